@@ -1,0 +1,136 @@
+//! Relays a WebSocket to a socket (the job of websockify): subprotocols `binary` and `base64`, or none.
+//!
+//! The target is connected by the caller, before the handshake is answered, so that a dead console is a 502
+//! and not a broken socket. Knows nothing of tokens and of who may pass.
+
+mod boundary;
+mod codec;
+mod downlink;
+mod outcome;
+mod relay;
+mod scratch;
+mod uplink;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::config;
+use crate::http::{Body, Refusal, Transport};
+use crate::net::{Peer, Socket};
+use crate::shutdown::Shutdown;
+use crate::telemetry::TunnelLine;
+use crate::websocket::Handshake;
+
+use codec::Codec;
+use relay::{Limits, Relay};
+
+/// How long the client may take from our 101 to the upgraded stream. It is ours to give, so this only
+/// guards against a client that vanishes in between.
+const UPGRADE_LIMIT: Duration = Duration::from_secs(10);
+
+/// A connected target, ready to be relayed.
+#[derive(Debug)]
+pub struct Opened {
+    /// The connection.
+    pub socket: Socket,
+    /// Its name in the log, which must not be the token.
+    pub name: String,
+    /// If each frame to the client has to end on a whole message: what ends a message.
+    pub boundary: Option<Arc<[u8]>>,
+}
+
+/// Answers a valid handshake and relays in a task of its own until one side ends it.
+///
+/// # Errors
+/// A refusal, when the client offers only subprotocols that are not known here.
+pub fn open(
+    mut request: Request<Incoming>,
+    handshake: Handshake,
+    target: Opened,
+    peer: Peer,
+    settings: &config::Bridge,
+    shutdown: &Shutdown,
+) -> Result<Response<Body>, Refusal> {
+    let (codec, protocol) = choose(&handshake)?;
+    let over_http2 = request.version() == http::Version::HTTP_2;
+    let upgrade = hyper::upgrade::on(&mut request);
+    let limits = Limits {
+        idle: settings.idle,
+        heartbeat: settings.heartbeat,
+        frame: settings.frame_size,
+        upload: over_http2.then_some(settings.upload_buffer),
+    };
+    let stop = shutdown.clone();
+    shutdown.spawn(async move {
+        if let Some(upgraded) = upgraded(upgrade).await {
+            relay(upgraded, target, codec, limits, peer, &stop).await;
+        }
+    });
+    Ok(handshake.accept(protocol))
+}
+
+/// `binary` if it is offered, else `base64`; without an offer the answer names none and frames are binary.
+fn choose(handshake: &Handshake) -> Result<(Codec, Option<&'static str>), Refusal> {
+    if handshake.offers("binary") {
+        Ok((Codec::Binary, Some("binary")))
+    } else if handshake.offers("base64") {
+        Ok((Codec::Base64, Some("base64")))
+    } else if handshake.offers_any() {
+        Err(Refusal::bad_request(
+            "none of the offered subprotocols is known here; there are binary and base64",
+        ))
+    } else {
+        Ok((Codec::Binary, None))
+    }
+}
+
+async fn upgraded(upgrade: OnUpgrade) -> Option<Upgraded> {
+    match timeout(UPGRADE_LIMIT, upgrade).await {
+        Ok(Ok(upgraded)) => Some(upgraded),
+        Ok(Err(error)) => {
+            debug!(%error, "the client left during the upgrade");
+            None
+        }
+        Err(_) => {
+            debug!("the client left during the upgrade");
+            None
+        }
+    }
+}
+
+async fn relay(
+    upgraded: Upgraded,
+    target: Opened,
+    codec: Codec,
+    limits: Limits,
+    peer: Peer,
+    stop: &Shutdown,
+) {
+    let line = TunnelLine::open(peer, target.name);
+    // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
+    let outcome = match upgraded.downcast::<TokioIo<Transport>>() {
+        Ok(parts) => {
+            let client = parts.io.into_inner();
+            let relay = Relay::new(client, target.socket, codec, target.boundary, limits);
+            relay.run(&parts.read_buf, stop).await
+        }
+        Err(upgraded) => {
+            let relay = Relay::new(
+                TokioIo::new(upgraded),
+                target.socket,
+                codec,
+                target.boundary,
+                limits,
+            );
+            relay.run(&[], stop).await
+        }
+    };
+    line.close(&outcome.end.to_string(), outcome.up, outcome.down);
+}

@@ -1,0 +1,69 @@
+//! How a tunnel ends.
+
+use std::io;
+use std::time::Duration;
+
+use crate::websocket::Violation;
+
+/// Why a tunnel ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    #[error("the client closed it")]
+    ClientClosed(Option<u16>),
+    #[error("the client left without a close frame")]
+    ClientGone,
+    #[error("the connection to the client broke: {0}")]
+    ClientBroke(io::Error),
+    #[error("the target closed it")]
+    TargetClosed,
+    #[error("the connection to the target broke: {0}")]
+    TargetBroke(io::Error),
+    #[error("the client broke the protocol: {reason}")]
+    Violation { code: u16, reason: &'static str },
+    #[error("the target did not read, and {0} bytes had gathered for it")]
+    Overflow(usize),
+    #[error("the target sent {0} bytes without the end of a message")]
+    NoBoundary(usize),
+    #[error("nothing was sent for {0:?}")]
+    Idle(Duration),
+    #[error("two pings were not answered")]
+    HeartbeatLost,
+    #[error("Noren is stopping")]
+    Stopping,
+}
+
+impl End {
+    /// The close code for the client (RFC 6455 §7.4.1), and the reason it reads.
+    pub(super) fn close(&self) -> (Option<u16>, &'static str) {
+        match self {
+            Self::ClientClosed(code) => (*code, ""),
+            Self::ClientGone | Self::ClientBroke(_) | Self::HeartbeatLost => (Some(1001), ""),
+            Self::TargetClosed => (Some(1000), "the target closed the connection"),
+            Self::TargetBroke(_) => (Some(1011), "the connection to the target broke"),
+            Self::Violation { code, reason } => (Some(*code), reason),
+            Self::Overflow(_) => (Some(1013), "the target does not read"),
+            Self::NoBoundary(_) => (Some(1011), "the target sent no end of a message"),
+            Self::Idle(_) => (Some(1001), "nothing was sent for too long"),
+            Self::Stopping => (Some(1001), "the server is stopping; connect again"),
+        }
+    }
+}
+
+impl From<Violation> for End {
+    fn from(violation: Violation) -> Self {
+        Self::Violation {
+            code: violation.code,
+            reason: violation.reason,
+        }
+    }
+}
+
+/// A tunnel that is over.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) end: End,
+    /// Bytes the target was given.
+    pub(super) up: u64,
+    /// Bytes the target has sent.
+    pub(super) down: u64,
+}

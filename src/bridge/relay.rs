@@ -1,0 +1,208 @@
+//! One tunnel: both directions side by side in one task, and the orderly end of it.
+//!
+//! Each direction is polled by itself, so neither waits for the other: a client that stops reading can
+//! still type, and a full-duplex echo of any size cannot lock up. The end has two halves. When the client
+//! closes, what it has sent still reaches the target, the target is told by a half-close, and what it still
+//! answers reaches the client before the close frame does. When the target closes, the client gets the rest
+//! and a close frame, and what it had already sent still reaches the target.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use crate::bridge::codec::Codec;
+use crate::bridge::downlink::Downlink;
+use crate::bridge::outcome::{End, Outcome};
+use crate::bridge::uplink::Uplink;
+use crate::net::Socket;
+use crate::shutdown::Shutdown;
+use crate::websocket::{Opcode, close_frame, control_frame};
+
+/// How long each half of the end may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a tunnel without heartbeat and without idle limit sleeps between two looks at the clock.
+const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Pings in a row that may stay unanswered.
+const MISSED_PINGS: u32 = 2;
+
+/// The limits of a tunnel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) idle: Option<Duration>,
+    pub(super) heartbeat: Option<Duration>,
+    pub(super) frame: usize,
+    /// Over HTTP/2: the bytes that may gather for a target that does not read.
+    pub(super) upload: Option<usize>,
+}
+
+/// A tunnel between a WebSocket and a socket.
+#[derive(Debug)]
+pub(super) struct Relay<C> {
+    client: C,
+    target: Socket,
+    up: Uplink,
+    down: Downlink,
+    limits: Limits,
+    /// Since when nothing was sent either way, as seen at the last look.
+    quiet_since: Instant,
+    moved: u64,
+    next_ping: Option<Instant>,
+    unanswered: u32,
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
+    pub(super) fn new(
+        client: C,
+        target: Socket,
+        codec: Codec,
+        boundary: Option<Arc<[u8]>>,
+        limits: Limits,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            client,
+            target,
+            up: Uplink::new(codec, limits.upload),
+            down: Downlink::new(codec, boundary, limits.frame),
+            limits,
+            quiet_since: now,
+            moved: 0,
+            next_ping: limits.heartbeat.map(|interval| now + interval),
+            unanswered: 0,
+        }
+    }
+
+    /// Relays until one side ends the tunnel, a limit passes, or the server stops. `read` is what came from
+    /// the client right behind its handshake.
+    pub(super) async fn run(mut self, read: &[u8], stop: &Shutdown) -> Outcome {
+        let end = match self.up.feed(read) {
+            Ok(()) => self.exchange(stop).await,
+            Err(end) => end,
+        };
+        self.close(&end).await;
+        Outcome {
+            end,
+            up: self.up.bytes,
+            down: self.down.bytes,
+        }
+    }
+
+    async fn exchange(&mut self, stop: &Shutdown) -> End {
+        let mut stop = pin!(stop.requested());
+        let mut clock = pin!(sleep_until(self.next_look()));
+        poll_fn(|cx| {
+            if stop.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::Stopping);
+            }
+            if let Poll::Ready(end) = self.poll_clock(clock.as_mut(), cx) {
+                return Poll::Ready(end);
+            }
+            let up = self.up.poll(&mut self.client, &mut self.target, cx);
+            for payload in self.up.pings.drain(..) {
+                self.down
+                    .push_control(&control_frame(Opcode::Pong, &payload));
+            }
+            if let Poll::Ready(end) = up {
+                return Poll::Ready(end);
+            }
+            self.down.poll(&mut self.client, &mut self.target, cx)
+        })
+        .await
+    }
+
+    /// When the clock has to be looked at next.
+    fn next_look(&self) -> Instant {
+        let idle = self.limits.idle.map(|limit| self.quiet_since + limit);
+        [idle, self.next_ping]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or_else(|| Instant::now() + NEVER)
+    }
+
+    fn poll_clock(&mut self, mut clock: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<End> {
+        while clock.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let moved = self.up.bytes + self.down.bytes;
+            if moved != self.moved {
+                self.moved = moved;
+                self.quiet_since = now;
+            }
+            if let Some(limit) = self.limits.idle
+                && now >= self.quiet_since + limit
+            {
+                return Poll::Ready(End::Idle(limit));
+            }
+            if let Some(interval) = self.limits.heartbeat
+                && self.next_ping.is_some_and(|due| now >= due)
+            {
+                self.next_ping = Some(now + interval);
+                // A client that is not read because the target stalls cannot be heard; it is not dead.
+                if std::mem::take(&mut self.up.heard) || self.up.stalled {
+                    self.unanswered = 0;
+                } else if self.unanswered == MISSED_PINGS {
+                    return Poll::Ready(End::HeartbeatLost);
+                }
+                self.unanswered += 1;
+                self.down.push_control(&control_frame(Opcode::Ping, b""));
+            }
+            clock.as_mut().reset(self.next_look());
+        }
+        Poll::Pending
+    }
+
+    /// Ends both connections in order, each half within its limit.
+    async fn close(&mut self, end: &End) {
+        match end {
+            End::ClientClosed(_) | End::ClientGone | End::ClientBroke(_) => {
+                let _ = timeout(CLOSE_LIMIT, self.finish_target()).await;
+            }
+            _ => {}
+        }
+        if matches!(end, End::ClientGone | End::ClientBroke(_)) {
+            return;
+        }
+        let (code, reason) = end.close();
+        self.down.push_close(&close_frame(code, reason));
+        let _ = timeout(CLOSE_LIMIT, self.finish_client(end)).await;
+    }
+
+    /// The client is done: gives the target the rest, and the client what the target still answers.
+    async fn finish_target(&mut self) {
+        let given = poll_fn(|cx| self.up.poll_write(&mut self.target, cx)).await;
+        if given.is_ok() && self.target.shutdown().await.is_ok() && !self.down.target_ended() {
+            poll_fn(|cx| self.down.poll(&mut self.client, &mut self.target, cx)).await;
+        }
+    }
+
+    /// Sends the close frame and waits for the client's own, so that closing the connection cannot overtake
+    /// what it is still receiving (RFC 6455 §7.1.1).
+    async fn finish_client(&mut self, end: &End) {
+        if poll_fn(|cx| self.down.poll_write(&mut self.client, cx))
+            .await
+            .is_err()
+        {
+            return;
+        }
+        match end {
+            End::ClientClosed(_) => {}
+            // The target may still read what the client sent before it saw our close frame.
+            End::TargetClosed => {
+                poll_fn(|cx| self.up.poll(&mut self.client, &mut self.target, cx)).await;
+                let _ = poll_fn(|cx| self.up.poll_write(&mut self.target, cx)).await;
+            }
+            _ => {
+                let _ = self.client.shutdown().await;
+                let mut unread = [0; 1024];
+                while matches!(self.client.read(&mut unread).await, Ok(1..)) {}
+                return;
+            }
+        }
+        let _ = self.client.shutdown().await;
+    }
+}

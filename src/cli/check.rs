@@ -1,0 +1,66 @@
+//! `noren check`: the same validation as `serve`, without opening anything.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use noren::Config;
+
+use crate::cli::{Failure, file_or_default, print};
+
+/// The arguments of `noren check`.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The file to check [default: /etc/noren/noren.toml]
+    file: Option<PathBuf>,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let file = file_or_default(self.file);
+        let config = Config::load(&file).map_err(Failure::configuration)?;
+        print(&report(&file, &config)).map_err(Failure::Other)
+    }
+}
+
+/// What the file means in a few lines, and what it names that is not on this machine. The latter is a note
+/// and no error: a file is often checked on another machine than the one it is for.
+fn report(file: &Path, config: &Config) -> String {
+    let mut text = format!("{}: valid\n", file.display());
+    // Writing to a string cannot fail.
+    for listener in &config.listeners {
+        let _ = writeln!(
+            text,
+            "  listens on {} ({})",
+            listener.address, listener.protocol
+        );
+    }
+    for app in &config.apps {
+        let _ = writeln!(
+            text,
+            "  app {} at {}, below {}",
+            app.name, app.url, app.path
+        );
+    }
+    for source in &config.bridge.tokens {
+        let _ = writeln!(text, "  tokens from {source}");
+    }
+    for target in &config.bridge.targets {
+        let _ = writeln!(text, "  a fixed token for {}", target.address);
+    }
+    let certificates = &config.tls.certificates;
+    for path in certificates
+        .iter()
+        .flat_map(|pair| [&pair.certificate, &pair.key])
+    {
+        if let Err(error) = File::open(path) {
+            let _ = writeln!(
+                text,
+                "  note: {} cannot be read here: {error}",
+                path.display()
+            );
+        }
+    }
+    text
+}

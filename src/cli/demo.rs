@@ -1,0 +1,41 @@
+//! `noren demo`: the door and everything behind it in one process.
+
+use anyhow::Context;
+use clap::Args;
+use noren::{Config, Server, telemetry};
+
+use crate::cli::serve::{runtime, told};
+use crate::cli::{Failure, print};
+use crate::demo::{self, Backstage};
+use crate::signals::Signals;
+
+/// The arguments of `noren demo`.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "[::]:8001")]
+    listen: String,
+}
+
+impl Demo {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let backstage = Backstage::start().context("start the demo app")?;
+        let config = Config::parse(&backstage.config(&self.listen), "demo")
+            .map_err(Failure::configuration)?;
+        telemetry::install(&config.log);
+        let ended = runtime(config.server.threads)?.block_on(serve(config));
+        backstage.stop();
+        ended
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let server = Server::bind(config).map_err(Failure::configuration)?;
+    let mut signals = Signals::install().context("install the signal handlers")?;
+    if let Some(address) = server.local_addrs().first() {
+        print(&demo::banner(*address))?;
+    }
+    let drained = server.run(async { signals.stop().await }).await;
+    told(drained);
+    Ok(())
+}

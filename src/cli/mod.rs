@@ -1,0 +1,107 @@
+//! The command line.
+
+mod check;
+mod demo;
+mod serve;
+mod token;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// A front door for blocking web apps: TLS reverse proxy, websockify-style bridge, notifications.
+#[derive(Debug, Parser)]
+#[command(
+    name = "noren",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the front door.
+    ///
+    /// With flags alone, no file is needed:
+    ///
+    ///   noren serve --app http://127.0.0.1:8010 --tokens /var/lib/wok/ws-tokens
+    #[command(verbatim_doc_comment)]
+    Serve(serve::Serve),
+    /// Open everything in one process: the door, a blocking demo app, a console, live notifications.
+    Demo(demo::Demo),
+    /// Check a configuration file; exit status 78 and the exact place if it is wrong.
+    Check(check::Check),
+    /// Print the token of a console or socket name, and its URL.
+    Token(token::Token),
+}
+
+/// Where the configuration is when nobody says otherwise.
+const DEFAULT_FILE: &str = "/etc/noren/noren.toml";
+
+/// Why the program ends with an error.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The configuration, or what it names, is wrong.
+    Configuration(anyhow::Error),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl Failure {
+    /// The configuration is wrong.
+    fn configuration(error: impl Into<anyhow::Error>) -> Self {
+        Self::Configuration(error.into())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Configuration(error) | Self::Other(error)) = self;
+        write!(f, "{error:#}")
+    }
+}
+
+/// Does what the arguments ask for.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    match arguments.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::Check(check) => check.run(),
+        Command::Token(token) => token.run().map_err(Failure::Other),
+    }
+}
+
+/// Prints the reason of a failure.
+#[expect(
+    clippy::print_stderr,
+    reason = "the last words of a program belong on standard error"
+)]
+pub(crate) fn complain(failure: &Failure) {
+    eprintln!("noren: {failure}");
+}
+
+/// Writes to standard output. A reader that has gone (`| head`) is not an error.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The file named on the command line, or the one where it usually is.
+fn file_or_default(file: Option<PathBuf>) -> PathBuf {
+    file.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE))
+}

@@ -1,0 +1,160 @@
+//! `[[app]]`: one blocking web app behind this door, and how hard it may be worked. Connects to
+//! nothing.
+
+use std::time::Duration;
+
+use super::endpoint::Endpoint;
+use super::host_pattern::HostPattern;
+use super::path_prefix::PathPrefix;
+use super::reader::Table;
+
+/// One `[[app]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct App {
+    /// `name`: how logs and messages call it; letters, digits, `-`, `_` and `.`, at most 64. No two
+    /// apps share one. Default `app`.
+    pub name: String,
+    /// `url`: where the app listens. A file must say it; `App::default()` has
+    /// `http://127.0.0.1:8010`.
+    pub url: Endpoint,
+    /// `hosts`: public host names this app answers. Empty, the default: any.
+    pub hosts: Vec<HostPattern>,
+    /// `path`: the paths this app answers. Default `/`, all. The longest prefix wins, and it is not
+    /// cut off.
+    pub path: PathPrefix,
+    /// `server-root`: the prefix the app itself lives under. A `Location` of the app that points to
+    /// our origin and lacks it gets it. `""` or `/`, the default, is none.
+    pub server_root: Option<PathPrefix>,
+    /// `encoded-slash`: whether paths with `%2F` are passed on, byte for byte. Default no: most apps
+    /// would take it for a slash, after rules for paths were applied to something else.
+    pub encoded_slash: bool,
+    /// `workers`: requests in flight at the app at most, 1 to 100,000. Default 100. Set it to the
+    /// app's threads.
+    pub workers: usize,
+    /// `queue`: requests waiting for a worker at most; the next gets 503. Default 1000; 0 makes
+    /// none wait.
+    pub queue: usize,
+    /// `queue-wait`: how long a request waits for a worker, then 503. Default 30 s.
+    pub queue_wait: Duration,
+    /// `connect`: to open a connection to the app, then 502. Default 5 s.
+    pub connect: Duration,
+    /// `response`: from the end of the request to the head of the answer, then 504. Default 10 min.
+    pub response: Duration,
+    /// `response-idle`: between two pieces of the answer. Default 10 min.
+    pub response_idle: Duration,
+    /// `keep-alive`: how long an idle connection to the app is kept for the next request. Default 8
+    /// s, because cheroot (`CherryPy`) closes its side after 10 s. With 0 each request opens its
+    /// own.
+    pub keep_alive: Duration,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self {
+            name: "app".to_owned(),
+            url: Endpoint::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: 8010,
+            },
+            hosts: Vec::new(),
+            path: PathPrefix::default(),
+            server_root: None,
+            encoded_slash: false,
+            workers: 100,
+            queue: 1000,
+            queue_wait: Duration::from_secs(30),
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(600),
+            response_idle: Duration::from_secs(600),
+            keep_alive: Duration::from_secs(8),
+        }
+    }
+}
+
+impl App {
+    /// All `[[app]]` tables, each also checked against those before it.
+    pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
+        let mut apps: Vec<Self> = Vec::new();
+        root.each_table("app", |table| {
+            let app = Self::read(table);
+            if table.is_sound() {
+                app.check_against(&apps, table);
+                apps.push(app);
+            }
+        });
+        apps
+    }
+
+    fn read(table: &mut Table<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            name: table.text("name", default.name, parse_name),
+            url: table
+                .required("url", r#""http://127.0.0.1:8010""#, Endpoint::parse_url)
+                .unwrap_or(default.url),
+            hosts: table.list("hosts", default.hosts, HostPattern::parse),
+            path: table.text("path", default.path, PathPrefix::parse),
+            server_root: table.text("server-root", default.server_root, parse_server_root),
+            encoded_slash: table.flag("encoded-slash", default.encoded_slash),
+            workers: table.number("workers", default.workers, 1..=100_000),
+            queue: table.number("queue", default.queue, 0..=1_000_000),
+            queue_wait: table.duration("queue-wait", default.queue_wait),
+            connect: table.time_limit("connect", default.connect),
+            response: table.time_limit("response", default.response),
+            response_idle: table.time_limit("response-idle", default.response_idle),
+            keep_alive: table.duration("keep-alive", default.keep_alive),
+        }
+    }
+
+    /// Two apps that would answer the same requests: the second would never be asked.
+    fn check_against(&self, earlier: &[Self], table: &mut Table<'_>) {
+        if earlier.iter().any(|other| other.name == self.name) {
+            let text = format!(
+                r#"two apps are called "{}"; give each its own name"#,
+                self.name
+            );
+            table.problem("name", text);
+        }
+        if let Some(other) = earlier
+            .iter()
+            .find(|other| other.path == self.path && other.shares_a_host(self))
+        {
+            let text = format!(
+                r#"app "{}" already answers these hosts at "{}"; give one of them another path or other hosts"#,
+                other.name, other.path
+            );
+            table.problem("path", text);
+        }
+    }
+
+    fn shares_a_host(&self, other: &Self) -> bool {
+        (self.hosts.is_empty() && other.hosts.is_empty())
+            || self
+                .hosts
+                .iter()
+                .any(|pattern| other.hosts.contains(pattern))
+    }
+}
+
+/// A name goes unquoted into log lines and key paths, so it holds nothing that would need quotes
+/// there.
+fn parse_name(text: &str) -> Result<String, String> {
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if plain && (1..=64).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            r#"{text:?} is not a name; write 1 to 64 letters, digits, "-", "_" or ".", such as "wok""#
+        ))
+    }
+}
+
+fn parse_server_root(text: &str) -> Result<Option<PathPrefix>, String> {
+    if text.is_empty() || text == "/" {
+        Ok(None)
+    } else {
+        PathPrefix::parse(text).map(Some)
+    }
+}

@@ -1,0 +1,210 @@
+//! Where to connect to: an app, or the target of a token. Connects to nothing.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::address::{host_and_port, socket_path};
+
+/// Where to connect to: an app, or the target of a token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// A TCP port.
+    Tcp {
+        /// A name or an address; an IPv6 address without its brackets.
+        host: String,
+        /// Never 0.
+        port: u16,
+    },
+    /// A UNIX stream socket.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// Reads `host:port`, `[::1]:port` or `unix:/path`; the error text says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return socket_path(text, path).map(Self::Unix);
+        }
+        let (host, port) = host_and_port(text)?;
+        if host.is_empty() {
+            return Err(format!(r#""{text}" has no host; write "localhost:{port}""#));
+        }
+        if port == 0 {
+            return Err(format!(
+                r#""{text}": nothing can be reached at port 0; write a port from 1 to 65535"#
+            ));
+        }
+        Ok(Self::Tcp { host, port })
+    }
+
+    /// What stands behind the `//` of a URL: a host and perhaps a port.
+    pub(super) fn from_authority(authority: &str, default_port: u16) -> Option<Self> {
+        let has_port = authority.contains(':') && !authority.ends_with(']');
+        let parts = if has_port {
+            host_and_port(authority)
+        } else {
+            host_and_port(&format!("{authority}:{default_port}"))
+        };
+        let (host, port) = parts.ok()?;
+        (!host.is_empty() && port != 0).then_some(Self::Tcp { host, port })
+    }
+
+    /// Reads the URL of an app: `http://host:port` (without a port it is 80) or `unix:/path`; the
+    /// error text says what to write instead.
+    pub fn parse_url(text: &str) -> Result<Self, String> {
+        if text.starts_with("unix:") {
+            return Self::parse(text);
+        }
+        if text.starts_with("https://") {
+            return Err(format!(
+                r#""{text}": apps are spoken to in plain HTTP; write "http://host:port" or "unix:/path""#
+            ));
+        }
+        let Some(authority) = text.strip_prefix("http://") else {
+            return Err(format!(
+                r#""{text}" is not the URL of an app; write "http://host:port" or "unix:/path""#
+            ));
+        };
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        if let Some((before, _)) = authority.split_once(['/', '?', '#']) {
+            return Err(format!(
+                r#""{text}" says more than where the app listens; write "http://{before}""#
+            ));
+        }
+        Self::from_authority(authority, 80).ok_or_else(|| {
+            format!(
+                r#""{text}" has no valid host and port; write for example "http://127.0.0.1:8010""#
+            )
+        })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(host: &str, port: u16) -> Endpoint {
+        Endpoint::Tcp {
+            host: host.to_owned(),
+            port,
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_a_host_and_port_or_a_socket() {
+        assert_eq!(
+            Endpoint::parse("localhost:5900"),
+            Ok(tcp("localhost", 5900))
+        );
+        assert_eq!(Endpoint::parse("127.0.0.1:1"), Ok(tcp("127.0.0.1", 1)));
+        assert_eq!(Endpoint::parse("[::1]:65535"), Ok(tcp("::1", 65535)));
+        assert_eq!(
+            Endpoint::parse("my_host-1.example:80"),
+            Ok(tcp("my_host-1.example", 80))
+        );
+        assert_eq!(
+            Endpoint::parse("unix:/run/a b:c"),
+            Ok(Endpoint::Unix("/run/a b:c".into()))
+        );
+    }
+
+    #[test]
+    fn an_endpoint_is_written_as_it_is_read() {
+        for text in ["localhost:5900", "[::1]:80", "unix:/run/x"] {
+            assert_eq!(
+                Endpoint::parse(text).map(|endpoint| endpoint.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_cannot_be_reached_is_refused() {
+        for text in [
+            "",
+            "localhost",
+            ":80",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:-1",
+            "a:+1",
+            "a:8 0",
+            "::1",
+            "::1:80",
+            "[::1]",
+            "[a]:80",
+            "[::1:80",
+            "::1]:80",
+            "a b:80",
+            "a/b:80",
+            "http://a:80",
+            "a:b:80",
+            "unix:",
+            "unix:run/x",
+            "unix:/run/",
+            "unix:/a\0b",
+        ] {
+            assert!(Endpoint::parse(text).is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_socket_path_may_be_as_long_as_the_kernel_allows() {
+        let longest = format!("unix:/{}", "x".repeat(106));
+        assert!(Endpoint::parse(&longest).is_ok());
+        assert!(Endpoint::parse(&format!("{longest}x")).is_err());
+    }
+
+    #[test]
+    fn the_url_of_an_app_is_http_or_a_socket() {
+        assert_eq!(
+            Endpoint::parse_url("http://127.0.0.1:8010"),
+            Ok(tcp("127.0.0.1", 8010))
+        );
+        assert_eq!(
+            Endpoint::parse_url("http://app:8010/"),
+            Ok(tcp("app", 8010))
+        );
+        assert_eq!(Endpoint::parse_url("http://app"), Ok(tcp("app", 80)));
+        assert_eq!(Endpoint::parse_url("http://[::1]"), Ok(tcp("::1", 80)));
+        assert_eq!(
+            Endpoint::parse_url("http://[::1]:8010"),
+            Ok(tcp("::1", 8010))
+        );
+        assert_eq!(
+            Endpoint::parse_url("unix:/run/app"),
+            Ok(Endpoint::Unix("/run/app".into()))
+        );
+    }
+
+    #[test]
+    fn a_url_that_says_more_or_less_is_refused() {
+        for text in [
+            "",
+            "127.0.0.1:8010",
+            "https://a:1",
+            "ftp://a:1",
+            "http://",
+            "http:///",
+            "http://a:1/b",
+            "http://u@a:1",
+            "http://a:1?x",
+            "http://a:0",
+            "http://::1:80",
+            "unix://run/app/",
+        ] {
+            assert!(Endpoint::parse_url(text).is_err(), "{text:?} was taken");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The texts of errors, word for word: they are what an operator reads at 3 a.m.
+
+use super::Config;
+
+/// A file that is valid but for `rest`, which begins on line 3.
+fn with_app(rest: &str) -> String {
+    format!("[[app]]\nurl = \"http://127.0.0.1:8010\"\n{rest}")
+}
+
+/// What is said of a text, or nothing if it is valid.
+fn said_of(text: &str) -> String {
+    Config::parse(text, "noren.toml").map_or_else(|error| error.to_string(), |_| String::new())
+}
+
+/// Asserts what is said of a file with an app and, from line 3, `rest`.
+fn says(rest: &str, expected: &str) {
+    assert_eq!(said_of(&with_app(rest)), expected, "{rest}");
+}
+
+#[test]
+fn a_duration_without_a_unit_is_told_which_units_there_are() {
+    let said = r#"noren.toml:4: bridge.idle: "10" has no unit; write "10s", "5m" or "1h""#;
+    says("[bridge]\nidle = \"10\"", said);
+    let said = r#"noren.toml:4: bridge.idle: "never" is not a duration; write "10s", "5m" or "1h", or "off""#;
+    says("[bridge]\nidle = \"never\"", said);
+    let said = r#"noren.toml:4: limits.head: 10 has no unit; write "10s", "5m" or "1h""#;
+    says("[limits]\nhead = 10", said);
+}
+
+#[test]
+fn a_limit_of_nothing_is_refused() {
+    let said =
+        r#"noren.toml:4: limits.head: a limit of nothing lets nothing pass; write at least "1ms""#;
+    says("[limits]\nhead = \"0s\"", said);
+    let said = r#"noren.toml:4: bridge.idle: a limit of nothing is written "off""#;
+    says("[bridge]\nidle = \"0s\"", said);
+}
+
+#[test]
+fn a_size_of_a_doubtful_unit_is_told_the_exact_one() {
+    let said = r#"noren.toml:4: limits.body-size: "4GB" has an unknown unit; write "4GiB" (B, KiB, MiB, GiB or TiB)"#;
+    says("[limits]\nbody-size = \"4GB\"", said);
+}
+
+#[test]
+fn a_size_out_of_range_is_told_the_range() {
+    let said = r#"noren.toml:4: bridge.frame-size: "100B" is out of range; write a size from "256B" to "16MiB""#;
+    says("[bridge]\nframe-size = 100", said);
+    let said = r#"noren.toml:4: limits.head-size: "4KiB" is out of range; write a size from "8KiB" to "1MiB""#;
+    says("[limits]\nhead-size = \"4KiB\"", said);
+}
+
+#[test]
+fn a_number_out_of_range_is_told_the_range() {
+    says(
+        "workers = 0",
+        "noren.toml:3: app[0].workers: 0 is out of range; write a number from 1 to 100000",
+    );
+    says(
+        "[limits]\nstreams = -1",
+        "noren.toml:4: limits.streams: -1 is out of range; write a number from 1 to 10000",
+    );
+}
+
+#[test]
+fn a_misspelt_key_is_told_the_nearest_one() {
+    says(
+        "[bridge]\nidel = \"10s\"",
+        "noren.toml:4: bridge.idel: unknown key; did you mean `idle`?",
+    );
+    says(
+        "[[listeners]]",
+        "noren.toml:3: listeners: unknown key; did you mean `listener`?",
+    );
+    says(
+        "\"server\\nroot\" = 1",
+        "noren.toml:3: app[0].server\\nroot: unknown key; did you mean `server-root`?",
+    );
+    says(
+        "body_size = 1",
+        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, workers, queue, queue-wait, connect, response, response-idle, keep-alive",
+    );
+    says(
+        "[log]\ncolour = true",
+        "noren.toml:4: log.colour: unknown key; known here: level, format, access",
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_told_the_right_one() {
+    let said = r#"noren.toml:4: log.access: expected true or false, found the string "yes"; write true or false"#;
+    says("[log]\naccess = \"yes\"", said);
+    let said = r#"noren.toml:4: limits.streams: expected a whole number, found the string "100"; write 100"#;
+    says("[limits]\nstreams = \"100\"", said);
+    let said = r#"noren.toml:4: tls.minimum-version: expected a string, found the number 1.3; write "1.3""#;
+    says("[tls]\nminimum-version = 1.3", said);
+    let said = r#"noren.toml:4: bridge.paths: expected a list of strings, found the string "/x"; write ["/x"]"#;
+    says("[bridge]\npaths = \"/x\"", said);
+}
+
+#[test]
+fn a_table_of_the_wrong_kind_is_told_its_brackets() {
+    says(
+        "[bridge.tokens]\nsource = \"file\"",
+        "noren.toml:3: bridge.tokens: expected a list of tables, found a table; write [[bridge.tokens]]",
+    );
+    says(
+        "[[log]]",
+        "noren.toml:3: log: expected one table, found a list of tables; write [log]",
+    );
+}
+
+#[test]
+fn an_unknown_word_is_told_the_known_ones() {
+    let said = r#"noren.toml:4: log.level: "verbose" is not known here; write "error", "warn", "info", "debug" or "trace""#;
+    says("[log]\nlevel = \"verbose\"", said);
+    let said =
+        r#"noren.toml:4: tls.minimum-version: "1.1" is not known here; write "1.2" or "1.3""#;
+    says("[tls]\nminimum-version = \"1.1\"", said);
+}
+
+#[test]
+fn a_missing_key_is_told_where_it_belongs() {
+    let said =
+        r#"noren.toml:3: bridge.target[0].address: is missing; write address = "unix:/path""#;
+    says("[[bridge.target]]\ntoken = \"a\"", said);
+    let said = r#"noren.toml:2: app.wok.url: is missing; write url = "http://127.0.0.1:8010""#;
+    assert_eq!(said_of("\n[[app]]\nname = \"wok\""), said);
+}
+
+#[test]
+fn an_app_with_https_is_told_to_speak_http() {
+    let said = r#"noren.toml:2: app.wok.url: "https://a:1": apps are spoken to in plain HTTP; write "http://host:port" or "unix:/path""#;
+    assert_eq!(
+        said_of("[[app]]\nurl = \"https://a:1\"\nname = \"wok\""),
+        said
+    );
+}
+
+#[test]
+fn an_item_of_a_list_is_told_by_its_number_and_its_own_line() {
+    let said = r#"noren.toml:5: bridge.origins[1]: "https://a.example/" goes on behind the host, an origin does not; write "https://a.example""#;
+    says(
+        "[bridge]\norigins = [\n  \"same\",\"https://a.example/\",\n]",
+        said,
+    );
+}
+
+#[test]
+fn a_key_that_would_do_nothing_is_refused() {
+    let said = r#"noren.toml:5: listener[0].redirect-port: has a meaning only with protocol = "redirect"; remove it"#;
+    says(
+        "[[listener]]\nprotocol = \"http\"\nredirect-port = 8001",
+        said,
+    );
+    let said = r#"noren.toml:5: listener[0].mode: has a meaning only with address = "unix:/path"; remove it"#;
+    says("[[listener]]\naddress = \"[::]:1\"\nmode = \"0600\"", said);
+}
+
+#[test]
+fn a_mode_that_is_no_permission_is_refused() {
+    let said = r#"noren.toml:5: listener[0].mode: "0990" is not a mode; write octal digits from "0000" to "0777", such as "0660""#;
+    says(
+        "[[listener]]\naddress = \"unix:/run/n\"\nmode = \"0990\"",
+        said,
+    );
+}
+
+#[test]
+fn two_apps_for_the_same_requests_are_refused() {
+    let second = "[[app]]\nname = \"b\"\nurl = \"http://b:1\"\n";
+    let said = r#"noren.toml:3: app.b.path: app "app" already answers these hosts at "/"; give one of them another path or other hosts"#;
+    says(second, said);
+    let said = r#"noren.toml:6: app.b.path: app "app" already answers these hosts at "/"; give one of them another path or other hosts"#;
+    says(&format!("{second}path = \"/\""), said);
+    says(&format!("{second}path = \"/b\""), "");
+    says(&format!("{second}hosts = [\"b.example\"]"), "");
+    let said = r#"noren.toml:5: app.app.name: two apps are called "app"; give each its own name"#;
+    says(
+        "[[app]]\nurl = \"http://b:1\"\nname = \"app\"\npath = \"/b\"",
+        said,
+    );
+}
+
+#[test]
+fn two_targets_with_one_token_are_refused() {
+    let target = "[[bridge.target]]\ntoken = \"a\"\naddress = \"unix:/run/a\"\n";
+    let said =
+        r#"noren.toml:7: bridge.target[1].token: two targets have the token "a"; remove one"#;
+    says(&format!("{target}{target}"), said);
+}
+
+#[test]
+fn an_empty_marker_is_refused() {
+    let said = r#"noren.toml:4: bridge.boundaries.a: the marker is empty; write the text that ends a message, such as "//EOM//", or remove the line"#;
+    says("[bridge.boundaries]\na = \"\"", said);
+}
+
+#[test]
+fn a_header_with_a_line_break_is_refused() {
+    let said = r#"noren.toml:4: headers.x-frame-options: "DENY\r\nX: 1" cannot stand in a header; write visible ASCII without spaces around it, or "" to leave the header out"#;
+    says("[headers]\nx-frame-options = \"DENY\\r\\nX: 1\"", said);
+}
+
+#[test]
+fn a_file_that_serves_nothing_is_refused() {
+    let said = r#"noren.toml: app: there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", or a [[bridge.tokens]] or [[bridge.target]]"#;
+    assert_eq!(said_of(""), said);
+    assert_eq!(
+        said_of("[[bridge.tokens]]\nsource = \"file\"\npath = \"/t\""),
+        ""
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_told_in_plain_words() {
+    let said = r#"noren.toml:4: the value needs straight double quotes; write idle = "10s""#;
+    says("[bridge]\nidle = 10s", said);
+}
+
+#[test]
+fn all_problems_are_told_in_the_order_of_their_lines() {
+    let said = "noren.toml:1: tsl: unknown key; did you mean `tls`?\n\
+        noren.toml:3: app[0].workers: 0 is out of range; write a number from 1 to 100000\n\
+        noren.toml:4: app[0].wrkers: unknown key; did you mean `workers`?\n\
+        noren.toml:6: log.access: expected true or false, found the number 1; write true or false";
+    let text = "[tsl]\n[[app]]\nworkers = 0\nwrkers = 1\n[log]\naccess = 1\n[[app]]\nurl = \"unix:/run/a\"";
+    let url = "\nnoren.toml:2: app[0].url: is missing; write url = \"http://127.0.0.1:8010\"\n";
+    assert_eq!(said_of(text), said.replacen('\n', url, 1));
+}
+
+#[test]
+fn a_problem_hides_no_other_and_makes_up_none() {
+    // The second app is wrong, so nothing is said of the path it shares with the first one.
+    says(
+        "[[app]]\nname = \"b\"\nurl = \"http://b:1\"\npaht = \"/b\"",
+        "noren.toml:6: app.b.paht: unknown key; did you mean `path`?",
+    );
+    // The misspelt app is not also told that there is none.
+    assert_eq!(
+        said_of("[[apps]]\nurl = \"http://b:1\""),
+        "noren.toml:1: apps: unknown key; did you mean `app`?"
+    );
+}

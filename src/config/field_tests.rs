@@ -1,0 +1,309 @@
+//! Each key reaches its own field: values that differ from the defaults and from each other, so
+//! that two keys that were swapped are found.
+
+use std::time::Duration;
+
+use super::*;
+
+/// The configuration of a valid text; the assertion shows what is wrong with any other.
+fn parsed(text: &str) -> Config {
+    let result = Config::parse(text, "noren.toml");
+    assert!(result.is_ok(), "{result:?}");
+    result.unwrap_or_default()
+}
+
+fn with_app(rest: &str) -> Config {
+    parsed(&format!("[[app]]\nurl = \"unix:/run/app\"\n{rest}"))
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn log_and_server_are_read() {
+    let config = with_app(
+        r#"
+        [log]
+        level = "trace"
+        format = "json"
+        access = false
+        [server]
+        drain = "0s"
+        threads = 3
+        "#,
+    );
+    assert_eq!(
+        config.log,
+        Log {
+            level: Level::Trace,
+            format: LogFormat::Json,
+            access: false
+        }
+    );
+    assert_eq!(
+        config.server,
+        Server {
+            drain: Duration::ZERO,
+            threads: 3
+        }
+    );
+}
+
+#[test]
+fn listeners_are_read() {
+    let config = with_app(
+        r#"
+        [[listener]]
+        address = "127.0.0.1:0"
+        protocol = "redirect"
+        redirect-port = 8443
+        [[listener]]
+        address = "unix:/run/n"
+        protocol = "http"
+        mode = "0600"
+        [[listener]]
+        address = "systemd:https"
+        "#,
+    );
+    let default = Listener::default;
+    let expected = [
+        Listener {
+            address: ListenAddress::Tcp("127.0.0.1:0".to_owned()),
+            protocol: Protocol::Redirect,
+            redirect_port: 8443,
+            ..default()
+        },
+        Listener {
+            address: ListenAddress::Unix("/run/n".into()),
+            protocol: Protocol::Http,
+            mode: 0o600,
+            ..default()
+        },
+        Listener {
+            address: ListenAddress::Systemd("https".to_owned()),
+            ..default()
+        },
+    ];
+    assert_eq!(config.listeners, expected);
+}
+
+#[test]
+fn tls_is_read() {
+    let config = with_app(
+        r#"
+        [tls]
+        minimum-version = "1.3"
+        self-signed = "/var/lib/noren"
+        http2 = false
+        [[tls.certificate]]
+        certificate = "c.pem"
+        key = "k.pem"
+        names = ["A.example", "*.b.example"]
+        "#,
+    );
+    let certificate = Certificate {
+        certificate: "c.pem".into(),
+        key: "k.pem".into(),
+        names: vec!["a.example".to_owned(), "*.b.example".to_owned()],
+    };
+    let expected = Tls {
+        minimum_version: TlsVersion::Tls13,
+        self_signed: "/var/lib/noren".into(),
+        http2: false,
+        certificates: vec![certificate],
+    };
+    assert_eq!(config.tls, expected);
+}
+
+#[test]
+fn limits_are_read() {
+    let config = with_app(
+        r#"
+        [limits]
+        connections = 1
+        connections-per-address = 0
+        handshake = "2s"
+        head = "3s"
+        head-size = "8KiB"
+        headers = 4
+        keep-alive = "5s"
+        body-idle = "6s"
+        body-size = 0
+        request-buffer = "7B"
+        streams = 8
+        "#,
+    );
+    let expected = Limits {
+        connections: 1,
+        connections_per_address: 0,
+        handshake: seconds(2),
+        head: seconds(3),
+        head_size: 8192,
+        headers: 4,
+        keep_alive: seconds(5),
+        body_idle: seconds(6),
+        body_size: 0,
+        request_buffer: 7,
+        streams: 8,
+    };
+    assert_eq!(config.limits, expected);
+}
+
+#[test]
+fn headers_are_read_and_an_empty_one_is_kept_empty() {
+    let config = with_app(
+        r#"
+        [headers]
+        strict-transport-security = "max-age=1; includeSubDomains"
+        x-frame-options = "SAMEORIGIN"
+        x-content-type-options = ""
+        "#,
+    );
+    let expected = SecurityHeaders {
+        strict_transport_security: "max-age=1; includeSubDomains".to_owned(),
+        x_frame_options: "SAMEORIGIN".to_owned(),
+        x_content_type_options: String::new(),
+    };
+    assert_eq!(config.headers, expected);
+}
+
+#[test]
+fn apps_are_read() {
+    let config = parsed(
+        r#"
+        [[app]]
+        name = "wok"
+        url = "http://[::1]:8010"
+        hosts = ["A.example", "*.b.example"]
+        path = "/a"
+        server-root = "/wok"
+        encoded-slash = true
+        workers = 1
+        queue = 0
+        queue-wait = "0s"
+        connect = "1s"
+        response = "2s"
+        response-idle = "3s"
+        keep-alive = "0s"
+        "#,
+    );
+    let expected = App {
+        name: "wok".to_owned(),
+        url: Endpoint::Tcp {
+            host: "::1".to_owned(),
+            port: 8010,
+        },
+        hosts: vec![
+            HostPattern::Exact("a.example".to_owned()),
+            HostPattern::Wildcard(".b.example".to_owned()),
+        ],
+        path: PathPrefix::parse("/a").unwrap_or_default(),
+        server_root: PathPrefix::parse("/wok").ok(),
+        encoded_slash: true,
+        workers: 1,
+        queue: 0,
+        queue_wait: Duration::ZERO,
+        connect: seconds(1),
+        response: seconds(2),
+        response_idle: seconds(3),
+        keep_alive: Duration::ZERO,
+    };
+    assert_eq!(config.apps, [expected]);
+}
+
+#[test]
+fn a_server_root_of_nothing_is_none() {
+    for written in ["", "/"] {
+        let config = with_app(&format!("server-root = \"{written}\""));
+        assert_eq!(
+            config.apps.first().map(|app| app.server_root.clone()),
+            Some(None)
+        );
+    }
+}
+
+#[test]
+fn the_bridge_is_read() {
+    let config = with_app(
+        r#"
+        [bridge]
+        paths = ["/a", "/b"]
+        origins = ["any", "same", "https://A.example:443"]
+        missing-origin = false
+        connect = "1s"
+        idle = "2s"
+        heartbeat = "off"
+        frame-size = 256
+        upload-buffer = "1KiB"
+        http2 = false
+        token-retry = "0s"
+        [bridge.boundaries]
+        "a b" = "\n"
+        "#,
+    );
+    let expected = Bridge {
+        paths: vec!["/a".to_owned(), "/b".to_owned()],
+        origins: vec![
+            OriginRule::Any,
+            OriginRule::Same,
+            OriginRule::Exact("https://a.example".to_owned()),
+        ],
+        missing_origin: false,
+        connect: seconds(1),
+        idle: Some(seconds(2)),
+        heartbeat: None,
+        frame_size: 256,
+        upload_buffer: 1024,
+        http2: false,
+        token_retry: Duration::ZERO,
+        tokens: Vec::new(),
+        targets: Vec::new(),
+        boundaries: [("a b".to_owned(), "\n".to_owned())].into(),
+    };
+    assert_eq!(config.bridge, expected);
+}
+
+#[test]
+fn token_sources_and_targets_keep_their_order() {
+    let bridge = parsed(
+        r#"
+        [[bridge.tokens]]
+        source = "sockets"
+        path = "/s"
+        [[bridge.tokens]]
+        source = "directory"
+        path = "/d"
+        [[bridge.tokens]]
+        source = "file"
+        path = "/f"
+        [[bridge.target]]
+        token = "b"
+        address = "localhost:5900"
+        [[bridge.target]]
+        token = "a"
+        address = "unix:/a"
+        "#,
+    )
+    .bridge;
+    let tokens = [
+        TokenSource::Sockets("/s".into()),
+        TokenSource::Directory("/d".into()),
+        TokenSource::File("/f".into()),
+    ];
+    assert_eq!(bridge.tokens, tokens);
+    let targets = [
+        StaticTarget {
+            token: "b".to_owned(),
+            address: Endpoint::Tcp {
+                host: "localhost".to_owned(),
+                port: 5900,
+            },
+        },
+        StaticTarget {
+            token: "a".to_owned(),
+            address: Endpoint::Unix("/a".into()),
+        },
+    ];
+    assert_eq!(bridge.targets, targets);
+}

@@ -1,0 +1,84 @@
+//! `[limits]`: what one client, and all of them together, may use. Every wait, queue and buffer of
+//! the front door has its number here; those of an app and of the bridge are in their own tables.
+
+use std::time::Duration;
+
+use super::reader::Table;
+use super::size::{GIB, KIB, MIB};
+
+/// `[limits]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// `connections`: open at once on all listeners, 1 to 1,000,000; further ones wait in the
+    /// kernel's queue. Default 10,000. An upgraded connection still counts.
+    pub connections: usize,
+    /// `connections-per-address`: open at once from one IPv4 address or one IPv6 /64. Default 256;
+    /// 0 is no limit.
+    pub connections_per_address: usize,
+    /// `handshake`: until the TLS handshake is done, or the first byte has come on a plain
+    /// listener. Default 10 s.
+    pub handshake: Duration,
+    /// `head`: from the first byte of a request head to its last. Default 10 s.
+    pub head: Duration,
+    /// `head-size`: bytes in a request head, 8 KiB to 1 MiB. Default 64 KiB.
+    pub head_size: usize,
+    /// `headers`: header lines in a head, 1 to 10,000. Default 200.
+    pub headers: usize,
+    /// `keep-alive`: idle between two requests of one connection. Default 75 s.
+    pub keep_alive: Duration,
+    /// `body-idle`: without a byte of a request body (408), or without progress writing an answer
+    /// (closed). Default 60 s.
+    pub body_idle: Duration,
+    /// `body-size`: bytes in a request body, beyond which the answer is 413. Default 4 GiB; with 0
+    /// no request may have a body.
+    pub body_size: u64,
+    /// `request-buffer`: bytes of a request body that are read before the app is asked, at most 1
+    /// GiB. A body without a length must fit (411). Default 256 KiB. It is paid once per request
+    /// with a body.
+    pub request_buffer: usize,
+    /// `streams`: concurrent HTTP/2 streams of one connection, 1 to 10,000. Default 100.
+    pub streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            connections_per_address: 256,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            head_size: 64 << 10,
+            headers: 200,
+            keep_alive: Duration::from_secs(75),
+            body_idle: Duration::from_secs(60),
+            body_size: 4 * GIB,
+            request_buffer: 256 << 10,
+            streams: 100,
+        }
+    }
+}
+
+impl Limits {
+    pub(super) fn read(table: &mut Table<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            connections: table.number("connections", default.connections, 1..=1_000_000),
+            connections_per_address: table.number(
+                "connections-per-address",
+                default.connections_per_address,
+                0..=1_000_000,
+            ),
+            handshake: table.time_limit("handshake", default.handshake),
+            head: table.time_limit("head", default.head),
+            // hyper refuses a head buffer below 8 KiB with a panic, so a smaller one must not get
+            // through.
+            head_size: table.buffer("head-size", default.head_size, 8 * KIB..=MIB),
+            headers: table.number("headers", default.headers, 1..=10_000),
+            keep_alive: table.time_limit("keep-alive", default.keep_alive),
+            body_idle: table.time_limit("body-idle", default.body_idle),
+            body_size: table.size("body-size", default.body_size),
+            request_buffer: table.buffer("request-buffer", default.request_buffer, 0..=GIB),
+            streams: table.number("streams", default.streams, 1..=10_000),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `[log]`: what is logged, and how. Knows no logging library.
+
+use std::fmt;
+
+use super::reader::Table;
+use super::value;
+
+/// The least important level that is still logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Only what needs an operator: our fault, or the system's.
+    Error,
+    /// Also what an operator should look at soon, such as an app that refuses connections.
+    Warn,
+    /// Also start, stop, reload and the access lines. The default.
+    Info,
+    /// Also every client's mistake: failed handshakes, refused requests.
+    Debug,
+    /// Everything, for finding faults in Noren itself.
+    Trace,
+}
+
+impl Level {
+    const NAMES: [(&'static str, Self); 5] = [
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+
+    /// Reads `error`, `warn`, `info`, `debug` or `trace`; the error text says what to write
+    /// instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        value::choice(text, &Self::NAMES)
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(value::name_of(*self, &Self::NAMES))
+    }
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people and journald: `message key=value key=value`. The default.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+impl LogFormat {
+    const NAMES: [(&'static str, Self); 2] = [("text", Self::Text), ("json", Self::Json)];
+
+    /// Reads `text` or `json`; the error text says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        value::choice(text, &Self::NAMES)
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(value::name_of(*self, &Self::NAMES))
+    }
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Log {
+    /// `level`: the least important level that is still logged. Default `info`.
+    pub level: Level,
+    /// `format`: the form of a line. Default `text`.
+    pub format: LogFormat,
+    /// `access`: whether each request is logged with one line. Default `true`.
+    pub access: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: Level::Info,
+            format: LogFormat::Text,
+            access: true,
+        }
+    }
+}
+
+impl Log {
+    pub(super) fn read(table: &mut Table<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            level: table.text("level", default.level, Level::parse),
+            format: table.text("format", default.format, LogFormat::parse),
+            access: table.flag("access", default.access),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The configuration: one TOML file as types.
+//!
+//! An invalid [`Config`] does not come out of this module: [`Config::parse`] either returns a value
+//! every other module can use without checking it again, or a [`ConfigError`] that names the file,
+//! the line, the key, what is wrong and what to write. Each table of the file is one file here and
+//! one type with a `Default`; the default of a key stands nowhere else.
+//!
+//! This module opens no socket, loads no certificate and knows nothing of HTTP: it cannot say
+//! whether a file that the configuration names exists, only whether the name makes sense. The
+//! annotated reference is `config/noren.toml`.
+
+mod address;
+mod app;
+mod bridge;
+mod duration;
+mod endpoint;
+mod error;
+mod headers;
+mod host_pattern;
+mod limits;
+mod listener;
+mod log;
+mod nearest;
+mod origin;
+mod path_prefix;
+mod problems;
+mod reader;
+mod server;
+mod size;
+mod syntax;
+mod tls;
+mod value;
+
+#[cfg(test)]
+mod error_tests;
+#[cfg(test)]
+mod field_tests;
+
+use std::path::Path;
+
+use problems::Problems;
+use reader::Table;
+
+pub use app::App;
+pub use bridge::{Bridge, StaticTarget, TokenSource};
+pub use endpoint::Endpoint;
+pub use error::{ConfigError, Problem};
+pub use headers::SecurityHeaders;
+pub use host_pattern::HostPattern;
+pub use limits::Limits;
+pub use listener::{ListenAddress, Listener, Protocol};
+pub use log::{Level, Log, LogFormat};
+pub use origin::OriginRule;
+pub use path_prefix::PathPrefix;
+pub use server::Server;
+pub use tls::{Certificate, Tls, TlsVersion};
+
+/// The whole file.
+///
+/// `Config::default()` is what an empty file means: one `https` listener on `[::]:8001` and no app.
+/// A *file* must name something to serve, so that default can be built in code (the command line
+/// adds the app) but not loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[log]`: what is logged, and how.
+    pub log: Log,
+    /// `[server]`: threads and stopping.
+    pub server: Server,
+    /// `[[listener]]`: where connections come in. Never empty: without one in the file it is the
+    /// default listener.
+    pub listeners: Vec<Listener>,
+    /// `[tls]`: versions and certificates of the `https` listeners.
+    pub tls: Tls,
+    /// `[limits]`: what one client, and all of them together, may use.
+    pub limits: Limits,
+    /// `[headers]`: response headers added to every answer.
+    pub headers: SecurityHeaders,
+    /// `[[app]]`: the apps behind this door.
+    pub apps: Vec<App>,
+    /// `[bridge]`: WebSocket to socket.
+    pub bridge: Bridge,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            log: Log::default(),
+            server: Server::default(),
+            listeners: vec![Listener::default()],
+            tls: Tls::default(),
+            limits: Limits::default(),
+            headers: SecurityHeaders::default(),
+            apps: Vec::new(),
+            bridge: Bridge::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and parses the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Unreadable`] when there is no such file or it may not be read, otherwise as
+    /// [`Config::parse`] with `path` as the file's name.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = std::fs::read(path).map_err(|error| ConfigError::Unreadable {
+            path: path.to_owned(),
+            error,
+        })?;
+        let file_name = path.display().to_string();
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(text, &file_name),
+            Err(error) => Err(ConfigError::not_utf8(&file_name, &bytes, error)),
+        }
+    }
+
+    /// Parses the text of a configuration file; `file_name` only appears in the errors.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Invalid`] with every problem found, in the order of their lines. A text that
+    /// is not TOML yields its first syntax error only, because what follows a syntax error is
+    /// guesswork.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        let document = toml::de::DeTable::parse(text)
+            .map_err(|error| ConfigError::syntax(file_name, text, &error))?;
+        let problems = Problems::default();
+        let mut root = Table::root(document.get_ref(), &problems);
+        let config = Self::read(&mut root);
+        root.finish();
+        let problems = problems.in_order(text, file_name);
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Invalid { problems })
+        }
+    }
+
+    fn read(root: &mut Table<'_>) -> Self {
+        let config = Self {
+            log: root.table("log", Log::read),
+            server: root.table("server", Server::read),
+            listeners: Listener::read_all(root),
+            tls: root.table("tls", Tls::read),
+            limits: root.table("limits", Limits::read),
+            headers: root.table("headers", SecurityHeaders::read),
+            apps: App::read_all(root),
+            bridge: root.table("bridge", Bridge::read),
+        };
+        if root.is_sound() && config.apps.is_empty() && !config.bridge.has_targets() {
+            root.problem(
+                "app",
+                r#"there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", or a [[bridge.tokens]] or [[bridge.target]]"#,
+            );
+        }
+        config
+    }
+}

@@ -1,0 +1,109 @@
+//! Which web pages may connect: origins as browsers write them (RFC 6454, section 6.2). Compares
+//! nothing; that is the access layer's job.
+
+use std::fmt;
+
+use super::endpoint::Endpoint;
+
+/// One entry of `bridge.origins`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum OriginRule {
+    /// A page of the same scheme, host and port as the request.
+    Same,
+    /// Any page whatsoever.
+    Any,
+    /// A page of this origin, in the form browsers send: lower case, no port where it is the
+    /// scheme's own.
+    Exact(String),
+}
+
+impl OriginRule {
+    /// Reads `same`, `any` or an origin such as `https://a.example`; the error text says what to
+    /// write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "same" => Ok(Self::Same),
+            "any" => Ok(Self::Any),
+            _ => parse_origin(text).map(Self::Exact),
+        }
+    }
+}
+
+impl fmt::Display for OriginRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Same => "same",
+            Self::Any => "any",
+            Self::Exact(origin) => origin,
+        })
+    }
+}
+
+fn parse_origin(text: &str) -> Result<String, String> {
+    let lower = text.to_ascii_lowercase();
+    let Some((scheme @ ("https" | "http"), authority)) = lower.split_once("://") else {
+        return Err(format!(
+            r#""{text}" is not an origin; write "same", "any" or "https://a.example""#
+        ));
+    };
+    if let Some((authority, _)) = authority.split_once(['/', '?', '#']) {
+        return Err(format!(
+            r#""{text}" goes on behind the host, an origin does not; write "{scheme}://{authority}""#
+        ));
+    }
+    let own_port = if scheme == "https" { 443 } else { 80 };
+    if Endpoint::from_authority(authority, own_port).is_none() {
+        return Err(format!(
+            r#""{text}" has no valid host in it; write for example "https://a.example""#
+        ));
+    }
+    let sent = authority
+        .strip_suffix(&format!(":{own_port}"))
+        .unwrap_or(authority);
+    Ok(format!("{scheme}://{sent}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_takes_the_form_browsers_send() {
+        assert_eq!(OriginRule::parse("same"), Ok(OriginRule::Same));
+        assert_eq!(OriginRule::parse("any"), Ok(OriginRule::Any));
+        for (text, sent) in [
+            ("https://A.example", "https://a.example"),
+            ("https://a.example:443", "https://a.example"),
+            ("http://a.example:80", "http://a.example"),
+            ("http://a.example:443", "http://a.example:443"),
+            ("https://[::1]:8001", "https://[::1]:8001"),
+            ("https://[::1]", "https://[::1]"),
+        ] {
+            assert_eq!(
+                OriginRule::parse(text),
+                Ok(OriginRule::Exact(sent.to_owned()))
+            );
+        }
+    }
+
+    #[test]
+    fn what_no_browser_sends_is_refused() {
+        for text in [
+            "",
+            "Same",
+            "*",
+            "null",
+            "a.example",
+            "wss://a.example",
+            "https://",
+            "https://a.example/",
+            "https://a/b",
+            "https://u@a.example",
+            "https://a.example:0",
+            "https://a b",
+            "https://*.example.org",
+        ] {
+            assert!(OriginRule::parse(text).is_err(), "{text:?} was taken");
+        }
+    }
+}

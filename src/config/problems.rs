@@ -1,0 +1,45 @@
+//! Collects what is wrong while a file is being read. Knows neither TOML nor the keys.
+
+use std::cell::RefCell;
+
+use super::error::{Problem, line_at};
+
+/// Everything found wrong so far.
+#[derive(Default)]
+pub(super) struct Problems {
+    found: RefCell<Vec<Found>>,
+}
+
+struct Found {
+    offset: Option<usize>,
+    key: String,
+    text: String,
+}
+
+impl Problems {
+    /// All problems, from the top of the file to its end.
+    pub(super) fn in_order(self, text: &str, file_name: &str) -> Vec<Problem> {
+        let mut found = self.found.into_inner();
+        found.sort_by_key(|problem| problem.offset);
+        let named = found.into_iter().map(|problem| Problem {
+            file: file_name.to_owned(),
+            line: problem
+                .offset
+                .map(|offset| line_at(text.as_bytes(), offset)),
+            key: problem.key,
+            text: problem.text,
+        });
+        named.collect()
+    }
+
+    /// Notes a problem with `key`, at `offset` in the text or, without one, with the file as a
+    /// whole.
+    pub(super) fn report(&self, offset: Option<usize>, key: String, text: String) {
+        self.found.borrow_mut().push(Found { offset, key, text });
+    }
+
+    /// How many there are so far.
+    pub(super) fn count(&self) -> usize {
+        self.found.borrow().len()
+    }
+}

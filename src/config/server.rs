@@ -1,0 +1,34 @@
+//! `[server]`: the process as a whole. Knows neither the runtime nor the signals.
+
+use std::time::Duration;
+
+use super::reader::Table;
+
+/// `[server]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// `drain`: how long requests and tunnels may go on after a stop was asked for. Default 10 s;
+    /// with 0 they are cut at once.
+    pub drain: Duration,
+    /// `threads`: worker threads, at most 1024. Default 0, one a core.
+    pub threads: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            drain: Duration::from_secs(10),
+            threads: 0,
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn read(table: &mut Table<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            drain: table.duration("drain", default.drain),
+            threads: table.number("threads", default.threads, 0..=1024),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One TOML value as one Rust value. Each error text says what was expected, what was found and
+//! what to write; where it stands is the reader's business.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::{DeInteger, DeValue};
+
+use super::{duration, size};
+
+/// A string.
+pub(super) fn string<'a>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
+    value.as_str().ok_or_else(|| match value {
+        // Whoever left out the quotes can be told exactly what to write.
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+            format!(
+                r#"expected a string, found {}; write "{}""#,
+                describe(value),
+                plain(value)
+            )
+        }
+        _ => format!(
+            r#"expected a string, found {}; write it in double quotes, such as "text""#,
+            describe(value)
+        ),
+    })
+}
+
+/// `true` or `false`.
+pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| {
+        format!(
+            "expected true or false, found {}; write true or false",
+            describe(value)
+        )
+    })
+}
+
+/// A whole number; `example` is what to write.
+pub(super) fn whole_number(value: &DeValue<'_>, example: &str) -> Result<i64, String> {
+    let number = value.as_integer().ok_or_else(|| {
+        format!(
+            "expected a whole number, found {}; write {example}",
+            describe(value)
+        )
+    })?;
+    integer(number)
+        .ok_or_else(|| format!("{number} is larger than any number can be; write {example}"))
+}
+
+/// A span of time, zero included.
+pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
+    match value {
+        // The commonest slip; the text is the same with and without quotes.
+        DeValue::Integer(_) => Err(format!(
+            r#"{} has no unit; write "10s", "5m" or "1h""#,
+            plain(value)
+        )),
+        DeValue::String(text) => duration::parse(text),
+        _ => Err(format!(
+            r#"expected a duration, found {}; write "10s", "5m" or "1h""#,
+            describe(value)
+        )),
+    }
+}
+
+/// A span of time that is not nothing.
+pub(super) fn time_limit(value: &DeValue<'_>) -> Result<Duration, String> {
+    let limit = duration(value)?;
+    if limit.is_zero() {
+        return Err(r#"a limit of nothing lets nothing pass; write at least "1ms""#.to_owned());
+    }
+    Ok(limit)
+}
+
+/// A span of time that is not nothing, or `off`.
+pub(super) fn time_limit_or_off(value: &DeValue<'_>) -> Result<Option<Duration>, String> {
+    if value.as_str() == Some("off") {
+        return Ok(None);
+    }
+    match duration(value) {
+        Ok(limit) if limit.is_zero() => Err(r#"a limit of nothing is written "off""#.to_owned()),
+        Ok(limit) => Ok(Some(limit)),
+        // Whoever wrote digits wants a duration and only slipped.
+        Err(text) if plain(value).starts_with(|c: char| c.is_ascii_digit()) => Err(text),
+        Err(text) => Err(text + r#", or "off""#),
+    }
+}
+
+/// A number of bytes, as a number or with a unit; `example` is what to write.
+pub(super) fn size(value: &DeValue<'_>, example: u64) -> Result<u64, String> {
+    match value {
+        DeValue::String(text) => size::parse(text),
+        DeValue::Integer(number) => integer(number)
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .ok_or_else(|| {
+                format!(
+                    r#"{number} is not a size; write "{}" or a number of bytes"#,
+                    size::show(example)
+                )
+            }),
+        _ => Err(format!(
+            r#"expected a size, found {}; write "{}""#,
+            describe(value),
+            size::show(example)
+        )),
+    }
+}
+
+/// What to say of a value that stands where a list of strings belongs.
+pub(super) fn not_a_list(value: &DeValue<'_>) -> String {
+    let example = value
+        .as_str()
+        .map_or_else(|| r#"["text"]"#.to_owned(), |text| format!("[{text:?}]"));
+    format!(
+        "expected a list of strings, found {}; write {example}",
+        describe(value)
+    )
+}
+
+/// What to say of a value that stands where a table belongs.
+pub(super) fn not_a_table(value: &DeValue<'_>, path: &str) -> String {
+    format!(
+        "expected one table, found {}; write [{path}]",
+        describe(value)
+    )
+}
+
+/// What to say of a value that stands where a list of tables belongs.
+pub(super) fn not_a_list_of_tables(value: &DeValue<'_>, path: &str) -> String {
+    format!(
+        "expected a list of tables, found {}; write [[{path}]]",
+        describe(value)
+    )
+}
+
+/// The value of a TOML integer, unless it is beyond 64 bits.
+fn integer(number: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// The name of a file or directory.
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') {
+        Err(format!(
+            r#"{text:?} is not a path; write for example "/etc/noren/cert.pem""#
+        ))
+    } else {
+        Ok(PathBuf::from(text))
+    }
+}
+
+/// A string with something in it.
+pub(super) fn not_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        Err("is empty; write at least one character".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// One of a few words.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&'static str, T)]) -> Result<T, String> {
+    let found = choices.iter().find(|(name, _)| *name == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names = one_of(choices.iter().map(|(name, _)| *name));
+        format!("{text:?} is not known here; write {names}")
+    })
+}
+
+/// The word for `value` in a table of choices that holds every variant of its type.
+pub(super) fn name_of<T: Copy + PartialEq>(
+    value: T,
+    choices: &[(&'static str, T)],
+) -> &'static str {
+    choices
+        .iter()
+        .find(|(_, choice)| *choice == value)
+        .map_or("", |(name, _)| *name)
+}
+
+/// `"a", "b" or "c"`.
+fn one_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut quoted: Vec<String> = names.map(|name| format!(r#""{name}""#)).collect();
+    let last = quoted.pop().unwrap_or_default();
+    if quoted.is_empty() {
+        last
+    } else {
+        format!("{} or {last}", quoted.join(", "))
+    }
+}
+
+/// What a value is, for "expected …, found …".
+fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the string {text:?}"),
+        DeValue::Integer(_) | DeValue::Float(_) => format!("the number {}", plain(value)),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(_) => "a date".to_owned(),
+        DeValue::Array(items) if items.iter().any(|item| item.get_ref().is_table()) => {
+            "a list of tables".to_owned()
+        }
+        DeValue::Array(_) => "a list".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+/// A scalar as it was written, near enough.
+fn plain(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(date) => date.to_string(),
+        DeValue::String(text) => text.to_string(),
+        DeValue::Array(_) | DeValue::Table(_) => String::new(),
+    }
+}

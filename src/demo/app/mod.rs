@@ -1,0 +1,105 @@
+//! A small blocking web app, the kind Noren stands in front of: HTTP/1.1 on a UNIX socket, four
+//! worker threads, and a worker belongs to one connection for as long as that lasts.
+//!
+//! Four half-sent requests would stop it, and so would four slow downloads. Behind the door they do
+//! not. This file is the server; what it answers is in `routes`.
+
+pub(super) mod jobs;
+pub(super) mod journal;
+mod pages;
+mod request;
+mod response;
+mod routes;
+pub(super) mod sessions;
+mod wire;
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::crew::{Held, Listening};
+use super::house::{Count, Counted, House};
+use request::{Request, Trouble};
+use response::Response;
+use wire::Wire;
+
+pub(super) const WORKERS: usize = 4;
+/// Accepted connections that wait for a worker; beyond, they wait in the system's backlog.
+const QUEUE: usize = 64;
+
+/// Serves the app at `path` on threads of the house's crew.
+pub(super) fn serve(house: &Arc<House>, path: &Path) -> io::Result<()> {
+    let listening = house.crew.listen(path)?;
+    let (sender, receiver) = sync_channel(QUEUE);
+    let waiting = Count::default();
+    let receiver = Arc::new(Mutex::new(receiver));
+    for number in 1..=WORKERS {
+        let worker = (Arc::clone(house), Arc::clone(&receiver), waiting.clone());
+        let work = move || work(&worker.0, &worker.1, &worker.2);
+        house.crew.spawn(&format!("worker-{number}"), work)?;
+    }
+    house
+        .crew
+        .spawn("app", move || accept(&listening, &sender, &waiting))
+}
+
+fn accept(listening: &Listening, queue: &SyncSender<(Held, Counted)>, waiting: &Count) {
+    while let Some(connection) = listening.accept() {
+        if queue.send((connection, waiting.enter())).is_err() {
+            break;
+        }
+    }
+}
+
+/// The life of a worker: one connection after the other, until the acceptor has gone.
+fn work(house: &Arc<House>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting: &Count) {
+    loop {
+        // The worker that waits holds the lock; the others wait for the lock, which is the same.
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((connection, counted)) = next else {
+            break;
+        };
+        drop(counted);
+        converse(house, &connection, waiting);
+    }
+}
+
+/// Answers the requests of one connection until it ends.
+fn converse(house: &Arc<House>, connection: &Held, waiting: &Count) {
+    let stream = connection.stream();
+    let Ok(mut wire) = Wire::new(stream) else {
+        return;
+    };
+    loop {
+        match wire.next(|| waiting.now() > 0, routes::counts_body) {
+            Ok(request) => {
+                let _busy = house.busy.enter();
+                let answer = answer(house, &request);
+                // Somebody who waits for a worker gets this one, without a race: the client knows.
+                let keep = request.keep_alive && waiting.now() == 0;
+                if answer.write(stream, &request.method, keep).is_err() || !keep {
+                    break;
+                }
+            }
+            Err(Trouble::Refused(status, reason)) => {
+                if Response::error(status, reason)
+                    .write(stream, "", false)
+                    .is_ok()
+                {
+                    wire.linger();
+                }
+                break;
+            }
+            Err(Trouble::Over) => break,
+        }
+    }
+}
+
+/// A mistake in one page must not cost a worker, for there are only four.
+fn answer(house: &Arc<House>, request: &Request) -> Response {
+    let answered = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        routes::answer(house, request)
+    }));
+    answered.unwrap_or_else(|_| Response::error(500, "this page of the demo is broken"))
+}

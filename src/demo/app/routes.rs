@@ -1,0 +1,285 @@
+//! What the app answers, and to whom: a table of paths and one function for each.
+//!
+//! Shaped like Wok: a JSON login that sets a cookie, `/tasks` that answers 200 or 401 and so tells
+//! whether a cookie is good, redirects made from the headers only a door may set.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::house::House;
+use super::super::json;
+use super::jobs::Jobs;
+use super::pages;
+use super::request::Request;
+use super::response::Response;
+use super::sessions::Visitor;
+
+const PASSWORD: &str = "demo";
+const MOST_NAME: usize = 40;
+const COOKIE: &str = "demo";
+const SLOW: Duration = Duration::from_secs(3);
+
+struct Route {
+    method: &'static str,
+    path: &'static str,
+    handler: Handler,
+}
+
+enum Handler {
+    Open(fn(&Arc<House>, &Request) -> Response),
+    /// Answers 401 without a login.
+    LoggedIn(fn(&Arc<House>, &Request, &Visitor) -> Response),
+}
+
+const ROUTES: [Route; 9] = [
+    Route {
+        method: "GET",
+        path: "/",
+        handler: Handler::Open(front),
+    },
+    Route {
+        method: "POST",
+        path: "/login",
+        handler: Handler::Open(login),
+    },
+    Route {
+        method: "POST",
+        path: "/logout",
+        handler: Handler::Open(logout),
+    },
+    Route {
+        method: "GET",
+        path: "/logs",
+        handler: Handler::LoggedIn(logs),
+    },
+    Route {
+        method: "GET",
+        path: "/tasks",
+        handler: Handler::LoggedIn(tasks),
+    },
+    Route {
+        method: "POST",
+        path: "/jobs",
+        handler: Handler::LoggedIn(start_job),
+    },
+    Route {
+        method: "GET",
+        path: "/slow",
+        handler: Handler::LoggedIn(slow),
+    },
+    Route {
+        method: "GET",
+        path: "/headers",
+        handler: Handler::LoggedIn(headers),
+    },
+    Route {
+        method: "POST",
+        path: "/upload",
+        handler: Handler::LoggedIn(upload),
+    },
+];
+
+/// Whether the body of this request is only counted, and not kept.
+pub(super) fn counts_body(method: &str, path: &str) -> bool {
+    method == "POST" && path == "/upload"
+}
+
+pub(super) fn answer(house: &Arc<House>, request: &Request) -> Response {
+    let method = request.method.as_str();
+    if let Some(asset) = pages::asset(&request.path) {
+        return match method {
+            "GET" | "HEAD" => asset,
+            _ => wrong_method("GET, HEAD"),
+        };
+    }
+    // HEAD is for pages alone: on a resource Wok answers 405, and so does this.
+    let method = if method == "HEAD" && request.path == "/" {
+        "GET"
+    } else {
+        method
+    };
+    let mut routes = ROUTES
+        .iter()
+        .filter(|route| route.path == request.path)
+        .peekable();
+    let Some(allowed) = routes.peek().map(|route| route.method) else {
+        return missing(request);
+    };
+    match routes
+        .find(|route| route.method == method)
+        .map(|route| &route.handler)
+    {
+        Some(Handler::Open(answer)) => answer(house, request),
+        Some(Handler::LoggedIn(answer)) => match visitor(house, request) {
+            Some(visitor) => answer(house, request, &visitor),
+            None => Response::error(401, "log in first: POST /login"),
+        },
+        None => wrong_method(allowed),
+    }
+}
+
+fn wrong_method(allowed: &str) -> Response {
+    Response::error(405, "this path takes another method").with("Allow", allowed)
+}
+
+fn missing(request: &Request) -> Response {
+    if request.method == "GET" && accepts(request, "text/html") {
+        let text = "<!doctype html><meta charset=utf-8><title>Not here</title><link rel=stylesheet \
+                    href=/style.css><main class=lone><h1>Not here</h1><p><a href=/>To the demo</a>";
+        return Response::new(404, "text/html; charset=utf-8", text);
+    }
+    Response::error(404, "there is nothing here")
+}
+
+/// The front page, or where to log in.
+fn front(house: &Arc<House>, request: &Request) -> Response {
+    if visitor(house, request).is_some() {
+        return pages::index();
+    }
+    if accepts(request, "application/json") {
+        return Response::error(401, "log in first: POST /login");
+    }
+    let target = format!("{}/login.html", origin(request).unwrap_or_default());
+    Response::new(303, "text/plain; charset=utf-8", "Log in first.\n")
+        .with("Location", target)
+        .with("Cache-Control", "no-store")
+}
+
+/// The public origin, as `CherryPy` makes it: right only when the door says what it is.
+fn origin(request: &Request) -> Option<String> {
+    let host = request
+        .header("x-forwarded-host")
+        .or_else(|| request.header("host"))?;
+    let scheme = request
+        .header("x-forwarded-proto")
+        .filter(|scheme| *scheme == "https");
+    Some(format!("{}://{host}", scheme.unwrap_or("http")))
+}
+
+fn login(house: &Arc<House>, request: &Request) -> Response {
+    let body = std::str::from_utf8(&request.body)
+        .ok()
+        .and_then(json::flat_object);
+    let Some(body) = body else {
+        return Response::error(400, r#"send {"username": "...", "password": "..."}"#);
+    };
+    let field = |name| body.get(name).map_or("", String::as_str);
+    let name = field("username").trim();
+    if name.is_empty() || name.chars().count() > MOST_NAME || name.contains(char::is_control) {
+        return Response::error(400, "a user name is 1 to 40 characters");
+    }
+    // The password is in the banner and on the page: there is no secret to compare with care.
+    if field("password") != PASSWORD {
+        house.record(name, "login refused", &address(request));
+        return Response::error(401, "the password of the demo is: demo");
+    }
+    let cookie = match house.sessions.open(name) {
+        Ok(cookie) => cookie,
+        Err(error) => {
+            tracing::error!(%error, "demo cannot make a cookie");
+            return Response::error(500, "no cookie today");
+        }
+    };
+    house.push.notify("POST:/demo/login");
+    house.record(name, "logged in", &address(request));
+    Response::json(200, format!(r#"{{"username":{}}}"#, json::quote(name))).with(
+        "Set-Cookie",
+        format!("{COOKIE}={cookie}; Path=/; Secure; HttpOnly; SameSite=Lax"),
+    )
+}
+
+/// Logging out twice is no error.
+fn logout(house: &Arc<House>, request: &Request) -> Response {
+    if let Some(visitor) = visitor(house, request) {
+        cookies(request).for_each(|cookie| house.sessions.close(cookie));
+        house.push.notify("POST:/demo/logout");
+        house.record(&visitor.name, "logged out", &address(request));
+    }
+    let expired = format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax");
+    Response::json(200, "{}").with("Set-Cookie", expired)
+}
+
+fn logs(house: &Arc<House>, _: &Request, _: &Visitor) -> Response {
+    Response::json(200, house.journal.json())
+}
+
+fn tasks(house: &Arc<House>, _: &Request, visitor: &Visitor) -> Response {
+    let (user, tasks) = (json::quote(&visitor.name), house.jobs.json());
+    Response::json(200, format!(r#"{{"user":{user},"tasks":{tasks}}}"#))
+}
+
+fn start_job(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
+    let Some(id) = Jobs::start(house, &visitor.name) else {
+        return Response::error(503, "eight jobs run already").with("Retry-After", "6");
+    };
+    house.record(
+        &visitor.name,
+        &format!("started job {id}"),
+        &address(request),
+    );
+    Response::json(202, format!(r#"{{"id":{id}}}"#))
+}
+
+/// Holds the worker for three seconds, as a blocking app does when something behind it is slow.
+fn slow(house: &Arc<House>, _: &Request, _: &Visitor) -> Response {
+    let counted = house.slow.enter();
+    let tell = || {
+        let held = house.slow.now();
+        house.push.notify(&format!("TASK:/demo/slow/{held}"));
+    };
+    tell();
+    house.crew.sleep(SLOW);
+    drop(counted);
+    tell();
+    Response::json(200, format!(r#"{{"seconds":{}}}"#, SLOW.as_secs()))
+}
+
+/// The request as the app saw it. The cookie is left out: a page's script may not read it.
+fn headers(_: &Arc<House>, request: &Request, _: &Visitor) -> Response {
+    let headers = request.headers.iter().map(|(name, value)| {
+        let secret = matches!(name.as_str(), "cookie" | "authorization");
+        let value = if secret { "(not shown)" } else { value };
+        format!("[{},{}]", json::quote(name), json::quote(value))
+    });
+    let (line, headers) = (json::quote(&request.line), json::array(headers));
+    Response::json(200, format!(r#"{{"request":{line},"headers":{headers}}}"#))
+}
+
+fn upload(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
+    let size = request.body_size;
+    house.record(
+        &visitor.name,
+        &format!("uploaded {size} bytes"),
+        &address(request),
+    );
+    Response::json(200, format!(r#"{{"bytes":{size}}}"#))
+}
+
+/// The values of the cookie in the one Cookie line that counts.
+fn cookies(request: &Request) -> impl Iterator<Item = &str> {
+    let pairs = request.header("cookie").unwrap_or_default().split(';');
+    pairs
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(name, _)| *name == COOKIE)
+        .map(|(_, value)| value)
+}
+
+fn visitor(house: &House, request: &Request) -> Option<Visitor> {
+    cookies(request).find_map(|cookie| house.sessions.find(cookie))
+}
+
+fn accepts(request: &Request, kind: &str) -> bool {
+    request
+        .header("accept")
+        .is_some_and(|accept| accept.contains(kind))
+}
+
+/// Whom the door saw. Believed because only the door can reach this socket.
+fn address(request: &Request) -> String {
+    let last = request
+        .header("x-forwarded-for")
+        .and_then(|list| list.rsplit(',').next());
+    let address = last.and_then(|text| text.trim().parse::<IpAddr>().ok());
+    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+}

@@ -1,0 +1,69 @@
+//! The demo's console: a tiny shell on a UNIX socket, raw bytes both ways like a serial line.
+//!
+//! One thread a connection, at most sixteen. It stands for the serial console of a virtual machine:
+//! the bridge carries its bytes and knows nothing of them.
+
+mod commands;
+mod terminal;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::crew::{Held, Listening};
+use super::house::House;
+use commands::Next;
+use terminal::{Line, Terminal};
+
+/// Consoles at once.
+const MOST: usize = 16;
+
+const WELCOME: &str = "\r\n\x1b[94mNoren demo console\x1b[0m, raw bytes over a UNIX socket.\r\n\
+                       Type \x1b[1mhelp\x1b[0m, or \x1b[1mring\x1b[0m and look at the notifications.\r\n\r\n";
+const PROMPT: &str = "\x1b[94mdemo$\x1b[0m ";
+
+/// Serves the console at `path` on threads of the house's crew.
+pub(super) fn serve(house: &Arc<House>, path: &Path) -> io::Result<()> {
+    let listening = house.crew.listen(path)?;
+    let inside = Arc::clone(house);
+    house
+        .crew
+        .spawn("console", move || accept(&listening, &inside))
+}
+
+fn accept(listening: &Listening, house: &Arc<House>) {
+    while let Some(connection) = listening.accept() {
+        let Some(seat) = house.sit(connection.id(), MOST) else {
+            // A fresh socket has room for a line, so this cannot wait.
+            let _ =
+                Terminal::new(connection.stream()).write("All sixteen consoles are in use.\r\n");
+            continue;
+        };
+        let inside = Arc::clone(house);
+        let spawned = house.crew.spawn("console-line", move || {
+            // The error is that of a client who left, or whom the stop of the demo sent away.
+            let _ = converse(&inside, &connection);
+            drop(seat);
+        });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "demo cannot open a console");
+        }
+    }
+}
+
+fn converse(house: &House, connection: &Held) -> io::Result<()> {
+    let mut terminal = Terminal::new(connection.stream());
+    terminal.write(WELCOME)?;
+    loop {
+        match terminal.line(PROMPT)? {
+            Line::Entered(line) => {
+                if let Next::Leave = commands::run(house, &mut terminal, &line)? {
+                    return Ok(());
+                }
+            }
+            Line::Interrupted => {}
+            Line::Ended => return terminal.write("Come again.\r\n"),
+            Line::Idle => return terminal.write("Nobody here? Closing.\r\n"),
+        }
+    }
+}

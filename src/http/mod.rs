@@ -1,0 +1,26 @@
+//! HTTP as every handler needs it: the transport under hyper, bodies, the checked request head, the rules
+//! for headers that end at a proxy, and the refusal every error becomes.
+//!
+//! Knows nothing of routes and policy.
+
+mod activity;
+mod body;
+mod forwarded;
+mod head;
+mod hop;
+mod path;
+mod refusal;
+mod request_body;
+mod stall;
+mod transport;
+
+pub use activity::{Activity, Busy};
+pub use body::{Body, BoxError, empty};
+pub use forwarded::{Forwarded, drop_client_claims};
+pub use head::{Authority, Context, Head, Scheme};
+pub use hop::drop_hop_by_hop;
+pub use path::PathFault;
+pub use refusal::{Form, Refusal};
+pub use request_body::{BodyFault, BodyLimits, Received, RequestBody, receive};
+pub use stall::Stall;
+pub use transport::Transport;

@@ -1,0 +1,227 @@
+//! Every error a client sees: a status, one clear sentence, as a page, as JSON or as text.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::http::body::{Body, full};
+
+/// A request that is not served, and what its sender is told. What the operator needs beside it is
+/// [`cause`](Self::cause), which goes to the log only.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// One sentence for the client, without a full stop.
+    pub reason: Cow<'static, str>,
+    /// One line for the log, where it may say more than the client should know.
+    pub cause: Option<String>,
+    header: Option<(http::HeaderName, HeaderValue)>,
+    close: bool,
+}
+
+/// How an answer that Noren makes itself is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A page, for a browser.
+    Html,
+    /// An object, for a script.
+    Json,
+    /// One line, for curl and for clients that say nothing.
+    Text,
+}
+
+impl Form {
+    /// What the client prefers, by its `Accept` header (RFC 9110 §12.5.1).
+    #[must_use]
+    pub fn preferred(accept: Option<&HeaderValue>) -> Self {
+        let accepted = accept
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let mut best = (Self::Text, 0.0_f32);
+        for range in accepted.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let form = match parts.next().unwrap_or_default() {
+                "text/html" | "application/xhtml+xml" => Self::Html,
+                "application/json" | "text/json" => Self::Json,
+                "text/plain" => Self::Text,
+                _ => continue,
+            };
+            let quality = parts
+                .find_map(|parameter| parameter.strip_prefix("q=")?.parse().ok())
+                .unwrap_or(1.0);
+            if quality > best.1 {
+                best = (form, quality);
+            }
+        }
+        best.0
+    }
+}
+
+impl Refusal {
+    /// A refusal with a sentence for the client.
+    pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            reason: reason.into(),
+            cause: None,
+            header: None,
+            close: false,
+        }
+    }
+
+    /// 400: the request itself is wrong. The connection is closed, because what follows on it may be the
+    /// second half of an attempt to smuggle a request.
+    pub fn bad_request(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, reason).closing()
+    }
+
+    /// 404.
+    pub fn not_found(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, reason)
+    }
+
+    /// Adds the line for the log.
+    #[must_use]
+    pub fn because(mut self, cause: impl ToString) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        self.with(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))
+    }
+
+    /// Says which methods there are (405).
+    #[must_use]
+    pub fn allow(self, methods: &'static str) -> Self {
+        self.with(ALLOW, HeaderValue::from_static(methods))
+    }
+
+    /// Adds one header; the last one counts.
+    #[must_use]
+    pub fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// Ends an HTTP/1.1 connection after the answer.
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    /// The answer in the given form.
+    #[must_use]
+    pub fn into_response(self, form: Form) -> Response<Body> {
+        let (kind, text) = match form {
+            Form::Html => ("text/html; charset=utf-8", self.page()),
+            Form::Json => ("application/json", self.object()),
+            Form::Text => ("text/plain; charset=utf-8", format!("{}\n", self.reason)),
+        };
+        let mut response = Response::new(full(text));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, value)) = self.header {
+            headers.insert(name, value);
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn page(&self) -> String {
+        let status = self.status.as_u16();
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let reason = escape_html(&self.reason);
+        let reload = match &self.header {
+            Some((name, seconds)) if name == RETRY_AFTER => format!(
+                "<p>This page asks again in {} seconds.</p>",
+                seconds.to_str().unwrap_or_default()
+            ),
+            _ => String::new(),
+        };
+        let refresh = match &self.header {
+            Some((name, seconds)) if name == RETRY_AFTER => format!(
+                "<meta http-equiv=\"refresh\" content=\"{}\">",
+                seconds.to_str().unwrap_or_default()
+            ),
+            _ => String::new(),
+        };
+        format!(
+            include_str!("refusal.html"),
+            status = status,
+            title = title,
+            reason = reason,
+            refresh = refresh,
+            reload = reload
+        )
+    }
+
+    fn object(&self) -> String {
+        let mut reason = String::with_capacity(self.reason.len());
+        for sign in self.reason.chars() {
+            match sign {
+                '"' | '\\' => reason.extend(['\\', sign]),
+                sign if sign.is_control() => {
+                    let _ = write!(reason, "\\u{:04x}", u32::from(sign));
+                }
+                sign => reason.push(sign),
+            }
+        }
+        format!(
+            "{{\"code\":{},\"reason\":\"{reason}\"}}\n",
+            self.status.as_u16()
+        )
+    }
+}
+
+fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preferred(accept: &'static str) -> Form {
+        Form::preferred(Some(&HeaderValue::from_static(accept)))
+    }
+
+    #[test]
+    fn the_form_follows_the_accept_header() {
+        assert_eq!(
+            preferred("text/html,application/xhtml+xml,*/*;q=0.8"),
+            Form::Html
+        );
+        assert_eq!(preferred("application/json, text/html;q=0.5"), Form::Json);
+        assert_eq!(
+            preferred("text/html;q=0.1, application/json;q=0.9"),
+            Form::Json
+        );
+        assert_eq!(preferred("*/*"), Form::Text);
+        assert_eq!(Form::preferred(None), Form::Text);
+    }
+
+    #[test]
+    fn what_came_from_outside_cannot_break_out_of_the_page_or_the_object() {
+        let refusal = Refusal::bad_request("a \"<b>\" \\ \n");
+        assert!(refusal.page().contains("a &quot;&lt;b&gt;&quot;"));
+        assert_eq!(
+            refusal.object(),
+            "{\"code\":400,\"reason\":\"a \\\"<b>\\\" \\\\ \\u000a\"}\n"
+        );
+    }
+}

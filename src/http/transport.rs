@@ -1,0 +1,196 @@
+//! What hyper reads and writes: a plain or TLS stream, with the time limits hyper does not have.
+//!
+//! A client that requests a large answer and never reads it would keep its connection, its buffers and the
+//! app's worker for as long as it likes: TCP itself waits for ever on a zero window. And hyper has one
+//! limit for both the time between two requests and the time a head may take; the first has to be long, for
+//! the sake of browsers, and the second short, because of those who send a byte a minute.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::http::activity::Activity;
+use crate::http::stall::Stall;
+use crate::net::{Peer, Stream};
+use crate::tls::TlsStream;
+
+/// An accepted stream as HTTP sees it.
+#[derive(Debug)]
+pub struct Transport {
+    stream: Layered,
+    writing: Stall,
+    head: Option<HeadLimit>,
+}
+
+/// The limit for a request head of HTTP/1.1, from its first byte to its last.
+#[derive(Debug)]
+struct HeadLimit {
+    activity: Activity,
+    time: Stall,
+    /// No request has come yet on this connection.
+    first: bool,
+    /// A byte of the next head has come.
+    begun: bool,
+}
+
+/// Said to a client that began a head and did not end it (RFC 9110 §15.5.9). One that has said nothing gets
+/// no answer: browsers open connections ahead of need, and would take it for the answer to a later request.
+const HEAD_TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+#[derive(Debug)]
+enum Layered {
+    Plain(Stream),
+    Tls(TlsStream),
+}
+
+impl Transport {
+    /// A stream without TLS. A write that makes no progress for `write_limit` fails.
+    #[must_use]
+    pub fn plain(stream: Stream, write_limit: Duration) -> Self {
+        Self::new(Layered::Plain(stream), write_limit)
+    }
+
+    /// A stream with TLS. A write that makes no progress for `write_limit` fails.
+    #[must_use]
+    pub fn tls(stream: TlsStream, write_limit: Duration) -> Self {
+        Self::new(Layered::Tls(stream), write_limit)
+    }
+
+    fn new(stream: Layered, write_limit: Duration) -> Self {
+        Self {
+            stream,
+            writing: Stall::new(write_limit),
+            head: None,
+        }
+    }
+
+    /// Limits the time for each request head, the first one counted from now. Without effect while a request
+    /// is under way, and so after an upgrade, if that is counted as one.
+    #[must_use]
+    pub fn with_head_limit(mut self, limit: Duration, activity: Activity) -> Self {
+        self.head = Some(HeadLimit {
+            activity,
+            time: Stall::new(limit),
+            first: true,
+            begun: false,
+        });
+        self
+    }
+
+    /// The other end.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        match &self.stream {
+            Layered::Plain(stream) => stream.peer(),
+            Layered::Tls(stream) => stream.get_ref().peer(),
+        }
+    }
+
+    fn inner(&mut self) -> Pin<&mut (dyn Duplex + '_)> {
+        match &mut self.stream {
+            Layered::Plain(stream) => Pin::new(stream),
+            Layered::Tls(stream) => Pin::new(stream),
+        }
+    }
+
+    /// Looks at the clock of the head after a read; `came` says whether bytes came with it.
+    fn head_is_late(&mut self, cx: &mut Context<'_>, came: bool) -> bool {
+        let Some(head) = &mut self.head else {
+            return false;
+        };
+        if head.activity.is_busy() {
+            head.time.progressed();
+            head.begun = false;
+            head.first = false;
+            return false;
+        }
+        head.begun |= came;
+        // Between two requests there is time; hyper's own limit, the longer one, ends that.
+        if !(head.begun || head.first) || !head.time.waited(cx) {
+            return false;
+        }
+        if head.begun {
+            let _ = self.inner().poll_write(cx, HEAD_TOO_SLOW);
+            let _ = self.inner().poll_flush(cx);
+        }
+        true
+    }
+
+    /// Starts or stops the clock, depending on whether the write got on.
+    fn limit<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.writing.progressed();
+        } else if self.writing.waited(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        written
+    }
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = this.inner().poll_read(cx, buf);
+        if this.head.is_some() && this.head_is_late(cx, buf.filled().len() > before) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = this.inner().poll_write(cx, buf);
+        this.limit(cx, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = this.inner().poll_write_vectored(cx, bufs);
+        this.limit(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Layered::Plain(stream) => stream.is_write_vectored(),
+            Layered::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = this.inner().poll_flush(cx);
+        this.limit(cx, flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let closed = this.inner().poll_shutdown(cx);
+        this.limit(cx, closed)
+    }
+}

@@ -1,0 +1,67 @@
+//! Noren is the front door of a blocking web app: a TLS reverse proxy, a websockify-style bridge and a
+//! notification hub in one binary. (A *noren* is the curtain in the doorway of a Japanese restaurant.)
+//!
+//! # Map
+//!
+//! The modules are a stack: each names only modules below it, and modules of one layer do not name each
+//! other. `tests/layers.rs` holds this list and fails on an upward or sideways use.
+//!
+//! | layer | module | job | must not know |
+//! |---|---|---|---|
+//! | 0 | [`config`] | the file as types; an invalid [`Config`] cannot exist | sockets, HTTP |
+//! | 1 | [`telemetry`], [`shutdown`] | the log and its lines; stop signal, task tracker, drain | what is served |
+//! | 2 | `net`, then `tls` | listener, stream (holds its permits), peer, connect; handshake, certificates | HTTP |
+//! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
+//! | 4 | `access`, `proxy`, `bridge` | who may pass; forward one request; relay a WebSocket to a socket | each other |
+//! | 5 | `router` | a pure function: host and path to route | I/O |
+//! | 6 | `service` | one request: route, ask access, call one handler, make its error an answer | bytes |
+//! | 7 | [`server`] | accept, handshake, serve, drain, reload | what a request is for |
+//!
+//! The binary adds the command line, signals, systemd's notifications, and the demo.
+//!
+//! # Flows
+//!
+//! **A request.** The listener accepts (the permit and the per-address slot live *inside* the stream, so they
+//! follow an upgrade); a tracked task performs the TLS handshake under a limit; hyper reads the head; `service`
+//! checks it and asks the router; `proxy` reads the body as far as it is buffered, cleans and sets headers, and
+//! takes a slot of the app, or waits in the bounded queue; the request goes out on a pooled connection, which
+//! is polled by the request itself; the answer streams back, and the access line is written at its end.
+//!
+//! **An upgrade.** The WebSocket handshake is checked, then the Origin; the token is resolved to a target, and
+//! the target is connected, **once and before the 101**, so that a dead console is a 502 and not a broken
+//! socket. A tracked task relays both ways: half-close kept, heartbeat and idle limit, the right close code.
+//!
+//! **Start, reload, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload builds
+//! everything anew and swaps one pointer; on any error the old stays. A stop closes the listeners, ends idle
+//! connections, closes tunnels with 1001, waits for the grace, and says what was left.
+//!
+//! # Invariants
+//!
+//! - A client can never make the server wait, queue or buffer without a limit; every limit is in the
+//!   configuration with a default, or is a named constant.
+//! - The app never sees a header that only a proxy may set, a body without a length, or a second request
+//!   hidden in a first.
+//! - No token, cookie, key or message body reaches a log; no token is compared in a way that leaks time.
+//! - No lock is held across an await; nothing is spawned outside the tracker; only `main` exits.
+//! - A console target is connected exactly once per accepted upgrade.
+
+mod access;
+mod bridge;
+pub mod config;
+mod http;
+mod net;
+mod proxy;
+mod router;
+pub mod server;
+mod service;
+pub mod shutdown;
+mod target;
+pub mod telemetry;
+mod tls;
+mod upstream;
+mod websocket;
+
+pub use config::{Config, ConfigError};
+pub use server::{Handle, ReloadError, Server, StartError};
+pub use shutdown::Drained;
+pub use target::encode as encode_token;

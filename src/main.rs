@@ -1,0 +1,29 @@
+//! The `noren` program: arguments in, exit status out. Everything else is in the library and in `cli`.
+
+mod cli;
+mod demo;
+mod notify;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Arguments, Failure};
+
+/// `EX_CONFIG` of sysexits.h. systemd shows it by name, and `RestartPreventExitStatus=78` keeps a service with
+/// a broken file from being restarted over and over.
+const BAD_CONFIGURATION: u8 = 78;
+
+fn main() -> ExitCode {
+    match cli::run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            cli::complain(&failure);
+            match failure {
+                Failure::Configuration(_) => ExitCode::from(BAD_CONFIGURATION),
+                Failure::Other(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Connecting to an endpoint, within a limit, with an error that says whose fault it is.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::config::Endpoint;
+use crate::net::Socket;
+
+/// Why an endpoint could not be reached. The text names the endpoint and, where there is one, the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No answer within the limit.
+    #[error("connect to {endpoint}: no answer within {limit:?}")]
+    Slow {
+        /// Where to.
+        endpoint: Endpoint,
+        /// How long it was tried.
+        limit: Duration,
+    },
+    /// Nobody listens there, the socket file is missing, or access is denied.
+    #[error("connect to {endpoint}: {}", explain(.source))]
+    Refused {
+        /// Where to.
+        endpoint: Endpoint,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Connects once, within `limit`.
+///
+/// # Errors
+/// [`ConnectError`] names the endpoint and the reason.
+pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Socket, ConnectError> {
+    match tokio::time::timeout(limit, open(endpoint)).await {
+        Ok(Ok(socket)) => Ok(socket),
+        Ok(Err(source)) => Err(ConnectError::Refused {
+            endpoint: endpoint.clone(),
+            source,
+        }),
+        Err(_) => Err(ConnectError::Slow {
+            endpoint: endpoint.clone(),
+            limit,
+        }),
+    }
+}
+
+async fn open(endpoint: &Endpoint) -> io::Result<Socket> {
+    match endpoint {
+        Endpoint::Tcp { host, port } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            // A keystroke must not wait for the acknowledgement of the one before it.
+            stream.set_nodelay(true)?;
+            Ok(Socket::Tcp(stream))
+        }
+        Endpoint::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
+    }
+}
+
+/// The system's words, followed by the usual cause where they alone do not tell it.
+fn explain(error: &io::Error) -> String {
+    let cause = match error.kind() {
+        io::ErrorKind::NotFound => "no such socket; is the program behind it running?",
+        io::ErrorKind::ConnectionRefused => {
+            "nothing listens there; is the program behind it running?"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; the user Noren runs as may not write to this socket"
+        }
+        _ => return error.to_string(),
+    };
+    cause.to_owned()
+}

@@ -1,0 +1,276 @@
+//! Listening sockets: TCP (dual-stack), UNIX, or inherited from systemd.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
+use std::path::{Path, PathBuf};
+
+use listenfd::ListenFd;
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::config::ListenAddress;
+use crate::net::{Peer, Socket};
+
+/// Connections the kernel keeps for us between two accepts. A page that returns to 5,000 browsers at once
+/// must not lose most of them; the kernel lowers this to `net.core.somaxconn` by itself.
+const BACKLOG: i32 = 4096;
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    inner: Inner,
+    address: BoundAddress,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Tcp(TcpListener),
+    Unix {
+        listener: UnixListener,
+        /// Held for its `Drop`.
+        _path: Option<OwnedPath>,
+    },
+}
+
+/// Where a listener really listens, the port filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum BoundAddress {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// A socket file that we made, removed with the listener.
+#[derive(Debug)]
+struct OwnedPath(PathBuf);
+
+/// Why a listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("listen on {address}: {reason}")]
+pub struct BindError {
+    address: String,
+    reason: String,
+}
+
+/// The sockets systemd passed to this process, by name (`sd_listen_fds(3)`).
+pub struct Inherited {
+    sockets: ListenFd,
+    names: Vec<String>,
+}
+
+impl fmt::Debug for Inherited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inherited")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inherited {
+    /// Takes them from the environment; empty when there are none.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        Self {
+            sockets: ListenFd::from_env(),
+            names: names.split(':').map(str::to_owned).collect(),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Result<(Inner, BoundAddress), String> {
+        if self.sockets.len() == 0 {
+            return Err(
+                "systemd passed no socket; start Noren through its noren.socket unit".to_owned(),
+            );
+        }
+        let index = self.names.iter().position(|known| known == name).ok_or_else(|| {
+            let known = self.names.join(", ");
+            format!("systemd passed no socket of this name; set FileDescriptorName={name} (there is: {known})")
+        })?;
+        let described = |error: io::Error| error.to_string();
+        // The kind of socket is not known beforehand, and a wrong guess leaves it in its place.
+        if let Ok(Some(listener)) = self.sockets.take_tcp_listener(index) {
+            let address = listener.local_addr().map_err(described)?;
+            return Ok((
+                tcp(listener).map_err(described)?,
+                BoundAddress::Tcp(address),
+            ));
+        }
+        match self.sockets.take_unix_listener(index) {
+            Ok(Some(listener)) => {
+                let address = listener.local_addr().map_err(described)?;
+                let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
+                listener.set_nonblocking(true).map_err(described)?;
+                let listener = UnixListener::from_std(listener).map_err(described)?;
+                Ok((
+                    Inner::Unix {
+                        listener,
+                        _path: None,
+                    },
+                    BoundAddress::Unix(path),
+                ))
+            }
+            Ok(None) => Err("this socket is already used by another listener".to_owned()),
+            Err(error) => Err(described(error)),
+        }
+    }
+}
+
+impl Listener {
+    /// Opens the socket. `mode` is the file mode of a UNIX socket.
+    ///
+    /// # Errors
+    /// [`BindError`] names the address and what to do.
+    pub fn bind(
+        address: &ListenAddress,
+        mode: u32,
+        inherited: &mut Inherited,
+    ) -> Result<Self, BindError> {
+        let bound = match address {
+            ListenAddress::Tcp(name) => bind_tcp(name),
+            ListenAddress::Unix(path) => bind_unix(path, mode),
+            ListenAddress::Systemd(name) => inherited.take(name),
+        };
+        let (inner, bound) = bound.map_err(|reason| BindError {
+            address: address.to_string(),
+            reason,
+        })?;
+        Ok(Self {
+            inner,
+            address: bound,
+        })
+    }
+
+    /// The TCP address with its real port; none for a UNIX socket.
+    #[must_use]
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        match self.address {
+            BoundAddress::Tcp(address) => Some(address),
+            BoundAddress::Unix(_) => None,
+        }
+    }
+
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// What accept(2) ran into; most of it passes, see the server's accept loop.
+    pub async fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match &self.inner {
+            Inner::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Socket::Tcp(stream), Peer::tcp(address)))
+            }
+            Inner::Unix { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Socket::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            BoundAddress::Tcp(address) => address.fmt(f),
+            BoundAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Drop for OwnedPath {
+    fn drop(&mut self) {
+        // Best effort: the file may have been replaced or removed by the administrator meanwhile.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn bind_tcp(name: &str) -> Result<(Inner, BoundAddress), String> {
+    let addresses = name.to_socket_addrs().map_err(|error| error.to_string())?;
+    let mut reason = "the name has no address".to_owned();
+    for address in addresses {
+        match listen_on(address) {
+            Ok(listener) => {
+                let bound = listener.local_addr().map_err(|error| error.to_string())?;
+                let listener = tcp(listener).map_err(|error| error.to_string())?;
+                return Ok((listener, BoundAddress::Tcp(bound)));
+            }
+            Err(error) => reason = explain(&error, address),
+        }
+    }
+    Err(reason)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = RawSocket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        // `[::]` means every address of the machine, IPv4 too, whatever net.ipv6.bindv6only says.
+        socket.set_only_v6(false)?;
+    }
+    // Without it, a restart has to wait for the last connections to leave TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn tcp(listener: std::net::TcpListener) -> io::Result<Inner> {
+    listener.set_nonblocking(true)?;
+    Ok(Inner::Tcp(TcpListener::from_std(listener)?))
+}
+
+fn explain(error: &io::Error, address: SocketAddr) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("another program listens on port {port} already; `ss -ltnp` shows which")
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE or a systemd socket (port {port})"
+        ),
+        _ => error.to_string(),
+    }
+}
+
+fn bind_unix(path: &Path, mode: u32) -> Result<(Inner, BoundAddress), String> {
+    remove_stale(path)?;
+    let listener = StdUnixListener::bind(path).map_err(|error| error.to_string())?;
+    let owned = OwnedPath(path.to_owned());
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(|error| error.to_string())?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|error| error.to_string())?;
+    let listener = UnixListener::from_std(listener).map_err(|error| error.to_string())?;
+    let inner = Inner::Unix {
+        listener,
+        _path: Some(owned),
+    };
+    Ok((inner, BoundAddress::Unix(path.to_owned())))
+}
+
+/// Removes a socket file that nobody listens on any more. Anything else at that path is left alone.
+fn remove_stale(path: &Path) -> Result<(), String> {
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !found.file_type().is_socket() {
+        return Err(
+            "a file that is not a socket is in the way; remove it or choose another path"
+                .to_owned(),
+        );
+    }
+    match StdUnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|error| format!("remove the stale socket: {error}"))
+        }
+        _ => Err("another program listens on this socket already".to_owned()),
+    }
+}

@@ -1,0 +1,15 @@
+//! Sockets: listeners, accepted streams with the permits they hold, peers, and connections to endpoints.
+//!
+//! Knows nothing of TLS and HTTP.
+
+mod connect;
+mod listener;
+mod peer;
+mod slots;
+mod socket;
+
+pub use connect::{ConnectError, connect};
+pub use listener::{BindError, Inherited, Listener};
+pub use peer::Peer;
+pub use slots::{Slot, Slots};
+pub use socket::{Socket, Stream};

@@ -1,0 +1,156 @@
+//! How many connections there may be, in all and from one address.
+//!
+//! A [`Slot`] lives inside the stream, not inside the task that serves it: an upgraded stream moves to
+//! another task, and a permit that stayed behind would let a second client in beyond the limit.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::net::Peer;
+
+/// The places for connections of all listeners together. Clones share one count.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    all: Arc<Semaphore>,
+    by_address: Arc<ByAddress>,
+}
+
+#[derive(Debug)]
+struct ByAddress {
+    /// The most connections of one address; 0 means that addresses are not counted.
+    limit: usize,
+    held: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// The place of one connection, given back when dropped.
+#[derive(Debug)]
+pub struct Slot {
+    _permit: OwnedSemaphorePermit,
+    address: Option<(IpAddr, Arc<ByAddress>)>,
+}
+
+impl Slots {
+    /// `connections` in all, `by_address` of them for one client address (0: no such limit).
+    #[must_use]
+    pub fn new(connections: usize, by_address: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+            by_address: Arc::new(ByAddress {
+                limit: by_address,
+                held: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Waits for a free place. Listeners ask *before* they accept, so that connections beyond the limit
+    /// wait in the kernel's backlog and cost nothing here.
+    pub async fn free(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.all).acquire_owned().await;
+        permit.expect("this semaphore is never closed")
+    }
+
+    /// True when the next [`free`](Self::free) has to wait.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.all.available_permits() == 0
+    }
+
+    /// The place for an accepted peer, or none if its address has as many as it may.
+    #[must_use]
+    pub fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {
+        let address = match peer.counted_as() {
+            Some(address) if self.by_address.limit > 0 => {
+                if !self.by_address.enter(address) {
+                    return None;
+                }
+                Some((address, Arc::clone(&self.by_address)))
+            }
+            _ => None,
+        };
+        Some(Slot {
+            _permit: permit,
+            address,
+        })
+    }
+}
+
+impl ByAddress {
+    fn enter(&self, address: IpAddr) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(address).or_insert(0);
+        let free = *count < self.limit;
+        if free {
+            *count += 1;
+        }
+        free
+    }
+
+    fn leave(&self, address: IpAddr) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut entry) = held.entry(address) {
+            *entry.get_mut() -= 1;
+            // An address that left must not stay in the map: a scan of many addresses would fill it.
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some((address, counts)) = self.address.take() {
+            counts.leave(address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: &str) -> Peer {
+        Peer::tcp(address.parse().expect("an address"))
+    }
+
+    #[tokio::test]
+    async fn an_address_gets_its_share_and_no_more_until_one_ends() {
+        let slots = Slots::new(10, 1);
+        let first = slots.take(slots.free().await, &peer("192.0.2.1:1"));
+        assert!(first.is_some());
+        assert!(
+            slots
+                .take(slots.free().await, &peer("192.0.2.1:2"))
+                .is_none()
+        );
+        assert!(
+            slots
+                .take(slots.free().await, &peer("192.0.2.2:1"))
+                .is_some()
+        );
+        drop(first);
+        assert!(
+            slots
+                .take(slots.free().await, &peer("192.0.2.1:3"))
+                .is_some()
+        );
+        let held = slots.by_address.held.lock().expect("not poisoned");
+        assert!(
+            held.is_empty(),
+            "addresses without a connection are forgotten"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refused_peer_gives_its_place_back() {
+        let slots = Slots::new(1, 1);
+        let first = slots.take(slots.free().await, &peer("192.0.2.1:1"));
+        assert!(slots.is_full());
+        drop(first);
+        assert!(!slots.is_full());
+    }
+}

@@ -1,0 +1,50 @@
+//! What a client is told when the app does not answer.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::config;
+use crate::http::Refusal;
+use crate::net::ConnectError;
+use crate::upstream::UpstreamError;
+
+/// When to try again: soon enough for a restart, seldom enough for a thousand waiting pages.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The refusal for a failed exchange. The client learns what it can do, the log why.
+pub(super) fn from_upstream(app: &config::App, error: UpstreamError) -> Refusal {
+    let cause = format!("app {}: {error}", app.name);
+    let refusal = match error {
+        UpstreamError::QueueFull(_) | UpstreamError::QueueSlow(_) => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the application is busy; please try again in a moment",
+        )
+        .retry_after(RETRY),
+        UpstreamError::Connect(ConnectError::Refused { .. }) => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the application is not running at the moment; it may be restarting",
+        )
+        .retry_after(RETRY),
+        UpstreamError::Connect(ConnectError::Slow { .. }) | UpstreamError::Slow(_) => Refusal::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "the application did not answer in time",
+        )
+        .retry_after(RETRY),
+        UpstreamError::Broken(_) => Refusal::new(
+            StatusCode::BAD_GATEWAY,
+            "the application broke off before it had answered",
+        )
+        .retry_after(RETRY),
+    };
+    refusal.because(cause)
+}
+
+/// 502 for an answer that no app may give.
+pub(super) fn nonsense(app: &config::App, what: &'static str) -> Refusal {
+    Refusal::new(
+        StatusCode::BAD_GATEWAY,
+        "the application gave an answer that is not valid HTTP",
+    )
+    .because(format!("app {}: it {what}", app.name))
+}

@@ -1,0 +1,103 @@
+//! Forwards one request to the app and its answer to the client.
+//!
+//! Asks no questions: whether the request may pass, and to which app, is decided before. Knows the header
+//! rules of a proxy (RFC 9110 §7.6), and nothing of the bridge.
+
+mod error;
+mod location;
+mod request;
+mod tunnel;
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::http::{
+    Body, BodyFault, BodyLimits, Context, Head, Received, Refusal, drop_hop_by_hop, receive,
+};
+use crate::shutdown::Shutdown;
+use crate::upstream::{Payload, Upstream};
+
+use error::{from_upstream, nonsense};
+
+pub use tunnel::open as open_tunnel;
+
+/// What a request is forwarded with.
+#[derive(Clone, Copy, Debug)]
+pub struct Forward<'a> {
+    /// The app.
+    pub upstream: &'a Arc<Upstream>,
+    /// The limits of the request body.
+    pub body: BodyLimits,
+    /// Who asks.
+    pub context: &'a Context,
+    /// The checked head.
+    pub head: &'a Head,
+    /// Runs what outlives the request.
+    pub tasks: &'a Shutdown,
+}
+
+impl Forward<'_> {
+    /// Forwards an ordinary request.
+    ///
+    /// # Errors
+    /// The refusal to send: the client's fault (400, 408, 411, 413), the app's (502, 504) or its load (503).
+    pub async fn request(self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        let (parts, incoming) = request.into_parts();
+        let over_http2 = parts.version == Version::HTTP_2;
+        let tasks = (!over_http2).then_some(self.tasks);
+        let payload = match receive(incoming, self.body, tasks).await? {
+            Received::None => Payload::Empty,
+            Received::Whole(bytes) => Payload::Whole(bytes),
+            Received::Begun(body) => Payload::Stream(Box::new(body)),
+        };
+        let fault = match &payload {
+            Payload::Stream(body) => Some(body.fault()),
+            Payload::Empty | Payload::Whole(_) => None,
+        };
+        let request = request::rewrite(parts, payload, self)?;
+        let response = self.upstream.send(request).await.map_err(|error| {
+            // If the body broke on its way, the failure of the exchange is the client's.
+            match fault.as_ref().and_then(|fault| fault.get()) {
+                Some(fault) => BodyFault::into(*fault),
+                None => from_upstream(self.upstream.settings(), error),
+            }
+        })?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(nonsense(
+                self.upstream.settings(),
+                "switched protocols unasked",
+            ));
+        }
+        let response = response.map(BodyExt::boxed_unsync);
+        self.answer(response)
+    }
+
+    /// Makes the app's answer one of ours.
+    fn answer(self, mut response: Response<Body>) -> Result<Response<Body>, Refusal> {
+        let headers = response.headers_mut();
+        if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+            return Err(nonsense(
+                self.upstream.settings(),
+                "framed its answer in two ways",
+            ));
+        }
+        drop_hop_by_hop(headers);
+        if let Some(root) = &self.upstream.settings().server_root
+            && let Some(value) = headers.get(LOCATION)
+            && let Some(repaired) = location::repair(
+                value,
+                root.as_str(),
+                self.context.scheme,
+                &self.head.authority,
+            )
+        {
+            headers.insert(LOCATION, repaired);
+        }
+        *response.version_mut() = Version::HTTP_11;
+        Ok(response)
+    }
+}

@@ -1,0 +1,86 @@
+//! The head the app gets.
+
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Uri, Version};
+
+use crate::http::{Forwarded, Refusal, drop_client_claims, drop_hop_by_hop};
+use crate::proxy::Forward;
+use crate::upstream::Payload;
+
+/// Turns a request of any version into the HTTP/1.1 request for the app.
+pub(super) fn rewrite(
+    parts: Parts,
+    payload: Payload,
+    forward: Forward<'_>,
+) -> Result<Request<Payload>, Refusal> {
+    let length = payload.length();
+    let mut request = Request::new(payload);
+    *request.uri_mut() = origin_form(&parts.uri)?;
+    *request.version_mut() = Version::HTTP_11;
+    let mut headers = parts.headers;
+    clean(&mut headers, forward);
+    // A GET without a body has no length, as browsers send it; anything that has, or could have, a body gets
+    // one: cheroot and most WSGI servers refuse a chunked body, and a POST without a length.
+    if length > 0 || expects_length(&parts.method) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    } else {
+        headers.remove(CONTENT_LENGTH);
+    }
+    *request.method_mut() = parts.method;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Everything the app must not see, and everything it is told.
+pub(super) fn clean(headers: &mut HeaderMap, forward: Forward<'_>) {
+    drop_hop_by_hop(headers);
+    drop_client_claims(headers);
+    // Answered here, by reading the body.
+    headers.remove(EXPECT);
+    join_cookies(headers);
+    headers.insert(HOST, forward.head.authority.to_header());
+    let forwarded = Forwarded {
+        peer: forward.context.peer,
+        scheme: forward.context.scheme,
+        authority: &forward.head.authority,
+    };
+    forwarded.set(headers);
+}
+
+/// The path and query, byte for byte; the scheme and authority of HTTP/2 and of absolute forms go.
+pub(super) fn origin_form(uri: &Uri) -> Result<Uri, Refusal> {
+    if uri.scheme().is_none() && uri.authority().is_none() {
+        return Ok(uri.clone());
+    }
+    let path = uri
+        .path_and_query()
+        .cloned()
+        .unwrap_or_else(|| PathAndQuery::from_static("/"));
+    Ok(Uri::from(path))
+}
+
+fn expects_length(method: &http::Method) -> bool {
+    matches!(
+        *method,
+        http::Method::POST | http::Method::PUT | http::Method::PATCH
+    )
+}
+
+/// HTTP/2 lets browsers send a line for each cookie (RFC 9113 §8.2.3). HTTP/1.1 has one line (RFC 6265 §5.4),
+/// and apps take the first or the last of several.
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (cookies.next(), cookies.next()) else {
+        return;
+    };
+    let mut joined = first.as_bytes().to_vec();
+    for cookie in std::iter::once(second).chain(cookies) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(cookie.as_bytes());
+    }
+    if let Ok(value) = HeaderValue::from_bytes(&joined) {
+        headers.insert(COOKIE, value);
+    }
+}

@@ -1,0 +1,133 @@
+//! The app's own WebSockets, passed through (RFC 9110 §7.8, RFC 8441).
+//!
+//! A browser that has an HTTP/2 connection opens its WebSockets on it, so the app's own must be reachable
+//! that way too; towards the app it is always the HTTP/1.1 handshake.
+
+use std::io;
+
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional_with_sizes;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::http::{Body, Refusal, drop_hop_by_hop, empty};
+use crate::proxy::error::{from_upstream, nonsense};
+use crate::proxy::{Forward, request};
+use crate::telemetry::TunnelLine;
+use crate::upstream::Payload;
+use crate::websocket::Handshake;
+
+/// The buffer of each direction. The app's own WebSockets are few; the bridge, which is made for many, has none.
+const BUFFER: usize = 16 * 1024;
+
+/// Passes a valid handshake on, and the connection after it. Client bytes go on only after the app agreed.
+///
+/// # Errors
+/// The refusal to send. An answer of the app that is not a 101 is an ordinary answer.
+pub async fn open(
+    forward: Forward<'_>,
+    mut request: Request<Incoming>,
+    handshake: Handshake,
+) -> Result<Response<Body>, Refusal> {
+    let app = forward.upstream.settings();
+    let client = hyper::upgrade::on(&mut request);
+    let over_http2 = request.version() == Version::HTTP_2;
+    let (upgrade, key) = upgrade_request(request, forward)?;
+    let sent = forward.upstream.upgrade(upgrade, forward.tasks).await;
+    let mut response = sent.map_err(|error| from_upstream(app, error))?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(ordinary(response));
+    }
+    if !agrees(response.headers(), &key) {
+        return Err(nonsense(
+            app,
+            "switched to something else than the WebSocket it was asked for",
+        ));
+    }
+    let upstream = hyper::upgrade::on(&mut response);
+    let name = format!("app {}", app.name);
+    let line = TunnelLine::open(forward.context.peer, name);
+    let tasks = forward.tasks.clone();
+    forward.tasks.spawn(async move {
+        tokio::select! {
+            ended = copy(client, upstream) => match ended {
+                Ok((up, down)) => line.close("both sides closed it", up, down),
+                Err(error) => line.close(&error.to_string(), 0, 0),
+            },
+            () = tasks.requested() => line.close("Noren is stopping", 0, 0),
+        }
+    });
+    Ok(answer(response.headers_mut(), handshake, over_http2))
+}
+
+/// The handshake for the app, and its key.
+fn upgrade_request(
+    request: Request<Incoming>,
+    forward: Forward<'_>,
+) -> Result<(Request<Payload>, HeaderValue), Refusal> {
+    let (parts, _) = request.into_parts();
+    let mut headers = parts.headers;
+    request::clean(&mut headers, forward);
+    // Over HTTP/2 there is no key; and a key is no secret, so the client's own will do over HTTP/1.1.
+    let key = match headers.get(SEC_WEBSOCKET_KEY) {
+        Some(key) => key.clone(),
+        None => {
+            HeaderValue::try_from(generate_key()).map_err(|_| Refusal::bad_request("no key"))?
+        }
+    };
+    headers.insert(SEC_WEBSOCKET_KEY, key.clone());
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let mut upgrade = Request::new(Payload::Empty);
+    *upgrade.method_mut() = Method::GET;
+    *upgrade.uri_mut() = request::origin_form(&parts.uri)?;
+    *upgrade.headers_mut() = headers;
+    Ok((upgrade, key))
+}
+
+fn agrees(headers: &HeaderMap, key: &HeaderValue) -> bool {
+    let websocket = headers
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let accept = headers.get(SEC_WEBSOCKET_ACCEPT);
+    websocket
+        && accept
+            .is_some_and(|value| value.as_bytes() == derive_accept_key(key.as_bytes()).as_bytes())
+}
+
+fn ordinary(response: Response<Incoming>) -> Response<Body> {
+    let mut response = response.map(|body| body.map_err(Into::into).boxed_unsync());
+    drop_hop_by_hop(response.headers_mut());
+    // The client waits for a WebSocket; whatever it has sent behind the handshake must not become a request.
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Our answer: the app's headers, without those that belong to its side of the connection.
+fn answer(headers: &mut HeaderMap, handshake: Handshake, over_http2: bool) -> Response<Body> {
+    let own = handshake.accept(None);
+    drop_hop_by_hop(headers);
+    headers.remove(SEC_WEBSOCKET_ACCEPT);
+    let mut answer = Response::new(empty());
+    *answer.status_mut() = own.status();
+    *answer.headers_mut() = std::mem::take(headers);
+    if !over_http2 {
+        for (name, value) in own.headers() {
+            answer.headers_mut().insert(name, value.clone());
+        }
+    }
+    answer
+}
+
+async fn copy(client: OnUpgrade, upstream: OnUpgrade) -> io::Result<(u64, u64)> {
+    let (client, upstream) = tokio::try_join!(client, upstream).map_err(io::Error::other)?;
+    let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+    copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER).await
+}

@@ -1,0 +1,92 @@
+//! The accept loop of one listener.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tracing::{debug, error, warn};
+
+use crate::net::{Listener, Peer, Slots, Socket};
+use crate::server::{State, connection};
+use crate::service::Role;
+use crate::shutdown::Shutdown;
+
+/// How long to wait when the system is out of descriptors or memory. Accepting again at once would fail
+/// again at once, on a full core.
+const EXHAUSTED: Duration = Duration::from_millis(200);
+
+/// A listener, and all that serving its connections takes.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) listener: Listener,
+    pub(super) tls: bool,
+    pub(super) role: Role,
+    pub(super) state: Arc<ArcSwap<State>>,
+    pub(super) slots: Slots,
+    pub(super) shutdown: Shutdown,
+}
+
+impl Door {
+    /// Accepts until the server stops; the socket is closed then.
+    pub(super) async fn accept_all(self) {
+        let shutdown = self.shutdown.clone();
+        let accepting = async {
+            let mut told_full = false;
+            loop {
+                if self.slots.is_full() && !std::mem::replace(&mut told_full, true) {
+                    warn!(listener = %self.listener, "limits.connections is reached; new clients wait");
+                }
+                let permit = self.slots.free().await;
+                match self.listener.accept().await {
+                    Ok((socket, peer)) => {
+                        told_full &= self.slots.is_full();
+                        match self.slots.take(permit, &peer) {
+                            Some(slot) => self.serve(socket, peer, slot),
+                            None => {
+                                debug!(%peer, "limits.connections-per-address is reached; refused")
+                            }
+                        }
+                    }
+                    Err(failure) => self.failed(&failure).await,
+                }
+            }
+        };
+        tokio::select! {
+            () = accepting => {}
+            () = shutdown.requested() => {}
+        }
+    }
+
+    fn serve(&self, socket: Socket, peer: Peer, slot: crate::net::Slot) {
+        let stream = crate::net::Stream::new(socket, peer, slot);
+        let state = self.state.load_full();
+        let shutdown = self.shutdown.clone();
+        let role = self.role;
+        if self.tls {
+            self.shutdown
+                .spawn(connection::serve_tls(stream, state, role, shutdown));
+        } else {
+            self.shutdown
+                .spawn(connection::serve_plain(stream, state, role, shutdown));
+        }
+    }
+
+    /// Three classes of errors: of the one connection that is gone already, of a system that is out of
+    /// something for now, and of the listener itself, which does not pass either but must not spin.
+    async fn failed(&self, failure: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(
+            failure.kind(),
+            ConnectionAborted | ConnectionReset | Interrupted
+        ) {
+            return;
+        }
+        error!(
+            listener = %self.listener,
+            error = %failure,
+            "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
+        );
+        tokio::time::sleep(EXHAUSTED).await;
+    }
+}

@@ -1,0 +1,234 @@
+//! One connection: handshake, then HTTP/1.1 or HTTP/2 as agreed by ALPN, until it ends or the server stops.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tracing::debug;
+
+use crate::http::{Activity, Context, Scheme, Transport};
+use crate::net::Stream;
+use crate::server::State;
+use crate::service::Role;
+use crate::shutdown::Shutdown;
+use crate::tls::{Alpn, ServerName};
+
+/// The window of each HTTP/2 stream, and of the connection. Enough for an upload at 100 Mbit/s over 80 ms.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+/// What hyper holds of an answer that a stream cannot send yet.
+const SEND_BUFFER: usize = 64 * 1024;
+/// The ping that finds dead HTTP/2 peers, and how long its answer may take.
+const PING: Duration = Duration::from_secs(20);
+/// Streams a client may reset before we have seen them (CVE-2023-44487), and errors of its own making.
+const PENDING_RESETS: usize = 20;
+const ERROR_RESETS: usize = 100;
+
+/// Serves a connection of an `https` listener.
+pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shutdown: Shutdown) {
+    let Some(acceptor) = &state.acceptor else {
+        return;
+    };
+    let peer = stream.peer();
+    let limits = &state.config.limits;
+    let accepted = tokio::select! {
+        accepted = acceptor.accept(stream, limits.handshake) => accepted,
+        () = shutdown.requested() => return,
+    };
+    match accepted {
+        Ok(accepted) => {
+            let transport = Transport::tls(accepted.stream, limits.body_idle);
+            let served = Served::new(transport, Some(accepted.server), state, role, shutdown);
+            match accepted.protocol {
+                Alpn::Http1 => served.http1().await,
+                Alpn::Http2 => served.http2().await,
+            }
+        }
+        Err(error) => debug!(%peer, %error, "no TLS handshake"),
+    }
+}
+
+/// Serves a connection of an `http` or `redirect` listener.
+pub(super) async fn serve_plain(stream: Stream, state: Arc<State>, role: Role, shutdown: Shutdown) {
+    let transport = Transport::plain(stream, state.config.limits.body_idle);
+    Served::new(transport, None, state, role, shutdown)
+        .http1()
+        .await;
+}
+
+/// A connection that speaks HTTP.
+struct Served {
+    transport: Transport,
+    context: Context,
+    activity: Activity,
+    state: Arc<State>,
+    role: Role,
+    shutdown: Shutdown,
+}
+
+impl Served {
+    fn new(
+        transport: Transport,
+        server: Option<ServerName>,
+        state: Arc<State>,
+        role: Role,
+        shutdown: Shutdown,
+    ) -> Self {
+        let context = Context {
+            peer: transport.peer(),
+            scheme: if server.is_some() {
+                Scheme::Https
+            } else {
+                Scheme::Http
+            },
+            server,
+        };
+        Self {
+            transport,
+            context,
+            activity: Activity::new(),
+            state,
+            role,
+            shutdown,
+        }
+    }
+
+    async fn http1(self) {
+        let limits = &self.state.config.limits;
+        let transport = self
+            .transport
+            .with_head_limit(limits.head, self.activity.clone());
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.keep_alive)
+            .max_header_size(limits.head_size)
+            .max_headers(limits.headers);
+        let service = answer(
+            Arc::clone(&self.state),
+            self.context,
+            self.activity,
+            self.role,
+        );
+        let connection = builder
+            .serve_connection(TokioIo::new(transport), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.shutdown.requested() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        tell(ended);
+    }
+
+    async fn http2(self) {
+        let limits = &self.state.config.limits;
+        let mut builder = http2::Builder::new(Tracked(self.shutdown.clone()));
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_pending_accept_reset_streams(PENDING_RESETS)
+            .max_local_error_reset_streams(ERROR_RESETS)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING);
+        if self.state.config.bridge.http2 {
+            builder.enable_connect_protocol();
+        }
+        let keep_alive = limits.keep_alive;
+        let activity = self.activity.clone();
+        let service = answer(
+            Arc::clone(&self.state),
+            self.context,
+            self.activity,
+            self.role,
+        );
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(self.transport), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = idle_for(&activity, keep_alive) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            () = self.shutdown.requested() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        tell(ended);
+    }
+}
+
+/// Ready once no request has been under way for `limit`. Pings keep a connection alive, but not in use.
+async fn idle_for(activity: &Activity, limit: Duration) {
+    loop {
+        let idle = activity.idle();
+        if idle >= limit {
+            return;
+        }
+        // A busy connection is looked at again after the whole limit, which is early enough.
+        tokio::time::sleep(limit - idle).await;
+    }
+}
+
+fn answer(
+    state: Arc<State>,
+    context: Context,
+    activity: Activity,
+    role: Role,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = crate::service::Answer,
+    Error = Infallible,
+    Future = impl Future<Output = Result<crate::service::Answer, Infallible>> + Send,
+> {
+    let shared = Arc::new((state, context, activity));
+    service_fn(move |request: Request<Incoming>| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (state, context, activity) = &*shared;
+            let response: Response<_> = state
+                .service
+                .respond(request, context, activity, role)
+                .await;
+            Ok(response)
+        }
+    })
+}
+
+/// The end of a connection is told only if it was not an ordinary one.
+fn tell(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        debug!(%error, "connection ended early");
+    }
+}
+
+/// Runs the tasks of an HTTP/2 connection where a drain can see them.
+#[derive(Clone)]
+struct Tracked(Shutdown);
+
+impl<F> Executor<F> for Tracked
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.0.spawn(async move {
+            task.await;
+        });
+    }
+}

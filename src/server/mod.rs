@@ -1,0 +1,156 @@
+//! Accepts connections, performs the handshake, serves HTTP on them: [`Server::bind`], then [`Server::run`].
+//!
+//! `bind` opens sockets, loads certificates and spawns nothing; whatever can be wrong with a configuration on
+//! this machine is told there. Does not know what a request is for.
+
+mod accept;
+mod connection;
+mod reload;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tracing::info;
+
+use crate::config::{Config, Protocol};
+use crate::net::{BindError, Inherited, Listener, Slots};
+use crate::service::{Role, Service};
+use crate::shutdown::{Drained, Shutdown};
+use crate::tls::{Acceptor, TlsError};
+
+pub use reload::{Handle, ReloadError};
+
+/// How often idle connections to the apps are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// A server whose sockets are open.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<(Listener, Protocol, u16)>,
+    state: Arc<ArcSwap<State>>,
+    slots: Slots,
+    shutdown: Shutdown,
+}
+
+/// All that a reload replaces, at once.
+#[derive(Debug)]
+struct State {
+    config: Config,
+    service: Arc<Service>,
+    /// None without an `https` listener.
+    acceptor: Option<Acceptor>,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] BindError),
+    /// A certificate or key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl Server {
+    /// Loads the certificates and opens all listening sockets. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`] names the file or the address, the reason, and the remedy.
+    pub fn bind(config: Config) -> Result<Self, StartError> {
+        let shutdown = Shutdown::new();
+        let mut inherited = Inherited::from_env();
+        let mut listeners = Vec::with_capacity(config.listeners.len());
+        for listener in &config.listeners {
+            let bound = Listener::bind(&listener.address, listener.mode, &mut inherited)?;
+            listeners.push((bound, listener.protocol, listener.redirect_port));
+        }
+        let slots = Slots::new(
+            config.limits.connections,
+            config.limits.connections_per_address,
+        );
+        let state = State::build(config, &shutdown)?;
+        Ok(Self {
+            listeners,
+            state: Arc::new(ArcSwap::from_pointee(state)),
+            slots,
+            shutdown,
+        })
+    }
+
+    /// The TCP addresses listened on, ports filled in, in the order of the configuration.
+    #[must_use]
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(|(listener, ..)| listener.tcp_address())
+            .collect()
+    }
+
+    /// Replaces the configuration of the running server.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.state), self.shutdown.clone())
+    }
+
+    /// Serves until `stop` is ready, then drains: no new connections, requests and tunnels may end within
+    /// `server.drain`.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
+        for (listener, protocol, redirect_port) in self.listeners {
+            info!(address = %listener, %protocol, "listening");
+            let role = match protocol {
+                Protocol::Redirect => Role::Redirect(redirect_port),
+                Protocol::Https | Protocol::Http => Role::Serve,
+            };
+            let door = accept::Door {
+                listener,
+                tls: protocol == Protocol::Https,
+                role,
+                state: Arc::clone(&self.state),
+                slots: self.slots.clone(),
+                shutdown: self.shutdown.clone(),
+            };
+            self.shutdown.spawn(door.accept_all());
+        }
+        self.shutdown
+            .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));
+        stop.await;
+        let grace = self.state.load().config.server.drain;
+        info!(?grace, "stopping");
+        self.shutdown.drain(grace).await
+    }
+}
+
+impl State {
+    fn build(config: Config, shutdown: &Shutdown) -> Result<Self, TlsError> {
+        let tls = config
+            .listeners
+            .iter()
+            .any(|listener| listener.protocol == Protocol::Https);
+        Ok(Self {
+            acceptor: if tls {
+                Some(Acceptor::new(&config.tls)?)
+            } else {
+                None
+            },
+            service: Arc::new(Service::new(&config, shutdown.clone())),
+            config,
+        })
+    }
+}
+
+async fn sweep(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
+    let sweeping = async {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            state.load_full().service.close_idle();
+        }
+    };
+    tokio::select! {
+        () = sweeping => {}
+        () = shutdown.requested() => {}
+    }
+}

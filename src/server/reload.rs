@@ -1,0 +1,64 @@
+//! Replacing the configuration of a running server.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tracing::info;
+
+use crate::config::Config;
+use crate::server::State;
+use crate::shutdown::Shutdown;
+use crate::tls::TlsError;
+
+/// Reaches into a running server. Clones reach the same one.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    state: Arc<ArcSwap<State>>,
+    shutdown: Shutdown,
+}
+
+/// Why a configuration was not taken; the one before it stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A certificate or key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What only a restart can change.
+    #[error("{0} cannot be changed by a reload; restart Noren for that")]
+    NeedsRestart(&'static str),
+}
+
+impl Handle {
+    pub(super) fn new(state: Arc<ArcSwap<State>>, shutdown: Shutdown) -> Self {
+        Self { state, shutdown }
+    }
+
+    /// Takes another configuration, for all connections accepted from now on; those that are open keep the
+    /// one they began with, and tunnels are not touched.
+    ///
+    /// # Errors
+    /// [`ReloadError`] says why nothing was changed.
+    pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
+        let now = self.state.load();
+        if config.listeners != now.config.listeners {
+            return Err(ReloadError::NeedsRestart("[[listener]]"));
+        }
+        if config.server.threads != now.config.server.threads {
+            return Err(ReloadError::NeedsRestart("server.threads"));
+        }
+        if config.limits.connections != now.config.limits.connections
+            || config.limits.connections_per_address != now.config.limits.connections_per_address
+        {
+            return Err(ReloadError::NeedsRestart(
+                "limits.connections and limits.connections-per-address",
+            ));
+        }
+        if config.log != now.config.log {
+            return Err(ReloadError::NeedsRestart("[log]"));
+        }
+        let state = State::build(config, &self.shutdown)?;
+        self.state.store(Arc::new(state));
+        info!("configuration reloaded");
+        Ok(())
+    }
+}

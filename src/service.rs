@@ -1,0 +1,313 @@
+//! One request: check its head, choose the route, ask who may pass, call one handler, and make every error
+//! an answer. One access line each.
+//!
+//! Decides between the handlers, which do not know each other; does not look at bodies.
+
+use std::sync::Arc;
+
+use http::header::{
+    CONNECTION, HeaderName, LOCATION, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use tracing::warn;
+
+use crate::access::origin::OriginPolicy;
+use crate::bridge::{self, Opened};
+use crate::config::{self, Config};
+use crate::http::{Activity, Body, BodyLimits, Busy, Context, Form, Head, Refusal, Scheme, empty};
+use crate::net::{ConnectError, connect};
+use crate::proxy::{self, Forward};
+use crate::router::{Route, Router};
+use crate::shutdown::Shutdown;
+use crate::target::{ResolveError, Resolver, Target, Token};
+use crate::telemetry::{AccessLine, Measured};
+use crate::upstream::Upstream;
+use crate::websocket::{Handshake, asks_for_websocket};
+
+/// The answer to any request.
+pub type Answer = Response<Measured<Body, Busy>>;
+
+/// What serves the requests of one configuration.
+#[derive(Debug)]
+pub struct Service {
+    router: Router,
+    apps: Vec<Arc<Upstream>>,
+    bridge: config::Bridge,
+    origins: OriginPolicy,
+    targets: Resolver,
+    body: BodyLimits,
+    added: Vec<(HeaderName, HeaderValue)>,
+    hsts: Option<HeaderValue>,
+    access_lines: bool,
+    shutdown: Shutdown,
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Serves the routes.
+    Serve,
+    /// Sends everybody to the same address with https, at this port.
+    Redirect(u16),
+}
+
+impl Service {
+    /// The service for a configuration. Opens nothing.
+    #[must_use]
+    pub fn new(config: &Config, shutdown: Shutdown) -> Self {
+        let header = |text: &str| {
+            HeaderValue::from_str(text)
+                .ok()
+                .filter(|value| !value.is_empty())
+        };
+        let added = [
+            (X_FRAME_OPTIONS, header(&config.headers.x_frame_options)),
+            (
+                X_CONTENT_TYPE_OPTIONS,
+                header(&config.headers.x_content_type_options),
+            ),
+        ];
+        Self {
+            router: Router::new(config),
+            apps: config.apps.iter().cloned().map(Upstream::new).collect(),
+            origins: OriginPolicy::new(&config.bridge.origins, config.bridge.missing_origin),
+            targets: Resolver::new(&config.bridge),
+            bridge: config.bridge.clone(),
+            body: BodyLimits {
+                idle: config.limits.body_idle,
+                size: config.limits.body_size,
+                buffer: config.limits.request_buffer,
+            },
+            added: added
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect(),
+            hsts: header(&config.headers.strict_transport_security),
+            access_lines: config.log.access,
+            shutdown,
+        }
+    }
+
+    /// Closes connections to the apps that were idle for too long; to be called about once a second.
+    pub fn close_idle(&self) {
+        for app in &self.apps {
+            app.close_idle();
+        }
+    }
+
+    /// Answers a request; every failure is an answer too.
+    pub async fn respond(
+        &self,
+        request: Request<Incoming>,
+        context: &Context,
+        activity: &Activity,
+        role: Role,
+    ) -> Answer {
+        let busy = activity.begin();
+        let version = request.version();
+        let line = self
+            .access_lines
+            .then(|| AccessLine::begin(&context.peer, request.method(), request.uri(), version));
+        // RFC 9112 §6.1: hyper takes a chunked body and ignores a length beside it. Another proxy before us may
+        // have believed the length, so nothing that follows on such a connection can be trusted.
+        let close = version < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
+        let accept = request.headers().get(http::header::ACCEPT).cloned();
+        let mut cause = None;
+        let mut response = match self.dispatch(request, context, role).await {
+            Ok(response) => response,
+            Err(mut refusal) => {
+                cause = refusal.cause.take();
+                if line.is_none() && refusal.status.is_server_error() {
+                    warn!(peer = %context.peer, status = refusal.status.as_u16(), cause, "request failed");
+                }
+                refusal.into_response(Form::preferred(accept.as_ref()))
+            }
+        };
+        self.finish(&mut response, context, version, close);
+        let status = response.status();
+        response.map(|body| Measured::new(body, line, status, cause, busy))
+    }
+
+    async fn dispatch(
+        &self,
+        request: Request<Incoming>,
+        context: &Context,
+        role: Role,
+    ) -> Result<Response<Body>, Refusal> {
+        let (parts, body) = request.into_parts();
+        let head = Head::check(&parts, context)?;
+        if let Role::Redirect(port) = role {
+            return redirect(&head, &parts.uri, port);
+        }
+        if head.asterisk {
+            return Ok(no_content());
+        }
+        let route = self.router.route(head.authority.host(), parts.uri.path())?;
+        let request = Request::from_parts(parts, body);
+        match route {
+            Route::Websockify => self.websockify(request, &head, context).await,
+            Route::App(index) => self.app(index, request, &head, context).await,
+        }
+    }
+
+    async fn app(
+        &self,
+        index: usize,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let Some(upstream) = self.apps.get(index) else {
+            return Err(Refusal::not_found("nothing is served at this address"));
+        };
+        let forward = Forward {
+            upstream,
+            body: self.body,
+            context,
+            head,
+            tasks: &self.shutdown,
+        };
+        if asks_for_websocket(&request) {
+            let handshake = Handshake::check(&request)?;
+            return proxy::open_tunnel(forward, request, handshake).await;
+        }
+        if request.method() == http::Method::CONNECT {
+            return Err(Refusal::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "the only protocol for CONNECT known here is websocket",
+            ));
+        }
+        forward.request(request).await
+    }
+
+    async fn websockify(
+        &self,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        if self.targets.is_empty() {
+            return Err(Refusal::not_found(
+                "no tokens are configured here ([[bridge.tokens]])",
+            ));
+        }
+        let handshake = Handshake::check(&request)?;
+        self.origins
+            .permits(
+                request.headers(),
+                context.scheme.as_str(),
+                head.authority.as_str(),
+            )
+            .map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))?;
+        let token = Token::from_query(request.uri().query())
+            .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
+        let target = self.targets.resolve(&token).await.map_err(unresolved)?;
+        let opened = self.connect(&target).await?;
+        bridge::open(
+            request,
+            handshake,
+            opened,
+            context.peer,
+            &self.bridge,
+            &self.shutdown,
+        )
+    }
+
+    /// Connects once, and before the handshake is answered: there is no probe and no second try.
+    async fn connect(&self, target: &Target) -> Result<Opened, Refusal> {
+        let socket = connect(&target.endpoint, self.bridge.connect).await;
+        let socket = socket.map_err(|error| {
+            let (status, reason) = match error {
+                ConnectError::Slow { .. } => (
+                    StatusCode::GATEWAY_TIMEOUT,
+                    "the console behind this token did not answer in time",
+                ),
+                ConnectError::Refused { .. } => (
+                    StatusCode::BAD_GATEWAY,
+                    "the console behind this token is not running",
+                ),
+            };
+            Refusal::new(status, reason).because(error)
+        })?;
+        Ok(Opened {
+            socket,
+            name: target.to_string(),
+            boundary: target.boundary.clone(),
+        })
+    }
+
+    /// The headers every answer has unless the app set them, and what the version of HTTP needs.
+    fn finish(
+        &self,
+        response: &mut Response<Body>,
+        context: &Context,
+        version: Version,
+        close: bool,
+    ) {
+        let headers = response.headers_mut();
+        for (name, value) in &self.added {
+            if !headers.contains_key(name) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+        // RFC 6797 §7.2: not without TLS.
+        if context.scheme == Scheme::Https
+            && let Some(value) = &self.hsts
+            && !headers.contains_key(STRICT_TRANSPORT_SECURITY)
+        {
+            headers.insert(STRICT_TRANSPORT_SECURITY, value.clone());
+        }
+        if version == Version::HTTP_2 {
+            headers.remove(CONNECTION);
+        } else if close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+}
+
+/// 308 to the same host and path with https (RFC 9110 §15.4.9).
+fn redirect(head: &Head, uri: &http::Uri, port: u16) -> Result<Response<Body>, Refusal> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = if path.starts_with('/') { path } else { "/" };
+    let host = head.authority.host();
+    let location = if port == 443 {
+        format!("https://{host}{path}")
+    } else {
+        format!("https://{host}:{port}{path}")
+    };
+    let location = HeaderValue::try_from(location)
+        .map_err(|_| Refusal::bad_request("this address cannot be written into a redirect"))?;
+    Ok(Refusal::new(
+        StatusCode::PERMANENT_REDIRECT,
+        "this site is served with https only",
+    )
+    .with(LOCATION, location)
+    .into_response(Form::Text))
+}
+
+fn no_content() -> Response<Body> {
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+fn unresolved(error: ResolveError) -> Refusal {
+    let refusal = match &error {
+        // A malformed line is told in the log; no one else's fault must show whether a token exists.
+        ResolveError::Unknown | ResolveError::Malformed { .. } => {
+            Refusal::not_found("this token is not known here; the console may have been closed")
+        }
+        ResolveError::Slow => Refusal::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "the token could not be looked up in time",
+        ),
+        ResolveError::Refused { .. } => Refusal::not_found("this token does not lead to a socket"),
+        ResolveError::Unreadable { .. } => Refusal::new(
+            StatusCode::BAD_GATEWAY,
+            "the tokens cannot be read; the log of Noren says which file, and why",
+        ),
+    };
+    refusal.because(error)
+}

@@ -1,0 +1,225 @@
+//! Loading a certificate chain with its key, from the two files an operator names.
+//!
+//! Every certificate that a handshake can be made with is loaded, also one that clients complain about: Wok
+//! makes its own with SHA-1, without alternative names and dated into the future, and those who have put an
+//! exception for it into their browsers must not be locked out. What is odd about it goes into the log.
+//! That is why the checks here are our own: rustls refuses X.509 version 1, for one.
+//!
+//! Blocks on files. Knows nothing of handshakes and of which certificate is presented to whom.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::pki_types::CertificateDer;
+use rustls::sign::{CertifiedKey, SigningKey};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::x509::SubjectPublicKeyInfo;
+
+use crate::config::Certificate;
+use crate::tls::pem::PemFile;
+use crate::tls::{CertificateNames, TlsError, key, oddities};
+
+/// A certificate chain with its key, ready for handshakes.
+#[derive(Debug)]
+pub struct LoadedCertificate {
+    key: Arc<CertifiedKey>,
+    names: Arc<CertificateNames>,
+    expires: SystemTime,
+    warnings: Vec<String>,
+}
+
+impl LoadedCertificate {
+    /// Reads, checks and pairs the two files.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what is wrong with it.
+    pub fn load(files: &Certificate) -> Result<Self, TlsError> {
+        Self::load_at(files, SystemTime::now())
+    }
+
+    /// What goes to rustls.
+    pub(super) fn certified_key(&self) -> &Arc<CertifiedKey> {
+        &self.key
+    }
+
+    /// The names it is presented for: those in the configuration, else those in the certificate.
+    #[must_use]
+    pub fn names(&self) -> &Arc<CertificateNames> {
+        &self.names
+    }
+
+    /// When clients begin to refuse it.
+    #[must_use]
+    pub fn expires(&self) -> SystemTime {
+        self.expires
+    }
+
+    /// What clients will complain about, one whole sentence each, with the name of the file.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Adds a sentence to the warnings.
+    pub(super) fn warn(&mut self, sentence: String) {
+        self.warnings.push(sentence);
+    }
+
+    pub(super) fn load_at(files: &Certificate, now: SystemTime) -> Result<Self, TlsError> {
+        let certificate_file = PemFile::read(&files.certificate, "certificate")?;
+        let chain = certificate_file.certificates()?;
+        let parsed = parse_chain(&chain, &files.certificate)?;
+        let leaf = parsed.first().ok_or(TlsError::NoCertificate)?;
+        let key = load_key(&files.key)?;
+        if !is_pair(leaf, key.as_ref()) {
+            return Err(mismatch(files, &parsed, key.as_ref()));
+        }
+        let own_names = CertificateNames::of(leaf);
+        let names = if files.names.is_empty() {
+            own_names.clone()
+        } else {
+            CertificateNames::written(&files.names)
+        };
+
+        let mut warnings = certificate_warnings(files, &parsed, key.as_ref(), now);
+        warnings.extend(uncovered(files, &names, &own_names));
+        warnings.extend(file_warnings(files, &certificate_file));
+        let expires = oddities::moment(leaf.validity().not_after);
+        Ok(Self {
+            key: Arc::new(CertifiedKey::new(chain, key)),
+            names: Arc::new(names),
+            expires,
+            warnings,
+        })
+    }
+}
+
+fn parse_chain<'a>(
+    chain: &'a [CertificateDer<'static>],
+    path: &Path,
+) -> Result<Vec<X509Certificate<'a>>, TlsError> {
+    let parse = |(index, der): (usize, &'a CertificateDer<'static>)| {
+        let damaged = |reason: String| TlsError::Certificate {
+            path: path.to_owned(),
+            position: index + 1,
+            reason,
+        };
+        match X509Certificate::from_der(der) {
+            Ok(([], certificate)) => Ok(certificate),
+            Ok((rest, _)) => Err(damaged(format!("{} bytes too many", rest.len()))),
+            Err(error) => Err(damaged(error.to_string())),
+        }
+    };
+    chain.iter().enumerate().map(parse).collect()
+}
+
+fn load_key(path: &Path) -> Result<Arc<dyn SigningKey>, TlsError> {
+    let der = PemFile::read(path, "key")?.key()?;
+    key::signing_key(&der).map_err(|reason| {
+        let path = path.to_owned();
+        TlsError::Key { path, reason }
+    })
+}
+
+/// Whether the certificate is for this key. Only the key bits are compared, because the parameters beside
+/// them may be written in several ways that mean the same.
+fn is_pair(certificate: &X509Certificate<'_>, key: &dyn SigningKey) -> bool {
+    let Some(own) = key.public_key() else {
+        return false;
+    };
+    SubjectPublicKeyInfo::from_der(&own)
+        .is_ok_and(|(_, own)| own.subject_public_key == certificate.public_key().subject_public_key)
+}
+
+fn mismatch(files: &Certificate, chain: &[X509Certificate<'_>], key: &dyn SigningKey) -> TlsError {
+    let hint = match chain
+        .iter()
+        .position(|certificate| is_pair(certificate, key))
+    {
+        Some(index) => {
+            format!(
+                "it belongs to certificate number {} in that file; put that one first",
+                index + 1
+            )
+        }
+        None => "they are from two different pairs".to_owned(),
+    };
+    TlsError::Mismatch {
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+        hint,
+    }
+}
+
+fn certificate_warnings(
+    files: &Certificate,
+    chain: &[X509Certificate<'_>],
+    key: &dyn SigningKey,
+    now: SystemTime,
+) -> Vec<String> {
+    let path = files.certificate.display();
+    let mut warnings = Vec::new();
+    for (index, certificate) in chain.iter().enumerate() {
+        let (whose, found) = match index {
+            0 => (
+                format!("the certificate {path}"),
+                oddities::of_certificate(certificate, now),
+            ),
+            _ => (
+                format!("certificate number {} in {path}", index + 1),
+                oddities::of_issuer(certificate, now),
+            ),
+        };
+        warnings.extend(found.into_iter().map(|oddity| format!("{whose}: {oddity}")));
+    }
+    warnings
+        .extend(oddities::of_key(key).map(|oddity| format!("the certificate {path}: {oddity}")));
+    warnings
+}
+
+/// Names that the operator wants and the certificate has not.
+fn uncovered(
+    files: &Certificate,
+    wanted: &CertificateNames,
+    own: &CertificateNames,
+) -> Option<String> {
+    let missing: Vec<&str> = wanted.exact().filter(|name| !own.covers(name)).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "the certificate {} is configured for {}, but was not issued for it",
+        files.certificate.display(),
+        missing.join(", ")
+    ))
+}
+
+/// Wok leaves its key readable by everyone (0644), so that is no error here.
+fn file_warnings(files: &Certificate, certificate_file: &PemFile<'_>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mode = files
+        .key
+        .metadata()
+        .map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o007 != 0 {
+        let path = files.key.display();
+        warnings.push(format!(
+            "every user of this machine has access to the key {path}; chmod o= {path}"
+        ));
+    }
+    if files.certificate != files.key && certificate_file.holds_key() {
+        let path = files.certificate.display();
+        warnings.push(format!(
+            "a private key lies in the certificate file {path} too, and is not used"
+        ));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! The TLS handshake of an accepted stream, under a time limit.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use tracing::warn;
+
+use crate::config;
+use crate::net::Stream;
+use crate::tls::settings::server_config;
+use crate::tls::stream::TlsStream;
+use crate::tls::{CertificateNames, CertificateStore, TlsError};
+
+/// The type byte of a TLS handshake record (RFC 8446 §5.1); every TLS connection begins with it.
+const HANDSHAKE_RECORD: u8 = 22;
+
+/// What a browser sees that was sent here with `http://`.
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 74\r\nConnection: close\r\n\r\n\
+    This port speaks HTTPS: write https:// instead of http:// in the address.\n";
+
+/// Turns accepted streams into TLS streams.
+#[derive(Clone)]
+pub struct Acceptor {
+    tls: TlsAcceptor,
+    certificates: Arc<CertificateStore>,
+}
+
+/// The application protocol agreed on (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpn {
+    /// `http/1.1`, or a client that named no protocol.
+    Http1,
+    /// `h2`.
+    Http2,
+}
+
+/// A completed handshake.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The stream to serve.
+    pub stream: TlsStream,
+    /// The protocol to serve on it.
+    pub protocol: Alpn,
+    /// Which server the client meant to reach.
+    pub server: ServerName,
+}
+
+/// The server name of a handshake, and the names of the certificate that was presented for it.
+#[derive(Clone, Debug)]
+pub struct ServerName {
+    name: Option<Arc<str>>,
+    names: Arc<CertificateNames>,
+}
+
+/// Why there is no TLS stream.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// The client was silent or slow.
+    #[error("the handshake was not complete after {0:?}")]
+    Slow(Duration),
+    /// It spoke plain HTTP, or anything else that is not TLS, and was told so.
+    #[error("the client does not speak TLS")]
+    NotTls,
+    /// It left before it had said anything; port scanners and health checks do that.
+    #[error("the client closed the connection without a handshake")]
+    Closed,
+    /// The handshake failed: no common version, an unknown certificate authority at the client, and such.
+    #[error("{0}")]
+    Failed(io::Error),
+}
+
+impl Acceptor {
+    /// Loads the certificates, or makes one when none is configured.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what is wrong with it.
+    pub fn new(tls: &config::Tls) -> Result<Self, TlsError> {
+        let certificates = Arc::new(CertificateStore::load(tls)?);
+        for warning in certificates.warnings() {
+            warn!("{warning}");
+        }
+        let settings = server_config(tls, Arc::clone(&certificates))?;
+        Ok(Self {
+            tls: TlsAcceptor::from(Arc::new(settings)),
+            certificates,
+        })
+    }
+
+    /// Performs the handshake; all of it, the first byte included, has to be done within `limit`.
+    ///
+    /// # Errors
+    /// See [`HandshakeError`]; the stream is closed then.
+    pub async fn accept(
+        &self,
+        stream: Stream,
+        limit: Duration,
+    ) -> Result<Accepted, HandshakeError> {
+        timeout(limit, self.handshake(stream))
+            .await
+            .unwrap_or(Err(HandshakeError::Slow(limit)))
+    }
+
+    async fn handshake(&self, mut stream: Stream) -> Result<Accepted, HandshakeError> {
+        match stream.peek_byte().await.map_err(HandshakeError::Failed)? {
+            Some(HANDSHAKE_RECORD) | None => {}
+            Some(_) => {
+                refuse_plain(&mut stream).await;
+                return Err(HandshakeError::NotTls);
+            }
+        }
+        let stream = self
+            .tls
+            .accept(stream)
+            .await
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+                    HandshakeError::Closed
+                }
+                _ => HandshakeError::Failed(error),
+            })?;
+        let (_, session) = stream.get_ref();
+        let protocol = match session.alpn_protocol() {
+            Some(b"h2") => Alpn::Http2,
+            _ => Alpn::Http1,
+        };
+        let name = session.server_name().map(Arc::from);
+        let names = self.certificates.names_for(name.as_deref());
+        Ok(Accepted {
+            stream: TlsStream::new(stream),
+            protocol,
+            server: ServerName { name, names },
+        })
+    }
+}
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
+}
+
+impl ServerName {
+    /// False if a request for `host` contradicts the handshake: the client asked for another name, and the
+    /// certificate it was shown does not cover this one (RFC 9110 §15.5.20: 421). A browser may send
+    /// requests for several hosts on one connection as long as the certificate covers them all.
+    #[must_use]
+    pub fn permits(&self, host: &str) -> bool {
+        match &self.name {
+            None => true,
+            Some(name) => {
+                name.eq_ignore_ascii_case(host.trim_end_matches('.')) || self.names.covers(host)
+            }
+        }
+    }
+}
+
+/// Answers a plain HTTP request, and takes in what the client still sends: closing with unread bytes makes
+/// the kernel send a reset, which can overtake the answer.
+async fn refuse_plain(stream: &mut Stream) {
+    if stream.write_all(PLAIN_HTTP).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut unread = [0; 1024];
+    for _ in 0..64 {
+        if !matches!(stream.read(&mut unread).await, Ok(1..)) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_the_plain_http_answer_is_right() {
+        let text = std::str::from_utf8(PLAIN_HTTP).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(
+            head.contains(&format!("Content-Length: {}", body.len())),
+            "{}",
+            body.len()
+        );
+    }
+}

@@ -1,0 +1,24 @@
+//! TLS: certificates, which of them a client gets, and the settings of the handshake.
+//!
+//! Knows nothing of HTTP, of routes and of the app.
+
+mod certificates;
+mod error;
+mod handshake;
+mod key;
+mod names;
+mod oddities;
+mod pem;
+mod self_signed;
+mod settings;
+mod store;
+mod stream;
+#[cfg(test)]
+mod test_certificates;
+
+pub use certificates::LoadedCertificate;
+pub use error::TlsError;
+pub use handshake::{Acceptor, Alpn, ServerName};
+pub use names::CertificateNames;
+pub use store::CertificateStore;
+pub use stream::TlsStream;

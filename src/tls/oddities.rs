@@ -1,0 +1,91 @@
+//! What is unusual about a certificate that can be served all the same: the things clients complain about.
+//!
+//! Gives sentences for the log. Whether a certificate can be served at all is decided elsewhere.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::SignatureScheme;
+use rustls::sign::SigningKey;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::time::ASN1Time;
+
+/// Signature algorithms on hashes that are broken.
+const BROKEN: [(&str, &str); 5] = [
+    ("1.2.840.113549.1.1.4", "MD5"),
+    ("1.2.840.113549.1.1.5", "SHA-1"),
+    ("1.3.14.3.2.29", "SHA-1"),
+    ("1.2.840.10040.4.3", "SHA-1"),
+    ("1.2.840.10045.4.1", "SHA-1"),
+];
+
+/// What signature schemes browsers know; Chromium and Firefox agree on these.
+const BROWSERS: [SignatureScheme; 5] = [
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+];
+
+/// Sentences about the server's own certificate.
+pub(super) fn of_certificate(certificate: &X509Certificate<'_>, now: SystemTime) -> Vec<String> {
+    let mut found: Vec<String> = of_any(certificate, now).into_iter().collect();
+    let alternative = certificate.subject_alternative_name();
+    if !matches!(alternative, Ok(Some(names)) if !names.value.general_names.is_empty()) {
+        found.push(
+            "it has no subject alternative name, and browsers accept it for no host".to_owned(),
+        );
+    }
+    found.extend(broken_hash(certificate));
+    found
+}
+
+/// Sentences about a certificate further up the chain.
+pub(super) fn of_issuer(certificate: &X509Certificate<'_>, now: SystemTime) -> Vec<String> {
+    let mut found: Vec<String> = of_any(certificate, now).into_iter().collect();
+    // A root is trusted for being known, its signature on itself is not looked at.
+    if certificate.subject().as_raw() != certificate.issuer().as_raw() {
+        found.extend(broken_hash(certificate));
+    }
+    found
+}
+
+/// A sentence about a key that few clients can use.
+pub(super) fn of_key(key: &dyn SigningKey) -> Option<String> {
+    if key.choose_scheme(&BROWSERS).is_some() {
+        return None;
+    }
+    Some(
+        "browsers do not support its kind of key (they know RSA, and ECDSA on P-256 and P-384)"
+            .to_owned(),
+    )
+}
+
+/// A moment in a certificate. Those before 1970 are taken for 1970, which is long past just as well.
+pub(super) fn moment(time: ASN1Time) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
+}
+
+fn of_any(certificate: &X509Certificate<'_>, now: SystemTime) -> Option<String> {
+    let validity = certificate.validity();
+    if moment(validity.not_after) < now {
+        return Some(format!(
+            "it expired at {}, and clients refuse it",
+            validity.not_after
+        ));
+    }
+    if moment(validity.not_before) > now {
+        let clock = "if that has passed, correct the clock of this machine";
+        return Some(format!(
+            "it is not valid before {}, and clients refuse it until then; {clock}",
+            validity.not_before
+        ));
+    }
+    None
+}
+
+fn broken_hash(certificate: &X509Certificate<'_>) -> Option<String> {
+    let identifier = certificate.signature_algorithm.algorithm.to_id_string();
+    let (_, hash) = BROKEN.iter().find(|(broken, _)| *broken == identifier)?;
+    Some(format!("it is signed with {hash}, which browsers refuse"))
+}

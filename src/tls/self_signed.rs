@@ -1,0 +1,197 @@
+//! The certificate for those who have none: made once, kept in a directory, made again before it expires.
+//!
+//! The key is made only once, and outlives its certificates. Whoever pins the key need not do it again, and
+//! a certificate is then the one file that is ever replaced, so that no crash can leave an unequal pair.
+//!
+//! Knows nothing of the certificates an operator brings.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    SerialNumber,
+};
+
+use crate::config::{Certificate, HostPattern};
+use crate::tls::pem::PemFile;
+use crate::tls::{LoadedCertificate, TlsError};
+
+/// The certificate's file in the directory.
+const CERTIFICATE_FILE: &str = "noren-cert.pem";
+/// The key's file in the directory.
+const KEY_FILE: &str = "noren-key.pem";
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Some clients, Apple's for one, refuse more than 398 days.
+const VALIDITY: Duration = Duration::from_secs(397 * DAY.as_secs());
+/// Valid from yesterday, because the clock of a client may be behind.
+const HEAD_START: Duration = DAY;
+/// Made again this long before the end: a server restarted once a week never serves an expired one.
+const RENEWAL: Duration = Duration::from_secs(7 * DAY.as_secs());
+
+/// Loads the certificate in `directory`, which is made, together with the key, if it is not there or about
+/// to expire.
+///
+/// # Errors
+/// [`TlsError`] names the file or directory, and what to do.
+pub(super) fn load_or_make(directory: &Path) -> Result<LoadedCertificate, TlsError> {
+    load_or_make_at(directory, SystemTime::now())
+}
+
+fn load_or_make_at(directory: &Path, now: SystemTime) -> Result<LoadedCertificate, TlsError> {
+    let files = Certificate {
+        certificate: directory.join(CERTIFICATE_FILE),
+        key: directory.join(KEY_FILE),
+        names: Vec::new(),
+    };
+    let Some(mut kept) = load_kept(&files, directory)? else {
+        make(&files, directory, now)?;
+        return LoadedCertificate::load(&files);
+    };
+    if kept.expires() > now + RENEWAL {
+        return Ok(kept);
+    }
+    match make(&files, directory, now) {
+        Ok(()) => LoadedCertificate::load(&files),
+        // A directory that has become read-only is no reason to serve nothing.
+        Err(error) => {
+            kept.warn(format!(
+                "the self-signed certificate could not be renewed: {error}"
+            ));
+            Ok(kept)
+        }
+    }
+}
+
+/// The pair of an earlier start, if both files are there and not empty. A full disk leaves empty ones.
+fn load_kept(files: &Certificate, directory: &Path) -> Result<Option<LoadedCertificate>, TlsError> {
+    if is_absent(&files.certificate) || is_absent(&files.key) {
+        return Ok(None);
+    }
+    // Anything else may be an operator's own, so it is never overwritten.
+    let kept = LoadedCertificate::load(files).map_err(|reason| kept_error(directory, reason))?;
+    Ok(Some(kept))
+}
+
+fn make(files: &Certificate, directory: &Path, now: SystemTime) -> Result<(), TlsError> {
+    fs::create_dir_all(directory).map_err(|source| write_error(directory, source))?;
+    if is_absent(&files.key) {
+        let key = KeyPair::generate()?;
+        publish_key(&files.key, key.serialize_pem().as_bytes())?;
+    }
+    // Read back, because another process may have been quicker.
+    let key = PemFile::read(&files.key, "key").and_then(|file| file.key());
+    let key = KeyPair::try_from(&key.map_err(|reason| kept_error(directory, reason))?)?;
+    let certificate = params(now)?.self_signed(&key)?;
+    replace(&files.certificate, certificate.pem().as_bytes())
+}
+
+fn params(now: SystemTime) -> Result<CertificateParams, TlsError> {
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
+    names.extend(machine_name().filter(|name| name != "localhost"));
+
+    let mut params = CertificateParams::new(names)?;
+    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let start = rcgen::date_time_ymd(1970, 1, 1) + since_epoch.saturating_sub(HEAD_START);
+    params.not_before = start;
+    params.not_after = start + VALIDITY;
+    // Firefox refuses two certificates of one issuer with the same number; by default it depends on the key.
+    let number = u64::try_from(since_epoch.as_nanos()).unwrap_or(1);
+    params.serial_number = Some(SerialNumber::from(number));
+    params.distinguished_name.push(DnType::CommonName, "Noren");
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(params)
+}
+
+/// What the machine calls itself, if that is a name others can use.
+fn machine_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    match HostPattern::parse(name.trim()) {
+        Ok(HostPattern::Exact(name)) => Some(name),
+        _ => None,
+    }
+}
+
+/// True if there is nothing to read, and nothing to lose.
+fn is_absent(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(metadata) => metadata.is_file() && metadata.len() == 0,
+        // If the directory is a file, making the directory gives the better error.
+        Err(error) => matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        ),
+    }
+}
+
+/// Puts the key in place unless there is one: of two processes that start at once, both take the first key.
+fn publish_key(path: &Path, text: &[u8]) -> Result<(), TlsError> {
+    let temporary = write_temporary(path, text, 0o600)?;
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
+        let _ = fs::remove_file(path);
+    }
+    let outcome = match fs::hard_link(&temporary, path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Not every file system has hard links.
+        Err(_) => fs::rename(&temporary, path),
+    };
+    let _ = fs::remove_file(&temporary);
+    outcome.map_err(|source| write_error(path, source))
+}
+
+fn replace(path: &Path, text: &[u8]) -> Result<(), TlsError> {
+    let temporary = write_temporary(path, text, 0o644)?;
+    fs::rename(&temporary, path).map_err(|source| {
+        let _ = fs::remove_file(&temporary);
+        write_error(path, source)
+    })
+}
+
+/// Writes a new file beside `path`. It has its mode from the moment it is there, and its contents are on the
+/// disk before it gets its name, so that neither another user nor a power cut finds it half done.
+fn write_temporary(path: &Path, text: &[u8], mode: u32) -> Result<PathBuf, TlsError> {
+    let unique = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos();
+    let temporary = path.with_extension(format!("{}-{unique}.tmp", std::process::id()));
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary);
+    let mut file = file.map_err(|source| write_error(path, source))?;
+    file.write_all(text)
+        .and_then(|()| file.sync_all())
+        .map_err(|source| {
+            let _ = fs::remove_file(&temporary);
+            write_error(path, source)
+        })?;
+    Ok(temporary)
+}
+
+fn write_error(path: &Path, source: io::Error) -> TlsError {
+    let path = path.to_owned();
+    TlsError::Write { path, source }
+}
+
+fn kept_error(directory: &Path, reason: TlsError) -> TlsError {
+    TlsError::Kept {
+        directory: directory.to_owned(),
+        reason: Box::new(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests;

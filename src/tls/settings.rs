@@ -1,0 +1,60 @@
+//! The TLS settings of a listener: versions, protocols, resumption.
+//!
+//! Knows nothing of sockets and of what the certificates are.
+
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::server::ServerSessionMemoryCache;
+use rustls::{ServerConfig, SupportedProtocolVersion, version};
+
+use crate::config::{Tls, TlsVersion};
+use crate::tls::{CertificateStore, TlsError};
+
+/// TLS 1.2 sessions kept for clients that know no tickets, which are few and old; about 0.5 KiB each.
+const SESSIONS: usize = 1024;
+
+/// Tickets after a TLS 1.3 handshake. A client uses each one once (RFC 8446 §C.4), and browsers open a second
+/// connection soon.
+const TICKETS: usize = 2;
+
+/// Makes the settings. The cipher suites and key exchanges are those of rustls with aws-lc, which begin with
+/// the post-quantum hybrid X25519MLKEM768.
+///
+/// # Errors
+/// [`TlsError::Setup`] if the library has no randomness for the ticket keys.
+pub fn server_config(tls: &Tls, store: Arc<CertificateStore>) -> Result<ServerConfig, TlsError> {
+    // `ServerConfig::builder()` would panic if some dependency brought a second provider into the build.
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&versions(tls.minimum_version))?
+        .with_no_client_auth()
+        .with_cert_resolver(store);
+    config.alpn_protocols = alpn(tls.http2);
+    // Off by default in rustls. The keys rotate every six hours, so a stolen one opens little.
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = TICKETS;
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    // Early data can be replayed by an attacker (RFC 8446 §8), and a request to the app must not be.
+    config.max_early_data_size = 0;
+    Ok(config)
+}
+
+fn versions(minimum: TlsVersion) -> Vec<&'static SupportedProtocolVersion> {
+    match minimum {
+        TlsVersion::Tls12 => vec![&version::TLS13, &version::TLS12],
+        TlsVersion::Tls13 => vec![&version::TLS13],
+    }
+}
+
+/// The application protocols (RFC 7301), best first.
+fn alpn(http2: bool) -> Vec<Vec<u8>> {
+    let names: &[&[u8]] = if http2 {
+        &[b"h2", b"http/1.1"]
+    } else {
+        &[b"http/1.1"]
+    };
+    names.iter().map(|name| name.to_vec()).collect()
+}
+
+#[cfg(test)]
+mod tests;

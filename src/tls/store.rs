@@ -1,0 +1,167 @@
+//! All certificates of a listener, and which one a client gets (RFC 6066 §3).
+//!
+//! A store never changes. A reload builds a new one, and sessions that began with the old one keep it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{SignatureAlgorithm, SignatureScheme};
+
+use crate::config;
+use crate::tls::names::{normal, wildcard_key};
+use crate::tls::{CertificateNames, LoadedCertificate, TlsError, self_signed};
+
+/// Certificates for the same name, with keys of different kinds; the cheapest first.
+type Group = Vec<Arc<LoadedCertificate>>;
+
+/// The certificates by name: exact names go before wildcards, and those before the default, which is the
+/// first certificate (with others for exactly the same names).
+///
+/// Among several certificates for a name the client gets the first one that it can check; ECDSA goes before
+/// RSA then, since it costs the server a quarter.
+pub struct CertificateStore {
+    exact: HashMap<String, Group>,
+    /// By `.example.org` for `*.example.org`.
+    wildcards: HashMap<String, Group>,
+    default: Group,
+    default_names: Arc<CertificateNames>,
+    warnings: Vec<String>,
+}
+
+impl CertificateStore {
+    /// Loads the configured certificates. Without any, the self-signed one is made or taken again.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what is wrong with it.
+    pub fn load(tls: &config::Tls) -> Result<Self, TlsError> {
+        if tls.certificates.is_empty() {
+            return Self::new(vec![self_signed::load_or_make(&tls.self_signed)?]);
+        }
+        let certificates: Result<_, _> = tls
+            .certificates
+            .iter()
+            .map(LoadedCertificate::load)
+            .collect();
+        Self::new(certificates?)
+    }
+
+    /// Puts certificates in order; the first one becomes the default.
+    ///
+    /// # Errors
+    /// [`TlsError::NoCertificate`] if there is none.
+    pub fn new(certificates: Vec<LoadedCertificate>) -> Result<Self, TlsError> {
+        let mut certificates: Group = certificates.into_iter().map(Arc::new).collect();
+        let warnings = certificates
+            .iter()
+            .flat_map(|one| one.warnings())
+            .cloned()
+            .collect();
+        let first = certificates.first().ok_or(TlsError::NoCertificate)?;
+        let default_names = Arc::clone(first.names());
+        // A stable sort: among equals the order of the configuration stays.
+        certificates.sort_by_key(|certificate| cost(certificate));
+
+        let mut store = Self {
+            exact: HashMap::new(),
+            wildcards: HashMap::new(),
+            default: Vec::new(),
+            default_names,
+            warnings,
+        };
+        for certificate in certificates {
+            store.insert(certificate);
+        }
+        Ok(store)
+    }
+
+    /// The names of the certificate that a client gets which asks for `server_name`, for the question
+    /// whether its other requests on the connection may stay there (RFC 9110 §15.5.20).
+    ///
+    /// When the certificates of a name differ, it is the one that most clients get.
+    pub fn names_for(&self, server_name: Option<&str>) -> Arc<CertificateNames> {
+        let first = self.group(server_name).first();
+        Arc::clone(first.map_or(&self.default_names, |certificate| certificate.names()))
+    }
+
+    /// What clients will complain about in all the certificates, one sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn insert(&mut self, certificate: Arc<LoadedCertificate>) {
+        let names = Arc::clone(certificate.names());
+        for name in names.exact() {
+            self.exact
+                .entry(name.to_owned())
+                .or_default()
+                .push(Arc::clone(&certificate));
+        }
+        for key in names.wildcards() {
+            self.wildcards
+                .entry(key.to_owned())
+                .or_default()
+                .push(Arc::clone(&certificate));
+        }
+        if names == self.default_names {
+            self.default.push(certificate);
+        }
+    }
+
+    /// Addresses are no server names (RFC 6066 §3): a client that has only one asks for nothing.
+    fn group(&self, server_name: Option<&str>) -> &Group {
+        let Some(name) = server_name.map(normal) else {
+            return &self.default;
+        };
+        let wildcard = || self.wildcards.get(wildcard_key(&name)?);
+        self.exact
+            .get(&name)
+            .or_else(wildcard)
+            .unwrap_or(&self.default)
+    }
+
+    fn choose(
+        &self,
+        server_name: Option<&str>,
+        offered: &[SignatureScheme],
+    ) -> Option<&LoadedCertificate> {
+        let group = self.group(server_name);
+        let fits = |one: &&Arc<LoadedCertificate>| {
+            one.certified_key().key.choose_scheme(offered).is_some()
+        };
+        // If nothing fits, rustls says so to the client in the proper alert.
+        group
+            .iter()
+            .find(fits)
+            .or_else(|| group.first())
+            .map(AsRef::as_ref)
+    }
+}
+
+impl ResolvesServerCert for CertificateStore {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let chosen = self.choose(hello.server_name(), hello.signature_schemes())?;
+        Some(Arc::clone(chosen.certified_key()))
+    }
+}
+
+impl fmt::Debug for CertificateStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateStore")
+            .field("default", &self.default_names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The relative cost of a signature: an RSA-2048 handshake takes the time of four on P-256.
+fn cost(certificate: &LoadedCertificate) -> u8 {
+    match certificate.certified_key().key.algorithm() {
+        SignatureAlgorithm::ECDSA | SignatureAlgorithm::ED25519 => 0,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! An established TLS stream that says goodbye on every close (RFC 8446 §6.1).
+//!
+//! A peer that sees no `close_notify` cannot tell the end of an answer from a cut by an attacker, and
+//! OpenSSL 3 reports it as an error. hyper shuts a stream down properly when a connection ends in peace,
+//! but drops it when a limit has passed; this type covers that case.
+
+use std::io::{self, IoSlice, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::net::Stream;
+
+/// An accepted stream with TLS on it.
+#[derive(Debug)]
+pub struct TlsStream(Box<tokio_rustls::server::TlsStream<Stream>>);
+
+impl TlsStream {
+    /// Boxed, because a TLS session is more than a kilobyte, and moving it between states and tasks
+    /// would otherwise reserve that much in each of them.
+    pub(super) fn new(inner: tokio_rustls::server::TlsStream<Stream>) -> Self {
+        Self(Box::new(inner))
+    }
+
+    /// The accepted stream underneath.
+    #[must_use]
+    pub fn get_ref(&self) -> &Stream {
+        self.0.get_ref().0
+    }
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.get_mut().0).poll_read(cx, buf) {
+            // A browser that closes its tab often sends no close_notify. Each protocol above us knows by
+            // its own framing whether the message was complete, so this is an ordinary end.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Poll::Ready(Ok(()))
+            }
+            other => other,
+        }
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+    }
+}
+
+impl Drop for TlsStream {
+    fn drop(&mut self) {
+        let (stream, session) = self.0.get_mut();
+        // Does nothing if a shutdown has sent it before.
+        session.send_close_notify();
+        while session.wants_write() {
+            // A full socket buffer means that the peer does not read; then it does not get the goodbye.
+            match session.write_tls(&mut NowOrNever(stream)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+    }
+}
+
+/// Writes what the kernel takes at once.
+struct NowOrNever<'a>(&'a Stream);
+
+impl Write for NowOrNever<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! One connection to the app, driven by whoever uses it.
+//!
+//! The usual way is to spawn hyper's connection as a task of its own and to talk to it over channels; each
+//! exchange then wakes a second task, perhaps on another core, several times. Here the connection is polled
+//! by the request that holds it, in the same task. Nobody polls a connection in the pool, so it is looked
+//! at again before it is used.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
+use hyper_util::rt::TokioIo;
+
+use crate::config;
+use crate::http::BoxError;
+use crate::net::{Socket, connect};
+use crate::upstream::{Payload, UpstreamError, broken};
+
+/// More than any app sends, and few enough that a broken one cannot make us collect without end.
+const MAX_HEADERS: usize = 256;
+/// What is read ahead of an answer. hyper begins with 8 KiB and grows towards this under load.
+const READ_BUFFER: usize = 128 * 1024;
+
+/// A connection to the app.
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: SendRequest<Payload>,
+    driver: Driver<TokioIo<Socket>, Payload>,
+    ended: bool,
+    idle_since: Instant,
+}
+
+/// A failed exchange, and the request, if it did not leave.
+#[derive(Debug)]
+pub(super) struct SendError {
+    pub(super) error: BoxError,
+    pub(super) unsent: Option<Request<Payload>>,
+}
+
+impl Connection {
+    pub(super) async fn open(app: &config::App) -> Result<Self, UpstreamError> {
+        let socket = connect(&app.url, app.connect).await?;
+        let (sender, driver) = Builder::new()
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(READ_BUFFER)
+            .handshake(TokioIo::new(socket))
+            .await
+            .map_err(broken)?;
+        Ok(Self {
+            sender,
+            driver,
+            ended: false,
+            idle_since: Instant::now(),
+        })
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Payload>,
+    ) -> Result<Response<Incoming>, SendError> {
+        // A fresh connection becomes ready with its first poll.
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let (driver, ended) = (&mut self.driver, &mut self.ended);
+        let exchange = poll_fn(|cx| {
+            drive(driver, ended, cx);
+            // The answer comes from the driver, within the poll above, and so needs no waker of its own.
+            match answer
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+            {
+                Poll::Ready(result) => Poll::Ready(Some(result)),
+                // Nobody is left who could answer.
+                Poll::Pending if *ended => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        match exchange.await {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(mut failed)) => Err(SendError {
+                unsent: failed.take_message(),
+                error: failed.into_error().into(),
+            }),
+            None => Err(SendError {
+                unsent: None,
+                error: io::Error::from(io::ErrorKind::NotConnected).into(),
+            }),
+        }
+    }
+
+    /// Lets the connection read and write what it can.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.driver, &mut self.ended, cx);
+    }
+
+    /// True if the connection is open and between two exchanges, as far as can be seen from here.
+    pub(super) fn is_idle(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        !self.ended && self.sender.is_ready()
+    }
+
+    /// Since when it has been in the pool.
+    pub(super) fn idle_since(&self) -> Instant {
+        self.idle_since
+    }
+
+    /// To be called when it is put into the pool.
+    pub(super) fn rest(&mut self) {
+        self.idle_since = Instant::now();
+    }
+}
+
+fn drive(driver: &mut Driver<TokioIo<Socket>, Payload>, ended: &mut bool, cx: &mut Context<'_>) {
+    // A future that is ready must not be polled again. Its error, if any, appears in the exchange.
+    if !*ended && matches!(Pin::new(driver).poll(cx), Poll::Ready(_)) {
+        *ended = true;
+    }
+}

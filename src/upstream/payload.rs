@@ -1,0 +1,90 @@
+//! The body of a request to the app.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Request;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::http::{BoxError, RequestBody};
+
+/// The body of a request to the app.
+#[derive(Default)]
+pub enum Payload {
+    /// None, or sent.
+    #[default]
+    Empty,
+    /// All in memory.
+    Whole(Bytes),
+    /// Its length is known; the rest comes from the client as the app reads.
+    Stream(Box<RequestBody>),
+}
+
+impl Payload {
+    /// How many bytes there are in all.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Whole(bytes) => bytes.len() as u64,
+            Self::Stream(body) => body.length(),
+        }
+    }
+}
+
+/// A copy of a request, if its body can be sent twice.
+pub(super) fn copy(request: &Request<Payload>) -> Option<Request<Payload>> {
+    let payload = match request.body() {
+        Payload::Empty => Payload::Empty,
+        Payload::Whole(bytes) => Payload::Whole(bytes.clone()),
+        Payload::Stream(_) => return None,
+    };
+    let mut copy = Request::new(payload);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Self::Stream(body) = this {
+            return Pin::new(body.as_mut()).poll_frame(cx);
+        }
+        match std::mem::take(this) {
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            _ => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Stream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(body) => body.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.length())
+    }
+}

@@ -1,0 +1,75 @@
+//! Idle connections to the app, for less time than the app keeps them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::upstream::connection::Connection;
+
+/// How long a connection may have been idle to be trusted with a request that must not be sent twice. The
+/// app may be closing a connection at the very moment we use it, and then nobody can tell whether it has
+/// seen the request; right after an exchange that is not to be expected.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The idle connections, the latest one last.
+#[derive(Debug)]
+pub(super) struct Pool {
+    keep: Duration,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Pool {
+    pub(super) fn new(keep: Duration) -> Self {
+        Self {
+            keep,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// A connection that is still open; for a request that may be `repeated`, or else a fresh one.
+    pub(super) fn take(&self, repeatable: bool) -> Option<Connection> {
+        let oldest = if repeatable {
+            self.keep
+        } else {
+            self.keep.min(FRESH)
+        };
+        loop {
+            let mut connection = {
+                let mut idle = self.lock();
+                // The latest first: the others then grow old, and as few as are needed stay open.
+                if idle.last()?.idle_since().elapsed() > oldest {
+                    return None;
+                }
+                idle.pop()?
+            };
+            if connection.is_idle() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps a connection whose exchange is over, if it can be used again.
+    pub(super) fn put(&self, mut connection: Connection) {
+        if !self.keep.is_zero() && connection.is_idle() {
+            connection.rest();
+            self.lock().push(connection);
+        }
+    }
+
+    /// Closes what was idle for too long.
+    pub(super) fn close_old(&self) {
+        let Some(earliest) = Instant::now().checked_sub(self.keep) else {
+            return;
+        };
+        let old: Vec<Connection> = {
+            let mut idle = self.lock();
+            let fresh_from = idle.partition_point(|connection| connection.idle_since() < earliest);
+            idle.drain(..fresh_from).collect()
+        };
+        // Closed here, after the lock is released.
+        drop(old);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

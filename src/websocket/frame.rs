@@ -1,0 +1,473 @@
+//! Frames: reading what a client sends, piece by piece, and writing what a server sends (RFC 6455 §5).
+//!
+//! The reader does no I/O and keeps no payload. It works in place on whatever bytes have come, so a frame
+//! of any size passes through a buffer of any size.
+
+use std::io::Cursor;
+use std::ops::Range;
+
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+use crate::websocket::mask::unmask;
+
+/// The longest header: two bytes, eight of length, four of mask.
+const LONGEST_HEADER: usize = 14;
+/// The space a header takes at most that [`write_header`] puts before a payload; a server does not mask.
+pub const HEADER_SPACE: usize = 10;
+/// The most a control frame carries (RFC 6455 §5.5).
+const CONTROL_PAYLOAD: usize = 125;
+
+/// The two kinds of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// UTF-8.
+    Text,
+    /// Bytes.
+    Binary,
+}
+
+/// What a server sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    /// A whole text message.
+    Text,
+    /// A whole binary message.
+    Binary,
+    /// A ping.
+    Ping,
+    /// A pong.
+    Pong,
+}
+
+/// What was found in the bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A piece of a message, unmasked in place.
+    Data {
+        /// Of which kind of message.
+        kind: Kind,
+        /// Where in the buffer.
+        piece: Range<usize>,
+        /// True if the message ends with this piece.
+        last: bool,
+    },
+    /// A ping, with what the pong has to carry.
+    Ping(Vec<u8>),
+    /// A pong.
+    Pong,
+    /// The client closes, with its code, if it gave one.
+    Close(Option<u16>),
+}
+
+/// A client that does not keep to the protocol, and the close code it gets for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Violation {
+    /// The close code (RFC 6455 §7.4.1).
+    pub code: u16,
+    /// In words, for the log and the close frame.
+    pub reason: &'static str,
+}
+
+impl Violation {
+    /// A protocol error.
+    const fn protocol(reason: &'static str) -> Self {
+        Self { code: 1002, reason }
+    }
+}
+
+/// Finds frames in what a client sends.
+#[derive(Debug, Default)]
+pub struct FrameReader {
+    header: [u8; LONGEST_HEADER],
+    header_length: usize,
+    frame: Option<Open>,
+    /// The kind of the message whose last fragment has not come.
+    message: Option<Kind>,
+}
+
+/// A frame whose header is complete.
+#[derive(Debug)]
+struct Open {
+    body: Content,
+    mask: [u8; 4],
+    position: u64,
+    left: u64,
+}
+
+#[derive(Debug)]
+enum Content {
+    Message { kind: Kind, last: bool },
+    Control(Control, Vec<u8>),
+}
+
+impl FrameReader {
+    /// Before the first byte.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next event out of `bytes`, from `at` on, which moves behind it. None when all is read.
+    ///
+    /// # Errors
+    /// A [`Violation`]; the connection must be closed with its code then, and nothing read any more.
+    pub fn next(&mut self, bytes: &mut [u8], at: &mut usize) -> Result<Option<Event>, Violation> {
+        loop {
+            if self.frame.is_none() {
+                if !self.read_header(bytes, at)? {
+                    return Ok(None);
+                }
+            }
+            if let Some(event) = self.read_payload(bytes, at)? {
+                return Ok(Some(event));
+            }
+            if *at >= bytes.len() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Collects header bytes; true once the header is complete.
+    fn read_header(&mut self, bytes: &[u8], at: &mut usize) -> Result<bool, Violation> {
+        loop {
+            let wanted = self.wanted_header();
+            if self.header_length == wanted {
+                break;
+            }
+            let Some(byte) = bytes.get(*at) else {
+                return Ok(false);
+            };
+            *at += 1;
+            // `wanted` is at most the length of the array.
+            if let Some(slot) = self.header.get_mut(self.header_length) {
+                *slot = *byte;
+            }
+            self.header_length += 1;
+        }
+        let known = self.header.get(..self.header_length).unwrap_or_default();
+        let parsed = FrameHeader::parse(&mut Cursor::new(known));
+        self.header_length = 0;
+        match parsed {
+            Ok(Some((header, length))) => {
+                self.frame = Some(self.open(&header, length)?);
+                Ok(true)
+            }
+            _ => Err(Violation::protocol("a frame has a reserved opcode")),
+        }
+    }
+
+    /// How long the header is, as far as its first two bytes tell.
+    fn wanted_header(&self) -> usize {
+        let [_, second, ..] = self.header;
+        if self.header_length < 2 {
+            return 2;
+        }
+        let length = match second & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        2 + length + if second & 0x80 == 0 { 0 } else { 4 }
+    }
+
+    fn open(&mut self, header: &FrameHeader, length: u64) -> Result<Open, Violation> {
+        let Some(mask) = header.mask else {
+            return Err(Violation::protocol("a frame is not masked"));
+        };
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(Violation::protocol("a frame has a reserved bit set"));
+        }
+        if length > i64::MAX as u64 {
+            return Err(Violation::protocol("a frame has an impossible length"));
+        }
+        let last = header.is_final;
+        let body = match header.opcode {
+            OpCode::Control(control) => {
+                if !last || length > CONTROL_PAYLOAD as u64 {
+                    return Err(Violation::protocol(
+                        "a control frame is fragmented or too long",
+                    ));
+                }
+                Content::Control(control, Vec::new())
+            }
+            OpCode::Data(data) => {
+                let kind = self.kind(data)?;
+                self.message = (!last).then_some(kind);
+                Content::Message { kind, last }
+            }
+        };
+        Ok(Open {
+            body,
+            mask,
+            position: 0,
+            left: length,
+        })
+    }
+
+    fn kind(&self, data: Data) -> Result<Kind, Violation> {
+        match (data, self.message) {
+            (Data::Text, None) => Ok(Kind::Text),
+            (Data::Binary, None) => Ok(Kind::Binary),
+            (Data::Continue, Some(kind)) => Ok(kind),
+            (Data::Continue, None) => {
+                Err(Violation::protocol("a message begins with a continuation"))
+            }
+            _ => Err(Violation::protocol("a message begins inside another")),
+        }
+    }
+
+    fn read_payload(
+        &mut self,
+        bytes: &mut [u8],
+        at: &mut usize,
+    ) -> Result<Option<Event>, Violation> {
+        let Some(frame) = &mut self.frame else {
+            return Ok(None);
+        };
+        let there = bytes.len().saturating_sub(*at) as u64;
+        let taken = there.min(frame.left);
+        let piece = *at..*at + usize::try_from(taken).unwrap_or_default();
+        if let Some(payload) = bytes.get_mut(piece.clone()) {
+            unmask(payload, frame.mask, frame.position);
+        }
+        frame.position += taken;
+        frame.left -= taken;
+        *at = piece.end;
+        let complete = frame.left == 0;
+        match &mut frame.body {
+            Content::Message { kind, last } => {
+                // An empty piece says nothing, unless it ends a message.
+                let event = (complete || taken > 0).then(|| Event::Data {
+                    kind: *kind,
+                    piece,
+                    last: complete && *last,
+                });
+                if complete {
+                    self.frame = None;
+                }
+                Ok(event)
+            }
+            Content::Control(control, payload) => {
+                payload.extend_from_slice(bytes.get(piece).unwrap_or_default());
+                if !complete {
+                    return Ok(None);
+                }
+                let event = control_event(*control, std::mem::take(payload));
+                self.frame = None;
+                event.map(Some)
+            }
+        }
+    }
+}
+
+fn control_event(control: Control, payload: Vec<u8>) -> Result<Event, Violation> {
+    match control {
+        Control::Ping => Ok(Event::Ping(payload)),
+        Control::Pong => Ok(Event::Pong),
+        Control::Close => close_event(&payload),
+        Control::Reserved(_) => Err(Violation::protocol("a frame has a reserved opcode")),
+    }
+}
+
+fn close_event(payload: &[u8]) -> Result<Event, Violation> {
+    let Some((code, reason)) = payload.split_at_checked(2) else {
+        return if payload.is_empty() {
+            Ok(Event::Close(None))
+        } else {
+            Err(Violation::protocol("a close frame has half a code"))
+        };
+    };
+    let code = code
+        .iter()
+        .fold(0, |code, byte| code << 8 | u16::from(*byte));
+    if !CloseCode::from(code).is_allowed() {
+        return Err(Violation::protocol(
+            "a close frame has a code that must not be sent",
+        ));
+    }
+    if std::str::from_utf8(reason).is_err() {
+        return Err(Violation {
+            code: 1007,
+            reason: "the reason in a close frame is not UTF-8",
+        });
+    }
+    Ok(Event::Close(Some(code)))
+}
+
+/// Writes the header of an unmasked, final frame so that it ends right before `space[HEADER_SPACE]`, where
+/// the payload of `length` bytes begins. Returns where the header begins.
+pub fn write_header(space: &mut [u8; HEADER_SPACE], opcode: Opcode, length: usize) -> usize {
+    let header = FrameHeader {
+        opcode: match opcode {
+            Opcode::Text => OpCode::Data(Data::Text),
+            Opcode::Binary => OpCode::Data(Data::Binary),
+            Opcode::Ping => OpCode::Control(Control::Ping),
+            Opcode::Pong => OpCode::Control(Control::Pong),
+        },
+        ..FrameHeader::default()
+    };
+    let start = HEADER_SPACE - header.len(length as u64).min(HEADER_SPACE);
+    let written = header.format(
+        length as u64,
+        &mut space.get_mut(start..).unwrap_or_default(),
+    );
+    debug_assert!(
+        written.is_ok(),
+        "the header of an unmasked frame fits into ten bytes"
+    );
+    start
+}
+
+/// A ping or pong frame. `payload` is cut at the 125 bytes a control frame may have.
+#[must_use]
+pub fn control_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let payload = payload.get(..CONTROL_PAYLOAD).unwrap_or(payload);
+    let mut header = [0; HEADER_SPACE];
+    let start = write_header(&mut header, opcode, payload.len());
+    let mut frame = header.get(start..).unwrap_or_default().to_vec();
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// A close frame; `None` answers a close frame without a code.
+#[must_use]
+pub fn close_frame(code: Option<u16>, reason: &str) -> Vec<u8> {
+    let Some(code) = code else {
+        return vec![0x88, 0];
+    };
+    let cut = (0..=reason.len().min(CONTROL_PAYLOAD - 2))
+        .rev()
+        .find(|cut| reason.is_char_boundary(*cut))
+        .unwrap_or_default();
+    let reason = reason.get(..cut).unwrap_or_default();
+    // At most 125, so the length fits into the seven bits of the second byte.
+    let mut frame = vec![0x88, u8::try_from(reason.len() + 2).unwrap_or_default()];
+    frame.extend_from_slice(&code.to_be_bytes());
+    frame.extend_from_slice(reason.as_bytes());
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+
+    /// A masked frame, as a client sends it.
+    fn client_frame(opcode: OpCode, last: bool, payload: &[u8]) -> Vec<u8> {
+        let header = FrameHeader {
+            is_final: last,
+            opcode,
+            mask: Some([1, 2, 3, 4]),
+            ..FrameHeader::default()
+        };
+        let frame = Frame::from_payload(header, payload.to_vec().into());
+        let mut bytes = Vec::new();
+        frame.format(&mut bytes).expect("a vector takes everything");
+        bytes
+    }
+
+    /// All events of some bytes that come in pieces of `step`, with the payload of data joined.
+    fn read(bytes: &[u8], step: usize) -> Result<(Vec<u8>, Vec<Event>), Violation> {
+        let mut reader = FrameReader::new();
+        let (mut data, mut others) = (Vec::new(), Vec::new());
+        for piece in bytes.chunks(step) {
+            let (mut piece, mut at) = (piece.to_vec(), 0);
+            while let Some(event) = reader.next(&mut piece, &mut at)? {
+                match event {
+                    Event::Data { piece: range, .. } => data.extend_from_slice(&piece[range]),
+                    other => others.push(other),
+                }
+            }
+        }
+        Ok((data, others))
+    }
+
+    #[test]
+    fn frames_cut_anywhere_are_read_alike() {
+        let mut bytes = client_frame(OpCode::Data(Data::Binary), false, &[7; 300]);
+        bytes.extend(client_frame(OpCode::Control(Control::Ping), true, b"hi"));
+        bytes.extend(client_frame(
+            OpCode::Data(Data::Continue),
+            true,
+            &[8; 70_000],
+        ));
+        bytes.extend(client_frame(
+            OpCode::Control(Control::Close),
+            true,
+            &[3, 232, b'x'],
+        ));
+        let mut expected = vec![7; 300];
+        expected.extend([8; 70_000]);
+        for step in [1, 2, 3, 7, 299, 65_536, 1_000_000] {
+            let (data, others) = read(&bytes, step).expect("valid frames");
+            assert_eq!(data, expected, "in steps of {step}");
+            assert_eq!(
+                others,
+                [Event::Ping(b"hi".to_vec()), Event::Close(Some(1000))]
+            );
+        }
+    }
+
+    #[test]
+    fn a_client_that_breaks_the_protocol_is_told_which_rule() {
+        let binary = OpCode::Data(Data::Binary);
+        let unmasked = vec![0x82, 1, b'x'];
+        let reserved_bit = vec![0xc2, 0x81, 0, 0, 0, 0, 0];
+        let reserved_opcode = vec![0x83, 0x80, 0, 0, 0, 0];
+        let reserved_control = vec![0x8b, 0x80, 0, 0, 0, 0];
+        let long_ping = client_frame(OpCode::Control(Control::Ping), true, &[0; 126]);
+        let cut_ping = client_frame(OpCode::Control(Control::Ping), false, b"");
+        let stray = client_frame(OpCode::Data(Data::Continue), true, b"x");
+        let mut nested = client_frame(binary, false, b"x");
+        nested.extend(client_frame(binary, true, b"x"));
+        let half_code = client_frame(OpCode::Control(Control::Close), true, &[3]);
+        let bad_code = client_frame(
+            OpCode::Control(Control::Close),
+            true,
+            &1005_u16.to_be_bytes(),
+        );
+        let huge = vec![0x82, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for (name, bytes) in [
+            ("unmasked", unmasked),
+            ("reserved bit", reserved_bit),
+            ("reserved opcode", reserved_opcode),
+            ("reserved control", reserved_control),
+            ("long ping", long_ping),
+            ("fragmented ping", cut_ping),
+            ("stray continuation", stray),
+            ("nested message", nested),
+            ("half a close code", half_code),
+            ("forbidden close code", bad_code),
+            ("impossible length", huge),
+        ] {
+            assert_eq!(read(&bytes, 64).expect_err(name).code, 1002, "{name}");
+        }
+        let reason = client_frame(OpCode::Control(Control::Close), true, &[3, 232, 0xff]);
+        assert_eq!(read(&reason, 64).expect_err("not UTF-8").code, 1007);
+    }
+
+    #[test]
+    fn headers_end_where_the_payload_begins() {
+        for length in [0, 125, 126, 65_535, 65_536] {
+            let mut space = [0; HEADER_SPACE];
+            let start = write_header(&mut space, Opcode::Binary, length);
+            let (header, parsed) = FrameHeader::parse(&mut Cursor::new(&space[start..]))
+                .expect("valid")
+                .expect("complete");
+            assert_eq!(
+                (header.opcode, parsed),
+                (OpCode::Data(Data::Binary), length as u64)
+            );
+        }
+    }
+
+    #[test]
+    fn a_close_reason_is_cut_at_a_character() {
+        let frame = close_frame(Some(1001), &"é".repeat(100));
+        assert!(frame.len() <= 2 + CONTROL_PAYLOAD);
+        assert!(std::str::from_utf8(&frame[4..]).is_ok());
+        assert_eq!(usize::from(frame[1]), frame.len() - 2);
+    }
+}

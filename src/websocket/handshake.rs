@@ -1,0 +1,154 @@
+//! The opening handshake: over HTTP/1.1 (RFC 6455 §4.2) and over HTTP/2 (RFC 8441 §5).
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderMap, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::ext::Protocol;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+
+use crate::http::{Body, Refusal, empty};
+
+/// A valid opening handshake.
+#[derive(Debug)]
+pub struct Handshake {
+    response: Response<Body>,
+    offered: Vec<String>,
+}
+
+/// True if a request wants to become a WebSocket, valid or not.
+#[must_use]
+pub fn asks_for_websocket<B>(request: &Request<B>) -> bool {
+    if request.method() == Method::CONNECT {
+        return protocol_is_websocket(request);
+    }
+    let upgrades = request.headers().get_all(UPGRADE).iter();
+    names(request.headers(), CONNECTION).any(|name| name.eq_ignore_ascii_case("upgrade"))
+        && upgrades
+            .into_iter()
+            .any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+impl Handshake {
+    /// Checks a handshake.
+    ///
+    /// # Errors
+    /// The refusal to send: 426 for another version of the protocol, else 400.
+    pub fn check<B>(request: &Request<B>) -> Result<Self, Refusal> {
+        let headers = request.headers();
+        if let Some(version) = headers.get(SEC_WEBSOCKET_VERSION)
+            && version != "13"
+        {
+            return Err(wrong_version());
+        }
+        let offered = names(headers, SEC_WEBSOCKET_PROTOCOL)
+            .map(str::to_owned)
+            .collect();
+        let response = if request.method() == Method::CONNECT {
+            extended_connect(request)?
+        } else {
+            upgrade(request)?
+        };
+        Ok(Self { response, offered })
+    }
+
+    /// True if the client offers this subprotocol. Lists are read leniently: websockify's older clients send
+    /// spaces, and some several headers.
+    #[must_use]
+    pub fn offers(&self, protocol: &str) -> bool {
+        self.offered.iter().any(|offered| offered == protocol)
+    }
+
+    /// True if the client offers any subprotocol.
+    #[must_use]
+    pub fn offers_any(&self) -> bool {
+        !self.offered.is_empty()
+    }
+
+    /// The answer that opens the WebSocket: 101, or 200 over HTTP/2.
+    #[must_use]
+    pub fn accept(mut self, protocol: Option<&'static str>) -> Response<Body> {
+        if let Some(protocol) = protocol {
+            let value = HeaderValue::from_static(protocol);
+            self.response
+                .headers_mut()
+                .insert(SEC_WEBSOCKET_PROTOCOL, value);
+        }
+        self.response
+    }
+}
+
+fn protocol_is_websocket<B>(request: &Request<B>) -> bool {
+    let protocol = request.extensions().get::<Protocol>();
+    protocol.is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
+fn extended_connect<B>(request: &Request<B>) -> Result<Response<Body>, Refusal> {
+    if !protocol_is_websocket(request) {
+        return Err(Refusal::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "the only protocol for CONNECT known here is websocket",
+        ));
+    }
+    if !request.headers().contains_key(SEC_WEBSOCKET_VERSION) {
+        return Err(wrong_version());
+    }
+    // Chromium keeps the 200 to itself and shows the page an open WebSocket; there is no key to answer.
+    Ok(Response::new(empty()))
+}
+
+fn upgrade<B>(request: &Request<B>) -> Result<Response<Body>, Refusal> {
+    let headers = request.headers();
+    // What follows the head belongs to the WebSocket, so there is no place for a body.
+    if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Refusal::bad_request("a WebSocket handshake has no body"));
+    }
+    for name in [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE] {
+        if headers.get_all(name).iter().nth(1).is_some() {
+            return Err(Refusal::bad_request(
+                "a header of the WebSocket handshake is given twice",
+            ));
+        }
+    }
+    create_response_with_body(request, empty).map_err(|error| match error {
+        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => wrong_version(),
+        Error::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader
+            | ProtocolError::MissingUpgradeWebSocketHeader,
+        ) => Refusal::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "only WebSockets are served at this address; a page opens one with new WebSocket(...)",
+        )
+        .with(UPGRADE, HeaderValue::from_static("websocket")),
+        Error::Protocol(ProtocolError::InvalidSecWebSocketKey) => {
+            Refusal::bad_request("Sec-WebSocket-Key is not 16 bytes in base64")
+        }
+        Error::Protocol(ProtocolError::MissingSecWebSocketKey) => {
+            Refusal::bad_request("the WebSocket handshake has no Sec-WebSocket-Key")
+        }
+        _ => Refusal::bad_request("a WebSocket handshake is a GET request of HTTP/1.1"),
+    })
+}
+
+/// RFC 6455 §4.4: the answer names the version that is known.
+fn wrong_version() -> Refusal {
+    Refusal::new(
+        StatusCode::UPGRADE_REQUIRED,
+        "the only version of the WebSocket protocol known here is 13",
+    )
+    .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+}
+
+/// The comma-separated names of all headers of one name, trimmed.
+fn names(headers: &HeaderMap, header: http::HeaderName) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+}

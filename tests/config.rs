@@ -1,0 +1,379 @@
+//! The configuration as operators meet it: the files in `config/` are true, and each key means what
+//! it says.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should fail where it stands"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use noren::config::{
+    App, Bridge, Certificate, Config, ConfigError, Endpoint, Limits, Listener, Log, Protocol,
+    SecurityHeaders, Server, StaticTarget, Tls, TokenSource,
+};
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("config")
+        .join(name)
+}
+
+/// The reference with the "# " of every commented key and table removed.
+fn uncommented_reference() -> String {
+    let text = fs::read_to_string(shipped("noren.toml")).unwrap();
+    let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+        Some(code) if code.starts_with('[') || begins_with_a_key(code) => code,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn begins_with_a_key(line: &str) -> bool {
+    line.split_once(" = ").is_some_and(|(key, _)| {
+        key.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    })
+}
+
+/// Asserts that `table` of the uncommented reference, or all tables of that name together, show
+/// exactly these keys.
+fn shows(table: &str, keys: &str) {
+    let document: toml::Table = uncommented_reference().parse().unwrap();
+    let mut found = vec![toml::Value::Table(document)];
+    for part in table.split('.').filter(|part| !part.is_empty()) {
+        let inner = found.iter().filter_map(|value| value.get(part)).cloned();
+        found = inner
+            .flat_map(|value| {
+                if let toml::Value::Array(items) = value {
+                    items
+                } else {
+                    vec![value]
+                }
+            })
+            .collect();
+    }
+    let shown: BTreeSet<&str> = found
+        .iter()
+        .filter_map(toml::Value::as_table)
+        .flat_map(toml::Table::keys)
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        shown,
+        keys.split(' ').collect(),
+        "keys of [{table}] in config/noren.toml"
+    );
+}
+
+#[test]
+fn the_reference_as_shipped_is_the_defaults() {
+    let config = Config::load(&shipped("noren.toml")).unwrap();
+    assert_eq!(
+        config,
+        Config {
+            apps: vec![App::default()],
+            ..Config::default()
+        }
+    );
+}
+
+/// The patterns below have no `..`: a new key does not compile until it is added here, and then
+/// fails until the reference shows it.
+#[test]
+fn the_reference_shows_every_key_of_the_tables_with_its_default() {
+    let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
+    let Config {
+        log,
+        server,
+        listeners: _,
+        tls: _,
+        limits,
+        headers,
+        apps,
+        bridge: _,
+    } = config;
+    shows("", "log server listener tls limits headers app bridge");
+
+    assert_eq!((log, server), (Log::default(), Server::default()));
+    assert_eq!(
+        (limits, headers),
+        (Limits::default(), SecurityHeaders::default())
+    );
+    assert_eq!(apps, [App::default()]);
+
+    let Log {
+        level: _,
+        format: _,
+        access: _,
+    } = Log::default();
+    shows("log", "level format access");
+    let Server {
+        drain: _,
+        threads: _,
+    } = Server::default();
+    shows("server", "drain threads");
+    let Limits {
+        connections: _,
+        connections_per_address: _,
+        handshake: _,
+        head: _,
+        head_size: _,
+        headers: _,
+        keep_alive: _,
+        body_idle: _,
+        body_size: _,
+        request_buffer: _,
+        streams: _,
+    } = Limits::default();
+    shows(
+        "limits",
+        "connections connections-per-address handshake head head-size headers \
+         keep-alive body-idle body-size request-buffer streams",
+    );
+    let SecurityHeaders {
+        strict_transport_security: _,
+        x_frame_options: _,
+        x_content_type_options: _,
+    } = SecurityHeaders::default();
+    shows(
+        "headers",
+        "strict-transport-security x-frame-options x-content-type-options",
+    );
+    let App {
+        name: _,
+        url: _,
+        hosts: _,
+        path: _,
+        server_root: _,
+        encoded_slash: _,
+        workers: _,
+        queue: _,
+        queue_wait: _,
+        connect: _,
+        response: _,
+        response_idle: _,
+        keep_alive: _,
+    } = App::default();
+    shows(
+        "app",
+        "name url hosts path server-root encoded-slash workers queue queue-wait connect response \
+         response-idle keep-alive",
+    );
+}
+
+#[test]
+fn the_reference_shows_every_key_of_the_tables_with_examples() {
+    let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
+
+    assert_eq!(config.listeners.first(), Some(&Listener::default()));
+    let Listener {
+        address: _,
+        protocol: _,
+        redirect_port: _,
+        mode: _,
+    } = Listener::default();
+    shows("listener", "address protocol redirect-port mode");
+    let protocols: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| listener.protocol)
+        .collect();
+    assert_eq!(
+        protocols,
+        [Protocol::Https, Protocol::Redirect, Protocol::Http]
+    );
+
+    let Tls {
+        minimum_version: _,
+        self_signed: _,
+        http2: _,
+        certificates,
+    } = config.tls.clone();
+    shows("tls", "minimum-version self-signed http2 certificate");
+    assert_eq!(
+        Tls {
+            certificates: Vec::new(),
+            ..config.tls
+        },
+        Tls::default()
+    );
+    let [
+        Certificate {
+            certificate: _,
+            key: _,
+            names: _,
+        },
+    ] = certificates.as_slice()
+    else {
+        panic!("the reference should show one certificate");
+    };
+    shows("tls.certificate", "certificate key names");
+
+    let defaults = Bridge {
+        tokens: Vec::new(),
+        targets: Vec::new(),
+        boundaries: BTreeMap::new(),
+        ..config.bridge.clone()
+    };
+    assert_eq!(defaults, Bridge::default());
+    the_reference_shows_every_key_of_the_bridge(config.bridge);
+}
+
+fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
+    let Bridge {
+        paths: _,
+        origins: _,
+        missing_origin: _,
+        connect: _,
+        idle: _,
+        heartbeat: _,
+        frame_size: _,
+        upload_buffer: _,
+        http2: _,
+        token_retry: _,
+        tokens,
+        targets,
+        boundaries,
+    } = bridge;
+    shows(
+        "bridge",
+        "paths origins missing-origin connect idle heartbeat frame-size upload-buffer \
+         http2 token-retry tokens target boundaries",
+    );
+    for source in &tokens {
+        // A new source does not compile until it is here, and then the reference must show it.
+        match source {
+            TokenSource::Directory(_) | TokenSource::File(_) | TokenSource::Sockets(_) => {}
+        }
+    }
+    assert_eq!(
+        tokens.len(),
+        3,
+        "the reference should show every token source"
+    );
+    let [
+        StaticTarget {
+            token: _,
+            address: _,
+        },
+    ] = targets.as_slice()
+    else {
+        panic!("the reference should show one target");
+    };
+    shows("bridge.target", "token address");
+    assert_eq!(
+        boundaries.len(),
+        1,
+        "the reference should show one boundary"
+    );
+}
+
+#[test]
+fn the_example_for_wok_fits_wok() {
+    let config = Config::load(&shipped("wok.toml")).unwrap();
+    let expected = Config {
+        tls: Tls {
+            certificates: vec![Certificate {
+                certificate: "/etc/wok/wok-cert.pem".into(),
+                key: "/etc/wok/wok-key.pem".into(),
+                names: Vec::new(),
+            }],
+            ..Tls::default()
+        },
+        limits: Limits {
+            body_size: 4 << 30,
+            request_buffer: 3 << 20,
+            ..Limits::default()
+        },
+        apps: vec![App {
+            name: "wok".to_owned(),
+            url: Endpoint::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: 8010,
+            },
+            encoded_slash: true,
+            workers: 10,
+            response: Duration::from_secs(600),
+            response_idle: Duration::from_secs(600),
+            keep_alive: Duration::from_secs(8),
+            ..App::default()
+        }],
+        bridge: Bridge {
+            tokens: vec![TokenSource::Directory("/var/lib/wok/ws-tokens".into())],
+            boundaries: [("woknotifications".to_owned(), "//EOM//".to_owned())].into(),
+            ..Bridge::default()
+        },
+        ..Config::default()
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn every_file_in_config_is_valid() {
+    let mut seen = 0;
+    for entry in fs::read_dir(shipped("")).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            Config::load(&path).unwrap();
+            seen += 1;
+        }
+    }
+    assert!(seen >= 2, "only {seen} files were found");
+}
+
+#[test]
+fn an_app_is_enough() {
+    let config = Config::parse("[[app]]\nurl = \"http://127.0.0.1:8010\"", "noren.toml").unwrap();
+    assert_eq!(
+        config,
+        Config {
+            apps: vec![App::default()],
+            ..Config::default()
+        }
+    );
+}
+
+#[test]
+fn an_error_begins_with_the_file_as_it_was_named() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wrong.toml");
+    fs::write(&path, "[log]\nlevel = 3\n").unwrap();
+    let error = Config::load(&path).unwrap_err();
+    let said = format!(
+        r#"{}:2: log.level: expected a string, found the number 3; write "3""#,
+        path.display()
+    );
+    assert_eq!(error.to_string(), said);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_the_reason() {
+    let said = |path: &Path| Config::load(path).unwrap_err().to_string();
+    let missing = Path::new("/nonexistent/noren.toml");
+    assert_eq!(
+        said(missing),
+        "/nonexistent/noren.toml: cannot be read: there is no such file"
+    );
+    assert_eq!(said(Path::new("/")), "/: cannot be read: it is a directory");
+    assert!(matches!(
+        Config::load(missing),
+        Err(ConfigError::Unreadable { .. })
+    ));
+}
+
+#[test]
+fn a_file_that_is_not_text_is_told_the_line() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("latin1.toml");
+    fs::write(&path, b"[log]\n# caf\xe9\n").unwrap();
+    let said = format!(
+        "{}:2: this is not UTF-8 text; save the file as UTF-8",
+        path.display()
+    );
+    assert_eq!(Config::load(&path).unwrap_err().to_string(), said);
+}

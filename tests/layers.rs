@@ -1,0 +1,127 @@
+//! The modules are a stack: each names only modules on lower layers, and modules of one layer do not name
+//! each other. The list here is the one in the documentation of the library.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// The layers, lowest first.
+const LAYERS: &[&[&str]] = &[
+    &["config"],
+    &["telemetry", "shutdown"],
+    &["net"],
+    &["tls"],
+    &["http"],
+    &["websocket", "upstream", "target"],
+    &["access", "proxy", "bridge"],
+    &["router"],
+    &["service"],
+    &["server"],
+    &["lib"],
+];
+
+/// Every module of the library, and which others its files name with `crate::`.
+fn uses() -> BTreeMap<String, Vec<(String, String)>> {
+    let mut found: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut waiting = vec![source.clone()];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(&directory).expect("a directory of the library") {
+            let path = entry.expect("a file of the library").path();
+            if path.is_dir() {
+                waiting.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let inside = path.strip_prefix(&source).expect("a path below src");
+            let room = inside.components().next().expect("a name").as_os_str();
+            let module = room
+                .to_str()
+                .expect("UTF-8")
+                .trim_end_matches(".rs")
+                .to_owned();
+            let text = fs::read_to_string(&path).expect("a source file");
+            let named = found.entry(module).or_default();
+            named.extend(
+                text.lines()
+                    .filter(|line| !line.trim_start().starts_with("//"))
+                    .flat_map(named_modules)
+                    .map(|name| (name, inside.display().to_string())),
+            );
+        }
+    }
+    found
+}
+
+/// The modules a line names with `crate::name` or `crate::{name, …}`.
+fn named_modules(line: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (at, _) in line.match_indices("crate::") {
+        let rest = &line[at + "crate::".len()..];
+        let list = rest
+            .strip_prefix('{')
+            .map_or(rest, |list| list.trim_end_matches("};"));
+        let several = rest.starts_with('{');
+        for item in list.split(',').take(if several { usize::MAX } else { 1 }) {
+            let name: String = item
+                .trim()
+                .chars()
+                .take_while(|sign| sign.is_ascii_alphanumeric() || *sign == '_')
+                .collect();
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}
+
+/// The rooms of the binary, which stand above the library and see it from outside.
+const BINARY: &[&str] = &["main", "cli", "demo", "signals", "notify"];
+
+#[test]
+fn modules_name_lower_layers_only() {
+    let mut edges = 0;
+    let mut wrong = Vec::new();
+    for (module, named) in uses() {
+        if BINARY.contains(&module.as_str()) {
+            continue;
+        }
+        let Some(own) = layer(&module) else {
+            wrong.push(format!("src/{module} has no place in the list of layers"));
+            continue;
+        };
+        for (name, file) in named.iter().filter(|(name, _)| *name != module) {
+            edges += 1;
+            match layer(name) {
+                Some(other) if other < own => {}
+                Some(_) => wrong.push(format!("{file} names {name}, which is not below {module}")),
+                None => wrong.push(format!(
+                    "{file} names {name}, which has no place in the list of layers"
+                )),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(
+        edges > 30,
+        "only {edges} uses were found: is this test still reading the right files?"
+    );
+}
+
+#[test]
+fn a_use_is_found_in_every_form() {
+    assert_eq!(named_modules("use crate::net::{Peer, Slot};"), ["net"]);
+    assert_eq!(
+        named_modules("use crate::{net, tls::Alpn};"),
+        ["net", "tls"]
+    );
+    assert_eq!(
+        named_modules("let a = crate::http::empty(crate::tls::x());"),
+        ["http", "tls"]
+    );
+}

@@ -1,0 +1,135 @@
+"""The `websockets` library of Python as a client of the bridge.
+
+    websocket_client.py URL CA CASE
+"""
+
+import asyncio
+import base64
+import hashlib
+import random
+import ssl
+import sys
+
+import websockets
+
+MIB = 1 << 20
+
+
+def connect(url, ca, protocol, **more):
+    context = ssl.create_default_context(cafile=ca)
+    offered = [protocol] if protocol else None
+    return websockets.connect(
+        url, ssl=context, subprotocols=offered, max_size=None, compression=None, open_timeout=60, **more
+    )
+
+
+def wrap(protocol, data):
+    return base64.b64encode(data).decode() if protocol == "base64" else data
+
+
+def unwrap(protocol, message):
+    if protocol == "base64":
+        assert isinstance(message, str), "a binary frame under base64"
+        return base64.b64decode(message, validate=True)
+    assert isinstance(message, bytes), "a text frame under binary"
+    return message
+
+
+async def receive(peer, protocol, size):
+    """Take `size` bytes and give their hash; every frame stays within the promised 64 KiB."""
+    digest, got = hashlib.sha256(), 0
+    while got < size:
+        data = unwrap(protocol, await peer.recv())
+        assert len(data) <= 65536, f"a frame of {len(data)} bytes"
+        got += len(data)
+        digest.update(data)
+    assert got == size, f"{got} bytes instead of {size}"
+    return digest.digest()
+
+
+async def full_duplex(url, ca, protocol, total, message_size):
+    """Send and receive at the same time; an echo that waits for its reader must not stop the door."""
+    data = random.Random(7).randbytes(total)
+    async with connect(url, ca, protocol) as peer:
+        assert peer.subprotocol == protocol, peer.subprotocol
+        back = asyncio.create_task(receive(peer, protocol, total))
+        for at in range(0, total, message_size):
+            await peer.send(wrap(protocol, data[at:at + message_size]))
+        assert await back == hashlib.sha256(data).digest(), "the echo differs"
+    print(f"{protocol}: {total} bytes in messages of {message_size}: ok")
+
+
+async def echo(url, ca):
+    for protocol in ["binary", "base64", None]:
+        await full_duplex(url, ca, protocol, 16 * MIB, 65536)
+        await full_duplex(url, ca, protocol, 16 * MIB, 16 * MIB)
+        await full_duplex(url, ca, protocol, 20_000, 1)
+
+
+async def fragments(url, ca):
+    """One message in many fragments, each of its own size."""
+    for protocol in ["binary", "base64", None]:
+        data = random.Random(8).randbytes(300_001)
+        message = wrap(protocol, data)
+        sizes = [1, 2, 3, 125, 126, 127, 65535, 65536, 1000]
+        pieces, at = [], 0
+        while at < len(message):
+            size = sizes[len(pieces) % len(sizes)]
+            pieces.append(message[at:at + size])
+            at += size
+        async with connect(url, ca, protocol) as peer:
+            back = asyncio.create_task(receive(peer, protocol, len(data)))
+            await peer.send(pieces)
+            assert await back == hashlib.sha256(data).digest(), "the echo differs"
+        print(f"{protocol}: {len(pieces)} fragments: ok")
+
+
+async def subprotocols(url, ca):
+    """What is offered and what must be chosen; no offer gives no header (noVNC >= 1.2)."""
+    choices = [(["base64"], "base64"), (["binary", "base64"], "binary"), (["base64", "binary"], "binary")]
+    for offered, chosen in [*choices, (None, None)]:
+        context = ssl.create_default_context(cafile=ca)
+        async with websockets.connect(url, ssl=context, subprotocols=offered) as peer:
+            assert peer.subprotocol == chosen, f"{offered}: {peer.subprotocol}"
+            assert "permessage-deflate" not in peer.response_headers.get("Sec-WebSocket-Extensions", "")
+            await peer.send(wrap(chosen, b"hello"))
+            assert unwrap(chosen, await peer.recv()) == b"hello"
+    print("subprotocols: ok")
+
+
+async def app(url, ca):
+    """The app's own WebSocket, reached through the door."""
+    async with connect(url, ca, "kitchen") as peer:
+        assert peer.subprotocol == "kitchen", peer.subprotocol
+        await peer.send("path")
+        path = await peer.recv()
+        assert path == "/ws/a%2Fb?x=1", path
+        for name in ["X-Forwarded-Proto", "X-Forwarded-For", "Host"]:
+            await peer.send("head " + name)
+            print(name, await peer.recv())
+        data = random.Random(9).randbytes(3 * MIB)
+        await peer.send(data)
+        assert await peer.recv() == data, "a binary message came back changed"
+        await peer.send("Grüße")
+        assert await peer.recv() == "Grüße"
+        await (await peer.ping())
+        await peer.send("bye")
+        await peer.wait_closed()
+        assert (peer.close_code, peer.close_reason) == (4001, "as you wish"), (peer.close_code, peer.close_reason)
+    print("app: ok")
+
+
+CASES = {
+    "echo": echo,
+    "fragments": fragments,
+    "subprotocols": subprotocols,
+    "app": app,
+}
+
+
+def main():
+    url, ca, case = sys.argv[1:4]
+    asyncio.run(asyncio.wait_for(CASES[case](url, ca), 240))
+
+
+main()

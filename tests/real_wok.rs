@@ -1,0 +1,91 @@
+//! Wok's own page and Kimchi's serial console, in real Chromium, against servers that behave as Wok's do.
+
+use std::fs;
+
+use crate::support::{Door, Peer, alone, chromium, path, run, scratch, until};
+
+/// The app that serves the pages of tests/browser.
+fn pages() -> Peer {
+    let pages = concat!("/pages=", env!("CARGO_MANIFEST_DIR"), "/tests/browser/pages");
+    Peer::start("app.py", &["--static", pages])
+}
+
+/// Two tabs see one broadcast. Gives how many of their WebSockets went over HTTP/2 and over HTTP/1.1.
+fn notifications(http2: &str) -> (usize, usize) {
+    let directory = scratch();
+    let socket = path(&directory, "woknotifications");
+    let mut push = Peer::start("push_server.py", &[&socket]);
+    let app = pages();
+    let door = Door::open(&format!(
+        "[[app]]\nname = \"wok\"\nurl = \"http://{}\"\n\
+         [[bridge.target]]\ntoken = \"woknotifications\"\naddress = \"unix:{socket}\"\n\
+         [bridge.boundaries]\nwoknotifications = \"//EOM//\"\n",
+        app.address
+    ));
+    let (ran, sent) = std::thread::scope(|scope| {
+        let door = &door;
+        let browser = scope.spawn(move || {
+            let mut command = chromium("wok_page.mjs", door);
+            run(command.args(["--http2", http2, "--tabs", "2"])).well()
+        });
+        until("both tabs to be connected", || {
+            assert!(!browser.is_finished(), "the browser ended early");
+            (push.count("clients") == 2).then_some(())
+        });
+        // The page talks while it listens; the server only reads that.
+        until("a heartbeat", || (push.count("heard heartbeat") > 3).then_some(()));
+        let sent = push.count("broadcast");
+        (browser.join().expect("the browser saw everything"), sent)
+    });
+    assert!(sent > 100, "only {sent} messages were sent");
+    assert!(ran.stdout.contains(&format!("messages={sent},{sent} ")), "{sent} sent, {}", ran.stdout);
+    until("both connections to end with their tabs", || (push.count("clients") == 0).then_some(()));
+    (ran.number("http2"), ran.number("http1"))
+}
+
+#[test]
+fn every_notification_reaches_every_tab_whole_over_http1() {
+    let _alone = alone();
+    assert_eq!(notifications("off"), (0, 2));
+}
+
+#[test]
+fn every_notification_reaches_every_tab_whole_over_http2() {
+    let _alone = alone();
+    assert_eq!(notifications("on"), (2, 0));
+}
+
+/// A console that accepts one connection in its life, found through Wok's token directory.
+fn serial_console(http2: &str) {
+    let directory = scratch();
+    let socket = path(&directory, "vm1");
+    let mut console = Peer::start("serial_console.py", &[&socket]);
+    let tokens = path(&directory, "ws-tokens");
+    fs::create_dir(&tokens).expect("a directory for the tokens");
+    // base64url("vm1-console"), and no line end, as Kimchi writes it.
+    let token = "dm0xLWNvbnNvbGU";
+    fs::write(format!("{tokens}/vm1-console"), format!("{token}: unix_socket:{socket}")).expect("a token file");
+    let app = pages();
+    let door = Door::open(&format!(
+        "[[app]]\nname = \"wok\"\nurl = \"http://{}\"\n\
+         [[bridge.tokens]]\nsource = \"directory\"\npath = \"{tokens}\"\n",
+        app.address
+    ));
+    let mut command = chromium("serial_page.mjs", &door);
+    let ran = run(command.args(["--http2", http2, "--token", token])).well();
+    assert!(ran.stdout.starts_with("serial=ok "), "{}", ran.stdout);
+    assert_eq!(console.count("accepted"), 1);
+    assert!(!door.log().contains(token), "the token is in the log");
+}
+
+#[test]
+fn a_serial_console_that_accepts_once_is_shown_over_http1() {
+    let _alone = alone();
+    serial_console("off");
+}
+
+#[test]
+fn a_serial_console_that_accepts_once_is_shown_over_http2() {
+    let _alone = alone();
+    serial_console("on");
+}

@@ -1,0 +1,40 @@
+//! Certificates made for one test: an authority that the clients trust, and leaves signed by it.
+
+use std::fs;
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+
+/// An authority with its file for clients (`ca.pem`) and the leaves it has signed.
+pub(crate) struct Certificates {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Certificates {
+    /// Makes the authority and writes `ca.pem` into the directory.
+    pub(crate) fn new(directory: &Path) -> Self {
+        let mut params = CertificateParams::new([]).expect("no names, so none is wrong");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Noren test authority");
+        let key = KeyPair::generate().expect("a key");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("an authority");
+        fs::write(directory.join("ca.pem"), issuer.pem()).expect("ca.pem written");
+        Self { issuer }
+    }
+
+    /// Signs a certificate for these names and writes it as `<name>.pem` and `<name>.key`.
+    pub(crate) fn sign(&self, directory: &Path, name: &str, names: &[&str]) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).expect("names that are valid");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate().expect("a key");
+        let leaf = params
+            .signed_by(&key, &self.issuer)
+            .expect("a signed certificate");
+        fs::write(directory.join(format!("{name}.pem")), leaf.pem()).expect("the certificate written");
+        fs::write(directory.join(format!("{name}.key")), key.serialize_pem()).expect("the key written");
+    }
+}

@@ -1,0 +1,107 @@
+//! Commands of the test: run to the end within a limit, with all they said.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Door, pause};
+
+/// No command of these tests takes longer; it is ended then and the test fails.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// What came of a command.
+pub(crate) struct Ran {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Fails the test, with all the command said, unless it ended well.
+    #[track_caller]
+    pub(crate) fn well(self) -> Self {
+        assert!(
+            self.status.success(),
+            "{}\n--- standard output\n{}\n--- standard error\n{}",
+            self.status,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// The number behind `name=` in the output.
+    #[track_caller]
+    pub(crate) fn number(&self, name: &str) -> usize {
+        self.stdout
+            .split_ascii_whitespace()
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+            .unwrap_or_else(|| panic!("no {name}=NUMBER in {:?}", self.stdout))
+    }
+}
+
+/// Runs a command to its end. Output goes to files, so that no pipe can fill up and stop it.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) -> Ran {
+    let (mut stdout, mut stderr) = (output(), output());
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(stdout.try_clone().expect("a second handle of a file"))
+        .stderr(stderr.try_clone().expect("a second handle of a file"))
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; tests/run installs what the tests need"));
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("the state of a child") {
+            break status;
+        }
+        if begin.elapsed() > LONGEST {
+            // The test fails with what there is; whether the command could still be ended changes nothing.
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{command:?} took over {LONGEST:?}\n{}\n{}", text(&mut stdout), text(&mut stderr));
+        }
+        pause(Duration::from_millis(10));
+    };
+    Ran { status, stdout: text(&mut stdout), stderr: text(&mut stderr) }
+}
+
+fn output() -> File {
+    tempfile::tempfile().expect("a temporary file")
+}
+
+fn text(file: &mut File) -> String {
+    use std::io::Seek as _;
+    let mut bytes = Vec::new();
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut bytes))
+        .expect("a file that was just written");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A client from tests/peers, in Debian's Python (whose libraries are the ones that are installed).
+pub(crate) fn python(script: &str) -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command
+        .arg("-B")
+        .arg(format!("{}/tests/peers/{script}", env!("CARGO_MANIFEST_DIR")));
+    command
+}
+
+/// A script from tests/browser: Chromium that trusts the certificate of this door and visits it.
+#[track_caller]
+pub(crate) fn chromium(script: &str, door: &Door) -> Command {
+    let browser = format!("{}/tests/browser", env!("CARGO_MANIFEST_DIR"));
+    assert!(
+        std::fs::exists(format!("{browser}/node_modules/playwright-core")).unwrap_or(false),
+        "the browser tests need their packages: run tests/run once, or `npm ci` in tests/browser"
+    );
+    let mut command = Command::new("node");
+    command
+        .arg(format!("{browser}/{script}"))
+        .args(["--url", &door.url("")])
+        .arg("--certificate")
+        .arg(door.file("door.pem"));
+    command
+}

@@ -1,0 +1,131 @@
+//! The door as it is run: the `noren` binary with a configuration file and certificates made for this test.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::{Certificates, until};
+
+/// A running door. It ends when this is dropped; a failing test then shows what the door logged.
+pub(crate) struct Door {
+    directory: tempfile::TempDir,
+    child: Child,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+    /// The port of the one https listener, on 127.0.0.1.
+    pub(crate) port: u16,
+}
+
+impl Door {
+    /// A door for `localhost` with these tables in its configuration.
+    #[track_caller]
+    pub(crate) fn open(tables: &str) -> Self {
+        Self::with_names(&[("door", &["localhost", "127.0.0.1"])], tables)
+    }
+
+    /// A door in front of one app, which takes everything.
+    #[track_caller]
+    pub(crate) fn in_front_of(app: &str) -> Self {
+        Self::open(&format!("[[app]]\nname = \"app\"\nurl = \"http://{app}\"\n"))
+    }
+
+    /// A door with a certificate for each list of names; the first one is its default.
+    #[track_caller]
+    pub(crate) fn with_names(names: &[(&str, &[&str])], tables: &str) -> Self {
+        let directory = super::scratch();
+        let authority = Certificates::new(directory.path());
+        let mut config = String::from("[[listener]]\naddress = \"127.0.0.1:0\"\nprotocol = \"https\"\n");
+        for (name, names) in names {
+            authority.sign(directory.path(), name, names);
+            let file = super::path(&directory, name);
+            write!(config, "[[tls.certificate]]\ncertificate = \"{file}.pem\"\nkey = \"{file}.key\"\n")
+                .expect("a String takes everything");
+        }
+        let file = super::path(&directory, "noren.toml");
+        fs::write(&file, config + tables).expect("the configuration written");
+
+        let mut child = Command::new(env!("CARGO_BIN_EXE_noren"))
+            .args(["serve", "--config", &file])
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary that cargo built for this test");
+        let errors = child.stderr.take().expect("standard error is piped");
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        let reader = std::thread::Builder::new()
+            .name("door log".to_owned())
+            .spawn(move || {
+                for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                    let mut log = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    log.push_str(&line);
+                    log.push('\n');
+                }
+            })
+            .expect("a thread");
+        let mut door = Self { directory, child, log, reader: Some(reader), port: 0 };
+        door.port = until("the door to listen", || {
+            let ended = door.child.try_wait().expect("the state of a child");
+            assert!(ended.is_none(), "the door ended at once: {ended:?}");
+            listening_port(&door.log())
+        });
+        door
+    }
+
+    /// `https://localhost:PORT` and this path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.port)
+    }
+
+    /// A file of this door's directory: `ca.pem`, `door.pem`.
+    pub(crate) fn file(&self, name: &str) -> String {
+        super::path(&self.directory, name)
+    }
+
+    /// What the door has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The most memory that the process ever held, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process that runs");
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
+            .expect("Linux tells VmHWM of every process")
+    }
+}
+
+/// The port in the line `listening address=127.0.0.1:8001 protocol=https`.
+fn listening_port(log: &str) -> Option<u16> {
+    let line = log
+        .lines()
+        .find(|line| line.contains("listening") && line.contains("protocol=https"))?;
+    let (_, rest) = line.split_once("address=")?;
+    let address = rest.split_ascii_whitespace().next()?;
+    address.rsplit_once(':')?.1.parse().ok()
+}
+
+impl Drop for Door {
+    #[expect(clippy::print_stderr, reason = "the harness shows it only for a test that fails")]
+    fn drop(&mut self) {
+        // Nothing can be done about a failure here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the door's log\n{}---", self.log());
+        }
+    }
+}

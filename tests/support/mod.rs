@@ -1,0 +1,62 @@
+//! The tests with real parts: a door as it is run, the peers before and behind it, and commands with a limit.
+//!
+//! Knows processes and files, and nothing of the library's insides: the door is the binary that users run.
+//! What a test starts ends with the test, also when it fails, and a failing test shows what its parts said.
+
+mod certificates;
+mod command;
+mod curl;
+mod door;
+mod peer;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(crate) use certificates::Certificates;
+pub(crate) use command::{Ran, chromium, python, run};
+pub(crate) use curl::{Answer, command as curl_command, curl};
+pub(crate) use door::Door;
+pub(crate) use peer::Peer;
+
+/// No wait of these tests is longer. Nothing is expected to take so long, but a busy machine may be slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks at something awaited.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these tests hold no runtime; this is the only place that sleeps"
+)]
+pub(crate) fn pause(wait: Duration) {
+    std::thread::sleep(wait);
+}
+
+/// Looks again and again until there is something, and fails the test after [`PATIENCE`].
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begin.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        pause(Duration::from_millis(20));
+    }
+}
+
+/// Held by a test that runs a browser or moves much data: two of them at once would only slow each other down.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A directory for one test's files and sockets, removed at its end. Its path is short, as socket names must be.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    tempfile::Builder::new()
+        .prefix("noren-")
+        .tempdir()
+        .expect("a temporary directory")
+}
+
+/// The path of a file in this directory, as text.
+pub(crate) fn path(directory: &tempfile::TempDir, name: &str) -> String {
+    directory.path().join(name).to_string_lossy().into_owned()
+}

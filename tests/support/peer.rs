@@ -1,0 +1,101 @@
+//! A peer from tests/peers as a process: it says when it is ready, obeys one line at a time, and ends with the test.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use super::{PATIENCE, pause, python};
+
+/// A running peer. How it is spoken to is described in tests/peers/lifeline.py.
+pub(crate) struct Peer {
+    name: String,
+    /// `host:port` or the path of a socket.
+    pub(crate) address: String,
+    child: Child,
+    commands: Option<ChildStdin>,
+    answers: Receiver<String>,
+}
+
+impl Peer {
+    /// Starts the script and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
+        let mut child = python(script)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{script}: {error}; tests/run installs what the tests need"));
+        let output = child.stdout.take().expect("standard output is piped");
+        // More lines than any peer says between two questions.
+        let (sender, answers) = sync_channel(64);
+        std::thread::Builder::new()
+            .name(script.to_owned())
+            .spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        break;
+                    }
+                }
+            })
+            .expect("a thread");
+        let commands = child.stdin.take();
+        let mut peer = Self { name: script.to_owned(), address: String::new(), child, commands, answers };
+        peer.address = peer.line("ready ");
+        peer
+    }
+
+    /// The next line of the peer, without the beginning that it must have.
+    #[track_caller]
+    fn line(&self, beginning: &str) -> String {
+        let line = self
+            .answers
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|error| panic!("{}: no answer ({error}); its own words are above", self.name));
+        line.strip_prefix(beginning.trim_end())
+            .unwrap_or_else(|| panic!("{}: {line}", self.name))
+            .trim()
+            .to_owned()
+    }
+
+    /// Has the peer do something, and gives its answer.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, command: &str) -> String {
+        let commands = self.commands.as_mut().expect("a peer that was not stopped");
+        writeln!(commands, "{command}").unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        self.line("ok ")
+    }
+
+    /// The same, when the answer is a number.
+    #[track_caller]
+    pub(crate) fn count(&mut self, command: &str) -> usize {
+        let answer = self.ask(command);
+        answer
+            .parse()
+            .unwrap_or_else(|_| panic!("{}: {command}: {answer}", self.name))
+    }
+
+    /// Ends the peer at once, as a crash does.
+    pub(crate) fn crash(mut self) {
+        self.child.kill().expect("a child that runs");
+        self.child.wait().expect("a child that was ended");
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // The end of its standard input lets a peer end its own children.
+        drop(self.commands.take());
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(10) {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            pause(Duration::from_millis(10));
+        }
+        // It did not listen. Nothing can be done about a failure here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
