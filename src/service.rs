@@ -14,9 +14,9 @@ use hyper::body::Incoming;
 use tracing::warn;
 
 use crate::access::origin::OriginPolicy;
-use crate::bridge::{self, Opened};
+use crate::bridge::{self, Opened, Subprotocol};
 use crate::config::{self, Config};
-use crate::http::{Activity, Body, BodyLimits, Busy, Context, Form, Head, Refusal, Scheme, empty};
+use crate::http::{Body, BodyLimits, Busy, Context, Form, Head, Refusal, Scheme, empty};
 use crate::net::{ConnectError, connect};
 use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
@@ -102,10 +102,9 @@ impl Service {
         &self,
         request: Request<Incoming>,
         context: &Context,
-        activity: &Activity,
         role: Role,
     ) -> Answer {
-        let busy = activity.begin();
+        let busy = context.activity.begin();
         let version = request.version();
         let line = self
             .access_lines
@@ -203,16 +202,22 @@ impl Service {
             .map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))?;
         let token = Token::from_query(request.uri().query())
             .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
-        let target = self.targets.resolve(&token).await.map_err(unresolved)?;
+        let target = self
+            .targets
+            .resolve(&token)
+            .await
+            .map_err(|error| unresolved(&error))?;
+        let subprotocol = Subprotocol::choose(&handshake)?;
         let opened = self.connect(&target).await?;
-        bridge::open(
+        Ok(bridge::open(
             request,
             handshake,
+            subprotocol,
             opened,
-            context.peer,
+            context,
             &self.bridge,
             &self.shutdown,
-        )
+        ))
     }
 
     /// Connects once, and before the handshake is answered: there is no probe and no second try.
@@ -229,7 +234,7 @@ impl Service {
                     "the console behind this token is not running",
                 ),
             };
-            Refusal::new(status, reason).because(error)
+            Refusal::new(status, reason).because(&error)
         })?;
         Ok(Opened {
             socket,
@@ -293,8 +298,8 @@ fn no_content() -> Response<Body> {
     response
 }
 
-fn unresolved(error: ResolveError) -> Refusal {
-    let refusal = match &error {
+fn unresolved(error: &ResolveError) -> Refusal {
+    let refusal = match error {
         // A malformed line is told in the log; no one else's fault must show whether a token exists.
         ResolveError::Unknown | ResolveError::Malformed { .. } => {
             Refusal::not_found("this token is not known here; the console may have been closed")

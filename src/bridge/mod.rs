@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::config;
-use crate::http::{Body, Refusal, Transport};
+use crate::http::{Body, Context, Refusal, Transport};
 use crate::net::{Peer, Socket};
 use crate::shutdown::Shutdown;
 use crate::telemetry::TunnelLine;
@@ -47,18 +47,16 @@ pub struct Opened {
 }
 
 /// Answers a valid handshake and relays in a task of its own until one side ends it.
-///
-/// # Errors
-/// A refusal, when the client offers only subprotocols that are not known here.
 pub fn open(
     mut request: Request<Incoming>,
     handshake: Handshake,
+    subprotocol: Subprotocol,
     target: Opened,
-    peer: Peer,
+    client: &Context,
     settings: &config::Bridge,
     shutdown: &Shutdown,
-) -> Result<Response<Body>, Refusal> {
-    let (codec, protocol) = choose(&handshake)?;
+) -> Response<Body> {
+    let Subprotocol { codec, name } = subprotocol;
     let over_http2 = request.version() == http::Version::HTTP_2;
     let upgrade = hyper::upgrade::on(&mut request);
     let limits = Limits {
@@ -68,26 +66,44 @@ pub fn open(
         upload: over_http2.then_some(settings.upload_buffer),
     };
     let stop = shutdown.clone();
+    let peer = client.peer;
+    // The connection is in use until the tunnel ends, not only until the handshake is answered.
+    let busy = client.activity.begin();
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
             relay(upgraded, target, codec, limits, peer, &stop).await;
         }
+        drop(busy);
     });
-    Ok(handshake.accept(protocol))
+    handshake.accept(name)
 }
 
-/// `binary` if it is offered, else `base64`; without an offer the answer names none and frames are binary.
-fn choose(handshake: &Handshake) -> Result<(Codec, Option<&'static str>), Refusal> {
-    if handshake.offers("binary") {
-        Ok((Codec::Binary, Some("binary")))
-    } else if handshake.offers("base64") {
-        Ok((Codec::Base64, Some("base64")))
-    } else if handshake.offers_any() {
-        Err(Refusal::bad_request(
-            "none of the offered subprotocols is known here; there are binary and base64",
-        ))
-    } else {
-        Ok((Codec::Binary, None))
+/// The subprotocol of a tunnel.
+#[derive(Clone, Copy, Debug)]
+pub struct Subprotocol {
+    codec: Codec,
+    name: Option<&'static str>,
+}
+
+impl Subprotocol {
+    /// `binary` if it is offered, else `base64`; without an offer the answer names none and frames are
+    /// binary. To be chosen before the target is connected: some take one connection only.
+    ///
+    /// # Errors
+    /// A refusal, when the client offers only subprotocols that are not known here.
+    pub fn choose(handshake: &Handshake) -> Result<Self, Refusal> {
+        let (codec, name) = if handshake.offers("binary") {
+            (Codec::Binary, Some("binary"))
+        } else if handshake.offers("base64") {
+            (Codec::Base64, Some("base64"))
+        } else if handshake.offers_any() {
+            return Err(Refusal::bad_request(
+                "none of the offered subprotocols is known here; there are binary and base64",
+            ));
+        } else {
+            (Codec::Binary, None)
+        };
+        Ok(Self { codec, name })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use anyhow::Context;
 use clap::Args;
-use noren::{Config, Server, telemetry};
+use noren::{Config, telemetry};
 
-use crate::cli::serve::{runtime, told};
+use crate::cli::serve::{bind, runtime, told};
 use crate::cli::{Failure, print};
 use crate::demo::{self, Backstage};
 use crate::signals::Signals;
@@ -30,7 +30,7 @@ impl Demo {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
-    let server = Server::bind(config).map_err(Failure::configuration)?;
+    let server = bind(config)?;
     let mut signals = Signals::install().context("install the signal handlers")?;
     if let Some(address) = server.local_addrs().first() {
         print(&demo::banner(*address))?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use noren::config::{App, Certificate, Endpoint, ListenAddress, Listener, Protocol, TokenSource};
-use noren::{Config, Drained, Server, telemetry};
+use noren::{Config, Drained, Server, StartError, telemetry};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
@@ -103,7 +103,7 @@ pub(super) fn runtime(threads: usize) -> Result<Runtime, Failure> {
 
 /// Serves until a signal says stop; reloads on SIGHUP what `again` gives.
 async fn serve(config: Config, again: impl Fn() -> Result<Config, Failure>) -> Result<(), Failure> {
-    let server = Server::bind(config).map_err(Failure::configuration)?;
+    let server = bind(config)?;
     let handle = server.handle();
     let mut signals = signals::Signals::install().context("install the signal handlers")?;
     notify::ready();
@@ -121,6 +121,15 @@ async fn serve(config: Config, again: impl Fn() -> Result<Config, Failure>) -> R
     };
     told(server.run(stop).await);
     Ok(())
+}
+
+/// Opens the server. A certificate is a matter of configuration, and starting again will not mend it; a port
+/// that is taken may be free in a moment.
+pub(super) fn bind(config: Config) -> Result<Server, Failure> {
+    Server::bind(config).map_err(|error| match error {
+        StartError::Tls(_) => Failure::configuration(error),
+        StartError::Listen(_) => Failure::Other(error.into()),
+    })
 }
 
 /// The last line of the log.

@@ -9,6 +9,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
+use crate::http::activity::Activity;
 use crate::http::path::PathFault;
 use crate::http::refusal::Refusal;
 use crate::net::Peer;
@@ -43,6 +44,8 @@ pub struct Context {
     pub scheme: Scheme,
     /// The name asked for in the TLS handshake; none without TLS.
     pub server: Option<ServerName>,
+    /// What is under way on it.
+    pub activity: Activity,
 }
 
 /// `host[:port]`, checked, as the client wrote it.

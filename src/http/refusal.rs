@@ -86,7 +86,7 @@ impl Refusal {
 
     /// Adds the line for the log.
     #[must_use]
-    pub fn because(mut self, cause: impl ToString) -> Self {
+    pub fn because(mut self, cause: &impl ToString) -> Self {
         self.cause = Some(cause.to_string());
         self
     }

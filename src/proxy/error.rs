@@ -13,7 +13,7 @@ use crate::upstream::UpstreamError;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// The refusal for a failed exchange. The client learns what it can do, the log why.
-pub(super) fn from_upstream(app: &config::App, error: UpstreamError) -> Refusal {
+pub(super) fn from_upstream(app: &config::App, error: &UpstreamError) -> Refusal {
     let cause = format!("app {}: {error}", app.name);
     let refusal = match error {
         UpstreamError::QueueFull(_) | UpstreamError::QueueSlow(_) => Refusal::new(
@@ -37,7 +37,7 @@ pub(super) fn from_upstream(app: &config::App, error: UpstreamError) -> Refusal 
         )
         .retry_after(RETRY),
     };
-    refusal.because(cause)
+    refusal.because(&cause)
 }
 
 /// 502 for an answer that no app may give.
@@ -46,5 +46,5 @@ pub(super) fn nonsense(app: &config::App, what: &'static str) -> Refusal {
         StatusCode::BAD_GATEWAY,
         "the application gave an answer that is not valid HTTP",
     )
-    .because(format!("app {}: it {what}", app.name))
+    .because(&format!("app {}: it {what}", app.name))
 }

@@ -58,12 +58,12 @@ impl Forward<'_> {
             Payload::Stream(body) => Some(body.fault()),
             Payload::Empty | Payload::Whole(_) => None,
         };
-        let request = request::rewrite(parts, payload, self)?;
+        let request = request::rewrite(parts, payload, self);
         let response = self.upstream.send(request).await.map_err(|error| {
             // If the body broke on its way, the failure of the exchange is the client's.
             match fault.as_ref().and_then(|fault| fault.get()) {
                 Some(fault) => BodyFault::into(*fault),
-                None => from_upstream(self.upstream.settings(), error),
+                None => from_upstream(self.upstream.settings(), &error),
             }
         })?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -5,19 +5,15 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Uri, Version};
 
-use crate::http::{Forwarded, Refusal, drop_client_claims, drop_hop_by_hop};
+use crate::http::{Forwarded, drop_client_claims, drop_hop_by_hop};
 use crate::proxy::Forward;
 use crate::upstream::Payload;
 
 /// Turns a request of any version into the HTTP/1.1 request for the app.
-pub(super) fn rewrite(
-    parts: Parts,
-    payload: Payload,
-    forward: Forward<'_>,
-) -> Result<Request<Payload>, Refusal> {
+pub(super) fn rewrite(parts: Parts, payload: Payload, forward: Forward<'_>) -> Request<Payload> {
     let length = payload.length();
     let mut request = Request::new(payload);
-    *request.uri_mut() = origin_form(&parts.uri)?;
+    *request.uri_mut() = origin_form(&parts.uri);
     *request.version_mut() = Version::HTTP_11;
     let mut headers = parts.headers;
     clean(&mut headers, forward);
@@ -30,7 +26,7 @@ pub(super) fn rewrite(
     }
     *request.method_mut() = parts.method;
     *request.headers_mut() = headers;
-    Ok(request)
+    request
 }
 
 /// Everything the app must not see, and everything it is told.
@@ -50,15 +46,15 @@ pub(super) fn clean(headers: &mut HeaderMap, forward: Forward<'_>) {
 }
 
 /// The path and query, byte for byte; the scheme and authority of HTTP/2 and of absolute forms go.
-pub(super) fn origin_form(uri: &Uri) -> Result<Uri, Refusal> {
+pub(super) fn origin_form(uri: &Uri) -> Uri {
     if uri.scheme().is_none() && uri.authority().is_none() {
-        return Ok(uri.clone());
+        return uri.clone();
     }
     let path = uri
         .path_and_query()
         .cloned()
         .unwrap_or_else(|| PathAndQuery::from_static("/"));
-    Ok(Uri::from(path))
+    Uri::from(path)
 }
 
 fn expects_length(method: &http::Method) -> bool {

@@ -39,7 +39,7 @@ pub async fn open(
     let over_http2 = request.version() == Version::HTTP_2;
     let (upgrade, key) = upgrade_request(request, forward)?;
     let sent = forward.upstream.upgrade(upgrade, forward.tasks).await;
-    let mut response = sent.map_err(|error| from_upstream(app, error))?;
+    let mut response = sent.map_err(|error| from_upstream(app, &error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(ordinary(response));
     }
@@ -53,6 +53,8 @@ pub async fn open(
     let name = format!("app {}", app.name);
     let line = TunnelLine::open(forward.context.peer, name);
     let tasks = forward.tasks.clone();
+    // The connection is in use until the tunnel ends, not only until the handshake is answered.
+    let busy = forward.context.activity.begin();
     forward.tasks.spawn(async move {
         tokio::select! {
             ended = copy(client, upstream) => match ended {
@@ -61,6 +63,7 @@ pub async fn open(
             },
             () = tasks.requested() => line.close("Noren is stopping", 0, 0),
         }
+        drop(busy);
     });
     Ok(answer(response.headers_mut(), handshake, over_http2))
 }
@@ -85,7 +88,7 @@ fn upgrade_request(
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     let mut upgrade = Request::new(Payload::Empty);
     *upgrade.method_mut() = Method::GET;
-    *upgrade.uri_mut() = request::origin_form(&parts.uri)?;
+    *upgrade.uri_mut() = request::origin_form(&parts.uri);
     *upgrade.headers_mut() = headers;
     Ok((upgrade, key))
 }

@@ -44,7 +44,7 @@ impl Door {
                         match self.slots.take(permit, &peer) {
                             Some(slot) => self.serve(socket, peer, slot),
                             None => {
-                                debug!(%peer, "limits.connections-per-address is reached; refused")
+                                debug!(%peer, "limits.connections-per-address is reached; refused");
                             }
                         }
                     }

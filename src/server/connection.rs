@@ -68,7 +68,6 @@ pub(super) async fn serve_plain(stream: Stream, state: Arc<State>, role: Role, s
 struct Served {
     transport: Transport,
     context: Context,
-    activity: Activity,
     state: Arc<State>,
     role: Role,
     shutdown: Shutdown,
@@ -90,11 +89,11 @@ impl Served {
                 Scheme::Http
             },
             server,
+            activity: Activity::new(),
         };
         Self {
             transport,
             context,
-            activity: Activity::new(),
             state,
             role,
             shutdown,
@@ -105,19 +104,14 @@ impl Served {
         let limits = &self.state.config.limits;
         let transport = self
             .transport
-            .with_head_limit(limits.head, self.activity.clone());
+            .with_head_limit(limits.head, self.context.activity.clone());
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
             .header_read_timeout(limits.keep_alive)
             .max_header_size(limits.head_size)
             .max_headers(limits.headers);
-        let service = answer(
-            Arc::clone(&self.state),
-            self.context,
-            self.activity,
-            self.role,
-        );
+        let service = answer(Arc::clone(&self.state), self.context, self.role);
         let connection = builder
             .serve_connection(TokioIo::new(transport), service)
             .with_upgrades();
@@ -150,13 +144,8 @@ impl Served {
             builder.enable_connect_protocol();
         }
         let keep_alive = limits.keep_alive;
-        let activity = self.activity.clone();
-        let service = answer(
-            Arc::clone(&self.state),
-            self.context,
-            self.activity,
-            self.role,
-        );
+        let activity = self.context.activity.clone();
+        let service = answer(Arc::clone(&self.state), self.context, self.role);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(self.transport), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -181,14 +170,13 @@ async fn idle_for(activity: &Activity, limit: Duration) {
             return;
         }
         // A busy connection is looked at again after the whole limit, which is early enough.
-        tokio::time::sleep(limit - idle).await;
+        tokio::time::sleep(limit.saturating_sub(idle)).await;
     }
 }
 
 fn answer(
     state: Arc<State>,
     context: Context,
-    activity: Activity,
     role: Role,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
@@ -196,15 +184,12 @@ fn answer(
     Error = Infallible,
     Future = impl Future<Output = Result<crate::service::Answer, Infallible>> + Send,
 > {
-    let shared = Arc::new((state, context, activity));
+    let shared = Arc::new((state, context));
     service_fn(move |request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
         async move {
-            let (state, context, activity) = &*shared;
-            let response: Response<_> = state
-                .service
-                .respond(request, context, activity, role)
-                .await;
+            let (state, context) = &*shared;
+            let response: Response<_> = state.service.respond(request, context, role).await;
             Ok(response)
         }
     })

@@ -50,7 +50,7 @@ impl AccessLine {
         if end.status.is_server_error() {
             warn!(peer, %method, path, ?version, status, bytes, milliseconds, cause, "request");
         } else {
-            info!(peer, %method, path, ?version, status, bytes, milliseconds, cause, "request");
+            info!(%peer, %method, path, ?version, status, bytes, milliseconds, cause, "request");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls::SignatureScheme;
 use rustls::sign::SigningKey;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
 use x509_parser::time::ASN1Time;
 
 /// Signature algorithms on hashes that are broken.
@@ -30,10 +31,10 @@ const BROWSERS: [SignatureScheme; 5] = [
 /// Sentences about the server's own certificate.
 pub(super) fn of_certificate(certificate: &X509Certificate<'_>, now: SystemTime) -> Vec<String> {
     let mut found: Vec<String> = of_any(certificate, now).into_iter().collect();
-    let alternative = certificate.subject_alternative_name();
-    if !matches!(alternative, Ok(Some(names)) if !names.value.general_names.is_empty()) {
+    if !names_a_host(certificate) {
         found.push(
-            "it has no subject alternative name, and browsers accept it for no host".to_owned(),
+            "it has no subject alternative name for a host, and browsers accept it for none"
+                .to_owned(),
         );
     }
     found.extend(broken_hash(certificate));
@@ -82,6 +83,14 @@ fn of_any(certificate: &X509Certificate<'_>, now: SystemTime) -> Option<String> 
         ));
     }
     None
+}
+
+fn names_a_host(certificate: &X509Certificate<'_>) -> bool {
+    let host = |name: &GeneralName<'_>| {
+        matches!(name, GeneralName::DNSName(_) | GeneralName::IPAddress(_))
+    };
+    let names = certificate.subject_alternative_name();
+    matches!(names, Ok(Some(names)) if names.value.general_names.iter().any(host))
 }
 
 fn broken_hash(certificate: &X509Certificate<'_>) -> Option<String> {

@@ -80,14 +80,13 @@ impl Body for Answer {
                     this.idle.progressed();
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                // Trailers are dropped, as a request's are.
-                Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(error))) => return this.fail(error),
                 Poll::Ready(None) => {
                     this.finish();
                     return Poll::Ready(None);
                 }
-                Poll::Pending => {}
+                // Nothing yet; or trailers, which are dropped, as a request's are.
+                Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
             }
             if let Some(exchange) = &mut this.exchange {
                 exchange.connection.drive(cx);

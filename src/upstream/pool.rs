@@ -36,10 +36,13 @@ impl Pool {
             let mut connection = {
                 let mut idle = self.lock();
                 // The latest first: the others then grow old, and as few as are needed stay open.
-                if idle.last()?.idle_since().elapsed() > oldest {
+                let connection = idle.pop()?;
+                if connection.idle_since().elapsed() > oldest {
+                    // Closed, and replaced by the one that is opened now: where each worker of the app is
+                    // bound to a connection, one more than there are workers would wait for all of them.
                     return None;
                 }
-                idle.pop()?
+                connection
             };
             if connection.is_idle() {
                 return Some(connection);

@@ -115,10 +115,8 @@ impl FrameReader {
     /// A [`Violation`]; the connection must be closed with its code then, and nothing read any more.
     pub fn next(&mut self, bytes: &mut [u8], at: &mut usize) -> Result<Option<Event>, Violation> {
         loop {
-            if self.frame.is_none() {
-                if !self.read_header(bytes, at)? {
-                    return Ok(None);
-                }
+            if self.frame.is_none() && !self.read_header(bytes, at)? {
+                return Ok(None);
             }
             if let Some(event) = self.read_payload(bytes, at)? {
                 return Ok(Some(event));
@@ -239,7 +237,7 @@ impl FrameReader {
         match &mut frame.body {
             Content::Message { kind, last } => {
                 // An empty piece says nothing, unless it ends a message.
-                let event = (complete || taken > 0).then(|| Event::Data {
+                let event = (complete || taken > 0).then_some(Event::Data {
                     kind: *kind,
                     piece,
                     last: complete && *last,

@@ -284,6 +284,25 @@ fn an_expired_certificate_is_loaded_with_a_warning() {
 }
 
 #[test]
+fn a_certificate_for_an_e_mail_address_alone_falls_back_to_its_common_name_and_is_told() {
+    let scratch = Scratch::new();
+    scratch.openssl(
+        "req -x509 -newkey ed25519 -nodes -keyout key.pem -subj /CN=192.0.2.7 \
+         -addext subjectAltName=email:a@example.org -days 3 -out cert.pem",
+    );
+    let loaded = load(&scratch.files("cert.pem", "key.pem"));
+    assert!(loaded.names().covers("192.0.2.7"), "{}", loaded.names());
+    assert!(
+        says(
+            loaded.warnings(),
+            &["no subject alternative name for a host"]
+        ),
+        "{:?}",
+        loaded.warnings()
+    );
+}
+
+#[test]
 fn names_in_the_configuration_replace_those_in_the_certificate() {
     let scratch = Scratch::new();
     let files = scratch.pair("a", &["a.example", "*.b.example"], &PKCS_ECDSA_P256_SHA256);

@@ -175,10 +175,10 @@ fn a_certificate_that_cannot_be_renewed_is_served_on_with_a_warning() {
     let length = 4095 - CERTIFICATE_FILE.len() - "/".len();
     let mut directory = scratch.path().display().to_string();
     while length - directory.len() > 200 {
-        directory += &format!("/{}", "x".repeat(150));
+        directory = format!("{directory}/{}", "x".repeat(150));
     }
-    directory += &format!("/{}", "x".repeat(length - directory.len() - "/".len()));
-    let directory = PathBuf::from(directory);
+    let rest = length - directory.len() - "/".len();
+    let directory = PathBuf::from(format!("{directory}/{}", "x".repeat(rest)));
     fs::create_dir_all(&directory).expect("a very long path");
     let now = SystemTime::now();
     let elsewhere = Scratch::new();
