@@ -34,7 +34,8 @@ impl Shutdown {
     /// Runs a task that a drain waits for.
     pub fn spawn<F>(&self, task: F)
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
     {
         self.tasks.spawn(task);
     }

@@ -26,11 +26,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the front door.
-    ///
-    /// With flags alone, no file is needed:
-    ///
-    ///   noren serve --app http://127.0.0.1:8010 --tokens /var/lib/wok/ws-tokens
-    #[command(verbatim_doc_comment)]
+    #[command(after_help = "With flags alone, no file is needed:\n  \
+        noren serve --app http://127.0.0.1:8010 --tokens /var/lib/wok/ws-tokens")]
     Serve(serve::Serve),
     /// Open everything in one process: the door, a blocking demo app, a console, live notifications.
     Demo(demo::Demo),

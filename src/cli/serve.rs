@@ -21,7 +21,7 @@ pub(super) struct Serve {
     /// Where to listen, with TLS, in place of the file's listeners
     #[arg(long, value_name = "ADDR", value_parser = ListenAddress::parse)]
     listen: Option<ListenAddress>,
-    /// The app behind the door, in place of the file's apps: http://host:port or unix:/path
+    /// The app behind the door, in place of the file's apps: `http://host:port` or `unix:/path`
     #[arg(long, value_name = "URL", value_parser = Endpoint::parse_url)]
     app: Option<Endpoint>,
     /// A directory of token files as Wok and websockify use them (repeatable)

@@ -212,8 +212,6 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, task: F) {
-        self.0.spawn(async move {
-            task.await;
-        });
+        self.0.spawn(task);
     }
 }

@@ -30,7 +30,8 @@ const READ_BUFFER: usize = 128 * 1024;
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: SendRequest<Payload>,
-    driver: Driver<TokioIo<Socket>, Payload>,
+    /// Boxed once, since a connection is moved between the pool, the request and the answer each time.
+    driver: Box<Driver<TokioIo<Socket>, Payload>>,
     ended: bool,
     idle_since: Instant,
 }
@@ -53,7 +54,7 @@ impl Connection {
             .map_err(broken)?;
         Ok(Self {
             sender,
-            driver,
+            driver: Box::new(driver),
             ended: false,
             idle_since: Instant::now(),
         })
