@@ -48,6 +48,8 @@
 mod access;
 mod bridge;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod net;
 mod proxy;

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["router"],
     &["service"],
     &["server"],
-    &["lib"],
+    &["lib", "fuzzing"],
 ];
 
 /// Every module of the library, and which others its files name with `crate::`.

@@ -206,7 +206,11 @@ fn junk_host() -> Refusal {
 }
 
 impl Authority {
-    fn parse(value: &HeaderValue) -> Result<Self, Refusal> {
+    /// Reads the value of a `Host` header.
+    ///
+    /// # Errors
+    /// A refusal, for anything but a host and perhaps a port.
+    pub fn parse(value: &HeaderValue) -> Result<Self, Refusal> {
         let text = value.to_str().map_err(|_| junk_host())?;
         let host_end = host_end(text).ok_or_else(junk_host)?;
         Ok(Self {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 pub use resolver::Resolver;
 pub use token::{Token, encode};
+pub use token_file::token_file_names;
 
 use crate::config::Endpoint;
 
