@@ -2,3 +2,9 @@
 
 mod config;
 mod layers;
+mod bridge;
+mod harness;
+mod http2;
+mod lifecycle;
+mod limits;
+mod proxy;

@@ -1,0 +1,130 @@
+//! The server under test, on ports of its own.
+
+use std::net::SocketAddr;
+
+use noren::{Config, Drained, Handle, Server};
+use rustls::pki_types::{CertificateDer, ServerName};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
+
+use super::tls::{Identity, connector};
+use super::wire::Wire;
+use super::within;
+
+/// The host name of the door's certificate, and the `Host` of ordinary requests.
+const NAME: &str = "door.example";
+
+/// A running server with an `https` and an `http` listener.
+pub struct Door {
+    pub https: SocketAddr,
+    pub http: SocketAddr,
+    pub handle: Handle,
+    /// The certificate of `door.example`.
+    pub trusted: CertificateDer<'static>,
+    /// Listeners and certificate, for a reload.
+    pub base: String,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Drained>,
+    _directory: TempDir,
+}
+
+impl Door {
+    /// Opens a door with all of a configuration but the listeners and the certificate.
+    #[expect(
+        clippy::unused_async,
+        reason = "sockets are opened inside a runtime, which being a future makes sure of"
+    )]
+    pub async fn open(settings: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let identity = Identity::new(directory.path(), &[NAME, "also.example"]);
+        let listener =
+            |protocol| format!("[[listener]]\naddress = '127.0.0.1:0'\nprotocol = '{protocol}'\n");
+        let base = format!(
+            "{}{}{}",
+            listener("https"),
+            listener("http"),
+            identity.settings
+        );
+        let server = bind(&format!("{base}{settings}"));
+        let addresses = server.local_addrs();
+        let handle = server.handle();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        Self {
+            https: addresses[0],
+            http: addresses[1],
+            handle,
+            trusted: identity.certificate,
+            base,
+            stop,
+            running,
+            _directory: directory,
+        }
+    }
+
+    /// A connection without TLS.
+    pub async fn plain(&self) -> Wire {
+        Wire::new(self.plain_socket().await)
+    }
+
+    pub async fn plain_socket(&self) -> TcpStream {
+        TcpStream::connect(self.http).await.unwrap()
+    }
+
+    /// A connection with TLS and HTTP/1.1.
+    pub async fn tls(&self) -> Wire {
+        Wire::new(self.tls_stream("http/1.1").await)
+    }
+
+    /// A verified TLS connection with this application protocol.
+    pub async fn tls_stream(&self, protocol: &str) -> TlsStream<TcpStream> {
+        let socket = TcpStream::connect(self.https).await.unwrap();
+        let name = ServerName::try_from(NAME).unwrap();
+        let connector = connector(&self.trusted, protocol);
+        within("the TLS handshake", connector.connect(name, socket))
+            .await
+            .unwrap()
+    }
+
+    /// An open WebSocket over TLS; the bridge's, if the path is.
+    pub async fn websocket(&self, path: &str) -> Wire {
+        let mut client = self.tls().await;
+        let answer = client.ask(&Self::handshake(path, "")).await;
+        assert_eq!(answer.status, 101, "{}", answer.text());
+        assert_eq!(
+            answer.head.one("sec-websocket-accept"),
+            Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        );
+        client
+    }
+
+    /// The opening handshake of RFC 6455 §1.3, with further header lines.
+    pub fn handshake(path: &str, lines: &str) -> String {
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: {NAME}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
+        )
+    }
+
+    /// A GET without anything special, with further header lines.
+    pub fn get(path: &str, lines: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nHost: {NAME}\r\n{lines}\r\n")
+    }
+
+    /// Asks the server to stop; what is returned waits for it.
+    pub fn stop(self) -> JoinHandle<Drained> {
+        let _ = self.stop.send(());
+        self.running
+    }
+}
+
+/// A server that does not run yet.
+pub fn bind(settings: &str) -> Server {
+    let config = Config::parse(settings, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+    Server::bind(config).unwrap_or_else(|error| panic!("{error}"))
+}

@@ -1,0 +1,246 @@
+//! HTTP/2: requests that mean two things, streams that are given up, and clients that take nothing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    reason = "a test that cannot go on should fail where it stands, and its tasks end with its runtime"
+)]
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use h2::client::Builder;
+use http::Request;
+
+use crate::harness::{Backend, Door, Http2, pattern, send_all, within};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[tokio::test]
+async fn a_request_with_two_meanings_is_refused_and_the_others_go_on() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = Http2::open(&door).await;
+    let with = |name: &'static str, values: &[&'static str]| {
+        let mut request = Http2::get("/");
+        for value in values {
+            request.headers_mut().append(name, value.parse().unwrap());
+        }
+        request
+    };
+    let method = |method: &str| {
+        let mut request = Http2::get("/");
+        *request.method_mut() = method.parse().unwrap();
+        request
+    };
+    let uri = |uri: &str| Request::get(uri).body(()).unwrap();
+    for (name, request, status) in [
+        ("another host", with("host", &["evil.example"]), 400),
+        (
+            "two hosts",
+            with("host", &["door.example", "door.example"]),
+            400,
+        ),
+        ("an empty host", with("host", &[""]), 400),
+        ("two lengths", with("content-length", &["0", "0"]), 400),
+        ("an expectation", with("expect", &["a-miracle"]), 417),
+        ("user information", uri("https://user@door.example/"), 400),
+        ("another name", uri("https://elsewhere.example/"), 421),
+        ("a strange scheme", uri("ftp://door.example/"), 400),
+        ("a lower-case method", method("get"), 501),
+        ("an unknown method", method("BREW"), 501),
+        ("trace", method("TRACE"), 405),
+        ("a plain connect", method("CONNECT"), 405),
+        ("a dot segment", Http2::get("/a/../b"), 400),
+        ("an encoded NUL", Http2::get("/%00"), 400),
+        ("an encoded slash", Http2::get("/a%2fb"), 400),
+        ("double encoding", Http2::get("/%252e%252e/"), 400),
+    ] {
+        // h2 may reset such a stream by itself, which is as good.
+        let answer = client.status(request).await;
+        assert!(
+            answer.is_none_or(|answer| answer == status),
+            "{name}: {answer:?}"
+        );
+    }
+    app.has_nobody().await;
+    let (answer, _) = client.begin(with("host", &["door.example"]), true).await;
+    let mut worker = app.accept().await;
+    assert_eq!(worker.head().await.all("host"), ["door.example"]);
+    worker.send(OK).await;
+    assert_eq!(within("an answer", answer).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_reaches_the_app_with_one_and_its_trailers_do_not() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = Http2::open(&door).await;
+    let mut request = Http2::get("/upload");
+    *request.method_mut() = http::Method::POST;
+    let (answer, mut stream) = client.begin(request, false).await;
+    stream
+        .send_data(Bytes::from_static(b"body"), false)
+        .unwrap();
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("x-admin", "1".parse().unwrap());
+    stream.send_trailers(trailers).unwrap();
+    let mut worker = app.accept().await;
+    let head = worker.head().await;
+    assert_eq!(head.one("content-length"), Some("4"));
+    assert!(head.all("transfer-encoding").is_empty());
+    assert_eq!(worker.take(4).await, b"body");
+    worker
+        .send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        .await;
+    assert_eq!(worker.rest().await, b"", "nothing follows the body");
+    assert_eq!(within("an answer", answer).await.unwrap().status(), 204);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_as_long_as_it_says_never_looks_complete_to_the_app() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    for (length, body) in [("2", "four"), ("9", "four")] {
+        let mut client = Http2::open(&door).await;
+        let mut request = Http2::get("/upload");
+        *request.method_mut() = http::Method::POST;
+        request
+            .headers_mut()
+            .insert("content-length", length.parse().unwrap());
+        let (answer, mut stream) = client.begin(request, false).await;
+        let _ = stream.send_data(Bytes::from(body), true);
+        let status = within("an answer", answer)
+            .await
+            .ok()
+            .map(|answer| answer.status().as_u16());
+        assert!(matches!(status, None | Some(400)), "{length}: {status:?}");
+    }
+    app.has_nobody().await;
+}
+
+#[tokio::test]
+async fn many_requests_share_one_connection() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = Http2::open(&door).await;
+    let mut answers = Vec::new();
+    for number in 0..20 {
+        answers.push(
+            client
+                .begin(Http2::get(&format!("/{number}")), true)
+                .await
+                .0,
+        );
+    }
+    // All of them are at the app at once, in any order.
+    let mut workers = Vec::new();
+    for _ in 0..20 {
+        let mut worker = app.accept().await;
+        let path = worker
+            .head()
+            .await
+            .start
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .to_owned();
+        workers.push((worker, path));
+    }
+    for (mut worker, path) in workers {
+        worker
+            .send(format!(
+                "HTTP/1.1 200 OK\r\nX-Path: {path}\r\nContent-Length: 0\r\n\r\n"
+            ))
+            .await;
+    }
+    for (number, answer) in answers.into_iter().enumerate() {
+        let answer = within("an answer", answer).await.unwrap();
+        assert_eq!(answer.headers()["x-path"], format!("/{number}"));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_leaves_the_queue_of_the_app() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!("{}workers = 1\nqueue = 1\n", app.app())).await;
+    let mut client = Http2::open(&door).await;
+    let (first, _) = client.begin(Http2::get("/first"), true).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    // Each of these waits in the queue of one, and makes room when it is given up.
+    for _ in 0..20 {
+        let (answer, mut stream) = client.begin(Http2::get("/given-up"), true).await;
+        stream.send_reset(h2::Reason::CANCEL);
+        drop(answer);
+    }
+    let last = crate::harness::until("room in the queue", || {
+        let mut requests = client.requests.clone();
+        async move {
+            let (mut answer, _) = requests.send_request(Http2::get("/last"), true).unwrap();
+            let moment = std::time::Duration::from_millis(100);
+            // Refused at once, or waiting.
+            tokio::time::timeout(moment, &mut answer)
+                .await
+                .is_err()
+                .then_some(answer)
+        }
+    })
+    .await;
+    worker.send(OK).await;
+    assert_eq!(within("an answer", first).await.unwrap().status(), 200);
+    assert_eq!(worker.head().await.start, "GET /last HTTP/1.1");
+    worker.send(OK).await;
+    assert_eq!(within("an answer", last).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn an_upload_over_http2_arrives_while_it_is_still_being_sent() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!("{}[limits]\nrequest-buffer = '4KiB'\n", app.app())).await;
+    let body = pattern(4 << 20);
+    let mut client = Http2::open(&door).await;
+    let mut request = Http2::get("/upload");
+    *request.method_mut() = http::Method::PUT;
+    request
+        .headers_mut()
+        .insert("content-length", body.len().into());
+    let (answer, mut stream) = client.begin(request, false).await;
+    let (first, second) = body.split_at(64 * 1024);
+    assert!(send_all(&mut stream, Bytes::copy_from_slice(first)).await);
+    let mut worker = app.accept().await;
+    assert_eq!(worker.head().await.one("content-length"), Some("4194304"));
+    assert_eq!(worker.take(first.len()).await, first);
+    let sending = async {
+        assert!(send_all(&mut stream, Bytes::copy_from_slice(second)).await);
+        stream.send_data(Bytes::new(), true).unwrap();
+    };
+    let ((), rest) = tokio::join!(sending, worker.input.take(second.len()));
+    assert!(rest == second, "the bytes are those that were sent");
+    worker.send(OK).await;
+    assert_eq!(within("an answer", answer).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_refused_upload_does_not_end_the_connection_of_the_others() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!("{}[limits]\nbody-size = '64KiB'\n", app.app())).await;
+    let mut client = Http2::open(&door).await;
+    let mut request = Http2::get("/upload");
+    *request.method_mut() = http::Method::POST;
+    request
+        .headers_mut()
+        .insert("content-length", (1_u64 << 30).into());
+    let (answer, mut stream) = client.begin(request, false).await;
+    assert_eq!(within("an answer", answer).await.unwrap().status(), 413);
+    // The rest of the upload is not wanted.
+    assert!(!send_all(&mut stream, Bytes::from(pattern(8 << 20))).await);
+    let _ = poll_fn(|cx| stream.poll_reset(cx)).await;
+    let (answer, _) = client.begin(Http2::get("/next"), true).await;
+    let mut worker = app.accept().await;
+    assert_eq!(worker.head().await.start, "GET /next HTTP/1.1");
+    worker.send(OK).await;
+    assert_eq!(within("an answer", answer).await.unwrap().status(), 200);
+}

@@ -1,0 +1,17 @@
+//! The proxy: what the app gets to see, what the client gets back, and what neither may do to the other.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    reason = "a test that cannot go on should fail where it stands, and its tasks end with its runtime"
+)]
+
+mod answers;
+mod bodies;
+mod heads;
+mod pool;
+mod smuggling;
+mod trouble;
+mod websockets;
