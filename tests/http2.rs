@@ -197,6 +197,35 @@ async fn a_request_that_is_given_up_leaves_the_queue_of_the_app() {
 }
 
 #[tokio::test]
+async fn a_client_whose_window_stays_shut_does_not_keep_a_worker_of_the_app() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!(
+        "{}workers = 1\n[limits]\nbody-idle = '1s'\n",
+        app.app()
+    ))
+    .await;
+    // The connection answers pings and settings, and takes no byte of any answer.
+    let mut greedy = Http2::open_with(&door, Builder::new().initial_window_size(0)).await;
+    let (answer, _) = greedy.begin(Http2::get("/big"), true).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    let flood = tokio::spawn(async move {
+        worker
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 33554432\r\n\r\n")
+            .await;
+        let _ = worker.output.try_send(&pattern(32 << 20)).await;
+    });
+    let _answer = within("an answer", answer).await.unwrap();
+    let mut other = door.plain().await;
+    other.send(Door::get("/other", "")).await;
+    let mut worker = app.accept().await;
+    assert_eq!(worker.head().await.start, "GET /other HTTP/1.1");
+    worker.send(OK).await;
+    assert_eq!(other.answer().await.text(), "ok");
+    flood.abort();
+}
+
+#[tokio::test]
 async fn an_upload_over_http2_arrives_while_it_is_still_being_sent() {
     let app = Backend::tcp().await;
     let door = Door::open(&format!("{}[limits]\nrequest-buffer = '4KiB'\n", app.app())).await;

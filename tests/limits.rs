@@ -247,6 +247,22 @@ async fn one_address_cannot_take_more_connections_than_its_share() {
 }
 
 #[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let (_app, door) = with_limits("connections = 2\nhead = '1m'").await;
+    let first = door.tls().await;
+    let _second = door.tls().await;
+    let mut waiting = door.plain().await;
+    waiting
+        .send("OPTIONS * HTTP/1.1\r\nHost: door.example\r\n\r\n")
+        .await;
+    let moment = Duration::from_millis(100);
+    let answer = tokio::time::timeout(moment, waiting.answer()).await;
+    assert!(answer.is_err(), "nobody may have accepted it");
+    drop(first);
+    assert_eq!(waiting.answer().await.status, 204);
+}
+
+#[tokio::test]
 async fn the_place_of_an_upgraded_connection_is_free_only_when_its_tunnel_ends() {
     let console = Backend::tcp().await;
     let app = Backend::tcp().await;

@@ -86,6 +86,10 @@ impl Crew {
         self.0.stopping.notify_all();
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline && !threads.iter().all(JoinHandle::is_finished) {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "no thread of the runtime comes here"
+            )]
             std::thread::sleep(Duration::from_millis(5));
         }
         let survivors = threads.iter().filter(|thread| !thread.is_finished());
@@ -213,7 +217,7 @@ mod tests {
     #[test]
     fn a_thread_that_does_not_end_is_named() {
         let crew = Crew::new();
-        let (_keep, never) = std::sync::mpsc::channel::<()>();
+        let (_keep, never) = std::sync::mpsc::sync_channel::<()>(1);
         crew.spawn("stubborn", move || {
             let _ = never.recv();
         })

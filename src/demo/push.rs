@@ -170,6 +170,7 @@ mod tests {
                 Instant::now() < deadline,
                 "it did not happen in ten seconds"
             );
+            #[expect(clippy::disallowed_methods, reason = "a test on a thread of its own")]
             std::thread::sleep(Duration::from_millis(2));
         }
     }

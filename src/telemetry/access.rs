@@ -48,7 +48,7 @@ impl AccessLine {
         let cut = "the client left before the end";
         let cause = end.cause.as_deref().or((!end.complete).then_some(cut));
         if end.status.is_server_error() {
-            warn!(peer, %method, path, ?version, status, bytes, milliseconds, cause, "request");
+            warn!(%peer, %method, path, ?version, status, bytes, milliseconds, cause, "request");
         } else {
             info!(%peer, %method, path, ?version, status, bytes, milliseconds, cause, "request");
         }

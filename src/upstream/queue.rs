@@ -58,6 +58,10 @@ impl Drop for Waiting<'_> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the task of a test ends with its runtime"
+)]
 mod tests {
     use super::*;
 

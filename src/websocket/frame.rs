@@ -389,7 +389,7 @@ mod tests {
         bytes.extend(client_frame(
             OpCode::Data(Data::Continue),
             true,
-            &[8; 70_000],
+            &vec![8; 70_000],
         ));
         bytes.extend(client_frame(
             OpCode::Control(Control::Close),
@@ -397,7 +397,7 @@ mod tests {
             &[3, 232, b'x'],
         ));
         let mut expected = vec![7; 300];
-        expected.extend([8; 70_000]);
+        expected.extend(vec![8; 70_000]);
         for step in [1, 2, 3, 7, 299, 65_536, 1_000_000] {
             let (data, others) = read(&bytes, step).expect("valid frames");
             assert_eq!(data, expected, "in steps of {step}");

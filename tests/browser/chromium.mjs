@@ -26,11 +26,30 @@ function publicKeyHash(certificate) {
 }
 
 // Runs `visit(context)` in a fresh browser. Gives what the network log says about the
-// WebSockets: how many went through HTTP/2 (extended CONNECT) and how many upgraded HTTP/1.1.
+// WebSockets: `http2` when they went through HTTP/2 (extended CONNECT, RFC 8441), `http1` when they
+// upgraded HTTP/1.1, or `none` or `both`.
 export async function browse({ certificate, http2 = 'on' }, visit) {
   const scratch = mkdtempSync(join(tmpdir(), 'noren-chromium-'));
   const log = join(scratch, 'network.json');
-  const browser = await chromium.launch({
+  try {
+    const browser = await launch(certificate, http2, log);
+    try {
+      const context = await browser.newContext({ viewport: { width: 1000, height: 800 } });
+      context.setDefaultTimeout(PATIENCE);
+      await visit(context);
+      await context.close();
+    } finally {
+      // The browser writes the end of its log when it closes.
+      await browser.close();
+    }
+    return carrier(readFileSync(log, 'utf8'));
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+function launch(certificate, http2, log) {
+  return chromium.launch({
     executablePath: '/usr/bin/chromium',
     headless: true,
     timeout: PATIENCE,
@@ -42,26 +61,12 @@ export async function browse({ certificate, http2 = 'on' }, visit) {
       ...(http2 === 'off' ? ['--disable-http2'] : []),
     ],
   });
-  try {
-    const context = await browser.newContext({ viewport: { width: 1000, height: 800 } });
-    context.setDefaultTimeout(PATIENCE);
-    await visit(context);
-    await context.close();
-  } finally {
-    await browser.close();
-  }
-  try {
-    return countWebSockets(readFileSync(log, 'utf8'));
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
 }
 
-function countWebSockets(log) {
-  return {
-    http2: log.split(':protocol: websocket').length - 1,
-    http1: log.split(/Upgrade: websocket/i).length - 1,
-  };
+function carrier(log) {
+  const http2 = log.includes(':protocol: websocket');
+  const http1 = /Upgrade: websocket/i.test(log);
+  return http2 ? (http1 ? 'both' : 'http2') : (http1 ? 'http1' : 'none');
 }
 
 // Opens a page and fails on any script error, refused request or console error in it.
@@ -70,6 +75,8 @@ export async function open(context, url) {
   page.problems = [];
   page.on('pageerror', (error) => page.problems.push(`page error: ${error}`));
   page.on('console', (message) => {
+    // The browser asks for a picture of the site by itself; the app has none.
+    if (message.location().url.endsWith('/favicon.ico')) return;
     if (message.type() === 'error') page.problems.push(`console: ${message.text()} ${message.location().url}`);
   });
   const answer = await page.goto(url, { timeout: PATIENCE });

@@ -22,11 +22,11 @@ await run(async () => {
       await until('the WebSocket to open', () => pages[tab].evaluate(() => window.opened));
     }
     for (const [tab, page] of pages.entries()) {
-      await until('the last message', () => page.evaluate(() => window.seen.includes('DELETE:/wok/end') || window.closed));
+      await until('the last message', () => page.evaluate(() => window.seen.includes('DELETE:/wok/end') || window.ended));
       counts.push(check(tab, await page.evaluate(() => window.seen)));
-      must((await page.evaluate(() => window.closed)) === null, `tab ${tab}: closed`);
+      must((await page.evaluate(() => window.ended)) === null, `tab ${tab}: its WebSocket ended`);
       must(page.problems.length === 0, page.problems.join('\n'));
     }
   });
-  return `messages=${counts.join(',')} http2=${used.http2} http1=${used.http1}`;
+  return `messages=${counts.join(',')} over=${used}`;
 });

@@ -32,7 +32,7 @@ class App:
     def login(self, user=None, password=None):
         """Log in as Wok does: a session cookie, and two more cookies beside it."""
         if cherrypy.request.method != "POST":
-            return "<!doctype html><form method=post><input name=user><input name=password></form>"
+            return "<!doctype html><form method=post><input name=user><input name=password><button>Log in</button></form>"
         if password != "kitchen":
             raise cherrypy.HTTPError(401, "wrong password")
         cherrypy.session["user"] = user
@@ -90,9 +90,10 @@ class App:
         return serve_file(path, content_type="application/octet-stream")
 
     @cherrypy.expose
-    @cherrypy.tools.allow(methods=["GET", "POST"])
     def tasks(self):
         """A REST resource as Wok's are: HEAD is 405 here."""
+        if cherrypy.request.method not in ("GET", "POST"):
+            raise cherrypy.HTTPError(405)
         cherrypy.response.headers["Content-Type"] = "application/json"
         return b"[]"
 

@@ -61,9 +61,24 @@ async def full_duplex(url, ca, protocol, total, message_size):
 
 async def echo(url, ca):
     for protocol in ["binary", "base64", None]:
+        # Whether a text is base64 is known at its end only, so the door must keep it: up to 1 MiB.
+        largest = MIB // 2 if protocol == "base64" else 16 * MIB
         await full_duplex(url, ca, protocol, 16 * MIB, 65536)
-        await full_duplex(url, ca, protocol, 16 * MIB, 16 * MIB)
+        await full_duplex(url, ca, protocol, 16 * MIB, largest)
         await full_duplex(url, ca, protocol, 20_000, 1)
+    await too_long(url, ca)
+
+
+async def too_long(url, ca):
+    """A base64 message beyond that limit is refused with the right code."""
+    async with connect(url, ca, "base64") as peer:
+        try:
+            await peer.send(wrap("base64", bytes(2 * MIB)))
+            await peer.recv()
+        except websockets.ConnectionClosed:
+            pass
+        assert peer.close_code == 1009, peer.close_code
+    print("too long: ok")
 
 
 async def fragments(url, ca):
@@ -82,6 +97,21 @@ async def fragments(url, ca):
             await peer.send(pieces)
             assert await back == hashlib.sha256(data).digest(), "the echo differs"
         print(f"{protocol}: {len(pieces)} fragments: ok")
+
+
+async def silence(url, ca):
+    """Nothing is said for much longer than any limit of that door, then both directions still work."""
+
+    async def pause_in(protocol):
+        async with connect(url, ca, protocol, ping_interval=None) as peer:
+            await peer.send(wrap(protocol, b"first"))
+            assert unwrap(protocol, await peer.recv()) == b"first"
+            await asyncio.sleep(7)
+            await peer.send(wrap(protocol, b"last"))
+            assert unwrap(protocol, await peer.recv()) == b"last"
+
+    await asyncio.gather(*(pause_in(protocol) for protocol in ["binary", "base64", None]))
+    print("silence: ok")
 
 
 async def subprotocols(url, ca):
@@ -122,6 +152,7 @@ async def app(url, ca):
 CASES = {
     "echo": echo,
     "fragments": fragments,
+    "silence": silence,
     "subprotocols": subprotocols,
     "app": app,
 }

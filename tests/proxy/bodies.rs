@@ -76,6 +76,29 @@ async fn a_refusal_of_the_app_reaches_a_client_that_is_still_sending() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_an_app_that_closes_at_once_reaches_a_client_that_is_still_sending() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let body = pattern(8 << 20);
+    let client = door.tls().await;
+    let (mut input, mut output) = (client.input, client.output);
+    let app_refuses = async {
+        let mut worker = app.accept().await;
+        worker.head().await;
+        worker
+            .send("HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch")
+            .await;
+        // Closed with most of the body unread: the kernel sends a reset behind the answer.
+    };
+    let client_sends = async {
+        output.send(upload(body.len())).await;
+        let _ = output.try_send(&body).await;
+    };
+    let ((), (), answer) = tokio::join!(app_refuses, client_sends, input.answer());
+    assert_eq!((answer.status, answer.text()), (413, "much"));
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_in_the_middle_of_its_body_frees_the_worker() {
     let app = Backend::tcp().await;
     let door = Door::open(&format!(

@@ -235,3 +235,27 @@ async fn a_client_that_leaves_the_queue_makes_room_in_it() {
     worker.send(OK).await;
     assert_eq!(next.answer().await.text(), "ok");
 }
+
+#[tokio::test]
+async fn an_app_whose_queue_is_full_for_a_moment_is_waited_for() {
+    // CherryPy's queue has five places. A UNIX socket refuses the sixth at once, where TCP asks again.
+    let directory = tempfile::tempdir().unwrap();
+    let full = crate::harness::FullBacklog::unix(&directory.path().join("app")).await;
+    let door = Door::open(&format!("[[app]]\nurl = '{}'\n", full.address())).await;
+    let mut client = door.plain().await;
+    client.send(Door::get("/", "")).await;
+    // A request that came later has been answered, so the door has tried to connect.
+    let later = door.plain().await.ask(&Door::get("/a/../b", "")).await;
+    assert_eq!(later.status, 400);
+    let app = full.accept_waiting();
+    let serving = async {
+        let mut worker = app.accept().await;
+        worker.head().await;
+        worker.send(OK).await;
+    };
+    let answer = tokio::select! {
+        answer = client.answer() => answer,
+        () = async { serving.await; std::future::pending().await } => unreachable!(),
+    };
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}

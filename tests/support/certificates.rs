@@ -1,9 +1,13 @@
 //! Certificates made for one test: an authority that the clients trust, and leaves signed by it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair,
+};
 
 /// An authority with its file for clients (`ca.pem`) and the leaves it has signed.
 pub(crate) struct Certificates {
@@ -34,7 +38,11 @@ impl Certificates {
         let leaf = params
             .signed_by(&key, &self.issuer)
             .expect("a signed certificate");
-        fs::write(directory.join(format!("{name}.pem")), leaf.pem()).expect("the certificate written");
-        fs::write(directory.join(format!("{name}.key")), key.serialize_pem()).expect("the key written");
+        fs::write(directory.join(format!("{name}.pem")), leaf.pem())
+            .expect("the certificate written");
+        let file = directory.join(format!("{name}.key"));
+        fs::write(&file, key.serialize_pem()).expect("the key written");
+        // The door warns of keys that others can read.
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("our own file");
     }
 }

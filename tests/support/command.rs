@@ -30,15 +30,6 @@ impl Ran {
         );
         self
     }
-
-    /// The number behind `name=` in the output.
-    #[track_caller]
-    pub(crate) fn number(&self, name: &str) -> usize {
-        self.stdout
-            .split_ascii_whitespace()
-            .find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
-            .unwrap_or_else(|| panic!("no {name}=NUMBER in {:?}", self.stdout))
-    }
 }
 
 /// Runs a command to its end. Output goes to files, so that no pipe can fill up and stop it.
@@ -50,7 +41,9 @@ pub(crate) fn run(command: &mut Command) -> Ran {
         .stdout(stdout.try_clone().expect("a second handle of a file"))
         .stderr(stderr.try_clone().expect("a second handle of a file"))
         .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}; tests/run installs what the tests need"));
+        .unwrap_or_else(|error| {
+            panic!("{command:?}: {error}; tests/run installs what the tests need")
+        });
     let begin = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().expect("the state of a child") {
@@ -60,11 +53,19 @@ pub(crate) fn run(command: &mut Command) -> Ran {
             // The test fails with what there is; whether the command could still be ended changes nothing.
             let _ = child.kill();
             let _ = child.wait();
-            panic!("{command:?} took over {LONGEST:?}\n{}\n{}", text(&mut stdout), text(&mut stderr));
+            panic!(
+                "{command:?} took over {LONGEST:?}\n{}\n{}",
+                text(&mut stdout),
+                text(&mut stderr)
+            );
         }
         pause(Duration::from_millis(10));
     };
-    Ran { status, stdout: text(&mut stdout), stderr: text(&mut stderr) }
+    Ran {
+        status,
+        stdout: text(&mut stdout),
+        stderr: text(&mut stderr),
+    }
 }
 
 fn output() -> File {
@@ -83,9 +84,10 @@ fn text(file: &mut File) -> String {
 /// A client from tests/peers, in Debian's Python (whose libraries are the ones that are installed).
 pub(crate) fn python(script: &str) -> Command {
     let mut command = Command::new("/usr/bin/python3");
-    command
-        .arg("-B")
-        .arg(format!("{}/tests/peers/{script}", env!("CARGO_MANIFEST_DIR")));
+    command.arg("-B").arg(format!(
+        "{}/tests/peers/{script}",
+        env!("CARGO_MANIFEST_DIR")
+    ));
     command
 }
 

@@ -26,10 +26,22 @@ impl Door {
         Self::with_names(&[("door", &["localhost", "127.0.0.1"])], tables)
     }
 
-    /// A door in front of one app, which takes everything.
+    /// A door in front of one app of ten threads, which takes everything.
     #[track_caller]
     pub(crate) fn in_front_of(app: &str) -> Self {
-        Self::open(&format!("[[app]]\nname = \"app\"\nurl = \"http://{app}\"\n"))
+        let url = if app.starts_with("unix:") {
+            app.to_owned()
+        } else {
+            format!("http://{app}")
+        };
+        Self::open(&format!(
+            "[[app]]
+name = \"app\"
+url = \"{url}\"
+workers = 10
+encoded-slash = true
+"
+        ))
     }
 
     /// A door with a certificate for each list of names; the first one is its default.
@@ -37,18 +49,36 @@ impl Door {
     pub(crate) fn with_names(names: &[(&str, &[&str])], tables: &str) -> Self {
         let directory = super::scratch();
         let authority = Certificates::new(directory.path());
-        let mut config = String::from("[[listener]]\naddress = \"127.0.0.1:0\"\nprotocol = \"https\"\n");
+        let mut config =
+            String::from("[[listener]]\naddress = \"127.0.0.1:0\"\nprotocol = \"https\"\n");
         for (name, names) in names {
             authority.sign(directory.path(), name, names);
             let file = super::path(&directory, name);
-            write!(config, "[[tls.certificate]]\ncertificate = \"{file}.pem\"\nkey = \"{file}.key\"\n")
-                .expect("a String takes everything");
+            write!(
+                config,
+                "[[tls.certificate]]\ncertificate = \"{file}.pem\"\nkey = \"{file}.key\"\n"
+            )
+            .expect("a String takes everything");
         }
         let file = super::path(&directory, "noren.toml");
         fs::write(&file, config + tables).expect("the configuration written");
 
+        Self::start(directory, &["serve", "--config", &file])
+    }
+
+    /// `noren demo`, as a newcomer runs it, in a directory of its own.
+    #[track_caller]
+    pub(crate) fn demo() -> Self {
+        let door = Self::start(super::scratch(), &["demo", "--listen", "127.0.0.1:0"]);
+        fs::copy(door.file("certs/noren-cert.pem"), door.file("door.pem"))
+            .expect("the certificate it has made");
+        door
+    }
+
+    #[track_caller]
+    fn start(directory: tempfile::TempDir, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_noren"))
-            .args(["serve", "--config", &file])
+            .args(arguments)
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -68,7 +98,13 @@ impl Door {
                 }
             })
             .expect("a thread");
-        let mut door = Self { directory, child, log, reader: Some(reader), port: 0 };
+        let mut door = Self {
+            directory,
+            child,
+            log,
+            reader: Some(reader),
+            port: 0,
+        };
         door.port = until("the door to listen", || {
             let ended = door.child.try_wait().expect("the state of a child");
             assert!(ended.is_none(), "the door ended at once: {ended:?}");
@@ -97,10 +133,17 @@ impl Door {
 
     /// The most memory that the process ever held, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process that runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .expect("a process that runs");
         status
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
+            .find_map(|line| {
+                line.strip_prefix("VmHWM:")?
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .parse()
+                    .ok()
+            })
             .expect("Linux tells VmHWM of every process")
     }
 }
@@ -116,7 +159,10 @@ fn listening_port(log: &str) -> Option<u16> {
 }
 
 impl Drop for Door {
-    #[expect(clippy::print_stderr, reason = "the harness shows it only for a test that fails")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "the harness shows it only for a test that fails"
+    )]
     fn drop(&mut self) {
         // Nothing can be done about a failure here.
         let _ = self.child.kill();

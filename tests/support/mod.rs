@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use certificates::Certificates;
 pub(crate) use command::{Ran, chromium, python, run};
-pub(crate) use curl::{Answer, command as curl_command, curl};
+pub(crate) use curl::{Answer, VERSIONS, ask};
 pub(crate) use door::Door;
 pub(crate) use peer::Peer;
 
@@ -37,7 +37,10 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begin.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} in vain: {what}"
+        );
         pause(Duration::from_millis(20));
     }
 }

@@ -26,7 +26,9 @@ impl Peer {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{script}: {error}; tests/run installs what the tests need"));
+            .unwrap_or_else(|error| {
+                panic!("{script}: {error}; tests/run installs what the tests need")
+            });
         let output = child.stdout.take().expect("standard output is piped");
         // More lines than any peer says between two questions.
         let (sender, answers) = sync_channel(64);
@@ -41,7 +43,13 @@ impl Peer {
             })
             .expect("a thread");
         let commands = child.stdin.take();
-        let mut peer = Self { name: script.to_owned(), address: String::new(), child, commands, answers };
+        let mut peer = Self {
+            name: script.to_owned(),
+            address: String::new(),
+            child,
+            commands,
+            answers,
+        };
         peer.address = peer.line("ready ");
         peer
     }
@@ -49,10 +57,12 @@ impl Peer {
     /// The next line of the peer, without the beginning that it must have.
     #[track_caller]
     fn line(&self, beginning: &str) -> String {
-        let line = self
-            .answers
-            .recv_timeout(PATIENCE)
-            .unwrap_or_else(|error| panic!("{}: no answer ({error}); its own words are above", self.name));
+        let line = self.answers.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            panic!(
+                "{}: no answer ({error}); its own words are above",
+                self.name
+            )
+        });
         line.strip_prefix(beginning.trim_end())
             .unwrap_or_else(|| panic!("{}: {line}", self.name))
             .trim()

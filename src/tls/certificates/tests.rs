@@ -59,6 +59,7 @@ fn s_client(scratch: &Scratch, files: &Certificate, options: &str) -> String {
     let config = Arc::new(server_config(&tls, store).expect("settings"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("a bound listener").port();
+    #[expect(clippy::disallowed_methods, reason = "joined below")]
     let server = std::thread::spawn(move || {
         let (stream, _) = listener.accept().expect("a connection");
         stream
