@@ -27,7 +27,7 @@ use crate::upstream::Upstream;
 use crate::websocket::{Handshake, asks_for_websocket};
 
 /// The answer to any request.
-pub type Answer = Response<Measured<Body, Busy>>;
+pub type Answer = Response<Measured<Body, Option<Busy>>>;
 
 /// What serves the requests of one configuration.
 #[derive(Debug)]
@@ -126,7 +126,10 @@ impl Service {
         };
         self.finish(&mut response, context, version, close);
         let status = response.status();
-        response.map(|body| Measured::new(body, line, status, cause, busy))
+        response.map(|body| match &context.watch {
+            Some(watch) => Measured::new(watch.over(body, busy), line, status, cause, None),
+            None => Measured::new(body, line, status, cause, Some(busy)),
+        })
     }
 
     async fn dispatch(

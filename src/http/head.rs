@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use crate::http::activity::Activity;
 use crate::http::path::PathFault;
 use crate::http::refusal::Refusal;
+use crate::http::watch::Watch;
 use crate::net::Peer;
 use crate::tls::ServerName;
 
@@ -46,6 +47,8 @@ pub struct Context {
     pub server: Option<ServerName>,
     /// What is under way on it.
     pub activity: Activity,
+    /// Its answers, if it is an HTTP/2 connection.
+    pub watch: Option<Watch>,
 }
 
 /// `host[:port]`, checked, as the client wrote it.

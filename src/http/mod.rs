@@ -13,6 +13,7 @@ mod refusal;
 mod request_body;
 mod stall;
 mod transport;
+mod watch;
 
 pub use activity::{Activity, Busy};
 pub use body::{Body, BoxError, empty};
@@ -24,3 +25,4 @@ pub use refusal::{Form, Refusal};
 pub use request_body::{BodyFault, BodyLimits, Received, RequestBody, receive};
 pub use stall::Stall;
 pub use transport::Transport;
+pub use watch::Watch;

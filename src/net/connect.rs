@@ -4,9 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::sleep;
 
 use crate::config::Endpoint;
 use crate::net::Socket;
+
+/// How long to wait before another try at a UNIX socket whose queue is full.
+const FULL_QUEUE: Duration = Duration::from_millis(10);
 
 /// Why an endpoint could not be reached. The text names the endpoint and, where there is one, the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +59,14 @@ async fn open(endpoint: &Endpoint) -> io::Result<Socket> {
             stream.set_nodelay(true)?;
             Ok(Socket::Tcp(stream))
         }
-        Endpoint::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
+        Endpoint::Unix(path) => loop {
+            match UnixStream::connect(path).await {
+                // Its queue is full. A TCP connection would wait in the network; here the system says so at
+                // once, and nothing has reached the program yet.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(FULL_QUEUE).await,
+                connected => return connected.map(Socket::Unix),
+            }
+        },
     }
 }
 

@@ -46,8 +46,9 @@ impl Slots {
         }
     }
 
-    /// Waits for a free place. Listeners ask *before* they accept, so that connections beyond the limit
-    /// wait in the kernel's backlog and cost nothing here.
+    /// Waits for a free place. A listener asks when it has accepted one connection, and accepts no other
+    /// until there is one, so that connections beyond the limit wait in the kernel's backlog. To ask before
+    /// accepting would let every quiet listener keep a place that another one needs.
     pub async fn free(&self) -> OwnedSemaphorePermit {
         let permit = Arc::clone(&self.all).acquire_owned().await;
         permit.expect("this semaphore is never closed")

@@ -34,13 +34,14 @@ impl Door {
         let accepting = async {
             let mut told_full = false;
             loop {
-                if self.slots.is_full() && !std::mem::replace(&mut told_full, true) {
-                    warn!(listener = %self.listener, "limits.connections is reached; new clients wait");
-                }
-                let permit = self.slots.free().await;
                 match self.listener.accept().await {
                     Ok((socket, peer)) => {
-                        told_full &= self.slots.is_full();
+                        let full = self.slots.is_full();
+                        if full && !std::mem::replace(&mut told_full, full) {
+                            warn!(listener = %self.listener, "limits.connections is reached; new clients wait");
+                        }
+                        told_full &= full;
+                        let permit = self.slots.free().await;
                         match self.slots.take(permit, &peer) {
                             Some(slot) => self.serve(socket, peer, slot),
                             None => {

@@ -12,18 +12,21 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use crate::http::{Activity, Context, Scheme, Transport};
+use crate::http::{Activity, Context, Scheme, Transport, Watch};
 use crate::net::Stream;
 use crate::server::State;
 use crate::service::Role;
 use crate::shutdown::Shutdown;
 use crate::tls::{Alpn, ServerName};
 
-/// The window of each HTTP/2 stream, and of the connection. Enough for an upload at 100 Mbit/s over 80 ms.
+/// The window of each HTTP/2 stream. Enough for an upload at 100 Mbit/s over 80 ms.
 const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+/// The window of the connection. h2 allows small unread frames for half of it together before it ends the
+/// connection as a flood, and the keystrokes and mouse moves of a console over HTTP/2 are such frames.
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// What hyper holds of an answer that a stream cannot send yet.
 const SEND_BUFFER: usize = 64 * 1024;
 /// The ping that finds dead HTTP/2 peers, and how long its answer may take.
@@ -90,6 +93,7 @@ impl Served {
             },
             server,
             activity: Activity::new(),
+            watch: None,
         };
         Self {
             transport,
@@ -126,7 +130,9 @@ impl Served {
         tell(ended);
     }
 
-    async fn http2(self) {
+    async fn http2(mut self) {
+        let watch = Watch::default();
+        self.context.watch = Some(watch.clone());
         let limits = &self.state.config.limits;
         let mut builder = http2::Builder::new(Tracked(self.shutdown.clone()));
         builder
@@ -143,15 +149,17 @@ impl Served {
         if self.state.config.bridge.http2 {
             builder.enable_connect_protocol();
         }
-        let keep_alive = limits.keep_alive;
+        let (keep_alive, body_idle) = (limits.keep_alive, limits.body_idle);
         let activity = self.context.activity.clone();
         let service = answer(Arc::clone(&self.state), self.context, self.role);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(self.transport), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = look_after(&watch, body_idle) => return,
             () = idle_for(&activity, keep_alive) => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                // Streams whose answers were let go of would otherwise hold the connection open.
+                timeout(keep_alive, connection).await.unwrap_or(Ok(()))
             }
             () = self.shutdown.requested() => {
                 connection.as_mut().graceful_shutdown();
@@ -159,6 +167,14 @@ impl Served {
             }
         };
         tell(ended);
+    }
+}
+
+/// Lets go of answers that their client does not take. Never ready.
+async fn look_after(watch: &Watch, limit: Duration) {
+    loop {
+        sleep(limit).await;
+        watch.look();
     }
 }
 
@@ -170,7 +186,7 @@ async fn idle_for(activity: &Activity, limit: Duration) {
             return;
         }
         // A busy connection is looked at again after the whole limit, which is early enough.
-        tokio::time::sleep(limit.saturating_sub(idle)).await;
+        sleep(limit.saturating_sub(idle)).await;
     }
 }
 

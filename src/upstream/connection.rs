@@ -6,7 +6,7 @@
 //! at again before it is used.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -15,6 +15,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::config;
 use crate::http::BoxError;
@@ -31,7 +32,7 @@ const READ_BUFFER: usize = 128 * 1024;
 pub(super) struct Connection {
     sender: SendRequest<Payload>,
     /// Boxed once, since a connection is moved between the pool, the request and the answer each time.
-    driver: Box<Driver<TokioIo<Socket>, Payload>>,
+    driver: Box<Driver<TokioIo<Forgiving>, Payload>>,
     ended: bool,
     idle_since: Instant,
 }
@@ -49,7 +50,7 @@ impl Connection {
         let (sender, driver) = Builder::new()
             .max_headers(MAX_HEADERS)
             .max_buf_size(READ_BUFFER)
-            .handshake(TokioIo::new(socket))
+            .handshake(TokioIo::new(Forgiving(socket)))
             .await
             .map_err(broken)?;
         Ok(Self {
@@ -117,9 +118,75 @@ impl Connection {
     }
 }
 
-fn drive(driver: &mut Driver<TokioIo<Socket>, Payload>, ended: &mut bool, cx: &mut Context<'_>) {
+fn drive(driver: &mut Driver<TokioIo<Forgiving>, Payload>, ended: &mut bool, cx: &mut Context<'_>) {
     // A future that is ready must not be polled again. Its error, if any, appears in the exchange.
     if !*ended && matches!(Pin::new(driver).poll(cx), Poll::Ready(_)) {
         *ended = true;
+    }
+}
+
+/// A socket that keeps silent about failed writes, so that what the app has sent is read to its end.
+///
+/// An app may refuse a large body early and close: our next write fails, while its answer waits to be read.
+/// If there is none, the read fails in turn.
+#[derive(Debug)]
+struct Forgiving(Socket);
+
+impl Forgiving {
+    fn forgive(written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match written {
+            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+                Poll::Ready(Ok(all))
+            }
+            other => other,
+        }
+    }
+}
+
+impl AsyncRead for Forgiving {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Forgiving {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Self::forgive(
+            Pin::new(&mut self.get_mut().0).poll_write(cx, buf),
+            buf.len(),
+        )
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = bufs.iter().map(|buf| buf.len()).sum();
+        Self::forgive(
+            Pin::new(&mut self.get_mut().0).poll_write_vectored(cx, bufs),
+            all,
+        )
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
     }
 }

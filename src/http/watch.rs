@@ -1,0 +1,130 @@
+//! Answers over HTTP/2 that their client does not take.
+//!
+//! A client can keep the window of a stream shut and leave the connection alone otherwise. hyper then never
+//! asks the body for its next piece, and nothing on the socket shows it, so no other limit ends this: the
+//! body, and the worker of the app behind it, would be held for ever. Each connection therefore knows its
+//! bodies and lets go of those that waited for their client through a whole limit.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+
+use crate::http::activity::Busy;
+use crate::http::body::{Body, BoxError};
+
+/// The answers under way on one HTTP/2 connection. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Watch(Arc<Mutex<Answers>>);
+
+#[derive(Debug, Default)]
+struct Answers {
+    last: u64,
+    under_way: HashMap<u64, Arc<Mutex<Held>>>,
+}
+
+/// What an answer holds until it ends or is let go of.
+#[derive(Debug)]
+struct Held {
+    body: Option<(Body, Busy)>,
+    /// It is the client's turn: a piece was handed out, and the next one not asked for.
+    waits_for_client: bool,
+    /// It was the client's turn at the last look already, for the same piece.
+    seen_waiting: bool,
+}
+
+/// One watched answer.
+struct Watched {
+    number: u64,
+    held: Arc<Mutex<Held>>,
+    watch: Watch,
+}
+
+impl Watch {
+    /// Watches an answer; `busy` stands for it being under way.
+    #[must_use]
+    pub fn over(&self, body: Body, busy: Busy) -> Body {
+        let held = Arc::new(Mutex::new(Held {
+            body: Some((body, busy)),
+            waits_for_client: true,
+            seen_waiting: false,
+        }));
+        let mut answers = lock(&self.0);
+        answers.last += 1;
+        let number = answers.last;
+        answers.under_way.insert(number, Arc::clone(&held));
+        drop(answers);
+        let watch = self.clone();
+        Watched {
+            number,
+            held,
+            watch,
+        }
+        .boxed_unsync()
+    }
+
+    /// Lets go of every answer that waited for its client since the last look. To be called once in each limit.
+    pub fn look(&self) {
+        let answers: Vec<_> = lock(&self.0).under_way.values().cloned().collect();
+        for held in answers {
+            let mut held = lock(&held);
+            let late = held.waits_for_client && held.seen_waiting;
+            held.seen_waiting = held.waits_for_client;
+            if late {
+                held.body = None;
+            }
+        }
+    }
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut held = lock(&self.held);
+        let Some((body, _)) = &mut held.body else {
+            let error = io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client did not take the answer",
+            );
+            return Poll::Ready(Some(Err(error.into())));
+        };
+        let polled = Pin::new(body).poll_frame(cx);
+        held.waits_for_client = polled.is_ready();
+        held.seen_waiting = false;
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        lock(&self.held)
+            .body
+            .as_ref()
+            .is_some_and(|(body, _)| body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        lock(&self.held)
+            .body
+            .as_ref()
+            .map_or_else(SizeHint::default, |(body, _)| body.size_hint())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        lock(&self.watch.0).under_way.remove(&self.number);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
