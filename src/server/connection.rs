@@ -152,7 +152,8 @@ impl Served {
         let (keep_alive, body_idle) = (limits.keep_alive, limits.body_idle);
         let activity = self.context.activity.clone();
         let service = answer(Arc::clone(&self.state), self.context, self.role);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(self.transport), service));
+        let mut connection =
+            pin!(builder.serve_connection(TokioIo::new(self.transport.gathering()), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = look_after(&watch, body_idle) => return,
