@@ -9,6 +9,7 @@ use http::header::{
     CONNECTION, HeaderName, LOCATION, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::warn;
@@ -16,7 +17,7 @@ use tracing::warn;
 use crate::access::origin::OriginPolicy;
 use crate::bridge::{self, Opened, Subprotocol};
 use crate::config::{self, Config};
-use crate::http::{Body, BodyLimits, Busy, Context, Form, Head, Refusal, Scheme, empty};
+use crate::http::{Body, BodyLimits, Busy, Context, Form, Head, Refusal, Scheme, empty, refuse};
 use crate::net::{ConnectError, connect};
 use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
@@ -42,6 +43,14 @@ pub struct Service {
     hsts: Option<HeaderValue>,
     access_lines: bool,
     shutdown: Shutdown,
+}
+
+/// What to do with a request.
+enum Decision {
+    /// Nothing more: this is the answer.
+    Answer(Box<Response<Body>>),
+    /// Give it to a handler.
+    Route(Route),
 }
 
 /// What a listener is for.
@@ -139,19 +148,39 @@ impl Service {
         role: Role,
     ) -> Result<Response<Body>, Refusal> {
         let (parts, body) = request.into_parts();
-        let head = Head::check(&parts, context)?;
+        let decided = Head::check(&parts, context)
+            .and_then(|head| Ok((self.decide(&parts, &head, role)?, head)));
+        let (decision, head) = match decided {
+            Ok(decided) => decided,
+            Err(refusal) => {
+                refuse(body, &self.shutdown);
+                return Err(refusal);
+            }
+        };
+        let request = Request::from_parts(parts, body);
+        match decision {
+            Decision::Answer(response) => Ok(*response),
+            Decision::Route(Route::Websockify) => self.websockify(request, &head, context).await,
+            Decision::Route(Route::App(index)) => self.app(index, request, &head, context).await,
+        }
+    }
+
+    /// What a checked head alone decides.
+    fn decide(&self, parts: &Parts, head: &Head, role: Role) -> Result<Decision, Refusal> {
         if let Role::Redirect(port) = role {
-            return redirect(&head, &parts.uri, port);
+            return redirect(head, &parts.uri, port)
+                .map(|answer| Decision::Answer(Box::new(answer)));
         }
         if head.asterisk {
-            return Ok(no_content());
+            return Ok(Decision::Answer(Box::new(no_content())));
         }
         let route = self.router.route(head.authority.host(), parts.uri.path())?;
-        let request = Request::from_parts(parts, body);
-        match route {
-            Route::Websockify => self.websockify(request, &head, context).await,
-            Route::App(index) => self.app(index, request, &head, context).await,
+        if route == Route::Websockify && self.targets.is_empty() {
+            return Err(Refusal::not_found(
+                "no tokens are configured here ([[bridge.tokens]])",
+            ));
         }
+        Ok(Decision::Route(route))
     }
 
     async fn app(
@@ -190,12 +219,13 @@ impl Service {
         head: &Head,
         context: &Context,
     ) -> Result<Response<Body>, Refusal> {
-        if self.targets.is_empty() {
-            return Err(Refusal::not_found(
-                "no tokens are configured here ([[bridge.tokens]])",
-            ));
-        }
-        let handshake = Handshake::check(&request)?;
+        let handshake = match Handshake::check(&request) {
+            Ok(handshake) => handshake,
+            Err(refusal) => {
+                refuse(request.into_body(), &self.shutdown);
+                return Err(refusal);
+            }
+        };
         self.origins
             .permits(
                 request.headers(),

@@ -27,6 +27,11 @@ impl Boundary {
         }
     }
 
+    /// How many bytes of a message there are whose end has not come.
+    pub(super) fn begun(&self) -> usize {
+        self.begun.len()
+    }
+
     /// Takes what was read, and returns all whole messages there are now.
     pub(super) fn whole(&mut self, read: &[u8]) -> Result<Vec<u8>, Endless> {
         // The marker itself may be cut, so the search begins a little before the new bytes.

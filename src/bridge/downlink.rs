@@ -6,16 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tracing::debug;
 
 use crate::bridge::boundary::Boundary;
 use crate::bridge::codec::Codec;
 use crate::bridge::outcome::End;
 use crate::bridge::scratch::{self, Backlog, READ, Scratch};
-use crate::websocket::HEADER_SPACE;
-
-/// How many bytes of pongs wait for a client that sends pings and does not read. More are not answered,
-/// which RFC 6455 §5.5.3 allows as long as the latest one is, or will be.
-const WAITING_PONGS: usize = 4096;
+use crate::websocket::{HEADER_SPACE, Opcode, control_frame};
 
 #[derive(Debug)]
 pub(super) struct Downlink {
@@ -24,6 +21,9 @@ pub(super) struct Downlink {
     read_size: usize,
     frame_size: usize,
     waiting: Backlog,
+    pong: Option<Vec<u8>>,
+    ping: bool,
+    took: bool,
     unflushed: bool,
     target_ended: bool,
     /// Bytes the target has sent.
@@ -38,16 +38,55 @@ impl Downlink {
             read_size: codec.read_size(frame_size).clamp(1, READ),
             frame_size,
             waiting: Backlog::default(),
+            pong: None,
+            ping: false,
+            took: false,
             unflushed: false,
             target_ended: false,
             bytes: 0,
         }
     }
 
-    /// Queues a whole control frame; frames are never interleaved with the pieces of another.
-    pub(super) fn push_control(&mut self, frame: &[u8]) {
-        if self.waiting.len() < WAITING_PONGS {
-            self.waiting.push(frame);
+    /// Answers a ping, in place of an older answer that has not left: only the latest is due (RFC 6455 §5.5.3),
+    /// so a client that sends pings and does not read makes nothing grow.
+    pub(super) fn answer_ping(&mut self, payload: &[u8]) {
+        self.pong = Some(control_frame(Opcode::Pong, payload));
+    }
+
+    /// Asks for a sign of life. False if the last ping has not even left; it cannot have been answered then.
+    pub(super) fn ping(&mut self) -> bool {
+        !std::mem::replace(&mut self.ping, true)
+    }
+
+    /// True if the client has taken anything since the last call.
+    pub(super) fn client_took(&mut self) -> bool {
+        std::mem::take(&mut self.took)
+    }
+
+    /// Writes what waits, and then the control frames: these go between two frames, never into one.
+    fn poll_waiting<C>(&mut self, client: &mut C, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        C: AsyncWrite + Unpin,
+    {
+        // That the system takes a ping says nothing of the client.
+        let mut counts = true;
+        loop {
+            let before = self.waiting.len();
+            let written = self.waiting.poll_to(client, cx);
+            let taken = self.waiting.len() < before;
+            self.took |= taken && counts;
+            self.unflushed |= taken;
+            ready!(written)?;
+            counts = false;
+            if let Some(pong) = self.pong.take() {
+                self.waiting.push(&pong);
+            }
+            if std::mem::take(&mut self.ping) {
+                self.waiting.push(&control_frame(Opcode::Ping, b""));
+            }
+            if self.waiting.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
         }
     }
 
@@ -70,14 +109,7 @@ impl Downlink {
     where
         C: AsyncWrite + Unpin,
     {
-        while !self.waiting.is_empty() {
-            let written = ready!(Pin::new(&mut *client).poll_write(cx, self.waiting.left()))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.waiting.take(written);
-            self.unflushed = true;
-        }
+        ready!(self.poll_waiting(client, cx))?;
         if self.unflushed {
             ready!(Pin::new(client).poll_flush(cx))?;
             self.unflushed = false;
@@ -98,13 +130,8 @@ impl Downlink {
     {
         loop {
             // Nothing is read that could not be written: this is the back-pressure towards the target.
-            while !self.waiting.is_empty() {
-                match ready!(Pin::new(&mut *client).poll_write(cx, self.waiting.left())) {
-                    Ok(0) => return Poll::Ready(End::ClientGone),
-                    Ok(written) => self.waiting.take(written),
-                    Err(error) => return Poll::Ready(End::ClientBroke(error)),
-                }
-                self.unflushed = true;
+            if let Err(error) = ready!(self.poll_waiting(client, cx)) {
+                return Poll::Ready(End::ClientBroke(error));
             }
             if self.target_ended {
                 return Poll::Ready(End::TargetClosed);
@@ -147,6 +174,17 @@ impl Downlink {
         let length = buffer.filled().len();
         if length == 0 {
             self.target_ended = true;
+            if let Some(begun) = self
+                .boundary
+                .as_ref()
+                .map(Boundary::begun)
+                .filter(|begun| *begun > 0)
+            {
+                debug!(
+                    bytes = begun,
+                    "the target ended in the middle of a message, which is dropped"
+                );
+            }
             return Poll::Ready(Ok(()));
         }
         self.bytes += length as u64;
@@ -159,7 +197,10 @@ impl Downlink {
         let frame = self.codec.frame(raw, length, text);
         self.unflushed = true;
         match Pin::new(client).poll_write(cx, frame) {
-            Poll::Ready(Ok(written)) => self.waiting.push(frame.get(written..).unwrap_or_default()),
+            Poll::Ready(Ok(written)) => {
+                self.took = true;
+                self.waiting.push(frame.get(written..).unwrap_or_default());
+            }
             Poll::Ready(Err(error)) => return Poll::Ready(Err(End::ClientBroke(error))),
             Poll::Pending => self.waiting.push(frame),
         }

@@ -21,7 +21,7 @@ use crate::bridge::outcome::{End, Outcome};
 use crate::bridge::uplink::Uplink;
 use crate::net::Socket;
 use crate::shutdown::Shutdown;
-use crate::websocket::{Opcode, close_frame, control_frame};
+use crate::websocket::close_frame;
 
 /// How long each half of the end may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -103,9 +103,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 return Poll::Ready(end);
             }
             let up = self.up.poll(&mut self.client, &mut self.target, cx);
-            for payload in self.up.pings.drain(..) {
-                self.down
-                    .push_control(&control_frame(Opcode::Pong, &payload));
+            if let Some(payload) = self.up.ping.take() {
+                self.down.answer_ping(&payload);
             }
             if let Poll::Ready(end) = up {
                 return Poll::Ready(end);
@@ -142,14 +141,18 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 && self.next_ping.is_some_and(|due| now >= due)
             {
                 self.next_ping = Some(now + interval);
-                // A client that is not read because the target stalls cannot be heard; it is not dead.
-                if std::mem::take(&mut self.up.heard) || self.up.stalled {
+                // A client that is not read because the target stalls cannot be heard; it is not dead. Neither
+                // is one that takes what it is sent, however slowly.
+                let alive =
+                    std::mem::take(&mut self.up.heard) | self.down.client_took() | self.up.stalled;
+                if alive {
                     self.unanswered = 0;
                 } else if self.unanswered == MISSED_PINGS {
                     return Poll::Ready(End::HeartbeatLost);
                 }
-                self.unanswered += 1;
-                self.down.push_control(&control_frame(Opcode::Ping, b""));
+                if self.down.ping() {
+                    self.unanswered += 1;
+                }
             }
             clock.as_mut().reset(self.next_look());
         }

@@ -4,6 +4,11 @@
 //! take at once is copied to a buffer of the tunnel's own, which lives until it is drained.
 
 use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
 
 use crate::websocket::HEADER_SPACE;
 
@@ -47,7 +52,7 @@ impl Backlog {
     }
 
     /// What is left.
-    pub(super) fn left(&self) -> &[u8] {
+    fn left(&self) -> &[u8] {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
 
@@ -60,7 +65,7 @@ impl Backlog {
     }
 
     /// Marks the first `count` bytes as taken, and gives the memory back with the last of them.
-    pub(super) fn take(&mut self, count: usize) {
+    fn take(&mut self, count: usize) {
         self.taken += count;
         if self.taken >= self.bytes.len() {
             *self = Self::default();
@@ -68,5 +73,23 @@ impl Backlog {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
+    }
+
+    /// Writes what is left. Ready when `writer` has all of it.
+    pub(super) fn poll_to<W>(
+        &mut self,
+        writer: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        while !self.is_empty() {
+            match ready!(Pin::new(&mut *writer).poll_write(cx, self.left()))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.take(written),
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -3,13 +3,18 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::bridge::codec::{self, Codec, LONGEST_TEXT};
 use crate::bridge::outcome::End;
 use crate::bridge::scratch::{self, Backlog};
+use crate::http::Stall;
 use crate::websocket::{Event, FrameReader, Violation};
+
+/// How long a full backlog may stand still over HTTP/2. In this time the stream is not read; see below.
+const FULL_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Uplink {
@@ -26,8 +31,12 @@ pub(super) struct Uplink {
     pub(super) stalled: bool,
     /// Bytes the target was given.
     pub(super) bytes: u64,
-    /// Payloads of pings to be answered.
-    pub(super) pings: Vec<Vec<u8>>,
+    /// The payload of the latest ping, to be answered.
+    pub(super) ping: Option<Vec<u8>>,
+    /// The target takes nothing any more; what it has sent may still be on its way to the client.
+    closed: bool,
+    /// Over HTTP/2: how long the target takes nothing of a full backlog.
+    full: Stall,
 }
 
 impl Uplink {
@@ -41,7 +50,9 @@ impl Uplink {
             heard: false,
             stalled: false,
             bytes: 0,
-            pings: Vec::new(),
+            ping: None,
+            closed: false,
+            full: Stall::new(FULL_LIMIT),
         }
     }
 
@@ -62,15 +73,21 @@ impl Uplink {
     where
         T: AsyncWrite + Unpin,
     {
-        while !self.waiting.is_empty() {
-            let written = ready!(Pin::new(&mut *target).poll_write(cx, self.waiting.left()))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.bytes += written as u64;
-            self.waiting.take(written);
+        let before = self.waiting.len();
+        let given = self.waiting.poll_to(target, cx);
+        let taken = before - self.waiting.len();
+        self.bytes += taken as u64;
+        if taken > 0 {
+            self.full.progressed();
         }
-        Poll::Ready(Ok(()))
+        match given {
+            Poll::Ready(Err(error)) if is_closed(&error) => {
+                self.closed = true;
+                self.waiting = Backlog::default();
+                Poll::Ready(Ok(()))
+            }
+            given => given,
+        }
     }
 
     /// Relays until one of the two has to be waited for, or the client ends it.
@@ -96,8 +113,12 @@ impl Uplink {
                     }
                     // An HTTP/2 stream must be read even so: small frames that nobody reads use up a budget
                     // of the whole connection, and the end of that budget ends all its streams.
+                    // With a full backlog it has to wait all the same, but not for long.
                     Some(limit) if self.waiting.len() > limit => {
-                        return Poll::Ready(End::Overflow(self.waiting.len()));
+                        if self.full.waited(cx) {
+                            return Poll::Ready(End::Overflow(self.waiting.len()));
+                        }
+                        return Poll::Pending;
                     }
                     Some(_) => {}
                 },
@@ -171,7 +192,7 @@ impl Uplink {
                         return (length, Some(violation.into()));
                     }
                 }
-                Event::Ping(payload) => self.pings.push(payload),
+                Event::Ping(payload) => self.ping = Some(payload),
                 Event::Pong => {}
                 Event::Close(code) => return (length, Some(End::ClientClosed(code))),
             }
@@ -205,10 +226,20 @@ impl Uplink {
     where
         T: AsyncWrite + Unpin,
     {
+        if self.closed {
+            self.waiting = Backlog::default();
+            return Ok(());
+        }
         let mut written = 0;
         if self.waiting.is_empty() && !payload.is_empty() {
             match Pin::new(target).poll_write(cx, payload) {
                 Poll::Ready(Ok(count)) => written = count,
+                // A target that has closed may have said something before, which the other direction still
+                // brings to the client; so this one only stops giving.
+                Poll::Ready(Err(error)) if is_closed(&error) => {
+                    self.closed = true;
+                    return Ok(());
+                }
                 Poll::Ready(Err(error)) => return Err(End::TargetBroke(error)),
                 Poll::Pending => {}
             }
@@ -218,4 +249,9 @@ impl Uplink {
             .push(payload.get(written..).unwrap_or_default());
         Ok(())
     }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset)
 }

@@ -1,6 +1,6 @@
 //! What happens on one connection: whether a request is under way, and since when none is.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ pub struct Activity(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     requests: AtomicUsize,
+    begun: AtomicU64,
     idle_since: Mutex<Instant>,
 }
 
@@ -24,6 +25,7 @@ impl Activity {
     pub fn new() -> Self {
         Self(Arc::new(Shared {
             requests: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
             idle_since: Mutex::new(Instant::now()),
         }))
     }
@@ -32,7 +34,14 @@ impl Activity {
     #[must_use]
     pub fn begin(&self) -> Busy {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(&self.0))
+    }
+
+    /// How many requests have begun so far.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.0.begun.load(Ordering::Relaxed)
     }
 
     /// True while a request is under way.

@@ -22,7 +22,7 @@ pub use head::{Authority, Context, Head, Scheme};
 pub use hop::drop_hop_by_hop;
 pub use path::PathFault;
 pub use refusal::{Form, Refusal};
-pub use request_body::{BodyFault, BodyLimits, Received, RequestBody, receive};
+pub use request_body::{BodyFault, BodyLimits, Received, RequestBody, receive, refuse};
 pub use stall::Stall;
 pub use transport::Transport;
 pub use watch::Watch;

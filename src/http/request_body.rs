@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -79,14 +80,14 @@ impl From<BodyFault> for Refusal {
 }
 
 /// Takes in the beginning of a body. `tasks` runs the little that is left to do for a client whose body is
-/// refused while it is still sending; none for HTTP/2, which can refuse a stream by itself.
+/// refused while it is still sending.
 ///
 /// # Errors
 /// The fault of the body, to be answered as a [`Refusal`].
 pub async fn receive(
     incoming: Incoming,
     limits: BodyLimits,
-    tasks: Option<&Shutdown>,
+    tasks: &Shutdown,
 ) -> Result<Received, BodyFault> {
     if incoming.is_end_stream() {
         return Ok(Received::None);
@@ -96,7 +97,7 @@ pub async fn receive(
         begun: None,
         incoming: Remains {
             body: Some(incoming),
-            tasks: tasks.cloned(),
+            tasks: tasks.clone(),
         },
         left: length.unwrap_or(limits.size),
         taken: 0,
@@ -104,6 +105,7 @@ pub async fn receive(
         idle: Stall::new(limits.idle),
         fault: Arc::default(),
         length: length.unwrap_or_default(),
+        passed_on: Arc::default(),
     };
     if length.is_some_and(|length| length > limits.size) {
         return Err(BodyFault::TooLarge(limits.size));
@@ -139,13 +141,22 @@ pub struct RequestBody {
     idle: Stall,
     fault: Arc<OnceLock<BodyFault>>,
     length: u64,
+    passed_on: Arc<AtomicU64>,
 }
 
 /// The part that is not read yet. If it is dropped unread, the client is still sending and would get a
 /// reset instead of the answer, so the rest is read and thrown away, within limits (RFC 9112 §9.6).
 struct Remains {
     body: Option<Incoming>,
-    tasks: Option<Shutdown>,
+    tasks: Shutdown,
+}
+
+/// Lets go of the body of a request that is refused, in the same way.
+pub fn refuse(body: Incoming, tasks: &Shutdown) {
+    drop(Remains {
+        body: Some(body),
+        tasks: tasks.clone(),
+    });
 }
 
 impl RequestBody {
@@ -160,6 +171,12 @@ impl RequestBody {
     #[must_use]
     pub fn fault(&self) -> Arc<OnceLock<BodyFault>> {
         Arc::clone(&self.fault)
+    }
+
+    /// How many bytes the app has taken so far, as it changes. While it does, the app cannot be expected to answer.
+    #[must_use]
+    pub fn passed_on(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.passed_on)
     }
 
     async fn incoming_frame(&mut self) -> Result<Option<Bytes>, BodyFault> {
@@ -212,6 +229,8 @@ impl http_body::Body for RequestBody {
         let fault = match this.poll_incoming(cx) {
             Poll::Ready(Ok(data)) => {
                 this.idle.progressed();
+                let length = data.as_ref().map_or(0, Bytes::len) as u64;
+                this.passed_on.fetch_add(length, Ordering::Relaxed);
                 return Poll::Ready(data.map(|data| Ok(Frame::data(data))));
             }
             Poll::Ready(Err(fault)) => fault,
@@ -246,13 +265,13 @@ impl fmt::Debug for RequestBody {
 
 impl Drop for Remains {
     fn drop(&mut self) {
-        let (Some(mut body), Some(tasks)) = (self.body.take(), self.tasks.take()) else {
+        let Some(mut body) = self.body.take() else {
             return;
         };
         if body.is_end_stream() {
             return;
         }
-        tasks.spawn(async move {
+        self.tasks.spawn(async move {
             let mut left = LINGER_BYTES;
             let discard = async {
                 while let Some(Ok(frame)) = body.frame().await {

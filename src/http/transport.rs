@@ -43,8 +43,8 @@ enum Gather {
 struct HeadLimit {
     activity: Activity,
     time: Stall,
-    /// No request has come yet on this connection.
-    first: bool,
+    /// How many requests had begun at the last look.
+    requests: u64,
     /// A byte of the next head has come.
     begun: bool,
 }
@@ -109,7 +109,7 @@ impl Transport {
         self.head = Some(HeadLimit {
             activity,
             time: Stall::new(limit),
-            first: true,
+            requests: 0,
             begun: false,
         });
         self
@@ -136,15 +136,18 @@ impl Transport {
         let Some(head) = &mut self.head else {
             return false;
         };
-        if head.activity.is_busy() {
+        // A request may come and be answered between two reads.
+        let requests = head.activity.begun();
+        if std::mem::replace(&mut head.requests, requests) != requests || head.activity.is_busy() {
             head.time.progressed();
             head.begun = false;
-            head.first = false;
-            return false;
+            if head.activity.is_busy() {
+                return false;
+            }
         }
         head.begun |= came;
         // Between two requests there is time; hyper's own limit, the longer one, ends that.
-        if !(head.begun || head.first) || !head.time.waited(cx) {
+        if !(head.begun || head.requests == 0) || !head.time.waited(cx) {
             return false;
         }
         if head.begun {

@@ -7,9 +7,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use listenfd::ListenFd;
-use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::ListenAddress;
@@ -18,6 +19,9 @@ use crate::net::{Peer, Socket};
 /// Connections the kernel keeps for us between two accepts. A page that returns to 5,000 browsers at once
 /// must not lose most of them; the kernel lowers this to `net.core.somaxconn` by itself.
 const BACKLOG: i32 = 4096;
+
+/// How long a connection may be silent before the kernel asks whether the client is still there, and again.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// A listening socket.
 #[derive(Debug)]
@@ -214,6 +218,12 @@ fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
         // `[::]` means every address of the machine, IPv4 too, whatever net.ipv6.bindv6only says.
         socket.set_only_v6(false)?;
     }
+    // Inherited by what is accepted: a client that vanished is found, whatever is spoken with it.
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEP_ALIVE)
+            .with_interval(KEEP_ALIVE),
+    )?;
     // Without it, a restart has to wait for the last connections to leave TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

@@ -47,9 +47,7 @@ impl Forward<'_> {
     /// The refusal to send: the client's fault (400, 408, 411, 413), the app's (502, 504) or its load (503).
     pub async fn request(self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
-        let over_http2 = parts.version == Version::HTTP_2;
-        let tasks = (!over_http2).then_some(self.tasks);
-        let payload = match receive(incoming, self.body, tasks).await? {
+        let payload = match receive(incoming, self.body, self.tasks).await? {
             Received::None => Payload::Empty,
             Received::Whole(bytes) => Payload::Whole(bytes),
             Received::Begun(body) => Payload::Stream(Box::new(body)),
@@ -79,7 +77,12 @@ impl Forward<'_> {
     /// Makes the app's answer one of ours.
     fn answer(self, mut response: Response<Body>) -> Result<Response<Body>, Refusal> {
         let headers = response.headers_mut();
-        if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+        let length = lengths.next();
+        if lengths.next().is_some()
+            || length.is_some_and(|length| length.as_bytes().contains(&b','))
+            || (length.is_some() && headers.contains_key(TRANSFER_ENCODING))
+        {
             return Err(nonsense(
                 self.upstream.settings(),
                 "framed its answer in two ways",

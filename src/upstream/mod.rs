@@ -9,18 +9,21 @@ mod payload;
 mod pool;
 mod queue;
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
 
 use crate::config;
-use crate::http::BoxError;
+use crate::http::{BoxError, Stall};
 use crate::net::{ConnectError, connect};
 use crate::shutdown::Shutdown;
 
@@ -101,7 +104,8 @@ impl Upstream {
             } else {
                 None
             };
-            match self.first_byte(connection.send(request)).await? {
+            let upload = payload::passed_on(&request);
+            match self.first_byte(connection.send(request), upload).await? {
                 Ok(response) => return Ok(self.answer(response, connection, slot)),
                 Err(SendError {
                     unsent: Some(unsent),
@@ -114,7 +118,8 @@ impl Upstream {
             }
         }
         let mut connection = Connection::open(&self.settings).await?;
-        match self.first_byte(connection.send(request)).await? {
+        let upload = payload::passed_on(&request);
+        match self.first_byte(connection.send(request), upload).await? {
             Ok(response) => Ok(self.answer(response, connection, slot)),
             Err(SendError { error, .. }) => Err(broken(error)),
         }
@@ -140,16 +145,37 @@ impl Upstream {
             // An error here appears in the exchange as well, where it is reported.
             let _ = connection.with_upgrades().await;
         });
-        self.first_byte(sender.send_request(request))
+        self.first_byte(sender.send_request(request), None)
             .await?
             .map_err(broken)
     }
 
-    async fn first_byte<F: Future>(&self, exchange: F) -> Result<F::Output, UpstreamError> {
-        let limit = self.settings.response;
-        timeout(limit, exchange)
-            .await
-            .map_err(|_| UpstreamError::Slow(limit))
+    /// Waits for the answer, from the end of the request on. `upload` grows as the app takes the body; as long
+    /// as it does, the time has not begun.
+    async fn first_byte<F: Future>(
+        &self,
+        exchange: F,
+        upload: Option<Arc<AtomicU64>>,
+    ) -> Result<F::Output, UpstreamError> {
+        let mut waiting = Stall::new(self.settings.response);
+        let mut taken = 0;
+        let mut exchange = pin!(exchange);
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = exchange.as_mut().poll(cx) {
+                return Poll::Ready(Ok(answer));
+            }
+            let now = upload
+                .as_ref()
+                .map_or(0, |upload| upload.load(Ordering::Relaxed));
+            if std::mem::replace(&mut taken, now) != now {
+                waiting.progressed();
+            }
+            if waiting.waited(cx) {
+                return Poll::Ready(Err(UpstreamError::Slow(waiting.limit())));
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     fn answer(

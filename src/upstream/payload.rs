@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -31,6 +33,14 @@ impl Payload {
             Self::Whole(bytes) => bytes.len() as u64,
             Self::Stream(body) => body.length(),
         }
+    }
+}
+
+/// How many bytes of the body the app has taken, while it is streamed.
+pub(super) fn passed_on(request: &Request<Payload>) -> Option<Arc<AtomicU64>> {
+    match request.body() {
+        Payload::Stream(body) => Some(body.passed_on()),
+        Payload::Empty | Payload::Whole(_) => None,
     }
 }
 
