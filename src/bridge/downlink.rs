@@ -35,7 +35,9 @@ impl Downlink {
         Self {
             codec,
             boundary: boundary.map(Boundary::new),
-            read_size: codec.read_size(frame_size).clamp(1, READ),
+            // The header counts: a TLS stream takes 64 KiB at a time, and ten bytes more would cost a record
+            // and a system call of their own.
+            read_size: codec.read_size(frame_size - HEADER_SPACE).clamp(1, READ),
             frame_size,
             waiting: Backlog::default(),
             pong: None,
