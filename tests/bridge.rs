@@ -11,6 +11,7 @@
 mod handshake;
 mod http2;
 mod relay;
+mod slow_readers;
 mod tungstenite;
 mod violations;
 

@@ -367,3 +367,17 @@ async fn a_client_that_reads_slowly_is_not_cut_off() {
     let ((), got) = tokio::join!(sending, reading);
     assert!(got == body, "the bytes are those that were sent");
 }
+
+#[tokio::test]
+async fn an_answer_of_the_door_itself_starts_no_head_limit() {
+    let console = Backend::tcp().await;
+    let door = Door::open(&format!("{}[limits]\nhead = '1s'\n", console.target("vm"))).await;
+    let stays = |mut client: Wire| async move {
+        let request = Door::get("/websockify/x", "");
+        assert_eq!(client.ask(&request).await.status, 404);
+        let unasked = tokio::time::timeout(Duration::from_secs(2), client.input.some()).await;
+        assert!(unasked.is_err(), "{unasked:?}");
+        assert_eq!(client.ask(&request).await.status, 404);
+    };
+    tokio::join!(stays(door.plain().await), stays(door.tls().await));
+}

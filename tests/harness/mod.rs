@@ -29,7 +29,7 @@ pub use frames::{
 };
 pub use http2::{Http2, send_all};
 pub use tls::{Identity, client_config, connector};
-pub use wire::{Answer, Head, Input, Wire};
+pub use wire::{Answer, Head, Input, Output, Wire};
 
 /// No wait is longer. Nothing takes nearly as long; a busy machine may be slow.
 pub const PATIENCE: Duration = Duration::from_secs(20);

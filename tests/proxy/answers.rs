@@ -231,3 +231,9 @@ async fn each_part_of_an_answer_arrives_in_time_over_http2_too() {
         assert_eq!(piece.unwrap(), "", "an empty last frame");
     }
 }
+
+#[tokio::test]
+async fn a_list_of_lengths_is_a_502() {
+    let answer = answered("", "HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\nabc").await;
+    assert_eq!(answer.status, 502);
+}

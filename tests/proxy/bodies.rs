@@ -1,6 +1,6 @@
 //! Request bodies on their way to the app.
 
-use crate::harness::{Backend, Door, pattern};
+use crate::harness::{Backend, Door, Http2, pattern, send_all, within};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -147,4 +147,53 @@ async fn a_body_that_breaks_its_framing_is_the_clients_fault_and_never_reaches_t
         );
     }
     app.has_nobody().await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_door_reaches_a_client_that_reads_only_when_it_has_sent_everything() {
+    let console = Backend::tcp().await;
+    let door = Door::open(&console.target("vm")).await;
+    let body = pattern(8 << 20);
+    let lines = format!("Content-Length: {}\r\n", body.len());
+    let head = Door::get("/websockify/x", &lines).replacen("GET", "POST", 1);
+    for mut client in [door.plain().await, door.tls().await] {
+        client.send(&head).await;
+        client.send(&body).await;
+        assert_eq!(client.answer().await.status, 404);
+    }
+    let mut client = Http2::open(&door).await;
+    let mut request = Http2::get("/websockify/x");
+    *request.method_mut() = http::Method::POST;
+    let (answer, mut stream) = client.begin(request, false).await;
+    let sent = within("the body to be sent", send_all(&mut stream, body.into())).await;
+    assert!(sent, "the upload is read to its end");
+    stream.send_data(bytes::Bytes::new(), true).unwrap();
+    assert_eq!(within("an answer", answer).await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn the_time_for_an_answer_begins_when_the_upload_has_ended() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!(
+        "{}response = '1s'\n[limits]\nrequest-buffer = '4KiB'\n",
+        app.app()
+    ))
+    .await;
+    let body = pattern(20 * 8192);
+    let mut client = door.plain().await;
+    client.send(upload(body.len())).await;
+    let mut worker = None;
+    for piece in body.chunks(8192) {
+        client.send(piece).await;
+        if worker.is_none() {
+            let mut accepted = app.accept().await;
+            accepted.head().await;
+            worker = Some(accepted);
+        }
+        let worker = worker.as_mut().unwrap();
+        assert_eq!(worker.take(piece.len()).await, piece);
+        tokio::time::sleep(std::time::Duration::from_millis(75)).await;
+    }
+    worker.unwrap().send(OK).await;
+    assert_eq!(client.answer().await.text(), "ok");
 }
