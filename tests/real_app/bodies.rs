@@ -26,7 +26,8 @@ fn make_file(file: &str, size: usize) {
 fn growth(door: &Door, task: impl FnOnce()) -> u64 {
     let before = door.peak_memory();
     task();
-    door.peak_memory() - before
+    // Linux counts the memory of a process by thread and adds up late, so the highest mark can fall a little.
+    door.peak_memory().saturating_sub(before)
 }
 
 #[test]
