@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noren::config::{
-    App, Bridge, Certificate, Config, ConfigError, Endpoint, Limits, Listener, Log, Protocol,
-    SecurityHeaders, Server, StaticTarget, Tls, TokenSource,
+    Admin, App, Bridge, Certificate, Channel, Config, ConfigError, Endpoint, History, Hub, Limits,
+    Listen, Listener, Log, Protocol, SecurityHeaders, Server, Source, StaticTarget, Tls,
+    TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -95,8 +96,14 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         headers,
         apps,
         bridge: _,
+        hub: _,
+        channels: _,
+        admin: _,
     } = config;
-    shows("", "log server listener tls limits headers app bridge");
+    shows(
+        "",
+        "log server listener tls limits headers app bridge hub channel admin",
+    );
 
     assert_eq!((log, server), (Log::default(), Server::default()));
     assert_eq!(
@@ -270,6 +277,92 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         1,
         "the reference should show one boundary"
     );
+}
+
+#[test]
+fn the_reference_shows_every_key_of_the_hub() {
+    let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
+    let Hub {
+        path: _,
+        origins: _,
+        missing_origin: _,
+        heartbeat: _,
+        keep_alive: _,
+        retry: _,
+        poll_wait: _,
+        budget: _,
+        message_size: _,
+        subscribers: _,
+        connect_rate: _,
+        channels: _,
+        store: _,
+        publish_token: _,
+    } = config.hub.clone();
+    shows(
+        "hub",
+        "path origins missing-origin heartbeat keep-alive retry poll-wait budget message-size \
+         subscribers connect-rate channels store publish-token",
+    );
+    let defaults = Hub {
+        publish_token: None,
+        ..config.hub
+    };
+    assert_eq!(defaults, Hub::default());
+    let Admin { socket, mode } = config.admin;
+    shows("admin", "socket mode");
+    assert!(socket.is_some());
+    assert_eq!(mode, Admin::default().mode);
+}
+
+#[test]
+fn the_reference_shows_every_key_of_a_channel() {
+    let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
+    let [
+        Channel {
+            name: _,
+            token: _,
+            boundary: _,
+            slow: _,
+            publish: _,
+            app: _,
+            receive: _,
+            presence: _,
+            on_first_join: _,
+            on_last_leave: _,
+            history,
+            sources,
+        },
+    ] = config.channels.as_slice()
+    else {
+        panic!("the reference should show one channel");
+    };
+    shows(
+        "channel",
+        "name token boundary slow publish app receive presence on-first-join on-last-leave \
+         history source",
+    );
+    let History {
+        messages: _,
+        size: _,
+        age: _,
+        store: _,
+    } = history;
+    shows("channel.history", "messages size age store");
+    assert_eq!(*history, History::default());
+    shows("channel.source", "source address type framing mode users");
+    let [
+        Source::Wok { address: _ },
+        Source::Listen(Listen {
+            address: _,
+            datagram: _,
+            framing: _,
+            mode: _,
+            users: _,
+        }),
+    ] = sources.as_slice()
+    else {
+        panic!("the reference should show every kind of source");
+    };
 }
 
 #[test]

@@ -147,7 +147,7 @@ impl Listener {
 
 /// Octal permission bits as `chmod` takes them. A TOML integer cannot begin with a zero, hence the
 /// string.
-fn parse_mode(text: &str) -> Result<u32, String> {
+pub(super) fn parse_mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| *mode <= 0o777)

@@ -10,13 +10,17 @@
 //! annotated reference is `config/noren.toml`.
 
 mod address;
+mod admin;
 mod app;
 mod bridge;
+mod channel;
+mod channel_name;
 mod duration;
 mod endpoint;
 mod error;
 mod headers;
 mod host_pattern;
+mod hub;
 mod limits;
 mod listener;
 mod log;
@@ -41,12 +45,16 @@ use std::path::Path;
 use problems::Problems;
 use reader::Table;
 
+pub use admin::Admin;
 pub use app::App;
 pub use bridge::{Bridge, StaticTarget, TokenSource};
+pub use channel::{Channel, Framing, History, Listen, Publisher, Slow, Source, StoreKind};
+pub use channel_name::{ChannelName, ChannelPattern};
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, Problem};
 pub use headers::SecurityHeaders;
 pub use host_pattern::HostPattern;
+pub use hub::Hub;
 pub use limits::Limits;
 pub use listener::{ListenAddress, Listener, Protocol};
 pub use log::{Level, Log, LogFormat};
@@ -79,6 +87,12 @@ pub struct Config {
     pub apps: Vec<App>,
     /// `[bridge]`: WebSocket to socket.
     pub bridge: Bridge,
+    /// `[hub]`: what all channels share.
+    pub hub: Hub,
+    /// `[[channel]]`: messages to many.
+    pub channels: Vec<Channel>,
+    /// `[admin]`: the socket for the programs of this machine.
+    pub admin: Admin,
 }
 
 impl Default for Config {
@@ -92,6 +106,9 @@ impl Default for Config {
             headers: SecurityHeaders::default(),
             apps: Vec::new(),
             bridge: Bridge::default(),
+            hub: Hub::default(),
+            channels: Vec::new(),
+            admin: Admin::default(),
         }
     }
 }
@@ -147,13 +164,50 @@ impl Config {
             headers: root.table("headers", SecurityHeaders::read),
             apps: App::read_all(root),
             bridge: root.table("bridge", Bridge::read),
+            hub: root.table("hub", Hub::read),
+            channels: Channel::read_all(root),
+            admin: root.table("admin", Admin::read),
         };
-        if root.is_sound() && config.apps.is_empty() && !config.bridge.has_targets() {
-            root.problem(
-                "app",
-                r#"there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", or a [[bridge.tokens]] or [[bridge.target]]"#,
-            );
+        if root.is_sound() {
+            config.compare(root);
         }
         config
+    }
+
+    /// What only shows when all tables are there.
+    fn compare(&self, root: &Table<'_>) {
+        if self.apps.is_empty() && !self.bridge.has_targets() && self.channels.is_empty() {
+            root.problem(
+                "app",
+                r#"there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", a [[bridge.tokens]] or [[bridge.target]], or a [[channel]]"#,
+            );
+        }
+        for channel in &self.channels {
+            if let Some(text) = self.without_app(channel) {
+                root.problem("channel", text);
+            }
+        }
+    }
+
+    /// What is wrong if a channel needs an app that is not there.
+    fn without_app(&self, channel: &Channel) -> Option<String> {
+        let calls = [
+            &channel.receive,
+            &channel.on_first_join,
+            &channel.on_last_leave,
+        ];
+        match &channel.app {
+            Some(name) if self.apps.iter().all(|app| app.name != *name) => Some(format!(
+                r#"the channel "{}" asks the app "{name}", which is not here; write the name of an [[app]]"#,
+                channel.name
+            )),
+            None if self.apps.is_empty() && calls.iter().any(|path| path.is_some()) => {
+                Some(format!(
+                    r#"the channel "{}" asks an app, and there is none; write an [[app]]"#,
+                    channel.name
+                ))
+            }
+            _ => None,
+        }
     }
 }

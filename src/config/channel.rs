@@ -1,0 +1,285 @@
+//! `[[channel]]`: what is told to many, where it comes from, how much of it is kept, and who may say
+//! something. Connects to nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::address::socket_path;
+use super::channel_name::ChannelPattern;
+use super::listener::parse_mode;
+use super::path_prefix::PathPrefix;
+use super::reader::Table;
+use super::size::{GIB, KIB};
+use super::value;
+
+/// What happens to a subscriber that lags too far behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slow {
+    /// It is closed (1013), and comes back with its cursor. The default.
+    Disconnect,
+    /// It is told of a gap (`reset`) and gets the newest.
+    DropOldest,
+    /// Only the newest message of each key is kept for it, as for everybody.
+    Conflate,
+}
+
+impl Slow {
+    const NAMES: [(&'static str, Self); 3] = [
+        ("disconnect", Self::Disconnect),
+        ("drop-oldest", Self::DropOldest),
+        ("conflate", Self::Conflate),
+    ];
+}
+
+/// Who may publish, beside the channel's own sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Publisher {
+    /// Programs on this machine, by the admin socket. The default.
+    Local,
+    /// Programs that show the publish token, by HTTP.
+    Token,
+    /// Pages, whose messages the app is asked about (`receive`).
+    App,
+}
+
+impl Publisher {
+    const NAMES: [(&'static str, Self); 3] = [
+        ("local", Self::Local),
+        ("token", Self::Token),
+        ("app", Self::App),
+    ];
+}
+
+/// Where the history of a channel is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In memory: gone with a restart, which subscribers are told. The default.
+    Memory,
+    /// In `hub.store`: kept over a restart and a crash.
+    Disk,
+}
+
+impl StoreKind {
+    const NAMES: [(&'static str, Self); 2] = [("memory", Self::Memory), ("disk", Self::Disk)];
+}
+
+/// `[channel.history]`: what a subscriber that comes back can still get.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    /// `messages`: at most this many. Default 1,000; 0 keeps none.
+    pub messages: usize,
+    /// `size`: at most this many bytes of data, up to 1 GiB. Default 1 MiB.
+    pub size: usize,
+    /// `age`: none that is older. Default 1 h.
+    pub age: Duration,
+    /// `store`: where. Default memory.
+    pub store: StoreKind,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            messages: 1000,
+            size: 1 << 20,
+            age: Duration::from_secs(3600),
+            store: StoreKind::Memory,
+        }
+    }
+}
+
+/// How messages follow each other in a stream of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// One a line. The default.
+    Lines,
+    /// Each ends with the channel's `boundary`.
+    Boundary,
+    /// One JSON object a line: `{"event": …, "key": …, "data": …, "channel": …}`.
+    Json,
+}
+
+impl Framing {
+    const NAMES: [(&'static str, Self); 3] = [
+        ("lines", Self::Lines),
+        ("boundary", Self::Boundary),
+        ("json", Self::Json),
+    ];
+}
+
+/// One `[[channel.source]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `wok`: a push socket of an app, to which Noren connects once.
+    Wok {
+        /// `address`: `unix:/path`.
+        address: PathBuf,
+    },
+    /// `listen`: a socket on which programs of this machine write messages.
+    Listen(Listen),
+}
+
+/// What a `listen` source listens on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// `address`: `unix:/path`.
+    pub address: PathBuf,
+    /// `type`: whether each datagram is a message, instead of a stream of them. Default stream.
+    pub datagram: bool,
+    /// `framing`: how messages follow each other in a stream. Default lines.
+    pub framing: Framing,
+    /// `mode`: permission bits of the socket. Default `0o660`.
+    pub mode: u32,
+    /// `users`: names or numbers of the users that may write. Empty, the default: whoever the mode lets.
+    pub users: Vec<String>,
+}
+
+/// One `[[channel]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Channel {
+    /// `name`: of the channel, or a pattern such as `job.*`. No two are the same.
+    pub name: ChannelPattern,
+    /// `token`: the bridge's tokens of this name are served from this channel. Default none.
+    pub token: Option<String>,
+    /// `boundary`: what ends a message for sources and pages of Wok's kind. Default `//EOM//`.
+    pub boundary: String,
+    /// `slow`: default `disconnect`.
+    pub slow: Slow,
+    /// `publish`: who may publish. Default `local`.
+    pub publish: Vec<Publisher>,
+    /// `app`: the name of the app that is asked and told. Default none: the first.
+    pub app: Option<String>,
+    /// `receive`: the path at the app that takes the messages of pages. Default none.
+    pub receive: Option<PathPrefix>,
+    /// `presence`: whether it can be asked who listens, and changes are told. Default no.
+    pub presence: bool,
+    /// `on-first-join`: a path at the app that is told when somebody listens. Default none.
+    pub on_first_join: Option<PathPrefix>,
+    /// `on-last-leave`: a path at the app that is told when nobody listens any more. Default none.
+    pub on_last_leave: Option<PathPrefix>,
+    /// `[channel.history]`.
+    pub history: History,
+    /// `[[channel.source]]`: where messages come from.
+    pub sources: Vec<Source>,
+}
+
+impl Channel {
+    pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
+        let mut channels: Vec<Self> = Vec::new();
+        root.each_table("channel", |table| {
+            let Some(channel) = Self::read(table) else {
+                return;
+            };
+            if table.is_sound() {
+                channel.compare(&channels, table);
+            }
+            channels.push(channel);
+        });
+        channels
+    }
+
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let app_path = |text: &str| PathPrefix::parse(text).map(Some);
+        let name = table.required("name", r#""jobs""#, ChannelPattern::parse);
+        let token = table.text("token", None, |text| value::not_empty(text).map(Some));
+        let boundary = table.text("boundary", "//EOM//".to_owned(), value::not_empty);
+        let slow = table.text("slow", Slow::Disconnect, |text| {
+            value::choice(text, &Slow::NAMES)
+        });
+        let publish = table.list("publish", vec![Publisher::Local], |text| {
+            value::choice(text, &Publisher::NAMES)
+        });
+        let app = table.text("app", None, |text| value::not_empty(text).map(Some));
+        let receive = table.text("receive", None, app_path);
+        let presence = table.flag("presence", false);
+        let on_first_join = table.text("on-first-join", None, app_path);
+        let on_last_leave = table.text("on-last-leave", None, app_path);
+        let history = table.table("history", History::read);
+        let sources = table.tables("source", Source::read);
+        Some(Self {
+            name: name?,
+            token,
+            boundary,
+            slow,
+            publish,
+            app,
+            receive,
+            presence,
+            on_first_join,
+            on_last_leave,
+            history,
+            sources: sources.into_iter().flatten().collect(),
+        })
+    }
+
+    /// What only shows beside the other keys and channels.
+    fn compare(&self, others: &[Self], table: &Table<'_>) {
+        if others.iter().any(|other| other.name == self.name) {
+            let text = format!(r#"two channels have the name "{}"; remove one"#, self.name);
+            table.problem("name", text);
+        }
+        if self.name.name().is_none() && (self.token.is_some() || !self.sources.is_empty()) {
+            table.problem(
+                "name",
+                "a pattern has no source and no token of its own; write the name of one channel",
+            );
+        }
+        if self.publish.contains(&Publisher::App) != self.receive.is_some() {
+            table.problem(
+                "receive",
+                r#"publish = ["app"] and receive = "/path" at the app belong together; write both or neither"#,
+            );
+        }
+    }
+}
+
+impl History {
+    fn read(table: &mut Table<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            messages: table.number("messages", default.messages, 0..=10_000_000),
+            size: table.buffer("size", default.size, KIB..=GIB),
+            age: table.time_limit("age", default.age),
+            store: table.text("store", default.store, |text| {
+                value::choice(text, &StoreKind::NAMES)
+            }),
+        }
+    }
+}
+
+/// The kinds of `[[channel.source]]`.
+#[derive(Clone, Copy)]
+enum Kind {
+    Wok,
+    Listen,
+}
+
+impl Source {
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let kinds = [("wok", Kind::Wok), ("listen", Kind::Listen)];
+        let kind = table.required("source", r#""wok""#, |text| value::choice(text, &kinds));
+        let address = table.required("address", r#""unix:/run/app/push""#, |text| {
+            text.strip_prefix("unix:").map_or_else(
+                || {
+                    Err(format!(
+                        r#"{text:?} is not a UNIX socket; write "unix:/path""#
+                    ))
+                },
+                |path| socket_path(text, path),
+            )
+        });
+        match kind? {
+            Kind::Wok => Some(Self::Wok { address: address? }),
+            Kind::Listen => Some(Self::Listen(Listen {
+                datagram: table.text("type", false, |text| {
+                    value::choice(text, &[("stream", false), ("datagram", true)])
+                }),
+                framing: table.text("framing", Framing::Lines, |text| {
+                    value::choice(text, &Framing::NAMES)
+                }),
+                mode: table.text("mode", 0o660, parse_mode),
+                users: table.list("users", Vec::new(), value::not_empty),
+                address: address?,
+            })),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! One channel: its rules, its history, and who listens.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use slab::Slab;
+
+use crate::config::{self, ChannelName, Slow};
+use crate::hub::history::History;
+use crate::hub::message::Message;
+use crate::hub::subscription::Subscriber;
+
+/// A channel in use.
+pub(super) struct Channel {
+    pub(super) name: ChannelName,
+    /// Replaced by a reload.
+    rules: ArcSwap<config::Channel>,
+    history: Mutex<History>,
+    subscribers: Mutex<Subscribers>,
+}
+
+/// Who listens, and what has been told of it.
+#[derive(Default)]
+struct Subscribers {
+    here: Slab<Arc<Subscriber>>,
+    /// What joined and left since the last look.
+    changed: bool,
+    told_names: BTreeSet<String>,
+    told_count: usize,
+}
+
+/// Who listens to a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// How many.
+    pub count: usize,
+    /// The names of those that have one, each once, sorted.
+    pub names: BTreeSet<String>,
+}
+
+/// How presence has changed since it was last told.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) now: Presence,
+    pub(super) joined: Vec<String>,
+    pub(super) left: Vec<String>,
+    /// Somebody listens now, and nobody did.
+    pub(super) first: bool,
+    /// Nobody listens any more.
+    pub(super) last: bool,
+}
+
+impl Channel {
+    pub(super) fn new(name: ChannelName, rules: config::Channel, budget: usize) -> Self {
+        let bounds = History::bounds(&rules.history, budget);
+        let history = History::new(bounds, rules.slow == Slow::Conflate);
+        Self {
+            name,
+            rules: ArcSwap::from_pointee(rules),
+            history: Mutex::new(history),
+            subscribers: Mutex::default(),
+        }
+    }
+
+    pub(super) fn rules(&self) -> Arc<config::Channel> {
+        self.rules.load_full()
+    }
+
+    /// Takes other rules; who listens stays.
+    pub(super) fn change(&self, rules: config::Channel, budget: usize) {
+        let bounds = History::bounds(&rules.history, budget);
+        self.history().change(bounds, rules.slow == Slow::Conflate);
+        self.rules.store(Arc::new(rules));
+    }
+
+    pub(super) fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
+        self.subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a message. Nobody is woken by this. Returns the offset of the message it replaces.
+    pub(super) fn append(&self, message: Arc<Message>) -> Option<u64> {
+        let listening = self.is_listened_to();
+        self.history().append(message, listening)
+    }
+
+    /// Wakes everybody who waits for a message.
+    pub(super) fn wake(&self) {
+        for (_, subscriber) in &self.subscribers().here {
+            subscriber.wake();
+        }
+    }
+
+    pub(super) fn join(&self, subscriber: Arc<Subscriber>) -> usize {
+        let mut subscribers = self.subscribers();
+        subscribers.changed = true;
+        subscribers.here.insert(subscriber)
+    }
+
+    pub(super) fn leave(&self, place: usize) {
+        let mut subscribers = self.subscribers();
+        subscribers.changed = true;
+        subscribers.here.try_remove(place);
+    }
+
+    pub(super) fn is_listened_to(&self) -> bool {
+        !self.subscribers().here.is_empty()
+    }
+
+    /// Everybody who listens.
+    pub(super) fn listeners(&self) -> Vec<Arc<Subscriber>> {
+        let subscribers = self.subscribers();
+        subscribers
+            .here
+            .iter()
+            .map(|(_, one)| Arc::clone(one))
+            .collect()
+    }
+
+    pub(super) fn presence(&self) -> Presence {
+        self.subscribers().presence()
+    }
+
+    /// What has changed in who listens since this was last asked.
+    pub(super) fn presence_change(&self) -> Option<Change> {
+        let mut subscribers = self.subscribers();
+        if !std::mem::take(&mut subscribers.changed) {
+            return None;
+        }
+        let now = subscribers.presence();
+        let before = std::mem::replace(&mut subscribers.told_count, now.count);
+        let names = std::mem::replace(&mut subscribers.told_names, now.names.clone());
+        if before == now.count && names == now.names {
+            return None;
+        }
+        Some(Change {
+            joined: now.names.difference(&names).cloned().collect(),
+            left: names.difference(&now.names).cloned().collect(),
+            first: before == 0 && now.count > 0,
+            last: before > 0 && now.count == 0,
+            now,
+        })
+    }
+}
+
+impl Subscribers {
+    fn presence(&self) -> Presence {
+        let names = self.here.iter().filter_map(|(_, one)| one.name.clone());
+        Presence {
+            count: self.here.len(),
+            names: names.collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,267 @@
+//! What a channel remembers: for those who come back, within the bounds of the configuration, and for those who
+//! are there and lag, within their budget.
+//!
+//! Subscribers hold no queue of their own. They walk this one, each at its own pace.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config;
+use crate::hub::message::Message;
+
+/// How long a message beyond the bounds of the history stays for those who are there.
+const LIVE: Duration = Duration::from_secs(30);
+
+/// The messages of one channel, oldest first.
+#[derive(Debug)]
+pub(super) struct History {
+    entries: VecDeque<Entry>,
+    bounds: Bounds,
+    /// How many entries at the front are beyond the bounds, and only there for those who lag.
+    tail: usize,
+    /// Messages and bytes behind the tail.
+    kept: usize,
+    kept_bytes: usize,
+    tail_bytes: usize,
+    /// Bytes of all messages there ever were.
+    total: u64,
+    /// The last message that a new subscriber cannot get any more.
+    floor: u64,
+    /// The last message that nobody can get any more.
+    dropped: u64,
+    /// With conflation: the newest message of each key.
+    latest: Option<HashMap<Box<str>, u64>>,
+    superseded: usize,
+}
+
+/// The bounds of a history.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bounds {
+    pub(super) messages: usize,
+    pub(super) size: usize,
+    pub(super) age: Duration,
+    /// How many bytes somebody who is there may lag behind.
+    pub(super) budget: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    offset: u64,
+    /// Bytes of all messages before.
+    start: u64,
+    /// None once a newer message has replaced it.
+    message: Option<Arc<Message>>,
+}
+
+impl Entry {
+    fn cost(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.cost())
+    }
+}
+
+/// What comes behind a place.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// This message; so many bytes of messages lie behind the place.
+    Message(Arc<Message>, u64),
+    /// Something that is gone. The first that is not comes behind this offset.
+    Gap(u64),
+    /// Nothing yet.
+    Nothing,
+}
+
+impl History {
+    pub(super) fn new(bounds: Bounds, conflate: bool) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            bounds,
+            tail: 0,
+            kept: 0,
+            kept_bytes: 0,
+            tail_bytes: 0,
+            total: 0,
+            floor: 0,
+            dropped: 0,
+            latest: conflate.then(HashMap::new),
+            superseded: 0,
+        }
+    }
+
+    /// The bounds of a channel as configured.
+    pub(super) fn bounds(channel: &config::History, budget: usize) -> Bounds {
+        Bounds {
+            messages: channel.messages,
+            size: channel.size,
+            age: channel.age,
+            budget,
+        }
+    }
+
+    /// Takes other bounds; what is beyond them goes with the next message.
+    pub(super) fn change(&mut self, bounds: Bounds, conflate: bool) {
+        self.bounds = bounds;
+        if conflate != self.latest.is_some() {
+            self.latest = conflate.then(HashMap::new);
+        }
+    }
+
+    /// Says that messages up to this one are gone, without having had them.
+    pub(super) fn forget_before(&mut self, offset: u64) {
+        self.floor = self.floor.max(offset);
+        self.dropped = self.dropped.max(offset);
+    }
+
+    /// Appends a message; `listening` says whether anybody is there who may need the tail. Returns the offset
+    /// of the message it replaces.
+    pub(super) fn append(&mut self, message: Arc<Message>, listening: bool) -> Option<u64> {
+        let cost = message.cost();
+        let (offset, now) = (message.id.offset, message.time);
+        let replaced = self.supersede(&message);
+        self.entries.push_back(Entry {
+            offset,
+            start: self.total,
+            message: Some(message),
+        });
+        self.total += cost as u64;
+        self.kept += 1;
+        self.kept_bytes += cost;
+        self.trim(now, listening);
+        replaced
+    }
+
+    /// With conflation: lets go of the message that has the same key.
+    fn supersede(&mut self, message: &Message) -> Option<u64> {
+        let key = message.draft.key.clone()?;
+        let old = self.latest.as_mut()?.insert(key, message.id.offset)?;
+        let index = self.entries.partition_point(|entry| entry.offset < old);
+        let entry = self.entries.get_mut(index)?;
+        if entry.offset != old {
+            return None;
+        }
+        let cost = entry.cost();
+        entry.message = None;
+        if index < self.tail {
+            self.tail_bytes -= cost;
+        } else {
+            self.kept -= 1;
+            self.kept_bytes -= cost;
+        }
+        self.superseded += 1;
+        // At most half of the entries are empty, so this costs each message no more than a few steps.
+        if self.superseded > 64 + self.entries.len() / 2 {
+            self.compact();
+        }
+        Some(old)
+    }
+
+    fn compact(&mut self) {
+        let tail = self.entries.iter().take(self.tail);
+        self.tail = tail.filter(|entry| entry.message.is_some()).count();
+        self.entries.retain(|entry| entry.message.is_some());
+        self.superseded = 0;
+    }
+
+    /// Lets go of what is beyond the bounds at this time. Returns the last offset that new subscribers have
+    /// lost by it, if there is one.
+    pub(super) fn trim(&mut self, now: u64, listening: bool) -> Option<u64> {
+        let before = self.floor;
+        while let Some(entry) = self.entries.get(self.tail) {
+            let too_many = self.kept > self.bounds.messages || self.kept_bytes > self.bounds.size;
+            let old = |message: &Arc<Message>| is_older(message, now, self.bounds.age);
+            if !(too_many || entry.message.as_ref().is_none_or(old)) {
+                break;
+            }
+            let (cost, offset) = (entry.cost(), entry.offset);
+            if entry.message.is_some() {
+                self.kept -= 1;
+                self.kept_bytes -= cost;
+                self.tail_bytes += cost;
+                self.floor = offset;
+            }
+            self.tail += 1;
+        }
+        self.trim_tail(now, listening);
+        (self.floor > before).then_some(self.floor)
+    }
+
+    fn trim_tail(&mut self, now: u64, listening: bool) {
+        while self.tail > 0 {
+            let Some(entry) = self.entries.front() else {
+                break;
+            };
+            let old = |message: &Arc<Message>| is_older(message, now, LIVE);
+            let gone = !listening
+                || self.tail_bytes > self.bounds.budget
+                || entry.message.as_ref().is_none_or(old);
+            if !gone {
+                break;
+            }
+            self.tail -= 1;
+            self.tail_bytes -= entry.cost();
+            match &entry.message {
+                Some(message) => {
+                    self.dropped = entry.offset;
+                    if let (Some(latest), Some(key)) = (&mut self.latest, &message.draft.key)
+                        && latest.get(key) == Some(&entry.offset)
+                    {
+                        latest.remove(key);
+                    }
+                }
+                None => self.superseded = self.superseded.saturating_sub(1),
+            }
+            self.entries.pop_front();
+        }
+    }
+
+    /// The first message behind `after`, up to and including `head`.
+    pub(super) fn next(&self, after: u64, head: u64) -> Found {
+        if after < self.dropped {
+            return Found::Gap(self.dropped);
+        }
+        let index = self.entries.partition_point(|entry| entry.offset <= after);
+        let rest = self.entries.range(index..);
+        for entry in rest.take_while(|entry| entry.offset <= head) {
+            if let Some(message) = &entry.message {
+                return Found::Message(Arc::clone(message), self.total - entry.start);
+            }
+        }
+        Found::Nothing
+    }
+
+    /// How many bytes of messages lie behind `after`, and whether some of them are gone.
+    pub(super) fn lag(&self, after: u64) -> (u64, bool) {
+        let index = self.entries.partition_point(|entry| entry.offset <= after);
+        let entry = self.entries.get(index);
+        let behind = entry.map_or(0, |entry| self.total - entry.start);
+        (behind, after < self.dropped)
+    }
+
+    /// The last message before the newest `bytes` bytes.
+    pub(super) fn newest(&self, bytes: usize) -> u64 {
+        let start = self.total.saturating_sub(bytes as u64);
+        let index = self.entries.partition_point(|entry| entry.start < start);
+        let before = index
+            .checked_sub(1)
+            .and_then(|index| self.entries.get(index));
+        before.map_or(self.dropped, |entry| entry.offset)
+    }
+
+    /// The last message a new subscriber cannot get any more.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// True if there is nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+fn is_older(message: &Message, now: u64, age: Duration) -> bool {
+    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    now.saturating_sub(message.time) > age
+}
+
+#[cfg(test)]
+mod tests;

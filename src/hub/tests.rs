@@ -1,0 +1,252 @@
+//! What subscribers get, in which order, and what they are told when they cannot get it.
+
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+
+fn hub(settings: &str) -> Hub {
+    let config = Config::parse(settings, "noren.toml").expect("a configuration");
+    Hub::new(&config)
+}
+
+fn name(text: &str) -> ChannelName {
+    ChannelName::parse(text).expect("a name")
+}
+
+fn say(hub: &Hub, channel: &str, text: &str) -> EventId {
+    let draft = Draft::new(Data::text(text));
+    hub.publish(&name(channel), draft).expect("published").id
+}
+
+fn listen(hub: &Hub, channels: &[&str], from: From) -> Subscription {
+    let names: Vec<_> = channels.iter().map(|channel| name(channel)).collect();
+    hub.subscribe(&names, from, None).expect("subscribed")
+}
+
+/// Everything that is there.
+fn drained(subscription: &mut Subscription) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(next) = subscription.poll_next(&mut cx) {
+        texts.push(match next {
+            Next::Message(message) => message.draft.data.as_text().unwrap_or("?").to_owned(),
+            Next::Reset(reset) => format!("reset {}", reset.as_str()),
+            Next::End(end) => {
+                texts.push(format!("{end:?}"));
+                return texts;
+            }
+        });
+    }
+    texts
+}
+
+const TWO: &str = "[[channel]]\nname = 'a'\n[[channel]]\nname = 'b'\n";
+
+#[test]
+fn several_channels_come_in_the_order_of_publishing() {
+    let hub = hub(TWO);
+    let mut both = listen(&hub, &["b", "a"], From::Now);
+    let mut one = listen(&hub, &["a"], From::Now);
+    for (channel, text) in [("a", "1"), ("b", "2"), ("a", "3"), ("b", "4")] {
+        say(&hub, channel, text);
+    }
+    assert_eq!(drained(&mut both), ["1", "2", "3", "4"]);
+    assert_eq!(drained(&mut one), ["1", "3"]);
+    assert_eq!(both.position(), one.position());
+}
+
+#[test]
+fn one_cursor_serves_any_set_of_channels() {
+    let hub = hub(TWO);
+    say(&hub, "a", "1");
+    let cursor = say(&hub, "b", "2");
+    say(&hub, "a", "3");
+    say(&hub, "b", "4");
+    let resumed = |channels: &[&str]| {
+        let from = From::parse(Some(&cursor.to_string()));
+        drained(&mut listen(&hub, channels, from))
+    };
+    assert_eq!(resumed(&["a"]), ["3"]);
+    assert_eq!(resumed(&["b"]), ["4"]);
+    assert_eq!(resumed(&["a", "b"]), ["3", "4"]);
+    assert_eq!(
+        drained(&mut listen(&hub, &["a", "b"], From::Earliest)),
+        ["1", "2", "3", "4"]
+    );
+}
+
+#[test]
+fn a_gap_that_the_history_cannot_bridge_is_told_once() {
+    let hub = hub("[[channel]]\nname = 'a'\n[channel.history]\nmessages = 2\n");
+    let cursor = say(&hub, "a", "1");
+    for text in ["2", "3", "4"] {
+        say(&hub, "a", text);
+    }
+    let mut late = listen(&hub, &["a"], From::After(cursor));
+    assert_eq!(drained(&mut late), ["reset expired", "3", "4"]);
+    say(&hub, "a", "5");
+    assert_eq!(drained(&mut late), ["5"]);
+    // It asked for what there is, so there is no gap.
+    assert_eq!(
+        drained(&mut listen(&hub, &["a"], From::Earliest)),
+        ["4", "5"]
+    );
+}
+
+#[test]
+fn a_cursor_of_another_run_is_a_gap_and_then_comes_all_there_is() {
+    let hub = hub(TWO);
+    say(&hub, "a", "1");
+    let mut old = listen(&hub, &["a"], From::parse(Some("otherrun:900")));
+    assert_eq!(drained(&mut old), ["reset restarted", "1"]);
+}
+
+#[test]
+fn a_cursor_follows_what_is_said_elsewhere() {
+    let hub =
+        hub("[[channel]]\nname = 'a'\n[channel.history]\nmessages = 1\n[[channel]]\nname = 'b'\n");
+    say(&hub, "a", "1");
+    let mut quiet = listen(&hub, &["b"], From::Now);
+    let last = say(&hub, "a", "2");
+    assert!(drained(&mut quiet).is_empty());
+    assert_eq!(quiet.position(), last);
+}
+
+fn lag(slow: &str) -> Vec<String> {
+    let hub = hub(&format!(
+        "[hub]\nbudget = '4KiB'\n[[channel]]\nname = 'a'\nslow = '{slow}'\n"
+    ));
+    let mut slow = listen(&hub, &["a"], From::Now);
+    for number in 0..40 {
+        say(&hub, "a", &number.to_string());
+    }
+    drained(&mut slow)
+}
+
+#[test]
+fn who_lags_beyond_the_budget_is_closed_or_told() {
+    assert_eq!(lag("disconnect"), ["Slow"]);
+    let told = lag("drop-oldest");
+    assert_eq!(told.first().map(String::as_str), Some("reset slow"));
+    assert_eq!(told.last().map(String::as_str), Some("39"));
+    assert!(told.len() < 20, "{told:?}");
+    assert_eq!(
+        lag("conflate").len(),
+        40,
+        "messages without a key are not conflated"
+    );
+}
+
+#[test]
+fn who_catches_up_does_not_lag() {
+    let hub = hub("[hub]\nbudget = '4KiB'\n[[channel]]\nname = 'a'\n");
+    for number in 0..40 {
+        say(&hub, "a", &number.to_string());
+    }
+    assert_eq!(drained(&mut listen(&hub, &["a"], From::Earliest)).len(), 40);
+}
+
+#[test]
+fn only_the_newest_of_a_key_reaches_one_that_lags() {
+    let hub = hub("[[channel]]\nname = 'job'\nslow = 'conflate'\n");
+    let mut listener = listen(&hub, &["job"], From::Now);
+    for position in (0..400).rev() {
+        let draft = Draft {
+            event: None,
+            key: Some("17".into()),
+            data: Data::text(position.to_string()),
+        };
+        hub.publish(&name("job"), draft).expect("published");
+    }
+    assert_eq!(drained(&mut listener), ["0"]);
+}
+
+#[test]
+fn a_pattern_makes_channels_up_to_the_limit_and_forgets_them() {
+    let hub =
+        hub("[hub]\nchannels = 3\n[[channel]]\nname = 'job.*'\n[channel.history]\nmessages = 0\n");
+    let first = listen(&hub, &["job.1", "job.2"], From::Now);
+    say(&hub, "job.3", "gone at once");
+    let fourth = hub.subscribe(&[name("job.4")], From::Now, None);
+    assert_eq!(fourth.err(), Some(SubscribeError::TooManyChannels(3)));
+    let unknown = hub.subscribe(&[name("other")], From::Now, None);
+    assert_eq!(unknown.err(), Some(SubscribeError::Unknown(name("other"))));
+    drop(first);
+    assert!(hub.look_after().is_empty());
+    assert!(hub.subscribe(&[name("job.4")], From::Now, None).is_ok());
+    assert_eq!(hub.subscribers(), 0);
+}
+
+#[test]
+fn a_message_that_cannot_be_sent_is_refused() {
+    let hub = hub("[hub]\nmessage-size = '1KiB'\n[[channel]]\nname = 'a'\n");
+    let large = hub.publish(&name("a"), Draft::new(Data::text("x".repeat(1025))));
+    assert_eq!(
+        large.err(),
+        Some(PublishError::TooLarge {
+            size: 1025,
+            limit: 1024
+        })
+    );
+    let unknown = hub.publish(&name("b"), Draft::new(Data::text("x")));
+    assert_eq!(unknown.err(), Some(PublishError::Unknown(name("b"))));
+}
+
+#[test]
+fn subscribers_are_limited() {
+    let hub = hub("[hub]\nsubscribers = 1\n[[channel]]\nname = 'a'\n");
+    let one = listen(&hub, &["a"], From::Now);
+    let two = hub.subscribe(&[name("a")], From::Now, None);
+    assert_eq!(two.err(), Some(SubscribeError::Full(1)));
+    drop(one);
+    assert!(hub.subscribe(&[name("a")], From::Now, None).is_ok());
+}
+
+#[test]
+fn presence_is_told_and_the_app_hears_of_the_first_and_the_last() {
+    let hub = hub(
+        "[[app]]\nurl = 'unix:/run/app'\n[[channel]]\nname = 'a'\npresence = true\non-first-join = '/first'\non-last-leave = '/last'\n",
+    );
+    let mut alice = hub
+        .subscribe(&[name("a")], From::Now, Some("alice".to_owned()))
+        .expect("subscribed");
+    let anonymous = listen(&hub, &["a"], From::Now);
+    let hooks = hub.look_after();
+    assert_eq!(hooks.len(), 1);
+    assert_eq!(hooks.first().map(|hook| hook.path.as_str()), Some("/first"));
+    assert_eq!(
+        drained(&mut alice),
+        [r#"{"count":2,"joined":["alice"],"left":[]}"#]
+    );
+    assert!(hub.look_after().is_empty(), "nothing has changed");
+    drop(anonymous);
+    drop(alice);
+    let paths: Vec<_> = hub.look_after().into_iter().map(|hook| hook.path).collect();
+    assert_eq!(paths, ["/last"]);
+}
+
+#[test]
+fn a_reload_keeps_subscribers_and_history() {
+    let hub = hub(TWO);
+    let mut listener = listen(&hub, &["a"], From::Now);
+    say(&hub, "a", "1");
+    let config = Config::parse("[[channel]]\nname = 'a'\n[[channel]]\nname = 'c'\n", "n");
+    hub.reload(&config.expect("a configuration"));
+    say(&hub, "a", "2");
+    assert_eq!(drained(&mut listener), ["1", "2"]);
+    say(&hub, "c", "new");
+    assert!(
+        hub.publish(&name("b"), Draft::new(Data::text("x"))).is_ok(),
+        "still in use"
+    );
+}
+
+#[tokio::test]
+async fn everybody_is_told_when_the_server_stops() {
+    let hub = hub(TWO);
+    let mut listeners: Vec<_> = (0..10).map(|_| listen(&hub, &["a"], From::Now)).collect();
+    hub.dismiss(Duration::from_millis(20)).await;
+    for listener in &mut listeners {
+        assert_eq!(drained(listener), ["Stopping"]);
+    }
+}
