@@ -13,4 +13,5 @@ mod real_clients;
 mod real_demo;
 mod real_vnc;
 mod real_wok;
+mod session;
 mod support;

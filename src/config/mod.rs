@@ -26,6 +26,7 @@ mod path_prefix;
 mod problems;
 mod reader;
 mod server;
+mod session;
 mod size;
 mod syntax;
 mod tls;
@@ -53,6 +54,7 @@ pub use log::{Level, Log, LogFormat};
 pub use origin::OriginRule;
 pub use path_prefix::PathPrefix;
 pub use server::Server;
+pub use session::{PLACE_OF_NAME, Session, SessionRule};
 pub use tls::{Certificate, Tls, TlsVersion};
 
 /// The whole file.
@@ -77,6 +79,8 @@ pub struct Config {
     pub headers: SecurityHeaders,
     /// `[[app]]`: the apps behind this door.
     pub apps: Vec<App>,
+    /// `[session]`: the question to the app whether a visitor is logged in.
+    pub session: Session,
     /// `[bridge]`: WebSocket to socket.
     pub bridge: Bridge,
 }
@@ -91,6 +95,7 @@ impl Default for Config {
             limits: Limits::default(),
             headers: SecurityHeaders::default(),
             apps: Vec::new(),
+            session: Session::default(),
             bridge: Bridge::default(),
         }
     }
@@ -138,7 +143,7 @@ impl Config {
     }
 
     fn read(root: &mut Table<'_>) -> Self {
-        let config = Self {
+        let mut config = Self {
             log: root.table("log", Log::read),
             server: root.table("server", Server::read),
             listeners: Listener::read_all(root),
@@ -146,8 +151,13 @@ impl Config {
             limits: root.table("limits", Limits::read),
             headers: root.table("headers", SecurityHeaders::read),
             apps: App::read_all(root),
+            session: Session::default(),
             bridge: root.table("bridge", Bridge::read),
         };
+        // After all others: a name can only be looked for among apps that could be read.
+        let apps = root.nothing_is_wrong().then_some(config.apps.as_slice());
+        config.session = root.table("session", |table| Session::read(table, apps));
+        config.check_session(root);
         if root.is_sound() && config.apps.is_empty() && !config.bridge.has_targets() {
             root.problem(
                 "app",
@@ -155,5 +165,24 @@ impl Config {
             );
         }
         config
+    }
+
+    /// Nobody is let in without a question where the file says that one is required.
+    fn check_session(&self, root: &Table<'_>) {
+        if !root.nothing_is_wrong() {
+            return;
+        }
+        if self.session.path.is_some() && self.apps.is_empty() {
+            root.problem(
+                "session",
+                r#"there is no app to ask; write [[app]] with url = "http://127.0.0.1:8010""#,
+            );
+        }
+        if self.bridge.session == Some(SessionRule::Required) && self.session.path.is_none() {
+            root.problem(
+                "bridge",
+                r#"session = "required" needs a question; write [session] with path = "/tasks""#,
+            );
+        }
     }
 }

@@ -72,7 +72,7 @@ impl Server {
             config.limits.connections,
             config.limits.connections_per_address,
         );
-        let state = State::build(config, &shutdown)?;
+        let state = State::build(config, None, &shutdown)?;
         Ok(Self {
             listeners,
             state: Arc::new(ArcSwap::from_pointee(state)),
@@ -117,6 +117,8 @@ impl Server {
         }
         self.shutdown
             .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));
+        self.shutdown
+            .spawn(ask_again(Arc::clone(&self.state), self.shutdown.clone()));
         stop.await;
         let grace = self.state.load().config.server.drain;
         info!(?grace, "stopping");
@@ -125,7 +127,8 @@ impl Server {
 }
 
 impl State {
-    fn build(config: Config, shutdown: &Shutdown) -> Result<Self, TlsError> {
+    fn build(config: Config, before: Option<&Self>, shutdown: &Shutdown) -> Result<Self, TlsError> {
+        let before = before.map(|state| state.service.as_ref());
         let tls = config
             .listeners
             .iter()
@@ -136,9 +139,25 @@ impl State {
             } else {
                 None
             },
-            service: Arc::new(Service::new(&config, shutdown.clone())),
+            service: Arc::new(Service::new(&config, before, shutdown.clone())),
             config,
         })
+    }
+}
+
+/// Has the app asked about the sessions that something is open for. Apart from the sweep, which must not wait
+/// for an app.
+async fn ask_again(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
+    let asking = async {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let service = Arc::clone(&state.load().service);
+            service.ask_again().await;
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        () = shutdown.requested() => {}
     }
 }
 

@@ -56,7 +56,7 @@ impl Handle {
         if config.log != now.config.log {
             return Err(ReloadError::NeedsRestart("[log]"));
         }
-        let state = State::build(config, &self.shutdown)?;
+        let state = State::build(config, Some(&now), &self.shutdown)?;
         self.state.store(Arc::new(state));
         info!("configuration reloaded");
         Ok(())
