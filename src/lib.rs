@@ -27,9 +27,12 @@
 //! takes a slot of the app, or waits in the bounded queue; the request goes out on a pooled connection, which
 //! is polled by the request itself; the answer streams back, and the access line is written at its end.
 //!
-//! **An upgrade.** The WebSocket handshake is checked, then the Origin; the token is resolved to a target, and
-//! the target is connected, **once and before the 101**, so that a dead console is a 502 and not a broken
-//! socket. A tracked task relays both ways: half-close kept, heartbeat and idle limit, the right close code.
+//! **An upgrade.** The WebSocket handshake is checked, then the Origin; `access` asks the app who the visitor is,
+//! one question for each credential at a time; the token is resolved to a target; the app is asked whether this
+//! visitor may have this console; and the target is connected, **once and before the 101**, so that a dead
+//! console is a 502 and not a broken socket. A tracked task relays both ways: half-close kept, heartbeat and idle
+//! limit, the right close code. It holds a lease, which ends with a logout that passes through the proxy, or when
+//! the app, asked again, says no.
 //!
 //! **Start, reload, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload builds
 //! everything anew and swaps one pointer; on any error the old stays. A stop closes the listeners, ends idle
@@ -41,6 +44,7 @@
 //!   configuration with a default, or is a named constant.
 //! - The app never sees a header that only a proxy may set, a body without a length, or a second request
 //!   hidden in a first.
+//! - Nobody is let in by a mistake: where a session is required, whatever is not a yes of the app is a refusal.
 //! - No token, cookie, key or message body reaches a log; no token is compared in a way that leaks time.
 //! - No lock is held across an await; nothing is spawned outside the tracker; only `main` exits.
 //! - A console target is connected exactly once per accepted upgrade.

@@ -5,6 +5,7 @@
 
 mod hub;
 mod publish;
+mod session;
 
 use std::sync::Arc;
 
@@ -18,10 +19,11 @@ use hyper::body::Incoming;
 use tracing::warn;
 
 use crate::access::origin::OriginPolicy;
+use crate::access::session::Sessions;
 use crate::bridge::{self, Opened, Subprotocol};
 use crate::config::{self, ChannelName, Config};
 use crate::http::{
-    Body, BodyLimits, Busy, Context, Form, Head, Refusal, Scheme, empty, full, refuse,
+    Body, BodyLimits, Busy, Context, Form, Head, Lease, Refusal, Scheme, empty, full, refuse,
 };
 use crate::hub::Hub;
 use crate::net::{ConnectError, connect};
@@ -43,6 +45,11 @@ pub struct Service {
     apps: Vec<Arc<Upstream>>,
     bridge: config::Bridge,
     origins: OriginPolicy,
+    sessions: Option<Arc<Sessions>>,
+    /// Whether a console is only for visitors the app knows.
+    asks_for_consoles: bool,
+    /// The same for channels.
+    asks_for_channels: bool,
     targets: Resolver,
     hub: Hub,
     hub_origins: OriginPolicy,
@@ -73,9 +80,9 @@ pub enum Role {
 }
 
 impl Service {
-    /// The service for a configuration. Opens nothing.
+    /// The service for a configuration. Opens nothing. `before` is the service it takes the place of.
     #[must_use]
-    pub fn new(config: &Config, hub: Hub, shutdown: Shutdown) -> Self {
+    pub fn new(config: &Config, hub: Hub, before: Option<&Self>, shutdown: Shutdown) -> Self {
         let header = |text: &str| {
             HeaderValue::from_str(text)
                 .ok()
@@ -92,6 +99,10 @@ impl Service {
             router: Router::new(config),
             apps: config.apps.iter().cloned().map(Upstream::new).collect(),
             origins: OriginPolicy::new(&config.bridge.origins, config.bridge.missing_origin),
+            sessions: Sessions::new(config, before.and_then(|before| before.sessions.as_deref()))
+                .map(Arc::new),
+            asks_for_consoles: config.session.is_required(config.bridge.session),
+            asks_for_channels: config.session.is_required(config.hub.session),
             targets: Resolver::new(&config.bridge),
             hub,
             hub_origins: OriginPolicy::new(&config.hub.origins, config.hub.missing_origin),
@@ -116,6 +127,16 @@ impl Service {
     pub fn close_idle(&self) {
         for app in &self.apps {
             app.close_idle();
+        }
+        if let Some(sessions) = &self.sessions {
+            sessions.close_idle();
+        }
+    }
+
+    /// Asks the app again about what is open, as far as it is due; to be called about once a second.
+    pub async fn ask_again(&self) {
+        if let Some(sessions) = &self.sessions {
+            sessions.ask_again(&self.shutdown).await;
         }
     }
 
@@ -233,7 +254,18 @@ impl Service {
                 "the only protocol for CONNECT known here is websocket",
             ));
         }
-        forward.request(request).await
+        let leaving = self
+            .sessions
+            .as_ref()
+            .and_then(|sessions| Some((sessions, sessions.leaving(index, &request, context)?)));
+        let answer = forward.request(request).await?;
+        if let Some((sessions, leaving)) = leaving
+            && !answer.status().is_client_error()
+            && !answer.status().is_server_error()
+        {
+            sessions.end(&leaving);
+        }
+        Ok(answer)
     }
 
     async fn websockify(
@@ -256,11 +288,18 @@ impl Service {
                 head.authority.as_str(),
             )
             .map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))?;
+        // Before the token is looked at: who is not logged in does not learn which tokens there are.
+        let visitor = if self.asks_for_consoles {
+            Some(self.visitor(request.headers(), head, context).await?)
+        } else {
+            None
+        };
         let token = Token::from_query(request.uri().query())
             .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
         if let Some(channel) = self.channel_of(&token) {
             let subprotocol = Subprotocol::choose(&handshake)?;
-            return self.wok_page(channel, request, handshake, subprotocol, context);
+            let lease = visitor.map(|visitor| visitor.watch());
+            return self.wok_page(channel, request, handshake, subprotocol, context, lease);
         }
         let target = self
             .targets
@@ -268,7 +307,11 @@ impl Service {
             .await
             .map_err(|error| unresolved(&error))?;
         let subprotocol = Subprotocol::choose(&handshake)?;
-        let opened = self.connect(&target).await?;
+        let lease = match visitor {
+            Some(visitor) => Some(self.lease(visitor, &target).await?),
+            None => None,
+        };
+        let opened = self.connect(&target, lease).await?;
         Ok(bridge::open(
             request,
             handshake,
@@ -281,7 +324,7 @@ impl Service {
     }
 
     /// Connects once, and before the handshake is answered: there is no probe and no second try.
-    async fn connect(&self, target: &Target) -> Result<Opened, Refusal> {
+    async fn connect(&self, target: &Target, lease: Option<Lease>) -> Result<Opened, Refusal> {
         let socket = connect(&target.endpoint, self.bridge.connect).await;
         let socket = socket.map_err(|error| {
             let (status, reason) = match error {
@@ -300,6 +343,7 @@ impl Service {
             socket,
             name: target.to_string(),
             boundary: target.boundary.clone(),
+            lease,
         })
     }
 

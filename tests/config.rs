@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use noren::config::{
     Admin, App, Bridge, Certificate, Channel, Config, ConfigError, Endpoint, History, Hub, Limits,
-    Listen, Listener, Log, Protocol, SecurityHeaders, Server, Source, StaticTarget, Tls,
+    Listen, Listener, Log, Protocol, SecurityHeaders, Server, Session, Source, StaticTarget, Tls,
     TokenSource,
 };
 
@@ -95,6 +95,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         limits,
         headers,
         apps,
+        session: _,
         bridge: _,
         hub: _,
         channels: _,
@@ -102,7 +103,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = config;
     shows(
         "",
-        "log server listener tls limits headers app bridge hub channel admin",
+        "log server listener tls limits headers app session bridge hub channel admin",
     );
 
     assert_eq!((log, server), (Log::default(), Server::default()));
@@ -224,6 +225,8 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         tokens: Vec::new(),
         targets: Vec::new(),
         boundaries: BTreeMap::new(),
+        // As soon as there is a question, `required` is what nothing said means.
+        session: None,
         ..config.bridge.clone()
     };
     assert_eq!(defaults, Bridge::default());
@@ -235,6 +238,7 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         paths: _,
         origins: _,
         missing_origin: _,
+        session: _,
         connect: _,
         idle: _,
         heartbeat: _,
@@ -248,7 +252,7 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
     } = bridge;
     shows(
         "bridge",
-        "paths origins missing-origin connect idle heartbeat frame-size upload-buffer \
+        "paths origins missing-origin session connect idle heartbeat frame-size upload-buffer \
          http2 token-retry tokens target boundaries",
     );
     for source in &tokens {
@@ -285,6 +289,7 @@ fn the_reference_shows_every_key_of_the_hub() {
     let Hub {
         path: _,
         origins: _,
+        session: _,
         missing_origin: _,
         heartbeat: _,
         keep_alive: _,
@@ -300,10 +305,11 @@ fn the_reference_shows_every_key_of_the_hub() {
     } = config.hub.clone();
     shows(
         "hub",
-        "path origins missing-origin heartbeat keep-alive retry poll-wait budget message-size \
+        "path origins session missing-origin heartbeat keep-alive retry poll-wait budget message-size \
          subscribers connect-rate channels store publish-token",
     );
     let defaults = Hub {
+        session: None,
         publish_token: None,
         ..config.hub
     };
@@ -366,6 +372,41 @@ fn the_reference_shows_every_key_of_a_channel() {
 }
 
 #[test]
+fn the_reference_shows_every_key_of_the_session() {
+    let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
+    let Session {
+        app: _,
+        method: _,
+        path,
+        headers,
+        cookies: _,
+        allow_cache: _,
+        interval: _,
+        workers: _,
+        timeout: _,
+        name_header,
+        token_path,
+        open_tokens: _,
+        logout: _,
+    } = config.session.clone();
+    shows(
+        "session",
+        "app method path headers cookies allow-cache interval workers timeout name-header \
+         token-path open-tokens logout",
+    );
+    assert!(path.is_some() && name_header.is_some() && token_path.is_some());
+    assert_eq!(headers.len(), 1);
+    let defaults = Session {
+        path: None,
+        name_header: None,
+        token_path: None,
+        headers: BTreeMap::new(),
+        ..config.session
+    };
+    assert_eq!(defaults, Session::default());
+}
+
+#[test]
 fn the_example_for_wok_fits_wok() {
     let config = Config::load(&shipped("wok.toml")).unwrap();
     let expected = Config {
@@ -389,12 +430,22 @@ fn the_example_for_wok_fits_wok() {
                 port: 8010,
             },
             encoded_slash: true,
-            workers: 10,
+            workers: 8,
             response: Duration::from_secs(600),
             response_idle: Duration::from_secs(600),
             keep_alive: Duration::from_secs(8),
             ..App::default()
         }],
+        session: Session {
+            path: Some("/tasks".to_owned()),
+            headers: [("Accept", "application/json"), ("Wok-Robot", "wok-robot")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            cookies: vec!["wok".to_owned()],
+            token_path: Some("/plugins/kimchi/vms/{vm}".to_owned()),
+            open_tokens: vec!["woknotifications".to_owned()],
+            ..Session::default()
+        },
         bridge: Bridge {
             tokens: vec![TokenSource::Directory("/var/lib/wok/ws-tokens".into())],
             boundaries: [("woknotifications".to_owned(), "//EOM//".to_owned())].into(),

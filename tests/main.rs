@@ -12,6 +12,8 @@ mod proxy;
 mod real_app;
 mod real_clients;
 mod real_demo;
+mod real_session;
 mod real_vnc;
 mod real_wok;
+mod session;
 mod support;

@@ -1,5 +1,6 @@
-//! Who may pass. For now: from which pages a WebSocket may be opened.
+//! Who may pass: from which pages a WebSocket may be opened, and which visitors the app knows.
 //!
-//! Must not know what is behind the door, nor how a refusal is sent.
+//! Must not know what is opened, nor how a refusal is sent.
 
 pub mod origin;
+pub mod session;

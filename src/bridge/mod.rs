@@ -19,7 +19,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
 use crate::config;
-use crate::http::{Body, Context, Refusal, Transport};
+use crate::http::{Body, Context, Lease, Refusal, Transport};
 use crate::net::{Peer, Socket};
 use crate::shutdown::Shutdown;
 use crate::telemetry::TunnelLine;
@@ -37,6 +37,8 @@ pub struct Opened {
     pub name: String,
     /// If each frame to the client has to end on a whole message: what ends a message.
     pub boundary: Option<Arc<[u8]>>,
+    /// How long it may stay open, if not for as long as both sides like.
+    pub lease: Option<Lease>,
 }
 
 /// Answers a valid handshake and relays in a task of its own until one side ends it.
@@ -114,13 +116,18 @@ async fn relay(
     peer: Peer,
     stop: &Shutdown,
 ) {
-    let line = TunnelLine::open(peer, target.name);
+    let user = target
+        .lease
+        .as_ref()
+        .and_then(Lease::user)
+        .map(str::to_owned);
+    let line = TunnelLine::open(peer, target.name, user);
     // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
     let outcome = match upgraded.downcast::<TokioIo<Transport>>() {
         Ok(parts) => {
             let client = parts.io.into_inner();
             let relay = Relay::new(client, target.socket, codec, target.boundary, limits);
-            relay.run(&parts.read_buf, stop).await
+            relay.run(&parts.read_buf, stop, target.lease).await
         }
         Err(upgraded) => {
             let relay = Relay::new(
@@ -130,7 +137,7 @@ async fn relay(
                 target.boundary,
                 limits,
             );
-            relay.run(&[], stop).await
+            relay.run(&[], stop, target.lease).await
         }
     };
     line.close(&outcome.end.to_string(), outcome.up, outcome.down);

@@ -28,6 +28,8 @@ pub(super) enum End {
     Idle(Duration),
     #[error("two pings were not answered")]
     HeartbeatLost,
+    #[error("the session ended")]
+    SessionEnded,
     #[error("Noren is stopping")]
     Stopping,
 }
@@ -44,6 +46,8 @@ impl End {
             Self::Overflow(_) => (Some(1013), "the target does not read"),
             Self::NoBoundary(_) => (Some(1011), "the target sent no end of a message"),
             Self::Idle(_) => (Some(1001), "nothing was sent for too long"),
+            // From the range for private use (RFC 6455 §7.4.2): the page should log in, not just come back.
+            Self::SessionEnded => (Some(4401), "the session ended"),
             Self::Stopping => (Some(1001), "the server is stopping; connect again"),
         }
     }

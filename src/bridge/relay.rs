@@ -6,7 +6,7 @@
 //! answers reaches the client before the close frame does. When the target closes, the client gets the rest
 //! and a close frame, and what it had already sent still reaches the target.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,6 +19,7 @@ use crate::bridge::codec::Codec;
 use crate::bridge::downlink::Downlink;
 use crate::bridge::outcome::{End, Outcome};
 use crate::bridge::uplink::Uplink;
+use crate::http::Lease;
 use crate::net::Socket;
 use crate::shutdown::Shutdown;
 use crate::websocket::close_frame;
@@ -77,13 +78,20 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         }
     }
 
-    /// Relays until one side ends the tunnel, a limit passes, or the server stops. `read` is what came from
+    /// Relays until one side ends the tunnel, a limit passes, the lease ends, or the server stops. `read` is what came from
     /// the client right behind its handshake.
-    pub(super) async fn run(mut self, read: &[u8], stop: &Shutdown) -> Outcome {
+    pub(super) async fn run(
+        mut self,
+        read: &[u8],
+        stop: &Shutdown,
+        lease: Option<Lease>,
+    ) -> Outcome {
         let end = match self.up.feed(read) {
-            Ok(()) => self.exchange(stop).await,
+            Ok(()) => self.exchange(stop, lease.as_ref()).await,
             Err(end) => end,
         };
+        // Nothing passes any more, so there is nothing left to ask about.
+        drop(lease);
         self.close(&end).await;
         Outcome {
             end,
@@ -92,12 +100,21 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         }
     }
 
-    async fn exchange(&mut self, stop: &Shutdown) -> End {
+    async fn exchange(&mut self, stop: &Shutdown, lease: Option<&Lease>) -> End {
         let mut stop = pin!(stop.requested());
+        let mut leased = pin!(async {
+            match lease {
+                Some(lease) => lease.ended().await,
+                None => pending().await,
+            }
+        });
         let mut clock = pin!(sleep_until(self.next_look()));
         poll_fn(|cx| {
             if stop.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::Stopping);
+            }
+            if leased.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::SessionEnded);
             }
             if let Poll::Ready(end) = self.poll_clock(clock.as_mut(), cx) {
                 return Poll::Ready(end);
@@ -164,6 +181,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         match end {
             End::ClientClosed(_) | End::ClientGone | End::ClientBroke(_) => {
                 let _ = timeout(CLOSE_LIMIT, self.finish_target()).await;
+            }
+            // The console is let go of at once, however long the client takes to close.
+            End::SessionEnded => {
+                let _ = timeout(CLOSE_LIMIT, self.target.shutdown()).await;
             }
             _ => {}
         }

@@ -10,6 +10,7 @@ use super::endpoint::Endpoint;
 use super::origin::OriginRule;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
+use super::session::SessionRule;
 use super::size::{GIB, KIB, MIB};
 use super::value;
 
@@ -54,6 +55,9 @@ pub struct Bridge {
     /// `missing-origin`: whether a handshake without an `Origin` header is accepted. Default
     /// `true`: programs send none, browsers always do.
     pub missing_origin: bool,
+    /// `session`: whether the app must know the visitor. Default `None`: as soon as `[session]` has
+    /// a question. A file that requires one has one.
+    pub session: Option<SessionRule>,
     /// `connect`: to open the connection to the target, then the client is refused. Default 5 s.
     pub connect: Duration,
     /// `idle`: without a byte either way, then close 1001. Default `None`, `"off"`: a console may
@@ -88,6 +92,7 @@ impl Default for Bridge {
             paths: vec!["/websockify".to_owned()],
             origins: vec![OriginRule::Same],
             missing_origin: true,
+            session: None,
             connect: Duration::from_secs(5),
             idle: None,
             heartbeat: Some(Duration::from_secs(30)),
@@ -111,6 +116,7 @@ impl Bridge {
             }),
             origins: table.list("origins", default.origins, OriginRule::parse),
             missing_origin: table.flag("missing-origin", default.missing_origin),
+            session: SessionRule::read(table),
             connect: table.time_limit("connect", default.connect),
             idle: table.time_limit_or_off("idle", default.idle),
             heartbeat: table.time_limit_or_off("heartbeat", default.heartbeat),

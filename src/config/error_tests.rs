@@ -203,6 +203,32 @@ fn a_header_with_a_line_break_is_refused() {
 }
 
 #[test]
+fn a_session_that_would_ask_nobody_is_refused() {
+    let said = r#"noren.toml:3: session.path: is missing, and without it nobody is asked; write for example path = "/tasks""#;
+    says("[session]\ninterval = \"10s\"", said);
+    let said = r#"noren.toml:3: bridge: session = "required" needs a question; write [session] with path = "/tasks""#;
+    says("[bridge]\nsession = \"required\"", said);
+    let said = r#"noren.toml:4: session.app: no app is called "wok"; there is "app""#;
+    says("[session]\napp = \"wok\"\npath = \"/tasks\"", said);
+    let text = "[session]\npath = \"/tasks\"\n[[bridge.tokens]]\nsource = \"file\"\npath = \"/t\"";
+    let said = r#"noren.toml:1: session: there is no app to ask; write [[app]] with url = "http://127.0.0.1:8010""#;
+    assert_eq!(said_of(text), said);
+}
+
+#[test]
+fn a_question_that_the_app_could_not_read_is_refused() {
+    let said = r#"noren.toml:4: session.path: "tasks" is not a path; write for example "/tasks""#;
+    says("[session]\npath = \"tasks\"", said);
+    let said = r#"noren.toml:5: session.token-path: "/vms/" must have {vm} once, where the name goes; write for example "/plugins/kimchi/vms/{vm}""#;
+    says("[session]\npath = \"/tasks\"\ntoken-path = \"/vms/\"", said);
+    let said = "noren.toml:6: session.headers.Cookie: is set by Noren for each question; remove it";
+    says(
+        "[session]\npath = \"/tasks\"\n[session.headers]\nCookie = \"a=b\"",
+        said,
+    );
+}
+
+#[test]
 fn a_file_that_serves_nothing_is_refused() {
     let said = r#"noren.toml: app: there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", a [[bridge.tokens]] or [[bridge.target]], or a [[channel]]"#;
     assert_eq!(said_of(""), said);

@@ -231,6 +231,7 @@ fn the_bridge_is_read() {
         paths = ["/a", "/b"]
         origins = ["any", "same", "https://A.example:443"]
         missing-origin = false
+        session = "none"
         connect = "1s"
         idle = "2s"
         heartbeat = "off"
@@ -250,6 +251,7 @@ fn the_bridge_is_read() {
             OriginRule::Exact("https://a.example".to_owned()),
         ],
         missing_origin: false,
+        session: Some(SessionRule::None),
         connect: seconds(1),
         idle: Some(seconds(2)),
         heartbeat: None,
@@ -262,6 +264,60 @@ fn the_bridge_is_read() {
         boundaries: [("a b".to_owned(), "\n".to_owned())].into(),
     };
     assert_eq!(config.bridge, expected);
+}
+
+#[test]
+fn the_session_is_read() {
+    let session = with_app(
+        r#"
+        [[app]]
+        name = "second"
+        url = "unix:/run/second"
+        path = "/second"
+        [session]
+        app = "second"
+        method = "POST"
+        path = "/tasks?x=1"
+        cookies = ["wok"]
+        allow-cache = "0s"
+        interval = "1s"
+        workers = 3
+        timeout = "4s"
+        name-header = "Remote-User"
+        token-path = "/vms/{vm}/rights"
+        open-tokens = ["news"]
+        logout = ["/a", "/b"]
+        [session.headers]
+        Wok-Robot = "wok-robot"
+        "#,
+    )
+    .session;
+    let expected = Session {
+        app: 1,
+        method: "POST",
+        path: Some("/tasks?x=1".to_owned()),
+        headers: [("Wok-Robot".to_owned(), "wok-robot".to_owned())].into(),
+        cookies: vec!["wok".to_owned()],
+        allow_cache: Duration::ZERO,
+        interval: seconds(1),
+        workers: 3,
+        timeout: seconds(4),
+        name_header: Some("Remote-User".to_owned()),
+        token_path: Some("/vms/{vm}/rights".to_owned()),
+        open_tokens: vec!["news".to_owned()],
+        logout: vec!["/a".to_owned(), "/b".to_owned()],
+    };
+    assert_eq!(session, expected);
+}
+
+#[test]
+fn a_question_makes_sessions_required_and_a_word_decides_otherwise() {
+    let asked = with_app("[session]\npath = \"/tasks\"\n");
+    assert!(asked.session.is_required(asked.bridge.session));
+    let told = with_app("[session]\npath = \"/tasks\"\n[bridge]\nsession = \"none\"\n");
+    assert!(!told.session.is_required(told.bridge.session));
+    let silent = with_app("[session]\n[bridge]\n");
+    assert!(!silent.session.is_required(silent.bridge.session));
 }
 
 #[test]

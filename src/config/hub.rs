@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::origin::OriginRule;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
+use super::session::SessionRule;
 use super::size::{GIB, KIB, MIB};
 use super::value;
 
@@ -17,6 +18,9 @@ pub struct Hub {
     pub path: String,
     /// `origins`: which browser pages may subscribe and publish. Default `same`. Empty: no page may.
     pub origins: Vec<OriginRule>,
+    /// `session`: whether the app must know who listens or sends. Default `None`: as soon as
+    /// `[session]` has a question.
+    pub session: Option<SessionRule>,
     /// `missing-origin`: whether a WebSocket handshake without an `Origin` header is accepted. Default
     /// `true`. Plain GETs of the same site have none and are not asked for one.
     pub missing_origin: bool,
@@ -56,6 +60,7 @@ impl Default for Hub {
         Self {
             path: "/events".to_owned(),
             origins: vec![OriginRule::Same],
+            session: None,
             missing_origin: true,
             heartbeat: Duration::from_secs(30),
             keep_alive: Duration::from_secs(15),
@@ -78,6 +83,7 @@ impl Hub {
         Self {
             path: table.text("path", default.path, parse_path),
             origins: table.list("origins", default.origins, OriginRule::parse),
+            session: SessionRule::read(table),
             missing_origin: table.flag("missing-origin", default.missing_origin),
             heartbeat: table.time_limit("heartbeat", default.heartbeat),
             keep_alive: table.time_limit("keep-alive", default.keep_alive),

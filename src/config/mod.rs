@@ -30,6 +30,7 @@ mod path_prefix;
 mod problems;
 mod reader;
 mod server;
+mod session;
 mod size;
 mod syntax;
 mod tls;
@@ -61,6 +62,7 @@ pub use log::{Level, Log, LogFormat};
 pub use origin::OriginRule;
 pub use path_prefix::PathPrefix;
 pub use server::Server;
+pub use session::{PLACE_OF_NAME, Session, SessionRule};
 pub use tls::{Certificate, Tls, TlsVersion};
 
 /// The whole file.
@@ -85,6 +87,8 @@ pub struct Config {
     pub headers: SecurityHeaders,
     /// `[[app]]`: the apps behind this door.
     pub apps: Vec<App>,
+    /// `[session]`: the question to the app whether a visitor is logged in.
+    pub session: Session,
     /// `[bridge]`: WebSocket to socket.
     pub bridge: Bridge,
     /// `[hub]`: what all channels share.
@@ -105,6 +109,7 @@ impl Default for Config {
             limits: Limits::default(),
             headers: SecurityHeaders::default(),
             apps: Vec::new(),
+            session: Session::default(),
             bridge: Bridge::default(),
             hub: Hub::default(),
             channels: Vec::new(),
@@ -155,7 +160,7 @@ impl Config {
     }
 
     fn read(root: &mut Table<'_>) -> Self {
-        let config = Self {
+        let mut config = Self {
             log: root.table("log", Log::read),
             server: root.table("server", Server::read),
             listeners: Listener::read_all(root),
@@ -163,11 +168,16 @@ impl Config {
             limits: root.table("limits", Limits::read),
             headers: root.table("headers", SecurityHeaders::read),
             apps: App::read_all(root),
+            session: Session::default(),
             bridge: root.table("bridge", Bridge::read),
             hub: root.table("hub", Hub::read),
             channels: Channel::read_all(root),
             admin: root.table("admin", Admin::read),
         };
+        // After all others: a name can only be looked for among apps that could be read.
+        let apps = root.nothing_is_wrong().then_some(config.apps.as_slice());
+        config.session = root.table("session", |table| Session::read(table, apps));
+        config.check_session(root);
         if root.is_sound() {
             config.compare(root);
         }
@@ -208,6 +218,27 @@ impl Config {
                 ))
             }
             _ => None,
+        }
+    }
+
+    /// Nobody is let in without a question where the file says that one is required.
+    fn check_session(&self, root: &Table<'_>) {
+        if !root.nothing_is_wrong() {
+            return;
+        }
+        if self.session.path.is_some() && self.apps.is_empty() {
+            root.problem(
+                "session",
+                r#"there is no app to ask; write [[app]] with url = "http://127.0.0.1:8010""#,
+            );
+        }
+        for (table, rule) in [("bridge", self.bridge.session), ("hub", self.hub.session)] {
+            if rule == Some(SessionRule::Required) && self.session.path.is_none() {
+                root.problem(
+                    table,
+                    r#"session = "required" needs a question; write [session] with path = "/tasks""#,
+                );
+            }
         }
     }
 }

@@ -264,6 +264,11 @@ impl<'a> Table<'a> {
         self.problems.count() == self.problems_before && self.unknown_keys().next().is_none()
     }
 
+    /// Whether nothing at all was found wrong so far, in this table or another.
+    pub(super) fn nothing_is_wrong(&self) -> bool {
+        self.problems.count() == 0
+    }
+
     /// Reports that `key` is missing or that its value, alone or together with others, is wrong.
     pub(super) fn problem(&self, key: &str, text: impl Into<String>) {
         match self.entries.get(key) {

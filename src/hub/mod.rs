@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::config::{self, ChannelName, Config};
+use crate::http::Lease;
 use crate::shutdown::Shutdown;
 use crate::target::same_bytes;
 
@@ -246,7 +247,7 @@ impl Hub {
         Ok(Published { id })
     }
 
-    /// Listens to channels; `name` is who it is, where that is known.
+    /// Listens to channels, for as long as the lease holds, if one is needed.
     ///
     /// # Errors
     /// [`SubscribeError`].
@@ -254,7 +255,7 @@ impl Hub {
         &self,
         names: &[ChannelName],
         from: From,
-        name: Option<String>,
+        lease: Option<Lease>,
     ) -> Result<Subscription, SubscribeError> {
         let mut channels = Vec::with_capacity(names.len());
         for name in names {
@@ -272,7 +273,7 @@ impl Hub {
             self.left();
             return Err(SubscribeError::Full(limit));
         }
-        Ok(Subscription::new(self, channels, from, name))
+        Ok(Subscription::new(self, channels, from, lease))
     }
 
     /// Who listens to a channel; nobody, if it is not in use.

@@ -89,10 +89,11 @@ pub fn open_socket(
     let peer = client.peer;
     let busy = client.activity.begin();
     let hub = hub.clone();
+    let user = listening.subscription.user().map(str::to_owned);
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
             let names: Vec<_> = listening.names.iter().map(ToString::to_string).collect();
-            let line = TunnelLine::open(peer, format!("channel {}", names.join(",")));
+            let line = TunnelLine::open(peer, format!("channel {}", names.join(",")), user);
             // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
             let (cause, up, down) = match upgraded.downcast::<TokioIo<Transport>>() {
                 Ok(parts) => {
@@ -288,6 +289,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 }
                 (Some(1001), "the server stops")
             }
+            Cause::Ended(End::SessionEnded) => (Some(4401), "the session has ended"),
             Cause::HeartbeatLost => (Some(1001), "no answer to pings"),
         };
         self.outbox.push(close_frame(code, reason).into());
@@ -314,6 +316,7 @@ impl fmt::Display for Cause {
             Self::Violation(_, reason) => write!(f, "protocol violation: {reason}"),
             Self::Ended(End::Slow) | Self::Untold => f.write_str("too slow"),
             Self::Ended(End::Stopping) => f.write_str("stopping"),
+            Self::Ended(End::SessionEnded) => f.write_str("the session has ended"),
             Self::HeartbeatLost => f.write_str("no answer to pings"),
         }
     }

@@ -112,6 +112,10 @@ impl EventStream {
         match next {
             Next::Message(message) => message.stream_event(self.format),
             Next::Reset(reset) => reset_event(reset, &self.subscription.position()),
+            Next::End(End::SessionEnded) => {
+                self.ended = true;
+                Bytes::from_static(b": the session has ended\n\n")
+            }
             // A slow subscriber comes back at once, with its cursor; all others of a server that stops, later.
             Next::End(End::Slow) => {
                 self.ended = true;

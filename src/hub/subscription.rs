@@ -4,6 +4,8 @@
 //! know how a message is sent.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -11,6 +13,7 @@ use std::task::{Context, Poll};
 use atomic_waker::AtomicWaker;
 
 use crate::config::Slow;
+use crate::http::Lease;
 use crate::hub::Hub;
 use crate::hub::channel::Channel;
 use crate::hub::history::Found;
@@ -54,6 +57,22 @@ pub struct Subscription {
     /// Up to here it catches up with what was there before it came; that is not lagging.
     catching_up: u64,
     reset: Option<Reset>,
+    lease: Option<Leased>,
+}
+
+/// The permission to listen, where one is needed.
+struct Leased {
+    ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+    _lease: Lease,
+}
+
+impl Leased {
+    fn new(lease: Lease) -> Self {
+        Self {
+            ended: Box::pin(lease.ended_owned()),
+            _lease: lease,
+        }
+    }
 }
 
 /// A channel it listens to.
@@ -105,6 +124,8 @@ pub enum End {
     Slow,
     /// The server stops.
     Stopping,
+    /// The session of the visitor has ended.
+    SessionEnded,
 }
 
 impl Subscription {
@@ -112,8 +133,9 @@ impl Subscription {
         hub: &Hub,
         channels: Vec<Arc<Channel>>,
         from: From,
-        name: Option<String>,
+        lease: Option<Lease>,
     ) -> Self {
+        let name = lease.as_ref().and_then(Lease::user).map(str::to_owned);
         let subscriber = Subscriber::new(name);
         let join = |channel: Arc<Channel>| Joined {
             key: channel.join(Arc::clone(&subscriber)),
@@ -128,6 +150,7 @@ impl Subscription {
             place: 0,
             catching_up: 0,
             reset: None,
+            lease: lease.map(Leased::new),
         };
         subscription.begin(from);
         subscription
@@ -161,10 +184,19 @@ impl Subscription {
         }
     }
 
+    /// Who listens, if that is known.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.subscriber.name.as_deref()
+    }
+
     /// The next message, gap or end; pending until there is one.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if let Some(next) = self.try_next() {
             return Poll::Ready(next);
+        }
+        if self.poll_lease(cx).is_ready() {
+            return Poll::Ready(Next::End(End::SessionEnded));
         }
         self.subscriber.waker.register(cx.waker());
         // It may have come between the look and the registration.
@@ -177,6 +209,9 @@ impl Subscription {
         if self.is_dismissed() {
             return Poll::Ready(End::Stopping);
         }
+        if self.poll_lease(cx).is_ready() {
+            return Poll::Ready(End::SessionEnded);
+        }
         let behind = self
             .joined
             .iter()
@@ -185,6 +220,14 @@ impl Subscription {
             Poll::Ready(End::Slow)
         } else {
             Poll::Pending
+        }
+    }
+
+    /// Ready once the permission to listen is gone.
+    fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.lease {
+            Some(lease) => lease.ended.as_mut().poll(cx),
+            None => Poll::Pending,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::task::{Context, Poll, Waker};
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 use crate::hub::subscription::Next;
 
@@ -208,8 +210,10 @@ fn presence_is_told_and_the_app_hears_of_the_first_and_the_last() {
     let hub = hub(
         "[[app]]\nurl = 'unix:/run/app'\n[[channel]]\nname = 'a'\npresence = true\non-first-join = '/first'\non-last-leave = '/last'\n",
     );
+    let user = Some("alice".into());
+    let alice_lease = Lease::new(CancellationToken::new(), user, Arc::new(()));
     let mut alice = hub
-        .subscribe(&[name("a")], From::Now, Some("alice".to_owned()))
+        .subscribe(&[name("a")], From::Now, Some(alice_lease))
         .expect("subscribed");
     let anonymous = listen(&hub, &["a"], From::Now);
     let hooks = hub.look_after();

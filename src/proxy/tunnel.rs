@@ -51,7 +51,7 @@ pub async fn open(
     }
     let upstream = hyper::upgrade::on(&mut response);
     let name = format!("app {}", app.name);
-    let line = TunnelLine::open(forward.context.peer, name);
+    let line = TunnelLine::open(forward.context.peer, name, None);
     let tasks = forward.tasks.clone();
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = forward.context.activity.begin();

@@ -78,7 +78,7 @@ impl Server {
             config.limits.connections_per_address,
         );
         let hub = Hub::new(&config)?;
-        let state = State::build(config, &hub, &shutdown)?;
+        let state = State::build(config, &hub, None, &shutdown)?;
         Ok(Self {
             listeners,
             hub,
@@ -133,6 +133,8 @@ impl Server {
             state.load().config.server.drain
         });
         self.shutdown.spawn(drain);
+        self.shutdown
+            .spawn(ask_again(Arc::clone(&self.state), self.shutdown.clone()));
         stop.await;
         let grace = self.state.load().config.server.drain;
         info!(?grace, "stopping");
@@ -141,7 +143,13 @@ impl Server {
 }
 
 impl State {
-    fn build(config: Config, hub: &Hub, shutdown: &Shutdown) -> Result<Self, TlsError> {
+    fn build(
+        config: Config,
+        hub: &Hub,
+        before: Option<&Self>,
+        shutdown: &Shutdown,
+    ) -> Result<Self, TlsError> {
+        let before = before.map(|state| state.service.as_ref());
         let tls = config
             .listeners
             .iter()
@@ -152,9 +160,25 @@ impl State {
             } else {
                 None
             },
-            service: Arc::new(Service::new(&config, hub.clone(), shutdown.clone())),
+            service: Arc::new(Service::new(&config, hub.clone(), before, shutdown.clone())),
             config,
         })
+    }
+}
+
+/// Has the app asked about the sessions that something is open for. Apart from the sweep, which must not wait
+/// for an app.
+async fn ask_again(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
+    let asking = async {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let service = Arc::clone(&state.load().service);
+            service.ask_again().await;
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        () = shutdown.requested() => {}
     }
 }
 

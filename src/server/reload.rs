@@ -65,7 +65,7 @@ impl Handle {
         if config.log != now.config.log {
             return Err(ReloadError::NeedsRestart("[log]"));
         }
-        let state = State::build(config, &self.hub, &self.shutdown)?;
+        let state = State::build(config, &self.hub, Some(&now), &self.shutdown)?;
         self.hub.reload(&state.config)?;
         self.state.store(Arc::new(state));
         info!("configuration reloaded");

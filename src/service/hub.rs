@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use crate::bridge::Subprotocol;
 use crate::config::ChannelName;
-use crate::http::{Body, Context, Form as Preference, Head, Refusal, empty, full, refuse};
+use crate::http::{Body, Context, Form as Preference, Head, Lease, Refusal, empty, full, refuse};
 use crate::hub::{
     self, Address, Form, Format, Listening, Parameters, SubscribeError, Subscription, Wait, etag,
 };
@@ -49,7 +49,11 @@ impl Service {
         let origin = request.headers().get(ORIGIN).cloned();
         let mut response = match address {
             Address::Asset(file) => asset(file, request.headers())?,
-            Address::Presence(name) => self.presence(&name)?,
+            Address::Presence(name) => {
+                self.lease_for_channels(request.headers(), head, context)
+                    .await?;
+                self.presence(&name)?
+            }
             Address::SockJs(_) => return Err(Refusal::not_found("SockJS is not served here")),
             Address::Channels(names) => self.channels(names, request, head, context).await?,
         };
@@ -91,10 +95,15 @@ impl Service {
         let parameters = Parameters::parse(request.uri().query())
             .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
         if asks_for_websocket(&request) {
-            return self.socket(names, &parameters, request, head, context);
+            return self
+                .socket(names, &parameters, request, head, context)
+                .await;
         }
         match *request.method() {
-            Method::GET | Method::HEAD => self.answer_get(&names, &parameters, &request).await,
+            Method::GET | Method::HEAD => {
+                self.answer_get(&names, &parameters, &request, head, context)
+                    .await
+            }
             Method::POST => {
                 if let Ok([name]) = <[ChannelName; 1]>::try_from(names) {
                     return self.post(name, &parameters, request, head, context).await;
@@ -118,6 +127,8 @@ impl Service {
         names: &[ChannelName],
         parameters: &Parameters,
         request: &Request<Incoming>,
+        head: &Head,
+        context: &Context,
     ) -> Result<Response<Body>, Refusal> {
         let headers = request.headers();
         let transport = Transport::preferred(headers);
@@ -135,7 +146,8 @@ impl Service {
         if transport == Transport::Page {
             return Ok(page());
         }
-        let subscription = self.subscribe(names, parameters, headers)?;
+        let lease = self.lease_for_channels(headers, head, context).await?;
+        let subscription = self.subscribe(names, parameters, headers, lease)?;
         if transport == Transport::Stream {
             let visible = parameters.named_keep_alive;
             return Ok(hub::event_stream(&self.hub, subscription, format, visible));
@@ -158,9 +170,10 @@ impl Service {
         names: &[ChannelName],
         parameters: &Parameters,
         headers: &HeaderMap,
+        lease: Option<Lease>,
     ) -> Result<Subscription, Refusal> {
         let from = parameters.begin(headers);
-        let subscribed = self.hub.subscribe(names, from, None);
+        let subscribed = self.hub.subscribe(names, from, lease);
         subscribed.map_err(|error| {
             let reason = error.to_string();
             match error {
@@ -175,7 +188,7 @@ impl Service {
         })
     }
 
-    fn socket(
+    async fn socket(
         self: &Arc<Self>,
         names: Vec<ChannelName>,
         parameters: &Parameters,
@@ -184,7 +197,10 @@ impl Service {
         context: &Context,
     ) -> Result<Response<Body>, Refusal> {
         let handshake = Handshake::check(&request)?;
-        let subscription = self.subscribe(&names, parameters, request.headers())?;
+        let lease = self
+            .lease_for_channels(request.headers(), head, context)
+            .await?;
+        let subscription = self.subscribe(&names, parameters, request.headers(), lease)?;
         let listening = Listening {
             subscription,
             receiver: self.receiver(&names, request.headers(), head, context),
@@ -210,12 +226,13 @@ impl Service {
         handshake: Handshake,
         subprotocol: Subprotocol,
         context: &Context,
+        lease: Option<Lease>,
     ) -> Result<Response<Body>, Refusal> {
         let parameters = Parameters::parse(request.uri().query()).unwrap_or_default();
         let rules = self.hub.rules(&name);
         let names = vec![name];
         let listening = Listening {
-            subscription: self.subscribe(&names, &parameters, request.headers())?,
+            subscription: self.subscribe(&names, &parameters, request.headers(), lease)?,
             names,
             form: Form::Wok {
                 boundary: rules

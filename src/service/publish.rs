@@ -55,6 +55,12 @@ impl Service {
             refuse(body, &self.shutdown);
             return Err(not_permitted(&rules));
         }
+        if !trusted
+            && let Err(refusal) = self.lease_for_channels(&parts.headers, head, context).await
+        {
+            refuse(body, &self.shutdown);
+            return Err(refusal);
+        }
         let size = self.hub.settings().message_size;
         let limits = BodyLimits {
             idle: self.body.idle,

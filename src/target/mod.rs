@@ -31,6 +31,8 @@ use crate::config::Endpoint;
 /// What a token leads to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
+    /// Whose it is: the name by which the token was found. For questions about it, not for a log.
+    pub name: String,
     /// Where to connect.
     pub endpoint: Endpoint,
     /// The marker on which each frame to the client has to end, from `bridge.boundaries`; `None` for a byte

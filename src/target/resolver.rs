@@ -68,22 +68,24 @@ impl Resolver {
     /// If none knows it and a token file was empty, that file is read again for `bridge.token-retry`, because
     /// Wok truncates a file before it writes it.
     pub async fn resolve(&self, token: &Token) -> Result<Target, ResolveError> {
-        let endpoint = match self
+        let (endpoint, name) = match self
             .targets
             .iter()
             .find(|target| token.means(&target.token))
         {
-            Some(target) => target.address.clone(),
+            Some(target) => (target.address.clone(), target.token.clone()),
             None => self.search(token).await?,
         };
         let boundary = token.names().find_map(|name| self.boundaries.get(name));
         Ok(Target {
+            name,
             endpoint,
             boundary: boundary.cloned(),
         })
     }
 
-    async fn search(&self, token: &Token) -> Result<Endpoint, ResolveError> {
+    /// The endpoint, and the name it was found by.
+    async fn search(&self, token: &Token) -> Result<(Endpoint, String), ResolveError> {
         let sources = Arc::clone(&self.sources);
         let mut search = Search::new(token.clone());
         let mut found;
@@ -100,7 +102,15 @@ impl Resolver {
                 .read(search, move |search| read_again(&files, search))
                 .await?;
         }
-        found.ok_or_else(|| search.into_error())
+        let Some(endpoint) = found else {
+            return Err(search.into_error());
+        };
+        // A token file holds the token as it was sent, which Wok makes of a name. What is asked about this name
+        // must hold for this socket, so the client's choice of a spelling may not change it.
+        let name = search
+            .name
+            .unwrap_or_else(|| token.decoded().unwrap_or(token.plain()).to_owned());
+        Ok((endpoint, name))
     }
 
     /// Runs one look-up where it may block. It holds its permit until it has really ended, even when nobody waits
@@ -203,6 +213,33 @@ mod tests {
         }
         let target = run(resolver.resolve(&token("other"))).expect("known");
         assert_eq!(target.to_string(), "localhost:3");
+    }
+
+    #[test]
+    fn a_target_has_the_name_it_was_found_by_whatever_else_its_token_could_mean() {
+        let directory = TestDirectory::new();
+        // "dm0x" is "vm1" in base64url: as the name of a socket it is itself, in a token file it is vm1.
+        UnixListener::bind(directory.path().join("dm0x")).expect("a socket");
+        let by_name = Resolver::new(&bridge(vec![TokenSource::Sockets(
+            directory.path().to_owned(),
+        )]));
+        let target = run(by_name.resolve(&token("dm0x"))).expect("known");
+        assert_eq!(target.name, "dm0x");
+        let tokens = directory.write("tokens", "dm0x: localhost:1\nplain.name: localhost:2");
+        let mut by_token = bridge(vec![TokenSource::File(tokens)]);
+        by_token.targets = vec![StaticTarget {
+            token: "dm0y".to_owned(),
+            address: tcp("localhost", 3),
+        }];
+        let by_token = Resolver::new(&by_token);
+        for (sent, name) in [
+            ("dm0x", "vm1"),
+            ("plain.name", "plain.name"),
+            ("dm0y", "dm0y"),
+        ] {
+            let target = run(by_token.resolve(&token(sent))).expect("known");
+            assert_eq!(target.name, name);
+        }
     }
 
     #[test]

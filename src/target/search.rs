@@ -16,6 +16,8 @@ const MOST_REREAD: usize = 16;
 pub(super) struct Search {
     /// What is looked for.
     pub(super) token: Token,
+    /// The name that was found, where a source goes by names.
+    pub(super) name: Option<String>,
     /// Token files that were empty, which is how a file looks while it is being written.
     being_written: Vec<PathBuf>,
     /// The first thing that went wrong, told only if no source knows the token.
@@ -26,6 +28,7 @@ impl Search {
     pub(super) fn new(token: Token) -> Self {
         Self {
             token,
+            name: None,
             being_written: Vec::new(),
             problem: None,
         }

@@ -17,9 +17,16 @@ use crate::config::Endpoint;
 /// Looks for a socket with the name in the token. What is wrong with the directory is noted in the search.
 pub(super) fn find(directory: &Path, search: &mut Search) -> Option<Endpoint> {
     let mut problem = None;
-    for name in search.token.names().filter_map(FileName::parse) {
+    let names: Vec<String> = search.token.names().map(str::to_owned).collect();
+    for text in names {
+        let Some(name) = FileName::parse(&text) else {
+            continue;
+        };
         match socket(directory, name) {
-            Ok(path) => return Some(Endpoint::Unix(path)),
+            Ok(path) => {
+                search.name = Some(text);
+                return Some(Endpoint::Unix(path));
+            }
             Err(Miss::Nothing) => {}
             Err(Miss::Problem(found)) => problem = problem.or(Some(found)),
         }

@@ -10,17 +10,20 @@ use tracing::info;
 pub struct TunnelLine {
     peer: String,
     target: String,
+    user: Option<String>,
     opened: Instant,
 }
 
 impl TunnelLine {
-    /// Writes the opening line. `target` is a socket or an address, never a token.
-    pub fn open(peer: impl Display, target: String) -> Self {
+    /// Writes the opening line. `target` is a socket or an address, never a token; `user` is who the app says
+    /// has opened it.
+    pub fn open(peer: impl Display, target: String, user: Option<String>) -> Self {
         let peer = peer.to_string();
-        info!(%peer, %target, "tunnel opened");
+        info!(%peer, %target, user, "tunnel opened");
         Self {
             peer,
             target,
+            user,
             opened: Instant::now(),
         }
     }
@@ -31,9 +34,10 @@ impl TunnelLine {
         let Self {
             peer,
             target,
+            user,
             opened,
         } = self;
         let seconds = (opened.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        info!(%peer, %target, reason, seconds, up, down, "tunnel closed");
+        info!(%peer, %target, user, reason, seconds, up, down, "tunnel closed");
     }
 }

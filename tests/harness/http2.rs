@@ -69,6 +69,15 @@ impl Http2 {
 
     /// An extended CONNECT (RFC 8441) for a path, after the server has said that it knows it.
     pub async fn connect(&mut self, path: &str) -> (ResponseFuture, SendStream<Bytes>) {
+        self.connect_with(path, &[]).await
+    }
+
+    /// The same with further header lines.
+    pub async fn connect_with(
+        &mut self,
+        path: &str,
+        lines: &[(&str, &str)],
+    ) -> (ResponseFuture, SendStream<Bytes>) {
         let requests = self.requests.clone();
         until("the setting for extended CONNECT", || async {
             requests
@@ -76,19 +85,25 @@ impl Http2 {
                 .then_some(())
         })
         .await;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(Method::CONNECT)
             .uri(format!("https://door.example{path}"))
             .header("sec-websocket-version", "13")
-            .extension(Protocol::from_static("websocket"))
-            .body(())
-            .unwrap();
-        self.begin(request, false).await
+            .extension(Protocol::from_static("websocket"));
+        for (name, value) in lines {
+            request = request.header(*name, *value);
+        }
+        self.begin(request.body(()).unwrap(), false).await
     }
 
     /// An open WebSocket in a stream of this connection.
     pub async fn websocket(&mut self, path: &str) -> Wire {
-        let (answer, sender) = self.connect(path).await;
+        self.websocket_with(path, &[]).await
+    }
+
+    /// The same with further header lines.
+    pub async fn websocket_with(&mut self, path: &str, lines: &[(&str, &str)]) -> Wire {
+        let (answer, sender) = self.connect_with(path, lines).await;
         let answer = within("an answer", answer).await.unwrap();
         assert_eq!(answer.status(), 200);
         wire(sender, answer.into_body())

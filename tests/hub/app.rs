@@ -97,7 +97,8 @@ async fn the_app_is_told_of_the_first_who_listens_and_of_the_last() {
     let (head, body) = request(&mut app).await;
     assert_eq!(head.start, "POST /here HTTP/1.1");
     assert_eq!(body, br#"{"channel":"a","count":1,"names":[]}"#);
-    app.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await;
+    app.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        .await;
     app.output.finish().await;
     drop(events);
     let mut app = backend.accept().await;

@@ -3,8 +3,11 @@
     app.py [--address 127.0.0.1:PORT | unix:/path] [--keep-alive SECONDS] [--static /prefix=/directory ...]
 
 It trusts what the door says about the visitor, as Wok does (`tools.proxy`), and
-tells at /head what it was told. Commands: `event TEXT` sends one event to the
-readers of /events; `readers` counts them.
+tells at /head what it was told. It answers /tasks and /plugins/kimchi/vms/NAME as
+Wok and Kimchi do: for who is logged in, and for who may see that guest; a guest
+belongs to the user whose name it begins with. Commands: `event TEXT` sends one
+event to the readers of /events; `readers` counts them; `expire` ends all sessions,
+as a restart does; `questions` counts what /tasks was asked.
 """
 
 import argparse
@@ -19,6 +22,7 @@ from cherrypy.lib.static import serve_file
 
 import lifeline
 
+questions = []
 readers = []
 readers_lock = threading.Lock()
 
@@ -91,11 +95,33 @@ class App:
 
     @cherrypy.expose
     def tasks(self):
-        """A REST resource as Wok's are: HEAD is 405 here."""
+        """A REST resource as Wok's are: HEAD is 405 here, and without a session it is 401."""
         if cherrypy.request.method not in ("GET", "POST"):
             raise cherrypy.HTTPError(405)
+        questions.append(cherrypy.request.headers.get("Wok-Robot"))
+        logged_in()
         cherrypy.response.headers["Content-Type"] = "application/json"
         return b"[]"
+
+    @cherrypy.expose
+    def plugins(self, *rest):
+        """Kimchi's guests: 403 for those of others, 404 for those that nobody has."""
+        if len(rest) != 3 or rest[:2] != ("kimchi", "vms"):
+            raise cherrypy.HTTPError(404)
+        user, name = logged_in(), rest[2]
+        if not name.startswith(("cook", "guest")):
+            raise cherrypy.HTTPError(404)
+        if not name.startswith(user):
+            raise cherrypy.HTTPError(403)
+        cherrypy.response.headers["Content-Type"] = "application/json"
+        return f'{{"name": "{name}"}}'.encode()
+
+    @cherrypy.expose
+    def logout(self):
+        if cherrypy.request.method != "POST":
+            raise cherrypy.HTTPError(405)
+        cherrypy.session.clear()
+        return b"{}"
 
     @cherrypy.expose
     @cherrypy.config(**{"response.stream": True, "tools.sessions.on": False})
@@ -116,6 +142,18 @@ class App:
                     readers.remove(events)
 
         return stream()
+
+
+def logged_in():
+    """The user of this session, or 401."""
+    user = cherrypy.session.get("user")
+    if user is None:
+        raise cherrypy.HTTPError(401, "log in first")
+    return user
+
+
+def expire(_):
+    cherrypy.lib.sessions.RamSession.cache.clear()
 
 
 def tell_readers(text):
@@ -166,7 +204,12 @@ def main():
     cheroot.server.HTTPServer.expiration_interval = min(0.5, options.keep_alive / 5)
     cherrypy.engine.start()
     where = cherrypy.server.socket_file or "%s:%d" % cherrypy.server.bound_addr
-    lifeline.hold_in_background(where, {"event": tell_readers, "readers": lambda _: len(readers)})
+    lifeline.hold_in_background(where, {
+        "event": tell_readers,
+        "readers": lambda _: len(readers),
+        "expire": expire,
+        "questions": lambda _: len(questions),
+    })
     cherrypy.engine.block()
 
 

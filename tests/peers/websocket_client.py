@@ -6,9 +6,13 @@
 import asyncio
 import base64
 import hashlib
+import http.client
+import http.cookies
 import random
 import ssl
 import sys
+import time
+import urllib.parse
 
 import websockets
 
@@ -149,7 +153,84 @@ async def app(url, ca):
     print("app: ok")
 
 
+class Visitor:
+    """A browser's part in a login: it keeps its cookies and sends them everywhere."""
+
+    def __init__(self, url, ca, user):
+        self.url, self.ca = url, ca
+        self.cookies = http.cookies.SimpleCookie()
+        if user:
+            assert self.post("/login", f"user={user}&password=kitchen") == 303
+        self.header = "; ".join(f"{name}={morsel.coded_value}" for name, morsel in self.cookies.items())
+
+    def post(self, path, body=""):
+        context = ssl.create_default_context(cafile=self.ca)
+        place = urllib.parse.urlsplit(self.url)
+        connection = http.client.HTTPSConnection(place.hostname, place.port, context=context, timeout=60)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        if self.cookies:
+            headers["Cookie"] = self.header
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        for line in answer.headers.get_all("Set-Cookie", []):
+            self.cookies.load(line)
+        connection.close()
+        return answer.status
+
+    def open(self, name):
+        token = base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
+        cookie = {"Cookie": self.header} if self.header else {}
+        return connect(f"{self.url}?token={token}", self.ca, "binary", extra_headers=cookie)
+
+    async def is_refused(self, name, status):
+        try:
+            async with self.open(name):
+                raise AssertionError(f"{name} was opened")
+        except websockets.InvalidStatusCode as refused:
+            assert refused.status_code == status, f"{name}: {refused.status_code}"
+
+
+async def talk(peer):
+    await peer.send(b"hello")
+    assert await peer.recv() == b"hello"
+
+
+async def session(url, ca):
+    """Anonymous, without rights, with rights; and a logout, which must close what is open within a second."""
+    anonymous, cook, guest = (Visitor(url, ca, user) for user in [None, "cook", "guest"])
+    for name in ["cook-vm", "cook-vm-console", "woknotifications", "nobody"]:
+        await anonymous.is_refused(name, 401)
+    await guest.is_refused("cook-vm", 403)
+    await guest.is_refused("cook-vm-console", 403)
+    await guest.is_refused("nobody", 404)
+    async with cook.open("cook-vm") as own, cook.open("cook-vm-console") as console, \
+            guest.open("woknotifications") as other:
+        for peer in [own, console, other]:
+            await talk(peer)
+        assert cook.post("/logout") == 200
+        begin = time.monotonic()
+        await asyncio.gather(own.wait_closed(), console.wait_closed())
+        took = time.monotonic() - begin
+        assert (own.close_code, console.close_code) == (4401, 4401), (own.close_code, console.close_code)
+        assert took < 1, f"closed after {took} s"
+        await talk(other)
+    await cook.is_refused("cook-vm", 401)
+    print("session: ok")
+
+
+async def expiry(url, ca):
+    """The app forgets the session, and nobody says so: the test does that when it reads `open`."""
+    async with Visitor(url, ca, "cook").open("cook-vm") as own:
+        await talk(own)
+        print("open", flush=True)
+        await own.wait_closed()
+        assert own.close_code == 4401, own.close_code
+    print("expiry: ok")
+
+
 CASES = {
+    "session": session,
+    "expiry": expiry,
     "echo": echo,
     "fragments": fragments,
     "silence": silence,

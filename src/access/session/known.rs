@@ -1,0 +1,236 @@
+//! What the app has said of each credential, who waits for it to say more, and what is open because of it.
+//!
+//! Asks nothing itself. There is one entry for each session, and one for each console a session was asked
+//! about; each has a token that is cancelled when the app, or a logout, says no.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::session::credential::{Credential, Secret};
+use crate::access::session::question::Verdict;
+
+/// Entries that may be there before those nobody needs are dropped, even if their answer could still be
+/// believed: a made-up cookie costs its maker nothing.
+const MOST: usize = 10_000;
+
+/// All that is known. Kept over a reload, so that a logout still finds what was opened before.
+pub(super) struct Known {
+    pub(super) secret: Secret,
+    entries: Mutex<Entries>,
+}
+
+struct Entries {
+    of: HashMap<Credential, Arc<Entry>>,
+    /// The number at which to look for entries that nobody needs; twice as many as were left the last time,
+    /// so that looking costs little even if all are needed.
+    limit: usize,
+}
+
+/// A session, or a console of one.
+pub(super) struct Entry {
+    /// The console's name.
+    pub(super) console: Option<Box<str>>,
+    /// The console's session. Held, so that a logout reaches the console as long as it is known.
+    session: Option<Arc<Entry>>,
+    /// Who holds this asks; others wait for the same answer.
+    pub(super) turn: Semaphore,
+    state: Mutex<State>,
+}
+
+struct State {
+    answer: Option<(Instant, Verdict)>,
+    /// Cancelled by a no. What was opened on a yes holds the token of that yes.
+    ended: CancellationToken,
+    watched: Weak<Watched>,
+}
+
+/// An entry for which something is open, with the credential in clear, without which the app could not be
+/// asked again. It is gone with the last socket.
+pub(super) struct Watched {
+    pub(super) entry: Arc<Entry>,
+    pub(super) visitor: Arc<HeaderMap>,
+    _session: Option<Arc<Watched>>,
+}
+
+impl Known {
+    pub(super) fn new() -> Self {
+        Self {
+            secret: Secret::new(),
+            entries: Mutex::new(Entries {
+                of: HashMap::new(),
+                limit: MOST,
+            }),
+        }
+    }
+
+    /// The entry of a session.
+    pub(super) fn session(&self, credential: Credential) -> Arc<Entry> {
+        self.entry(credential, || Entry::new(None, None))
+    }
+
+    /// The entry of one console of a session.
+    pub(super) fn console(
+        &self,
+        credential: Credential,
+        session: &Arc<Entry>,
+        name: &str,
+    ) -> Arc<Entry> {
+        self.entry(self.secret.console(credential, name), || {
+            Entry::new(Some(name.into()), Some(Arc::clone(session)))
+        })
+    }
+
+    fn entry(&self, credential: Credential, new: impl FnOnce() -> Entry) -> Arc<Entry> {
+        let mut entries = lock(&self.entries);
+        if let Some(entry) = entries.of.get(&credential) {
+            return Arc::clone(entry);
+        }
+        if entries.of.len() >= entries.limit {
+            entries.of.retain(|_, entry| is_needed(entry));
+            entries.limit = MOST.max(2 * entries.of.len());
+        }
+        let entry = Arc::new(new());
+        entries.of.insert(credential, Arc::clone(&entry));
+        entry
+    }
+
+    /// Ends a session and all of its consoles.
+    pub(super) fn end(&self, credential: Credential) {
+        let entry = lock(&self.entries).of.get(&credential).cloned();
+        if let Some(entry) = entry {
+            entry.end();
+        }
+    }
+
+    /// Forgets what was said, but not what is open: what says so next may be another app.
+    pub(super) fn forget_answers(&self) {
+        for entry in lock(&self.entries).of.values() {
+            lock(&entry.state).answer = None;
+        }
+    }
+
+    /// What is open and was not asked about for `interval`. Drops what nobody needs and nobody would believe.
+    pub(super) fn due(&self, interval: Duration, believed: Duration) -> Vec<Arc<Watched>> {
+        let mut entries = lock(&self.entries);
+        entries
+            .of
+            .retain(|_, entry| is_needed(entry) || entry.is_known_for_less_than(believed));
+        let due = |entry: &&Arc<Entry>| !entry.is_known_for_less_than(interval);
+        let due: Vec<_> = entries.of.values().filter(due).cloned().collect();
+        drop(entries);
+        due.iter().filter_map(|entry| entry.watched()).collect()
+    }
+}
+
+/// Whether anything but the list holds it: a socket, a visitor who waits, a console of the session.
+fn is_needed(entry: &Arc<Entry>) -> bool {
+    Arc::strong_count(entry) > 1
+}
+
+impl Entry {
+    fn new(console: Option<Box<str>>, session: Option<Arc<Self>>) -> Self {
+        let ended = token_below(session.as_ref());
+        Self {
+            console,
+            session,
+            turn: Semaphore::new(1),
+            state: Mutex::new(State {
+                answer: None,
+                ended,
+                watched: Weak::new(),
+            }),
+        }
+    }
+
+    /// The token for a question that is asked now. It must be taken before: a logout while the question is
+    /// under way then ends what its answer lets in.
+    pub(super) fn token(&self) -> CancellationToken {
+        // A session's lock is taken before its console's is, never the other way round.
+        let fresh = token_below(self.session.as_ref());
+        let mut state = lock(&self.state);
+        if state.ended.is_cancelled() {
+            // It went with its session; nothing it knew holds for the next one.
+            state.answer = None;
+            state.ended = fresh;
+        }
+        state.ended.clone()
+    }
+
+    /// What was said since `earliest`.
+    pub(super) fn answer_since(&self, earliest: Option<Instant>) -> Option<Verdict> {
+        let state = lock(&self.state);
+        let (at, verdict) = state.answer.as_ref()?;
+        earliest
+            .is_none_or(|earliest| *at >= earliest)
+            .then(|| verdict.clone())
+    }
+
+    /// Keeps an answer to a question that was asked under `token`. A no ends what is open.
+    pub(super) fn learn(&self, verdict: &Verdict, token: &CancellationToken) {
+        let fresh = token_below(self.session.as_ref());
+        let mut state = lock(&self.state);
+        // The session was ended after the question was asked, so the answer may be from before.
+        if token.is_cancelled() {
+            return;
+        }
+        state.answer = Some((Instant::now(), verdict.clone()));
+        if verdict.as_ref().is_err_and(super::Denied::is_no) {
+            let ended = std::mem::replace(&mut state.ended, fresh);
+            drop(state);
+            ended.cancel();
+        }
+    }
+
+    fn end(&self) {
+        let fresh = token_below(self.session.as_ref());
+        let mut state = lock(&self.state);
+        state.answer = None;
+        let ended = std::mem::replace(&mut state.ended, fresh);
+        drop(state);
+        ended.cancel();
+    }
+
+    fn is_known_for_less_than(&self, time: Duration) -> bool {
+        let state = lock(&self.state);
+        state
+            .answer
+            .as_ref()
+            .is_some_and(|(at, _)| at.elapsed() < time)
+    }
+
+    /// Has the entry, and its session, asked about again as long as what is returned is held.
+    pub(super) fn watch(self: &Arc<Self>, visitor: &Arc<HeaderMap>) -> Arc<Watched> {
+        let session = self.session.as_ref().map(|session| session.watch(visitor));
+        let mut state = lock(&self.state);
+        if let Some(watched) = state.watched.upgrade() {
+            return watched;
+        }
+        let watched = Arc::new(Watched {
+            entry: Arc::clone(self),
+            visitor: Arc::clone(visitor),
+            _session: session,
+        });
+        state.watched = Arc::downgrade(&watched);
+        watched
+    }
+
+    fn watched(&self) -> Option<Arc<Watched>> {
+        lock(&self.state).watched.upgrade()
+    }
+}
+
+/// A token that ends with the session it is below, if it is below one.
+fn token_below(session: Option<&Arc<Entry>>) -> CancellationToken {
+    session.map_or_else(CancellationToken::new, |session| {
+        session.token().child_token()
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,298 @@
+//! The session, asked of the app: before anything is opened for a visitor, and again while it is open.
+//!
+//! The question is a request of our own with the visitor's cookies and `Authorization`. For each credential one
+//! question is under way at a time, whatever the number of visitors who wait for it, and its answer is believed
+//! for a moment. Nobody is let in by a mistake: whatever is not a yes is a refusal. Must not know what is
+//! opened, nor how a refusal is sent.
+
+mod credential;
+mod known;
+mod question;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, Method};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::config::{self, Config};
+use crate::http::{Context, Head, Lease};
+use crate::net::Peer;
+use crate::shutdown::Shutdown;
+
+use credential::Credential;
+use known::{Entry, Known, Watched};
+use question::{Question, Verdict};
+
+/// Asks the app who may pass.
+pub struct Sessions {
+    settings: config::Session,
+    question: Question,
+    logout: Vec<String>,
+    known: Arc<Known>,
+}
+
+/// A visitor whom the app knows.
+#[derive(Clone)]
+pub struct Visitor {
+    name: Option<Arc<str>>,
+    credential: Credential,
+    entry: Arc<Entry>,
+    ended: CancellationToken,
+    headers: Arc<HeaderMap>,
+}
+
+/// The credential of a request that ends its session, if the app agrees.
+pub struct Leaving(Credential);
+
+/// Why a visitor may not pass. The text is for the log.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Denied {
+    /// No session, or one that has expired.
+    #[error("the app knows no session of this visitor")]
+    NotLoggedIn,
+    /// A session without the right to this.
+    #[error("the app forbids it to this visitor")]
+    Forbidden,
+    /// More questions wait than may.
+    #[error("{0}")]
+    Busy(Arc<str>),
+    /// No answer in time.
+    #[error("{0}")]
+    Slow(Arc<str>),
+    /// No connection, or an answer that is neither yes nor no.
+    #[error("{0}")]
+    Broken(Arc<str>),
+}
+
+impl Denied {
+    /// Whether the app has said no, rather than nothing.
+    fn is_no(&self) -> bool {
+        matches!(self, Self::NotLoggedIn | Self::Forbidden)
+    }
+}
+
+impl Visitor {
+    /// Has the app asked again as long as the lease is held. It ends with the session, at once if the session
+    /// has ended since the question.
+    #[must_use]
+    pub fn watch(&self) -> Lease {
+        let watched = self.entry.watch(&self.headers);
+        Lease::new(self.ended.clone(), self.name.clone(), watched)
+    }
+}
+
+impl Sessions {
+    /// The question of a configuration, if there is one. Opens nothing. What `before` knew of open sockets is
+    /// kept, so that they are still asked about, in the new way.
+    #[must_use]
+    pub fn new(config: &Config, before: Option<&Self>) -> Option<Self> {
+        let app = config.apps.get(config.session.app)?;
+        let question = Question::new(&config.session, app)?;
+        let paths = config.session.logout.iter();
+        let known = before.map_or_else(
+            || Arc::new(Known::new()),
+            |before| Arc::clone(&before.known),
+        );
+        known.forget_answers();
+        Some(Self {
+            question,
+            logout: paths.map(|path| question::below_root(path, app)).collect(),
+            settings: config.session.clone(),
+            known,
+        })
+    }
+
+    /// Asks about a visitor, or believes what was said a moment ago.
+    ///
+    /// # Errors
+    /// [`Denied`]; also when the app could not be asked.
+    pub async fn ask(
+        &self,
+        headers: &HeaderMap,
+        context: &Context,
+        head: &Head,
+    ) -> Result<Visitor, Denied> {
+        let credential = self.credential(headers, context.peer);
+        let entry = self.known.session(credential);
+        let headers = Arc::new(question::visitor(headers, context, head));
+        let (name, ended) = self.settle(&entry, &headers).await?;
+        Ok(Visitor {
+            name,
+            credential,
+            entry,
+            ended,
+            headers,
+        })
+    }
+
+    /// Asks whether a visitor may open the console of this name, if that is a question here.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub async fn ask_for_console(&self, visitor: Visitor, name: &str) -> Result<Visitor, Denied> {
+        if !self.question.has_consoles()
+            || self.settings.open_tokens.iter().any(|open| open == name)
+        {
+            return Ok(visitor);
+        }
+        let entry = self.known.console(visitor.credential, &visitor.entry, name);
+        let (_, ended) = self.settle(&entry, &visitor.headers).await?;
+        // The session may have ended since it was asked about, and a new one of the same cookie have begun.
+        if visitor.ended.is_cancelled() {
+            return Err(Denied::NotLoggedIn);
+        }
+        Ok(Visitor {
+            entry,
+            ended,
+            ..visitor
+        })
+    }
+
+    /// Looks whether a request to the app with index `app` is a logout.
+    #[must_use]
+    pub fn leaving(
+        &self,
+        app: usize,
+        request: &http::Request<impl Sized>,
+        context: &Context,
+    ) -> Option<Leaving> {
+        let is_logout = app == self.settings.app
+            && request.method() == Method::POST
+            && self.logout.iter().any(|path| path == request.uri().path());
+        is_logout.then(|| Leaving(self.credential(request.headers(), context.peer)))
+    }
+
+    /// Ends the session of a logout, and with it all that is open: to be called when the app has agreed.
+    pub fn end(&self, leaving: &Leaving) {
+        self.known.end(leaving.0);
+    }
+
+    /// Closes connections that were idle for too long; to be called about once a second.
+    pub fn close_idle(&self) {
+        self.question.close_idle();
+    }
+
+    /// Asks again about what is open, as far as it is due: once for each credential, whatever is open for it.
+    /// To be called about once a second.
+    pub async fn ask_again(self: &Arc<Self>, tasks: &Shutdown) {
+        let due = self
+            .known
+            .due(self.settings.interval, self.settings.allow_cache);
+        let turns = Arc::new(Semaphore::new(self.settings.workers));
+        for watched in due {
+            let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
+                return;
+            };
+            let (sessions, stop) = (Arc::clone(self), tasks.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = sessions.repeat(&watched) => {}
+                    () = stop.requested() => {}
+                }
+                drop(turn);
+            });
+        }
+    }
+
+    fn credential(&self, headers: &HeaderMap, peer: Peer) -> Credential {
+        let cookies = &self.settings.cookies;
+        self.known.secret.credential(headers, cookies, peer)
+    }
+
+    /// An answer that may be believed: known, or of the question under way, or of one asked now.
+    async fn settle(
+        &self,
+        entry: &Entry,
+        visitor: &HeaderMap,
+    ) -> Result<(Option<Arc<str>>, CancellationToken), Denied> {
+        let came = Instant::now();
+        let token = entry.token();
+        let verdict = match entry.answer_since(came.checked_sub(self.settings.allow_cache)) {
+            // Whoever has no answer yet may try again at once.
+            Some(verdict) if verdict.as_ref().map_or_else(Denied::is_no, |_| true) => verdict,
+            _ => self.in_turn(entry, visitor, came, &token).await,
+        };
+        let name = verdict?;
+        if token.is_cancelled() {
+            return Err(Denied::NotLoggedIn);
+        }
+        Ok((name, token))
+    }
+
+    /// Waits for the question under way, and asks if there is none.
+    async fn in_turn(
+        &self,
+        entry: &Entry,
+        visitor: &HeaderMap,
+        came: Instant,
+        token: &CancellationToken,
+    ) -> Verdict {
+        let limit = self.settings.timeout;
+        let answered = timeout(limit, async {
+            let _turn = entry.turn.acquire().await;
+            if token.is_cancelled() {
+                return Err(Denied::NotLoggedIn);
+            }
+            if let Some(verdict) = entry.answer_since(Some(came)) {
+                return verdict;
+            }
+            self.put(entry, visitor, token).await
+        });
+        let late = |_| Err(Denied::Slow(slow(limit)));
+        answered.await.unwrap_or_else(late)
+    }
+
+    async fn put(&self, entry: &Entry, visitor: &HeaderMap, token: &CancellationToken) -> Verdict {
+        let verdict = self.question.ask(entry.console.as_deref(), visitor).await;
+        entry.learn(&verdict, token);
+        verdict
+    }
+
+    /// Asks once more, unless somebody does right now.
+    async fn repeat(&self, watched: &Watched) {
+        let entry = &watched.entry;
+        let Ok(_turn) = entry.turn.try_acquire() else {
+            return;
+        };
+        let token = entry.token();
+        let asked = timeout(
+            self.settings.timeout,
+            self.put(entry, &watched.visitor, &token),
+        );
+        match asked.await {
+            Ok(Err(cause)) if !cause.is_no() => {
+                debug!(%cause, "the app could not be asked again; what is open stays open");
+            }
+            Ok(_) => {}
+            // Otherwise it would be due again at once.
+            Err(_) => entry.learn(&Err(Denied::Slow(slow(self.settings.timeout))), &token),
+        }
+    }
+}
+
+fn slow(limit: Duration) -> Arc<str> {
+    format!("the app did not say within {limit:?} who this visitor is").into()
+}
+
+/// Without credentials.
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without the credential.
+impl fmt::Debug for Visitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visitor")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

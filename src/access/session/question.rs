@@ -1,0 +1,252 @@
+//! One question to the app, and what its answer means.
+//!
+//! Must not know who waits for the answer, nor how long it is believed.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
+
+use crate::access::session::Denied;
+use crate::config::{self, PLACE_OF_NAME};
+use crate::http::{Context, Forwarded, Head};
+use crate::net::ConnectError;
+use crate::upstream::{Answer, Payload, Upstream, UpstreamError};
+
+/// How much of an answer is read, and for how long, so that its connection can be used again. Beyond that a
+/// new connection costs less.
+const DRAINED: usize = 256 * 1024;
+const DRAIN: Duration = Duration::from_secs(1);
+/// Questions that wait for their turn. Each is a visitor who waits, so connections are the closer limit.
+const QUEUE: usize = 10_000;
+/// The longest name of a user that is taken from the app.
+const LONGEST_NAME: usize = 256;
+
+/// What the app says: the visitor's name, if it gives one, or why not.
+pub(super) type Verdict = Result<Option<Arc<str>>, Denied>;
+
+/// How the app is asked.
+#[derive(Debug)]
+pub(super) struct Question {
+    upstream: Arc<Upstream>,
+    method: Method,
+    session: String,
+    console: Option<String>,
+    headers: HeaderMap,
+    name: Option<HeaderName>,
+}
+
+impl Question {
+    /// The question of a configuration, if there is one.
+    pub(super) fn new(settings: &config::Session, app: &config::App) -> Option<Self> {
+        // Its own connections and slots: a busy app still answers, and questions take no more than their share.
+        let share = config::App {
+            workers: settings.workers,
+            queue: QUEUE,
+            queue_wait: settings.timeout,
+            connect: app.connect.min(settings.timeout),
+            response: settings.timeout,
+            response_idle: settings.timeout,
+            ..app.clone()
+        };
+        let below = |path: &str| below_root(path, app);
+        let parsed = |(name, value): (&String, &String)| {
+            let name = HeaderName::try_from(name).ok()?;
+            Some((name, HeaderValue::try_from(value).ok()?))
+        };
+        Some(Self {
+            session: below(settings.path.as_ref()?),
+            console: settings.token_path.as_deref().map(below),
+            upstream: Upstream::new(share),
+            method: settings.method.parse().unwrap_or_default(),
+            headers: settings.headers.iter().filter_map(parsed).collect(),
+            name: settings
+                .name_header
+                .as_ref()
+                .and_then(|name| name.parse().ok()),
+        })
+    }
+
+    /// Whether each console has a question of its own.
+    pub(super) fn has_consoles(&self) -> bool {
+        self.console.is_some()
+    }
+
+    pub(super) fn close_idle(&self) {
+        self.upstream.close_idle();
+    }
+
+    /// Asks about a session, or about one console for it. `visitor` is what [`visitor`] has made.
+    pub(super) async fn ask(&self, console: Option<&str>, visitor: &HeaderMap) -> Verdict {
+        let path = match (console, &self.console) {
+            (Some(name), Some(path)) => path.replace(PLACE_OF_NAME, &encoded(name)?),
+            // A console without a question of its own is as open as the session.
+            _ => self.session.clone(),
+        };
+        let broken = |what: String| {
+            let app = &self.upstream.settings().name;
+            Denied::Broken(format!("app {app}: {what}").into())
+        };
+        let uri = path.parse::<Uri>();
+        let uri = uri.map_err(|error| broken(format!("{path}: {error}")))?;
+        let answer = match self.upstream.send(self.request(uri, visitor)).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.unavailable(&error)),
+        };
+        let (status, name) = (answer.status(), self.name(&answer));
+        drain(answer.into_body()).await;
+        match status.as_u16() {
+            200..=299 => Ok(name),
+            // Apps with a login page for people send everybody there.
+            401 | 302 | 303 | 307 => Err(Denied::NotLoggedIn),
+            403 => Err(Denied::Forbidden),
+            // Whether there is no such machine or it is not shown makes no difference to who asks.
+            404 if console.is_some() => Err(Denied::Forbidden),
+            _ => Err(broken(format!("it answered {status} to the question"))),
+        }
+    }
+
+    fn request(&self, uri: Uri, visitor: &HeaderMap) -> Request<Payload> {
+        let mut request = Request::new(Payload::Empty);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        *headers = self.headers.clone();
+        if self.method == Method::POST {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+        }
+        for (name, value) in visitor {
+            headers.insert(name, value.clone());
+        }
+        request
+    }
+
+    /// The user's name. What could break a line of the log is no name.
+    fn name(&self, answer: &http::Response<Answer>) -> Option<Arc<str>> {
+        let value = answer.headers().get(self.name.as_ref()?)?;
+        let name = std::str::from_utf8(value.as_bytes()).ok()?.trim();
+        let fits = (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(char::is_control);
+        fits.then(|| Arc::from(name))
+    }
+
+    fn unavailable(&self, error: &UpstreamError) -> Denied {
+        let cause = format!("app {}: {error}", self.upstream.settings().name).into();
+        match error {
+            UpstreamError::QueueFull(_) => Denied::Busy(cause),
+            UpstreamError::QueueSlow(_)
+            | UpstreamError::Slow(_)
+            | UpstreamError::Connect(ConnectError::Slow { .. }) => Denied::Slow(cause),
+            UpstreamError::Connect(ConnectError::Refused { .. }) | UpstreamError::Broken(_) => {
+                Denied::Broken(cause)
+            }
+        }
+    }
+}
+
+/// The headers that make the question this visitor's: the credential, and where it came from.
+pub(super) fn visitor(headers: &HeaderMap, context: &Context, head: &Head) -> HeaderMap {
+    let mut own = HeaderMap::new();
+    // Several lines become one, as for every other request (RFC 6265 §5.4).
+    for (name, between) in [(COOKIE, "; "), (AUTHORIZATION, ", ")] {
+        let lines: Vec<&[u8]> = headers
+            .get_all(&name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        if lines.is_empty() {
+            continue;
+        }
+        // What was made of header values is one.
+        if let Ok(mut value) = HeaderValue::from_bytes(&lines.join(between.as_bytes())) {
+            value.set_sensitive(true);
+            own.insert(name, value);
+        }
+    }
+    own.insert(HOST, head.authority.to_header());
+    let forwarded = Forwarded {
+        peer: context.peer,
+        scheme: context.scheme,
+        authority: &head.authority,
+    };
+    forwarded.set(&mut own);
+    own
+}
+
+/// A path of `[session]` as it stands in a request to the app.
+pub(super) fn below_root(path: &str, app: &config::App) -> String {
+    match &app.server_root {
+        Some(root) if !root.matches(path) => format!("{}{path}", root.as_str()),
+        _ => path.to_owned(),
+    }
+}
+
+/// A name as one segment of a path. One that could be taken for something else than a segment is nobody's.
+fn encoded(name: &str) -> Result<String, Denied> {
+    let bare = name.strip_suffix("-console").unwrap_or(name);
+    if matches!(bare, "" | "." | "..")
+        || bare.contains(['/', '\\'])
+        || bare.contains(char::is_control)
+    {
+        return Err(Denied::Forbidden);
+    }
+    let mut encoded = String::with_capacity(bare.len());
+    for byte in bare.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    Ok(encoded)
+}
+
+/// Reads the rest of an answer that nobody needs. What goes wrong here costs the connection and nothing else.
+async fn drain(body: Answer) {
+    let _ = timeout(DRAIN, Limited::new(body, DRAINED).collect()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_within_its_segment() {
+        for (name, expected) in [
+            ("vm1", "vm1"),
+            ("vm1-console", "vm1"),
+            ("a-console-console", "a-console"),
+            ("a b?c#d%2F;e", "a%20b%3Fc%23d%252F%3Be"),
+            ("café", "caf%C3%A9"),
+            ("...", "..."),
+        ] {
+            assert_eq!(encoded(name).as_deref().ok(), Some(expected), "{name}");
+        }
+        for name in [
+            "",
+            "-console",
+            ".",
+            "..",
+            "..-console",
+            "a/b",
+            "../vms",
+            "a\\b",
+            "a\nb",
+        ] {
+            assert!(matches!(encoded(name), Err(Denied::Forbidden)), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_gets_the_root_of_its_app_once() {
+        let text = "[[app]]\nurl = 'http://127.0.0.1:1'\nserver-root = '/wok'";
+        let config = config::Config::parse(text, "test").expect("a valid configuration");
+        let app = config.apps.first().expect("an app");
+        assert_eq!(below_root("/tasks", app), "/wok/tasks");
+        assert_eq!(below_root("/wok/tasks", app), "/wok/tasks");
+        assert_eq!(below_root("/tasks", &config::App::default()), "/tasks");
+    }
+}

@@ -1,0 +1,227 @@
+//! `[session]`: the question to the app whether a visitor is logged in, and how long its answer
+//! holds. Asks nothing, and knows of HTTP only which characters a path and a header may hold.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::app::App;
+use super::path_prefix::PathPrefix;
+use super::reader::Table;
+use super::value;
+
+/// What stands for the console's name in `token-path`.
+pub const PLACE_OF_NAME: &str = "{vm}";
+
+/// Whether something is served to everybody, or to visitors the app knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionRule {
+    /// `required`: the app must say yes.
+    Required,
+    /// `none`: nobody is asked.
+    None,
+}
+
+/// `[session]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Session {
+    /// `app`: the index of the app that is asked, in the file its name. Default 0, the first one.
+    pub app: usize,
+    /// `method`: `GET`, `HEAD` or `POST`. Default `GET`.
+    pub method: &'static str,
+    /// `path`: what is asked for, below the app's `server-root`. Default `None`: there is no
+    /// question, and nothing requires a session.
+    pub path: Option<String>,
+    /// `[session.headers]`: sent along with each question.
+    pub headers: BTreeMap<String, String>,
+    /// `cookies`: the names of the cookies that make the session. Empty, the default: all of them.
+    pub cookies: Vec<String>,
+    /// `allow-cache`: how long a yes or no is believed for the next request. Default 5 s; with 0
+    /// only those who wait for the same question share its answer.
+    pub allow_cache: Duration,
+    /// `interval`: how often the question is repeated while a socket is open. Default 30 s.
+    pub interval: Duration,
+    /// `workers`: questions at the app at once, beside `app.workers`, 1 to 1000. Default 2.
+    pub workers: usize,
+    /// `timeout`: from a visitor's arrival to the answer, then 504. Default 10 s.
+    pub timeout: Duration,
+    /// `name-header`: the header of the answer that names the user. Default `None`.
+    pub name_header: Option<String>,
+    /// `token-path`: a second question, for each console by its name, below the app's
+    /// `server-root`; holds [`PLACE_OF_NAME`] once. Default `None`.
+    pub token_path: Option<String>,
+    /// `open-tokens`: names of tokens that the session alone opens. Default none.
+    pub open_tokens: Vec<String>,
+    /// `logout`: the paths whose `POST` ends a session, below the app's `server-root`. Default
+    /// `/logout`.
+    pub logout: Vec<String>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            app: 0,
+            method: "GET",
+            path: None,
+            headers: BTreeMap::new(),
+            cookies: Vec::new(),
+            allow_cache: Duration::from_secs(5),
+            interval: Duration::from_secs(30),
+            workers: 2,
+            timeout: Duration::from_secs(10),
+            name_header: None,
+            token_path: None,
+            open_tokens: Vec::new(),
+            logout: vec!["/logout".to_owned()],
+        }
+    }
+}
+
+impl Session {
+    /// `names` are those of the apps, if all could be read.
+    pub(super) fn read(table: &mut Table<'_>, names: Option<&[App]>) -> Self {
+        let default = Self::default();
+        let session = Self {
+            app: table.text("app", default.app, |text| match names {
+                Some(apps) => app_called(text, apps),
+                None => Ok(0),
+            }),
+            method: table.text("method", default.method, |text| {
+                let methods = ["GET", "HEAD", "POST"].map(|method| (method, method));
+                value::choice(text, &methods)
+            }),
+            path: table.text("path", None, |text| parse_target(text).map(Some)),
+            headers: table.table("headers", |names| {
+                let headers = names.map(parse_header_value);
+                for name in headers.keys() {
+                    if let Err(text) = parse_sent_header(name) {
+                        names.problem(name, text);
+                    }
+                }
+                headers
+            }),
+            cookies: table.list("cookies", default.cookies, parse_header_name),
+            allow_cache: table.duration("allow-cache", default.allow_cache),
+            interval: table.time_limit("interval", default.interval),
+            workers: table.number("workers", default.workers, 1..=1000),
+            timeout: table.time_limit("timeout", default.timeout),
+            name_header: table.text("name-header", None, |text| {
+                parse_header_name(text).map(Some)
+            }),
+            token_path: table.text("token-path", None, |text| parse_token_path(text).map(Some)),
+            open_tokens: table.list("open-tokens", default.open_tokens, value::not_empty),
+            logout: table.list("logout", default.logout, |text| {
+                PathPrefix::parse(text).map(Into::into)
+            }),
+        };
+        // Whoever sets the rest means to have visitors asked for, and must not believe that they are.
+        if table.is_sound() && session.path.is_none() && session != Self::default() {
+            table.problem(
+                "path",
+                r#"is missing, and without it nobody is asked; write for example path = "/tasks""#,
+            );
+        }
+        session
+    }
+
+    /// Whether the app must say yes, where a `session` key says this or nothing. Without a word it
+    /// must as soon as there is a question.
+    #[must_use]
+    pub fn is_required(&self, rule: Option<SessionRule>) -> bool {
+        match rule {
+            Some(rule) => rule == SessionRule::Required,
+            None => self.path.is_some(),
+        }
+    }
+}
+
+impl SessionRule {
+    /// A `session` key of another table.
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        table.text("session", None, |text| {
+            let rules = [("required", Self::Required), ("none", Self::None)];
+            value::choice(text, &rules).map(Some)
+        })
+    }
+}
+
+fn app_called(name: &str, apps: &[App]) -> Result<usize, String> {
+    let found = apps.iter().position(|app| app.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<String> = apps.iter().map(|app| format!("{:?}", app.name)).collect();
+        format!(
+            "no app is called {name:?}; there {} {}",
+            if names.len() == 1 { "is" } else { "are" },
+            names.join(", ")
+        )
+    })
+}
+
+/// A path, possibly with a query, as it stands in a request line.
+fn parse_target(text: &str) -> Result<String, String> {
+    let (path, _) = text.split_once('?').unwrap_or((text, ""));
+    let dots = path.split('/').any(|part| matches!(part, "." | ".."));
+    let unfit = |c: char| !c.is_ascii_graphic() || c == '#';
+    if !text.starts_with('/') || dots || text.contains(unfit) {
+        return Err(format!(
+            r#"{text:?} is not a path; write for example "/tasks""#
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_token_path(text: &str) -> Result<String, String> {
+    if text.matches(PLACE_OF_NAME).count() != 1 {
+        return Err(format!(
+            r#"{text:?} must have {PLACE_OF_NAME} once, where the name goes; write for example "/plugins/kimchi/vms/{PLACE_OF_NAME}""#
+        ));
+    }
+    parse_target(text)
+}
+
+/// RFC 9110, section 5.1: a token. The same holds for the name of a cookie (RFC 6265, section
+/// 4.1.1).
+fn parse_header_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if !text.is_empty() && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            r#"{text:?} is not a name; write letters, digits and "-", such as "Remote-User""#
+        ))
+    }
+}
+
+/// The visitor's own credential, and what frames or addresses the request, is not the file's to
+/// set.
+fn parse_sent_header(name: &str) -> Result<(), String> {
+    const SET_ELSEWHERE: [&str; 11] = [
+        "authorization",
+        "connection",
+        "content-length",
+        "cookie",
+        "expect",
+        "host",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "forwarded",
+    ];
+    let lower = parse_header_name(name)?.to_ascii_lowercase();
+    if SET_ELSEWHERE.contains(&lower.as_str()) || lower.starts_with("x-forwarded") {
+        return Err("is set by Noren for each question; remove it".to_owned());
+    }
+    Ok(())
+}
+
+/// A line break here would let the file write a second header.
+fn parse_header_value(text: &str) -> Result<String, String> {
+    let visible = text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+    if visible && text.trim() == text && !text.is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} cannot stand in a header; write visible ASCII without spaces around it"
+        ))
+    }
+}

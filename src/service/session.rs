@@ -1,0 +1,90 @@
+//! The session as a step of a request: who asks, for how long, and what those are told who may not pass.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::access::session::{Denied, Visitor};
+use crate::http::{Context, Head, Lease, Refusal};
+use crate::service::Service;
+use crate::target::Target;
+
+/// When a visitor whom the app could not be asked about may come back.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+impl Service {
+    /// Asks the app who this is.
+    pub(super) async fn visitor(
+        &self,
+        headers: &HeaderMap,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Visitor, Refusal> {
+        let Some(sessions) = &self.sessions else {
+            // The configuration sees to it that this does not happen; if it did, nobody may get in.
+            return Err(Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                "a login is required here, and there is nobody to ask about it",
+            ));
+        };
+        let asked = sessions.ask(headers, context, head).await;
+        asked.map_err(|denied| refused(&denied))
+    }
+
+    /// The permission to listen, where the app has to be asked for it.
+    pub(super) async fn lease_for_channels(
+        &self,
+        headers: &HeaderMap,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Option<Lease>, Refusal> {
+        if !self.asks_for_channels {
+            return Ok(None);
+        }
+        let visitor = self.visitor(headers, head, context).await?;
+        Ok(Some(visitor.watch()))
+    }
+
+    /// Asks the app whether this visitor may have this console, and for how long.
+    pub(super) async fn lease(&self, visitor: Visitor, target: &Target) -> Result<Lease, Refusal> {
+        let Some(sessions) = &self.sessions else {
+            return Err(refused(&Denied::NotLoggedIn));
+        };
+        let asked = sessions.ask_for_console(visitor, &target.name).await;
+        asked
+            .map(|visitor| visitor.watch())
+            .map_err(|denied| refused(&denied))
+    }
+}
+
+/// What a visitor is told who may not pass.
+fn refused(denied: &Denied) -> Refusal {
+    let (status, reason) = match denied {
+        Denied::NotLoggedIn => (
+            StatusCode::UNAUTHORIZED,
+            "this is only for who is logged in; log in, and try again",
+        ),
+        Denied::Forbidden => (
+            StatusCode::FORBIDDEN,
+            "the application does not permit this to you",
+        ),
+        Denied::Busy(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many visitors come at this moment; please try again",
+        ),
+        Denied::Slow(_) => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "the application did not say in time whether you are logged in",
+        ),
+        Denied::Broken(_) => (
+            StatusCode::BAD_GATEWAY,
+            "the application could not be asked whether you are logged in",
+        ),
+    };
+    let refusal = Refusal::new(status, reason).because(denied);
+    if status.is_server_error() {
+        refusal.retry_after(ASK_AGAIN)
+    } else {
+        refusal
+    }
+}

@@ -1,0 +1,75 @@
+//! Wok's login before the bridge: an app of `CherryPy` that answers as Wok and Kimchi do, and the configuration
+//! for Wok.
+
+use std::fs;
+
+use crate::support::{Door, Peer, path, python, run, scratch, until};
+
+/// The tables of `config/wok.toml` that make the session, as they are shipped.
+fn shipped() -> String {
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/wok.toml"));
+    let text = text.expect("the example for Wok");
+    let begin = text.find("\n[session]\n").expect("its session");
+    let rest = text.get(begin..).unwrap_or_default();
+    let end = rest.find("[[bridge.tokens]]").expect("its tokens");
+    // CherryPy's own name for the cookie; Wok has another.
+    let tables = rest.get(..end).unwrap_or_default();
+    assert!(tables.contains("cookies = [\"wok\"]"));
+    tables.replace("\"wok\"", "\"session_id\"")
+}
+
+/// The app, three tokens in Wok's directory that lead to an echo, and the door.
+fn kitchen(settings: &str) -> (tempfile::TempDir, Peer, Peer, Door) {
+    let directory = scratch();
+    let socket = path(&directory, "echo");
+    let echo = Peer::start("echo_server.py", &[&format!("unix:{socket}")]);
+    let tokens = path(&directory, "ws-tokens");
+    fs::create_dir(&tokens).expect("a directory for the tokens");
+    for name in ["cook-vm", "cook-vm-console", "woknotifications"] {
+        let line = format!("{}: unix_socket:{socket}", noren::encode_token(name));
+        fs::write(format!("{tokens}/{name}"), line).expect("a token file");
+    }
+    let app = Peer::start("app.py", &[]);
+    let door = Door::open(&format!(
+        "[[app]]\nname = \"wok\"\nurl = \"http://{}\"\nworkers = 8\n{settings}\
+         [[bridge.tokens]]\nsource = \"directory\"\npath = \"{tokens}\"\n",
+        app.address
+    ));
+    (directory, echo, app, door)
+}
+
+fn client(door: &Door, case: &str) -> std::process::Command {
+    let url = format!("wss://localhost:{}/websockify", door.port);
+    let mut command = python("websocket_client.py");
+    command.args([&url, &door.file("ca.pem"), case]);
+    command
+}
+
+#[test]
+fn wok_decides_who_opens_which_console_and_a_logout_closes_them_within_a_second() {
+    let (_directory, _echo, mut app, door) = kitchen(&shipped());
+    let ran = run(&mut client(&door, "session")).well();
+    assert_eq!(ran.stdout, "session: ok\n");
+    assert!(app.count("questions") > 0);
+    let log = door.log();
+    assert!(log.contains("reason=\"the session ended\""), "{log}");
+    for secret in ["session_id", &noren::encode_token("cook-vm")] {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+}
+
+#[test]
+fn a_session_that_wok_forgets_closes_its_console() {
+    let settings = shipped().replace("[session]\n", "[session]\ninterval = \"1s\"\n");
+    let (_directory, _echo, mut app, door) = kitchen(&settings);
+    std::thread::scope(|scope| {
+        let door = &door;
+        let client = scope.spawn(move || run(&mut client(door, "expiry")));
+        until("the console to be open", || {
+            (client.is_finished() || door.log().contains("tunnel opened")).then_some(())
+        });
+        app.ask("expire");
+        let ran = client.join().expect("a thread that does not panic").well();
+        assert_eq!(ran.stdout, "open\nexpiry: ok\n");
+    });
+}
