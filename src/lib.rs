@@ -51,6 +51,7 @@ pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod hub;
 mod net;
 mod proxy;
 mod router;

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["tls"],
     &["http"],
     &["websocket", "upstream", "target"],
-    &["access", "proxy", "bridge"],
+    &["access", "proxy", "bridge", "hub"],
     &["router"],
     &["service"],
     &["server"],
