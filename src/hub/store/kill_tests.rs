@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::tests::record;
 use super::{Acknowledgement, Recovered, Store, StoreError};
@@ -19,6 +19,8 @@ const DIRECTORY: &str = "NOREN_TEST_STORE";
 const IN_FLIGHT: usize = 8;
 /// Messages that the channel `short` keeps.
 const SHORT: u64 = 10;
+/// How long the child waits to be taken again.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Three channels share the sequence; the third is trimmed, and every other of the second superseded at once.
 fn channel(offset: u64) -> &'static str {
@@ -170,13 +172,14 @@ async fn publishes_until_it_is_refused_and_taken_again() {
         return;
     };
     let (store, found) = Store::open(Path::new(&directory), "epoch").expect("a store");
-    let mut refused = false;
+    let (mut refused, begun) = (false, Instant::now());
     for offset in found.last + 1.. {
         let answer = store.append("whole", record(offset)).expect("room").await;
         match answer {
             Ok(()) if refused => return say(&format!("again {offset}")),
             Ok(()) => say(&format!("kept {offset}")),
             Err(StoreError::Write { .. } | StoreError::Open { .. }) if refused => {
+                assert!(begun.elapsed() < PATIENCE, "still refused");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error @ (StoreError::Write { .. } | StoreError::Open { .. })) => {

@@ -11,12 +11,13 @@
 //! The error is in the log; the disk should not be trusted again.
 //!
 //! **Bounds.** The file holds what the hub holds in memory, because the hub forgets here what it trims there; its
-//! space is used again and not given back while it is open. What waits for the disk is bounded in number and in
+//! space is used again and not given back while it is open. A mark of some 20 bytes stays for every channel name
+//! that was ever trimmed. What waits for the disk is bounded in number and in
 //! bytes, and what is beyond is refused.
 //!
 //! **Offsets.** They are one sequence for the whole hub and never used twice in one epoch. Those that were given
-//! but not written before a crash are given again, in the next epoch: what page holds a cursor of an epoch at or
-//! beyond the `first` of the epoch after it has seen something that is lost.
+//! but not written before a crash are given again, in the next epoch: a page whose cursor has an epoch and an
+//! offset at or beyond the `first` of the epoch after it has seen something that is lost.
 //!
 //! Must not know subscribers, delivery, or policy: which records go, and when, is the hub's to say.
 
