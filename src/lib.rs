@@ -55,10 +55,6 @@ pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
-#[allow(
-    dead_code,
-    reason = "the store, the sources and the admin socket are still to come"
-)]
 mod hub;
 mod net;
 mod proxy;

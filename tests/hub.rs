@@ -9,6 +9,7 @@
 )]
 
 mod app;
+mod kept;
 mod limits;
 mod polls;
 mod sockets;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use slab::Slab;
 
-use crate::config::{self, ChannelName, Slow};
-use crate::hub::history::History;
+use crate::config::{self, ChannelName, Slow, StoreKind};
+use crate::hub::history::{Appended, History};
 use crate::hub::message::Message;
 use crate::hub::subscription::Subscriber;
 
@@ -85,10 +85,15 @@ impl Channel {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends a message. Nobody is woken by this. Returns the offset of the message it replaces.
-    pub(super) fn append(&self, message: Arc<Message>) -> Option<u64> {
+    /// Appends a message. Nobody is woken by this.
+    pub(super) fn append(&self, message: Arc<Message>) -> Appended {
         let listening = self.is_listened_to();
         self.history().append(message, listening)
+    }
+
+    /// Whether its history outlives us.
+    pub(super) fn is_kept(&self) -> bool {
+        self.rules.load().history.store == StoreKind::Disk
     }
 
     /// Wakes everybody who waits for a message.

@@ -60,6 +60,15 @@ impl Entry {
     }
 }
 
+/// What else has changed when a message was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Appended {
+    /// The message it replaces.
+    pub(super) replaced: Option<u64>,
+    /// New subscribers cannot get the messages up to this one any more.
+    pub(super) lost: Option<u64>,
+}
+
 /// What comes behind a place.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -112,9 +121,8 @@ impl History {
         self.dropped = self.dropped.max(offset);
     }
 
-    /// Appends a message; `listening` says whether anybody is there who may need the tail. Returns the offset
-    /// of the message it replaces.
-    pub(super) fn append(&mut self, message: Arc<Message>, listening: bool) -> Option<u64> {
+    /// Appends a message; `listening` says whether anybody is there who may need the tail.
+    pub(super) fn append(&mut self, message: Arc<Message>, listening: bool) -> Appended {
         let cost = message.cost();
         let (offset, now) = (message.id.offset, message.time);
         let replaced = self.supersede(&message);
@@ -126,8 +134,10 @@ impl History {
         self.total += cost as u64;
         self.kept += 1;
         self.kept_bytes += cost;
-        self.trim(now, listening);
-        replaced
+        Appended {
+            replaced,
+            lost: self.trim(now, listening),
+        }
     }
 
     /// With conflation: lets go of the message that has the same key.

@@ -21,6 +21,7 @@ mod outbox;
 mod poll;
 mod rate;
 mod socket;
+mod store;
 mod stream;
 mod subscription;
 
@@ -33,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::config::{self, ChannelName, Config};
+use crate::config::{self, ChannelName, Config, StoreKind};
 use crate::http::Lease;
 use crate::shutdown::Shutdown;
 use crate::target::same_bytes;
@@ -51,6 +52,7 @@ pub use subscription::{End, Subscription};
 use channel::Channel;
 use message::unix_milliseconds;
 use rate::Rate;
+use store::{Acknowledgement, EpochStart, Record, Recovered, Store, StoreError};
 
 /// All channels of a server. Clones are the same hub; it outlives a reload.
 #[derive(Clone)]
@@ -58,6 +60,9 @@ pub struct Hub(Arc<Shared>);
 
 struct Shared {
     epoch: Epoch,
+    /// The runs before this one, where a store remembers them, oldest first.
+    epochs: Vec<EpochStart>,
+    store: Option<Store>,
     settings: ArcSwap<Settings>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
     /// The last offset given away. Held while a message gets its place.
@@ -66,6 +71,13 @@ struct Shared {
     head: AtomicU64,
     subscribers: AtomicUsize,
     rate: Mutex<Rate>,
+}
+
+/// Where a cursor stands.
+pub(crate) struct Resumed {
+    offset: u64,
+    /// It was given by this run.
+    this_run: bool,
 }
 
 /// Why there is no hub.
@@ -79,6 +91,14 @@ pub enum HubError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The histories on disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A store can only be opened at the start, before there is a first message.
+    #[error(
+        "history.store = \"disk\" where there was none, and hub.store, need a restart of Noren"
+    )]
+    StoreNeedsRestart,
 }
 
 /// What a reload replaces.
@@ -94,6 +114,21 @@ struct Settings {
 pub struct Published {
     /// The id it got.
     pub id: EventId,
+    kept: Option<Acknowledgement>,
+}
+
+impl Published {
+    /// Waits until the message is as durable as its channel promises: on disk, where the history is.
+    ///
+    /// # Errors
+    /// [`PublishError::NotKept`]: it was delivered, but may be gone after a restart.
+    pub async fn acknowledged(self) -> Result<EventId, PublishError> {
+        if let Some(kept) = self.kept {
+            kept.await
+                .map_err(|error| PublishError::NotKept(error.to_string()))?;
+        }
+        Ok(self.id)
+    }
 }
 
 /// Why a message was not taken.
@@ -116,6 +151,9 @@ pub enum PublishError {
     /// Patterns have made as many channels as they may.
     #[error("there are {0} channels already (hub.channels)")]
     TooManyChannels(usize),
+    /// The disk does not take it.
+    #[error("the message could not be kept: {0}")]
+    NotKept(String),
 }
 
 /// Why somebody may not listen now.
@@ -154,15 +192,27 @@ impl Hub {
     /// # Errors
     /// [`HubError`] names the file, the reason, and the remedy.
     pub fn new(config: &Config) -> Result<Self, HubError> {
+        let epoch = Epoch::new();
+        let settings = Settings::of(config)?;
+        let (store, recovered) = match settings.keeps() {
+            true => {
+                let (store, recovered) = Store::open(&config.hub.store, &epoch.to_string())?;
+                (Some(store), recovered)
+            }
+            false => (None, Recovered::default()),
+        };
         let hub = Self(Arc::new(Shared {
-            epoch: Epoch::new(),
-            settings: ArcSwap::from_pointee(Settings::of(config)?),
+            epoch,
+            epochs: recovered.epochs.clone(),
+            store,
+            settings: ArcSwap::from_pointee(settings),
             channels: RwLock::default(),
-            sequence: Mutex::new(0),
-            head: AtomicU64::new(0),
+            sequence: Mutex::new(recovered.last),
+            head: AtomicU64::new(recovered.last),
             subscribers: AtomicUsize::new(0),
             rate: Mutex::new(Rate::new(config.hub.connect_rate)),
         }));
+        hub.restore(recovered);
         hub.open_named();
         Ok(hub)
     }
@@ -173,6 +223,10 @@ impl Hub {
     /// [`HubError`]; nothing has changed then.
     pub fn reload(&self, config: &Config) -> Result<(), HubError> {
         let settings = Settings::of(config)?;
+        let moved = settings.hub.store != self.0.settings.load().hub.store;
+        if settings.keeps() && (self.0.store.is_none() || moved) {
+            return Err(HubError::StoreNeedsRestart);
+        }
         lock(&self.0.rate).change(settings.hub.connect_rate);
         for (name, channel) in self.channels_now() {
             if let Some(rules) = settings.rules_of(&name) {
@@ -190,6 +244,96 @@ impl Hub {
         let settings = self.0.settings.load();
         let known = settings.publish_token.as_ref();
         known.is_some_and(|known| same_bytes(known.as_bytes(), token.as_bytes()))
+    }
+
+    /// Takes back what the store has kept, as far as it belongs to a channel that is still kept.
+    fn restore(&self, recovered: Recovered) {
+        for (name, records) in recovered.channels {
+            let channel = ChannelName::parse(&name).ok();
+            let channel = channel.and_then(|name| self.channel(&name).ok());
+            let Some(channel) = channel.filter(|channel| channel.is_kept()) else {
+                if let (Some(store), Some(last)) = (&self.0.store, records.last()) {
+                    store.forget(&name, last.offset);
+                }
+                continue;
+            };
+            if let Some(forgotten) = recovered.forgotten.get(&name) {
+                channel.history().forget_before(*forgotten);
+            }
+            for record in records {
+                if let Some(message) = self.message_of(&channel.name, record) {
+                    let appended = channel.append(Arc::new(message));
+                    self.forget(&channel, appended.replaced, appended.lost);
+                }
+            }
+        }
+        for (name, forgotten) in recovered.forgotten {
+            let channel = ChannelName::parse(&name).ok();
+            let channels = self
+                .0
+                .channels
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            if let Some(channel) = channel.and_then(|name| channels.get(&name)) {
+                channel.history().forget_before(forgotten);
+            }
+        }
+    }
+
+    fn message_of(&self, channel: &ChannelName, record: Record) -> Option<Message> {
+        let kind = match record.kind {
+            store::Kind::Text => Kind::Text,
+            store::Kind::Json => Kind::Json,
+            store::Kind::Bytes => Kind::Bytes,
+        };
+        let draft = Draft {
+            event: record.event,
+            key: record.key,
+            data: Data::stored(kind, record.data)?,
+        };
+        let id = self.id(record.offset);
+        Some(Message::new(id, channel.clone(), draft, record.time))
+    }
+
+    /// Puts a message into the store, if its channel is kept there.
+    fn keep(
+        &self,
+        channel: &Channel,
+        message: &Message,
+    ) -> Result<Option<Acknowledgement>, PublishError> {
+        let Some(store) = self.0.store.as_ref().filter(|_| channel.is_kept()) else {
+            return Ok(None);
+        };
+        let draft = &message.draft;
+        let record = Record {
+            offset: message.id.offset,
+            event: draft.event.clone(),
+            key: draft.key.clone(),
+            kind: match draft.data.kind() {
+                Kind::Text => store::Kind::Text,
+                Kind::Json => store::Kind::Json,
+                Kind::Bytes => store::Kind::Bytes,
+            },
+            data: draft.data.as_bytes().clone(),
+            time: message.time,
+        };
+        let appended = store.append(channel.name.as_str(), record);
+        appended
+            .map(Some)
+            .map_err(|error| PublishError::NotKept(error.to_string()))
+    }
+
+    /// Lets the store go of what the history has let go of.
+    fn forget(&self, channel: &Channel, replaced: Option<u64>, lost: Option<u64>) {
+        let Some(store) = self.0.store.as_ref().filter(|_| channel.is_kept()) else {
+            return;
+        };
+        if let Some(offset) = replaced {
+            store.remove(channel.name.as_str(), offset);
+        }
+        if let Some(through) = lost {
+            store.forget(channel.name.as_str(), through);
+        }
     }
 
     /// Channels with a name exist from the start, so that their history does not depend on who came first.
@@ -239,12 +383,15 @@ impl Hub {
         let mut sequence = lock(&self.0.sequence);
         let id = self.id(*sequence + 1);
         let message = Message::new(id.clone(), name.clone(), draft, unix_milliseconds());
-        channel.append(Arc::new(message));
+        // Under the lock, so that the store has them in the same order. It only queues.
+        let kept = self.keep(&channel, &message)?;
+        let appended = channel.append(Arc::new(message));
+        self.forget(&channel, appended.replaced, appended.lost);
         *sequence += 1;
         self.0.head.store(*sequence, Ordering::Release);
         drop(sequence);
         channel.wake();
-        Ok(Published { id })
+        Ok(Published { id, kept })
     }
 
     /// Listens to channels, for as long as the lease holds, if one is needed.
@@ -334,7 +481,8 @@ impl Hub {
                 }));
             }
             let listening = channel.is_listened_to();
-            channel.history().trim(now, listening);
+            let lost = channel.history().trim(now, listening);
+            self.forget(&channel, None, lost);
         }
         self.close_unused();
         hooks
@@ -455,8 +603,22 @@ impl Hub {
     }
 
     /// The offset an id stands for, if it is of a sequence we know.
-    fn resume(&self, id: &EventId) -> Option<u64> {
-        (id.epoch == self.0.epoch).then_some(id.offset)
+    fn resume(&self, id: &EventId) -> Option<Resumed> {
+        if id.epoch == self.0.epoch {
+            return Some(Resumed {
+                offset: id.offset,
+                this_run: true,
+            });
+        }
+        let name = id.epoch.to_string();
+        let run = self.0.epochs.iter().position(|run| run.epoch == name)?;
+        let next = self.0.epochs.get(run + 1)?;
+        // Beyond lie messages that were delivered and not kept, whose offsets were given again. Who has seen
+        // them has seen all that was kept.
+        Some(Resumed {
+            offset: id.offset.min(next.first.saturating_sub(1)),
+            this_run: false,
+        })
     }
 
     fn budget(&self) -> u64 {
@@ -483,6 +645,12 @@ impl Settings {
             rules: config.channels.clone(),
             publish_token: publish_token.map(read_token).transpose()?,
         })
+    }
+
+    /// Whether any channel is kept on disk.
+    fn keeps(&self) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rules| rules.history.store == StoreKind::Disk)
     }
 
     /// A name before a pattern, and then the first in the file.

@@ -14,10 +14,10 @@ use atomic_waker::AtomicWaker;
 
 use crate::config::Slow;
 use crate::http::Lease;
-use crate::hub::Hub;
 use crate::hub::channel::Channel;
 use crate::hub::history::Found;
 use crate::hub::message::{EventId, From, Message};
+use crate::hub::{Hub, Resumed};
 
 /// What a channel knows of one who listens.
 pub(super) struct Subscriber {
@@ -169,16 +169,21 @@ impl Subscription {
             }
             From::After(id) => {
                 let known = self.hub.resume(&id);
-                if known.is_none() {
+                // What a channel in memory said before a restart, nobody knows any more.
+                let forgot = |resumed: &Resumed| {
+                    !resumed.this_run && self.joined.iter().any(|one| !one.channel.is_kept())
+                };
+                if known.as_ref().is_none_or(forgot) {
                     self.reset = Some(Reset::Restarted);
                 }
-                (known.unwrap_or(0).min(head), known.is_some())
+                let place = known.as_ref().map_or(0, |resumed| resumed.offset);
+                (place.min(head), known.is_some())
             }
         };
         self.place = place;
         for joined in &mut self.joined {
             joined.told = joined.channel.history().floor();
-            if resumes && place < joined.told {
+            if resumes && place < joined.told && self.reset.is_none() {
                 self.reset = Some(Reset::Expired);
             }
         }

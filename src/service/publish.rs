@@ -78,7 +78,9 @@ impl Service {
         if trusted {
             let draft = draft(parameters, &parts.headers, bytes)?;
             let published = self.hub.publish(&name, draft);
-            let id = published.map_err(|error| unpublished(&error))?.id;
+            let published = published.map_err(|error| unpublished(&error))?;
+            let id = published.acknowledged().await;
+            let id = id.map_err(|error| unpublished(&error))?;
             let object = serde_json::json!({"id": id.to_string()});
             return Ok(json(StatusCode::ACCEPTED, &object));
         }
@@ -364,7 +366,9 @@ fn unpublished(error: &PublishError) -> Refusal {
         PublishError::Unknown(_) => StatusCode::NOT_FOUND,
         PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
-        PublishError::TooManyChannels(_) => StatusCode::SERVICE_UNAVAILABLE,
+        PublishError::TooManyChannels(_) | PublishError::NotKept(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
     Refusal::new(status, error.to_string())
 }

@@ -1,0 +1,182 @@
+//! The file: one redb database with four tables.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `records` | channel, offset | a record, see `encoding` |
+//! | `forgotten` | channel | the highest offset that was trimmed |
+//! | `epochs` | number of the start | its epoch and the first offset it gave |
+//! | `state` | `last` | the highest offset ever written |
+//!
+//! A batch is one transaction: after a crash all of it is there or nothing. Any error makes redb refuse further
+//! work until the file is opened anew, so whoever gets one drops the [`HistoryFile`].
+//!
+//! Must not know threads, queues, or who waits.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, ReadableTable, ReadableTableMetadata, Table, TableDefinition};
+
+use super::encoding;
+use super::queue::{Append, Trims};
+use super::{EpochStart, Recovered};
+
+const RECORDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("records");
+const FORGOTTEN: TableDefinition<'_, &str, u64> = TableDefinition::new("forgotten");
+const EPOCHS: TableDefinition<'_, u64, (&str, u64)> = TableDefinition::new("epochs");
+const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
+const LAST: &str = "last";
+
+/// Starts that are remembered. A page that was away for longer than this many restarts is told of a gap.
+pub const EPOCHS_KEPT: u64 = 1_000;
+
+/// redb's page cache. Nothing is read after the start but the paths to the pages that change, so its default of
+/// 1 GiB would only hold what nobody asks for.
+const CACHE: usize = 8 << 20;
+
+/// The open database.
+#[derive(Debug)]
+pub struct HistoryFile(Database);
+
+impl HistoryFile {
+    /// Makes the file. Under another name first: one that is killed half-way must not be found at the next start,
+    /// because redb takes it for damaged.
+    pub fn create(path: &Path) -> Result<(), redb::Error> {
+        let draft = path.with_extension("new");
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            // Messages are private to the app's users.
+            .mode(0o600)
+            .open(&draft)?;
+        let database = Builder::new().create_with_backend(FileBackend::new(file)?)?;
+        database.close()?;
+        File::open(&draft)?.sync_all()?;
+        fs::rename(&draft, path)?;
+        // The file survives a power cut only when its name does.
+        if let Some(directory) = path.parent() {
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Opens the file, repairs it after a crash, and verifies the checksums of all of it. Reading everything is
+    /// not dear: the start reads it anyway, and a history is as large as what the channels hold in memory.
+    pub fn open(path: &Path) -> Result<Self, redb::Error> {
+        let database = Builder::new()
+            .set_cache_size(CACHE)
+            .set_check_integrity_on_open(true)
+            .open(path)?;
+        Ok(Self(database))
+    }
+
+    /// Reads everything, and records that a new epoch begins after the last offset.
+    pub fn begin(&self, epoch: &str) -> Result<Recovered, redb::Error> {
+        let transaction = self.0.begin_write()?;
+        let mut recovered = Recovered::default();
+        {
+            let state = transaction.open_table(STATE)?;
+            recovered.last = state.get(LAST)?.map_or(0, |last| last.value());
+            let mut epochs = transaction.open_table(EPOCHS)?;
+            let number = epochs.last()?.map_or(0, |(number, _)| number.value() + 1);
+            epochs.insert(number, (epoch, recovered.last.saturating_add(1)))?;
+            while epochs.len()? > EPOCHS_KEPT {
+                epochs.pop_first()?;
+            }
+            read_epochs(&epochs, &mut recovered)?;
+            read_forgotten(&transaction.open_table(FORGOTTEN)?, &mut recovered)?;
+            read_records(&transaction.open_table(RECORDS)?, &mut recovered)?;
+        }
+        transaction.commit()?;
+        Ok(recovered)
+    }
+
+    /// Writes messages, then removes what is to go, in one transaction that is on the disk when this returns.
+    pub fn commit(&self, appends: &[Append], trims: &Trims) -> Result<(), redb::Error> {
+        let transaction = self.0.begin_write()?;
+        {
+            let mut records = transaction.open_table(RECORDS)?;
+            for Append {
+                channel, record, ..
+            } in appends
+            {
+                let bytes = encoding::encode(record);
+                records.insert((&**channel, record.offset), bytes.as_slice())?;
+            }
+            for (channel, offset) in &trims.removed {
+                records.remove((&**channel, *offset))?;
+            }
+            let mut forgotten = transaction.open_table(FORGOTTEN)?;
+            for (channel, through) in &trims.forgotten {
+                let channel = &**channel;
+                records.retain_in((channel, 0)..=(channel, *through), |_, _| false)?;
+                raise(&mut forgotten, channel, *through)?;
+            }
+            if let Some(last) = appends.iter().map(|append| append.record.offset).max() {
+                raise(&mut transaction.open_table(STATE)?, LAST, last)?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+/// Sets a number unless it is higher already.
+fn raise(table: &mut Table<'_, &str, u64>, name: &str, to: u64) -> Result<(), redb::Error> {
+    let now = table.get(name)?.map_or(0, |now| now.value());
+    if now < to {
+        table.insert(name, to)?;
+    }
+    Ok(())
+}
+
+fn read_epochs(
+    table: &impl ReadableTable<u64, (&'static str, u64)>,
+    recovered: &mut Recovered,
+) -> Result<(), redb::Error> {
+    for start in table.iter()? {
+        let (_, start) = start?;
+        let (epoch, first) = start.value();
+        let epoch = epoch.to_owned();
+        recovered.epochs.push(EpochStart { epoch, first });
+    }
+    Ok(())
+}
+
+fn read_forgotten(
+    table: &impl ReadableTable<&'static str, u64>,
+    recovered: &mut Recovered,
+) -> Result<(), redb::Error> {
+    for mark in table.iter()? {
+        let (channel, through) = mark?;
+        let channel = channel.value().to_owned();
+        recovered.forgotten.insert(channel, through.value());
+    }
+    Ok(())
+}
+
+fn read_records(
+    table: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
+    recovered: &mut Recovered,
+) -> Result<(), redb::Error> {
+    for entry in table.iter()? {
+        let (key, bytes) = entry?;
+        let (channel, offset) = key.value();
+        let record = encoding::decode(offset, bytes.value()).map_err(|malformed| {
+            redb::Error::Corrupted(format!(
+                "message {offset} of channel {channel}: {malformed}"
+            ))
+        })?;
+        let records = recovered.channels.entry(channel.to_owned()).or_default();
+        records.push(record);
+    }
+    Ok(())
+}

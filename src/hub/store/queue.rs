@@ -1,0 +1,279 @@
+//! What waits to be written: messages with those who wait for them, and records to be removed.
+//!
+//! The bound is over what waits *and* what is being written, so that a disk that hangs in the middle of a commit
+//! cannot make the memory grow either. Removals wake nobody: they ride on the next message's commit.
+//!
+//! Must not know the file.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Record, StoreError, encoding};
+
+/// Messages at once. At one commit in 5 ms, which is a slow disk, and this many in flight, three million a second
+/// would have to be published.
+const RECORDS: usize = 16_384;
+
+/// Bytes of them at once: what a stalled disk may cost in memory.
+const BYTES: usize = 64 << 20;
+
+/// Single removals that may wait. Beyond it they are let go: a superseded record is then found again after a
+/// restart, before the one that superseded it.
+const REMOVALS: usize = 65_536;
+
+/// What a queued message costs beside its text and data, about.
+const OVERHEAD: usize = 160;
+
+/// A message that waits, and who waits for it.
+#[derive(Debug)]
+pub struct Append {
+    /// The channel's name.
+    pub channel: Box<str>,
+    /// The message.
+    pub record: Record,
+    /// Told once it is on the disk, or not.
+    pub done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// Records that are to go.
+#[derive(Debug, Default)]
+pub struct Trims {
+    /// By channel, the highest offset of those that go.
+    pub forgotten: BTreeMap<Box<str>, u64>,
+    /// Single records: channel and offset.
+    pub removed: Vec<(Box<str>, u64)>,
+}
+
+/// Everything that waited, in the order it came.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The messages.
+    pub appends: Vec<Append>,
+    /// What is to be removed; applied after the messages.
+    pub trims: Trims,
+    /// True when messages were refused since the last batch.
+    pub overflowed: bool,
+}
+
+/// Why a message was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// As much waits as may wait. `first` when the one before was still taken.
+    Full {
+        /// True for the first of a row of refusals.
+        first: bool,
+    },
+    /// The thread that writes has ended.
+    Ended,
+}
+
+/// The queue between all who publish and the one thread that writes.
+#[derive(Debug, Default)]
+pub struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    end: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Batch,
+    /// Waiting and being written.
+    records: usize,
+    bytes: usize,
+    closed: bool,
+    ended: bool,
+}
+
+impl Trims {
+    /// Removes all of a channel up to an offset.
+    pub fn forget(&mut self, channel: &str, through: u64) {
+        if let Some(highest) = self.forgotten.get_mut(channel) {
+            *highest = through.max(*highest);
+        } else {
+            self.forgotten.insert(channel.into(), through);
+        }
+    }
+
+    /// Removes one record.
+    pub fn remove(&mut self, channel: &str, offset: u64) {
+        if self.removed.len() < REMOVALS {
+            self.removed.push((channel.into(), offset));
+        }
+    }
+
+    /// Adds what came later.
+    pub fn merge(&mut self, later: Self) {
+        for (channel, through) in later.forgotten {
+            self.forget(&channel, through);
+        }
+        let room = REMOVALS.saturating_sub(self.removed.len());
+        self.removed.extend(later.removed.into_iter().take(room));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.forgotten.is_empty() && self.removed.is_empty()
+    }
+}
+
+impl Append {
+    fn weight(&self) -> usize {
+        OVERHEAD + self.channel.len() + encoding::weight(&self.record)
+    }
+}
+
+impl Queue {
+    /// Queues a message. One alone is taken however large it is, or it could never be kept.
+    pub fn push(&self, append: Append) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(Refused::Ended);
+        }
+        let weight = append.weight();
+        let full = state.records >= RECORDS || state.bytes.saturating_add(weight) > BYTES;
+        if full && state.records > 0 {
+            let first = !std::mem::replace(&mut state.waiting.overflowed, true);
+            return Err(Refused::Full { first });
+        }
+        state.records += 1;
+        state.bytes = state.bytes.saturating_add(weight);
+        state.waiting.appends.push(append);
+        drop(state);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Changes what is to be removed.
+    pub fn trim(&self, change: impl FnOnce(&mut Trims)) {
+        change(&mut self.lock().waiting.trims);
+    }
+
+    /// Waits for messages and takes all there are; after [`close`](Self::close) what is left, and then `None`.
+    pub fn take(&self) -> Option<Batch> {
+        let state = self
+            .wake
+            .wait_while(self.lock(), |state| {
+                state.waiting.appends.is_empty() && !state.closed
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = state;
+        let batch = std::mem::take(&mut state.waiting);
+        let nothing = batch.appends.is_empty() && batch.trims.is_empty();
+        (!nothing).then_some(batch)
+    }
+
+    /// Tells those who wait for these messages, and makes room for others.
+    pub fn settle(&self, appends: Vec<Append>, result: &Result<(), StoreError>) {
+        let mut state = self.lock();
+        state.records = state.records.saturating_sub(appends.len());
+        let bytes = appends.iter().map(Append::weight).sum();
+        state.bytes = state.bytes.saturating_sub(bytes);
+        drop(state);
+        for append in appends {
+            // A publisher that does not wait has dropped its end.
+            let _ = append.done.send(result.clone());
+        }
+    }
+
+    /// No more will be queued: the thread is to write what is left and end.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_all();
+    }
+
+    /// The thread has ended, for whatever reason. Whoever still waits is told by the end of its channel.
+    pub fn end(&self) {
+        let mut state = self.lock();
+        state.ended = true;
+        let left = std::mem::take(&mut state.waiting);
+        drop(state);
+        drop(left);
+        self.end.notify_all();
+    }
+
+    /// Waits until [`end`](Self::end), at most for `limit`; false when it has not come.
+    pub fn wait_ended(&self, limit: Duration) -> bool {
+        let (state, _) = self
+            .end
+            .wait_timeout_while(self.lock(), limit, |state| !state.ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.ended
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::hub::store::{Acknowledgement, Kind};
+
+    fn append(bytes: usize) -> (Append, Acknowledgement) {
+        let (done, answer) = oneshot::channel();
+        let record = Record {
+            offset: 1,
+            event: None,
+            key: None,
+            kind: Kind::Bytes,
+            data: Bytes::from(vec![0; bytes]),
+            time: 0,
+        };
+        let channel = "wok".into();
+        let append = Append {
+            channel,
+            record,
+            done,
+        };
+        (append, Acknowledgement(answer))
+    }
+
+    #[test]
+    fn what_is_being_written_counts_against_the_bound_until_it_is_settled() {
+        let queue = Queue::default();
+        for _ in 0..RECORDS {
+            queue.push(append(0).0).expect("room");
+        }
+        let full = |first| Err(Refused::Full { first });
+        assert_eq!(queue.push(append(0).0), full(true));
+        assert_eq!(queue.push(append(0).0), full(false));
+        let batch = queue.take().expect("a batch");
+        assert!(batch.overflowed);
+        assert_eq!(queue.push(append(0).0), full(true), "while it is written");
+        queue.settle(batch.appends, &Ok(()));
+        queue.push(append(0).0).expect("room again");
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_one_message_alone_always_fits() {
+        let queue = Queue::default();
+        queue.push(append(BYTES).0).expect("the only one");
+        assert_eq!(queue.push(append(0).0), Err(Refused::Full { first: true }));
+    }
+
+    #[test]
+    fn removals_alone_are_handed_out_only_at_the_end() {
+        let queue = Queue::default();
+        queue.trim(|trims| trims.forget("wok", 5));
+        queue.trim(|trims| trims.forget("wok", 3));
+        queue.close();
+        let batch = queue.take().expect("what is left");
+        assert_eq!(batch.trims.forgotten.get("wok"), Some(&5));
+        assert!(queue.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_when_the_thread_ends_before_it_wrote() {
+        let queue = Queue::default();
+        let (append, answer) = append(0);
+        queue.push(append).expect("room");
+        queue.end();
+        assert!(matches!(answer.await, Err(StoreError::Stopped)));
+    }
+}
