@@ -23,7 +23,7 @@ use crate::config::{self, ChannelName, Config};
 use crate::http::{
     Body, BodyLimits, Busy, Context, Form, Head, Refusal, Scheme, empty, full, refuse,
 };
-use crate::hub::Hub;
+use crate::hub::{Hub, SockJs};
 use crate::net::{ConnectError, connect};
 use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
@@ -45,6 +45,7 @@ pub struct Service {
     origins: OriginPolicy,
     targets: Resolver,
     hub: Hub,
+    sockjs: SockJs,
     hub_origins: OriginPolicy,
     /// Tokens of the bridge that channels serve.
     channel_tokens: Vec<(String, ChannelName)>,
@@ -75,7 +76,7 @@ pub enum Role {
 impl Service {
     /// The service for a configuration. Opens nothing.
     #[must_use]
-    pub fn new(config: &Config, hub: Hub, shutdown: Shutdown) -> Self {
+    pub fn new(config: &Config, hub: Hub, sockjs: SockJs, shutdown: Shutdown) -> Self {
         let header = |text: &str| {
             HeaderValue::from_str(text)
                 .ok()
@@ -94,6 +95,7 @@ impl Service {
             origins: OriginPolicy::new(&config.bridge.origins, config.bridge.missing_origin),
             targets: Resolver::new(&config.bridge),
             hub,
+            sockjs,
             hub_origins: OriginPolicy::new(&config.hub.origins, config.hub.missing_origin),
             channel_tokens: channel_tokens(config),
             bridge: config.bridge.clone(),
@@ -122,6 +124,7 @@ impl Service {
     /// Looks after the channels; to be called about once a second.
     pub fn look_after_channels(&self) {
         self.look_after_hub();
+        self.sockjs.look_after();
     }
 
     /// Answers a request; every failure is an answer too.

@@ -12,6 +12,7 @@ mod app;
 mod limits;
 mod polls;
 mod sockets;
+mod sockjs;
 mod streams;
 
 use serde_json::Value;

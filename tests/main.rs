@@ -12,6 +12,7 @@ mod proxy;
 mod real_app;
 mod real_clients;
 mod real_demo;
+mod real_sockjs;
 mod real_vnc;
 mod real_wok;
 mod support;

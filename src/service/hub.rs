@@ -16,7 +16,8 @@ use crate::bridge::Subprotocol;
 use crate::config::ChannelName;
 use crate::http::{Body, Context, Form as Preference, Head, Refusal, empty, full, refuse};
 use crate::hub::{
-    self, Address, Form, Format, Listening, Parameters, SubscribeError, Subscription, Wait, etag,
+    self, Address, Asked, Form, Format, Listening, Parameters, SubscribeError, Subscription,
+    Visitor, Wait, etag,
 };
 use crate::service::{Service, json};
 use crate::target::Token;
@@ -50,7 +51,7 @@ impl Service {
         let mut response = match address {
             Address::Asset(file) => asset(file, request.headers())?,
             Address::Presence(name) => self.presence(&name)?,
-            Address::SockJs(_) => return Err(Refusal::not_found("SockJS is not served here")),
+            Address::SockJs(rest) => self.sockjs(rest, request, head, context).await?,
             Address::Channels(names) => self.channels(names, request, head, context).await?,
         };
         // A page of another origin that may listen has to be told so by the server it asks (Fetch §3.2).
@@ -200,6 +201,27 @@ impl Service {
             context,
             &self.shutdown,
         ))
+    }
+
+    async fn sockjs(
+        self: &Arc<Self>,
+        rest: &str,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let Some(asked) = Asked::parse(rest) else {
+            refuse(request.into_body(), &self.shutdown);
+            return Err(Refusal::not_found("SockJS has nothing at this address"));
+        };
+        let visitor = Visitor {
+            name: None,
+            receiver: self.receiver(&asked.channels, request.headers(), head, context),
+            body: self.body,
+            client: context,
+            tasks: &self.shutdown,
+        };
+        self.sockjs.respond(asked, request, visitor).await
     }
 
     /// A page of Wok's kind, at the bridge's path: its token names a channel instead of a console.
