@@ -2,10 +2,14 @@
 
 use std::task::Waker;
 
+use http_body_util::BodyExt;
+
 use super::*;
 use crate::config::Config;
+use crate::http::Body;
 use crate::hub::SubscribeError;
 use crate::hub::message::{Data, Draft, From};
+use crate::hub::sockjs::stream;
 
 fn hub(settings: &str) -> Hub {
     let text = format!("{settings}\n[[channel]]\nname = 'a'\n");
@@ -163,4 +167,26 @@ async fn a_server_that_stops_says_so() {
     assert!(got.ends_with("\nc[1001,\"the server stops\"]\n"), "{got}");
     reception.release();
     assert_eq!(refused(&sessions, &hub), Close::STOPPING);
+}
+
+async fn next(body: &mut Body) -> String {
+    let frame = body.frame().await.expect("more").expect("no error");
+    let data = frame.into_data().expect("data");
+    String::from_utf8(data.into()).expect("UTF-8")
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_happens_there_is_a_sign_of_life() {
+    let (hub, sessions) = (hub(""), Sessions::default());
+    let attached = attach(&sessions, &hub, &[1, 3]);
+    let mut body = stream::stream(attached, Framing::Events).expect("a stream");
+    assert_eq!(next(&mut body).await, "\r\ndata: o\r\n\r\n");
+    for _ in 0..2 {
+        assert_eq!(next(&mut body).await, "data: h\r\n\r\n");
+    }
+    let sessions = Sessions::default();
+    for expected in ["o\n", "h\n", "h\n"] {
+        let answer = stream::poll(attach(&sessions, &hub, &[1, 3])).await;
+        assert_eq!(next(&mut answer.expect("an answer")).await, expected);
+    }
 }
