@@ -25,7 +25,7 @@ use crate::config::{self, ChannelName, Config};
 use crate::http::{
     Body, BodyLimits, Busy, Context, Form, Head, Lease, Refusal, Scheme, empty, full, refuse,
 };
-use crate::hub::Hub;
+use crate::hub::{Hub, SockJs};
 use crate::net::{ConnectError, connect};
 use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
@@ -52,6 +52,7 @@ pub struct Service {
     asks_for_channels: bool,
     targets: Resolver,
     hub: Hub,
+    sockjs: SockJs,
     hub_origins: OriginPolicy,
     /// Tokens of the bridge that channels serve.
     channel_tokens: Vec<(String, ChannelName)>,
@@ -82,7 +83,13 @@ pub enum Role {
 impl Service {
     /// The service for a configuration. Opens nothing. `before` is the service it takes the place of.
     #[must_use]
-    pub fn new(config: &Config, hub: Hub, before: Option<&Self>, shutdown: Shutdown) -> Self {
+    pub fn new(
+        config: &Config,
+        hub: Hub,
+        sockjs: SockJs,
+        before: Option<&Self>,
+        shutdown: Shutdown,
+    ) -> Self {
         let header = |text: &str| {
             HeaderValue::from_str(text)
                 .ok()
@@ -105,6 +112,7 @@ impl Service {
             asks_for_channels: config.session.is_required(config.hub.session),
             targets: Resolver::new(&config.bridge),
             hub,
+            sockjs,
             hub_origins: OriginPolicy::new(&config.hub.origins, config.hub.missing_origin),
             channel_tokens: channel_tokens(config),
             bridge: config.bridge.clone(),
@@ -143,6 +151,7 @@ impl Service {
     /// Looks after the channels; to be called about once a second.
     pub fn look_after_channels(&self) {
         self.look_after_hub();
+        self.sockjs.look_after();
     }
 
     /// Answers a request; every failure is an answer too.

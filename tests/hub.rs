@@ -13,6 +13,7 @@ mod kept;
 mod limits;
 mod polls;
 mod sockets;
+mod sockjs;
 mod streams;
 
 use serde_json::Value;

@@ -13,6 +13,7 @@ mod real_app;
 mod real_clients;
 mod real_demo;
 mod real_session;
+mod real_sockjs;
 mod real_vnc;
 mod real_wok;
 mod session;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::hub::message::{Kind, Message};
+use crate::hub::sockjs::frames;
 use crate::websocket::{HEADER_SPACE, Opcode, write_header};
 
 /// What has been made so far.
@@ -18,6 +19,7 @@ pub(super) struct Forms {
     socket_plain: OnceLock<Bytes>,
     stream_json: OnceLock<Bytes>,
     stream_plain: OnceLock<Bytes>,
+    socket_sockjs: OnceLock<Bytes>,
     wok_binary: OnceLock<Bytes>,
     wok_base64: OnceLock<Bytes>,
 }
@@ -110,12 +112,27 @@ impl Message {
         .clone()
     }
 
+    /// One WebSocket frame with a frame of `SockJS` in it.
+    #[must_use]
+    pub fn sockjs_frame(&self) -> Bytes {
+        let wrapped = || {
+            let envelope = self.encode();
+            let text = std::str::from_utf8(&envelope).unwrap_or_default();
+            frame(Opcode::Text, frames::message(text).as_bytes())
+        };
+        self.forms.socket_sockjs.get_or_init(wrapped).clone()
+    }
+
+    /// A frame of `SockJS` alone.
+    #[must_use]
+    pub fn sockjs_text(&self) -> Bytes {
+        payload(&self.sockjs_frame())
+    }
+
     /// The envelope as JSON.
     #[must_use]
     pub fn envelope(&self) -> Bytes {
-        let frame = self.socket_frame(Format::Json);
-        let header = header_length(&frame);
-        frame.slice(header.min(frame.len())..)
+        payload(&self.socket_frame(Format::Json))
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -180,6 +197,12 @@ pub(super) fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
     frame.extend_from_slice(header.get(start..).unwrap_or_default());
     frame.extend_from_slice(payload);
     frame.freeze()
+}
+
+/// What is behind the header of a frame.
+fn payload(frame: &Bytes) -> Bytes {
+    let header = header_length(frame);
+    frame.slice(header.min(frame.len())..)
 }
 
 /// RFC 6455 §5.2, of a frame without mask.

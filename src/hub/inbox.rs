@@ -1,5 +1,6 @@
 //! What a page sends on its WebSocket: small JSON objects, one at a time.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -14,6 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::config::ChannelName;
 use crate::hub::message::{Data, Draft};
+use crate::hub::sockjs;
 use crate::websocket::{Event, FrameReader, Kind, Violation};
 
 /// What is read at once.
@@ -52,6 +54,25 @@ pub(super) enum Fault {
     Violation(Violation),
 }
 
+/// What a text of the page asks for.
+pub(super) enum Understood {
+    /// This answer.
+    Answer(String),
+    /// That its message be taken; the answer names it by the page's own word for it.
+    UnderWay(Option<Box<RawValue>>, Receiving),
+}
+
+/// What the page's frames are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    /// Each an object.
+    Objects,
+    /// Each some objects, as texts in an array.
+    SockJs,
+    /// They mean nothing.
+    Nothing,
+}
+
 /// The reading half of a socket.
 pub(super) struct Inbox {
     reader: FrameReader,
@@ -59,9 +80,10 @@ pub(super) struct Inbox {
     /// The message as far as it has come, and what has been read behind it.
     message: Vec<u8>,
     unread: Vec<u8>,
+    /// Objects of a frame that holds several.
+    texts: VecDeque<String>,
     limit: usize,
-    /// Whether what the page sends means anything.
-    speaks: bool,
+    language: Language,
     heard: bool,
     under_way: Option<(Option<Box<RawValue>>, Receiving)>,
     /// Bytes of messages so far.
@@ -83,14 +105,19 @@ struct Object<'a> {
 }
 
 impl Inbox {
-    pub(super) fn new(receiver: Option<Receiver>, limit: usize, speaks: bool) -> Self {
+    pub(super) fn new(receiver: Option<Receiver>, limit: usize, language: Language) -> Self {
+        let limit = match language {
+            Language::SockJs => sockjs::largest(limit),
+            Language::Objects | Language::Nothing => limit + ENVELOPE,
+        };
         Self {
             reader: FrameReader::new(),
             receiver,
             message: Vec::new(),
             unread: Vec::new(),
-            limit: limit + ENVELOPE,
-            speaks,
+            texts: VecDeque::new(),
+            limit,
+            language,
             heard: false,
             under_way: None,
             bytes: 0,
@@ -122,6 +149,12 @@ impl Inbox {
                 let outcome = ready!(receiving.as_mut().poll(cx));
                 let reference = self.under_way.take().and_then(|(reference, _)| reference);
                 return Poll::Ready(Ok(Some(Said::Answer(answer(reference, &outcome)))));
+            }
+            if let Some(text) = self.texts.pop_front() {
+                if let Some(said) = self.understand(&text) {
+                    return Poll::Ready(Ok(Some(said)));
+                }
+                continue;
             }
             if !self.unread.is_empty() {
                 let mut unread = std::mem::take(&mut self.unread);
@@ -158,7 +191,7 @@ impl Inbox {
                 Event::Pong => None,
                 Event::Close(_) => return Ok(Some(Said::Closed)),
             };
-            if said.is_some() || self.under_way.is_some() {
+            if said.is_some() || self.under_way.is_some() || !self.texts.is_empty() {
                 self.unread = bytes.get(at..).unwrap_or_default().to_vec();
                 return Ok(said);
             }
@@ -168,7 +201,7 @@ impl Inbox {
 
     fn collect(&mut self, kind: Kind, piece: &[u8], last: bool) -> Result<Option<Said>, Violation> {
         self.bytes += piece.len() as u64;
-        if !self.speaks {
+        if self.language == Language::Nothing {
             return Ok(None);
         }
         if kind == Kind::Binary {
@@ -192,45 +225,66 @@ impl Inbox {
             code: 1007,
             reason: "a text message is not UTF-8",
         })?;
-        Ok(self.understand(text))
+        if self.language == Language::Objects {
+            return Ok(self.understand(text));
+        }
+        // Old clients send empty frames, which mean nothing.
+        if !text.is_empty() {
+            let texts = sockjs::frames::parse(text).ok_or(Violation {
+                code: 1007,
+                reason: "Broken JSON encoding.",
+            })?;
+            self.texts.extend(texts);
+        }
+        Ok(None)
     }
 
     fn understand(&mut self, text: &str) -> Option<Said> {
-        let object: Object<'_> = match serde_json::from_str(text) {
-            Ok(object) => object,
-            Err(error) => {
-                let outcome = Outcome::refused(400, format!("this is no message: {error}"));
-                return Some(Said::Answer(answer(None, &outcome)));
+        match understand(text, self.receiver.as_ref()) {
+            Understood::Answer(text) => return Some(Said::Answer(text)),
+            Understood::UnderWay(reference, receiving) => {
+                self.under_way = Some((reference, receiving));
             }
-        };
-        if object.kind == Some("ping") {
-            return Some(Said::Answer(r#"{"type":"pong"}"#.to_owned()));
         }
-        let refuse = |status, reason: &str| {
-            let outcome = Outcome::refused(status, reason.to_owned());
-            Some(Said::Answer(answer(object.reference.clone(), &outcome)))
-        };
-        let (Some(channel), Some(data)) = (object.channel, object.data) else {
-            return refuse(400, "a message has a channel and data");
-        };
-        let Ok(channel) = ChannelName::parse(channel) else {
-            return refuse(400, "this is not the name of a channel");
-        };
-        let Some(receiver) = &self.receiver else {
-            return refuse(403, "this channel takes no messages of pages");
-        };
-        let draft = Draft {
-            event: object.event,
-            key: object.key,
-            // A string is text, as it would be without JSON around it.
-            data: match serde_json::from_str::<String>(data.get()) {
-                Ok(text) => Data::text(text),
-                Err(_) => Data::raw(data),
-            },
-        };
-        self.under_way = Some((object.reference, receiver(channel, draft)));
         None
     }
+}
+
+/// Reads an object of a page.
+pub(super) fn understand(text: &str, receiver: Option<&Receiver>) -> Understood {
+    let object: Object<'_> = match serde_json::from_str(text) {
+        Ok(object) => object,
+        Err(error) => {
+            let outcome = Outcome::refused(400, format!("this is no message: {error}"));
+            return Understood::Answer(answer(None, &outcome));
+        }
+    };
+    if object.kind == Some("ping") {
+        return Understood::Answer(r#"{"type":"pong"}"#.to_owned());
+    }
+    let refuse = |status, reason: &str| {
+        let outcome = Outcome::refused(status, reason.to_owned());
+        Understood::Answer(answer(object.reference.clone(), &outcome))
+    };
+    let (Some(channel), Some(data)) = (object.channel, object.data) else {
+        return refuse(400, "a message has a channel and data");
+    };
+    let Ok(channel) = ChannelName::parse(channel) else {
+        return refuse(400, "this is not the name of a channel");
+    };
+    let Some(receiver) = receiver else {
+        return refuse(403, "this channel takes no messages of pages");
+    };
+    let draft = Draft {
+        event: object.event,
+        key: object.key,
+        // A string is text, as it would be without JSON around it.
+        data: match serde_json::from_str::<String>(data.get()) {
+            Ok(text) => Data::text(text),
+            Err(_) => Data::raw(data),
+        },
+    };
+    Understood::UnderWay(object.reference, receiver(channel, draft))
 }
 
 impl Outcome {
@@ -254,7 +308,7 @@ impl Outcome {
 }
 
 /// Tells a page what became of its message.
-fn answer(reference: Option<Box<RawValue>>, outcome: &Outcome) -> String {
+pub(super) fn answer(reference: Option<Box<RawValue>>, outcome: &Outcome) -> String {
     #[derive(serde::Serialize)]
     struct Answer<'a> {
         #[serde(rename = "type")]

@@ -21,6 +21,7 @@ mod outbox;
 mod poll;
 mod rate;
 mod socket;
+mod sockjs;
 mod store;
 mod stream;
 mod subscription;
@@ -46,6 +47,7 @@ pub use inbox::{Outcome, Receiver};
 pub use message::{Data, Draft, Epoch, EventId, From, Kind, Message};
 pub use poll::{Wait, poll};
 pub use socket::{Form, Listening, open_socket};
+pub use sockjs::{Asked, SockJs, Visitor};
 pub use stream::{event_stream, set_headers};
 pub use subscription::{End, Subscription};
 

@@ -21,8 +21,10 @@ use crate::config::ChannelName;
 use crate::http::{Body, Context as Client, Transport};
 use crate::hub::Hub;
 use crate::hub::forms::{Format, frame};
-use crate::hub::inbox::{Fault, Inbox, Receiver, Said};
+use crate::hub::inbox::{Fault, Inbox, Language, Receiver, Said};
+use crate::hub::message::EventId;
 use crate::hub::outbox::Outbox;
+use crate::hub::sockjs::{self, frames};
 use crate::hub::subscription::{End, Next, Reset, Subscription};
 use crate::shutdown::Shutdown;
 use crate::telemetry::TunnelLine;
@@ -48,6 +50,23 @@ pub enum Form {
         /// Whether in base64.
         base64: bool,
     },
+    /// Envelopes and control objects in frames of `SockJS`.
+    SockJs,
+}
+
+impl Form {
+    /// Whether there are objects beside messages.
+    fn tells(&self) -> bool {
+        matches!(self, Self::Events(Format::Json) | Self::SockJs)
+    }
+
+    fn language(&self) -> Language {
+        match self {
+            Self::Events(_) => Language::Objects,
+            Self::SockJs => Language::SockJs,
+            Self::Wok { .. } => Language::Nothing,
+        }
+    }
 }
 
 /// A socket that is to listen.
@@ -133,11 +152,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             inbox: Inbox::new(
                 listening.receiver,
                 settings.message_size,
-                matches!(listening.form, Form::Events(_)),
+                listening.form.language(),
             ),
-            form: listening.form,
             outbox: Outbox::default(),
-            heartbeat: settings.heartbeat,
+            heartbeat: match listening.form {
+                Form::SockJs => settings.heartbeat.min(sockjs::HEARTBEAT_INTERVAL),
+                Form::Events(_) | Form::Wok { .. } => settings.heartbeat,
+            },
+            form: listening.form,
             unanswered: 0,
             hub,
         };
@@ -177,6 +199,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             }
             self.unanswered += 1;
             self.outbox.push_control(control_frame(Opcode::Ping, b""));
+            // Only for one that is heard: who takes nothing must not make anything grow.
+            if matches!(self.form, Form::SockJs) && self.unanswered == 1 {
+                self.push_text(frames::HEARTBEAT);
+            }
         }
         Poll::Pending
     }
@@ -189,9 +215,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 return Poll::Pending;
             }
             match ready!(self.inbox.poll(&mut self.client, cx)) {
-                Ok(Some(Said::Answer(text))) => {
-                    self.outbox.push(frame(Opcode::Text, text.as_bytes()));
-                }
+                Ok(Some(Said::Answer(text))) => self.tell(&text),
                 Ok(Some(Said::Ping(payload))) => {
                     self.outbox
                         .push_control(control_frame(Opcode::Pong, &payload));
@@ -239,6 +263,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 Form::Wok { boundary, base64 } => {
                     self.outbox.push(message.wok_frame(boundary, *base64));
                 }
+                Form::SockJs => self.outbox.push(message.sockjs_frame()),
             },
             Next::Reset(reset) => return self.tell_reset(reset),
             Next::End(end) => return Some(Cause::Ended(end)),
@@ -247,33 +272,32 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     }
 
     fn tell_open(&mut self, names: &[ChannelName]) {
-        if matches!(self.form, Form::Events(Format::Json)) {
-            let names: Vec<_> = names.iter().map(ChannelName::as_str).collect();
-            self.tell(&serde_json::json!({
-                "type": "open",
-                "id": self.subscription.position().to_string(),
-                "channels": names,
-                "retry": retry(&self.hub),
-            }));
+        if matches!(self.form, Form::SockJs) {
+            self.push_text(frames::OPEN);
+        }
+        if self.form.tells() {
+            self.tell(&opening(&self.hub, &self.subscription.position(), names));
         }
     }
 
     fn tell_reset(&mut self, reset: Reset) -> Option<Cause> {
-        if matches!(self.form, Form::Events(Format::Json)) {
-            self.tell(&serde_json::json!({
-                "type": "reset",
-                "id": self.subscription.position().to_string(),
-                "reason": reset.as_str(),
-            }));
+        if self.form.tells() {
+            self.tell(&resetting(reset, &self.subscription.position()));
             return None;
         }
         // Who comes back to frames without ids cannot know of a gap anyway; who falls into one must be told.
         (reset == Reset::Slow).then_some(Cause::Untold)
     }
 
-    fn tell(&mut self, object: &serde_json::Value) {
-        self.outbox
-            .push(frame(Opcode::Text, object.to_string().as_bytes()));
+    fn tell(&mut self, object: &str) {
+        match self.form {
+            Form::SockJs => self.push_text(&frames::message(object)),
+            Form::Events(_) | Form::Wok { .. } => self.push_text(object),
+        }
+    }
+
+    fn push_text(&mut self, text: &str) {
+        self.outbox.push(frame(Opcode::Text, text.as_bytes()));
     }
 
     async fn close(&mut self, cause: &Cause) {
@@ -283,15 +307,17 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             Cause::Violation(code, reason) => (Some(*code), *reason),
             Cause::Ended(End::Slow) | Cause::Untold => (Some(1013), "too slow"),
             Cause::Ended(End::Stopping) => {
-                if matches!(self.form, Form::Events(Format::Json)) {
-                    let object = serde_json::json!({"type": "closing", "retry": retry(&self.hub)});
-                    self.tell(&object);
+                if self.form.tells() {
+                    self.tell(&closing(&self.hub));
                 }
                 (Some(1001), "the server stops")
             }
             Cause::Ended(End::SessionEnded) => (Some(4401), "the session has ended"),
             Cause::HeartbeatLost => (Some(1001), "no answer to pings"),
         };
+        if let (Form::SockJs, Some(code)) = (&self.form, code) {
+            self.push_text(&frames::Close::new(code, reason).frame());
+        }
         self.outbox.push(close_frame(code, reason).into());
         let written = poll_fn(|cx| self.outbox.poll_write(&mut self.client, cx)).await;
         if written.is_err() || self.client.shutdown().await.is_err() {
@@ -301,6 +327,25 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         let mut unread = [0; 512];
         while matches!(self.client.read(&mut unread).await, Ok(1..)) {}
     }
+}
+
+/// The first object: where the page begins.
+pub(super) fn opening(hub: &Hub, position: &EventId, names: &[ChannelName]) -> String {
+    let names: Vec<_> = names.iter().map(ChannelName::as_str).collect();
+    let id = position.to_string();
+    serde_json::json!({"type": "open", "id": id, "channels": names, "retry": retry(hub)})
+        .to_string()
+}
+
+/// That there is a gap before what follows.
+pub(super) fn resetting(reset: Reset, position: &EventId) -> String {
+    let id = position.to_string();
+    serde_json::json!({"type": "reset", "id": id, "reason": reset.as_str()}).to_string()
+}
+
+/// That the server stops, and when to come back.
+pub(super) fn closing(hub: &Hub) -> String {
+    serde_json::json!({"type": "closing", "retry": retry(hub)}).to_string()
 }
 
 fn retry(hub: &Hub) -> u64 {

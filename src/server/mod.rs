@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use tracing::info;
 
 use crate::config::{Config, Protocol};
-use crate::hub::{Hub, HubError};
+use crate::hub::{Hub, HubError, SockJs};
 use crate::net::{BindError, Inherited, Listener, Slots};
 use crate::service::{Role, Service};
 use crate::shutdown::{Drained, Shutdown};
@@ -33,6 +33,7 @@ pub struct Server {
     listeners: Vec<(Listener, Protocol, u16)>,
     state: Arc<ArcSwap<State>>,
     hub: Hub,
+    sockjs: SockJs,
     slots: Slots,
     shutdown: Shutdown,
 }
@@ -78,10 +79,12 @@ impl Server {
             config.limits.connections_per_address,
         );
         let hub = Hub::new(&config)?;
-        let state = State::build(config, &hub, None, &shutdown)?;
+        let sockjs = SockJs::new(hub.clone());
+        let state = State::build(config, &hub, &sockjs, None, &shutdown)?;
         Ok(Self {
             listeners,
             hub,
+            sockjs,
             state: Arc::new(ArcSwap::from_pointee(state)),
             slots,
             shutdown,
@@ -103,6 +106,7 @@ impl Server {
         Handle::new(
             Arc::clone(&self.state),
             self.hub.clone(),
+            self.sockjs.clone(),
             self.shutdown.clone(),
         )
     }
@@ -146,6 +150,7 @@ impl State {
     fn build(
         config: Config,
         hub: &Hub,
+        sockjs: &SockJs,
         before: Option<&Self>,
         shutdown: &Shutdown,
     ) -> Result<Self, TlsError> {
@@ -160,7 +165,13 @@ impl State {
             } else {
                 None
             },
-            service: Arc::new(Service::new(&config, hub.clone(), before, shutdown.clone())),
+            service: Arc::new(Service::new(
+                &config,
+                hub.clone(),
+                sockjs.clone(),
+                before,
+                shutdown.clone(),
+            )),
             config,
         })
     }

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use tracing::info;
 
 use crate::config::Config;
-use crate::hub::{Hub, HubError};
+use crate::hub::{Hub, HubError, SockJs};
 use crate::server::State;
 use crate::shutdown::Shutdown;
 use crate::tls::TlsError;
@@ -16,6 +16,7 @@ use crate::tls::TlsError;
 pub struct Handle {
     state: Arc<ArcSwap<State>>,
     hub: Hub,
+    sockjs: SockJs,
     shutdown: Shutdown,
 }
 
@@ -34,10 +35,16 @@ pub enum ReloadError {
 }
 
 impl Handle {
-    pub(super) fn new(state: Arc<ArcSwap<State>>, hub: Hub, shutdown: Shutdown) -> Self {
+    pub(super) fn new(
+        state: Arc<ArcSwap<State>>,
+        hub: Hub,
+        sockjs: SockJs,
+        shutdown: Shutdown,
+    ) -> Self {
         Self {
             state,
             hub,
+            sockjs,
             shutdown,
         }
     }
@@ -65,7 +72,7 @@ impl Handle {
         if config.log != now.config.log {
             return Err(ReloadError::NeedsRestart("[log]"));
         }
-        let state = State::build(config, &self.hub, Some(&now), &self.shutdown)?;
+        let state = State::build(config, &self.hub, &self.sockjs, Some(&now), &self.shutdown)?;
         self.hub.reload(&state.config)?;
         self.state.store(Arc::new(state));
         info!("configuration reloaded");

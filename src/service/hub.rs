@@ -16,7 +16,8 @@ use crate::bridge::Subprotocol;
 use crate::config::ChannelName;
 use crate::http::{Body, Context, Form as Preference, Head, Lease, Refusal, empty, full, refuse};
 use crate::hub::{
-    self, Address, Form, Format, Listening, Parameters, SubscribeError, Subscription, Wait, etag,
+    self, Address, Asked, Form, Format, Listening, Parameters, SubscribeError, Subscription,
+    Visitor, Wait, etag,
 };
 use crate::service::{Service, json};
 use crate::target::Token;
@@ -54,7 +55,7 @@ impl Service {
                     .await?;
                 self.presence(&name)?
             }
-            Address::SockJs(_) => return Err(Refusal::not_found("SockJS is not served here")),
+            Address::SockJs(rest) => self.sockjs(rest, request, head, context).await?,
             Address::Channels(names) => self.channels(names, request, head, context).await?,
         };
         // A page of another origin that may listen has to be told so by the server it asks (Fetch §3.2).
@@ -216,6 +217,39 @@ impl Service {
             context,
             &self.shutdown,
         ))
+    }
+
+    async fn sockjs(
+        self: &Arc<Self>,
+        rest: &str,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let Some(asked) = Asked::parse(rest) else {
+            refuse(request.into_body(), &self.shutdown);
+            return Err(Refusal::not_found("SockJS has nothing at this address"));
+        };
+        let lease = if asked.needs_permission(request.method()) {
+            let asked = self.lease_for_channels(request.headers(), head, context);
+            match asked.await {
+                Ok(lease) => lease,
+                Err(denied) => {
+                    refuse(request.into_body(), &self.shutdown);
+                    return Err(denied);
+                }
+            }
+        } else {
+            None
+        };
+        let visitor = Visitor {
+            lease,
+            receiver: self.receiver(&asked.channels, request.headers(), head, context),
+            body: self.body,
+            client: context,
+            tasks: &self.shutdown,
+        };
+        self.sockjs.respond(asked, request, visitor).await
     }
 
     /// A page of Wok's kind, at the bridge's path: its token names a channel instead of a console.

@@ -1,0 +1,248 @@
+//! `SockJS` (protocol 0.3.3) for pages that use its client library: the same messages over whatever gets through.
+//!
+//! A base URL is `<hub.path>/sockjs/<channels>`. There are `websocket`, `xhr_streaming`, `eventsource` and `xhr`
+//! with `xhr_send`; not there are the transports for browsers that are gone (`jsonp`, `htmlfile`, all iframes).
+//!
+//! **Messages** are those of the hub's own WebSocket: each text that the page gets is an envelope or a control
+//! object (`open` is the first), and each text it sends is an object with a channel and data.
+//!
+//! **Resuming.** The library keeps the query of its base URL, so a page that comes back opens
+//! `…/sockjs/wok?last-event-id=<id>`. The cursor counts where a session begins; later requests of the session
+//! carry the same one, and there it means nothing.
+//!
+//! **Sessions** over HTTP hold a place in the history, no messages. Their ids are chosen by clients, so an id says
+//! nothing about who comes: a session belongs to who shows all cookies that the one who opened it has shown, and
+//! to others it does not exist. One answer receives at a time; without any it lives for five seconds. An answer that
+//! breaks off ends it, since nobody knows what of it has arrived; the page opens another, with its cursor.
+//!
+//! Does not know who may listen: the caller has asked for that, has checked the origin of the page, and says in the
+//! answer that this origin may read it.
+
+mod answer;
+mod asked;
+pub(super) mod frames;
+mod send;
+mod session;
+mod stream;
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, COOKIE, ORIGIN, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::http::{Body, BodyLimits, Context, Lease, Refusal, refuse};
+use crate::hub::address::Parameters;
+use crate::hub::inbox::Receiver;
+use crate::hub::message::From;
+use crate::hub::socket::{Form, Listening, open_socket};
+use crate::hub::subscription::Subscription;
+use crate::hub::{Format, Hub, SubscribeError};
+use crate::shutdown::Shutdown;
+use crate::websocket::{Handshake, asks_for_websocket};
+
+pub use asked::Asked;
+pub(super) use send::largest;
+pub(super) use stream::HEARTBEAT_INTERVAL;
+
+use asked::{Duty, Transport};
+use frames::Framing;
+use session::{Credential, Sessions};
+
+/// The `SockJS` side of a hub. Clones are the same; it outlives a reload, as the hub does.
+#[derive(Clone)]
+pub struct SockJs(Arc<Shared>);
+
+struct Shared {
+    hub: Hub,
+    sessions: Sessions,
+    /// For hashes of what visitors show. Random, so that nobody can look for two that agree.
+    keys: RandomState,
+}
+
+/// Who asks.
+pub struct Visitor<'a> {
+    /// For how long the visitor may listen, where the app was asked.
+    pub lease: Option<Lease>,
+    /// What becomes of messages of the page; none: they are refused.
+    pub receiver: Option<Receiver>,
+    /// How long a body may stand still; its size is limited here.
+    pub body: BodyLimits,
+    /// The connection.
+    pub client: &'a Context,
+    /// Runs the tasks of WebSockets.
+    pub tasks: &'a Shutdown,
+}
+
+impl SockJs {
+    /// For this hub, without any session.
+    #[must_use]
+    pub fn new(hub: Hub) -> Self {
+        Self(Arc::new(Shared {
+            hub,
+            sessions: Sessions::default(),
+            keys: RandomState::new(),
+        }))
+    }
+
+    /// Forgets sessions that nobody receives any more; to be called about once a second.
+    pub fn look_after(&self) {
+        self.0.sessions.sweep(Instant::now());
+    }
+
+    /// Answers a request below a base URL. Where [`Asked::needs_permission`], the visitor has it.
+    ///
+    /// # Errors
+    /// The refusal to send: the hub takes no more subscribers, there is no such session, or the request is wrong.
+    pub async fn respond(
+        &self,
+        asked: Asked,
+        request: Request<Incoming>,
+        visitor: Visitor<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        let headers = request.headers();
+        let wished = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+        let wished = wished.filter(|_| headers.contains_key(ORIGIN));
+        let mut response = if matches!(asked.duty, Duty::Socket | Duty::RawSocket) {
+            self.socket(asked, request, visitor)?
+        } else if *request.method() == Method::OPTIONS {
+            refuse(request.into_body(), visitor.tasks);
+            answer::preflight(&asked.duty.method())
+        } else if *request.method() != asked.duty.method() {
+            refuse(request.into_body(), visitor.tasks);
+            answer::wrong_method(&asked.duty.method())
+        } else {
+            self.serve(asked, request, visitor).await?
+        };
+        answer::allow_headers(wished, &mut response);
+        Ok(response)
+    }
+
+    async fn serve(
+        &self,
+        asked: Asked,
+        request: Request<Incoming>,
+        visitor: Visitor<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (session, transport) = match asked.duty {
+            Duty::Session(session, transport) => (session, transport),
+            Duty::Info => return Ok(answer::info()),
+            Duty::Greeting | Duty::RawSocket | Duty::Socket => return Ok(answer::greeting()),
+        };
+        let key = (asked.channels, session);
+        let credential = self.credential(request.headers());
+        if transport == Transport::Send {
+            let session = self.0.sessions.find(&key, &credential);
+            return send::send(&self.0.hub, session, request.into_body(), &visitor).await;
+        }
+        let from = begin(&request)?;
+        refuse(request.into_body(), visitor.tasks);
+        let channels = key.0.clone();
+        let attached = self.0.sessions.attach(&self.0.hub, key, credential, || {
+            self.0.hub.subscribe(&channels, from, visitor.lease)
+        });
+        let attached = attached.map_err(|error| self.refused(&error))?;
+        if let session::Attached::Opened(reception) = &attached {
+            reception.tell_open(&channels);
+        }
+        let body = match transport {
+            Transport::Poll | Transport::Send => stream::poll(attached).await,
+            Transport::Streaming => stream::stream(attached, Framing::Lines),
+            Transport::EventSource => stream::stream(attached, Framing::Events),
+        };
+        body.map(|body| answer::receiving(body, transport == Transport::EventSource))
+            .ok_or_else(no_session)
+    }
+
+    fn socket(
+        &self,
+        asked: Asked,
+        request: Request<Incoming>,
+        visitor: Visitor<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        if !asks_for_websocket(&request) {
+            let answer = match *request.method() {
+                Method::GET => answer::no_socket(request.headers().contains_key(UPGRADE)),
+                _ => answer::wrong_method(&Method::GET),
+            };
+            refuse(request.into_body(), visitor.tasks);
+            return Ok(answer);
+        }
+        // The protocol wants 405 for an upgrade with another method; CONNECT is how HTTP/2 opens WebSockets.
+        if !matches!(*request.method(), Method::GET | Method::CONNECT) {
+            refuse(request.into_body(), visitor.tasks);
+            return Ok(answer::wrong_method(&Method::GET));
+        }
+        let handshake = Handshake::check(&request)?;
+        let subscription = self.subscribe(&asked, begin(&request)?, visitor.lease)?;
+        let listening = Listening {
+            subscription,
+            names: asked.channels,
+            form: match asked.duty {
+                Duty::RawSocket => Form::Events(Format::Json),
+                _ => Form::SockJs,
+            },
+            receiver: visitor.receiver,
+        };
+        Ok(open_socket(
+            &self.0.hub,
+            request,
+            handshake,
+            None,
+            listening,
+            visitor.client,
+            visitor.tasks,
+        ))
+    }
+
+    fn subscribe(
+        &self,
+        asked: &Asked,
+        from: From,
+        lease: Option<Lease>,
+    ) -> Result<Subscription, Refusal> {
+        let subscribed = self.0.hub.subscribe(&asked.channels, from, lease);
+        subscribed.map_err(|error| self.refused(&error))
+    }
+
+    fn refused(&self, error: &SubscribeError) -> Refusal {
+        match error {
+            SubscribeError::Unknown(_) => Refusal::not_found(error.to_string()),
+            _ => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many listen already")
+                .because(error)
+                .retry_after(self.0.hub.retry()),
+        }
+    }
+
+    /// All that says who a visitor is, as hashes. HTTP/2 sends cookies one by one and HTTP/1.1 in one line.
+    fn credential(&self, headers: &HeaderMap) -> Credential {
+        let lines = headers.get_all(COOKIE).into_iter();
+        let cookies = lines.flat_map(|line| line.as_bytes().split(|sign| *sign == b';'));
+        let bearer = headers.get_all(AUTHORIZATION).into_iter();
+        let shown = cookies
+            .map(<[u8]>::trim_ascii)
+            .chain(bearer.map(HeaderValue::as_bytes));
+        let hashes = shown.map(|text| self.0.keys.hash_one(text));
+        let mut credential: Credential = hashes.collect();
+        credential.sort_unstable();
+        credential
+    }
+}
+
+fn begin(request: &Request<Incoming>) -> Result<From, Refusal> {
+    let parameters = Parameters::parse(request.uri().query()).map_err(Refusal::bad_request)?;
+    Ok(parameters.begin(request.headers()))
+}
+
+fn no_session() -> Refusal {
+    Refusal::not_found("there is no such session; it may have ended")
+}
+
+impl fmt::Debug for SockJs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SockJs").finish_non_exhaustive()
+    }
+}
