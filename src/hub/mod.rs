@@ -15,6 +15,7 @@ mod channel;
 mod forms;
 mod history;
 mod message;
+mod overview;
 mod rate;
 mod subscription;
 
@@ -32,6 +33,7 @@ use crate::shutdown::Shutdown;
 pub use channel::Presence;
 pub use forms::Format;
 pub use message::{Data, Draft, Epoch, EventId, From, Kind, Message};
+pub use overview::Overview;
 pub use subscription::{End, Next, Reset, Subscription};
 
 use channel::Channel;

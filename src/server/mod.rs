@@ -15,7 +15,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::info;
 
+use crate::admin::Admin;
 use crate::config::{Config, Protocol};
+use crate::hub::Hub;
 use crate::net::{BindError, Inherited, Listener, Slots};
 use crate::service::{Role, Service};
 use crate::shutdown::{Drained, Shutdown};
@@ -30,6 +32,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<(Listener, Protocol, u16)>,
+    admin: Option<Admin>,
     state: Arc<ArcSwap<State>>,
     slots: Slots,
     shutdown: Shutdown,
@@ -68,6 +71,8 @@ impl Server {
             let bound = Listener::bind(&listener.address, listener.mode, &mut inherited)?;
             listeners.push((bound, listener.protocol, listener.redirect_port));
         }
+        let hub = Hub::new(&config);
+        let admin = Admin::bind(&config, hub, &mut inherited, &shutdown)?;
         let slots = Slots::new(
             config.limits.connections,
             config.limits.connections_per_address,
@@ -75,6 +80,7 @@ impl Server {
         let state = State::build(config, &shutdown)?;
         Ok(Self {
             listeners,
+            admin,
             state: Arc::new(ArcSwap::from_pointee(state)),
             slots,
             shutdown,
@@ -114,6 +120,9 @@ impl Server {
                 shutdown: self.shutdown.clone(),
             };
             self.shutdown.spawn(door.accept_all());
+        }
+        if let Some(admin) = self.admin {
+            self.shutdown.spawn(admin.accept_all());
         }
         self.shutdown
             .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));

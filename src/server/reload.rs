@@ -56,6 +56,9 @@ impl Handle {
         if config.log != now.config.log {
             return Err(ReloadError::NeedsRestart("[log]"));
         }
+        if config.admin != now.config.admin {
+            return Err(ReloadError::NeedsRestart("[admin]"));
+        }
         let state = State::build(config, &self.shutdown)?;
         self.state.store(Arc::new(state));
         info!("configuration reloaded");
