@@ -257,3 +257,22 @@ fn a_listener_comes_back_after_a_restart_and_says_that_messages_may_be_missed() 
         "{said}"
     );
 }
+
+#[test]
+fn a_url_is_asked_only_if_its_certificate_is_trusted() {
+    let door = Door::open("[[channel]]\nname = \"wok\"\n");
+    let url = door.url("/nothing/here");
+    let ran = run(&mut noren(&["subscribe", &url]));
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(
+        ran.stderr.contains("--ca FILE") && ran.stderr.contains("--insecure"),
+        "{}",
+        ran.stderr
+    );
+    let authority = door.file("ca.pem");
+    for trust in [&["--insecure"][..], &["--ca", &authority]] {
+        let ran = run(noren(&["subscribe", &url]).args(trust));
+        assert_eq!(ran.status.code(), Some(1));
+        assert!(ran.stderr.contains("404"), "{}", ran.stderr);
+    }
+}

@@ -44,7 +44,7 @@ enum Command {
         It speaks to Noren by its admin socket ([admin] socket in the configuration); who may write to\n\
         that socket may publish. Exit status: 0 published, 1 not, 78 no usable configuration.")]
     Publish(publish::Publish),
-    /// Print the messages of a channel as they come; comes back by itself, and misses nothing.
+    /// Print the messages of a channel as they come; after a loss it comes back, and says if anything was missed.
     #[command(after_help = "Examples:\n  \
         noren subscribe https://example.org:8001/events/wok\n  \
         noren subscribe --insecure --from earliest https://localhost:8001/events/wok,jobs\n  \
