@@ -13,9 +13,10 @@
 //! | 2 | `net`, then `tls` | listener, stream (holds its permits), peer, connect; handshake, certificates | HTTP |
 //! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
 //! | 4 | `access`, `proxy`, `bridge` | who may pass; forward one request; relay a WebSocket to a socket | each other |
-//! | 5 | `router` | a pure function: host and path to route | I/O |
-//! | 6 | `service` | one request: route, ask access, call one handler, make its error an answer | bytes |
-//! | 7 | [`server`] | accept, handshake, serve, drain, reload | what a request is for |
+//! | 5 | `admin` | the socket for programs of this machine: publish, listen, status | apps, the public listeners |
+//! | 6 | `router` | a pure function: host and path to route | I/O |
+//! | 7 | `service` | one request: route, ask access, call one handler, make its error an answer | bytes |
+//! | 8 | [`server`] | accept, handshake, serve, drain, reload | what a request is for |
 //!
 //! The binary adds the command line, signals, systemd's notifications, and the demo.
 //!
@@ -50,6 +51,7 @@
 //! - A console target is connected exactly once per accepted upgrade.
 
 mod access;
+mod admin;
 mod bridge;
 pub mod config;
 #[doc(hidden)]

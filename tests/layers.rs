@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["http"],
     &["websocket", "upstream", "target"],
     &["access", "proxy", "bridge", "hub"],
+    &["admin"],
     &["router"],
     &["service"],
     &["server"],

@@ -1,5 +1,6 @@
 //! The integration tests, one binary: a module for each capability.
 
+mod admin;
 mod bridge;
 mod config;
 mod harness;
@@ -12,8 +13,10 @@ mod proxy;
 mod real_app;
 mod real_clients;
 mod real_demo;
+mod real_messages;
 mod real_session;
 mod real_sockjs;
+mod real_subscribe;
 mod real_vnc;
 mod real_wok;
 mod session;

@@ -1,8 +1,11 @@
 //! The command line.
 
+mod admin;
 mod check;
 mod demo;
+mod publish;
 mod serve;
+mod subscribe;
 mod token;
 
 use std::fmt;
@@ -33,6 +36,22 @@ enum Command {
     Demo(demo::Demo),
     /// Check a configuration file; exit status 78 and the exact place if it is wrong.
     Check(check::Check),
+    /// Publish a message on a channel of the running Noren, or one for each line of standard input.
+    #[command(after_help = "Examples:\n  \
+        noren publish wok \"backup done\"\n  \
+        noren publish job.17 --json '{\"percent\": 40}' --key job.17\n  \
+        tail -f /var/log/app.log | noren publish logs\n\n\
+        It speaks to Noren by its admin socket ([admin] socket in the configuration); who may write to\n\
+        that socket may publish. Exit status: 0 published, 1 not, 78 no usable configuration.")]
+    Publish(publish::Publish),
+    /// Print the messages of a channel as they come; after a loss it comes back, and says if anything was missed.
+    #[command(after_help = "Examples:\n  \
+        noren subscribe https://example.org:8001/events/wok\n  \
+        noren subscribe --insecure --from earliest https://localhost:8001/events/wok,jobs\n  \
+        noren subscribe wok jobs --json | jq .data\n\n\
+        A URL is that of any Noren; a bare CHANNEL is one of the Noren on this machine, by its admin\n\
+        socket. Messages go to standard output, news of the connection to standard error. Ctrl-C ends.")]
+    Subscribe(subscribe::Subscribe),
     /// Print the token of a console or socket name, and its URL.
     Token(token::Token),
 }
@@ -75,6 +94,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(),
+        Command::Publish(publish) => publish.run(),
+        Command::Subscribe(subscribe) => subscribe.run(),
         Command::Token(token) => token.run().map_err(Failure::Other),
     }
 }
@@ -96,6 +117,13 @@ fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// A runtime for a command that does one thing.
+fn current_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    use anyhow::Context;
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().context("start the runtime")
 }
 
 /// The file named on the command line, or the one where it usually is.

@@ -268,6 +268,11 @@ impl History {
         self.floor
     }
 
+    /// How many messages a new subscriber can still get.
+    pub(super) fn count(&self) -> usize {
+        self.kept
+    }
+
     /// True if there is nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()

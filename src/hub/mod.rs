@@ -18,6 +18,7 @@ mod history;
 mod inbox;
 mod message;
 mod outbox;
+mod overview;
 mod poll;
 mod rate;
 mod socket;
@@ -49,7 +50,7 @@ pub use poll::{Wait, poll};
 pub use socket::{Form, Listening, open_socket};
 pub use sockjs::{Asked, SockJs, Visitor};
 pub use stream::{event_stream, set_headers};
-pub use subscription::{End, Subscription};
+pub use subscription::{End, Next, Subscription};
 
 use channel::Channel;
 use message::unix_milliseconds;
@@ -357,12 +358,6 @@ impl Hub {
     #[must_use]
     pub fn rules(&self, name: &ChannelName) -> Option<config::Channel> {
         self.0.settings.load().rules_of(name).cloned()
-    }
-
-    /// True if no channel is configured.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.settings.load().rules.is_empty()
     }
 
     /// Publishes a message. Does not wait for anybody.

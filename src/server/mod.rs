@@ -15,6 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::info;
 
+use crate::admin::Admin;
 use crate::config::{Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs};
 use crate::net::{BindError, Inherited, Listener, Slots};
@@ -31,6 +32,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<(Listener, Protocol, u16)>,
+    admin: Option<Admin>,
     state: Arc<ArcSwap<State>>,
     hub: Hub,
     sockjs: SockJs,
@@ -74,17 +76,19 @@ impl Server {
             let bound = Listener::bind(&listener.address, listener.mode, &mut inherited)?;
             listeners.push((bound, listener.protocol, listener.redirect_port));
         }
+        let hub = Hub::new(&config)?;
+        let admin = Admin::bind(&config, hub.clone(), &mut inherited, &shutdown)?;
         let slots = Slots::new(
             config.limits.connections,
             config.limits.connections_per_address,
         );
-        let hub = Hub::new(&config)?;
         let sockjs = SockJs::new(hub.clone());
         let state = State::build(config, &hub, &sockjs, None, &shutdown)?;
         Ok(Self {
             listeners,
             hub,
             sockjs,
+            admin,
             state: Arc::new(ArcSwap::from_pointee(state)),
             slots,
             shutdown,
@@ -129,6 +133,9 @@ impl Server {
                 shutdown: self.shutdown.clone(),
             };
             self.shutdown.spawn(door.accept_all());
+        }
+        if let Some(admin) = self.admin {
+            self.shutdown.spawn(admin.accept_all());
         }
         self.shutdown
             .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));

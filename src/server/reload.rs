@@ -72,6 +72,9 @@ impl Handle {
         if config.log != now.config.log {
             return Err(ReloadError::NeedsRestart("[log]"));
         }
+        if config.admin != now.config.admin {
+            return Err(ReloadError::NeedsRestart("[admin]"));
+        }
         let state = State::build(config, &self.hub, &self.sockjs, Some(&now), &self.shutdown)?;
         self.hub.reload(&state.config)?;
         self.state.store(Arc::new(state));

@@ -1,0 +1,170 @@
+//! Messages as lines of JSON: the lines of a stream, and the message in a line. Publishes nothing.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Buf as _, BytesMut};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::admin::publish::Labels;
+use crate::hub::{Data, Draft};
+
+/// The lines of a stream of bytes, each of limited length.
+#[derive(Debug)]
+pub(super) struct Lines {
+    limit: usize,
+    waiting: BytesMut,
+    line: BytesMut,
+    /// Up to here no line ends.
+    looked: usize,
+    finished: bool,
+}
+
+impl Lines {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            waiting: BytesMut::new(),
+            line: BytesMut::new(),
+            looked: 0,
+            finished: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+    }
+
+    /// Nothing more comes: what is left is a line too.
+    pub(super) fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// The next whole line, without what ends it.
+    pub(super) fn next(&mut self) -> Option<&[u8]> {
+        let unseen = self.waiting.get(self.looked..).unwrap_or_default();
+        if let Some(end) = unseen.iter().position(|byte| *byte == b'\n') {
+            self.line = self.waiting.split_to(self.looked + end);
+            self.waiting.advance(1);
+        } else if self.finished && !self.waiting.is_empty() {
+            self.line = self.waiting.split();
+        } else {
+            self.looked = self.waiting.len();
+            return None;
+        }
+        self.looked = 0;
+        Some(&self.line)
+    }
+
+    /// True if the line that has begun is too long already.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.waiting.len() > self.limit
+    }
+}
+
+/// A line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'l> {
+    #[serde(borrow)]
+    event: Option<Cow<'l, str>>,
+    #[serde(borrow)]
+    key: Option<Cow<'l, str>>,
+    #[serde(borrow)]
+    data: &'l RawValue,
+    #[serde(borrow)]
+    encoding: Option<Cow<'l, str>>,
+}
+
+/// The message in a line: `{"event":…,"key":…,"data":…}`. Data that is a string is text, unless `encoding` says
+/// that it is `base64`; all else is a JSON value. The error text says what is wrong.
+pub(super) fn draft(line: &[u8], labels: &Labels<'_>) -> Result<Draft, String> {
+    let parsed: Line<'_> = serde_json::from_slice(line).map_err(|error| {
+        format!(
+            r#"this is not a message, such as {{"event":"e","key":"k","data":"text"}}: {error}"#
+        )
+    })?;
+    let text = || -> Result<String, String> {
+        serde_json::from_str(parsed.data.get()).map_err(|_| "base64 data is a string".to_owned())
+    };
+    let data = match parsed.encoding.as_deref() {
+        None if parsed.data.get().starts_with('"') => Data::text(text()?),
+        None => Data::raw(parsed.data),
+        Some("base64") => {
+            let bytes = STANDARD.decode(text()?);
+            Data::bytes(bytes.map_err(|error| format!("this is not base64: {error}"))?)
+        }
+        Some(other) => return Err(format!("{other:?} is no encoding; there is base64")),
+    };
+    let label = |own: &Option<Cow<'_, str>>, general: &Option<Cow<'_, str>>| {
+        own.as_deref().or(general.as_deref()).map(Into::into)
+    };
+    Ok(Draft {
+        event: label(&parsed.event, &labels.event),
+        key: label(&parsed.key, &labels.key),
+        data,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Labels<'static> = Labels {
+        event: None,
+        key: None,
+    };
+
+    #[test]
+    fn a_line_may_come_in_pieces_and_the_last_needs_no_end() {
+        let mut lines = Lines::new(10);
+        lines.push(b"a");
+        assert_eq!(lines.next(), None);
+        lines.push(b"b\n\nc");
+        assert_eq!(lines.next(), Some(&b"ab"[..]));
+        assert_eq!(lines.next(), Some(&b""[..]));
+        assert_eq!(lines.next(), None);
+        lines.finish();
+        assert_eq!(lines.next(), Some(&b"c"[..]));
+        assert_eq!(lines.next(), None);
+        assert!(!lines.is_too_long());
+        lines.push(b"12345678901");
+        assert!(lines.is_too_long());
+    }
+
+    #[test]
+    fn data_is_text_a_value_or_bytes() {
+        let data = |line: &str| draft(line.as_bytes(), &NONE).map(|draft| draft.data);
+        assert_eq!(data(r#"{"data":"a\nb"}"#), Ok(Data::text("a\nb")));
+        assert_eq!(
+            data(r#"{"data":[1]}"#),
+            Ok(Data::json("[1]").expect("JSON"))
+        );
+        let bytes = data(r#"{"data":"/wA=","encoding":"base64"}"#);
+        assert_eq!(bytes, Ok(Data::bytes(&b"\xff\x00"[..])));
+        for wrong in [
+            "",
+            "text",
+            "{}",
+            r#"{"data":1,"encoding":"base64"}"#,
+            r#"{"data":"?","encoding":"base64"}"#,
+            r#"{"data":"","encoding":"hex"}"#,
+            r#"{"data":1,"colour":2}"#,
+        ] {
+            assert!(data(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_message_has_its_own_labels_or_the_general_ones() {
+        let general = Labels {
+            event: Some("general".into()),
+            key: Some("k".into()),
+        };
+        let draft = draft(br#"{"event":"own","data":1}"#, &general).expect("a message");
+        assert_eq!(draft.event.as_deref(), Some("own"));
+        assert_eq!(draft.key.as_deref(), Some("k"));
+    }
+}

@@ -1,0 +1,249 @@
+//! `POST /publish/CHANNEL`: one message, or one a line for as long as the sender likes.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::json;
+
+use crate::admin::lines::{Lines, draft};
+use crate::admin::routes::{Routes, object};
+use crate::config::{ChannelName, Publisher};
+use crate::http::{Body, BodyFault, BodyLimits, Received, Refusal, parameter, receive, refuse};
+use crate::hub::{Data, Draft, EventId, PublishError};
+
+/// JSON may write one byte of text as six (`\u001b`), and the names of the fields come on top.
+const ESCAPED: usize = 6;
+const FIELDS: usize = 4096;
+
+/// The event name and key that messages get which have none of their own.
+#[derive(Debug)]
+pub(super) struct Labels<'r> {
+    pub(super) event: Option<Cow<'r, str>>,
+    pub(super) key: Option<Cow<'r, str>>,
+}
+
+/// What has been published of a stream.
+#[derive(Debug, Default)]
+struct Progress {
+    line: u64,
+    published: u64,
+    last: Option<EventId>,
+}
+
+impl Routes {
+    /// Publishes what a request brings.
+    pub(super) async fn publish(
+        &self,
+        name: &ChannelName,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let rules = self.hub.rules(name);
+        if !rules.is_some_and(|rules| rules.publish.contains(&Publisher::Local)) {
+            let reason = format!(
+                r#"the channel {name} takes no messages from here; its `publish` has no "local""#
+            );
+            return self.refuse(request, Refusal::new(StatusCode::FORBIDDEN, reason));
+        }
+        let (parts, body) = request.into_parts();
+        let labels = match Labels::read(parts.uri.query()) {
+            Ok(labels) => labels,
+            Err(refusal) => {
+                refuse(body, &self.shutdown);
+                return Err(refusal);
+            }
+        };
+        match media_type(&parts.headers).as_str() {
+            "application/x-ndjson" => self.publish_lines(name, &labels, body).await,
+            kind => {
+                let bytes = self.whole(body).await?;
+                let id = self.one(name, data(kind, bytes)?, &labels).await?;
+                Ok(object(
+                    StatusCode::ACCEPTED,
+                    &json!({ "id": id.to_string() }),
+                ))
+            }
+        }
+    }
+
+    /// All of a body that is one message.
+    async fn whole(&self, body: Incoming) -> Result<Bytes, Refusal> {
+        let size = self.hub.settings().message_size;
+        let limits = BodyLimits {
+            idle: self.idle,
+            size: size as u64,
+            buffer: size,
+        };
+        match receive(body, limits, &self.shutdown).await {
+            Ok(Received::Whole(bytes)) => Ok(bytes),
+            // A body that is larger than the buffer is larger than the limit, which is the same.
+            Ok(Received::None | Received::Begun(_)) => Ok(Bytes::new()),
+            Err(BodyFault::TooLarge(limit)) => Err(Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the message is larger than hub.message-size, {limit} bytes"),
+            )
+            .closing()),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    async fn one(
+        &self,
+        name: &ChannelName,
+        data: Data,
+        labels: &Labels<'_>,
+    ) -> Result<EventId, Refusal> {
+        let draft = Draft {
+            event: labels.event.as_deref().map(Into::into),
+            key: labels.key.as_deref().map(Into::into),
+            data,
+        };
+        let published = self.hub.publish(name, draft);
+        let published = published.map_err(|error| self.refusal(&error))?;
+        let kept = published.acknowledged().await;
+        kept.map_err(|error| self.refusal(&error))
+    }
+
+    fn refusal(&self, error: &PublishError) -> Refusal {
+        let status = match error {
+            PublishError::Unknown(name) => return self.unknown(name),
+            PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
+            PublishError::TooManyChannels(_) | PublishError::NotKept(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        };
+        Refusal::new(status, error.to_string())
+    }
+
+    /// Publishes each line as it comes. The stream may be silent for as long as it likes: `tail -f` is a sender.
+    async fn publish_lines(
+        &self,
+        name: &ChannelName,
+        labels: &Labels<'_>,
+        mut body: Incoming,
+    ) -> Result<Response<Body>, Refusal> {
+        let mut progress = Progress::default();
+        let ended = tokio::select! {
+            ended = self.take_lines(name, labels, &mut body, &mut progress) => ended,
+            () = self.shutdown.requested() => Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Noren stops",
+            )),
+        };
+        let Progress {
+            line,
+            published,
+            last,
+        } = progress;
+        match ended {
+            Ok(()) => Ok(object(
+                StatusCode::ACCEPTED,
+                &json!({ "published": published, "id": last.map(|id| id.to_string()) }),
+            )),
+            Err(mut refusal) => {
+                // Once the server stops, nobody waits for what such a sender still has.
+                if !self.shutdown.has_begun() {
+                    refuse(body, &self.shutdown);
+                }
+                let after = if published == 1 {
+                    "message was"
+                } else {
+                    "messages were"
+                };
+                refusal.reason = format!(
+                    "line {line}: {}; {published} {after} published before it",
+                    refusal.reason
+                )
+                .into();
+                Err(refusal.closing())
+            }
+        }
+    }
+
+    async fn take_lines(
+        &self,
+        name: &ChannelName,
+        labels: &Labels<'_>,
+        body: &mut Incoming,
+        progress: &mut Progress,
+    ) -> Result<(), Refusal> {
+        let limit = self.hub.settings().message_size * ESCAPED + FIELDS;
+        let mut lines = Lines::new(limit);
+        loop {
+            let frame = body.frame().await.transpose();
+            let frame = frame.map_err(|_| Refusal::from(BodyFault::Broken))?;
+            let ended = frame.is_none();
+            match frame.map(http_body::Frame::into_data) {
+                Some(Ok(data)) => lines.push(&data),
+                Some(Err(_trailers)) => continue,
+                None => lines.finish(),
+            }
+            // Kept together: one write to the disk for all that came together.
+            let mut unkept = Vec::new();
+            while let Some(line) = lines.next() {
+                progress.line += 1;
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                let draft = draft(line, labels).map_err(Refusal::bad_request)?;
+                let published = self.hub.publish(name, draft);
+                let published = published.map_err(|error| self.refusal(&error))?;
+                progress.last = Some(published.id.clone());
+                progress.published += 1;
+                unkept.push(published);
+            }
+            for published in unkept {
+                let kept = published.acknowledged().await;
+                kept.map_err(|error| self.refusal(&error))?;
+            }
+            if lines.is_too_long() {
+                progress.line += 1;
+                let reason = format!("it is longer than {limit} bytes");
+                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl<'r> Labels<'r> {
+    fn read(query: Option<&'r str>) -> Result<Self, Refusal> {
+        let label = |name| {
+            let label = parameter(query, name)?;
+            Ok::<_, Refusal>(label.filter(|label| !label.is_empty()))
+        };
+        Ok(Self {
+            event: label("event")?,
+            key: label("key")?,
+        })
+    }
+}
+
+/// The data of a message, by what it says it is.
+fn data(kind: &str, bytes: Bytes) -> Result<Data, Refusal> {
+    if kind != "application/json" && !kind.starts_with("text/") {
+        return Ok(Data::bytes(bytes));
+    }
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| Refusal::bad_request(format!("a message of type {kind} must be UTF-8")))?;
+    if kind == "application/json" {
+        Data::json(text).map_err(|error| Refusal::bad_request(format!("this is not JSON: {error}")))
+    } else {
+        Ok(Data::text(text))
+    }
+}
+
+/// `text/plain` of `Text/Plain; charset=utf-8`.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let kind = value.unwrap_or_default().split(';').next();
+    kind.unwrap_or_default().trim().to_ascii_lowercase()
+}

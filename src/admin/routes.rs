@@ -1,0 +1,190 @@
+//! The requests of the admin socket: which of them there are, and their answers.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::json;
+use tracing::debug;
+
+use crate::admin::stream::Stream;
+use crate::config::ChannelName;
+use crate::http::{Body, Form, Refusal, full, parameter, refuse};
+use crate::hub::{Format, From, Hub, SubscribeError};
+use crate::shutdown::Shutdown;
+
+/// What there is, told with every 404.
+const KNOWN: &str =
+    "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL and GET /status";
+
+/// What serves the requests.
+#[derive(Debug)]
+pub(super) struct Routes {
+    pub(super) hub: Hub,
+    /// The longest time without a byte of a message.
+    pub(super) idle: Duration,
+    pub(super) shutdown: Shutdown,
+    since: SystemTime,
+}
+
+impl Routes {
+    pub(super) fn new(hub: Hub, idle: Duration, shutdown: Shutdown) -> Self {
+        Self {
+            hub,
+            idle,
+            shutdown,
+            since: SystemTime::now(),
+        }
+    }
+
+    /// Answers a request; every failure is an answer too.
+    pub(super) async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+        let accept = request.headers().get(ACCEPT).cloned();
+        let path = request.uri().path().to_owned();
+        let answered = match path.split('/').collect::<Vec<_>>().as_slice() {
+            ["", "publish", channel] => self.publishing(channel, request).await,
+            ["", "events", channels] => {
+                self.reading(request, |request| self.listen(channels, request))
+            }
+            ["", "status"] => self.reading(request, |_| Ok(self.status())),
+            _ => self.refuse(request, Refusal::not_found(KNOWN)),
+        };
+        answered.unwrap_or_else(|refusal| {
+            debug!(%path, status = refusal.status.as_u16(), reason = %refusal.reason, "admin request refused");
+            refusal.into_response(Form::preferred(accept.as_ref()))
+        })
+    }
+
+    async fn publishing(
+        &self,
+        channel: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        if request.method() != Method::POST {
+            return self.refuse(request, not_allowed("POST"));
+        }
+        match self.name(channel) {
+            Ok(name) => self.publish(&name, request).await,
+            Err(refusal) => self.refuse(request, refusal),
+        }
+    }
+
+    /// A GET, whose body nobody wants.
+    fn reading(
+        &self,
+        request: Request<Incoming>,
+        answer: impl FnOnce(&http::request::Parts) -> Result<Response<Body>, Refusal>,
+    ) -> Result<Response<Body>, Refusal> {
+        if request.method() != Method::GET {
+            return self.refuse(request, not_allowed("GET"));
+        }
+        let (parts, body) = request.into_parts();
+        refuse(body, &self.shutdown);
+        answer(&parts)
+    }
+
+    /// A refusal that reaches a client which is still sending.
+    pub(super) fn refuse<T>(
+        &self,
+        request: Request<Incoming>,
+        refusal: Refusal,
+    ) -> Result<T, Refusal> {
+        refuse(request.into_body(), &self.shutdown);
+        Err(refusal)
+    }
+
+    /// The name of a channel in a path.
+    fn name(&self, text: &str) -> Result<ChannelName, Refusal> {
+        let name = ChannelName::parse(text).map_err(Refusal::not_found)?;
+        match self.hub.rules(&name) {
+            Some(_) => Ok(name),
+            None => Err(self.unknown(&name)),
+        }
+    }
+
+    pub(super) fn unknown(&self, name: &ChannelName) -> Refusal {
+        let known = self.hub.configured();
+        Refusal::not_found(if known.is_empty() {
+            format!("there is no channel {name}; the configuration has no [[channel]] at all")
+        } else {
+            format!("there is no channel {name}; there is {}", known.join(", "))
+        })
+    }
+
+    fn listen(
+        &self,
+        channels: &str,
+        parts: &http::request::Parts,
+    ) -> Result<Response<Body>, Refusal> {
+        let names = channels.split(',').map(|name| self.name(name));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let query = parts.uri.query();
+        let format = match parameter(query, "format")?.as_deref() {
+            Some("plain") => Format::Plain,
+            None if names.len() == 1 => Format::Plain,
+            Some("json") | None => Format::Json,
+            Some(_) => return Err(Refusal::bad_request("format is json or plain")),
+        };
+        let header = parts.headers.get("last-event-id");
+        let cursor = match header.and_then(|value| value.to_str().ok()) {
+            Some(cursor) => Some(cursor.into()),
+            None => parameter(query, "last-event-id")?,
+        };
+        let from = From::parse(cursor.as_deref());
+        let subscription = self
+            .hub
+            .subscribe(&names, from, None)
+            .map_err(|error| match error {
+                SubscribeError::Unknown(name) => self.unknown(&name),
+                error => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                    .retry_after(self.hub.retry()),
+            })?;
+        let stop = self.shutdown.requested_owned();
+        let stream = Stream::new(subscription, format, self.hub.clone(), stop);
+        let mut response = Response::new(stream.boxed_unsync());
+        let kind = HeaderValue::from_static("text/event-stream");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        no_store(&mut response);
+        Ok(response)
+    }
+
+    fn status(&self) -> Response<Body> {
+        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let hub = self.hub.overview();
+        object(
+            StatusCode::OK,
+            &json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "since": u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+                "subscribers": hub.subscribers,
+                "newest": hub.newest,
+                "channels": hub.channels,
+            }),
+        )
+    }
+}
+
+/// An answer for a program, on one line.
+pub(super) fn object(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(full(format!("{value}\n")));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    no_store(&mut response);
+    response
+}
+
+fn no_store(response: &mut Response<Body>) {
+    let value = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, value);
+}
+
+fn not_allowed(method: &'static str) -> Refusal {
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("this address takes {method} only"),
+    )
+    .allow(method)
+}

@@ -1,0 +1,311 @@
+//! `noren publish`: messages into the Noren that runs on this machine, through its admin socket.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context as Task, Poll};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use clap::Args;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use noren::config::ChannelName;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use crate::cli::admin::{Place, alongside, connect};
+use crate::cli::{Failure, current_runtime, print};
+
+/// Lines that are there at once go out together, up to this many bytes.
+const BATCH: usize = 64 * 1024;
+/// The longest answer that is read.
+const LONGEST_ANSWER: usize = 64 * 1024;
+
+/// The arguments of `noren publish`.
+#[derive(Debug, Args)]
+pub(super) struct Publish {
+    /// The channel, as the configuration names it: `wok`, or `job.17` for the pattern `job.*`
+    #[arg(value_parser = ChannelName::parse)]
+    channel: ChannelName,
+    /// The message; without it, each line of standard input is one, published as it comes
+    text: Option<String>,
+    /// The name of the event, which pages can listen to by name
+    #[arg(long, value_name = "NAME")]
+    event: Option<String>,
+    /// What the message is about: on a channel with slow = "conflate", it replaces the one before with this key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// The message, or each line, is a JSON value
+    #[arg(long)]
+    json: bool,
+    /// Print the id of the message (of the last one, with standard input)
+    #[arg(long)]
+    print_id: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// A body of any kind.
+type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
+
+/// What is wrong with a line of standard input, if anything is.
+type Fault = Arc<OnceLock<String>>;
+
+impl Publish {
+    pub(super) fn run(mut self) -> Result<(), Failure> {
+        let text = self.text.take();
+        if let (Some(text), true) = (&text, self.json) {
+            json_value(text.as_bytes()).context("TEXT is not JSON")?;
+        }
+        let fault = Fault::default();
+        let (kind, body) = match text {
+            Some(text) if self.json => ("application/json", whole(text)),
+            Some(text) => ("text/plain; charset=utf-8", whole(text)),
+            None => {
+                hint();
+                let lines = lines(self.json, Arc::clone(&fault)).context("read standard input")?;
+                ("application/x-ndjson", lines)
+            }
+        };
+        let request = Request::post(self.target())
+            .header(HOST, "localhost")
+            .header(CONTENT_TYPE, kind)
+            .body(body)
+            .context("make the request")?;
+        let socket = self.place.socket()?;
+        let answer = current_runtime()?.block_on(async {
+            let stream = connect(&socket).await?;
+            let (mut sender, connection) = http1::handshake(stream).await?;
+            alongside(connection, async {
+                answer(sender.send_request(request).await?).await
+            })
+            .await
+        })?;
+        if let Some(fault) = fault.get() {
+            return Err(Failure::Other(anyhow!("{fault}")));
+        }
+        if self.print_id {
+            print_id(&answer)?;
+        }
+        Ok(())
+    }
+
+    /// The path and the query of the request.
+    fn target(&self) -> String {
+        let mut target = format!("/publish/{}", self.channel);
+        let labels = [("event", &self.event), ("key", &self.key)];
+        let mut sign = '?';
+        for (name, value) in labels {
+            if let Some(value) = value {
+                target.push(sign);
+                target.push_str(name);
+                target.push('=');
+                escape(value, &mut target);
+                sign = '&';
+            }
+        }
+        target
+    }
+}
+
+/// Percent-encoding (RFC 3986 §2.1) of all but the unreserved characters.
+fn escape(value: &str, out: &mut String) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+fn whole(text: String) -> Body {
+    Full::new(Bytes::from(text)).boxed_unsync()
+}
+
+/// Somebody who forgot the text sees what the program waits for.
+#[expect(
+    clippy::print_stderr,
+    reason = "a hint for whoever sits at the terminal"
+)]
+fn hint() {
+    if std::io::stdin().is_terminal() {
+        eprintln!("Each line is published as a message. End with Ctrl-D.");
+    }
+}
+
+/// The whole answer, or why it is not one.
+async fn answer(response: Response<Incoming>) -> anyhow::Result<Bytes> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), LONGEST_ANSWER)
+        .collect()
+        .await;
+    let body = body
+        .map_err(|error| anyhow!("the answer broke off: {error}"))?
+        .to_bytes();
+    if !status.is_success() {
+        bail!(
+            "{} ({})",
+            String::from_utf8_lossy(&body).trim_end(),
+            status.as_u16()
+        );
+    }
+    Ok(body)
+}
+
+fn print_id(answer: &[u8]) -> anyhow::Result<()> {
+    let answer: serde_json::Value = serde_json::from_slice(answer).context("read the answer")?;
+    match answer.get("id").and_then(serde_json::Value::as_str) {
+        Some(id) => print(&format!("{id}\n")),
+        // Not a line came.
+        None => Ok(()),
+    }
+}
+
+/// Standard input as a body. It is read on a thread, since reading it cannot be given up: the thread ends with
+/// the input, or with the process.
+fn lines(json: bool, fault: Fault) -> std::io::Result<Body> {
+    let (sender, receiver) = mpsc::channel(2);
+    std::thread::Builder::new()
+        .name("standard input".to_owned())
+        .spawn(move || {
+            let send = |batch: Vec<u8>| sender.blocking_send(batch.into()).is_ok();
+            // The end of the body must not be seen before the fault, so the sender is only lent.
+            if let Err(error) = read_lines(std::io::stdin(), json, &send) {
+                let _ = fault.set(format!("{error:#}"));
+            }
+        })?;
+    Ok(Lines(receiver).boxed_unsync())
+}
+
+/// Hands on each line as a message, in batches of what is there. Ends early, and well, if `send` says no.
+fn read_lines(
+    input: impl Read,
+    json: bool,
+    mut send: impl FnMut(Vec<u8>) -> bool,
+) -> anyhow::Result<()> {
+    let mut input = BufReader::with_capacity(BATCH, input);
+    let (mut line, mut batch) = (Vec::new(), Vec::new());
+    for number in 1_u64.. {
+        line.clear();
+        if input
+            .read_until(b'\n', &mut line)
+            .context("read standard input")?
+            == 0
+        {
+            break;
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        let message = if json {
+            value_line(text)
+        } else {
+            Ok(text_line(text))
+        };
+        match message {
+            Ok(message) => batch.extend(message.into_bytes()),
+            Err(error) => {
+                send(batch);
+                let reason = format!(
+                    "line {number} of standard input is not JSON; those before it were published"
+                );
+                return Err(error.context(reason));
+            }
+        }
+        batch.push(b'\n');
+        // Another line is there already: one write for both.
+        let more = batch.len() < BATCH && input.buffer().contains(&b'\n');
+        if !more && !send(std::mem::take(&mut batch)) {
+            return Ok(());
+        }
+    }
+    send(batch);
+    Ok(())
+}
+
+/// A line of text as a message. What is not UTF-8 goes as bytes.
+fn text_line(text: &[u8]) -> String {
+    match std::str::from_utf8(text) {
+        Ok(text) => serde_json::json!({ "data": text }),
+        Err(_) => serde_json::json!({ "data": STANDARD.encode(text), "encoding": "base64" }),
+    }
+    .to_string()
+}
+
+/// A line of JSON as a message; an empty line stays empty, and is none.
+fn value_line(text: &[u8]) -> anyhow::Result<String> {
+    if text.trim_ascii().is_empty() {
+        return Ok(String::new());
+    }
+    Ok(format!(r#"{{"data":{}}}"#, json_value(text)?.get()))
+}
+
+fn json_value(text: &[u8]) -> anyhow::Result<&RawValue> {
+    let text = std::str::from_utf8(text)?;
+    ensure!(!text.trim().is_empty(), "it is empty");
+    Ok(serde_json::from_str(text)?)
+}
+
+/// Batches of lines as a body.
+struct Lines(mpsc::Receiver<Bytes>);
+
+impl http_body::Body for Lines {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Task<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let batch = self.get_mut().0.poll_recv(cx);
+        batch.map(|batch| batch.map(|batch| Ok(Frame::data(batch))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(input: &[u8], json: bool) -> (Vec<u8>, anyhow::Result<()>) {
+        let mut sent = Vec::new();
+        let ended = read_lines(input, json, |batch| {
+            sent.extend(batch);
+            true
+        });
+        (sent, ended)
+    }
+
+    #[test]
+    fn each_line_is_a_message_and_what_is_not_utf8_goes_as_bytes() {
+        let (sent, ended) = read(b"a \"b\"\n\n\xff\nlast", false);
+        ended.expect("a good input");
+        assert_eq!(
+            String::from_utf8(sent).expect("UTF-8"),
+            "{\"data\":\"a \\\"b\\\"\"}\n{\"data\":\"\"}\n{\"data\":\"/w==\",\"encoding\":\"base64\"}\n{\"data\":\"last\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_not_json_is_named_and_those_before_it_are_sent() {
+        let (sent, ended) = read(b"{\"a\":1}\n\n{\n[]\n", true);
+        assert_eq!(sent, b"{\"data\":{\"a\":1}}\n\n");
+        let reason = ended.expect_err("a bad line").to_string();
+        assert!(reason.starts_with("line 3 "), "{reason}");
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        let mut out = String::new();
+        escape("a&b=ü +~", &mut out);
+        assert_eq!(out, "a%26b%3D%C3%BC%20%2B~");
+    }
+}

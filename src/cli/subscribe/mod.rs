@@ -1,0 +1,346 @@
+//! `noren subscribe`: the messages of channels in a terminal, as they come. After a loss it comes back with its
+//! cursor, so that nothing is missed; where something is, it says so.
+
+mod events;
+mod line;
+mod source;
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{ErrorKind, Write};
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
+use clap::Args;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use noren::config::ChannelName;
+use tokio::time::{sleep, timeout};
+
+use crate::cli::admin::{Place, alongside};
+use crate::cli::{Failure, current_runtime};
+
+use events::{Event, Events};
+use source::{Source, Trust};
+
+/// Until the server says otherwise.
+const RETRY: Duration = Duration::from_secs(2);
+/// No wait for the next try is longer than one to two times this, unless the server wants it so.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Without a byte for so long the connection is dead: servers give a sign of life every 15 s by default.
+const SILENCE: Duration = Duration::from_secs(120);
+/// How much is read of the reason of a refusal.
+const LONGEST_REASON: usize = 4096;
+
+/// The arguments of `noren subscribe`.
+#[derive(Debug, Args)]
+pub(super) struct Subscribe {
+    /// One URL, such as `https://example.org:8001/events/wok`, or channels of the Noren on this machine
+    #[arg(value_name = "URL|CHANNEL", required = true)]
+    sources: Vec<String>,
+    /// Print each message as one line of JSON: id, channel, event, key, data, time
+    #[arg(long)]
+    json: bool,
+    /// Begin behind the message with this id, or with the `earliest` there is [default: what comes from now on]
+    #[arg(long, value_name = "ID|earliest")]
+    from: Option<HeaderValue>,
+    /// End after so many messages
+    #[arg(long, value_name = "N")]
+    once: Option<NonZeroU64>,
+    /// Send this header too, such as 'Cookie: session=1' (repeatable)
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    header: Vec<(HeaderName, HeaderValue)>,
+    /// Trust the certificates in this PEM file, in place of those the system trusts
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    ca: Option<PathBuf>,
+    /// Trust any certificate: for the self-signed one of `noren demo`, never over a network
+    #[arg(long)]
+    insecure: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Reads a header as it is written for curl.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
+    let name = name
+        .trim()
+        .parse()
+        .map_err(|_| "this is no name of a header")?;
+    let value = value
+        .trim()
+        .parse()
+        .map_err(|_| "this is no value of a header")?;
+    Ok((name, value))
+}
+
+impl Subscribe {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let trust = match self.ca {
+            _ if self.insecure => Trust::Anyone,
+            Some(file) => Trust::File(file),
+            None => Trust::System,
+        };
+        let source = match self.sources.as_slice() {
+            [url] if url.contains("://") => Source::url(url, &trust)?,
+            channels => {
+                for channel in channels {
+                    ChannelName::parse(channel).map_err(|reason| {
+                        anyhow!("{reason} (one URL, or one or more channels, can be listened to)")
+                    })?;
+                }
+                Source::admin(self.place.socket()?, channels)
+            }
+        };
+        let reader = Reader {
+            source,
+            headers: self.header.into_iter().collect(),
+            json: self.json,
+            left: self.once.map(NonZeroU64::get),
+            cursor: self.from,
+            retry: RETRY,
+            failures: 0,
+            was_there: false,
+        };
+        Ok(current_runtime()?.block_on(reader.read())?)
+    }
+}
+
+/// One who listens, over as many connections as it takes.
+struct Reader {
+    source: Source,
+    headers: HeaderMap,
+    json: bool,
+    /// How many messages are still wanted.
+    left: Option<u64>,
+    cursor: Option<HeaderValue>,
+    retry: Duration,
+    /// Tries in a row that failed.
+    failures: u32,
+    was_there: bool,
+}
+
+/// Why a connection is over.
+enum Ended {
+    /// All that was wanted is there, or nobody reads it any more.
+    Enough,
+    /// The next one may do better, after this long if the server says.
+    Lost(anyhow::Error, Option<Duration>),
+    /// It will not become better.
+    Final(anyhow::Error),
+}
+
+impl Reader {
+    async fn read(mut self) -> anyhow::Result<()> {
+        loop {
+            let (reason, after) = match self.connection().await {
+                Ended::Enough => return Ok(()),
+                Ended::Final(reason) => return Err(reason),
+                Ended::Lost(reason, after) => (reason, after),
+            };
+            // A mistyped address should not be tried for ever. A server that is full asks for that.
+            if !self.was_there && after.is_none() {
+                return Err(reason);
+            }
+            let wait = after.unwrap_or_default().max(self.wait());
+            note(&format!("{reason:#}; again in {:.1} s", wait.as_secs_f64()));
+            self.failures = self.failures.saturating_add(1);
+            sleep(wait).await;
+        }
+    }
+
+    /// Twice as long after each failure, and up to twice that, so that not all come back at once.
+    fn wait(&self) -> Duration {
+        let factor = 1_u32 << self.failures.min(10);
+        let base = (self.retry * factor).min(LONGEST_WAIT.max(self.retry));
+        let random = RandomState::new().hash_one(self.failures) % 1000;
+        base + base * u32::try_from(random).unwrap_or_default() / 1000
+    }
+
+    async fn connection(&mut self) -> Ended {
+        let stream = match self.source.connect().await {
+            Ok(stream) => stream,
+            Err(failed) if failed.lasting => return Ended::Final(failed.reason),
+            Err(failed) => return Ended::Lost(failed.reason, None),
+        };
+        let (mut sender, connection) = match http1::handshake(stream).await {
+            Ok(opened) => opened,
+            Err(error) => return Ended::Lost(error.into(), None),
+        };
+        let request = match self.request() {
+            Ok(request) => request,
+            Err(error) => return Ended::Final(error),
+        };
+        alongside(connection, async {
+            match timeout(SILENCE, sender.send_request(request)).await {
+                Ok(Ok(response)) => self.answered(response).await,
+                Ok(Err(error)) => Ended::Lost(anyhow!(error).context("no answer"), None),
+                Err(_) => Ended::Lost(anyhow!("no answer within {SILENCE:?}"), None),
+            }
+        })
+        .await
+    }
+
+    fn request(&self) -> anyhow::Result<Request<Empty<Bytes>>> {
+        let mut request = Request::get(&self.source.target)
+            .header(HOST, &self.source.host)
+            .header(ACCEPT, "text/event-stream")
+            .body(Empty::new())
+            .context("make the request")?;
+        request.headers_mut().extend(self.headers.clone());
+        if let Some(cursor) = &self.cursor {
+            request
+                .headers_mut()
+                .insert("last-event-id", cursor.clone());
+        }
+        Ok(request)
+    }
+
+    async fn answered(&mut self, response: Response<Incoming>) -> Ended {
+        let status = response.status();
+        if status != StatusCode::OK {
+            return refused(response).await;
+        }
+        let kind = response.headers().get(CONTENT_TYPE).cloned();
+        if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+            return Ended::Final(anyhow!(
+                "this address sends no events; Noren's channels are below its [hub] path, such as /events/CHANNEL"
+            ));
+        }
+        self.was_there = true;
+        let mut body = response.into_body();
+        let mut events = Events::default();
+        loop {
+            match timeout(SILENCE, body.frame()).await {
+                Ok(Some(Ok(frame))) => events.push(frame.data_ref().map_or(&[], |data| data)),
+                Ok(Some(Err(error))) => {
+                    return Ended::Lost(anyhow!(error).context("the connection was lost"), None);
+                }
+                Ok(None) => return Ended::Lost(anyhow!("the server ended the connection"), None),
+                Err(_) => return Ended::Lost(anyhow!("not a byte for {SILENCE:?}"), None),
+            }
+            if let Some(ended) = self.take(&mut events) {
+                return ended;
+            }
+        }
+    }
+
+    /// Prints what is complete, and keeps the cursor.
+    fn take(&mut self, events: &mut Events) -> Option<Ended> {
+        while let Some(event) = events.next() {
+            match self.tell(&event) {
+                Ok(true) => {}
+                Ok(false) => return Some(Ended::Enough),
+                Err(error) => return Some(Ended::Final(error)),
+            }
+        }
+        if let Some(cursor) = events.id.as_deref().and_then(|id| id.parse().ok()) {
+            self.cursor = Some(cursor);
+            self.failures = 0;
+        }
+        if let Some(retry) = events.retry {
+            self.retry = retry;
+        }
+        events.is_too_long().then(|| {
+            Ended::Final(anyhow!(
+                "this is no event stream of Noren: an event has no end"
+            ))
+        })
+    }
+
+    /// False if that was enough.
+    fn tell(&mut self, event: &Event) -> anyhow::Result<bool> {
+        match event.kind.as_str() {
+            "" => {}
+            "reset" => {
+                note(&format!(
+                    "messages were missed here: {}",
+                    reason(&event.data)
+                ));
+                return Ok(true);
+            }
+            _ => return Ok(true),
+        }
+        let line = line::human(&event.data).context("this is no message of Noren")?;
+        let read = print(&if self.json {
+            format!("{}\n", event.data)
+        } else {
+            line
+        })?;
+        if let Some(left) = &mut self.left {
+            *left -= 1;
+        }
+        Ok(read && self.left != Some(0))
+    }
+}
+
+/// A server that refuses says why. What depends on the request will not change by itself (RFC 9110 §15.5).
+async fn refused(response: Response<Incoming>) -> Ended {
+    let status = response.status();
+    let headers = response.headers().clone();
+    let body = Limited::new(response.into_body(), LONGEST_REASON).collect();
+    let body = match timeout(SILENCE, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        _ => Bytes::new(),
+    };
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    if let Some(location) = text(LOCATION) {
+        return Ended::Final(anyhow!("{status}: the server sends to {location}"));
+    }
+    let said = String::from_utf8_lossy(&body);
+    let said: String = said
+        .trim()
+        .chars()
+        .filter(|sign| !sign.is_control())
+        .collect();
+    let reason = anyhow!("{status}: {said}");
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            let seconds = text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
+            Ended::Lost(
+                reason,
+                Some(Duration::from_secs(seconds.unwrap_or_default())),
+            )
+        }
+        status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+            Ended::Lost(reason, None)
+        }
+        _ => Ended::Final(reason),
+    }
+}
+
+/// Why there is a gap, in the words of a person.
+fn reason(data: &str) -> String {
+    let parsed: serde_json::Value = serde_json::from_str(data).unwrap_or_default();
+    match parsed.get("reason").and_then(serde_json::Value::as_str) {
+        Some("expired") => "the history does not reach back so far".to_owned(),
+        Some("restarted") => "Noren has been restarted since".to_owned(),
+        Some("slow") => "they came faster than they were read".to_owned(),
+        other => format!("{:?}", other.unwrap_or_default()),
+    }
+}
+
+/// Writes a message out at once; false if nobody reads any more (`| head`).
+fn print(text: &str) -> anyhow::Result<bool> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(anyhow!(error).context("write to standard output")),
+    }
+}
+
+/// News of the connection; standard output has the messages only.
+#[expect(clippy::print_stderr, reason = "it belongs to no message")]
+fn note(text: &str) {
+    eprintln!("noren: {text}");
+}

@@ -1,0 +1,275 @@
+//! Where a terminal subscribes: a URL, or the admin socket; and the connection to it. Knows no event.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::cli::admin;
+
+/// How long a connection and its handshake may take.
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// Where messages come from.
+pub(super) struct Source {
+    /// What is said to be asked: the `Host`.
+    pub(super) host: String,
+    /// The path and query.
+    pub(super) target: String,
+    way: Way,
+}
+
+enum Way {
+    Admin(PathBuf),
+    Web {
+        host: String,
+        port: u16,
+        tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    },
+}
+
+/// Whose certificates are good.
+pub(super) enum Trust {
+    /// Those the system trusts.
+    System,
+    /// Those in this file, and those they have signed.
+    File(PathBuf),
+    /// Anybody's.
+    Anyone,
+}
+
+/// A stream of bytes, with or without TLS.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
+
+/// A connection.
+pub(super) type Connected = TokioIo<Pin<Box<dyn Duplex>>>;
+
+/// Why there is no connection.
+pub(super) struct Unreachable {
+    pub(super) reason: anyhow::Error,
+    /// No other try will do better.
+    pub(super) lasting: bool,
+}
+
+impl Source {
+    /// Channels of the Noren on this machine.
+    pub(super) fn admin(socket: PathBuf, channels: &[String]) -> Self {
+        Self {
+            host: "localhost".to_owned(),
+            target: format!("/events/{}?format=json", channels.join(",")),
+            way: Way::Admin(socket),
+        }
+    }
+
+    /// A URL of any Noren.
+    pub(super) fn url(text: &str, trust: &Trust) -> anyhow::Result<Self> {
+        let uri: Uri = text
+            .parse()
+            .with_context(|| format!("{text} is not a URL"))?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            bail!("{text} is not a URL; write https://host:8001/events/CHANNEL");
+        };
+        ensure!(
+            !authority.as_str().contains('@'),
+            "{text}: a URL has no user name; use --header"
+        );
+        let query = uri.query().unwrap_or_default();
+        let sets_format = query.split('&').any(|field| field.starts_with("format="));
+        ensure!(
+            !sets_format,
+            "{text}: leave out format=, it is chosen here; --json prints envelopes"
+        );
+        let sign = if query.is_empty() { "?" } else { "&" };
+        let path = uri
+            .path_and_query()
+            .map_or("/", http::uri::PathAndQuery::as_str);
+        let path = path.trim_end_matches('?');
+        let host = authority.host();
+        let host = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(host);
+        let (tls, port) = match scheme {
+            "https" => {
+                let name = ServerName::try_from(host.to_owned())
+                    .with_context(|| format!("{text}: {host} is no name of a host"))?;
+                (Some((Arc::new(trust.config()?), name)), 443)
+            }
+            "http" => (None, 80),
+            other => bail!("{text}: messages come over https or http, not {other}"),
+        };
+        Ok(Self {
+            host: authority.as_str().to_owned(),
+            target: format!("{path}{sign}format=json"),
+            way: Way::Web {
+                host: host.to_owned(),
+                port: authority.port_u16().unwrap_or(port),
+                tls,
+            },
+        })
+    }
+
+    /// Connects once.
+    pub(super) async fn connect(&self) -> Result<Connected, Unreachable> {
+        let connecting = tokio::time::timeout(CONNECT, self.try_connect());
+        let connected = connecting.await.unwrap_or_else(|_| {
+            let reason = anyhow!("connect to {}: no answer within {CONNECT:?}", self.host);
+            Err(Unreachable {
+                reason,
+                lasting: false,
+            })
+        });
+        connected.map(TokioIo::new)
+    }
+
+    async fn try_connect(&self) -> Result<Pin<Box<dyn Duplex>>, Unreachable> {
+        match &self.way {
+            Way::Admin(path) => admin::connect(path)
+                .await
+                .map(|stream| Box::pin(stream.into_inner()) as Pin<Box<dyn Duplex>>)
+                .map_err(|reason| Unreachable {
+                    reason,
+                    lasting: false,
+                }),
+            Way::Web { host, port, tls } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await;
+                let stream = stream.map_err(|error| self.unreachable(error))?;
+                let Some((config, name)) = tls else {
+                    return Ok(Box::pin(stream));
+                };
+                let connector = TlsConnector::from(Arc::clone(config));
+                match connector.connect(name.clone(), stream).await {
+                    Ok(stream) => Ok(Box::pin(stream)),
+                    Err(error) => Err(self.unreachable(error)),
+                }
+            }
+        }
+    }
+
+    fn unreachable(&self, error: io::Error) -> Unreachable {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        let lasting = matches!(inner, Some(rustls::Error::InvalidCertificate(_)));
+        let reason = anyhow!(error).context(format!("connect to {}", self.host));
+        Unreachable {
+            reason: if lasting {
+                reason.context("the certificate is not trusted; name one with --ca FILE, or take any with --insecure")
+            } else {
+                reason
+            },
+            lasting,
+        }
+    }
+}
+
+impl Trust {
+    fn config(&self) -> anyhow::Result<ClientConfig> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .context("set up TLS")?;
+        let mut config = match self {
+            Self::System => builder.with_root_certificates(system_roots()?),
+            Self::File(file) => builder.with_root_certificates(roots_of(file)?),
+            Self::Anyone => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Anyone(provider))),
+        }
+        .with_no_client_auth();
+        // One stream is all there is: HTTP/2 has nothing to offer here.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+fn system_roots() -> anyhow::Result<RootCertStore> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    match found.errors.into_iter().next() {
+        _ if !roots.is_empty() => Ok(roots),
+        Some(error) => Err(anyhow!(error).context("read the certificates this system trusts")),
+        None => {
+            bail!("this system trusts no certificate; install ca-certificates, or use --ca FILE")
+        }
+    }
+}
+
+fn roots_of(file: &Path) -> anyhow::Result<RootCertStore> {
+    let name = || format!("read the certificates in {}", file.display());
+    let mut reader = BufReader::new(File::open(file).with_context(name)?);
+    let mut roots = RootCertStore::empty();
+    for certificate in rustls_pemfile::certs(&mut reader) {
+        roots
+            .add(certificate.with_context(name)?)
+            .with_context(name)?;
+    }
+    ensure!(
+        !roots.is_empty(),
+        "{} has no PEM certificate",
+        file.display()
+    );
+    Ok(roots)
+}
+
+/// Takes any certificate, as `--insecure` says; that the other end has its key is still checked.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
