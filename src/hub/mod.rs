@@ -16,6 +16,7 @@ mod forms;
 mod history;
 mod message;
 mod rate;
+mod sources;
 mod subscription;
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ use crate::shutdown::Shutdown;
 pub use channel::Presence;
 pub use forms::Format;
 pub use message::{Data, Draft, Epoch, EventId, From, Kind, Message};
+pub use sources::{Opened, SourceError, Sources, Status};
 pub use subscription::{End, Next, Reset, Subscription};
 
 use channel::Channel;
