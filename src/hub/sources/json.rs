@@ -106,7 +106,7 @@ mod tests {
                 br#"{"data":1,"channel":"a b"}"#,
                 "not the name of a channel",
             ),
-            (b"{\"data\":\"\xff\"}", "UTF-8"),
+            (b"{\"data\":\"\xff\"}", "unicode"),
             (br#"{"data":"#, "EOF"),
             (b"hello", "expected"),
         ] {

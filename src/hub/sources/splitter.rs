@@ -22,7 +22,7 @@ pub(super) struct Splitter {
 }
 
 /// A message, or that there was one which is not kept.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
     /// Its bytes without the marker. Never empty.
     Message(&'a [u8]),
