@@ -128,7 +128,7 @@ async fn serve(config: Config, again: impl Fn() -> Result<Config, Failure>) -> R
 pub(super) fn bind(config: Config) -> Result<Server, Failure> {
     Server::bind(config).map_err(|error| match error {
         StartError::Tls(_) | StartError::Hub(_) => Failure::configuration(error),
-        StartError::Listen(_) => Failure::Other(error.into()),
+        StartError::Listen(_) | StartError::Source(_) => Failure::Other(error.into()),
     })
 }
 

@@ -1,7 +1,7 @@
 //! `[[channel]]`: what is told to many, where it comes from, how much of it is kept, and who may say
 //! something. Connects to nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::address::socket_path;
@@ -223,6 +223,22 @@ impl Channel {
                 "a pattern has no source and no token of its own; write the name of one channel",
             );
         }
+        let listened = |channel: &Self| -> Vec<PathBuf> {
+            let listening = channel.sources.iter();
+            let listening = listening.filter(|source| matches!(source, Source::Listen(_)));
+            listening
+                .map(|source| source.address().to_owned())
+                .collect()
+        };
+        let mut taken: Vec<_> = others.iter().flat_map(listened).collect();
+        for address in listened(self) {
+            if taken.contains(&address) {
+                let address = address.display();
+                let text = format!(r#"two sources listen on "unix:{address}"; give each its own"#);
+                table.problem("source", text);
+            }
+            taken.push(address);
+        }
         if self.publish.contains(&Publisher::App) != self.receive.is_some() {
             table.problem(
                 "receive",
@@ -269,17 +285,40 @@ impl Source {
         });
         match kind? {
             Kind::Wok => Some(Self::Wok { address: address? }),
-            Kind::Listen => Some(Self::Listen(Listen {
-                datagram: table.text("type", false, |text| {
-                    value::choice(text, &[("stream", false), ("datagram", true)])
-                }),
-                framing: table.text("framing", Framing::Lines, |text| {
-                    value::choice(text, &Framing::NAMES)
-                }),
-                mode: table.text("mode", 0o660, parse_mode),
-                users: table.list("users", Vec::new(), value::not_empty),
-                address: address?,
-            })),
+            Kind::Listen => Listen::read(table, address).map(Self::Listen),
         }
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn address(&self) -> &Path {
+        match self {
+            Self::Wok { address } | Self::Listen(Listen { address, .. }) => address,
+        }
+    }
+}
+
+impl Listen {
+    fn read(table: &mut Table<'_>, address: Option<PathBuf>) -> Option<Self> {
+        let listen = Self {
+            datagram: table.text("type", false, |text| {
+                value::choice(text, &[("stream", false), ("datagram", true)])
+            }),
+            framing: table.text("framing", Framing::Lines, |text| {
+                value::choice(text, &Framing::NAMES)
+            }),
+            mode: table.text("mode", 0o660, parse_mode),
+            users: table.list("users", Vec::new(), value::not_empty),
+            address: address?,
+        };
+        // Only connections have a peer that can be asked for. The credentials that come with a datagram are in
+        // a control message, and to read those takes unsafe code, which this program has none of.
+        if table.is_sound() && listen.datagram && !listen.users.is_empty() {
+            table.problem(
+                "users",
+                r#"cannot be told from a datagram; write type = "stream", or remove it and let `mode` decide"#,
+            );
+        }
+        Some(listen)
     }
 }

@@ -239,6 +239,31 @@ fn a_file_that_serves_nothing_is_refused() {
 }
 
 #[test]
+fn a_source_that_cannot_be_is_refused() {
+    let source = "[[channel.source]]\nsource = \"listen\"\naddress = \"unix:/run/s\"\n";
+    let told = |more: &str| {
+        said_of(&with_app(&format!(
+            "[[channel]]\nname = \"a\"\n{source}{more}"
+        )))
+    };
+    assert_eq!(told("users = [\"wok\"]"), "");
+    assert_eq!(told("type = \"datagram\""), "");
+    let datagram = told("type = \"datagram\"\nusers = [\"wok\"]");
+    assert!(
+        datagram.contains("users: cannot be told from a datagram"),
+        "{datagram}"
+    );
+    let second = "two sources listen on \"unix:/run/s\"";
+    let twice = told(source);
+    assert!(twice.contains(second), "{twice}");
+    let twice = told(&format!("[[channel]]\nname = \"b\"\n{source}"));
+    assert!(
+        twice.contains("channel.b.source") && twice.contains(second),
+        "{twice}"
+    );
+}
+
+#[test]
 fn what_is_not_toml_is_told_in_plain_words() {
     let said = r#"noren.toml:4: the value needs straight double quotes; write idle = "10s""#;
     says("[bridge]\nidle = 10s", said);

@@ -23,6 +23,7 @@ mod poll;
 mod rate;
 mod socket;
 mod sockjs;
+mod sources;
 mod store;
 mod stream;
 mod subscription;
@@ -49,6 +50,7 @@ pub use message::{Data, Draft, Epoch, EventId, From, Kind, Message};
 pub use poll::{Wait, poll};
 pub use socket::{Form, Listening, open_socket};
 pub use sockjs::{Asked, SockJs, Visitor};
+pub use sources::{SourceError, Sources};
 pub use stream::{event_stream, set_headers};
 pub use subscription::{End, Next, Subscription};
 
@@ -197,12 +199,11 @@ impl Hub {
     pub fn new(config: &Config) -> Result<Self, HubError> {
         let epoch = Epoch::new();
         let settings = Settings::of(config)?;
-        let (store, recovered) = match settings.keeps() {
-            true => {
-                let (store, recovered) = Store::open(&config.hub.store, &epoch.to_string())?;
-                (Some(store), recovered)
-            }
-            false => (None, Recovered::default()),
+        let (store, recovered) = if settings.keeps() {
+            let (store, recovered) = Store::open(&config.hub.store, &epoch.to_string())?;
+            (Some(store), recovered)
+        } else {
+            (None, Recovered::default())
         };
         let hub = Self(Arc::new(Shared {
             epoch,

@@ -1,11 +1,8 @@
 //! Listening sockets: TCP (dual-stack), UNIX, or inherited from systemd.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +11,7 @@ use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::ListenAddress;
-use crate::net::{Peer, Socket};
+use crate::net::{OwnedPath, Peer, Socket, listen_unix};
 
 /// Connections the kernel keeps for us between two accepts. A page that returns to 5,000 browsers at once
 /// must not lose most of them; the kernel lowers this to `net.core.somaxconn` by itself.
@@ -46,10 +43,6 @@ enum BoundAddress {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
-
-/// A socket file that we made, removed with the listener.
-#[derive(Debug)]
-struct OwnedPath(PathBuf);
 
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -185,13 +178,6 @@ impl fmt::Display for Listener {
     }
 }
 
-impl Drop for OwnedPath {
-    fn drop(&mut self) {
-        // Best effort: the file may have been replaced or removed by the administrator meanwhile.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 fn bind_tcp(name: &str) -> Result<(Inner, BoundAddress), String> {
     let addresses = name.to_socket_addrs().map_err(|error| error.to_string())?;
     let mut reason = "the name has no address".to_owned();
@@ -250,37 +236,11 @@ fn explain(error: &io::Error, address: SocketAddr) -> String {
 }
 
 fn bind_unix(path: &Path, mode: u32) -> Result<(Inner, BoundAddress), String> {
-    remove_stale(path)?;
-    let listener = StdUnixListener::bind(path).map_err(|error| error.to_string())?;
-    let owned = OwnedPath(path.to_owned());
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .map_err(|error| error.to_string())?;
-    listener
-        .set_nonblocking(true)
-        .map_err(|error| error.to_string())?;
+    let (listener, owned) = listen_unix(path, mode, BACKLOG)?;
     let listener = UnixListener::from_std(listener).map_err(|error| error.to_string())?;
     let inner = Inner::Unix {
         listener,
         _path: Some(owned),
     };
     Ok((inner, BoundAddress::Unix(path.to_owned())))
-}
-
-/// Removes a socket file that nobody listens on any more. Anything else at that path is left alone.
-fn remove_stale(path: &Path) -> Result<(), String> {
-    let Ok(found) = fs::symlink_metadata(path) else {
-        return Ok(());
-    };
-    if !found.file_type().is_socket() {
-        return Err(
-            "a file that is not a socket is in the way; remove it or choose another path"
-                .to_owned(),
-        );
-    }
-    match StdUnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|error| format!("remove the stale socket: {error}"))
-        }
-        _ => Err("another program listens on this socket already".to_owned()),
-    }
 }

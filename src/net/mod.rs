@@ -7,9 +7,11 @@ mod listener;
 mod peer;
 mod slots;
 mod socket;
+mod unix;
 
 pub use connect::{ConnectError, connect};
 pub use listener::{BindError, Inherited, Listener};
 pub use peer::Peer;
 pub use slots::{Slot, Slots};
 pub use socket::{Socket, Stream};
+pub use unix::{OwnedPath, bind_unix_datagram, listen_unix};

@@ -17,7 +17,7 @@ use tracing::info;
 
 use crate::admin::Admin;
 use crate::config::{Config, Protocol};
-use crate::hub::{Hub, HubError, SockJs};
+use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::net::{BindError, Inherited, Listener, Slots};
 use crate::service::{Role, Service};
 use crate::shutdown::{Drained, Shutdown};
@@ -35,6 +35,7 @@ pub struct Server {
     admin: Option<Admin>,
     state: Arc<ArcSwap<State>>,
     hub: Hub,
+    sources: Sources,
     sockjs: SockJs,
     slots: Slots,
     shutdown: Shutdown,
@@ -61,10 +62,14 @@ pub enum StartError {
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// A source of a channel.
+    #[error(transparent)]
+    Source(#[from] SourceError),
 }
 
 impl Server {
-    /// Loads the certificates and opens all listening sockets. Must be called inside a tokio runtime.
+    /// Loads the certificates, opens all listening sockets, and starts the sources of channels; nothing else is
+    /// spawned. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`] names the file or the address, the reason, and the remedy.
@@ -86,6 +91,7 @@ impl Server {
         let state = State::build(config, &hub, &sockjs, None, &shutdown)?;
         Ok(Self {
             listeners,
+            sources: Sources::start(&hub, &state.config, &shutdown)?,
             hub,
             sockjs,
             admin,
@@ -110,6 +116,7 @@ impl Server {
         Handle::new(
             Arc::clone(&self.state),
             self.hub.clone(),
+            self.sources.clone(),
             self.sockjs.clone(),
             self.shutdown.clone(),
         )

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use tracing::info;
 
 use crate::config::Config;
-use crate::hub::{Hub, HubError, SockJs};
+use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::server::State;
 use crate::shutdown::Shutdown;
 use crate::tls::TlsError;
@@ -16,6 +16,7 @@ use crate::tls::TlsError;
 pub struct Handle {
     state: Arc<ArcSwap<State>>,
     hub: Hub,
+    sources: Sources,
     sockjs: SockJs,
     shutdown: Shutdown,
 }
@@ -29,6 +30,9 @@ pub enum ReloadError {
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// A source of a channel.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// What only a restart can change.
     #[error("{0} cannot be changed by a reload; restart Noren for that")]
     NeedsRestart(&'static str),
@@ -38,12 +42,14 @@ impl Handle {
     pub(super) fn new(
         state: Arc<ArcSwap<State>>,
         hub: Hub,
+        sources: Sources,
         sockjs: SockJs,
         shutdown: Shutdown,
     ) -> Self {
         Self {
             state,
             hub,
+            sources,
             sockjs,
             shutdown,
         }
@@ -76,7 +82,9 @@ impl Handle {
             return Err(ReloadError::NeedsRestart("[admin]"));
         }
         let state = State::build(config, &self.hub, &self.sockjs, Some(&now), &self.shutdown)?;
+        let opened = self.sources.open(&state.config)?;
         self.hub.reload(&state.config)?;
+        self.sources.take(opened);
         self.state.store(Arc::new(state));
         info!("configuration reloaded");
         Ok(())

@@ -1,0 +1,211 @@
+//! The `listen` source: a socket on which programs of this machine write messages. One-way: nothing is answered,
+//! and a program may stay connected for ever.
+//!
+//! A bad message costs itself and not the connection. Knows no subscriber.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::{UnixDatagram, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use super::outlet::Outlet;
+use super::splitter::{Piece, Splitter};
+use super::{CHUNK, Stop};
+use crate::config::{Framing, Listen};
+use crate::net::{OwnedPath, bind_unix_datagram, listen_unix};
+
+/// Connections to one socket at once. Each may hold a message that is not complete.
+const CONNECTIONS: usize = 64;
+
+/// Connections the kernel keeps for us between two accepts.
+const BACKLOG: i32 = 128;
+
+/// How long to wait when the system is out of descriptors or memory.
+const EXHAUSTED: Duration = Duration::from_millis(200);
+
+/// What a JSON object may have beside the data: the longest event, key and channel, and their names.
+const AROUND_DATA: usize = 1024;
+
+/// An open socket.
+#[derive(Debug)]
+pub(super) struct Door {
+    socket: Socket,
+    path: OwnedPath,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Stream(UnixListener),
+    Datagram(UnixDatagram),
+}
+
+/// What is done with what comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub(super) framing: Framing,
+    pub(super) boundary: String,
+    /// Empty: whoever the mode lets.
+    pub(super) users: Vec<u32>,
+}
+
+impl Door {
+    pub(super) fn open(listen: &Listen) -> Result<Self, String> {
+        let described = |error: io::Error| error.to_string();
+        let (socket, path) = if listen.datagram {
+            let (socket, path) = bind_unix_datagram(&listen.address, listen.mode)?;
+            let socket = UnixDatagram::from_std(socket).map_err(described)?;
+            (Socket::Datagram(socket), path)
+        } else {
+            let (socket, path) = listen_unix(&listen.address, listen.mode, BACKLOG)?;
+            let socket = UnixListener::from_std(socket).map_err(described)?;
+            (Socket::Stream(socket), path)
+        };
+        Ok(Self { socket, path })
+    }
+
+    pub(super) fn is_datagram(&self) -> bool {
+        matches!(self.socket, Socket::Datagram(_))
+    }
+
+    pub(super) fn set_mode(&self, mode: u32) -> Result<(), String> {
+        self.path.set_mode(mode)
+    }
+}
+
+/// Takes what comes in at a door, for ever.
+pub(super) async fn serve(door: &Door, outlet: &Arc<Outlet>, rules: Rules, stop: &Stop) {
+    outlet.set_up(true);
+    match &door.socket {
+        Socket::Stream(listener) => accept_all(listener, outlet, Arc::new(rules), stop).await,
+        Socket::Datagram(socket) => receive_all(socket, outlet, &rules).await,
+    }
+}
+
+async fn accept_all(listener: &UnixListener, outlet: &Arc<Outlet>, rules: Arc<Rules>, stop: &Stop) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let (stream, uid) = match accept(listener).await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                failed(outlet, &error).await;
+                continue;
+            }
+        };
+        if !rules.users.is_empty() && !rules.users.contains(&uid) {
+            outlet.refuse(Some(uid), &"`users` does not name this user");
+            continue;
+        }
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let reason = format!("{CONNECTIONS} programs are connected already");
+            outlet.refuse(Some(uid), &reason);
+            continue;
+        };
+        let (outlet, rules, own_stop) = (Arc::clone(outlet), Arc::clone(&rules), stop.clone());
+        stop.spawn(async move {
+            own_stop.ends(converse(stream, uid, &outlet, &rules)).await;
+            drop(place);
+        });
+    }
+}
+
+async fn accept(listener: &UnixListener) -> io::Result<(UnixStream, u32)> {
+    let (stream, _) = listener.accept().await?;
+    let uid = stream.peer_cred()?.uid();
+    Ok((stream, uid))
+}
+
+/// Reads one connection to its end.
+async fn converse(mut stream: UnixStream, uid: u32, outlet: &Outlet, rules: &Rules) {
+    let uid = Some(uid);
+    let _counted = outlet.connected();
+    let mut splitter = rules.splitter();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let limit = rules.longest(outlet.message_size());
+        match stream.read(&mut chunk).await {
+            Ok(0) => {
+                // The last line of `printf`, unlike a message that shall end with a boundary, may be whole.
+                if rules.framing != Framing::Boundary
+                    && let Some(piece) = splitter.rest(limit)
+                {
+                    rules.take(outlet, uid, piece);
+                }
+                return;
+            }
+            Ok(count) => splitter.push(chunk.get(..count).unwrap_or_default()),
+            Err(error) => return outlet.set_error(&error),
+        }
+        while let Some(piece) = splitter.next(limit) {
+            rules.take(outlet, uid, piece);
+        }
+    }
+}
+
+/// Each datagram is a message, whatever is in it.
+async fn receive_all(socket: &UnixDatagram, outlet: &Outlet, rules: &Rules) {
+    let splitter = rules.splitter();
+    let mut buffer = Vec::new();
+    loop {
+        let limit = rules.longest(outlet.message_size());
+        // The kernel cuts off what does not fit, silently: one byte more tells it from what just fits.
+        let room = limit + rules.boundary.len().max(2) + 1;
+        buffer.resize(room, 0);
+        let count = match socket.recv(&mut buffer).await {
+            Ok(count) => count,
+            Err(error) => {
+                failed(outlet, &error).await;
+                continue;
+            }
+        };
+        let message = splitter.only(buffer.get(..count).unwrap_or_default());
+        if count == room || message.len() > limit {
+            rules.take(outlet, None, Piece::TooLarge);
+        } else if !message.is_empty() {
+            rules.take(outlet, None, Piece::Message(message));
+        }
+    }
+}
+
+/// Nothing that happens to one connection closes the door, and nothing that stays may spin.
+async fn failed(outlet: &Outlet, error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    if !matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    ) {
+        outlet.warn(None, error, "a source's socket fails; trying again");
+        sleep(EXHAUSTED).await;
+    }
+}
+
+impl Rules {
+    fn splitter(&self) -> Splitter {
+        match self.framing {
+            Framing::Lines | Framing::Json => Splitter::lines(),
+            Framing::Boundary => Splitter::boundary(self.boundary.as_bytes()),
+        }
+    }
+
+    /// The longest that is read. A JSON object may be longer than its data, and most signs that JSON escapes
+    /// take two; the hub looks at the data itself.
+    fn longest(&self, message_size: usize) -> usize {
+        match self.framing {
+            Framing::Lines | Framing::Boundary => message_size,
+            Framing::Json => message_size * 2 + AROUND_DATA,
+        }
+    }
+
+    fn take(&self, outlet: &Outlet, uid: Option<u32>, piece: Piece<'_>) {
+        match piece {
+            Piece::TooLarge => outlet.too_large(uid, self.longest(outlet.message_size())),
+            Piece::Message(object) if self.framing == Framing::Json => {
+                outlet.publish_json(uid, object);
+            }
+            Piece::Message(message) => outlet.publish(uid, message),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Where the messages of channels come from, beside HTTP: the `[[channel.source]]`s of the configuration.
+//!
+//! Opens all sockets before anything runs, so that what cannot work is told at the start, and a reload takes
+//! all of the new sources or none. What did not change is not touched by a reload. Only publishes: knows no
+//! subscriber, and no other way to publish.
+
+mod json;
+mod listen;
+mod outlet;
+mod splitter;
+mod users;
+mod wok;
+
+use std::fmt;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::warn;
+
+use crate::config::{self, ChannelName, Config, Framing};
+use crate::hub::Hub;
+use crate::shutdown::Shutdown;
+
+pub use outlet::Status;
+
+use listen::{Door, Rules};
+use outlet::Outlet;
+
+/// How much is read at once.
+const CHUNK: usize = 16 * 1024;
+
+/// The running sources of a hub. Clones are the same ones; dropping the last stops them, as a shutdown does.
+#[derive(Clone)]
+pub struct Sources(Arc<Shared>);
+
+struct Shared {
+    hub: Hub,
+    shutdown: Shutdown,
+    running: Mutex<Vec<Running>>,
+}
+
+/// A source with its task, which ends when this is dropped.
+struct Running {
+    source: Source,
+    outlet: Arc<Outlet>,
+    /// The task holds it, so that the socket is closed and its file removed when the task ends.
+    door: Weak<Door>,
+    _stop: DropGuard,
+}
+
+/// All that makes a source what it is: two that are equal are the same.
+#[derive(Clone, PartialEq, Eq)]
+struct Source {
+    channel: ChannelName,
+    origin: Origin,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Origin {
+    Wok {
+        address: PathBuf,
+        boundary: String,
+    },
+    Listen {
+        listen: config::Listen,
+        rules: Rules,
+    },
+}
+
+/// The sources of a configuration, their sockets open and nothing running: see [`Sources::take`].
+#[must_use]
+pub struct Opened(Vec<(Source, Option<Arc<Door>>)>);
+
+/// Why the sources of a configuration cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("channel {channel}: source unix:{}: {reason}", .address.display())]
+pub struct SourceError {
+    channel: ChannelName,
+    address: PathBuf,
+    reason: String,
+}
+
+impl Sources {
+    /// Opens the sources of a configuration and runs them. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`SourceError`] names the channel, the socket and the reason; nothing runs then.
+    pub fn start(hub: &Hub, config: &Config, shutdown: &Shutdown) -> Result<Self, SourceError> {
+        let sources = Self(Arc::new(Shared {
+            hub: hub.clone(),
+            shutdown: shutdown.clone(),
+            running: Mutex::default(),
+        }));
+        sources.reload(config)?;
+        Ok(sources)
+    }
+
+    /// Takes the sources of another configuration: those that are in it as they were go on, the others stop,
+    /// new ones start. [`open`](Self::open) and [`take`](Self::take) in one.
+    ///
+    /// # Errors
+    /// [`SourceError`]; nothing has changed then.
+    pub fn reload(&self, config: &Config) -> Result<(), SourceError> {
+        self.open(config).map(|opened| self.take(opened))
+    }
+
+    /// Opens the sockets that another configuration needs and this one has not. Nothing else is changed; what was
+    /// opened is closed when the answer is dropped.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub fn open(&self, config: &Config) -> Result<Opened, SourceError> {
+        let mut opened = Vec::new();
+        for channel in &config.channels {
+            // The configuration gives no source to a pattern.
+            let Some(name) = channel.name.name() else {
+                continue;
+            };
+            for source in &channel.sources {
+                let failed = |reason| SourceError {
+                    channel: name.clone(),
+                    address: source.address().to_owned(),
+                    reason,
+                };
+                let source = Source::new(&name, &channel.boundary, source).map_err(failed)?;
+                let door = self.door(&source).map_err(failed)?;
+                opened.push((source, door));
+            }
+        }
+        Ok(Opened(opened))
+    }
+
+    /// Lets what was opened run, and stops what is not in it.
+    pub fn take(&self, opened: Opened) {
+        let mut running = self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *running);
+        for (source, door) in opened.0 {
+            let same = before.iter().position(|old| old.source == source);
+            running.push(match same {
+                Some(index) => before.swap_remove(index),
+                None => self.run(source, door),
+            });
+        }
+    }
+
+    /// How each source is, in the order of the configuration.
+    #[must_use]
+    pub fn status(&self) -> Vec<Status> {
+        let running = self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        running
+            .iter()
+            .map(|source| source.outlet.status())
+            .collect()
+    }
+
+    /// The socket of a source that listens: the one that is there, if only what is done with it has changed, so
+    /// that programs which connect meanwhile are not refused.
+    fn door(&self, source: &Source) -> Result<Option<Arc<Door>>, String> {
+        let Origin::Listen { listen, .. } = &source.origin else {
+            return Ok(None);
+        };
+        let running = self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let there = running
+            .iter()
+            .find(|running| running.source.listens_on(&listen.address))
+            .and_then(|running| running.door.upgrade());
+        match there {
+            Some(door) if door.is_datagram() != listen.datagram => Err(
+                "the `type` of a socket cannot be changed by a reload; restart Noren for that"
+                    .to_owned(),
+            ),
+            Some(door) => Ok(Some(door)),
+            None => Door::open(listen).map(Arc::new).map(Some),
+        }
+    }
+
+    fn run(&self, source: Source, door: Option<Arc<Door>>) -> Running {
+        let stop = Stop {
+            shutdown: self.0.shutdown.clone(),
+            token: CancellationToken::new(),
+        };
+        let outlet = Arc::new(source.outlet(&self.0.hub));
+        let running = Running {
+            source: source.clone(),
+            outlet: Arc::clone(&outlet),
+            door: door.as_ref().map_or_else(Weak::new, Arc::downgrade),
+            _stop: stop.token.clone().drop_guard(),
+        };
+        let own_stop = stop.clone();
+        stop.spawn(async move {
+            own_stop.ends(source.work(&outlet, door, &own_stop)).await;
+            outlet.set_up(false);
+        });
+        running
+    }
+}
+
+impl Source {
+    fn new(channel: &ChannelName, boundary: &str, source: &config::Source) -> Result<Self, String> {
+        let origin = match source {
+            config::Source::Wok { address } => Origin::Wok {
+                address: address.clone(),
+                boundary: boundary.to_owned(),
+            },
+            config::Source::Listen(listen) => Origin::Listen {
+                rules: Rules {
+                    framing: listen.framing,
+                    // Where it ends nothing, another boundary is no other source.
+                    boundary: match listen.framing {
+                        Framing::Boundary => boundary.to_owned(),
+                        Framing::Lines | Framing::Json => String::new(),
+                    },
+                    users: users::numbers(&listen.users)?,
+                },
+                listen: listen.clone(),
+            },
+        };
+        Ok(Self {
+            channel: channel.clone(),
+            origin,
+        })
+    }
+
+    fn listens_on(&self, address: &Path) -> bool {
+        matches!(&self.origin, Origin::Listen { listen, .. } if listen.address == address)
+    }
+
+    fn outlet(&self, hub: &Hub) -> Outlet {
+        let (kind, address) = match &self.origin {
+            Origin::Wok { address, .. } => ("wok", address),
+            Origin::Listen { listen, .. } => ("listen", &listen.address),
+        };
+        let address = format!("unix:{}", address.display());
+        Outlet::new(hub.clone(), self.channel.clone(), kind, address)
+    }
+
+    async fn work(self, outlet: &Arc<Outlet>, door: Option<Arc<Door>>, stop: &Stop) {
+        match (self.origin, door) {
+            (Origin::Wok { address, boundary }, _) => {
+                wok::follow(outlet, &address, &boundary).await;
+            }
+            (Origin::Listen { listen, rules }, Some(door)) => {
+                // A socket that was there before has the mode it had.
+                if let Err(reason) = door.set_mode(listen.mode) {
+                    warn!(channel = %self.channel, address = outlet.address(), reason, "a source's socket keeps its old mode");
+                }
+                listen::serve(&door, outlet, rules, stop).await;
+            }
+            (Origin::Listen { .. }, None) => {}
+        }
+    }
+}
+
+/// The end of a source, by a reload or with the server.
+#[derive(Clone)]
+struct Stop {
+    shutdown: Shutdown,
+    token: CancellationToken,
+}
+
+impl Stop {
+    /// Works until the end has come, at the next point where it waits.
+    async fn ends(&self, work: impl Future<Output = ()>) {
+        tokio::select! {
+            () = work => {}
+            () = self.token.cancelled() => {}
+            () = self.shutdown.requested() => {}
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.shutdown.spawn(task);
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.status()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

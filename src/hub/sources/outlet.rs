@@ -1,0 +1,210 @@
+//! Where the messages of one source go: into its channel, counted, and with a log that says what was dropped
+//! and cannot be flooded. Knows no socket.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tracing::{debug, warn};
+
+use super::json;
+use crate::config::{ChannelName, Publisher};
+use crate::hub::message::unix_milliseconds;
+use crate::hub::{Data, Draft, Hub};
+
+/// Between two warnings of one source; what is between them is told at the debug level, and counted.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
+
+/// How a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The channel it belongs to.
+    pub channel: ChannelName,
+    /// `wok` or `listen`.
+    pub kind: &'static str,
+    /// `unix:/path`.
+    pub address: String,
+    /// Since when it is connected, or listens, in milliseconds since 1970; none while it is not.
+    pub since: Option<u64>,
+    /// How many connections there are now; of a socket for datagrams none.
+    pub connections: usize,
+    /// Messages it has published.
+    pub messages: u64,
+    /// The bytes of their data.
+    pub bytes: u64,
+    /// Messages that were dropped, and connections that were refused.
+    pub refused: u64,
+    /// The last thing that went wrong, even if it is right again.
+    pub last_error: Option<String>,
+}
+
+/// The way from a source to the hub.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    hub: Hub,
+    state: Mutex<State>,
+    channel: ChannelName,
+    address: String,
+}
+
+#[derive(Debug)]
+struct State {
+    status: Status,
+    warned: Option<Instant>,
+    unwarned: u64,
+}
+
+/// One of the connections that are counted.
+#[derive(Debug)]
+pub(super) struct Connected<'a>(&'a Outlet);
+
+impl Outlet {
+    pub(super) fn new(hub: Hub, channel: ChannelName, kind: &'static str, address: String) -> Self {
+        let status = Status {
+            channel: channel.clone(),
+            kind,
+            address: address.clone(),
+            since: None,
+            connections: 0,
+            messages: 0,
+            bytes: 0,
+            refused: 0,
+            last_error: None,
+        };
+        let state = State {
+            status,
+            warned: None,
+            unwarned: 0,
+        };
+        Self {
+            hub,
+            state: Mutex::new(state),
+            channel,
+            address,
+        }
+    }
+
+    pub(super) fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.state().status.clone()
+    }
+
+    /// The largest message now: a reload may change it.
+    pub(super) fn message_size(&self) -> usize {
+        self.hub.settings().message_size
+    }
+
+    /// Whether it is connected or listens, from now on.
+    pub(super) fn set_up(&self, up: bool) {
+        self.state().status.since = up.then(unix_milliseconds);
+    }
+
+    /// What status tells to have gone wrong.
+    pub(super) fn set_error(&self, reason: &dyn ToString) {
+        self.state().status.last_error = Some(reason.to_string());
+    }
+
+    /// Counts a connection until the answer is dropped.
+    pub(super) fn connected(&self) -> Connected<'_> {
+        self.state().status.connections += 1;
+        Connected(self)
+    }
+
+    /// Publishes bytes as they are. `uid` is who wrote them, where that is known.
+    pub(super) fn publish(&self, uid: Option<u32>, message: &[u8]) {
+        // A copy: a slice would keep all of what was read with it as long as the history keeps it.
+        let data = Data::text_or_bytes(Bytes::copy_from_slice(message));
+        self.give(uid, &self.channel, Draft::new(data));
+    }
+
+    /// Publishes what a JSON object says, in the channel it says.
+    pub(super) fn publish_json(&self, uid: Option<u32>, message: &[u8]) {
+        match json::parse(message) {
+            Err(reason) => self.refuse(uid, &reason),
+            Ok((draft, None)) => self.give(uid, &self.channel, draft),
+            Ok((draft, Some(channel))) if self.may_publish(&channel) => {
+                self.give(uid, &channel, draft);
+            }
+            Ok((_, Some(channel))) => {
+                let reason = format!(r#"the channel {channel} has no publish = ["local"]"#);
+                self.refuse(uid, &reason);
+            }
+        }
+    }
+
+    /// Its own channel is what a source is for; in others it is any local program.
+    fn may_publish(&self, channel: &ChannelName) -> bool {
+        let rules = self.hub.rules(channel);
+        // Of a channel that is not there the hub itself says so.
+        *channel == self.channel
+            || rules.is_none_or(|rules| rules.publish.contains(&Publisher::Local))
+    }
+
+    fn give(&self, uid: Option<u32>, channel: &ChannelName, draft: Draft) {
+        let size = draft.data.as_bytes().len();
+        match self.hub.publish(channel, draft) {
+            Ok(_) => {
+                let mut state = self.state();
+                state.status.messages += 1;
+                state.status.bytes += size as u64;
+            }
+            Err(reason) => self.refuse(uid, &reason),
+        }
+    }
+
+    /// A message was dropped because it is larger than it may be.
+    pub(super) fn too_large(&self, uid: Option<u32>, limit: usize) {
+        let reason = format!("it is longer than {limit} bytes (hub.message-size)");
+        self.refuse(uid, &reason);
+    }
+
+    /// A message was dropped, or a connection refused.
+    pub(super) fn refuse(&self, uid: Option<u32>, reason: &dyn ToString) {
+        self.state().status.refused += 1;
+        self.warn(uid, reason, "a source's message or connection was refused");
+    }
+
+    /// Warns, unless it just did: whoever may write to the socket could fill the log.
+    pub(super) fn warn(&self, uid: Option<u32>, reason: &dyn ToString, event: &'static str) {
+        let reason = reason.to_string();
+        let mut state = self.state();
+        state.status.last_error = Some(reason.clone());
+        let quiet = state
+            .warned
+            .is_some_and(|warned| warned.elapsed() < BETWEEN_WARNINGS);
+        if quiet {
+            state.unwarned += 1;
+        } else {
+            state.warned = Some(Instant::now());
+        }
+        let unwarned = if quiet {
+            0
+        } else {
+            std::mem::take(&mut state.unwarned)
+        };
+        drop(state);
+        let (channel, address) = (&self.channel, &self.address);
+        if quiet {
+            debug!(%channel, %address, uid, %reason, "{event}");
+        } else {
+            warn!(%channel, %address, uid, %reason, not_told = unwarned, "{event}");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        self.0.state().status.connections -= 1;
+    }
+}

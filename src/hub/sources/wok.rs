@@ -1,0 +1,124 @@
+//! The `wok` source: one connection to the push socket of an app, which writes the same messages to everybody
+//! who is connected. When it is lost it is tried again, for ever; subscribers notice nothing.
+//!
+//! Nothing is ever written to it. Knows no subscriber.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
+
+use super::CHUNK;
+use super::outlet::Outlet;
+use super::splitter::{Piece, Splitter};
+use crate::config::Endpoint;
+use crate::net::{Socket, connect};
+
+/// How long one try may take. A UNIX socket answers at once, unless its queue is full.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The most the first pause between two tries lasts, and the most any pause lasts.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Reads for ever.
+pub(super) async fn follow(outlet: &Outlet, address: &Path, boundary: &str) {
+    let endpoint = Endpoint::Unix(address.to_owned());
+    let mut backoff = Backoff::default();
+    let mut told = false;
+    loop {
+        match connect(&endpoint, CONNECT_LIMIT).await {
+            Ok(socket) => {
+                info!(channel = %outlet.channel(), address = outlet.address(), "connected to a source");
+                let (reason, use_of_it) = read_all(outlet, socket, boundary).await;
+                warn!(channel = %outlet.channel(), address = outlet.address(), reason, "a source is lost; trying to reach it again");
+                told = true;
+                if use_of_it {
+                    backoff = Backoff::default();
+                }
+            }
+            Err(error) => {
+                outlet.set_error(&error);
+                if !std::mem::replace(&mut told, true) {
+                    warn!(channel = %outlet.channel(), %error, "a source cannot be reached; trying again until it can");
+                }
+            }
+        }
+        sleep(backoff.pause()).await;
+    }
+}
+
+/// Reads until the connection ends; returns why it did, and whether it was of any use: an app that lets us in
+/// and throws us out at once is not to be asked ten times a second.
+async fn read_all(outlet: &Outlet, mut socket: Socket, boundary: &str) -> (String, bool) {
+    let began = Instant::now();
+    let _counted = outlet.connected();
+    outlet.set_up(true);
+    let mut splitter = Splitter::boundary(boundary.as_bytes());
+    let mut chunk = vec![0; CHUNK];
+    let mut use_of_it = false;
+    let reason = loop {
+        let read = match socket.read(&mut chunk).await {
+            Ok(0) => break "the app closed the connection".to_owned(),
+            Ok(count) => chunk.get(..count).unwrap_or_default(),
+            Err(error) => break error.to_string(),
+        };
+        use_of_it = true;
+        splitter.push(read);
+        let limit = outlet.message_size();
+        while let Some(piece) = splitter.next(limit) {
+            match piece {
+                Piece::Message(message) => outlet.publish(None, message),
+                Piece::TooLarge => outlet.too_large(None, limit),
+            }
+        }
+    };
+    if splitter.rest(usize::MAX).is_some() {
+        debug!(channel = %outlet.channel(), address = outlet.address(), "half a message of a source was dropped");
+    }
+    outlet.set_up(false);
+    outlet.set_error(&reason);
+    (reason, use_of_it || began.elapsed() >= PAUSES.1)
+}
+
+/// Ever longer pauses, each between nothing and its most, so that what starts together does not stay together.
+#[derive(Debug)]
+struct Backoff {
+    most: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { most: PAUSES.0 }
+    }
+}
+
+impl Backoff {
+    fn pause(&mut self) -> Duration {
+        let pause = self.most.mul_f64(crate::hub::random());
+        self.most = (self.most * 2).min(PAUSES.1);
+        pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_their_most_and_differ() {
+        let mut backoff = Backoff::default();
+        let mut most = Vec::new();
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            most.push(backoff.most.as_millis());
+            let pause = backoff.pause();
+            assert!(pause.as_millis() <= *most.last().expect("pushed"));
+            pauses.push(pause);
+        }
+        assert_eq!(most, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        pauses.dedup();
+        assert!(pauses.len() > 1);
+    }
+}

@@ -1,0 +1,186 @@
+//! UNIX sockets that others connect or write to: made with the permissions they shall have and never with
+//! more, in the place of a dead one, and removed at the end.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
+
+/// A socket file that we made, removed when this is dropped.
+#[derive(Debug)]
+pub struct OwnedPath {
+    path: PathBuf,
+    /// Which file it is. Another one at this path is not ours.
+    identity: (u64, u64),
+}
+
+impl OwnedPath {
+    /// Changes the permission bits, whatever the process's umask.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn set_mode(&self, mode: u32) -> Result<(), String> {
+        fs::set_permissions(&self.path, Permissions::from_mode(mode))
+            .map_err(|error| format!("set its mode: {error}"))
+    }
+}
+
+impl Drop for OwnedPath {
+    fn drop(&mut self) {
+        // The administrator may have replaced or removed it meanwhile.
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Listens for connections; `backlog` of them wait in the kernel between two accepts.
+///
+/// # Errors
+/// The reason, without the path.
+pub fn listen_unix(
+    path: &Path,
+    mode: u32,
+    backlog: i32,
+) -> Result<(UnixListener, OwnedPath), String> {
+    let (socket, path) = bind(path, mode, Type::STREAM)?;
+    socket.listen(backlog).map_err(described)?;
+    Ok((OwnedFd::from(socket).into(), path))
+}
+
+/// A socket for datagrams.
+///
+/// # Errors
+/// The reason, without the path.
+pub fn bind_unix_datagram(path: &Path, mode: u32) -> Result<(UnixDatagram, OwnedPath), String> {
+    let (socket, path) = bind(path, mode, Type::DGRAM)?;
+    Ok((OwnedFd::from(socket).into(), path))
+}
+
+fn bind(path: &Path, mode: u32, kind: Type) -> Result<(RawSocket, OwnedPath), String> {
+    remove_stale(path)?;
+    let (socket, owned) = bind_closed(path, mode, kind).map_err(described)?;
+    // The umask may have taken away more than was asked for.
+    owned.set_mode(mode)?;
+    socket.set_nonblocking(true).map_err(described)?;
+    Ok((socket, owned))
+}
+
+/// Makes the file with at most the bits of `mode`. Linux gives a socket file the mode of its descriptor, less
+/// the umask; with the usual 0777 of a descriptor anybody could connect until a chmod of the path.
+fn bind_closed(path: &Path, mode: u32, kind: Type) -> io::Result<(RawSocket, OwnedPath)> {
+    let socket = RawSocket::new(Domain::UNIX, kind, None)?;
+    // Only a `File` has fchmod; it takes any descriptor.
+    let descriptor = File::from(OwnedFd::from(socket));
+    descriptor.set_permissions(Permissions::from_mode(mode))?;
+    let socket = RawSocket::from(OwnedFd::from(descriptor));
+    socket.bind(&SockAddr::unix(path)?)?;
+    let owned = OwnedPath {
+        path: path.to_owned(),
+        identity: identity(path)?,
+    };
+    Ok((socket, owned))
+}
+
+/// Removes a socket file that nobody listens on any more. Anything else at that path is left alone.
+fn remove_stale(path: &Path) -> Result<(), String> {
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !found.file_type().is_socket() {
+        return Err(
+            "a file that is not a socket is in the way; remove it or choose another path"
+                .to_owned(),
+        );
+    }
+    // A dead socket refuses before its type matters, so this serves for sockets of datagrams too.
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|error| format!("remove the stale socket: {error}"))
+        }
+        _ => Err("another program listens on this socket already".to_owned()),
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what map_err hands over"
+)]
+fn described(error: io::Error) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode_of(path: &Path) -> u32 {
+        let found = fs::symlink_metadata(path).expect("the socket");
+        found.permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_socket_is_never_more_open_than_its_mode() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for kind in [Type::STREAM, Type::DGRAM] {
+            for mode in [0o600, 0o000, 0o400] {
+                let path = directory.path().join("s");
+                let bound = bind_closed(&path, mode, kind).expect("bound");
+                // This is before any chmod of the path.
+                assert_eq!(mode_of(&path) & !mode, 0, "{mode:o}");
+                drop(bound);
+                assert!(!path.exists());
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_has_its_mode_whatever_the_umask() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("s");
+        let (_listener, owned) = listen_unix(&path, 0o666, 8).expect("listening");
+        assert_eq!(mode_of(&path), 0o666);
+        owned.set_mode(0o600).expect("changed");
+        assert_eq!(mode_of(&path), 0o600);
+    }
+
+    #[test]
+    fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("s");
+        drop(UnixListener::bind(&path).expect("bound"));
+        assert!(path.exists(), "std leaves the file");
+        let (stream, owned) = listen_unix(&path, 0o600, 8).expect("in place of the dead one");
+        let refusal = bind_unix_datagram(&path, 0o600).expect_err("it is alive");
+        assert!(refusal.contains("another program"), "{refusal}");
+        drop((stream, owned));
+        drop(UnixDatagram::bind(&path).expect("bound"));
+        let (_datagram, _owned) = bind_unix_datagram(&path, 0o600).expect("in its place");
+        let refusal = listen_unix(&path, 0o600, 8).expect_err("it is alive");
+        assert!(refusal.contains("another program"), "{refusal}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_ours_stays() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("s");
+        fs::write(&path, "precious").expect("written");
+        let refusal = listen_unix(&path, 0o600, 8).expect_err("in the way");
+        assert!(refusal.contains("not a socket"), "{refusal}");
+        fs::remove_file(&path).expect("removed");
+        let bound = listen_unix(&path, 0o600, 8).expect("listening");
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, "precious").expect("written");
+        drop(bound);
+        assert!(path.exists());
+    }
+}
