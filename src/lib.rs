@@ -60,7 +60,10 @@ pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
-#[expect(dead_code, unused_imports, reason = "the transports are not wired yet")]
+#[allow(
+    dead_code,
+    reason = "the store, the sources and the admin socket are still to come"
+)]
 mod hub;
 mod net;
 mod proxy;

@@ -12,6 +12,8 @@ pub enum Route {
     App(usize),
     /// To the bridge.
     Websockify,
+    /// To the hub; what is asked of it begins here in the path.
+    Hub(usize),
 }
 
 /// The routes of a configuration.
@@ -20,6 +22,8 @@ pub struct Router {
     bridge: HashSet<String>,
     /// Paths below these are websockify's `/websockify/host/…/port/…`, which lets a client name any target.
     open_targets: Vec<String>,
+    /// The hub's path and a slash, if there is a channel.
+    hub: Option<String>,
     /// The most specific first.
     apps: Vec<Entry>,
 }
@@ -71,6 +75,7 @@ impl Router {
                 .iter()
                 .map(|path| format!("{path}/"))
                 .collect(),
+            hub: (!config.channels.is_empty()).then(|| format!("{}/", config.hub.path)),
             apps,
         }
     }
@@ -91,6 +96,11 @@ impl Router {
             return Err(Refusal::not_found(
                 "a console is named by its token, not by host and port",
             ));
+        }
+        if let Some(hub) = &self.hub
+            && path.starts_with(hub.as_str())
+        {
+            return Ok(Route::Hub(hub.len()));
         }
         let matches = |entry: &&Entry| {
             entry.path.matches(path)

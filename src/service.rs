@@ -3,11 +3,14 @@
 //!
 //! Decides between the handlers, which do not know each other; does not look at bodies.
 
+mod hub;
+mod publish;
+
 use std::sync::Arc;
 
 use http::header::{
-    CONNECTION, HeaderName, LOCATION, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, STRICT_TRANSPORT_SECURITY,
+    TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -16,8 +19,11 @@ use tracing::warn;
 
 use crate::access::origin::OriginPolicy;
 use crate::bridge::{self, Opened, Subprotocol};
-use crate::config::{self, Config};
-use crate::http::{Body, BodyLimits, Busy, Context, Form, Head, Refusal, Scheme, empty, refuse};
+use crate::config::{self, ChannelName, Config};
+use crate::http::{
+    Body, BodyLimits, Busy, Context, Form, Head, Refusal, Scheme, empty, full, refuse,
+};
+use crate::hub::Hub;
 use crate::net::{ConnectError, connect};
 use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
@@ -38,6 +44,10 @@ pub struct Service {
     bridge: config::Bridge,
     origins: OriginPolicy,
     targets: Resolver,
+    hub: Hub,
+    hub_origins: OriginPolicy,
+    /// Tokens of the bridge that channels serve.
+    channel_tokens: Vec<(String, ChannelName)>,
     body: BodyLimits,
     added: Vec<(HeaderName, HeaderValue)>,
     hsts: Option<HeaderValue>,
@@ -65,7 +75,7 @@ pub enum Role {
 impl Service {
     /// The service for a configuration. Opens nothing.
     #[must_use]
-    pub fn new(config: &Config, shutdown: Shutdown) -> Self {
+    pub fn new(config: &Config, hub: Hub, shutdown: Shutdown) -> Self {
         let header = |text: &str| {
             HeaderValue::from_str(text)
                 .ok()
@@ -83,6 +93,9 @@ impl Service {
             apps: config.apps.iter().cloned().map(Upstream::new).collect(),
             origins: OriginPolicy::new(&config.bridge.origins, config.bridge.missing_origin),
             targets: Resolver::new(&config.bridge),
+            hub,
+            hub_origins: OriginPolicy::new(&config.hub.origins, config.hub.missing_origin),
+            channel_tokens: channel_tokens(config),
             bridge: config.bridge.clone(),
             body: BodyLimits {
                 idle: config.limits.body_idle,
@@ -106,9 +119,14 @@ impl Service {
         }
     }
 
+    /// Looks after the channels; to be called about once a second.
+    pub fn look_after_channels(&self) {
+        self.look_after_hub();
+    }
+
     /// Answers a request; every failure is an answer too.
     pub async fn respond(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         context: &Context,
         role: Role,
@@ -142,7 +160,7 @@ impl Service {
     }
 
     async fn dispatch(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         context: &Context,
         role: Role,
@@ -161,6 +179,11 @@ impl Service {
         match decision {
             Decision::Answer(response) => Ok(*response),
             Decision::Route(Route::Websockify) => self.websockify(request, &head, context).await,
+            Decision::Route(Route::Hub(at)) => {
+                let path = request.uri().path().to_owned();
+                let rest = path.get(at..).unwrap_or_default();
+                self.hub(rest, request, &head, context).await
+            }
             Decision::Route(Route::App(index)) => self.app(index, request, &head, context).await,
         }
     }
@@ -175,7 +198,7 @@ impl Service {
             return Ok(Decision::Answer(Box::new(no_content())));
         }
         let route = self.router.route(head.authority.host(), parts.uri.path())?;
-        if route == Route::Websockify && self.targets.is_empty() {
+        if route == Route::Websockify && self.targets.is_empty() && self.channel_tokens.is_empty() {
             return Err(Refusal::not_found(
                 "no tokens are configured here ([[bridge.tokens]])",
             ));
@@ -235,6 +258,10 @@ impl Service {
             .map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))?;
         let token = Token::from_query(request.uri().query())
             .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
+        if let Some(channel) = self.channel_of(&token) {
+            let subprotocol = Subprotocol::choose(&handshake)?;
+            return self.wok_page(channel, request, handshake, subprotocol, context);
+        }
         let target = self
             .targets
             .resolve(&token)
@@ -305,6 +332,14 @@ impl Service {
     }
 }
 
+/// Which tokens of the bridge lead to channels.
+fn channel_tokens(config: &Config) -> Vec<(String, ChannelName)> {
+    let named = config.channels.iter();
+    named
+        .filter_map(|channel| Some((channel.token.clone()?, channel.name.name()?)))
+        .collect()
+}
+
 /// 308 to the same host and path with https (RFC 9110 §15.4.9).
 fn redirect(head: &Head, uri: &http::Uri, port: u16) -> Result<Response<Body>, Refusal> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
@@ -323,6 +358,15 @@ fn redirect(head: &Head, uri: &http::Uri, port: u16) -> Result<Response<Body>, R
     )
     .with(LOCATION, location)
     .into_response(Form::Text))
+}
+
+fn json(status: StatusCode, object: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(full(format!("{object}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn no_content() -> Response<Body> {

@@ -4,6 +4,7 @@ mod bridge;
 mod config;
 mod harness;
 mod http2;
+mod hub;
 mod layers;
 mod lifecycle;
 mod limits;

@@ -12,28 +12,21 @@ mod scratch;
 mod uplink;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
-use tracing::debug;
 
 use crate::config;
 use crate::http::{Body, Context, Refusal, Transport};
 use crate::net::{Peer, Socket};
 use crate::shutdown::Shutdown;
 use crate::telemetry::TunnelLine;
-use crate::websocket::Handshake;
+use crate::websocket::{Handshake, upgraded};
 
 use codec::Codec;
 use relay::{Limits, Relay};
-
-/// How long the client may take from our 101 to the upgraded stream. It is ours to give, so this only
-/// guards against a client that vanishes in between.
-const UPGRADE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A connected target, ready to be relayed.
 #[derive(Debug)]
@@ -105,19 +98,11 @@ impl Subprotocol {
         };
         Ok(Self { codec, name })
     }
-}
 
-async fn upgraded(upgrade: OnUpgrade) -> Option<Upgraded> {
-    match timeout(UPGRADE_LIMIT, upgrade).await {
-        Ok(Ok(upgraded)) => Some(upgraded),
-        Ok(Err(error)) => {
-            debug!(%error, "the client left during the upgrade");
-            None
-        }
-        Err(_) => {
-            debug!("the client left during the upgrade");
-            None
-        }
+    /// Its name, if the client offered any.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        self.name
     }
 }
 

@@ -127,7 +127,7 @@ async fn serve(config: Config, again: impl Fn() -> Result<Config, Failure>) -> R
 /// that is taken may be free in a moment.
 pub(super) fn bind(config: Config) -> Result<Server, Failure> {
     Server::bind(config).map_err(|error| match error {
-        StartError::Tls(_) => Failure::configuration(error),
+        StartError::Tls(_) | StartError::Hub(_) => Failure::configuration(error),
         StartError::Listen(_) => Failure::Other(error.into()),
     })
 }

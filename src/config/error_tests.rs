@@ -204,7 +204,7 @@ fn a_header_with_a_line_break_is_refused() {
 
 #[test]
 fn a_file_that_serves_nothing_is_refused() {
-    let said = r#"noren.toml: app: there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", or a [[bridge.tokens]] or [[bridge.target]]"#;
+    let said = r#"noren.toml: app: there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", a [[bridge.tokens]] or [[bridge.target]], or a [[channel]]"#;
     assert_eq!(said_of(""), said);
     assert_eq!(
         said_of("[[bridge.tokens]]\nsource = \"file\"\npath = \"/t\""),

@@ -16,7 +16,7 @@ mod transport;
 mod watch;
 
 pub use activity::{Activity, Busy};
-pub use body::{Body, BoxError, empty};
+pub use body::{Body, BoxError, empty, full};
 pub use forwarded::{Forwarded, drop_client_claims};
 pub use head::{Authority, Context, Head, Scheme};
 pub use hop::drop_hop_by_hop;

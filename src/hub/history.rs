@@ -63,7 +63,7 @@ impl Entry {
 /// What comes behind a place.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// This message; so many bytes of messages lie behind the place.
+    /// This message, and how many bytes of messages lie behind it.
     Message(Arc<Message>, u64),
     /// Something that is gone. The first that is not comes behind this offset.
     Gap(u64),
@@ -223,17 +223,23 @@ impl History {
         let rest = self.entries.range(index..);
         for entry in rest.take_while(|entry| entry.offset <= head) {
             if let Some(message) = &entry.message {
-                return Found::Message(Arc::clone(message), self.total - entry.start);
+                return Found::Message(Arc::clone(message), self.behind(entry));
             }
         }
         Found::Nothing
     }
 
-    /// How many bytes of messages lie behind `after`, and whether some of them are gone.
+    /// Bytes of the messages behind an entry.
+    fn behind(&self, entry: &Entry) -> u64 {
+        (self.total - entry.start).saturating_sub(entry.cost() as u64)
+    }
+
+    /// How many bytes of messages lie behind the next one, and whether some are gone. The next one does not
+    /// count: however large it is, who waits for it does not lag.
     pub(super) fn lag(&self, after: u64) -> (u64, bool) {
         let index = self.entries.partition_point(|entry| entry.offset <= after);
         let entry = self.entries.get(index);
-        let behind = entry.map_or(0, |entry| self.total - entry.start);
+        let behind = entry.map_or(0, |entry| self.behind(entry));
         (behind, after < self.dropped)
     }
 

@@ -11,15 +11,22 @@
 //!
 //! Knows no session and no app: who may subscribe, and what a page's message means, is decided above.
 
+mod address;
 mod channel;
 mod forms;
 mod history;
+mod inbox;
 mod message;
+mod outbox;
+mod poll;
 mod rate;
+mod socket;
+mod stream;
 mod subscription;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -28,11 +35,17 @@ use arc_swap::ArcSwap;
 
 use crate::config::{self, ChannelName, Config};
 use crate::shutdown::Shutdown;
+use crate::target::same_bytes;
 
+pub use address::{Address, Parameters, etag};
 pub use channel::Presence;
 pub use forms::Format;
+pub use inbox::{Outcome, Receiver};
 pub use message::{Data, Draft, Epoch, EventId, From, Kind, Message};
-pub use subscription::{End, Next, Reset, Subscription};
+pub use poll::{Wait, poll};
+pub use socket::{Form, Listening, open_socket};
+pub use stream::{event_stream, set_headers};
+pub use subscription::{End, Subscription};
 
 use channel::Channel;
 use message::unix_milliseconds;
@@ -54,11 +67,25 @@ struct Shared {
     rate: Mutex<Rate>,
 }
 
+/// Why there is no hub.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// The file of `hub.publish-token`.
+    #[error("{}: {reason}", path.display())]
+    PublishToken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
 /// What a reload replaces.
 #[derive(Debug)]
 struct Settings {
     hub: config::Hub,
     rules: Vec<config::Channel>,
+    publish_token: Option<String>,
 }
 
 /// A message that was taken.
@@ -122,11 +149,13 @@ pub struct Hook {
 
 impl Hub {
     /// A hub with the channels of a configuration, and no message.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
+    ///
+    /// # Errors
+    /// [`HubError`] names the file, the reason, and the remedy.
+    pub fn new(config: &Config) -> Result<Self, HubError> {
         let hub = Self(Arc::new(Shared {
             epoch: Epoch::new(),
-            settings: ArcSwap::from_pointee(Settings::of(config)),
+            settings: ArcSwap::from_pointee(Settings::of(config)?),
             channels: RwLock::default(),
             sequence: Mutex::new(0),
             head: AtomicU64::new(0),
@@ -134,12 +163,15 @@ impl Hub {
             rate: Mutex::new(Rate::new(config.hub.connect_rate)),
         }));
         hub.open_named();
-        hub
+        Ok(hub)
     }
 
     /// Takes another configuration. Subscribers stay, even of a channel that is not in it any more.
-    pub fn reload(&self, config: &Config) {
-        let settings = Settings::of(config);
+    ///
+    /// # Errors
+    /// [`HubError`]; nothing has changed then.
+    pub fn reload(&self, config: &Config) -> Result<(), HubError> {
+        let settings = Settings::of(config)?;
         lock(&self.0.rate).change(settings.hub.connect_rate);
         for (name, channel) in self.channels_now() {
             if let Some(rules) = settings.rules_of(&name) {
@@ -148,6 +180,15 @@ impl Hub {
         }
         self.0.settings.store(Arc::new(settings));
         self.open_named();
+        Ok(())
+    }
+
+    /// Whether this is the publish token.
+    #[must_use]
+    pub fn is_publish_token(&self, token: &str) -> bool {
+        let settings = self.0.settings.load();
+        let known = settings.publish_token.as_ref();
+        known.is_some_and(|known| same_bytes(known.as_bytes(), token.as_bytes()))
     }
 
     /// Channels with a name exist from the start, so that their history does not depend on who came first.
@@ -434,11 +475,13 @@ enum Missing {
 }
 
 impl Settings {
-    fn of(config: &Config) -> Self {
-        Self {
+    fn of(config: &Config) -> Result<Self, HubError> {
+        let publish_token = config.hub.publish_token.as_deref();
+        Ok(Self {
             hub: config.hub.clone(),
             rules: config.channels.clone(),
-        }
+            publish_token: publish_token.map(read_token).transpose()?,
+        })
     }
 
     /// A name before a pattern, and then the first in the file.
@@ -448,6 +491,23 @@ impl Settings {
         let rules = || self.rules.iter();
         rules().find(exact).or_else(|| rules().find(fitting))
     }
+}
+
+/// The publish token is what is in its file, without the line break an editor leaves.
+fn read_token(path: &Path) -> Result<String, HubError> {
+    let fault = |reason: String| HubError::PublishToken {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let token = text.trim();
+    if token.len() < 16 {
+        return Err(fault(
+            "the publish token has fewer than 16 characters; make one with: openssl rand -hex 32"
+                .to_owned(),
+        ));
+    }
+    Ok(token.to_owned())
 }
 
 /// A number from 0 to 1, to spread clients with.

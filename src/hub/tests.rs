@@ -3,10 +3,11 @@
 use std::task::{Context, Poll, Waker};
 
 use super::*;
+use crate::hub::subscription::Next;
 
 fn hub(settings: &str) -> Hub {
     let config = Config::parse(settings, "noren.toml").expect("a configuration");
-    Hub::new(&config)
+    Hub::new(&config).expect("a hub")
 }
 
 fn name(text: &str) -> ChannelName {
@@ -231,7 +232,8 @@ fn a_reload_keeps_subscribers_and_history() {
     let mut listener = listen(&hub, &["a"], From::Now);
     say(&hub, "a", "1");
     let config = Config::parse("[[channel]]\nname = 'a'\n[[channel]]\nname = 'c'\n", "n");
-    hub.reload(&config.expect("a configuration"));
+    hub.reload(&config.expect("a configuration"))
+        .expect("taken");
     say(&hub, "a", "2");
     assert_eq!(drained(&mut listener), ["1", "2"]);
     say(&hub, "c", "new");

@@ -8,9 +8,11 @@ mod location;
 mod request;
 mod tunnel;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -56,6 +58,23 @@ impl Forward<'_> {
             Payload::Stream(body) => Some(body.fault()),
             Payload::Empty | Payload::Whole(_) => None,
         };
+        self.exchange(parts, payload, fault).await
+    }
+
+    /// Sends what we have the body of already, as a request of the visitor.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request), but for faults of the body.
+    pub async fn submit(self, parts: Parts, body: Bytes) -> Result<Response<Body>, Refusal> {
+        self.exchange(parts, Payload::Whole(body), None).await
+    }
+
+    async fn exchange(
+        self,
+        parts: Parts,
+        payload: Payload,
+        fault: Option<Arc<OnceLock<BodyFault>>>,
+    ) -> Result<Response<Body>, Refusal> {
         let request = request::rewrite(parts, payload, self);
         let response = self.upstream.send(request).await.map_err(|error| {
             // If the body broke on its way, the failure of the exchange is the client's.

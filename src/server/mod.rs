@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use tracing::info;
 
 use crate::config::{Config, Protocol};
+use crate::hub::{Hub, HubError};
 use crate::net::{BindError, Inherited, Listener, Slots};
 use crate::service::{Role, Service};
 use crate::shutdown::{Drained, Shutdown};
@@ -31,6 +32,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct Server {
     listeners: Vec<(Listener, Protocol, u16)>,
     state: Arc<ArcSwap<State>>,
+    hub: Hub,
     slots: Slots,
     shutdown: Shutdown,
 }
@@ -53,6 +55,9 @@ pub enum StartError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
 }
 
 impl Server {
@@ -72,9 +77,11 @@ impl Server {
             config.limits.connections,
             config.limits.connections_per_address,
         );
-        let state = State::build(config, &shutdown)?;
+        let hub = Hub::new(&config)?;
+        let state = State::build(config, &hub, &shutdown)?;
         Ok(Self {
             listeners,
+            hub,
             state: Arc::new(ArcSwap::from_pointee(state)),
             slots,
             shutdown,
@@ -93,7 +100,11 @@ impl Server {
     /// Replaces the configuration of the running server.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(Arc::clone(&self.state), self.shutdown.clone())
+        Handle::new(
+            Arc::clone(&self.state),
+            self.hub.clone(),
+            self.shutdown.clone(),
+        )
     }
 
     /// Serves until `stop` is ready, then drains: no new connections, requests and tunnels may end within
@@ -117,6 +128,11 @@ impl Server {
         }
         self.shutdown
             .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));
+        let state = Arc::clone(&self.state);
+        let drain = self.hub.drain(self.shutdown.clone(), move || {
+            state.load().config.server.drain
+        });
+        self.shutdown.spawn(drain);
         stop.await;
         let grace = self.state.load().config.server.drain;
         info!(?grace, "stopping");
@@ -125,7 +141,7 @@ impl Server {
 }
 
 impl State {
-    fn build(config: Config, shutdown: &Shutdown) -> Result<Self, TlsError> {
+    fn build(config: Config, hub: &Hub, shutdown: &Shutdown) -> Result<Self, TlsError> {
         let tls = config
             .listeners
             .iter()
@@ -136,7 +152,7 @@ impl State {
             } else {
                 None
             },
-            service: Arc::new(Service::new(&config, shutdown.clone())),
+            service: Arc::new(Service::new(&config, hub.clone(), shutdown.clone())),
             config,
         })
     }
@@ -146,7 +162,9 @@ async fn sweep(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
     let sweeping = async {
         loop {
             tokio::time::sleep(SWEEP).await;
-            state.load_full().service.close_idle();
+            let service = Arc::clone(&state.load().service);
+            service.close_idle();
+            service.look_after_channels();
         }
     };
     tokio::select! {

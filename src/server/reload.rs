@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use tracing::info;
 
 use crate::config::Config;
+use crate::hub::{Hub, HubError};
 use crate::server::State;
 use crate::shutdown::Shutdown;
 use crate::tls::TlsError;
@@ -14,6 +15,7 @@ use crate::tls::TlsError;
 #[derive(Clone, Debug)]
 pub struct Handle {
     state: Arc<ArcSwap<State>>,
+    hub: Hub,
     shutdown: Shutdown,
 }
 
@@ -23,14 +25,21 @@ pub enum ReloadError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// What only a restart can change.
     #[error("{0} cannot be changed by a reload; restart Noren for that")]
     NeedsRestart(&'static str),
 }
 
 impl Handle {
-    pub(super) fn new(state: Arc<ArcSwap<State>>, shutdown: Shutdown) -> Self {
-        Self { state, shutdown }
+    pub(super) fn new(state: Arc<ArcSwap<State>>, hub: Hub, shutdown: Shutdown) -> Self {
+        Self {
+            state,
+            hub,
+            shutdown,
+        }
     }
 
     /// Takes another configuration, for all connections accepted from now on; those that are open keep the
@@ -56,7 +65,8 @@ impl Handle {
         if config.log != now.config.log {
             return Err(ReloadError::NeedsRestart("[log]"));
         }
-        let state = State::build(config, &self.shutdown)?;
+        let state = State::build(config, &self.hub, &self.shutdown)?;
+        self.hub.reload(&state.config)?;
         self.state.store(Arc::new(state));
         info!("configuration reloaded");
         Ok(())

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use resolver::Resolver;
-pub use token::{Token, encode};
+pub use token::{Token, encode, same_bytes};
 pub use token_file::token_file_names;
 
 use crate::config::Endpoint;

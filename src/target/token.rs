@@ -107,7 +107,7 @@ impl Token {
     }
 
     /// True if this token means `name`, plainly or as base64url.
-    pub(super) fn means(&self, name: &str) -> bool {
+    pub fn means(&self, name: &str) -> bool {
         self.names()
             .any(|own| same_bytes(own.as_bytes(), name.as_bytes()))
     }
@@ -138,7 +138,7 @@ pub fn encode(name: &str) -> String {
 ///
 /// `black_box` keeps the compiler from seeing that the result is settled once a bit is set. The crate `subtle`
 /// rests on the same barrier; one line does not need it.
-fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+pub fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     let difference = a
         .iter()
         .zip(b)

@@ -8,9 +8,11 @@
 mod frame;
 mod handshake;
 mod mask;
+mod upgrade;
 
 pub use frame::{
     Event, FrameReader, HEADER_SPACE, Kind, Opcode, Violation, close_frame, control_frame,
     write_header,
 };
 pub use handshake::{Handshake, asks_for_websocket};
+pub use upgrade::upgraded;

@@ -72,6 +72,26 @@ impl Input {
         }
     }
 
+    /// The next frame; none if the connection ends before it or within it.
+    pub async fn try_frame(&mut self) -> Option<Frame> {
+        let mut wanted = 2;
+        while self.has(wanted).await {
+            let start = self.peek(10);
+            let (header, length) = match start[1] {
+                126 => (4, start.get(2..4)),
+                127 => (10, start.get(2..10)),
+                _ => (2, Some(&start[1..2])),
+            };
+            let length = length.map(|bytes| bytes.iter().fold(0, |n, b| n << 8 | usize::from(*b)));
+            let whole = length.map_or(header, |length| header + length);
+            if wanted == whole && length.is_some() {
+                return Some(self.frame().await);
+            }
+            wanted = whole;
+        }
+        None
+    }
+
     async fn number(&mut self, bytes: usize) -> usize {
         let bytes = self.take(bytes).await;
         bytes

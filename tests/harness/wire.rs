@@ -113,6 +113,21 @@ impl Input {
         read > 0
     }
 
+    /// True once so many bytes have come, without taking them; false if the connection ends before.
+    pub async fn has(&mut self, length: usize) -> bool {
+        while self.read.len() < length {
+            if !self.fill().await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What has come, at most so many bytes.
+    pub fn peek(&self, length: usize) -> &[u8] {
+        &self.read[..length.min(self.read.len())]
+    }
+
     async fn fill_or_fail(&mut self, wanted: &str) {
         assert!(
             self.fill().await,

@@ -73,7 +73,7 @@ fn the_tail_is_bounded_by_the_budget() {
     assert_eq!(walk(&history, 5), [6, 7, 8, 9, 10]);
     assert!(matches!(history.next(4, 99), Found::Gap(5)));
     let (lag, lost) = history.lag(7);
-    assert_eq!((lag, lost), (3 * cost as u64, false));
+    assert_eq!((lag, lost), (2 * cost as u64, false));
     assert_eq!(history.newest(2 * cost), 8);
 }
 

@@ -1,0 +1,285 @@
+//! What a page sends on its WebSocket: small JSON objects, one at a time.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::config::ChannelName;
+use crate::hub::message::{Data, Draft};
+use crate::websocket::{Event, FrameReader, Kind, Violation};
+
+/// What is read at once.
+const READ: usize = 4 * 1024;
+/// What an object may hold beside its data.
+const ENVELOPE: usize = 2 * 1024;
+
+/// What becomes of a message of a page.
+pub type Receiver = Arc<dyn Fn(ChannelName, Draft) -> Receiving + Send + Sync>;
+
+/// The message on its way.
+pub type Receiving = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// What became of it, as an HTTP status says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The status.
+    pub status: u16,
+    /// Why, if it was not taken.
+    pub reason: Option<String>,
+}
+
+/// What the page said, as far as the socket has to do something.
+pub(super) enum Said {
+    /// Something that is answered with this text.
+    Answer(String),
+    /// A ping of the protocol, to be answered with the same payload.
+    Ping(Vec<u8>),
+    /// That it closes.
+    Closed,
+}
+
+/// Why nothing can be read any more.
+pub(super) enum Fault {
+    Broke(io::Error),
+    Violation(Violation),
+}
+
+/// The reading half of a socket.
+pub(super) struct Inbox {
+    reader: FrameReader,
+    receiver: Option<Receiver>,
+    /// The message as far as it has come, and what has been read behind it.
+    message: Vec<u8>,
+    unread: Vec<u8>,
+    limit: usize,
+    /// Whether what the page sends means anything.
+    speaks: bool,
+    heard: bool,
+    under_way: Option<(Option<Box<RawValue>>, Receiving)>,
+    /// Bytes of messages so far.
+    pub(super) bytes: u64,
+}
+
+/// What a page may send.
+#[derive(Deserialize)]
+struct Object<'a> {
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+    channel: Option<&'a str>,
+    event: Option<Box<str>>,
+    key: Option<Box<str>>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(rename = "ref")]
+    reference: Option<Box<RawValue>>,
+}
+
+impl Inbox {
+    pub(super) fn new(receiver: Option<Receiver>, limit: usize, speaks: bool) -> Self {
+        Self {
+            reader: FrameReader::new(),
+            receiver,
+            message: Vec::new(),
+            unread: Vec::new(),
+            limit: limit + ENVELOPE,
+            speaks,
+            heard: false,
+            under_way: None,
+            bytes: 0,
+        }
+    }
+
+    /// Takes what was read before.
+    pub(super) fn feed(&mut self, read: &[u8]) {
+        self.unread = read.to_vec();
+    }
+
+    /// True if there was a sign of life since the last call. A page whose message we still work on is not read,
+    /// and cannot be heard.
+    pub(super) fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard) || self.under_way.is_some()
+    }
+
+    /// The next thing the page said; none at its end.
+    pub(super) fn poll<C>(
+        &mut self,
+        client: &mut C,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Said>, Fault>>
+    where
+        C: AsyncRead + Unpin,
+    {
+        loop {
+            if let Some((_, receiving)) = &mut self.under_way {
+                let outcome = ready!(receiving.as_mut().poll(cx));
+                let reference = self.under_way.take().and_then(|(reference, _)| reference);
+                return Poll::Ready(Ok(Some(Said::Answer(answer(reference, &outcome)))));
+            }
+            if !self.unread.is_empty() {
+                let mut unread = std::mem::take(&mut self.unread);
+                let said = self.read(&mut unread).map_err(Fault::Violation)?;
+                if said.is_some() {
+                    return Poll::Ready(Ok(said));
+                }
+                continue;
+            }
+            let mut space = [MaybeUninit::uninit(); READ];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut *client).poll_read(cx, &mut buffer)).map_err(Fault::Broke)?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(None));
+            }
+            let said = self.read(buffer.filled_mut()).map_err(Fault::Violation)?;
+            if said.is_some() {
+                return Poll::Ready(Ok(said));
+            }
+        }
+    }
+
+    /// Reads frames until one has to be answered or worked on; keeps what comes behind it.
+    fn read(&mut self, bytes: &mut [u8]) -> Result<Option<Said>, Violation> {
+        let mut at = 0;
+        while let Some(event) = self.reader.next(bytes, &mut at)? {
+            self.heard = true;
+            let said = match event {
+                Event::Data { kind, piece, last } => {
+                    let piece = bytes.get(piece).unwrap_or_default();
+                    self.collect(kind, piece, last)?
+                }
+                Event::Ping(payload) => Some(Said::Ping(payload)),
+                Event::Pong => None,
+                Event::Close(_) => return Ok(Some(Said::Closed)),
+            };
+            if said.is_some() || self.under_way.is_some() {
+                self.unread = bytes.get(at..).unwrap_or_default().to_vec();
+                return Ok(said);
+            }
+        }
+        Ok(None)
+    }
+
+    fn collect(&mut self, kind: Kind, piece: &[u8], last: bool) -> Result<Option<Said>, Violation> {
+        self.bytes += piece.len() as u64;
+        if !self.speaks {
+            return Ok(None);
+        }
+        if kind == Kind::Binary {
+            return Err(Violation {
+                code: 1003,
+                reason: "messages to a channel are text",
+            });
+        }
+        if self.message.len() + piece.len() > self.limit {
+            return Err(Violation {
+                code: 1009,
+                reason: "the message is too large",
+            });
+        }
+        self.message.extend_from_slice(piece);
+        if !last {
+            return Ok(None);
+        }
+        let message = std::mem::take(&mut self.message);
+        let text = std::str::from_utf8(&message).map_err(|_| Violation {
+            code: 1007,
+            reason: "a text message is not UTF-8",
+        })?;
+        Ok(self.understand(text))
+    }
+
+    fn understand(&mut self, text: &str) -> Option<Said> {
+        let object: Object<'_> = match serde_json::from_str(text) {
+            Ok(object) => object,
+            Err(error) => {
+                let outcome = Outcome::refused(400, format!("this is no message: {error}"));
+                return Some(Said::Answer(answer(None, &outcome)));
+            }
+        };
+        if object.kind == Some("ping") {
+            return Some(Said::Answer(r#"{"type":"pong"}"#.to_owned()));
+        }
+        let refuse = |status, reason: &str| {
+            let outcome = Outcome::refused(status, reason.to_owned());
+            Some(Said::Answer(answer(object.reference.clone(), &outcome)))
+        };
+        let (Some(channel), Some(data)) = (object.channel, object.data) else {
+            return refuse(400, "a message has a channel and data");
+        };
+        let Ok(channel) = ChannelName::parse(channel) else {
+            return refuse(400, "this is not the name of a channel");
+        };
+        let Some(receiver) = &self.receiver else {
+            return refuse(403, "this channel takes no messages of pages");
+        };
+        let draft = Draft {
+            event: object.event,
+            key: object.key,
+            // A string is text, as it would be without JSON around it.
+            data: match serde_json::from_str::<String>(data.get()) {
+                Ok(text) => Data::text(text),
+                Err(_) => Data::raw(data),
+            },
+        };
+        self.under_way = Some((object.reference, receiver(channel, draft)));
+        None
+    }
+}
+
+impl Outcome {
+    /// It was taken.
+    #[must_use]
+    pub fn taken(status: u16) -> Self {
+        Self {
+            status,
+            reason: None,
+        }
+    }
+
+    /// It was not.
+    #[must_use]
+    pub fn refused(status: u16, reason: String) -> Self {
+        Self {
+            status,
+            reason: Some(reason),
+        }
+    }
+}
+
+/// Tells a page what became of its message.
+fn answer(reference: Option<Box<RawValue>>, outcome: &Outcome) -> String {
+    #[derive(serde::Serialize)]
+    struct Answer<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<Box<RawValue>>,
+        status: u16,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    }
+    let answer = Answer {
+        kind: if outcome.reason.is_none() {
+            "sent"
+        } else {
+            "error"
+        },
+        reference,
+        status: outcome.status,
+        reason: outcome.reason.as_deref(),
+    };
+    serde_json::to_string(&answer).unwrap_or_default()
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! Long polls: a GET that waits for messages, for clients that have neither WebSocket nor event streams.
+
+use std::fmt::Write as _;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+use http::{HeaderValue, Response, StatusCode};
+use tokio::time::timeout;
+
+use crate::http::{Body, empty, full};
+use crate::hub::message::{EventId, Message};
+use crate::hub::subscription::{End, Next, Reset, Subscription};
+
+/// One answer holds at most so many bytes of messages; the rest comes with the next poll.
+const LARGEST: usize = 256 * 1024;
+
+/// What one poll has got.
+#[derive(Default)]
+struct Batch {
+    messages: Vec<Arc<Message>>,
+    bytes: usize,
+    reset: Option<Reset>,
+    ended: Option<End>,
+}
+
+/// How a poll waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// How long, if there is nothing yet.
+    pub limit: Duration,
+    /// The cursor came as an entity tag, so 304 can say that nothing is new.
+    pub conditional: bool,
+}
+
+/// Waits for messages, and answers with what there is.
+pub async fn poll(mut subscription: Subscription, wait: Wait) -> Response<Body> {
+    let before = subscription.position();
+    let mut batch = Batch::default();
+    batch.take_all(&mut subscription);
+    if batch.is_empty() {
+        let first = poll_fn(|cx| subscription.poll_next(cx));
+        if let Ok(next) = timeout(wait.limit, first).await {
+            batch.take(next);
+            batch.take_all(&mut subscription);
+        }
+    }
+    if batch.is_empty() && wait.conditional {
+        let mut response = Response::new(empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        // The tag it came with: a cache between may only know that one.
+        set_headers(&mut response, &before);
+        return response;
+    }
+    let position = subscription.position();
+    let mut response = Response::new(full(batch.object(&position)));
+    set_headers(&mut response, &position);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn set_headers(response: &mut Response<Body>, position: &EventId) {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{position}\"")) {
+        headers.insert(ETAG, tag);
+    }
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.reset.is_none() && self.ended.is_none()
+    }
+
+    fn take_all(&mut self, subscription: &mut Subscription) {
+        while self.bytes < LARGEST && self.ended.is_none() {
+            match subscription.try_next() {
+                Some(next) => self.take(next),
+                None => return,
+            }
+        }
+    }
+
+    fn take(&mut self, next: Next) {
+        match next {
+            Next::Message(message) => {
+                self.bytes += message.cost();
+                self.messages.push(message);
+            }
+            Next::Reset(reset) => self.reset = Some(reset),
+            Next::End(end) => self.ended = Some(end),
+        }
+    }
+
+    fn object(&self, position: &EventId) -> Vec<u8> {
+        let mut head = format!("{{\"id\":\"{position}\",");
+        if let Some(reset) = self.reset {
+            // Writing to a string cannot fail.
+            let _ = write!(head, "\"reset\":{{\"reason\":\"{}\"}},", reset.as_str());
+        }
+        let mut object = head.into_bytes();
+        object.extend_from_slice(b"\"messages\":[");
+        for (index, message) in self.messages.iter().enumerate() {
+            if index > 0 {
+                object.push(b',');
+            }
+            object.extend_from_slice(&message.envelope());
+        }
+        object.extend_from_slice(b"]}\n");
+        object
+    }
+}

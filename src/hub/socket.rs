@@ -1,0 +1,320 @@
+//! A WebSocket that listens: messages as frames, pings, what the page sends, and an orderly end.
+//!
+//! One task for each, which owns next to nothing while nothing happens: what it has not sent yet lies in the
+//! history, where it lies for all.
+
+use std::fmt;
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::config::ChannelName;
+use crate::http::{Body, Context as Client, Transport};
+use crate::hub::Hub;
+use crate::hub::forms::{Format, frame};
+use crate::hub::inbox::{Fault, Inbox, Receiver, Said};
+use crate::hub::outbox::Outbox;
+use crate::hub::subscription::{End, Next, Reset, Subscription};
+use crate::shutdown::Shutdown;
+use crate::telemetry::TunnelLine;
+use crate::websocket::{Handshake, Opcode, close_frame, control_frame, upgraded};
+
+/// How long the end may take.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// Frames that are ready together leave together, up to this many bytes.
+const GATHERED: usize = 64 * 1024;
+/// Pings in a row that may stay unanswered.
+const MISSED_PINGS: u32 = 2;
+
+/// What the frames of a socket look like.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// Envelopes and control objects, or data alone.
+    Events(Format),
+    /// For a page of Wok's kind: messages with the marker that ends one, in base64 or as bytes. What the page
+    /// sends says nothing.
+    Wok {
+        /// The marker.
+        boundary: Arc<str>,
+        /// Whether in base64.
+        base64: bool,
+    },
+}
+
+/// A socket that is to listen.
+pub struct Listening {
+    /// To what, and from where.
+    pub subscription: Subscription,
+    /// The channels, for the first frame and the log.
+    pub names: Vec<ChannelName>,
+    /// What frames look like.
+    pub form: Form,
+    /// What becomes of messages of the page; none: they are refused.
+    pub receiver: Option<Receiver>,
+}
+
+/// Why a socket ended.
+#[derive(Debug)]
+enum Cause {
+    Closed,
+    Gone,
+    Broke(io::Error),
+    Violation(u16, &'static str),
+    Ended(End),
+    /// A gap that this form of frames cannot tell.
+    Untold,
+    HeartbeatLost,
+}
+
+/// Answers a valid handshake, and sends messages in a task of its own until one side ends it.
+pub fn open_socket(
+    hub: &Hub,
+    mut request: Request<Incoming>,
+    handshake: Handshake,
+    protocol: Option<&'static str>,
+    listening: Listening,
+    client: &Client,
+    shutdown: &Shutdown,
+) -> Response<Body> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let peer = client.peer;
+    let busy = client.activity.begin();
+    let hub = hub.clone();
+    shutdown.spawn(async move {
+        if let Some(upgraded) = upgraded(upgrade).await {
+            let names: Vec<_> = listening.names.iter().map(ToString::to_string).collect();
+            let line = TunnelLine::open(peer, format!("channel {}", names.join(",")));
+            // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
+            let (cause, up, down) = match upgraded.downcast::<TokioIo<Transport>>() {
+                Ok(parts) => {
+                    let session = Session::new(parts.io.into_inner(), hub, listening);
+                    session.run(&parts.read_buf).await
+                }
+                Err(upgraded) => {
+                    let session = Session::new(TokioIo::new(upgraded), hub, listening);
+                    session.run(&[]).await
+                }
+            };
+            line.close(&cause.to_string(), up, down);
+        }
+        drop(busy);
+    });
+    handshake.accept(protocol)
+}
+
+/// An open socket.
+struct Session<C> {
+    client: C,
+    hub: Hub,
+    subscription: Subscription,
+    form: Form,
+    inbox: Inbox,
+    outbox: Outbox,
+    heartbeat: Duration,
+    unanswered: u32,
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
+    fn new(client: C, hub: Hub, listening: Listening) -> Self {
+        let settings = hub.settings();
+        let mut session = Self {
+            client,
+            subscription: listening.subscription,
+            inbox: Inbox::new(
+                listening.receiver,
+                settings.message_size,
+                matches!(listening.form, Form::Events(_)),
+            ),
+            form: listening.form,
+            outbox: Outbox::default(),
+            heartbeat: settings.heartbeat,
+            unanswered: 0,
+            hub,
+        };
+        session.tell_open(&listening.names);
+        session
+    }
+
+    /// Sends and receives until one side ends it. `read` is what came right behind the handshake.
+    async fn run(mut self, read: &[u8]) -> (Cause, u64, u64) {
+        self.inbox.feed(read);
+        let cause = self.exchange().await;
+        let _ = timeout(CLOSE_LIMIT, self.close(&cause)).await;
+        (cause, self.inbox.bytes, self.outbox.sent)
+    }
+
+    async fn exchange(&mut self) -> Cause {
+        let mut clock = std::pin::pin!(sleep(self.heartbeat));
+        poll_fn(|cx| {
+            if let Poll::Ready(cause) = self.poll_clock(clock.as_mut(), cx) {
+                return Poll::Ready(cause);
+            }
+            if let Poll::Ready(cause) = self.poll_inbox(cx) {
+                return Poll::Ready(cause);
+            }
+            self.poll_outbox(cx)
+        })
+        .await
+    }
+
+    fn poll_clock(&mut self, mut clock: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Cause> {
+        while clock.as_mut().poll(cx).is_ready() {
+            clock.as_mut().reset(Instant::now() + self.heartbeat);
+            if self.inbox.take_heard() {
+                self.unanswered = 0;
+            } else if self.unanswered == MISSED_PINGS {
+                return Poll::Ready(Cause::HeartbeatLost);
+            }
+            self.unanswered += 1;
+            self.outbox.push_control(control_frame(Opcode::Ping, b""));
+        }
+        Poll::Pending
+    }
+
+    /// Reads what the page sends, one message at a time.
+    fn poll_inbox(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+        loop {
+            // Answers that the page does not take are not made any more of.
+            if self.outbox.is_over(GATHERED) {
+                return Poll::Pending;
+            }
+            match ready!(self.inbox.poll(&mut self.client, cx)) {
+                Ok(Some(Said::Answer(text))) => {
+                    self.outbox.push(frame(Opcode::Text, text.as_bytes()));
+                }
+                Ok(Some(Said::Ping(payload))) => {
+                    self.outbox
+                        .push_control(control_frame(Opcode::Pong, &payload));
+                }
+                Ok(Some(Said::Closed)) => return Poll::Ready(Cause::Closed),
+                Ok(None) => return Poll::Ready(Cause::Gone),
+                Err(Fault::Broke(error)) => return Poll::Ready(Cause::Broke(error)),
+                Err(Fault::Violation(violation)) => {
+                    return Poll::Ready(Cause::Violation(violation.code, violation.reason));
+                }
+            }
+        }
+    }
+
+    /// Sends what there is.
+    fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+        loop {
+            let mut waiting = false;
+            while !waiting && !self.outbox.is_over(GATHERED) {
+                match self.subscription.poll_next(cx) {
+                    Poll::Ready(next) => {
+                        if let Some(cause) = self.take(next) {
+                            return Poll::Ready(cause);
+                        }
+                    }
+                    Poll::Pending => waiting = true,
+                }
+            }
+            match self.outbox.poll_write(&mut self.client, cx) {
+                Poll::Ready(Ok(())) if waiting => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Cause::Broke(error)),
+                // It cannot take anything now. Whether it may still be waited for is asked at each message.
+                Poll::Pending => return self.subscription.poll_lost(cx).map(Cause::Ended),
+            }
+        }
+    }
+
+    fn take(&mut self, next: Next) -> Option<Cause> {
+        match next {
+            Next::Message(message) => match &self.form {
+                Form::Events(format) => self.outbox.push(message.socket_frame(*format)),
+                // Events with a name are not the app's own, and such a page knows nothing else.
+                Form::Wok { .. } if message.draft.event.is_some() => {}
+                Form::Wok { boundary, base64 } => {
+                    self.outbox.push(message.wok_frame(boundary, *base64));
+                }
+            },
+            Next::Reset(reset) => return self.tell_reset(reset),
+            Next::End(end) => return Some(Cause::Ended(end)),
+        }
+        None
+    }
+
+    fn tell_open(&mut self, names: &[ChannelName]) {
+        if matches!(self.form, Form::Events(Format::Json)) {
+            let names: Vec<_> = names.iter().map(ChannelName::as_str).collect();
+            self.tell(&serde_json::json!({
+                "type": "open",
+                "id": self.subscription.position().to_string(),
+                "channels": names,
+                "retry": retry(&self.hub),
+            }));
+        }
+    }
+
+    fn tell_reset(&mut self, reset: Reset) -> Option<Cause> {
+        if matches!(self.form, Form::Events(Format::Json)) {
+            self.tell(&serde_json::json!({
+                "type": "reset",
+                "id": self.subscription.position().to_string(),
+                "reason": reset.as_str(),
+            }));
+            return None;
+        }
+        // Who comes back to frames without ids cannot know of a gap anyway; who falls into one must be told.
+        (reset == Reset::Slow).then_some(Cause::Untold)
+    }
+
+    fn tell(&mut self, object: &serde_json::Value) {
+        self.outbox
+            .push(frame(Opcode::Text, object.to_string().as_bytes()));
+    }
+
+    async fn close(&mut self, cause: &Cause) {
+        let (code, reason) = match cause {
+            Cause::Gone | Cause::Broke(_) => return,
+            Cause::Closed => (None, ""),
+            Cause::Violation(code, reason) => (Some(*code), *reason),
+            Cause::Ended(End::Slow) | Cause::Untold => (Some(1013), "too slow"),
+            Cause::Ended(End::Stopping) => {
+                if matches!(self.form, Form::Events(Format::Json)) {
+                    let object = serde_json::json!({"type": "closing", "retry": retry(&self.hub)});
+                    self.tell(&object);
+                }
+                (Some(1001), "the server stops")
+            }
+            Cause::HeartbeatLost => (Some(1001), "no answer to pings"),
+        };
+        self.outbox.push(close_frame(code, reason).into());
+        let written = poll_fn(|cx| self.outbox.poll_write(&mut self.client, cx)).await;
+        if written.is_err() || self.client.shutdown().await.is_err() {
+            return;
+        }
+        // So that closing cannot overtake what the client still receives (RFC 6455 §7.1.1).
+        let mut unread = [0; 512];
+        while matches!(self.client.read(&mut unread).await, Ok(1..)) {}
+    }
+}
+
+fn retry(hub: &Hub) -> u64 {
+    u64::try_from(hub.retry().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed by the client"),
+            Self::Gone => f.write_str("the client is gone"),
+            Self::Broke(error) => write!(f, "the client broke: {error}"),
+            Self::Violation(_, reason) => write!(f, "protocol violation: {reason}"),
+            Self::Ended(End::Slow) | Self::Untold => f.write_str("too slow"),
+            Self::Ended(End::Stopping) => f.write_str("stopping"),
+            Self::HeartbeatLost => f.write_str("no answer to pings"),
+        }
+    }
+}

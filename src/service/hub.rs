@@ -1,0 +1,321 @@
+//! Requests to the hub: what is asked for, whether it may be, and in which transport.
+//!
+//! Decides between the hub's transports and the app; does not know how a message is sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{
+    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL,
+    CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, ORIGIN, VARY,
+};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::bridge::Subprotocol;
+use crate::config::ChannelName;
+use crate::http::{Body, Context, Form as Preference, Head, Refusal, empty, full, refuse};
+use crate::hub::{
+    self, Address, Form, Format, Listening, Parameters, SubscribeError, Subscription, Wait, etag,
+};
+use crate::service::{Service, json};
+use crate::target::Token;
+use crate::websocket::{Handshake, asks_for_websocket};
+
+/// The longest a client may ask a poll to wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// The page library, as it is served: name, type, content.
+const ASSETS: &[(&str, &str, &str)] = &[];
+
+impl Service {
+    /// Answers a request below the hub's path, of which `rest` is what follows.
+    pub(super) async fn hub(
+        self: &Arc<Self>,
+        rest: &str,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let Some(address) = Address::parse(rest) else {
+            refuse(request.into_body(), &self.shutdown);
+            return Err(Refusal::not_found(
+                "this is no channel; its name is words of letters, digits, - and _, joined by dots",
+            ));
+        };
+        if let Err(denied) = self.permit_origin(request.headers(), head, context) {
+            refuse(request.into_body(), &self.shutdown);
+            return Err(denied);
+        }
+        let origin = request.headers().get(ORIGIN).cloned();
+        let mut response = match address {
+            Address::Asset(file) => asset(file, request.headers())?,
+            Address::Presence(name) => self.presence(&name)?,
+            Address::SockJs(_) => return Err(Refusal::not_found("SockJS is not served here")),
+            Address::Channels(names) => self.channels(names, request, head, context).await?,
+        };
+        // A page of another origin that may listen has to be told so by the server it asks (Fetch §3.2).
+        if let Some(origin) = origin {
+            let headers = response.headers_mut();
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(
+                ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                HeaderValue::from_static("true"),
+            );
+            headers.append(VARY, HeaderValue::from_static("Origin"));
+        }
+        Ok(response)
+    }
+
+    fn permit_origin(
+        &self,
+        headers: &HeaderMap,
+        head: &Head,
+        context: &Context,
+    ) -> Result<(), Refusal> {
+        // Pages of the same site send no Origin with a GET, and neither do programs.
+        if !headers.contains_key(ORIGIN) && !headers.contains_key("sec-websocket-key") {
+            return Ok(());
+        }
+        self.hub_origins
+            .permits(headers, context.scheme.as_str(), head.authority.as_str())
+            .map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))
+    }
+
+    async fn channels(
+        self: &Arc<Self>,
+        names: Vec<ChannelName>,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let parameters = Parameters::parse(request.uri().query())
+            .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
+        if asks_for_websocket(&request) {
+            return self.socket(names, &parameters, request, head, context);
+        }
+        match *request.method() {
+            Method::GET | Method::HEAD => self.answer_get(&names, &parameters, &request).await,
+            Method::POST => {
+                if let Ok([name]) = <[ChannelName; 1]>::try_from(names) {
+                    return self.post(name, &parameters, request, head, context).await;
+                }
+                refuse(request.into_body(), &self.shutdown);
+                Err(Refusal::bad_request("a message goes into one channel"))
+            }
+            _ => {
+                refuse(request.into_body(), &self.shutdown);
+                Err(Refusal::new(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "a channel is listened to with GET, and told something with POST",
+                )
+                .allow("GET, HEAD, POST"))
+            }
+        }
+    }
+
+    async fn answer_get(
+        &self,
+        names: &[ChannelName],
+        parameters: &Parameters,
+        request: &Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let headers = request.headers();
+        let transport = Transport::preferred(headers);
+        let format = parameters.format.unwrap_or(match names {
+            [_] => Format::Plain,
+            _ => Format::Json,
+        });
+        if request.method() == Method::HEAD {
+            let mut response = Response::new(empty());
+            if transport == Transport::Stream {
+                hub::set_headers(&mut response);
+            }
+            return Ok(response);
+        }
+        if transport == Transport::Page {
+            return Ok(page());
+        }
+        let subscription = self.subscribe(names, parameters, headers)?;
+        if transport == Transport::Stream {
+            let visible = parameters.named_keep_alive;
+            return Ok(hub::event_stream(&self.hub, subscription, format, visible));
+        }
+        let fresh = parameters.begin(headers) == hub::From::Now;
+        let limit = parameters
+            .wait
+            .unwrap_or(self.hub.settings().poll_wait)
+            .min(LONGEST_WAIT);
+        let wait = Wait {
+            // Who has no cursor yet gets one at once.
+            limit: if fresh { Duration::ZERO } else { limit },
+            conditional: etag(headers).is_some(),
+        };
+        Ok(hub::poll(subscription, wait).await)
+    }
+
+    fn subscribe(
+        &self,
+        names: &[ChannelName],
+        parameters: &Parameters,
+        headers: &HeaderMap,
+    ) -> Result<Subscription, Refusal> {
+        let from = parameters.begin(headers);
+        let subscribed = self.hub.subscribe(names, from, None);
+        subscribed.map_err(|error| {
+            let reason = error.to_string();
+            match error {
+                SubscribeError::Unknown(_) => Refusal::not_found(reason),
+                SubscribeError::TooManyChannels(_)
+                | SubscribeError::Full(_)
+                | SubscribeError::TooFast(_) => {
+                    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason)
+                        .retry_after(self.hub.retry())
+                }
+            }
+        })
+    }
+
+    fn socket(
+        self: &Arc<Self>,
+        names: Vec<ChannelName>,
+        parameters: &Parameters,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let handshake = Handshake::check(&request)?;
+        let subscription = self.subscribe(&names, parameters, request.headers())?;
+        let listening = Listening {
+            subscription,
+            receiver: self.receiver(&names, request.headers(), head, context),
+            names,
+            form: Form::Events(parameters.format.unwrap_or(Format::Json)),
+        };
+        Ok(hub::open_socket(
+            &self.hub,
+            request,
+            handshake,
+            None,
+            listening,
+            context,
+            &self.shutdown,
+        ))
+    }
+
+    /// A page of Wok's kind, at the bridge's path: its token names a channel instead of a console.
+    pub(super) fn wok_page(
+        &self,
+        name: ChannelName,
+        request: Request<Incoming>,
+        handshake: Handshake,
+        subprotocol: Subprotocol,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let parameters = Parameters::parse(request.uri().query()).unwrap_or_default();
+        let rules = self.hub.rules(&name);
+        let names = vec![name];
+        let listening = Listening {
+            subscription: self.subscribe(&names, &parameters, request.headers())?,
+            names,
+            form: Form::Wok {
+                boundary: rules
+                    .map_or_else(String::new, |rules| rules.boundary)
+                    .into(),
+                base64: subprotocol.name() == Some("base64"),
+            },
+            receiver: None,
+        };
+        Ok(hub::open_socket(
+            &self.hub,
+            request,
+            handshake,
+            subprotocol.name(),
+            listening,
+            context,
+            &self.shutdown,
+        ))
+    }
+
+    /// The channel that serves this token, if one does.
+    pub(super) fn channel_of(&self, token: &Token) -> Option<ChannelName> {
+        let found = self
+            .channel_tokens
+            .iter()
+            .find(|(name, _)| token.means(name));
+        found.map(|(_, channel)| channel.clone())
+    }
+
+    fn presence(&self, name: &ChannelName) -> Result<Response<Body>, Refusal> {
+        let told = self.hub.rules(name).is_some_and(|rules| rules.presence);
+        if !told {
+            return Err(Refusal::not_found(format!(
+                "there is no channel {name} that tells who listens"
+            )));
+        }
+        let presence = self.hub.presence(name);
+        let object = serde_json::json!({
+            "channel": name.as_str(),
+            "count": presence.count,
+            "names": presence.names,
+        });
+        Ok(json(StatusCode::OK, &object))
+    }
+}
+
+/// The transports of a GET.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Stream,
+    Page,
+    Poll,
+}
+
+impl Transport {
+    /// What the client prefers. A browser says `text/event-stream` for an `EventSource` and `text/html` for a
+    /// person; programs that say nothing poll.
+    fn preferred(headers: &HeaderMap) -> Self {
+        let accept = headers.get(ACCEPT);
+        let accepted = accept
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let ranges = || {
+            accepted
+                .split(',')
+                .map(|range| range.split(';').next().unwrap_or_default().trim())
+        };
+        if ranges().any(|range| range.eq_ignore_ascii_case("text/event-stream")) {
+            Self::Stream
+        } else if Preference::preferred(accept) == Preference::Html {
+            Self::Page
+        } else {
+            Self::Poll
+        }
+    }
+}
+
+/// The live page.
+fn page() -> Response<Body> {
+    Response::new(empty())
+}
+
+/// A file of the page library.
+fn asset(file: &str, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+    let found = ASSETS.iter().find(|(name, ..)| *name == file);
+    let Some((_, kind, content)) = found else {
+        return Err(Refusal::not_found("there is no such file"));
+    };
+    let tag = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
+    let known = headers.get(IF_NONE_MATCH).is_some_and(|value| value == tag);
+    let mut response = if known {
+        let mut response = Response::new(empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        Response::new(full(*content))
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ETAG, HeaderValue::from_static(tag));
+    Ok(response)
+}

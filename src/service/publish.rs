@@ -1,0 +1,370 @@
+//! Messages that come by HTTP: from programs with the publish token, and from pages, for the app to decide. And
+//! what apps are told of who listens.
+//!
+//! A page's message is an ordinary request of its visitor to the app, which need not know of any of this; where
+//! the answer says so in its headers, it is published.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, WWW_AUTHENTICATE,
+};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tracing::warn;
+
+use crate::config::{self, ChannelName, Publisher};
+use crate::http::{
+    Body, BodyLimits, BoxError, Context, Head, Received, Refusal, full, receive, refuse,
+};
+use crate::hub::{Data, Draft, Hook, Kind, Outcome, Parameters, PublishError, Receiver};
+use crate::proxy::Forward;
+use crate::service::{Service, json};
+use crate::upstream::{Payload, Upstream};
+
+/// How much of the app's answer to a message is read.
+const LARGEST_ANSWER: usize = 1024 * 1024;
+/// What an app writes above an answer that is to be published: the channel, and if there is one, the name of
+/// the event and the key.
+const PUBLISH: &str = "noren-publish";
+const PUBLISH_EVENT: &str = "noren-event";
+const PUBLISH_KEY: &str = "noren-key";
+
+impl Service {
+    /// A message by POST.
+    pub(super) async fn post(
+        self: &Arc<Self>,
+        name: ChannelName,
+        parameters: &Parameters,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let rules = self.hub.rules(&name);
+        let Some(rules) = rules else {
+            refuse(request.into_body(), &self.shutdown);
+            return Err(Refusal::not_found(format!("there is no channel {name}")));
+        };
+        let (parts, body) = request.into_parts();
+        let trusted = rules.publish.contains(&Publisher::Token)
+            && bearer(&parts.headers).is_some_and(|token| self.hub.is_publish_token(token));
+        if !trusted && !rules.publish.contains(&Publisher::App) {
+            refuse(body, &self.shutdown);
+            return Err(not_permitted(&rules));
+        }
+        let size = self.hub.settings().message_size;
+        let limits = BodyLimits {
+            idle: self.body.idle,
+            size: size as u64,
+            buffer: size,
+        };
+        let bytes = match receive(body, limits, &self.shutdown).await? {
+            Received::None => Bytes::new(),
+            Received::Whole(bytes) => bytes,
+            // Cannot be: all of the size is buffered.
+            Received::Begun(_) => {
+                return Err(unpublished(&PublishError::TooLarge { size, limit: size }));
+            }
+        };
+        if trusted {
+            let draft = draft(parameters, &parts.headers, bytes)?;
+            let published = self.hub.publish(&name, draft);
+            let id = published.map_err(|error| unpublished(&error))?.id;
+            let object = serde_json::json!({"id": id.to_string()});
+            return Ok(json(StatusCode::ACCEPTED, &object));
+        }
+        self.ask_app(&name, parts, bytes, head, context).await
+    }
+
+    /// Hands a message of a page to the app, as an ordinary request of the visitor, and publishes the answer if
+    /// the app says so.
+    async fn ask_app(
+        self: &Arc<Self>,
+        name: &ChannelName,
+        mut parts: Parts,
+        bytes: Bytes,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let rules = self.hub.rules(name);
+        let path = rules.as_ref().and_then(|rules| rules.receive.as_ref());
+        let (Some(rules), Some(path)) = (&rules, path) else {
+            return Err(Refusal::not_found(format!("there is no channel {name}")));
+        };
+        let upstream = self.app_named(rules.app.as_deref())?;
+        let query = parts
+            .uri
+            .query()
+            .map_or(String::new(), |query| format!("&{query}"));
+        parts.uri = format!("{}?channel={name}{query}", path.as_str())
+            .parse()
+            .map_err(|_| Refusal::bad_request("the parameters cannot be passed on"))?;
+        parts.method = Method::POST;
+        let forward = Forward {
+            upstream,
+            body: self.body,
+            context,
+            head,
+            tasks: &self.shutdown,
+        };
+        let response = forward.submit(parts, bytes).await?;
+        self.publish_answer(response).await
+    }
+
+    /// Publishes the app's answer where its headers say so. The visitor gets it too.
+    async fn publish_answer(&self, response: Response<Body>) -> Result<Response<Body>, Refusal> {
+        let (mut parts, body) = response.into_parts();
+        let mut header = |name: &str| {
+            let value = parts.headers.remove(name)?;
+            value.to_str().ok().map(str::to_owned)
+        };
+        let (channel, event, key) = (header(PUBLISH), header(PUBLISH_EVENT), header(PUBLISH_KEY));
+        let Some(channel) = channel else {
+            return Ok(Response::from_parts(parts, body));
+        };
+        let bytes = collect(body).await.map_err(|error| {
+            let reason = "the app's answer could not be published";
+            Refusal::new(StatusCode::BAD_GATEWAY, reason).because(&error)
+        })?;
+        let parameters = Parameters {
+            event,
+            key,
+            ..Parameters::default()
+        };
+        let published = ChannelName::parse(&channel).and_then(|name| {
+            let draft = draft(&parameters, &parts.headers, bytes.clone())
+                .map_err(|refusal| refusal.reason.into_owned())?;
+            self.hub
+                .publish(&name, draft)
+                .map_err(|error| error.to_string())
+        });
+        if let Err(error) = published {
+            warn!(%channel, error, "an answer of the app could not be published");
+        }
+        Ok(Response::from_parts(parts, full(bytes)))
+    }
+
+    /// What becomes of messages on a page's WebSocket; none if no channel of it takes any.
+    pub(super) fn receiver(
+        self: &Arc<Self>,
+        names: &[ChannelName],
+        headers: &HeaderMap,
+        head: &Head,
+        context: &Context,
+    ) -> Option<Receiver> {
+        let names: Vec<_> = names
+            .iter()
+            .filter(|name| {
+                let rules = self.hub.rules(name);
+                rules.is_some_and(|rules| rules.publish.contains(&Publisher::App))
+            })
+            .cloned()
+            .collect();
+        if names.is_empty() {
+            return None;
+        }
+        let (service, head, context) = (Arc::clone(self), head.clone(), context.clone());
+        let headers = visitor(headers);
+        Some(Arc::new(move |channel, draft| {
+            let permitted = names.contains(&channel);
+            let (service, head, context) = (Arc::clone(&service), head.clone(), context.clone());
+            let headers = headers.clone();
+            Box::pin(async move {
+                if !permitted {
+                    let reason = format!("messages of pages are not taken by {channel} here");
+                    return Outcome::refused(403, reason);
+                }
+                let (parts, bytes) = request_of(headers, &draft);
+                let answer = service
+                    .ask_app(&channel, parts, bytes, &head, &context)
+                    .await;
+                outcome(answer)
+            })
+        }))
+    }
+
+    fn app_named(&self, name: Option<&str>) -> Result<&Arc<Upstream>, Refusal> {
+        let found = match name {
+            None => self.apps.first(),
+            Some(name) => self.apps.iter().find(|app| app.settings().name == name),
+        };
+        found.ok_or_else(|| Refusal::not_found("there is no app to ask"))
+    }
+
+    /// Looks after the channels, and tells apps who listens.
+    pub(super) fn look_after_hub(&self) {
+        for hook in self.hub.look_after() {
+            let Ok(upstream) = self.app_named(hook.app.as_deref()) else {
+                continue;
+            };
+            let upstream = Arc::clone(upstream);
+            self.shutdown.spawn(async move {
+                let path = hook.path.clone();
+                match upstream.send(told(&hook)).await {
+                    Ok(response) => {
+                        let status = response.status();
+                        if !status.is_success() {
+                            let status = status.as_u16();
+                            warn!(path, status, "the app did not want to know who listens");
+                        }
+                        // Read to its end, or the connection could not be used again.
+                        let _ = collect(response.into_body().boxed_unsync()).await;
+                    }
+                    Err(error) => warn!(path, %error, "the app could not be told who listens"),
+                }
+            });
+        }
+    }
+}
+
+/// What to say to one who may not publish.
+fn not_permitted(rules: &config::Channel) -> Refusal {
+    if rules.publish.contains(&Publisher::Token) {
+        let reason = "to publish here, send the publish token: Authorization: Bearer …";
+        return Refusal::new(StatusCode::UNAUTHORIZED, reason)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    let name = &rules.name;
+    let reason = format!("{name} takes no messages over HTTP (see publish in [[channel]])");
+    Refusal::new(StatusCode::FORBIDDEN, reason)
+}
+
+/// All of an answer that is to be published.
+async fn collect(mut body: Body) -> Result<Bytes, BoxError> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+        if bytes.len() > LARGEST_ANSWER {
+            return Err(format!("it is larger than {LARGEST_ANSWER} bytes").into());
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+/// The request that tells an app who listens.
+fn told(hook: &Hook) -> Request<Payload> {
+    let body = serde_json::json!({
+        "channel": hook.channel.as_str(),
+        "count": hook.presence.count,
+        "names": hook.presence.names,
+    })
+    .to_string();
+    let length = body.len();
+    let mut request = Request::new(Payload::Whole(body.into()));
+    *request.method_mut() = Method::POST;
+    if let Ok(uri) = hook.path.parse::<Uri>() {
+        *request.uri_mut() = uri;
+    }
+    let headers = request.headers_mut();
+    headers.insert(HOST, HeaderValue::from_static("localhost"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    request
+}
+
+/// The headers that say who a visitor is and how to answer: those of the page, without what was about the
+/// handshake.
+fn visitor(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for name in [
+        "cookie",
+        "authorization",
+        "user-agent",
+        "accept-language",
+        "origin",
+        "referer",
+    ] {
+        for value in headers.get_all(name) {
+            kept.append(HeaderName::from_static(name), value.clone());
+        }
+    }
+    kept
+}
+
+/// A message of a page's WebSocket as the request it would have been by POST.
+fn request_of(headers: HeaderMap, draft: &Draft) -> (Parts, Bytes) {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in [("event", &draft.event), ("key", &draft.key)] {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.headers = headers;
+    parts.uri = format!("/?{}", query.finish()).parse().unwrap_or_default();
+    let kind = match draft.data.kind() {
+        Kind::Text => "text/plain; charset=utf-8",
+        Kind::Json => "application/json",
+        Kind::Bytes => "application/octet-stream",
+    };
+    parts
+        .headers
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    (parts, draft.data.as_bytes().clone())
+}
+
+fn outcome(answer: Result<Response<Body>, Refusal>) -> Outcome {
+    match answer {
+        Ok(response) if response.status().as_u16() < 400 => {
+            Outcome::taken(response.status().as_u16())
+        }
+        Ok(response) => {
+            let status = response.status();
+            let reason = status.canonical_reason().unwrap_or("refused").to_owned();
+            Outcome::refused(status.as_u16(), reason)
+        }
+        Err(refusal) => Outcome::refused(refusal.status.as_u16(), refusal.reason.into_owned()),
+    }
+}
+
+/// A message from a body, by what its type says.
+fn draft(parameters: &Parameters, headers: &HeaderMap, bytes: Bytes) -> Result<Draft, Refusal> {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let kind = kind
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    let unsound = |what: &str| Refusal::bad_request(format!("the message is not {what}"));
+    let data = if kind.eq_ignore_ascii_case("application/json") {
+        let text = std::str::from_utf8(&bytes).map_err(|_| unsound("UTF-8"))?;
+        Data::json(text).map_err(|error| unsound(&format!("JSON: {error}")))?
+    } else if kind.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case("text/"))
+        // What curl and old forms say when they say nothing.
+        || kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    {
+        let text = String::from_utf8(bytes.into()).map_err(|_| unsound("UTF-8"))?;
+        Data::text(text)
+    } else {
+        Data::bytes(bytes)
+    };
+    Ok(Draft {
+        event: parameters.event.as_deref().map(Into::into),
+        key: parameters.key.as_deref().map(Into::into),
+        data,
+    })
+}
+
+fn unpublished(error: &PublishError) -> Refusal {
+    let status = match error {
+        PublishError::Unknown(_) => StatusCode::NOT_FOUND,
+        PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
+        PublishError::TooManyChannels(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Refusal::new(status, error.to_string())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
