@@ -12,7 +12,7 @@
 //! | 1 | [`telemetry`], [`shutdown`] | the log and its lines; stop signal, task tracker, drain | what is served |
 //! | 2 | `net`, then `tls` | listener, stream (holds its permits), peer, connect; handshake, certificates | HTTP |
 //! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
-//! | 4 | `access`, `proxy`, `bridge` | who may pass; forward one request; relay a WebSocket to a socket | each other |
+//! | 4 | `access`, `proxy`, `bridge`, `hub` | who may pass; forward one request; relay a WebSocket to a socket; channels: one message to many | each other |
 //! | 5 | `admin` | the socket for programs of this machine: publish, listen, status | apps, the public listeners |
 //! | 6 | `router` | a pure function: host and path to route | I/O |
 //! | 7 | `service` | one request: route, ask access, call one handler, make its error an answer | bytes |
@@ -35,6 +35,13 @@
 //! limit, the right close code. It holds a lease, which ends with a logout that passes through the proxy, or when
 //! the app, asked again, says no.
 //!
+//! **A notification.** A source reads a message (a line of a socket, a POST, the app's answer to a page) and hands
+//! it to the hub, which gives it the next offset of the one sequence, puts it into the channel's history under the
+//! same lock, and wakes who listens. Each subscriber is the task of its own connection: it walks the history from
+//! its place, takes the form of the message its transport needs, which is made once for all, and writes it. What
+//! it cannot write stays where it is, once for everybody, until the budget is spent; then the channel's rule
+//! decides, and the subscriber is told. A subscriber that comes back names the last id it saw, and goes on there.
+//!
 //! **Start, reload, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload builds
 //! everything anew and swaps one pointer; on any error the old stays. A stop closes the listeners, ends idle
 //! connections, closes tunnels with 1001, waits for the grace, and says what was left.
@@ -49,6 +56,8 @@
 //! - No token, cookie, key or message body reaches a log; no token is compared in a way that leaks time.
 //! - No lock is held across an await; nothing is spawned outside the tracker; only `main` exits.
 //! - A console target is connected exactly once per accepted upgrade.
+//! - Publishing never waits for a subscriber, and no subscriber for another.
+//! - A subscriber gets every message of its channels after its place, in order and once, or is told of the gap.
 
 mod access;
 mod admin;

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noren::config::{
-    Admin, App, Bridge, Certificate, Channel, Config, ConfigError, Endpoint, History, Hub, Limits,
-    Listen, Listener, Log, Protocol, SecurityHeaders, Server, Session, Source, StaticTarget, Tls,
-    TokenSource,
+    Admin, App, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError, Endpoint,
+    History, Hub, Limits, Listen, Listener, Log, Protocol, Publisher, SecurityHeaders, Server,
+    Session, Slow, Source, StaticTarget, Tls, TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -448,9 +448,24 @@ fn the_example_for_wok_fits_wok() {
         },
         bridge: Bridge {
             tokens: vec![TokenSource::Directory("/var/lib/wok/ws-tokens".into())],
-            boundaries: [("woknotifications".to_owned(), "//EOM//".to_owned())].into(),
             ..Bridge::default()
         },
+        channels: vec![Channel {
+            name: ChannelPattern::parse("wok").unwrap(),
+            token: Some("woknotifications".to_owned()),
+            boundary: "//EOM//".to_owned(),
+            slow: Slow::Disconnect,
+            publish: vec![Publisher::Local],
+            app: None,
+            receive: None,
+            presence: false,
+            on_first_join: None,
+            on_last_leave: None,
+            history: History::default(),
+            sources: vec![Source::Wok {
+                address: "/run/user/0/woknotifications".into(),
+            }],
+        }],
         ..Config::default()
     };
     assert_eq!(config, expected);
@@ -469,7 +484,7 @@ fn every_file_in_config_is_valid() {
             seen += 1;
         }
     }
-    assert!(seen >= 2, "only {seen} files were found");
+    assert!(seen >= 3, "only {seen} files were found");
 }
 
 #[test]
