@@ -73,7 +73,7 @@
     #connection; #handlers; #key;
     // While this is a list the listener still reads the history, complete up to `#since`.
     #queue = null;
-    #since; #reading = false;
+    #since; #reading = false; #heard;
 
     constructor(connection, channel, handlers, { key, persist = false, lastEventId } = {}) {
       this.#connection = connection;
@@ -81,6 +81,8 @@
       this.#key = key;
       this.channel = channel;
       this.persist = persist;
+      // Fulfilled when the channel is heard: what is published from then on arrives.
+      this.ready = new Promise((done) => (this.#heard = done));
       if (lastEventId) this.rewind(lastEventId);
     }
 
@@ -94,6 +96,7 @@
 
     /** The channel is heard, complete after the id `since`. */
     async live(since) {
+      this.#heard();
       if (!this.#queue) this.lastEventId ??= since;
       if (!this.#queue || this.#reading) return;
       this.#since = since;
