@@ -71,11 +71,13 @@ const falls = (barred, expected) => () => withHub(async (hub) => {
   // The session remembers: the next page does not try what failed.
   await page.reload();
   await page.addScriptTag({ url: '/events/-/noren.js' });
-  const tried = await page.evaluate((channel) => new Promise((done) => {
-    const tried = [];
-    noren.on('state', (state, report) => { tried.push(report.transport); if (state === 'open') done(tried); });
+  await page.evaluate((channel) => {
+    window.tried = [];
+    noren.on('state', (state, report) => tried.push(report.transport));
     noren.subscribe(channel, () => {});
-  }, channel));
+  }, channel);
+  await until('the tab to be open again', () => page.evaluate(() => noren.connect().state === 'open'));
+  const tried = await page.evaluate(() => window.tried);
   same([...new Set(tried)], [expected], 'tried after a reload');
 });
 
