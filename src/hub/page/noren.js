@@ -497,9 +497,14 @@
     // where it has worked, the hub is more likely down than the way barred. An answer over HTTP or no
     // network at all is no fault of the transport.
     #fall({ status, name }) {
+      this.#missed += 1;
+      // Failed three times in a row, what the session remembers is in doubt.
+      if (this.#missed % 3 === 0) {
+        try { sessionStorage.removeItem(`noren ${this.base}`); } catch { /* nothing is remembered */ }
+      }
       const next = this.transports[this.transports.indexOf(this.transport) + 1];
       const barred = this.transport === "websocket"
-        ? (this.#missed += 1) >= (this.#proven === "websocket" ? 3 : 1)
+        ? this.#missed >= (this.#proven === "websocket" ? 3 : 1)
         : name === "Stuck" || status === 406;
       if (next && barred) this.transport = next; else this.#first();
       return next && barred;
