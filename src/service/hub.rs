@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL,
-    CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, ORIGIN, VARY,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, ORIGIN, VARY,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -26,7 +26,37 @@ use crate::websocket::{Handshake, asks_for_websocket};
 /// The longest a client may ask a poll to wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// The page library, as it is served: name, type, content.
-const ASSETS: &[(&str, &str, &str)] = &[];
+const ASSETS: &[(&str, &str, &str)] = &[
+    (
+        "noren.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../hub/page/noren.js"),
+    ),
+    (
+        "noren.mjs",
+        "text/javascript; charset=utf-8",
+        include_str!("../hub/page/noren.mjs"),
+    ),
+    (
+        "noren.d.ts",
+        "text/plain; charset=utf-8",
+        include_str!("../hub/page/noren.d.ts"),
+    ),
+    (
+        "notifications.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../hub/page/notifications.js"),
+    ),
+    (
+        "notifications.css",
+        "text/css; charset=utf-8",
+        include_str!("../hub/page/notifications.css"),
+    ),
+];
+
+/// The live page. All it loads is its own.
+const PAGE: &str = include_str!("../hub/page/notifications.html");
+const PAGE_POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 impl Service {
     /// Answers a request below the hub's path, of which `rest` is what follows.
@@ -145,6 +175,10 @@ impl Service {
             return Ok(response);
         }
         if transport == Transport::Page {
+            if let Some(unknown) = names.iter().find(|name| self.hub.rules(name).is_none()) {
+                return Err(Refusal::not_found(format!("there is no channel {unknown}")));
+            }
+            self.lease_for_channels(headers, head, context).await?;
             return Ok(page());
         }
         let lease = self.lease_for_channels(headers, head, context).await?;
@@ -344,9 +378,20 @@ impl Transport {
     }
 }
 
-/// The live page.
+/// The live page: the same for every channel, for it reads its own address.
 fn page() -> Response<Body> {
-    Response::new(empty())
+    let mut response = Response::new(full(PAGE));
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(PAGE_POLICY),
+    );
+    response
 }
 
 /// A file of the page library.

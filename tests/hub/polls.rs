@@ -126,3 +126,27 @@ async fn who_listens_can_be_asked() {
         serde_json::json!({"channel": "a", "count": 2, "names": []})
     );
 }
+
+#[tokio::test]
+async fn a_person_gets_the_live_page_and_the_page_its_library() {
+    let hub = hub("", &channel("a", "")).await;
+    let html = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+    let page = hub.poll("/events/a", html).await;
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("-/notifications.js"));
+    let policy = page.head.one("content-security-policy").unwrap();
+    assert!(policy.contains("default-src 'self'"), "{policy}");
+    assert_eq!(hub.poll("/events/none", html).await.status, 404);
+    for (file, kind) in [
+        ("noren.js", "text/javascript"),
+        ("noren.mjs", "text/javascript"),
+        ("notifications.css", "text/css"),
+    ] {
+        let path = format!("/events/-/{file}");
+        let asset = hub.poll(&path, "").await;
+        assert_eq!(asset.status, 200, "{file}");
+        assert!(asset.head.one("content-type").unwrap().starts_with(kind));
+        let tag = format!("If-None-Match: {}\r\n", asset.head.one("etag").unwrap());
+        assert_eq!(hub.poll(&path, &tag).await.status, 304);
+    }
+}
