@@ -5,6 +5,7 @@ mod config;
 mod harness;
 mod http2;
 mod hub;
+mod jobs;
 mod layers;
 mod lifecycle;
 mod limits;
