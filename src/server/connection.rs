@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,8 +51,9 @@ pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shu
             let transport = Transport::tls(accepted.stream, limits.body_idle);
             let served = Served::new(transport, Some(accepted.server), state, role, shutdown);
             match accepted.protocol {
-                Alpn::Http1 => served.http1().await,
-                Alpn::Http2 => served.http2().await,
+                // In boxes, so that neither carries the space of the other, or of the handshake.
+                Alpn::Http1 => Box::pin(served.http1()).await,
+                Alpn::Http2 => Box::pin(served.http2()).await,
             }
         }
         Err(error) => debug!(%peer, %error, "no TLS handshake"),
@@ -191,6 +192,9 @@ async fn idle_for(activity: &Activity, limit: Duration) {
     }
 }
 
+/// What answers the requests of a connection. hyper keeps the space of the future for as long as the connection
+/// lives, and ours is large; in a box it is there while a request is being answered, and a connection that
+/// listens to a channel for hours does not carry it along.
 fn answer(
     state: Arc<State>,
     context: Context,
@@ -199,16 +203,17 @@ fn answer(
     Request<Incoming>,
     Response = crate::service::Answer,
     Error = Infallible,
-    Future = impl Future<Output = Result<crate::service::Answer, Infallible>> + Send,
+    Future = Pin<Box<dyn Future<Output = Result<crate::service::Answer, Infallible>> + Send>>,
 > {
     let shared = Arc::new((state, context));
     service_fn(move |request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
-        async move {
+        let answered = async move {
             let (state, context) = &*shared;
             let response: Response<_> = state.service.respond(request, context, role).await;
             Ok(response)
-        }
+        };
+        Box::pin(answered) as Pin<Box<dyn Future<Output = _> + Send>>
     })
 }
 
