@@ -15,6 +15,7 @@ mod real_app;
 mod real_clients;
 mod real_demo;
 mod real_messages;
+mod real_page;
 mod real_session;
 mod real_sockjs;
 mod real_subscribe;

@@ -11,7 +11,7 @@ import { connect, createServer } from 'node:net';
 import { browse, options as parse, must, open, until } from './chromium.mjs';
 import { Hub } from './hub_mock.mjs';
 
-export const options = parse('publish-token', 'pictures', 'only');
+export const options = parse('publish-token', 'authority', 'pictures', 'only');
 
 // Passes bytes to the hub and back; the browser knows only this address.
 class Relay {
@@ -77,7 +77,8 @@ function publish(origin, channel, data, { event, key } = {}) {
     'Content-Type': typeof data === 'string' ? 'text/plain' : 'application/json',
     ...(token && { Authorization: `Bearer ${readFileSync(token, 'utf8').trim()}` }),
   };
-  const certificate = options.certificate && { ca: readFileSync(options.certificate) };
+  const authority = options.authority ?? options.certificate;
+  const certificate = authority && { ca: readFileSync(authority) };
   return new Promise((done, fail) => {
     const asked = (url.protocol === 'https:' ? secure : plain)(url, { method: 'POST', headers, ...certificate }, (answer) => {
       let text = '';
