@@ -15,6 +15,7 @@ mod polls;
 mod sockets;
 mod sockjs;
 mod streams;
+mod wok;
 
 use serde_json::Value;
 use tempfile::TempDir;

@@ -13,14 +13,17 @@
 
 mod address;
 mod channel;
+mod error;
 mod forms;
 mod history;
 mod inbox;
+mod keeping;
 mod message;
 mod outbox;
 mod overview;
 mod poll;
 mod rate;
+mod settings;
 mod socket;
 mod sockjs;
 mod sources;
@@ -30,20 +33,20 @@ mod subscription;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::config::{self, ChannelName, Config, StoreKind};
+use crate::config::{self, ChannelName, Config};
 use crate::http::Lease;
 use crate::shutdown::Shutdown;
 use crate::target::same_bytes;
 
 pub use address::{Address, Parameters, etag};
 pub use channel::Presence;
+pub use error::{HubError, PublishError, SubscribeError};
 pub use forms::Format;
 pub use inbox::{Outcome, Receiver};
 pub use message::{Data, Draft, Epoch, EventId, From, Kind, Message};
@@ -57,7 +60,8 @@ pub use subscription::{End, Next, Subscription};
 use channel::Channel;
 use message::unix_milliseconds;
 use rate::Rate;
-use store::{Acknowledgement, EpochStart, Record, Recovered, Store, StoreError};
+use settings::Settings;
+use store::{Acknowledgement, EpochStart, Recovered, Store};
 
 /// All channels of a server. Clones are the same hub; it outlives a reload.
 #[derive(Clone)]
@@ -76,42 +80,6 @@ struct Shared {
     head: AtomicU64,
     subscribers: AtomicUsize,
     rate: Mutex<Rate>,
-}
-
-/// Where a cursor stands.
-pub(crate) struct Resumed {
-    offset: u64,
-    /// It was given by this run.
-    this_run: bool,
-}
-
-/// Why there is no hub.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    /// The file of `hub.publish-token`.
-    #[error("{}: {reason}", path.display())]
-    PublishToken {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The histories on disk.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A store can only be opened at the start, before there is a first message.
-    #[error(
-        "history.store = \"disk\" where there was none, and hub.store, need a restart of Noren"
-    )]
-    StoreNeedsRestart,
-}
-
-/// What a reload replaces.
-#[derive(Debug)]
-struct Settings {
-    hub: config::Hub,
-    rules: Vec<config::Channel>,
-    publish_token: Option<String>,
 }
 
 /// A message that was taken.
@@ -134,48 +102,6 @@ impl Published {
         }
         Ok(self.id)
     }
-}
-
-/// Why a message was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// No channel of this name is configured.
-    #[error("there is no channel {0}")]
-    Unknown(ChannelName),
-    /// It is larger than `hub.message-size`.
-    #[error("the message has {size} bytes, and hub.message-size is {limit}")]
-    TooLarge {
-        /// Its size.
-        size: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// Its event name or key cannot be sent.
-    #[error("{0}")]
-    Malformed(&'static str),
-    /// Patterns have made as many channels as they may.
-    #[error("there are {0} channels already (hub.channels)")]
-    TooManyChannels(usize),
-    /// The disk does not take it.
-    #[error("the message could not be kept: {0}")]
-    NotKept(String),
-}
-
-/// Why somebody may not listen now.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubscribeError {
-    /// No channel of this name is configured.
-    #[error("there is no channel {0}")]
-    Unknown(ChannelName),
-    /// Patterns have made as many channels as they may.
-    #[error("there are {0} channels already (hub.channels)")]
-    TooManyChannels(usize),
-    /// As many listen as may.
-    #[error("{0} subscribers are here already (hub.subscribers)")]
-    Full(usize),
-    /// More come at once than may.
-    #[error("more than {0} subscribers come in one second (hub.connect-rate)")]
-    TooFast(u32),
 }
 
 /// Something the app wants to be told.
@@ -248,96 +174,6 @@ impl Hub {
         let settings = self.0.settings.load();
         let known = settings.publish_token.as_ref();
         known.is_some_and(|known| same_bytes(known.as_bytes(), token.as_bytes()))
-    }
-
-    /// Takes back what the store has kept, as far as it belongs to a channel that is still kept.
-    fn restore(&self, recovered: Recovered) {
-        for (name, records) in recovered.channels {
-            let channel = ChannelName::parse(&name).ok();
-            let channel = channel.and_then(|name| self.channel(&name).ok());
-            let Some(channel) = channel.filter(|channel| channel.is_kept()) else {
-                if let (Some(store), Some(last)) = (&self.0.store, records.last()) {
-                    store.forget(&name, last.offset);
-                }
-                continue;
-            };
-            if let Some(forgotten) = recovered.forgotten.get(&name) {
-                channel.history().forget_before(*forgotten);
-            }
-            for record in records {
-                if let Some(message) = self.message_of(&channel.name, record) {
-                    let appended = channel.append(Arc::new(message));
-                    self.forget(&channel, appended.replaced, appended.lost);
-                }
-            }
-        }
-        for (name, forgotten) in recovered.forgotten {
-            let channel = ChannelName::parse(&name).ok();
-            let channels = self
-                .0
-                .channels
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
-            if let Some(channel) = channel.and_then(|name| channels.get(&name)) {
-                channel.history().forget_before(forgotten);
-            }
-        }
-    }
-
-    fn message_of(&self, channel: &ChannelName, record: Record) -> Option<Message> {
-        let kind = match record.kind {
-            store::Kind::Text => Kind::Text,
-            store::Kind::Json => Kind::Json,
-            store::Kind::Bytes => Kind::Bytes,
-        };
-        let draft = Draft {
-            event: record.event,
-            key: record.key,
-            data: Data::stored(kind, record.data)?,
-        };
-        let id = self.id(record.offset);
-        Some(Message::new(id, channel.clone(), draft, record.time))
-    }
-
-    /// Puts a message into the store, if its channel is kept there.
-    fn keep(
-        &self,
-        channel: &Channel,
-        message: &Message,
-    ) -> Result<Option<Acknowledgement>, PublishError> {
-        let Some(store) = self.0.store.as_ref().filter(|_| channel.is_kept()) else {
-            return Ok(None);
-        };
-        let draft = &message.draft;
-        let record = Record {
-            offset: message.id.offset,
-            event: draft.event.clone(),
-            key: draft.key.clone(),
-            kind: match draft.data.kind() {
-                Kind::Text => store::Kind::Text,
-                Kind::Json => store::Kind::Json,
-                Kind::Bytes => store::Kind::Bytes,
-            },
-            data: draft.data.as_bytes().clone(),
-            time: message.time,
-        };
-        let appended = store.append(channel.name.as_str(), record);
-        appended
-            .map(Some)
-            .map_err(|error| PublishError::NotKept(error.to_string()))
-    }
-
-    /// Lets the store go of what the history has let go of.
-    fn forget(&self, channel: &Channel, replaced: Option<u64>, lost: Option<u64>) {
-        let Some(store) = self.0.store.as_ref().filter(|_| channel.is_kept()) else {
-            return;
-        };
-        if let Some(offset) = replaced {
-            store.remove(channel.name.as_str(), offset);
-        }
-        if let Some(through) = lost {
-            store.forget(channel.name.as_str(), through);
-        }
     }
 
     /// Channels with a name exist from the start, so that their history does not depend on who came first.
@@ -600,25 +436,6 @@ impl Hub {
         }
     }
 
-    /// The offset an id stands for, if it is of a sequence we know.
-    fn resume(&self, id: &EventId) -> Option<Resumed> {
-        if id.epoch == self.0.epoch {
-            return Some(Resumed {
-                offset: id.offset,
-                this_run: true,
-            });
-        }
-        let name = id.epoch.to_string();
-        let run = self.0.epochs.iter().position(|run| run.epoch == name)?;
-        let next = self.0.epochs.get(run + 1)?;
-        // Beyond lie messages that were delivered and not kept, whose offsets were given again. Who has seen
-        // them has seen all that was kept.
-        Some(Resumed {
-            offset: id.offset.min(next.first.saturating_sub(1)),
-            this_run: false,
-        })
-    }
-
     fn budget(&self) -> u64 {
         self.0.settings.load().hub.budget as u64
     }
@@ -633,48 +450,6 @@ impl Hub {
 enum Missing {
     Unknown,
     TooMany(usize),
-}
-
-impl Settings {
-    fn of(config: &Config) -> Result<Self, HubError> {
-        let publish_token = config.hub.publish_token.as_deref();
-        Ok(Self {
-            hub: config.hub.clone(),
-            rules: config.channels.clone(),
-            publish_token: publish_token.map(read_token).transpose()?,
-        })
-    }
-
-    /// Whether any channel is kept on disk.
-    fn keeps(&self) -> bool {
-        let mut rules = self.rules.iter();
-        rules.any(|rules| rules.history.store == StoreKind::Disk)
-    }
-
-    /// A name before a pattern, and then the first in the file.
-    fn rules_of(&self, name: &ChannelName) -> Option<&config::Channel> {
-        let exact = |rules: &&config::Channel| rules.name.name().as_ref() == Some(name);
-        let fitting = |rules: &&config::Channel| rules.name.fits(name);
-        let rules = || self.rules.iter();
-        rules().find(exact).or_else(|| rules().find(fitting))
-    }
-}
-
-/// The publish token is what is in its file, without the line break an editor leaves.
-fn read_token(path: &Path) -> Result<String, HubError> {
-    let fault = |reason: String| HubError::PublishToken {
-        path: path.to_owned(),
-        reason,
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
-    let token = text.trim();
-    if token.len() < 16 {
-        return Err(fault(
-            "the publish token has fewer than 16 characters; make one with: openssl rand -hex 32"
-                .to_owned(),
-        ));
-    }
-    Ok(token.to_owned())
 }
 
 /// A number from 0 to 1, to spread clients with.

@@ -14,10 +14,11 @@ use atomic_waker::AtomicWaker;
 
 use crate::config::Slow;
 use crate::http::Lease;
+use crate::hub::Hub;
 use crate::hub::channel::Channel;
 use crate::hub::history::Found;
+use crate::hub::keeping::Resumed;
 use crate::hub::message::{EventId, From, Message};
-use crate::hub::{Hub, Resumed};
 
 /// What a channel knows of one who listens.
 pub(super) struct Subscriber {

@@ -1,0 +1,69 @@
+//! Why there is no hub, no message and no subscription.
+
+use std::path::PathBuf;
+
+use crate::config::ChannelName;
+use crate::hub::store::StoreError;
+
+/// Why there is no hub.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// The file of `hub.publish-token`.
+    #[error("{}: {reason}", path.display())]
+    PublishToken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The histories on disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A store can only be opened at the start, before there is a first message.
+    #[error(
+        "history.store = \"disk\" where there was none, and hub.store, need a restart of Noren"
+    )]
+    StoreNeedsRestart,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// No channel of this name is configured.
+    #[error("there is no channel {0}")]
+    Unknown(ChannelName),
+    /// It is larger than `hub.message-size`.
+    #[error("the message has {size} bytes, and hub.message-size is {limit}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Its event name or key cannot be sent.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// Patterns have made as many channels as they may.
+    #[error("there are {0} channels already (hub.channels)")]
+    TooManyChannels(usize),
+    /// The disk does not take it.
+    #[error("the message could not be kept: {0}")]
+    NotKept(String),
+}
+
+/// Why somebody may not listen now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// No channel of this name is configured.
+    #[error("there is no channel {0}")]
+    Unknown(ChannelName),
+    /// Patterns have made as many channels as they may.
+    #[error("there are {0} channels already (hub.channels)")]
+    TooManyChannels(usize),
+    /// As many listen as may.
+    #[error("{0} subscribers are here already (hub.subscribers)")]
+    Full(usize),
+    /// More come at once than may.
+    #[error("more than {0} subscribers come in one second (hub.connect-rate)")]
+    TooFast(u32),
+}
