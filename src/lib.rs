@@ -9,11 +9,11 @@
 //! | layer | module | job | must not know |
 //! |---|---|---|---|
 //! | 0 | [`config`] | the file as types; an invalid [`Config`] cannot exist | sockets, HTTP |
-//! | 1 | [`telemetry`], [`shutdown`] | the log and its lines; stop signal, task tracker, drain | what is served |
+//! | 1 | [`telemetry`], [`shutdown`] | the log and its lines, metrics, what is open; stop signal, task tracker, drain | what is served |
 //! | 2 | `net`, then `tls` | listener, stream (holds its permits), peer, connect; handshake, certificates | HTTP |
 //! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
 //! | 4 | `access`, `proxy`, `bridge`, `hub` | who may pass; forward one request; relay a WebSocket to a socket; channels: one message to many | each other |
-//! | 5 | `admin` | the socket for programs of this machine: publish, listen, status | apps, the public listeners |
+//! | 5 | `admin` | the socket for programs of this machine: publish, listen, look inside | apps, the public listeners |
 //! | 6 | `router` | a pure function: host and path to route | I/O |
 //! | 7 | `service` | one request: route, ask access, call one handler, make its error an answer | bytes |
 //! | 8 | [`server`] | accept, handshake, serve, drain, reload | what a request is for |

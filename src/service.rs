@@ -8,6 +8,7 @@ mod publish;
 mod session;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, STRICT_TRANSPORT_SECURITY,
@@ -31,18 +32,21 @@ use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
 use crate::shutdown::Shutdown;
 use crate::target::{ResolveError, Resolver, Target, Token};
-use crate::telemetry::{AccessLine, Measured};
+use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured};
 use crate::upstream::Upstream;
 use crate::websocket::{Handshake, asks_for_websocket};
 
 /// The answer to any request.
-pub type Answer = Response<Measured<Body, Option<Busy>>>;
+pub type Answer = Response<Measured<Body, Held>>;
 
 /// What serves the requests of one configuration.
 #[derive(Debug)]
 pub struct Service {
     router: Router,
     apps: Vec<Arc<Upstream>>,
+    /// How the answers of each app are counted.
+    counted: Vec<Classes>,
+    inside: Arc<Inside>,
     bridge: config::Bridge,
     origins: OriginPolicy,
     sessions: Option<Arc<Sessions>>,
@@ -71,6 +75,27 @@ enum Decision {
     Route(Route),
 }
 
+/// What an answer holds until its last byte is on its way.
+#[derive(Debug)]
+pub struct Held {
+    /// The request is under way; an answer over HTTP/2 holds this elsewhere.
+    _busy: Option<Busy>,
+    _timed: Option<Timed>,
+}
+
+/// Times an answer of an app until this is dropped.
+#[derive(Debug)]
+struct Timed {
+    begun: Instant,
+    app: Arc<Upstream>,
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        self.app.metrics().done(self.begun.elapsed());
+    }
+}
+
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -88,6 +113,7 @@ impl Service {
         hub: Hub,
         sockjs: SockJs,
         before: Option<&Self>,
+        inside: &Arc<Inside>,
         shutdown: Shutdown,
     ) -> Self {
         let header = |text: &str| {
@@ -102,9 +128,17 @@ impl Service {
                 header(&config.headers.x_content_type_options),
             ),
         ];
+        let metrics = &inside.metrics;
+        let measured = |app: &config::App| Upstream::new(app.clone(), metrics.apps.of(&app.name));
         Self {
             router: Router::new(config),
-            apps: config.apps.iter().cloned().map(Upstream::new).collect(),
+            apps: config.apps.iter().map(measured).collect(),
+            counted: config
+                .apps
+                .iter()
+                .map(|app| metrics.requests.of_app(&app.name))
+                .collect(),
+            inside: Arc::clone(inside),
             origins: OriginPolicy::new(&config.bridge.origins, config.bridge.missing_origin),
             sessions: Sessions::new(config, before.and_then(|before| before.sessions.as_deref()))
                 .map(Arc::new),
@@ -129,6 +163,12 @@ impl Service {
             access_lines: config.log.access,
             shutdown,
         }
+    }
+
+    /// The apps, in the order of the configuration.
+    #[must_use]
+    pub fn apps(&self) -> &[Arc<Upstream>] {
+        &self.apps
     }
 
     /// Closes connections to the apps that were idle for too long; to be called about once a second.
@@ -162,6 +202,7 @@ impl Service {
         role: Role,
     ) -> Answer {
         let busy = context.activity.begin();
+        let begun = Instant::now();
         let version = request.version();
         let line = self
             .access_lines
@@ -171,10 +212,12 @@ impl Service {
         let close = version < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
         let accept = request.headers().get(http::header::ACCEPT).cloned();
         let mut cause = None;
-        let mut response = match self.dispatch(request, context, role).await {
+        let mut route = None;
+        let mut response = match self.dispatch(request, context, role, &mut route).await {
             Ok(response) => response,
             Err(mut refusal) => {
                 cause = refusal.cause.take();
+                self.inside.metrics.requests.refuse(refusal.status);
                 if line.is_none() && refusal.status.is_server_error() {
                     warn!(peer = %context.peer, status = refusal.status.as_u16(), cause, "request failed");
                 }
@@ -183,10 +226,34 @@ impl Service {
         };
         self.finish(&mut response, context, version, close);
         let status = response.status();
-        response.map(|body| match &context.watch {
-            Some(watch) => Measured::new(watch.over(body, busy), line, status, cause, None),
-            None => Measured::new(body, line, status, cause, Some(busy)),
+        let timed = self.count(route, status, begun);
+        response.map(|body| {
+            let (body, busy) = match &context.watch {
+                Some(watch) => (watch.over(body, busy), None),
+                None => (body, Some(busy)),
+            };
+            let held = Held {
+                _busy: busy,
+                _timed: timed,
+            };
+            Measured::new(body, line, status, cause, held)
         })
+    }
+
+    /// Counts an answer, and times it to its end if it is an app's.
+    fn count(&self, route: Option<Route>, status: StatusCode, begun: Instant) -> Option<Timed> {
+        let handler = match route {
+            Some(Route::App(index)) => {
+                self.counted.get(index)?.count(status);
+                let app = Arc::clone(self.apps.get(index)?);
+                return Some(Timed { begun, app });
+            }
+            Some(Route::Websockify) => Handler::Bridge,
+            Some(Route::Hub(_)) => Handler::Hub,
+            None => Handler::None,
+        };
+        self.inside.metrics.requests.count(handler, status);
+        None
     }
 
     async fn dispatch(
@@ -194,6 +261,7 @@ impl Service {
         request: Request<Incoming>,
         context: &Context,
         role: Role,
+        route: &mut Option<Route>,
     ) -> Result<Response<Body>, Refusal> {
         let (parts, body) = request.into_parts();
         let decided = Head::check(&parts, context)
@@ -206,6 +274,9 @@ impl Service {
             }
         };
         let request = Request::from_parts(parts, body);
+        if let Decision::Route(decided) = &decision {
+            *route = Some(*decided);
+        }
         match decision {
             Decision::Answer(response) => Ok(*response),
             Decision::Route(Route::Websockify) => self.websockify(request, &head, context).await,

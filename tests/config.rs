@@ -314,8 +314,13 @@ fn the_reference_shows_every_key_of_the_hub() {
         ..config.hub
     };
     assert_eq!(defaults, Hub::default());
-    let Admin { socket, mode } = config.admin;
-    shows("admin", "socket mode");
+    let Admin {
+        socket,
+        mode,
+        address,
+    } = config.admin;
+    shows("admin", "socket mode address");
+    assert_eq!(address.as_deref(), Some("127.0.0.1:9100"));
     assert!(socket.is_some());
     assert_eq!(mode, Admin::default().mode);
 }

@@ -6,6 +6,7 @@ mod config;
 mod harness;
 mod http2;
 mod hub;
+mod inside;
 mod jobs;
 mod layers;
 mod lifecycle;

@@ -22,6 +22,7 @@ use crate::bridge::uplink::Uplink;
 use crate::http::Lease;
 use crate::net::Socket;
 use crate::shutdown::Shutdown;
+use crate::telemetry::Tunnel;
 use crate::websocket::close_frame;
 
 /// How long each half of the end may take.
@@ -78,16 +79,18 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         }
     }
 
-    /// Relays until one side ends the tunnel, a limit passes, the lease ends, or the server stops. `read` is what came from
+    /// Relays until one side ends the tunnel, a limit passes, the lease ends, somebody asks for it, or the server
+    /// stops. `read` is what came from
     /// the client right behind its handshake.
     pub(super) async fn run(
         mut self,
         read: &[u8],
+        tunnel: &Tunnel,
         stop: &Shutdown,
         lease: Option<Lease>,
     ) -> Outcome {
         let end = match self.up.feed(read) {
-            Ok(()) => self.exchange(stop, lease.as_ref()).await,
+            Ok(()) => self.exchange(tunnel, stop, lease.as_ref()).await,
             Err(end) => end,
         };
         // Nothing passes any more, so there is nothing left to ask about.
@@ -100,7 +103,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         }
     }
 
-    async fn exchange(&mut self, stop: &Shutdown, lease: Option<&Lease>) -> End {
+    async fn exchange(&mut self, tunnel: &Tunnel, stop: &Shutdown, lease: Option<&Lease>) -> End {
         let mut stop = pin!(stop.requested());
         let mut leased = pin!(async {
             match lease {
@@ -116,6 +119,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             if leased.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::SessionEnded);
             }
+            if tunnel.poll_asked(cx).is_ready() {
+                return Poll::Ready(End::Asked);
+            }
             if let Poll::Ready(end) = self.poll_clock(clock.as_mut(), cx) {
                 return Poll::Ready(end);
             }
@@ -126,7 +132,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             if let Poll::Ready(end) = up {
                 return Poll::Ready(end);
             }
-            self.down.poll(&mut self.client, &mut self.target, cx)
+            let down = self.down.poll(&mut self.client, &mut self.target, cx);
+            tunnel.moved(self.up.bytes, self.down.bytes);
+            down
         })
         .await
     }
@@ -183,7 +191,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 let _ = timeout(CLOSE_LIMIT, self.finish_target()).await;
             }
             // The console is let go of at once, however long the client takes to close.
-            End::SessionEnded => {
+            End::SessionEnded | End::Asked => {
                 let _ = timeout(CLOSE_LIMIT, self.target.shutdown()).await;
             }
             _ => {}

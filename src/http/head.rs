@@ -4,6 +4,7 @@
 //! one method of a known list, one authority, one path, and one framing of the body.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -14,6 +15,7 @@ use crate::http::path::PathFault;
 use crate::http::refusal::Refusal;
 use crate::http::watch::Watch;
 use crate::net::Peer;
+use crate::telemetry::Inside;
 use crate::tls::ServerName;
 
 /// With or without TLS.
@@ -49,6 +51,8 @@ pub struct Context {
     pub activity: Activity,
     /// Its answers, if it is an HTTP/2 connection.
     pub watch: Option<Watch>,
+    /// Where what happens on it is counted.
+    pub inside: Arc<Inside>,
 }
 
 /// `host[:port]`, checked, as the client wrote it.

@@ -43,6 +43,7 @@ use crate::config::{self, ChannelName, Config};
 use crate::http::Lease;
 use crate::shutdown::Shutdown;
 use crate::target::same_bytes;
+use crate::telemetry::Channels;
 
 pub use address::{Address, Parameters, etag};
 pub use channel::Presence;
@@ -80,6 +81,7 @@ struct Shared {
     head: AtomicU64,
     subscribers: AtomicUsize,
     rate: Mutex<Rate>,
+    metrics: Channels,
 }
 
 /// A message that was taken.
@@ -118,11 +120,17 @@ pub struct Hook {
 }
 
 impl Hub {
-    /// A hub with the channels of a configuration, and no message.
+    /// A hub that nobody watches.
+    #[cfg(test)]
+    pub fn new(config: &Config) -> Result<Self, HubError> {
+        Self::measured(config, Channels::default())
+    }
+
+    /// A hub with the channels of a configuration, and no message, counted in these metrics.
     ///
     /// # Errors
     /// [`HubError`] names the file, the reason, and the remedy.
-    pub fn new(config: &Config) -> Result<Self, HubError> {
+    pub fn measured(config: &Config, metrics: Channels) -> Result<Self, HubError> {
         let epoch = Epoch::new();
         let settings = Settings::of(config)?;
         let (store, recovered) = if settings.keeps() {
@@ -141,6 +149,7 @@ impl Hub {
             head: AtomicU64::new(recovered.last),
             subscribers: AtomicUsize::new(0),
             rate: Mutex::new(Rate::new(config.hub.connect_rate)),
+            metrics,
         }));
         hub.restore(recovered);
         hub.open_named();
@@ -224,6 +233,7 @@ impl Hub {
         *sequence += 1;
         self.0.head.store(*sequence, Ordering::Release);
         drop(sequence);
+        channel.metrics.messages.inc();
         channel.wake();
         Ok(Published { id, kept })
     }
@@ -247,11 +257,13 @@ impl Hub {
         }
         let settings = self.0.settings.load();
         if !lock(&self.0.rate).take(Instant::now()) {
+            self.0.metrics.refuse("too-fast");
             return Err(SubscribeError::TooFast(settings.hub.connect_rate));
         }
         let limit = settings.hub.subscribers;
         if self.0.subscribers.fetch_add(1, Ordering::Relaxed) >= limit {
             self.left();
+            self.0.metrics.refuse("full");
             return Err(SubscribeError::Full(limit));
         }
         Ok(Subscription::new(self, channels, from, lease))
@@ -413,6 +425,7 @@ impl Hub {
                 name.clone(),
                 rules.clone(),
                 settings.hub.budget,
+                self.0.metrics.of(&rules.name.to_string()),
             ))
         };
         let mut channels = self

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -41,6 +41,8 @@ pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shu
         return;
     };
     let peer = stream.peer();
+    let metrics = &state.inside.metrics.connections;
+    let begun = Instant::now();
     let limits = &state.config.limits;
     let accepted = tokio::select! {
         accepted = acceptor.accept(stream, limits.handshake) => accepted,
@@ -48,6 +50,10 @@ pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shu
     };
     match accepted {
         Ok(accepted) => {
+            metrics.handshakes.inc();
+            metrics
+                .handshake_time
+                .observe(begun.elapsed().as_secs_f64());
             let transport = Transport::tls(accepted.stream, limits.body_idle);
             let served = Served::new(transport, Some(accepted.server), state, role, shutdown);
             match accepted.protocol {
@@ -56,7 +62,10 @@ pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shu
                 Alpn::Http2 => Box::pin(served.http2()).await,
             }
         }
-        Err(error) => debug!(%peer, %error, "no TLS handshake"),
+        Err(error) => {
+            metrics.fail(error.kind());
+            debug!(%peer, %error, "no TLS handshake");
+        }
     }
 }
 
@@ -95,6 +104,7 @@ impl Served {
             server,
             activity: Activity::new(),
             watch: None,
+            inside: Arc::clone(&state.inside),
         };
         Self {
             transport,

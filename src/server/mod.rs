@@ -10,18 +10,20 @@ mod reload;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tracing::info;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, View};
 use crate::config::{Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::net::{BindError, Inherited, Listener, Slots};
 use crate::service::{Role, Service};
 use crate::shutdown::{Drained, Shutdown};
+use crate::telemetry::{FileLabel, Inside};
 use crate::tls::{Acceptor, TlsError};
+use crate::upstream::Apps;
 
 pub use reload::{Handle, ReloadError};
 
@@ -32,12 +34,14 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<(Listener, Protocol, u16)>,
+    apps: Apps,
     admin: Option<Admin>,
     state: Arc<ArcSwap<State>>,
     hub: Hub,
     sources: Sources,
     sockjs: SockJs,
     slots: Slots,
+    inside: Arc<Inside>,
     shutdown: Shutdown,
 }
 
@@ -48,6 +52,7 @@ struct State {
     service: Arc<Service>,
     /// None without an `https` listener.
     acceptor: Option<Acceptor>,
+    inside: Arc<Inside>,
 }
 
 /// Why a server cannot start.
@@ -81,22 +86,37 @@ impl Server {
             let bound = Listener::bind(&listener.address, listener.mode, &mut inherited)?;
             listeners.push((bound, listener.protocol, listener.redirect_port));
         }
-        let hub = Hub::new(&config)?;
-        let admin = Admin::bind(&config, hub.clone(), &mut inherited, &shutdown)?;
+        let inside = Inside::new();
+        let hub = Hub::measured(&config, inside.metrics.channels.clone())?;
         let slots = Slots::new(
             config.limits.connections,
             config.limits.connections_per_address,
         );
         let sockjs = SockJs::new(hub.clone());
-        let state = State::build(config, &hub, &sockjs, None, &shutdown)?;
+        let state = State::build(config, &hub, &sockjs, None, &inside, &shutdown)?;
+        let sources = Sources::start(&hub, &state.config, &shutdown)?;
+        let apps = Apps::default();
+        apps.replace(state.service.apps().to_vec());
+        let view = View {
+            hub: hub.clone(),
+            sources: sources.clone(),
+            apps: apps.clone(),
+            slots: slots.clone(),
+            inside: Arc::clone(&inside),
+            shutdown: shutdown.clone(),
+        };
+        let admin = Admin::bind(&state.config, &view, &mut inherited)?;
+        state.show_certificates();
         Ok(Self {
             listeners,
-            sources: Sources::start(&hub, &state.config, &shutdown)?,
+            sources,
             hub,
             sockjs,
+            apps,
             admin,
             state: Arc::new(ArcSwap::from_pointee(state)),
             slots,
+            inside,
             shutdown,
         })
     }
@@ -110,6 +130,12 @@ impl Server {
             .collect()
     }
 
+    /// The TCP address of `[admin]`, its port filled in, if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.tcp_address()
+    }
+
     /// Replaces the configuration of the running server.
     #[must_use]
     pub fn handle(&self) -> Handle {
@@ -118,6 +144,7 @@ impl Server {
             self.hub.clone(),
             self.sources.clone(),
             self.sockjs.clone(),
+            self.apps.clone(),
             self.shutdown.clone(),
         )
     }
@@ -137,12 +164,13 @@ impl Server {
                 role,
                 state: Arc::clone(&self.state),
                 slots: self.slots.clone(),
+                inside: Arc::clone(&self.inside),
                 shutdown: self.shutdown.clone(),
             };
             self.shutdown.spawn(door.accept_all());
         }
         if let Some(admin) = self.admin {
-            self.shutdown.spawn(admin.accept_all());
+            admin.run();
         }
         self.shutdown
             .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));
@@ -166,6 +194,7 @@ impl State {
         hub: &Hub,
         sockjs: &SockJs,
         before: Option<&Self>,
+        inside: &Arc<Inside>,
         shutdown: &Shutdown,
     ) -> Result<Self, TlsError> {
         let before = before.map(|state| state.service.as_ref());
@@ -184,10 +213,29 @@ impl State {
                 hub.clone(),
                 sockjs.clone(),
                 before,
+                inside,
                 shutdown.clone(),
             )),
+            inside: Arc::clone(inside),
             config,
         })
+    }
+}
+
+impl State {
+    /// Tells when each certificate ends.
+    fn show_certificates(&self) {
+        let shown = &self.inside.metrics.connections.certificates;
+        shown.clear();
+        let expiries = self.acceptor.as_ref().map_or(&[][..], Acceptor::expiries);
+        for (file, expires) in expiries {
+            let ends = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let label = FileLabel {
+                file: file.display().to_string(),
+            };
+            let seconds = i64::try_from(ends.as_secs()).unwrap_or(i64::MAX);
+            shown.get_or_create(&label).set(seconds);
+        }
     }
 }
 
@@ -211,7 +259,9 @@ async fn sweep(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
     let sweeping = async {
         loop {
             tokio::time::sleep(SWEEP).await;
-            let service = Arc::clone(&state.load().service);
+            let state = state.load_full();
+            state.inside.pulse.beat();
+            let service = Arc::clone(&state.service);
             service.close_idle();
             service.look_after_channels();
         }

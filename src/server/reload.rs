@@ -10,6 +10,7 @@ use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::server::State;
 use crate::shutdown::Shutdown;
 use crate::tls::TlsError;
+use crate::upstream::Apps;
 
 /// Reaches into a running server. Clones reach the same one.
 #[derive(Clone, Debug)]
@@ -18,6 +19,7 @@ pub struct Handle {
     hub: Hub,
     sources: Sources,
     sockjs: SockJs,
+    apps: Apps,
     shutdown: Shutdown,
 }
 
@@ -44,6 +46,7 @@ impl Handle {
         hub: Hub,
         sources: Sources,
         sockjs: SockJs,
+        apps: Apps,
         shutdown: Shutdown,
     ) -> Self {
         Self {
@@ -51,6 +54,7 @@ impl Handle {
             hub,
             sources,
             sockjs,
+            apps,
             shutdown,
         }
     }
@@ -81,10 +85,19 @@ impl Handle {
         if config.admin != now.config.admin {
             return Err(ReloadError::NeedsRestart("[admin]"));
         }
-        let state = State::build(config, &self.hub, &self.sockjs, Some(&now), &self.shutdown)?;
+        let state = State::build(
+            config,
+            &self.hub,
+            &self.sockjs,
+            Some(&now),
+            &now.inside,
+            &self.shutdown,
+        )?;
         let opened = self.sources.open(&state.config)?;
         self.hub.reload(&state.config)?;
         self.sources.take(opened);
+        self.apps.replace(state.service.apps().to_vec());
+        state.show_certificates();
         self.state.store(Arc::new(state));
         info!("configuration reloaded");
         Ok(())

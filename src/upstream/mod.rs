@@ -8,6 +8,8 @@ mod connection;
 mod payload;
 mod pool;
 mod queue;
+mod reached;
+mod set;
 
 use std::future::poll_fn;
 use std::io;
@@ -15,7 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
@@ -26,18 +28,24 @@ use crate::config;
 use crate::http::{BoxError, Stall};
 use crate::net::{ConnectError, connect};
 use crate::shutdown::Shutdown;
+use crate::telemetry::{AppMetrics, Failure};
 
 pub use answer::Answer;
 pub use payload::Payload;
+pub use queue::Load;
+pub use set::Apps;
 
 use connection::{Connection, SendError};
 use pool::Pool;
 use queue::Queue;
+use reached::Reached;
 
 /// The app behind the door.
 #[derive(Debug)]
 pub struct Upstream {
     settings: config::App,
+    metrics: AppMetrics,
+    reached: Reached,
     queue: Queue,
     pool: Pool,
 }
@@ -62,13 +70,28 @@ pub enum UpstreamError {
     Broken(#[source] BoxError),
 }
 
+impl UpstreamError {
+    /// What it is counted as.
+    fn failure(&self) -> Failure {
+        match self {
+            Self::QueueFull(_) => Failure::QueueFull,
+            Self::QueueSlow(_) => Failure::QueueSlow,
+            Self::Connect(_) => Failure::Connect,
+            Self::Slow(_) => Failure::Slow,
+            Self::Broken(_) => Failure::Broken,
+        }
+    }
+}
+
 impl Upstream {
     /// An app with no connection yet.
     #[must_use]
-    pub fn new(settings: config::App) -> Arc<Self> {
+    pub fn new(settings: config::App, metrics: AppMetrics) -> Arc<Self> {
         Arc::new(Self {
             queue: Queue::new(settings.workers, settings.queue, settings.queue_wait),
             pool: Pool::new(settings.keep_alive),
+            reached: Reached::default(),
+            metrics,
             settings,
         })
     }
@@ -77,6 +100,28 @@ impl Upstream {
     #[must_use]
     pub fn settings(&self) -> &config::App {
         &self.settings
+    }
+
+    /// What is counted of this app.
+    #[must_use]
+    pub fn metrics(&self) -> &AppMetrics {
+        &self.metrics
+    }
+
+    /// How busy it is now.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        self.queue.load()
+    }
+
+    /// Whether it can be reached: as the requests of the last seconds say, or else by connecting to it once.
+    pub async fn is_reachable(&self) -> bool {
+        if let Some(reached) = self.reached.recently() {
+            return reached;
+        }
+        let reached = connect(&self.settings.url, self.settings.connect).await;
+        self.reached.note(reached.is_ok());
+        reached.is_ok()
     }
 
     /// Closes the connections that were idle for too long. To be called about once a second: an idle
@@ -94,9 +139,47 @@ impl Upstream {
     /// [`UpstreamError`] says how far it came.
     pub async fn send(
         self: &Arc<Self>,
-        mut request: Request<Payload>,
+        request: Request<Payload>,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let slot = self.queue.slot().await?;
+        let slot = self.slot().await?;
+        let sent = Instant::now();
+        let answered = self.exchange(request, slot).await;
+        self.note(answered.as_ref().err());
+        if answered.is_ok() {
+            self.metrics.answered(sent.elapsed());
+        }
+        answered
+    }
+
+    /// A worker, and the time it took to get one.
+    async fn slot(&self) -> Result<queue::Slot, UpstreamError> {
+        let came = Instant::now();
+        let slot = self.queue.slot().await;
+        match &slot {
+            Ok(_) => self.metrics.waited(came.elapsed()),
+            Err(error) => self.metrics.failed(error.failure()),
+        }
+        slot
+    }
+
+    /// How an exchange went.
+    fn note(&self, error: Option<&UpstreamError>) {
+        match error {
+            None => self.reached.note(true),
+            Some(error) => {
+                self.metrics.failed(error.failure());
+                if matches!(error, UpstreamError::Connect(_)) {
+                    self.reached.note(false);
+                }
+            }
+        }
+    }
+
+    async fn exchange(
+        self: &Arc<Self>,
+        mut request: Request<Payload>,
+        slot: queue::Slot,
+    ) -> Result<Response<Answer>, UpstreamError> {
         let repeatable = is_idempotent(request.method());
         if let Some(mut connection) = self.pool.take(repeatable) {
             let copy = if repeatable {
@@ -136,7 +219,17 @@ impl Upstream {
         tasks: &Shutdown,
     ) -> Result<Response<Incoming>, UpstreamError> {
         // Taken for the handshake only: how many sockets the app can hold afterwards is its own affair.
-        let _slot = self.queue.slot().await?;
+        let _slot = self.slot().await?;
+        let upgraded = self.agree(request, tasks).await;
+        self.note(upgraded.as_ref().err());
+        upgraded
+    }
+
+    async fn agree(
+        &self,
+        request: Request<Payload>,
+        tasks: &Shutdown,
+    ) -> Result<Response<Incoming>, UpstreamError> {
         let socket = connect(&self.settings.url, self.settings.connect).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(socket))
             .await

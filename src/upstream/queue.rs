@@ -15,9 +15,21 @@ pub(super) type Slot = OwnedSemaphorePermit;
 #[derive(Debug)]
 pub(super) struct Queue {
     workers: Arc<Semaphore>,
+    size: usize,
     waiting: AtomicUsize,
     most_waiting: usize,
     longest_wait: Duration,
+}
+
+/// How busy an app is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Its workers.
+    pub workers: usize,
+    /// Those that are busy with a request of ours.
+    pub busy: usize,
+    /// Requests that wait for one.
+    pub waiting: usize,
 }
 
 /// Counts one waiting request, also when its client leaves and the future is dropped.
@@ -25,11 +37,21 @@ struct Waiting<'a>(&'a AtomicUsize);
 
 impl Queue {
     pub(super) fn new(workers: usize, most_waiting: usize, longest_wait: Duration) -> Self {
+        let size = workers.min(Semaphore::MAX_PERMITS);
         Self {
-            workers: Arc::new(Semaphore::new(workers.min(Semaphore::MAX_PERMITS))),
+            workers: Arc::new(Semaphore::new(size)),
+            size,
             waiting: AtomicUsize::new(0),
             most_waiting,
             longest_wait,
+        }
+    }
+
+    pub(super) fn load(&self) -> Load {
+        Load {
+            workers: self.size,
+            busy: self.size.saturating_sub(self.workers.available_permits()),
+            waiting: self.waiting.load(Ordering::Relaxed),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::access::session::Denied;
 use crate::config::{self, PLACE_OF_NAME};
 use crate::http::{Context, Forwarded, Head};
 use crate::net::ConnectError;
+use crate::telemetry::AppMetrics;
 use crate::upstream::{Answer, Payload, Upstream, UpstreamError};
 
 /// How much of an answer is read, and for how long, so that its connection can be used again. Beyond that a
@@ -61,7 +62,7 @@ impl Question {
         Some(Self {
             session: below(settings.path.as_ref()?),
             console: settings.token_path.as_deref().map(below),
-            upstream: Upstream::new(share),
+            upstream: Upstream::new(share, AppMetrics::unread()),
             method: settings.method.parse().unwrap_or_default(),
             headers: settings.headers.iter().filter_map(parsed).collect(),
             name: settings
