@@ -90,17 +90,17 @@ fn add(page: &mut String, block: &[Line<'_>]) {
     if keys_only && !text.is_empty() && !code.is_empty() {
         // As manuals have it: what is explained first, then the explanation.
         add_terms(page, code);
-        text.iter().for_each(|line| add_line(page, *line));
+        add_lines(page, text);
         return;
     }
     for run in block.chunk_by(|a, b| is_code(*a) == is_code(*b)) {
         if run.first().copied().is_some_and(is_code) {
             page.push_str(".PP\n.nf\n");
-            run.iter().for_each(|line| add_line(page, *line));
+            add_lines(page, run);
             page.push_str(".fi\n");
         } else {
             page.push_str(".PP\n");
-            run.iter().for_each(|line| add_line(page, *line));
+            add_lines(page, run);
         }
     }
 }
@@ -113,6 +113,12 @@ fn is_code(line: Line<'_>) -> bool {
 fn add_terms(page: &mut String, code: &[Line<'_>]) {
     for (index, line) in code.iter().enumerate() {
         page.push_str(if index == 0 { ".TP\n" } else { ".TQ\n" });
+        add_line(page, *line);
+    }
+}
+
+fn add_lines(page: &mut String, lines: &[Line<'_>]) {
+    for line in lines {
         add_line(page, *line);
     }
 }
