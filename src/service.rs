@@ -15,7 +15,7 @@ use http::header::{
     TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::warn;
 
@@ -33,7 +33,7 @@ use crate::router::{Route, Router};
 use crate::shutdown::Shutdown;
 use crate::target::{ResolveError, Resolver, Target, Token};
 use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured};
-use crate::upstream::Upstream;
+use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
 /// The answer to any request.
@@ -129,10 +129,14 @@ impl Service {
             ),
         ];
         let metrics = &inside.metrics;
-        let measured = |app: &config::App| Upstream::new(app.clone(), metrics.apps.of(&app.name));
+        let known = before.map_or(&[][..], |before| &before.apps);
+        let app = |settings: &config::App| {
+            let counted = metrics.apps.of(&settings.name);
+            Upstream::new(settings.clone(), counted, known, &shutdown)
+        };
         Self {
             router: Router::new(config),
-            apps: config.apps.iter().map(measured).collect(),
+            apps: config.apps.iter().map(app).collect(),
             counted: config
                 .apps
                 .iter()
@@ -140,8 +144,12 @@ impl Service {
                 .collect(),
             inside: Arc::clone(inside),
             origins: OriginPolicy::new(&config.bridge.origins, config.bridge.missing_origin),
-            sessions: Sessions::new(config, before.and_then(|before| before.sessions.as_deref()))
-                .map(Arc::new),
+            sessions: Sessions::new(
+                config,
+                before.and_then(|before| before.sessions.as_deref()),
+                &shutdown,
+            )
+            .map(Arc::new),
             asks_for_consoles: config.session.is_required(config.bridge.session),
             asks_for_channels: config.session.is_required(config.hub.session),
             targets: Resolver::new(&config.bridge),
@@ -317,11 +325,16 @@ impl Service {
         let Some(upstream) = self.apps.get(index) else {
             return Err(Refusal::not_found("nothing is served at this address"));
         };
+        let is_known = |headers: &HeaderMap| self.knows(headers, context);
         let forward = Forward {
             upstream,
             body: self.body,
             context,
             head,
+            asker: Asker {
+                address: context.peer.counted_as(),
+                is_known: &is_known,
+            },
             tasks: &self.shutdown,
         };
         if asks_for_websocket(&request) {

@@ -1,15 +1,19 @@
 //! The app: its connections, and the slots its workers are counted by.
 //!
 //! A request takes a slot, then a connection: one of the pool, or a new one. Both stay with the answer until
-//! its body ends, and then go back. Knows nothing of routes, and changes no header.
+//! its body ends, whether or not its client still waits for it, and then go back. Knows nothing of routes, and
+//! changes no header.
 
 mod answer;
 mod connection;
+mod line;
 mod payload;
 mod pool;
 mod queue;
 mod reached;
+mod running;
 mod set;
+mod watched;
 
 use std::future::poll_fn;
 use std::io;
@@ -19,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -28,17 +32,19 @@ use crate::config;
 use crate::http::{BoxError, Stall};
 use crate::net::{ConnectError, connect};
 use crate::shutdown::Shutdown;
-use crate::telemetry::{AppMetrics, Failure};
+use crate::telemetry::AppMetrics;
 
 pub use answer::Answer;
 pub use payload::Payload;
-pub use queue::Load;
+pub use queue::Asker;
 pub use set::Apps;
+pub use watched::Load;
 
 use connection::{Connection, SendError};
 use pool::Pool;
-use queue::Queue;
+use queue::{Queue, Slot};
 use reached::Reached;
+use running::{Ended, Running};
 
 /// The app behind the door.
 #[derive(Debug)]
@@ -48,6 +54,7 @@ pub struct Upstream {
     reached: Reached,
     queue: Queue,
     pool: Pool,
+    tasks: Shutdown,
 }
 
 /// Why there is no answer of the app.
@@ -70,29 +77,33 @@ pub enum UpstreamError {
     Broken(#[source] BoxError),
 }
 
-impl UpstreamError {
-    /// What it is counted as.
-    fn failure(&self) -> Failure {
-        match self {
-            Self::QueueFull(_) => Failure::QueueFull,
-            Self::QueueSlow(_) => Failure::QueueSlow,
-            Self::Connect(_) => Failure::Connect,
-            Self::Slow(_) => Failure::Slow,
-            Self::Broken(_) => Failure::Broken,
-        }
-    }
-}
-
 impl Upstream {
-    /// An app with no connection yet.
+    /// An app with no connection yet. `tasks` runs what clients leave behind. Among `before` may be the same app
+    /// with other settings: its workers go on being counted.
     #[must_use]
-    pub fn new(settings: config::App, metrics: AppMetrics) -> Arc<Self> {
+    pub fn new(
+        settings: config::App,
+        metrics: AppMetrics,
+        before: &[Arc<Self>],
+        tasks: &Shutdown,
+    ) -> Arc<Self> {
+        let is_same = |other: &&Arc<Self>| {
+            (&other.settings.name, &other.settings.url) == (&settings.name, &settings.url)
+        };
+        let (workers, most, wait) = (settings.workers, settings.queue, settings.queue_wait);
+        let queue = if let Some(same) = before.iter().find(is_same) {
+            same.queue.set_limits(workers, most, wait);
+            same.queue.clone()
+        } else {
+            Queue::new(workers, most, wait)
+        };
         Arc::new(Self {
-            queue: Queue::new(settings.workers, settings.queue, settings.queue_wait),
+            queue,
             pool: Pool::new(settings.keep_alive),
             reached: Reached::default(),
             metrics,
             settings,
+            tasks: tasks.clone(),
         })
     }
 
@@ -102,35 +113,13 @@ impl Upstream {
         &self.settings
     }
 
-    /// What is counted of this app.
-    #[must_use]
-    pub fn metrics(&self) -> &AppMetrics {
-        &self.metrics
-    }
-
-    /// How busy it is now.
-    #[must_use]
-    pub fn load(&self) -> Load {
-        self.queue.load()
-    }
-
-    /// Whether it can be reached: as the requests of the last seconds say, or else by connecting to it once.
-    pub async fn is_reachable(&self) -> bool {
-        if let Some(reached) = self.reached.recently() {
-            return reached;
-        }
-        let reached = connect(&self.settings.url, self.settings.connect).await;
-        self.reached.note(reached.is_ok());
-        reached.is_ok()
-    }
-
     /// Closes the connections that were idle for too long. To be called about once a second: an idle
     /// connection may hold a worker of the app.
     pub fn close_idle(&self) {
         self.pool.close_old();
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request for `asker` and waits for the head of the answer.
     ///
     /// If a connection of the pool breaks before anything came back, the request is sent once more on a new
     /// one, provided that it did not leave, or that it may be repeated (RFC 9110 §9.2.2).
@@ -140,72 +129,61 @@ impl Upstream {
     pub async fn send(
         self: &Arc<Self>,
         request: Request<Payload>,
+        asker: Asker<'_>,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let slot = self.slot().await?;
-        let sent = Instant::now();
-        let answered = self.exchange(request, slot).await;
+        let answered = self.deliver(request, asker).await;
         self.note(answered.as_ref().err());
-        if answered.is_ok() {
-            self.metrics.answered(sent.elapsed());
-        }
         answered
     }
 
-    /// A worker, and the time it took to get one.
-    async fn slot(&self) -> Result<queue::Slot, UpstreamError> {
-        let came = Instant::now();
-        let slot = self.queue.slot().await;
-        match &slot {
-            Ok(_) => self.metrics.waited(came.elapsed()),
-            Err(error) => self.metrics.failed(error.failure()),
-        }
-        slot
-    }
-
-    /// How an exchange went.
-    fn note(&self, error: Option<&UpstreamError>) {
-        match error {
-            None => self.reached.note(true),
-            Some(error) => {
-                self.metrics.failed(error.failure());
-                if matches!(error, UpstreamError::Connect(_)) {
-                    self.reached.note(false);
-                }
-            }
-        }
-    }
-
-    async fn exchange(
+    async fn deliver(
         self: &Arc<Self>,
         mut request: Request<Payload>,
-        slot: queue::Slot,
+        asker: Asker<'_>,
     ) -> Result<Response<Answer>, UpstreamError> {
+        let mut slot = self.slot(asker, request.headers()).await?;
         let repeatable = is_idempotent(request.method());
-        if let Some(mut connection) = self.pool.take(repeatable) {
+        if let Some(connection) = self.pool.take(repeatable) {
             let copy = if repeatable {
                 payload::copy(&request)
             } else {
                 None
             };
-            let upload = payload::passed_on(&request);
-            match self.first_byte(connection.send(request), upload).await? {
-                Ok(response) => return Ok(self.answer(response, connection, slot)),
-                Err(SendError {
-                    unsent: Some(unsent),
-                    ..
-                }) => request = unsent,
-                Err(SendError { error, .. }) => match copy {
-                    Some(copy) if nothing_came_back(&error) => request = copy,
-                    _ => return Err(broken(error)),
-                },
+            match self.exchange(connection, request, slot).await? {
+                Ok(response) => return Ok(response),
+                Err((failed, back)) => {
+                    slot = back;
+                    request = again(failed, copy)?;
+                }
             }
         }
-        let mut connection = Connection::open(&self.settings).await?;
-        let upload = payload::passed_on(&request);
-        match self.first_byte(connection.send(request), upload).await? {
-            Ok(response) => Ok(self.answer(response, connection, slot)),
-            Err(SendError { error, .. }) => Err(broken(error)),
-        }
+        let connection = Connection::open(&self.settings).await?;
+        let ended = self.exchange(connection, request, slot).await?;
+        ended.map_err(|(failed, _)| broken(failed.error))
+    }
+
+    /// One exchange on one connection. From here on the app may be at work.
+    fn exchange(
+        self: &Arc<Self>,
+        mut connection: Connection,
+        request: Request<Payload>,
+        slot: Slot,
+    ) -> Running {
+        let upstream = Arc::clone(self);
+        let exchange = async move {
+            let upload = payload::passed_on(&request);
+            let begun = Instant::now();
+            let sent = upstream.first_byte(connection.send(request), upload);
+            let ended: Ended = match sent.await? {
+                Ok(response) => {
+                    upstream.metrics.answered(begun.elapsed());
+                    Ok(Ok(upstream.answer(response, connection, slot)))
+                }
+                Err(failed) => Ok(Err((failed, slot))),
+            };
+            ended
+        };
+        Running::new(exchange, &self.tasks)
     }
 
     /// Sends an upgrade request on a connection of its own, which leaves HTTP if the app agrees. `tasks` runs
@@ -216,25 +194,35 @@ impl Upstream {
     pub async fn upgrade(
         self: &Arc<Self>,
         request: Request<Payload>,
-        tasks: &Shutdown,
+        asker: Asker<'_>,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        // Taken for the handshake only: how many sockets the app can hold afterwards is its own affair.
-        let _slot = self.slot().await?;
-        let upgraded = self.agree(request, tasks).await;
+        let upgraded = self.agree(request, asker).await;
         self.note(upgraded.as_ref().err());
         upgraded
+    }
+
+    /// A worker; how long that took is counted.
+    async fn slot(&self, asker: Asker<'_>, headers: &HeaderMap) -> Result<Slot, UpstreamError> {
+        let came = Instant::now();
+        let slot = self.queue.slot(asker, headers).await;
+        if slot.is_ok() {
+            self.metrics.waited(came.elapsed());
+        }
+        slot
     }
 
     async fn agree(
         &self,
         request: Request<Payload>,
-        tasks: &Shutdown,
+        asker: Asker<'_>,
     ) -> Result<Response<Incoming>, UpstreamError> {
+        // Taken for the handshake only: how many sockets the app can hold afterwards is its own affair.
+        let _slot = self.slot(asker, request.headers()).await?;
         let socket = connect(&self.settings.url, self.settings.connect).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(socket))
             .await
             .map_err(broken)?;
-        tasks.spawn(async move {
+        self.tasks.spawn(async move {
             // An error here appears in the exchange as well, where it is reported.
             let _ = connection.with_upgrades().await;
         });
@@ -275,15 +263,27 @@ impl Upstream {
         self: &Arc<Self>,
         response: Response<Incoming>,
         connection: Connection,
-        slot: queue::Slot,
+        slot: Slot,
     ) -> Response<Answer> {
         let (head, body) = response.into_parts();
-        let answer = Answer::new(body, connection, slot, Arc::clone(self));
+        let answer = Answer::new(&head.headers, body, connection, slot, Arc::clone(self));
         Response::from_parts(head, answer)
     }
 
     fn take_back(&self, connection: Connection) {
         self.pool.put(connection);
+    }
+}
+
+/// The request for another try, if there may be one.
+fn again(
+    failed: SendError,
+    copy: Option<Request<Payload>>,
+) -> Result<Request<Payload>, UpstreamError> {
+    match (failed.unsent, copy) {
+        (Some(unsent), _) => Ok(*unsent),
+        (None, Some(copy)) if nothing_came_back(&failed.error) => Ok(copy),
+        _ => Err(broken(failed.error)),
     }
 }
 
