@@ -83,6 +83,7 @@ mod upstream;
 mod websocket;
 
 pub use config::{Config, ConfigError};
+pub use router::{Place, places};
 pub use server::{Handle, ReloadError, Server, StartError};
 pub use shutdown::Drained;
 pub use target::encode as encode_token;

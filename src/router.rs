@@ -14,6 +14,25 @@ pub enum Route {
     Websockify,
     /// To the hub; what is asked of it begins here in the path.
     Hub(usize),
+    /// To the admin page; what is asked of it begins here in the path, or lies beyond its end.
+    Page(usize),
+}
+
+/// Where an app is, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The host or pattern; none is any.
+    pub host: Option<String>,
+    /// What its paths begin with.
+    pub path: String,
+    /// The index of the app in the configuration.
+    pub app: usize,
+}
+
+/// Where the apps of a configuration are, in the order in which they are tried: the first that fits is taken.
+#[must_use]
+pub fn places(config: &Config) -> Vec<Place> {
+    Router::new(config).places().collect()
 }
 
 /// The routes of a configuration.
@@ -24,6 +43,8 @@ pub struct Router {
     open_targets: Vec<String>,
     /// The hub's path and a slash, if there is a channel.
     hub: Option<String>,
+    /// The path of the admin page.
+    page: Option<String>,
     /// The most specific first.
     apps: Vec<Entry>,
 }
@@ -75,9 +96,23 @@ impl Router {
                 .iter()
                 .map(|path| format!("{path}/"))
                 .collect(),
+            page: config
+                .admin
+                .page
+                .as_ref()
+                .map(|path| path.as_str().trim_end_matches('/').to_owned()),
             hub: (!config.channels.is_empty()).then(|| format!("{}/", config.hub.path)),
             apps,
         }
+    }
+
+    /// Where apps are, in the order in which they are tried.
+    fn places(&self) -> impl Iterator<Item = Place> {
+        self.apps.iter().map(|entry| Place {
+            host: entry.host.as_ref().map(ToString::to_string),
+            path: entry.path.as_str().to_owned(),
+            app: entry.app,
+        })
     }
 
     /// Chooses the route.
@@ -96,6 +131,14 @@ impl Router {
             return Err(Refusal::not_found(
                 "a console is named by its token, not by host and port",
             ));
+        }
+        if let Some(rest) = self
+            .page
+            .as_ref()
+            .and_then(|page| path.strip_prefix(page.as_str()))
+            && (rest.is_empty() || rest.starts_with('/'))
+        {
+            return Ok(Route::Page(path.len() - rest.len() + 1));
         }
         if let Some(hub) = &self.hub
             && path.starts_with(hub.as_str())

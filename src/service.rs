@@ -4,6 +4,7 @@
 //! Decides between the handlers, which do not know each other; does not look at bodies.
 
 mod hub;
+mod page;
 mod publish;
 mod session;
 
@@ -21,10 +22,12 @@ use tracing::warn;
 
 use crate::access::origin::OriginPolicy;
 use crate::access::session::Sessions;
+use crate::admin::Page;
 use crate::bridge::{self, Opened, Subprotocol};
 use crate::config::{self, ChannelName, Config};
 use crate::http::{
-    Body, BodyLimits, Busy, Context, Form, Head, Lease, Refusal, Scheme, empty, full, refuse,
+    Body, BodyLimits, Busy, Context, Form, Head, Lease, Refusal, RequestId, Scheme, empty, full,
+    refuse,
 };
 use crate::hub::{Hub, SockJs};
 use crate::net::{ConnectError, connect};
@@ -47,6 +50,9 @@ pub struct Service {
     /// How the answers of each app are counted.
     counted: Vec<Classes>,
     inside: Arc<Inside>,
+    admin_page: Option<Arc<Page>>,
+    /// Who may see it.
+    admins: Vec<String>,
     bridge: config::Bridge,
     origins: OriginPolicy,
     sessions: Option<Arc<Sessions>>,
@@ -64,6 +70,7 @@ pub struct Service {
     added: Vec<(HeaderName, HeaderValue)>,
     hsts: Option<HeaderValue>,
     access_lines: bool,
+    traces: bool,
     shutdown: Shutdown,
 }
 
@@ -114,6 +121,7 @@ impl Service {
         sockjs: SockJs,
         before: Option<&Self>,
         inside: &Arc<Inside>,
+        admin_page: Option<Arc<Page>>,
         shutdown: Shutdown,
     ) -> Self {
         let header = |text: &str| {
@@ -143,6 +151,8 @@ impl Service {
                 .map(|app| metrics.requests.of_app(&app.name))
                 .collect(),
             inside: Arc::clone(inside),
+            admin_page,
+            admins: config.admin.users.clone(),
             origins: OriginPolicy::new(&config.bridge.origins, config.bridge.missing_origin),
             sessions: Sessions::new(
                 config,
@@ -169,8 +179,15 @@ impl Service {
                 .collect(),
             hsts: header(&config.headers.strict_transport_security),
             access_lines: config.log.access,
+            traces: config.server.traces,
             shutdown,
         }
+    }
+
+    /// The admin page, if there is one.
+    #[must_use]
+    pub fn admin_page(&self) -> Option<&Arc<Page>> {
+        self.admin_page.as_ref()
     }
 
     /// The apps, in the order of the configuration.
@@ -205,16 +222,18 @@ impl Service {
     /// Answers a request; every failure is an answer too.
     pub async fn respond(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         context: &Context,
         role: Role,
     ) -> Answer {
         let busy = context.activity.begin();
         let begun = Instant::now();
+        let id = RequestId::new();
+        id.tell(request.headers_mut(), self.traces);
         let version = request.version();
-        let line = self
-            .access_lines
-            .then(|| AccessLine::begin(&context.peer, request.method(), request.uri(), version));
+        let line = self.access_lines.then(|| {
+            AccessLine::begin(&context.peer, request.method(), request.uri(), version).called(id)
+        });
         // RFC 9112 §6.1: hyper takes a chunked body and ignores a length beside it. Another proxy before us may
         // have believed the length, so nothing that follows on such a connection can be trusted.
         let close = version < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
@@ -227,9 +246,11 @@ impl Service {
                 cause = refusal.cause.take();
                 self.inside.metrics.requests.refuse(refusal.status);
                 if line.is_none() && refusal.status.is_server_error() {
-                    warn!(peer = %context.peer, status = refusal.status.as_u16(), cause, "request failed");
+                    warn!(peer = %context.peer, request = %id, status = refusal.status.as_u16(), cause, "request failed");
                 }
-                refusal.into_response(Form::preferred(accept.as_ref()))
+                refusal
+                    .of(id)
+                    .into_response(Form::preferred(accept.as_ref()))
             }
         };
         self.finish(&mut response, context, version, close);
@@ -258,6 +279,7 @@ impl Service {
             }
             Some(Route::Websockify) => Handler::Bridge,
             Some(Route::Hub(_)) => Handler::Hub,
+            Some(Route::Page(_)) => Handler::Page,
             None => Handler::None,
         };
         self.inside.metrics.requests.count(handler, status);
@@ -292,6 +314,10 @@ impl Service {
                 let path = request.uri().path().to_owned();
                 let rest = path.get(at..).unwrap_or_default();
                 self.hub(rest, request, &head, context).await
+            }
+            Decision::Route(Route::Page(at)) => {
+                let path = request.uri().path().to_owned();
+                self.page(path.get(at..), request, &head, context).await
             }
             Decision::Route(Route::App(index)) => self.app(index, request, &head, context).await,
         }

@@ -122,8 +122,9 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     let Server {
         drain: _,
         threads: _,
+        traces: _,
     } = Server::default();
-    shows("server", "drain threads");
+    shows("server", "drain threads traces");
     let Limits {
         connections: _,
         connections_per_address: _,
@@ -318,8 +319,11 @@ fn the_reference_shows_every_key_of_the_hub() {
         socket,
         mode,
         address,
+        page,
+        users,
     } = config.admin;
-    shows("admin", "socket mode address");
+    shows("admin", "socket mode address page users");
+    assert!(page.is_some() && users == ["admin"]);
     assert_eq!(address.as_deref(), Some("127.0.0.1:9100"));
     assert!(socket.is_some());
     assert_eq!(mode, Admin::default().mode);
@@ -540,4 +544,17 @@ fn a_file_that_is_not_text_is_told_the_line() {
         path.display()
     );
     assert_eq!(Config::load(&path).unwrap_err().to_string(), said);
+}
+
+#[test]
+fn the_admin_page_needs_somebody_who_may_see_it() {
+    let refused = |admin: &str, session: &str| {
+        let text = format!(
+            "[[app]]\nname = 'a'\nurl = 'http://127.0.0.1:1'\n{session}[admin]\npage = '/noren'\n{admin}"
+        );
+        Config::parse(&text, "t.toml").unwrap_err().to_string()
+    };
+    let session = "[session]\npath = '/who'\nname-header = 'X-User'\n";
+    assert!(refused("users = ['ann']\n", "").contains("name-header"));
+    assert!(refused("", session).contains("users"));
 }

@@ -9,6 +9,8 @@
 )]
 
 mod metrics;
+mod names;
+mod open;
 
 use std::path::PathBuf;
 

@@ -10,6 +10,7 @@
 
 mod asking;
 mod ending;
+mod page;
 mod refusals;
 
 use std::collections::HashMap;

@@ -5,7 +5,9 @@
 //! browser can reach a UNIX socket. On the address beside it, which anybody may reach who can connect, there is
 //! nothing but metrics and health. Serves no request of the public listeners.
 
+mod hour;
 mod lines;
+mod page;
 mod publish;
 mod routes;
 mod stream;
@@ -30,6 +32,7 @@ use crate::shutdown::Shutdown;
 
 use routes::{Routes, Scope};
 
+pub use page::Page;
 pub use view::View;
 
 /// Connections at once; the next ones wait in the kernel. They do not count among `limits.connections`, so

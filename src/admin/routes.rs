@@ -6,7 +6,7 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::admin::View;
@@ -18,11 +18,15 @@ use crate::shutdown::Shutdown;
 use crate::telemetry;
 
 /// What there is, told with every 404.
-const KNOWN: &str = "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL, GET /status, GET /metrics, \
+const KNOWN: &str = "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL, GET /status, POST /close/WHAT, \
+                     GET /metrics, \
                      GET /healthz and GET /readyz";
 /// The same of the address.
 const KNOWN_WATCHING: &str =
     "there is GET /metrics, GET /healthz and GET /readyz; for all else use the admin socket";
+
+/// Rows of each list in a status, unless more are asked for.
+const ROWS: usize = 200;
 
 /// What may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +79,8 @@ impl Routes {
             ["", "events", channels] => {
                 self.reading(request, |request| self.listen(channels, request))
             }
-            ["", "status"] => self.reading(request, |_| Ok(self.status())),
+            ["", "status"] => self.reading(request, |parts| self.status(parts)),
+            ["", "close", what] => self.close(what, request),
             _ => self.refuse(request, Refusal::not_found(KNOWN)),
         };
         answered.unwrap_or_else(|refusal| {
@@ -185,20 +190,28 @@ impl Routes {
         response
     }
 
-    fn status(&self) -> Response<Body> {
+    fn status(&self, parts: &http::request::Parts) -> Result<Response<Body>, Refusal> {
+        let rows = match parameter(parts.uri.query(), "rows")? {
+            None => ROWS,
+            Some(text) => text
+                .parse()
+                .map_err(|_| Refusal::bad_request("rows is a whole number"))?,
+        };
         let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let hub = self.hub.overview();
-        object(
-            StatusCode::OK,
-            &json!({
-                "version": env!("CARGO_PKG_VERSION"),
-                "since": u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-                "subscribers": hub.subscribers,
-                "newest": hub.newest,
-                "channels": hub.channels,
-                "sources": self.view.sources.status(),
-            }),
-        )
+        let mut status = self.view.status(rows);
+        let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        status.insert("since".to_owned(), since.into());
+        Ok(object(StatusCode::OK, &Value::Object(status)))
+    }
+
+    /// Closes what is open.
+    fn close(&self, what: &str, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        if request.method() != Method::POST {
+            return self.refuse(request, not_allowed("POST"));
+        }
+        refuse(request.into_body(), &self.shutdown);
+        let closed = self.view.close(what)?;
+        Ok(object(StatusCode::OK, &json!({ "closed": closed })))
     }
 }
 

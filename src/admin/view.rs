@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use tracing::info;
+
+use crate::http::Refusal;
 use crate::hub::{Hub, Sources};
 use crate::net::Slots;
 use crate::shutdown::Shutdown;
-use crate::telemetry::{AppLabel, ChannelLabel, Inside, Metrics, Seen, SourceLabel};
+use crate::telemetry::{self, AppLabel, ChannelLabel, Inside, Metrics, Seen, SourceLabel};
 use crate::upstream::Apps;
 
 /// The parts that can be looked into. Clones look at the same ones.
@@ -94,6 +99,108 @@ impl View {
             };
             metrics.sources.set(&label, seen);
         }
+    }
+
+    /// All of it, as one object. Of what is open at most so many rows each; the counts are whole.
+    pub(super) fn status(&self, rows: usize) -> Map<String, Value> {
+        let hub = self.hub.overview();
+        let (mut tunnels, mut listeners) = (self.inside.tunnels.now(), self.hub.listeners());
+        let (tunnel_count, listener_count) = (tunnels.len(), listeners.len());
+        tunnels.truncate(rows);
+        // The slowest are those that somebody who looks wants to see.
+        listeners.sort_by_key(|one| std::cmp::Reverse(one.behind));
+        listeners.truncate(rows);
+        let apps = self.apps.now();
+        let apps = apps.iter().map(|app| {
+            let (settings, load) = (app.settings(), app.load());
+            json!({
+                "name": settings.name,
+                "url": settings.url.to_string(),
+                "workers": load.workers,
+                "busy": load.busy,
+                "waiting": load.waiting,
+                "queue": settings.queue,
+            })
+        });
+        let apps: Vec<_> = apps.collect();
+        let object = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "connections": {"open": self.slots.taken(), "limit": self.slots.limit()},
+            "memory": telemetry::resident_bytes(),
+            "apps": apps,
+            "tunnel_count": tunnel_count,
+            "tunnels": tunnels,
+            "subscribers": hub.subscribers,
+            "listener_count": listener_count,
+            "listeners": listeners,
+            "newest": hub.newest,
+            "channels": hub.channels,
+            "sources": self.sources.status(),
+        });
+        match object {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        }
+    }
+
+    /// Closes what is meant: `t7` a tunnel, `s7` a subscriber, `user=ann` all that is open for one user. Gives what
+    /// was closed, a sentence each.
+    pub(super) fn close(&self, what: &str) -> Result<Vec<String>, Refusal> {
+        let mut pairs = form_urlencoded::parse(what.as_bytes());
+        if let Some((_, user)) = pairs.find(|(key, _)| key == "user") {
+            return Ok(self.close_all_of(&user));
+        }
+        let (kind, number) = what.split_at_checked(1).unwrap_or_default();
+        let number: u64 = number.parse().map_err(|_| {
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "say what to close: t7 (a tunnel), s7 (a subscriber) or user=NAME; the numbers are in /status",
+            )
+        })?;
+        let closed = match kind {
+            "t" => self.close_tunnel(number),
+            "s" => self.close_listener(number),
+            _ => None,
+        };
+        let closed = closed.ok_or_else(|| Refusal::not_found(format!("{what} is not open")))?;
+        Ok(vec![closed])
+    }
+
+    fn close_tunnel(&self, number: u64) -> Option<String> {
+        let tunnel = self.inside.tunnels.ask_to_close(number)?;
+        info!(
+            tunnel = number,
+            peer = tunnel.peer,
+            target = tunnel.target,
+            "an administrator closes a tunnel"
+        );
+        Some(format!("t{number} to {} of {}", tunnel.target, tunnel.peer))
+    }
+
+    fn close_listener(&self, number: u64) -> Option<String> {
+        let listener = self.hub.ask_to_leave(number)?;
+        let peer = listener
+            .peer
+            .unwrap_or_else(|| "the admin socket".to_owned());
+        info!(
+            subscriber = number,
+            peer, "an administrator closes a subscriber"
+        );
+        Some(format!("s{number} of {peer}"))
+    }
+
+    fn close_all_of(&self, user: &str) -> Vec<String> {
+        let is_meant = |name: &Option<String>| name.as_deref() == Some(user);
+        let tunnels = self.inside.tunnels.now().into_iter();
+        let tunnels = tunnels.filter(|one| is_meant(&one.user)).map(|one| one.id);
+        let listeners = self.hub.listeners().into_iter();
+        let listeners = listeners
+            .filter(|one| is_meant(&one.user))
+            .map(|one| one.id);
+        tunnels
+            .filter_map(|number| self.close_tunnel(number))
+            .chain(listeners.filter_map(|number| self.close_listener(number)))
+            .collect()
     }
 
     /// What keeps the process from being alive: nothing, as a rule.

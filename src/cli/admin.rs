@@ -4,15 +4,26 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use bytes::Bytes;
 use clap::Args;
+use http::header::HOST;
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use noren::Config;
 use noren::config::Listener;
 use tokio::net::UnixStream;
 
 use crate::cli::{Failure, file_or_default};
+
+/// The longest answer that is read: a status with all its rows.
+const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
+/// The longest an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the admin socket is.
 #[derive(Debug, Args)]
@@ -115,6 +126,33 @@ fn group_name(groups: &str, id: u32) -> String {
         (fields.nth(1)?.parse() == Ok(id)).then_some(name)
     });
     name.map_or_else(|| id.to_string(), str::to_owned)
+}
+
+/// Asks the admin socket one thing; the body of its answer, or the reason in it if that is an error.
+pub(super) async fn ask(socket: &Path, method: Method, target: &str) -> anyhow::Result<Bytes> {
+    let stream = connect(socket).await?;
+    let (mut sender, connection) = http1::handshake(stream).await?;
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
+        .header(HOST, "noren")
+        .body(Empty::<Bytes>::new())?;
+    let exchange = async {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), LONGEST_ANSWER);
+        let body = body
+            .collect()
+            .await
+            .map_err(|error| anyhow!("{error}"))?
+            .to_bytes();
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(anyhow!("{}", String::from_utf8_lossy(&body).trim_end()))
+    };
+    let answered = tokio::time::timeout(PATIENCE, alongside(connection, exchange)).await;
+    answered.map_err(|_| anyhow!("{}: no answer within {PATIENCE:?}", socket.display()))?
 }
 
 /// Does `talk` on a connection that has to be driven meanwhile. What has been read of the connection when it

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use noren::Config;
 
+use crate::cli::explain::explain;
 use crate::cli::{Failure, file_or_default, print};
 
 /// The arguments of `noren check`.
@@ -14,13 +15,20 @@ use crate::cli::{Failure, file_or_default, print};
 pub(super) struct Check {
     /// The file to check [default: /etc/noren/noren.toml]
     file: Option<PathBuf>,
+    /// Also tell what it comes to: routes in their order, who may pass, and the limits
+    #[arg(long)]
+    explain: bool,
 }
 
 impl Check {
     pub(super) fn run(self) -> Result<(), Failure> {
         let file = file_or_default(self.file);
         let config = Config::load(&file).map_err(Failure::configuration)?;
-        print(&report(&file, &config)).map_err(Failure::Other)
+        let mut text = report(&file, &config);
+        if self.explain {
+            text.push_str(&explain(&config));
+        }
+        print(&text).map_err(Failure::Other)
     }
 }
 

@@ -2,10 +2,13 @@
 
 mod admin;
 mod check;
+mod close;
 mod demo;
+mod explain;
 mod generate;
 mod publish;
 mod serve;
+mod status;
 mod subscribe;
 mod token;
 
@@ -53,6 +56,21 @@ enum Command {
         A URL is that of any Noren; a bare CHANNEL is one of the Noren on this machine, by its admin\n\
         socket. Messages go to standard output, news of the connection to standard error. Ctrl-C ends.")]
     Subscribe(subscribe::Subscribe),
+    /// Show what is open and how it goes: connections, apps, tunnels, subscribers, channels, sources.
+    #[command(after_help = "Examples:\n  \
+        noren status\n  \
+        noren status --watch            live; q ends it\n  \
+        noren status --json | jq .tunnels\n\n\
+        It asks the running Noren by its admin socket ([admin] socket in the configuration).")]
+    Status(status::Status),
+    /// Close tunnels and subscribers of the running Noren.
+    #[command(after_help = "Examples:\n  \
+        noren close t12                 the tunnel t12 of `noren status`\n  \
+        noren close s7 s9               two subscribers\n  \
+        noren close --user ann          all that is open for ann\n\n\
+        Browsers are told with the close code 4403, \"closed by an administrator\". What may be opened again is\n\
+        for the app to decide: a closed page may come back.")]
+    Close(close::Close),
     /// Print the token of a console or socket name, and its URL.
     Token(token::Token),
     /// Write man pages or shell completions, for those who make packages.
@@ -99,6 +117,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Check(check) => check.run(),
         Command::Publish(publish) => publish.run(),
         Command::Subscribe(subscribe) => subscribe.run(),
+        Command::Status(status) => status.run(),
+        Command::Close(close) => close.run(),
         Command::Token(token) => token.run().map_err(Failure::Other),
         Command::Generate(generate) => generate.run().map_err(Failure::Other),
     }

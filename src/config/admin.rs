@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::listener::{ListenAddress, parse_mode};
+use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::value;
 
@@ -17,6 +18,10 @@ pub struct Admin {
     /// `address`: `host:port` for metrics and health only. Default none. Anybody who can connect to it can read
     /// them.
     pub address: Option<String>,
+    /// `page`: where the admin page is, on the public listeners. Default none: there is no page.
+    pub page: Option<PathPrefix>,
+    /// `users`: who may see the page, by the name that the session gives. Nobody else.
+    pub users: Vec<String>,
 }
 
 impl Default for Admin {
@@ -25,6 +30,8 @@ impl Default for Admin {
             socket: None,
             mode: 0o660,
             address: None,
+            page: None,
+            users: Vec::new(),
         }
     }
 }
@@ -36,6 +43,10 @@ impl Admin {
             socket: table.text("socket", default.socket, |text| value::path(text).map(Some)),
             mode: table.text("mode", default.mode, parse_mode),
             address: table.text("address", default.address, |text| tcp(text).map(Some)),
+            page: table.text("page", default.page, |text| {
+                PathPrefix::parse(text).map(Some)
+            }),
+            users: table.list("users", default.users, value::not_empty),
         }
     }
 }

@@ -31,6 +31,7 @@ fn log_and_server_are_read() {
         [server]
         drain = "0s"
         threads = 3
+        traces = false
         "#,
     );
     assert_eq!(
@@ -45,7 +46,8 @@ fn log_and_server_are_read() {
         config.server,
         Server {
             drain: Duration::ZERO,
-            threads: 3
+            threads: 3,
+            traces: false
         }
     );
 }

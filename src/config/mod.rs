@@ -178,6 +178,7 @@ impl Config {
         let apps = root.nothing_is_wrong().then_some(config.apps.as_slice());
         config.session = root.table("session", |table| Session::read(table, apps));
         config.check_session(root);
+        config.check_page(root);
         if root.is_sound() {
             config.compare(root);
         }
@@ -218,6 +219,25 @@ impl Config {
                 ))
             }
             _ => None,
+        }
+    }
+
+    /// Whoever sees the admin page must be known by name.
+    fn check_page(&self, root: &Table<'_>) {
+        let (session, admin) = (&self.session, &self.admin);
+        if admin.page.is_none() || !root.nothing_is_wrong() {
+            return;
+        }
+        if session.path.is_none() || session.name_header.is_none() {
+            root.problem(
+                "admin",
+                "the page is only for users with a name; write [session] with path and name-header",
+            );
+        } else if admin.users.is_empty() {
+            root.problem(
+                "admin",
+                r#"nobody may see the page; write users = ["NAME"] with the names that the session gives"#,
+            );
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Server {
     pub drain: Duration,
     /// `threads`: worker threads, at most 1024. Default 0, one a core.
     pub threads: usize,
+    /// `traces`: whether requests without a valid `traceparent` get one on their way to the app. Default `true`.
+    pub traces: bool,
 }
 
 impl Default for Server {
@@ -19,6 +21,7 @@ impl Default for Server {
         Self {
             drain: Duration::from_secs(10),
             threads: 0,
+            traces: true,
         }
     }
 }
@@ -29,6 +32,7 @@ impl Server {
         Self {
             drain: table.duration("drain", default.drain),
             threads: table.number("threads", default.threads, 0..=1024),
+            traces: table.flag("traces", default.traces),
         }
     }
 }

@@ -14,6 +14,7 @@ mod query;
 mod refusal;
 mod request_body;
 mod stall;
+mod trace;
 mod transport;
 mod watch;
 
@@ -28,5 +29,6 @@ pub use query::parameter;
 pub use refusal::{Form, Refusal};
 pub use request_body::{BodyFault, BodyLimits, Received, RequestBody, receive, refuse};
 pub use stall::Stall;
+pub use trace::RequestId;
 pub use transport::Transport;
 pub use watch::Watch;

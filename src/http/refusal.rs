@@ -8,6 +8,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::http::body::{Body, full};
+use crate::http::trace::{REQUEST_ID, RequestId};
 
 /// A request that is not served, and what its sender is told. What the operator needs beside it is
 /// [`cause`](Self::cause), which goes to the log only.
@@ -21,6 +22,7 @@ pub struct Refusal {
     pub cause: Option<String>,
     header: Option<(http::HeaderName, HeaderValue)>,
     close: bool,
+    id: Option<RequestId>,
 }
 
 /// How an answer that Noren makes itself is written.
@@ -70,6 +72,7 @@ impl Refusal {
             cause: None,
             header: None,
             close: false,
+            id: None,
         }
     }
 
@@ -110,6 +113,13 @@ impl Refusal {
         self
     }
 
+    /// Names the request, so that who shows the answer to an operator shows which line of the log to look for.
+    #[must_use]
+    pub fn of(mut self, id: RequestId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
     /// Ends an HTTP/1.1 connection after the answer.
     #[must_use]
     pub fn closing(mut self) -> Self {
@@ -132,6 +142,9 @@ impl Refusal {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some((name, value)) = self.header {
             headers.insert(name, value);
+        }
+        if let Some(Ok(value)) = self.id.map(|id| HeaderValue::try_from(id.to_string())) {
+            headers.insert(REQUEST_ID, value);
         }
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -163,7 +176,11 @@ impl Refusal {
             title = title,
             reason = reason,
             refresh = refresh,
-            reload = reload
+            reload = reload,
+            id = self
+                .id
+                .map(|id| format!("<p class=\"id\">Request {id}</p>"))
+                .unwrap_or_default()
         )
     }
 
@@ -178,8 +195,12 @@ impl Refusal {
                 sign => reason.push(sign),
             }
         }
+        let id = self
+            .id
+            .map(|id| format!(",\"request\":\"{id}\""))
+            .unwrap_or_default();
         format!(
-            "{{\"code\":{},\"reason\":\"{reason}\"}}\n",
+            "{{\"code\":{},\"reason\":\"{reason}\"{id}}}\n",
             self.status.as_u16()
         )
     }

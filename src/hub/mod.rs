@@ -20,6 +20,7 @@ mod forms;
 mod history;
 mod inbox;
 mod keeping;
+mod listeners;
 mod message;
 mod outbox;
 mod overview;

@@ -319,6 +319,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 (Some(1001), "the server stops")
             }
             Cause::Ended(End::SessionEnded) => (Some(4401), "the session has ended"),
+            Cause::Ended(End::Asked) => (Some(4403), "closed by an administrator"),
             Cause::HeartbeatLost => (Some(1001), "no answer to pings"),
         };
         if let (Form::SockJs, Some(code)) = (&self.form, code) {
@@ -368,6 +369,7 @@ impl fmt::Display for Cause {
             Self::Ended(End::Slow) | Self::Untold => f.write_str("too slow"),
             Self::Ended(End::Stopping) => f.write_str("stopping"),
             Self::Ended(End::SessionEnded) => f.write_str("the session has ended"),
+            Self::Ended(End::Asked) => f.write_str("closed by an administrator"),
             Self::HeartbeatLost => f.write_str("no answer to pings"),
         }
     }

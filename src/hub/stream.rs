@@ -116,6 +116,10 @@ impl EventStream {
                 self.ended = true;
                 Bytes::from_static(b": the session has ended\n\n")
             }
+            Next::End(End::Asked) => {
+                self.ended = true;
+                Bytes::from_static(b": closed by an administrator\n\n")
+            }
             // A slow subscriber comes back at once, with its cursor; all others of a server that stops, later.
             Next::End(End::Slow) => {
                 self.ended = true;

@@ -6,10 +6,10 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use atomic_waker::AtomicWaker;
 
@@ -20,26 +20,57 @@ use crate::hub::channel::Channel;
 use crate::hub::history::Found;
 use crate::hub::keeping::Resumed;
 use crate::hub::message::{EventId, From, Message, unix_milliseconds};
+use crate::net::Peer;
 
 /// What a channel knows of one who listens.
 pub(super) struct Subscriber {
     waker: AtomicWaker,
     /// The server stops: it should leave.
     dismissed: AtomicBool,
+    /// An administrator wants it to leave.
+    asked: AtomicBool,
+    /// Its number, which no other subscriber of this process ever has.
+    pub(super) number: u64,
+    pub(super) since: Instant,
+    /// Its transport, and who it is; on the admin socket nobody in particular.
+    caller: OnceLock<(&'static str, Peer)>,
+    /// Where it has come to.
+    place: AtomicU64,
     /// Who it is, where the session says so.
     pub(super) name: Option<String>,
 }
 
 impl Subscriber {
     pub(super) fn new(name: Option<String>) -> Arc<Self> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             waker: AtomicWaker::new(),
             dismissed: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            number: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+            since: Instant::now(),
+            caller: OnceLock::new(),
+            place: AtomicU64::new(0),
             name,
         })
     }
 
     pub(super) fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Its transport, and who it is.
+    pub(super) fn caller(&self) -> Option<(&'static str, Peer)> {
+        self.caller.get().copied()
+    }
+
+    pub(super) fn place(&self) -> u64 {
+        self.place.load(Ordering::Relaxed)
+    }
+
+    /// Tells it to leave, for no fault of its own.
+    pub(super) fn ask_to_leave(&self) {
+        self.asked.store(true, Ordering::Release);
         self.waker.wake();
     }
 
@@ -128,6 +159,8 @@ pub enum End {
     Stopping,
     /// The session of the visitor has ended.
     SessionEnded,
+    /// An administrator has closed it.
+    Asked,
 }
 
 impl Subscription {
@@ -182,13 +215,20 @@ impl Subscription {
                 (place.min(head), known.is_some())
             }
         };
-        self.place = place;
+        self.go_to(place);
         for joined in &mut self.joined {
             joined.told = joined.channel.history().floor();
             if resumes && place < joined.told && self.reset.is_none() {
                 self.reset = Some(Reset::Expired);
             }
         }
+    }
+
+    /// Tells by which transport it listens, and who it is, for those who look.
+    #[must_use]
+    pub fn by(self, transport: &'static str, peer: Peer) -> Self {
+        let _ = self.subscriber.caller.set((transport, peer));
+        self
     }
 
     /// Who listens, if that is known.
@@ -215,6 +255,9 @@ impl Subscription {
         self.subscriber.waker.register(cx.waker());
         if self.is_dismissed() {
             return Poll::Ready(End::Stopping);
+        }
+        if self.is_asked() {
+            return Poll::Ready(End::Asked);
         }
         if self.poll_lease(cx).is_ready() {
             return Poll::Ready(End::SessionEnded);
@@ -255,6 +298,9 @@ impl Subscription {
         if self.is_dismissed() {
             return Some(Next::End(End::Stopping));
         }
+        if self.is_asked() {
+            return Some(Next::End(End::Asked));
+        }
         if let Some(reset) = self.reset.take() {
             self.hub.0.metrics.reset(reset.as_str());
             return Some(Next::Reset(reset));
@@ -289,7 +335,7 @@ impl Subscription {
         }
         let Some((index, message, lag)) = first else {
             // Nothing for us up to here: a cursor that follows the others does not grow old.
-            self.place = head;
+            self.go_to(head);
             return None;
         };
         if lag > self.hub.budget()
@@ -298,9 +344,14 @@ impl Subscription {
         {
             return Some(next);
         }
-        self.place = message.id.offset;
+        self.go_to(message.id.offset);
         self.count(index, &message);
         Some(Next::Message(message))
+    }
+
+    fn go_to(&mut self, place: u64) {
+        self.place = place;
+        self.subscriber.place.store(place, Ordering::Relaxed);
     }
 
     /// A message is handed out. Of one that was there before the subscriber came, the time says nothing.
@@ -335,6 +386,10 @@ impl Subscription {
     fn fell_behind(&self, slow: Slow) -> Next {
         self.hub.0.metrics.reset(Reset::Slow.as_str());
         fell_behind(slow)
+    }
+
+    fn is_asked(&self) -> bool {
+        self.subscriber.asked.load(Ordering::Acquire)
     }
 
     fn is_dismissed(&self) -> bool {

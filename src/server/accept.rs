@@ -54,7 +54,9 @@ impl Door {
                             self.serve(socket, peer, slot);
                         } else {
                             connections.refuse("connections-per-address");
-                            debug!(%peer, "limits.connections-per-address is reached; refused");
+                            if let Some(not_told) = self.inside.refused_connections.line() {
+                                debug!(%peer, not_told, "limits.connections-per-address is reached; refused");
+                            }
                         }
                     }
                     Err(failure) => self.failed(&failure).await,

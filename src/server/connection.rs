@@ -64,7 +64,9 @@ pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shu
         }
         Err(error) => {
             metrics.fail(error.kind());
-            debug!(%peer, %error, "no TLS handshake");
+            if let Some(not_told) = state.inside.failed_handshakes.line() {
+                debug!(%peer, %error, not_told, "no TLS handshake");
+            }
         }
     }
 }

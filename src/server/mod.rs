@@ -15,7 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use tracing::info;
 
-use crate::admin::{Admin, View};
+use crate::admin::{Admin, Page, View};
 use crate::config::{Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::net::{BindError, Inherited, Listener, Slots};
@@ -93,10 +93,8 @@ impl Server {
             config.limits.connections_per_address,
         );
         let sockjs = SockJs::new(hub.clone());
-        let state = State::build(config, &hub, &sockjs, None, &inside, &shutdown)?;
-        let sources = Sources::start(&hub, &state.config, &shutdown)?;
+        let sources = Sources::start(&hub, &config, &shutdown)?;
         let apps = Apps::default();
-        apps.replace(state.service.apps().to_vec());
         let view = View {
             hub: hub.clone(),
             sources: sources.clone(),
@@ -105,6 +103,9 @@ impl Server {
             inside: Arc::clone(&inside),
             shutdown: shutdown.clone(),
         };
+        let page = Page::new(&config, &view).map(Arc::new);
+        let state = State::build(config, &hub, &sockjs, None, &inside, page, &shutdown)?;
+        apps.replace(state.service.apps().to_vec());
         let admin = Admin::bind(&state.config, &view, &mut inherited)?;
         state.show_certificates();
         Ok(Self {
@@ -172,6 +173,13 @@ impl Server {
         if let Some(admin) = self.admin {
             admin.run();
         }
+        if let Some(page) = self.state.load().service.admin_page().cloned() {
+            let stop = self.shutdown.requested_owned();
+            self.shutdown.spawn(async move {
+                stop.await;
+                page.dismiss().await;
+            });
+        }
         self.shutdown
             .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));
         let state = Arc::clone(&self.state);
@@ -195,6 +203,7 @@ impl State {
         sockjs: &SockJs,
         before: Option<&Self>,
         inside: &Arc<Inside>,
+        page: Option<Arc<Page>>,
         shutdown: &Shutdown,
     ) -> Result<Self, TlsError> {
         let before = before.map(|state| state.service.as_ref());
@@ -214,6 +223,7 @@ impl State {
                 sockjs.clone(),
                 before,
                 inside,
+                page,
                 shutdown.clone(),
             )),
             inside: Arc::clone(inside),
@@ -264,6 +274,9 @@ async fn sweep(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
             let service = Arc::clone(&state.service);
             service.close_idle();
             service.look_after_channels();
+            if let Some(page) = service.admin_page() {
+                page.look();
+            }
         }
     };
     tokio::select! {

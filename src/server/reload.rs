@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::server::State;
 use crate::shutdown::Shutdown;
+use crate::telemetry;
 use crate::tls::TlsError;
 use crate::upstream::Apps;
 
@@ -79,8 +80,8 @@ impl Handle {
                 "limits.connections and limits.connections-per-address",
             ));
         }
-        if config.log != now.config.log {
-            return Err(ReloadError::NeedsRestart("[log]"));
+        if config.log.format != now.config.log.format {
+            return Err(ReloadError::NeedsRestart("log.format"));
         }
         if config.admin != now.config.admin {
             return Err(ReloadError::NeedsRestart("[admin]"));
@@ -91,6 +92,7 @@ impl Handle {
             &self.sockjs,
             Some(&now),
             &now.inside,
+            now.service.admin_page().cloned(),
             &self.shutdown,
         )?;
         let opened = self.sources.open(&state.config)?;
@@ -98,6 +100,7 @@ impl Handle {
         self.sources.take(opened);
         self.apps.replace(state.service.apps().to_vec());
         state.show_certificates();
+        telemetry::set_level(state.config.log.level);
         self.state.store(Arc::new(state));
         info!("configuration reloaded");
         Ok(())

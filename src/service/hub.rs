@@ -182,7 +182,13 @@ impl Service {
             return Ok(page());
         }
         let lease = self.lease_for_channels(headers, head, context).await?;
-        let subscription = self.subscribe(names, parameters, headers, lease)?;
+        let by = match transport {
+            Transport::Stream => "event stream",
+            _ => "long poll",
+        };
+        let subscription = self
+            .subscribe(names, parameters, headers, lease)?
+            .by(by, context.peer);
         if transport == Transport::Stream {
             let visible = parameters.named_keep_alive;
             return Ok(hub::event_stream(&self.hub, subscription, format, visible));
@@ -235,7 +241,9 @@ impl Service {
         let lease = self
             .lease_for_channels(request.headers(), head, context)
             .await?;
-        let subscription = self.subscribe(&names, parameters, request.headers(), lease)?;
+        let subscription = self
+            .subscribe(&names, parameters, request.headers(), lease)?
+            .by("websocket", context.peer);
         let listening = Listening {
             subscription,
             receiver: self.receiver(&names, request.headers(), head, context),
@@ -300,7 +308,9 @@ impl Service {
         let rules = self.hub.rules(&name);
         let names = vec![name];
         let listening = Listening {
-            subscription: self.subscribe(&names, &parameters, request.headers(), lease)?,
+            subscription: self
+                .subscribe(&names, &parameters, request.headers(), lease)?
+                .by("websocket", context.peer),
             names,
             form: Form::Wok {
                 boundary: rules

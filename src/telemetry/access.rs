@@ -19,6 +19,8 @@ pub struct AccessLine {
     uri: Uri,
     version: Version,
     begun: Instant,
+    /// The request's own name, which the app and the error page have too.
+    request: Option<String>,
 }
 
 impl AccessLine {
@@ -31,7 +33,15 @@ impl AccessLine {
             uri: uri.clone(),
             version,
             begun: Instant::now(),
+            request: None,
         }
+    }
+
+    /// With the request's own name.
+    #[must_use]
+    pub fn called(mut self, name: impl fmt::Display) -> Self {
+        self.request = Some(name.to_string());
+        self
     }
 
     fn write(&self, end: &End) {
@@ -39,6 +49,7 @@ impl AccessLine {
             peer,
             method,
             version,
+            request,
             ..
         } = self;
         let milliseconds = (self.begun.elapsed().as_secs_f64() * 1e6).round() / 1e3;
@@ -48,9 +59,9 @@ impl AccessLine {
         let cut = "the client left before the end";
         let cause = end.cause.as_deref().or((!end.complete).then_some(cut));
         if end.status.is_server_error() {
-            warn!(%peer, %method, path, ?version, status, bytes, milliseconds, cause, "request");
+            warn!(%peer, request, %method, path, ?version, status, bytes, milliseconds, cause, "request");
         } else {
-            info!(%peer, %method, path, ?version, status, bytes, milliseconds, cause, "request");
+            info!(%peer, request, %method, path, ?version, status, bytes, milliseconds, cause, "request");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::telemetry::{Metrics, Pulse, Tunnels};
+use crate::telemetry::{Flood, Metrics, Pulse, Tunnels};
 
 /// The insides of one server, shared by all its parts.
 #[derive(Debug)]
@@ -14,6 +14,10 @@ pub struct Inside {
     pub tunnels: Tunnels,
     /// Whether the server still does what it does every second.
     pub pulse: Pulse,
+    /// The lines of handshakes that failed.
+    pub failed_handshakes: Flood,
+    /// The lines of connections that were refused.
+    pub refused_connections: Flood,
 }
 
 impl Inside {
@@ -25,6 +29,8 @@ impl Inside {
             tunnels: Tunnels::new(metrics.tunnels.clone()),
             metrics,
             pulse: Pulse::new(),
+            failed_handshakes: Flood::new(),
+            refused_connections: Flood::new(),
         })
     }
 }

@@ -1,28 +1,24 @@
 //! Where log lines go, and in what form.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::config::{Level, Log, LogFormat};
+
+/// The level of the one log of this process, which a reload may change.
+static LEVEL: OnceLock<Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Sends the log to standard error, for journald or a terminal, in the form the configuration asks for.
 /// `NOREN_LOG` overrides the level, in the syntax of tracing's `EnvFilter` (`debug`, `noren::bridge=trace`).
 /// Only the first call in a process has an effect.
 pub fn install(log: &Log) {
-    let level = match log.level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
-    };
-    // The libraries speak of their insides; only their warnings are of use to an operator.
-    let directives = std::env::var("NOREN_LOG").unwrap_or_else(|_| format!("warn,noren={level}"));
-    let filter = EnvFilter::new(directives);
+    let (filter, handle) = reload::Layer::new(filter(log.level));
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -32,8 +28,32 @@ pub fn install(log: &Log) {
         }
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
     };
-    let _ = tracing_subscriber::registry()
+    let installed = tracing_subscriber::registry()
         .with(filter)
         .with(lines)
         .try_init();
+    if installed.is_ok() {
+        let _ = LEVEL.set(handle);
+    }
+}
+
+/// Logs at another level from now on. Without effect where [`install`] had none.
+pub fn set_level(level: Level) {
+    if let Some(handle) = LEVEL.get() {
+        // It fails only when the log is gone, and then there is nobody to tell.
+        let _ = handle.reload(filter(level));
+    }
+}
+
+fn filter(level: Level) -> EnvFilter {
+    let level = match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    // The libraries speak of their insides; only their warnings are of use to an operator.
+    let directives = std::env::var("NOREN_LOG").unwrap_or_else(|_| format!("warn,noren={level}"));
+    EnvFilter::new(directives)
 }

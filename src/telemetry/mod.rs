@@ -4,6 +4,7 @@
 //! Lines have a constant message and their values as fields. No token, cookie, query or body is ever a field.
 
 mod access;
+mod flood;
 mod inside;
 mod log;
 mod metrics;
@@ -11,8 +12,9 @@ mod pulse;
 mod tunnel;
 
 pub use access::{AccessLine, Measured};
+pub use flood::Flood;
 pub use inside::Inside;
-pub use log::install;
+pub use log::{install, set_level};
 pub use metrics::{
     AppLabel, AppMetrics, Apps, CONTENT_TYPE, ChannelLabel, ChannelMetrics, Channels, Classes,
     Connections, Failure, FileLabel, Handler, ListenerLabel, Metrics, OfKind, ReasonLabel,

@@ -28,8 +28,12 @@ async fn the_app_is_told_who_asks_and_never_what_the_client_claims() {
         Cookie: session=1\r\nWok-Robot: wok-robot\r\nAuthorization: Basic eA==\r\nRange: bytes=0-1\r\n\r\n";
     let head = seen_by_app(&mut door.tls().await, &app, request).await;
     assert_eq!(head.start, "GET /x HTTP/1.1");
+    let ours = ["traceparent: ", "x-request-id: "];
+    let is_ours = |line: &String| ours.iter().any(|name| line.starts_with(name));
+    let (made, lines): (Vec<_>, Vec<_>) = head.lines().into_iter().partition(is_ours);
+    assert_eq!(made.len(), 2, "{made:?}");
     assert_eq!(
-        head.lines(),
+        lines,
         [
             "authorization: Basic eA==",
             "cookie: session=1",

@@ -141,8 +141,10 @@ impl SockJs {
         let from = begin(&request)?;
         refuse(request.into_body(), visitor.tasks);
         let channels = key.0.clone();
+        let peer = visitor.client.peer;
         let attached = self.0.sessions.attach(&self.0.hub, key, credential, || {
-            self.0.hub.subscribe(&channels, from, visitor.lease)
+            let subscribed = self.0.hub.subscribe(&channels, from, visitor.lease);
+            subscribed.map(|subscription| subscription.by("sockjs", peer))
         });
         let attached = attached.map_err(|error| self.refused(&error))?;
         if let session::Attached::Opened(reception) = &attached {
@@ -177,7 +179,9 @@ impl SockJs {
             return Ok(answer::wrong_method(&Method::GET));
         }
         let handshake = Handshake::check(&request)?;
-        let subscription = self.subscribe(&asked, begin(&request)?, visitor.lease)?;
+        let subscription = self
+            .subscribe(&asked, begin(&request)?, visitor.lease)?
+            .by("sockjs websocket", visitor.client.peer);
         let listening = Listening {
             subscription,
             names: asked.channels,

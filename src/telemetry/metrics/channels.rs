@@ -1,5 +1,8 @@
 //! Channels: messages, deliveries, and who listens.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -25,6 +28,7 @@ pub struct Channels {
     delivery: Family<ChannelLabel, Histogram, fn() -> Histogram>,
     resets: Family<ReasonLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
+    all: Arc<Mutex<HashMap<String, ChannelMetrics>>>,
 }
 
 /// The handles of one channel, or of all that a pattern makes.
@@ -44,6 +48,13 @@ impl Channels {
             delivery: Family::new_with_constructor(seconds as fn() -> Histogram),
             ..Self::default()
         };
+        // A series that begins with its first event hides that event from every rate.
+        for reason in ["expired", "restarted", "slow"] {
+            let _ = own.resets.get_or_create(&ReasonLabel { reason });
+        }
+        for reason in ["full", "too-fast"] {
+            let _ = own.refused.get_or_create(&ReasonLabel { reason });
+        }
         registry.register(
             "channel_subscribers",
             "Subscribers now",
@@ -95,11 +106,21 @@ impl Channels {
         let label = ChannelLabel {
             channel: rule.to_owned(),
         };
-        ChannelMetrics {
+        let own = ChannelMetrics {
             messages: self.messages.get_or_create_owned(&label),
             deliveries: self.deliveries.get_or_create_owned(&label),
             delivery: self.delivery.get_or_create_owned(&label),
-        }
+        };
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(rule.to_owned(), own.clone());
+        own
+    }
+
+    /// All deliveries so far.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().map(|one| one.deliveries.get()).sum()
     }
 
     /// A subscriber was told of a gap, or let go.
@@ -126,6 +147,7 @@ impl Default for Channels {
             delivery: Family::new_with_constructor(seconds as fn() -> Histogram),
             resets: Family::default(),
             refused: Family::default(),
+            all: Arc::default(),
         }
     }
 }

@@ -40,6 +40,12 @@ impl Connections {
             refused: Family::default(),
             failed: Family::default(),
         };
+        // A series that begins with its first event hides that event from every rate.
+        for reason in ["slow", "not-tls", "closed", "failed"] {
+            let _ = own.failed.get_or_create(&ReasonLabel { reason });
+        }
+        let reason = "connections-per-address";
+        let _ = own.refused.get_or_create(&ReasonLabel { reason });
         registry.register("connections", "Connections open now", own.open.clone());
         registry.register(
             "connections_limit",

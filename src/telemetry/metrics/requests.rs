@@ -1,5 +1,8 @@
 //! Requests, by who answered them and how.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -15,6 +18,8 @@ pub enum Handler {
     Bridge,
     /// The hub.
     Hub,
+    /// The admin page.
+    Page,
     /// Nobody: there was no route, or the head was wrong.
     None,
 }
@@ -25,6 +30,7 @@ impl Handler {
             Self::App => "app",
             Self::Bridge => "bridge",
             Self::Hub => "hub",
+            Self::Page => "page",
             Self::None => "none",
         }
     }
@@ -68,7 +74,9 @@ pub struct Requests {
     refused: Family<StatusLabel, Counter>,
     bridge: Classes,
     hub: Classes,
+    page: Classes,
     none: Classes,
+    apps: Arc<Mutex<HashMap<String, Classes>>>,
 }
 
 impl Requests {
@@ -89,7 +97,9 @@ impl Requests {
         Self {
             bridge: classes(Handler::Bridge),
             hub: classes(Handler::Hub),
+            page: classes(Handler::Page),
             none: classes(Handler::None),
+            apps: Arc::default(),
             all,
             refused,
         }
@@ -98,7 +108,23 @@ impl Requests {
     /// The counters of an app.
     #[must_use]
     pub fn of_app(&self, name: &str) -> Classes {
-        classes(&self.all, Handler::App, name)
+        let own = classes(&self.all, Handler::App, name);
+        let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        apps.insert(name.to_owned(), own.clone());
+        own
+    }
+
+    /// All answers so far, and how many of them were 5xx.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = [&self.bridge, &self.hub, &self.page, &self.none];
+        let all = own.into_iter().chain(apps.values());
+        all.fold((0, 0), |(all, errors), classes| {
+            let [.., server_errors] = &classes.0;
+            let count: u64 = classes.0.iter().map(Counter::get).sum();
+            (all + count, errors + server_errors.get())
+        })
     }
 
     /// Counts an answer that is no app's.
@@ -106,6 +132,7 @@ impl Requests {
         match handler {
             Handler::Bridge => self.bridge.count(status),
             Handler::Hub => self.hub.count(status),
+            Handler::Page => self.page.count(status),
             Handler::App | Handler::None => self.none.count(status),
         }
     }

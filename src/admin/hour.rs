@@ -1,0 +1,140 @@
+//! The last hour, a sample each second: for the admin page, which shows it as curves. Knows no page.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// Samples that are kept. At eight numbers of four bytes each, an hour is 115 KiB.
+const KEPT: usize = 3600;
+
+/// What a sample has, in this order.
+pub(super) const CURVES: [&str; 8] = [
+    "requests",
+    "errors",
+    "waiting",
+    "connections",
+    "tunnels",
+    "subscribers",
+    "deliveries",
+    "memory",
+];
+
+/// Numbers of one second: of what is counted, how many in this second; of all else, how many now.
+pub(super) type Sample = [u32; CURVES.len()];
+
+/// The samples of the last hour.
+#[derive(Debug, Default)]
+pub(super) struct Hour(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    samples: VecDeque<Sample>,
+    counted: Counted,
+}
+
+/// What only grows, as it was at the last sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) requests: u64,
+    pub(super) errors: u64,
+    pub(super) deliveries: u64,
+}
+
+/// What is there now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Now {
+    pub(super) waiting: usize,
+    pub(super) connections: usize,
+    pub(super) tunnels: usize,
+    pub(super) subscribers: usize,
+    /// In KiB, so that four bytes are enough.
+    pub(super) memory: u64,
+}
+
+/// All samples, by curve, the oldest first.
+#[derive(Debug, Serialize)]
+pub(super) struct Curves {
+    /// Seconds between two samples.
+    step: usize,
+    curves: Vec<Curve>,
+}
+
+#[derive(Debug, Serialize)]
+struct Curve {
+    name: &'static str,
+    values: Vec<u32>,
+}
+
+impl Hour {
+    /// Adds the sample of this second and gives it back.
+    pub(super) fn add(&self, counted: Counted, now: Now) -> Sample {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first one has nothing to be compared with.
+        let before = if state.samples.is_empty() {
+            counted
+        } else {
+            state.counted
+        };
+        state.counted = counted;
+        let sample = [
+            small(counted.requests.saturating_sub(before.requests)),
+            small(counted.errors.saturating_sub(before.errors)),
+            small(now.waiting as u64),
+            small(now.connections as u64),
+            small(now.tunnels as u64),
+            small(now.subscribers as u64),
+            small(counted.deliveries.saturating_sub(before.deliveries)),
+            small(now.memory),
+        ];
+        if state.samples.len() == KEPT {
+            state.samples.pop_front();
+        }
+        state.samples.push_back(sample);
+        sample
+    }
+
+    /// All of them.
+    pub(super) fn curves(&self) -> Curves {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let curves = CURVES.iter().enumerate().map(|(index, name)| Curve {
+            name,
+            values: state
+                .samples
+                .iter()
+                .filter_map(|sample| sample.get(index))
+                .copied()
+                .collect(),
+        });
+        Curves {
+            step: 1,
+            curves: curves.collect(),
+        }
+    }
+}
+
+fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_what_came_since_the_last_and_an_hour_is_kept() {
+        let hour = Hour::default();
+        let counted = |requests| Counted {
+            requests,
+            ..Counted::default()
+        };
+        assert_eq!(hour.add(counted(100), Now::default())[0], 0);
+        assert_eq!(hour.add(counted(107), Now::default())[0], 7);
+        for _ in 0..KEPT {
+            hour.add(counted(107), Now::default());
+        }
+        let curves = hour.curves();
+        assert_eq!(curves.curves[0].values.len(), KEPT);
+        assert!(curves.curves[0].values.iter().all(|value| *value == 0));
+    }
+}

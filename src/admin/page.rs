@@ -1,0 +1,154 @@
+//! The admin page: the status once a second while somebody looks, and the last hour as curves.
+//!
+//! It is live through a hub of its own with one channel, so that nothing of the public channels leads to it.
+//! Who may see it is decided above.
+
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::admin::View;
+use crate::admin::hour::{Counted, Hour, Now};
+use crate::admin::routes::object;
+use crate::config::{ChannelName, Config};
+use crate::http::{Body, Lease, Refusal, full};
+use crate::hub::{Data, Draft, Format, From, Hub, event_stream};
+use crate::telemetry::{Channels, resident_bytes};
+
+/// The one channel.
+const CHANNEL: &str = "noren.status";
+/// Rows of each list.
+const ROWS: usize = 50;
+/// All that the page loads is its own.
+const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// The files of the page: name, type, content.
+const FILES: [(&str, &str, &str); 3] = [
+    (
+        "",
+        "text/html; charset=utf-8",
+        include_str!("page/page.html"),
+    ),
+    (
+        "page.js",
+        "text/javascript; charset=utf-8",
+        include_str!("page/page.js"),
+    ),
+    (
+        "page.css",
+        "text/css; charset=utf-8",
+        include_str!("page/page.css"),
+    ),
+];
+
+/// The page, with what it shows.
+#[derive(Debug)]
+pub struct Page {
+    view: View,
+    hub: Hub,
+    channel: ChannelName,
+    hour: Hour,
+}
+
+impl Page {
+    /// The page, if the configuration has one.
+    #[must_use]
+    pub fn new(config: &Config, view: &View) -> Option<Self> {
+        config.admin.page.as_ref()?;
+        let own = Config::parse(
+            &format!(
+                "[[channel]]\nname = \"{CHANNEL}\"\npublish = []\nhistory = {{ messages = 1 }}\n"
+            ),
+            "noren",
+        );
+        Some(Self {
+            view: view.clone(),
+            hub: Hub::measured(&own.ok()?, Channels::default()).ok()?,
+            channel: ChannelName::parse(CHANNEL).ok()?,
+            hour: Hour::default(),
+        })
+    }
+
+    /// Takes the sample of this second, and publishes it with the status if somebody looks. To be called once a
+    /// second.
+    pub fn look(&self) {
+        let metrics = &self.view.inside.metrics;
+        let (requests, errors) = metrics.requests.totals();
+        let counted = Counted {
+            requests,
+            errors,
+            deliveries: metrics.channels.delivered(),
+        };
+        let waiting = self
+            .view
+            .apps
+            .now()
+            .iter()
+            .map(|app| app.load().waiting)
+            .sum();
+        let sample = self.hour.add(
+            counted,
+            Now {
+                waiting,
+                connections: self.view.slots.taken(),
+                tunnels: self.view.inside.tunnels.count(),
+                subscribers: self.view.hub.subscribers(),
+                memory: resident_bytes() / 1024,
+            },
+        );
+        if self.hub.subscribers() == 0 {
+            return;
+        }
+        let mut status = self.view.status(ROWS);
+        status.insert("sample".to_owned(), sample.to_vec().into());
+        if let Ok(data) = Data::json(&Value::Object(status).to_string()) {
+            let _ = self.hub.publish(&self.channel, Draft::new(data));
+        }
+    }
+
+    /// Answers a GET for what is below the page's path. The live stream ends with the lease.
+    ///
+    /// # Errors
+    /// A refusal, if there is nothing of this name, or too many look.
+    pub fn answer(&self, rest: &str, lease: Lease) -> Result<Response<Body>, Refusal> {
+        match rest {
+            "hour" => Ok(object(StatusCode::OK, &self.everything())),
+            "live" => {
+                let names = std::slice::from_ref(&self.channel);
+                let subscribed = self.hub.subscribe(names, From::Now, Some(lease));
+                let subscription = subscribed.map_err(|error| {
+                    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                        .retry_after(self.hub.retry())
+                })?;
+                Ok(event_stream(&self.hub, subscription, Format::Plain, false))
+            }
+            name => file(name),
+        }
+    }
+
+    /// The status, and the curves up to now.
+    fn everything(&self) -> Value {
+        let mut status = self.view.status(ROWS);
+        let curves = json!(self.hour.curves());
+        status.insert("hour".to_owned(), curves);
+        Value::Object(status)
+    }
+
+    /// Tells those who look to come back later: the server stops.
+    pub async fn dismiss(&self) {
+        self.hub.dismiss(std::time::Duration::ZERO).await;
+    }
+}
+
+fn file(name: &str) -> Result<Response<Body>, Refusal> {
+    let found = FILES.iter().find(|(known, ..)| *known == name);
+    let Some((_, kind, content)) = found else {
+        return Err(Refusal::not_found("there is no such page"));
+    };
+    let mut response = Response::new(full(*content));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    Ok(response)
+}

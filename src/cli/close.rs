@@ -1,0 +1,58 @@
+//! `noren close`: ends what is open in the running Noren.
+
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+use clap::Args;
+use form_urlencoded::byte_serialize;
+use http::Method;
+use serde_json::Value;
+
+use crate::cli::admin::{Place, ask};
+use crate::cli::{Failure, current_runtime, print};
+
+/// The arguments of `noren close`.
+#[derive(Debug, Args)]
+pub(super) struct Close {
+    /// What to close, as `noren status` names it: `t12` is a tunnel, `s7` a subscriber
+    #[arg(required_unless_present = "user", value_parser = id)]
+    ids: Vec<String>,
+    /// All that is open for this user, by the name the app gives
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Close {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let user = self.user.as_ref().map(|name| {
+            let name: String = byte_serialize(name.as_bytes()).collect();
+            format!("user={name}")
+        });
+        let socket = self.place.socket()?;
+        let runtime = current_runtime()?;
+        let mut text = String::new();
+        for what in self.ids.into_iter().chain(user) {
+            let asked = ask(&socket, Method::POST, &format!("/close/{what}"));
+            let answer: Value =
+                serde_json::from_slice(&runtime.block_on(asked)?).context("the answer of Noren")?;
+            let closed = answer.get("closed").and_then(Value::as_array);
+            for one in closed.into_iter().flatten().filter_map(Value::as_str) {
+                let _ = writeln!(text, "closed {one}");
+            }
+        }
+        if text.is_empty() {
+            text.push_str("nothing was open\n");
+        }
+        Ok(print(&text)?)
+    }
+}
+
+fn id(text: &str) -> Result<String, String> {
+    let number = text.strip_prefix(['t', 's']);
+    match number.map(str::parse::<u64>) {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err("write t and a number for a tunnel, s and a number for a subscriber; `noren status` shows them".to_owned()),
+    }
+}

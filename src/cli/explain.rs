@@ -1,0 +1,291 @@
+//! `noren check --explain`: what a configuration comes to, for people: what is tried in which order, where it
+//! leads, who may pass, and which limits hold. Reads nothing but the configuration.
+
+use std::fmt::{Display, Write as _};
+use std::time::Duration;
+
+use noren::config::{App, Channel, Config, OriginRule, Publisher, SessionRule};
+
+/// A text that grows line by line. Writing to a string cannot fail.
+struct Text(String);
+
+impl Text {
+    fn heading(&mut self, text: &str) {
+        let _ = writeln!(self.0, "\n{text}");
+    }
+
+    fn line(&mut self, text: impl Display) {
+        let _ = writeln!(self.0, "  {text}");
+    }
+
+    /// Something that belongs to the line before.
+    fn more(&mut self, text: impl Display) {
+        let _ = writeln!(self.0, "       {text}");
+    }
+
+    fn limit(&mut self, name: &str, value: impl Display) {
+        let _ = writeln!(self.0, "  {name:<34} {value}");
+    }
+}
+
+/// The whole of it.
+pub(super) fn explain(config: &Config) -> String {
+    let mut text = Text(String::new());
+    text.heading("Listeners");
+    for listener in &config.listeners {
+        text.line(format_args!("{} ({})", listener.address, listener.protocol));
+    }
+    routes(&mut text, config);
+    limits(&mut text, config);
+    text.0
+}
+
+fn routes(text: &mut Text, config: &Config) {
+    text.heading("Routes, in the order in which they are tried");
+    let mut number = 0;
+    let mut next = |text: &mut Text, what: String| {
+        number += 1;
+        text.line(format_args!("{number:>2}. {what}"));
+    };
+    let bridge = &config.bridge;
+    let has_consoles = !bridge.tokens.is_empty() || !bridge.targets.is_empty();
+    if has_consoles
+        || config
+            .channels
+            .iter()
+            .any(|channel| channel.token.is_some())
+    {
+        for path in &bridge.paths {
+            next(
+                text,
+                format!("{path} on any host -> a console, by its token"),
+            );
+        }
+        for source in &bridge.tokens {
+            text.more(format_args!("tokens: {source}"));
+        }
+        for target in &bridge.targets {
+            text.more(format_args!("a fixed token -> {}", target.address));
+        }
+        for channel in config
+            .channels
+            .iter()
+            .filter(|channel| channel.token.is_some())
+        {
+            text.more(format_args!(
+                "a fixed token -> the channel {}",
+                channel.name
+            ));
+        }
+        text.more(who(config, bridge.session));
+        text.more(origins(&bridge.origins, bridge.missing_origin));
+    }
+    if let Some(page) = &config.admin.page {
+        next(text, format!("{page} on any host -> the admin page"));
+        text.more(format_args!(
+            "for the users {}",
+            config.admin.users.join(", ")
+        ));
+    }
+    if !config.channels.is_empty() {
+        next(
+            text,
+            format!("{}/NAME on any host -> a channel", config.hub.path),
+        );
+        for one in &config.channels {
+            text.more(channel(one));
+        }
+        text.more(who(config, config.hub.session));
+        text.more(origins(&config.hub.origins, config.hub.missing_origin));
+    }
+    for place in noren::places(config) {
+        let Some(app) = config.apps.get(place.app) else {
+            continue;
+        };
+        let host = place.host.as_deref().unwrap_or("any host");
+        next(
+            text,
+            format!(
+                "{} on {host} -> the app {} at {}",
+                place.path, app.name, app.url
+            ),
+        );
+        text.more(queue(app));
+        text.more("open to everybody; the app itself decides");
+    }
+    next(text, "anything else -> 404".to_owned());
+}
+
+/// Who may pass where a session may be asked for.
+fn who(config: &Config, rule: Option<SessionRule>) -> String {
+    let session = &config.session;
+    let app = config
+        .apps
+        .get(session.app)
+        .map_or("app", |app| app.name.as_str());
+    match &session.path {
+        Some(path) if session.is_required(rule) => {
+            let token = session.token_path.as_ref();
+            let token =
+                token.map_or_else(String::new, |path| format!(", and for a console {path}"));
+            format!(
+                "for whom {app} answers {} {path} with yes{token}",
+                session.method
+            )
+        }
+        _ => "open to everybody: no session is asked for".to_owned(),
+    }
+}
+
+fn origins(rules: &[OriginRule], missing: bool) -> String {
+    let pages: Vec<String> = rules.iter().map(ToString::to_string).collect();
+    let programs = if missing { "may" } else { "may not" };
+    format!(
+        "pages whose Origin is {}; programs without one {programs}",
+        pages.join(" or ")
+    )
+}
+
+fn channel(channel: &Channel) -> String {
+    let publishers = channel.publish.iter().map(|publisher| match publisher {
+        Publisher::Local => "the admin socket",
+        Publisher::Token => "the publish token",
+        Publisher::App => "pages, through the app",
+    });
+    let mut from: Vec<String> = publishers.map(str::to_owned).collect();
+    match channel.sources.len() {
+        0 => {}
+        1 => from.push("its source".to_owned()),
+        count => from.push(format!("its {count} sources")),
+    }
+    if from.is_empty() {
+        from.push("nobody".to_owned());
+    }
+    let history = &channel.history;
+    format!(
+        "{}: messages from {}; keeps {} messages, {}, {}",
+        channel.name,
+        from.join(", "),
+        history.messages,
+        bytes(history.size as u64),
+        time(history.age)
+    )
+}
+
+fn queue(app: &App) -> String {
+    format!(
+        "{} workers; then {} requests wait, {} at most; an answer within {}",
+        app.workers,
+        app.queue,
+        time(app.queue_wait),
+        time(app.response)
+    )
+}
+
+fn limits(text: &mut Text, config: &Config) {
+    text.heading("Limits");
+    let limits = &config.limits;
+    text.limit("connections", format_args!("{} in all", limits.connections));
+    let each = match limits.connections_per_address {
+        0 => "no limit".to_owned(),
+        limit => limit.to_string(),
+    };
+    text.limit("connections of one address", each);
+    text.limit("TLS handshake", time(limits.handshake));
+    text.limit(
+        "head of a request",
+        format_args!(
+            "{}, {} lines, {}",
+            bytes(limits.head_size as u64),
+            limits.headers,
+            time(limits.head)
+        ),
+    );
+    text.limit(
+        "body of a request",
+        format_args!(
+            "{}, {} without a byte",
+            bytes(limits.body_size),
+            time(limits.body_idle)
+        ),
+    );
+    text.limit("idle connection", time(limits.keep_alive));
+    text.limit("HTTP/2 streams of a connection", limits.streams);
+    let or_never = |limit: Option<Duration>| limit.map_or_else(|| "never".to_owned(), time);
+    text.limit("idle console", or_never(config.bridge.idle));
+    text.limit(
+        "subscribers",
+        format_args!(
+            "{} in all, {} new in a second",
+            config.hub.subscribers, config.hub.connect_rate
+        ),
+    );
+    text.limit("a message", bytes(config.hub.message_size as u64));
+    text.limit(
+        "how far a subscriber may lag",
+        bytes(config.hub.budget as u64),
+    );
+    text.limit("stopping", time(config.server.drain));
+}
+
+/// A time as it is written in the file.
+fn time(time: Duration) -> String {
+    let (seconds, rest) = (time.as_secs(), time.subsec_millis());
+    match seconds {
+        _ if rest > 0 => format!("{}ms", time.as_millis()),
+        0 => "0s".to_owned(),
+        _ if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        _ if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}
+
+/// A size as it is written in the file.
+fn bytes(size: u64) -> String {
+    for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+        if size >= unit && size.is_multiple_of(unit) {
+            return format!("{}{name}", size / unit);
+        }
+    }
+    format!("{size} bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_routes_are_told_in_their_order_with_who_may_pass() {
+        let config = Config::parse(
+            "[[app]]\nname = 'wok'\nurl = 'http://127.0.0.1:8010'\nworkers = 8\n\
+             [[app]]\nname = 'docs'\nurl = 'unix:/run/docs'\nhosts = ['docs.example']\npath = '/d'\n\
+             [session]\npath = '/tasks'\n\
+             [[bridge.target]]\ntoken = 'secret'\naddress = 'unix:/run/vm'\n\
+             [[channel]]\nname = 'job.*'\n",
+            "test.toml",
+        )
+        .expect("a valid configuration");
+        let text = explain(&config);
+        let mut at = 0;
+        for line in [
+            "  [::]:8001 (https)\n",
+            " 1. /websockify on any host -> a console, by its token\n",
+            "a fixed token -> unix:/run/vm\n",
+            "for whom wok answers GET /tasks with yes\n",
+            " 2. /events/NAME on any host -> a channel\n",
+            "job.*: messages from the admin socket; keeps 1000 messages, 1MiB, 1h\n",
+            " 3. /d on docs.example -> the app docs at unix:/run/docs\n",
+            " 4. / on any host -> the app wok at 127.0.0.1:8010\n",
+            "8 workers; then 1000 requests wait, 30s at most; an answer within 10m\n",
+            " 5. anything else -> 404\n",
+            "connections                        10000 in all\n",
+        ] {
+            let found = text.get(at..).and_then(|rest| rest.find(line));
+            at += found.unwrap_or_else(|| panic!("{line}{text}"));
+        }
+        assert!(
+            !text.contains("secret"),
+            "a token is no text for a terminal"
+        );
+    }
+}

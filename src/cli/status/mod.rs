@@ -1,0 +1,42 @@
+//! `noren status`: the running Noren at a glance, once or live.
+
+mod table;
+mod watch;
+
+use clap::Args;
+use http::Method;
+
+use crate::cli::admin::{Place, ask};
+use crate::cli::{Failure, current_runtime, print};
+
+/// The arguments of `noren status`.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// Print it as one JSON object
+    #[arg(long, conflicts_with = "watch")]
+    json: bool,
+    /// Show it live, redrawn each second; q or Ctrl-C ends it
+    #[arg(long)]
+    watch: bool,
+    /// At most so many tunnels and so many subscribers
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    rows: usize,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Status {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let socket = self.place.socket()?;
+        let target = format!("/status?rows={}", self.rows);
+        if self.watch {
+            return Ok(watch::watch(&socket, &target)?);
+        }
+        let answer = current_runtime()?.block_on(ask(&socket, Method::GET, &target))?;
+        if self.json {
+            return Ok(print(&String::from_utf8_lossy(&answer))?);
+        }
+        let lines = table::lines(&answer)?;
+        Ok(print(&(lines.join("\n") + "\n"))?)
+    }
+}

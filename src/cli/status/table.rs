@@ -1,0 +1,221 @@
+//! A status as lines for a terminal.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+/// The lines of a status, as the admin socket gives it.
+pub(super) fn lines(answer: &[u8]) -> anyhow::Result<Vec<String>> {
+    let status: Value = serde_json::from_slice(answer).context("the answer of Noren")?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Ok(at(&status, now))
+}
+
+fn at(status: &Value, now: Duration) -> Vec<String> {
+    let since = |at: &Value| age(now, at);
+    let mut lines = vec![format!(
+        "Noren {}, up {}, {} of memory, {} of {} connections",
+        word(of(status, "version")),
+        since(of(status, "since")),
+        bytes(of(status, "memory")),
+        word(of(of(status, "connections"), "open")),
+        word(of(of(status, "connections"), "limit")),
+    )];
+    let mut add = |title: String, heads: &[&str], rows: Vec<Vec<String>>| {
+        if !rows.is_empty() {
+            lines.push(String::new());
+            lines.push(title);
+            lines.extend(table(heads, &rows));
+        }
+    };
+    add(
+        "Apps".to_owned(),
+        &["NAME", "AT", "BUSY", "WAITING"],
+        rows(of(status, "apps"), |app| {
+            vec![
+                word(of(app, "name")),
+                word(of(app, "url")),
+                format!("{} of {}", word(of(app, "busy")), word(of(app, "workers"))),
+                format!("{} of {}", word(of(app, "waiting")), word(of(app, "queue"))),
+            ]
+        }),
+    );
+    add(
+        format!("Tunnels: {}", word(of(status, "tunnel_count"))),
+        &["ID", "TARGET", "PEER", "USER", "OPEN", "UP", "DOWN"],
+        rows(of(status, "tunnels"), |tunnel| {
+            vec![
+                format!("t{}", word(of(tunnel, "id"))),
+                word(of(tunnel, "target")),
+                word(of(tunnel, "peer")),
+                word(of(tunnel, "user")),
+                since(of(tunnel, "since")),
+                bytes(of(tunnel, "up")),
+                bytes(of(tunnel, "down")),
+            ]
+        }),
+    );
+    add(
+        format!("Subscribers: {}", word(of(status, "subscribers"))),
+        &["ID", "CHANNELS", "BY", "PEER", "USER", "OPEN", "BEHIND"],
+        rows(of(status, "listeners"), |one| {
+            let channels = of(one, "channels")
+                .as_array()
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            let channels: Vec<String> = channels.iter().map(word).collect();
+            vec![
+                format!("s{}", word(of(one, "id"))),
+                channels.join(","),
+                word(of(one, "transport")),
+                word(of(one, "peer")),
+                word(of(one, "user")),
+                since(of(one, "since")),
+                bytes(of(one, "behind")),
+            ]
+        }),
+    );
+    add(
+        "Channels".to_owned(),
+        &["NAME", "LISTENERS", "MESSAGES"],
+        rows(of(status, "channels"), |one| {
+            vec![
+                word(of(one, "name")),
+                word(of(one, "listeners")),
+                word(of(one, "messages")),
+            ]
+        }),
+    );
+    add(
+        "Sources".to_owned(),
+        &["CHANNEL", "KIND", "AT", "UP", "MESSAGES", "LAST ERROR"],
+        rows(of(status, "sources"), |one| {
+            let up = if of(one, "since").is_null() {
+                "no".to_owned()
+            } else {
+                since(of(one, "since"))
+            };
+            vec![
+                word(of(one, "channel")),
+                word(of(one, "kind")),
+                word(of(one, "address")),
+                up,
+                word(of(one, "messages")),
+                word(of(one, "last_error")),
+            ]
+        }),
+    );
+    lines
+}
+
+/// A field; null if there is none.
+fn of<'v>(value: &'v Value, key: &str) -> &'v Value {
+    static NULL: Value = Value::Null;
+    value.get(key).unwrap_or(&NULL)
+}
+
+fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
+    list.as_array().into_iter().flatten().map(row).collect()
+}
+
+/// Columns as wide as their widest cell. The last is not filled up.
+fn table(heads: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+    let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
+    let all = || std::iter::once(&heads).chain(rows);
+    let width = |column: usize| {
+        let cells = all().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:<width$}"));
+        format!("  {}", cells.collect::<Vec<_>>().join("  "))
+            .trim_end()
+            .to_owned()
+    };
+    all().map(line).collect()
+}
+
+/// A value as one word. Whatever could move the cursor of a terminal is not shown.
+fn word(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    text.chars()
+        .map(|sign| if sign.is_control() { '?' } else { sign })
+        .collect()
+}
+
+/// How long ago a moment is, in its two largest units.
+fn age(now: Duration, at: &Value) -> String {
+    let at = Duration::from_millis(at.as_u64().unwrap_or_default());
+    let seconds = now.saturating_sub(at).as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min {} s", seconds % 60),
+        3600..86400 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+fn bytes(value: &Value) -> String {
+    let size = value.as_u64().unwrap_or_default();
+    let units = [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let found = units.iter().find(|(unit, _)| size >= *unit);
+    found.map_or_else(
+        || format!("{size} B"),
+        |(unit, name)| {
+            let tenths = u128::from(size) * 10 / u128::from(*unit);
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_is_a_few_tables_and_nothing_in_it_can_move_the_cursor() {
+        let status = json!({
+            "version": "1.2.3",
+            "since": 0,
+            "memory": 43_000_000,
+            "connections": {"open": 12, "limit": 10000},
+            "apps": [{"name": "wok", "url": "127.0.0.1:8010", "workers": 8, "busy": 3, "waiting": 0, "queue": 1000}],
+            "tunnel_count": 1,
+            "tunnels": [{"id": 7, "target": "unix:/run/\u{1b}[2J", "peer": "192.0.2.1:5", "user": null, "since": 3_600_000, "up": 1500, "down": 9}],
+            "subscribers": 0,
+            "listeners": [],
+            "channels": [],
+            "sources": [],
+        });
+        let lines = at(&status, Duration::from_secs(90_000));
+        assert_eq!(
+            lines,
+            [
+                "Noren 1.2.3, up 1 d 1 h, 41.0 MiB of memory, 12 of 10000 connections",
+                "",
+                "Apps",
+                "  NAME  AT              BUSY    WAITING",
+                "  wok   127.0.0.1:8010  3 of 8  0 of 1000",
+                "",
+                "Tunnels: 1",
+                "  ID  TARGET          PEER         USER  OPEN   UP       DOWN",
+                "  t7  unix:/run/?[2J  192.0.2.1:5  -     1 d 0 h  1.4 KiB  9 B",
+            ]
+            .map(|line| line.replace("OPEN   UP", "OPEN     UP"))
+        );
+    }
+}

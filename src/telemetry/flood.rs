@@ -1,0 +1,76 @@
+//! Lines that a client can cause as often as it likes: so many a second, and then how many there were.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Lines of one kind in one second.
+const MOST: u32 = 10;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One kind of line.
+#[derive(Debug)]
+pub struct Flood(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    begun: Instant,
+    told: u32,
+    untold: u64,
+}
+
+impl Flood {
+    /// Nothing has been told yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Mutex::new(State {
+            begun: Instant::now(),
+            told: 0,
+            untold: 0,
+        }))
+    }
+
+    /// Whether to write a line: if so, with how many were not written since the last one that was.
+    #[must_use]
+    pub fn line(&self) -> Option<u64> {
+        self.line_at(Instant::now())
+    }
+
+    fn line_at(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(state.begun) >= SECOND {
+            state.begun = now;
+            state.told = 0;
+        }
+        if state.told < MOST {
+            state.told += 1;
+            return Some(std::mem::take(&mut state.untold));
+        }
+        state.untold += 1;
+        None
+    }
+}
+
+impl Default for Flood {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_so_many_a_second_lines_are_counted_and_told_with_the_next() {
+        let flood = Flood::new();
+        let begun = Instant::now();
+        for _ in 0..MOST {
+            assert_eq!(flood.line_at(begun), Some(0));
+        }
+        for _ in 0..1234 {
+            assert_eq!(flood.line_at(begun), None);
+        }
+        assert_eq!(flood.line_at(begun + SECOND * 2), Some(1234));
+        assert_eq!(flood.line_at(begun + SECOND * 2), Some(0));
+    }
+}
