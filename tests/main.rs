@@ -20,6 +20,7 @@ mod real_demo;
 mod real_manual;
 mod real_messages;
 mod real_page;
+mod real_prometheus;
 mod real_session;
 mod real_sockjs;
 mod real_subscribe;
