@@ -5,7 +5,7 @@
 
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::admin::View;
 use crate::admin::hour::{Counted, Hour, Now};
@@ -99,7 +99,7 @@ impl Page {
         if self.hub.subscribers() == 0 {
             return;
         }
-        let mut status = self.view.status(ROWS);
+        let mut status = self.status();
         status.insert("sample".to_owned(), sample.to_vec().into());
         if let Ok(data) = Data::json(&Value::Object(status).to_string()) {
             let _ = self.hub.publish(&self.channel, Draft::new(data));
@@ -128,10 +128,19 @@ impl Page {
 
     /// The status, and the curves up to now.
     fn everything(&self) -> Value {
-        let mut status = self.view.status(ROWS);
+        let mut status = self.status();
         let curves = json!(self.hour.curves());
         status.insert("hour".to_owned(), curves);
         Value::Object(status)
+    }
+
+    /// The status with as many rows as a page can show, and a message may have.
+    fn status(&self) -> Map<String, Value> {
+        let mut status = self.view.status(ROWS);
+        if let Some(Value::Array(channels)) = status.get_mut("channels") {
+            channels.truncate(ROWS);
+        }
+        status
     }
 
     /// Tells those who look to come back later: the server stops.
