@@ -3,6 +3,7 @@
 mod admin;
 mod bridge;
 mod config;
+mod entrance;
 mod harness;
 mod http2;
 mod hub;
@@ -12,6 +13,7 @@ mod lifecycle;
 mod limits;
 mod proxy;
 mod real_app;
+mod real_certificates;
 mod real_clients;
 mod real_demo;
 mod real_messages;
