@@ -3,6 +3,7 @@
 //!
 //! Decides between the handlers, which do not know each other; does not look at bodies.
 
+mod entrance;
 mod hub;
 mod publish;
 mod session;
@@ -19,7 +20,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::warn;
 
-use crate::access::origin::OriginPolicy;
+use crate::access::UsersError;
 use crate::access::session::Sessions;
 use crate::bridge::{self, Opened, Subprotocol};
 use crate::config::{self, ChannelName, Config};
@@ -36,6 +37,8 @@ use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured};
 use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
+use entrance::Entrances;
+
 /// The answer to any request.
 pub type Answer = Response<Measured<Body, Held>>;
 
@@ -48,7 +51,7 @@ pub struct Service {
     counted: Vec<Classes>,
     inside: Arc<Inside>,
     bridge: config::Bridge,
-    origins: OriginPolicy,
+    entrances: Entrances,
     sessions: Option<Arc<Sessions>>,
     /// Whether a console is only for visitors the app knows.
     asks_for_consoles: bool,
@@ -57,7 +60,6 @@ pub struct Service {
     targets: Resolver,
     hub: Hub,
     sockjs: SockJs,
-    hub_origins: OriginPolicy,
     /// Tokens of the bridge that channels serve.
     channel_tokens: Vec<(String, ChannelName)>,
     body: BodyLimits,
@@ -106,8 +108,11 @@ pub enum Role {
 }
 
 impl Service {
-    /// The service for a configuration. Opens nothing. `before` is the service it takes the place of.
-    #[must_use]
+    /// The service for a configuration. Reads files of users, and opens nothing else. `before` is the service it
+    /// takes the place of.
+    ///
+    /// # Errors
+    /// [`UsersError`] names the file and what is wrong with it.
     pub fn new(
         config: &Config,
         hub: Hub,
@@ -115,7 +120,7 @@ impl Service {
         before: Option<&Self>,
         inside: &Arc<Inside>,
         shutdown: Shutdown,
-    ) -> Self {
+    ) -> Result<Self, UsersError> {
         let header = |text: &str| {
             HeaderValue::from_str(text)
                 .ok()
@@ -134,7 +139,7 @@ impl Service {
             let counted = metrics.apps.of(&settings.name);
             Upstream::new(settings.clone(), counted, known, &shutdown)
         };
-        Self {
+        Ok(Self {
             router: Router::new(config),
             apps: config.apps.iter().map(app).collect(),
             counted: config
@@ -143,7 +148,7 @@ impl Service {
                 .map(|app| metrics.requests.of_app(&app.name))
                 .collect(),
             inside: Arc::clone(inside),
-            origins: OriginPolicy::new(&config.bridge.origins, config.bridge.missing_origin),
+            entrances: Entrances::new(config)?,
             sessions: Sessions::new(
                 config,
                 before.and_then(|before| before.sessions.as_deref()),
@@ -155,7 +160,6 @@ impl Service {
             targets: Resolver::new(&config.bridge),
             hub,
             sockjs,
-            hub_origins: OriginPolicy::new(&config.hub.origins, config.hub.missing_origin),
             channel_tokens: channel_tokens(config),
             bridge: config.bridge.clone(),
             body: BodyLimits {
@@ -170,7 +174,7 @@ impl Service {
             hsts: header(&config.headers.strict_transport_security),
             access_lines: config.log.access,
             shutdown,
-        }
+        })
     }
 
     /// The apps, in the order of the configuration.
@@ -274,16 +278,20 @@ impl Service {
         let (parts, body) = request.into_parts();
         let decided = Head::check(&parts, context)
             .and_then(|head| Ok((self.decide(&parts, &head, role)?, head)));
-        let (decision, head) = match decided {
+        let (decision, mut head) = match decided {
             Ok(decided) => decided,
             Err(refusal) => {
                 refuse(body, &self.shutdown);
                 return Err(refusal);
             }
         };
-        let request = Request::from_parts(parts, body);
+        let mut request = Request::from_parts(parts, body);
         if let Decision::Route(decided) = &decision {
             *route = Some(*decided);
+            if let Err(refusal) = self.enter(*decided, &mut request, &mut head, context).await {
+                refuse(request.into_body(), &self.shutdown);
+                return Err(refusal);
+            }
         }
         match decision {
             Decision::Answer(response) => Ok(*response),
@@ -339,6 +347,9 @@ impl Service {
         };
         if asks_for_websocket(&request) {
             let handshake = Handshake::check(&request)?;
+            if let Some(entrance) = self.entrances.apps.get(index) {
+                Self::permit_page(entrance, request.headers(), head, context)?;
+            }
             return proxy::open_tunnel(forward, request, handshake).await;
         }
         if request.method() == http::Method::CONNECT {
@@ -374,13 +385,7 @@ impl Service {
                 return Err(refusal);
             }
         };
-        self.origins
-            .permits(
-                request.headers(),
-                context.scheme.as_str(),
-                head.authority.as_str(),
-            )
-            .map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))?;
+        Self::permit_page(&self.entrances.bridge, request.headers(), head, context)?;
         // Before the token is looked at: who is not logged in does not learn which tokens there are.
         let visitor = if self.asks_for_consoles {
             Some(self.visitor(request.headers(), head, context).await?)

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noren::config::{
-    Admin, App, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError, Endpoint,
-    History, Hub, Limits, Listen, Listener, Log, Protocol, Publisher, SecurityHeaders, Server,
-    Session, Slow, Source, StaticTarget, Tls, TokenSource,
+    Admin, App, Bridge, Certificate, Channel, ChannelPattern, ClientCertificates, Config,
+    ConfigError, Endpoint, Entrance, History, Hub, Limits, Listen, Listener, Log, Protocol,
+    Publisher, SecurityHeaders, Server, Session, Slow, Source, StaticTarget, Tls, TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -70,6 +70,23 @@ fn shows(table: &str, keys: &str) {
     );
 }
 
+/// The entrance of each route in the uncommented reference: one key of it is an example.
+fn shown_entrance() -> Entrance {
+    let shown = Entrance {
+        users: Some("/etc/noren/users".into()),
+        ..Entrance::default()
+    };
+    let Entrance {
+        origins: _,
+        missing_origin: _,
+        users: _,
+        realm: _,
+        certificate: _,
+        certificate_names: _,
+    } = &shown;
+    shown
+}
+
 #[test]
 fn the_reference_as_shipped_is_the_defaults() {
     let config = Config::load(&shipped("noren.toml")).unwrap();
@@ -111,7 +128,13 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         (limits, headers),
         (Limits::default(), SecurityHeaders::default())
     );
-    assert_eq!(apps, [App::default()]);
+    let with_examples = App {
+        entrance: shown_entrance(),
+        user_header: Some("x-remote-user".to_owned()),
+        certificate_header: Some("x-client-name".to_owned()),
+        ..App::default()
+    };
+    assert_eq!(apps, [with_examples]);
 
     let Log {
         level: _,
@@ -158,6 +181,9 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         path: _,
         server_root: _,
         encoded_slash: _,
+        entrance: _,
+        user_header: _,
+        certificate_header: _,
         workers: _,
         queue: _,
         queue_wait: _,
@@ -168,8 +194,9 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = App::default();
     shows(
         "app",
-        "name url hosts path server-root encoded-slash workers queue queue-wait connect response \
-         response-idle keep-alive",
+        "name url hosts path server-root encoded-slash origins missing-origin users realm \
+         client-certificate client-names user-header certificate-header workers queue queue-wait \
+         connect response response-idle keep-alive",
     );
 }
 
@@ -183,8 +210,23 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         protocol: _,
         redirect_port: _,
         mode: _,
+        clients: _,
     } = Listener::default();
-    shows("listener", "address protocol redirect-port mode");
+    shows(
+        "listener",
+        "address protocol redirect-port mode client-authority client-certificate",
+    );
+    let clients = config
+        .listeners
+        .iter()
+        .find_map(|listener| listener.clients.as_ref());
+    let Some(ClientCertificates {
+        authority: _,
+        required: true,
+    }) = clients
+    else {
+        panic!("the reference should show a listener that asks for certificates");
+    };
     let protocols: Vec<_> = config
         .listeners
         .iter()
@@ -192,7 +234,12 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         .collect();
     assert_eq!(
         protocols,
-        [Protocol::Https, Protocol::Redirect, Protocol::Http]
+        [
+            Protocol::Https,
+            Protocol::Redirect,
+            Protocol::Http,
+            Protocol::Https
+        ]
     );
 
     let Tls {
@@ -227,6 +274,7 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         boundaries: BTreeMap::new(),
         // As soon as there is a question, `required` is what nothing said means.
         session: None,
+        entrance: Entrance::default(),
         ..config.bridge.clone()
     };
     assert_eq!(defaults, Bridge::default());
@@ -236,8 +284,7 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
 fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
     let Bridge {
         paths: _,
-        origins: _,
-        missing_origin: _,
+        entrance,
         session: _,
         connect: _,
         idle: _,
@@ -252,9 +299,10 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
     } = bridge;
     shows(
         "bridge",
-        "paths origins missing-origin session connect idle heartbeat frame-size upload-buffer \
+        "paths origins missing-origin users realm client-certificate client-names session connect idle heartbeat frame-size upload-buffer \
          http2 token-retry tokens target boundaries",
     );
+    assert_eq!(entrance, shown_entrance());
     for source in &tokens {
         // A new source does not compile until it is here, and then the reference must show it.
         match source {
@@ -288,9 +336,8 @@ fn the_reference_shows_every_key_of_the_hub() {
     let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
     let Hub {
         path: _,
-        origins: _,
+        entrance,
         session: _,
-        missing_origin: _,
         heartbeat: _,
         keep_alive: _,
         retry: _,
@@ -305,11 +352,13 @@ fn the_reference_shows_every_key_of_the_hub() {
     } = config.hub.clone();
     shows(
         "hub",
-        "path origins session missing-origin heartbeat keep-alive retry poll-wait budget message-size \
+        "path origins session missing-origin users realm client-certificate client-names heartbeat keep-alive retry poll-wait budget message-size \
          subscribers connect-rate channels store publish-token",
     );
+    assert_eq!(entrance, shown_entrance());
     let defaults = Hub {
         session: None,
+        entrance: Entrance::default(),
         publish_token: None,
         ..config.hub
     };

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
+use super::entrance::Entrance;
 use super::host_pattern::HostPattern;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
+use super::session::{is_set_elsewhere, parse_header_name};
 
 /// One `[[app]]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +30,15 @@ pub struct App {
     /// `encoded-slash`: whether paths with `%2F` are passed on, byte for byte. Default no: most apps
     /// would take it for a slash, after rules for paths were applied to something else.
     pub encoded_slash: bool,
+    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may
+    /// come in. The first two are about the WebSockets of the app; what pages of other origins may
+    /// ask for beside those is the app's to say (CORS).
+    pub entrance: Entrance,
+    /// `user-header`: a header that tells the app the name of the visitor who has shown a password
+    /// of `users`. Whatever clients send under this name is removed. Default `None`.
+    pub user_header: Option<String>,
+    /// `certificate-header`: the same with the name in the client's certificate. Default `None`.
+    pub certificate_header: Option<String>,
     /// `workers`: requests in flight at the app at most, 1 to 100,000. Default 100. Set it to the
     /// app's threads.
     pub workers: usize,
@@ -60,6 +71,9 @@ impl Default for App {
             path: PathPrefix::default(),
             server_root: None,
             encoded_slash: false,
+            entrance: Entrance::default(),
+            user_header: None,
+            certificate_header: None,
             workers: 100,
             queue: 1000,
             queue_wait: Duration::from_secs(30),
@@ -96,6 +110,11 @@ impl App {
             path: table.text("path", default.path, PathPrefix::parse),
             server_root: table.text("server-root", default.server_root, parse_server_root),
             encoded_slash: table.flag("encoded-slash", default.encoded_slash),
+            entrance: Entrance::read(table),
+            user_header: table.text("user-header", None, |text| parse_header(text).map(Some)),
+            certificate_header: table.text("certificate-header", None, |text| {
+                parse_header(text).map(Some)
+            }),
             workers: table.number("workers", default.workers, 1..=100_000),
             queue: table.number("queue", default.queue, 0..=1_000_000),
             queue_wait: table.duration("queue-wait", default.queue_wait),
@@ -149,6 +168,19 @@ fn parse_name(text: &str) -> Result<String, String> {
             r#"{text:?} is not a name; write 1 to 64 letters, digits, "-", "_" or ".", such as "wok""#
         ))
     }
+}
+
+/// A header that Noren alone may set for the app.
+fn parse_header(text: &str) -> Result<String, String> {
+    let lower = parse_header_name(text)?.to_ascii_lowercase();
+    // Names with these signs are removed from every request, so that none can pass for another.
+    let folded = lower.contains(['_', '.']);
+    if folded || is_set_elsewhere(&lower) {
+        return Err(format!(
+            r#"{text:?} cannot carry a name; write one that nothing else uses, such as "X-Remote-User""#
+        ));
+    }
+    Ok(lower)
 }
 
 fn parse_server_root(text: &str) -> Result<Option<PathPrefix>, String> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use super::origin::OriginRule;
+use super::entrance::Entrance;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::session::SessionRule;
@@ -50,11 +50,9 @@ pub struct StaticTarget {
 pub struct Bridge {
     /// `paths`: the paths that are upgraded, matched exactly. Never empty. Default `/websockify`.
     pub paths: Vec<String>,
-    /// `origins`: which browser pages may connect. Default `same`. Empty: no page may.
-    pub origins: Vec<OriginRule>,
-    /// `missing-origin`: whether a handshake without an `Origin` header is accepted. Default
-    /// `true`: programs send none, browsers always do.
-    pub missing_origin: bool,
+    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may
+    /// come in.
+    pub entrance: Entrance,
     /// `session`: whether the app must know the visitor. Default `None`: as soon as `[session]` has
     /// a question. A file that requires one has one.
     pub session: Option<SessionRule>,
@@ -90,8 +88,7 @@ impl Default for Bridge {
     fn default() -> Self {
         Self {
             paths: vec!["/websockify".to_owned()],
-            origins: vec![OriginRule::Same],
-            missing_origin: true,
+            entrance: Entrance::default(),
             session: None,
             connect: Duration::from_secs(5),
             idle: None,
@@ -114,8 +111,7 @@ impl Bridge {
             paths: table.list("paths", default.paths, |text| {
                 PathPrefix::parse(text).map(Into::into)
             }),
-            origins: table.list("origins", default.origins, OriginRule::parse),
-            missing_origin: table.flag("missing-origin", default.missing_origin),
+            entrance: Entrance::read(table),
             session: SessionRule::read(table),
             connect: table.time_limit("connect", default.connect),
             idle: table.time_limit_or_off("idle", default.idle),

@@ -201,6 +201,9 @@ fn apps_are_read() {
         path: PathPrefix::parse("/a").unwrap_or_default(),
         server_root: PathPrefix::parse("/wok").ok(),
         encoded_slash: true,
+        entrance: Entrance::default(),
+        user_header: None,
+        certificate_header: None,
         workers: 1,
         queue: 0,
         queue_wait: Duration::ZERO,
@@ -245,12 +248,15 @@ fn the_bridge_is_read() {
     );
     let expected = Bridge {
         paths: vec!["/a".to_owned(), "/b".to_owned()],
-        origins: vec![
-            OriginRule::Any,
-            OriginRule::Same,
-            OriginRule::Exact("https://a.example".to_owned()),
-        ],
-        missing_origin: false,
+        entrance: Entrance {
+            origins: vec![
+                OriginRule::Any,
+                OriginRule::Same,
+                OriginRule::Exact("https://a.example".to_owned()),
+            ],
+            missing_origin: false,
+            ..Entrance::default()
+        },
         session: Some(SessionRule::None),
         connect: seconds(1),
         idle: Some(seconds(2)),
@@ -362,4 +368,41 @@ fn token_sources_and_targets_keep_their_order() {
         },
     ];
     assert_eq!(bridge.targets, targets);
+}
+
+#[test]
+fn an_entrance_is_read_in_each_route() {
+    let keys = r#"
+        origins = ["https://a.example"]
+        missing-origin = false
+        users = "/etc/users"
+        realm = "Kitchen"
+        client-certificate = "required"
+        client-names = ["cook", "b.example"]
+    "#;
+    let config = parsed(&format!(
+        "[[listener]]\nclient-authority = '/ca'\nclient-certificate = 'optional'\n\
+         [[app]]\nurl = 'unix:/a'\nuser-header = 'Remote-User'\n\
+         certificate-header = 'X-Client'\n{keys}\n[bridge]\n{keys}\n[hub]\n{keys}"
+    ));
+    let expected = Entrance {
+        origins: vec![OriginRule::Exact("https://a.example".to_owned())],
+        missing_origin: false,
+        users: Some("/etc/users".into()),
+        realm: "Kitchen".to_owned(),
+        certificate: CertificateRule::Required,
+        certificate_names: vec!["cook".to_owned(), "b.example".to_owned()],
+    };
+    assert_eq!(config.bridge.entrance, expected);
+    assert_eq!(config.hub.entrance, expected);
+    let app = config.apps.first().expect("an app");
+    assert_eq!(app.entrance, expected);
+    assert_eq!(app.user_header.as_deref(), Some("remote-user"));
+    assert_eq!(app.certificate_header.as_deref(), Some("x-client"));
+    let clients = ClientCertificates {
+        authority: "/ca".into(),
+        required: false,
+    };
+    let listener = config.listeners.first().expect("a listener");
+    assert_eq!(listener.clients, Some(clients));
 }

@@ -17,6 +17,7 @@ mod channel;
 mod channel_name;
 mod duration;
 mod endpoint;
+mod entrance;
 mod error;
 mod headers;
 mod host_pattern;
@@ -52,12 +53,13 @@ pub use bridge::{Bridge, StaticTarget, TokenSource};
 pub use channel::{Channel, Framing, History, Listen, Publisher, Slow, Source, StoreKind};
 pub use channel_name::{ChannelName, ChannelPattern};
 pub use endpoint::Endpoint;
+pub use entrance::{CertificateRule, Entrance};
 pub use error::{ConfigError, Problem};
 pub use headers::SecurityHeaders;
 pub use host_pattern::HostPattern;
 pub use hub::Hub;
 pub use limits::Limits;
-pub use listener::{ListenAddress, Listener, Protocol};
+pub use listener::{ClientCertificates, ListenAddress, Listener, Protocol};
 pub use log::{Level, Log, LogFormat};
 pub use origin::OriginRule;
 pub use path_prefix::PathPrefix;
@@ -192,9 +194,34 @@ impl Config {
                 r#"there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", a [[bridge.tokens]] or [[bridge.target]], or a [[channel]]"#,
             );
         }
+        self.compare_entrances(root);
         for channel in &self.channels {
             if let Some(text) = self.without_app(channel) {
                 root.problem("channel", text);
+            }
+        }
+    }
+
+    /// A route that needs a certificate can only be reached where one is asked for.
+    fn compare_entrances(&self, root: &Table<'_>) {
+        if self
+            .listeners
+            .iter()
+            .any(|listener| listener.clients.is_some())
+        {
+            return;
+        }
+        let apps = self.apps.iter().map(|app| ("app", &app.entrance));
+        let shared = [
+            ("bridge", &self.bridge.entrance),
+            ("hub", &self.hub.entrance),
+        ];
+        for (table, entrance) in apps.chain(shared) {
+            if entrance.needs_certificate() {
+                root.problem(
+                    table,
+                    r#"client-certificate = "required" needs a listener that asks for one; write client-authority = "/path" in a [[listener]]"#,
+                );
             }
         }
     }

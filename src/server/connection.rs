@@ -36,8 +36,14 @@ const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 100;
 
 /// Serves a connection of an `https` listener.
-pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shutdown: Shutdown) {
-    let Some(acceptor) = &state.acceptor else {
+pub(super) async fn serve_tls(
+    stream: Stream,
+    listener: usize,
+    state: Arc<State>,
+    role: Role,
+    shutdown: Shutdown,
+) {
+    let Some(Some(acceptor)) = state.acceptors.get(listener) else {
         return;
     };
     let peer = stream.peer();
@@ -55,7 +61,8 @@ pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shu
                 .handshake_time
                 .observe(begun.elapsed().as_secs_f64());
             let transport = Transport::tls(accepted.stream, limits.body_idle);
-            let served = Served::new(transport, Some(accepted.server), state, role, shutdown);
+            let mut served = Served::new(transport, Some(accepted.server), state, role, shutdown);
+            served.context.client = accepted.client;
             match accepted.protocol {
                 // In boxes, so that neither carries the space of the other, or of the handshake.
                 Alpn::Http1 => Box::pin(served.http1()).await,
@@ -102,6 +109,7 @@ impl Served {
                 Scheme::Http
             },
             server,
+            client: None,
             activity: Activity::new(),
             watch: None,
             inside: Arc::clone(&state.inside),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tracing::info;
 
+use crate::access::UsersError;
 use crate::config::Config;
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
-use crate::server::State;
+use crate::server::{BuildError, State};
 use crate::shutdown::Shutdown;
 use crate::tls::TlsError;
 use crate::upstream::Apps;
@@ -29,6 +30,9 @@ pub enum ReloadError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A file of users.
+    #[error(transparent)]
+    Users(#[from] UsersError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -38,6 +42,15 @@ pub enum ReloadError {
     /// What only a restart can change.
     #[error("{0} cannot be changed by a reload; restart Noren for that")]
     NeedsRestart(&'static str),
+}
+
+impl From<BuildError> for ReloadError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Tls(error) => Self::Tls(error),
+            BuildError::Users(error) => Self::Users(error),
+        }
+    }
 }
 
 impl Handle {

@@ -111,9 +111,7 @@ impl Service {
         if !headers.contains_key(ORIGIN) && !headers.contains_key("sec-websocket-key") {
             return Ok(());
         }
-        self.hub_origins
-            .permits(headers, context.scheme.as_str(), head.authority.as_str())
-            .map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))
+        Self::permit_page(&self.entrances.hub, headers, head, context)
     }
 
     async fn channels(

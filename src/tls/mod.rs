@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, of routes and of the app.
 
 mod certificates;
+mod clients;
 mod error;
 mod handshake;
 mod key;
@@ -17,6 +18,7 @@ mod stream;
 mod test_certificates;
 
 pub use certificates::LoadedCertificate;
+pub use clients::ClientName;
 pub use error::TlsError;
 pub use handshake::{Acceptor, Alpn, ServerName};
 pub use names::CertificateNames;
