@@ -21,6 +21,7 @@ use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::net::{BindError, Inherited, Listener, Slots};
 use crate::service::{Role, Service};
 use crate::shutdown::{Drained, Shutdown};
+use crate::target::{LinksError, TargetError};
 use crate::tls::{Acceptor, TlsError};
 
 pub use reload::{Handle, ReloadError};
@@ -59,12 +60,24 @@ pub enum StartError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The keys of signed links, or the store of used ones.
+    #[error(transparent)]
+    Links(#[from] LinksError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
     /// A source of a channel.
     #[error(transparent)]
     Source(#[from] SourceError),
+}
+
+impl From<TargetError> for StartError {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Tls(error) => error.into(),
+            TargetError::Links(error) => error.into(),
+        }
+    }
 }
 
 impl Server {
@@ -167,7 +180,7 @@ impl State {
         sockjs: &SockJs,
         before: Option<&Self>,
         shutdown: &Shutdown,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, TargetError> {
         let before = before.map(|state| state.service.as_ref());
         let tls = config
             .listeners
@@ -185,7 +198,7 @@ impl State {
                 sockjs.clone(),
                 before,
                 shutdown.clone(),
-            )),
+            )?),
             config,
         })
     }

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::server::State;
 use crate::shutdown::Shutdown;
+use crate::target::{LinksError, TargetError};
 use crate::tls::TlsError;
 
 /// Reaches into a running server. Clones reach the same one.
@@ -27,6 +28,9 @@ pub enum ReloadError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The keys of signed links, or the store of used ones.
+    #[error(transparent)]
+    Links(#[from] LinksError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -36,6 +40,15 @@ pub enum ReloadError {
     /// What only a restart can change.
     #[error("{0} cannot be changed by a reload; restart Noren for that")]
     NeedsRestart(&'static str),
+}
+
+impl From<TargetError> for ReloadError {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Tls(error) => error.into(),
+            TargetError::Links(error) => error.into(),
+        }
+    }
 }
 
 impl Handle {
