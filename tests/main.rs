@@ -3,6 +3,7 @@
 mod admin;
 mod bridge;
 mod config;
+mod generate;
 mod harness;
 mod http2;
 mod hub;
@@ -14,6 +15,7 @@ mod proxy;
 mod real_app;
 mod real_clients;
 mod real_demo;
+mod real_manual;
 mod real_messages;
 mod real_page;
 mod real_session;

@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod demo;
+mod generate;
 mod publish;
 mod serve;
 mod subscribe;
@@ -59,6 +60,8 @@ enum Command {
         The key is in a file that [bridge.signed] in the configuration names, and never on the command\n\
         line. Exit status: 0 done, 78 no usable configuration or key.")]
     Token(token::Token),
+    /// Write man pages or shell completions, for those who make packages.
+    Generate(generate::Generate),
 }
 
 /// Where the configuration is when nobody says otherwise.
@@ -102,6 +105,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Publish(publish) => publish.run(),
         Command::Subscribe(subscribe) => subscribe.run(),
         Command::Token(token) => token.run(),
+        Command::Generate(generate) => generate.run().map_err(Failure::Other),
     }
 }
 
