@@ -86,7 +86,7 @@ impl TokenSource {
     }
 
     pub(super) fn read(table: &mut Table<'_>) -> Self {
-        let kinds: [(&str, fn(&mut Table<'_>) -> SourceKind); 6] = [
+        let kinds: [(&str, ReadKind); 6] = [
             ("directory", |table| SourceKind::Directory(path(table))),
             ("file", |table| SourceKind::File(path(table))),
             ("file-name", |table| SourceKind::FileName(path(table))),
@@ -116,6 +116,9 @@ impl TokenSource {
         }
     }
 }
+
+/// Reads the keys that belong to a kind of source.
+type ReadKind = fn(&mut Table<'_>) -> SourceKind;
 
 fn path(table: &mut Table<'_>) -> PathBuf {
     let path = table.required("path", r#""/var/lib/wok/ws-tokens""#, value::path);

@@ -8,31 +8,20 @@ use super::endpoint::Endpoint;
 const PLACE: &str = "{token}";
 
 /// An `http` or `https` URL with [`PLACE`] once in its path or query.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenUrl {
     /// Whether it is `https`.
     pub secure: bool,
     /// The host and port as they stand in the URL, for the `Host` line.
     pub authority: String,
-    /// The same, to connect to.
-    pub endpoint: Endpoint,
+    /// The host; an IPv6 address without its brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
     /// Path and query before the token, beginning with a slash.
     pub before: String,
     /// What comes behind it.
     pub after: String,
-}
-
-/// Stands in for one that could not be read.
-impl Default for TokenUrl {
-    fn default() -> Self {
-        Self {
-            secure: false,
-            authority: String::new(),
-            endpoint: Endpoint::Unix(std::path::PathBuf::new()),
-            before: String::new(),
-            after: String::new(),
-        }
-    }
 }
 
 impl TokenUrl {
@@ -49,8 +38,10 @@ impl TokenUrl {
         let Some((authority, target)) = rest.find('/').map(|at| rest.split_at(at)) else {
             return Err(unfit("has no path"));
         };
-        let endpoint = Endpoint::from_authority(authority, if secure { 443 } else { 80 })
-            .ok_or_else(|| unfit("has no valid host and port"))?;
+        let endpoint = Endpoint::from_authority(authority, if secure { 443 } else { 80 });
+        let Some(Endpoint::Tcp { host, port }) = endpoint else {
+            return Err(unfit("has no valid host and port"));
+        };
         if !target
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && byte != b'#')
@@ -61,11 +52,23 @@ impl TokenUrl {
             Some((before, after)) if !after.contains(PLACE) => Ok(Self {
                 secure,
                 authority: authority.to_owned(),
-                endpoint,
+                host,
+                port,
                 before: before.to_owned(),
                 after: after.to_owned(),
             }),
             _ => Err(unfit("must have {token} once, where the token goes")),
+        }
+    }
+}
+
+impl TokenUrl {
+    /// Where to connect to.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::Tcp {
+            host: self.host.clone(),
+            port: self.port,
         }
     }
 }
@@ -91,14 +94,14 @@ mod tests {
     fn a_url_is_taken_apart_at_the_token() {
         let url = TokenUrl::parse("https://api.example:8443/c?id={token}&x=1").expect("a URL");
         assert!(url.secure);
-        assert_eq!(url.endpoint.to_string(), "api.example:8443");
+        assert_eq!(url.endpoint().to_string(), "api.example:8443");
         assert_eq!(
             (url.before.as_str(), url.after.as_str()),
             ("/c?id=", "&x=1")
         );
         assert_eq!(url.to_string(), "https://api.example:8443/c?id={token}&x=1");
         let plain = TokenUrl::parse("http://[::1]/{token}").expect("a URL");
-        assert_eq!(plain.endpoint.to_string(), "[::1]:80");
+        assert_eq!(plain.endpoint().to_string(), "[::1]:80");
     }
 
     #[test]

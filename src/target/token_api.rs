@@ -37,13 +37,10 @@ pub(super) struct TokenApi {
 
 impl TokenApi {
     pub(super) fn new(source: HttpSource) -> Result<Self, TlsError> {
-        let Endpoint::Tcp { host, .. } = &source.url.endpoint else {
-            return Err(TlsError::NoAuthorities);
-        };
         let tls = TargetTls {
             ca: source.ca.clone(),
             // The host of the URL, also where something else is connected to.
-            name: Some(host.clone()),
+            name: Some(source.url.host.clone()),
             client: None,
         };
         let tls = source
@@ -78,8 +75,8 @@ impl TokenApi {
             timeout,
             ..
         } = &self.source;
-        let endpoint = address.as_ref().unwrap_or(&url.endpoint);
-        let stream = dial(endpoint, |_| true, self.tls.as_ref(), *timeout).await;
+        let endpoint = address.clone().unwrap_or_else(|| url.endpoint());
+        let stream = dial(&endpoint, |_| true, self.tls.as_ref(), *timeout).await;
         let stream = stream.map_err(|error| error.to_string())?;
         let target = format!("{}{}{}", url.before, encoded(token.plain()), url.after);
         let request = Request::get(target)

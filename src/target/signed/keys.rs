@@ -69,7 +69,7 @@ impl KeyFile {
     }
 }
 
-fn fault(file: &SecretFile, reason: impl ToString) -> KeyError {
+fn fault(file: &SecretFile, reason: &impl ToString) -> KeyError {
     KeyError {
         file: file.clone(),
         reason: reason.to_string(),
@@ -77,7 +77,7 @@ fn fault(file: &SecretFile, reason: impl ToString) -> KeyError {
 }
 
 fn stamp(file: &SecretFile) -> Result<Stamp, KeyError> {
-    let meta = fs::metadata(file.path()).map_err(|error| fault(file, error))?;
+    let meta = fs::metadata(file.path()).map_err(|error| fault(file, &error))?;
     Ok(Stamp(
         meta.ino(),
         meta.mtime(),
@@ -92,11 +92,14 @@ fn read(file: &SecretFile) -> Result<(Stamp, Arc<[Key]>), KeyError> {
     let mut bytes = Vec::new();
     File::open(file.path())
         .and_then(|open| open.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(|error| fault(file, error))?;
+        .map_err(|error| fault(file, &error))?;
     if bytes.len() as u64 > LARGEST {
-        return Err(fault(file, "larger than 256 KiB, which no list of keys is"));
+        return Err(fault(
+            file,
+            &"larger than 256 KiB, which no list of keys is",
+        ));
     }
-    let keys = parse(&bytes).map_err(|reason| fault(file, reason))?;
+    let keys = parse(&bytes).map_err(|reason| fault(file, &reason))?;
     Ok((before, keys.into()))
 }
 

@@ -94,7 +94,7 @@ fn a_link_is_good_only_in_its_time_with_a_small_leeway() {
     let read = |more| links.read(&hs256(&claims(more)), None).map(|_| ());
     let now = now();
     assert!(read(json!({"exp": now - 2})).is_ok());
-    assert!(read(json!({"exp": now as f64 + 1.5, "nbf": now + 3})).is_ok());
+    assert!(read(json!({"exp": now + 2, "nbf": now + 3})).is_ok());
     assert!(matches!(
         read(json!({"exp": now - 6})),
         Err(LinkError::Expired)
@@ -246,19 +246,19 @@ fn two_processes_share_the_store_and_what_has_expired_leaves_it() {
     let directory = TestDirectory::new();
     let path = directory.path().join("used");
     let open = || Used::open(&path, Duration::ZERO, now()).expect("a store");
-    let (one, two) = (open(), open());
+    let (first, second) = (open(), open());
     let once = |number: u8, until: u64| Once {
         id: [number; 32],
         until,
         peer: "unix".to_owned(),
     };
     let soon = now() + 60;
-    assert!(one.spend(&once(1, soon), now()).is_ok());
+    assert!(first.spend(&once(1, soon), now()).is_ok());
     assert!(matches!(
-        two.spend(&once(1, soon), now()),
+        second.spend(&once(1, soon), now()),
         Err(LinkError::Used)
     ));
-    assert!(two.spend(&once(2, now() - 1), now()).is_ok());
+    assert!(second.spend(&once(2, now() - 1), now()).is_ok());
     let lines = || {
         std::fs::read_to_string(&path)
             .expect("the store")
@@ -266,20 +266,20 @@ fn two_processes_share_the_store_and_what_has_expired_leaves_it() {
             .count()
     };
     assert_eq!(lines(), 2);
-    let three = open();
+    let third = open();
     assert_eq!(lines(), 1, "the expired one is gone");
     // The file is another one now, and the others find it.
-    assert!(one.spend(&once(3, soon), now()).is_ok());
+    assert!(first.spend(&once(3, soon), now()).is_ok());
     assert!(matches!(
-        two.spend(&once(3, soon), now()),
+        second.spend(&once(3, soon), now()),
         Err(LinkError::Used)
     ));
     assert!(matches!(
-        three.spend(&once(3, soon), now()),
+        third.spend(&once(3, soon), now()),
         Err(LinkError::Used)
     ));
     assert!(matches!(
-        three.spend(&once(1, soon), now()),
+        third.spend(&once(1, soon), now()),
         Err(LinkError::Used)
     ));
 }
