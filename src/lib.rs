@@ -17,6 +17,7 @@
 //! | 6 | `router` | a pure function: host and path to route | I/O |
 //! | 7 | `service` | one request: route, ask access, call one handler, make its error an answer | bytes |
 //! | 8 | [`server`] | accept, handshake, serve, drain, reload | what a request is for |
+//! | | [`guide`] | pages of documentation, no code | |
 //!
 //! The binary adds the command line, signals, systemd's notifications, and the demo.
 //!
@@ -68,6 +69,7 @@ mod bridge;
 pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod guide;
 mod http;
 mod hub;
 mod net;
@@ -85,4 +87,4 @@ mod websocket;
 pub use config::{Config, ConfigError};
 pub use server::{Handle, ReloadError, Server, StartError};
 pub use shutdown::Drained;
-pub use target::encode as encode_token;
+pub use target::{LinkOrder, SignError, encode as encode_token, sign_link};

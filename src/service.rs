@@ -4,8 +4,10 @@
 //! Decides between the handlers, which do not know each other; does not look at bodies.
 
 mod entrance;
+mod error;
 mod hub;
 mod publish;
+mod recheck;
 mod session;
 
 use std::sync::Arc;
@@ -20,7 +22,6 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::warn;
 
-use crate::access::UsersError;
 use crate::access::session::Sessions;
 use crate::bridge::{self, Opened, Subprotocol};
 use crate::config::{self, ChannelName, Config};
@@ -28,14 +29,17 @@ use crate::http::{
     Body, BodyLimits, Busy, Context, Form, Head, Lease, Refusal, Scheme, empty, full, refuse,
 };
 use crate::hub::{Hub, SockJs};
-use crate::net::{ConnectError, connect};
+use crate::net::ConnectError;
 use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
 use crate::shutdown::Shutdown;
-use crate::target::{ResolveError, Resolver, Target, Token};
+use crate::target::{LinkError, ResolveError, Resolver, Target, Token};
 use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured};
+use crate::tls::DialError;
 use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
+
+pub use error::BuildError;
 
 use entrance::Entrances;
 
@@ -57,7 +61,7 @@ pub struct Service {
     asks_for_consoles: bool,
     /// The same for channels.
     asks_for_channels: bool,
-    targets: Resolver,
+    targets: Arc<Resolver>,
     hub: Hub,
     sockjs: SockJs,
     /// Tokens of the bridge that channels serve.
@@ -108,11 +112,11 @@ pub enum Role {
 }
 
 impl Service {
-    /// The service for a configuration. Reads files of users, and opens nothing else. `before` is the service it
-    /// takes the place of.
+    /// The service for a configuration. Reads the files that it needs, and opens nothing else. `before` is the
+    /// service it takes the place of.
     ///
     /// # Errors
-    /// [`UsersError`] names the file and what is wrong with it.
+    /// [`BuildError`] names the file and what is wrong with it.
     pub fn new(
         config: &Config,
         hub: Hub,
@@ -120,7 +124,7 @@ impl Service {
         before: Option<&Self>,
         inside: &Arc<Inside>,
         shutdown: Shutdown,
-    ) -> Result<Self, UsersError> {
+    ) -> Result<Self, BuildError> {
         let header = |text: &str| {
             HeaderValue::from_str(text)
                 .ok()
@@ -157,7 +161,7 @@ impl Service {
             .map(Arc::new),
             asks_for_consoles: config.session.is_required(config.bridge.session),
             asks_for_channels: config.session.is_required(config.hub.session),
-            targets: Resolver::new(&config.bridge),
+            targets: Arc::new(Resolver::new(&config.bridge)?),
             hub,
             sockjs,
             channel_tokens: channel_tokens(config),
@@ -392,16 +396,25 @@ impl Service {
         } else {
             None
         };
-        let token = Token::from_query(request.uri().query())
-            .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
-        if let Some(channel) = self.channel_of(&token) {
+        let token = if self.bridge.host_token {
+            Token::from_host(head.authority.host())
+        } else {
+            Token::from_query(request.uri().query())
+        };
+        let token =
+            token.map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
+        let asked = self.targets.admit(token, context.peer.ip()).await;
+        let asked = asked.map_err(|error| not_admitted(&error))?;
+        if let Some(channel) = self.channel_of(asked.token()) {
             let subprotocol = Subprotocol::choose(&handshake)?;
+            let spent = self.targets.spend(&asked).await;
+            spent.map_err(|error| not_admitted(&error))?;
             let lease = visitor.map(|visitor| visitor.watch());
             return self.wok_page(channel, request, handshake, subprotocol, context, lease);
         }
         let target = self
             .targets
-            .resolve(&token)
+            .resolve(&asked)
             .await
             .map_err(|error| unresolved(&error))?;
         let subprotocol = Subprotocol::choose(&handshake)?;
@@ -409,7 +422,15 @@ impl Service {
             Some(visitor) => Some(self.lease(visitor, &target).await?),
             None => None,
         };
-        let opened = self.connect(&target, lease).await?;
+        // A single-use link is used up when all else has said yes, and before anything is opened.
+        let spent = self.targets.spend(&asked).await;
+        spent.map_err(|error| not_admitted(&error))?;
+        let mut opened = self.connect(&target, lease).await?;
+        if let Some(interval) = self.bridge.recheck_tokens {
+            let targets = Arc::clone(&self.targets);
+            let watched = recheck::watch(targets, asked, target.endpoint, interval, &self.shutdown);
+            opened.revocation = Some(watched);
+        }
         Ok(bridge::open(
             request,
             handshake,
@@ -423,14 +444,18 @@ impl Service {
 
     /// Connects once, and before the handshake is answered: there is no probe and no second try.
     async fn connect(&self, target: &Target, lease: Option<Lease>) -> Result<Opened, Refusal> {
-        let socket = connect(&target.endpoint, self.bridge.connect).await;
+        let socket = target.connect(self.bridge.connect).await;
         let socket = socket.map_err(|error| {
             let (status, reason) = match error {
-                ConnectError::Slow { .. } => (
+                DialError::Slow { .. } | DialError::Connect(ConnectError::Slow { .. }) => (
                     StatusCode::GATEWAY_TIMEOUT,
                     "the console behind this token did not answer in time",
                 ),
-                ConnectError::Refused { .. } => (
+                DialError::Handshake { .. } => (
+                    StatusCode::BAD_GATEWAY,
+                    "the console behind this token cannot be connected to safely",
+                ),
+                DialError::Connect(ConnectError::Refused { .. }) => (
                     StatusCode::BAD_GATEWAY,
                     "the console behind this token is not running",
                 ),
@@ -442,6 +467,7 @@ impl Service {
             name: target.to_string(),
             boundary: target.boundary.clone(),
             lease,
+            revocation: None,
         })
     }
 
@@ -517,10 +543,41 @@ fn no_content() -> Response<Body> {
     response
 }
 
+/// What a client is told whose link opens nothing. It says nothing of what there is.
+fn not_admitted(error: &LinkError) -> Refusal {
+    let (status, reason) = match error {
+        LinkError::Unsigned => (StatusCode::FORBIDDEN, "only signed links are accepted here"),
+        LinkError::Invalid(_) => (StatusCode::FORBIDDEN, "this link is not valid"),
+        LinkError::Expired => (
+            StatusCode::FORBIDDEN,
+            "this link has expired; ask for a new one",
+        ),
+        LinkError::Early => (StatusCode::FORBIDDEN, "this link is not valid yet"),
+        LinkError::Elsewhere => (
+            StatusCode::FORBIDDEN,
+            "this link was made for another address",
+        ),
+        LinkError::Used => (
+            StatusCode::FORBIDDEN,
+            "this link was used already; ask for a new one",
+        ),
+        LinkError::Keys(_) | LinkError::Store(_) => (
+            StatusCode::BAD_GATEWAY,
+            "links cannot be checked; the log of Noren says why",
+        ),
+        LinkError::Slow => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "the link could not be checked in time",
+        ),
+    };
+    Refusal::new(status, reason).because(error)
+}
+
 fn unresolved(error: &ResolveError) -> Refusal {
     let refusal = match error {
         // A malformed line is told in the log; no one else's fault must show whether a token exists.
-        ResolveError::Unknown | ResolveError::Malformed { .. } => {
+        // Neither must it show whether it leads to something that is not permitted.
+        ResolveError::Unknown | ResolveError::Malformed { .. } | ResolveError::Forbidden { .. } => {
             Refusal::not_found("this token is not known here; the console may have been closed")
         }
         ResolveError::Slow => Refusal::new(
@@ -528,9 +585,9 @@ fn unresolved(error: &ResolveError) -> Refusal {
             "the token could not be looked up in time",
         ),
         ResolveError::Refused { .. } => Refusal::not_found("this token does not lead to a socket"),
-        ResolveError::Unreadable { .. } => Refusal::new(
+        ResolveError::Unreadable { .. } | ResolveError::Failed { .. } => Refusal::new(
             StatusCode::BAD_GATEWAY,
-            "the tokens cannot be read; the log of Noren says which file, and why",
+            "the tokens cannot be read; the log of Noren says where, and why",
         ),
     };
     refusal.because(error)

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use noren::config::{
     Admin, App, Bridge, Certificate, Channel, ChannelPattern, ClientCertificates, Config,
-    ConfigError, Endpoint, Entrance, History, Hub, Limits, Listen, Listener, Log, Protocol,
-    Publisher, SecurityHeaders, Server, Session, Slow, Source, StaticTarget, Tls, TokenSource,
+    ConfigError, Endpoint, Entrance, History, HttpSource, Hub, Limits, Listen, Listener, Log,
+    Protocol, Publisher, RedisSource, SecurityHeaders, Server, Session, Signed, Slow, Source,
+    SourceKind, StaticTarget, TargetTls, Tls, TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -275,6 +276,12 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         // As soon as there is a question, `required` is what nothing said means.
         session: None,
         entrance: Entrance::default(),
+        signed: Signed {
+            keys: Vec::new(),
+            audience: None,
+            tls: None,
+            ..config.bridge.signed.clone()
+        },
         ..config.bridge.clone()
     };
     assert_eq!(defaults, Bridge::default());
@@ -293,42 +300,98 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         upload_buffer: _,
         http2: _,
         token_retry: _,
+        recheck_tokens: _,
+        host_token: _,
+        signed,
         tokens,
         targets,
         boundaries,
     } = bridge;
     shows(
         "bridge",
-        "paths origins missing-origin users realm client-certificate client-names session connect idle heartbeat frame-size upload-buffer \
-         http2 token-retry tokens target boundaries",
+        "paths origins missing-origin users realm client-certificate client-names session connect \
+         idle heartbeat frame-size upload-buffer http2 token-retry recheck-tokens host-token signed \
+         tokens target boundaries",
     );
     assert_eq!(entrance, shown_entrance());
-    for source in &tokens {
-        // A new source does not compile until it is here, and then the reference must show it.
-        match source {
-            TokenSource::Directory(_) | TokenSource::File(_) | TokenSource::Sockets(_) => {}
-        }
-    }
-    assert_eq!(
-        tokens.len(),
-        3,
-        "the reference should show every token source"
+    let Signed {
+        keys: _,
+        required: _,
+        audience: _,
+        longest: _,
+        leeway: _,
+        grace: _,
+        store: _,
+        allow: _,
+        tls: _,
+    } = signed;
+    shows(
+        "bridge.signed",
+        "keys required audience longest leeway grace store allow tls",
     );
+    the_reference_shows_every_token_source(&tokens);
     let [
         StaticTarget {
             token: _,
             address: _,
+            tls: _,
         },
     ] = targets.as_slice()
     else {
         panic!("the reference should show one target");
     };
-    shows("bridge.target", "token address");
+    shows("bridge.target", "token address tls");
     assert_eq!(
         boundaries.len(),
         1,
         "the reference should show one boundary"
     );
+}
+
+fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
+    for TokenSource {
+        kind,
+        allow: _,
+        tls: _,
+    } in tokens
+    {
+        // A new source does not compile until it is here, and then the reference must show it.
+        match kind {
+            SourceKind::Directory(_)
+            | SourceKind::File(_)
+            | SourceKind::FileName(_)
+            | SourceKind::Sockets(_)
+            | SourceKind::Http(HttpSource {
+                url: _,
+                address: _,
+                ca: _,
+                timeout: _,
+            })
+            | SourceKind::Redis(RedisSource {
+                address: _,
+                database: _,
+                user: _,
+                password: _,
+                namespace: _,
+                timeout: _,
+            }) => {}
+        }
+    }
+    assert_eq!(
+        tokens.len(),
+        6,
+        "the reference should show every token source"
+    );
+    shows(
+        "bridge.tokens",
+        "source path url address ca timeout database user password namespace allow tls",
+    );
+    let TargetTls {
+        ca: _,
+        name: _,
+        client: _,
+    } = TargetTls::default();
+    shows("bridge.tokens.tls", "ca name certificate key");
 }
 
 #[test]
@@ -501,7 +564,9 @@ fn the_example_for_wok_fits_wok() {
             ..Session::default()
         },
         bridge: Bridge {
-            tokens: vec![TokenSource::Directory("/var/lib/wok/ws-tokens".into())],
+            tokens: vec![TokenSource::trusted(SourceKind::Directory(
+                "/var/lib/wok/ws-tokens".into(),
+            ))],
             ..Bridge::default()
         },
         channels: vec![Channel {

@@ -242,6 +242,18 @@ fn the_bridge_is_read() {
         upload-buffer = "1KiB"
         http2 = false
         token-retry = "0s"
+        recheck-tokens = "3s"
+        host-token = true
+        [bridge.signed]
+        keys = ["/k", "credential:k"]
+        required = false
+        audience = "a"
+        longest = "off"
+        leeway = "1s"
+        grace = "0s"
+        store = "/s"
+        allow = ["a:1"]
+        tls = { ca = "/c", name = "n", certificate = "/d", key = "/e" }
         [bridge.boundaries]
         "a b" = "\n"
         "#,
@@ -265,6 +277,26 @@ fn the_bridge_is_read() {
         upload_buffer: 1024,
         http2: false,
         token_retry: Duration::ZERO,
+        recheck_tokens: Some(seconds(3)),
+        host_token: true,
+        signed: Signed {
+            keys: vec![
+                SecretFile::File("/k".into()),
+                SecretFile::Credential("k".to_owned()),
+            ],
+            required: false,
+            audience: Some("a".to_owned()),
+            longest: None,
+            leeway: seconds(1),
+            grace: Duration::ZERO,
+            store: "/s".into(),
+            allow: vec![TargetRule::parse("a:1").unwrap_or_else(|text| unreachable!("{text}"))],
+            tls: Some(TargetTls {
+                ca: Some("/c".into()),
+                name: Some("n".to_owned()),
+                client: Some(("/d".into(), "/e".into())),
+            }),
+        },
         tokens: Vec::new(),
         targets: Vec::new(),
         boundaries: [("a b".to_owned(), "\n".to_owned())].into(),
@@ -349,9 +381,9 @@ fn token_sources_and_targets_keep_their_order() {
     )
     .bridge;
     let tokens = [
-        TokenSource::Sockets("/s".into()),
-        TokenSource::Directory("/d".into()),
-        TokenSource::File("/f".into()),
+        TokenSource::trusted(SourceKind::Sockets("/s".into())),
+        TokenSource::trusted(SourceKind::Directory("/d".into())),
+        TokenSource::trusted(SourceKind::File("/f".into())),
     ];
     assert_eq!(bridge.tokens, tokens);
     let targets = [
@@ -361,10 +393,12 @@ fn token_sources_and_targets_keep_their_order() {
                 host: "localhost".to_owned(),
                 port: 5900,
             },
+            tls: None,
         },
         StaticTarget {
             token: "a".to_owned(),
             address: Endpoint::Unix("/a".into()),
+            tls: None,
         },
     ];
     assert_eq!(bridge.targets, targets);

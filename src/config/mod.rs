@@ -30,11 +30,17 @@ mod origin;
 mod path_prefix;
 mod problems;
 mod reader;
+mod secret_file;
 mod server;
 mod session;
+mod signed;
 mod size;
 mod syntax;
+mod target_rule;
+mod target_tls;
 mod tls;
+mod token_source;
+mod token_url;
 mod value;
 
 #[cfg(test)]
@@ -49,9 +55,10 @@ use reader::Table;
 
 pub use admin::Admin;
 pub use app::App;
-pub use bridge::{Bridge, StaticTarget, TokenSource};
+pub use bridge::{Bridge, StaticTarget};
 pub use channel::{Channel, Framing, History, Listen, Publisher, Slow, Source, StoreKind};
 pub use channel_name::{ChannelName, ChannelPattern};
+pub use duration::parse as parse_duration;
 pub use endpoint::Endpoint;
 pub use entrance::{CertificateRule, Entrance};
 pub use error::{ConfigError, Problem};
@@ -63,9 +70,15 @@ pub use listener::{ClientCertificates, ListenAddress, Listener, Protocol};
 pub use log::{Level, Log, LogFormat};
 pub use origin::OriginRule;
 pub use path_prefix::PathPrefix;
+pub use secret_file::SecretFile;
 pub use server::Server;
 pub use session::{PLACE_OF_NAME, Session, SessionRule};
+pub use signed::Signed;
+pub use target_rule::{Hosts, TargetRule};
+pub use target_tls::TargetTls;
 pub use tls::{Certificate, Tls, TlsVersion};
+pub use token_source::{HttpSource, RedisSource, SourceKind, TokenSource};
+pub use token_url::TokenUrl;
 
 /// The whole file.
 ///

@@ -20,8 +20,9 @@ use crate::admin::{Admin, View};
 use crate::config::{Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::net::{BindError, Inherited, Listener, Slots};
-use crate::service::{Role, Service};
+use crate::service::{BuildError, Role, Service};
 use crate::shutdown::{Drained, Shutdown};
+use crate::target::LinksError;
 use crate::telemetry::{FileLabel, Inside};
 use crate::tls::{Acceptor, TlsError};
 use crate::upstream::Apps;
@@ -56,15 +57,6 @@ struct State {
     inside: Arc<Inside>,
 }
 
-/// Why the parts of a configuration cannot be built on this machine.
-#[derive(Debug, thiserror::Error)]
-enum BuildError {
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    #[error(transparent)]
-    Users(#[from] UsersError),
-}
-
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -77,6 +69,9 @@ pub enum StartError {
     /// A file of users.
     #[error(transparent)]
     Users(#[from] UsersError),
+    /// The keys of signed links, or the store of used ones.
+    #[error(transparent)]
+    Links(#[from] LinksError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),

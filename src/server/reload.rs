@@ -8,8 +8,10 @@ use tracing::info;
 use crate::access::UsersError;
 use crate::config::Config;
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
-use crate::server::{BuildError, State};
+use crate::server::State;
+use crate::service::BuildError;
 use crate::shutdown::Shutdown;
+use crate::target::LinksError;
 use crate::tls::TlsError;
 use crate::upstream::Apps;
 
@@ -33,6 +35,9 @@ pub enum ReloadError {
     /// A file of users.
     #[error(transparent)]
     Users(#[from] UsersError),
+    /// The keys of signed links, or the store of used ones.
+    #[error(transparent)]
+    Links(#[from] LinksError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -49,6 +54,7 @@ impl From<BuildError> for ReloadError {
         match error {
             BuildError::Tls(error) => Self::Tls(error),
             BuildError::Users(error) => Self::Users(error),
+            BuildError::Links(error) => Self::Links(error),
         }
     }
 }
