@@ -14,6 +14,7 @@ mod proxy;
 mod real_app;
 mod real_clients;
 mod real_demo;
+mod real_kill;
 mod real_messages;
 mod real_page;
 mod real_session;
