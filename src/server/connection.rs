@@ -20,7 +20,7 @@ use crate::net::Stream;
 use crate::server::State;
 use crate::service::Role;
 use crate::shutdown::Shutdown;
-use crate::tls::{Alpn, ServerName};
+use crate::tls::{Accepted, Alpn, HandshakeError, ServerName};
 
 /// The window of each HTTP/2 stream. Enough for an upload at 100 Mbit/s over 80 ms.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -35,37 +35,54 @@ const PING: Duration = Duration::from_secs(20);
 const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 100;
 
+// The futures here live as long as their connections, thousands at once, and mostly idle. So each step has its space in
+// a box that goes with it, and what an async block takes along is made outside of it: it would have room for both.
+
 /// Serves a connection of an `https` listener.
-pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shutdown: Shutdown) {
-    let Some(acceptor) = &state.acceptor else {
-        return;
-    };
+pub(super) fn serve_tls(
+    stream: Stream,
+    state: Arc<State>,
+    role: Role,
+    shutdown: Shutdown,
+) -> impl Future<Output = ()> + Send {
     let peer = stream.peer();
-    let limits = &state.config.limits;
-    let accepted = tokio::select! {
-        accepted = acceptor.accept(stream, limits.handshake) => accepted,
-        () = shutdown.requested() => return,
-    };
-    match accepted {
-        Ok(accepted) => {
-            let transport = Transport::tls(accepted.stream, limits.body_idle);
-            let served = Served::new(transport, Some(accepted.server), state, role, shutdown);
-            match accepted.protocol {
-                // In boxes, so that neither carries the space of the other, or of the handshake.
-                Alpn::Http1 => Box::pin(served.http1()).await,
-                Alpn::Http2 => Box::pin(served.http2()).await,
+    let handshake = Box::pin(handshake(stream, Arc::clone(&state)));
+    async move {
+        let accepted = tokio::select! {
+            accepted = handshake => accepted,
+            () = shutdown.requested() => return,
+        };
+        match accepted {
+            Some(Ok(accepted)) => {
+                let transport = Transport::tls(accepted.stream, state.config.limits.body_idle);
+                let served = Served::new(transport, Some(accepted.server), state, role, shutdown);
+                match accepted.protocol {
+                    Alpn::Http1 => served.http1().await,
+                    Alpn::Http2 => Box::pin(served.http2()).await,
+                }
             }
+            Some(Err(error)) => debug!(%peer, %error, "no TLS handshake"),
+            None => {}
         }
-        Err(error) => debug!(%peer, %error, "no TLS handshake"),
     }
 }
 
+/// None where no certificates are: then no listener has TLS.
+async fn handshake(stream: Stream, state: Arc<State>) -> Option<Result<Accepted, HandshakeError>> {
+    let acceptor = state.acceptor.as_ref()?;
+    let limit = state.config.limits.handshake;
+    Some(acceptor.accept(stream, limit).await)
+}
+
 /// Serves a connection of an `http` or `redirect` listener.
-pub(super) async fn serve_plain(stream: Stream, state: Arc<State>, role: Role, shutdown: Shutdown) {
+pub(super) fn serve_plain(
+    stream: Stream,
+    state: Arc<State>,
+    role: Role,
+    shutdown: Shutdown,
+) -> impl Future<Output = ()> + Send {
     let transport = Transport::plain(stream, state.config.limits.body_idle);
-    Served::new(transport, None, state, role, shutdown)
-        .http1()
-        .await;
+    Served::new(transport, None, state, role, shutdown).http1()
 }
 
 /// A connection that speaks HTTP.
@@ -105,7 +122,7 @@ impl Served {
         }
     }
 
-    async fn http1(self) {
+    fn http1(self) -> impl Future<Output = ()> + Send {
         let limits = &self.state.config.limits;
         let transport = self
             .transport
@@ -120,15 +137,17 @@ impl Served {
         let connection = builder
             .serve_connection(TokioIo::new(transport), service)
             .with_upgrades();
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.shutdown.requested() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        tell(ended);
+        let (mut connection, shutdown) = (Box::pin(connection), self.shutdown);
+        async move {
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = shutdown.requested() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            tell(ended);
+        }
     }
 
     async fn http2(mut self) {

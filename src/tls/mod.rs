@@ -18,7 +18,7 @@ mod test_certificates;
 
 pub use certificates::LoadedCertificate;
 pub use error::TlsError;
-pub use handshake::{Acceptor, Alpn, ServerName};
+pub use handshake::{Accepted, Acceptor, Alpn, HandshakeError, ServerName};
 pub use names::CertificateNames;
 pub use store::CertificateStore;
 pub use stream::TlsStream;
