@@ -19,6 +19,7 @@ mod real_app;
 mod real_certificates;
 mod real_clients;
 mod real_demo;
+mod real_kill;
 mod real_manual;
 mod real_messages;
 mod real_page;

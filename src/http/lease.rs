@@ -30,6 +30,12 @@ impl Lease {
         }
     }
 
+    /// Whether what the lease is for must be closed.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// Returns when what the lease is for must be closed.
     pub async fn ended(&self) {
         self.ended.cancelled().await;

@@ -54,7 +54,7 @@ pub use error::{HubError, PublishError, SubscribeError};
 pub use forms::Format;
 pub use inbox::{Outcome, Receiver};
 pub use message::{Data, Draft, Epoch, EventId, From, Kind};
-pub use poll::{Wait, poll};
+pub use poll::{SessionEnded, Wait, poll};
 pub use socket::{Form, Listening, open_socket};
 pub use sockjs::{Asked, SockJs, Visitor};
 pub use sources::{SourceError, Sources};

@@ -202,6 +202,7 @@ impl From<BuildError> for StartError {
         match error {
             BuildError::Tls(error) => Self::Tls(error),
             BuildError::Users(error) => Self::Users(error),
+            BuildError::Links(error) => Self::Links(error),
         }
     }
 }

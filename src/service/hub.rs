@@ -16,8 +16,8 @@ use crate::bridge::Subprotocol;
 use crate::config::ChannelName;
 use crate::http::{Body, Context, Form as Preference, Head, Lease, Refusal, empty, full, refuse};
 use crate::hub::{
-    self, Address, Asked, Form, Format, Listening, Parameters, SubscribeError, Subscription,
-    Visitor, Wait, etag,
+    self, Address, Asked, Form, Format, Listening, Parameters, SessionEnded, SubscribeError,
+    Subscription, Visitor, Wait, etag,
 };
 use crate::service::{Service, json};
 use crate::target::Token;
@@ -195,7 +195,13 @@ impl Service {
             limit: if fresh { Duration::ZERO } else { limit },
             conditional: etag(headers).is_some(),
         };
-        Ok(hub::poll(subscription, wait).await)
+        let answered = hub::poll(subscription, wait).await;
+        answered.map_err(|SessionEnded| {
+            Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "your session has ended; log in, and try again",
+            )
+        })
     }
 
     fn subscribe(

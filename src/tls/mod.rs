@@ -21,7 +21,7 @@ mod test_certificates;
 pub use certificates::LoadedCertificate;
 pub use clients::ClientName;
 pub use error::TlsError;
-pub use handshake::{Acceptor, Alpn, ServerName};
+pub use handshake::{Accepted, Acceptor, Alpn, HandshakeError, ServerName};
 pub use names::CertificateNames;
 pub use outgoing::{Connector, DialError, Outgoing, dial};
 pub use store::CertificateStore;

@@ -1,7 +1,7 @@
 //! A peer from tests/peers as a process: it says when it is ready, obeys one line at a time, and ends with the test.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,15 @@ impl Peer {
     /// Starts the script and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
-        let mut child = python(script)
-            .args(arguments)
+        let mut command = python(script);
+        command.args(arguments);
+        Self::speak(script, command)
+    }
+
+    /// The same for a command of another kind that speaks like one of these.
+    #[track_caller]
+    pub(crate) fn speak(script: &str, mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
