@@ -307,7 +307,11 @@ impl Service {
             .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
         if let Some(channel) = self.channel_of(&token) {
             let subprotocol = Subprotocol::choose(&handshake)?;
-            let lease = visitor.map(|visitor| visitor.watch());
+            let names = std::slice::from_ref(&channel);
+            let lease = match visitor {
+                Some(visitor) => Some(self.lease_for(visitor, names).await?),
+                None => None,
+            };
             return self.wok_page(channel, request, handshake, subprotocol, context, lease);
         }
         let target = self

@@ -9,6 +9,7 @@
 )]
 
 mod asking;
+mod channels;
 mod ending;
 mod refusals;
 

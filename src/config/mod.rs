@@ -11,8 +11,10 @@
 
 mod address;
 mod admin;
+mod amqp;
 mod app;
 mod bridge;
+mod broker;
 mod channel;
 mod channel_name;
 mod duration;
@@ -33,6 +35,7 @@ mod server;
 mod session;
 mod size;
 mod syntax;
+mod template;
 mod tls;
 mod value;
 
@@ -47,8 +50,10 @@ use problems::Problems;
 use reader::Table;
 
 pub use admin::Admin;
+pub use amqp::{AmqpFormat, AmqpSource};
 pub use app::App;
 pub use bridge::{Bridge, StaticTarget, TokenSource};
+pub use broker::Broker;
 pub use channel::{Channel, Framing, History, Listen, Publisher, Slow, Source, StoreKind};
 pub use channel_name::{ChannelName, ChannelPattern};
 pub use endpoint::Endpoint;
@@ -62,7 +67,8 @@ pub use log::{Level, Log, LogFormat};
 pub use origin::OriginRule;
 pub use path_prefix::PathPrefix;
 pub use server::Server;
-pub use session::{PLACE_OF_NAME, Session, SessionRule};
+pub use session::{PLACE_OF_CHANNEL, PLACE_OF_NAME, Session, SessionRule};
+pub use template::{Part, Template};
 pub use tls::{Certificate, Tls, TlsVersion};
 
 /// The whole file.

@@ -1,10 +1,11 @@
 //! A peer from tests/peers as a process: it says when it is ready, obeys one line at a time, and ends with the test.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::command::python_in_venv;
 use super::{PATIENCE, pause, python};
 
 /// A running peer. How it is spoken to is described in tests/peers/lifeline.py.
@@ -21,7 +22,18 @@ impl Peer {
     /// Starts the script and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
-        let mut child = python(script)
+        Self::start_with(python(script), script, arguments)
+    }
+
+    /// The same in the Python that `tests/run` has made, with libraries that Debian has not.
+    #[track_caller]
+    pub(crate) fn start_in_venv(script: &str, arguments: &[&str]) -> Self {
+        Self::start_with(python_in_venv(script), script, arguments)
+    }
+
+    #[track_caller]
+    fn start_with(mut command: Command, script: &str, arguments: &[&str]) -> Self {
+        let mut child = command
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

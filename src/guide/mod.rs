@@ -1,0 +1,4 @@
+//! Pages for administrators, longer than a comment in the configuration can be. Documentation only.
+
+#[doc = include_str!("rabbitmq.md")]
+pub mod rabbitmq {}
