@@ -25,8 +25,9 @@
 //! **A request.** The listener accepts (the permit and the per-address slot live *inside* the stream, so they
 //! follow an upgrade); a tracked task performs the TLS handshake under a limit; hyper reads the head; `service`
 //! checks it and asks the router; `proxy` reads the body as far as it is buffered, cleans and sets headers, and
-//! takes a slot of the app, or waits in the bounded queue; the request goes out on a pooled connection, which
-//! is polled by the request itself; the answer streams back, and the access line is written at its end.
+//! takes a slot of the app, or waits in the bounded queue, where addresses take turns; the request goes out on a
+//! pooled connection, which is polled by the request itself; the answer streams back, and the access line is
+//! written at its end. If the client leaves earlier, a tracked task holds the slot until the app has answered.
 //!
 //! **An upgrade.** The WebSocket handshake is checked, then the Origin; `access` asks the app who the visitor is,
 //! one question for each credential at a time; the token is resolved to a target; the app is asked whether this
@@ -35,7 +36,7 @@
 //! limit, the right close code. It holds a lease, which ends with a logout that passes through the proxy, or when
 //! the app, asked again, says no.
 //!
-//! **A notification.** A source reads a message (a line of a socket, a POST, the app's answer to a page) and hands
+//! **A notification.** A source reads a message (a line of a socket, a POST, the app's answer to a page, RabbitMQ) and hands
 //! it to the hub, which gives it the next offset of the one sequence, puts it into the channel's history under the
 //! same lock, and wakes who listens. Each subscriber is the task of its own connection: it walks the history from
 //! its place, takes the form of the message its transport needs, which is made once for all, and writes it. What
@@ -52,6 +53,8 @@
 //!   configuration with a default, or is a named constant.
 //! - The app never sees a header that only a proxy may set, a body without a length, or a second request
 //!   hidden in a first.
+//! - The app never has more requests than workers, whoever leaves and whatever is reloaded, and no client keeps
+//!   others out of the queue before it.
 //! - Nobody is let in by a mistake: where a session is required, whatever is not a yes of the app is a refusal.
 //! - No token, cookie, key or message body reaches a log; no token is compared in a way that leaks time.
 //! - No lock is held across an await; nothing is spawned outside the tracker; only `main` exits.
@@ -65,6 +68,7 @@ mod bridge;
 pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod guide;
 mod http;
 mod hub;
 mod net;

@@ -1,8 +1,10 @@
 //! The integration tests, one binary: a module for each capability.
 
 mod admin;
+mod admission;
 mod bridge;
 mod config;
+mod generate;
 mod harness;
 mod http2;
 mod hub;
@@ -16,6 +18,7 @@ mod real_app;
 mod real_clients;
 mod real_demo;
 mod real_horizon;
+mod real_manual;
 mod real_messages;
 mod real_page;
 mod real_session;

@@ -1,4 +1,5 @@
-//! The body of the app's answer. It holds the connection and the worker's slot until it ends.
+//! The body of the app's answer. It holds the connection and the worker's slot until it ends, also when nobody
+//! reads it any more.
 
 use std::fmt;
 use std::io;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -14,35 +16,42 @@ use crate::http::{BoxError, Stall};
 use crate::upstream::Upstream;
 use crate::upstream::connection::Connection;
 use crate::upstream::queue::Slot;
+use crate::upstream::running::let_end;
 
 /// The body of an answer.
 pub struct Answer {
-    body: Incoming,
+    /// None when it has ended.
     exchange: Option<Exchange>,
-    idle: Stall,
+    /// Whether it is read to its end even if nobody wants it.
+    is_read_on: bool,
 }
 
 struct Exchange {
+    body: Incoming,
+    idle: Stall,
     connection: Connection,
     upstream: Arc<Upstream>,
     _slot: Slot,
 }
 
 impl Answer {
+    /// The body that belongs to `headers`.
     pub(super) fn new(
+        headers: &HeaderMap,
         body: Incoming,
         connection: Connection,
         slot: Slot,
         upstream: Arc<Upstream>,
     ) -> Self {
         Self {
-            body,
-            idle: Stall::new(upstream.settings.response_idle),
             exchange: Some(Exchange {
+                body,
+                idle: Stall::new(upstream.settings.response_idle),
                 connection,
                 upstream,
                 _slot: slot,
             }),
+            is_read_on: !is_endless(headers),
         }
     }
 
@@ -62,6 +71,21 @@ impl Answer {
         self.exchange = None;
         Poll::Ready(Some(Err(error.into())))
     }
+
+    /// The same answer, to be read on although its client has left; none if it would have no end.
+    pub(super) fn unwanted(mut self) -> Option<Self> {
+        std::mem::take(&mut self.is_read_on).then_some(self)
+    }
+}
+
+/// Whether the app says that its answer goes on as long as somebody listens: it ends only with its connection.
+fn is_endless(headers: &HeaderMap) -> bool {
+    let begins = |name, text: &[u8]| {
+        let value = headers.get(name).map(HeaderValue::as_bytes);
+        let start = value.and_then(|value: &[u8]| value.get(..text.len()));
+        start.is_some_and(|start| start.eq_ignore_ascii_case(text))
+    };
+    begins("content-type", b"text/event-stream") || begins("x-accel-buffering", b"no")
 }
 
 impl Body for Answer {
@@ -73,11 +97,14 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        let Some(exchange) = &mut this.exchange else {
+            return Poll::Ready(None);
+        };
         // Twice: asking for data makes the driver read, and what it read is then to be had.
         for _ in 0..2 {
-            match Pin::new(&mut this.body).poll_frame(cx) {
+            match Pin::new(&mut exchange.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
-                    this.idle.progressed();
+                    exchange.idle.progressed();
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Poll::Ready(Some(Err(error))) => return this.fail(error),
@@ -88,11 +115,9 @@ impl Body for Answer {
                 // Nothing yet; or trailers, which are dropped, as a request's are.
                 Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
             }
-            if let Some(exchange) = &mut this.exchange {
-                exchange.connection.drive(cx);
-            }
+            exchange.connection.drive(cx);
         }
-        if this.idle.waited(cx) {
+        if exchange.idle.waited(cx) {
             let error = io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the app stopped in the middle of its answer",
@@ -103,19 +128,33 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let exchange = self.exchange.as_ref();
+        exchange.is_none_or(|exchange| exchange.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let exchange = self.exchange.as_ref();
+        exchange.map_or_else(
+            || SizeHint::with_exact(0),
+            |exchange| exchange.body.size_hint(),
+        )
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // hyper does not ask again when it knows from the length that the body is complete. In the middle
-        // of a body the connection is not idle, and is closed.
-        self.finish();
+        // hyper does not ask again when it knows from the length that the body is complete.
+        if self.is_end_stream() || !self.is_read_on {
+            // In the middle of a body the connection is not idle, and is closed.
+            self.finish();
+        } else if let Some(exchange) = self.exchange.take() {
+            let tasks = exchange.upstream.tasks.clone();
+            let answer = Self {
+                exchange: Some(exchange),
+                is_read_on: false,
+            };
+            let_end(answer, &tasks);
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! The app: its connections, and the slots its workers are counted by.
 //!
 //! A request takes a slot, then a connection: one of the pool, or a new one. Both stay with the answer until
-//! its body ends, and then go back. Knows nothing of routes, and changes no header.
+//! its body ends, whether or not its client still waits for it, and then go back. Knows nothing of routes, and
+//! changes no header.
 
 mod answer;
 mod connection;
+mod line;
 mod payload;
 mod pool;
 mod queue;
+mod running;
 
 use std::future::poll_fn;
 use std::io;
@@ -29,10 +32,12 @@ use crate::shutdown::Shutdown;
 
 pub use answer::Answer;
 pub use payload::Payload;
+pub use queue::Asker;
 
 use connection::{Connection, SendError};
 use pool::Pool;
-use queue::Queue;
+use queue::{Queue, Slot};
+use running::{Ended, Running};
 
 /// The app behind the door.
 #[derive(Debug)]
@@ -40,6 +45,7 @@ pub struct Upstream {
     settings: config::App,
     queue: Queue,
     pool: Pool,
+    tasks: Shutdown,
 }
 
 /// Why there is no answer of the app.
@@ -63,13 +69,25 @@ pub enum UpstreamError {
 }
 
 impl Upstream {
-    /// An app with no connection yet.
+    /// An app with no connection yet. `tasks` runs what clients leave behind. Among `before` may be the same app
+    /// with other settings: its workers go on being counted.
     #[must_use]
-    pub fn new(settings: config::App) -> Arc<Self> {
+    pub fn new(settings: config::App, before: &[Arc<Self>], tasks: &Shutdown) -> Arc<Self> {
+        let is_same = |other: &&Arc<Self>| {
+            (&other.settings.name, &other.settings.url) == (&settings.name, &settings.url)
+        };
+        let (workers, most, wait) = (settings.workers, settings.queue, settings.queue_wait);
+        let queue = if let Some(same) = before.iter().find(is_same) {
+            same.queue.set_limits(workers, most, wait);
+            same.queue.clone()
+        } else {
+            Queue::new(workers, most, wait)
+        };
         Arc::new(Self {
-            queue: Queue::new(settings.workers, settings.queue, settings.queue_wait),
+            queue,
             pool: Pool::new(settings.keep_alive),
             settings,
+            tasks: tasks.clone(),
         })
     }
 
@@ -85,7 +103,7 @@ impl Upstream {
         self.pool.close_old();
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request for `asker` and waits for the head of the answer.
     ///
     /// If a connection of the pool breaks before anything came back, the request is sent once more on a new
     /// one, provided that it did not leave, or that it may be repeated (RFC 9110 §9.2.2).
@@ -95,34 +113,47 @@ impl Upstream {
     pub async fn send(
         self: &Arc<Self>,
         mut request: Request<Payload>,
+        asker: Asker<'_>,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let slot = self.queue.slot().await?;
+        let mut slot = self.queue.slot(asker, request.headers()).await?;
         let repeatable = is_idempotent(request.method());
-        if let Some(mut connection) = self.pool.take(repeatable) {
+        if let Some(connection) = self.pool.take(repeatable) {
             let copy = if repeatable {
                 payload::copy(&request)
             } else {
                 None
             };
-            let upload = payload::passed_on(&request);
-            match self.first_byte(connection.send(request), upload).await? {
-                Ok(response) => return Ok(self.answer(response, connection, slot)),
-                Err(SendError {
-                    unsent: Some(unsent),
-                    ..
-                }) => request = unsent,
-                Err(SendError { error, .. }) => match copy {
-                    Some(copy) if nothing_came_back(&error) => request = copy,
-                    _ => return Err(broken(error)),
-                },
+            match self.exchange(connection, request, slot).await? {
+                Ok(response) => return Ok(response),
+                Err((failed, back)) => {
+                    slot = back;
+                    request = again(failed, copy)?;
+                }
             }
         }
-        let mut connection = Connection::open(&self.settings).await?;
-        let upload = payload::passed_on(&request);
-        match self.first_byte(connection.send(request), upload).await? {
-            Ok(response) => Ok(self.answer(response, connection, slot)),
-            Err(SendError { error, .. }) => Err(broken(error)),
-        }
+        let connection = Connection::open(&self.settings).await?;
+        let ended = self.exchange(connection, request, slot).await?;
+        ended.map_err(|(failed, _)| broken(failed.error))
+    }
+
+    /// One exchange on one connection. From here on the app may be at work.
+    fn exchange(
+        self: &Arc<Self>,
+        mut connection: Connection,
+        request: Request<Payload>,
+        slot: Slot,
+    ) -> Running {
+        let upstream = Arc::clone(self);
+        let exchange = async move {
+            let upload = payload::passed_on(&request);
+            let sent = upstream.first_byte(connection.send(request), upload);
+            let ended: Ended = match sent.await? {
+                Ok(response) => Ok(Ok(upstream.answer(response, connection, slot))),
+                Err(failed) => Ok(Err((failed, slot))),
+            };
+            ended
+        };
+        Running::new(exchange, &self.tasks)
     }
 
     /// Sends an upgrade request on a connection of its own, which leaves HTTP if the app agrees. `tasks` runs
@@ -133,15 +164,15 @@ impl Upstream {
     pub async fn upgrade(
         self: &Arc<Self>,
         request: Request<Payload>,
-        tasks: &Shutdown,
+        asker: Asker<'_>,
     ) -> Result<Response<Incoming>, UpstreamError> {
         // Taken for the handshake only: how many sockets the app can hold afterwards is its own affair.
-        let _slot = self.queue.slot().await?;
+        let _slot = self.queue.slot(asker, request.headers()).await?;
         let socket = connect(&self.settings.url, self.settings.connect).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(socket))
             .await
             .map_err(broken)?;
-        tasks.spawn(async move {
+        self.tasks.spawn(async move {
             // An error here appears in the exchange as well, where it is reported.
             let _ = connection.with_upgrades().await;
         });
@@ -182,15 +213,27 @@ impl Upstream {
         self: &Arc<Self>,
         response: Response<Incoming>,
         connection: Connection,
-        slot: queue::Slot,
+        slot: Slot,
     ) -> Response<Answer> {
         let (head, body) = response.into_parts();
-        let answer = Answer::new(body, connection, slot, Arc::clone(self));
+        let answer = Answer::new(&head.headers, body, connection, slot, Arc::clone(self));
         Response::from_parts(head, answer)
     }
 
     fn take_back(&self, connection: Connection) {
         self.pool.put(connection);
+    }
+}
+
+/// The request for another try, if there may be one.
+fn again(
+    failed: SendError,
+    copy: Option<Request<Payload>>,
+) -> Result<Request<Payload>, UpstreamError> {
+    match (failed.unsent, copy) {
+        (Some(unsent), _) => Ok(*unsent),
+        (None, Some(copy)) if nothing_came_back(&failed.error) => Ok(copy),
+        _ => Err(broken(failed.error)),
     }
 }
 
