@@ -25,15 +25,15 @@ async function watch(transport) {
         await until('the page to be live', async () => (await page.textContent('#state')) === `live over ${transport}`);
       }
       const id = `${transport}-1`;
-      await change(one, KITCHEN, id, `web <b>${transport}</b>`, 'BUILD');
-      await until('the new row', async () => (await rows(one)).includes(`web <b>${transport}</b> ${id} BUILD`));
+      await change(one, KITCHEN, id, `stove <b>${transport}</b>`, 'BUILD');
+      await until('the new row', async () => (await rows(one)).includes(`stove <b>${transport}</b> ${id} BUILD`));
       await change(other, GARDEN, `${transport}-g`, 'rake', 'ACTIVE');
       await until('the row of the other', async () => (await rows(other)).includes(`rake ${transport}-g ACTIVE`));
-      await change(one, KITCHEN, id, `web-${transport}`, 'ACTIVE');
-      await until('the changed row', async () => (await rows(one)).includes(`web-${transport} ${id} ACTIVE`));
+      await change(one, KITCHEN, id, `stove-${transport}`, 'ACTIVE');
+      await until('the changed row', async () => (await rows(one)).includes(`stove-${transport} ${id} ACTIVE`));
       must((await rows(one)).filter((each) => each.includes(id)).length === 1, 'the row is there twice');
       const [heard, overheard] = [JSON.stringify(await seen(one)), JSON.stringify(await seen(other))];
-      must(!heard.includes('rake') && !overheard.includes('web'), 'a project heard of another');
+      must(!heard.includes('rake') && !overheard.includes('stove'), 'a project heard of another');
       must(!heard.includes('_context_') && !heard.includes('secret'), `a context reached the page: ${heard}`);
       if (pictures) await one.screenshot({ path: `${pictures}/horizon-${transport}.png` });
       for (const path of [`/events/nova.${GARDEN}`, `/events/nova.${KITCHEN},nova.${GARDEN}`, `/events/sockjs/nova.${GARDEN}/1/a/xhr`]) {

@@ -195,9 +195,12 @@ impl Sessions {
         request: &http::Request<impl Sized>,
         context: &Context,
     ) -> Option<Leaving> {
+        // Django has a slash at the end of every path, and the file has none.
+        let path = request.uri().path();
+        let path = path.strip_suffix('/').unwrap_or(path);
         let is_logout = app == self.settings.app
             && request.method() == Method::POST
-            && self.logout.iter().any(|path| path == request.uri().path());
+            && self.logout.iter().any(|known| known == path);
         is_logout.then(|| Leaving(self.credential(request.headers(), context.peer)))
     }
 
