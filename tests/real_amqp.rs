@@ -19,7 +19,7 @@ impl House {
     /// `SOURCE` in the tables is the beginning of a source's table: its kind, and the broker.
     #[track_caller]
     fn open(exchange: &str, tables: &str) -> Self {
-        let _alone = alone();
+        let turn = alone();
         let rabbit = Rabbit::start();
         let mut publisher = Peer::start_in_venv("rabbit.py", &[&rabbit.port.to_string()]);
         if !exchange.is_empty() {
@@ -31,7 +31,7 @@ impl House {
             publisher,
             door: None,
             directory,
-            _alone,
+            _alone: turn,
         };
         house.open_door(tables);
         house

@@ -48,6 +48,10 @@ impl Rabbit {
 
     /// Starts it again, with all it has kept.
     #[track_caller]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "these tests hold no runtime, and the port is on this machine"
+    )]
     pub(crate) fn begin(&mut self) {
         let mut command = self.command("rabbitmq-server");
         let log = File::create(path(&self.home, "log")).expect("a log");
