@@ -37,7 +37,7 @@
 //! limit, the right close code. It holds a lease, which ends with a logout that passes through the proxy, or when
 //! the app, asked again, says no.
 //!
-//! **A notification.** A source reads a message (a line of a socket, a POST, the app's answer to a page) and hands
+//! **A notification.** A source reads a message (a line of a socket, a POST, the app's answer to a page, RabbitMQ) and hands
 //! it to the hub, which gives it the next offset of the one sequence, puts it into the channel's history under the
 //! same lock, and wakes who listens. Each subscriber is the task of its own connection: it walks the history from
 //! its place, takes the form of the message its transport needs, which is made once for all, and writes it. What

@@ -407,9 +407,13 @@ impl Service {
         let asked = asked.map_err(|error| not_admitted(&error))?;
         if let Some(channel) = self.channel_of(asked.token()) {
             let subprotocol = Subprotocol::choose(&handshake)?;
+            let names = std::slice::from_ref(&channel);
+            let lease = match visitor {
+                Some(visitor) => Some(self.lease_for(visitor, names).await?),
+                None => None,
+            };
             let spent = self.targets.spend(&asked).await;
             spent.map_err(|error| not_admitted(&error))?;
-            let lease = visitor.map(|visitor| visitor.watch());
             return self.wok_page(channel, request, handshake, subprotocol, context, lease);
         }
         let target = self

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noren::config::{
-    Admin, App, Bridge, Certificate, Channel, ChannelPattern, ClientCertificates, Config,
-    ConfigError, Endpoint, Entrance, History, HttpSource, Hub, Limits, Listen, Listener, Log,
-    Protocol, Publisher, RedisSource, SecurityHeaders, Server, Session, Signed, Slow, Source,
-    SourceKind, StaticTarget, TargetTls, Tls, TokenSource,
+    Admin, AmqpSource, App, Bridge, Broker, Certificate, Channel, ChannelPattern,
+    ClientCertificates, Config, ConfigError, Endpoint, Entrance, History, HttpSource, Hub, Limits,
+    Listen, Listener, Log, Protocol, Publisher, RedisSource, SecurityHeaders, Server, Session,
+    Signed, Slow, Source, SourceKind, StaticTarget, TargetTls, Tls, TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -472,7 +472,11 @@ fn the_reference_shows_every_key_of_a_channel() {
     } = history;
     shows("channel.history", "messages size age store");
     assert_eq!(*history, History::default());
-    shows("channel.source", "source address type framing mode users");
+    shows(
+        "channel.source",
+        "source address type framing mode users url credentials ca heartbeat exchange bindings queue \
+         queue-expires queue-length queue-size prefetch format raw-content channel event key data",
+    );
     let [
         Source::Wok { address: _ },
         Source::Listen(Listen {
@@ -482,10 +486,46 @@ fn the_reference_shows_every_key_of_a_channel() {
             mode: _,
             users: _,
         }),
+        Source::Amqp(amqp),
     ] = sources.as_slice()
     else {
         panic!("the reference should show every kind of source");
     };
+    the_reference_shows_every_key_of_a_broker(amqp);
+}
+
+fn the_reference_shows_every_key_of_a_broker(source: &AmqpSource) {
+    let AmqpSource {
+        broker:
+            Broker {
+                tls: _,
+                host: _,
+                port: _,
+                virtual_host: _,
+                credentials: Some(_),
+                ca: Some(_),
+                heartbeat,
+            },
+        exchange: _,
+        bindings,
+        queue: Some(_),
+        queue_length: 100_000,
+        queue_size: 67_108_864,
+        queue_expires,
+        prefetch: 256,
+        format: _,
+        raw_content: false,
+        channel: Some(_),
+        event: Some(_),
+        key: Some(_),
+        data: Some(_),
+    } = source
+    else {
+        panic!("the reference should show the defaults: {source:?}");
+    };
+    assert_eq!(*heartbeat, Duration::from_secs(30));
+    assert_eq!(*queue_expires, Duration::from_secs(86_400));
+    assert_eq!(*bindings, ["#"]);
 }
 
 #[test]
@@ -503,20 +543,23 @@ fn the_reference_shows_every_key_of_the_session() {
         timeout: _,
         name_header,
         token_path,
+        channel_path,
         open_tokens: _,
         logout: _,
     } = config.session.clone();
     shows(
         "session",
         "app method path headers cookies allow-cache interval workers timeout name-header \
-         token-path open-tokens logout",
+         token-path channel-path open-tokens logout",
     );
-    assert!(path.is_some() && name_header.is_some() && token_path.is_some());
+    assert!(path.is_some() && name_header.is_some());
+    assert!(token_path.is_some() && channel_path.is_some());
     assert_eq!(headers.len(), 1);
     let defaults = Session {
         path: None,
         name_header: None,
         token_path: None,
+        channel_path: None,
         headers: BTreeMap::new(),
         ..config.session
     };

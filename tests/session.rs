@@ -11,6 +11,7 @@
 mod asking;
 mod channels;
 mod ending;
+mod polls;
 mod refusals;
 
 use std::collections::HashMap;

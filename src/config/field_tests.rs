@@ -323,6 +323,7 @@ fn the_session_is_read() {
         timeout = "4s"
         name-header = "Remote-User"
         token-path = "/vms/{vm}/rights"
+        channel-path = "/may/{channel}"
         open-tokens = ["news"]
         logout = ["/a", "/b"]
         [session.headers]
@@ -342,6 +343,7 @@ fn the_session_is_read() {
         timeout: seconds(4),
         name_header: Some("Remote-User".to_owned()),
         token_path: Some("/vms/{vm}/rights".to_owned()),
+        channel_path: Some("/may/{channel}".to_owned()),
         open_tokens: vec!["news".to_owned()],
         logout: vec!["/a".to_owned(), "/b".to_owned()],
     };

@@ -12,6 +12,7 @@
 //! Knows no session and no app: who may subscribe, and what a page's message means, is decided above.
 
 mod address;
+mod broker;
 mod channel;
 mod channels;
 mod error;

@@ -56,7 +56,9 @@ impl Service {
             return Err(not_permitted(&rules));
         }
         if !trusted
-            && let Err(refusal) = self.lease_for_channels(&parts.headers, head, context).await
+            && let Err(refusal) = self
+                .lease_for_channels(std::slice::from_ref(&name), &parts.headers, head, context)
+                .await
         {
             refuse(body, &self.shutdown);
             return Err(refusal);

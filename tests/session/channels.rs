@@ -1,142 +1,66 @@
-//! What the end of a session does to those who listen by asking: they are answered at once, and not when they would
-//! have been.
+//! `channel-path`: the app is asked about each channel, with the visitor's own session.
 
-use tempfile::TempDir;
-use tokio::net::UnixStream;
+use super::{App, COOK, kitchen, knock};
+use crate::harness::{CLOSE, Door};
 
-use super::{COOK, kitchen, log_out};
-use crate::harness::{Answer, Door, Wire, until};
+const SETTINGS: &str = "allow-cache = '0s'\ninterval = '10ms'\nchannel-path = '/may/{channel}'\n\
+    [[channel]]\nname = 'nova.*'\npresence = true\n";
 
-const SESSION: &str = "/events/sockjs/news/000/abc";
-/// Far beyond the patience of a test.
-const WAIT: &str = "&wait=120";
-
-/// A door whose channel is for visitors with a session, and its admin socket, which says how many listen.
-struct House {
-    app: super::App,
-    door: Door,
-    directory: TempDir,
+async fn house() -> (App, Door) {
+    let (app, _console, door) = kitchen(SETTINGS).await;
+    app.answers("/may/nova.theirs", "403 Forbidden\r\n");
+    app.answers("/may/nova.unknown", "404 Not Found\r\n");
+    (app, door)
 }
 
-impl House {
-    async fn open(settings: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("admin");
-        let tables = format!(
-            "[admin]\nsocket = '{}'\n[[channel]]\nname = 'news'",
-            socket.display()
-        );
-        let (app, _console, door) = kitchen(&format!("{settings}\n{tables}")).await;
-        Self {
-            app,
-            door,
-            directory,
+#[tokio::test]
+async fn a_visitor_listens_to_what_the_app_grants_and_to_nothing_beside_it() {
+    let (app, door) = house().await;
+    for (path, status) in [
+        ("/events/nova.mine", 101),
+        ("/events/nova.theirs", 403),
+        ("/events/nova.unknown", 403),
+        ("/events/nova.mine,nova.theirs", 403),
+        ("/events/nova.theirs,nova.mine", 403),
+        ("/events/sockjs/nova.theirs/websocket", 403),
+    ] {
+        assert_eq!(knock(&door, path, COOK).await.status, status, "{path}");
+    }
+    for (path, status) in [
+        ("/events/nova.mine", 200),
+        ("/events/nova.theirs", 403),
+        ("/events/nova.theirs/presence", 403),
+    ] {
+        for accept in ["text/event-stream", "text/html", "*/*"] {
+            let mut wire = door.tls().await;
+            wire.send(Door::get(path, &format!("{COOK}Accept: {accept}\r\n")))
+                .await;
+            assert_eq!(wire.head().await.status(), status, "{path} {accept}");
         }
     }
-
-    /// Until so many listen.
-    async fn listening(&self, count: usize) {
-        let wanted = format!("\"subscribers\":{count},");
-        until("the listeners", || async {
-            let socket = UnixStream::connect(self.directory.path().join("admin")).await;
-            let status = Wire::new(socket.unwrap())
-                .ask(&Door::get("/status", ""))
-                .await;
-            status.text().contains(&wanted).then_some(())
-        })
-        .await;
-    }
+    assert!(app.asked("/may/nova.mine") > 0);
 }
 
-async fn get(door: &Door, path: &str) -> Answer {
-    door.tls().await.ask(&Door::get(path, COOK)).await
+#[tokio::test]
+async fn without_a_session_no_channel_is_asked_about() {
+    let (app, door) = house().await;
+    app.answers("/tasks", "401 Unauthorized\r\n");
+    assert_eq!(knock(&door, "/events/nova.mine", COOK).await.status, 401);
+    assert_eq!(app.asked("/may/nova.mine"), 0);
 }
 
-fn post(path: &str) -> String {
-    Door::get(path, &format!("Content-Length: 0\r\n{COOK}")).replacen("GET", "POST", 1)
-}
-
-/// A poll that waits.
-async fn poll(door: &Door) -> Wire {
-    let answer = get(door, "/events/news").await;
-    let cursor = answer
-        .head
-        .one("etag")
-        .unwrap()
-        .trim_matches('"')
-        .to_owned();
+#[tokio::test]
+async fn what_is_open_is_closed_when_one_of_its_channels_is_not_granted_any_more() {
+    let (app, door) = house().await;
     let mut client = door.tls().await;
-    let path = format!("/events/news?last-event-id={cursor}{WAIT}");
-    client.send(Door::get(&path, COOK)).await;
-    client
-}
-
-/// A `SockJS` session that was opened, and its first message taken.
-async fn sockjs(door: &Door) {
-    for begin in ["o", "a["] {
-        let answer = door.tls().await.ask(&post(&format!("{SESSION}/xhr"))).await;
-        assert!(answer.text().starts_with(begin), "{}", answer.text());
-    }
-}
-
-#[tokio::test]
-async fn a_poll_that_waits_is_answered_401_by_a_logout() {
-    let house = House::open("").await;
-    let mut waiting = poll(&house.door).await;
-    house.listening(1).await;
-    assert_eq!(log_out(&house.door, "POST", "/logout", COOK).await, 200);
-    let answer = waiting.answer().await;
-    assert_eq!(answer.status, 401, "{}", answer.text());
-}
-
-#[tokio::test]
-async fn a_poll_that_waits_is_answered_401_when_the_app_says_no() {
-    let house = House::open("interval = '100ms'\nallow-cache = '0s'").await;
-    let mut waiting = poll(&house.door).await;
-    house.listening(1).await;
-    house.app.answers("/tasks", "401 Unauthorized\r\n");
-    let answer = waiting.answer().await;
-    assert_eq!(answer.status, 401, "{}", answer.text());
-}
-
-#[tokio::test]
-async fn a_sockjs_poll_that_waits_is_closed_by_a_logout() {
-    let house = House::open("").await;
-    sockjs(&house.door).await;
-    // Of two at once, one is told so; then the other one is known to wait.
-    let (mut one, mut two) = (house.door.tls().await, house.door.tls().await);
-    for client in [&mut one, &mut two] {
-        client.send(post(&format!("{SESSION}/xhr"))).await;
-    }
-    let (told, second) = tokio::select! {
-        answer = one.answer() => (answer, true),
-        answer = two.answer() => (answer, false),
+    let handshake = Door::handshake("/events/nova.a,nova.b", COOK);
+    assert_eq!(client.ask(&handshake).await.status, 101);
+    app.answers("/may/nova.b", "403 Forbidden\r\n");
+    let last = loop {
+        let frame = client.frame().await;
+        if frame.opcode == CLOSE {
+            break frame;
+        }
     };
-    assert!(told.text().starts_with("c[2010,"), "{}", told.text());
-    assert_eq!(log_out(&house.door, "POST", "/logout", COOK).await, 200);
-    let answer = if second { two } else { one }.answer().await;
-    assert_eq!(answer.text(), "c[4401,\"the session has ended\"]\n");
-}
-
-#[tokio::test]
-async fn a_sockjs_stream_is_closed_by_a_logout() {
-    for (request, ends) in [
-        (
-            post(&format!("{SESSION}/xhr_streaming")),
-            "c[4401,\"the session has ended\"]\n",
-        ),
-        (
-            Door::get(&format!("{SESSION}/eventsource"), COOK),
-            "data: c[4401,\"the session has ended\"]\r\n\r\n",
-        ),
-    ] {
-        let house = House::open("").await;
-        let mut stream = house.door.tls().await;
-        stream.send(request).await;
-        house.listening(1).await;
-        assert_eq!(log_out(&house.door, "POST", "/logout", COOK).await, 200);
-        let answer = stream.answer().await;
-        assert!(answer.text().ends_with(ends), "{}", answer.text());
-        house.listening(0).await;
-    }
+    assert_eq!(last.payload[..2], 4401_u16.to_be_bytes());
 }

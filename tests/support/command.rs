@@ -83,7 +83,19 @@ fn text(file: &mut File) -> String {
 
 /// A client from tests/peers, in Debian's Python (whose libraries are the ones that are installed).
 pub(crate) fn python(script: &str) -> Command {
-    let mut command = Command::new("/usr/bin/python3");
+    python_of("/usr/bin/python3", script)
+}
+
+/// The same with the packages of `tests/peers/requirements.txt`.
+pub(crate) fn python_in_venv(script: &str) -> Command {
+    python_of(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/.cache/venv/bin/python"),
+        script,
+    )
+}
+
+fn python_of(interpreter: &str, script: &str) -> Command {
+    let mut command = Command::new(interpreter);
     command.arg("-B").arg(format!(
         "{}/tests/peers/{script}",
         env!("CARGO_MANIFEST_DIR")

@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::command::python_in_venv;
 use super::{PATIENCE, pause, python};
 
 /// A running peer. How it is spoken to is described in tests/peers/lifeline.py.
@@ -22,6 +23,14 @@ impl Peer {
     #[track_caller]
     pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
         let mut command = python(script);
+        command.args(arguments);
+        Self::speak(script, command)
+    }
+
+    /// The same in the Python that `tests/run` has made, with libraries that Debian has not.
+    #[track_caller]
+    pub(crate) fn start_in_venv(script: &str, arguments: &[&str]) -> Self {
+        let mut command = python_in_venv(script);
         command.args(arguments);
         Self::speak(script, command)
     }
