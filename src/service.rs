@@ -30,6 +30,7 @@ use crate::net::{ConnectError, connect};
 use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
 use crate::shutdown::Shutdown;
+use crate::spool::Spool;
 use crate::target::{ResolveError, Resolver, Target, Token};
 use crate::telemetry::{AccessLine, Measured};
 use crate::upstream::Upstream;
@@ -57,6 +58,7 @@ pub struct Service {
     /// Tokens of the bridge that channels serve.
     channel_tokens: Vec<(String, ChannelName)>,
     body: BodyLimits,
+    spool: Spool,
     added: Vec<(HeaderName, HeaderValue)>,
     hsts: Option<HeaderValue>,
     access_lines: bool,
@@ -95,6 +97,7 @@ impl Service {
                 .ok()
                 .filter(|value| !value.is_empty())
         };
+        let spool = Spool::new(config.spool.clone(), before.map(|before| &before.spool));
         let added = [
             (X_FRAME_OPTIONS, header(&config.headers.x_frame_options)),
             (
@@ -104,7 +107,11 @@ impl Service {
         ];
         Self {
             router: Router::new(config),
-            apps: config.apps.iter().cloned().map(Upstream::new).collect(),
+            apps: {
+                let apps = config.apps.iter().cloned();
+                apps.map(|app| Upstream::with_spool(app, spool.clone(), shutdown.clone()))
+                    .collect()
+            },
             origins: OriginPolicy::new(&config.bridge.origins, config.bridge.missing_origin),
             sessions: Sessions::new(config, before.and_then(|before| before.sessions.as_deref()))
                 .map(Arc::new),
@@ -125,6 +132,7 @@ impl Service {
                 .into_iter()
                 .filter_map(|(name, value)| Some((name, value?)))
                 .collect(),
+            spool,
             hsts: header(&config.headers.strict_transport_security),
             access_lines: config.log.access,
             shutdown,

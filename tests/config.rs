@@ -14,7 +14,7 @@ use std::time::Duration;
 use noren::config::{
     Admin, App, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError, Endpoint,
     History, Hub, Limits, Listen, Listener, Log, Protocol, Publisher, SecurityHeaders, Server,
-    Session, Slow, Source, StaticTarget, Tls, TokenSource,
+    Session, Slow, Source, Spool, StaticTarget, Tls, TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -93,6 +93,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         listeners: _,
         tls: _,
         limits,
+        spool,
         headers,
         apps,
         session: _,
@@ -103,10 +104,11 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = config;
     shows(
         "",
-        "log server listener tls limits headers app session bridge hub channel admin",
+        "log server listener tls limits spool headers app session bridge hub channel admin",
     );
 
     assert_eq!((log, server), (Log::default(), Server::default()));
+    assert_eq!(spool, Spool::default());
     assert_eq!(
         (limits, headers),
         (Limits::default(), SecurityHeaders::default())
@@ -142,6 +144,19 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         "connections connections-per-address handshake head head-size headers \
          keep-alive body-idle body-size request-buffer streams",
     );
+    let Spool {
+        directory: _,
+        size: _,
+        memory: _,
+        request_size: _,
+        answer_buffer: _,
+        answer_size: _,
+        when_full: _,
+    } = Spool::default();
+    shows(
+        "spool",
+        "directory size memory request-size answer-buffer answer-size when-full",
+    );
     let SecurityHeaders {
         strict_transport_security: _,
         x_frame_options: _,
@@ -165,11 +180,14 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         response: _,
         response_idle: _,
         keep_alive: _,
+        restart_wait: _,
+        request_spool: _,
+        response_spool: _,
     } = App::default();
     shows(
         "app",
         "name url hosts path server-root encoded-slash workers queue queue-wait connect response \
-         response-idle keep-alive",
+         response-idle keep-alive restart-wait request-spool response-spool",
     );
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 const LAYERS: &[&[&str]] = &[
     &["config"],
     &["telemetry", "shutdown"],
-    &["net"],
+    &["net", "spool"],
     &["tls"],
     &["http"],
     &["websocket", "upstream", "target"],

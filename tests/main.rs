@@ -22,4 +22,5 @@ mod real_subscribe;
 mod real_vnc;
 mod real_wok;
 mod session;
+mod spool;
 mod support;

@@ -46,6 +46,15 @@ pub struct App {
     /// s, because cheroot (`CherryPy`) closes its side after 10 s. With 0 each request opens its
     /// own.
     pub keep_alive: Duration,
+    /// `restart-wait`: how long requests wait for an app that nobody can connect to, counted from when
+    /// that was first seen; then 503. Default 10 s; with 0 none waits.
+    pub restart_wait: Duration,
+    /// `request-spool`: whether a request body is complete before the app is asked, as far as the spool
+    /// has room. Default yes; with no, what is larger than `limits.request-buffer` streams.
+    pub request_spool: bool,
+    /// `response-spool`: whether an answer is taken off the worker faster than its client takes it.
+    /// Default yes.
+    pub response_spool: bool,
 }
 
 impl Default for App {
@@ -67,6 +76,9 @@ impl Default for App {
             response: Duration::from_secs(600),
             response_idle: Duration::from_secs(600),
             keep_alive: Duration::from_secs(8),
+            restart_wait: Duration::from_secs(10),
+            request_spool: true,
+            response_spool: true,
         }
     }
 }
@@ -103,6 +115,9 @@ impl App {
             response: table.time_limit("response", default.response),
             response_idle: table.time_limit("response-idle", default.response_idle),
             keep_alive: table.duration("keep-alive", default.keep_alive),
+            restart_wait: table.duration("restart-wait", default.restart_wait),
+            request_spool: table.flag("request-spool", default.request_spool),
+            response_spool: table.flag("response-spool", default.response_spool),
         }
     }
 

@@ -151,6 +151,32 @@ fn limits_are_read() {
 }
 
 #[test]
+fn the_spool_is_read() {
+    let config = with_app(
+        r#"
+        [spool]
+        directory = "/srv/spool"
+        size = "1MiB"
+        memory = 0
+        request-size = "2KiB"
+        answer-buffer = "3KiB"
+        answer-size = "4KiB"
+        when-full = "refuse"
+        "#,
+    );
+    let expected = Spool {
+        directory: "/srv/spool".into(),
+        size: 1 << 20,
+        memory: 0,
+        request_size: 2 << 10,
+        answer_buffer: 3 << 10,
+        answer_size: 4 << 10,
+        when_full: WhenFull::Refuse,
+    };
+    assert_eq!(config.spool, expected);
+}
+
+#[test]
 fn headers_are_read_and_an_empty_one_is_kept_empty() {
     let config = with_app(
         r#"
@@ -186,6 +212,9 @@ fn apps_are_read() {
         response = "2s"
         response-idle = "3s"
         keep-alive = "0s"
+        restart-wait = "0s"
+        request-spool = false
+        response-spool = false
         "#,
     );
     let expected = App {
@@ -208,6 +237,9 @@ fn apps_are_read() {
         response: seconds(2),
         response_idle: seconds(3),
         keep_alive: Duration::ZERO,
+        restart_wait: Duration::ZERO,
+        request_spool: false,
+        response_spool: false,
     };
     assert_eq!(config.apps, [expected]);
 }

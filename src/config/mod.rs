@@ -32,6 +32,7 @@ mod reader;
 mod server;
 mod session;
 mod size;
+mod spool;
 mod syntax;
 mod tls;
 mod value;
@@ -63,6 +64,7 @@ pub use origin::OriginRule;
 pub use path_prefix::PathPrefix;
 pub use server::Server;
 pub use session::{PLACE_OF_NAME, Session, SessionRule};
+pub use spool::{Spool, WhenFull};
 pub use tls::{Certificate, Tls, TlsVersion};
 
 /// The whole file.
@@ -83,6 +85,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[limits]`: what one client, and all of them together, may use.
     pub limits: Limits,
+    /// `[spool]`: where bodies wait for those who are slow.
+    pub spool: Spool,
     /// `[headers]`: response headers added to every answer.
     pub headers: SecurityHeaders,
     /// `[[app]]`: the apps behind this door.
@@ -107,6 +111,7 @@ impl Default for Config {
             listeners: vec![Listener::default()],
             tls: Tls::default(),
             limits: Limits::default(),
+            spool: Spool::default(),
             headers: SecurityHeaders::default(),
             apps: Vec::new(),
             session: Session::default(),
@@ -166,6 +171,7 @@ impl Config {
             listeners: Listener::read_all(root),
             tls: root.table("tls", Tls::read),
             limits: root.table("limits", Limits::read),
+            spool: root.table("spool", Spool::read),
             headers: root.table("headers", SecurityHeaders::read),
             apps: App::read_all(root),
             session: Session::default(),

@@ -18,7 +18,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::http::{
-    Body, BodyFault, BodyLimits, Context, Head, Received, Refusal, drop_hop_by_hop, receive,
+    Body, BodyFault, BodyLimits, Context, Head, Received, Refusal, drop_hop_by_hop, receive_into,
 };
 use crate::shutdown::Shutdown;
 use crate::upstream::{Payload, Upstream};
@@ -49,7 +49,9 @@ impl Forward<'_> {
     /// The refusal to send: the client's fault (400, 408, 411, 413), the app's (502, 504) or its load (503).
     pub async fn request(self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
-        let payload = match receive(incoming, self.body, self.tasks).await? {
+        let spool = self.upstream.spool_for_requests();
+        let received = receive_into(incoming, self.body, spool, self.tasks).await?;
+        let payload = match received {
             Received::None => Payload::Empty,
             Received::Whole(bytes) => Payload::Whole(bytes),
             Received::Begun(body) => Payload::Stream(Box::new(body)),

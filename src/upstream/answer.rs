@@ -1,68 +1,71 @@
-//! The body of the app's answer. It holds the connection and the worker's slot until it ends.
+//! The body of the app's answer, as its client takes it.
+//!
+//! Most answers are complete before their head goes on. Of the others some pass at once, as event streams
+//! must, and the rest is taken in ahead of a client that is slow: see `kept`.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use crate::http::{BoxError, Stall};
+use crate::http::BoxError;
 use crate::upstream::Upstream;
-use crate::upstream::connection::Connection;
-use crate::upstream::queue::Slot;
+use crate::upstream::kept::Kept;
+use crate::upstream::source::{Beginning, End, Source};
+
+/// What nginx and its like are told by, in answers that must not wait (`no`).
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The body of an answer.
 pub struct Answer {
-    body: Incoming,
-    exchange: Option<Exchange>,
-    idle: Stall,
+    pieces: VecDeque<Bytes>,
+    rest: Rest,
 }
 
-struct Exchange {
-    connection: Connection,
-    upstream: Arc<Upstream>,
-    _slot: Slot,
+/// What follows the pieces that were there at the beginning.
+enum Rest {
+    Nothing,
+    Broken(Option<BoxError>),
+    AtOnce(Source),
+    Kept(Kept),
 }
 
 impl Answer {
-    pub(super) fn new(
-        body: Incoming,
-        connection: Connection,
-        slot: Slot,
-        upstream: Arc<Upstream>,
-    ) -> Self {
-        Self {
-            body,
-            idle: Stall::new(upstream.settings.response_idle),
-            exchange: Some(Exchange {
-                connection,
-                upstream,
-                _slot: slot,
-            }),
-        }
-    }
-
-    /// Gives the slot back, and the connection too, if the exchange is complete on both sides.
-    fn finish(&mut self) {
-        if let Some(Exchange {
-            connection,
-            upstream,
-            ..
-        }) = self.exchange.take()
-        {
-            upstream.take_back(connection);
-        }
-    }
-
-    fn fail(&mut self, error: impl Into<BoxError>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.exchange = None;
-        Poll::Ready(Some(Err(error.into())))
+    pub(super) fn new(beginning: Beginning, headers: &HeaderMap, upstream: &Arc<Upstream>) -> Self {
+        let Beginning { mut pieces, end } = beginning;
+        let rest = match end {
+            End::Complete => Rest::Nothing,
+            End::Broken(error) => Rest::Broken(Some(error)),
+            End::Open(source) if !upstream.settings.response_spool || passes_at_once(headers) => {
+                Rest::AtOnce(source)
+            }
+            End::Open(source) => {
+                let pieces = std::mem::take(&mut pieces);
+                Rest::Kept(Kept::new(pieces, source, upstream))
+            }
+        };
+        Self { pieces, rest }
     }
 }
+
+/// Whether the client waits for each piece of this answer.
+fn passes_at_once(headers: &HeaderMap) -> bool {
+    let unbuffered = headers
+        .get(X_ACCEL_BUFFERING)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"));
+    let events = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.as_bytes().get(..EVENTS.len()))
+        .is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS));
+    unbuffered || events
+}
+
+const EVENTS: &[u8] = b"text/event-stream";
 
 impl Body for Answer {
     type Data = Bytes;
@@ -73,49 +76,37 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        // Twice: asking for data makes the driver read, and what it read is then to be had.
-        for _ in 0..2 {
-            match Pin::new(&mut this.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
-                    this.idle.progressed();
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                Poll::Ready(Some(Err(error))) => return this.fail(error),
-                Poll::Ready(None) => {
-                    this.finish();
-                    return Poll::Ready(None);
-                }
-                // Nothing yet; or trailers, which are dropped, as a request's are.
-                Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
-            }
-            if let Some(exchange) = &mut this.exchange {
-                exchange.connection.drive(cx);
-            }
+        if let Some(piece) = this.pieces.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        if this.idle.waited(cx) {
-            let error = io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the app stopped in the middle of its answer",
-            );
-            return this.fail(error);
-        }
-        Poll::Pending
+        let polled = match &mut this.rest {
+            Rest::Nothing => Poll::Ready(None),
+            Rest::Broken(error) => Poll::Ready(error.take().map(Err)),
+            Rest::AtOnce(source) => source.poll(cx),
+            Rest::Kept(kept) => kept.poll(cx),
+        };
+        polled.map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.pieces.is_empty()
+            && match &self.rest {
+                Rest::Nothing => true,
+                Rest::Broken(error) => error.is_none(),
+                Rest::AtOnce(source) => source.is_end_stream(),
+                Rest::Kept(kept) => kept.left() == Some(0),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        // hyper does not ask again when it knows from the length that the body is complete. In the middle
-        // of a body the connection is not idle, and is closed.
-        self.finish();
+        let here: u64 = self.pieces.iter().map(|piece| piece.len() as u64).sum();
+        let rest = match &self.rest {
+            Rest::Nothing => Some(0),
+            Rest::Broken(_) => None,
+            Rest::AtOnce(source) => source.left(),
+            Rest::Kept(kept) => kept.left(),
+        };
+        rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(here + rest))
     }
 }
 

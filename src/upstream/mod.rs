@@ -1,13 +1,18 @@
 //! The app: its connections, and the slots its workers are counted by.
 //!
 //! A request takes a slot, then a connection: one of the pool, or a new one. Both stay with the answer until
-//! its body ends, and then go back. Knows nothing of routes, and changes no header.
+//! its body has come, whether or not the client has taken it, and then go back. Knows nothing of routes, and
+//! changes no header.
 
 mod answer;
+mod away;
 mod connection;
+mod kept;
+mod lagging;
 mod payload;
 mod pool;
 mod queue;
+mod source;
 
 use std::future::poll_fn;
 use std::io;
@@ -24,15 +29,19 @@ use hyper_util::rt::TokioIo;
 
 use crate::config;
 use crate::http::{BoxError, Stall};
-use crate::net::{ConnectError, connect};
+use crate::net::{ConnectError, Socket, connect};
 use crate::shutdown::Shutdown;
+use crate::spool::Spool;
 
 pub use answer::Answer;
 pub use payload::Payload;
 
-use connection::{Connection, SendError};
+use away::{Away, nobody_is_there};
+use connection::Connection;
+use lagging::Lagging;
 use pool::Pool;
 use queue::Queue;
+use source::Source;
 
 /// The app behind the door.
 #[derive(Debug)]
@@ -40,6 +49,10 @@ pub struct Upstream {
     settings: config::App,
     queue: Queue,
     pool: Pool,
+    spool: Spool,
+    lagging: Lagging,
+    away: Away,
+    tasks: Shutdown,
 }
 
 /// Why there is no answer of the app.
@@ -63,10 +76,28 @@ pub enum UpstreamError {
 }
 
 impl Upstream {
-    /// An app with no connection yet.
+    /// An app with no connection yet, whose answers are read at once and never kept, and that is not waited
+    /// for.
     #[must_use]
     pub fn new(settings: config::App) -> Arc<Self> {
+        let settings = config::App {
+            response_spool: false,
+            restart_wait: Duration::ZERO,
+            ..settings
+        };
+        let nowhere = Spool::new(config::Spool::default(), None);
+        Self::with_spool(settings, nowhere, Shutdown::new())
+    }
+
+    /// An app with no connection yet. Its answers wait in the spool for clients that are slow; `tasks` runs
+    /// what takes them in meanwhile.
+    #[must_use]
+    pub fn with_spool(settings: config::App, spool: Spool, tasks: Shutdown) -> Arc<Self> {
         Arc::new(Self {
+            spool,
+            lagging: Lagging::default(),
+            away: Away::new(&settings.name, settings.restart_wait),
+            tasks,
             queue: Queue::new(settings.workers, settings.queue, settings.queue_wait),
             pool: Pool::new(settings.keep_alive),
             settings,
@@ -79,6 +110,12 @@ impl Upstream {
         &self.settings
     }
 
+    /// Where request bodies are kept until they are complete, if they are.
+    #[must_use]
+    pub fn spool_for_requests(&self) -> Option<&Spool> {
+        self.settings.request_spool.then_some(&self.spool)
+    }
+
     /// Closes the connections that were idle for too long. To be called about once a second: an idle
     /// connection may hold a worker of the app.
     pub fn close_idle(&self) {
@@ -88,7 +125,8 @@ impl Upstream {
     /// Sends a request and waits for the head of the answer.
     ///
     /// If a connection of the pool breaks before anything came back, the request is sent once more on a new
-    /// one, provided that it did not leave, or that it may be repeated (RFC 9110 §9.2.2).
+    /// one, provided that it did not leave, or that it may be repeated (RFC 9110 §9.2.2). The same if a new
+    /// connection breaks because the app ends, which shows by nobody being there afterwards.
     ///
     /// # Errors
     /// [`UpstreamError`] says how far it came.
@@ -98,31 +136,50 @@ impl Upstream {
     ) -> Result<Response<Answer>, UpstreamError> {
         let slot = self.queue.slot().await?;
         let repeatable = is_idempotent(request.method());
-        if let Some(mut connection) = self.pool.take(repeatable) {
-            let copy = if repeatable {
+        let mut copies = usize::from(repeatable);
+        let mut pooled = self.pool.take(repeatable);
+        loop {
+            let fresh = pooled.is_none();
+            let mut connection = match pooled.take() {
+                Some(connection) => connection,
+                None => Connection::over(self.connect().await?).await?,
+            };
+            let copy = if copies > 0 {
                 payload::copy(&request)
             } else {
                 None
             };
             let upload = payload::passed_on(&request);
-            match self.first_byte(connection.send(request), upload).await? {
-                Ok(response) => return Ok(self.answer(response, connection, slot)),
-                Err(SendError {
-                    unsent: Some(unsent),
-                    ..
-                }) => request = unsent,
-                Err(SendError { error, .. }) => match copy {
-                    Some(copy) if nothing_came_back(&error) => request = copy,
-                    _ => return Err(broken(error)),
-                },
-            }
+            let failed = match self.first_byte(connection.send(request), upload).await? {
+                Ok(response) => return Ok(self.answer(response, connection, slot).await),
+                Err(failed) => failed,
+            };
+            let again = match failed.unsent {
+                Some(unsent) if !fresh => Some(unsent),
+                _ if copy.is_none() || !nothing_came_back(&failed.error) => None,
+                _ if fresh && !self.has_ended().await => None,
+                _ => {
+                    copies = 0;
+                    copy
+                }
+            };
+            request = again.ok_or_else(|| broken(failed.error))?;
         }
-        let mut connection = Connection::open(&self.settings).await?;
-        let upload = payload::passed_on(&request);
-        match self.first_byte(connection.send(request), upload).await? {
-            Ok(response) => Ok(self.answer(response, connection, slot)),
-            Err(SendError { error, .. }) => Err(broken(error)),
+    }
+
+    /// A connection to the app, which may be just restarting.
+    async fn connect(&self) -> Result<Socket, ConnectError> {
+        let connect = || connect(&self.settings.url, self.settings.connect);
+        self.away.wait(connect).await
+    }
+
+    /// Whether the app that broke off is no longer there.
+    async fn has_ended(&self) -> bool {
+        if self.settings.restart_wait.is_zero() {
+            return false;
         }
+        let tried = connect(&self.settings.url, self.settings.connect).await;
+        tried.is_err_and(|error| nobody_is_there(&error))
     }
 
     /// Sends an upgrade request on a connection of its own, which leaves HTTP if the app agrees. `tasks` runs
@@ -137,7 +194,7 @@ impl Upstream {
     ) -> Result<Response<Incoming>, UpstreamError> {
         // Taken for the handshake only: how many sockets the app can hold afterwards is its own affair.
         let _slot = self.queue.slot().await?;
-        let socket = connect(&self.settings.url, self.settings.connect).await?;
+        let socket = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(socket))
             .await
             .map_err(broken)?;
@@ -178,14 +235,21 @@ impl Upstream {
         .await
     }
 
-    fn answer(
+    /// The answer, with as much of its body as there is already.
+    async fn answer(
         self: &Arc<Self>,
         response: Response<Incoming>,
         connection: Connection,
         slot: queue::Slot,
     ) -> Response<Answer> {
         let (head, body) = response.into_parts();
-        let answer = Answer::new(body, connection, slot, Arc::clone(self));
+        let mut source = Some(Source::new(body, connection, slot, Arc::clone(self)));
+        let beginning = poll_fn(|cx| match source.take() {
+            Some(source) => Poll::Ready(source.begin(cx)),
+            // A future is not asked again after it was ready.
+            None => Poll::Pending,
+        });
+        let answer = Answer::new(beginning.await, &head.headers, self);
         Response::from_parts(head, answer)
     }
 

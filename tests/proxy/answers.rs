@@ -67,7 +67,9 @@ async fn security_headers_that_the_app_sets_stay_as_they_are() {
 
 #[tokio::test]
 async fn security_headers_are_on_every_answer_of_the_door_itself() {
-    let door = Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\npath = '/app'\n").await;
+    let door =
+        Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\npath = '/app'\nrestart-wait = '0s'\n")
+            .await;
     for (request, status) in [
         (Door::get("/elsewhere", ""), 404),
         (Door::get("/app", ""), 503),
