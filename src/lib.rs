@@ -24,12 +24,13 @@
 //!
 //! **A request.** The listener accepts (the permit and the per-address slot live *inside* the stream, so they
 //! follow an upgrade); a tracked task performs the TLS handshake under a limit; hyper reads the head; `service`
-//! checks it and asks the router; `proxy` reads the body, to memory or to the spool, until it is complete or there is no more
-//! room, cleans and sets headers, and takes a slot of the app, or waits in the bounded queue; the request goes
-//! out on a pooled connection, which is polled by the request itself, or waits for an app that is restarting.
-//! What is there of the answer goes back at once. If its client does not keep up, a task takes in the rest as
-//! fast as the app gives it, to memory and then to the spool, and the slot is free when all of it is in. The
-//! access line is written when the client has it.
+//! checks it and asks the router; `proxy` reads the body, to memory or to the spool, until it is complete or
+//! there is no more room, cleans and sets headers, and takes a slot of the app, or waits in the bounded queue,
+//! where addresses take turns; the request goes out on a pooled connection, which is polled by the request
+//! itself, or waits for an app that is restarting. What is there of the answer goes back at once. If its client
+//! does not keep up, a task takes in the rest as fast as the app gives it, to memory and then to the spool, and
+//! the slot is free when all of it is in. The access line is written when the client has it. If the client
+//! leaves earlier, a tracked task holds the slot until the app has answered.
 //!
 //! **An upgrade.** The WebSocket handshake is checked, then the Origin; `access` asks the app who the visitor is,
 //! one question for each credential at a time; the token is resolved to a target; the app is asked whether this
@@ -55,6 +56,8 @@
 //!   configuration with a default, or is a named constant.
 //! - The app never sees a header that only a proxy may set, a body without a length, or a second request
 //!   hidden in a first.
+//! - The app never has more requests than workers, whoever leaves and whatever is reloaded, and no client keeps
+//!   others out of the queue before it.
 //! - Nobody is let in by a mistake: where a session is required, whatever is not a yes of the app is a refusal.
 //! - No token, cookie, key or message body reaches a log; no token is compared in a way that leaks time.
 //! - No lock is held across an await; nothing is spawned outside the tracker; only `main` exits.

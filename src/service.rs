@@ -14,7 +14,7 @@ use http::header::{
     TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::warn;
 
@@ -33,7 +33,7 @@ use crate::shutdown::Shutdown;
 use crate::spool::Spool;
 use crate::target::{ResolveError, Resolver, Target, Token};
 use crate::telemetry::{AccessLine, Measured};
-use crate::upstream::Upstream;
+use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
 /// The answer to any request.
@@ -108,13 +108,19 @@ impl Service {
         Self {
             router: Router::new(config),
             apps: {
-                let apps = config.apps.iter().cloned();
-                apps.map(|app| Upstream::with_spool(app, spool.clone(), shutdown.clone()))
+                let known = before.map_or(&[][..], |before| &before.apps);
+                let settings = config.apps.iter().cloned();
+                settings
+                    .map(|settings| Upstream::with_spool(settings, &spool, known, &shutdown))
                     .collect()
             },
             origins: OriginPolicy::new(&config.bridge.origins, config.bridge.missing_origin),
-            sessions: Sessions::new(config, before.and_then(|before| before.sessions.as_deref()))
-                .map(Arc::new),
+            sessions: Sessions::new(
+                config,
+                before.and_then(|before| before.sessions.as_deref()),
+                &shutdown,
+            )
+            .map(Arc::new),
             asks_for_consoles: config.session.is_required(config.bridge.session),
             asks_for_channels: config.session.is_required(config.hub.session),
             targets: Resolver::new(&config.bridge),
@@ -125,6 +131,10 @@ impl Service {
             bridge: config.bridge.clone(),
             body: BodyLimits {
                 idle: config.limits.body_idle,
+                rate: Rate {
+                    bytes: config.limits.minimum_rate,
+                    grace: config.limits.minimum_rate_grace,
+                },
                 size: config.limits.body_size,
                 buffer: config.limits.request_buffer,
             },
@@ -254,11 +264,16 @@ impl Service {
         let Some(upstream) = self.apps.get(index) else {
             return Err(Refusal::not_found("nothing is served at this address"));
         };
+        let is_known = |headers: &HeaderMap| self.knows(headers, context);
         let forward = Forward {
             upstream,
             body: self.body,
             context,
             head,
+            asker: Asker {
+                address: context.peer.counted_as(),
+                is_known: &is_known,
+            },
             tasks: &self.shutdown,
         };
         if asks_for_websocket(&request) {

@@ -135,6 +135,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         headers: _,
         keep_alive: _,
         body_idle: _,
+        minimum_rate: _,
+        minimum_rate_grace: _,
         body_size: _,
         request_buffer: _,
         streams: _,
@@ -142,7 +144,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     shows(
         "limits",
         "connections connections-per-address handshake head head-size headers \
-         keep-alive body-idle body-size request-buffer streams",
+         keep-alive body-idle minimum-rate minimum-rate-grace body-size request-buffer streams",
     );
     let Spool {
         directory: _,

@@ -145,6 +145,63 @@ async fn a_body_that_stops_coming_is_a_408() {
 }
 
 #[tokio::test]
+async fn a_body_that_only_trickles_is_a_408_though_it_never_stops() {
+    let limits = "minimum-rate = '100KiB'\nminimum-rate-grace = '500ms'\nbody-idle = '1m'";
+    for spool in ["", "request-spool = false\n"] {
+        let (app, door) = with_settings(&format!(
+            "{spool}[limits]\n{limits}\nrequest-buffer = '1KiB'\n"
+        ))
+        .await;
+        let client = door.plain().await;
+        let (mut input, mut output) = (client.input, client.output);
+        let trickle = async {
+            let head = "POST / HTTP/1.1\r\nHost: door.example\r\nContent-Length: 100000\r\n\r\n";
+            output.send(head).await;
+            while output.try_send(&[b'x'; 100]).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            std::future::pending().await
+        };
+        let answer = tokio::select! {
+            answer = input.answer() => answer,
+            () = trickle => unreachable!(),
+        };
+        assert_eq!(answer.status, 408, "{spool}");
+        assert!(
+            answer.text().contains("bytes a second"),
+            "{}",
+            answer.text()
+        );
+        if spool.is_empty() {
+            app.has_nobody().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_answer_in_a_trickle_is_cut_off() {
+    let limits = "minimum-rate = '100MiB'\nminimum-rate-grace = '500ms'\nbody-idle = '1m'\n";
+    let (app, door) = with_settings(&format!("response-spool = false\n[limits]\n{limits}")).await;
+    let mut client = door.plain().await;
+    client.send(Door::get("/big", "")).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    worker
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
+        .await;
+    let piece = pattern(1 << 20);
+    let sending = async { while worker.output.try_send(&piece).await.is_ok() {} };
+    let reading = async {
+        // A megabyte now and then, which is progress, but not enough of it.
+        while client.input.has(1 << 20).await {
+            client.take(1 << 20).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::join!(sending, reading);
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large_is_a_413() {
     let (app, door) = with_limits("body-size = '8KiB'").await;
     for head in [

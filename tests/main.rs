@@ -1,6 +1,7 @@
 //! The integration tests, one binary: a module for each capability.
 
 mod admin;
+mod admission;
 mod bridge;
 mod config;
 mod harness;

@@ -31,8 +31,8 @@ pub struct App {
     /// `workers`: requests in flight at the app at most, 1 to 100,000. Default 100. Set it to the
     /// app's threads.
     pub workers: usize,
-    /// `queue`: requests waiting for a worker at most; the next gets 503. Default 1000; 0 makes
-    /// none wait.
+    /// `queue`: requests waiting for a worker at most. Beyond, the next gets 503, or the latest of the address that
+    /// has most there. Default 1000; 0 makes none wait.
     pub queue: usize,
     /// `queue-wait`: how long a request waits for a worker, then 503. Default 30 s.
     pub queue_wait: Duration,

@@ -129,6 +129,8 @@ fn limits_are_read() {
         headers = 4
         keep-alive = "5s"
         body-idle = "6s"
+        minimum-rate = "9B"
+        minimum-rate-grace = "10s"
         body-size = 0
         request-buffer = "7B"
         streams = 8
@@ -143,6 +145,8 @@ fn limits_are_read() {
         headers: 4,
         keep_alive: seconds(5),
         body_idle: seconds(6),
+        minimum_rate: 9,
+        minimum_rate_grace: seconds(10),
         body_size: 0,
         request_buffer: 7,
         streams: 8,

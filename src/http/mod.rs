@@ -29,6 +29,6 @@ pub use refusal::{Form, Refusal};
 pub use request_body::{
     BodyFault, BodyLimits, Received, RequestBody, receive, receive_into, refuse,
 };
-pub use stall::Stall;
+pub use stall::{Rate, Stall};
 pub use transport::Transport;
 pub use watch::Watch;

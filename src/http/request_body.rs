@@ -7,6 +7,7 @@
 //! are checked here (RFC 9112 §6, RFC 9110 §8.6).
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -23,7 +24,7 @@ use tokio::time::timeout;
 use crate::config::WhenFull;
 use crate::http::body::BoxError;
 use crate::http::refusal::Refusal;
-use crate::http::stall::Stall;
+use crate::http::stall::{Rate, Stall};
 use crate::shutdown::Shutdown;
 use crate::spool::{Spool, SpoolError, SpoolFile, SpoolReader};
 
@@ -41,6 +42,8 @@ const NO_ROOM_RETRY: Duration = Duration::from_secs(5);
 pub struct BodyLimits {
     /// The longest time without a byte.
     pub idle: Duration,
+    /// The least in a second.
+    pub rate: Rate,
     /// The most bytes in all.
     pub size: u64,
     /// The most bytes taken in before the app is asked.
@@ -65,6 +68,9 @@ pub enum BodyFault {
     /// No byte for this long.
     #[error("no byte of the request body came for {0:?}")]
     Idle(Duration),
+    /// Too little for too long.
+    #[error("the request body came at less than {0} bytes a second")]
+    TooSlow(u64),
     /// More than this many bytes.
     #[error("the request body is larger than {0} bytes")]
     TooLarge(u64),
@@ -82,7 +88,7 @@ pub enum BodyFault {
 impl From<BodyFault> for Refusal {
     fn from(fault: BodyFault) -> Self {
         let status = match fault {
-            BodyFault::Idle(_) => StatusCode::REQUEST_TIMEOUT,
+            BodyFault::Idle(_) | BodyFault::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             BodyFault::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             BodyFault::NoLength(_) => StatusCode::LENGTH_REQUIRED,
             BodyFault::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
@@ -134,7 +140,7 @@ pub async fn receive_into(
         left: length.unwrap_or(limits.size),
         taken: 0,
         limit: limits.size,
-        idle: Stall::new(limits.idle),
+        idle: Stall::with_rate(limits.idle, limits.rate),
         fault: Arc::default(),
         length: length.unwrap_or_default(),
         passed_on: Arc::default(),
@@ -146,8 +152,7 @@ pub async fn receive_into(
     let mut buffer = limits.buffer;
     let mut begun = BytesMut::new();
     loop {
-        let next = timeout(limits.idle, body.incoming_frame());
-        match next.await.map_err(|_| BodyFault::Idle(limits.idle))?? {
+        match poll_fn(|cx| body.poll_in_time(cx)).await? {
             None => break,
             Some(data) if body.taken == data.len() as u64 && body.is_end_stream() => {
                 return Ok(Received::Whole(data));
@@ -305,7 +310,7 @@ impl RequestBody {
                 body: None,
                 tasks: self.incoming.tasks.clone(),
             },
-            idle: Stall::new(self.idle.limit()),
+            idle: self.idle.again(),
             fault: Arc::default(),
             passed_on: Arc::default(),
             ..*self
@@ -349,8 +354,20 @@ impl RequestBody {
         Poll::Ready(self.begun.take().map(Ok))
     }
 
-    async fn incoming_frame(&mut self) -> Result<Option<Bytes>, BodyFault> {
-        std::future::poll_fn(|cx| self.poll_incoming(cx)).await
+    /// The next piece, within the limits of time.
+    fn poll_in_time(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyFault>> {
+        let polled = self.poll_incoming(cx);
+        match &polled {
+            Poll::Ready(Ok(Some(data))) => self.idle.progressed_by(data.len()),
+            Poll::Pending if self.idle.waited(cx) => {
+                return Poll::Ready(Err(self.idle.too_slow().map_or_else(
+                    || BodyFault::Idle(self.idle.limit()),
+                    |rate| BodyFault::TooSlow(rate.bytes),
+                )));
+            }
+            _ => {}
+        }
+        polled
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyFault>> {
@@ -398,15 +415,13 @@ impl http_body::Body for RequestBody {
             this.passed_on.fetch_add(length, Ordering::Relaxed);
             return Poll::Ready(Some(begun.map(Frame::data)));
         }
-        let fault = match this.poll_incoming(cx) {
+        let fault = match this.poll_in_time(cx) {
             Poll::Ready(Ok(data)) => {
-                this.idle.progressed();
                 let length = data.as_ref().map_or(0, Bytes::len) as u64;
                 this.passed_on.fetch_add(length, Ordering::Relaxed);
                 return Poll::Ready(data.map(|data| Ok(Frame::data(data))));
             }
             Poll::Ready(Err(fault)) => fault,
-            Poll::Pending if this.idle.waited(cx) => BodyFault::Idle(this.idle.limit()),
             Poll::Pending => return Poll::Pending,
         };
         let _ = this.fault.set(fault);

@@ -21,7 +21,7 @@ use crate::http::{
     Body, BodyFault, BodyLimits, Context, Head, Received, Refusal, drop_hop_by_hop, receive_into,
 };
 use crate::shutdown::Shutdown;
-use crate::upstream::{Payload, Upstream};
+use crate::upstream::{Asker, Payload, Upstream};
 
 use error::{from_upstream, nonsense};
 
@@ -38,6 +38,8 @@ pub struct Forward<'a> {
     pub context: &'a Context,
     /// The checked head.
     pub head: &'a Head,
+    /// Whose turn it is when there is no free worker.
+    pub asker: Asker<'a>,
     /// Runs what outlives the request.
     pub tasks: &'a Shutdown,
 }
@@ -78,13 +80,17 @@ impl Forward<'_> {
         fault: Option<Arc<OnceLock<BodyFault>>>,
     ) -> Result<Response<Body>, Refusal> {
         let request = request::rewrite(parts, payload, self);
-        let response = self.upstream.send(request).await.map_err(|error| {
-            // If the body broke on its way, the failure of the exchange is the client's.
-            match fault.as_ref().and_then(|fault| fault.get()) {
-                Some(fault) => BodyFault::into(*fault),
-                None => from_upstream(self.upstream.settings(), &error),
-            }
-        })?;
+        let response = self
+            .upstream
+            .send(request, self.asker)
+            .await
+            .map_err(|error| {
+                // If the body broke on its way, the failure of the exchange is the client's.
+                match fault.as_ref().and_then(|fault| fault.get()) {
+                    Some(fault) => BodyFault::into(*fault),
+                    None => from_upstream(self.upstream.settings(), &error),
+                }
+            })?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(nonsense(
                 self.upstream.settings(),

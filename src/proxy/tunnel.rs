@@ -38,7 +38,7 @@ pub async fn open(
     let client = hyper::upgrade::on(&mut request);
     let over_http2 = request.version() == Version::HTTP_2;
     let (upgrade, key) = upgrade_request(request, forward)?;
-    let sent = forward.upstream.upgrade(upgrade, forward.tasks).await;
+    let sent = forward.upstream.upgrade(upgrade, forward.asker).await;
     let mut response = sent.map_err(|error| from_upstream(app, &error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(ordinary(response));

@@ -23,7 +23,7 @@ use crate::http::{
 use crate::hub::{Data, Draft, Hook, Kind, Outcome, Parameters, PublishError, Receiver};
 use crate::proxy::Forward;
 use crate::service::{Service, json};
-use crate::upstream::{Payload, Upstream};
+use crate::upstream::{Asker, Payload, Upstream};
 
 /// How much of the app's answer to a message is read.
 const LARGEST_ANSWER: usize = 1024 * 1024;
@@ -63,9 +63,9 @@ impl Service {
         }
         let size = self.hub.settings().message_size;
         let limits = BodyLimits {
-            idle: self.body.idle,
             size: size as u64,
             buffer: size,
+            ..self.body
         };
         let bytes = match receive(body, limits, &self.shutdown).await? {
             Received::None => Bytes::new(),
@@ -111,11 +111,16 @@ impl Service {
             .parse()
             .map_err(|_| Refusal::bad_request("the parameters cannot be passed on"))?;
         parts.method = Method::POST;
+        let is_known = |headers: &HeaderMap| self.knows(headers, context);
         let forward = Forward {
             upstream,
             body: self.body,
             context,
             head,
+            asker: Asker {
+                address: context.peer.counted_as(),
+                is_known: &is_known,
+            },
             tasks: &self.shutdown,
         };
         let response = forward.submit(parts, bytes).await?;
@@ -211,7 +216,7 @@ impl Service {
             let upstream = Arc::clone(upstream);
             self.shutdown.spawn(async move {
                 let path = hook.path.clone();
-                match upstream.send(told(&hook)).await {
+                match upstream.send(told(&hook), Asker::unknown(None)).await {
                     Ok(response) => {
                         let status = response.status();
                         if !status.is_success() {

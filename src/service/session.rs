@@ -31,6 +31,13 @@ impl Service {
         asked.map_err(|denied| refused(&denied))
     }
 
+    /// Whether the app has said a moment ago that it knows this visitor, or still says so because of an open socket.
+    /// Nobody is asked.
+    pub(super) fn knows(&self, headers: &HeaderMap, context: &Context) -> bool {
+        let sessions = self.sessions.as_ref();
+        sessions.is_some_and(|sessions| sessions.knows(headers, context.peer))
+    }
+
     /// The permission to listen, where the app has to be asked for it.
     pub(super) async fn lease_for_channels(
         &self,

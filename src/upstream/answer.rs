@@ -10,16 +10,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::http::BoxError;
 use crate::upstream::Upstream;
 use crate::upstream::kept::Kept;
 use crate::upstream::source::{Beginning, End, Source};
-
-/// What nginx and its like are told by, in answers that must not wait (`no`).
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The body of an answer.
 pub struct Answer {
@@ -36,12 +32,12 @@ enum Rest {
 }
 
 impl Answer {
-    pub(super) fn new(beginning: Beginning, headers: &HeaderMap, upstream: &Arc<Upstream>) -> Self {
+    pub(super) fn new(beginning: Beginning, upstream: &Arc<Upstream>) -> Self {
         let Beginning { mut pieces, end } = beginning;
         let rest = match end {
             End::Complete => Rest::Nothing,
             End::Broken(error) => Rest::Broken(Some(error)),
-            End::Open(source) if !upstream.settings.response_spool || passes_at_once(headers) => {
+            End::Open(source) if !upstream.settings.response_spool || source.is_endless() => {
                 Rest::AtOnce(source)
             }
             End::Open(source) => {
@@ -52,20 +48,6 @@ impl Answer {
         Self { pieces, rest }
     }
 }
-
-/// Whether the client waits for each piece of this answer.
-fn passes_at_once(headers: &HeaderMap) -> bool {
-    let unbuffered = headers
-        .get(X_ACCEL_BUFFERING)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"));
-    let events = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.as_bytes().get(..EVENTS.len()))
-        .is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS));
-    unbuffered || events
-}
-
-const EVENTS: &[u8] = b"text/event-stream";
 
 impl Body for Answer {
     type Data = Bytes;

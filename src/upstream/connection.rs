@@ -40,7 +40,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct SendError {
     pub(super) error: BoxError,
-    pub(super) unsent: Option<Request<Payload>>,
+    pub(super) unsent: Option<Box<Request<Payload>>>,
 }
 
 impl Connection {
@@ -85,7 +85,7 @@ impl Connection {
         match exchange.await {
             Some(Ok(response)) => Ok(response),
             Some(Err(mut failed)) => Err(SendError {
-                unsent: failed.take_message(),
+                unsent: failed.take_message().map(Box::new),
                 error: failed.into_error().into(),
             }),
             None => Err(SendError {

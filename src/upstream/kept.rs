@@ -37,8 +37,8 @@ pub(super) struct Flow(Mutex<State>);
 struct State {
     /// Here as long as the client reads by itself.
     source: Option<Source>,
-    /// The oldest bytes there are.
-    pieces: VecDeque<Bytes>,
+    /// The oldest bytes there are, and how many of each are accounted for.
+    pieces: VecDeque<(Bytes, usize)>,
     memory: Memory,
     /// Younger than the pieces, if there are bytes in it.
     disk: Option<SpoolReader>,
@@ -50,6 +50,8 @@ struct State {
     seen: bool,
     /// The client's side is gone.
     gone: bool,
+    /// How many pieces it has taken.
+    taken: u64,
     client: Option<Waker>,
     task: Option<Waker>,
 }
@@ -60,13 +62,14 @@ impl Kept {
         let left = source.left().map(|left| left + here);
         let flow = Arc::new(Flow(Mutex::new(State {
             source: Some(source),
-            pieces,
+            pieces: pieces.into_iter().map(|piece| (piece, 0)).collect(),
             memory: upstream.spool.memory(),
             disk: None,
             end: None,
             clients_turn: true,
             seen: false,
             gone: false,
+            taken: 0,
             client: None,
             task: None,
         })));
@@ -112,8 +115,8 @@ impl State {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
-        if let Some(piece) = self.pieces.pop_front() {
-            self.memory.give_back(piece.len());
+        if let Some((piece, accounted)) = self.pieces.pop_front() {
+            self.memory.give_back(accounted);
             self.wake_task();
             return Poll::Ready(Some(Ok(piece)));
         }
@@ -143,7 +146,9 @@ impl State {
         }
     }
 
+    /// The client has taken something: there may be room again.
     fn wake_task(&mut self) {
+        self.taken += 1;
         if let Some(task) = self.task.take() {
             task.wake();
         }
@@ -159,22 +164,25 @@ impl State {
         self.disk.as_ref().is_none_or(|disk| disk.left() == 0)
     }
 
-    /// Keeps a piece in memory, if it may be there.
+    /// Keeps a piece in memory, if it may be there. One always may, or nothing would get on.
     fn keep(&mut self, piece: &Bytes, most: usize) -> bool {
         // What is on disk comes before it.
         if !self.disk_is_empty() {
             return false;
         }
-        let held: usize = self.pieces.iter().map(Bytes::len).sum();
-        if held + piece.len() > most || !self.memory.take(piece.len()) {
+        let held: usize = self.pieces.iter().map(|(piece, _)| piece.len()).sum();
+        let accounted = held + piece.len() <= most && self.memory.take(piece.len());
+        if !accounted && held > 0 {
             return false;
         }
         let small = piece.len() < SMALL;
-        self.pieces.push_back(if small {
+        let kept = if small {
             Bytes::copy_from_slice(piece)
         } else {
             piece.clone()
-        });
+        };
+        let accounted = if accounted { kept.len() } else { 0 };
+        self.pieces.push_back((kept, accounted));
         self.wake_client();
         true
     }
@@ -218,26 +226,32 @@ impl Flow {
 
     /// Keeps a piece in memory or on disk, or waits until the client has made room.
     async fn keep(&self, piece: Bytes, disk: &mut Disk) {
+        let most = disk.spool.settings().answer_buffer;
         loop {
-            let most = disk.spool.settings().answer_buffer;
+            // Before the try, so that what the client takes meanwhile counts.
+            let taken = self.lock().taken;
             let in_memory = self.lock().keep(&piece, most);
             if in_memory || disk.keep(&piece, self).await {
                 return;
             }
-            let mut waited = false;
-            let gone = poll_fn(|cx| {
-                if self.is_gone(cx) {
-                    return Poll::Ready(true);
-                }
-                if std::mem::replace(&mut waited, true) || self.lock().is_drained() {
-                    return Poll::Ready(false);
-                }
-                Poll::Pending
-            });
-            if gone.await {
+            if self.waits_for_more_than(taken).await {
                 return;
             }
         }
+    }
+
+    /// Waits until the client has taken something; true if it is gone.
+    async fn waits_for_more_than(&self, taken: u64) -> bool {
+        poll_fn(|cx| {
+            if self.is_gone(cx) {
+                return Poll::Ready(true);
+            }
+            if self.lock().taken == taken {
+                return Poll::Pending;
+            }
+            Poll::Ready(false)
+        })
+        .await
     }
 
     /// Whether the client's side is gone. If not, the task is woken when it is, or when it has taken a piece.
@@ -260,12 +274,6 @@ impl Flow {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn is_drained(&self) -> bool {
-        self.pieces.is_empty() && self.disk_is_empty()
     }
 }
 

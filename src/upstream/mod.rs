@@ -1,17 +1,19 @@
 //! The app: its connections, and the slots its workers are counted by.
 //!
 //! A request takes a slot, then a connection: one of the pool, or a new one. Both stay with the answer until
-//! its body has come, whether or not the client has taken it, and then go back. Knows nothing of routes, and
-//! changes no header.
+//! its body has come, whether its client takes it, is slow, or has left, and then go back. Knows nothing of routes,
+//! and changes no header.
 
 mod answer;
 mod away;
 mod connection;
 mod kept;
 mod lagging;
+mod line;
 mod payload;
 mod pool;
 mod queue;
+mod running;
 mod source;
 
 use std::future::poll_fn;
@@ -35,12 +37,14 @@ use crate::spool::Spool;
 
 pub use answer::Answer;
 pub use payload::Payload;
+pub use queue::Asker;
 
 use away::{Away, nobody_is_there};
 use connection::Connection;
 use lagging::Lagging;
 use pool::Pool;
-use queue::Queue;
+use queue::{Queue, Slot};
+use running::{Ended, Running};
 use source::Source;
 
 /// The app behind the door.
@@ -77,30 +81,46 @@ pub enum UpstreamError {
 
 impl Upstream {
     /// An app with no connection yet, whose answers are read at once and never kept, and that is not waited
-    /// for.
+    /// for. `tasks` and `before` are those of [`with_spool`](Self::with_spool).
     #[must_use]
-    pub fn new(settings: config::App) -> Arc<Self> {
+    pub fn new(settings: config::App, before: &[Arc<Self>], tasks: &Shutdown) -> Arc<Self> {
         let settings = config::App {
             response_spool: false,
             restart_wait: Duration::ZERO,
             ..settings
         };
         let nowhere = Spool::new(config::Spool::default(), None);
-        Self::with_spool(settings, nowhere, Shutdown::new())
+        Self::with_spool(settings, &nowhere, before, tasks)
     }
 
     /// An app with no connection yet. Its answers wait in the spool for clients that are slow; `tasks` runs
-    /// what takes them in meanwhile.
+    /// what takes them in meanwhile, and what clients leave behind. Among `before` may be the same app with
+    /// other settings: its workers go on being counted.
     #[must_use]
-    pub fn with_spool(settings: config::App, spool: Spool, tasks: Shutdown) -> Arc<Self> {
+    pub fn with_spool(
+        settings: config::App,
+        spool: &Spool,
+        before: &[Arc<Self>],
+        tasks: &Shutdown,
+    ) -> Arc<Self> {
+        let is_same = |other: &&Arc<Self>| {
+            (&other.settings.name, &other.settings.url) == (&settings.name, &settings.url)
+        };
+        let (workers, most, wait) = (settings.workers, settings.queue, settings.queue_wait);
+        let queue = if let Some(same) = before.iter().find(is_same) {
+            same.queue.set_limits(workers, most, wait);
+            same.queue.clone()
+        } else {
+            Queue::new(workers, most, wait)
+        };
         Arc::new(Self {
-            spool,
+            queue,
+            spool: spool.clone(),
             lagging: Lagging::default(),
             away: Away::new(&settings.name, settings.restart_wait),
-            tasks,
-            queue: Queue::new(settings.workers, settings.queue, settings.queue_wait),
             pool: Pool::new(settings.keep_alive),
             settings,
+            tasks: tasks.clone(),
         })
     }
 
@@ -122,7 +142,7 @@ impl Upstream {
         self.pool.close_old();
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request for `asker` and waits for the head of the answer.
     ///
     /// If a connection of the pool breaks before anything came back, the request is sent once more on a new
     /// one, provided that it did not leave, or that it may be repeated (RFC 9110 §9.2.2). The same if a new
@@ -133,14 +153,15 @@ impl Upstream {
     pub async fn send(
         self: &Arc<Self>,
         mut request: Request<Payload>,
+        asker: Asker<'_>,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let slot = self.queue.slot().await?;
+        let mut slot = self.queue.slot(asker, request.headers()).await?;
         let repeatable = is_idempotent(request.method());
         let mut copies = usize::from(repeatable);
         let mut pooled = self.pool.take(repeatable);
         loop {
             let fresh = pooled.is_none();
-            let mut connection = match pooled.take() {
+            let connection = match pooled.take() {
                 Some(connection) => connection,
                 None => Connection::over(self.connect().await?).await?,
             };
@@ -149,13 +170,15 @@ impl Upstream {
             } else {
                 None
             };
-            let upload = payload::passed_on(&request);
-            let failed = match self.first_byte(connection.send(request), upload).await? {
-                Ok(response) => return Ok(self.answer(response, connection, slot).await),
-                Err(failed) => failed,
+            let failed = match self.exchange(connection, request, slot).await? {
+                Ok(response) => return Ok(response),
+                Err((failed, back)) => {
+                    slot = back;
+                    failed
+                }
             };
             let again = match failed.unsent {
-                Some(unsent) if !fresh => Some(unsent),
+                Some(unsent) if !fresh => Some(*unsent),
                 _ if copy.is_none() || !nothing_came_back(&failed.error) => None,
                 _ if fresh && !self.has_ended().await => None,
                 _ => {
@@ -182,6 +205,26 @@ impl Upstream {
         tried.is_err_and(|error| nobody_is_there(&error))
     }
 
+    /// One exchange on one connection. From here on the app may be at work.
+    fn exchange(
+        self: &Arc<Self>,
+        mut connection: Connection,
+        request: Request<Payload>,
+        slot: Slot,
+    ) -> Running {
+        let upstream = Arc::clone(self);
+        let exchange = async move {
+            let upload = payload::passed_on(&request);
+            let sent = upstream.first_byte(connection.send(request), upload);
+            let ended: Ended = match sent.await? {
+                Ok(response) => Ok(Ok(upstream.answer(response, connection, slot).await)),
+                Err(failed) => Ok(Err((failed, slot))),
+            };
+            ended
+        };
+        Running::new(exchange, &self.tasks)
+    }
+
     /// Sends an upgrade request on a connection of its own, which leaves HTTP if the app agrees. `tasks` runs
     /// the connection until then.
     ///
@@ -190,15 +233,15 @@ impl Upstream {
     pub async fn upgrade(
         self: &Arc<Self>,
         request: Request<Payload>,
-        tasks: &Shutdown,
+        asker: Asker<'_>,
     ) -> Result<Response<Incoming>, UpstreamError> {
         // Taken for the handshake only: how many sockets the app can hold afterwards is its own affair.
-        let _slot = self.queue.slot().await?;
+        let _slot = self.queue.slot(asker, request.headers()).await?;
         let socket = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(socket))
             .await
             .map_err(broken)?;
-        tasks.spawn(async move {
+        self.tasks.spawn(async move {
             // An error here appears in the exchange as well, where it is reported.
             let _ = connection.with_upgrades().await;
         });
@@ -240,16 +283,17 @@ impl Upstream {
         self: &Arc<Self>,
         response: Response<Incoming>,
         connection: Connection,
-        slot: queue::Slot,
+        slot: Slot,
     ) -> Response<Answer> {
         let (head, body) = response.into_parts();
-        let mut source = Some(Source::new(body, connection, slot, Arc::clone(self)));
+        let source = Source::new(&head.headers, body, connection, slot, Arc::clone(self));
+        let mut source = Some(source);
         let beginning = poll_fn(|cx| match source.take() {
             Some(source) => Poll::Ready(source.begin(cx)),
             // A future is not asked again after it was ready.
             None => Poll::Pending,
         });
-        let answer = Answer::new(beginning.await, &head.headers, self);
+        let answer = Answer::new(beginning.await, self);
         Response::from_parts(head, answer)
     }
 

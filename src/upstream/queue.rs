@@ -1,59 +1,214 @@
-//! The slots of the app's workers, and the bounded queue before them.
+//! The workers of the app, counted exactly, and the bounded wait for one of them.
+//!
+//! A [`Slot`] is one worker. It is held by whatever the worker works for, and a worker that becomes free goes to
+//! the next in the [line](super::line) before anybody else can take it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use http::HeaderMap;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::upstream::UpstreamError;
+use crate::upstream::line::{Class, Full, Line, Place};
 
-/// One worker of the app, ours until dropped.
-pub(super) type Slot = OwnedSemaphorePermit;
-
-#[derive(Debug)]
-pub(super) struct Queue {
-    workers: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    most_waiting: usize,
-    longest_wait: Duration,
+/// Who asks for a worker.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// What the client is counted by; none for a program of this machine.
+    pub address: Option<IpAddr>,
+    /// Whether the app is known to know whoever sends these headers. Asked only if there is no free worker.
+    pub is_known: &'a (dyn Fn(&HeaderMap) -> bool + Sync),
 }
 
-/// Counts one waiting request, also when its client leaves and the future is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
+impl Asker<'_> {
+    /// One that nothing is known of.
+    #[must_use]
+    pub fn unknown(address: Option<IpAddr>) -> Self {
+        Self {
+            address,
+            is_known: &|_| false,
+        }
+    }
+}
+
+impl fmt::Debug for Asker<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asker")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The workers of an app and who waits for them. Clones are the same queue.
+#[derive(Clone, Debug)]
+pub(super) struct Queue(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    workers: usize,
+    busy: usize,
+    longest_wait: Duration,
+    most: usize,
+    line: Line<oneshot::Sender<Turn>>,
+}
+
+/// What ends a wait: a worker; or nothing, because another address had to have the place.
+type Turn = Option<Slot>;
+
+/// One worker of the app, ours until dropped. Empty only while it is dropped.
+#[derive(Debug)]
+pub(super) struct Slot(Option<Queue>);
+
+/// Gives a place in the line up, also when the client leaves and the future is dropped.
+struct Waiting<'a> {
+    queue: &'a Queue,
+    place: Place,
+}
+
+enum Joined {
+    Served(Slot),
+    Waits(Place, Duration),
+}
 
 impl Queue {
-    pub(super) fn new(workers: usize, most_waiting: usize, longest_wait: Duration) -> Self {
-        Self {
-            workers: Arc::new(Semaphore::new(workers.min(Semaphore::MAX_PERMITS))),
-            waiting: AtomicUsize::new(0),
-            most_waiting,
+    pub(super) fn new(workers: usize, most: usize, longest_wait: Duration) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            workers,
+            busy: 0,
             longest_wait,
+            most,
+            line: Line::new(most),
+        })))
+    }
+
+    /// Takes other limits. Workers that are busy stay counted, so that there are never more of them than may be,
+    /// except that what runs already is not ended when there are fewer.
+    pub(super) fn set_limits(&self, workers: usize, most: usize, longest_wait: Duration) {
+        let more = {
+            let mut state = self.lock();
+            state.workers = workers;
+            state.most = most;
+            state.longest_wait = longest_wait;
+            state.line.set_most(most);
+            let more = workers.saturating_sub(state.busy).min(state.line.len());
+            state.busy += more;
+            more
+        };
+        for _ in 0..more {
+            self.clone().pass_on();
         }
     }
 
-    /// A free slot, first come first served.
-    pub(super) async fn slot(&self) -> Result<Slot, UpstreamError> {
-        if let Ok(slot) = Arc::clone(&self.workers).try_acquire_owned() {
+    /// A worker: at once, or when the turn comes. `headers` say who asks, if that matters.
+    pub(super) async fn slot(
+        &self,
+        asker: Asker<'_>,
+        headers: &HeaderMap,
+    ) -> Result<Slot, UpstreamError> {
+        if let Some(slot) = self.lock().free(self) {
             return Ok(slot);
         }
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        if before >= self.most_waiting {
-            return Err(UpstreamError::QueueFull(self.most_waiting));
+        let class = if (asker.is_known)(headers) {
+            Class::Known
+        } else {
+            Class::Unknown
+        };
+        let (sender, receiver) = oneshot::channel();
+        let (place, longest_wait) = match self.join(class, asker.address, sender)? {
+            Joined::Served(slot) => return Ok(slot),
+            Joined::Waits(place, longest_wait) => (place, longest_wait),
+        };
+        let _waiting = Waiting { queue: self, place };
+        match timeout(longest_wait, receiver).await {
+            Ok(Ok(Some(slot))) => Ok(slot),
+            Ok(_) => Err(UpstreamError::QueueFull(self.lock().most)),
+            Err(_) => Err(UpstreamError::QueueSlow(longest_wait)),
         }
-        let free = Arc::clone(&self.workers).acquire_owned();
-        match timeout(self.longest_wait, free).await {
-            Ok(slot) => Ok(slot.expect("this semaphore is never closed")),
-            Err(_) => Err(UpstreamError::QueueSlow(self.longest_wait)),
+    }
+
+    fn join(
+        &self,
+        class: Class,
+        address: Option<IpAddr>,
+        sender: oneshot::Sender<Turn>,
+    ) -> Result<Joined, UpstreamError> {
+        let mut state = self.lock();
+        // One may have become free since.
+        if let Some(slot) = state.free(self) {
+            return Ok(Joined::Served(slot));
+        }
+        let most = state.most;
+        let joined = state.line.join(class, address, sender);
+        let (place, gives_way) = joined.map_err(|Full| UpstreamError::QueueFull(most))?;
+        let longest_wait = state.longest_wait;
+        drop(state);
+        if let Some(gives_way) = gives_way {
+            // If it has left in the meantime, all the better.
+            let _ = gives_way.send(None);
+        }
+        Ok(Joined::Waits(place, longest_wait))
+    }
+
+    /// Hands a worker that is free to the next in the line, or counts it as free.
+    fn pass_on(self) {
+        let mut worker = Slot(Some(self));
+        while let Some(queue) = worker.0.take() {
+            let Some(next) = queue.lock().next() else {
+                return;
+            };
+            match next.send(Some(Slot(Some(queue)))) {
+                Ok(()) => return,
+                // Its client has left at this moment.
+                Err(Some(slot)) => worker = slot,
+                Err(None) => return,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A free worker. Where there is one, nobody waits.
+    fn free(&mut self, queue: &Queue) -> Option<Slot> {
+        let free = self.busy < self.workers;
+        free.then(|| {
+            self.busy += 1;
+            Slot(Some(queue.clone()))
+        })
+    }
+
+    /// Who gets the worker that has become free. If nobody does, it is not busy any more.
+    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+        let next = if self.busy > self.workers {
+            None
+        } else {
+            self.line.next()
+        };
+        if next.is_none() {
+            self.busy -= 1;
+        }
+        next
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(queue) = self.0.take() {
+            queue.pass_on();
         }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.queue.lock().line.leave(self.place);
     }
 }
 
@@ -65,26 +220,89 @@ impl Drop for Waiting<'_> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn beyond_the_workers_requests_wait_and_beyond_the_queue_they_are_refused() {
-        let queue = Arc::new(Queue::new(1, 1, Duration::from_secs(5)));
-        let slot = queue.slot().await.expect("a free worker");
-        let second = tokio::spawn({
-            let queue = Arc::clone(&queue);
-            async move { queue.slot().await.map(drop) }
+    type Asked = tokio::task::JoinHandle<Result<Slot, UpstreamError>>;
+
+    /// Asks in a task of its own, and lets it come as far as it can.
+    async fn ask(queue: &Queue, last: u8) -> Asked {
+        let queue = queue.clone();
+        let asked = tokio::spawn(async move {
+            let asker = Asker::unknown(Some(IpAddr::from([192, 0, 2, last])));
+            queue.slot(asker, &HeaderMap::new()).await
         });
         tokio::task::yield_now().await;
-        assert!(matches!(
-            queue.slot().await,
-            Err(UpstreamError::QueueFull(1))
-        ));
+        asked
+    }
+
+    async fn served(asked: Asked) -> Slot {
+        asked.await.expect("no panic").expect("a worker")
+    }
+
+    fn counted(queue: &Queue) -> (usize, usize) {
+        let state = queue.lock();
+        (state.busy, state.line.len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_workers_requests_wait_and_beyond_the_queue_they_are_refused() {
+        let queue = Queue::new(1, 1, Duration::from_secs(5));
+        let slot = served(ask(&queue, 1).await).await;
+        let second = ask(&queue, 1).await;
+        let third = ask(&queue, 1).await.await.expect("no panic");
+        assert!(matches!(third, Err(UpstreamError::QueueFull(1))));
         drop(slot);
-        assert!(second.await.expect("no panic").is_ok());
-        let _held = queue.slot().await.expect("free again");
-        assert!(matches!(
-            queue.slot().await,
-            Err(UpstreamError::QueueSlow(_))
-        ));
-        assert_eq!(queue.waiting.load(Ordering::Relaxed), 0);
+        let held = served(second).await;
+        let late = ask(&queue, 1).await.await.expect("no panic");
+        assert!(matches!(late, Err(UpstreamError::QueueSlow(_))));
+        assert_eq!(counted(&queue), (1, 0));
+        drop(held);
+        assert_eq!(counted(&queue), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_worker_goes_past_those_who_have_left() {
+        let queue = Queue::new(1, 9, Duration::from_secs(5));
+        let slot = served(ask(&queue, 1).await).await;
+        let leavers = [ask(&queue, 2).await, ask(&queue, 3).await];
+        let stays = ask(&queue, 4).await;
+        for leaver in leavers {
+            leaver.abort();
+            assert!(leaver.await.is_err());
+        }
+        assert_eq!(counted(&queue), (1, 1));
+        drop(slot);
+        drop(served(stays).await);
+        assert_eq!(counted(&queue), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn who_has_to_give_way_is_told_at_once() {
+        let queue = Queue::new(1, 2, Duration::from_secs(5));
+        let _slot = served(ask(&queue, 1).await).await;
+        let _first = ask(&queue, 1).await;
+        let second = ask(&queue, 1).await;
+        let _other = ask(&queue, 2).await;
+        let told = second.await.expect("no panic");
+        assert!(matches!(told, Err(UpstreamError::QueueFull(2))));
+        assert_eq!(counted(&queue), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn other_limits_hold_at_once_and_end_nothing() {
+        let queue = Queue::new(2, 9, Duration::from_secs(5));
+        let running = [
+            served(ask(&queue, 1).await).await,
+            served(ask(&queue, 1).await).await,
+        ];
+        let waiting = [ask(&queue, 1).await, ask(&queue, 1).await];
+        queue.set_limits(1, 9, Duration::from_secs(5));
+        assert_eq!(counted(&queue), (2, 2));
+        let [first, second] = running;
+        drop(first);
+        assert_eq!(counted(&queue), (1, 2), "one worker is all there is now");
+        queue.set_limits(3, 9, Duration::from_secs(5));
+        assert_eq!(counted(&queue), (3, 0));
+        let [third, fourth] = waiting;
+        drop((second, served(third).await, served(fourth).await));
+        assert_eq!(counted(&queue), (0, 0));
     }
 }

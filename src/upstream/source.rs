@@ -1,4 +1,5 @@
-//! The app's answer as it comes from the app. It holds the connection and the worker's slot until it ends.
+//! The app's answer as it comes from the app. It holds the connection and the worker's slot until it ends, also
+//! when nobody wants it any more.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -14,6 +16,7 @@ use crate::http::{BoxError, Stall};
 use crate::upstream::Upstream;
 use crate::upstream::connection::Connection;
 use crate::upstream::queue::Slot;
+use crate::upstream::running::let_end;
 
 /// How much of an answer is read before its head goes on to the client. hyper reads no further ahead at first,
 /// so most pages are complete with it.
@@ -21,12 +24,16 @@ const AHEAD: usize = 64 * 1024;
 
 /// The body of an answer, and what it takes at the app.
 pub(super) struct Source {
-    body: Incoming,
+    /// None when it has ended.
     exchange: Option<Exchange>,
-    idle: Stall,
+    is_endless: bool,
+    /// Nobody wants it, and it is read on all the same.
+    is_unwanted: bool,
 }
 
 struct Exchange {
+    body: Incoming,
+    idle: Stall,
     connection: Connection,
     upstream: Arc<Upstream>,
     _slot: Slot,
@@ -49,21 +56,30 @@ pub(super) enum End {
 }
 
 impl Source {
+    /// The body that belongs to `headers`.
     pub(super) fn new(
+        headers: &HeaderMap,
         body: Incoming,
         connection: Connection,
         slot: Slot,
         upstream: Arc<Upstream>,
     ) -> Self {
         Self {
-            body,
-            idle: Stall::new(upstream.settings.response_idle),
             exchange: Some(Exchange {
+                body,
+                idle: Stall::new(upstream.settings.response_idle),
                 connection,
                 upstream,
                 _slot: slot,
             }),
+            is_endless: is_endless(headers),
+            is_unwanted: false,
         }
+    }
+
+    /// Whether it passes piece by piece, for as long as somebody listens.
+    pub(super) fn is_endless(&self) -> bool {
+        self.is_endless
     }
 
     /// Takes what is there without waiting.
@@ -71,7 +87,7 @@ impl Source {
         let mut pieces = VecDeque::new();
         let mut bytes = 0;
         let end = loop {
-            if self.body.is_end_stream() {
+            if self.is_end_stream() {
                 self.finish();
                 break End::Complete;
             }
@@ -93,13 +109,16 @@ impl Source {
 
     /// The next piece; none at the end, by which connection and slot are given back.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Ready(None);
+        };
         // Twice: asking for data makes the driver read, and what it read is then to be had.
         for _ in 0..2 {
-            match Pin::new(&mut self.body).poll_frame(cx) {
+            match Pin::new(&mut exchange.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers are dropped, as a request's are.
                     if let Ok(data) = frame.into_data() {
-                        self.idle.progressed();
+                        exchange.idle.progressed();
                         return Poll::Ready(Some(Ok(data)));
                     }
                 }
@@ -110,11 +129,9 @@ impl Source {
                 }
                 Poll::Pending => {}
             }
-            if let Some(exchange) = &mut self.exchange {
-                exchange.connection.drive(cx);
-            }
+            exchange.connection.drive(cx);
         }
-        if self.idle.waited(cx) {
+        if exchange.idle.waited(cx) {
             return self.fail(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the app stopped in the middle of its answer",
@@ -125,11 +142,13 @@ impl Source {
 
     /// How many bytes are still to come, if that is known.
     pub(super) fn left(&self) -> Option<u64> {
-        self.body.size_hint().exact()
+        let exchange = self.exchange.as_ref();
+        exchange.map_or(Some(0), |exchange| exchange.body.size_hint().exact())
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let exchange = self.exchange.as_ref();
+        exchange.is_none_or(|exchange| exchange.body.is_end_stream())
     }
 
     /// Gives the slot back, and the connection too, if the exchange is complete on both sides.
@@ -150,10 +169,31 @@ impl Source {
     }
 }
 
+/// Whether the app says that its answer goes on as long as somebody listens: then it ends only with its
+/// connection, and each of its pieces is waited for.
+fn is_endless(headers: &HeaderMap) -> bool {
+    let begins = |name, text: &[u8]| {
+        let value = headers.get(name).map(HeaderValue::as_bytes);
+        let start = value.and_then(|value: &[u8]| value.get(..text.len()));
+        start.is_some_and(|start| start.eq_ignore_ascii_case(text))
+    };
+    begins("content-type", b"text/event-stream") || begins("x-accel-buffering", b"no")
+}
+
 impl Drop for Source {
     fn drop(&mut self) {
-        // hyper does not ask again when it knows from the length that the body is complete. In the middle
-        // of a body the connection is not idle, and is closed.
-        self.finish();
+        // hyper does not ask again when it knows from the length that the body is complete.
+        if self.is_end_stream() || self.is_endless || self.is_unwanted {
+            // In the middle of a body the connection is not idle, and is closed.
+            self.finish();
+        } else if let Some(exchange) = self.exchange.take() {
+            let tasks = exchange.upstream.tasks.clone();
+            let unwanted = Self {
+                exchange: Some(exchange),
+                is_endless: false,
+                is_unwanted: true,
+            };
+            let_end(unwanted, &tasks);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use noren::{Config, Drained, Handle, Server};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
@@ -70,6 +70,15 @@ impl Door {
     /// A connection without TLS.
     pub async fn plain(&self) -> Wire {
         Wire::new(self.plain_socket().await)
+    }
+
+    /// The same from another address of this machine: 127.0.0.1 to 127.255.255.254 are all its own.
+    pub async fn plain_from(&self, address: &str) -> Wire {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket
+            .bind(format!("{address}:0").parse().unwrap())
+            .unwrap();
+        Wire::new(socket.connect(self.http).await.unwrap())
     }
 
     pub async fn plain_socket(&self) -> TcpStream {

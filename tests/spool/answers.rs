@@ -160,7 +160,7 @@ async fn what_must_pass_at_once_and_what_has_no_room_waits_for_the_client_as_eve
 
 #[tokio::test]
 async fn a_client_that_leaves_ends_an_answer_that_is_being_kept() {
-    let (app, door) = door("", "").await;
+    let (app, door) = door("response-idle = '300ms'\n", "").await;
     let mut client = door.plain().await;
     client.send(Door::get("/endless", "")).await;
     let mut worker = app.accept().await;

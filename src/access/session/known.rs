@@ -99,6 +99,12 @@ impl Known {
         entry
     }
 
+    /// Whether the last that was said of a session is that there is one.
+    pub(super) fn has_session(&self, credential: Credential) -> bool {
+        let entry = lock(&self.entries).of.get(&credential).cloned();
+        entry.is_some_and(|entry| matches!(entry.answer_since(None), Some(Ok(_))))
+    }
+
     /// Ends a session and all of its consoles.
     pub(super) fn end(&self, credential: Credential) {
         let entry = lock(&self.entries).of.get(&credential).cloned();

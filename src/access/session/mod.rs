@@ -90,9 +90,10 @@ impl Sessions {
     /// The question of a configuration, if there is one. Opens nothing. What `before` knew of open sockets is
     /// kept, so that they are still asked about, in the new way.
     #[must_use]
-    pub fn new(config: &Config, before: Option<&Self>) -> Option<Self> {
+    pub fn new(config: &Config, before: Option<&Self>, tasks: &Shutdown) -> Option<Self> {
         let app = config.apps.get(config.session.app)?;
-        let question = Question::new(&config.session, app)?;
+        let asked = before.map(|before| &before.question);
+        let question = Question::new(&config.session, app, asked, tasks)?;
         let paths = config.session.logout.iter();
         let known = before.map_or_else(
             || Arc::new(Known::new()),
@@ -151,6 +152,12 @@ impl Sessions {
             ended,
             ..visitor
         })
+    }
+
+    /// Whether the app is known to know this visitor: it has said so, and nothing else since. Asks nobody.
+    #[must_use]
+    pub fn knows(&self, headers: &HeaderMap, peer: Peer) -> bool {
+        self.known.has_session(self.credential(headers, peer))
     }
 
     /// Looks whether a request to the app with index `app` is a logout.

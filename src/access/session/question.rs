@@ -3,6 +3,7 @@
 //! Must not know who waits for the answer, nor how long it is believed.
 
 use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use tokio::time::timeout;
 use crate::access::session::Denied;
 use crate::config::{self, PLACE_OF_NAME};
 use crate::http::{Context, Forwarded, Head};
-use crate::net::ConnectError;
-use crate::upstream::{Answer, Payload, Upstream, UpstreamError};
+use crate::net::{ConnectError, Peer};
+use crate::shutdown::Shutdown;
+use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError};
 
 /// How much of an answer is read, and for how long, so that its connection can be used again. Beyond that a
 /// new connection costs less.
@@ -42,7 +44,12 @@ pub(super) struct Question {
 
 impl Question {
     /// The question of a configuration, if there is one.
-    pub(super) fn new(settings: &config::Session, app: &config::App) -> Option<Self> {
+    pub(super) fn new(
+        settings: &config::Session,
+        app: &config::App,
+        before: Option<&Self>,
+        tasks: &Shutdown,
+    ) -> Option<Self> {
         // Its own connections and slots: a busy app still answers, and questions take no more than their share.
         let share = config::App {
             workers: settings.workers,
@@ -53,6 +60,7 @@ impl Question {
             response_idle: settings.timeout,
             ..app.clone()
         };
+        let before = before.map_or(&[][..], |before| std::slice::from_ref(&before.upstream));
         let below = |path: &str| below_root(path, app);
         let parsed = |(name, value): (&String, &String)| {
             let name = HeaderName::try_from(name).ok()?;
@@ -61,7 +69,7 @@ impl Question {
         Some(Self {
             session: below(settings.path.as_ref()?),
             console: settings.token_path.as_deref().map(below),
-            upstream: Upstream::new(share),
+            upstream: Upstream::new(share, before, tasks),
             method: settings.method.parse().unwrap_or_default(),
             headers: settings.headers.iter().filter_map(parsed).collect(),
             name: settings
@@ -93,7 +101,8 @@ impl Question {
         };
         let uri = path.parse::<Uri>();
         let uri = uri.map_err(|error| broken(format!("{path}: {error}")))?;
-        let answer = match self.upstream.send(self.request(uri, visitor)).await {
+        let asker = Asker::unknown(address(visitor));
+        let answer = match self.upstream.send(self.request(uri, visitor), asker).await {
             Ok(answer) => answer,
             Err(error) => return Err(self.unavailable(&error)),
         };
@@ -174,6 +183,13 @@ pub(super) fn visitor(headers: &HeaderMap, context: &Context, head: &Head) -> He
     };
     forwarded.set(&mut own);
     own
+}
+
+/// What the client is counted by whose question this is, so that one with many made-up sessions waits for itself:
+/// the address that the app is told.
+fn address(visitor: &HeaderMap) -> Option<IpAddr> {
+    let address = visitor.get("x-real-ip")?.to_str().ok()?.parse().ok()?;
+    Peer::tcp(SocketAddr::new(address, 0)).counted_as()
 }
 
 /// A path of `[session]` as it stands in a request to the app.

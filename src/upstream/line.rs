@@ -1,0 +1,398 @@
+//! Who waits for a worker, and who is next. Has no clock and no task: the same calls give the same order.
+//!
+//! Visitors the app is known to know go before all others, but never for ever: after a few of them one of the
+//! others has its turn. Within each of the two classes the addresses take turns, and each is served in the order it
+//! came. When the line is full, the one who stands for most places gives way: its latest request makes room for a
+//! newcomer that has fewer. So a client that fills the line stands in its own way only.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+/// How many known visitors are served in a row while others wait.
+const IN_A_ROW: u32 = 4;
+/// The part of the places that neither class can take from the other: a quarter.
+const OWN_PART: usize = 4;
+
+/// What a client is counted by; none for programs of this machine, which share one count.
+pub(super) type Address = Option<IpAddr>;
+
+/// The two classes, the one that goes first first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// With a session that the app has confirmed a moment ago.
+    Known,
+    /// All others.
+    Unknown,
+}
+
+/// The line of those who wait; each is a `T`.
+#[derive(Debug)]
+pub(super) struct Line<T> {
+    known: Crowd<T>,
+    unknown: Crowd<T>,
+    most: usize,
+    /// The number of the latest place; numbers only grow.
+    latest: u64,
+    known_in_a_row: u32,
+}
+
+/// A place in the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    class: Class,
+    address: Address,
+    number: u64,
+}
+
+/// Why nobody can join: so many wait, and none of them has more places than the newcomer would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// One class.
+#[derive(Debug)]
+struct Crowd<T> {
+    of: HashMap<Address, Waiting<T>>,
+    /// Whose turn is next: each address that waits, once.
+    turns: BTreeMap<u64, Address>,
+    /// The addresses by how many of theirs wait.
+    by_size: BTreeSet<(usize, Address)>,
+    all: usize,
+}
+
+/// What waits of one address.
+#[derive(Debug)]
+struct Waiting<T> {
+    turn: u64,
+    by_number: BTreeMap<u64, T>,
+}
+
+impl<T> Line<T> {
+    /// An empty line with so many places.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            known: Crowd::default(),
+            unknown: Crowd::default(),
+            most,
+            latest: 0,
+            known_in_a_row: 0,
+        }
+    }
+
+    /// How many places there are. Who waits already stays, also if there are fewer from now on.
+    pub(super) fn set_most(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.known.all + self.unknown.all
+    }
+
+    /// Takes a place; whoever has to give way for it comes back as well.
+    pub(super) fn join(
+        &mut self,
+        class: Class,
+        address: Address,
+        who: T,
+    ) -> Result<(Place, Option<T>), Full> {
+        let gives_way = if self.len() < self.most {
+            None
+        } else {
+            Some(self.make_room(class, address).ok_or(Full)?)
+        };
+        self.latest += 1;
+        let number = self.latest;
+        self.crowd(class).add(address, number, who);
+        let place = Place {
+            class,
+            address,
+            number,
+        };
+        Ok((place, gives_way))
+    }
+
+    /// Gives a place up; nothing happens if its turn has come already.
+    pub(super) fn leave(&mut self, place: Place) {
+        self.crowd(place.class).take(place.address, place.number);
+    }
+
+    /// Whose turn it is.
+    pub(super) fn next(&mut self) -> Option<T> {
+        let others_turn = self.known_in_a_row >= IN_A_ROW && self.unknown.all > 0;
+        self.latest += 1;
+        let turn = self.latest;
+        if !others_turn && let Some(who) = self.known.next(turn) {
+            self.known_in_a_row += 1;
+            return Some(who);
+        }
+        self.known_in_a_row = 0;
+        self.unknown.next(turn)
+    }
+
+    fn crowd(&mut self, class: Class) -> &mut Crowd<T> {
+        match class {
+            Class::Known => &mut self.known,
+            Class::Unknown => &mut self.unknown,
+        }
+    }
+
+    /// Has somebody leave the full line for a newcomer, if one has more than the newcomer.
+    fn make_room(&mut self, class: Class, address: Address) -> Option<T> {
+        let part = self.most / OWN_PART;
+        let (own, other) = match class {
+            Class::Known => (&mut self.known, &mut self.unknown),
+            Class::Unknown => (&mut self.unknown, &mut self.known),
+        };
+        let other_has_too_many = match class {
+            Class::Known => other.all > part,
+            Class::Unknown => own.all < part,
+        };
+        if other_has_too_many {
+            return other.drop_latest_of_largest(0);
+        }
+        // One fewer there and one more here must not only turn the two around.
+        let enough = own.size(address) + 2;
+        own.drop_latest_of_largest(enough)
+    }
+}
+
+impl<T> Crowd<T> {
+    fn size(&self, address: Address) -> usize {
+        self.of
+            .get(&address)
+            .map_or(0, |waiting| waiting.by_number.len())
+    }
+
+    fn add(&mut self, address: Address, number: u64, who: T) {
+        let before = self.size(address);
+        let waiting = self.of.entry(address).or_insert_with(|| {
+            self.turns.insert(number, address);
+            Waiting {
+                turn: number,
+                by_number: BTreeMap::new(),
+            }
+        });
+        waiting.by_number.insert(number, who);
+        self.resized(address, before, before + 1);
+    }
+
+    /// The first of the address whose turn it is; its next turn is `turn`.
+    fn next(&mut self, turn: u64) -> Option<T> {
+        let (_, address) = self.turns.pop_first()?;
+        let waiting = self.of.get_mut(&address)?;
+        let (number, _) = waiting.by_number.first_key_value()?;
+        let number = *number;
+        waiting.turn = turn;
+        self.turns.insert(turn, address);
+        self.take(address, number)
+    }
+
+    /// Drops the latest of the address that has most, if that is at least so many.
+    fn drop_latest_of_largest(&mut self, least: usize) -> Option<T> {
+        let (size, address) = *self.by_size.last()?;
+        if size < least {
+            return None;
+        }
+        let latest = *self.of.get(&address)?.by_number.last_key_value()?.0;
+        self.take(address, latest)
+    }
+
+    fn take(&mut self, address: Address, number: u64) -> Option<T> {
+        let before = self.size(address);
+        let waiting = self.of.get_mut(&address)?;
+        let who = waiting.by_number.remove(&number)?;
+        if waiting.by_number.is_empty() {
+            self.turns.remove(&waiting.turn);
+            self.of.remove(&address);
+        }
+        self.resized(address, before, before - 1);
+        Some(who)
+    }
+
+    fn resized(&mut self, address: Address, before: usize, now: usize) {
+        self.by_size.remove(&(before, address));
+        if now > 0 {
+            self.by_size.insert((now, address));
+        }
+        self.all = self.all + now - before;
+    }
+}
+
+impl<T> Default for Crowd<T> {
+    fn default() -> Self {
+        Self {
+            of: HashMap::new(),
+            turns: BTreeMap::new(),
+            by_size: BTreeSet::new(),
+            all: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Class::{Known, Unknown};
+    use super::*;
+
+    fn address(last: u8) -> Address {
+        Some(IpAddr::from([192, 0, 2, last]))
+    }
+
+    /// A line in which these have joined, in this order, each with a name.
+    fn line(most: usize, who: &[(Class, u8, &'static str)]) -> Line<&'static str> {
+        let mut line = Line::new(most);
+        for (class, last, name) in who {
+            let joined = line.join(*class, address(*last), *name);
+            assert!(matches!(joined, Ok((_, None))), "{name}: {joined:?}");
+        }
+        line
+    }
+
+    fn order(line: &mut Line<&'static str>) -> Vec<&'static str> {
+        std::iter::from_fn(|| line.next()).collect()
+    }
+
+    #[test]
+    fn strangers_are_served_in_the_order_they_came() {
+        let mut line = line(
+            9,
+            &[(Unknown, 1, "a"), (Unknown, 2, "b"), (Unknown, 3, "c")],
+        );
+        assert_eq!(order(&mut line), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn addresses_take_turns_however_many_requests_one_has() {
+        let mut line = line(
+            9,
+            &[
+                (Unknown, 1, "a1"),
+                (Unknown, 1, "a2"),
+                (Unknown, 1, "a3"),
+                (Unknown, 2, "b1"),
+                (Unknown, 3, "c1"),
+                (Unknown, 2, "b2"),
+            ],
+        );
+        assert_eq!(order(&mut line), ["a1", "b1", "c1", "a2", "b2", "a3"]);
+    }
+
+    #[test]
+    fn the_known_go_first_and_the_others_are_not_forgotten() {
+        let mut line = line(
+            20,
+            &[
+                (Unknown, 1, "u1"),
+                (Unknown, 1, "u2"),
+                (Known, 2, "k1"),
+                (Known, 2, "k2"),
+                (Known, 2, "k3"),
+                (Known, 2, "k4"),
+                (Known, 2, "k5"),
+            ],
+        );
+        assert_eq!(order(&mut line), ["k1", "k2", "k3", "k4", "u1", "k5", "u2"]);
+    }
+
+    #[test]
+    fn who_fills_the_line_gives_way_with_its_latest_request() {
+        let mut line = line(
+            4,
+            &[
+                (Unknown, 1, "a1"),
+                (Unknown, 1, "a2"),
+                (Unknown, 1, "a3"),
+                (Unknown, 2, "b1"),
+            ],
+        );
+        // One that has as many itself, less one, cannot drive another out.
+        assert_eq!(line.join(Unknown, address(1), "a4"), Err(Full));
+        let (_, gave_way) = line.join(Unknown, address(2), "b2").expect("room");
+        assert_eq!(gave_way, None.or(Some("a3")));
+        assert_eq!(line.join(Unknown, address(2), "b3"), Err(Full));
+        let (_, gave_way) = line.join(Unknown, address(3), "c1").expect("room");
+        assert!(matches!(gave_way, Some("a2" | "b2")));
+        assert_eq!(line.len(), 4);
+    }
+
+    #[test]
+    fn each_class_keeps_a_quarter_of_the_places() {
+        let mut full = Line::new(8);
+        for number in 0..8 {
+            full.join(Unknown, address(number), "unknown")
+                .expect("room");
+        }
+        for number in 0..6 {
+            let joined = full.join(Known, address(number), "known");
+            assert!(matches!(joined, Ok((_, Some("unknown")))), "{number}");
+        }
+        assert_eq!(full.join(Known, address(9), "known"), Err(Full));
+        // The same the other way round.
+        let mut full = Line::new(8);
+        for number in 0..8 {
+            full.join(Known, address(number), "known").expect("room");
+        }
+        for number in 0..2 {
+            let joined = full.join(Unknown, address(number), "unknown");
+            assert!(matches!(joined, Ok((_, Some("known")))), "{number}");
+        }
+        assert_eq!(full.join(Unknown, address(9), "unknown"), Err(Full));
+    }
+
+    #[test]
+    fn who_leaves_is_not_served_and_who_was_served_cannot_leave() {
+        let mut line = Line::new(9);
+        let (first, _) = line.join(Unknown, address(1), "a").expect("room");
+        let (second, _) = line.join(Unknown, address(1), "b").expect("room");
+        let (third, _) = line.join(Unknown, address(2), "c").expect("room");
+        line.leave(second);
+        assert_eq!(line.next(), Some("a"));
+        line.leave(first);
+        line.leave(third);
+        assert_eq!((line.next(), line.len()), (None, 0));
+        assert!(line.unknown.of.is_empty() && line.unknown.turns.is_empty());
+        assert!(line.unknown.by_size.is_empty());
+    }
+
+    #[test]
+    fn a_line_without_places_takes_nobody() {
+        let mut line = Line::new(0);
+        assert_eq!(line.join(Known, address(1), ()), Err(Full));
+        assert_eq!(line.join(Unknown, None, ()), Err(Full));
+    }
+
+    /// The same against a plain model: a list of all who wait.
+    #[test]
+    fn whatever_happens_nobody_is_lost_served_twice_or_beyond_the_bound() {
+        let mut seed = 7_u64;
+        let mut random = move |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        let mut line = Line::new(12);
+        let mut waiting: Vec<(u64, Place)> = Vec::new();
+        for name in 0..20_000_u64 {
+            match random(4) {
+                0 => {
+                    let served = line.next();
+                    assert_eq!(served.is_none(), waiting.is_empty());
+                    waiting.retain(|(other, _)| Some(*other) != served);
+                }
+                1 if !waiting.is_empty() => {
+                    let at = usize::try_from(random(waiting.len() as u64)).expect("small");
+                    line.leave(waiting.swap_remove(at).1);
+                }
+                _ => {
+                    let class = if random(2) == 0 { Known } else { Unknown };
+                    let last = u8::try_from(random(5)).expect("small");
+                    if let Ok((place, gave_way)) = line.join(class, address(last), name) {
+                        waiting.retain(|(other, _)| Some(*other) != gave_way);
+                        waiting.push((name, place));
+                    }
+                }
+            }
+            assert_eq!(line.len(), waiting.len());
+            assert!(line.len() <= 12);
+        }
+    }
+}
