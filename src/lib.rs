@@ -12,7 +12,7 @@
 //! | 1 | [`telemetry`], [`shutdown`] | the log and its lines; stop signal, task tracker, drain | what is served |
 //! | 2 | `net`, `spool`, then `tls` | listener, stream (holds its permits), peer, connect; bodies on disk, bounded; handshake, certificates | HTTP |
 //! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
-//! | 4 | `access`, `proxy`, `bridge`, `hub` | who may pass; forward one request; relay a WebSocket to a socket; channels: one message to many | each other |
+//! | 4 | `access`, `proxy`, `bridge`, `hub`, `files` | who may pass; forward one request; relay a WebSocket to a socket; channels: one message to many; files of a directory | each other |
 //! | 5 | `admin` | the socket for programs of this machine: publish, listen, status | apps, the public listeners |
 //! | 6 | `router` | a pure function: host and path to route | I/O |
 //! | 7 | `service` | one request: route, ask access, call one handler, make its error an answer | bytes |
@@ -69,6 +69,7 @@ mod access;
 mod admin;
 mod bridge;
 pub mod config;
+mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;

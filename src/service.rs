@@ -4,6 +4,7 @@
 //! Decides between the handlers, which do not know each other; does not look at bodies.
 
 mod hub;
+mod offload;
 mod publish;
 mod session;
 
@@ -22,8 +23,9 @@ use crate::access::origin::OriginPolicy;
 use crate::access::session::Sessions;
 use crate::bridge::{self, Opened, Subprotocol};
 use crate::config::{self, ChannelName, Config};
+use crate::files::Directory;
 use crate::http::{
-    Body, BodyLimits, Busy, Context, Form, Head, Lease, Refusal, Scheme, empty, full, refuse,
+    Body, BodyLimits, Busy, Context, Form, Head, Lease, Rate, Refusal, Scheme, empty, full, refuse,
 };
 use crate::hub::{Hub, SockJs};
 use crate::net::{ConnectError, connect};
@@ -36,6 +38,8 @@ use crate::telemetry::{AccessLine, Measured};
 use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
+use offload::Offloads;
+
 /// The answer to any request.
 pub type Answer = Response<Measured<Body, Option<Busy>>>;
 
@@ -44,6 +48,9 @@ pub type Answer = Response<Measured<Body, Option<Busy>>>;
 pub struct Service {
     router: Router,
     apps: Vec<Arc<Upstream>>,
+    /// What each app may name.
+    offloads: Vec<Offloads>,
+    files: Vec<Directory>,
     bridge: config::Bridge,
     origins: OriginPolicy,
     sessions: Option<Arc<Sessions>>,
@@ -114,6 +121,8 @@ impl Service {
                     .map(|settings| Upstream::with_spool(settings, &spool, known, &shutdown))
                     .collect()
             },
+            offloads: config.apps.iter().map(Offloads::new).collect(),
+            files: config.files.iter().map(Directory::new).collect(),
             origins: OriginPolicy::new(&config.bridge.origins, config.bridge.missing_origin),
             sessions: Sessions::new(
                 config,
@@ -233,6 +242,7 @@ impl Service {
                 self.hub(rest, request, &head, context).await
             }
             Decision::Route(Route::App(index)) => self.app(index, request, &head, context).await,
+            Decision::Route(Route::Files(index)) => self.file(index, request).await,
         }
     }
 
@@ -290,7 +300,12 @@ impl Service {
             .sessions
             .as_ref()
             .and_then(|sessions| Some((sessions, sessions.leaving(index, &request, context)?)));
-        let answer = forward.request(request).await?;
+        let offloads = self.offloads.get(index);
+        let asked = offloads.and_then(|offloads| Some((offloads, offloads.remember(&request)?)));
+        let mut answer = forward.request(request).await?;
+        if let Some((offloads, asked)) = asked {
+            answer = offloads.resolve(asked, answer).await?;
+        }
         if let Some((sessions, leaving)) = leaving
             && !answer.status().is_client_error()
             && !answer.status().is_server_error()
@@ -298,6 +313,21 @@ impl Service {
             sessions.end(&leaving);
         }
         Ok(answer)
+    }
+
+    async fn file(
+        &self,
+        index: usize,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (parts, body) = request.into_parts();
+        // Nobody wants it, and its sender still gets the answer.
+        refuse(body, &self.shutdown);
+        let Some(directory) = self.files.get(index) else {
+            return Err(Refusal::not_found("nothing is served at this address"));
+        };
+        let path = parts.uri.path();
+        directory.serve(&parts.method, path, &parts.headers).await
     }
 
     async fn websockify(

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noren::config::{
-    Admin, App, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError, Endpoint,
-    History, Hub, Limits, Listen, Listener, Log, Protocol, Publisher, SecurityHeaders, Server,
-    Session, Slow, Source, Spool, StaticTarget, Tls, TokenSource,
+    Admin, App, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError, Endpoint, Files,
+    History, Hub, Limits, Listen, Listener, Log, Offload, Protocol, Publisher, SecurityHeaders,
+    Server, Session, Slow, Source, Spool, StaticTarget, Tls, TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -96,6 +96,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         spool,
         headers,
         apps,
+        files: _,
         session: _,
         bridge: _,
         hub: _,
@@ -104,7 +105,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = config;
     shows(
         "",
-        "log server listener tls limits spool headers app session bridge hub channel admin",
+        "log server listener tls limits spool headers app files session bridge hub channel admin",
     );
 
     assert_eq!((log, server), (Log::default(), Server::default()));
@@ -113,7 +114,19 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         (limits, headers),
         (Limits::default(), SecurityHeaders::default())
     );
-    assert_eq!(apps, [App::default()]);
+    let [app] = apps.as_slice() else {
+        panic!("the reference should show one app");
+    };
+    let Offload {
+        path: _,
+        directory: _,
+    } = app.offload.first().unwrap();
+    shows("app.offload", "path directory");
+    let without = App {
+        offload: Vec::new(),
+        ..app.clone()
+    };
+    assert_eq!(without, App::default());
 
     let Log {
         level: _,
@@ -185,11 +198,15 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         restart_wait: _,
         request_spool: _,
         response_spool: _,
+        compress: _,
+        compress_private: _,
+        offload: _,
     } = App::default();
     shows(
         "app",
         "name url hosts path server-root encoded-slash workers queue queue-wait connect response \
-         response-idle keep-alive restart-wait request-spool response-spool",
+         response-idle keep-alive restart-wait request-spool response-spool \
+         compress compress-private offload",
     );
 }
 
@@ -301,6 +318,24 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         1,
         "the reference should show one boundary"
     );
+}
+
+#[test]
+fn the_reference_shows_every_key_of_a_directory() {
+    let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
+    let [
+        Files {
+            path: _,
+            hosts: _,
+            directory: _,
+            cache_control: _,
+            precompressed: _,
+        },
+    ] = config.files.as_slice()
+    else {
+        panic!("the reference should show one directory");
+    };
+    shows("files", "path hosts directory cache-control precompressed");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
+use super::files::Offload;
 use super::host_pattern::HostPattern;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
@@ -55,6 +56,15 @@ pub struct App {
     /// `response-spool`: whether an answer is taken off the worker faster than its client takes it.
     /// Default yes.
     pub response_spool: bool,
+    /// `compress`: the media types of answers that are compressed for clients that take it. Empty, the
+    /// default: none.
+    pub compress: Vec<String>,
+    /// `compress-private`: whether that holds for visitors with a cookie or a password, and for answers
+    /// marked as private. Default no: secrets of a page can be guessed from its compressed length
+    /// (BREACH).
+    pub compress_private: bool,
+    /// `[[app.offload]]`: directories whose files the app may name instead of sending them.
+    pub offload: Vec<Offload>,
 }
 
 impl Default for App {
@@ -79,6 +89,9 @@ impl Default for App {
             restart_wait: Duration::from_secs(10),
             request_spool: true,
             response_spool: true,
+            compress: Vec::new(),
+            compress_private: false,
+            offload: Vec::new(),
         }
     }
 }
@@ -118,6 +131,9 @@ impl App {
             restart_wait: table.duration("restart-wait", default.restart_wait),
             request_spool: table.flag("request-spool", default.request_spool),
             response_spool: table.flag("response-spool", default.response_spool),
+            compress: table.list("compress", default.compress, parse_media_type),
+            compress_private: table.flag("compress-private", default.compress_private),
+            offload: table.tables("offload", Offload::read),
         }
     }
 
@@ -163,6 +179,25 @@ fn parse_name(text: &str) -> Result<String, String> {
         Err(format!(
             r#"{text:?} is not a name; write 1 to 64 letters, digits, "-", "_" or ".", such as "wok""#
         ))
+    }
+}
+
+/// A type and a subtype (RFC 9110 §8.3.1), without parameters.
+fn parse_media_type(text: &str) -> Result<String, String> {
+    let token = |part: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "!#$&^_.+-".contains(c);
+        !part.is_empty() && part.chars().all(allowed)
+    };
+    let text = text.to_ascii_lowercase();
+    match text.split_once('/') {
+        Some(("text", "event-stream")) => Err(
+            "an event stream is never compressed, because its events would wait for each other"
+                .to_owned(),
+        ),
+        Some((kind, subtype)) if token(kind) && token(subtype) => Ok(text),
+        _ => Err(format!(
+            r#"{text:?} is not a media type; write for example "text/html""#
+        )),
     }
 }
 

@@ -219,6 +219,11 @@ fn apps_are_read() {
         restart-wait = "0s"
         request-spool = false
         response-spool = false
+        compress = ["TEXT/html"]
+        compress-private = true
+        [[app.offload]]
+        path = "/protected"
+        directory = "/srv/files"
         "#,
     );
     let expected = App {
@@ -244,8 +249,45 @@ fn apps_are_read() {
         restart_wait: Duration::ZERO,
         request_spool: false,
         response_spool: false,
+        compress: vec!["text/html".to_owned()],
+        compress_private: true,
+        offload: vec![Offload {
+            path: PathPrefix::parse("/protected").unwrap_or_default(),
+            directory: "/srv/files".into(),
+        }],
     };
     assert_eq!(config.apps, [expected]);
+}
+
+#[test]
+fn directories_are_read() {
+    let config = parsed(
+        r#"
+        [[files]]
+        path = "/static"
+        hosts = ["a.example"]
+        directory = "/srv/static"
+        cache-control = "max-age=60"
+        precompressed = true
+        [[files]]
+        path = "/plain"
+        directory = "/srv/plain"
+        "#,
+    );
+    let files = |path: &str, directory: &str| Files {
+        path: PathPrefix::parse(path).unwrap_or_default(),
+        hosts: Vec::new(),
+        directory: directory.into(),
+        cache_control: None,
+        precompressed: false,
+    };
+    let first = Files {
+        hosts: vec![HostPattern::Exact("a.example".to_owned())],
+        cache_control: Some("max-age=60".to_owned()),
+        precompressed: true,
+        ..files("/static", "/srv/static")
+    };
+    assert_eq!(config.files, [first, files("/plain", "/srv/plain")]);
 }
 
 #[test]

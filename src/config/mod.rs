@@ -18,6 +18,7 @@ mod channel_name;
 mod duration;
 mod endpoint;
 mod error;
+mod files;
 mod headers;
 mod host_pattern;
 mod hub;
@@ -54,6 +55,7 @@ pub use channel::{Channel, Framing, History, Listen, Publisher, Slow, Source, St
 pub use channel_name::{ChannelName, ChannelPattern};
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, Problem};
+pub use files::{Files, Offload};
 pub use headers::SecurityHeaders;
 pub use host_pattern::HostPattern;
 pub use hub::Hub;
@@ -91,6 +93,8 @@ pub struct Config {
     pub headers: SecurityHeaders,
     /// `[[app]]`: the apps behind this door.
     pub apps: Vec<App>,
+    /// `[[files]]`: directories that are served as they are.
+    pub files: Vec<Files>,
     /// `[session]`: the question to the app whether a visitor is logged in.
     pub session: Session,
     /// `[bridge]`: WebSocket to socket.
@@ -114,6 +118,7 @@ impl Default for Config {
             spool: Spool::default(),
             headers: SecurityHeaders::default(),
             apps: Vec::new(),
+            files: Vec::new(),
             session: Session::default(),
             bridge: Bridge::default(),
             hub: Hub::default(),
@@ -174,6 +179,7 @@ impl Config {
             spool: root.table("spool", Spool::read),
             headers: root.table("headers", SecurityHeaders::read),
             apps: App::read_all(root),
+            files: Files::read_all(root),
             session: Session::default(),
             bridge: root.table("bridge", Bridge::read),
             hub: root.table("hub", Hub::read),
@@ -192,7 +198,12 @@ impl Config {
 
     /// What only shows when all tables are there.
     fn compare(&self, root: &Table<'_>) {
-        if self.apps.is_empty() && !self.bridge.has_targets() && self.channels.is_empty() {
+        let serves_files = !self.files.is_empty();
+        if self.apps.is_empty()
+            && !self.bridge.has_targets()
+            && self.channels.is_empty()
+            && !serves_files
+        {
             root.problem(
                 "app",
                 r#"there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", a [[bridge.tokens]] or [[bridge.target]], or a [[channel]]"#,
