@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod demo;
+mod generate;
 mod publish;
 mod serve;
 mod subscribe;
@@ -54,6 +55,8 @@ enum Command {
     Subscribe(subscribe::Subscribe),
     /// Print the token of a console or socket name, and its URL.
     Token(token::Token),
+    /// Write man pages or shell completions, for those who make packages.
+    Generate(generate::Generate),
 }
 
 /// Where the configuration is when nobody says otherwise.
@@ -97,6 +100,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Publish(publish) => publish.run(),
         Command::Subscribe(subscribe) => subscribe.run(),
         Command::Token(token) => token.run().map_err(Failure::Other),
+        Command::Generate(generate) => generate.run().map_err(Failure::Other),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Between the hub and its store: what is put there, what is taken back at the start, and where a cursor of an
 //! earlier run stands.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::config::ChannelName;
 use crate::hub::Hub;
@@ -40,13 +40,8 @@ impl Hub {
             }
         }
         for (name, forgotten) in recovered.forgotten {
-            let channel = ChannelName::parse(&name).ok();
-            let channels = self
-                .0
-                .channels
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
-            if let Some(channel) = channel.and_then(|name| channels.get(&name)) {
+            let name = ChannelName::parse(&name).ok();
+            if let Some(channel) = name.and_then(|name| self.open_channel(&name)) {
                 channel.history().forget_before(forgotten);
             }
         }

@@ -13,7 +13,9 @@
 
 mod address;
 mod channel;
+mod channels;
 mod error;
+mod farewell;
 mod forms;
 mod history;
 mod inbox;
@@ -22,6 +24,7 @@ mod message;
 mod outbox;
 mod overview;
 mod poll;
+mod publishing;
 mod rate;
 mod settings;
 mod socket;
@@ -30,6 +33,7 @@ mod sources;
 mod store;
 mod stream;
 mod subscription;
+mod upkeep;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -41,7 +45,6 @@ use arc_swap::ArcSwap;
 
 use crate::config::{self, ChannelName, Config};
 use crate::http::Lease;
-use crate::shutdown::Shutdown;
 use crate::target::same_bytes;
 
 pub use address::{Address, Parameters, etag};
@@ -49,19 +52,20 @@ pub use channel::Presence;
 pub use error::{HubError, PublishError, SubscribeError};
 pub use forms::Format;
 pub use inbox::{Outcome, Receiver};
-pub use message::{Data, Draft, Epoch, EventId, From, Kind, Message};
+pub use message::{Data, Draft, Epoch, EventId, From, Kind};
 pub use poll::{Wait, poll};
 pub use socket::{Form, Listening, open_socket};
 pub use sockjs::{Asked, SockJs, Visitor};
 pub use sources::{SourceError, Sources};
 pub use stream::{event_stream, set_headers};
 pub use subscription::{End, Next, Subscription};
+pub use upkeep::Hook;
 
 use channel::Channel;
-use message::unix_milliseconds;
+use channels::Missing;
 use rate::Rate;
 use settings::Settings;
-use store::{Acknowledgement, EpochStart, Recovered, Store};
+use store::{EpochStart, Recovered, Store};
 
 /// All channels of a server. Clones are the same hub; it outlives a reload.
 #[derive(Clone)]
@@ -80,41 +84,6 @@ struct Shared {
     head: AtomicU64,
     subscribers: AtomicUsize,
     rate: Mutex<Rate>,
-}
-
-/// A message that was taken.
-#[derive(Debug)]
-pub struct Published {
-    /// The id it got.
-    pub id: EventId,
-    kept: Option<Acknowledgement>,
-}
-
-impl Published {
-    /// Waits until the message is as durable as its channel promises: on disk, where the history is.
-    ///
-    /// # Errors
-    /// [`PublishError::NotKept`]: it was delivered, but may be gone after a restart.
-    pub async fn acknowledged(self) -> Result<EventId, PublishError> {
-        if let Some(kept) = self.kept {
-            kept.await
-                .map_err(|error| PublishError::NotKept(error.to_string()))?;
-        }
-        Ok(self.id)
-    }
-}
-
-/// Something the app wants to be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hook {
-    /// The channel.
-    pub channel: ChannelName,
-    /// The name of the app; none is the first.
-    pub app: Option<String>,
-    /// The path at the app.
-    pub path: String,
-    /// Who listens now.
-    pub presence: Presence,
 }
 
 impl Hub {
@@ -176,15 +145,6 @@ impl Hub {
         known.is_some_and(|known| same_bytes(known.as_bytes(), token.as_bytes()))
     }
 
-    /// Channels with a name exist from the start, so that their history does not depend on who came first.
-    fn open_named(&self) {
-        let settings = self.0.settings.load();
-        let names = settings.rules.iter().filter_map(|rules| rules.name.name());
-        for name in names {
-            let _ = self.channel(&name);
-        }
-    }
-
     /// The settings all channels share.
     #[must_use]
     pub fn settings(&self) -> config::Hub {
@@ -195,37 +155,6 @@ impl Hub {
     #[must_use]
     pub fn rules(&self, name: &ChannelName) -> Option<config::Channel> {
         self.0.settings.load().rules_of(name).cloned()
-    }
-
-    /// Publishes a message. Does not wait for anybody.
-    ///
-    /// # Errors
-    /// [`PublishError`]; nothing was published then.
-    pub fn publish(&self, name: &ChannelName, draft: Draft) -> Result<Published, PublishError> {
-        let limit = self.0.settings.load().hub.message_size;
-        let size = draft.size();
-        if size > limit {
-            return Err(PublishError::TooLarge { size, limit });
-        }
-        if let Some(fault) = draft.fault() {
-            return Err(PublishError::Malformed(fault));
-        }
-        let channel = self.channel(name).map_err(|missing| match missing {
-            Missing::Unknown => PublishError::Unknown(name.clone()),
-            Missing::TooMany(limit) => PublishError::TooManyChannels(limit),
-        })?;
-        let mut sequence = lock(&self.0.sequence);
-        let id = self.id(*sequence + 1);
-        let message = Message::new(id.clone(), name.clone(), draft, unix_milliseconds());
-        // Under the lock, so that the store has them in the same order. It only queues.
-        let kept = self.keep(&channel, &message)?;
-        let appended = channel.append(Arc::new(message));
-        self.forget(&channel, appended.replaced, appended.lost);
-        *sequence += 1;
-        self.0.head.store(*sequence, Ordering::Release);
-        drop(sequence);
-        channel.wake();
-        Ok(Published { id, kept })
     }
 
     /// Listens to channels, for as long as the lease holds, if one is needed.
@@ -260,13 +189,7 @@ impl Hub {
     /// Who listens to a channel; nobody, if it is not in use.
     #[must_use]
     pub fn presence(&self, name: &ChannelName) -> Presence {
-        let channels = self
-            .0
-            .channels
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let channel = channels.get(name).cloned();
-        drop(channels);
+        let channel = self.open_channel(name);
         channel
             .map(|channel| channel.presence())
             .unwrap_or_default()
@@ -291,140 +214,6 @@ impl Hub {
         retry + retry.mul_f64(random())
     }
 
-    /// Looks after the channels; to be called about once a second. Returns what apps are to be told.
-    #[must_use]
-    pub fn look_after(&self) -> Vec<Hook> {
-        let now = unix_milliseconds();
-        let mut hooks = Vec::new();
-        for (name, channel) in self.channels_now() {
-            let rules = channel.rules();
-            if let Some(change) = channel.presence_change() {
-                if rules.presence {
-                    self.tell_presence(&name, &change);
-                }
-                let path = match (change.first, change.last) {
-                    (true, _) => rules.on_first_join.as_ref(),
-                    (_, true) => rules.on_last_leave.as_ref(),
-                    _ => None,
-                };
-                hooks.extend(path.map(|path| Hook {
-                    channel: name.clone(),
-                    app: rules.app.clone(),
-                    path: path.as_str().to_owned(),
-                    presence: change.now,
-                }));
-            }
-            let listening = channel.is_listened_to();
-            let lost = channel.history().trim(now, listening);
-            self.forget(&channel, None, lost);
-        }
-        self.close_unused();
-        hooks
-    }
-
-    fn tell_presence(&self, name: &ChannelName, change: &channel::Change) {
-        let data = serde_json::json!({
-            "count": change.now.count,
-            "joined": change.joined,
-            "left": change.left,
-        });
-        let draft = Draft {
-            event: Some("presence".into()),
-            key: Some("presence".into()),
-            data: Data::json(&data.to_string()).unwrap_or_else(|_| Data::text("")),
-        };
-        let _ = self.publish(name, draft);
-    }
-
-    /// Forgets channels that a pattern made, that nobody listens to and that have no message.
-    fn close_unused(&self) {
-        let settings = self.0.settings.load();
-        let unused = |name: &ChannelName, channel: &Channel| {
-            let named = settings
-                .rules
-                .iter()
-                .any(|rules| rules.name.name().as_ref() == Some(name));
-            !named && !channel.is_listened_to() && channel.history().is_empty()
-        };
-        let mut channels = self
-            .0
-            .channels
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Whoever is about to join holds a second reference.
-        channels.retain(|name, channel| Arc::strong_count(channel) > 1 || !unused(name, channel));
-    }
-
-    /// Tells all subscribers to leave, spread over `window`, and returns when all were told.
-    pub async fn dismiss(&self, window: Duration) {
-        let mut listeners: Vec<_> = Vec::new();
-        for (_, channel) in self.channels_now() {
-            listeners.extend(channel.listeners());
-        }
-        let step = window / u32::try_from(listeners.len().max(1)).unwrap_or(u32::MAX);
-        let begun = tokio::time::Instant::now();
-        for (count, listener) in (0..).zip(listeners) {
-            listener.dismiss();
-            let due = begun + step * count;
-            if due > tokio::time::Instant::now() {
-                tokio::time::sleep_until(due).await;
-            }
-        }
-    }
-
-    /// Dismisses everybody once the server stops, over half of the time it has for that.
-    pub async fn drain(self, shutdown: Shutdown, grace: impl Fn() -> Duration) {
-        shutdown.requested().await;
-        self.dismiss(grace() / 2).await;
-        // Who was about to subscribe when the others were told.
-        self.dismiss(Duration::ZERO).await;
-    }
-
-    fn channels_now(&self) -> Vec<(ChannelName, Arc<Channel>)> {
-        let channels = self
-            .0
-            .channels
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let each = channels.iter();
-        each.map(|(name, channel)| (name.clone(), Arc::clone(channel)))
-            .collect()
-    }
-
-    /// The channel of this name, opened if need be.
-    fn channel(&self, name: &ChannelName) -> Result<Arc<Channel>, Missing> {
-        let channels = self
-            .0
-            .channels
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = channels.get(name) {
-            return Ok(Arc::clone(channel));
-        }
-        let count = channels.len();
-        drop(channels);
-        let settings = self.0.settings.load();
-        let rules = settings.rules_of(name).ok_or(Missing::Unknown)?;
-        if rules.name.name().is_none() && count >= settings.hub.channels {
-            return Err(Missing::TooMany(settings.hub.channels));
-        }
-        let fresh = || {
-            Arc::new(Channel::new(
-                name.clone(),
-                rules.clone(),
-                settings.hub.budget,
-            ))
-        };
-        let mut channels = self
-            .0
-            .channels
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(
-            channels.entry(name.clone()).or_insert_with(fresh),
-        ))
-    }
-
     fn head(&self) -> u64 {
         self.0.head.load(Ordering::Acquire)
     }
@@ -444,12 +233,6 @@ impl Hub {
     fn left(&self) {
         self.0.subscribers.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Why there is no channel.
-enum Missing {
-    Unknown,
-    TooMany(usize),
 }
 
 /// A number from 0 to 1, to spread clients with.

@@ -1,0 +1,108 @@
+//! `noren generate`: man pages and shell completions, made from the text of `--help` and of the reference
+//! configuration, so that there is no second text to become wrong. Packages run it while they are built.
+
+mod reference;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Command, CommandFactory, Subcommand};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use crate::cli::Arguments;
+
+/// The arguments of `noren generate`.
+#[derive(Debug, Args)]
+pub(super) struct Generate {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Write the man pages: noren(1), one for each command, and noren.toml(5).
+    Man(Place),
+    /// Write the completions for bash, zsh and fish.
+    Completions(Place),
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// The directory to write them to, made if it is missing
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+impl Generate {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let (Place { directory }, files) = match self.what {
+            What::Man(place) => (place, pages()?),
+            What::Completions(place) => (place, completions()),
+        };
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("make the directory {}", directory.display()))?;
+        for (name, text) in files {
+            write(&directory.join(name), &text)?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a file and what is in it.
+type File = (String, Vec<u8>);
+
+fn write(file: &Path, text: &[u8]) -> anyhow::Result<()> {
+    fs::write(file, text).with_context(|| format!("write {}", file.display()))
+}
+
+fn pages() -> anyhow::Result<Vec<File>> {
+    let mut command = Arguments::command().disable_help_subcommand(true);
+    command.build();
+    let mut pages = vec![(
+        "noren.toml.5".to_owned(),
+        reference::manual_page().into_bytes(),
+    )];
+    add_pages(command, &mut pages)?;
+    Ok(pages)
+}
+
+/// The page of a command, and those of the commands below it.
+fn add_pages(command: Command, pages: &mut Vec<File>) -> anyhow::Result<()> {
+    for below in command.get_subcommands() {
+        add_pages(below.clone(), pages)?;
+    }
+    let name = command
+        .get_display_name()
+        .unwrap_or_else(|| command.get_name())
+        .to_owned();
+    let page = Man::new(command)
+        .title(name.to_uppercase())
+        .source(concat!("noren ", env!("CARGO_PKG_VERSION")))
+        .manual("Noren");
+    let mut text = Vec::new();
+    page.render(&mut text).context("make a man page")?;
+    let see_also = if name == "noren" {
+        ".SH FILES\n.TP\n\\fI/etc/noren/noren.toml\\fR\nThe configuration, see \\fBnoren.toml\\fR(5).\n"
+    } else {
+        ".SH \"SEE ALSO\"\n\\fBnoren\\fR(1), \\fBnoren.toml\\fR(5)\n"
+    };
+    text.extend_from_slice(see_also.as_bytes());
+    pages.push((format!("{name}.1"), text));
+    Ok(())
+}
+
+fn completions() -> Vec<File> {
+    let shells = [
+        (Shell::Bash, "noren.bash"),
+        (Shell::Zsh, "_noren"),
+        (Shell::Fish, "noren.fish"),
+    ];
+    let script = |(shell, name): (Shell, &str)| {
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut Arguments::command(), "noren", &mut text);
+        (name.to_owned(), text)
+    };
+    shells.map(script).into()
+}

@@ -1,0 +1,33 @@
+//! The end: every subscriber is told to leave, one after the other, so that they do not come back all at once.
+
+use std::time::Duration;
+
+use crate::hub::Hub;
+use crate::shutdown::Shutdown;
+
+impl Hub {
+    /// Tells all subscribers to leave, spread over `window`, and returns when all were told.
+    pub async fn dismiss(&self, window: Duration) {
+        let mut listeners: Vec<_> = Vec::new();
+        for (_, channel) in self.channels_now() {
+            listeners.extend(channel.listeners());
+        }
+        let step = window / u32::try_from(listeners.len().max(1)).unwrap_or(u32::MAX);
+        let begun = tokio::time::Instant::now();
+        for (count, listener) in (0..).zip(listeners) {
+            listener.dismiss();
+            let due = begun + step * count;
+            if due > tokio::time::Instant::now() {
+                tokio::time::sleep_until(due).await;
+            }
+        }
+    }
+
+    /// Dismisses everybody once the server stops, over half of the time it has for that.
+    pub async fn drain(self, shutdown: Shutdown, grace: impl Fn() -> Duration) {
+        shutdown.requested().await;
+        self.dismiss(grace() / 2).await;
+        // Who was about to subscribe when the others were told.
+        self.dismiss(Duration::ZERO).await;
+    }
+}

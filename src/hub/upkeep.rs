@@ -1,0 +1,85 @@
+//! What is done about once a second: presence is told, old messages go, and channels nobody needs.
+//!
+//! Says what apps are to be told, and tells none.
+
+use std::sync::Arc;
+
+use crate::config::ChannelName;
+use crate::hub::Hub;
+use crate::hub::channel::{Change, Channel, Presence};
+use crate::hub::message::{Data, Draft, unix_milliseconds};
+
+/// Something the app wants to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The name of the app; none is the first.
+    pub app: Option<String>,
+    /// The path at the app.
+    pub path: String,
+    /// Who listens now.
+    pub presence: Presence,
+}
+
+impl Hub {
+    /// Looks after the channels; to be called about once a second. Returns what apps are to be told.
+    #[must_use]
+    pub fn look_after(&self) -> Vec<Hook> {
+        let now = unix_milliseconds();
+        let mut hooks = Vec::new();
+        for (name, channel) in self.channels_now() {
+            let rules = channel.rules();
+            if let Some(change) = channel.presence_change() {
+                if rules.presence {
+                    self.tell_presence(&name, &change);
+                }
+                let path = match (change.first, change.last) {
+                    (true, _) => rules.on_first_join.as_ref(),
+                    (_, true) => rules.on_last_leave.as_ref(),
+                    _ => None,
+                };
+                hooks.extend(path.map(|path| Hook {
+                    channel: name.clone(),
+                    app: rules.app.clone(),
+                    path: path.as_str().to_owned(),
+                    presence: change.now,
+                }));
+            }
+            let listening = channel.is_listened_to();
+            let lost = channel.history().trim(now, listening);
+            self.forget(&channel, None, lost);
+        }
+        self.close_unused();
+        hooks
+    }
+
+    fn tell_presence(&self, name: &ChannelName, change: &Change) {
+        let data = serde_json::json!({
+            "count": change.now.count,
+            "joined": change.joined,
+            "left": change.left,
+        });
+        let draft = Draft {
+            event: Some("presence".into()),
+            key: Some("presence".into()),
+            data: Data::json(&data.to_string()).unwrap_or_else(|_| Data::text("")),
+        };
+        let _ = self.publish(name, draft);
+    }
+
+    /// Forgets channels that a pattern made, that nobody listens to and that have no message.
+    fn close_unused(&self) {
+        let settings = self.0.settings.load();
+        let unused = |name: &ChannelName, channel: &Channel| {
+            let named = settings
+                .rules
+                .iter()
+                .any(|rules| rules.name.name().as_ref() == Some(name));
+            !named && !channel.is_listened_to() && channel.history().is_empty()
+        };
+        let mut channels = self.change_channels();
+        // Whoever is about to join holds a second reference.
+        channels.retain(|name, channel| Arc::strong_count(channel) > 1 || !unused(name, channel));
+    }
+}
