@@ -40,7 +40,6 @@ struct Used {
 }
 
 /// The figures of a spool, for those who watch it.
-#[cfg_attr(not(test), expect(dead_code, reason = "metrics will read them"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Bytes on disk now.

@@ -239,3 +239,52 @@ async fn a_list_of_lengths_is_a_502() {
     let answer = answered("", "HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\nabc").await;
     assert_eq!(answer.status, 502);
 }
+
+#[tokio::test]
+async fn an_answer_may_have_more_than_a_hundred_headers_but_not_without_end() {
+    let lines = |count: usize| {
+        let cookies = (0..count).map(|number| format!("Set-Cookie: c{number}=1\r\n"));
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{}\r\n",
+            cookies.collect::<String>()
+        )
+    };
+    let answer = answered("", &lines(200)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.head.all("set-cookie").len(), 200);
+    assert_eq!(answered("", &lines(300)).await.status, 502);
+}
+
+#[tokio::test]
+async fn a_head_of_the_app_without_end_is_a_502() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = door.tls().await;
+    client.send(Door::get("/", "")).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    let endless = async {
+        worker.send("HTTP/1.1 200 OK\r\nX: ").await;
+        while worker.output.try_send(&[b'x'; 16 * 1024]).await.is_ok() {}
+    };
+    let ((), answer) = tokio::join!(endless, client.answer());
+    assert_eq!(answer.status, 502);
+}
+
+#[tokio::test]
+async fn the_version_and_the_reason_of_the_app_are_its_own_affair() {
+    for version in ["1.0", "1.1"] {
+        let said = format!("HTTP/{version} 200 Fine\r\nContent-Length: 2\r\n\r\nok");
+        let app = Backend::tcp().await;
+        let door = Door::open(&app.app()).await;
+        let mut client = door.tls().await;
+        client.send(Door::get("/", "")).await;
+        let mut worker = app.accept().await;
+        worker.head().await;
+        worker.send(said).await;
+        let answer = client.answer().await;
+        assert!(answer.head.start.starts_with("HTTP/1.1 200 "));
+        // The connection to the client goes on, whatever that of the app does.
+        assert_eq!(client.ask(&Door::get("/a/../b", "")).await.status, 400);
+    }
+}
