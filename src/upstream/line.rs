@@ -234,15 +234,15 @@ mod tests {
     use super::Class::{Known, Unknown};
     use super::*;
 
-    fn address(last: u8) -> Address {
-        Some(IpAddr::from([192, 0, 2, last]))
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
     }
 
     /// A line in which these have joined, in this order, each with a name.
     fn line(most: usize, who: &[(Class, u8, &'static str)]) -> Line<&'static str> {
         let mut line = Line::new(most);
         for (class, last, name) in who {
-            let joined = line.join(*class, address(*last), *name);
+            let joined = line.join(*class, Some(ip(*last)), *name);
             assert!(matches!(joined, Ok((_, None))), "{name}: {joined:?}");
         }
         line
@@ -306,11 +306,11 @@ mod tests {
             ],
         );
         // One that has as many itself, less one, cannot drive another out.
-        assert_eq!(line.join(Unknown, address(1), "a4"), Err(Full));
-        let (_, gave_way) = line.join(Unknown, address(2), "b2").expect("room");
-        assert_eq!(gave_way, None.or(Some("a3")));
-        assert_eq!(line.join(Unknown, address(2), "b3"), Err(Full));
-        let (_, gave_way) = line.join(Unknown, address(3), "c1").expect("room");
+        assert_eq!(line.join(Unknown, Some(ip(1)), "a4"), Err(Full));
+        let (_, gave_way) = line.join(Unknown, Some(ip(2)), "b2").expect("room");
+        assert_eq!(gave_way, Some("a3"));
+        assert_eq!(line.join(Unknown, Some(ip(2)), "b3"), Err(Full));
+        let (_, gave_way) = line.join(Unknown, Some(ip(3)), "c1").expect("room");
         assert!(matches!(gave_way, Some("a2" | "b2")));
         assert_eq!(line.len(), 4);
     }
@@ -319,32 +319,32 @@ mod tests {
     fn each_class_keeps_a_quarter_of_the_places() {
         let mut full = Line::new(8);
         for number in 0..8 {
-            full.join(Unknown, address(number), "unknown")
+            full.join(Unknown, Some(ip(number)), "unknown")
                 .expect("room");
         }
         for number in 0..6 {
-            let joined = full.join(Known, address(number), "known");
+            let joined = full.join(Known, Some(ip(number)), "known");
             assert!(matches!(joined, Ok((_, Some("unknown")))), "{number}");
         }
-        assert_eq!(full.join(Known, address(9), "known"), Err(Full));
+        assert_eq!(full.join(Known, Some(ip(9)), "known"), Err(Full));
         // The same the other way round.
         let mut full = Line::new(8);
         for number in 0..8 {
-            full.join(Known, address(number), "known").expect("room");
+            full.join(Known, Some(ip(number)), "known").expect("room");
         }
         for number in 0..2 {
-            let joined = full.join(Unknown, address(number), "unknown");
+            let joined = full.join(Unknown, Some(ip(number)), "unknown");
             assert!(matches!(joined, Ok((_, Some("known")))), "{number}");
         }
-        assert_eq!(full.join(Unknown, address(9), "unknown"), Err(Full));
+        assert_eq!(full.join(Unknown, Some(ip(9)), "unknown"), Err(Full));
     }
 
     #[test]
     fn who_leaves_is_not_served_and_who_was_served_cannot_leave() {
         let mut line = Line::new(9);
-        let (first, _) = line.join(Unknown, address(1), "a").expect("room");
-        let (second, _) = line.join(Unknown, address(1), "b").expect("room");
-        let (third, _) = line.join(Unknown, address(2), "c").expect("room");
+        let (first, _) = line.join(Unknown, Some(ip(1)), "a").expect("room");
+        let (second, _) = line.join(Unknown, Some(ip(1)), "b").expect("room");
+        let (third, _) = line.join(Unknown, Some(ip(2)), "c").expect("room");
         line.leave(second);
         assert_eq!(line.next(), Some("a"));
         line.leave(first);
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn a_line_without_places_takes_nobody() {
         let mut line = Line::new(0);
-        assert_eq!(line.join(Known, address(1), ()), Err(Full));
+        assert_eq!(line.join(Known, Some(ip(1)), ()), Err(Full));
         assert_eq!(line.join(Unknown, None, ()), Err(Full));
     }
 
@@ -385,7 +385,7 @@ mod tests {
                 _ => {
                     let class = if random(2) == 0 { Known } else { Unknown };
                     let last = u8::try_from(random(5)).expect("small");
-                    if let Ok((place, gave_way)) = line.join(class, address(last), name) {
+                    if let Ok((place, gave_way)) = line.join(class, Some(ip(last)), name) {
                         waiting.retain(|(other, _)| Some(*other) != gave_way);
                         waiting.push((name, place));
                     }

@@ -161,10 +161,9 @@ impl Queue {
                 return;
             };
             match next.send(Some(Slot(Some(queue)))) {
-                Ok(()) => return,
                 // Its client has left at this moment.
                 Err(Some(slot)) => worker = slot,
-                Err(None) => return,
+                Ok(()) | Err(None) => return,
             }
         }
     }
