@@ -59,7 +59,7 @@ pub enum Received {
     Whole(Bytes),
     /// All of it, partly on disk; or its beginning, and the rest comes as the app reads it. The length is
     /// known.
-    Begun(RequestBody),
+    Begun(Box<RequestBody>),
 }
 
 /// What was wrong with a body.
@@ -174,7 +174,7 @@ pub async fn receive_into(
             }
         }
     }
-    body.complete(begun.freeze(), room.and_then(Room::reader))
+    Ok(body.complete(begun.freeze(), room.and_then(Room::reader)))
 }
 
 /// Where one body is kept on disk.
@@ -328,19 +328,19 @@ impl RequestBody {
             return Err(BodyFault::NoLength(most));
         }
         self.begun = Some(piece);
-        Ok(Received::Begun(self))
+        Ok(Received::Begun(Box::new(self)))
     }
 
     /// Nothing more is to come.
-    fn complete(mut self, tail: Bytes, kept: Option<SpoolReader>) -> Result<Received, BodyFault> {
+    fn complete(mut self, tail: Bytes, kept: Option<SpoolReader>) -> Received {
         if kept.is_none() {
-            return Ok(Received::Whole(tail));
+            return Received::Whole(tail);
         }
         self.kept = kept;
         self.begun = (!tail.is_empty()).then_some(tail);
         self.length = self.taken;
         self.left = 0;
-        Ok(Received::Begun(self))
+        Received::Begun(Box::new(self))
     }
 
     /// What was taken in before the app was asked: from disk, then from memory.

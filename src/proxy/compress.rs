@@ -40,7 +40,7 @@ impl Wish {
         }
         let accept = headers.get(ACCEPT_ENCODING)?;
         // Who takes nothing as it is would get 406 for an answer that cannot be coded.
-        if accept.as_bytes().windows(3).any(|part| part == b"q=0") {
+        if refuses_plain(accept.to_str().ok()?) {
             return None;
         }
         let credentials = headers.contains_key(COOKIE) || headers.contains_key(AUTHORIZATION);
@@ -94,6 +94,18 @@ impl Wish {
             && headers.get("x-accel-buffering").is_none()
             && kind(headers).is_some_and(|kind| app.compress.contains(&kind))
     }
+}
+
+/// Whether `identity` is not acceptable (RFC 9110 §12.5.3).
+fn refuses_plain(accept: &str) -> bool {
+    accept.split(',').any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let zero = weight
+            .trim()
+            .strip_prefix("q=")
+            .is_some_and(|weight| weight.parse().is_ok_and(|weight: f32| weight <= 0.0));
+        zero && matches!(name.trim(), "identity" | "*")
+    })
 }
 
 /// The media type without its parameters.

@@ -59,7 +59,7 @@ impl Forward<'_> {
         let payload = match received {
             Received::None => Payload::Empty,
             Received::Whole(bytes) => Payload::Whole(bytes),
-            Received::Begun(body) => Payload::Stream(Box::new(body)),
+            Received::Begun(body) => Payload::Stream(body),
         };
         let fault = match &payload {
             Payload::Stream(body) => Some(body.fault()),

@@ -54,6 +54,8 @@ async fn named_types_are_compressed_for_who_takes_it() {
         ("gzip", Some("gzip")),
         ("gzip, deflate, br", Some("br")),
         ("zstd", Some("zstd")),
+        ("br;q=0.5, gzip;q=0.8, *;q=0.1", Some("gzip")),
+        ("gzip, identity;q=0", None),
         ("deflate", None),
         ("", None),
     ] {

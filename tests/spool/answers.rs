@@ -29,12 +29,11 @@ async fn serves_another(door: &Door, app: &Backend, worker: Option<&mut Wire>) {
     let mut other = door.plain().await;
     other.send(Door::get("/other", "")).await;
     let mut fresh;
-    let worker = match worker {
-        Some(worker) => worker,
-        None => {
-            fresh = app.accept().await;
-            &mut fresh
-        }
+    let worker = if let Some(worker) = worker {
+        worker
+    } else {
+        fresh = app.accept().await;
+        &mut fresh
     };
     assert_eq!(worker.head().await.start, "GET /other HTTP/1.1");
     worker.send(OK).await;
