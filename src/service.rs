@@ -6,6 +6,7 @@
 mod entrance;
 mod error;
 mod hub;
+mod offload;
 mod publish;
 mod recheck;
 mod session;
@@ -25,14 +26,16 @@ use tracing::warn;
 use crate::access::session::Sessions;
 use crate::bridge::{self, Opened, Subprotocol};
 use crate::config::{self, ChannelName, Config};
+use crate::files::Directory;
 use crate::http::{
-    Body, BodyLimits, Busy, Context, Form, Head, Lease, Refusal, Scheme, empty, full, refuse,
+    Body, BodyLimits, Busy, Context, Form, Head, Lease, Rate, Refusal, Scheme, empty, full, refuse,
 };
 use crate::hub::{Hub, SockJs};
 use crate::net::ConnectError;
 use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
 use crate::shutdown::Shutdown;
+use crate::spool::Spool;
 use crate::target::{LinkError, ResolveError, Resolver, Target, Token};
 use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured};
 use crate::tls::DialError;
@@ -42,6 +45,7 @@ use crate::websocket::{Handshake, asks_for_websocket};
 pub use error::BuildError;
 
 use entrance::Entrances;
+use offload::Offloads;
 
 /// The answer to any request.
 pub type Answer = Response<Measured<Body, Held>>;
@@ -54,6 +58,9 @@ pub struct Service {
     /// How the answers of each app are counted.
     counted: Vec<Classes>,
     inside: Arc<Inside>,
+    /// What each app may name.
+    offloads: Vec<Offloads>,
+    files: Vec<Directory>,
     bridge: config::Bridge,
     entrances: Entrances,
     sessions: Option<Arc<Sessions>>,
@@ -67,6 +74,7 @@ pub struct Service {
     /// Tokens of the bridge that channels serve.
     channel_tokens: Vec<(String, ChannelName)>,
     body: BodyLimits,
+    spool: Spool,
     added: Vec<(HeaderName, HeaderValue)>,
     hsts: Option<HeaderValue>,
     access_lines: bool,
@@ -130,6 +138,7 @@ impl Service {
                 .ok()
                 .filter(|value| !value.is_empty())
         };
+        let spool = Spool::new(config.spool.clone(), before.map(|before| &before.spool));
         let added = [
             (X_FRAME_OPTIONS, header(&config.headers.x_frame_options)),
             (
@@ -141,7 +150,7 @@ impl Service {
         let known = before.map_or(&[][..], |before| &before.apps);
         let app = |settings: &config::App| {
             let counted = metrics.apps.of(&settings.name);
-            Upstream::new(settings.clone(), counted, known, &shutdown)
+            Upstream::with_spool(settings.clone(), counted, &spool, known, &shutdown)
         };
         Ok(Self {
             router: Router::new(config),
@@ -152,6 +161,8 @@ impl Service {
                 .map(|app| metrics.requests.of_app(&app.name))
                 .collect(),
             inside: Arc::clone(inside),
+            offloads: config.apps.iter().map(Offloads::new).collect(),
+            files: config.files.iter().map(Directory::new).collect(),
             entrances: Entrances::new(config)?,
             sessions: Sessions::new(
                 config,
@@ -168,6 +179,10 @@ impl Service {
             bridge: config.bridge.clone(),
             body: BodyLimits {
                 idle: config.limits.body_idle,
+                rate: Rate {
+                    bytes: config.limits.minimum_rate,
+                    grace: config.limits.minimum_rate_grace,
+                },
                 size: config.limits.body_size,
                 buffer: config.limits.request_buffer,
             },
@@ -175,6 +190,7 @@ impl Service {
                 .into_iter()
                 .filter_map(|(name, value)| Some((name, value?)))
                 .collect(),
+            spool,
             hsts: header(&config.headers.strict_transport_security),
             access_lines: config.log.access,
             shutdown,
@@ -306,6 +322,7 @@ impl Service {
                 self.hub(rest, request, &head, context).await
             }
             Decision::Route(Route::App(index)) => self.app(index, request, &head, context).await,
+            Decision::Route(Route::Files(index)) => self.file(index, request).await,
         }
     }
 
@@ -366,7 +383,12 @@ impl Service {
             .sessions
             .as_ref()
             .and_then(|sessions| Some((sessions, sessions.leaving(index, &request, context)?)));
-        let answer = forward.request(request).await?;
+        let offloads = self.offloads.get(index);
+        let asked = offloads.and_then(|offloads| Some((offloads, offloads.remember(&request)?)));
+        let mut answer = forward.request(request).await?;
+        if let Some((offloads, asked)) = asked {
+            answer = offloads.resolve(asked, answer).await?;
+        }
         if let Some((sessions, leaving)) = leaving
             && !answer.status().is_client_error()
             && !answer.status().is_server_error()
@@ -374,6 +396,21 @@ impl Service {
             sessions.end(&leaving);
         }
         Ok(answer)
+    }
+
+    async fn file(
+        &self,
+        index: usize,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (parts, body) = request.into_parts();
+        // Nobody wants it, and its sender still gets the answer.
+        refuse(body, &self.shutdown);
+        let Some(directory) = self.files.get(index) else {
+            return Err(Refusal::not_found("nothing is served at this address"));
+        };
+        let path = parts.uri.path();
+        directory.serve(&parts.method, path, &parts.headers).await
     }
 
     async fn websockify(

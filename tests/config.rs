@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use noren::config::{
     Admin, AmqpSource, App, Bridge, Broker, Certificate, Channel, ChannelPattern,
-    ClientCertificates, Config, ConfigError, Endpoint, Entrance, History, HttpSource, Hub, Limits,
-    Listen, Listener, Log, Protocol, Publisher, RedisSource, SecurityHeaders, Server, Session,
-    Signed, Slow, Source, SourceKind, StaticTarget, TargetTls, Tls, TokenSource,
+    ClientCertificates, Config, ConfigError, Endpoint, Entrance, Files, History, HttpSource, Hub,
+    Limits, Listen, Listener, Log, Offload, Protocol, Publisher, RedisSource, SecurityHeaders,
+    Server, Session, Signed, Slow, Source, SourceKind, Spool, StaticTarget, TargetTls, Tls,
+    TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -111,8 +112,10 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         listeners: _,
         tls: _,
         limits,
+        spool,
         headers,
         apps,
+        files: _,
         session: _,
         bridge: _,
         hub: _,
@@ -121,21 +124,34 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = config;
     shows(
         "",
-        "log server listener tls limits headers app session bridge hub channel admin",
+        "log server listener tls limits spool headers app files session bridge hub channel admin",
     );
 
     assert_eq!((log, server), (Log::default(), Server::default()));
+    assert_eq!(spool, Spool::default());
     assert_eq!(
         (limits, headers),
         (Limits::default(), SecurityHeaders::default())
     );
+    let [app] = apps.as_slice() else {
+        panic!("the reference should show one app");
+    };
+    let Offload {
+        path: _,
+        directory: _,
+    } = app.offload.first().unwrap();
+    shows("app.offload", "path directory");
+    let without = App {
+        offload: Vec::new(),
+        ..app.clone()
+    };
     let with_examples = App {
         entrance: shown_entrance(),
         user_header: Some("x-remote-user".to_owned()),
         certificate_header: Some("x-client-name".to_owned()),
         ..App::default()
     };
-    assert_eq!(apps, [with_examples]);
+    assert_eq!(without, with_examples);
 
     let Log {
         level: _,
@@ -157,6 +173,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         headers: _,
         keep_alive: _,
         body_idle: _,
+        minimum_rate: _,
+        minimum_rate_grace: _,
         body_size: _,
         request_buffer: _,
         streams: _,
@@ -164,7 +182,20 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     shows(
         "limits",
         "connections connections-per-address handshake head head-size headers \
-         keep-alive body-idle body-size request-buffer streams",
+         keep-alive body-idle minimum-rate minimum-rate-grace body-size request-buffer streams",
+    );
+    let Spool {
+        directory: _,
+        size: _,
+        memory: _,
+        request_size: _,
+        answer_buffer: _,
+        answer_size: _,
+        when_full: _,
+    } = Spool::default();
+    shows(
+        "spool",
+        "directory size memory request-size answer-buffer answer-size when-full",
     );
     let SecurityHeaders {
         strict_transport_security: _,
@@ -192,12 +223,19 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         response: _,
         response_idle: _,
         keep_alive: _,
+        restart_wait: _,
+        request_spool: _,
+        response_spool: _,
+        compress: _,
+        compress_private: _,
+        offload: _,
     } = App::default();
     shows(
         "app",
         "name url hosts path server-root encoded-slash origins missing-origin users realm \
          client-certificate client-names user-header certificate-header workers queue queue-wait \
-         connect response response-idle keep-alive",
+         connect response response-idle keep-alive restart-wait request-spool response-spool \
+         compress compress-private offload",
     );
 }
 
@@ -392,6 +430,24 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
         client: _,
     } = TargetTls::default();
     shows("bridge.tokens.tls", "ca name certificate key");
+}
+
+#[test]
+fn the_reference_shows_every_key_of_a_directory() {
+    let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
+    let [
+        Files {
+            path: _,
+            hosts: _,
+            directory: _,
+            cache_control: _,
+            precompressed: _,
+        },
+    ] = config.files.as_slice()
+    else {
+        panic!("the reference should show one directory");
+    };
+    shows("files", "path hosts directory cache-control precompressed");
 }
 
 #[test]

@@ -129,6 +129,8 @@ fn limits_are_read() {
         headers = 4
         keep-alive = "5s"
         body-idle = "6s"
+        minimum-rate = "9B"
+        minimum-rate-grace = "10s"
         body-size = 0
         request-buffer = "7B"
         streams = 8
@@ -143,11 +145,39 @@ fn limits_are_read() {
         headers: 4,
         keep_alive: seconds(5),
         body_idle: seconds(6),
+        minimum_rate: 9,
+        minimum_rate_grace: seconds(10),
         body_size: 0,
         request_buffer: 7,
         streams: 8,
     };
     assert_eq!(config.limits, expected);
+}
+
+#[test]
+fn the_spool_is_read() {
+    let config = with_app(
+        r#"
+        [spool]
+        directory = "/srv/spool"
+        size = "1MiB"
+        memory = 0
+        request-size = "2KiB"
+        answer-buffer = "3KiB"
+        answer-size = "4KiB"
+        when-full = "refuse"
+        "#,
+    );
+    let expected = Spool {
+        directory: "/srv/spool".into(),
+        size: 1 << 20,
+        memory: 0,
+        request_size: 2 << 10,
+        answer_buffer: 3 << 10,
+        answer_size: 4 << 10,
+        when_full: WhenFull::Refuse,
+    };
+    assert_eq!(config.spool, expected);
 }
 
 #[test]
@@ -186,6 +216,14 @@ fn apps_are_read() {
         response = "2s"
         response-idle = "3s"
         keep-alive = "0s"
+        restart-wait = "0s"
+        request-spool = false
+        response-spool = false
+        compress = ["TEXT/html"]
+        compress-private = true
+        [[app.offload]]
+        path = "/protected"
+        directory = "/srv/files"
         "#,
     );
     let expected = App {
@@ -211,8 +249,48 @@ fn apps_are_read() {
         response: seconds(2),
         response_idle: seconds(3),
         keep_alive: Duration::ZERO,
+        restart_wait: Duration::ZERO,
+        request_spool: false,
+        response_spool: false,
+        compress: vec!["text/html".to_owned()],
+        compress_private: true,
+        offload: vec![Offload {
+            path: PathPrefix::parse("/protected").unwrap_or_default(),
+            directory: "/srv/files".into(),
+        }],
     };
     assert_eq!(config.apps, [expected]);
+}
+
+#[test]
+fn directories_are_read() {
+    let config = parsed(
+        r#"
+        [[files]]
+        path = "/static"
+        hosts = ["a.example"]
+        directory = "/srv/static"
+        cache-control = "max-age=60"
+        precompressed = true
+        [[files]]
+        path = "/plain"
+        directory = "/srv/plain"
+        "#,
+    );
+    let files = |path: &str, directory: &str| Files {
+        path: PathPrefix::parse(path).unwrap_or_default(),
+        hosts: Vec::new(),
+        directory: directory.into(),
+        cache_control: None,
+        precompressed: false,
+    };
+    let first = Files {
+        hosts: vec![HostPattern::Exact("a.example".to_owned())],
+        cache_control: Some("max-age=60".to_owned()),
+        precompressed: true,
+        ..files("/static", "/srv/static")
+    };
+    assert_eq!(config.files, [first, files("/plain", "/srv/plain")]);
 }
 
 #[test]

@@ -15,7 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use crate::http::{Activity, Context, Scheme, Transport, Watch};
+use crate::config::Limits;
+use crate::http::{Activity, Context, Rate, Scheme, Stall, Transport, Watch};
 use crate::net::Stream;
 use crate::server::State;
 use crate::service::Role;
@@ -55,7 +56,7 @@ pub(super) fn serve_tls(
         };
         match accepted {
             Some(Ok(accepted)) => {
-                let transport = Transport::tls(accepted.stream, state.config.limits.body_idle);
+                let transport = Transport::tls(accepted.stream, writing(&state.config.limits));
                 let mut served =
                     Served::new(transport, Some(accepted.server), state, role, shutdown);
                 served.context.client = accepted.client;
@@ -98,7 +99,7 @@ pub(super) fn serve_plain(
     role: Role,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + Send {
-    let transport = Transport::plain(stream, state.config.limits.body_idle);
+    let transport = Transport::plain(stream, writing(&state.config.limits));
     Served::new(transport, None, state, role, shutdown).http1()
 }
 
@@ -170,7 +171,7 @@ impl Served {
     }
 
     async fn http2(mut self) {
-        let watch = Watch::default();
+        let watch = Watch::new(rate(&self.state.config.limits));
         self.context.watch = Some(watch.clone());
         let limits = &self.state.config.limits;
         let mut builder = http2::Builder::new(Tracked(self.shutdown.clone()));
@@ -207,6 +208,18 @@ impl Served {
             }
         };
         tell(ended);
+    }
+}
+
+/// The limits on a client that does not take what is written to it.
+fn writing(limits: &Limits) -> Stall {
+    Stall::with_rate(limits.body_idle, rate(limits))
+}
+
+fn rate(limits: &Limits) -> Rate {
+    Rate {
+        bytes: limits.minimum_rate,
+        grace: limits.minimum_rate_grace,
     }
 }
 
