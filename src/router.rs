@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::config::{Config, HostPattern};
+use crate::config::{Config, HostPattern, PathPrefix};
 use crate::http::{PathFault, Refusal};
 
 /// Where a request goes.
@@ -10,6 +10,8 @@ use crate::http::{PathFault, Refusal};
 pub enum Route {
     /// To the app with this index in the configuration.
     App(usize),
+    /// To the directory with this index in the configuration.
+    Files(usize),
     /// To the bridge.
     Websockify,
     /// To the hub; what is asked of it begins here in the path.
@@ -18,18 +20,27 @@ pub enum Route {
     Page(usize),
 }
 
-/// Where an app is, for people.
+/// Where an app or a directory is, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The host or pattern; none is any.
     pub host: Option<String>,
     /// What its paths begin with.
     pub path: String,
-    /// The index of the app in the configuration.
-    pub app: usize,
+    /// Where it leads.
+    pub leads_to: Destination,
 }
 
-/// Where the apps of a configuration are, in the order in which they are tried: the first that fits is taken.
+/// What a path leads to, by its index in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// An app.
+    App(usize),
+    /// A directory of files.
+    Files(usize),
+}
+
+/// Where the apps and directories of a configuration are, in the order in which they are tried: the first that fits is taken.
 #[must_use]
 pub fn places(config: &Config) -> Vec<Place> {
     Router::new(config).places().collect()
@@ -46,14 +57,14 @@ pub struct Router {
     /// The path of the admin page.
     page: Option<String>,
     /// The most specific first.
-    apps: Vec<Entry>,
+    entries: Vec<Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
     host: Option<HostPattern>,
-    app: usize,
-    path: crate::config::PathPrefix,
+    route: Route,
+    path: PathPrefix,
     encoded_slash: bool,
 }
 
@@ -61,21 +72,28 @@ impl Router {
     /// The routes of a configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let mut apps = Vec::new();
-        for (index, app) in config.apps.iter().enumerate() {
+        let mut entries = Vec::new();
+        let mut add = |route, path: &PathPrefix, hosts: &[HostPattern], encoded_slash| {
             let entry = |host| Entry {
                 host,
-                app: index,
-                path: app.path.clone(),
-                encoded_slash: app.encoded_slash,
+                route,
+                path: path.clone(),
+                encoded_slash,
             };
-            if app.hosts.is_empty() {
-                apps.push(entry(None));
+            if hosts.is_empty() {
+                entries.push(entry(None));
             }
-            apps.extend(app.hosts.iter().cloned().map(|host| entry(Some(host))));
+            entries.extend(hosts.iter().cloned().map(|host| entry(Some(host))));
+        };
+        // Before the apps: of the same paths, those of a directory are meant.
+        for (index, files) in config.files.iter().enumerate() {
+            add(Route::Files(index), &files.path, &files.hosts, false);
+        }
+        for (index, app) in config.apps.iter().enumerate() {
+            add(Route::App(index), &app.path, &app.hosts, app.encoded_slash);
         }
         // A named host before a wildcard before any; below that, the longer path first.
-        apps.sort_by_key(|entry| {
+        entries.sort_by_key(|entry| {
             let host = match &entry.host {
                 Some(HostPattern::Exact(_)) => 0,
                 Some(HostPattern::Wildcard(_)) => 1,
@@ -102,16 +120,23 @@ impl Router {
                 .as_ref()
                 .map(|path| path.as_str().trim_end_matches('/').to_owned()),
             hub: (!config.channels.is_empty()).then(|| format!("{}/", config.hub.path)),
-            apps,
+            entries,
         }
     }
 
-    /// Where apps are, in the order in which they are tried.
+    /// Where apps and directories are, in the order in which they are tried.
     fn places(&self) -> impl Iterator<Item = Place> {
-        self.apps.iter().map(|entry| Place {
-            host: entry.host.as_ref().map(ToString::to_string),
-            path: entry.path.as_str().to_owned(),
-            app: entry.app,
+        self.entries.iter().filter_map(|entry| {
+            let leads_to = match entry.route {
+                Route::App(index) => Destination::App(index),
+                Route::Files(index) => Destination::Files(index),
+                Route::Websockify | Route::Hub(_) | Route::Page(_) => return None,
+            };
+            Some(Place {
+                host: entry.host.as_ref().map(ToString::to_string),
+                path: entry.path.as_str().to_owned(),
+                leads_to,
+            })
         })
     }
 
@@ -152,14 +177,14 @@ impl Router {
                     .as_ref()
                     .is_none_or(|pattern| pattern.matches(host))
         };
-        let Some(entry) = self.apps.iter().find(matches) else {
+        let Some(entry) = self.entries.iter().find(matches) else {
             return Err(Refusal::not_found("nothing is served at this address"));
         };
         if !entry.encoded_slash {
             PathFault::check_slashes(path)
                 .map_err(|fault| Refusal::bad_request(fault.to_string()))?;
         }
-        Ok(Route::App(entry.app))
+        Ok(entry.route)
     }
 }
 
@@ -232,6 +257,27 @@ mod tests {
                 "{host}{path}"
             );
         }
+    }
+
+    #[test]
+    fn a_directory_is_chosen_by_the_longest_path_and_before_an_app() {
+        let router = router(
+            "[[app]]\nname = 'any'\nurl = 'http://127.0.0.1:1'\n\
+             [[app]]\nname = 'deep'\nurl = 'http://127.0.0.1:2'\npath = '/static/live'\n\
+             [[app]]\nname = 'same'\nurl = 'http://127.0.0.1:3'\npath = '/same'\n\
+             [[files]]\npath = '/static'\ndirectory = '/a'\n\
+             [[files]]\npath = '/same'\ndirectory = '/b'",
+        );
+        for (path, route) in [
+            ("/", Route::App(0)),
+            ("/static/x", Route::Files(0)),
+            ("/staticx", Route::App(0)),
+            ("/static/live/x", Route::App(1)),
+            ("/same", Route::Files(1)),
+        ] {
+            assert_eq!(router.route("a", path).expect(path), route, "{path}");
+        }
+        assert!(router.route("a", "/static/a%2Fb").is_err());
     }
 
     #[test]

@@ -26,7 +26,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tracing::{debug, error, info};
 
 use crate::config::{Config, Limits, ListenAddress};
-use crate::http::{Activity, Transport};
+use crate::http::{Activity, Stall, Transport};
 use crate::net::{BindError, Inherited, Listener, Slots, Stream};
 use crate::shutdown::Shutdown;
 
@@ -123,7 +123,7 @@ impl Door {
 
     fn serve(&self, stream: Stream) {
         let activity = Activity::new();
-        let transport = Transport::plain(stream, self.limits.body_idle)
+        let transport = Transport::plain(stream, Stall::new(self.limits.body_idle))
             .with_head_limit(self.limits.head, activity.clone());
         let mut builder = http1::Builder::new();
         builder

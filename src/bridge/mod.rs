@@ -17,12 +17,14 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config;
 use crate::http::{Body, Context, Lease, Refusal, Transport};
-use crate::net::Socket;
+use crate::net::Peer;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Begun, Tunnel, TunnelKind};
+use crate::tls::Outgoing;
 use crate::websocket::{Handshake, upgraded};
 
 use codec::Codec;
@@ -32,13 +34,37 @@ use relay::{Limits, Relay};
 #[derive(Debug)]
 pub struct Opened {
     /// The connection.
-    pub socket: Socket,
+    pub socket: Outgoing,
     /// Its name in the log, which must not be the token.
     pub name: String,
     /// If each frame to the client has to end on a whole message: what ends a message.
     pub boundary: Option<Arc<[u8]>>,
     /// How long it may stay open, if not for as long as both sides like.
     pub lease: Option<Lease>,
+    /// What ends it when its token is taken away, if somebody looks after that.
+    pub revocation: Option<Revocation>,
+}
+
+/// The end of a tunnel's token. Dropped with the tunnel, which tells whoever looks after it.
+#[derive(Debug)]
+pub struct Revocation {
+    revoked: CancellationToken,
+    _held: DropGuard,
+}
+
+impl Revocation {
+    /// A tunnel ends with `revoked`, and `held` is dropped with it.
+    #[must_use]
+    pub fn new(revoked: CancellationToken, held: DropGuard) -> Self {
+        Self {
+            revoked,
+            _held: held,
+        }
+    }
+
+    async fn ended(&self) {
+        self.revoked.cancelled().await;
+    }
 }
 
 impl Opened {
@@ -135,9 +161,8 @@ async fn relay(
         Ok(parts) => {
             let client = parts.io.into_inner();
             let relay = Relay::new(client, target.socket, codec, target.boundary, limits);
-            relay
-                .run(&parts.read_buf, &tunnel, stop, target.lease)
-                .await
+            let holds = (target.lease, target.revocation);
+            relay.run(&parts.read_buf, &tunnel, stop, holds).await
         }
         Err(upgraded) => {
             let relay = Relay::new(
@@ -147,7 +172,8 @@ async fn relay(
                 target.boundary,
                 limits,
             );
-            relay.run(&[], &tunnel, stop, target.lease).await
+            let holds = (target.lease, target.revocation);
+            relay.run(&[], &tunnel, stop, holds).await
         }
     };
     tunnel.close(&outcome.end.to_string(), outcome.up, outcome.down);

@@ -32,6 +32,8 @@ pub(super) enum End {
     SessionEnded,
     #[error("closed by an administrator")]
     Asked,
+    #[error("its token was taken away")]
+    TokenGone,
     #[error("Noren is stopping")]
     Stopping,
 }
@@ -51,6 +53,8 @@ impl End {
             // From the range for private use (RFC 6455 §7.4.2): the page should log in, not just come back.
             Self::SessionEnded => (Some(4401), "the session ended"),
             Self::Asked => (Some(4403), "closed by an administrator"),
+            // Private too: coming back with this token is of no use.
+            Self::TokenGone => (Some(4404), "the token is no longer known"),
             Self::Stopping => (Some(1001), "the server is stopping; connect again"),
         }
     }

@@ -4,7 +4,8 @@
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use noren::config::{App, Channel, Config, OriginRule, Publisher, SessionRule};
+use noren::Destination;
+use noren::config::{App, CertificateRule, Channel, Config, Entrance, Publisher, SessionRule};
 
 /// A text that grows line by line. Writing to a string cannot fail.
 struct Text(String);
@@ -78,7 +79,8 @@ fn routes(text: &mut Text, config: &Config) {
             ));
         }
         text.more(who(config, bridge.session));
-        text.more(origins(&bridge.origins, bridge.missing_origin));
+        entrance(text, &bridge.entrance);
+        text.more(origins(&bridge.entrance));
     }
     if let Some(page) = &config.admin.page {
         next(text, format!("{page} on any host -> the admin page"));
@@ -96,22 +98,32 @@ fn routes(text: &mut Text, config: &Config) {
             text.more(channel(one));
         }
         text.more(who(config, config.hub.session));
-        text.more(origins(&config.hub.origins, config.hub.missing_origin));
+        entrance(text, &config.hub.entrance);
+        text.more(origins(&config.hub.entrance));
     }
     for place in noren::places(config) {
-        let Some(app) = config.apps.get(place.app) else {
-            continue;
-        };
         let host = place.host.as_deref().unwrap_or("any host");
-        next(
-            text,
-            format!(
-                "{} on {host} -> the app {} at {}",
-                place.path, app.name, app.url
-            ),
-        );
-        text.more(queue(app));
-        text.more("open to everybody; the app itself decides");
+        match place.leads_to {
+            Destination::App(index) => {
+                let Some(app) = config.apps.get(index) else {
+                    continue;
+                };
+                next(
+                    text,
+                    format!(
+                        "{} on {host} -> the app {} at {}",
+                        place.path, app.name, app.url
+                    ),
+                );
+                text.more(queue(app));
+                entrance(text, &app.entrance);
+                text.more("beyond that the app itself decides");
+            }
+            Destination::Files(_) => {
+                next(text, format!("{} on {host} -> files", place.path));
+                text.more("open to everybody");
+            }
+        }
     }
     next(text, "anything else -> 404".to_owned());
 }
@@ -137,9 +149,27 @@ fn who(config: &Config, rule: Option<SessionRule>) -> String {
     }
 }
 
-fn origins(rules: &[OriginRule], missing: bool) -> String {
-    let pages: Vec<String> = rules.iter().map(ToString::to_string).collect();
-    let programs = if missing { "may" } else { "may not" };
+/// What is asked of everybody before anything else.
+fn entrance(text: &mut Text, entrance: &Entrance) {
+    if let Some(users) = &entrance.users {
+        text.more(format_args!("with a password of {}", users.display()));
+    }
+    if entrance.certificate == CertificateRule::Required {
+        text.more("with a client certificate");
+    }
+}
+
+fn origins(entrance: &Entrance) -> String {
+    let rules = entrance.origins.iter().map(ToString::to_string);
+    let pages: Vec<String> = rules.collect();
+    let programs = if entrance.missing_origin {
+        "may"
+    } else {
+        "may not"
+    };
+    if pages.is_empty() {
+        return format!("no page of a browser; programs {programs}");
+    }
     format!(
         "pages whose Origin is {}; programs without one {programs}",
         pages.join(" or ")

@@ -71,7 +71,12 @@ enum Command {
         Browsers are told with the close code 4403, \"closed by an administrator\". What may be opened again is\n\
         for the app to decide: a closed page may come back.")]
     Close(close::Close),
-    /// Print the token of a console or socket name, and its URL.
+    /// Print the token of a console or socket name, and its URL; or a signed link that expires.
+    #[command(after_help = "Examples:\n  \
+        noren token vm1\n  \
+        noren token --sign --expires 5m --single-use --address 192.0.2.7 vm1\n\n\
+        The key is in a file that [bridge.signed] in the configuration names, and never on the command\n\
+        line. Exit status: 0 done, 78 no usable configuration or key.")]
     Token(token::Token),
     /// Write man pages or shell completions, for those who make packages.
     Generate(generate::Generate),
@@ -119,7 +124,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Subscribe(subscribe) => subscribe.run(),
         Command::Status(status) => status.run(),
         Command::Close(close) => close.run(),
-        Command::Token(token) => token.run().map_err(Failure::Other),
+        Command::Token(token) => token.run(),
         Command::Generate(generate) => generate.run().map_err(Failure::Other),
     }
 }

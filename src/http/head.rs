@@ -16,7 +16,7 @@ use crate::http::refusal::Refusal;
 use crate::http::watch::Watch;
 use crate::net::Peer;
 use crate::telemetry::Inside;
-use crate::tls::ServerName;
+use crate::tls::{ClientName, ServerName};
 
 /// With or without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Context {
     pub scheme: Scheme,
     /// The name asked for in the TLS handshake; none without TLS.
     pub server: Option<ServerName>,
+    /// Whose certificate the client has shown, if one was asked for and shown.
+    pub client: Option<ClientName>,
     /// What is under way on it.
     pub activity: Activity,
     /// Its answers, if it is an HTTP/2 connection.
@@ -69,6 +71,8 @@ pub struct Head {
     pub authority: Authority,
     /// `OPTIONS *`: a question to this server, not to an app.
     pub asterisk: bool,
+    /// Who has shown a password of the route, once that was asked for.
+    pub user: Option<Arc<str>>,
 }
 
 impl Head {
@@ -101,6 +105,7 @@ impl Head {
         Ok(Self {
             authority,
             asterisk,
+            user: None,
         })
     }
 }

@@ -12,6 +12,7 @@
 //! Knows no session and no app: who may subscribe, and what a page's message means, is decided above.
 
 mod address;
+mod broker;
 mod channel;
 mod channels;
 mod error;
@@ -55,7 +56,7 @@ pub use error::{HubError, PublishError, SubscribeError};
 pub use forms::Format;
 pub use inbox::{Outcome, Receiver};
 pub use message::{Data, Draft, Epoch, EventId, From, Kind};
-pub use poll::{Wait, poll};
+pub use poll::{SessionEnded, Wait, poll};
 pub use socket::{Form, Listening, open_socket};
 pub use sockjs::{Asked, SockJs, Visitor};
 pub use sources::{SourceError, Sources};

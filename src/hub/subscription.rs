@@ -96,14 +96,14 @@ pub struct Subscription {
 /// The permission to listen, where one is needed.
 struct Leased {
     ended: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _lease: Lease,
+    lease: Lease,
 }
 
 impl Leased {
     fn new(lease: Lease) -> Self {
         Self {
             ended: Box::pin(lease.ended_owned()),
-            _lease: lease,
+            lease,
         }
     }
 }
@@ -300,6 +300,14 @@ impl Subscription {
         }
         if self.is_asked() {
             return Some(Next::End(End::Asked));
+        }
+        // Before any message: what is published after a logout is not for who has logged out.
+        if self
+            .lease
+            .as_ref()
+            .is_some_and(|leased| leased.lease.has_ended())
+        {
+            return Some(Next::End(End::SessionEnded));
         }
         if let Some(reset) = self.reset.take() {
             self.hub.0.metrics.reset(reset.as_str());

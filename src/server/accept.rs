@@ -21,6 +21,8 @@ const EXHAUSTED: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) listener: Listener,
+    /// Its place in the configuration.
+    pub(super) index: usize,
     pub(super) tls: bool,
     pub(super) role: Role,
     pub(super) state: Arc<ArcSwap<State>>,
@@ -75,8 +77,9 @@ impl Door {
         let shutdown = self.shutdown.clone();
         let role = self.role;
         if self.tls {
-            self.shutdown
-                .spawn(connection::serve_tls(stream, state, role, shutdown));
+            self.shutdown.spawn(connection::serve_tls(
+                stream, self.index, state, role, shutdown,
+            ));
         } else {
             self.shutdown
                 .spawn(connection::serve_plain(stream, state, role, shutdown));

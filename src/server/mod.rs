@@ -15,12 +15,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use tracing::info;
 
+use crate::access::UsersError;
 use crate::admin::{Admin, Page, View};
 use crate::config::{Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::net::{BindError, Inherited, Listener, Slots};
-use crate::service::{Role, Service};
+use crate::service::{BuildError, Role, Service};
 use crate::shutdown::{Drained, Shutdown};
+use crate::target::LinksError;
 use crate::telemetry::{FileLabel, Inside};
 use crate::tls::{Acceptor, TlsError};
 use crate::upstream::Apps;
@@ -50,8 +52,8 @@ pub struct Server {
 struct State {
     config: Config,
     service: Arc<Service>,
-    /// None without an `https` listener.
-    acceptor: Option<Acceptor>,
+    /// One for each listener, none where it speaks without TLS.
+    acceptors: Vec<Option<Acceptor>>,
     inside: Arc<Inside>,
 }
 
@@ -64,6 +66,12 @@ pub enum StartError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A file of users.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The keys of signed links, or the store of used ones.
+    #[error(transparent)]
+    Links(#[from] LinksError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -153,7 +161,7 @@ impl Server {
     /// Serves until `stop` is ready, then drains: no new connections, requests and tunnels may end within
     /// `server.drain`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
-        for (listener, protocol, redirect_port) in self.listeners {
+        for (index, (listener, protocol, redirect_port)) in self.listeners.into_iter().enumerate() {
             info!(address = %listener, %protocol, "listening");
             let role = match protocol {
                 Protocol::Redirect => Role::Redirect(redirect_port),
@@ -161,6 +169,7 @@ impl Server {
             };
             let door = accept::Door {
                 listener,
+                index,
                 tls: protocol == Protocol::Https,
                 role,
                 state: Arc::clone(&self.state),
@@ -196,6 +205,16 @@ impl Server {
     }
 }
 
+impl From<BuildError> for StartError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Tls(error) => Self::Tls(error),
+            BuildError::Users(error) => Self::Users(error),
+            BuildError::Links(error) => Self::Links(error),
+        }
+    }
+}
+
 impl State {
     fn build(
         config: Config,
@@ -205,27 +224,20 @@ impl State {
         inside: &Arc<Inside>,
         page: Option<Arc<Page>>,
         shutdown: &Shutdown,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, BuildError> {
         let before = before.map(|state| state.service.as_ref());
-        let tls = config
-            .listeners
-            .iter()
-            .any(|listener| listener.protocol == Protocol::Https);
+        let service = Service::new(
+            &config,
+            hub.clone(),
+            sockjs.clone(),
+            before,
+            inside,
+            page,
+            shutdown.clone(),
+        )?;
         Ok(Self {
-            acceptor: if tls {
-                Some(Acceptor::new(&config.tls)?)
-            } else {
-                None
-            },
-            service: Arc::new(Service::new(
-                &config,
-                hub.clone(),
-                sockjs.clone(),
-                before,
-                inside,
-                page,
-                shutdown.clone(),
-            )),
+            acceptors: Acceptor::of_listeners(&config)?,
+            service: Arc::new(service),
             inside: Arc::clone(inside),
             config,
         })
@@ -237,7 +249,12 @@ impl State {
     fn show_certificates(&self) {
         let shown = &self.inside.metrics.connections.certificates;
         shown.clear();
-        let expiries = self.acceptor.as_ref().map_or(&[][..], Acceptor::expiries);
+        let expiries = self
+            .acceptors
+            .iter()
+            .flatten()
+            .next()
+            .map_or(&[][..], Acceptor::expiries);
         for (file, expires) in expiries {
             let ends = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
             let label = FileLabel {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tracing::info;
 
+use crate::access::UsersError;
 use crate::config::Config;
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::server::State;
+use crate::service::BuildError;
 use crate::shutdown::Shutdown;
+use crate::target::LinksError;
 use crate::telemetry;
 use crate::tls::TlsError;
 use crate::upstream::Apps;
@@ -30,6 +33,12 @@ pub enum ReloadError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A file of users.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The keys of signed links, or the store of used ones.
+    #[error(transparent)]
+    Links(#[from] LinksError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -39,6 +48,16 @@ pub enum ReloadError {
     /// What only a restart can change.
     #[error("{0} cannot be changed by a reload; restart Noren for that")]
     NeedsRestart(&'static str),
+}
+
+impl From<BuildError> for ReloadError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Tls(error) => Self::Tls(error),
+            BuildError::Users(error) => Self::Users(error),
+            BuildError::Links(error) => Self::Links(error),
+        }
+    }
 }
 
 impl Handle {

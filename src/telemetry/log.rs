@@ -53,7 +53,9 @@ fn filter(level: Level) -> EnvFilter {
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
     };
-    // The libraries speak of their insides; only their warnings are of use to an operator.
-    let directives = std::env::var("NOREN_LOG").unwrap_or_else(|_| format!("warn,noren={level}"));
+    // The libraries speak of their insides; only their warnings are of use to an operator. What lapin has to
+    // say of a broker, the source says itself, once.
+    let directives =
+        std::env::var("NOREN_LOG").unwrap_or_else(|_| format!("warn,lapin=off,noren={level}"));
     EnvFilter::new(directives)
 }

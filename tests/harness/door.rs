@@ -35,17 +35,22 @@ pub struct Door {
 
 impl Door {
     /// Opens a door with all of a configuration but the listeners and the certificate.
+    pub async fn open(settings: &str) -> Self {
+        Self::open_with_listener("", settings).await
+    }
+
+    /// The same, with further keys of the https listener.
     #[expect(
         clippy::unused_async,
         reason = "sockets are opened inside a runtime, which being a future makes sure of"
     )]
-    pub async fn open(settings: &str) -> Self {
+    pub async fn open_with_listener(keys: &str, settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let identity = Identity::new(directory.path(), &[NAME, "also.example"]);
         let listener =
             |protocol| format!("[[listener]]\naddress = '127.0.0.1:0'\nprotocol = '{protocol}'\n");
         let base = format!(
-            "{}{}{}",
+            "{}{keys}{}{}",
             listener("https"),
             listener("http"),
             identity.settings

@@ -20,6 +20,8 @@ pub enum Handler {
     Hub,
     /// The admin page.
     Page,
+    /// A directory of files.
+    Files,
     /// Nobody: there was no route, or the head was wrong.
     None,
 }
@@ -31,6 +33,7 @@ impl Handler {
             Self::Bridge => "bridge",
             Self::Hub => "hub",
             Self::Page => "page",
+            Self::Files => "files",
             Self::None => "none",
         }
     }
@@ -75,6 +78,7 @@ pub struct Requests {
     bridge: Classes,
     hub: Classes,
     page: Classes,
+    files: Classes,
     none: Classes,
     apps: Arc<Mutex<HashMap<String, Classes>>>,
 }
@@ -98,6 +102,7 @@ impl Requests {
             bridge: classes(Handler::Bridge),
             hub: classes(Handler::Hub),
             page: classes(Handler::Page),
+            files: classes(Handler::Files),
             none: classes(Handler::None),
             apps: Arc::default(),
             all,
@@ -118,7 +123,7 @@ impl Requests {
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
         let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = [&self.bridge, &self.hub, &self.page, &self.none];
+        let own = [&self.bridge, &self.hub, &self.page, &self.files, &self.none];
         let all = own.into_iter().chain(apps.values());
         all.fold((0, 0), |(all, errors), classes| {
             let [.., server_errors] = &classes.0;
@@ -133,6 +138,7 @@ impl Requests {
             Handler::Bridge => self.bridge.count(status),
             Handler::Hub => self.hub.count(status),
             Handler::Page => self.page.count(status),
+            Handler::Files => self.files.count(status),
             Handler::App | Handler::None => self.none.count(status),
         }
     }
