@@ -130,10 +130,7 @@ async fn serve(config: Config, again: impl Fn() -> Result<Config, Failure>) -> R
 /// that is taken may be free in a moment.
 pub(super) fn bind(config: Config) -> Result<Server, Failure> {
     Server::bind(config).map_err(|error| match error {
-        StartError::Tls(_)
-        | StartError::Users(_)
-        | StartError::Links(_)
-        | StartError::Hub(_) => {
+        StartError::Tls(_) | StartError::Users(_) | StartError::Links(_) | StartError::Hub(_) => {
             Failure::configuration(error)
         }
         StartError::Listen(_) | StartError::Source(_) => Failure::Other(error.into()),
