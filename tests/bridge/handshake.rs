@@ -150,7 +150,12 @@ async fn a_refusal_says_what_is_wrong_before_any_upgrade() {
             400,
             "the token contains a control character",
         ),
-        (long.as_str(), "", 400, "the token is longer than 4096 bytes"),
+        (
+            long.as_str(),
+            "",
+            400,
+            "the token is longer than 4096 bytes",
+        ),
         (
             "/websockify?token=unknown",
             "",
