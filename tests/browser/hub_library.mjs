@@ -125,6 +125,21 @@ await run(async () => cases({
     same(await page.evaluate(() => [...new Set(states.map(({ transport }) => transport))]), ['websocket'], 'tried');
   }),
 
+  'a poll that fails once stays a poll': () => withHub(async (hub) => {
+    await bars(hub.context, ['websocket', 'sse']);
+    const channel = hub.channel();
+    const page = await tab(hub, channel, alone(...TRANSPORTS));
+    await opened(page);
+    await page.evaluate(() => (states.length = 0));
+    hub.relay.down = true;
+    hub.relay.cut();
+    await paused(page);
+    hub.relay.down = false;
+    await hub.publish(channel, 'back');
+    await heard(page, 'back');
+    same(await page.evaluate(() => [...new Set(states.map(({ transport }) => transport))]), ['poll'], 'tried');
+  }),
+
   'the history comes first and once': () => withHub(async (hub) => {
     const channel = hub.channel();
     for (const name of numbers(0, 20)) await hub.publish(channel, name);
