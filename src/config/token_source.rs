@@ -97,7 +97,10 @@ impl TokenSource {
         let kind = table.required("source", r#""directory""#, |text| {
             value::choice(text, &kinds)
         });
-        let kind = kind.map_or_else(|| unknown(table), |read| read(table));
+        let kind = match kind {
+            Some(read) => read(table),
+            None => unknown(table),
+        };
         let limited = table.has("allow");
         let allow = table.list("allow", Vec::new(), TargetRule::parse);
         let allow = limited.then_some(allow);
