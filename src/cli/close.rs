@@ -34,7 +34,8 @@ impl Close {
         let runtime = current_runtime()?;
         let mut text = String::new();
         for what in self.ids.into_iter().chain(user) {
-            let asked = ask(&socket, Method::POST, &format!("/close/{what}"));
+            let target = format!("/close/{what}");
+            let asked = ask(&socket, Method::POST, &target);
             let answer: Value =
                 serde_json::from_slice(&runtime.block_on(asked)?).context("the answer of Noren")?;
             let closed = answer.get("closed").and_then(Value::as_array);
