@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noren::config::{
-    Admin, AmqpSource, App, Bridge, Broker, Certificate, Channel, ChannelPattern, Config,
+    Admin, AmqpSource, App, Bridge, Broker, Certificate, Channel, ChannelPattern, Cluster, Config,
     ConfigError, Endpoint, History, Hub, Limits, Listen, Listener, Log, Protocol, Publisher,
     SecurityHeaders, Server, Session, Slow, Source, StaticTarget, Tls, TokenSource,
 };
@@ -99,11 +99,12 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         bridge: _,
         hub: _,
         channels: _,
+        cluster: _,
         admin: _,
     } = config;
     shows(
         "",
-        "log server listener tls limits headers app session bridge hub channel admin",
+        "log server listener tls limits headers app session bridge hub channel cluster admin",
     );
 
     assert_eq!((log, server), (Log::default(), Server::default()));
@@ -314,6 +315,7 @@ fn the_reference_shows_every_key_of_the_hub() {
         ..config.hub
     };
     assert_eq!(defaults, Hub::default());
+    the_reference_shows_every_key_of_the_cluster(config.cluster.as_ref());
     let Admin { socket, mode } = config.admin;
     shows("admin", "socket mode");
     assert!(socket.is_some());
@@ -375,6 +377,29 @@ fn the_reference_shows_every_key_of_a_channel() {
         panic!("the reference should show every kind of source");
     };
     the_reference_shows_every_key_of_a_broker(amqp);
+}
+
+fn the_reference_shows_every_key_of_the_cluster(cluster: Option<&Cluster>) {
+    let Some(Cluster {
+        broker: _,
+        stream,
+        max_size: 268_435_456,
+        max_age,
+        pending: 10_000,
+        pending_size: 67_108_864,
+        key: Some(_),
+    }) = cluster
+    else {
+        panic!("the reference should show the defaults: {cluster:?}");
+    };
+    assert_eq!(
+        (stream.as_str(), *max_age),
+        ("noren", Duration::from_secs(86_400))
+    );
+    shows(
+        "cluster",
+        "url credentials ca heartbeat stream max-size max-age pending pending-size key",
+    );
 }
 
 fn the_reference_shows_every_key_of_a_broker(source: &AmqpSource) {

@@ -16,6 +16,7 @@ mod proxy;
 mod real_amqp;
 mod real_app;
 mod real_clients;
+mod real_cluster;
 mod real_demo;
 mod real_horizon;
 mod real_manual;

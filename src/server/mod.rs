@@ -144,6 +144,7 @@ impl Server {
         if let Some(admin) = self.admin {
             self.shutdown.spawn(admin.accept_all());
         }
+        self.hub.join_cluster(&self.shutdown);
         self.shutdown
             .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));
         let state = Arc::clone(&self.state);

@@ -78,6 +78,9 @@ impl Handle {
         if config.log != now.config.log {
             return Err(ReloadError::NeedsRestart("[log]"));
         }
+        if config.cluster != now.config.cluster {
+            return Err(ReloadError::NeedsRestart("[cluster]"));
+        }
         if config.admin != now.config.admin {
             return Err(ReloadError::NeedsRestart("[admin]"));
         }

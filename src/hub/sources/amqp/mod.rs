@@ -67,10 +67,7 @@ pub(super) async fn follow(outlet: &Outlet, broker: &Broker, source: &AmqpSource
     };
     loop {
         let began = Instant::now();
-        let lost = tokio::select! {
-            lost = reader.serve(broker, stop) => lost,
-            () = stop.requested() => None,
-        };
+        let lost = reader.serve(broker, stop).await;
         outlet.set_up(false);
         let Some(lost) = lost else { return };
         outlet.set_error(&lost);
@@ -114,7 +111,11 @@ struct Open {
 impl Reader<'_> {
     /// Serves one connection to its end; `None` if that was ours.
     async fn serve(&mut self, broker: &Broker, stop: &Stop) -> Option<Lost> {
-        let connection = match broker.connect("noren").await {
+        let connected = tokio::select! {
+            connected = broker.connect("noren") => connected,
+            () = stop.requested() => return None,
+        };
+        let connection = match connected {
             Ok(connection) => connection,
             Err(error) => return Some(error.into()),
         };
