@@ -52,7 +52,7 @@ fn what_waits_beyond_the_bounds_is_skipped_and_said_and_the_broker_stays_small()
     // The door goes, its queue stays.
     house.kill_door();
     let before = house.rabbit.memory();
-    // tests/bench has twenty such floods: a million messages.
+    // Twenty such floods are a million messages.
     let floods = std::env::var("NOREN_FLOODS").map_or(1, |count| count.parse().expect("a number"));
     for _ in 0..floods {
         house.publisher.ask("flood e k 50000 1000");
