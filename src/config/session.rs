@@ -193,7 +193,7 @@ fn parse_path_with(text: &str, place: &str, example: &str) -> Result<String, Str
 
 /// RFC 9110, section 5.1: a token. The same holds for the name of a cookie (RFC 6265, section
 /// 4.1.1).
-fn parse_header_name(text: &str) -> Result<String, String> {
+pub(super) fn parse_header_name(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if !text.is_empty() && text.chars().all(fits) {
         Ok(text.to_owned())
@@ -207,7 +207,16 @@ fn parse_header_name(text: &str) -> Result<String, String> {
 /// The visitor's own credential, and what frames or addresses the request, is not the file's to
 /// set.
 fn parse_sent_header(name: &str) -> Result<(), String> {
-    const SET_ELSEWHERE: [&str; 11] = [
+    let lower = parse_header_name(name)?.to_ascii_lowercase();
+    if is_set_elsewhere(&lower) {
+        return Err("is set by Noren for each question; remove it".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a header, its name in lower case, has a meaning of its own in a request to an app.
+pub(super) fn is_set_elsewhere(lower: &str) -> bool {
+    const ELSEWHERE: [&str; 12] = [
         "authorization",
         "connection",
         "content-length",
@@ -219,12 +228,9 @@ fn parse_sent_header(name: &str) -> Result<(), String> {
         "transfer-encoding",
         "upgrade",
         "forwarded",
+        "x-real-ip",
     ];
-    let lower = parse_header_name(name)?.to_ascii_lowercase();
-    if SET_ELSEWHERE.contains(&lower.as_str()) || lower.starts_with("x-forwarded") {
-        return Err("is set by Noren for each question; remove it".to_owned());
-    }
-    Ok(())
+    ELSEWHERE.contains(&lower) || lower.starts_with("x-forwarded")
 }
 
 /// A line break here would let the file write a second header.

@@ -1,4 +1,4 @@
-//! Pages for administrators, longer than a comment in the configuration can be. Documentation only.
+//! Longer explanations than README has room for, a page each. Only text: nothing here is code.
 
 #[doc = include_str!("capacity.md")]
 pub mod capacity {}
@@ -8,3 +8,5 @@ pub mod cluster {}
 
 #[doc = include_str!("rabbitmq.md")]
 pub mod rabbitmq {}
+#[doc = include_str!("tokens.md")]
+pub mod tokens {}

@@ -34,6 +34,12 @@ impl Lease {
         }
     }
 
+    /// Whether what the lease is for must be closed.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.iter().any(CancellationToken::is_cancelled)
+    }
+
     /// One lease that ends when the first of these does; none of none. They are all for the same user.
     #[must_use]
     pub fn all(leases: Vec<Self>) -> Option<Self> {

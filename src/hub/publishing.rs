@@ -108,6 +108,7 @@ impl Hub {
         *sequence += 1;
         self.0.head.store(*sequence, Ordering::Release);
         drop(sequence);
+        channel.metrics.messages.inc();
         channel.wake();
         Ok(Published(match kept {
             Some(kept) => Settled::Disk(id, kept),

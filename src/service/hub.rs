@@ -16,8 +16,8 @@ use crate::bridge::Subprotocol;
 use crate::config::{AmqpFormat, ChannelName, Source};
 use crate::http::{Body, Context, Form as Preference, Head, Lease, Refusal, empty, full, refuse};
 use crate::hub::{
-    self, Address, Asked, Form, Format, Listening, Parameters, SubscribeError, Subscription,
-    Visitor, Wait, etag,
+    self, Address, Asked, Form, Format, Listening, Parameters, SessionEnded, SubscribeError,
+    Subscription, Visitor, Wait, etag,
 };
 use crate::service::{Service, json};
 use crate::target::Token;
@@ -124,9 +124,7 @@ impl Service {
         if !headers.contains_key(ORIGIN) && !headers.contains_key("sec-websocket-key") {
             return Ok(());
         }
-        self.hub_origins
-            .permits(headers, context.scheme.as_str(), head.authority.as_str())
-            .map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))
+        Self::permit_page(&self.entrances.hub, headers, head, context)
     }
 
     async fn channels(
@@ -213,7 +211,13 @@ impl Service {
             limit: if fresh { Duration::ZERO } else { limit },
             conditional: etag(headers).is_some(),
         };
-        Ok(hub::poll(subscription, wait).await)
+        let answered = hub::poll(subscription, wait).await;
+        answered.map_err(|SessionEnded| {
+            Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "your session has ended; log in, and try again",
+            )
+        })
     }
 
     /// The page for channels: the live page, unless it is one channel of a kind that has its own.

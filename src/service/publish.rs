@@ -65,9 +65,9 @@ impl Service {
         }
         let size = self.hub.settings().message_size;
         let limits = BodyLimits {
-            idle: self.body.idle,
             size: size as u64,
             buffer: size,
+            ..self.body
         };
         let bytes = match receive(body, limits, &self.shutdown).await? {
             Received::None => Bytes::new(),

@@ -103,17 +103,24 @@ fn python_of(interpreter: &str, script: &str) -> Command {
     command
 }
 
-/// A script from tests/browser: Chromium that trusts the certificate of this door and visits it.
+/// A script from tests/browser.
 #[track_caller]
-pub(crate) fn chromium(script: &str, door: &Door) -> Command {
+pub(crate) fn browser(script: &str) -> Command {
     let browser = format!("{}/tests/browser", env!("CARGO_MANIFEST_DIR"));
     assert!(
         std::fs::exists(format!("{browser}/node_modules/playwright-core")).unwrap_or(false),
         "the browser tests need their packages: run tests/run once, or `npm ci` in tests/browser"
     );
     let mut command = Command::new("node");
+    command.arg(format!("{browser}/{script}"));
     command
-        .arg(format!("{browser}/{script}"))
+}
+
+/// The same with Chromium that trusts the certificate of this door, and visits it.
+#[track_caller]
+pub(crate) fn chromium(script: &str, door: &Door) -> Command {
+    let mut command = browser(script);
+    command
         .args(["--url", &door.url("")])
         .arg("--certificate")
         .arg(door.file("door.pem"));

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use certificates::Certificates;
-pub(crate) use command::{Ran, chromium, python, run};
+pub(crate) use command::{Ran, browser, chromium, python, run};
 pub(crate) use curl::{Answer, VERSIONS, ask};
 pub(crate) use door::Door;
 pub(crate) use peer::Peer;

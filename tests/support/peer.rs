@@ -22,19 +22,23 @@ impl Peer {
     /// Starts the script and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
-        Self::start_with(python(script), script, arguments)
+        let mut command = python(script);
+        command.args(arguments);
+        Self::speak(script, command)
     }
 
     /// The same in the Python that `tests/run` has made, with libraries that Debian has not.
     #[track_caller]
     pub(crate) fn start_in_venv(script: &str, arguments: &[&str]) -> Self {
-        Self::start_with(python_in_venv(script), script, arguments)
+        let mut command = python_in_venv(script);
+        command.args(arguments);
+        Self::speak(script, command)
     }
 
+    /// The same for a command of another kind that speaks like one of these.
     #[track_caller]
-    fn start_with(mut command: Command, script: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn speak(script: &str, mut command: Command) -> Self {
         let mut child = command
-            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

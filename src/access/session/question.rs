@@ -17,6 +17,7 @@ use crate::config::{self, ChannelName, PLACE_OF_CHANNEL, PLACE_OF_NAME};
 use crate::http::{Context, Forwarded, Head};
 use crate::net::{ConnectError, Peer};
 use crate::shutdown::Shutdown;
+use crate::telemetry::AppMetrics;
 use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError};
 
 /// How much of an answer is read, and for how long, so that its connection can be used again. Beyond that a
@@ -78,7 +79,7 @@ impl Question {
             session: below(settings.path.as_ref()?),
             console: settings.token_path.as_deref().map(below),
             channel: settings.channel_path.as_deref().map(below),
-            upstream: Upstream::new(share, before, tasks),
+            upstream: Upstream::new(share, AppMetrics::unread(), before, tasks),
             method: settings.method.parse().unwrap_or_default(),
             headers: settings.headers.iter().filter_map(parsed).collect(),
             name: settings

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde::{Serialize, Serializer};
 use tracing::{debug, warn};
 
 use super::json;
@@ -17,9 +18,10 @@ use crate::hub::{Data, Draft, Hub, PublishError};
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// How a source is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// The channel it belongs to, or all of them.
+    #[serde(serialize_with = "as_text")]
     pub channel: ChannelPattern,
     /// `wok`, `listen` or `amqp`.
     pub kind: &'static str,
@@ -241,6 +243,10 @@ impl Outlet {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn as_text<S: Serializer>(name: &ChannelPattern, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(name)
 }
 
 impl Drop for Connected<'_> {
