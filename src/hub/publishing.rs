@@ -53,7 +53,7 @@ impl Published {
         match self.0 {
             Settled::Now(id) => Ok(id),
             Settled::Disk(id, kept) => match kept.await {
-                Ok(_) => Ok(id),
+                Ok(()) => Ok(id),
                 Err(error) => Err(PublishError::NotKept(error.to_string())),
             },
             Settled::Cluster(seen) => match timeout(CLUSTER_LIMIT, seen).await {

@@ -237,10 +237,10 @@ impl Reading {
             self.hub.forget_through(offset);
         }
         self.expected = offset + 1;
-        if let Some(letter) = letter {
-            if self.belongs(offset, &letter)? {
-                self.apply(offset, letter);
-            }
+        if let Some(letter) = letter
+            && self.belongs(offset, &letter)?
+        {
+            self.apply(offset, letter);
         }
         // Offsets of ids begin with 1.
         self.hub.advance(offset + 1);
