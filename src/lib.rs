@@ -48,6 +48,10 @@
 //! it cannot write stays where it is, once for everybody, until the budget is spent; then the channel's rule
 //! decides, and the subscriber is told. A subscriber that comes back names the last id it saw, and goes on there.
 //!
+//! **Several machines.** With `[cluster]` a hub gives no offsets: what is published goes into a stream of a RabbitMQ
+//! broker, and comes back from there to every node, in one order, with the offset it has in the stream. From there on
+//! it is as above. A node that was cut off goes on reading where it was; what it could not write it writes again.
+//!
 //! **Start, reload, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload builds
 //! everything anew and swaps one pointer; on any error the old stays. A stop closes the listeners, ends idle
 //! connections, closes tunnels with 1001, waits for the grace, and says what was left.
@@ -64,6 +68,7 @@
 //! - No token, cookie, key or message body reaches a log; no token is compared in a way that leaks time.
 //! - No lock is held across an await; nothing is spawned outside the tracker; only `main` exits.
 //! - A console target is connected exactly once per accepted upgrade.
+//! - A publisher hears that a message was taken when it is as durable as it will be: on disk, or in the stream.
 //! - Publishing never waits for a subscriber, and no subscriber for another.
 //! - A subscriber gets every message of its channels after its place, in order and once, or is told of the gap.
 

@@ -241,6 +241,11 @@ impl Service {
     pub fn look_after_channels(&self) {
         self.look_after_hub();
         self.sockjs.look_after();
+        for told in self.hub.ended_elsewhere() {
+            if let Some(sessions) = &self.sessions {
+                sessions.end_told(&told);
+            }
+        }
     }
 
     /// Answers a request; every failure is an answer too.
@@ -421,6 +426,9 @@ impl Service {
             && !answer.status().is_server_error()
         {
             sessions.end(&leaving);
+            if let Some(told) = sessions.to_tell(&leaving) {
+                self.hub.tell_ended(told);
+            }
         }
         Ok(answer)
     }

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use noren::config::{
     Admin, AmqpSource, App, Bridge, Broker, Certificate, Channel, ChannelPattern,
-    ClientCertificates, Config, ConfigError, Endpoint, Entrance, Files, History, HttpSource, Hub,
-    Limits, Listen, Listener, Log, Offload, Protocol, Publisher, RedisSource, SecurityHeaders,
-    Server, Session, Signed, Slow, Source, SourceKind, Spool, StaticTarget, TargetTls, Tls,
-    TokenSource,
+    ClientCertificates, Cluster, Config, ConfigError, Endpoint, Entrance, Files, History,
+    HttpSource, Hub, Limits, Listen, Listener, Log, Offload, Protocol, Publisher, RedisSource,
+    SecurityHeaders, Server, Session, Signed, Slow, Source, SourceKind, Spool, StaticTarget,
+    TargetTls, Tls, TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -120,11 +120,12 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         bridge: _,
         hub: _,
         channels: _,
+        cluster: _,
         admin: _,
     } = config;
     shows(
         "",
-        "log server listener tls limits spool headers app files session bridge hub channel admin",
+        "log server listener tls limits spool headers app files session bridge hub channel cluster admin",
     );
 
     assert_eq!((log, server), (Log::default(), Server::default()));
@@ -483,6 +484,7 @@ fn the_reference_shows_every_key_of_the_hub() {
         ..config.hub
     };
     assert_eq!(defaults, Hub::default());
+    the_reference_shows_every_key_of_the_cluster(config.cluster.as_ref());
     let Admin {
         socket,
         mode,
@@ -552,6 +554,29 @@ fn the_reference_shows_every_key_of_a_channel() {
         panic!("the reference should show every kind of source");
     };
     the_reference_shows_every_key_of_a_broker(amqp);
+}
+
+fn the_reference_shows_every_key_of_the_cluster(cluster: Option<&Cluster>) {
+    let Some(Cluster {
+        broker: _,
+        stream,
+        max_size: 268_435_456,
+        max_age,
+        pending: 10_000,
+        pending_size: 67_108_864,
+        key: Some(_),
+    }) = cluster
+    else {
+        panic!("the reference should show the defaults: {cluster:?}");
+    };
+    assert_eq!(
+        (stream.as_str(), *max_age),
+        ("noren", Duration::from_secs(86_400))
+    );
+    shows(
+        "cluster",
+        "url credentials ca heartbeat stream max-size max-age pending pending-size key",
+    );
 }
 
 fn the_reference_shows_every_key_of_a_broker(source: &AmqpSource) {

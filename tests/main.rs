@@ -20,6 +20,7 @@ mod real_amqp;
 mod real_app;
 mod real_certificates;
 mod real_clients;
+mod real_cluster;
 mod real_demo;
 mod real_horizon;
 mod real_kill;

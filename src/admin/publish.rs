@@ -195,13 +195,12 @@ impl Routes {
                 let draft = draft(line, labels).map_err(Refusal::bad_request)?;
                 let published = self.hub.publish(name, draft);
                 let published = published.map_err(|error| self.refusal(&error))?;
-                progress.last = Some(published.id.clone());
                 progress.published += 1;
                 unkept.push(published);
             }
             for published in unkept {
                 let kept = published.acknowledged().await;
-                kept.map_err(|error| self.refusal(&error))?;
+                progress.last = Some(kept.map_err(|error| self.refusal(&error))?);
             }
             if lines.is_too_long() {
                 progress.line += 1;

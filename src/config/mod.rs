@@ -17,6 +17,7 @@ mod bridge;
 mod broker;
 mod channel;
 mod channel_name;
+mod cluster;
 mod duration;
 mod endpoint;
 mod entrance;
@@ -65,6 +66,7 @@ pub use bridge::{Bridge, StaticTarget};
 pub use broker::Broker;
 pub use channel::{Channel, Framing, History, Listen, Publisher, Slow, Source, StoreKind};
 pub use channel_name::{ChannelName, ChannelPattern};
+pub use cluster::Cluster;
 pub use duration::parse as parse_duration;
 pub use endpoint::Endpoint;
 pub use entrance::{CertificateRule, Entrance};
@@ -124,6 +126,8 @@ pub struct Config {
     pub hub: Hub,
     /// `[[channel]]`: messages to many.
     pub channels: Vec<Channel>,
+    /// `[cluster]`: the stream that makes several Norens one hub. Default none.
+    pub cluster: Option<Cluster>,
     /// `[admin]`: the socket for the programs of this machine.
     pub admin: Admin,
 }
@@ -144,6 +148,7 @@ impl Default for Config {
             bridge: Bridge::default(),
             hub: Hub::default(),
             channels: Vec::new(),
+            cluster: None,
             admin: Admin::default(),
         }
     }
@@ -205,6 +210,7 @@ impl Config {
             bridge: root.table("bridge", Bridge::read),
             hub: root.table("hub", Hub::read),
             channels: Channel::read_all(root),
+            cluster: root.table("cluster", Cluster::read),
             admin: root.table("admin", Admin::read),
         };
         // After all others: a name can only be looked for among apps that could be read.
@@ -233,6 +239,12 @@ impl Config {
         }
         self.compare_entrances(root);
         for channel in &self.channels {
+            if self.cluster.is_some() && channel.history.store == StoreKind::Disk {
+                root.problem(
+                    "cluster",
+                    r#"the history of a cluster is in its stream; remove store = "disk" from [channel.history]"#,
+                );
+            }
             if let Some(text) = self.without_app(channel) {
                 root.problem("channel", text);
             }

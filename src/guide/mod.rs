@@ -1,5 +1,11 @@
 //! Longer explanations than README has room for, a page each. Only text: nothing here is code.
 
+#[doc = include_str!("capacity.md")]
+pub mod capacity {}
+
+#[doc = include_str!("cluster.md")]
+pub mod cluster {}
+
 #[doc = include_str!("rabbitmq.md")]
 pub mod rabbitmq {}
 #[doc = include_str!("tokens.md")]

@@ -31,6 +31,7 @@ struct Subscribers {
     changed: bool,
     told_names: BTreeSet<String>,
     told_count: usize,
+    elsewhere: Presence,
 }
 
 /// Who listens to a channel.
@@ -40,6 +41,14 @@ pub struct Presence {
     pub count: usize,
     /// The names of those that have one, each once, sorted.
     pub names: BTreeSet<String>,
+}
+
+impl Presence {
+    /// Who listens elsewhere as well.
+    pub(super) fn add(&mut self, elsewhere: Self) {
+        self.count += elsewhere.count;
+        self.names.extend(elsewhere.names);
+    }
 }
 
 /// How presence has changed since it was last told.
@@ -141,16 +150,20 @@ impl Channel {
         self.subscribers().presence()
     }
 
-    /// What has changed in who listens since this was last asked.
-    pub(super) fn presence_change(&self) -> Option<Change> {
+    /// What has changed here in who listens since this was last asked, with those who listen elsewhere. What only
+    /// changed elsewhere is told there.
+    pub(super) fn presence_change(&self, elsewhere: Presence) -> Option<Change> {
         let mut subscribers = self.subscribers();
-        if !std::mem::take(&mut subscribers.changed) {
+        let changed = std::mem::take(&mut subscribers.changed);
+        if !changed && elsewhere == subscribers.elsewhere {
             return None;
         }
-        let now = subscribers.presence();
+        subscribers.elsewhere.clone_from(&elsewhere);
+        let mut now = subscribers.presence();
+        now.add(elsewhere);
         let before = std::mem::replace(&mut subscribers.told_count, now.count);
         let names = std::mem::replace(&mut subscribers.told_names, now.names.clone());
-        if before == now.count && names == now.names {
+        if !changed || (before == now.count && names == now.names) {
             return None;
         }
         Some(Change {

@@ -2,6 +2,7 @@
 //! use on.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::config::ChannelName;
@@ -55,9 +56,11 @@ impl Hub {
             ))
         };
         let mut channels = self.change_channels();
-        Ok(Arc::clone(
-            channels.entry(name.clone()).or_insert_with(fresh),
-        ))
+        let channel = Arc::clone(channels.entry(name.clone()).or_insert_with(fresh));
+        drop(channels);
+        let base = self.0.base.load(Ordering::Acquire);
+        channel.history().forget_before(base);
+        Ok(channel)
     }
 
     /// The channel of this name, if it is in use.

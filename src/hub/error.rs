@@ -19,6 +19,9 @@ pub enum HubError {
     /// The histories on disk.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The way into the cluster.
+    #[error("cluster: {0}")]
+    Cluster(String),
     /// A store can only be opened at the start, before there is a first message.
     #[error(
         "history.store = \"disk\" where there was none, and hub.store, need a restart of Noren"
@@ -60,6 +63,9 @@ pub enum SubscribeError {
     /// Patterns have made as many channels as they may.
     #[error("there are {0} channels already (hub.channels)")]
     TooManyChannels(usize),
+    /// What was said in the cluster is not all here yet.
+    #[error("this node has just started, and reads what the cluster has said")]
+    Starting,
     /// As many listen as may.
     #[error("{0} subscribers are here already (hub.subscribers)")]
     Full(usize),

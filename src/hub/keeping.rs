@@ -105,7 +105,7 @@ impl Hub {
 
     /// The offset an id stands for, if it is of a sequence we know.
     pub(super) fn resume(&self, id: &EventId) -> Option<Resumed> {
-        if id.epoch == self.0.epoch {
+        if id.epoch == **self.0.epoch.load() {
             return Some(Resumed {
                 offset: id.offset,
                 this_run: true,

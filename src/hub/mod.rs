@@ -12,6 +12,7 @@
 //! Knows no session and no app: who may subscribe, and what a page's message means, is decided above.
 
 mod address;
+mod backbone;
 mod broker;
 mod channel;
 mod channels;
@@ -44,9 +45,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 
 use crate::config::{self, ChannelName, Config};
 use crate::http::Lease;
+use crate::shutdown::Shutdown;
 use crate::target::same_bytes;
 use crate::telemetry::Channels;
 
@@ -64,6 +67,7 @@ pub use stream::{event_stream, set_headers};
 pub use subscription::{End, Next, Subscription};
 pub use upkeep::Hook;
 
+use backbone::Backbone;
 use channel::Channel;
 use channels::Missing;
 use rate::Rate;
@@ -75,7 +79,9 @@ use store::{EpochStart, Recovered, Store};
 pub struct Hub(Arc<Shared>);
 
 struct Shared {
-    epoch: Epoch,
+    epoch: ArcSwap<Epoch>,
+    /// The way into a cluster, if this hub is one of several.
+    backbone: Option<Backbone>,
     /// The runs before this one, where a store remembers them, oldest first.
     epochs: Vec<EpochStart>,
     store: Option<Store>,
@@ -83,6 +89,8 @@ struct Shared {
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
     /// The last offset given away. Held while a message gets its place.
     sequence: Mutex<u64>,
+    /// Messages up to this one were gone before this hub could have them.
+    base: AtomicU64,
     /// The last offset whose message is in its history.
     head: AtomicU64,
     subscribers: AtomicUsize,
@@ -110,8 +118,12 @@ impl Hub {
         } else {
             (None, Recovered::default())
         };
+        let cluster = config.cluster.as_ref().map(Backbone::new);
+        let cluster = cluster.transpose();
         let hub = Self(Arc::new(Shared {
-            epoch,
+            epoch: ArcSwap::from_pointee(epoch),
+            backbone: cluster.map_err(HubError::Cluster)?,
+            base: AtomicU64::new(0),
             epochs: recovered.epochs.clone(),
             store,
             settings: ArcSwap::from_pointee(settings),
@@ -186,6 +198,10 @@ impl Hub {
             })?);
         }
         let settings = self.0.settings.load();
+        let starts = |backbone: &Backbone| !backbone.has_caught_up();
+        if self.0.backbone.as_ref().is_some_and(starts) {
+            return Err(SubscribeError::Starting);
+        }
         if !lock(&self.0.rate).take(Instant::now()) {
             self.0.metrics.refuse("too-fast");
             return Err(SubscribeError::TooFast(settings.hub.connect_rate));
@@ -203,9 +219,38 @@ impl Hub {
     #[must_use]
     pub fn presence(&self, name: &ChannelName) -> Presence {
         let channel = self.open_channel(name);
-        channel
+        let mut presence = channel
             .map(|channel| channel.presence())
-            .unwrap_or_default()
+            .unwrap_or_default();
+        presence.add(self.elsewhere(name));
+        presence
+    }
+
+    /// Who listens to a channel at other nodes of the cluster.
+    fn elsewhere(&self, name: &ChannelName) -> Presence {
+        let backbone = self.0.backbone.as_ref();
+        backbone.map_or_else(Presence::default, |backbone| backbone.elsewhere(name))
+    }
+
+    /// Follows the stream of the cluster, if there is one, until the server stops.
+    pub fn join_cluster(&self, shutdown: &Shutdown) {
+        if self.0.backbone.is_some() {
+            shutdown.spawn(self.clone().follow_stream(shutdown.clone()));
+        }
+    }
+
+    /// Tells the other nodes of the cluster that a session has ended.
+    pub fn tell_ended(&self, session: Vec<u8>) {
+        if let Some(backbone) = &self.0.backbone {
+            backbone.tell_ended(session.into());
+        }
+    }
+
+    /// The sessions that have ended at other nodes since this was last asked.
+    #[must_use]
+    pub fn ended_elsewhere(&self) -> Vec<Bytes> {
+        let backbone = self.0.backbone.as_ref();
+        backbone.map_or_else(Vec::new, Backbone::take_ended)
     }
 
     /// How many subscribers there are.
@@ -233,7 +278,7 @@ impl Hub {
 
     fn id(&self, offset: u64) -> EventId {
         EventId {
-            epoch: self.0.epoch.clone(),
+            epoch: Epoch::clone(&self.0.epoch.load()),
             offset,
         }
     }

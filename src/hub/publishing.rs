@@ -5,6 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::config::ChannelName;
 use crate::hub::channels::Missing;
@@ -12,30 +16,59 @@ use crate::hub::message::{Draft, EventId, Message, unix_milliseconds};
 use crate::hub::store::Acknowledgement;
 use crate::hub::{Hub, PublishError, lock};
 
+/// How long a publisher waits for the broker of a cluster; the message itself goes on waiting.
+const CLUSTER_LIMIT: Duration = Duration::from_secs(60);
+
 /// A message that was taken.
 #[derive(Debug)]
-pub struct Published {
-    /// The id it got.
-    pub id: EventId,
-    kept: Option<Acknowledgement>,
+pub struct Published(Settled);
+
+/// What there is to wait for.
+#[derive(Debug)]
+enum Settled {
+    /// Nothing: it is as durable as it will be.
+    Now(EventId),
+    Disk(EventId, Acknowledgement),
+    /// Its place in the stream.
+    Cluster(oneshot::Receiver<EventId>),
 }
 
 impl Published {
-    /// Waits until the message is as durable as its channel promises: on disk, where the history is.
+    /// The id it got; in a cluster it has none yet.
+    #[cfg(test)]
+    pub fn id(&self) -> Option<&EventId> {
+        match &self.0 {
+            Settled::Now(id) | Settled::Disk(id, _) => Some(id),
+            Settled::Cluster(_) => None,
+        }
+    }
+
+    /// Waits until the message is as durable as its channel promises: on disk, where the history is, or in the
+    /// stream of the cluster.
     ///
     /// # Errors
-    /// [`PublishError::NotKept`]: it was delivered, but may be gone after a restart.
+    /// [`PublishError::NotKept`]: it was delivered, but may be gone after a restart; or in a cluster, it has not
+    /// been delivered within a time.
     pub async fn acknowledged(self) -> Result<EventId, PublishError> {
-        if let Some(kept) = self.kept {
-            kept.await
-                .map_err(|error| PublishError::NotKept(error.to_string()))?;
+        match self.0 {
+            Settled::Now(id) => Ok(id),
+            Settled::Disk(id, kept) => match kept.await {
+                Ok(()) => Ok(id),
+                Err(error) => Err(PublishError::NotKept(error.to_string())),
+            },
+            Settled::Cluster(seen) => match timeout(CLUSTER_LIMIT, seen).await {
+                Ok(Ok(id)) => Ok(id),
+                _ => Err(PublishError::NotKept(
+                    "the broker of the cluster has not taken it; it still waits for that"
+                        .to_owned(),
+                )),
+            },
         }
-        Ok(self.id)
     }
 
     /// The same, to wait for it beside others; none if there is nothing to wait for.
     pub(super) fn pending(self) -> Option<Pending> {
-        let waits = self.kept.is_some();
+        let waits = !matches!(self.0, Settled::Now(_));
         waits.then(|| Box::pin(self.acknowledged()) as Pending)
     }
 }
@@ -61,6 +94,10 @@ impl Hub {
             Missing::Unknown => PublishError::Unknown(name.clone()),
             Missing::TooMany(limit) => PublishError::TooManyChannels(limit),
         })?;
+        if let Some(backbone) = &self.0.backbone {
+            let seen = backbone.send(name.clone(), draft)?;
+            return Ok(Published(Settled::Cluster(seen)));
+        }
         let mut sequence = lock(&self.0.sequence);
         let id = self.id(*sequence + 1);
         let message = Message::new(id.clone(), name.clone(), draft, unix_milliseconds());
@@ -73,6 +110,9 @@ impl Hub {
         drop(sequence);
         channel.metrics.messages.inc();
         channel.wake();
-        Ok(Published { id, kept })
+        Ok(Published(match kept {
+            Some(kept) => Settled::Disk(id, kept),
+            None => Settled::Now(id),
+        }))
     }
 }

@@ -212,7 +212,13 @@ impl Subscription {
                     self.reset = Some(Reset::Restarted);
                 }
                 let place = known.as_ref().map_or(0, |resumed| resumed.offset);
-                (place.min(head), known.is_some())
+                // Another node of a cluster may have been further than this one is.
+                let last = if self.hub.0.backbone.is_some() {
+                    place
+                } else {
+                    place.min(head)
+                };
+                (last, known.is_some())
             }
         };
         self.go_to(place);
@@ -315,7 +321,7 @@ impl Subscription {
         }
         // All messages up to the head are in their histories, so none of another channel can come before them.
         let head = self.hub.head();
-        if head == self.place {
+        if head <= self.place {
             return None;
         }
         let mut first: Option<(usize, Arc<Message>, u64)> = None;

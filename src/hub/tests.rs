@@ -18,7 +18,11 @@ fn name(text: &str) -> ChannelName {
 
 fn say(hub: &Hub, channel: &str, text: &str) -> EventId {
     let draft = Draft::new(Data::text(text));
-    hub.publish(&name(channel), draft).expect("published").id
+    hub.publish(&name(channel), draft)
+        .expect("published")
+        .id()
+        .cloned()
+        .expect("an id")
 }
 
 fn listen(hub: &Hub, channels: &[&str], from: From) -> Subscription {

@@ -30,7 +30,7 @@ impl Hub {
         let mut hooks = Vec::new();
         for (name, channel) in self.channels_now() {
             let rules = channel.rules();
-            if let Some(change) = channel.presence_change() {
+            if let Some(change) = channel.presence_change(self.elsewhere(&name)) {
                 if rules.presence {
                     self.tell_presence(&name, &change);
                 }
@@ -50,8 +50,27 @@ impl Hub {
             let lost = channel.history().trim(now, listening);
             self.forget(&channel, None, lost);
         }
+        self.tell_cluster();
         self.close_unused();
         hooks
+    }
+
+    /// Tells the other nodes of a cluster who listens here, where anybody wants to know.
+    fn tell_cluster(&self) {
+        let Some(backbone) = &self.0.backbone else {
+            return;
+        };
+        let here = self
+            .channels_now()
+            .into_iter()
+            .filter_map(|(name, channel)| {
+                let rules = channel.rules();
+                let wanted = rules.presence
+                    || rules.on_first_join.is_some()
+                    || rules.on_last_leave.is_some();
+                wanted.then(|| (name, channel.presence()))
+            });
+        backbone.tell_presence(here);
     }
 
     fn tell_presence(&self, name: &ChannelName, change: &Change) {

@@ -189,6 +189,7 @@ impl Server {
                 page.dismiss().await;
             });
         }
+        self.hub.join_cluster(&self.shutdown);
         self.shutdown
             .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));
         let state = Arc::clone(&self.state);

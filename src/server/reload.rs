@@ -102,6 +102,9 @@ impl Handle {
         if config.log.format != now.config.log.format {
             return Err(ReloadError::NeedsRestart("log.format"));
         }
+        if config.cluster != now.config.cluster {
+            return Err(ReloadError::NeedsRestart("[cluster]"));
+        }
         if config.admin != now.config.admin {
             return Err(ReloadError::NeedsRestart("[admin]"));
         }

@@ -251,6 +251,7 @@ impl Service {
             match error {
                 SubscribeError::Unknown(_) => Refusal::not_found(reason),
                 SubscribeError::TooManyChannels(_)
+                | SubscribeError::Starting
                 | SubscribeError::Full(_)
                 | SubscribeError::TooFast(_) => {
                     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason)

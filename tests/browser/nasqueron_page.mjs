@@ -5,7 +5,8 @@ import { createInterface } from 'node:readline';
 import { browse, must, open, options, run, until } from './chromium.mjs';
 
 const { url, certificate, pictures } = options('pictures');
-const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const lines = createInterface({ input: process.stdin });
+const answers = lines[Symbol.asyncIterator]();
 
 async function ask(line) {
   console.log(line);
@@ -74,5 +75,7 @@ await run(async () => {
     const problems = page.problems.filter((each) => !each.includes('ERR_INTERNET_DISCONNECTED'));
     must(problems.length === 0, problems.join('\n'));
   });
+  // Who asks would otherwise be waited for.
+  lines.close();
   return 'nasqueron=ok';
 });

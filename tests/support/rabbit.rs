@@ -54,6 +54,10 @@ impl Rabbit {
     )]
     pub(crate) fn begin(&mut self) {
         let mut command = self.command("rabbitmq-server");
+        // A broker that does not find its name server starts one that nobody ends.
+        until("the name server to listen", || {
+            TcpStream::connect(("127.0.0.1", self.names_port)).ok()
+        });
         let log = File::create(path(&self.home, "log")).expect("a log");
         let child = command
             // A group of its own: what the wrapper starts ends with it.
@@ -143,7 +147,14 @@ fn free_port() -> u16 {
 }
 
 impl Drop for Rabbit {
+    #[expect(
+        clippy::print_stderr,
+        reason = "the harness shows it only for a test that fails"
+    )]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the broker's log\n{}---", self.log());
+        }
         // Nothing can be done about a failure here.
         if let Some(mut child) = self.child.take() {
             let group = format!("-{}", child.id());

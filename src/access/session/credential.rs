@@ -16,10 +16,27 @@ use crate::net::Peer;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Credential([u8; 32]);
 
-/// What the hashes are keyed with: new for each start, kept over a reload.
+/// What the hashes are keyed with: new for each start unless a cluster shares it, kept over a reload.
 pub(super) struct Secret(hmac::Key);
 
+impl Credential {
+    /// As another node of a cluster is told of it.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        self.0.to_vec()
+    }
+
+    /// What another node has told.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
 impl Secret {
+    /// The same at all who have this key.
+    pub(super) fn shared(key: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
     pub(super) fn new() -> Self {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         Self(key.expect("the generator every TLS handshake needs as well"))

@@ -58,9 +58,9 @@ pub(super) struct Watched {
 }
 
 impl Known {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(secret: Secret) -> Self {
         Self {
-            secret: Secret::new(),
+            secret,
             entries: Mutex::new(Entries {
                 of: HashMap::new(),
                 limit: MOST,

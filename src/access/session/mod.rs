@@ -10,6 +10,7 @@ mod known;
 mod question;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,14 +18,14 @@ use http::{HeaderMap, Method};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::config::{self, ChannelName, Config};
 use crate::http::{Context, Head, Lease};
 use crate::net::Peer;
 use crate::shutdown::Shutdown;
 
-use credential::Credential;
+use credential::{Credential, Secret};
 use known::{Entry, Known, Watched};
 use question::{Matter, Question, Verdict};
 
@@ -33,6 +34,8 @@ pub struct Sessions {
     settings: config::Session,
     question: Question,
     logout: Vec<String>,
+    /// Whether other nodes of a cluster know a session by the same hash.
+    is_shared: bool,
     known: Arc<Known>,
 }
 
@@ -96,12 +99,13 @@ impl Sessions {
         let question = Question::new(&config.session, app, asked, tasks)?;
         let paths = config.session.logout.iter();
         let known = before.map_or_else(
-            || Arc::new(Known::new()),
+            || Arc::new(Known::new(secret(config))),
             |before| Arc::clone(&before.known),
         );
         known.forget_answers();
         Some(Self {
             question,
+            is_shared: cluster_key(config).is_some(),
             logout: paths.map(|path| question::below_root(path, app)).collect(),
             settings: config.session.clone(),
             known,
@@ -209,6 +213,19 @@ impl Sessions {
         self.known.end(leaving.0);
     }
 
+    /// What to tell the other nodes of a cluster of a logout, if they can understand it.
+    #[must_use]
+    pub fn to_tell(&self, leaving: &Leaving) -> Option<Vec<u8>> {
+        self.is_shared.then(|| leaving.0.to_bytes())
+    }
+
+    /// Ends a session of which another node has told.
+    pub fn end_told(&self, told: &[u8]) {
+        if let Some(credential) = Credential::of_bytes(told) {
+            self.known.end(credential);
+        }
+    }
+
     /// Closes connections that were idle for too long; to be called about once a second.
     pub fn close_idle(&self) {
         self.question.close_idle();
@@ -308,6 +325,25 @@ impl Sessions {
             Ok(_) => {}
             // Otherwise it would be due again at once.
             Err(_) => entry.learn(&Err(Denied::Slow(slow(self.settings.timeout))), &token),
+        }
+    }
+}
+
+/// The file of the key that the nodes of a cluster share.
+fn cluster_key(config: &Config) -> Option<&Path> {
+    config.cluster.as_ref()?.key.as_deref()
+}
+
+fn secret(config: &Config) -> Secret {
+    let Some(path) = cluster_key(config) else {
+        return Secret::new();
+    };
+    match std::fs::read(path) {
+        Ok(key) => Secret::shared(key.trim_ascii()),
+        // The hub has read it a moment ago, and would have said so.
+        Err(error) => {
+            warn!(path = %path.display(), %error, "the key of the cluster cannot be read; logouts stay on this node");
+            Secret::new()
         }
     }
 }

@@ -5,7 +5,7 @@
 //! subscriber, and no other way to publish.
 
 mod amqp;
-mod backoff;
+pub(super) mod backoff;
 mod json;
 mod listen;
 mod outlet;

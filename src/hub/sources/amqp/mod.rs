@@ -63,13 +63,11 @@ pub(super) async fn follow(outlet: &Outlet, broker: &Broker, source: &AmqpSource
         outlet,
         source,
         seen: Seen::default(),
+        backlog: None,
     };
     loop {
         let began = Instant::now();
-        let lost = tokio::select! {
-            lost = reader.serve(broker, stop) => lost,
-            () = stop.requested() => None,
-        };
+        let lost = reader.serve(broker, stop).await;
         outlet.set_up(false);
         let Some(lost) = lost else { return };
         outlet.set_error(&lost);
@@ -93,6 +91,14 @@ struct Reader<'a> {
     outlet: &'a Outlet,
     source: &'a AmqpSource,
     seen: Seen,
+    backlog: Option<Backlog>,
+}
+
+/// What waited when we came, of which the broker tells the number and not the bytes.
+struct Backlog {
+    left: u32,
+    bytes: u64,
+    largest: u64,
 }
 
 /// A queue that is consumed.
@@ -105,7 +111,11 @@ struct Open {
 impl Reader<'_> {
     /// Serves one connection to its end; `None` if that was ours.
     async fn serve(&mut self, broker: &Broker, stop: &Stop) -> Option<Lost> {
-        let connection = match broker.connect("noren").await {
+        let connected = tokio::select! {
+            connected = broker.connect("noren") => connected,
+            () = stop.requested() => return None,
+        };
+        let connection = match connected {
             Ok(connection) => connection,
             Err(error) => return Some(error.into()),
         };
@@ -144,7 +154,7 @@ impl Reader<'_> {
         }
     }
 
-    async fn open(&self, connection: &Connection) -> Result<Open, Lost> {
+    async fn open(&mut self, connection: &Connection) -> Result<Open, Lost> {
         let channel = connection.create_channel().await?;
         let passive = ExchangeDeclareOptions {
             passive: true,
@@ -170,7 +180,7 @@ impl Reader<'_> {
         let queue = channel
             .queue_declare(named.unwrap_or_default().into(), options, self.arguments())
             .await?;
-        self.tell_of_loss(queue.message_count());
+        self.backlog = self.look_back(queue.message_count());
         let queue = queue.name().clone();
         for binding in &self.source.bindings {
             channel
@@ -220,19 +230,47 @@ impl Reader<'_> {
         arguments
     }
 
-    /// A queue that is as long as it may be has let go of what was before; how much, the broker does not say.
-    fn tell_of_loss(&self, waiting: u32) {
+    /// A queue that is as full as it may be has let go of what was before; how much, the broker does not say.
+    fn look_back(&self, waiting: u32) -> Option<Backlog> {
         self.outlet.set_waiting(Some(u64::from(waiting)));
         if waiting >= self.source.queue_length {
-            warn!(
-                channel = %self.outlet.channel(),
-                address = self.outlet.address(),
-                waiting,
-                "the queue of a source is full (queue-length): older messages were skipped while Noren was away"
-            );
-        } else if waiting > 0 {
+            self.tell_of_loss("queue-length");
+            return None;
+        }
+        if waiting > 0 {
             info!(channel = %self.outlet.channel(), address = self.outlet.address(), waiting, "catching up with a source");
         }
+        (waiting > 0).then_some(Backlog {
+            left: waiting,
+            bytes: 0,
+            largest: 0,
+        })
+    }
+
+    /// Counts what had waited. Was there no room for one more, there were more.
+    fn count_back(&mut self, size: usize) {
+        let Some(backlog) = &mut self.backlog else {
+            return;
+        };
+        let size = size as u64;
+        backlog.left = backlog.left.saturating_sub(1);
+        backlog.bytes += size;
+        backlog.largest = backlog.largest.max(size);
+        if backlog.left > 0 {
+            return;
+        }
+        let full = backlog.bytes + backlog.largest > self.source.queue_size;
+        self.backlog = None;
+        if full {
+            self.tell_of_loss("queue-size");
+        }
+    }
+
+    fn tell_of_loss(&self, key: &str) {
+        let reason =
+            format!("the queue was full ({key}): older messages were skipped while Noren was away");
+        self.outlet.set_error(&reason);
+        warn!(channel = %self.outlet.channel(), address = self.outlet.address(), reason, "messages of a source were skipped");
     }
 
     /// How many messages wait, for who asks how the source is.
@@ -252,6 +290,7 @@ impl Reader<'_> {
 
     /// Publishes a message. One that cannot be published is counted, and acknowledged: it would come for ever.
     fn take(&mut self, delivery: &Delivery) -> Result<Option<Published>, PublishError> {
+        self.count_back(delivery.data.len());
         let content = match Content::read(self.source, delivery) {
             Ok(content) => content,
             Err(unfit) => return Ok(self.refuse(&unfit)),

@@ -1,0 +1,108 @@
+//! What the stream of a cluster does to this node's hub. Called by the task of the stream alone, in its order.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use tracing::{debug, info};
+
+use super::Backbone;
+use crate::config::ChannelName;
+use crate::hub::message::{Draft, Epoch, Message};
+use crate::hub::{Hub, lock};
+
+impl Hub {
+    pub(super) fn backbone(&self) -> Option<&Backbone> {
+        self.0.backbone.as_ref()
+    }
+
+    /// What all ids begin with, from now on.
+    pub(super) fn set_epoch(&self, epoch: Epoch) {
+        self.0.epoch.store(Arc::new(epoch));
+    }
+
+    /// Everything that was there when this node started is here.
+    pub(super) fn catch_up(&self) {
+        if let Some(backbone) = self.backbone()
+            && !backbone.caught_up.swap(true, Ordering::AcqRel)
+        {
+            let newest = self.newest();
+            info!(%newest, "caught up with the cluster");
+        }
+    }
+
+    /// Gives a message its place. Whether its channel is here, the configuration of this node says.
+    pub(super) fn apply(&self, offset: u64, name: &ChannelName, draft: Draft, time: u64) {
+        let Ok(channel) = self.channel(name) else {
+            debug!(channel = %name, offset, "a message of the cluster is for a channel that is not here");
+            return;
+        };
+        let message = Message::new(self.id(offset), name.clone(), draft, time);
+        let mut sequence = lock(&self.0.sequence);
+        channel.append(Arc::new(message));
+        *sequence = offset;
+        self.0.head.store(offset, Ordering::Release);
+        drop(sequence);
+        channel.wake();
+    }
+
+    /// Nothing up to here is still to come.
+    pub(super) fn advance(&self, offset: u64) {
+        let mut sequence = lock(&self.0.sequence);
+        *sequence = (*sequence).max(offset);
+        self.0.head.store(*sequence, Ordering::Release);
+    }
+
+    /// Messages up to this one are gone without having been here: whoever waits for one is told of a gap.
+    pub(super) fn forget_through(&self, offset: u64) {
+        self.0.base.store(offset, Ordering::Release);
+        for (_, channel) in self.channels_now() {
+            channel.history().forget_before(offset);
+        }
+        self.advance(offset);
+        for (_, channel) in self.channels_now() {
+            channel.wake();
+        }
+    }
+
+    /// The publisher of one of our own learns its id.
+    pub(super) fn came_back(&self, node: &str, number: u64, offset: u64) {
+        if let Some(backbone) = self.backbone()
+            && *backbone.node == *node
+        {
+            backbone.outgoing.came_back(number, &self.id(offset));
+        }
+    }
+
+    /// Another stream has taken the place of the one that was: nothing of before holds.
+    pub(super) fn start_anew(&self) {
+        let before = std::mem::take(&mut *self.change_channels());
+        for listener in before.values().flat_map(|channel| channel.listeners()) {
+            listener.dismiss();
+        }
+        if let Some(backbone) = self.backbone() {
+            backbone.caught_up.store(false, Ordering::Release);
+        }
+        let mut sequence = lock(&self.0.sequence);
+        *sequence = 0;
+        self.0.base.store(0, Ordering::Release);
+        self.0.head.store(0, Ordering::Release);
+        drop(sequence);
+        self.open_named();
+    }
+
+    /// A node tells something. What was told before this one started is not news.
+    pub(super) fn heard(&self, node: &str, kind: &str, data: &Bytes) {
+        let Some(backbone) = self.backbone().filter(|backbone| backbone.has_caught_up()) else {
+            return;
+        };
+        if *backbone.node == *node {
+            return;
+        }
+        match kind {
+            super::PRESENCE => backbone.others.heard(node, data),
+            super::ENDED => backbone.ended(data),
+            _ => {}
+        }
+    }
+}
