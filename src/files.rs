@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::header::CACHE_CONTROL;
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
@@ -82,6 +82,7 @@ impl Directory {
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = headers.clone();
+        self.drop_stale_range(&mut request).await;
         let answer = self.service().try_call(request).await;
         let answer = answer.map_err(|error| failed(&self.beneath.0, rest, &error))?;
         match answer.status() {
@@ -95,10 +96,38 @@ impl Directory {
         }
     }
 
+    /// A part is of use only to who has the rest of the same file (RFC 9110 §13.1.5), which `tower-http` does
+    /// not look at.
+    async fn drop_stale_range(&self, request: &mut Request<Body>) {
+        let Some(known) = request.headers_mut().remove(IF_RANGE) else {
+            return;
+        };
+        let mut question = Request::new(empty());
+        *question.method_mut() = Method::HEAD;
+        *question.uri_mut() = request.uri().clone();
+        if let Some(accept) = request.headers().get(ACCEPT_ENCODING) {
+            question
+                .headers_mut()
+                .insert(ACCEPT_ENCODING, accept.clone());
+        }
+        let now = self.service().try_call(question).await;
+        let is_same = now.is_ok_and(|now| {
+            [ETAG, LAST_MODIFIED]
+                .iter()
+                .any(|name| now.headers().get(name) == Some(&known))
+        });
+        if !is_same {
+            request.headers_mut().remove(RANGE);
+        }
+    }
+
     fn service(&self) -> ServeDir<tower_http::services::fs::DefaultServeDirFallback, Beneath> {
         let service = ServeDir::with_backend("", self.beneath.clone())
             .redirect_path_prefix(self.prefix.clone())
-            .ignore_multi_range_requests(true);
+            .ignore_multi_range_requests(true)
+            // An app names files. A redirect would tell visitors where they are.
+            .redirect_to_trailing_slash(!self.hidden)
+            .append_index_html_on_directories(!self.hidden);
         if self.precompressed {
             service
                 .precompressed_br()

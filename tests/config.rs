@@ -144,6 +144,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     shows("app.offload", "path directory");
     let without = App {
         offload: Vec::new(),
+        health_path: None,
         ..app.clone()
     };
     let with_examples = App {
@@ -226,6 +227,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         response_idle: _,
         keep_alive: _,
         restart_wait: _,
+        health_path: _,
+        health_interval: _,
         request_spool: _,
         response_spool: _,
         compress: _,
@@ -236,7 +239,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         "app",
         "name url hosts path server-root encoded-slash origins missing-origin users realm \
          client-certificate client-names user-header certificate-header workers queue queue-wait \
-         connect response response-idle keep-alive restart-wait request-spool response-spool \
+         connect response response-idle keep-alive restart-wait health-path health-interval \
+         request-spool response-spool \
          compress compress-private offload",
     );
 }

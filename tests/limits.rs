@@ -49,7 +49,7 @@ async fn a_client_that_says_nothing_on_a_plain_port_is_dropped() {
 
 #[tokio::test]
 async fn a_head_that_is_not_complete_in_time_is_a_408() {
-    let (_app, door) = with_limits("head = '300ms'").await;
+    let (_app, door) = with_limits("head = '2s'").await;
     for mut client in [door.plain().await, door.tls().await] {
         client.send("GET / HTTP/1.1\r\nHost: door.exa").await;
         let answer = client.answer().await;

@@ -37,6 +37,10 @@ impl View {
             metrics.connections.open.set(signed(self.slots.taken()));
             metrics.connections.limit.set(signed(self.slots.limit()));
             self.observe_apps(metrics);
+            // All apps share one.
+            if let Some(app) = self.apps.now().first() {
+                metrics.spool.set(app.spool().figures());
+            }
             self.observe_channels(metrics);
             self.observe_sources(metrics);
         })

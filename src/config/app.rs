@@ -61,6 +61,11 @@ pub struct App {
     /// `restart-wait`: how long requests wait for an app that nobody can connect to, counted from when
     /// that was first seen; then 503. Default 10 s; with 0 none waits.
     pub restart_wait: Duration,
+    /// `health-path`: a path that the app is asked for every so often while a worker is free. 5xx, or no
+    /// answer within `connect`: requests wait as for an app that is away. Default none.
+    pub health_path: Option<String>,
+    /// `health-interval`: between two such questions. Default 5 s.
+    pub health_interval: Duration,
     /// `request-spool`: whether a request body is complete before the app is asked, as far as the spool
     /// has room. Default yes; with no, what is larger than `limits.request-buffer` streams.
     pub request_spool: bool,
@@ -101,6 +106,8 @@ impl Default for App {
             response_idle: Duration::from_secs(600),
             keep_alive: Duration::from_secs(8),
             restart_wait: Duration::from_secs(10),
+            health_path: None,
+            health_interval: Duration::from_secs(5),
             request_spool: true,
             response_spool: true,
             compress: Vec::new(),
@@ -148,6 +155,10 @@ impl App {
             response_idle: table.time_limit("response-idle", default.response_idle),
             keep_alive: table.duration("keep-alive", default.keep_alive),
             restart_wait: table.duration("restart-wait", default.restart_wait),
+            health_path: table.text("health-path", default.health_path, |text| {
+                PathPrefix::parse(text).map(|path| Some(path.as_str().to_owned()))
+            }),
+            health_interval: table.time_limit("health-interval", default.health_interval),
             request_spool: table.flag("request-spool", default.request_spool),
             response_spool: table.flag("response-spool", default.response_spool),
             compress: table.list("compress", default.compress, parse_media_type),

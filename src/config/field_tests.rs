@@ -219,6 +219,8 @@ fn apps_are_read() {
         response-idle = "3s"
         keep-alive = "0s"
         restart-wait = "0s"
+        health-path = "/ready"
+        health-interval = "4s"
         request-spool = false
         response-spool = false
         compress = ["TEXT/html"]
@@ -252,6 +254,8 @@ fn apps_are_read() {
         response_idle: seconds(3),
         keep_alive: Duration::ZERO,
         restart_wait: Duration::ZERO,
+        health_path: Some("/ready".to_owned()),
+        health_interval: seconds(4),
         request_spool: false,
         response_spool: false,
         compress: vec!["text/html".to_owned()],

@@ -8,5 +8,7 @@ pub mod cluster {}
 
 #[doc = include_str!("rabbitmq.md")]
 pub mod rabbitmq {}
+#[doc = include_str!("shield.md")]
+pub mod shield {}
 #[doc = include_str!("tokens.md")]
 pub mod tokens {}

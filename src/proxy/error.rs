@@ -26,6 +26,11 @@ pub(super) fn from_upstream(app: &config::App, error: &UpstreamError) -> Refusal
             "the application is not running at the moment; it may be restarting",
         )
         .retry_after(RETRY),
+        UpstreamError::Unwell(_) => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the application is not ready at the moment; it may be restarting",
+        )
+        .retry_after(RETRY),
         UpstreamError::Connect(ConnectError::Slow { .. }) | UpstreamError::Slow(_) => Refusal::new(
             StatusCode::GATEWAY_TIMEOUT,
             "the application did not answer in time",

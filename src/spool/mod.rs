@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::config;
+use crate::telemetry::Spooled;
 
 pub use file::{SpoolFile, SpoolReader};
 
@@ -37,19 +38,6 @@ struct Used {
     begun: Instant,
     /// Milliseconds after `begun` of the last word about a failing disk, and 1.
     told: AtomicU64,
-}
-
-/// The figures of a spool, for those who watch it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Bytes on disk now.
-    pub disk: u64,
-    /// Bytes in memory now.
-    pub memory: u64,
-    /// Requests whose body went to disk, since the start.
-    pub requests: u64,
-    /// Answers that waited for their client, in memory or on disk, since the start.
-    pub answers: u64,
 }
 
 /// Why bytes could not be kept.
@@ -114,10 +102,9 @@ impl Spool {
 
     /// The figures now.
     #[must_use]
-    #[cfg_attr(not(test), expect(dead_code, reason = "metrics will read them"))]
-    pub fn figures(&self) -> Figures {
+    pub fn figures(&self) -> Spooled {
         let used = &self.used;
-        Figures {
+        Spooled {
             disk: used.disk.load(Ordering::Relaxed),
             memory: used.memory.load(Ordering::Relaxed),
             requests: used.requests.load(Ordering::Relaxed),

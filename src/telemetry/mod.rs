@@ -18,7 +18,8 @@ pub use log::{install, set_level};
 pub use metrics::{
     AppLabel, AppMetrics, Apps, CONTENT_TYPE, ChannelLabel, ChannelMetrics, Channels, Classes,
     Connections, Failure, FileLabel, Handler, ListenerLabel, Metrics, OfKind, ReasonLabel,
-    Requests, Seen, SourceLabel, Sources, TunnelKind, TunnelMetrics, resident_bytes,
+    Requests, Seen, SourceLabel, Sources, SpoolMetrics, Spooled, TunnelKind, TunnelMetrics,
+    resident_bytes,
 };
 pub use pulse::Pulse;
 pub use tunnel::{Begun, OpenTunnel, Tunnel, Tunnels};

@@ -7,6 +7,7 @@
 mod answer;
 mod away;
 mod connection;
+mod health;
 mod kept;
 mod lagging;
 mod line;
@@ -47,6 +48,7 @@ pub use watched::Load;
 
 use away::{Away, nobody_is_there};
 use connection::Connection;
+use health::Health;
 use lagging::Lagging;
 use pool::Pool;
 use queue::{Queue, Slot};
@@ -65,6 +67,7 @@ pub struct Upstream {
     spool: Spool,
     lagging: Lagging,
     away: Away,
+    health: Option<Health>,
     tasks: Shutdown,
 }
 
@@ -80,6 +83,9 @@ pub enum UpstreamError {
     /// The app could not be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// It says that it is not well, or does not say that it is.
+    #[error("the app does not answer {0} as a healthy one does")]
+    Unwell(String),
     /// It did not begin to answer.
     #[error("the app did not begin to answer within {0:?}")]
     Slow(Duration),
@@ -101,6 +107,7 @@ impl Upstream {
         let settings = config::App {
             response_spool: false,
             restart_wait: Duration::ZERO,
+            health_path: None,
             ..settings
         };
         let nowhere = Spool::new(config::Spool::default(), None);
@@ -133,6 +140,7 @@ impl Upstream {
             spool: spool.clone(),
             lagging: Lagging::default(),
             away: Away::new(&settings.name, settings.restart_wait),
+            health: Health::new(settings.health_path.as_deref(), settings.health_interval),
             pool: Pool::new(settings.keep_alive),
             reached: Reached::default(),
             metrics,
@@ -145,6 +153,12 @@ impl Upstream {
     #[must_use]
     pub fn settings(&self) -> &config::App {
         &self.settings
+    }
+
+    /// Where bodies wait for slow clients.
+    #[must_use]
+    pub fn spool(&self) -> &Spool {
+        &self.spool
     }
 
     /// Where request bodies are kept until they are complete, if they are.
@@ -183,6 +197,7 @@ impl Upstream {
         asker: Asker<'_>,
     ) -> Result<Response<Answer>, UpstreamError> {
         let mut slot = self.slot(asker, request.headers()).await?;
+        self.be_well().await?;
         let repeatable = is_idempotent(request.method());
         let mut copies = usize::from(repeatable);
         let mut pooled = self.pool.take(repeatable);
@@ -215,6 +230,23 @@ impl Upstream {
             };
             request = again.ok_or_else(|| broken(failed.error))?;
         }
+    }
+
+    /// Waits for an app that is not well, if it is asked.
+    async fn be_well(self: &Arc<Self>) -> Result<(), UpstreamError> {
+        let Some(health) = &self.health else {
+            return Ok(());
+        };
+        if health.is_to_start() {
+            let (looking, stop) = (health::look_after(self), self.tasks.clone());
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    () = looking => {}
+                    () = stop.requested() => {}
+                }
+            });
+        }
+        health.wait(self.settings.restart_wait).await
     }
 
     /// A connection to the app, which may be just restarting.

@@ -38,6 +38,10 @@ async fn requests_are_counted_by_app_and_class_and_timed() {
         ("noren_app_response_seconds_count{app=\"app\"}", "2"),
         ("noren_app_workers_busy{app=\"app\"}", "0"),
         ("noren_connections", "1"),
+        ("noren_spool_disk_bytes", "0"),
+        ("noren_spool_memory_bytes", "0"),
+        ("noren_spool_requests_total", "0"),
+        ("noren_spool_answers_total", "0"),
     ] {
         house.series(series, value).await;
     }
@@ -181,4 +185,24 @@ async fn readiness_names_the_app_that_cannot_be_reached() {
             "1",
         )
         .await;
+}
+
+#[tokio::test]
+async fn what_waits_for_slow_clients_is_shown_and_gone_afterwards() {
+    let app = Backend::tcp().await;
+    let house = House::open(&format!("{}[limits]\nrequest-buffer = '4KiB'\n", app.app())).await;
+    let mut client = house.door.plain().await;
+    client
+        .send("PUT / HTTP/1.1\r\nHost: door.example\r\nContent-Length: 100001\r\n\r\n")
+        .await;
+    client.send(vec![b'x'; 65_536]).await;
+    house.series("noren_spool_requests_total", "1").await;
+    house.series("noren_spool_disk_bytes", "65536").await;
+    client.send(vec![b'x'; 100_001 - 65_536]).await;
+    let mut behind = app.accept().await;
+    behind.head().await;
+    behind.take(100_001).await;
+    behind.send(OK).await;
+    assert_eq!(client.answer().await.status, 200);
+    house.series("noren_spool_disk_bytes", "0").await;
 }

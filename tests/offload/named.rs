@@ -20,6 +20,8 @@ impl Named {
         fs::create_dir(&files).unwrap();
         fs::write(files.join("a b.iso"), pattern(100_000)).unwrap();
         fs::write(tree.path().join("secret"), "secret").unwrap();
+        fs::create_dir(files.join("below")).unwrap();
+        fs::write(files.join("below/index.html"), "secret").unwrap();
         symlink("../secret", files.join("link")).unwrap();
         let app = Backend::tcp().await;
         let door = Door::open(&format!(
@@ -90,6 +92,8 @@ async fn what_lies_outside_of_the_directories_is_never_sent() {
         ("X-Accel-Redirect: /protected/link".to_owned(), 404),
         (format!("X-Sendfile: {base}/files/link"), 404),
         ("X-Accel-Redirect: /protected/nothing".to_owned(), 404),
+        ("X-Accel-Redirect: /protected".to_owned(), 404),
+        ("X-Accel-Redirect: /protected/below".to_owned(), 404),
     ] {
         let lines = format!("{line}\r\n");
         let answer = named.answer(&Door::get("/download/1", ""), &lines).await;

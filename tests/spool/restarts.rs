@@ -1,9 +1,11 @@
 //! The app goes and comes back: who has asked for nothing yet waits, and nothing happens twice.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::OK;
-use crate::harness::{Backend, Door, Wire, pattern};
+use crate::harness::{Backend, Door, Wire, pattern, until};
 
 async fn door(socket: &Path, settings: &str) -> Door {
     let url = socket.display();
@@ -157,5 +159,58 @@ async fn a_socket_that_is_replaced_while_the_door_runs_is_used_from_then_on() {
         assert_eq!(client.answer().await.text(), "ok");
         app.has_nobody().await;
         ends(app, worker, &socket);
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_says_it_is_not_well_is_waited_for() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!(
+        "{}workers = 1\nhealth-path = '/ready'\nhealth-interval = '50ms'\nrestart-wait = '1m'\n",
+        app.app()
+    ))
+    .await;
+    let is_ready = AtomicBool::new(false);
+    let questions = AtomicUsize::new(0);
+    let serving = async {
+        for _ in 0..10_000 {
+            let mut worker = app.accept().await;
+            let head = worker.head().await;
+            let ready = is_ready.load(Ordering::Relaxed);
+            if head.start.starts_with("GET /ready ") {
+                questions.fetch_add(1, Ordering::Relaxed);
+            }
+            let said = match head.start.as_str() {
+                "GET /ready HTTP/1.1" if !ready => "503 Not Yet",
+                // Served before the first answer to the question has come.
+                "GET /early HTTP/1.1" | "GET /ready HTTP/1.1" => "200 OK",
+                start => {
+                    assert!(ready, "{start} came to an app that is not ready");
+                    "200 OK"
+                }
+            };
+            let answer =
+                format!("HTTP/1.1 {said}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = worker.output.try_send(answer.as_bytes()).await;
+        }
+    };
+    let visiting = async {
+        door.plain().await.ask(&Door::get("/early", "")).await;
+        // The second question is asked after the answer to the first was taken in.
+        until("two questions", || async {
+            (questions.load(Ordering::Relaxed) >= 2).then_some(())
+        })
+        .await;
+        let mut client = door.plain().await;
+        client.send(Door::get("/page", "")).await;
+        let moment = Duration::from_millis(300);
+        let early = tokio::time::timeout(moment, client.input.some()).await;
+        assert!(early.is_err(), "it waits");
+        is_ready.store(true, Ordering::Relaxed);
+        assert_eq!(client.answer().await.status, 200);
+    };
+    tokio::select! {
+        () = visiting => {}
+        () = serving => panic!("the door asks and asks"),
     }
 }

@@ -170,9 +170,9 @@ impl Question {
             UpstreamError::QueueSlow(_)
             | UpstreamError::Slow(_)
             | UpstreamError::Connect(ConnectError::Slow { .. }) => Denied::Slow(cause),
-            UpstreamError::Connect(ConnectError::Refused { .. }) | UpstreamError::Broken(_) => {
-                Denied::Broken(cause)
-            }
+            UpstreamError::Connect(ConnectError::Refused { .. })
+            | UpstreamError::Unwell(_)
+            | UpstreamError::Broken(_) => Denied::Broken(cause),
         }
     }
 }

@@ -12,6 +12,7 @@ mod labels;
 mod process;
 mod requests;
 mod sources;
+mod spool;
 mod tunnels;
 
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +29,7 @@ pub use labels::{AppLabel, ChannelLabel, FileLabel, ListenerLabel, ReasonLabel, 
 pub use process::resident_bytes;
 pub use requests::{Classes, Handler, Requests};
 pub use sources::{Seen, Sources};
+pub use spool::{SpoolMetrics, Spooled};
 pub use tunnels::{OfKind, TunnelKind, TunnelMetrics};
 
 /// The type of [`Metrics::text`].
@@ -42,6 +44,8 @@ pub struct Metrics {
     pub requests: Requests,
     /// The apps: queue and answers.
     pub apps: Apps,
+    /// The spool.
+    pub spool: SpoolMetrics,
     /// Tunnels.
     pub tunnels: TunnelMetrics,
     /// Channels and who listens.
@@ -66,6 +70,7 @@ impl Metrics {
             connections: Connections::register(own),
             requests: Requests::register(own),
             apps: Apps::register(own),
+            spool: SpoolMetrics::register(own),
             tunnels: TunnelMetrics::register(own),
             channels: Channels::register(own),
             sources: Sources::register(own),

@@ -1,0 +1,129 @@
+//! Asking an app now and then whether it is well (`health-path`): one that is there and cannot work yet, or no
+//! more, is waited for as one that is away.
+//!
+//! A busy app is not asked. It would be slow to answer for a good reason, and the question takes a worker. Once
+//! it is known not to be well it is asked in any case: those who wait for it hold its slots, but none is at work.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Request, Uri};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{info, warn};
+
+use crate::net::connect;
+use crate::upstream::connection::Connection;
+use crate::upstream::{Asker, Payload, Upstream, UpstreamError};
+
+/// What is known of an app's health.
+#[derive(Debug)]
+pub(super) struct Health {
+    path: Uri,
+    interval: Duration,
+    /// Since when it has not been well.
+    unwell: watch::Sender<Option<Instant>>,
+    started: AtomicBool,
+}
+
+impl Health {
+    /// Of an app that is well until it says otherwise; none, if it is never asked.
+    pub(super) fn new(path: Option<&str>, interval: Duration) -> Option<Self> {
+        Some(Self {
+            path: path?.parse().ok()?,
+            interval,
+            unwell: watch::Sender::new(None),
+            started: AtomicBool::new(false),
+        })
+    }
+
+    /// True for the one who is to start the questions.
+    pub(super) fn is_to_start(&self) -> bool {
+        !self.started.swap(true, Ordering::Relaxed)
+    }
+
+    fn is_unwell(&self) -> bool {
+        self.unwell.borrow().is_some()
+    }
+
+    /// Waits for an app that is not well, as long as it may take to restart.
+    pub(super) async fn wait(&self, patience: Duration) -> Result<(), UpstreamError> {
+        let mut seen = self.unwell.subscribe();
+        let Some(since) = *seen.borrow_and_update() else {
+            return Ok(());
+        };
+        let well = seen.wait_for(Option::is_none);
+        match timeout_at(since + patience, well).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(UpstreamError::Unwell(self.path.path().to_owned())),
+        }
+    }
+
+    fn tell(&self, app: &str, is_well: bool) {
+        self.unwell.send_if_modified(|since| {
+            if since.is_none() == is_well {
+                return false;
+            }
+            let path = self.path.path();
+            if is_well {
+                info!(app, path, "the app is well again");
+            } else {
+                warn!(app, path, "the app is not well; requests wait for it");
+            }
+            *since = (!is_well).then(Instant::now);
+            true
+        });
+    }
+}
+
+/// Asks until the app is gone from the configuration.
+pub(super) fn look_after(upstream: &Arc<Upstream>) -> impl Future<Output = ()> + use<> {
+    let upstream = Arc::downgrade(upstream);
+    async move {
+        loop {
+            let Some(upstream) = upstream.upgrade() else {
+                return;
+            };
+            let Some(health) = &upstream.health else {
+                return;
+            };
+            if let Some(is_well) = upstream.ask_whether_well(health).await {
+                health.tell(&upstream.settings.name, is_well);
+            }
+            let interval = health.interval;
+            drop(upstream);
+            sleep(interval).await;
+        }
+    }
+}
+
+impl Upstream {
+    /// None if no worker is free for the question.
+    async fn ask_whether_well(&self, health: &Health) -> Option<bool> {
+        let nobody = HeaderMap::new();
+        let slot = self.queue.slot(Asker::unknown(None), &nobody);
+        let slot = timeout(Duration::ZERO, slot).await.ok();
+        let _slot = match slot {
+            Some(Ok(slot)) => Some(slot),
+            _ if health.is_unwell() => None,
+            _ => return None,
+        };
+        let mut request = Request::new(Payload::Empty);
+        *request.uri_mut() = health.path.clone();
+        request
+            .headers_mut()
+            .insert(HOST, HeaderValue::from_static("localhost"));
+        let limit = self.settings.connect;
+        let asking = async {
+            let socket = connect(&self.settings.url, limit).await.ok()?;
+            let mut connection = Connection::over(socket).await.ok()?;
+            let answer = connection.send(request).await.ok()?;
+            Some(!answer.status().is_server_error())
+        };
+        let answered = timeout(limit, asking).await;
+        Some(answered.ok().flatten().unwrap_or(false))
+    }
+}
