@@ -198,7 +198,7 @@ function comeBack() {
   away.back = true;
   // A queue of which nothing was said has nothing to send.
   const left = away;
-  setTimeout(() => left === away && showReturn(true), 2_000);
+  setTimeout(() => left === away && showReturn(true), 9_000);
 }
 
 // What the board has missed comes all at once; until then, what comes is of other channels.
