@@ -3,12 +3,14 @@
 //!
 //! Decides between the handlers, which do not know each other; does not look at bodies.
 
+mod attempt;
 mod entrance;
 mod hub;
 mod publish;
 mod session;
 
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, STRICT_TRANSPORT_SECURITY,
@@ -21,21 +23,24 @@ use tracing::warn;
 
 use crate::access::UsersError;
 use crate::access::session::Sessions;
-use crate::bridge::{self, Opened, Subprotocol};
+use crate::bridge::{self, NotRecorded, Recorder, Subprotocol, Tap};
 use crate::config::{self, ChannelName, Config};
 use crate::http::{
-    Body, BodyLimits, Busy, Context, Form, Head, Lease, Refusal, Scheme, empty, full, refuse,
+    Body, BodyLimits, Busy, Context, Form, Head, Refusal, Scheme, empty, full, refuse,
 };
 use crate::hub::{Hub, SockJs};
-use crate::net::{ConnectError, connect};
+use crate::net::{ConnectError, Socket, connect};
 use crate::proxy::{self, Forward};
+use crate::recording::Header;
 use crate::router::{Route, Router};
 use crate::shutdown::Shutdown;
 use crate::target::{ResolveError, Resolver, Target, Token};
+use crate::telemetry::audit::{Kind, Opened, What};
 use crate::telemetry::{AccessLine, Measured};
 use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
+use attempt::Attempt;
 use entrance::Entrances;
 
 /// The answer to any request.
@@ -54,6 +59,10 @@ pub struct Service {
     /// The same for channels.
     asks_for_channels: bool,
     targets: Resolver,
+    /// Whether names of consoles may be told in the log: where the app is asked about them by name, they are no
+    /// secrets. Elsewhere a name may be all of a token.
+    tells_names: bool,
+    recorder: Option<Recorder>,
     hub: Hub,
     sockjs: SockJs,
     /// Tokens of the bridge that channels serve.
@@ -126,6 +135,11 @@ impl Service {
             asks_for_consoles: config.session.is_required(config.bridge.session),
             asks_for_channels: config.session.is_required(config.hub.session),
             targets: Resolver::new(&config.bridge),
+            tells_names: config.session.token_path.is_some(),
+            recorder: Recorder::new(
+                &config.bridge.recording,
+                before.and_then(|before| before.recorder.as_ref()),
+            ),
             hub,
             sockjs,
             channel_tokens: channel_tokens(config),
@@ -220,21 +234,44 @@ impl Service {
             }
         };
         let mut request = Request::from_parts(parts, body);
-        if let Decision::Route(route) = decision
-            && let Err(refusal) = self.enter(route, &mut request, &mut head, context).await
-        {
-            refuse(request.into_body(), &self.shutdown);
-            return Err(refusal);
+        let route = match decision {
+            Decision::Answer(response) => return Ok(*response),
+            Decision::Route(route) => route,
+        };
+        let mut attempt = Attempt::new(route, &request, context);
+        let answered = match self.enter(route, &mut request, &mut head, context).await {
+            Ok(()) => {
+                attempt.entered(&head);
+                self.answer(route, request, &head, context, &mut attempt)
+                    .await
+            }
+            Err(refusal) => {
+                refuse(request.into_body(), &self.shutdown);
+                Err(refusal)
+            }
+        };
+        if let Err(refusal) = &answered {
+            attempt.refused(refusal);
         }
-        match decision {
-            Decision::Answer(response) => Ok(*response),
-            Decision::Route(Route::Websockify) => self.websockify(request, &head, context).await,
-            Decision::Route(Route::Hub(at)) => {
+        answered
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        route: Route,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        match route {
+            Route::Websockify => self.websockify(request, head, context, attempt).await,
+            Route::Hub(at) => {
                 let path = request.uri().path().to_owned();
                 let rest = path.get(at..).unwrap_or_default();
-                self.hub(rest, request, &head, context).await
+                self.hub(rest, request, head, context, attempt).await
             }
-            Decision::Route(Route::App(index)) => self.app(index, request, &head, context).await,
+            Route::App(index) => self.app(index, request, head, context, attempt).await,
         }
     }
 
@@ -262,6 +299,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        attempt: &Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let Some(upstream) = self.apps.get(index) else {
             return Err(Refusal::not_found("nothing is served at this address"));
@@ -283,7 +321,8 @@ impl Service {
             if let Some(entrance) = self.entrances.apps.get(index) {
                 Self::permit_page(entrance, request.headers(), head, context)?;
             }
-            return proxy::open_tunnel(forward, request, handshake).await;
+            let opened = |app| Opened::new(attempt.who(), What::new(Kind::WebSocket, app));
+            return proxy::open_tunnel(forward, request, handshake, opened).await;
         }
         if request.method() == http::Method::CONNECT {
             return Err(Refusal::new(
@@ -310,6 +349,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let handshake = match Handshake::check(&request) {
             Ok(handshake) => handshake,
@@ -321,7 +361,9 @@ impl Service {
         Self::permit_page(&self.entrances.bridge, request.headers(), head, context)?;
         // Before the token is looked at: who is not logged in does not learn which tokens there are.
         let visitor = if self.asks_for_consoles {
-            Some(self.visitor(request.headers(), head, context).await?)
+            let visitor = self.visitor(request.headers(), head, context).await?;
+            attempt.known(visitor.name());
+            Some(visitor)
         } else {
             None
         };
@@ -330,19 +372,34 @@ impl Service {
         if let Some(channel) = self.channel_of(&token) {
             let subprotocol = Subprotocol::choose(&handshake)?;
             let lease = visitor.map(|visitor| visitor.watch());
-            return self.wok_page(channel, request, handshake, subprotocol, context, lease);
+            return self.wok_page(
+                channel,
+                request,
+                handshake,
+                subprotocol,
+                context,
+                (lease, attempt),
+            );
         }
         let target = self
             .targets
             .resolve(&token)
             .await
             .map_err(|error| unresolved(&error))?;
+        attempt.found(&target, self.tells_names);
         let subprotocol = Subprotocol::choose(&handshake)?;
         let lease = match visitor {
             Some(visitor) => Some(self.lease(visitor, &target).await?),
             None => None,
         };
-        let opened = self.connect(&target, lease).await?;
+        let socket = self.connect(&target).await?;
+        let opened = bridge::Opened {
+            socket,
+            tap: self.record(&target, attempt).await?,
+            line: attempt.opened(),
+            boundary: target.boundary.clone(),
+            lease,
+        };
         Ok(bridge::open(
             request,
             handshake,
@@ -355,9 +412,9 @@ impl Service {
     }
 
     /// Connects once, and before the handshake is answered: there is no probe and no second try.
-    async fn connect(&self, target: &Target, lease: Option<Lease>) -> Result<Opened, Refusal> {
+    async fn connect(&self, target: &Target) -> Result<Socket, Refusal> {
         let socket = connect(&target.endpoint, self.bridge.connect).await;
-        let socket = socket.map_err(|error| {
+        socket.map_err(|error| {
             let (status, reason) = match error {
                 ConnectError::Slow { .. } => (
                     StatusCode::GATEWAY_TIMEOUT,
@@ -369,12 +426,25 @@ impl Service {
                 ),
             };
             Refusal::new(status, reason).because(&error)
-        })?;
-        Ok(Opened {
-            socket,
-            name: target.to_string(),
-            boundary: target.boundary.clone(),
-            lease,
+        })
+    }
+
+    /// Begins to record a console, where it is to be recorded.
+    async fn record(&self, target: &Target, attempt: &Attempt<'_>) -> Result<Option<Tap>, Refusal> {
+        let Some(recorder) = &self.recorder else {
+            return Ok(None);
+        };
+        let who = attempt.who();
+        let begun = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        let begun = u64::try_from(begun).unwrap_or(u64::MAX);
+        let mut header = Header::new(begun, target.to_string(), who.peer);
+        header.console.clone_from(&attempt.what().console);
+        let user = who.user.or(who.login).or(who.certificate);
+        header.user = user.map(|user| user.to_string());
+        let tap = recorder.begin(&target.name, header, &self.shutdown).await;
+        tap.map_err(|error: NotRecorded| {
+            let reason = "this console is only opened when it can be recorded, which is not so now";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason).because(&error)
         })
     }
 

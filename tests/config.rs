@@ -14,7 +14,8 @@ use std::time::Duration;
 use noren::config::{
     Admin, App, Bridge, Certificate, Channel, ChannelPattern, ClientCertificates, Config,
     ConfigError, Endpoint, Entrance, History, Hub, Limits, Listen, Listener, Log, Protocol,
-    Publisher, SecurityHeaders, Server, Session, Slow, Source, StaticTarget, Tls, TokenSource,
+    Publisher, Recording, SecurityHeaders, Server, Session, Slow, Source, StaticTarget, Tls,
+    TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -140,8 +141,9 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         level: _,
         format: _,
         access: _,
+        audit: _,
     } = Log::default();
-    shows("log", "level format access");
+    shows("log", "level format access audit");
     let Server {
         drain: _,
         threads: _,
@@ -275,6 +277,7 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         // As soon as there is a question, `required` is what nothing said means.
         session: None,
         entrance: Entrance::default(),
+        recording: Recording::default(),
         ..config.bridge.clone()
     };
     assert_eq!(defaults, Bridge::default());
@@ -295,12 +298,14 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         token_retry: _,
         tokens,
         targets,
+        recording,
         boundaries,
     } = bridge;
+    the_reference_shows_every_key_of_recordings(recording);
     shows(
         "bridge",
         "paths origins missing-origin users realm client-certificate client-names session connect idle heartbeat frame-size upload-buffer \
-         http2 token-retry tokens target boundaries",
+         http2 token-retry tokens target recording boundaries",
     );
     assert_eq!(entrance, shown_entrance());
     for source in &tokens {
@@ -329,6 +334,28 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         1,
         "the reference should show one boundary"
     );
+}
+
+fn the_reference_shows_every_key_of_recordings(recording: Recording) {
+    let Recording {
+        directory,
+        consoles: _,
+        input: _,
+        size: _,
+        total: _,
+        when_full: _,
+        buffer: _,
+    } = recording.clone();
+    shows(
+        "bridge.recording",
+        "directory consoles input size total when-full buffer",
+    );
+    assert!(directory.is_some());
+    let defaults = Recording {
+        directory: None,
+        ..recording
+    };
+    assert_eq!(defaults, Recording::default());
 }
 
 #[test]

@@ -9,6 +9,7 @@
 )]
 
 mod asking;
+mod audit;
 mod ending;
 mod refusals;
 

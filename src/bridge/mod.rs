@@ -7,6 +7,7 @@ mod boundary;
 mod codec;
 mod downlink;
 mod outcome;
+mod recorder;
 mod relay;
 mod scratch;
 mod uplink;
@@ -20,21 +21,25 @@ use hyper_util::rt::TokioIo;
 
 use crate::config;
 use crate::http::{Body, Context, Lease, Refusal, Transport};
-use crate::net::{Peer, Socket};
+use crate::net::Socket;
 use crate::shutdown::Shutdown;
-use crate::telemetry::TunnelLine;
+use crate::telemetry::audit;
 use crate::websocket::{Handshake, upgraded};
 
 use codec::Codec;
 use relay::{Limits, Relay};
+
+pub use recorder::{NotRecorded, Recorder, Tap};
 
 /// A connected target, ready to be relayed.
 #[derive(Debug)]
 pub struct Opened {
     /// The connection.
     pub socket: Socket,
-    /// Its name in the log, which must not be the token.
-    pub name: String,
+    /// Its line in the audit.
+    pub line: audit::Opened,
+    /// What records it, if anything does.
+    pub tap: Option<Tap>,
     /// If each frame to the client has to end on a whole message: what ends a message.
     pub boundary: Option<Arc<[u8]>>,
     /// How long it may stay open, if not for as long as both sides like.
@@ -46,7 +51,7 @@ pub fn open(
     mut request: Request<Incoming>,
     handshake: Handshake,
     subprotocol: Subprotocol,
-    target: Opened,
+    mut target: Opened,
     client: &Context,
     settings: &config::Bridge,
     shutdown: &Shutdown,
@@ -61,12 +66,13 @@ pub fn open(
         upload: over_http2.then_some(settings.upload_buffer),
     };
     let stop = shutdown.clone();
-    let peer = client.peer;
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = client.activity.begin();
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
-            relay(upgraded, target, codec, limits, peer, &stop).await;
+            relay(upgraded, target, codec, limits, &stop).await;
+        } else {
+            target.line.because("the client left during the upgrade");
         }
         drop(busy);
     });
@@ -108,37 +114,31 @@ impl Subprotocol {
     }
 }
 
-async fn relay(
-    upgraded: Upgraded,
-    target: Opened,
-    codec: Codec,
-    limits: Limits,
-    peer: Peer,
-    stop: &Shutdown,
-) {
-    let user = target
-        .lease
-        .as_ref()
-        .and_then(Lease::user)
-        .map(str::to_owned);
-    let line = TunnelLine::open(peer, target.name, user);
+async fn relay(upgraded: Upgraded, target: Opened, codec: Codec, limits: Limits, stop: &Shutdown) {
+    let Opened {
+        socket,
+        mut line,
+        tap,
+        boundary,
+        lease,
+    } = target;
     // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
     let outcome = match upgraded.downcast::<TokioIo<Transport>>() {
         Ok(parts) => {
             let client = parts.io.into_inner();
-            let relay = Relay::new(client, target.socket, codec, target.boundary, limits);
-            relay.run(&parts.read_buf, stop, target.lease).await
+            let relay = Relay::new(client, socket, codec, boundary, limits).recorded(tap.as_ref());
+            relay.run(&parts.read_buf, stop, lease).await
         }
         Err(upgraded) => {
-            let relay = Relay::new(
-                TokioIo::new(upgraded),
-                target.socket,
-                codec,
-                target.boundary,
-                limits,
-            );
-            relay.run(&[], stop, target.lease).await
+            let client = TokioIo::new(upgraded);
+            let relay = Relay::new(client, socket, codec, boundary, limits).recorded(tap.as_ref());
+            relay.run(&[], stop, lease).await
         }
     };
-    line.close(&outcome.end.to_string(), outcome.up, outcome.down);
+    let reason = outcome.end.to_string();
+    if let Some(tap) = tap {
+        tap.end(&reason);
+    }
+    line.count(outcome.up, outcome.down);
+    line.because(reason);
 }

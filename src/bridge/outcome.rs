@@ -30,6 +30,8 @@ pub(super) enum End {
     HeartbeatLost,
     #[error("the session ended")]
     SessionEnded,
+    #[error("the recording cannot go on, and bridge.recording says that nothing goes unrecorded")]
+    NotRecorded,
     #[error("Noren is stopping")]
     Stopping,
 }
@@ -48,6 +50,7 @@ impl End {
             Self::Idle(_) => (Some(1001), "nothing was sent for too long"),
             // From the range for private use (RFC 6455 §7.4.2): the page should log in, not just come back.
             Self::SessionEnded => (Some(4401), "the session ended"),
+            Self::NotRecorded => (Some(1011), "the recording cannot go on"),
             Self::Stopping => (Some(1001), "the server is stopping; connect again"),
         }
     }

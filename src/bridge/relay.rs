@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use crate::bridge::codec::Codec;
 use crate::bridge::downlink::Downlink;
 use crate::bridge::outcome::{End, Outcome};
+use crate::bridge::recorder::Tap;
 use crate::bridge::uplink::Uplink;
 use crate::http::Lease;
 use crate::net::Socket;
@@ -54,6 +55,7 @@ pub(super) struct Relay<C> {
     moved: u64,
     next_ping: Option<Instant>,
     unanswered: u32,
+    tap: Option<Tap>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
@@ -75,7 +77,16 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             moved: 0,
             next_ping: limits.heartbeat.map(|interval| now + interval),
             unanswered: 0,
+            tap: None,
         }
+    }
+
+    /// The same, recorded.
+    pub(super) fn recorded(mut self, tap: Option<&Tap>) -> Self {
+        self.up.tap = tap.cloned();
+        self.down.tap = tap.cloned();
+        self.tap = tap.cloned();
+        self
     }
 
     /// Relays until one side ends the tunnel, a limit passes, the lease ends, or the server stops. `read` is what came from
@@ -108,6 +119,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 None => pending().await,
             }
         });
+        let must_close = self.tap.as_ref().map(Tap::must_close);
+        let mut unrecorded = pin!(async {
+            match must_close {
+                Some(must_close) => must_close.await,
+                None => pending().await,
+            }
+        });
         let mut clock = pin!(sleep_until(self.next_look()));
         poll_fn(|cx| {
             if stop.as_mut().poll(cx).is_ready() {
@@ -115,6 +133,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             }
             if leased.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::SessionEnded);
+            }
+            if unrecorded.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::NotRecorded);
             }
             if let Poll::Ready(end) = self.poll_clock(clock.as_mut(), cx) {
                 return Poll::Ready(end);

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::bridge::codec::{self, Codec, LONGEST_TEXT};
 use crate::bridge::outcome::End;
+use crate::bridge::recorder::Tap;
 use crate::bridge::scratch::{self, Backlog};
 use crate::http::Stall;
 use crate::websocket::{Event, FrameReader, Violation};
@@ -37,6 +38,8 @@ pub(super) struct Uplink {
     closed: bool,
     /// Over HTTP/2: how long the target takes nothing of a full backlog.
     full: Stall,
+    /// Takes a copy of what is for the target.
+    pub(super) tap: Option<Tap>,
 }
 
 impl Uplink {
@@ -53,6 +56,7 @@ impl Uplink {
             ping: None,
             closed: false,
             full: Stall::new(FULL_LIMIT),
+            tap: None,
         }
     }
 
@@ -60,7 +64,9 @@ impl Uplink {
     pub(super) fn feed(&mut self, read: &[u8]) -> Result<(), End> {
         let mut read = read.to_vec();
         let (length, end) = self.decode(&mut read);
-        self.waiting.push(read.get(..length).unwrap_or_default());
+        let payload = read.get(..length).unwrap_or_default();
+        self.record(payload);
+        self.waiting.push(payload);
         end.map_or(Ok(()), Err)
     }
 
@@ -162,7 +168,9 @@ impl Uplink {
             }
             self.heard = true;
             let (length, end) = self.decode(read);
-            self.pass(read.get(..length).unwrap_or_default(), target, cx)?;
+            let payload = read.get(..length).unwrap_or_default();
+            self.record(payload);
+            self.pass(payload, target, cx)?;
             Poll::Ready(end.map_or(Ok(()), Err))
         })
     }
@@ -211,14 +219,21 @@ impl Uplink {
             self.text.extend_from_slice(piece);
             return Ok(());
         }
-        if self.text.is_empty() {
-            self.waiting.push(&codec::decode(piece)?);
+        let payload = if self.text.is_empty() {
+            codec::decode(piece)?
         } else {
             self.text.extend_from_slice(piece);
-            self.waiting
-                .push(&codec::decode(&std::mem::take(&mut self.text))?);
-        }
+            codec::decode(&std::mem::take(&mut self.text))?
+        };
+        self.record(&payload);
+        self.waiting.push(&payload);
         Ok(())
+    }
+
+    fn record(&self, payload: &[u8]) {
+        if let Some(tap) = &self.tap {
+            tap.input(payload);
+        }
     }
 
     /// Writes payload, after what waits already.

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod generate;
 mod publish;
+mod replay;
 mod serve;
 mod subscribe;
 mod token;
@@ -53,6 +54,13 @@ enum Command {
         A URL is that of any Noren; a bare CHANNEL is one of the Noren on this machine, by its admin\n\
         socket. Messages go to standard output, news of the connection to standard error. Ctrl-C ends.")]
     Subscribe(subscribe::Subscribe),
+    /// Play a recorded console ([bridge.recording]) to a VNC viewer, or to the terminal.
+    #[command(after_help = "Examples:\n  \
+        noren replay 1764111600123-vm1.noren & vncviewer 127.0.0.1::5999\n  \
+        noren replay --terminal --speed 4 --max-pause 1 1764111600123-vm1-console.noren\n\n\
+        It plays the console's side as it was recorded, whatever the viewer says; a viewer that asks for\n\
+        another picture format than the recorded one shows nonsense. Only this machine can connect.")]
+    Replay(replay::Replay),
     /// Print the token of a console or socket name, and its URL.
     Token(token::Token),
     /// Write man pages or shell completions, for those who make packages.
@@ -99,6 +107,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Check(check) => check.run(),
         Command::Publish(publish) => publish.run(),
         Command::Subscribe(subscribe) => subscribe.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Token(token) => token.run().map_err(Failure::Other),
         Command::Generate(generate) => generate.run().map_err(Failure::Other),
     }

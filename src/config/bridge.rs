@@ -10,6 +10,7 @@ use super::endpoint::Endpoint;
 use super::entrance::Entrance;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
+use super::recording::Recording;
 use super::session::SessionRule;
 use super::size::{GIB, KIB, MIB};
 use super::value;
@@ -79,6 +80,8 @@ pub struct Bridge {
     pub tokens: Vec<TokenSource>,
     /// `[[bridge.target]]`: asked before `tokens`.
     pub targets: Vec<StaticTarget>,
+    /// `[bridge.recording]`: which consoles are recorded.
+    pub recording: Recording,
     /// `[bridge.boundaries]`: name of a token to marker. Each frame sent to a client of that token
     /// ends right behind a marker. No marker is empty.
     pub boundaries: BTreeMap<String, String>,
@@ -99,6 +102,7 @@ impl Default for Bridge {
             token_retry: Duration::from_millis(500),
             tokens: Vec::new(),
             targets: Vec::new(),
+            recording: Recording::default(),
             boundaries: BTreeMap::new(),
         }
     }
@@ -122,6 +126,7 @@ impl Bridge {
             token_retry: table.duration("token-retry", default.token_retry),
             tokens: table.tables("tokens", TokenSource::read),
             targets: StaticTarget::read_all(table),
+            recording: table.table("recording", Recording::read),
             boundaries: table.table("boundaries", |names| names.map(parse_marker)),
         };
         if table.is_sound() && bridge.paths.is_empty() {

@@ -28,6 +28,7 @@ fn log_and_server_are_read() {
         level = "trace"
         format = "json"
         access = false
+        audit = "stdout"
         [server]
         drain = "0s"
         threads = 3
@@ -38,7 +39,8 @@ fn log_and_server_are_read() {
         Log {
             level: Level::Trace,
             format: LogFormat::Json,
-            access: false
+            access: false,
+            audit: Audit::Stdout,
         }
     );
     assert_eq!(
@@ -242,6 +244,14 @@ fn the_bridge_is_read() {
         upload-buffer = "1KiB"
         http2 = false
         token-retry = "0s"
+        [bridge.recording]
+        directory = "/r"
+        consoles = ["vm*"]
+        input = false
+        size = "1MiB"
+        total = "2MiB"
+        when-full = "close"
+        buffer = "64KiB"
         [bridge.boundaries]
         "a b" = "\n"
         "#,
@@ -267,6 +277,15 @@ fn the_bridge_is_read() {
         token_retry: Duration::ZERO,
         tokens: Vec::new(),
         targets: Vec::new(),
+        recording: Recording {
+            directory: Some("/r".into()),
+            consoles: vec!["vm*".to_owned()],
+            input: false,
+            size: 1 << 20,
+            total: 2 << 20,
+            when_full: WhenFull::Close,
+            buffer: 64 << 10,
+        },
         boundaries: [("a b".to_owned(), "\n".to_owned())].into(),
     };
     assert_eq!(config.bridge, expected);

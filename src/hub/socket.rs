@@ -27,7 +27,6 @@ use crate::hub::outbox::Outbox;
 use crate::hub::sockjs::{self, frames};
 use crate::hub::subscription::{End, Next, Reset, Subscription};
 use crate::shutdown::Shutdown;
-use crate::telemetry::TunnelLine;
 use crate::websocket::{Handshake, Opcode, close_frame, control_frame, upgraded};
 
 /// How long the end may take.
@@ -105,26 +104,21 @@ pub fn open_socket(
     shutdown: &Shutdown,
 ) -> Response<Body> {
     let upgrade = hyper::upgrade::on(&mut request);
-    let peer = client.peer;
     let busy = client.activity.begin();
     let hub = hub.clone();
-    let user = listening.subscription.user().map(str::to_owned);
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
-            let names: Vec<_> = listening.names.iter().map(ToString::to_string).collect();
-            let line = TunnelLine::open(peer, format!("channel {}", names.join(",")), user);
             // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
-            let (cause, up, down) = match upgraded.downcast::<TokioIo<Transport>>() {
+            match upgraded.downcast::<TokioIo<Transport>>() {
                 Ok(parts) => {
                     let session = Session::new(parts.io.into_inner(), hub, listening);
-                    session.run(&parts.read_buf).await
+                    session.run(&parts.read_buf).await;
                 }
                 Err(upgraded) => {
                     let session = Session::new(TokioIo::new(upgraded), hub, listening);
-                    session.run(&[]).await
+                    session.run(&[]).await;
                 }
-            };
-            line.close(&cause.to_string(), up, down);
+            }
         }
         drop(busy);
     });
@@ -168,11 +162,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     }
 
     /// Sends and receives until one side ends it. `read` is what came right behind the handshake.
-    async fn run(mut self, read: &[u8]) -> (Cause, u64, u64) {
+    async fn run(mut self, read: &[u8]) {
         self.inbox.feed(read);
         let cause = self.exchange().await;
         let _ = timeout(CLOSE_LIMIT, self.close(&cause)).await;
-        (cause, self.inbox.bytes, self.outbox.sent)
+        self.subscription.count(self.inbox.bytes, self.outbox.sent);
+        self.subscription.because(cause.to_string());
     }
 
     async fn exchange(&mut self) -> Cause {

@@ -20,6 +20,7 @@ use crate::net::Stream;
 use crate::server::State;
 use crate::service::Role;
 use crate::shutdown::Shutdown;
+use crate::telemetry::audit::{self, Kind, What, Who};
 use crate::tls::{Alpn, ServerName};
 
 /// The window of each HTTP/2 stream. Enough for an upload at 100 Mbit/s over 80 ms.
@@ -63,7 +64,17 @@ pub(super) async fn serve_tls(
                 Alpn::Http2 => Box::pin(served.http2()).await,
             }
         }
-        Err(error) => debug!(%peer, %error, "no TLS handshake"),
+        Err(error) => {
+            debug!(%peer, %error, "no TLS handshake");
+            if error.is_about_the_client() {
+                let who = Who {
+                    peer: peer.to_string(),
+                    ..Who::default()
+                };
+                let what = What::new(Kind::Connection, "the TLS handshake");
+                audit::refused(&who, &what, None, &error.to_string());
+            }
+        }
     }
 }
 

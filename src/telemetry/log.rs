@@ -2,16 +2,19 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing::Metadata;
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use crate::config::{Level, Log, LogFormat};
+use crate::config::{Audit, Level, Log, LogFormat};
+use crate::telemetry::audit;
 
 /// Sends the log to standard error, for journald or a terminal, in the form the configuration asks for.
 /// `NOREN_LOG` overrides the level, in the syntax of tracing's `EnvFilter` (`debug`, `noren::bridge=trace`).
-/// Only the first call in a process has an effect.
+/// Audit lines are there whatever the level; they may go to standard output instead, one JSON object each, so that a
+/// unit file or a pipe can lead them elsewhere. Only the first call in a process has an effect.
 pub fn install(log: &Log) {
     let level = match log.level {
         Level::Error => LevelFilter::ERROR,
@@ -21,8 +24,15 @@ pub fn install(log: &Log) {
         Level::Trace => LevelFilter::TRACE,
     };
     // The libraries speak of their insides; only their warnings are of use to an operator.
-    let directives = std::env::var("NOREN_LOG").unwrap_or_else(|_| format!("warn,noren={level}"));
-    let filter = EnvFilter::new(directives);
+    let directives = std::env::var("NOREN_LOG")
+        .unwrap_or_else(|_| format!("warn,noren={level},{}=info", audit::TARGET));
+    let apart = log.audit == Audit::Stdout;
+    let is_audit = |metadata: &Metadata<'_>| metadata.target() == audit::TARGET;
+    let filter =
+        EnvFilter::new(directives).and(filter_fn(move |metadata| !(apart && is_audit(metadata))));
+    let audit = fmt::layer().with_writer(io::stdout).with_target(false);
+    let audit = audit.json().flatten_event(true);
+    let audit = apart.then(|| audit.with_filter(filter_fn(is_audit)));
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -33,7 +43,7 @@ pub fn install(log: &Log) {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
     };
     let _ = tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
+        .with(lines.with_filter(filter))
+        .with(audit)
         .try_init();
 }

@@ -79,6 +79,19 @@ pub enum HandshakeError {
     Failed(io::Error),
 }
 
+impl HandshakeError {
+    /// Whether it failed because of the client's certificate, or because there was none.
+    #[must_use]
+    pub fn is_about_the_client(&self) -> bool {
+        use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
+        let Self::Failed(error) = self else {
+            return false;
+        };
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+        matches!(cause, Some(InvalidCertificate(_) | NoCertificatesPresented))
+    }
+}
+
 impl Acceptor {
     /// One for each listener of a configuration, none where it speaks without TLS. Loads the certificates once
     /// for all of them, or makes one when none is configured.
