@@ -18,12 +18,13 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config;
 use crate::http::{Body, Context, Lease, Refusal, Transport};
-use crate::net::Socket;
 use crate::shutdown::Shutdown;
-use crate::telemetry::audit;
+use crate::telemetry::{Begun, Tunnel, TunnelKind, audit};
+use crate::tls::Outgoing;
 use crate::websocket::{Handshake, upgraded};
 
 use codec::Codec;
@@ -35,7 +36,7 @@ pub use recorder::{NotRecorded, Recorder, Tap};
 #[derive(Debug)]
 pub struct Opened {
     /// The connection.
-    pub socket: Socket,
+    pub socket: Outgoing,
     /// Its line in the audit.
     pub line: audit::Opened,
     /// What records it, if anything does.
@@ -44,6 +45,37 @@ pub struct Opened {
     pub boundary: Option<Arc<[u8]>>,
     /// How long it may stay open, if not for as long as both sides like.
     pub lease: Option<Lease>,
+    /// What ends it when its token is taken away, if somebody looks after that.
+    pub revocation: Option<Revocation>,
+}
+
+/// The end of a tunnel's token. Dropped with the tunnel, which tells whoever looks after it.
+#[derive(Debug)]
+pub struct Revocation {
+    revoked: CancellationToken,
+    _held: DropGuard,
+}
+
+impl Revocation {
+    /// A tunnel ends with `revoked`, and `held` is dropped with it.
+    #[must_use]
+    pub fn new(revoked: CancellationToken, held: DropGuard) -> Self {
+        Self {
+            revoked,
+            _held: held,
+        }
+    }
+
+    async fn ended(&self) {
+        self.revoked.cancelled().await;
+    }
+}
+
+impl Opened {
+    /// Who has opened it, if the session says so.
+    fn user(&self) -> Option<String> {
+        self.lease.as_ref()?.user().map(str::to_owned)
+    }
 }
 
 /// Answers a valid handshake and relays in a task of its own until one side ends it.
@@ -56,7 +88,6 @@ pub fn open(
     settings: &config::Bridge,
     shutdown: &Shutdown,
 ) -> Response<Body> {
-    let Subprotocol { codec, name } = subprotocol;
     let over_http2 = request.version() == http::Version::HTTP_2;
     let upgrade = hyper::upgrade::on(&mut request);
     let limits = Limits {
@@ -66,17 +97,26 @@ pub fn open(
         upload: over_http2.then_some(settings.upload_buffer),
     };
     let stop = shutdown.clone();
+    let inside = Arc::clone(&client.inside);
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = client.activity.begin();
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
-            relay(upgraded, target, codec, limits, &stop).await;
+            let begun = Begun {
+                kind: TunnelKind::Console,
+                peer: target.line.who().peer.clone(),
+                target: target.line.what().target.clone().unwrap_or_default(),
+                user: target.user(),
+                subprotocol: subprotocol.name,
+            };
+            let tunnel = inside.tunnels.open(begun);
+            relay(upgraded, target, subprotocol.codec, limits, tunnel, &stop).await;
         } else {
             target.line.because("the client left during the upgrade");
         }
         drop(busy);
     });
-    handshake.accept(name)
+    handshake.accept(subprotocol.name)
 }
 
 /// The subprotocol of a tunnel.
@@ -114,31 +154,41 @@ impl Subprotocol {
     }
 }
 
-async fn relay(upgraded: Upgraded, target: Opened, codec: Codec, limits: Limits, stop: &Shutdown) {
+async fn relay(
+    upgraded: Upgraded,
+    target: Opened,
+    codec: Codec,
+    limits: Limits,
+    tunnel: Tunnel,
+    stop: &Shutdown,
+) {
     let Opened {
         socket,
         mut line,
         tap,
         boundary,
         lease,
+        revocation,
     } = target;
+    let holds = (lease, revocation);
     // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
     let outcome = match upgraded.downcast::<TokioIo<Transport>>() {
         Ok(parts) => {
             let client = parts.io.into_inner();
             let relay = Relay::new(client, socket, codec, boundary, limits).recorded(tap.as_ref());
-            relay.run(&parts.read_buf, stop, lease).await
+            relay.run(&parts.read_buf, &tunnel, stop, holds).await
         }
         Err(upgraded) => {
             let client = TokioIo::new(upgraded);
             let relay = Relay::new(client, socket, codec, boundary, limits).recorded(tap.as_ref());
-            relay.run(&[], stop, lease).await
+            relay.run(&[], &tunnel, stop, holds).await
         }
     };
     let reason = outcome.end.to_string();
     if let Some(tap) = tap {
         tap.end(&reason);
     }
+    tunnel.moved(outcome.up, outcome.down);
     line.count(outcome.up, outcome.down);
     line.because(reason);
 }

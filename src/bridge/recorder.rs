@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{self, WhenFull};
+use crate::config::{self, WhenUnrecordable};
 use crate::recording::{Header, Kind, encode};
 use crate::shutdown::Shutdown;
 
@@ -126,7 +126,7 @@ impl Recorder {
         let made = made.unwrap_or_else(|error| Err(self.failed(io::Error::other(error))));
         let (file, path) = match made {
             Ok(made) => made,
-            Err(error) if self.settings.when_full == WhenFull::Close => return Err(error),
+            Err(error) if self.settings.when_full == WhenUnrecordable::Close => return Err(error),
             Err(error) => {
                 warn!(%error, "a console is opened without being recorded");
                 return Ok(None);
@@ -193,7 +193,7 @@ impl Recorder {
     /// other rules a recording may begin as long as there is any room at all. Blocks.
     fn has_room_for(&self, wanted: u64) -> bool {
         let total = self.settings.total;
-        if self.settings.when_full == WhenFull::DropOldest {
+        if self.settings.when_full == WhenUnrecordable::DropOldest {
             self.drop_oldest(wanted);
         }
         self.room.used.load(Ordering::Relaxed) < total
@@ -340,7 +340,7 @@ impl Writer {
 
     async fn make_room(&self, wanted: u64) -> bool {
         let recorder = self.recorder.clone();
-        if recorder.settings.when_full != WhenFull::DropOldest {
+        if recorder.settings.when_full != WhenUnrecordable::DropOldest {
             return false;
         }
         let made = tokio::task::spawn_blocking(move || {
@@ -354,7 +354,7 @@ impl Writer {
     fn stop(&self, cause: &str) -> Option<String> {
         warn!(file = %self.path.display(), cause, "a recording ends before its console");
         self.shared.stopped.store(true, Ordering::Relaxed);
-        if self.recorder.settings.when_full == WhenFull::Close {
+        if self.recorder.settings.when_full == WhenUnrecordable::Close {
             self.shared.close.cancel();
         }
         Some(cause.to_owned())

@@ -61,7 +61,12 @@ enum Command {
         It plays the console's side as it was recorded, whatever the viewer says; a viewer that asks for\n\
         another picture format than the recorded one shows nonsense. Only this machine can connect.")]
     Replay(replay::Replay),
-    /// Print the token of a console or socket name, and its URL.
+    /// Print the token of a console or socket name, and its URL; or a signed link that expires.
+    #[command(after_help = "Examples:\n  \
+        noren token vm1\n  \
+        noren token --sign --expires 5m --single-use --address 192.0.2.7 vm1\n\n\
+        The key is in a file that [bridge.signed] in the configuration names, and never on the command\n\
+        line. Exit status: 0 done, 78 no usable configuration or key.")]
     Token(token::Token),
     /// Write man pages or shell completions, for those who make packages.
     Generate(generate::Generate),
@@ -108,7 +113,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Publish(publish) => publish.run(),
         Command::Subscribe(subscribe) => subscribe.run(),
         Command::Replay(replay) => replay.run(),
-        Command::Token(token) => token.run().map_err(Failure::Other),
+        Command::Token(token) => token.run(),
         Command::Generate(generate) => generate.run().map_err(Failure::Other),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::entrance::Entrance;
+use super::files::Offload;
 use super::host_pattern::HostPattern;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
@@ -57,6 +58,24 @@ pub struct App {
     /// s, because cheroot (`CherryPy`) closes its side after 10 s. With 0 each request opens its
     /// own.
     pub keep_alive: Duration,
+    /// `restart-wait`: how long requests wait for an app that nobody can connect to, counted from when
+    /// that was first seen; then 503. Default 10 s; with 0 none waits.
+    pub restart_wait: Duration,
+    /// `request-spool`: whether a request body is complete before the app is asked, as far as the spool
+    /// has room. Default yes; with no, what is larger than `limits.request-buffer` streams.
+    pub request_spool: bool,
+    /// `response-spool`: whether an answer is taken off the worker faster than its client takes it.
+    /// Default yes.
+    pub response_spool: bool,
+    /// `compress`: the media types of answers that are compressed for clients that take it. Empty, the
+    /// default: none.
+    pub compress: Vec<String>,
+    /// `compress-private`: whether that holds for visitors with a cookie or a password, and for answers
+    /// marked as private. Default no: secrets of a page can be guessed from its compressed length
+    /// (BREACH).
+    pub compress_private: bool,
+    /// `[[app.offload]]`: directories whose files the app may name instead of sending them.
+    pub offload: Vec<Offload>,
 }
 
 impl Default for App {
@@ -81,6 +100,12 @@ impl Default for App {
             response: Duration::from_secs(600),
             response_idle: Duration::from_secs(600),
             keep_alive: Duration::from_secs(8),
+            restart_wait: Duration::from_secs(10),
+            request_spool: true,
+            response_spool: true,
+            compress: Vec::new(),
+            compress_private: false,
+            offload: Vec::new(),
         }
     }
 }
@@ -122,6 +147,12 @@ impl App {
             response: table.time_limit("response", default.response),
             response_idle: table.time_limit("response-idle", default.response_idle),
             keep_alive: table.duration("keep-alive", default.keep_alive),
+            restart_wait: table.duration("restart-wait", default.restart_wait),
+            request_spool: table.flag("request-spool", default.request_spool),
+            response_spool: table.flag("response-spool", default.response_spool),
+            compress: table.list("compress", default.compress, parse_media_type),
+            compress_private: table.flag("compress-private", default.compress_private),
+            offload: table.tables("offload", Offload::read),
         }
     }
 
@@ -181,6 +212,25 @@ fn parse_header(text: &str) -> Result<String, String> {
         ));
     }
     Ok(lower)
+}
+
+/// A type and a subtype (RFC 9110 §8.3.1), without parameters.
+fn parse_media_type(text: &str) -> Result<String, String> {
+    let token = |part: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "!#$&^_.+-".contains(c);
+        !part.is_empty() && part.chars().all(allowed)
+    };
+    let text = text.to_ascii_lowercase();
+    match text.split_once('/') {
+        Some(("text", "event-stream")) => Err(
+            "an event stream is never compressed, because its events would wait for each other"
+                .to_owned(),
+        ),
+        Some((kind, subtype)) if token(kind) && token(subtype) => Ok(text),
+        _ => Err(format!(
+            r#"{text:?} is not a media type; write for example "text/html""#
+        )),
+    }
 }
 
 fn parse_server_root(text: &str) -> Result<Option<PathPrefix>, String> {

@@ -2,8 +2,6 @@
 //! Resolves no token and knows nothing of the WebSocket protocol.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
@@ -12,29 +10,11 @@ use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::recording::Recording;
 use super::session::SessionRule;
+use super::signed::Signed;
 use super::size::{GIB, KIB, MIB};
+use super::target_tls::TargetTls;
+use super::token_source::TokenSource;
 use super::value;
-
-/// One `[[bridge.tokens]]`: something that knows where a token leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenSource {
-    /// A directory of websockify token files, read again at each connection.
-    Directory(PathBuf),
-    /// One websockify token file: lines of `token: host:port` or `token: unix_socket:/path`.
-    File(PathBuf),
-    /// A directory of UNIX sockets; the token is the socket's name, plain or in base64url.
-    Sockets(PathBuf),
-}
-
-impl fmt::Display for TokenSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory(path) => write!(f, "directory {}", path.display()),
-            Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Sockets(path) => write!(f, "sockets {}", path.display()),
-        }
-    }
-}
 
 /// One `[[bridge.target]]`: a token with a fixed address, asked before the token sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +24,8 @@ pub struct StaticTarget {
     pub token: String,
     /// `address`: where the token leads.
     pub address: Endpoint,
+    /// `tls`: how the connection is encrypted. Default `None`: it is not.
+    pub tls: Option<TargetTls>,
 }
 
 /// `[bridge]`.
@@ -76,6 +58,14 @@ pub struct Bridge {
     /// `token-retry`: how long an empty token file, which is one being written, is read again.
     /// Default 500 ms.
     pub token_retry: Duration,
+    /// `recheck-tokens`: how often it is looked whether the token of an open tunnel still leads to
+    /// the same target; else the tunnel is closed. Default `None`, `"off"`.
+    pub recheck_tokens: Option<Duration>,
+    /// `host-token`: whether the token is the host name of the request, and not in its query.
+    /// Default `false`.
+    pub host_token: bool,
+    /// `[bridge.signed]`: tokens that are signed links.
+    pub signed: Signed,
     /// `[[bridge.tokens]]`: asked in this order; the first that knows the token wins.
     pub tokens: Vec<TokenSource>,
     /// `[[bridge.target]]`: asked before `tokens`.
@@ -100,6 +90,9 @@ impl Default for Bridge {
             upload_buffer: 1 << 20,
             http2: true,
             token_retry: Duration::from_millis(500),
+            recheck_tokens: None,
+            host_token: false,
+            signed: Signed::default(),
             tokens: Vec::new(),
             targets: Vec::new(),
             recording: Recording::default(),
@@ -124,6 +117,9 @@ impl Bridge {
             upload_buffer: table.buffer("upload-buffer", default.upload_buffer, KIB..=GIB),
             http2: table.flag("http2", default.http2),
             token_retry: table.duration("token-retry", default.token_retry),
+            recheck_tokens: table.time_limit_or_off("recheck-tokens", default.recheck_tokens),
+            host_token: table.flag("host-token", default.host_token),
+            signed: table.table("signed", Signed::read),
             tokens: table.tables("tokens", TokenSource::read),
             targets: StaticTarget::read_all(table),
             recording: table.table("recording", Recording::read),
@@ -140,28 +136,10 @@ impl Bridge {
 
     /// Whether any token can lead anywhere.
     pub(super) fn has_targets(&self) -> bool {
-        !self.tokens.is_empty() || !self.targets.is_empty()
+        let named = self.signed.is_on() && !self.signed.allow.is_empty();
+        named || !self.tokens.is_empty() || !self.targets.is_empty()
     }
 }
-
-impl TokenSource {
-    fn read(table: &mut Table<'_>) -> Self {
-        let kind = table.required("source", r#""directory""#, |text| {
-            let kinds: [(&str, Kind); 3] = [
-                ("directory", Self::Directory),
-                ("file", Self::File),
-                ("sockets", Self::Sockets),
-            ];
-            value::choice(text, &kinds)
-        });
-        let path = table.required("path", r#""/var/lib/wok/ws-tokens""#, value::path);
-        // What is missing has been reported, so the stand-ins go nowhere.
-        kind.unwrap_or(Self::Directory)(path.unwrap_or_default())
-    }
-}
-
-/// What the `source` key chooses between: the variants of [`TokenSource`].
-type Kind = fn(PathBuf) -> TokenSource;
 
 impl StaticTarget {
     fn read_all(bridge: &mut Table<'_>) -> Vec<Self> {
@@ -169,6 +147,7 @@ impl StaticTarget {
         bridge.each_table("target", |table| {
             let token = table.required("token", r#""woknotifications""#, value::not_empty);
             let address = table.required("address", r#""unix:/path""#, Endpoint::parse);
+            let tls = TargetTls::read(table);
             // What is missing has been reported; there is nothing to compare with.
             let (Some(token), Some(address)) = (token, address) else {
                 return;
@@ -177,7 +156,17 @@ impl StaticTarget {
                 let text = format!(r#"two targets have the token "{token}"; remove one"#);
                 table.problem("token", text);
             }
-            targets.push(Self { token, address });
+            if let (Endpoint::Unix(_), Some(TargetTls { name: None, .. })) = (&address, &tls) {
+                table.problem(
+                    "tls",
+                    "a UNIX socket has no host name; write the one in the certificate as tls.name",
+                );
+            }
+            targets.push(Self {
+                token,
+                address,
+                tls,
+            });
         });
         targets
     }

@@ -131,6 +131,8 @@ fn limits_are_read() {
         headers = 4
         keep-alive = "5s"
         body-idle = "6s"
+        minimum-rate = "9B"
+        minimum-rate-grace = "10s"
         body-size = 0
         request-buffer = "7B"
         streams = 8
@@ -145,11 +147,39 @@ fn limits_are_read() {
         headers: 4,
         keep_alive: seconds(5),
         body_idle: seconds(6),
+        minimum_rate: 9,
+        minimum_rate_grace: seconds(10),
         body_size: 0,
         request_buffer: 7,
         streams: 8,
     };
     assert_eq!(config.limits, expected);
+}
+
+#[test]
+fn the_spool_is_read() {
+    let config = with_app(
+        r#"
+        [spool]
+        directory = "/srv/spool"
+        size = "1MiB"
+        memory = 0
+        request-size = "2KiB"
+        answer-buffer = "3KiB"
+        answer-size = "4KiB"
+        when-full = "refuse"
+        "#,
+    );
+    let expected = Spool {
+        directory: "/srv/spool".into(),
+        size: 1 << 20,
+        memory: 0,
+        request_size: 2 << 10,
+        answer_buffer: 3 << 10,
+        answer_size: 4 << 10,
+        when_full: WhenFull::Refuse,
+    };
+    assert_eq!(config.spool, expected);
 }
 
 #[test]
@@ -188,6 +218,14 @@ fn apps_are_read() {
         response = "2s"
         response-idle = "3s"
         keep-alive = "0s"
+        restart-wait = "0s"
+        request-spool = false
+        response-spool = false
+        compress = ["TEXT/html"]
+        compress-private = true
+        [[app.offload]]
+        path = "/protected"
+        directory = "/srv/files"
         "#,
     );
     let expected = App {
@@ -213,8 +251,48 @@ fn apps_are_read() {
         response: seconds(2),
         response_idle: seconds(3),
         keep_alive: Duration::ZERO,
+        restart_wait: Duration::ZERO,
+        request_spool: false,
+        response_spool: false,
+        compress: vec!["text/html".to_owned()],
+        compress_private: true,
+        offload: vec![Offload {
+            path: PathPrefix::parse("/protected").unwrap_or_default(),
+            directory: "/srv/files".into(),
+        }],
     };
     assert_eq!(config.apps, [expected]);
+}
+
+#[test]
+fn directories_are_read() {
+    let config = parsed(
+        r#"
+        [[files]]
+        path = "/static"
+        hosts = ["a.example"]
+        directory = "/srv/static"
+        cache-control = "max-age=60"
+        precompressed = true
+        [[files]]
+        path = "/plain"
+        directory = "/srv/plain"
+        "#,
+    );
+    let files = |path: &str, directory: &str| Files {
+        path: PathPrefix::parse(path).unwrap_or_default(),
+        hosts: Vec::new(),
+        directory: directory.into(),
+        cache_control: None,
+        precompressed: false,
+    };
+    let first = Files {
+        hosts: vec![HostPattern::Exact("a.example".to_owned())],
+        cache_control: Some("max-age=60".to_owned()),
+        precompressed: true,
+        ..files("/static", "/srv/static")
+    };
+    assert_eq!(config.files, [first, files("/plain", "/srv/plain")]);
 }
 
 #[test]
@@ -244,6 +322,18 @@ fn the_bridge_is_read() {
         upload-buffer = "1KiB"
         http2 = false
         token-retry = "0s"
+        recheck-tokens = "3s"
+        host-token = true
+        [bridge.signed]
+        keys = ["/k", "credential:k"]
+        required = false
+        audience = "a"
+        longest = "off"
+        leeway = "1s"
+        grace = "0s"
+        store = "/s"
+        allow = ["a:1"]
+        tls = { ca = "/c", name = "n", certificate = "/d", key = "/e" }
         [bridge.recording]
         directory = "/r"
         consoles = ["vm*"]
@@ -275,6 +365,26 @@ fn the_bridge_is_read() {
         upload_buffer: 1024,
         http2: false,
         token_retry: Duration::ZERO,
+        recheck_tokens: Some(seconds(3)),
+        host_token: true,
+        signed: Signed {
+            keys: vec![
+                SecretFile::File("/k".into()),
+                SecretFile::Credential("k".to_owned()),
+            ],
+            required: false,
+            audience: Some("a".to_owned()),
+            longest: None,
+            leeway: seconds(1),
+            grace: Duration::ZERO,
+            store: "/s".into(),
+            allow: vec![TargetRule::parse("a:1").unwrap_or_else(|text| unreachable!("{text}"))],
+            tls: Some(TargetTls {
+                ca: Some("/c".into()),
+                name: Some("n".to_owned()),
+                client: Some(("/d".into(), "/e".into())),
+            }),
+        },
         tokens: Vec::new(),
         targets: Vec::new(),
         recording: Recording {
@@ -283,7 +393,7 @@ fn the_bridge_is_read() {
             input: false,
             size: 1 << 20,
             total: 2 << 20,
-            when_full: WhenFull::Close,
+            when_full: WhenUnrecordable::Close,
             buffer: 64 << 10,
         },
         boundaries: [("a b".to_owned(), "\n".to_owned())].into(),
@@ -310,6 +420,7 @@ fn the_session_is_read() {
         timeout = "4s"
         name-header = "Remote-User"
         token-path = "/vms/{vm}/rights"
+        channel-path = "/may/{channel}"
         open-tokens = ["news"]
         logout = ["/a", "/b"]
         [session.headers]
@@ -329,6 +440,7 @@ fn the_session_is_read() {
         timeout: seconds(4),
         name_header: Some("Remote-User".to_owned()),
         token_path: Some("/vms/{vm}/rights".to_owned()),
+        channel_path: Some("/may/{channel}".to_owned()),
         open_tokens: vec!["news".to_owned()],
         logout: vec!["/a".to_owned(), "/b".to_owned()],
     };
@@ -368,9 +480,9 @@ fn token_sources_and_targets_keep_their_order() {
     )
     .bridge;
     let tokens = [
-        TokenSource::Sockets("/s".into()),
-        TokenSource::Directory("/d".into()),
-        TokenSource::File("/f".into()),
+        TokenSource::trusted(SourceKind::Sockets("/s".into())),
+        TokenSource::trusted(SourceKind::Directory("/d".into())),
+        TokenSource::trusted(SourceKind::File("/f".into())),
     ];
     assert_eq!(bridge.tokens, tokens);
     let targets = [
@@ -380,10 +492,12 @@ fn token_sources_and_targets_keep_their_order() {
                 host: "localhost".to_owned(),
                 port: 5900,
             },
+            tls: None,
         },
         StaticTarget {
             token: "a".to_owned(),
             address: Endpoint::Unix("/a".into()),
+            tls: None,
         },
     ];
     assert_eq!(bridge.targets, targets);

@@ -8,7 +8,7 @@ use super::value;
 
 /// What happens when a recording cannot go on: it has reached a limit, or the disk has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenFull {
+pub enum WhenUnrecordable {
     /// `stop`: the recording ends and the console goes on. The default.
     Stop,
     /// `close`: the console is closed too, and none is opened that cannot be recorded.
@@ -17,7 +17,7 @@ pub enum WhenFull {
     DropOldest,
 }
 
-impl WhenFull {
+impl WhenUnrecordable {
     const NAMES: [(&'static str, Self); 3] = [
         ("stop", Self::Stop),
         ("close", Self::Close),
@@ -41,7 +41,7 @@ pub struct Recording {
     /// `total`: bytes of all recordings in the directory. Default 10 GiB.
     pub total: u64,
     /// `when-full`: default `stop`.
-    pub when_full: WhenFull,
+    pub when_full: WhenUnrecordable,
     /// `buffer`: bytes of one recording that may wait for the disk, 64 KiB to 1 GiB; what comes
     /// beyond is left out, and the recording says so. Default 4 MiB.
     pub buffer: usize,
@@ -55,7 +55,7 @@ impl Default for Recording {
             input: true,
             size: 256 << 20,
             total: 10 << 30,
-            when_full: WhenFull::Stop,
+            when_full: WhenUnrecordable::Stop,
             buffer: 4 << 20,
         }
     }
@@ -71,7 +71,7 @@ impl Recording {
             size: table.size("size", default.size),
             total: table.size("total", default.total),
             when_full: table.text("when-full", default.when_full, |text| {
-                value::choice(text, &WhenFull::NAMES)
+                value::choice(text, &WhenUnrecordable::NAMES)
             }),
             buffer: table.buffer("buffer", default.buffer, 64 * KIB..=GIB),
         };

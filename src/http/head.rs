@@ -15,6 +15,7 @@ use crate::http::path::PathFault;
 use crate::http::refusal::Refusal;
 use crate::http::watch::Watch;
 use crate::net::Peer;
+use crate::telemetry::Inside;
 use crate::tls::{ClientName, ServerName};
 
 /// With or without TLS.
@@ -52,6 +53,8 @@ pub struct Context {
     pub activity: Activity,
     /// Its answers, if it is an HTTP/2 connection.
     pub watch: Option<Watch>,
+    /// Where what happens on it is counted.
+    pub inside: Arc<Inside>,
 }
 
 /// `host[:port]`, checked, as the client wrote it.

@@ -27,6 +27,7 @@ use crate::hub::outbox::Outbox;
 use crate::hub::sockjs::{self, frames};
 use crate::hub::subscription::{End, Next, Reset, Subscription};
 use crate::shutdown::Shutdown;
+use crate::telemetry::{Begun, TunnelKind};
 use crate::websocket::{Handshake, Opcode, close_frame, control_frame, upgraded};
 
 /// How long the end may take.
@@ -104,21 +105,31 @@ pub fn open_socket(
     shutdown: &Shutdown,
 ) -> Response<Body> {
     let upgrade = hyper::upgrade::on(&mut request);
+    let (peer, inside) = (client.peer, Arc::clone(&client.inside));
     let busy = client.activity.begin();
     let hub = hub.clone();
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
+            let names: Vec<_> = listening.names.iter().map(ToString::to_string).collect();
+            let tunnel = inside.tunnels.open(Begun {
+                kind: TunnelKind::Channel,
+                peer: peer.to_string(),
+                target: format!("channel {}", names.join(",")),
+                user: None,
+                subprotocol: protocol,
+            });
             // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
-            match upgraded.downcast::<TokioIo<Transport>>() {
+            let (up, down) = match upgraded.downcast::<TokioIo<Transport>>() {
                 Ok(parts) => {
                     let session = Session::new(parts.io.into_inner(), hub, listening);
-                    session.run(&parts.read_buf).await;
+                    session.run(&parts.read_buf).await
                 }
                 Err(upgraded) => {
                     let session = Session::new(TokioIo::new(upgraded), hub, listening);
-                    session.run(&[]).await;
+                    session.run(&[]).await
                 }
-            }
+            };
+            tunnel.moved(up, down);
         }
         drop(busy);
     });
@@ -162,12 +173,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     }
 
     /// Sends and receives until one side ends it. `read` is what came right behind the handshake.
-    async fn run(mut self, read: &[u8]) {
+    async fn run(mut self, read: &[u8]) -> (u64, u64) {
         self.inbox.feed(read);
         let cause = self.exchange().await;
         let _ = timeout(CLOSE_LIMIT, self.close(&cause)).await;
-        self.subscription.count(self.inbox.bytes, self.outbox.sent);
+        let (up, down) = (self.inbox.bytes, self.outbox.sent);
+        self.subscription.count(up, down);
         self.subscription.because(cause.to_string());
+        (up, down)
     }
 
     async fn exchange(&mut self) -> Cause {

@@ -9,7 +9,7 @@ mod slots;
 mod socket;
 mod unix;
 
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, connect_if};
 pub use listener::{BindError, Inherited, Listener};
 pub use peer::Peer;
 pub use slots::{Slot, Slots};

@@ -3,6 +3,7 @@
 //! A browser that has an HTTP/2 connection opens its WebSockets on it, so the app's own must be reachable
 //! that way too; towards the app it is always the HTTP/1.1 handshake.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -20,7 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::http::{Body, Refusal, drop_hop_by_hop, empty};
 use crate::proxy::error::{from_upstream, nonsense};
 use crate::proxy::{Forward, request};
-use crate::telemetry::audit;
+use crate::telemetry::{Begun, TunnelKind, audit};
 use crate::upstream::Payload;
 use crate::websocket::Handshake;
 
@@ -53,19 +54,31 @@ pub async fn open(
         ));
     }
     let upstream = hyper::upgrade::on(&mut response);
-    let mut line = opened(format!("app {}", app.name));
+    let target = format!("app {}", app.name);
+    let tunnel = forward.context.inside.tunnels.open(Begun {
+        kind: TunnelKind::App,
+        peer: forward.context.peer.to_string(),
+        target: target.clone(),
+        user: None,
+        subprotocol: None,
+    });
+    let mut line = opened(target);
     let tasks = forward.tasks.clone();
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = forward.context.activity.begin();
     forward.tasks.spawn(async move {
+        let asked = poll_fn(|cx| tunnel.poll_asked(cx));
         let copied = tokio::select! {
             copied = copy(client, upstream, &mut line) => copied,
             () = tasks.requested() => Ok("Noren is stopping"),
+            () = asked => Ok("closed by an administrator"),
         };
         match copied {
             Ok(reason) => line.because(reason),
             Err(error) => line.because(error.to_string()),
         }
+        let (up, down) = line.bytes();
+        tunnel.moved(up, down);
         drop(busy);
     });
     Ok(answer(response.headers_mut(), handshake, over_http2))

@@ -11,6 +11,7 @@ use crate::net::{Listener, Peer, Slots, Socket};
 use crate::server::{State, connection};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
+use crate::telemetry::{Inside, ListenerLabel};
 
 /// How long to wait when the system is out of descriptors or memory. Accepting again at once would fail
 /// again at once, on a full core.
@@ -26,6 +27,7 @@ pub(super) struct Door {
     pub(super) role: Role,
     pub(super) state: Arc<ArcSwap<State>>,
     pub(super) slots: Slots,
+    pub(super) inside: Arc<Inside>,
     pub(super) shutdown: Shutdown,
 }
 
@@ -33,22 +35,28 @@ impl Door {
     /// Accepts until the server stops; the socket is closed then.
     pub(super) async fn accept_all(self) {
         let shutdown = self.shutdown.clone();
+        let connections = &self.inside.metrics.connections;
+        let listener = self.listener.to_string();
+        let accepted = connections
+            .accepted
+            .get_or_create_owned(&ListenerLabel { listener });
         let accepting = async {
             let mut told_full = false;
             loop {
                 match self.listener.accept().await {
                     Ok((socket, peer)) => {
+                        accepted.inc();
                         let full = self.slots.is_full();
                         if full && !std::mem::replace(&mut told_full, full) {
                             warn!(listener = %self.listener, "limits.connections is reached; new clients wait");
                         }
                         told_full &= full;
                         let permit = self.slots.free().await;
-                        match self.slots.take(permit, &peer) {
-                            Some(slot) => self.serve(socket, peer, slot),
-                            None => {
-                                debug!(%peer, "limits.connections-per-address is reached; refused");
-                            }
+                        if let Some(slot) = self.slots.take(permit, &peer) {
+                            self.serve(socket, peer, slot);
+                        } else {
+                            connections.refuse("connections-per-address");
+                            debug!(%peer, "limits.connections-per-address is reached; refused");
                         }
                     }
                     Err(failure) => self.failed(&failure).await,

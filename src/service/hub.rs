@@ -13,11 +13,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::bridge::Subprotocol;
-use crate::config::ChannelName;
+use crate::config::{AmqpFormat, ChannelName, Source};
 use crate::http::{Body, Context, Form as Preference, Head, Lease, Refusal, empty, full, refuse};
 use crate::hub::{
-    self, Address, Asked, Form, Format, Listening, Parameters, SubscribeError, Subscription,
-    Visitor, Wait, etag,
+    self, Address, Asked, Form, Format, Listening, Parameters, SessionEnded, SubscribeError,
+    Subscription, Visitor, Wait, etag,
 };
 use crate::service::attempt::Attempt;
 use crate::service::{Service, json};
@@ -53,10 +53,22 @@ const ASSETS: &[(&str, &str, &str)] = &[
         "text/css; charset=utf-8",
         include_str!("../hub/page/notifications.css"),
     ),
+    (
+        "nasqueron.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../hub/page/nasqueron.js"),
+    ),
+    (
+        "nasqueron.css",
+        "text/css; charset=utf-8",
+        include_str!("../hub/page/nasqueron.css"),
+    ),
 ];
 
 /// The live page. All it loads is its own.
 const PAGE: &str = include_str!("../hub/page/notifications.html");
+/// The page of a channel whose messages are Nasqueron's.
+const NASQUERON: &str = include_str!("../hub/page/nasqueron.html");
 const PAGE_POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 impl Service {
@@ -83,7 +95,8 @@ impl Service {
         let mut response = match address {
             Address::Asset(file) => asset(file, request.headers())?,
             Address::Presence(name) => {
-                self.lease_for_channels(request.headers(), head, context)
+                let names = std::slice::from_ref(&name);
+                self.lease_for_channels(names, request.headers(), head, context)
                     .await?;
                 self.presence(&name)?
             }
@@ -184,10 +197,13 @@ impl Service {
             if let Some(unknown) = names.iter().find(|name| self.hub.rules(name).is_none()) {
                 return Err(Refusal::not_found(format!("there is no channel {unknown}")));
             }
-            self.lease_for_channels(headers, head, context).await?;
-            return Ok(page());
+            self.lease_for_channels(names, headers, head, context)
+                .await?;
+            return Ok(page(self.page_of(names)));
         }
-        let lease = self.lease_for_channels(headers, head, context).await?;
+        let lease = self
+            .lease_for_channels(names, headers, head, context)
+            .await?;
         let who = attempt.listener(lease.as_ref());
         let subscription = self.subscribe(names, parameters, headers, lease)?;
         if transport == Transport::Stream {
@@ -205,7 +221,24 @@ impl Service {
             limit: if fresh { Duration::ZERO } else { limit },
             conditional: etag(headers).is_some(),
         };
-        Ok(hub::poll(subscription, wait).await)
+        let answered = hub::poll(subscription, wait).await;
+        answered.map_err(|SessionEnded| {
+            Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "your session has ended; log in, and try again",
+            )
+        })
+    }
+
+    /// The page for channels: the live page, unless it is one channel of a kind that has its own.
+    fn page_of(&self, names: &[ChannelName]) -> &'static str {
+        let [name] = names else { return PAGE };
+        let rules = self.hub.rules(name);
+        let is_nasqueron = |source: &Source| matches!(source, Source::Amqp(source) if source.format == AmqpFormat::Nasqueron);
+        match rules {
+            Some(rules) if rules.sources.iter().any(is_nasqueron) => NASQUERON,
+            _ => PAGE,
+        }
     }
 
     fn subscribe(
@@ -242,7 +275,7 @@ impl Service {
     ) -> Result<Response<Body>, Refusal> {
         let handshake = Handshake::check(&request)?;
         let lease = self
-            .lease_for_channels(request.headers(), head, context)
+            .lease_for_channels(&names, request.headers(), head, context)
             .await?;
         let who = attempt.listener(lease.as_ref());
         let subscription = self.subscribe(&names, parameters, request.headers(), lease)?;
@@ -277,8 +310,9 @@ impl Service {
         };
         attempt.about(hub::channels_named(&asked.channels));
         let lease = if asked.needs_permission(request.method()) {
-            let asked = self.lease_for_channels(request.headers(), head, context);
-            match asked.await {
+            let (names, headers) = (&asked.channels, request.headers());
+            let leased = self.lease_for_channels(names, headers, head, context);
+            match leased.await {
                 Ok(lease) => lease,
                 Err(denied) => {
                     refuse(request.into_body(), &self.shutdown);
@@ -393,9 +427,9 @@ impl Transport {
     }
 }
 
-/// The live page: the same for every channel, for it reads its own address.
-fn page() -> Response<Body> {
-    let mut response = Response::new(full(PAGE));
+/// A page that shows a channel; which, it reads from its own address.
+fn page(html: &'static str) -> Response<Body> {
+    let mut response = Response::new(full(html));
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,

@@ -135,6 +135,12 @@ impl Opened {
         self.reason = reason.into();
     }
 
+    /// The bytes so far, from the client and to it.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.up, self.down)
+    }
+
     /// Who has opened it.
     #[must_use]
     pub fn who(&self) -> &Who {

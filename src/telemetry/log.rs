@@ -23,9 +23,10 @@ pub fn install(log: &Log) {
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
     };
-    // The libraries speak of their insides; only their warnings are of use to an operator.
+    // The libraries speak of their insides; only their warnings are of use to an operator. What lapin has to
+    // say of a broker, the source says itself, once.
     let directives = std::env::var("NOREN_LOG")
-        .unwrap_or_else(|_| format!("warn,noren={level},{}=info", audit::TARGET));
+        .unwrap_or_else(|_| format!("warn,lapin=off,noren={level},{}=info", audit::TARGET));
     let apart = log.audit == Audit::Stdout;
     let is_audit = |metadata: &Metadata<'_>| metadata.target() == audit::TARGET;
     let filter =

@@ -95,6 +95,9 @@ pub enum TlsError {
         /// What the library said.
         reason: String,
     },
+    /// A client needs authorities to believe in.
+    #[error("this system trusts no certificate; install ca-certificates, or name a file as ca")]
+    NoAuthorities,
     /// A server needs a certificate.
     #[error("there is no certificate to present")]
     NoCertificate,

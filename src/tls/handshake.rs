@@ -1,8 +1,9 @@
 //! The TLS handshake of an accepted stream, under a time limit.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -90,6 +91,17 @@ impl HandshakeError {
         let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
         matches!(cause, Some(InvalidCertificate(_) | NoCertificatesPresented))
     }
+
+    /// The word that it is counted under.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Slow(_) => "slow",
+            Self::NotTls => "not-tls",
+            Self::Closed => "closed",
+            Self::Failed(_) => "failed",
+        }
+    }
 }
 
 impl Acceptor {
@@ -127,6 +139,12 @@ impl Acceptor {
             tls: TlsAcceptor::from(Arc::new(settings)),
             certificates,
         })
+    }
+
+    /// The file of each certificate, and when clients begin to refuse it.
+    #[must_use]
+    pub fn expiries(&self) -> &[(PathBuf, SystemTime)] {
+        self.certificates.expiries()
     }
 
     /// Performs the handshake; all of it, the first byte included, has to be done within `limit`.

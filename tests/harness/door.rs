@@ -21,6 +21,8 @@ const NAME: &str = "door.example";
 pub struct Door {
     pub https: SocketAddr,
     pub http: SocketAddr,
+    /// The address of `[admin]`.
+    pub admin: Option<SocketAddr>,
     pub handle: Handle,
     /// The certificate of `door.example`.
     pub trusted: CertificateDer<'static>,
@@ -55,6 +57,7 @@ impl Door {
         );
         let server = bind(&format!("{base}{settings}"));
         let addresses = server.local_addrs();
+        let admin = server.admin_addr();
         let handle = server.handle();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async {
@@ -63,6 +66,7 @@ impl Door {
         Self {
             https: addresses[0],
             http: addresses[1],
+            admin,
             handle,
             trusted: identity.certificate,
             base,
