@@ -295,6 +295,7 @@ impl Service {
             }
             Some(Route::Websockify) => Handler::Bridge,
             Some(Route::Hub(_)) => Handler::Hub,
+            Some(Route::Files(_)) => Handler::Files,
             None => Handler::None,
         };
         self.inside.metrics.requests.count(handler, status);

@@ -160,7 +160,7 @@ async fn a_body_that_only_trickles_is_a_408_though_it_never_stops() {
             while output.try_send(&[b'x'; 100]).await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let answer = tokio::select! {
             answer = input.answer() => answer,

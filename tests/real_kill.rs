@@ -237,10 +237,10 @@ fn a_hundred_kills_while_publishing_lose_nothing_that_was_acknowledged() {
     assert!(acknowledged.len() > KILLS && tried > acknowledged.len());
     for list in [&kept, &heard] {
         is_in_order_and_once(list);
-        let list: BTreeSet<_> = list.iter().collect();
+        let all: BTreeSet<_> = list.iter().collect();
         let lost: Vec<_> = acknowledged
             .iter()
-            .filter(|text| !list.contains(text))
+            .filter(|text| !all.contains(text))
             .collect();
         assert!(
             lost.is_empty(),

@@ -40,6 +40,8 @@ impl Entrances {
             Route::App(index) => self.apps.get(index),
             Route::Websockify => Some(&self.bridge),
             Route::Hub(_) => Some(&self.hub),
+            // Open to everybody, as files of a page before its login are.
+            Route::Files(_) => None,
         }
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Reached {
     begun: Instant,
     /// Milliseconds since `begun`, plus one; 0 is never.
     tried: AtomicU64,
-    reached: AtomicBool,
+    answers: AtomicBool,
 }
 
 impl Default for Reached {
@@ -22,7 +22,7 @@ impl Default for Reached {
         Self {
             begun: Instant::now(),
             tried: AtomicU64::new(0),
-            reached: AtomicBool::new(false),
+            answers: AtomicBool::new(false),
         }
     }
 }
@@ -32,8 +32,8 @@ impl Reached {
     pub(super) fn note(&self, reached: bool, now: Instant) {
         let now = self.moment(now);
         let before = self.tried.load(Ordering::Relaxed);
-        if self.reached.load(Ordering::Relaxed) != reached || now.saturating_sub(before) > FRESH {
-            self.reached.store(reached, Ordering::Relaxed);
+        if self.answers.load(Ordering::Relaxed) != reached || now.saturating_sub(before) > FRESH {
+            self.answers.store(reached, Ordering::Relaxed);
             self.tried.store(now, Ordering::Relaxed);
         }
     }
@@ -42,7 +42,7 @@ impl Reached {
     pub(super) fn recently(&self) -> Option<bool> {
         let tried = self.tried.load(Ordering::Relaxed);
         let age = Duration::from_millis(self.moment(Instant::now()).saturating_sub(tried));
-        (tried > 0 && age < BELIEVED).then(|| self.reached.load(Ordering::Relaxed))
+        (tried > 0 && age < BELIEVED).then(|| self.answers.load(Ordering::Relaxed))
     }
 
     fn moment(&self, now: Instant) -> u64 {

@@ -11,7 +11,10 @@ fn numbers(house: &House, count: usize) -> Vec<u64> {
     let messages = house.first("a", count);
     messages
         .iter()
-        .map(|one| one["data"]["n"].as_u64().expect("a number"))
+        .map(|one| {
+            let number = one.pointer("/data/n").and_then(serde_json::Value::as_u64);
+            number.expect("a number")
+        })
         .collect()
 }
 

@@ -67,7 +67,7 @@ impl Rabbit {
             });
         self.child = Some(child);
         until("the broker to listen", || {
-            let ended = self.child.as_mut().map(|child| child.try_wait());
+            let ended = self.child.as_mut().map(Child::try_wait);
             assert!(
                 matches!(ended, Some(Ok(None))),
                 "the broker ended:\n{}",

@@ -15,6 +15,8 @@ pub enum Handler {
     Bridge,
     /// The hub.
     Hub,
+    /// A directory of files.
+    Files,
     /// Nobody: there was no route, or the head was wrong.
     None,
 }
@@ -25,6 +27,7 @@ impl Handler {
             Self::App => "app",
             Self::Bridge => "bridge",
             Self::Hub => "hub",
+            Self::Files => "files",
             Self::None => "none",
         }
     }
@@ -68,6 +71,7 @@ pub struct Requests {
     refused: Family<StatusLabel, Counter>,
     bridge: Classes,
     hub: Classes,
+    files: Classes,
     none: Classes,
 }
 
@@ -89,6 +93,7 @@ impl Requests {
         Self {
             bridge: classes(Handler::Bridge),
             hub: classes(Handler::Hub),
+            files: classes(Handler::Files),
             none: classes(Handler::None),
             all,
             refused,
@@ -106,6 +111,7 @@ impl Requests {
         match handler {
             Handler::Bridge => self.bridge.count(status),
             Handler::Hub => self.hub.count(status),
+            Handler::Files => self.files.count(status),
             Handler::App | Handler::None => self.none.count(status),
         }
     }
