@@ -65,7 +65,7 @@ impl Stream {
             return Poll::Ready(Some(match next {
                 Next::Message(message) => {
                     let event = message.stream_event(self.format);
-                    self.subscription.count(0, event.len() as u64);
+                    self.subscription.moved(0, event.len() as u64);
                     event
                 }
                 Next::Reset(reset) => format!(

@@ -178,7 +178,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         let cause = self.exchange().await;
         let _ = timeout(CLOSE_LIMIT, self.close(&cause)).await;
         let (up, down) = (self.inbox.bytes, self.outbox.sent);
-        self.subscription.count(up, down);
+        self.subscription.moved(up, down);
         self.subscription.because(cause.to_string());
         (up, down)
     }

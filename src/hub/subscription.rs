@@ -191,7 +191,7 @@ impl Subscription {
     }
 
     /// Adds bytes to the audit line.
-    pub fn count(&mut self, up: u64, down: u64) {
+    pub fn moved(&mut self, up: u64, down: u64) {
         if let Some(line) = &mut self.line {
             line.count(up, down);
         }

@@ -242,7 +242,7 @@ impl Reception {
             }
         }
         if let Some(subscription) = &mut self.subscription {
-            subscription.count(0, batch.texts.len() as u64);
+            subscription.moved(0, batch.texts.len() as u64);
         }
         if batch.texts.is_empty() && batch.close.is_none() {
             Poll::Pending
