@@ -9,7 +9,7 @@
 //! | layer | module | job | must not know |
 //! |---|---|---|---|
 //! | 0 | [`config`] | the file as types; an invalid [`Config`] cannot exist | sockets, HTTP |
-//! | 1 | [`telemetry`], [`shutdown`] | the log and its lines, metrics, what is open; stop signal, task tracker, drain | what is served |
+//! | 1 | [`telemetry`], [`shutdown`], [`recording`] | the log and its lines, metrics, what is open; stop signal, task tracker, drain; the file of a recorded console | what is served |
 //! | 2 | `net`, `spool`, then `tls` | listener, stream (holds its permits), peer, connect; bodies on disk, bounded; handshake, certificates | HTTP |
 //! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
 //! | 4 | `access`, `proxy`, `bridge`, `hub`, `files` | who may pass; forward one request; relay a WebSocket to a socket; channels: one message to many; files of a directory | each other |
@@ -84,6 +84,7 @@ mod http;
 mod hub;
 mod net;
 mod proxy;
+pub mod recording;
 mod router;
 pub mod server;
 mod service;

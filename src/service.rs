@@ -3,6 +3,7 @@
 //!
 //! Decides between the handlers, which do not know each other; does not look at bodies.
 
+mod attempt;
 mod entrance;
 mod error;
 mod hub;
@@ -13,7 +14,7 @@ mod recheck;
 mod session;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, STRICT_TRANSPORT_SECURITY,
@@ -26,27 +27,30 @@ use tracing::warn;
 
 use crate::access::session::Sessions;
 use crate::admin::Page;
-use crate::bridge::{self, Opened, Subprotocol};
+use crate::bridge::{self, NotRecorded, Recorder, Subprotocol, Tap};
 use crate::config::{self, ChannelName, Config};
 use crate::files::Directory;
 use crate::http::{
-    Body, BodyLimits, Busy, Context, Form, Head, Lease, Rate, Refusal, RequestId, Scheme, empty,
-    full, refuse,
+    Body, BodyLimits, Busy, Context, Form, Head, Rate, Refusal, RequestId, Scheme, empty, full,
+    refuse,
 };
 use crate::hub::{Hub, SockJs};
 use crate::net::ConnectError;
 use crate::proxy::{self, Forward};
+use crate::recording::Header;
 use crate::router::{Route, Router};
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
 use crate::target::{LinkError, ResolveError, Resolver, Target, Token};
+use crate::telemetry::audit::{Kind, Opened, What};
 use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured};
-use crate::tls::DialError;
+use crate::tls::{DialError, Outgoing};
 use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
 pub use error::BuildError;
 
+use attempt::Attempt;
 use entrance::Entrances;
 use offload::Offloads;
 
@@ -75,6 +79,10 @@ pub struct Service {
     /// The same for channels.
     asks_for_channels: bool,
     targets: Arc<Resolver>,
+    /// Whether names of consoles may be told in the log: where the app is asked about them by name, they are no
+    /// secrets. Elsewhere a name may be all of a token.
+    tells_names: bool,
+    recorder: Option<Recorder>,
     hub: Hub,
     sockjs: SockJs,
     /// Tokens of the bridge that channels serve.
@@ -183,6 +191,11 @@ impl Service {
             asks_for_consoles: config.session.is_required(config.bridge.session),
             asks_for_channels: config.session.is_required(config.hub.session),
             targets: Arc::new(Resolver::new(&config.bridge)?),
+            tells_names: config.session.token_path.is_some(),
+            recorder: Recorder::new(
+                &config.bridge.recording,
+                before.and_then(|before| before.recorder.as_ref()),
+            ),
             hub,
             sockjs,
             channel_tokens: channel_tokens(config),
@@ -334,27 +347,50 @@ impl Service {
             }
         };
         let mut request = Request::from_parts(parts, body);
-        if let Decision::Route(decided) = &decision {
-            *route = Some(*decided);
-            if let Err(refusal) = self.enter(*decided, &mut request, &mut head, context).await {
-                refuse(request.into_body(), &self.shutdown);
-                return Err(refusal);
+        let decided = match decision {
+            Decision::Answer(response) => return Ok(*response),
+            Decision::Route(decided) => decided,
+        };
+        *route = Some(decided);
+        let mut attempt = Attempt::new(decided, &request, context);
+        let answered = match self.enter(decided, &mut request, &mut head, context).await {
+            Ok(()) => {
+                attempt.entered(&head);
+                self.answer(decided, request, &head, context, &mut attempt)
+                    .await
             }
+            Err(refusal) => {
+                refuse(request.into_body(), &self.shutdown);
+                Err(refusal)
+            }
+        };
+        if let Err(refusal) = &answered {
+            attempt.refused(refusal);
         }
-        match decision {
-            Decision::Answer(response) => Ok(*response),
-            Decision::Route(Route::Websockify) => self.websockify(request, &head, context).await,
-            Decision::Route(Route::Hub(at)) => {
+        answered
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        route: Route,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        match route {
+            Route::Websockify => self.websockify(request, head, context, attempt).await,
+            Route::Hub(at) => {
                 let path = request.uri().path().to_owned();
                 let rest = path.get(at..).unwrap_or_default();
-                self.hub(rest, request, &head, context).await
+                self.hub(rest, request, head, context, attempt).await
             }
-            Decision::Route(Route::Page(at)) => {
+            Route::Page(at) => {
                 let path = request.uri().path().to_owned();
-                self.page(path.get(at..), request, &head, context).await
+                self.page(path.get(at..), request, head, context).await
             }
-            Decision::Route(Route::App(index)) => self.app(index, request, &head, context).await,
-            Decision::Route(Route::Files(index)) => self.file(index, request).await,
+            Route::App(index) => self.app(index, request, head, context, attempt).await,
+            Route::Files(index) => self.file(index, request).await,
         }
     }
 
@@ -382,6 +418,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        attempt: &Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let Some(upstream) = self.apps.get(index) else {
             return Err(Refusal::not_found("nothing is served at this address"));
@@ -403,7 +440,8 @@ impl Service {
             if let Some(entrance) = self.entrances.apps.get(index) {
                 Self::permit_page(entrance, request.headers(), head, context)?;
             }
-            return proxy::open_tunnel(forward, request, handshake).await;
+            let opened = |app| Opened::new(attempt.who(), What::new(Kind::WebSocket, app));
+            return proxy::open_tunnel(forward, request, handshake, opened).await;
         }
         if request.method() == http::Method::CONNECT {
             return Err(Refusal::new(
@@ -453,6 +491,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let handshake = match Handshake::check(&request) {
             Ok(handshake) => handshake,
@@ -464,7 +503,9 @@ impl Service {
         Self::permit_page(&self.entrances.bridge, request.headers(), head, context)?;
         // Before the token is looked at: who is not logged in does not learn which tokens there are.
         let visitor = if self.asks_for_consoles {
-            Some(self.visitor(request.headers(), head, context).await?)
+            let visitor = self.visitor(request.headers(), head, context).await?;
+            attempt.known(visitor.name());
+            Some(visitor)
         } else {
             None
         };
@@ -480,19 +521,28 @@ impl Service {
         if let Some(channel) = self.channel_of(asked.token()) {
             let subprotocol = Subprotocol::choose(&handshake)?;
             let names = std::slice::from_ref(&channel);
+            attempt.about(crate::hub::channels_named(names));
             let lease = match visitor {
                 Some(visitor) => Some(self.lease_for(visitor, names).await?),
                 None => None,
             };
             let spent = self.targets.spend(&asked).await;
             spent.map_err(|error| not_admitted(&error))?;
-            return self.wok_page(channel, request, handshake, subprotocol, context, lease);
+            return self.wok_page(
+                channel,
+                request,
+                handshake,
+                subprotocol,
+                context,
+                (lease, attempt),
+            );
         }
         let target = self
             .targets
             .resolve(&asked)
             .await
             .map_err(|error| unresolved(&error))?;
+        attempt.found(&target, self.tells_names);
         let subprotocol = Subprotocol::choose(&handshake)?;
         let lease = match visitor {
             Some(visitor) => Some(self.lease(visitor, &target).await?),
@@ -501,12 +551,21 @@ impl Service {
         // A single-use link is used up when all else has said yes, and before anything is opened.
         let spent = self.targets.spend(&asked).await;
         spent.map_err(|error| not_admitted(&error))?;
-        let mut opened = self.connect(&target, lease).await?;
-        if let Some(interval) = self.bridge.recheck_tokens {
+        let socket = self.connect(&target).await?;
+        let tap = self.record(&target, attempt).await?;
+        let boundary = target.boundary.clone();
+        let watch = |interval| {
             let targets = Arc::clone(&self.targets);
-            let watched = recheck::watch(targets, asked, target.endpoint, interval, &self.shutdown);
-            opened.revocation = Some(watched);
-        }
+            recheck::watch(targets, asked, target.endpoint, interval, &self.shutdown)
+        };
+        let opened = bridge::Opened {
+            socket,
+            tap,
+            line: attempt.opened(),
+            boundary,
+            lease,
+            revocation: self.bridge.recheck_tokens.map(watch),
+        };
         Ok(bridge::open(
             request,
             handshake,
@@ -519,9 +578,9 @@ impl Service {
     }
 
     /// Connects once, and before the handshake is answered: there is no probe and no second try.
-    async fn connect(&self, target: &Target, lease: Option<Lease>) -> Result<Opened, Refusal> {
+    async fn connect(&self, target: &Target) -> Result<Outgoing, Refusal> {
         let socket = target.connect(self.bridge.connect).await;
-        let socket = socket.map_err(|error| {
+        socket.map_err(|error| {
             let (status, reason) = match error {
                 DialError::Slow { .. } | DialError::Connect(ConnectError::Slow { .. }) => (
                     StatusCode::GATEWAY_TIMEOUT,
@@ -537,13 +596,25 @@ impl Service {
                 ),
             };
             Refusal::new(status, reason).because(&error)
-        })?;
-        Ok(Opened {
-            socket,
-            name: target.to_string(),
-            boundary: target.boundary.clone(),
-            lease,
-            revocation: None,
+        })
+    }
+
+    /// Begins to record a console, where it is to be recorded.
+    async fn record(&self, target: &Target, attempt: &Attempt<'_>) -> Result<Option<Tap>, Refusal> {
+        let Some(recorder) = &self.recorder else {
+            return Ok(None);
+        };
+        let who = attempt.who();
+        let begun = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        let begun = u64::try_from(begun).unwrap_or(u64::MAX);
+        let mut header = Header::new(begun, target.to_string(), who.peer);
+        header.console.clone_from(&attempt.what().console);
+        let user = who.user.or(who.login).or(who.certificate);
+        header.user = user.map(|user| user.to_string());
+        let tap = recorder.begin(&target.name, header, &self.shutdown).await;
+        tap.map_err(|error: NotRecorded| {
+            let reason = "this console is only opened when it can be recorded, which is not so now";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason).because(&error)
         })
     }
 

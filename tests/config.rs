@@ -14,7 +14,8 @@ use std::time::Duration;
 use noren::config::{
     Admin, AmqpSource, App, Bridge, Broker, Certificate, Channel, ChannelPattern,
     ClientCertificates, Cluster, Config, ConfigError, Endpoint, Entrance, Files, History,
-    HttpSource, Hub, Limits, Listen, Listener, Log, Offload, Protocol, Publisher, RedisSource,
+    HttpSource, Hub, Limits, Listen, Listener, Log, Offload, Protocol, Publisher, Recording,
+    RedisSource,
     SecurityHeaders, Server, Session, Signed, Slow, Source, SourceKind, Spool, StaticTarget,
     TargetTls, Tls, TokenSource,
 };
@@ -159,8 +160,9 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         level: _,
         format: _,
         access: _,
+        audit: _,
     } = Log::default();
-    shows("log", "level format access");
+    shows("log", "level format access audit");
     let Server {
         drain: _,
         threads: _,
@@ -320,6 +322,7 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         // As soon as there is a question, `required` is what nothing said means.
         session: None,
         entrance: Entrance::default(),
+        recording: Recording::default(),
         signed: Signed {
             keys: Vec::new(),
             audience: None,
@@ -349,13 +352,15 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         signed,
         tokens,
         targets,
+        recording,
         boundaries,
     } = bridge;
+    the_reference_shows_every_key_of_recordings(recording);
     shows(
         "bridge",
         "paths origins missing-origin users realm client-certificate client-names session connect \
          idle heartbeat frame-size upload-buffer http2 token-retry recheck-tokens host-token signed \
-         tokens target boundaries",
+         tokens target recording boundaries",
     );
     assert_eq!(entrance, shown_entrance());
     let Signed {
@@ -390,6 +395,28 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         1,
         "the reference should show one boundary"
     );
+}
+
+fn the_reference_shows_every_key_of_recordings(recording: Recording) {
+    let Recording {
+        directory,
+        consoles: _,
+        input: _,
+        size: _,
+        total: _,
+        when_full: _,
+        buffer: _,
+    } = recording.clone();
+    shows(
+        "bridge.recording",
+        "directory consoles input size total when-full buffer",
+    );
+    assert!(directory.is_some());
+    let defaults = Recording {
+        directory: None,
+        ..recording
+    };
+    assert_eq!(defaults, Recording::default());
 }
 
 fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {

@@ -9,6 +9,7 @@
 )]
 
 mod asking;
+mod audit;
 mod channels;
 mod ending;
 mod page;

@@ -16,6 +16,7 @@ use crate::http::{Body, Form, Refusal, full, parameter, refuse};
 use crate::hub::{Format, From, Hub, SubscribeError};
 use crate::shutdown::Shutdown;
 use crate::telemetry;
+use crate::telemetry::audit::Who;
 
 /// What there is, told with every 404.
 const KNOWN: &str = "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL, GET /status, POST /close/WHAT, \
@@ -173,6 +174,11 @@ impl Routes {
                 error => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
                     .retry_after(self.hub.retry()),
             })?;
+        let who = Who {
+            peer: "the admin socket".to_owned(),
+            ..Who::default()
+        };
+        let subscription = subscription.audited(who, &names);
         let stop = self.shutdown.requested_owned();
         let stream = Stream::new(subscription, format, self.hub.clone(), stop);
         let mut response = Response::new(stream.boxed_unsync());

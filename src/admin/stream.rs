@@ -58,11 +58,16 @@ impl Stream {
             State::Ended => return Poll::Ready(None),
         }
         if self.stop.as_mut().poll(cx).is_ready() {
+            self.subscription.because("Noren is stopping");
             return Poll::Ready(Some(self.end()));
         }
         if let Poll::Ready(next) = self.subscription.poll_next(cx) {
             return Poll::Ready(Some(match next {
-                Next::Message(message) => message.stream_event(self.format),
+                Next::Message(message) => {
+                    let event = message.stream_event(self.format);
+                    self.subscription.moved(0, event.len() as u64);
+                    event
+                }
                 Next::Reset(reset) => format!(
                     "event: reset\nid: {}\ndata: {{\"reason\":\"{}\"}}\n\n",
                     self.subscription.position(),

@@ -11,6 +11,7 @@ use tracing::debug;
 use crate::bridge::boundary::Boundary;
 use crate::bridge::codec::Codec;
 use crate::bridge::outcome::End;
+use crate::bridge::recorder::Tap;
 use crate::bridge::scratch::{self, Backlog, READ, Scratch};
 use crate::websocket::{HEADER_SPACE, Opcode, control_frame};
 
@@ -28,6 +29,8 @@ pub(super) struct Downlink {
     target_ended: bool,
     /// Bytes the target has sent.
     pub(super) bytes: u64,
+    /// Takes a copy of what the target sends.
+    pub(super) tap: Option<Tap>,
 }
 
 impl Downlink {
@@ -46,6 +49,7 @@ impl Downlink {
             unflushed: false,
             target_ended: false,
             bytes: 0,
+            tap: None,
         }
     }
 
@@ -190,6 +194,10 @@ impl Downlink {
             return Poll::Ready(Ok(()));
         }
         self.bytes += length as u64;
+        if let Some(tap) = &self.tap {
+            let read = raw.get(HEADER_SPACE..HEADER_SPACE + length);
+            tap.output(read.unwrap_or_default());
+        }
         if self.boundary.is_some() {
             let read = raw
                 .get(HEADER_SPACE..HEADER_SPACE + length)

@@ -7,6 +7,7 @@ mod boundary;
 mod codec;
 mod downlink;
 mod outcome;
+mod recorder;
 mod relay;
 mod scratch;
 mod uplink;
@@ -22,20 +23,24 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::config;
 use crate::http::{Body, Context, Lease, Refusal, Transport};
 use crate::shutdown::Shutdown;
-use crate::telemetry::{Begun, Tunnel, TunnelKind};
+use crate::telemetry::{Begun, Tunnel, TunnelKind, audit};
 use crate::tls::Outgoing;
 use crate::websocket::{Handshake, upgraded};
 
 use codec::Codec;
 use relay::{Limits, Relay};
 
+pub use recorder::{NotRecorded, Recorder, Tap};
+
 /// A connected target, ready to be relayed.
 #[derive(Debug)]
 pub struct Opened {
     /// The connection.
     pub socket: Outgoing,
-    /// Its name in the log, which must not be the token.
-    pub name: String,
+    /// Its line in the audit.
+    pub line: audit::Opened,
+    /// What records it, if anything does.
+    pub tap: Option<Tap>,
     /// If each frame to the client has to end on a whole message: what ends a message.
     pub boundary: Option<Arc<[u8]>>,
     /// How long it may stay open, if not for as long as both sides like.
@@ -78,7 +83,7 @@ pub fn open(
     mut request: Request<Incoming>,
     handshake: Handshake,
     subprotocol: Subprotocol,
-    target: Opened,
+    mut target: Opened,
     client: &Context,
     settings: &config::Bridge,
     shutdown: &Shutdown,
@@ -92,20 +97,22 @@ pub fn open(
         upload: over_http2.then_some(settings.upload_buffer),
     };
     let stop = shutdown.clone();
-    let (peer, inside) = (client.peer, Arc::clone(&client.inside));
+    let inside = Arc::clone(&client.inside);
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = client.activity.begin();
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
             let begun = Begun {
                 kind: TunnelKind::Console,
-                peer: peer.to_string(),
-                target: target.name.clone(),
+                peer: target.line.who().peer.clone(),
+                target: target.line.what().target.clone().unwrap_or_default(),
                 user: target.user(),
                 subprotocol: subprotocol.name,
             };
             let tunnel = inside.tunnels.open(begun);
             relay(upgraded, target, subprotocol.codec, limits, tunnel, &stop).await;
+        } else {
+            target.line.because("the client left during the upgrade");
         }
         drop(busy);
     });
@@ -155,25 +162,33 @@ async fn relay(
     tunnel: Tunnel,
     stop: &Shutdown,
 ) {
+    let Opened {
+        socket,
+        mut line,
+        tap,
+        boundary,
+        lease,
+        revocation,
+    } = target;
+    let holds = (lease, revocation);
     // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
     let outcome = match upgraded.downcast::<TokioIo<Transport>>() {
         Ok(parts) => {
             let client = parts.io.into_inner();
-            let relay = Relay::new(client, target.socket, codec, target.boundary, limits);
-            let holds = (target.lease, target.revocation);
+            let relay = Relay::new(client, socket, codec, boundary, limits).recorded(tap.as_ref());
             relay.run(&parts.read_buf, &tunnel, stop, holds).await
         }
         Err(upgraded) => {
-            let relay = Relay::new(
-                TokioIo::new(upgraded),
-                target.socket,
-                codec,
-                target.boundary,
-                limits,
-            );
-            let holds = (target.lease, target.revocation);
+            let client = TokioIo::new(upgraded);
+            let relay = Relay::new(client, socket, codec, boundary, limits).recorded(tap.as_ref());
             relay.run(&[], &tunnel, stop, holds).await
         }
     };
-    tunnel.close(&outcome.end.to_string(), outcome.up, outcome.down);
+    let reason = outcome.end.to_string();
+    if let Some(tap) = tap {
+        tap.end(&reason);
+    }
+    tunnel.moved(outcome.up, outcome.down);
+    line.count(outcome.up, outcome.down);
+    line.because(reason);
 }

@@ -30,6 +30,8 @@ pub(super) enum End {
     HeartbeatLost,
     #[error("the session ended")]
     SessionEnded,
+    #[error("the recording cannot go on, and bridge.recording says that nothing goes unrecorded")]
+    NotRecorded,
     #[error("closed by an administrator")]
     Asked,
     #[error("its token was taken away")]
@@ -52,6 +54,7 @@ impl End {
             Self::Idle(_) => (Some(1001), "nothing was sent for too long"),
             // From the range for private use (RFC 6455 §7.4.2): the page should log in, not just come back.
             Self::SessionEnded => (Some(4401), "the session ended"),
+            Self::NotRecorded => (Some(1011), "the recording cannot go on"),
             Self::Asked => (Some(4403), "closed by an administrator"),
             // Private too: coming back with this token is of no use.
             Self::TokenGone => (Some(4404), "the token is no longer known"),

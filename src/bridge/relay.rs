@@ -19,6 +19,7 @@ use crate::bridge::Revocation;
 use crate::bridge::codec::Codec;
 use crate::bridge::downlink::Downlink;
 use crate::bridge::outcome::{End, Outcome};
+use crate::bridge::recorder::Tap;
 use crate::bridge::uplink::Uplink;
 use crate::http::Lease;
 use crate::shutdown::Shutdown;
@@ -56,6 +57,7 @@ pub(super) struct Relay<C> {
     moved: u64,
     next_ping: Option<Instant>,
     unanswered: u32,
+    tap: Option<Tap>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
@@ -77,7 +79,16 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             moved: 0,
             next_ping: limits.heartbeat.map(|interval| now + interval),
             unanswered: 0,
+            tap: None,
         }
+    }
+
+    /// The same, recorded.
+    pub(super) fn recorded(mut self, tap: Option<&Tap>) -> Self {
+        self.up.tap = tap.cloned();
+        self.down.tap = tap.cloned();
+        self.tap = tap.cloned();
+        self
     }
 
     /// Relays until one side ends the tunnel, a limit passes, the lease or the token ends, somebody asks for it, or
@@ -116,6 +127,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 None => pending().await,
             }
         });
+        let must_close = self.tap.as_ref().map(Tap::must_close);
+        let mut unrecorded = pin!(async {
+            match must_close {
+                Some(must_close) => must_close.await,
+                None => pending().await,
+            }
+        });
         let mut revoked = pin!(async {
             match revocation {
                 Some(revocation) => revocation.ended().await,
@@ -129,6 +147,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             }
             if leased.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::SessionEnded);
+            }
+            if unrecorded.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::NotRecorded);
             }
             if tunnel.poll_asked(cx).is_ready() {
                 return Poll::Ready(End::Asked);

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::bridge::codec::{self, Codec, LONGEST_TEXT};
 use crate::bridge::outcome::End;
+use crate::bridge::recorder::Tap;
 use crate::bridge::scratch::{self, Backlog};
 use crate::http::Stall;
 use crate::websocket::{Event, FrameReader, Violation};
@@ -39,6 +40,8 @@ pub(super) struct Uplink {
     closed: bool,
     /// Over HTTP/2: how long the target takes nothing of a full backlog.
     full: Stall,
+    /// Takes a copy of what is for the target.
+    pub(super) tap: Option<Tap>,
 }
 
 impl Uplink {
@@ -56,6 +59,7 @@ impl Uplink {
             unflushed: false,
             closed: false,
             full: Stall::new(FULL_LIMIT),
+            tap: None,
         }
     }
 
@@ -63,7 +67,9 @@ impl Uplink {
     pub(super) fn feed(&mut self, read: &[u8]) -> Result<(), End> {
         let mut read = read.to_vec();
         let (length, end) = self.decode(&mut read);
-        self.waiting.push(read.get(..length).unwrap_or_default());
+        let payload = read.get(..length).unwrap_or_default();
+        self.record(payload);
+        self.waiting.push(payload);
         end.map_or(Ok(()), Err)
     }
 
@@ -180,7 +186,9 @@ impl Uplink {
             }
             self.heard = true;
             let (length, end) = self.decode(read);
-            self.pass(read.get(..length).unwrap_or_default(), target, cx)?;
+            let payload = read.get(..length).unwrap_or_default();
+            self.record(payload);
+            self.pass(payload, target, cx)?;
             Poll::Ready(end.map_or(Ok(()), Err))
         })
     }
@@ -229,14 +237,21 @@ impl Uplink {
             self.text.extend_from_slice(piece);
             return Ok(());
         }
-        if self.text.is_empty() {
-            self.waiting.push(&codec::decode(piece)?);
+        let payload = if self.text.is_empty() {
+            codec::decode(piece)?
         } else {
             self.text.extend_from_slice(piece);
-            self.waiting
-                .push(&codec::decode(&std::mem::take(&mut self.text))?);
-        }
+            codec::decode(&std::mem::take(&mut self.text))?
+        };
+        self.record(&payload);
+        self.waiting.push(&payload);
         Ok(())
+    }
+
+    fn record(&self, payload: &[u8]) {
+        if let Some(tap) = &self.tap {
+            tap.input(payload);
+        }
     }
 
     /// Writes payload, after what waits already.

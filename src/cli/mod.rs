@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod generate;
 mod publish;
+mod replay;
 mod serve;
 mod status;
 mod subscribe;
@@ -71,6 +72,13 @@ enum Command {
         Browsers are told with the close code 4403, \"closed by an administrator\". What may be opened again is\n\
         for the app to decide: a closed page may come back.")]
     Close(close::Close),
+    /// Play a recorded console ([bridge.recording]) to a VNC viewer, or to the terminal.
+    #[command(after_help = "Examples:\n  \
+        noren replay 1764111600123-vm1.noren & vncviewer 127.0.0.1::5999\n  \
+        noren replay --terminal --speed 4 --max-pause 1 1764111600123-vm1-console.noren\n\n\
+        It plays the console's side as it was recorded, whatever the viewer says; a viewer that asks for\n\
+        another picture format than the recorded one shows nonsense. Only this machine can connect.")]
+    Replay(replay::Replay),
     /// Print the token of a console or socket name, and its URL; or a signed link that expires.
     #[command(after_help = "Examples:\n  \
         noren token vm1\n  \
@@ -124,6 +132,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Subscribe(subscribe) => subscribe.run(),
         Command::Status(status) => status.run(),
         Command::Close(close) => close.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Token(token) => token.run(),
         Command::Generate(generate) => generate.run().map_err(Failure::Other),
     }

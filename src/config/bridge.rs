@@ -8,6 +8,7 @@ use super::endpoint::Endpoint;
 use super::entrance::Entrance;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
+use super::recording::Recording;
 use super::session::SessionRule;
 use super::signed::Signed;
 use super::size::{GIB, KIB, MIB};
@@ -69,6 +70,8 @@ pub struct Bridge {
     pub tokens: Vec<TokenSource>,
     /// `[[bridge.target]]`: asked before `tokens`.
     pub targets: Vec<StaticTarget>,
+    /// `[bridge.recording]`: which consoles are recorded.
+    pub recording: Recording,
     /// `[bridge.boundaries]`: name of a token to marker. Each frame sent to a client of that token
     /// ends right behind a marker. No marker is empty.
     pub boundaries: BTreeMap<String, String>,
@@ -92,6 +95,7 @@ impl Default for Bridge {
             signed: Signed::default(),
             tokens: Vec::new(),
             targets: Vec::new(),
+            recording: Recording::default(),
             boundaries: BTreeMap::new(),
         }
     }
@@ -118,6 +122,7 @@ impl Bridge {
             signed: table.table("signed", Signed::read),
             tokens: table.tables("tokens", TokenSource::read),
             targets: StaticTarget::read_all(table),
+            recording: table.table("recording", Recording::read),
             boundaries: table.table("boundaries", |names| names.map(parse_marker)),
         };
         if table.is_sound() && bridge.paths.is_empty() {

@@ -82,7 +82,7 @@ fn a_misspelt_key_is_told_the_nearest_one() {
     );
     says(
         "[log]\ncolour = true",
-        "noren.toml:4: log.colour: unknown key; known here: level, format, access",
+        "noren.toml:4: log.colour: unknown key; known here: level, format, access, audit",
     );
 }
 

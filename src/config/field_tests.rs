@@ -28,6 +28,7 @@ fn log_and_server_are_read() {
         level = "trace"
         format = "json"
         access = false
+        audit = "stdout"
         [server]
         drain = "0s"
         threads = 3
@@ -39,7 +40,8 @@ fn log_and_server_are_read() {
         Log {
             level: Level::Trace,
             format: LogFormat::Json,
-            access: false
+            access: false,
+            audit: Audit::Stdout,
         }
     );
     assert_eq!(
@@ -338,6 +340,14 @@ fn the_bridge_is_read() {
         store = "/s"
         allow = ["a:1"]
         tls = { ca = "/c", name = "n", certificate = "/d", key = "/e" }
+        [bridge.recording]
+        directory = "/r"
+        consoles = ["vm*"]
+        input = false
+        size = "1MiB"
+        total = "2MiB"
+        when-full = "close"
+        buffer = "64KiB"
         [bridge.boundaries]
         "a b" = "\n"
         "#,
@@ -383,6 +393,15 @@ fn the_bridge_is_read() {
         },
         tokens: Vec::new(),
         targets: Vec::new(),
+        recording: Recording {
+            directory: Some("/r".into()),
+            consoles: vec!["vm*".to_owned()],
+            input: false,
+            size: 1 << 20,
+            total: 2 << 20,
+            when_full: WhenUnrecordable::Close,
+            buffer: 64 << 10,
+        },
         boundaries: [("a b".to_owned(), "\n".to_owned())].into(),
     };
     assert_eq!(config.bridge, expected);

@@ -66,6 +66,19 @@ impl fmt::Display for LogFormat {
     }
 }
 
+/// Where the audit lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audit {
+    /// To the log, in its form. The default.
+    Log,
+    /// To standard output instead, one JSON object a line.
+    Stdout,
+}
+
+impl Audit {
+    const NAMES: [(&'static str, Self); 2] = [("log", Self::Log), ("stdout", Self::Stdout)];
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Log {
@@ -75,6 +88,9 @@ pub struct Log {
     pub format: LogFormat,
     /// `access`: whether each request is logged with one line. Default `true`.
     pub access: bool,
+    /// `audit`: where the lines go that tell who opened what, and who was refused. Default `log`. The
+    /// level does not matter to them.
+    pub audit: Audit,
 }
 
 impl Default for Log {
@@ -83,6 +99,7 @@ impl Default for Log {
             level: Level::Info,
             format: LogFormat::Text,
             access: true,
+            audit: Audit::Log,
         }
     }
 }
@@ -94,6 +111,9 @@ impl Log {
             level: table.text("level", default.level, Level::parse),
             format: table.text("format", default.format, LogFormat::parse),
             access: table.flag("access", default.access),
+            audit: table.text("audit", default.audit, |text| {
+                value::choice(text, &Audit::NAMES)
+            }),
         }
     }
 }

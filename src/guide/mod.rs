@@ -1,8 +1,9 @@
 //! Longer explanations than README has room for, a page each. Only text: nothing here is code.
 
+#[doc = include_str!("access.md")]
+pub mod access {}
 #[doc = include_str!("capacity.md")]
 pub mod capacity {}
-
 #[doc = include_str!("cluster.md")]
 pub mod cluster {}
 

@@ -64,7 +64,7 @@ pub use socket::{Form, Listening, open_socket};
 pub use sockjs::{Asked, SockJs, Visitor};
 pub use sources::{SourceError, Sources};
 pub use stream::{event_stream, set_headers};
-pub use subscription::{End, Next, Subscription};
+pub use subscription::{End, Next, Subscription, channels_named};
 pub use upkeep::Hook;
 
 use backbone::Backbone;

@@ -108,7 +108,6 @@ pub fn open_socket(
     let (peer, inside) = (client.peer, Arc::clone(&client.inside));
     let busy = client.activity.begin();
     let hub = hub.clone();
-    let user = listening.subscription.user().map(str::to_owned);
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
             let names: Vec<_> = listening.names.iter().map(ToString::to_string).collect();
@@ -116,11 +115,11 @@ pub fn open_socket(
                 kind: TunnelKind::Channel,
                 peer: peer.to_string(),
                 target: format!("channel {}", names.join(",")),
-                user,
+                user: None,
                 subprotocol: protocol,
             });
             // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
-            let (cause, up, down) = match upgraded.downcast::<TokioIo<Transport>>() {
+            let (up, down) = match upgraded.downcast::<TokioIo<Transport>>() {
                 Ok(parts) => {
                     let session = Session::new(parts.io.into_inner(), hub, listening);
                     session.run(&parts.read_buf).await
@@ -130,7 +129,7 @@ pub fn open_socket(
                     session.run(&[]).await
                 }
             };
-            tunnel.close(&cause.to_string(), up, down);
+            tunnel.moved(up, down);
         }
         drop(busy);
     });
@@ -174,11 +173,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     }
 
     /// Sends and receives until one side ends it. `read` is what came right behind the handshake.
-    async fn run(mut self, read: &[u8]) -> (Cause, u64, u64) {
+    async fn run(mut self, read: &[u8]) -> (u64, u64) {
         self.inbox.feed(read);
         let cause = self.exchange().await;
         let _ = timeout(CLOSE_LIMIT, self.close(&cause)).await;
-        (cause, self.inbox.bytes, self.outbox.sent)
+        let (up, down) = (self.inbox.bytes, self.outbox.sent);
+        self.subscription.moved(up, down);
+        self.subscription.because(cause.to_string());
+        (up, down)
     }
 
     async fn exchange(&mut self) -> Cause {

@@ -180,6 +180,7 @@ impl http_body::Body for EventStream {
             } else {
                 this.gather(first)
             };
+            this.subscription.moved(0, piece.len() as u64);
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         this.poll_clock(cx)

@@ -3,6 +3,7 @@
 //! It holds a place and no messages: what it has not got yet lies in the histories, once for everybody. Does not
 //! know how a message is sent.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use atomic_waker::AtomicWaker;
 
-use crate::config::Slow;
+use crate::config::{ChannelName, Slow};
 use crate::http::Lease;
 use crate::hub::Hub;
 use crate::hub::channel::Channel;
@@ -21,6 +22,7 @@ use crate::hub::history::Found;
 use crate::hub::keeping::Resumed;
 use crate::hub::message::{EventId, From, Message, unix_milliseconds};
 use crate::net::Peer;
+use crate::telemetry::audit::{self, Kind, What, Who};
 
 /// What a channel knows of one who listens.
 pub(super) struct Subscriber {
@@ -91,6 +93,7 @@ pub struct Subscription {
     catching_up: u64,
     reset: Option<Reset>,
     lease: Option<Leased>,
+    line: Option<Box<audit::Opened>>,
 }
 
 /// The permission to listen, where one is needed.
@@ -163,6 +166,24 @@ pub enum End {
     Asked,
 }
 
+impl End {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Slow => "too slow",
+            Self::Stopping => "Noren is stopping",
+            Self::SessionEnded => "the session ended",
+            Self::Asked => "closed by an administrator",
+        }
+    }
+}
+
+/// What the audit calls these channels.
+#[must_use]
+pub fn channels_named(names: &[ChannelName]) -> String {
+    let names: Vec<_> = names.iter().map(ChannelName::as_str).collect();
+    format!("channel {}", names.join(","))
+}
+
 impl Subscription {
     pub(super) fn new(
         hub: &Hub,
@@ -186,9 +207,35 @@ impl Subscription {
             catching_up: 0,
             reset: None,
             lease: lease.map(Leased::new),
+            line: None,
         };
         subscription.begin(from);
         subscription
+    }
+
+    /// The same, with a line in the audit when it begins and one when it ends.
+    #[must_use]
+    pub fn audited(mut self, who: Who, names: &[ChannelName]) -> Self {
+        let what = What::new(Kind::Stream, channels_named(names));
+        let mut line = audit::Opened::new(who, what);
+        // Unless something else is said: whoever lets go of it has seen its client leave.
+        line.because("the client left");
+        self.line = Some(Box::new(line));
+        self
+    }
+
+    /// Adds bytes to the audit line.
+    pub fn moved(&mut self, up: u64, down: u64) {
+        if let Some(line) = &mut self.line {
+            line.count(up, down);
+        }
+    }
+
+    /// Says in the audit line why it ends.
+    pub fn because(&mut self, reason: impl Into<Cow<'static, str>>) {
+        if let Some(line) = &mut self.line {
+            line.because(reason);
+        }
     }
 
     /// Finds the place to begin with. All channels are joined by now, so nothing can slip through.
@@ -237,18 +284,13 @@ impl Subscription {
         self
     }
 
-    /// Who listens, if that is known.
-    #[must_use]
-    pub fn user(&self) -> Option<&str> {
-        self.subscriber.name.as_deref()
-    }
-
     /// The next message, gap or end; pending until there is one.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if let Some(next) = self.try_next() {
             return Poll::Ready(next);
         }
         if self.poll_lease(cx).is_ready() {
+            self.because(End::SessionEnded.reason());
             return Poll::Ready(Next::End(End::SessionEnded));
         }
         self.subscriber.waker.register(cx.waker());
@@ -301,6 +343,14 @@ impl Subscription {
 
     /// The next message, gap or end, if it is there already.
     pub fn try_next(&mut self) -> Option<Next> {
+        let next = self.look();
+        if let Some(Next::End(end)) = &next {
+            self.because(end.reason());
+        }
+        next
+    }
+
+    fn look(&mut self) -> Option<Next> {
         if self.is_dismissed() {
             return Some(Next::End(End::Stopping));
         }

@@ -5,6 +5,8 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -12,14 +14,14 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional_with_sizes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::http::{Body, Refusal, drop_hop_by_hop, empty};
 use crate::proxy::error::{from_upstream, nonsense};
 use crate::proxy::{Forward, request};
-use crate::telemetry::{Begun, TunnelKind};
+use crate::telemetry::{Begun, TunnelKind, audit};
 use crate::upstream::Payload;
 use crate::websocket::Handshake;
 
@@ -34,6 +36,7 @@ pub async fn open(
     forward: Forward<'_>,
     mut request: Request<Incoming>,
     handshake: Handshake,
+    opened: impl FnOnce(String) -> audit::Opened,
 ) -> Result<Response<Body>, Refusal> {
     let app = forward.upstream.settings();
     let client = hyper::upgrade::on(&mut request);
@@ -51,26 +54,31 @@ pub async fn open(
         ));
     }
     let upstream = hyper::upgrade::on(&mut response);
+    let target = format!("app {}", app.name);
     let tunnel = forward.context.inside.tunnels.open(Begun {
         kind: TunnelKind::App,
         peer: forward.context.peer.to_string(),
-        target: format!("app {}", app.name),
+        target: target.clone(),
         user: None,
         subprotocol: None,
     });
+    let mut line = opened(target);
     let tasks = forward.tasks.clone();
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = forward.context.activity.begin();
     forward.tasks.spawn(async move {
         let asked = poll_fn(|cx| tunnel.poll_asked(cx));
-        tokio::select! {
-            ended = copy(client, upstream) => match ended {
-                Ok((up, down)) => tunnel.close("both sides closed it", up, down),
-                Err(error) => tunnel.close(&error.to_string(), 0, 0),
-            },
-            () = tasks.requested() => tunnel.close("Noren is stopping", 0, 0),
-            () = asked => tunnel.close("closed by an administrator", 0, 0),
+        let copied = tokio::select! {
+            copied = copy(client, upstream, &mut line) => copied,
+            () = tasks.requested() => Ok("Noren is stopping"),
+            () = asked => Ok("closed by an administrator"),
+        };
+        match copied {
+            Ok(reason) => line.because(reason),
+            Err(error) => line.because(error.to_string()),
         }
+        let (up, down) = line.bytes();
+        tunnel.moved(up, down);
         drop(busy);
     });
     Ok(answer(response.headers_mut(), handshake, over_http2))
@@ -137,8 +145,59 @@ fn answer(headers: &mut HeaderMap, handshake: Handshake, over_http2: bool) -> Re
     answer
 }
 
-async fn copy(client: OnUpgrade, upstream: OnUpgrade) -> io::Result<(u64, u64)> {
+/// Copies both ways until both have ended, and counts in the line, however it ends.
+async fn copy(
+    client: OnUpgrade,
+    upstream: OnUpgrade,
+    line: &mut audit::Opened,
+) -> io::Result<&'static str> {
     let (client, upstream) = tokio::try_join!(client, upstream).map_err(io::Error::other)?;
-    let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-    copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER).await
+    let mut client = Counted {
+        stream: TokioIo::new(client),
+        line,
+    };
+    let mut upstream = TokioIo::new(upstream);
+    copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER).await?;
+    Ok("both sides closed it")
+}
+
+/// The client's side, with what passes counted in the audit line.
+struct Counted<'a, S> {
+    stream: S,
+    line: &'a mut audit::Opened,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        this.line.count((buf.filled().len() - before) as u64, 0);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+        this.line.count(0, written as u64);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
 }

@@ -21,6 +21,7 @@ use crate::net::Stream;
 use crate::server::State;
 use crate::service::Role;
 use crate::shutdown::Shutdown;
+use crate::telemetry::audit::{self, Kind, What, Who};
 use crate::tls::{Accepted, Alpn, HandshakeError, ServerName};
 
 /// The window of each HTTP/2 stream. Enough for an upload at 100 Mbit/s over 80 ms.
@@ -68,6 +69,14 @@ pub(super) fn serve_tls(
             Some(Err(error)) => {
                 if let Some(not_told) = state.inside.failed_handshakes.line() {
                     debug!(%peer, %error, not_told, "no TLS handshake");
+                }
+                if error.is_about_the_client() {
+                    let who = Who {
+                        peer: peer.to_string(),
+                        ..Who::default()
+                    };
+                    let what = What::new(Kind::Connection, "the TLS handshake");
+                    audit::refused(&who, &what, None, &error.to_string());
                 }
             }
             None => {}

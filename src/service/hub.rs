@@ -19,6 +19,7 @@ use crate::hub::{
     self, Address, Asked, Form, Format, Listening, Parameters, SessionEnded, SubscribeError,
     Subscription, Visitor, Wait, etag,
 };
+use crate::service::attempt::Attempt;
 use crate::service::{Service, json};
 use crate::target::Token;
 use crate::websocket::{Handshake, asks_for_websocket};
@@ -78,6 +79,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let Some(address) = Address::parse(rest) else {
             refuse(request.into_body(), &self.shutdown);
@@ -98,8 +100,12 @@ impl Service {
                     .await?;
                 self.presence(&name)?
             }
-            Address::SockJs(rest) => self.sockjs(rest, request, head, context).await?,
-            Address::Channels(names) => self.channels(names, request, head, context).await?,
+            Address::SockJs(rest) => self.sockjs(rest, request, head, context, attempt).await?,
+            Address::Channels(names) => {
+                attempt.about(hub::channels_named(&names));
+                self.channels(names, request, head, context, attempt)
+                    .await?
+            }
         };
         // A page of another origin that may listen has to be told so by the server it asks (Fetch §3.2).
         if let Some(origin) = origin {
@@ -133,17 +139,18 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        attempt: &Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let parameters = Parameters::parse(request.uri().query())
             .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
         if asks_for_websocket(&request) {
             return self
-                .socket(names, &parameters, request, head, context)
+                .socket(names, &parameters, request, head, context, attempt)
                 .await;
         }
         match *request.method() {
             Method::GET | Method::HEAD => {
-                self.answer_get(&names, &parameters, &request, head, context)
+                self.answer_get(&names, &parameters, &request, head, context, attempt)
                     .await
             }
             Method::POST => {
@@ -171,6 +178,7 @@ impl Service {
         request: &Request<Incoming>,
         head: &Head,
         context: &Context,
+        attempt: &Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let headers = request.headers();
         let transport = Transport::preferred(headers);
@@ -200,10 +208,12 @@ impl Service {
             Transport::Stream => "event stream",
             _ => "long poll",
         };
+        let who = attempt.listener(lease.as_ref());
         let subscription = self
             .subscribe(names, parameters, headers, lease)?
             .by(by, context.peer);
         if transport == Transport::Stream {
+            let subscription = subscription.audited(who, names);
             let visible = parameters.named_keep_alive;
             return Ok(hub::event_stream(&self.hub, subscription, format, visible));
         }
@@ -268,16 +278,18 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        attempt: &Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let handshake = Handshake::check(&request)?;
         let lease = self
             .lease_for_channels(&names, request.headers(), head, context)
             .await?;
+        let who = attempt.listener(lease.as_ref());
         let subscription = self
             .subscribe(&names, parameters, request.headers(), lease)?
             .by("websocket", context.peer);
         let listening = Listening {
-            subscription,
+            subscription: subscription.audited(who, &names),
             receiver: self.receiver(&names, request.headers(), head, context),
             names,
             form: Form::Events(parameters.format.unwrap_or(Format::Json)),
@@ -299,11 +311,13 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let Some(asked) = Asked::parse(rest) else {
             refuse(request.into_body(), &self.shutdown);
             return Err(Refusal::not_found("SockJS has nothing at this address"));
         };
+        attempt.about(hub::channels_named(&asked.channels));
         let lease = if asked.needs_permission(request.method()) {
             let (names, headers) = (&asked.channels, request.headers());
             let leased = self.lease_for_channels(names, headers, head, context);
@@ -318,6 +332,7 @@ impl Service {
             None
         };
         let visitor = Visitor {
+            who: attempt.listener(lease.as_ref()),
             lease,
             receiver: self.receiver(&asked.channels, request.headers(), head, context),
             body: self.body,
@@ -335,15 +350,17 @@ impl Service {
         handshake: Handshake,
         subprotocol: Subprotocol,
         context: &Context,
-        lease: Option<Lease>,
+        (lease, attempt): (Option<Lease>, &mut Attempt<'_>),
     ) -> Result<Response<Body>, Refusal> {
         let parameters = Parameters::parse(request.uri().query()).unwrap_or_default();
         let rules = self.hub.rules(&name);
         let names = vec![name];
+        attempt.about(hub::channels_named(&names));
+        let subscription = self.subscribe(&names, &parameters, request.headers(), lease)?;
         let listening = Listening {
-            subscription: self
-                .subscribe(&names, &parameters, request.headers(), lease)?
-                .by("websocket", context.peer),
+            subscription: subscription
+                .by("websocket", context.peer)
+                .audited(attempt.who(), &names),
             names,
             form: Form::Wok {
                 boundary: rules

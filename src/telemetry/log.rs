@@ -3,22 +3,31 @@
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing::Metadata;
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-use crate::config::{Level, Log, LogFormat};
+use crate::config::{Audit, Level, Log, LogFormat};
+use crate::telemetry::audit;
 
 /// The level of the one log of this process, which a reload may change.
 static LEVEL: OnceLock<Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Sends the log to standard error, for journald or a terminal, in the form the configuration asks for.
 /// `NOREN_LOG` overrides the level, in the syntax of tracing's `EnvFilter` (`debug`, `noren::bridge=trace`).
-/// Only the first call in a process has an effect.
+/// Audit lines are there whatever the level; they may go to standard output instead, one JSON object each, so that a
+/// unit file or a pipe can lead them elsewhere. Only the first call in a process has an effect.
 pub fn install(log: &Log) {
-    let (filter, handle) = reload::Layer::new(filter(log.level));
+    let (level, handle) = reload::Layer::new(filter(log.level));
+    let apart = log.audit == Audit::Stdout;
+    let is_audit = |metadata: &Metadata<'_>| metadata.target() == audit::TARGET;
+    let filter = level.and(filter_fn(move |metadata| !(apart && is_audit(metadata))));
+    let audit = fmt::layer().with_writer(io::stdout).with_target(false);
+    let audit = audit.json().flatten_event(true);
+    let audit = apart.then(|| audit.with_filter(filter_fn(is_audit)));
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -29,8 +38,8 @@ pub fn install(log: &Log) {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
     };
     let installed = tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
+        .with(lines.with_filter(filter))
+        .with(audit)
         .try_init();
     if installed.is_ok() {
         let _ = LEVEL.set(handle);
@@ -55,7 +64,7 @@ fn filter(level: Level) -> EnvFilter {
     };
     // The libraries speak of their insides; only their warnings are of use to an operator. What lapin has to
     // say of a broker, the source says itself, once.
-    let directives =
-        std::env::var("NOREN_LOG").unwrap_or_else(|_| format!("warn,lapin=off,noren={level}"));
+    let directives = std::env::var("NOREN_LOG")
+        .unwrap_or_else(|_| format!("warn,lapin=off,noren={level},{}=info", audit::TARGET));
     EnvFilter::new(directives)
 }

@@ -1,9 +1,10 @@
-//! What is told about the work: the log itself, the lines of requests and tunnels, and what can be looked into
+//! What is told about the work: the log itself, the lines of requests, the audit, and what can be looked into
 //! while it goes on.
 //!
 //! Lines have a constant message and their values as fields. No token, cookie, query or body is ever a field.
 
 mod access;
+pub mod audit;
 mod flood;
 mod inside;
 mod log;

@@ -1,5 +1,4 @@
-//! Tunnels: one line when one opens, one when it ends, and meanwhile a place in the list of what is open, from
-//! which it can be asked to close.
+//! Tunnels: what is open, and how much has passed; each can be asked to close. The audit has their lines.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +9,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use atomic_waker::AtomicWaker;
 use serde::Serialize;
-use tracing::info;
 
 use crate::telemetry::metrics::{TunnelKind, TunnelMetrics};
 
@@ -92,7 +90,7 @@ impl Tunnels {
         }))
     }
 
-    /// A tunnel opens: writes the line.
+    /// A tunnel opens.
     #[must_use]
     pub fn open(&self, begun: Begun) -> Tunnel {
         let Begun {
@@ -103,7 +101,6 @@ impl Tunnels {
             subprotocol,
         } = begun;
         let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
-        info!(tunnel = number, %peer, %target, user, subprotocol, "tunnel opened");
         let metrics = self.0.metrics.of(kind);
         metrics.opened.inc();
         metrics.open.inc();
@@ -202,22 +199,6 @@ impl Tunnel {
             Poll::Pending
         }
     }
-
-    /// Writes the closing line: why, after how many seconds, and how many bytes the target was given (`up`)
-    /// and has sent (`down`).
-    pub fn close(self, reason: &str, up: u64, down: u64) {
-        self.moved(up, down);
-        let Entry {
-            number,
-            peer,
-            target,
-            user,
-            opened,
-            ..
-        } = &*self.entry;
-        let seconds = (opened.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        info!(tunnel = number, %peer, %target, user, reason, seconds, up, down, "tunnel closed");
-    }
 }
 
 impl Drop for Tunnel {
@@ -273,7 +254,8 @@ mod tests {
         let now = inside.tunnels.now();
         assert_eq!((now[0].id, now[0].up, now[0].down), (1, 3, 9));
         assert_eq!((now[1].id, now[1].kind), (2, "app"));
-        tunnel.close("enough", 4, 9);
+        tunnel.moved(4, 9);
+        drop(tunnel);
         drop(second);
         assert_eq!(inside.tunnels.now(), []);
         let text = inside.metrics.text(|_| {});

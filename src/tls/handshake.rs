@@ -81,6 +81,17 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// Whether it failed because of the client's certificate, or because there was none.
+    #[must_use]
+    pub fn is_about_the_client(&self) -> bool {
+        use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
+        let Self::Failed(error) = self else {
+            return false;
+        };
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+        matches!(cause, Some(InvalidCertificate(_) | NoCertificatesPresented))
+    }
+
     /// The word that it is counted under.
     #[must_use]
     pub fn kind(&self) -> &'static str {

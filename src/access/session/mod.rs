@@ -80,6 +80,12 @@ impl Denied {
 }
 
 impl Visitor {
+    /// What the app calls it, if it says so.
+    #[must_use]
+    pub fn name(&self) -> Option<Arc<str>> {
+        self.name.clone()
+    }
+
     /// Has the app asked again as long as the lease is held. It ends with the session, at once if the session
     /// has ended since the question.
     #[must_use]

@@ -42,6 +42,7 @@ use crate::hub::socket::{Form, Listening, open_socket};
 use crate::hub::subscription::Subscription;
 use crate::hub::{Format, Hub, SubscribeError};
 use crate::shutdown::Shutdown;
+use crate::telemetry::audit::Who;
 use crate::websocket::{Handshake, asks_for_websocket};
 
 pub use asked::Asked;
@@ -65,6 +66,8 @@ struct Shared {
 
 /// Who asks.
 pub struct Visitor<'a> {
+    /// By all names, for the audit.
+    pub who: Who,
     /// For how long the visitor may listen, where the app was asked.
     pub lease: Option<Lease>,
     /// What becomes of messages of the page; none: they are refused.
@@ -144,7 +147,8 @@ impl SockJs {
         let peer = visitor.client.peer;
         let attached = self.0.sessions.attach(&self.0.hub, key, credential, || {
             let subscribed = self.0.hub.subscribe(&channels, from, visitor.lease);
-            subscribed.map(|subscription| subscription.by("sockjs", peer))
+            let subscription = subscribed?.by("sockjs", peer);
+            Ok(subscription.audited(visitor.who, &channels))
         });
         let attached = attached.map_err(|error| self.refused(&error))?;
         if let session::Attached::Opened(reception) = &attached {
@@ -181,7 +185,8 @@ impl SockJs {
         let handshake = Handshake::check(&request)?;
         let subscription = self
             .subscribe(&asked, begin(&request)?, visitor.lease)?
-            .by("sockjs websocket", visitor.client.peer);
+            .by("sockjs websocket", visitor.client.peer)
+            .audited(visitor.who, &asked.channels);
         let listening = Listening {
             subscription,
             names: asked.channels,

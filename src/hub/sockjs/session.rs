@@ -241,6 +241,9 @@ impl Reception {
                 Poll::Pending => break,
             }
         }
+        if let Some(subscription) = &mut self.subscription {
+            subscription.moved(0, batch.texts.len() as u64);
+        }
         if batch.texts.is_empty() && batch.close.is_none() {
             Poll::Pending
         } else {

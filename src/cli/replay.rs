@@ -1,0 +1,231 @@
+//! `noren replay`: plays what a console has sent, as it was recorded, to a viewer or to the terminal.
+
+use std::fs::File;
+use std::io::{BufReader, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use noren::config::Endpoint;
+use noren::recording::{Kind, Reader};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::cli::{Failure, current_runtime};
+
+/// How long a viewer may take to leave after the last picture.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The arguments of `noren replay`.
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The recording
+    file: PathBuf,
+    /// Where a viewer connects: a loopback address or `unix:/path`
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5999", value_parser = near, conflicts_with = "terminal")]
+    listen: Endpoint,
+    /// Write what a serial console has sent to standard output instead
+    #[arg(long)]
+    terminal: bool,
+    /// Play so many times as fast
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
+    speed: f64,
+    /// Let no pause be longer than so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = speed)]
+    max_pause: Option<f64>,
+    /// End after the first viewer, instead of waiting for another
+    #[arg(long)]
+    once: bool,
+}
+
+/// What was recorded may be secret, so it is not offered to the network.
+fn near(text: &str) -> Result<Endpoint, String> {
+    let endpoint = Endpoint::parse(text)?;
+    let is_near = match &endpoint {
+        Endpoint::Tcp { host, .. } => {
+            host == "localhost"
+                || host
+                    .parse()
+                    .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        }
+        Endpoint::Unix(_) => true,
+    };
+    if is_near {
+        Ok(endpoint)
+    } else {
+        Err(
+            "a recording is only played on this machine; write 127.0.0.1:PORT or unix:/path"
+                .to_owned(),
+        )
+    }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "this is no number".to_owned())?;
+    if (0.001..=1_000_000.0).contains(&number) {
+        Ok(number)
+    } else {
+        Err("write a number from 0.001 to 1000000".to_owned())
+    }
+}
+
+impl Replay {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        // Before anything listens, so that a wrong file is told at once.
+        self.tell(&self.open()?);
+        let runtime = current_runtime()?;
+        let played = runtime.block_on(async {
+            if self.terminal {
+                self.play(&mut Terminal).await
+            } else {
+                self.serve().await
+            }
+        });
+        played.map_err(Failure::Other)
+    }
+
+    fn open(&self) -> anyhow::Result<Reader<BufReader<File>>> {
+        let path = self.file.display();
+        let file = File::open(&self.file).with_context(|| format!("open {path}"))?;
+        Reader::open(BufReader::new(file)).with_context(|| format!("read {path}"))
+    }
+
+    /// Says what will be played, where a person reads it and no program does.
+    fn tell(&self, reader: &Reader<BufReader<File>>) {
+        let header = reader.header();
+        let console = header.console.as_deref().unwrap_or(&header.target);
+        let user = header.user.as_deref().unwrap_or("somebody");
+        let peer = &header.peer;
+        let mut text = format!("noren: {console}, as {user} at {peer} saw it\n");
+        if !self.terminal {
+            text += &format!("noren: a viewer can connect to {}\n", self.listen);
+        }
+        // Nobody may be reading, and that changes nothing.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+
+    async fn serve(&self) -> anyhow::Result<()> {
+        match &self.listen {
+            Endpoint::Tcp { host, port } => {
+                let listener = TcpListener::bind((host.as_str(), *port)).await;
+                let listener = listener.with_context(|| format!("listen on {}", self.listen))?;
+                loop {
+                    let (viewer, _) = listener.accept().await?;
+                    viewer.set_nodelay(true)?;
+                    self.show(viewer).await?;
+                    if self.once {
+                        return Ok(());
+                    }
+                }
+            }
+            Endpoint::Unix(path) => {
+                // A socket that nobody listens on was left by one that was killed.
+                if connect_refused(path) {
+                    std::fs::remove_file(path)?;
+                }
+                let listener = UnixListener::bind(path);
+                let listener = listener.with_context(|| format!("listen on {}", self.listen))?;
+                let ended = loop {
+                    let (viewer, _) = listener.accept().await?;
+                    let shown = self.show(viewer).await;
+                    if self.once || shown.is_err() {
+                        break shown;
+                    }
+                };
+                // It was made here a moment ago; if somebody else has removed it, that is as well.
+                let _ = std::fs::remove_file(path);
+                ended
+            }
+        }
+    }
+
+    /// Plays the target's side for one viewer, and takes in what the viewer says without an answer.
+    async fn show(&self, viewer: impl AsyncRead + AsyncWrite) -> anyhow::Result<()> {
+        let (mut says, hears) = tokio::io::split(viewer);
+        let mut viewer = Viewer(hears);
+        let mut unread = vec![0; 16 * 1024];
+        let listening = async { while matches!(says.read(&mut unread).await, Ok(1..)) {} };
+        tokio::select! {
+            played = self.play(&mut viewer) => played?,
+            () = listening => return Ok(()),
+        }
+        // Its last picture stays until it leaves, or for a moment.
+        let _ = viewer.0.shutdown().await;
+        let mut unread = vec![0; 16 * 1024];
+        let leaving = async { while matches!(says.read(&mut unread).await, Ok(1..)) {} };
+        let _ = timeout(FAREWELL, leaving).await;
+        Ok(())
+    }
+
+    async fn play(&self, to: &mut impl Screen) -> anyhow::Result<()> {
+        let mut reader = self.open()?;
+        let mut due = Instant::now();
+        let mut before = None;
+        let path = self.file.display().to_string();
+        while let Some(record) = reader.next().with_context(|| format!("read {path}"))? {
+            match record.kind {
+                Kind::Output => {}
+                Kind::Gap => {
+                    let lost: [u8; 8] = record.data.try_into().map_err(|_| anyhow!("a bad gap"))?;
+                    to.gap(u64::from_be_bytes(lost))?;
+                    continue;
+                }
+                Kind::Input | Kind::End => continue,
+            }
+            // The first word of the console comes at once, however long it took.
+            let pause = record.at.saturating_sub(before.unwrap_or(record.at));
+            before = Some(record.at);
+            let pause = pause.as_secs_f64() / self.speed;
+            due += Duration::from_secs_f64(pause.min(self.max_pause.unwrap_or(f64::MAX)));
+            sleep_until(due).await;
+            if !to.show(&record.data).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn connect_refused(path: &std::path::Path) -> bool {
+    let connected = std::os::unix::net::UnixStream::connect(path);
+    connected.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
+/// Where a recording is played to.
+trait Screen {
+    /// Shows what the console has sent; false if nobody looks any more.
+    async fn show(&mut self, bytes: &[u8]) -> anyhow::Result<bool>;
+
+    /// Bytes are missing here.
+    fn gap(&mut self, bytes: u64) -> anyhow::Result<()>;
+}
+
+struct Viewer<W>(W);
+
+impl<W: AsyncWrite + Unpin> Screen for Viewer<W> {
+    async fn show(&mut self, bytes: &[u8]) -> anyhow::Result<bool> {
+        let shown = self.0.write_all(bytes).await;
+        Ok(shown.is_ok() && self.0.flush().await.is_ok())
+    }
+
+    /// A viewer counts on every byte.
+    fn gap(&mut self, bytes: u64) -> anyhow::Result<()> {
+        bail!("{bytes} bytes are missing from here on, and without them a viewer cannot go on")
+    }
+}
+
+struct Terminal;
+
+impl Screen for Terminal {
+    async fn show(&mut self, bytes: &[u8]) -> anyhow::Result<bool> {
+        let mut out = std::io::stdout().lock();
+        Ok(out.write_all(bytes).and_then(|()| out.flush()).is_ok())
+    }
+
+    fn gap(&mut self, bytes: u64) -> anyhow::Result<()> {
+        let text = format!("\r\n[{bytes} bytes are missing here]\r\n");
+        Ok(std::io::stdout().write_all(text.as_bytes())?)
+    }
+}

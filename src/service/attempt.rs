@@ -1,0 +1,103 @@
+//! What somebody attempts with a request, as far as it is known: for the audit lines.
+
+use std::sync::Arc;
+
+use http::{Method, Request};
+
+use crate::http::{Context, Head, Lease, Refusal};
+use crate::router::Route;
+use crate::target::Target;
+use crate::telemetry::audit::{self, Kind, Opened, What, Who};
+use crate::tls::ClientName;
+use crate::websocket::asks_for_websocket;
+
+/// An attempt to open something, or to say something.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    context: &'a Context,
+    login: Option<Arc<str>>,
+    user: Option<Arc<str>>,
+    what: What,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(route: Route, request: &Request<impl Sized>, context: &'a Context) -> Self {
+        let kind = match route {
+            Route::Websockify => Kind::Console,
+            Route::Hub(_) if request.method() == Method::POST => Kind::Message,
+            Route::Hub(_) => Kind::Stream,
+            Route::App(_) if asks_for_websocket(request) => Kind::WebSocket,
+            Route::App(_) | Route::Files(_) => Kind::Request,
+        };
+        Self {
+            context,
+            login: None,
+            user: None,
+            what: What {
+                kind,
+                target: None,
+                console: None,
+            },
+        }
+    }
+
+    /// Takes note of the user whose password was shown.
+    pub(super) fn entered(&mut self, head: &Head) {
+        self.login.clone_from(&head.user);
+    }
+
+    /// Takes note of whom the app knows.
+    pub(super) fn known(&mut self, user: Option<Arc<str>>) {
+        self.user = user;
+    }
+
+    /// Takes note of the console that the token leads to; its name only where names are no secrets.
+    pub(super) fn found(&mut self, target: &Target, with_name: bool) {
+        self.what.target = Some(target.to_string());
+        self.what.console = with_name.then(|| target.name.clone());
+    }
+
+    /// Takes note of what it is about otherwise.
+    pub(super) fn about(&mut self, target: String) {
+        self.what.target = Some(target);
+    }
+
+    /// What it is about.
+    pub(super) fn what(&self) -> &What {
+        &self.what
+    }
+
+    /// Who this is.
+    pub(super) fn who(&self) -> Who {
+        let certificate = self.context.client.as_ref().map(ClientName::as_str);
+        Who {
+            peer: self.context.peer.to_string(),
+            user: self.user.clone(),
+            login: self.login.clone(),
+            certificate: certificate.map(Arc::from),
+        }
+    }
+
+    /// Who listens, by the name that the app has given for the lease.
+    pub(super) fn listener(&self, lease: Option<&Lease>) -> Who {
+        let user = lease.and_then(Lease::user).map(Arc::from);
+        Who { user, ..self.who() }
+    }
+
+    /// Writes that it has been opened.
+    pub(super) fn opened(&self) -> Opened {
+        Opened::new(self.who(), self.what.clone())
+    }
+
+    /// Writes that it was refused, if that is the door's own doing: what an app does not answer is in the log
+    /// of requests.
+    pub(super) fn refused(&self, refusal: &Refusal) {
+        let of_app = matches!(self.what.kind, Kind::Request | Kind::WebSocket);
+        if of_app && !matches!(refusal.status.as_u16(), 401 | 403) {
+            return;
+        }
+        let reason = refusal.cause.as_deref().unwrap_or(&refusal.reason);
+        let status = Some(refusal.status.as_u16());
+        audit::refused(&self.who(), &self.what, status, reason);
+    }
+}

@@ -1,0 +1,95 @@
+"""A VNC viewer that takes one whole picture (RFC 6143) and prints its size and hash.
+
+    rfb_client.py unix:/path                 a server, or a recording that is played
+    rfb_client.py wss://host/path CA.pem     a console behind the door
+
+Security type None, raw pixels in the server's own format.
+"""
+
+import hashlib
+import socket
+import ssl
+import struct
+import sys
+
+
+class WebSocket:
+    def __init__(self, url, authority):
+        from websockets.sync.client import connect
+
+        context = ssl.create_default_context(cafile=authority)
+        self.socket = connect(url, ssl=context, subprotocols=["binary"], max_size=None)
+
+    def send(self, data):
+        self.socket.send(data)
+
+    def recv(self):
+        return self.socket.recv()
+
+    def close(self):
+        self.socket.close()
+
+
+class Unix:
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.socket.settimeout(60)
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def recv(self):
+        data = self.socket.recv(65536)
+        if not data:
+            sys.exit("the server closed the connection")
+        return data
+
+    def close(self):
+        self.socket.close()
+
+
+target = sys.argv[1]
+wire = Unix(target[5:]) if target.startswith("unix:") else WebSocket(target, sys.argv[2])
+unread = b""
+
+
+def take(count):
+    global unread
+    while len(unread) < count:
+        unread += wire.recv()
+    taken, unread = unread[:count], unread[count:]
+    return taken
+
+
+def number(form):
+    return struct.unpack(">" + form, take(struct.calcsize(form)))[0]
+
+
+assert take(12) == b"RFB 003.008\n"
+wire.send(b"RFB 003.008\n")
+assert 1 in take(number("B")), "no security type None"
+wire.send(b"\x01")
+assert number("I") == 0
+wire.send(b"\x01")
+width, height = number("H"), number("H")
+pixel = take(16)[0] // 8
+take(number("I"))
+wire.send(struct.pack(">BxHi", 2, 1, 0))
+wire.send(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
+picture = bytearray(width * height * pixel)
+missing = width * height
+while missing > 0:
+    kind = number("B")
+    if kind != 0:
+        sys.exit(f"a message of type {kind}")
+    take(1)
+    for _ in range(number("H")):
+        x, y, w, h = (number("H") for _ in range(4))
+        assert number("i") == 0, "not raw"
+        for line in range(y, y + h):
+            at = (line * width + x) * pixel
+            picture[at:at + w * pixel] = take(w * pixel)
+        missing -= w * h
+print(f"{width}x{height} {hashlib.sha256(picture).hexdigest()}")
+wire.close()
