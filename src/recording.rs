@@ -158,7 +158,7 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// [`ReadError`], also for what cannot be a record.
-    pub fn next(&mut self) -> Result<Option<Record>, ReadError> {
+    pub fn read(&mut self) -> Result<Option<Record>, ReadError> {
         let mut head = [0; 13];
         if !self.fill(&mut head)? {
             return Ok(None);
@@ -218,7 +218,7 @@ mod tests {
 
     fn records(file: &[u8]) -> Vec<Record> {
         let mut reader = Reader::open(file).expect("a recording");
-        let next = || reader.next().expect("a record");
+        let next = || reader.read().expect("a record");
         std::iter::from_fn(next).collect()
     }
 
@@ -253,7 +253,7 @@ mod tests {
         let mut junk = written();
         junk.extend_from_slice(&[b'?'; 13]);
         let mut reader = Reader::open(&junk[..]).expect("a recording");
-        assert!((0..5).any(|_| reader.next().is_err()));
+        assert!((0..5).any(|_| reader.read().is_err()));
         for text in [
             "",
             "RFB 003.008\n",

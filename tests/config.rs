@@ -15,9 +15,8 @@ use noren::config::{
     Admin, AmqpSource, App, Bridge, Broker, Certificate, Channel, ChannelPattern,
     ClientCertificates, Cluster, Config, ConfigError, Endpoint, Entrance, Files, History,
     HttpSource, Hub, Limits, Listen, Listener, Log, Offload, Protocol, Publisher, Recording,
-    RedisSource,
-    SecurityHeaders, Server, Session, Signed, Slow, Source, SourceKind, Spool, StaticTarget,
-    TargetTls, Tls, TokenSource,
+    RedisSource, SecurityHeaders, Server, Session, Signed, Slow, Source, SourceKind, Spool,
+    StaticTarget, TargetTls, Tls, TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {

@@ -60,7 +60,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 fn read(path: &Path) -> (Header, Vec<Record>) {
     let mut reader = Reader::open(BufReader::new(fs::File::open(path).unwrap())).unwrap();
     let header = reader.header().clone();
-    let records = std::iter::from_fn(|| reader.next().unwrap()).collect();
+    let records = std::iter::from_fn(|| reader.read().unwrap()).collect();
     (header, records)
 }
 

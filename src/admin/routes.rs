@@ -222,7 +222,7 @@ impl Routes {
 }
 
 /// An answer for a program, on one line.
-pub(super) fn object(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
+pub(super) fn object(status: StatusCode, value: &Value) -> Response<Body> {
     let mut response = Response::new(full(format!("{value}\n")));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("application/json");

@@ -274,17 +274,17 @@ impl Tap {
             return lose(length);
         }
         let at = shared.begun.elapsed();
-        let lost = shared.lost.swap(0, Ordering::Relaxed);
+        let missing = shared.lost.swap(0, Ordering::Relaxed);
         let mut record = Vec::with_capacity(bytes.len() + 40);
-        if lost > 0 {
-            encode(Kind::Gap, at, &lost.to_be_bytes(), &mut record);
+        if missing > 0 {
+            encode(Kind::Gap, at, &missing.to_be_bytes(), &mut record);
         }
         encode(kind, at, bytes, &mut record);
         let size = record.len();
         shared.queued.fetch_add(size, Ordering::Relaxed);
         if self.records.try_send(record).is_err() {
             shared.queued.fetch_sub(size, Ordering::Relaxed);
-            lose(lost + length);
+            lose(missing + length);
         }
     }
 }
@@ -309,7 +309,10 @@ impl Writer {
             self.shared.queued.fetch_sub(bytes.len(), Ordering::Relaxed);
         }
         let reason = match &stopped {
-            Some(cause) => self.stop(cause),
+            Some(cause) => {
+                self.stop(cause);
+                Some(cause.to_owned())
+            }
             None => self.shared.reason.get().cloned(),
         };
         self.finish(&reason.unwrap_or_default()).await;
@@ -351,23 +354,22 @@ impl Writer {
     }
 
     /// The recording cannot go on; the tunnel may, if it may.
-    fn stop(&self, cause: &str) -> Option<String> {
+    fn stop(&self, cause: &str) {
         warn!(file = %self.path.display(), cause, "a recording ends before its console");
         self.shared.stopped.store(true, Ordering::Relaxed);
         if self.recorder.settings.when_full == WhenUnrecordable::Close {
             self.shared.close.cancel();
         }
-        Some(cause.to_owned())
     }
 
     /// The last words: what is missing, and why it ends. A few bytes more than the limits, so that the file says
     /// that it is complete.
     async fn finish(&mut self, reason: &str) {
         let at = self.shared.begun.elapsed();
-        let lost = self.shared.lost.swap(0, Ordering::Relaxed);
+        let missing = self.shared.lost.swap(0, Ordering::Relaxed);
         let mut last = Vec::new();
-        if lost > 0 {
-            encode(Kind::Gap, at, &lost.to_be_bytes(), &mut last);
+        if missing > 0 {
+            encode(Kind::Gap, at, &missing.to_be_bytes(), &mut last);
         }
         encode(Kind::End, at, reason.as_bytes(), &mut last);
         if let Err(error) = self.append(&last).await {
@@ -443,7 +445,7 @@ mod tests {
         file.extend(written);
         file.extend(queue.try_recv().expect("the next record"));
         let mut reader = Reader::open(&file[..]).expect("a recording");
-        let records = std::iter::from_fn(|| reader.next().expect("a record"));
+        let records = std::iter::from_fn(|| reader.read().expect("a record"));
         let told: Vec<_> = records.map(|record| (record.kind, record.data)).collect();
         let lost = 110_u64.to_be_bytes().to_vec();
         assert_eq!(

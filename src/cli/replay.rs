@@ -100,7 +100,9 @@ impl Replay {
         let peer = &header.peer;
         let mut text = format!("noren: {console}, as {user} at {peer} saw it\n");
         if !self.terminal {
-            text += &format!("noren: a viewer can connect to {}\n", self.listen);
+            text.push_str("noren: a viewer can connect to ");
+            text.push_str(&self.listen.to_string());
+            text.push('\n');
         }
         // Nobody may be reading, and that changes nothing.
         let _ = std::io::stderr().write_all(text.as_bytes());
@@ -164,7 +166,7 @@ impl Replay {
         let mut due = Instant::now();
         let mut before = None;
         let path = self.file.display().to_string();
-        while let Some(record) = reader.next().with_context(|| format!("read {path}"))? {
+        while let Some(record) = reader.read().with_context(|| format!("read {path}"))? {
             match record.kind {
                 Kind::Output => {}
                 Kind::Gap => {

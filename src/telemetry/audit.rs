@@ -106,7 +106,8 @@ impl Opened {
             login,
             certificate,
         } = &who;
-        let (user, login, certificate) = (text(user), text(login), text(certificate));
+        let (user, login, certificate) =
+            (user.as_deref(), login.as_deref(), certificate.as_deref());
         let What {
             kind,
             target,
@@ -162,7 +163,8 @@ impl Drop for Opened {
             login,
             certificate,
         } = &self.who;
-        let (user, login, certificate) = (text(user), text(login), text(certificate));
+        let (user, login, certificate) =
+            (user.as_deref(), login.as_deref(), certificate.as_deref());
         let What {
             kind,
             target,
@@ -186,7 +188,7 @@ pub fn refused(who: &Who, what: &What, status: Option<u16>, reason: &str) {
         login,
         certificate,
     } = who;
-    let (user, login, certificate) = (text(user), text(login), text(certificate));
+    let (user, login, certificate) = (user.as_deref(), login.as_deref(), certificate.as_deref());
     let What {
         kind,
         target,
@@ -197,8 +199,4 @@ pub fn refused(who: &Who, what: &What, status: Option<u16>, reason: &str) {
         target: TARGET,
         %kind, peer, user, login, certificate, target, console, status, reason, "refused"
     );
-}
-
-fn text(name: &Option<Arc<str>>) -> Option<&str> {
-    name.as_deref()
 }

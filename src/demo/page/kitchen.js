@@ -196,9 +196,14 @@ function comeBack() {
   board = listen("jobs", onBoard, away.board);
   if (own) follow(own.id, away.own);
   away.back = true;
-  // A queue of which nothing was said has nothing to send.
+  // Nothing comes of a queue in which nobody waits or cooks.
+  const busy = [...cells.values()].some((each) => each.dataset.state !== "done");
   const left = away;
+<<<<<<< HEAD
   setTimeout(() => left === away && showReturn(true), 9_000);
+=======
+  if (!busy) setTimeout(() => left === away && showReturn(true), 2_000);
+>>>>>>> h/hub
 }
 
 // What the board has missed comes all at once; until then, what comes is of other channels.
