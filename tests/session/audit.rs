@@ -151,7 +151,7 @@ async fn every_way_out_writes_one_line_and_the_reason() {
     drop((client, target));
     let (_client, _target) = tunnel(&door, &console, COOK).await;
     assert_eq!(lines.len(), 5);
-    door.stop().await.unwrap();
+    let _ = door.stop().await.unwrap();
     let lines = log.wait(8).await;
     let reasons: Vec<_> = lines
         .iter()
@@ -309,7 +309,7 @@ async fn a_websocket_of_the_app_is_counted_however_it_ends() {
     assert_eq!(worker.take(5).await, b"12345");
     worker.send("123").await;
     assert_eq!(client.take(3).await, b"123");
-    door.stop().await.unwrap();
+    let _ = door.stop().await.unwrap();
     let lines = log.wait(2).await;
     let closed = serde_json::json!({
         "message": "closed", "kind": "websocket", "target": "app app",

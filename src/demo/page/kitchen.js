@@ -199,11 +199,7 @@ function comeBack() {
   // Nothing comes of a queue in which nobody waits or cooks.
   const busy = [...cells.values()].some((each) => each.dataset.state !== "done");
   const left = away;
-<<<<<<< HEAD
-  setTimeout(() => left === away && showReturn(true), 9_000);
-=======
   if (!busy) setTimeout(() => left === away && showReturn(true), 2_000);
->>>>>>> h/hub
 }
 
 // What the board has missed comes all at once; until then, what comes is of other channels.
