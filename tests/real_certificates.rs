@@ -68,7 +68,10 @@ fn curl_comes_in_with_a_certificate_of_the_authority_and_a_password() {
         .with("--user", "cook:wok")
         .gets(403);
     for request in [ask(&door, &url), certificate("old")] {
-        let ran = run(&mut request.with("--user", "cook:wok").into_command());
+        // With TLS 1.3 a client has written its request before it hears that it is refused, and then curl may
+        // tell of the write that failed and not of the alert.
+        let request = request.with("--user", "cook:wok").with("--tls-max", "1.2");
+        let ran = run(&mut request.into_command());
         assert!(!ran.status.success(), "{}", ran.stdout);
         assert!(ran.stderr.contains("alert"), "{}", ran.stderr);
     }
