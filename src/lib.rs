@@ -43,8 +43,11 @@
 //! it cannot write stays where it is, once for everybody, until the budget is spent; then the channel's rule
 //! decides, and the subscriber is told. A subscriber that comes back names the last id it saw, and goes on there.
 //!
-//! **Start, reload, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload builds
-//! everything anew and swaps one pointer; on any error the old stays. A stop closes the listeners, ends idle
+//! **Start, reload, upgrade, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload builds
+//! everything anew and swaps one pointer, which each request looks at; on any error the old stays. Certificates
+//! whose files change are swapped in the same way. An upgrade gives the listening sockets and the luggage of the
+//! hub to another process ([`Server::take_over`]), which confirms; then this one retires: what is at hand ends,
+//! tunnels go on. A stop closes the listeners, ends idle
 //! connections, closes tunnels with 1001, waits for the grace, and says what was left.
 //!
 //! # Invariants
@@ -68,6 +71,7 @@ mod bridge;
 pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod guide;
 mod http;
 mod hub;
 mod net;
@@ -82,6 +86,7 @@ mod tls;
 mod upstream;
 mod websocket;
 
+pub use admin::{Order, Ordered, Orders};
 pub use config::{Config, ConfigError};
 pub use server::{Handle, ReloadError, Server, StartError};
 pub use shutdown::Drained;

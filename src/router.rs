@@ -14,6 +14,8 @@ pub enum Route {
     Websockify,
     /// To the hub; what is asked of it begins here in the path.
     Hub(usize),
+    /// To the page of a door without an app.
+    Welcome,
 }
 
 /// The routes of a configuration.
@@ -26,6 +28,7 @@ pub struct Router {
     hub: Option<String>,
     /// The most specific first.
     apps: Vec<Entry>,
+    welcome: bool,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl Router {
                 .collect(),
             hub: (!config.channels.is_empty()).then(|| format!("{}/", config.hub.path)),
             apps,
+            welcome: config.server.welcome && config.apps.is_empty(),
         }
     }
 
@@ -101,6 +105,9 @@ impl Router {
             && path.starts_with(hub.as_str())
         {
             return Ok(Route::Hub(hub.len()));
+        }
+        if self.welcome && path == "/" {
+            return Ok(Route::Welcome);
         }
         let matches = |entry: &&Entry| {
             entry.path.matches(path)

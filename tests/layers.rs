@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["router"],
     &["service"],
     &["server"],
-    &["lib", "fuzzing"],
+    &["lib", "fuzzing", "guide"],
 ];
 
 /// Every module of the library, and which others its files name with `crate::`.

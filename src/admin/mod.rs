@@ -5,6 +5,7 @@
 //! browser can reach a UNIX socket. Knows no app and no public listener.
 
 mod lines;
+mod orders;
 mod publish;
 mod routes;
 mod stream;
@@ -26,6 +27,8 @@ use crate::hub::Hub;
 use crate::net::{BindError, Inherited, Listener, Slots, Stream};
 use crate::shutdown::Shutdown;
 
+pub use orders::{Order, Ordered, Orders};
+
 use routes::Routes;
 
 /// Connections at once; the next ones wait in the kernel. They do not count among `limits.connections`, so
@@ -37,7 +40,7 @@ const EXHAUSTED: Duration = Duration::from_millis(200);
 /// The socket, open.
 #[derive(Debug)]
 pub struct Admin {
-    listener: Listener,
+    listener: Arc<Listener>,
     routes: Arc<Routes>,
     /// As they were at the start: a reload does not reach this socket.
     limits: Limits,
@@ -54,17 +57,26 @@ impl Admin {
         hub: Hub,
         inherited: &mut Inherited,
         shutdown: &Shutdown,
-    ) -> Result<Option<Self>, BindError> {
+    ) -> Result<Option<(Self, Orders)>, BindError> {
         let Some(path) = &config.admin.socket else {
             return Ok(None);
         };
         let address = ListenAddress::Unix(path.clone());
-        Ok(Some(Self {
-            listener: Listener::bind(&address, config.admin.mode, inherited)?,
-            routes: Arc::new(Routes::new(hub, config.limits.body_idle, shutdown.clone())),
+        let (desk, orders) = orders::desk();
+        let routes = Routes::new(hub, desk, config.limits.body_idle, shutdown.clone());
+        let admin = Self {
+            listener: Arc::new(Listener::bind(&address, config.admin.mode, inherited)?),
+            routes: Arc::new(routes),
             limits: config.limits.clone(),
             shutdown: shutdown.clone(),
-        }))
+        };
+        Ok(Some((admin, orders)))
+    }
+
+    /// The open socket.
+    #[must_use]
+    pub fn listener(&self) -> &Arc<Listener> {
+        &self.listener
     }
 
     /// Accepts until the server stops; the socket is closed and its file removed then.

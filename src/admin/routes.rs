@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use serde_json::json;
 use tracing::debug;
 
+use crate::admin::orders::{Desk, Order};
 use crate::admin::stream::Stream;
 use crate::config::ChannelName;
 use crate::http::{Body, Form, Refusal, full, parameter, refuse};
@@ -16,13 +17,13 @@ use crate::hub::{Format, From, Hub, SubscribeError};
 use crate::shutdown::Shutdown;
 
 /// What there is, told with every 404.
-const KNOWN: &str =
-    "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL and GET /status";
+const KNOWN: &str = "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL, GET /status, POST /reload and POST /upgrade";
 
 /// What serves the requests.
 #[derive(Debug)]
 pub(super) struct Routes {
     pub(super) hub: Hub,
+    pub(super) desk: Desk,
     /// The longest time without a byte of a message.
     pub(super) idle: Duration,
     pub(super) shutdown: Shutdown,
@@ -30,9 +31,10 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    pub(super) fn new(hub: Hub, idle: Duration, shutdown: Shutdown) -> Self {
+    pub(super) fn new(hub: Hub, desk: Desk, idle: Duration, shutdown: Shutdown) -> Self {
         Self {
             hub,
+            desk,
             idle,
             shutdown,
             since: SystemTime::now(),
@@ -48,6 +50,8 @@ impl Routes {
             ["", "events", channels] => {
                 self.reading(request, |request| self.listen(channels, request))
             }
+            ["", "reload"] => self.order(Order::Reload, request).await,
+            ["", "upgrade"] => self.order(Order::Upgrade, request).await,
             ["", "status"] => self.reading(request, |_| Ok(self.status())),
             _ => self.refuse(request, Refusal::not_found(KNOWN)),
         };
@@ -181,7 +185,7 @@ fn no_store(response: &mut Response<Body>) {
     response.headers_mut().insert(CACHE_CONTROL, value);
 }
 
-fn not_allowed(method: &'static str) -> Refusal {
+pub(super) fn not_allowed(method: &'static str) -> Refusal {
     Refusal::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("this address takes {method} only"),

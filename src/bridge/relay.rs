@@ -101,7 +101,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     }
 
     async fn exchange(&mut self, stop: &Shutdown, lease: Option<&Lease>) -> End {
-        let mut stop = pin!(stop.requested());
+        let mut stop = pin!(stop.tunnels_requested());
         let mut leased = pin!(async {
             match lease {
                 Some(lease) => lease.ended().await,

@@ -4,10 +4,13 @@ mod admin;
 mod check;
 mod demo;
 mod generate;
+mod import;
+mod order;
 mod publish;
 mod serve;
 mod subscribe;
 mod token;
+mod upgrade;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -37,6 +40,18 @@ enum Command {
     Demo(demo::Demo),
     /// Check a configuration file; exit status 78 and the exact place if it is wrong.
     Check(check::Check),
+    /// Have the running Noren read its configuration again; says what is wrong if it does not.
+    #[command(
+        after_help = "Exit status: 0 the configuration is in force, 78 it is not and the one before stays, 1 Noren could\n\
+        not be asked. The same happens on SIGHUP, without an answer."
+    )]
+    Reload(order::Order),
+    /// Start the program anew, perhaps a newer one, in the place of the running one; no client is refused.
+    #[command(
+        after_help = "The new process takes over the listening sockets and the messages of channels. The old one keeps\n\
+        its open consoles until they end, at most for server.handover. SIGUSR2 does the same."
+    )]
+    Upgrade(order::Order),
     /// Publish a message on a channel of the running Noren, or one for each line of standard input.
     #[command(after_help = "Examples:\n  \
         noren publish wok \"backup done\"\n  \
@@ -55,6 +70,8 @@ enum Command {
     Subscribe(subscribe::Subscribe),
     /// Print the token of a console or socket name, and its URL.
     Token(token::Token),
+    /// Print the noren.toml that does what a file of nginx or a command line of websockify did.
+    Import(import::Import),
     /// Write man pages or shell completions, for those who make packages.
     Generate(generate::Generate),
 }
@@ -97,9 +114,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(),
+        Command::Reload(order) => order.reload(),
+        Command::Upgrade(order) => order.upgrade(),
         Command::Publish(publish) => publish.run(),
         Command::Subscribe(subscribe) => subscribe.run(),
         Command::Token(token) => token.run().map_err(Failure::Other),
+        Command::Import(import) => import.run(),
         Command::Generate(generate) => generate.run().map_err(Failure::Other),
     }
 }

@@ -21,6 +21,7 @@ mod history;
 mod inbox;
 mod keeping;
 mod message;
+mod moving;
 mod outbox;
 mod overview;
 mod poll;
@@ -37,11 +38,11 @@ mod upkeep;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::config::{self, ChannelName, Config};
 use crate::http::Lease;
@@ -53,6 +54,7 @@ pub use error::{HubError, PublishError, SubscribeError};
 pub use forms::Format;
 pub use inbox::{Outcome, Receiver};
 pub use message::{Data, Draft, Epoch, EventId, From, Kind};
+pub use moving::Luggage;
 pub use poll::{Wait, poll};
 pub use socket::{Form, Listening, open_socket};
 pub use sockjs::{Asked, SockJs, Visitor};
@@ -75,7 +77,9 @@ struct Shared {
     epoch: Epoch,
     /// The runs before this one, where a store remembers them, oldest first.
     epochs: Vec<EpochStart>,
-    store: Option<Store>,
+    store: ArcSwapOption<Store>,
+    /// The messages are another process's: nothing is published here any more.
+    packed: AtomicBool,
     settings: ArcSwap<Settings>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
     /// The last offset given away. Held while a message gets its place.
@@ -87,12 +91,14 @@ struct Shared {
 }
 
 impl Hub {
-    /// A hub with the channels of a configuration, and no message.
+    /// A hub with the channels of a configuration, and no message but those on disk and in the luggage of another
+    /// process.
     ///
     /// # Errors
     /// [`HubError`] names the file, the reason, and the remedy.
-    pub fn new(config: &Config) -> Result<Self, HubError> {
-        let epoch = Epoch::new();
+    pub fn new(config: &Config, luggage: Option<Luggage>) -> Result<Self, HubError> {
+        let luggage = luggage.unwrap_or_default();
+        let epoch = Epoch::parse(&luggage.epoch).unwrap_or_default();
         let settings = Settings::of(config)?;
         let (store, recovered) = if settings.keeps() {
             let (store, recovered) = Store::open(&config.hub.store, &epoch.to_string())?;
@@ -100,18 +106,21 @@ impl Hub {
         } else {
             (None, Recovered::default())
         };
+        let last = recovered.last.max(luggage.last);
         let hub = Self(Arc::new(Shared {
             epoch,
             epochs: recovered.epochs.clone(),
-            store,
+            store: ArcSwapOption::from(store.map(Arc::new)),
+            packed: AtomicBool::new(false),
             settings: ArcSwap::from_pointee(settings),
             channels: RwLock::default(),
-            sequence: Mutex::new(recovered.last),
-            head: AtomicU64::new(recovered.last),
+            sequence: Mutex::new(last),
+            head: AtomicU64::new(last),
             subscribers: AtomicUsize::new(0),
             rate: Mutex::new(Rate::new(config.hub.connect_rate)),
         }));
         hub.restore(recovered);
+        hub.settle(luggage);
         hub.open_named();
         Ok(hub)
     }
@@ -123,7 +132,7 @@ impl Hub {
     pub fn reload(&self, config: &Config) -> Result<(), HubError> {
         let settings = Settings::of(config)?;
         let moved = settings.hub.store != self.0.settings.load().hub.store;
-        if settings.keeps() && (self.0.store.is_none() || moved) {
+        if settings.keeps() && (self.0.store.load().is_none() || moved) {
             return Err(HubError::StoreNeedsRestart);
         }
         lock(&self.0.rate).change(settings.hub.connect_rate);
@@ -193,6 +202,12 @@ impl Hub {
         channel
             .map(|channel| channel.presence())
             .unwrap_or_default()
+    }
+
+    /// Takes and gives back the locks that every message needs. A process in which this does not return is stuck.
+    pub fn touch(&self) {
+        drop(lock(&self.0.sequence));
+        drop(self.channels_now());
     }
 
     /// How many subscribers there are.

@@ -51,6 +51,9 @@ impl Hub {
             Missing::TooMany(limit) => PublishError::TooManyChannels(limit),
         })?;
         let mut sequence = lock(&self.0.sequence);
+        if self.0.packed.load(Ordering::Acquire) {
+            return Err(PublishError::Moving);
+        }
         let id = self.id(*sequence + 1);
         let message = Message::new(id.clone(), name.clone(), draft, unix_milliseconds());
         // Under the lock, so that the store has them in the same order. It only queues.

@@ -61,7 +61,7 @@ pub async fn open(
                 Ok((up, down)) => line.close("both sides closed it", up, down),
                 Err(error) => line.close(&error.to_string(), 0, 0),
             },
-            () = tasks.requested() => line.close("Noren is stopping", 0, 0),
+            () = tasks.tunnels_requested() => line.close("Noren is stopping", 0, 0),
         }
         drop(busy);
     });

@@ -19,7 +19,7 @@ const EXHAUSTED: Duration = Duration::from_millis(200);
 /// A listener, and all that serving its connections takes.
 #[derive(Debug)]
 pub(super) struct Door {
-    pub(super) listener: Listener,
+    pub(super) listener: Arc<Listener>,
     pub(super) tls: bool,
     pub(super) role: Role,
     pub(super) state: Arc<ArcSwap<State>>,
@@ -61,7 +61,7 @@ impl Door {
 
     fn serve(&self, socket: Socket, peer: Peer, slot: crate::net::Slot) {
         let stream = crate::net::Stream::new(socket, peer, slot);
-        let state = self.state.load_full();
+        let state = Arc::clone(&self.state);
         let shutdown = self.shutdown.clone();
         let role = self.role;
         if self.tls {

@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -36,7 +37,13 @@ const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 100;
 
 /// Serves a connection of an `https` listener.
-pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shutdown: Shutdown) {
+pub(super) async fn serve_tls(
+    stream: Stream,
+    current: Arc<ArcSwap<State>>,
+    role: Role,
+    shutdown: Shutdown,
+) {
+    let state = current.load_full();
     let Some(acceptor) = &state.acceptor else {
         return;
     };
@@ -49,7 +56,8 @@ pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shu
     match accepted {
         Ok(accepted) => {
             let transport = Transport::tls(accepted.stream, limits.body_idle);
-            let served = Served::new(transport, Some(accepted.server), state, role, shutdown);
+            let name = Some(accepted.server);
+            let served = Served::new(transport, name, state, current, role, shutdown);
             match accepted.protocol {
                 // In boxes, so that neither carries the space of the other, or of the handshake.
                 Alpn::Http1 => Box::pin(served.http1()).await,
@@ -61,9 +69,15 @@ pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shu
 }
 
 /// Serves a connection of an `http` or `redirect` listener.
-pub(super) async fn serve_plain(stream: Stream, state: Arc<State>, role: Role, shutdown: Shutdown) {
+pub(super) async fn serve_plain(
+    stream: Stream,
+    current: Arc<ArcSwap<State>>,
+    role: Role,
+    shutdown: Shutdown,
+) {
+    let state = current.load_full();
     let transport = Transport::plain(stream, state.config.limits.body_idle);
-    Served::new(transport, None, state, role, shutdown)
+    Served::new(transport, None, state, current, role, shutdown)
         .http1()
         .await;
 }
@@ -72,7 +86,10 @@ pub(super) async fn serve_plain(stream: Stream, state: Arc<State>, role: Role, s
 struct Served {
     transport: Transport,
     context: Context,
+    /// As it was when the connection began: its limits are those of the connection.
     state: Arc<State>,
+    /// As it is when a request comes.
+    current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
 }
@@ -82,6 +99,7 @@ impl Served {
         transport: Transport,
         server: Option<ServerName>,
         state: Arc<State>,
+        current: Arc<ArcSwap<State>>,
         role: Role,
         shutdown: Shutdown,
     ) -> Self {
@@ -100,6 +118,7 @@ impl Served {
             transport,
             context,
             state,
+            current,
             role,
             shutdown,
         }
@@ -116,7 +135,7 @@ impl Served {
             .header_read_timeout(limits.keep_alive)
             .max_header_size(limits.head_size)
             .max_headers(limits.headers);
-        let service = answer(Arc::clone(&self.state), self.context, self.role);
+        let service = answer(self.current, self.context, self.role);
         let connection = builder
             .serve_connection(TokioIo::new(transport), service)
             .with_upgrades();
@@ -152,7 +171,7 @@ impl Served {
         }
         let (keep_alive, body_idle) = (limits.keep_alive, limits.body_idle);
         let activity = self.context.activity.clone();
-        let service = answer(Arc::clone(&self.state), self.context, self.role);
+        let service = answer(self.current, self.context, self.role);
         let mut connection =
             pin!(builder.serve_connection(TokioIo::new(self.transport.gathering()), service));
         let ended = tokio::select! {
@@ -195,8 +214,11 @@ async fn idle_for(activity: &Activity, limit: Duration) {
 /// What answers the requests of a connection. hyper keeps the space of the future for as long as the connection
 /// lives, and ours is large; in a box it is there while a request is being answered, and a connection that
 /// listens to a channel for hours does not carry it along.
+///
+/// Each request is served by the configuration that is in force when it comes: a browser keeps its connection for
+/// hours, and would go on with routes that a reload has taken away.
 fn answer(
-    state: Arc<State>,
+    current: Arc<ArcSwap<State>>,
     context: Context,
     role: Role,
 ) -> impl hyper::service::Service<
@@ -205,12 +227,13 @@ fn answer(
     Error = Infallible,
     Future = Pin<Box<dyn Future<Output = Result<crate::service::Answer, Infallible>> + Send>>,
 > {
-    let shared = Arc::new((state, context));
+    let shared = Arc::new((current, context));
     service_fn(move |request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
         let answered = async move {
-            let (state, context) = &*shared;
-            let response: Response<_> = state.service.respond(request, context, role).await;
+            let (current, context) = &*shared;
+            let service = Arc::clone(&current.load().service);
+            let response: Response<_> = service.respond(request, context, role).await;
             Ok(response)
         };
         Box::pin(answered) as Pin<Box<dyn Future<Output = _> + Send>>

@@ -5,17 +5,20 @@
 
 mod accept;
 mod connection;
+mod handover;
 mod reload;
+mod renewal;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Orders};
 use crate::config::{Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::net::{BindError, Inherited, Listener, Slots};
@@ -23,6 +26,7 @@ use crate::service::{Role, Service};
 use crate::shutdown::{Drained, Shutdown};
 use crate::tls::{Acceptor, TlsError};
 
+pub use handover::{HandoverError, Inheritance};
 pub use reload::{Handle, ReloadError};
 
 /// How often idle connections to the apps are looked through.
@@ -31,14 +35,19 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// A server whose sockets are open.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<(Listener, Protocol, u16)>,
+    listeners: Vec<(Arc<Listener>, Protocol, u16)>,
     admin: Option<Admin>,
+    orders: Option<Orders>,
     state: Arc<ArcSwap<State>>,
     hub: Hub,
     sources: Sources,
     sockjs: SockJs,
     slots: Slots,
     shutdown: Shutdown,
+    /// Held by whoever changes something.
+    turn: Arc<Mutex<()>>,
+    /// To the process this one takes the place of.
+    before: Option<UnixStream>,
 }
 
 /// All that a reload replaces, at once.
@@ -74,15 +83,44 @@ impl Server {
     /// # Errors
     /// [`StartError`] names the file or the address, the reason, and the remedy.
     pub fn bind(config: Config) -> Result<Self, StartError> {
+        Self::open(config, None)
+    }
+
+    /// The same with the sockets and the messages of another process, which goes on serving until
+    /// [`run`](Self::run) is called.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn take_over(config: Config, inheritance: Inheritance) -> Result<Self, StartError> {
+        Self::open(config, Some(inheritance))
+    }
+
+    /// Whether the certificates of a configuration can be loaded, as a start would.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and the reason.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        if uses_tls(config) {
+            Acceptor::new(&config.tls)?;
+        }
+        Ok(())
+    }
+
+    fn open(config: Config, inheritance: Option<Inheritance>) -> Result<Self, StartError> {
         let shutdown = Shutdown::new();
-        let mut inherited = Inherited::from_env();
+        let (sockets, luggage, before) = match inheritance.map(Inheritance::open) {
+            Some((sockets, luggage, line)) => (sockets, Some(luggage), Some(line)),
+            None => (Vec::new(), None, None),
+        };
+        let mut inherited = Inherited::from_env().with(sockets);
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for listener in &config.listeners {
             let bound = Listener::bind(&listener.address, listener.mode, &mut inherited)?;
-            listeners.push((bound, listener.protocol, listener.redirect_port));
+            listeners.push((Arc::new(bound), listener.protocol, listener.redirect_port));
         }
-        let hub = Hub::new(&config)?;
+        let hub = Hub::new(&config, luggage)?;
         let admin = Admin::bind(&config, hub.clone(), &mut inherited, &shutdown)?;
+        let (admin, orders) = admin.unzip();
         let slots = Slots::new(
             config.limits.connections,
             config.limits.connections_per_address,
@@ -95,10 +133,19 @@ impl Server {
             hub,
             sockjs,
             admin,
+            orders,
             state: Arc::new(ArcSwap::from_pointee(state)),
             slots,
             shutdown,
+            turn: Arc::default(),
+            before,
         })
+    }
+
+    /// The orders that come on the admin socket, to be carried out by whoever takes them; none without an admin
+    /// socket, and none the second time.
+    pub fn orders(&mut self) -> Option<Orders> {
+        self.orders.take()
     }
 
     /// The TCP addresses listened on, ports filled in, in the order of the configuration.
@@ -113,18 +160,13 @@ impl Server {
     /// Replaces the configuration of the running server.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(
-            Arc::clone(&self.state),
-            self.hub.clone(),
-            self.sources.clone(),
-            self.sockjs.clone(),
-            self.shutdown.clone(),
-        )
+        Handle::new(self)
     }
 
     /// Serves until `stop` is ready, then drains: no new connections, requests and tunnels may end within
     /// `server.drain`.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Drained {
+        let handle = self.handle();
         for (listener, protocol, redirect_port) in self.listeners {
             info!(address = %listener, %protocol, "listening");
             let role = match protocol {
@@ -145,14 +187,21 @@ impl Server {
             self.shutdown.spawn(admin.accept_all());
         }
         self.shutdown
-            .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));
+            .spawn_keeper(sweep(Arc::clone(&self.state), self.shutdown.clone()));
         let state = Arc::clone(&self.state);
         let drain = self.hub.drain(self.shutdown.clone(), move || {
             state.load().config.server.drain
         });
         self.shutdown.spawn(drain);
         self.shutdown
-            .spawn(ask_again(Arc::clone(&self.state), self.shutdown.clone()));
+            .spawn_keeper(ask_again(Arc::clone(&self.state), self.shutdown.clone()));
+        self.shutdown
+            .spawn(renewal::watch(handle, self.shutdown.clone()));
+        if let Some(mut before) = self.before.take()
+            && let Err(error) = handover::confirm(&mut before)
+        {
+            warn!(%error, "the process before this one does not hear that it may end");
+        }
         stop.await;
         let grace = self.state.load().config.server.drain;
         info!(?grace, "stopping");
@@ -169,12 +218,8 @@ impl State {
         shutdown: &Shutdown,
     ) -> Result<Self, TlsError> {
         let before = before.map(|state| state.service.as_ref());
-        let tls = config
-            .listeners
-            .iter()
-            .any(|listener| listener.protocol == Protocol::Https);
         Ok(Self {
-            acceptor: if tls {
+            acceptor: if uses_tls(&config) {
                 Some(Acceptor::new(&config.tls)?)
             } else {
                 None
@@ -191,6 +236,11 @@ impl State {
     }
 }
 
+fn uses_tls(config: &Config) -> bool {
+    let mut listeners = config.listeners.iter();
+    listeners.any(|listener| listener.protocol == Protocol::Https)
+}
+
 /// Has the app asked about the sessions that something is open for. Apart from the sweep, which must not wait
 /// for an app.
 async fn ask_again(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
@@ -203,7 +253,7 @@ async fn ask_again(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
     };
     tokio::select! {
         () = asking => {}
-        () = shutdown.requested() => {}
+        () = shutdown.tunnels_requested() => {}
     }
 }
 
@@ -218,6 +268,6 @@ async fn sweep(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
     };
     tokio::select! {
         () = sweeping => {}
-        () = shutdown.requested() => {}
+        () = shutdown.tunnels_requested() => {}
     }
 }

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use crate::config;
 use crate::net::Stream;
+use crate::tls::print::Prints;
 use crate::tls::settings::server_config;
 use crate::tls::stream::TlsStream;
 use crate::tls::{CertificateNames, CertificateStore, TlsError};
@@ -30,6 +31,7 @@ const PLAIN_HTTP: &[u8] =
 pub struct Acceptor {
     tls: TlsAcceptor,
     certificates: Arc<CertificateStore>,
+    files: Prints,
 }
 
 /// The application protocol agreed on (ALPN, RFC 7301).
@@ -82,6 +84,8 @@ impl Acceptor {
     /// # Errors
     /// [`TlsError`] names the file and what is wrong with it.
     pub fn new(tls: &config::Tls) -> Result<Self, TlsError> {
+        let certificates = tls.certificates.iter();
+        let files = Prints::of(certificates.flat_map(|pair| [&pair.certificate, &pair.key]));
         let certificates = Arc::new(CertificateStore::load(tls)?);
         for warning in certificates.warnings() {
             warn!("{warning}");
@@ -90,7 +94,14 @@ impl Acceptor {
         Ok(Self {
             tls: TlsAcceptor::from(Arc::new(settings)),
             certificates,
+            files,
         })
+    }
+
+    /// Whether the files of the certificates are others than those that were loaded.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.files.differ()
     }
 
     /// Performs the handshake; all of it, the first byte included, has to be done within `limit`.

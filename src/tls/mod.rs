@@ -9,6 +9,7 @@ mod key;
 mod names;
 mod oddities;
 mod pem;
+mod print;
 mod self_signed;
 mod settings;
 mod store;
