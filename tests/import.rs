@@ -127,9 +127,9 @@ fn the_nginx_of_wok_becomes_a_door_with_everything_it_had() {
         .collect();
     assert_eq!(left.len(), 3, "{left:#?}");
     for (part, why) in [
-        (":19: ssl_protocols TLSv1.1", "before TLS 1.2"),
-        (":20: ssl_ciphers", "cipher suites"),
-        (":25: add_header X-XSS-Protection", "[headers]"),
+        (":18: ssl_protocols TLSv1.1", "before TLS 1.2"),
+        (":19: ssl_ciphers", "cipher suites"),
+        (":24: add_header X-XSS-Protection", "[headers]"),
     ] {
         assert!(made.contains(part) && made.contains(why), "{part}\n{made}");
     }

@@ -4,6 +4,7 @@ mod admin;
 mod admission;
 mod bridge;
 mod config;
+mod faults;
 mod generate;
 mod harness;
 mod http2;

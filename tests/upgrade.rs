@@ -257,13 +257,14 @@ fn running(process: u32) -> bool {
     !state.is_empty() && !state.contains(") Z ")
 }
 
+/// Children of all threads of a process.
 fn children_of(process: u32) -> Vec<u32> {
-    let file = format!("/proc/{process}/task/{process}/children");
-    let children = fs::read_to_string(file).unwrap_or_default();
-    children
-        .split_whitespace()
-        .filter_map(|child| child.parse().ok())
-        .collect()
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let children =
+        threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    let numbers: Vec<String> = children.collect();
+    let numbers = numbers.iter().flat_map(|line| line.split_whitespace());
+    numbers.filter_map(|child| child.parse().ok()).collect()
 }
 
 /// A process that the test did not start itself; it ends with the test.

@@ -82,7 +82,9 @@ impl Hub {
     /// # Errors
     /// [`HubError`]: the store cannot be opened any more. Channels in memory go on.
     pub fn unpack(&self) -> Result<(), HubError> {
-        self.0.packed.store(false, Ordering::Release);
+        if !self.0.packed.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
         let settings = self.0.settings.load();
         if settings.keeps() {
             let epoch = self.0.epoch.to_string();

@@ -179,13 +179,14 @@ impl Listener {
         }
     }
 
-    /// From now on the file of the socket is another process's.
-    pub fn give_away(&self) {
+    /// Says whether the file of the socket is another process's. It is as long as one of two might still have to
+    /// serve alone.
+    pub fn give_away(&self, away: bool) {
         if let Inner::Unix {
             path: Some(path), ..
         } = &self.inner
         {
-            path.give_away();
+            path.give_away(away);
         }
     }
 
@@ -241,6 +242,10 @@ fn adopt(address: &ListenAddress, socket: OwnedFd) -> io::Result<(Inner, BoundAd
         ListenAddress::Systemd(_) => None,
         _ => OwnedPath::of(path).ok(),
     };
+    // It is the other process's until that has retired.
+    if let Some(own) = &own {
+        own.give_away(true);
+    }
     let inner = Inner::Unix {
         listener: UnixListener::from_std(listener)?,
         path: own,

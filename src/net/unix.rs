@@ -22,10 +22,10 @@ pub struct OwnedPath {
 }
 
 impl OwnedPath {
-    /// The file of a socket that another process gave us.
+    /// The file of a socket.
     ///
     /// # Errors
-    /// There is no such file any more.
+    /// There is no such file.
     pub fn of(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
@@ -34,9 +34,9 @@ impl OwnedPath {
         })
     }
 
-    /// From now on another process removes it.
-    pub fn give_away(&self) {
-        self.given_away.store(true, Ordering::Relaxed);
+    /// Says whether another process is to remove it.
+    pub fn give_away(&self, away: bool) {
+        self.given_away.store(away, Ordering::Relaxed);
     }
 
     /// Changes the permission bits, whatever the process's umask.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::net::{Listener, Peer, Slots, Socket};
 use crate::server::{State, connection};
@@ -33,9 +33,13 @@ impl Door {
         let shutdown = self.shutdown.clone();
         let accepting = async {
             let mut told_full = false;
+            let mut told_failing = false;
             loop {
                 match self.listener.accept().await {
                     Ok((socket, peer)) => {
+                        if std::mem::take(&mut told_failing) {
+                            info!(listener = %self.listener, "accepting again");
+                        }
                         let full = self.slots.is_full();
                         if full && !std::mem::replace(&mut told_full, full) {
                             warn!(listener = %self.listener, "limits.connections is reached; new clients wait");
@@ -49,7 +53,7 @@ impl Door {
                             }
                         }
                     }
-                    Err(failure) => self.failed(&failure).await,
+                    Err(failure) => self.failed(&failure, &mut told_failing).await,
                 }
             }
         };
@@ -75,7 +79,7 @@ impl Door {
 
     /// Three classes of errors: of the one connection that is gone already, of a system that is out of
     /// something for now, and of the listener itself, which does not pass either but must not spin.
-    async fn failed(&self, failure: &io::Error) {
+    async fn failed(&self, failure: &io::Error, told: &mut bool) {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
         if matches!(
             failure.kind(),
@@ -83,11 +87,14 @@ impl Door {
         ) {
             return;
         }
-        error!(
-            listener = %self.listener,
-            error = %failure,
-            "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
-        );
+        // Once, and not five times a second for as long as it lasts.
+        if !std::mem::replace(told, true) {
+            error!(
+                listener = %self.listener,
+                error = %failure,
+                "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
+            );
+        }
         tokio::time::sleep(EXHAUSTED).await;
     }
 }

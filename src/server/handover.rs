@@ -103,7 +103,7 @@ impl Handle {
             return Err(fault);
         }
         for listener in &listeners {
-            listener.give_away();
+            listener.give_away(true);
         }
         info!("another process serves now; tunnels stay here until they end");
         self.shutdown.retire();
@@ -142,6 +142,13 @@ impl Handle {
         }
         if let Err(fault) = self.sources.reload(&self.state.load().config) {
             error!(%fault, "the sources of channels are closed until a reload");
+        }
+    }
+
+    /// The files of the sockets are this process's from now on.
+    pub(super) fn keep_sockets(&self) {
+        for listener in self.listeners.iter().filter_map(Weak::upgrade) {
+            listener.give_away(false);
         }
     }
 

@@ -196,11 +196,12 @@ impl Server {
         self.shutdown
             .spawn_keeper(ask_again(Arc::clone(&self.state), self.shutdown.clone()));
         self.shutdown
-            .spawn(renewal::watch(handle, self.shutdown.clone()));
-        if let Some(mut before) = self.before.take()
-            && let Err(error) = handover::confirm(&mut before)
-        {
-            warn!(%error, "the process before this one does not hear that it may end");
+            .spawn(renewal::watch(handle.clone(), self.shutdown.clone()));
+        if let Some(mut before) = self.before.take() {
+            handle.keep_sockets();
+            if let Err(error) = handover::confirm(&mut before) {
+                warn!(%error, "the process before this one does not hear that it may end");
+            }
         }
         stop.await;
         let grace = self.state.load().config.server.drain;

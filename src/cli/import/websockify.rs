@@ -3,7 +3,7 @@
 use super::draft::{Draft, quoted};
 
 /// Options with a value that say nothing for Noren.
-const WITHOUT_MEANING: &[&str] = &["--log-file", "--token-source", "--auth-source"];
+const WITHOUT_MEANING: &[&str] = &["--log-file", "--auth-source"];
 
 /// What each option that is not carried over would need. Those with a value have an `=` at their end.
 const LEFT: &[(&str, &str)] = &[
