@@ -370,7 +370,8 @@ impl Subscriber {
         let open = Arc::clone(&ready);
         thread::spawn(move || {
             let mut last = String::new();
-            loop {
+            // Until the test and its doors have ended.
+            while TcpStream::connect(address).is_ok() {
                 let mut stream = ask(
                     address,
                     &format!("GET /events/news HTTP/1.1\r\nAccept: text/event-stream{last}"),

@@ -13,7 +13,7 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
 use crate::http::{Activity, Context, Scheme, Transport, Watch};
@@ -32,6 +32,9 @@ const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// The ping that finds dead HTTP/2 peers, and how long its answer may take.
 const PING: Duration = Duration::from_secs(20);
+/// A client that has just connected is about to ask, and is not cut off by a stop before it could: its request may
+/// have been on the way for as long as the connection.
+const FRESH: Duration = Duration::from_secs(1);
 /// Streams a client may reset before we have seen them (CVE-2023-44487), and errors of its own making.
 const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 100;
@@ -43,6 +46,7 @@ pub(super) async fn serve_tls(
     role: Role,
     shutdown: Shutdown,
 ) {
+    let begun = Instant::now();
     let state = current.load_full();
     let Some(acceptor) = &state.acceptor else {
         return;
@@ -51,13 +55,13 @@ pub(super) async fn serve_tls(
     let limits = &state.config.limits;
     let accepted = tokio::select! {
         accepted = acceptor.accept(stream, limits.handshake) => accepted,
-        () = shutdown.requested() => return,
+        () = may_close(&shutdown, begun) => return,
     };
     match accepted {
         Ok(accepted) => {
             let transport = Transport::tls(accepted.stream, limits.body_idle);
             let name = Some(accepted.server);
-            let served = Served::new(transport, name, state, current, role, shutdown);
+            let served = Served::new(transport, name, state, current, role, shutdown, begun);
             match accepted.protocol {
                 // In boxes, so that neither carries the space of the other, or of the handshake.
                 Alpn::Http1 => Box::pin(served.http1()).await,
@@ -77,7 +81,8 @@ pub(super) async fn serve_plain(
 ) {
     let state = current.load_full();
     let transport = Transport::plain(stream, state.config.limits.body_idle);
-    Served::new(transport, None, state, current, role, shutdown)
+    let begun = Instant::now();
+    Served::new(transport, None, state, current, role, shutdown, begun)
         .http1()
         .await;
 }
@@ -92,6 +97,7 @@ struct Served {
     current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
+    begun: Instant,
 }
 
 impl Served {
@@ -102,6 +108,7 @@ impl Served {
         current: Arc<ArcSwap<State>>,
         role: Role,
         shutdown: Shutdown,
+        begun: Instant,
     ) -> Self {
         let context = Context {
             peer: transport.peer(),
@@ -121,6 +128,7 @@ impl Served {
             current,
             role,
             shutdown,
+            begun,
         }
     }
 
@@ -142,7 +150,7 @@ impl Served {
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.shutdown.requested() => {
+            () = may_close(&self.shutdown, self.begun) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -182,13 +190,19 @@ impl Served {
                 // Streams whose answers were let go of would otherwise hold the connection open.
                 timeout(keep_alive, connection).await.unwrap_or(Ok(()))
             }
-            () = self.shutdown.requested() => {
+            () = may_close(&self.shutdown, self.begun) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
         };
         tell(ended);
     }
+}
+
+/// Ready once the server stops and a connection that began then is not fresh any more.
+async fn may_close(shutdown: &Shutdown, begun: Instant) {
+    shutdown.requested().await;
+    sleep_until(begun + FRESH).await;
 }
 
 /// Lets go of answers that their client does not take. Never ready.
