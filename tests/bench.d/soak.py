@@ -154,6 +154,7 @@ class Soak:
                 writer.write(
                     f"GET /events/news HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{cursor}\r\n".encode()
                 )
+                last = data = ""
                 # A third of them leaves now and then.
                 end = time.monotonic() + (20 + number % 10 if number % 3 == 0 else 1e9)
                 while not self.ending and time.monotonic() < end:
@@ -161,15 +162,20 @@ class Soak:
                     if not line:
                         break
                     if line.startswith("id: "):
-                        cursor = f"Last-Event-ID: {line[4:].strip()}\r\n"
+                        last = line[4:].strip()
                     elif line.startswith("event: reset"):
                         self.lost("messages", line)
-                    elif line.startswith("data: ") and line[6:].strip().isdigit():
-                        got = int(line[6:])
-                        if expected is not None and got != expected:
-                            self.lost("messages", f"{got} in place of {expected}")
-                        expected = got + 1
-                        self.counts["messages delivered"] += 1
+                    elif line.startswith("data: "):
+                        data = line[6:].strip()
+                    elif line.strip() == "" and last:
+                        # As a browser does: an event counts at its end, and its id with it.
+                        cursor = f"Last-Event-ID: {last}\r\n"
+                        if data.isdigit():
+                            got, data = int(data), ""
+                            if expected is not None and got != expected:
+                                self.lost("messages", f"{got} in place of {expected}")
+                            expected = got + 1
+                            self.counts["messages delivered"] += 1
                 writer.close()
                 self.counts["came back"] += 1
             except Exception as error:
