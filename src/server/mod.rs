@@ -98,7 +98,7 @@ impl Server {
     /// Whether the certificates of a configuration can be loaded, as a start would.
     ///
     /// # Errors
-    /// [`TlsError`] names the file and the reason.
+    /// [`StartError`] names the file and the reason.
     pub fn check(config: &Config) -> Result<(), StartError> {
         if uses_tls(config) {
             Acceptor::new(&config.tls)?;

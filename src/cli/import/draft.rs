@@ -49,7 +49,7 @@ impl Draft {
         );
         if !self.left.is_empty() {
             text.push('\n');
-            self.left.iter().for_each(|left| text.push_str(left));
+            text.push_str(&self.left.concat());
         }
         for (name, lines) in self.single {
             let _ = write!(text, "\n[{name}]\n{}\n", lines.join("\n"));
