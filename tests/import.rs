@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Command;
 
 use noren::Config;
-use noren::config::{Endpoint, ListenAddress, Protocol, TokenSource};
+use noren::config::{Endpoint, ListenAddress, Protocol, SourceKind, TokenSource};
 
 fn import(arguments: &[&str]) -> String {
     let ran = Command::new(env!("CARGO_BIN_EXE_noren"))
@@ -118,7 +118,9 @@ fn the_nginx_of_wok_becomes_a_door_with_everything_it_had() {
     );
     assert_eq!(
         config.bridge.tokens,
-        [TokenSource::Directory("/var/lib/wok/ws-tokens".into())]
+        [TokenSource::trusted(SourceKind::Directory(
+            "/var/lib/wok/ws-tokens".into()
+        ))]
     );
     // What has no place is told, with its line, and nothing else is.
     let left: Vec<_> = made
@@ -200,7 +202,7 @@ fn command_lines_of_websockify_become_a_bridge() {
     ]);
     assert_eq!(
         config.bridge.tokens,
-        [TokenSource::Directory(tokens.into())]
+        [TokenSource::trusted(SourceKind::Directory(tokens.into()))]
     );
     assert_eq!(
         config.bridge.heartbeat.map(|limit| limit.as_secs()),
@@ -239,7 +241,9 @@ fn command_lines_of_websockify_become_a_bridge() {
     let (config, _) = line(&["--target-config=/etc/tokens.conf", "6080"]);
     assert_eq!(
         config.bridge.tokens,
-        [TokenSource::File("/etc/tokens.conf".into())]
+        [TokenSource::trusted(SourceKind::File(
+            "/etc/tokens.conf".into()
+        ))]
     );
 
     let made = import(&[

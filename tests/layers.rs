@@ -9,11 +9,11 @@ use std::path::Path;
 const LAYERS: &[&[&str]] = &[
     &["config"],
     &["telemetry", "shutdown"],
-    &["net"],
+    &["net", "spool"],
     &["tls"],
     &["http"],
     &["websocket", "upstream", "target"],
-    &["access", "proxy", "bridge", "hub"],
+    &["access", "proxy", "bridge", "hub", "files"],
     &["admin"],
     &["router"],
     &["service"],

@@ -1,6 +1,11 @@
-//! Who may pass: from which pages a WebSocket may be opened, and which visitors the app knows.
+//! Who may pass: from which pages a WebSocket may be opened, which users and certificates a route is for, and
+//! which visitors the app knows.
 //!
 //! Must not know what is opened, nor how a refusal is sent.
 
+pub mod entrance;
 pub mod origin;
 pub mod session;
+pub mod users;
+
+pub use users::UsersError;

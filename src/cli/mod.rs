@@ -68,7 +68,12 @@ enum Command {
         A URL is that of any Noren; a bare CHANNEL is one of the Noren on this machine, by its admin\n\
         socket. Messages go to standard output, news of the connection to standard error. Ctrl-C ends.")]
     Subscribe(subscribe::Subscribe),
-    /// Print the token of a console or socket name, and its URL.
+    /// Print the token of a console or socket name, and its URL; or a signed link that expires.
+    #[command(after_help = "Examples:\n  \
+        noren token vm1\n  \
+        noren token --sign --expires 5m --single-use --address 192.0.2.7 vm1\n\n\
+        The key is in a file that [bridge.signed] in the configuration names, and never on the command\n\
+        line. Exit status: 0 done, 78 no usable configuration or key.")]
     Token(token::Token),
     /// Print the noren.toml that does what a file of nginx or a command line of websockify did.
     Import(import::Import),
@@ -118,7 +123,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Upgrade(order) => order.upgrade(),
         Command::Publish(publish) => publish.run(),
         Command::Subscribe(subscribe) => subscribe.run(),
-        Command::Token(token) => token.run().map_err(Failure::Other),
+        Command::Token(token) => token.run(),
         Command::Import(import) => import.run(),
         Command::Generate(generate) => generate.run().map_err(Failure::Other),
     }

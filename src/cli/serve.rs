@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use noren::config::{App, Certificate, Endpoint, ListenAddress, Listener, Protocol, TokenSource};
+use noren::config::{
+    App, Certificate, Endpoint, ListenAddress, Listener, Protocol, SourceKind, TokenSource,
+};
 use noren::server::Inheritance;
 use noren::{Config, Drained, Handle, Order, Ordered, Orders, Server, StartError, telemetry};
 use tokio::runtime::{Builder, Runtime};
@@ -79,8 +81,9 @@ impl Serve {
             }];
         }
         let sources = &mut config.bridge.tokens;
-        sources.extend(self.tokens.iter().cloned().map(TokenSource::Directory));
-        sources.extend(self.sockets.iter().cloned().map(TokenSource::Sockets));
+        let directories = self.tokens.iter().cloned().map(SourceKind::Directory);
+        let sockets = self.sockets.iter().cloned().map(SourceKind::Sockets);
+        sources.extend(directories.chain(sockets).map(TokenSource::trusted));
         if let (Some(certificate), Some(key)) = (&self.cert, &self.key) {
             config.tls.certificates = vec![Certificate {
                 certificate: certificate.clone(),
@@ -232,7 +235,9 @@ pub(super) fn bind(config: Config, before: Option<Inheritance>) -> Result<Server
         None => Server::bind(config),
     };
     bound.map_err(|error| match error {
-        StartError::Tls(_) | StartError::Hub(_) => Failure::configuration(error),
+        StartError::Tls(_) | StartError::Users(_) | StartError::Links(_) | StartError::Hub(_) => {
+            Failure::configuration(error)
+        }
         StartError::Listen(_) | StartError::Source(_) => Failure::Other(error.into()),
     })
 }

@@ -78,7 +78,7 @@ fn a_misspelt_key_is_told_the_nearest_one() {
     );
     says(
         "body_size = 1",
-        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, workers, queue, queue-wait, connect, response, response-idle, keep-alive",
+        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, origins, missing-origin, users, realm, client-certificate, client-names, user-header, certificate-header, workers, queue, queue-wait, connect, response, response-idle, keep-alive, restart-wait, request-spool, response-spool, compress, compress-private, offload",
     );
     says(
         "[log]\ncolour = true",
@@ -291,5 +291,44 @@ fn a_problem_hides_no_other_and_makes_up_none() {
     assert_eq!(
         said_of("[[apps]]\nurl = \"http://b:1\""),
         "noren.toml:1: apps: unknown key; did you mean `app`?"
+    );
+}
+
+#[test]
+fn an_entrance_that_keeps_nobody_out_or_everybody_is_refused() {
+    let said = r#"noren.toml:3: bridge: client-certificate = "required" needs a listener that asks for one; write client-authority = "/path" in a [[listener]]"#;
+    says("[bridge]\nclient-certificate = \"required\"", said);
+    let said = r#"noren.toml:4: hub.client-names: would not keep those out who have no certificate; write client-certificate = "required""#;
+    says("[hub]\nclient-names = [\"cook\"]", said);
+    let said =
+        r#"noren.toml:4: bridge.realm: has a meaning only beside users = "/path"; remove it"#;
+    says("[bridge]\nrealm = \"Kitchen\"", said);
+    let said = r#"noren.toml:3: listener[0].client-authority: is missing: whose certificates are good? Write client-authority = "/etc/noren/clients.pem""#;
+    says("[[listener]]\nclient-certificate = \"optional\"", said);
+    let said = r#"noren.toml:5: listener[0].client-authority: has a meaning only with protocol = "https"; remove it"#;
+    says(
+        "[[listener]]\nprotocol = \"http\"\nclient-authority = \"/ca\"",
+        said,
+    );
+    let said = r#"noren.toml:3: app[0].user-header: "X-Forwarded-User" cannot carry a name; write one that nothing else uses, such as "X-Remote-User""#;
+    says("user-header = \"X-Forwarded-User\"", said);
+}
+
+#[test]
+fn a_source_of_no_known_kind_is_told_once_and_one_in_the_network_needs_a_list() {
+    let said = r#"noren.toml:4: bridge.tokens[0].source: "redi" is not known here; write "directory", "file", "file-name", "sockets", "http" or "redis""#;
+    says(
+        "[[bridge.tokens]]\nsource = \"redi\"\naddress = \"a:1\"",
+        said,
+    );
+    let said = r#"noren.toml:3: bridge.tokens[0].allow: is missing: a source in the network may name only what is allowed; write for example allow = ["10.0.0.0/8:5900-5999"]"#;
+    says(
+        "[[bridge.tokens]]\nsource = \"redis\"\naddress = \"a:1\"",
+        said,
+    );
+    let said = r#"noren.toml:4: bridge.signed.keys: is missing, and without a key nothing is signed; write for example keys = ["/etc/noren/links.jwks"]"#;
+    says(
+        "[bridge.signed]\ngrace = \"1s\"",
+        said.replace(":4:", ":3:").as_str(),
     );
 }

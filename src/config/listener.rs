@@ -78,6 +78,15 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// Which certificates clients of an `https` listener may show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// `client-authority`: PEM file of the authorities that have signed them.
+    pub authority: PathBuf,
+    /// `client-certificate`: whether the handshake fails without one. Default yes, `required`.
+    pub required: bool,
+}
+
 /// One `[[listener]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
@@ -91,6 +100,8 @@ pub struct Listener {
     /// `mode`: permission bits of a `unix:` socket, at most `0o777`. Default `0o660`, owner and
     /// group.
     pub mode: u32,
+    /// `client-authority` and `client-certificate`. Default `None`: clients are not asked for one.
+    pub clients: Option<ClientCertificates>,
 }
 
 impl Default for Listener {
@@ -100,6 +111,7 @@ impl Default for Listener {
             protocol: Protocol::Https,
             redirect_port: 443,
             mode: 0o660,
+            clients: None,
         }
     }
 }
@@ -122,6 +134,7 @@ impl Listener {
             protocol: table.text("protocol", default.protocol, Protocol::parse),
             redirect_port: table.number("redirect-port", default.redirect_port, 1..=u16::MAX),
             mode: table.text("mode", default.mode, parse_mode),
+            clients: ClientCertificates::read(table),
         };
         // A key that would silently do nothing is a misunderstanding, and the operator should hear
         // of it now.
@@ -141,7 +154,35 @@ impl Listener {
                 r#"has a meaning only with address = "unix:/path"; remove it"#,
             );
         }
+        for key in ["client-authority", "client-certificate"] {
+            if table.is_sound() && table.has(key) && listener.protocol != Protocol::Https {
+                table.problem(
+                    key,
+                    r#"has a meaning only with protocol = "https"; remove it"#,
+                );
+            }
+        }
         listener
+    }
+}
+
+impl ClientCertificates {
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let authority = table.text("client-authority", None, |text| value::path(text).map(Some));
+        let rules = [("required", true), ("optional", false)];
+        let required = table.text("client-certificate", true, |text| {
+            value::choice(text, &rules)
+        });
+        if authority.is_none() && table.has("client-certificate") {
+            table.problem(
+                "client-authority",
+                r#"is missing: whose certificates are good? Write client-authority = "/etc/noren/clients.pem""#,
+            );
+        }
+        Some(Self {
+            authority: authority?,
+            required,
+        })
     }
 }
 

@@ -1,6 +1,10 @@
-//! The guide for those who run Noren: pages of text, and no code.
+//! Longer explanations than README has room for, a page each. Only text: nothing here is code.
 
 #[doc = include_str!("operations.md")]
 pub mod operations {}
+#[doc = include_str!("rabbitmq.md")]
+pub mod rabbitmq {}
 #[doc = include_str!("running.md")]
 pub mod running {}
+#[doc = include_str!("tokens.md")]
+pub mod tokens {}

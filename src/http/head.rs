@@ -4,6 +4,7 @@
 //! one method of a known list, one authority, one path, and one framing of the body.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -14,7 +15,8 @@ use crate::http::path::PathFault;
 use crate::http::refusal::Refusal;
 use crate::http::watch::Watch;
 use crate::net::Peer;
-use crate::tls::ServerName;
+use crate::telemetry::Inside;
+use crate::tls::{ClientName, ServerName};
 
 /// With or without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +47,14 @@ pub struct Context {
     pub scheme: Scheme,
     /// The name asked for in the TLS handshake; none without TLS.
     pub server: Option<ServerName>,
+    /// Whose certificate the client has shown, if one was asked for and shown.
+    pub client: Option<ClientName>,
     /// What is under way on it.
     pub activity: Activity,
     /// Its answers, if it is an HTTP/2 connection.
     pub watch: Option<Watch>,
+    /// Where what happens on it is counted.
+    pub inside: Arc<Inside>,
 }
 
 /// `host[:port]`, checked, as the client wrote it.
@@ -65,6 +71,8 @@ pub struct Head {
     pub authority: Authority,
     /// `OPTIONS *`: a question to this server, not to an app.
     pub asterisk: bool,
+    /// Who has shown a password of the route, once that was asked for.
+    pub user: Option<Arc<str>>,
 }
 
 impl Head {
@@ -97,6 +105,7 @@ impl Head {
         Ok(Self {
             authority,
             asterisk,
+            user: None,
         })
     }
 }

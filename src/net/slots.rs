@@ -89,6 +89,18 @@ impl Slots {
         self.all.available_permits() == 0
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        *self.size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many are taken.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.limit().saturating_sub(self.all.available_permits())
+    }
+
     /// The place for an accepted peer, or none if its address has as many as it may.
     #[must_use]
     pub fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {

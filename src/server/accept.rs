@@ -11,6 +11,7 @@ use crate::net::{Listener, Peer, Slots, Socket};
 use crate::server::{State, connection};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
+use crate::telemetry::{Inside, ListenerLabel};
 
 /// How long to wait when the system is out of descriptors or memory. Accepting again at once would fail
 /// again at once, on a full core.
@@ -20,10 +21,13 @@ const EXHAUSTED: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) listener: Arc<Listener>,
+    /// Its place in the configuration.
+    pub(super) index: usize,
     pub(super) tls: bool,
     pub(super) role: Role,
     pub(super) state: Arc<ArcSwap<State>>,
     pub(super) slots: Slots,
+    pub(super) inside: Arc<Inside>,
     pub(super) shutdown: Shutdown,
 }
 
@@ -31,6 +35,11 @@ impl Door {
     /// Accepts until the server stops; the socket is closed then.
     pub(super) async fn accept_all(self) {
         let shutdown = self.shutdown.clone();
+        let connections = &self.inside.metrics.connections;
+        let listener = self.listener.to_string();
+        let accepted = connections
+            .accepted
+            .get_or_create_owned(&ListenerLabel { listener });
         let accepting = async {
             let mut told_full = false;
             let mut told_failing = false;
@@ -40,17 +49,18 @@ impl Door {
                         if std::mem::take(&mut told_failing) {
                             info!(listener = %self.listener, "accepting again");
                         }
+                        accepted.inc();
                         let full = self.slots.is_full();
                         if full && !std::mem::replace(&mut told_full, full) {
                             warn!(listener = %self.listener, "limits.connections is reached; new clients wait");
                         }
                         told_full &= full;
                         let permit = self.slots.free().await;
-                        match self.slots.take(permit, &peer) {
-                            Some(slot) => self.serve(socket, peer, slot),
-                            None => {
-                                debug!(%peer, "limits.connections-per-address is reached; refused");
-                            }
+                        if let Some(slot) = self.slots.take(permit, &peer) {
+                            self.serve(socket, peer, slot);
+                        } else {
+                            connections.refuse("connections-per-address");
+                            debug!(%peer, "limits.connections-per-address is reached; refused");
                         }
                     }
                     Err(failure) => self.failed(&failure, &mut told_failing).await,
@@ -69,8 +79,9 @@ impl Door {
         let shutdown = self.shutdown.clone();
         let role = self.role;
         if self.tls {
-            self.shutdown
-                .spawn(connection::serve_tls(stream, state, role, shutdown));
+            self.shutdown.spawn(connection::serve_tls(
+                stream, self.index, state, role, shutdown,
+            ));
         } else {
             self.shutdown
                 .spawn(connection::serve_plain(stream, state, role, shutdown));

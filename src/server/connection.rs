@@ -16,12 +16,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
-use crate::http::{Activity, Context, Scheme, Transport, Watch};
+use crate::config::Limits;
+use crate::http::{Activity, Context, Rate, Scheme, Stall, Transport, Watch};
 use crate::net::Stream;
 use crate::server::State;
 use crate::service::Role;
 use crate::shutdown::Shutdown;
-use crate::tls::{Alpn, ServerName};
+use crate::tls::{Accepted, Alpn, HandshakeError, ServerName};
 
 /// The window of each HTTP/2 stream. Enough for an upload at 100 Mbit/s over 80 ms.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -39,52 +40,76 @@ const FRESH: Duration = Duration::from_secs(1);
 const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 100;
 
+// The futures here live as long as their connections, thousands at once, and mostly idle. So each step has its space in
+// a box that goes with it, and what an async block takes along is made outside of it: it would have room for both.
+
 /// Serves a connection of an `https` listener.
-pub(super) async fn serve_tls(
+pub(super) fn serve_tls(
     stream: Stream,
+    listener: usize,
     current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
-) {
+) -> impl Future<Output = ()> + Send {
     let begun = Instant::now();
     let state = current.load_full();
-    let Some(acceptor) = &state.acceptor else {
-        return;
-    };
     let peer = stream.peer();
-    let limits = &state.config.limits;
-    let accepted = tokio::select! {
-        accepted = acceptor.accept(stream, limits.handshake) => accepted,
-        () = may_close(&shutdown, begun) => return,
-    };
-    match accepted {
-        Ok(accepted) => {
-            let transport = Transport::tls(accepted.stream, limits.body_idle);
-            let name = Some(accepted.server);
-            let served = Served::new(transport, name, state, current, role, shutdown, begun);
-            match accepted.protocol {
-                // In boxes, so that neither carries the space of the other, or of the handshake.
-                Alpn::Http1 => Box::pin(served.http1()).await,
-                Alpn::Http2 => Box::pin(served.http2()).await,
+    let handshake = Box::pin(handshake(stream, listener, Arc::clone(&state)));
+    async move {
+        let accepted = tokio::select! {
+            accepted = handshake => accepted,
+            () = may_close(&shutdown, begun) => return,
+        };
+        match accepted {
+            Some(Ok(accepted)) => {
+                let transport = Transport::tls(accepted.stream, writing(&state.config.limits));
+                let name = Some(accepted.server);
+                let mut served =
+                    Served::new(transport, name, state, current, role, shutdown, begun);
+                served.context.client = accepted.client;
+                match accepted.protocol {
+                    Alpn::Http1 => served.http1().await,
+                    Alpn::Http2 => Box::pin(served.http2()).await,
+                }
             }
+            Some(Err(error)) => debug!(%peer, %error, "no TLS handshake"),
+            None => {}
         }
-        Err(error) => debug!(%peer, %error, "no TLS handshake"),
     }
 }
 
+/// A handshake, counted and timed. None where the listener has no certificates: then it has no TLS either.
+async fn handshake(
+    stream: Stream,
+    listener: usize,
+    state: Arc<State>,
+) -> Option<Result<Accepted, HandshakeError>> {
+    let acceptor = state.acceptors.get(listener)?.as_ref()?;
+    let metrics = &state.inside.metrics.connections;
+    let begun = Instant::now();
+    let accepted = acceptor.accept(stream, state.config.limits.handshake).await;
+    match &accepted {
+        Ok(_) => {
+            metrics.handshakes.inc();
+            let time = begun.elapsed().as_secs_f64();
+            metrics.handshake_time.observe(time);
+        }
+        Err(error) => metrics.fail(error.kind()),
+    }
+    Some(accepted)
+}
+
 /// Serves a connection of an `http` or `redirect` listener.
-pub(super) async fn serve_plain(
+pub(super) fn serve_plain(
     stream: Stream,
     current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
-) {
-    let state = current.load_full();
-    let transport = Transport::plain(stream, state.config.limits.body_idle);
+) -> impl Future<Output = ()> + Send {
     let begun = Instant::now();
-    Served::new(transport, None, state, current, role, shutdown, begun)
-        .http1()
-        .await;
+    let state = current.load_full();
+    let transport = Transport::plain(stream, writing(&state.config.limits));
+    Served::new(transport, None, state, current, role, shutdown, begun).http1()
 }
 
 /// A connection that speaks HTTP.
@@ -118,8 +143,10 @@ impl Served {
                 Scheme::Http
             },
             server,
+            client: None,
             activity: Activity::new(),
             watch: None,
+            inside: Arc::clone(&state.inside),
         };
         Self {
             transport,
@@ -132,7 +159,7 @@ impl Served {
         }
     }
 
-    async fn http1(self) {
+    fn http1(self) -> impl Future<Output = ()> + Send {
         let limits = &self.state.config.limits;
         let transport = self
             .transport
@@ -147,19 +174,22 @@ impl Served {
         let connection = builder
             .serve_connection(TokioIo::new(transport), service)
             .with_upgrades();
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = may_close(&self.shutdown, self.begun) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        tell(ended);
+        let (mut connection, shutdown) = (Box::pin(connection), self.shutdown);
+        let begun = self.begun;
+        async move {
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = may_close(&shutdown, begun) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            tell(ended);
+        }
     }
 
     async fn http2(mut self) {
-        let watch = Watch::default();
+        let watch = Watch::new(rate(&self.state.config.limits));
         self.context.watch = Some(watch.clone());
         let limits = &self.state.config.limits;
         let mut builder = http2::Builder::new(Tracked(self.shutdown.clone()));
@@ -203,6 +233,18 @@ impl Served {
 async fn may_close(shutdown: &Shutdown, begun: Instant) {
     shutdown.requested().await;
     sleep_until(begun + FRESH).await;
+}
+
+/// The limits on a client that does not take what is written to it.
+fn writing(limits: &Limits) -> Stall {
+    Stall::with_rate(limits.body_idle, rate(limits))
+}
+
+fn rate(limits: &Limits) -> Rate {
+    Rate {
+        bytes: limits.minimum_rate,
+        grace: limits.minimum_rate_grace,
+    }
 }
 
 /// Lets go of answers that their client does not take. Never ready.

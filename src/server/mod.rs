@@ -13,18 +13,22 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
-use crate::admin::{Admin, Orders};
+use crate::access::UsersError;
+use crate::admin::{Admin, Orders, View};
 use crate::config::{Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::net::{BindError, Inherited, Listener, Slots};
-use crate::service::{Role, Service};
+use crate::service::{BuildError, Role, Service};
 use crate::shutdown::{Drained, Shutdown};
+use crate::target::LinksError;
+use crate::telemetry::{FileLabel, Inside};
 use crate::tls::{Acceptor, TlsError};
+use crate::upstream::Apps;
 
 pub use handover::{HandoverError, Inheritance};
 pub use reload::{Handle, ReloadError};
@@ -36,6 +40,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<(Arc<Listener>, Protocol, u16)>,
+    apps: Apps,
     admin: Option<Admin>,
     orders: Option<Orders>,
     state: Arc<ArcSwap<State>>,
@@ -43,6 +48,7 @@ pub struct Server {
     sources: Sources,
     sockjs: SockJs,
     slots: Slots,
+    inside: Arc<Inside>,
     shutdown: Shutdown,
     /// Held by whoever changes something.
     turn: Arc<Mutex<()>>,
@@ -55,8 +61,9 @@ pub struct Server {
 struct State {
     config: Config,
     service: Arc<Service>,
-    /// None without an `https` listener.
-    acceptor: Option<Acceptor>,
+    /// One for each listener, none where it speaks without TLS.
+    acceptors: Vec<Option<Acceptor>>,
+    inside: Arc<Inside>,
 }
 
 /// Why a server cannot start.
@@ -68,6 +75,12 @@ pub enum StartError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A file of users.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The keys of signed links, or the store of used ones.
+    #[error(transparent)]
+    Links(#[from] LinksError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -100,9 +113,7 @@ impl Server {
     /// # Errors
     /// [`StartError`] names the file and the reason.
     pub fn check(config: &Config) -> Result<(), StartError> {
-        if uses_tls(config) {
-            Acceptor::new(&config.tls)?;
-        }
+        Acceptor::of_listeners(config)?;
         Ok(())
     }
 
@@ -118,24 +129,38 @@ impl Server {
             let bound = Listener::bind(&listener.address, listener.mode, &mut inherited)?;
             listeners.push((Arc::new(bound), listener.protocol, listener.redirect_port));
         }
-        let hub = Hub::new(&config, luggage)?;
-        let admin = Admin::bind(&config, hub.clone(), &mut inherited, &shutdown)?;
-        let (admin, orders) = admin.unzip();
+        let inside = Inside::new();
+        let hub = Hub::measured(&config, luggage, inside.metrics.channels.clone())?;
         let slots = Slots::new(
             config.limits.connections,
             config.limits.connections_per_address,
         );
         let sockjs = SockJs::new(hub.clone());
-        let state = State::build(config, &hub, &sockjs, None, &shutdown)?;
+        let state = State::build(config, &hub, &sockjs, None, &inside, &shutdown)?;
+        let sources = Sources::start(&hub, &state.config, &shutdown)?;
+        let apps = Apps::default();
+        apps.replace(state.service.apps().to_vec());
+        let view = View {
+            hub: hub.clone(),
+            sources: sources.clone(),
+            apps: apps.clone(),
+            slots: slots.clone(),
+            inside: Arc::clone(&inside),
+            shutdown: shutdown.clone(),
+        };
+        let (admin, orders) = Admin::bind(&state.config, &view, &mut inherited)?.unzip();
+        state.show_certificates();
         Ok(Self {
             listeners,
-            sources: Sources::start(&hub, &state.config, &shutdown)?,
+            sources,
             hub,
             sockjs,
+            apps,
             admin,
             orders,
             state: Arc::new(ArcSwap::from_pointee(state)),
             slots,
+            inside,
             shutdown,
             turn: Arc::default(),
             before,
@@ -157,6 +182,12 @@ impl Server {
             .collect()
     }
 
+    /// The TCP address of `[admin]`, its port filled in, if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.tcp_address()
+    }
+
     /// Replaces the configuration of the running server.
     #[must_use]
     pub fn handle(&self) -> Handle {
@@ -167,7 +198,7 @@ impl Server {
     /// `server.drain`.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Drained {
         let handle = self.handle();
-        for (listener, protocol, redirect_port) in self.listeners {
+        for (index, (listener, protocol, redirect_port)) in self.listeners.into_iter().enumerate() {
             info!(address = %listener, %protocol, "listening");
             let role = match protocol {
                 Protocol::Redirect => Role::Redirect(redirect_port),
@@ -175,16 +206,18 @@ impl Server {
             };
             let door = accept::Door {
                 listener,
+                index,
                 tls: protocol == Protocol::Https,
                 role,
                 state: Arc::clone(&self.state),
                 slots: self.slots.clone(),
+                inside: Arc::clone(&self.inside),
                 shutdown: self.shutdown.clone(),
             };
             self.shutdown.spawn(door.accept_all());
         }
         if let Some(admin) = self.admin {
-            self.shutdown.spawn(admin.accept_all());
+            admin.run();
         }
         self.shutdown
             .spawn_keeper(sweep(Arc::clone(&self.state), self.shutdown.clone()));
@@ -210,36 +243,63 @@ impl Server {
     }
 }
 
+impl From<BuildError> for StartError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Tls(error) => Self::Tls(error),
+            BuildError::Users(error) => Self::Users(error),
+            BuildError::Links(error) => Self::Links(error),
+        }
+    }
+}
+
 impl State {
     fn build(
         config: Config,
         hub: &Hub,
         sockjs: &SockJs,
         before: Option<&Self>,
+        inside: &Arc<Inside>,
         shutdown: &Shutdown,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, BuildError> {
         let before = before.map(|state| state.service.as_ref());
+        let service = Service::new(
+            &config,
+            hub.clone(),
+            sockjs.clone(),
+            before,
+            inside,
+            shutdown.clone(),
+        )?;
         Ok(Self {
-            acceptor: if uses_tls(&config) {
-                Some(Acceptor::new(&config.tls)?)
-            } else {
-                None
-            },
-            service: Arc::new(Service::new(
-                &config,
-                hub.clone(),
-                sockjs.clone(),
-                before,
-                shutdown.clone(),
-            )),
+            acceptors: Acceptor::of_listeners(&config)?,
+            service: Arc::new(service),
+            inside: Arc::clone(inside),
             config,
         })
     }
 }
 
-fn uses_tls(config: &Config) -> bool {
-    let mut listeners = config.listeners.iter();
-    listeners.any(|listener| listener.protocol == Protocol::Https)
+impl State {
+    /// Tells when each certificate ends.
+    fn show_certificates(&self) {
+        let shown = &self.inside.metrics.connections.certificates;
+        shown.clear();
+        let expiries = self
+            .acceptors
+            .iter()
+            .flatten()
+            .next()
+            .map_or(&[][..], Acceptor::expiries);
+        for (file, expires) in expiries {
+            let ends = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let label = FileLabel {
+                file: file.display().to_string(),
+            };
+            let seconds = i64::try_from(ends.as_secs()).unwrap_or(i64::MAX);
+            shown.get_or_create(&label).set(seconds);
+        }
+    }
 }
 
 /// Has the app asked about the sessions that something is open for. Apart from the sweep, which must not wait
@@ -262,7 +322,9 @@ async fn sweep(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
     let sweeping = async {
         loop {
             tokio::time::sleep(SWEEP).await;
-            let service = Arc::clone(&state.load().service);
+            let state = state.load_full();
+            state.inside.pulse.beat();
+            let service = Arc::clone(&state.service);
             service.close_idle();
             service.look_after_channels();
         }

@@ -6,13 +6,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::info;
 
+use crate::access::UsersError;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::net::{Listener, Slots};
 use crate::server::{Server, State};
+use crate::service::BuildError;
 use crate::shutdown::Shutdown;
+use crate::target::LinksError;
 use crate::tls::{Acceptor, TlsError};
+use crate::upstream::Apps;
 
 /// Reaches into a running server. Clones reach the same one.
 #[derive(Clone, Debug)]
@@ -22,6 +26,7 @@ pub struct Handle {
     pub(super) sources: Sources,
     sockjs: SockJs,
     slots: Slots,
+    apps: Apps,
     pub(super) shutdown: Shutdown,
     /// Those that are still open.
     pub(super) listeners: Vec<Weak<Listener>>,
@@ -35,6 +40,12 @@ pub enum ReloadError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A file of users.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The keys of signed links, or the store of used ones.
+    #[error(transparent)]
+    Links(#[from] LinksError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -46,9 +57,19 @@ pub enum ReloadError {
     NeedsRestart(String),
 }
 
+impl From<BuildError> for ReloadError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Tls(error) => Self::Tls(error),
+            BuildError::Users(error) => Self::Users(error),
+            BuildError::Links(error) => Self::Links(error),
+        }
+    }
+}
+
 impl Handle {
     pub(super) fn new(server: &Server) -> Self {
-        let admin = server.admin.as_ref().map(Admin::listener);
+        let admin = server.admin.iter().flat_map(Admin::listeners);
         let listeners = server.listeners.iter().map(|(listener, ..)| listener);
         Self {
             state: Arc::clone(&server.state),
@@ -56,6 +77,7 @@ impl Handle {
             sources: server.sources.clone(),
             sockjs: server.sockjs.clone(),
             slots: server.slots.clone(),
+            apps: server.apps.clone(),
             shutdown: server.shutdown.clone(),
             listeners: listeners.chain(admin).map(Arc::downgrade).collect(),
             turn: Arc::clone(&server.turn),
@@ -75,13 +97,22 @@ impl Handle {
         if !fixed.is_empty() {
             return Err(ReloadError::NeedsRestart(fixed.join(", ")));
         }
-        let state = State::build(config, &self.hub, &self.sockjs, Some(&now), &self.shutdown)?;
+        let state = State::build(
+            config,
+            &self.hub,
+            &self.sockjs,
+            Some(&now),
+            &now.inside,
+            &self.shutdown,
+        )?;
         let opened = self.sources.open(&state.config)?;
         self.hub.reload(&state.config)?;
         self.sources.take(opened);
         let limits = &state.config.limits;
         self.slots
             .change(limits.connections, limits.connections_per_address);
+        self.apps.replace(state.service.apps().to_vec());
+        state.show_certificates();
         self.state.store(Arc::new(state));
         info!("configuration reloaded");
         Ok(())
@@ -95,17 +126,18 @@ impl Handle {
     pub(super) fn renew(&self) -> Result<bool, TlsError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.state.load();
-        let Some(acceptor) = &now.acceptor else {
-            return Ok(false);
-        };
-        if !acceptor.is_outdated() {
+        let mut acceptors = now.acceptors.iter().flatten();
+        if !acceptors.any(Acceptor::is_outdated) {
             return Ok(false);
         }
-        self.state.store(Arc::new(State {
+        let state = State {
             config: now.config.clone(),
             service: Arc::clone(&now.service),
-            acceptor: Some(Acceptor::new(&now.config.tls)?),
-        }));
+            acceptors: Acceptor::of_listeners(&now.config)?,
+            inside: Arc::clone(&now.inside),
+        };
+        state.show_certificates();
+        self.state.store(Arc::new(state));
         Ok(true)
     }
 

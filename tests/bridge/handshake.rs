@@ -96,7 +96,7 @@ async fn a_token_file_that_is_just_being_written_is_read_again() {
 async fn every_spelling_of_the_address_that_old_pages_use_leads_to_the_bridge() {
     let console = Backend::tcp().await;
     let door = Door::open(&format!(
-        "[[app]]\nurl = 'unix:/nonexistent/app'\nserver-root = '/wok'\n{}",
+        "[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\nserver-root = '/wok'\n{}",
         console.target("vm")
     ))
     .await;
@@ -134,7 +134,7 @@ async fn a_refusal_says_what_is_wrong_before_any_upgrade() {
         path("sockets").display()
     ))
     .await;
-    let long = format!("/websockify?token={}", "x".repeat(513));
+    let long = format!("/websockify?token={}", "x".repeat(4097));
     for (path, lines, status, text) in [
         (
             "/websockify",
@@ -150,7 +150,12 @@ async fn a_refusal_says_what_is_wrong_before_any_upgrade() {
             400,
             "the token contains a control character",
         ),
-        (long.as_str(), "", 400, "the token is longer than 512 bytes"),
+        (
+            long.as_str(),
+            "",
+            400,
+            "the token is longer than 4096 bytes",
+        ),
         (
             "/websockify?token=unknown",
             "",
