@@ -52,8 +52,11 @@
 //! broker, and comes back from there to every node, in one order, with the offset it has in the stream. From there on
 //! it is as above. A node that was cut off goes on reading where it was; what it could not write it writes again.
 //!
-//! **Start, reload, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload builds
-//! everything anew and swaps one pointer; on any error the old stays. A stop closes the listeners, ends idle
+//! **Start, reload, upgrade, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload builds
+//! everything anew and swaps one pointer, which each request looks at; on any error the old stays. Certificates
+//! whose files change are swapped in the same way. An upgrade gives the listening sockets and the luggage of the
+//! hub to another process ([`Server::take_over`]), which confirms; then this one retires: what is at hand ends,
+//! tunnels go on. A stop closes the listeners, ends idle
 //! connections, closes tunnels with 1001, waits for the grace, and says what was left.
 //!
 //! # Invariants
@@ -96,6 +99,7 @@ mod tls;
 mod upstream;
 mod websocket;
 
+pub use admin::{Order, Ordered, Orders};
 pub use config::{Config, ConfigError};
 pub use router::{Destination, Place, places};
 pub use server::{Handle, ReloadError, Server, StartError};

@@ -16,6 +16,33 @@ pub(crate) fn reloading() {
     }
 }
 
+/// Another process is the service now; this one only ends what it has begun.
+pub(crate) fn replaced_by(process: u32) {
+    tell(&[NotifyState::MainPid(process)]);
+}
+
+/// Tells systemd's watchdog that the process serves, as often as that wants, as long as `beat` returns each time.
+/// Never returns, and does nothing without a watchdog.
+pub(crate) async fn feed_watchdog<F: Future<Output = ()>>(beat: impl Fn() -> F) {
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    // As sd_watchdog_enabled(3) advises.
+    let every = limit / 2;
+    loop {
+        tokio::time::sleep(every).await;
+        // A beat that comes late is no beat: systemd ends the process then, and starts it again.
+        if tokio::time::timeout(every, beat()).await.is_ok() {
+            tell(&[NotifyState::Watchdog]);
+        } else {
+            warn!(
+                ?every,
+                "this process did not get through its own threads in time"
+            );
+        }
+    }
+}
+
 /// The drain begins.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);

@@ -18,6 +18,8 @@ pub enum Route {
     Hub(usize),
     /// To the admin page; what is asked of it begins here in the path, or lies beyond its end.
     Page(usize),
+    /// To the page of a door without an app.
+    Welcome,
 }
 
 /// Where an app or a directory is, for people.
@@ -58,6 +60,7 @@ pub struct Router {
     page: Option<String>,
     /// The most specific first.
     entries: Vec<Entry>,
+    welcome: bool,
 }
 
 #[derive(Debug)]
@@ -121,6 +124,7 @@ impl Router {
                 .map(|path| path.as_str().trim_end_matches('/').to_owned()),
             hub: (!config.channels.is_empty()).then(|| format!("{}/", config.hub.path)),
             entries,
+            welcome: config.server.welcome && config.apps.is_empty() && config.files.is_empty(),
         }
     }
 
@@ -169,6 +173,9 @@ impl Router {
             && path.starts_with(hub.as_str())
         {
             return Ok(Route::Hub(hub.len()));
+        }
+        if self.welcome && path == "/" {
+            return Ok(Route::Welcome);
         }
         let matches = |entry: &&Entry| {
             entry.path.matches(path)

@@ -389,6 +389,10 @@ impl Service {
                 let path = request.uri().path().to_owned();
                 self.page(path.get(at..), request, head, context).await
             }
+            Route::Welcome => {
+                refuse(request.into_body(), &self.shutdown);
+                Ok(welcome())
+            }
             Route::App(index) => self.app(index, request, head, context, attempt).await,
             Route::Files(index) => self.file(index, request).await,
         }
@@ -680,6 +684,16 @@ fn json(status: StatusCode, object: &serde_json::Value) -> Response<Body> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What a newcomer sees who has installed Noren and nothing else.
+fn welcome() -> Response<Body> {
+    let mut response = Response::new(full(include_str!("service/welcome.html")));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("text/html; charset=utf-8");
+    headers.insert(CONTENT_TYPE, kind);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

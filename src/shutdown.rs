@@ -10,10 +10,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Tells tasks to stop, and knows how many still run. Clones share one state.
+///
+/// A stop has two steps, which come at once but for an upgrade: there, what is at hand comes to an end in this
+/// process, and tunnels go on in it while another process serves what is new.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     stop: CancellationToken,
+    tunnels: CancellationToken,
     tasks: TaskTracker,
+    /// Those that never end by themselves and that nothing is lost with.
+    keepers: TaskTracker,
 }
 
 /// How a drain ended.
@@ -40,19 +46,52 @@ impl Shutdown {
         self.tasks.spawn(task);
     }
 
-    /// Tells every task to come to an end.
-    pub fn begin(&self) {
-        self.stop.cancel();
-        self.tasks.close();
+    /// Runs a task that looks after others until all of them have ended: see
+    /// [`tunnels_requested`](Self::tunnels_requested).
+    pub fn spawn_keeper<F>(&self, task: F)
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.keepers.spawn(task);
     }
 
-    /// True once [`begin`](Self::begin) was called.
+    /// Tells every task to come to an end, tunnels too.
+    pub fn begin(&self) {
+        self.retire();
+        self.tunnels.cancel();
+    }
+
+    /// Tells every task but the tunnels to come to an end.
+    pub fn retire(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.keepers.close();
+    }
+
+    /// How many tasks there are.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Returns when every task has ended, after a [`retire`](Self::retire).
+    pub async fn all_ended(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// Returns when tunnels are to end too, at once if they were.
+    pub async fn tunnels_requested(&self) {
+        self.tunnels.cancelled().await;
+    }
+
+    /// True once [`begin`](Self::begin) or [`retire`](Self::retire) was called.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.stop.is_cancelled()
     }
 
-    /// Returns when [`begin`](Self::begin) is called, at once if it was.
+    /// Returns when [`begin`](Self::begin) or [`retire`](Self::retire) is called, at once if it was.
     pub async fn requested(&self) {
         self.stop.cancelled().await;
     }

@@ -9,6 +9,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) enum Wish {
     /// SIGHUP: read the configuration again.
     Reload,
+    /// SIGUSR2: start the program anew and hand over to it.
+    Upgrade,
     /// SIGTERM or SIGINT (Ctrl-C).
     Stop,
 }
@@ -17,6 +19,7 @@ pub(crate) enum Wish {
 #[derive(Debug)]
 pub(crate) struct Signals {
     hangup: Signal,
+    user: Signal,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -26,6 +29,7 @@ impl Signals {
     pub(crate) fn install() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined2())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
@@ -35,6 +39,7 @@ impl Signals {
     pub(crate) async fn next(&mut self) -> Wish {
         tokio::select! {
             _ = self.hangup.recv() => Wish::Reload,
+            _ = self.user.recv() => Wish::Upgrade,
             _ = self.interrupt.recv() => Wish::Stop,
             _ = self.terminate.recv() => Wish::Stop,
         }

@@ -164,10 +164,12 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     shows("log", "level format access audit");
     let Server {
         drain: _,
+        handover: _,
+        welcome: _,
         threads: _,
         traces: _,
     } = Server::default();
-    shows("server", "drain threads traces");
+    shows("server", "drain handover welcome threads traces");
     let Limits {
         connections: _,
         connections_per_address: _,
@@ -292,9 +294,10 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         minimum_version: _,
         self_signed: _,
         http2: _,
+        watch: _,
         certificates,
     } = config.tls.clone();
-    shows("tls", "minimum-version self-signed http2 certificate");
+    shows("tls", "minimum-version self-signed http2 watch certificate");
     assert_eq!(
         Tls {
             certificates: Vec::new(),

@@ -107,11 +107,17 @@ async fn status(door: &Door, path: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_reload_changes_the_routes_of_new_connections_and_leaves_the_open_ones() {
+async fn a_reload_changes_the_routes_of_open_connections_too_and_leaves_what_is_under_way() {
     let (old, new) = (Backend::tcp().await, Backend::tcp().await);
     let door = Door::open(&format!("{}path = '/old'\n", old.app())).await;
     let mut open = door.plain().await;
     assert_eq!(open.ask(&Door::get("/new", "")).await.status, 404);
+    let mut http2 = Http2::open(&door).await;
+    assert_eq!(http2.status(Http2::get("/new")).await, Some(404));
+    let mut busy = door.plain().await;
+    busy.send(Door::get("/old", "")).await;
+    let mut busy_worker = old.accept().await;
+    busy_worker.head().await;
     let config = format!("{}{}path = '/new'\n", door.base, new.app());
     door.handle
         .reload(Config::parse(&config, "new.toml").unwrap())
@@ -123,14 +129,13 @@ async fn a_reload_changes_the_routes_of_new_connections_and_leaves_the_open_ones
     worker.head().await;
     worker.send(OK).await;
     assert_eq!(client.answer().await.text(), "ok");
-    open.send(Door::get("/old", "")).await;
-    let mut worker = old.accept().await;
-    worker.head().await;
-    worker.send(OK).await;
+    assert_eq!(open.ask(&Door::get("/old", "")).await.status, 404);
+    assert_eq!(http2.status(Http2::get("/old")).await, Some(404));
+    busy_worker.send(OK).await;
     assert_eq!(
-        open.answer().await.text(),
+        busy.answer().await.text(),
         "ok",
-        "it keeps what it began with"
+        "a request ends where it began"
     );
 }
 
@@ -168,8 +173,8 @@ async fn a_configuration_that_cannot_be_taken_leaves_the_old_one_in_force() {
             "[[listener]] cannot be changed by a reload",
         ),
         (
-            format!("{}{new_app}[limits]\nconnections = 1\n", door.base),
-            "limits.connections and limits.connections-per-address cannot be changed",
+            format!("{HTTPS}{new_app}[server]\nthreads = 3\n"),
+            "[[listener]], server.threads cannot be changed",
         ),
     ] {
         let error = door
@@ -180,6 +185,37 @@ async fn a_configuration_that_cannot_be_taken_leaves_the_old_one_in_force() {
         assert_eq!(status(&door, "/old").await, 503, "the old route");
         assert_eq!(status(&door, "/new").await, 404, "no new route");
     }
+}
+
+#[tokio::test]
+async fn a_reload_changes_how_many_connections_there_may_be() {
+    let door = Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\npath = '/a'\n").await;
+    let limit = |limit: &str| {
+        let app = "[[app]]\nurl = 'unix:/nonexistent/app'\npath = '/a'\n[limits]\n";
+        let config = format!("{}{app}{limit}\n", door.base);
+        door.handle
+            .reload(Config::parse(&config, "new.toml").unwrap())
+            .unwrap();
+    };
+    let mut first = door.plain().await;
+    assert_eq!(first.ask(&Door::get("/", "")).await.status, 404);
+    limit("connections-per-address = 1");
+    assert_eq!(
+        door.plain().await.rest().await,
+        b"",
+        "a second one is refused"
+    );
+    assert_eq!(
+        first.ask(&Door::get("/", "")).await.status,
+        404,
+        "the first stays"
+    );
+    limit("connections = 1");
+    let mut waiting = door.plain().await;
+    waiting.send(Door::get("/", "")).await;
+    assert_eq!(first.ask(&Door::get("/", "")).await.status, 404);
+    limit("connections = 2");
+    assert_eq!(waiting.answer().await.status, 404, "it was only waiting");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 
 mod hour;
 mod lines;
+mod orders;
 mod page;
 mod publish;
 mod routes;
@@ -30,10 +31,11 @@ use crate::http::{Activity, Stall, Transport};
 use crate::net::{BindError, Inherited, Listener, Slots, Stream};
 use crate::shutdown::Shutdown;
 
-use routes::{Routes, Scope};
-
+pub use orders::{Order, Ordered, Orders};
 pub use page::Page;
 pub use view::View;
+
+use routes::{Routes, Scope};
 
 /// Connections at once; the next ones wait in the kernel. They do not count among `limits.connections`, so
 /// that a full house can still be looked into.
@@ -48,7 +50,7 @@ pub struct Admin(Vec<Door>);
 /// One of them.
 #[derive(Debug)]
 struct Door {
-    listener: Listener,
+    listener: Arc<Listener>,
     routes: Arc<Routes>,
     /// As they were at the start: a reload does not reach this socket.
     limits: Limits,
@@ -64,22 +66,29 @@ impl Admin {
         config: &Config,
         view: &View,
         inherited: &mut Inherited,
-    ) -> Result<Option<Self>, BindError> {
+    ) -> Result<Option<(Self, Orders)>, BindError> {
         let admin = &config.admin;
         let socket = admin.socket.clone().map(ListenAddress::Unix);
         let address = admin.address.clone().map(ListenAddress::Tcp);
         let wanted = [(socket, Scope::All), (address, Scope::Watching)];
+        let (desk, orders) = orders::desk();
         let mut doors = Vec::new();
         for (address, scope) in wanted {
             let Some(address) = address else { continue };
+            let routes = Routes::new(view.clone(), desk.clone(), scope, config.limits.body_idle);
             doors.push(Door {
-                listener: Listener::bind(&address, admin.mode, inherited)?,
-                routes: Arc::new(Routes::new(view.clone(), scope, config.limits.body_idle)),
+                listener: Arc::new(Listener::bind(&address, admin.mode, inherited)?),
+                routes: Arc::new(routes),
                 limits: config.limits.clone(),
                 shutdown: view.shutdown.clone(),
             });
         }
-        Ok((!doors.is_empty()).then_some(Self(doors)))
+        Ok((!doors.is_empty()).then_some((Self(doors), orders)))
+    }
+
+    /// The open sockets.
+    pub fn listeners(&self) -> impl Iterator<Item = &Arc<Listener>> {
+        self.0.iter().map(|door| &door.listener)
     }
 
     /// The TCP address, its port filled in, if there is one.

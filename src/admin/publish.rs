@@ -115,7 +115,7 @@ impl Routes {
             PublishError::Unknown(name) => return self.unknown(name),
             PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
-            PublishError::TooManyChannels(_) | PublishError::NotKept(_) => {
+            PublishError::TooManyChannels(_) | PublishError::Moving | PublishError::NotKept(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         };

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::admin::View;
+use crate::admin::orders::{Desk, Order};
 use crate::admin::stream::Stream;
 use crate::config::ChannelName;
 use crate::http::{Body, Form, Refusal, full, parameter, refuse};
@@ -20,8 +21,7 @@ use crate::telemetry::audit::Who;
 
 /// What there is, told with every 404.
 const KNOWN: &str = "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL, GET /status, POST /close/WHAT, \
-                     GET /metrics, \
-                     GET /healthz and GET /readyz";
+                     GET /metrics, GET /healthz, GET /readyz, POST /reload and POST /upgrade";
 /// The same of the address.
 const KNOWN_WATCHING: &str =
     "there is GET /metrics, GET /healthz and GET /readyz; for all else use the admin socket";
@@ -42,6 +42,7 @@ pub(super) enum Scope {
 #[derive(Debug)]
 pub(super) struct Routes {
     pub(super) hub: Hub,
+    pub(super) desk: Desk,
     view: View,
     scope: Scope,
     /// The longest time without a byte of a message.
@@ -51,10 +52,11 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    pub(super) fn new(view: View, scope: Scope, idle: Duration) -> Self {
+    pub(super) fn new(view: View, desk: Desk, scope: Scope, idle: Duration) -> Self {
         Self {
             hub: view.hub.clone(),
             shutdown: view.shutdown.clone(),
+            desk,
             view,
             scope,
             idle,
@@ -80,6 +82,8 @@ impl Routes {
             ["", "events", channels] => {
                 self.reading(request, |request| self.listen(channels, request))
             }
+            ["", "reload"] => self.order(Order::Reload, request).await,
+            ["", "upgrade"] => self.order(Order::Upgrade, request).await,
             ["", "status"] => self.reading(request, |parts| self.status(parts)),
             ["", "close", what] => self.close(what, request),
             _ => self.refuse(request, Refusal::not_found(KNOWN)),
@@ -251,7 +255,7 @@ fn no_store(response: &mut Response<Body>) {
     response.headers_mut().insert(CACHE_CONTROL, value);
 }
 
-fn not_allowed(method: &'static str) -> Refusal {
+pub(super) fn not_allowed(method: &'static str) -> Refusal {
     Refusal::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!("this address takes {method} only"),

@@ -120,7 +120,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         stop: &Shutdown,
         (lease, revocation): &(Option<Lease>, Option<Revocation>),
     ) -> End {
-        let mut stop = pin!(stop.requested());
+        let mut stop = pin!(stop.tunnels_requested());
         let mut leased = pin!(async {
             match lease {
                 Some(lease) => lease.ended().await,

@@ -34,7 +34,7 @@ impl Demo {
 }
 
 async fn serve(config: Config, admin: &Path) -> Result<(), Failure> {
-    let server = bind(config)?;
+    let server = bind(config, None)?;
     let mut signals = Signals::install().context("install the signal handlers")?;
     if let Some(address) = server.local_addrs().first() {
         print(&demo::banner(*address, admin, &program()))?;

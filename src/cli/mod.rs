@@ -6,12 +6,15 @@ mod close;
 mod demo;
 mod explain;
 mod generate;
+mod import;
+mod order;
 mod publish;
 mod replay;
 mod serve;
 mod status;
 mod subscribe;
 mod token;
+mod upgrade;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -41,6 +44,18 @@ enum Command {
     Demo(demo::Demo),
     /// Check a configuration file; exit status 78 and the exact place if it is wrong.
     Check(check::Check),
+    /// Have the running Noren read its configuration again; says what is wrong if it does not.
+    #[command(
+        after_help = "Exit status: 0 the configuration is in force, 78 it is not and the one before stays, 1 Noren could\n\
+        not be asked. The same happens on SIGHUP, without an answer."
+    )]
+    Reload(order::Order),
+    /// Start the program anew, perhaps a newer one, in the place of the running one; no client is refused.
+    #[command(
+        after_help = "The new process takes over the listening sockets and the messages of channels. The old one keeps\n\
+        its open consoles until they end, at most for server.handover. SIGUSR2 does the same."
+    )]
+    Upgrade(order::Order),
     /// Publish a message on a channel of the running Noren, or one for each line of standard input.
     #[command(after_help = "Examples:\n  \
         noren publish wok \"backup done\"\n  \
@@ -86,6 +101,8 @@ enum Command {
         The key is in a file that [bridge.signed] in the configuration names, and never on the command\n\
         line. Exit status: 0 done, 78 no usable configuration or key.")]
     Token(token::Token),
+    /// Print the noren.toml that does what a file of nginx or a command line of websockify did.
+    Import(import::Import),
     /// Write man pages or shell completions, for those who make packages.
     Generate(generate::Generate),
 }
@@ -128,12 +145,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Check(check) => check.run(),
+        Command::Reload(order) => order.reload(),
+        Command::Upgrade(order) => order.upgrade(),
         Command::Publish(publish) => publish.run(),
         Command::Subscribe(subscribe) => subscribe.run(),
         Command::Status(status) => status.run(),
         Command::Close(close) => close.run(),
         Command::Replay(replay) => replay.run(),
         Command::Token(token) => token.run(),
+        Command::Import(import) => import.run(),
         Command::Generate(generate) => generate.run().map_err(Failure::Other),
     }
 }

@@ -7,12 +7,14 @@ use clap::Args;
 use noren::config::{
     App, Certificate, Endpoint, ListenAddress, Listener, Protocol, SourceKind, TokenSource,
 };
-use noren::{Config, Drained, Server, StartError, telemetry};
+use noren::server::Inheritance;
+use noren::{Config, Drained, Handle, Order, Ordered, Orders, Server, StartError, telemetry};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
-use crate::cli::{DEFAULT_FILE, Failure};
-use crate::{notify, signals};
+use crate::cli::{DEFAULT_FILE, Failure, upgrade};
+use crate::notify;
+use crate::signals::{Signals, Wish};
 
 /// The arguments of `noren serve`.
 #[derive(Debug, Args)]
@@ -104,32 +106,135 @@ pub(super) fn runtime(threads: usize) -> Result<Runtime, Failure> {
         .context("start the worker threads")?)
 }
 
-/// Serves until a signal says stop; reloads on SIGHUP what `again` gives.
+/// Serves until a signal says stop; reloads what `again` gives when it is asked to.
 async fn serve(config: Config, again: impl Fn() -> Result<Config, Failure>) -> Result<(), Failure> {
-    let server = bind(config)?;
+    Server::check(&config).map_err(Failure::configuration)?;
+    let mut server = bind(config, upgrade::inheritance()?)?;
     let handle = server.handle();
-    let mut signals = signals::Signals::install().context("install the signal handlers")?;
+    let orders = server.orders();
+    let signals = Signals::install().context("install the signal handlers")?;
     notify::ready();
+    let beating = handle.clone();
     let stop = async {
-        while signals.next().await == signals::Wish::Reload {
-            notify::reloading();
-            let reloaded =
-                again().and_then(|config| handle.reload(config).map_err(Failure::configuration));
-            if let Err(failure) = reloaded {
-                error!(reason = %failure, "nothing was reloaded; the configuration before stays in force");
-            }
-            notify::ready();
+        let wishes = Wishes { signals, orders };
+        tokio::select! {
+            () = obey(wishes, &handle, again) => {}
+            () = notify::feed_watchdog(move || beat(beating.clone())) => {}
         }
-        notify::stopping();
     };
     told(server.run(stop).await);
     Ok(())
 }
 
+async fn beat(handle: Handle) {
+    handle.pulse().await;
+}
+
+/// Does what is wished until that is to stop.
+async fn obey(mut wishes: Wishes, handle: &Handle, again: impl Fn() -> Result<Config, Failure>) {
+    loop {
+        let (wish, ordered) = wishes.next().await;
+        let outcome = match wish {
+            Wish::Stop => break notify::stopping(),
+            Wish::Reload => reload(handle, &again),
+            Wish::Upgrade => replace(handle).await,
+        };
+        let over = wish == Wish::Upgrade && outcome.is_ok();
+        if let Some(ordered) = ordered {
+            ordered.answer(outcome);
+        }
+        if over {
+            return wait_for_tunnels(&mut wishes, handle).await;
+        }
+    }
+}
+
+fn reload(handle: &Handle, again: impl Fn() -> Result<Config, Failure>) -> Result<String, String> {
+    notify::reloading();
+    let reloaded = again().and_then(|config| handle.reload(config).map_err(Failure::configuration));
+    notify::ready();
+    reloaded.map(|()| "the configuration is in force".to_owned()).map_err(|failure| {
+        error!(reason = %failure, "nothing was reloaded; the configuration before stays in force");
+        failure.to_string()
+    })
+}
+
+async fn replace(handle: &Handle) -> Result<String, String> {
+    let own = handle.clone();
+    let started = tokio::task::spawn_blocking(move || upgrade::hand_over(&own)).await;
+    let started = started
+        .map_err(anyhow::Error::from)
+        .and_then(|started| started);
+    match started {
+        Ok(process) => {
+            notify::replaced_by(process);
+            Ok(format!(
+                "process {process} serves now; process {} stays until its tunnels have ended",
+                std::process::id()
+            ))
+        }
+        Err(failure) => {
+            let failure = format!("{failure:#}");
+            error!(
+                reason = failure,
+                "no other process took over; this one serves on"
+            );
+            Err(failure)
+        }
+    }
+}
+
+/// After an upgrade: until the last tunnel ends, a limit passes, or somebody says stop.
+async fn wait_for_tunnels(wishes: &mut Wishes, handle: &Handle) {
+    let limit = async {
+        match handle.handover_limit() {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = handle.all_ended() => {}
+        () = limit => {}
+        () = wishes.signals.stop() => {}
+    }
+}
+
+/// Signals, and orders on the admin socket.
+struct Wishes {
+    signals: Signals,
+    orders: Option<Orders>,
+}
+
+impl Wishes {
+    /// Waits for the next one, with whoever waits for its outcome.
+    async fn next(&mut self) -> (Wish, Option<Ordered>) {
+        let ordered = async {
+            match &mut self.orders {
+                Some(orders) => orders.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            wish = self.signals.next() => (wish, None),
+            ordered = ordered => (
+                match ordered.order {
+                    Order::Reload => Wish::Reload,
+                    Order::Upgrade => Wish::Upgrade,
+                },
+                Some(ordered),
+            ),
+        }
+    }
+}
+
 /// Opens the server. A certificate is a matter of configuration, and starting again will not mend it; a port
 /// that is taken may be free in a moment.
-pub(super) fn bind(config: Config) -> Result<Server, Failure> {
-    Server::bind(config).map_err(|error| match error {
+pub(super) fn bind(config: Config, before: Option<Inheritance>) -> Result<Server, Failure> {
+    let bound = match before {
+        Some(before) => Server::take_over(config, before),
+        None => Server::bind(config),
+    };
+    bound.map_err(|error| match error {
         StartError::Tls(_) | StartError::Users(_) | StartError::Links(_) | StartError::Hub(_) => {
             Failure::configuration(error)
         }

@@ -31,6 +31,8 @@ fn log_and_server_are_read() {
         audit = "stdout"
         [server]
         drain = "0s"
+        handover = "off"
+        welcome = true
         threads = 3
         traces = false
         "#,
@@ -48,8 +50,10 @@ fn log_and_server_are_read() {
         config.server,
         Server {
             drain: Duration::ZERO,
+            handover: None,
+            welcome: true,
             threads: 3,
-            traces: false
+            traces: false,
         }
     );
 }
@@ -100,21 +104,24 @@ fn tls_is_read() {
         minimum-version = "1.3"
         self-signed = "/var/lib/noren"
         http2 = false
+        watch = "off"
         [[tls.certificate]]
         certificate = "c.pem"
-        key = "k.pem"
+        key = "credential:k.pem"
         names = ["A.example", "*.b.example"]
         "#,
     );
     let certificate = Certificate {
         certificate: "c.pem".into(),
-        key: "k.pem".into(),
+        // This is where systemd puts it for the service; the tests run without.
+        key: "/run/credentials/noren.service/k.pem".into(),
         names: vec!["a.example".to_owned(), "*.b.example".to_owned()],
     };
     let expected = Tls {
         minimum_version: TlsVersion::Tls13,
         self_signed: "/var/lib/noren".into(),
         http2: false,
+        watch: None,
         certificates: vec![certificate],
     };
     assert_eq!(config.tls, expected);

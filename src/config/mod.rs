@@ -228,12 +228,11 @@ impl Config {
 
     /// What only shows when all tables are there.
     fn compare(&self, root: &Table<'_>) {
-        let serves_files = !self.files.is_empty();
-        if self.apps.is_empty()
+        let serves_nothing = self.apps.is_empty()
             && !self.bridge.has_targets()
             && self.channels.is_empty()
-            && !serves_files
-        {
+            && self.files.is_empty();
+        if serves_nothing && !self.server.welcome {
             root.problem(
                 "app",
                 r#"there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", a [[bridge.tokens]] or [[bridge.target]], or a [[channel]]"#,

@@ -10,6 +10,11 @@ pub struct Server {
     /// `drain`: how long requests and tunnels may go on after a stop was asked for. Default 10 s;
     /// with 0 they are cut at once.
     pub drain: Duration,
+    /// `handover`: how long tunnels may go on in this process after a newer one has taken over. Default 8 h; none:
+    /// until they end.
+    pub handover: Option<Duration>,
+    /// `welcome`: whether a door without an app has a page that says what to do next. Default `false`.
+    pub welcome: bool,
     /// `threads`: worker threads, at most 1024. Default 0, one a core.
     pub threads: usize,
     /// `traces`: whether requests without a valid `traceparent` get one on their way to the app. Default `true`.
@@ -20,6 +25,8 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             drain: Duration::from_secs(10),
+            handover: Some(Duration::from_secs(8 * 60 * 60)),
+            welcome: false,
             threads: 0,
             traces: true,
         }
@@ -31,6 +38,8 @@ impl Server {
         let default = Self::default();
         Self {
             drain: table.duration("drain", default.drain),
+            handover: table.time_limit_or_off("handover", default.handover),
+            welcome: table.flag("welcome", default.welcome),
             threads: table.number("threads", default.threads, 0..=1024),
             traces: table.flag("traces", default.traces),
         }

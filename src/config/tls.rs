@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::host_pattern::HostPattern;
 use super::reader::Table;
@@ -53,6 +54,9 @@ pub struct Tls {
     pub self_signed: PathBuf,
     /// `http2`: whether HTTP/2 is offered to clients. Default `true`.
     pub http2: bool,
+    /// `watch`: how often it is looked whether the files of the certificates have changed. Default 5 s; none: only
+    /// a reload takes new ones.
+    pub watch: Option<Duration>,
     /// `[[tls.certificate]]`: chosen by the name the client asks for; the first one when none fits.
     pub certificates: Vec<Certificate>,
 }
@@ -63,6 +67,7 @@ impl Default for Tls {
             minimum_version: TlsVersion::Tls12,
             self_signed: PathBuf::from("certs"),
             http2: true,
+            watch: Some(Duration::from_secs(5)),
             certificates: Vec::new(),
         }
     }
@@ -79,6 +84,7 @@ impl Tls {
             ),
             self_signed: table.text("self-signed", default.self_signed, value::path),
             http2: table.flag("http2", default.http2),
+            watch: table.time_limit_or_off("watch", default.watch),
             certificates: table.tables("certificate", Certificate::read),
         }
     }

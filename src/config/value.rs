@@ -145,9 +145,24 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
         Err(format!(
             r#"{text:?} is not a path; write for example "/etc/noren/cert.pem""#
         ))
+    } else if let Some(name) = text.strip_prefix("credential:") {
+        credential(name)
     } else {
         Ok(PathBuf::from(text))
     }
+}
+
+/// The file of one of systemd's credentials (`LoadCredential=`). Outside of the service, where `noren check` is
+/// often run, it is where the service will find it.
+fn credential(name: &str) -> Result<PathBuf, String> {
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err(format!(
+            r#"{name:?} is not the name of a credential; write for example "credential:key.pem""#
+        ));
+    }
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .unwrap_or_else(|| "/run/credentials/noren.service".into());
+    Ok(PathBuf::from(directory).join(name))
 }
 
 /// A string with something in it.

@@ -6,9 +6,12 @@ pub mod access {}
 pub mod capacity {}
 #[doc = include_str!("cluster.md")]
 pub mod cluster {}
-
+#[doc = include_str!("operations.md")]
+pub mod operations {}
 #[doc = include_str!("rabbitmq.md")]
 pub mod rabbitmq {}
+#[doc = include_str!("running.md")]
+pub mod running {}
 #[doc = include_str!("shield.md")]
 pub mod shield {}
 #[doc = include_str!("tokens.md")]

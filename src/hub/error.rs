@@ -49,6 +49,9 @@ pub enum PublishError {
     /// Patterns have made as many channels as they may.
     #[error("there are {0} channels already (hub.channels)")]
     TooManyChannels(usize),
+    /// Another process takes over.
+    #[error("Noren is just being upgraded; publish again")]
+    Moving,
     /// The disk does not take it.
     #[error("the message could not be kept: {0}")]
     NotKept(String),

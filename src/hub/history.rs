@@ -268,6 +268,12 @@ impl History {
         self.floor
     }
 
+    /// The messages that a new subscriber can still get.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Arc<Message>> {
+        let kept = self.entries.iter().skip(self.tail);
+        kept.filter_map(|entry| entry.message.as_ref())
+    }
+
     /// How many messages a new subscriber can still get.
     pub(super) fn count(&self) -> usize {
         self.kept

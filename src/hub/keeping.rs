@@ -24,7 +24,7 @@ impl Hub {
             let channel = ChannelName::parse(&name).ok();
             let channel = channel.and_then(|name| self.channel(&name).ok());
             let Some(channel) = channel.filter(|channel| channel.is_kept()) else {
-                if let (Some(store), Some(last)) = (&self.0.store, records.last()) {
+                if let (Some(store), Some(last)) = (&*self.0.store.load(), records.last()) {
                     store.forget(&name, last.offset);
                 }
                 continue;
@@ -68,7 +68,11 @@ impl Hub {
         channel: &Channel,
         message: &Message,
     ) -> Result<Option<Acknowledgement>, PublishError> {
-        let Some(store) = self.0.store.as_ref().filter(|_| channel.is_kept()) else {
+        if !channel.is_kept() {
+            return Ok(None);
+        }
+        let store = self.0.store.load();
+        let Some(store) = store.as_ref() else {
             return Ok(None);
         };
         let draft = &message.draft;
@@ -92,7 +96,11 @@ impl Hub {
 
     /// Lets the store go of what the history has let go of.
     pub(super) fn forget(&self, channel: &Channel, replaced: Option<u64>, lost: Option<u64>) {
-        let Some(store) = self.0.store.as_ref().filter(|_| channel.is_kept()) else {
+        if !channel.is_kept() {
+            return;
+        }
+        let store = self.0.store.load();
+        let Some(store) = store.as_ref() else {
             return;
         };
         if let Some(offset) = replaced {

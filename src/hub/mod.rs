@@ -24,6 +24,7 @@ mod inbox;
 mod keeping;
 mod listeners;
 mod message;
+mod moving;
 mod outbox;
 mod overview;
 mod poll;
@@ -40,11 +41,11 @@ mod upkeep;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 
 use crate::config::{self, ChannelName, Config};
@@ -59,6 +60,7 @@ pub use error::{HubError, PublishError, SubscribeError};
 pub use forms::Format;
 pub use inbox::{Outcome, Receiver};
 pub use message::{Data, Draft, Epoch, EventId, From, Kind};
+pub use moving::Luggage;
 pub use poll::{SessionEnded, Wait, poll};
 pub use socket::{Form, Listening, open_socket};
 pub use sockjs::{Asked, SockJs, Visitor};
@@ -84,7 +86,9 @@ struct Shared {
     backbone: Option<Backbone>,
     /// The runs before this one, where a store remembers them, oldest first.
     epochs: Vec<EpochStart>,
-    store: Option<Store>,
+    store: ArcSwapOption<Store>,
+    /// The messages are another process's: nothing is published here any more.
+    packed: AtomicBool,
     settings: ArcSwap<Settings>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
     /// The last offset given away. Held while a message gets its place.
@@ -101,16 +105,22 @@ struct Shared {
 impl Hub {
     /// A hub that nobody watches.
     #[cfg(test)]
-    pub fn new(config: &Config) -> Result<Self, HubError> {
-        Self::measured(config, Channels::default())
+    pub fn new(config: &Config, luggage: Option<Luggage>) -> Result<Self, HubError> {
+        Self::measured(config, luggage, Channels::default())
     }
 
-    /// A hub with the channels of a configuration, and no message, counted in these metrics.
+    /// A hub with the channels of a configuration, and no message but those on disk and in the luggage of another
+    /// process, counted in these metrics.
     ///
     /// # Errors
     /// [`HubError`] names the file, the reason, and the remedy.
-    pub fn measured(config: &Config, metrics: Channels) -> Result<Self, HubError> {
-        let epoch = Epoch::new();
+    pub fn measured(
+        config: &Config,
+        luggage: Option<Luggage>,
+        metrics: Channels,
+    ) -> Result<Self, HubError> {
+        let luggage = luggage.unwrap_or_default();
+        let epoch = Epoch::parse(&luggage.epoch).unwrap_or_default();
         let settings = Settings::of(config)?;
         let (store, recovered) = if settings.keeps() {
             let (store, recovered) = Store::open(&config.hub.store, &epoch.to_string())?;
@@ -120,21 +130,24 @@ impl Hub {
         };
         let cluster = config.cluster.as_ref().map(Backbone::new);
         let cluster = cluster.transpose();
+        let last = recovered.last.max(luggage.last);
         let hub = Self(Arc::new(Shared {
             epoch: ArcSwap::from_pointee(epoch),
             backbone: cluster.map_err(HubError::Cluster)?,
             base: AtomicU64::new(0),
             epochs: recovered.epochs.clone(),
-            store,
+            store: ArcSwapOption::from(store.map(Arc::new)),
+            packed: AtomicBool::new(false),
             settings: ArcSwap::from_pointee(settings),
             channels: RwLock::default(),
-            sequence: Mutex::new(recovered.last),
-            head: AtomicU64::new(recovered.last),
+            sequence: Mutex::new(last),
+            head: AtomicU64::new(last),
             subscribers: AtomicUsize::new(0),
             rate: Mutex::new(Rate::new(config.hub.connect_rate)),
             metrics,
         }));
         hub.restore(recovered);
+        hub.settle(luggage);
         hub.open_named();
         Ok(hub)
     }
@@ -146,7 +159,7 @@ impl Hub {
     pub fn reload(&self, config: &Config) -> Result<(), HubError> {
         let settings = Settings::of(config)?;
         let moved = settings.hub.store != self.0.settings.load().hub.store;
-        if settings.keeps() && (self.0.store.is_none() || moved) {
+        if settings.keeps() && (self.0.store.load().is_none() || moved) {
             return Err(HubError::StoreNeedsRestart);
         }
         lock(&self.0.rate).change(settings.hub.connect_rate);
@@ -251,6 +264,12 @@ impl Hub {
     pub fn ended_elsewhere(&self) -> Vec<Bytes> {
         let backbone = self.0.backbone.as_ref();
         backbone.map_or_else(Vec::new, Backbone::take_ended)
+    }
+
+    /// Takes and gives back the locks that every message needs. A process in which this does not return is stuck.
+    pub fn touch(&self) {
+        drop(lock(&self.0.sequence));
+        drop(self.channels_now());
     }
 
     /// How many subscribers there are.

@@ -99,6 +99,9 @@ impl Hub {
             return Ok(Published(Settled::Cluster(seen)));
         }
         let mut sequence = lock(&self.0.sequence);
+        if self.0.packed.load(Ordering::Acquire) {
+            return Err(PublishError::Moving);
+        }
         let id = self.id(*sequence + 1);
         let message = Message::new(id.clone(), name.clone(), draft, unix_milliseconds());
         // Under the lock, so that the store has them in the same order. It only queues.

@@ -9,7 +9,7 @@ use crate::hub::subscription::Next;
 
 fn hub(settings: &str) -> Hub {
     let config = Config::parse(settings, "noren.toml").expect("a configuration");
-    Hub::new(&config).expect("a hub")
+    Hub::new(&config, None).expect("a hub")
 }
 
 fn name(text: &str) -> ChannelName {

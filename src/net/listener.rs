@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 pub struct Listener {
     inner: Inner,
     address: BoundAddress,
+    /// As it is in the configuration.
+    name: String,
 }
 
 #[derive(Debug)]
@@ -32,8 +35,8 @@ enum Inner {
     Tcp(TcpListener),
     Unix {
         listener: UnixListener,
-        /// Held for its `Drop`.
-        _path: Option<OwnedPath>,
+        /// None for a socket of systemd, which looks after its file itself.
+        path: Option<OwnedPath>,
     },
 }
 
@@ -52,10 +55,12 @@ pub struct BindError {
     reason: String,
 }
 
-/// The sockets systemd passed to this process, by name (`sd_listen_fds(3)`).
+/// The sockets this process was given: by systemd, by name (`sd_listen_fds(3)`), or by the process it takes the
+/// place of, by their addresses in its configuration.
 pub struct Inherited {
     sockets: ListenFd,
     names: Vec<String>,
+    handed: Vec<(String, OwnedFd)>,
 }
 
 impl fmt::Debug for Inherited {
@@ -74,7 +79,22 @@ impl Inherited {
         Self {
             sockets: ListenFd::from_env(),
             names: names.split(':').map(str::to_owned).collect(),
+            handed: Vec::new(),
         }
+    }
+
+    /// Adds those of another process.
+    #[must_use]
+    pub fn with(mut self, handed: Vec<(String, OwnedFd)>) -> Self {
+        self.handed = handed;
+        self
+    }
+
+    /// The socket that another process had for this address.
+    fn handed(&mut self, address: &ListenAddress) -> Option<OwnedFd> {
+        let name = address.to_string();
+        let index = self.handed.iter().position(|(known, _)| *known == name)?;
+        Some(self.handed.remove(index).1)
     }
 
     fn take(&mut self, name: &str) -> Result<(Inner, BoundAddress), String> {
@@ -105,7 +125,7 @@ impl Inherited {
                 Ok((
                     Inner::Unix {
                         listener,
-                        _path: None,
+                        path: None,
                     },
                     BoundAddress::Unix(path),
                 ))
@@ -126,10 +146,12 @@ impl Listener {
         mode: u32,
         inherited: &mut Inherited,
     ) -> Result<Self, BindError> {
-        let bound = match address {
-            ListenAddress::Tcp(name) => bind_tcp(name),
-            ListenAddress::Unix(path) => bind_unix(path, mode),
-            ListenAddress::Systemd(name) => inherited.take(name),
+        let handed = inherited.handed(address);
+        let bound = match (address, handed) {
+            (_, Some(socket)) => adopt(address, socket).map_err(|error| error.to_string()),
+            (ListenAddress::Tcp(name), None) => bind_tcp(name),
+            (ListenAddress::Unix(path), None) => bind_unix(path, mode),
+            (ListenAddress::Systemd(name), None) => inherited.take(name),
         };
         let (inner, bound) = bound.map_err(|reason| BindError {
             address: address.to_string(),
@@ -138,7 +160,34 @@ impl Listener {
         Ok(Self {
             inner,
             address: bound,
+            name: address.to_string(),
         })
+    }
+
+    /// Its address as it is in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The socket, for another process.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        match &self.inner {
+            Inner::Tcp(listener) => listener.as_fd(),
+            Inner::Unix { listener, .. } => listener.as_fd(),
+        }
+    }
+
+    /// Says whether the file of the socket is another process's. It is as long as one of two might still have to
+    /// serve alone.
+    pub fn give_away(&self, away: bool) {
+        if let Inner::Unix {
+            path: Some(path), ..
+        } = &self.inner
+        {
+            path.give_away(away);
+        }
     }
 
     /// The TCP address with its real port; none for a UNIX socket.
@@ -176,6 +225,32 @@ impl fmt::Display for Listener {
             BoundAddress::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// A socket that another process listened on.
+fn adopt(address: &ListenAddress, socket: OwnedFd) -> io::Result<(Inner, BoundAddress)> {
+    let socket = RawSocket::from(socket);
+    let local = socket.local_addr()?;
+    let Some(path) = local.as_pathname() else {
+        let listener = std::net::TcpListener::from(socket);
+        let bound = listener.local_addr()?;
+        return Ok((tcp(listener)?, BoundAddress::Tcp(bound)));
+    };
+    let listener = std::os::unix::net::UnixListener::from(OwnedFd::from(socket));
+    listener.set_nonblocking(true)?;
+    let own = match address {
+        ListenAddress::Systemd(_) => None,
+        _ => OwnedPath::of(path).ok(),
+    };
+    // It is the other process's until that has retired.
+    if let Some(own) = &own {
+        own.give_away(true);
+    }
+    let inner = Inner::Unix {
+        listener: UnixListener::from_std(listener)?,
+        path: own,
+    };
+    Ok((inner, BoundAddress::Unix(path.to_owned())))
 }
 
 fn bind_tcp(name: &str) -> Result<(Inner, BoundAddress), String> {
@@ -229,7 +304,7 @@ fn explain(error: &io::Error, address: SocketAddr) -> String {
             format!("another program listens on port {port} already; `ss -ltnp` shows which")
         }
         io::ErrorKind::PermissionDenied => format!(
-            "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE or a systemd socket (port {port})"
+            "permission denied; either ports below 1024, which need CAP_NET_BIND_SERVICE, or the unit of the service, which opens ports by noren.socket only: write address = \"systemd:https\", or use its drop-in own-ports.conf (port {port})"
         ),
         _ => error.to_string(),
     }
@@ -240,7 +315,7 @@ fn bind_unix(path: &Path, mode: u32) -> Result<(Inner, BoundAddress), String> {
     let listener = UnixListener::from_std(listener).map_err(|error| error.to_string())?;
     let inner = Inner::Unix {
         listener,
-        _path: Some(owned),
+        path: Some(owned),
     };
     Ok((inner, BoundAddress::Unix(path.to_owned())))
 }

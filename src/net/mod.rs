@@ -3,6 +3,7 @@
 //! Knows nothing of TLS and HTTP.
 
 mod connect;
+mod handed;
 mod listener;
 mod peer;
 mod slots;
@@ -10,6 +11,7 @@ mod socket;
 mod unix;
 
 pub use connect::{ConnectError, connect, connect_if};
+pub use handed::{receive_sockets, send_sockets};
 pub use listener::{BindError, Inherited, Listener};
 pub use peer::Peer;
 pub use slots::{Slot, Slots};

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,20 +18,28 @@ use crate::net::Peer;
 pub struct Slots {
     all: Arc<Semaphore>,
     by_address: Arc<ByAddress>,
-    limit: usize,
+    /// How many there are in all.
+    size: Arc<Mutex<usize>>,
+    surplus: Arc<Surplus>,
 }
+
+/// Places that were taken away while they were in use: each goes when its connection ends.
+#[derive(Debug, Default)]
+struct Surplus(AtomicUsize);
 
 #[derive(Debug)]
 struct ByAddress {
     /// The most connections of one address; 0 means that addresses are not counted.
-    limit: usize,
+    limit: AtomicUsize,
     held: Mutex<HashMap<IpAddr, usize>>,
 }
 
 /// The place of one connection, given back when dropped.
 #[derive(Debug)]
 pub struct Slot {
-    _permit: OwnedSemaphorePermit,
+    /// Some until it is dropped.
+    permit: Option<OwnedSemaphorePermit>,
+    surplus: Arc<Surplus>,
     address: Option<(IpAddr, Arc<ByAddress>)>,
 }
 
@@ -38,15 +47,32 @@ impl Slots {
     /// `connections` in all, `by_address` of them for one client address (0: no such limit).
     #[must_use]
     pub fn new(connections: usize, by_address: usize) -> Self {
-        let limit = connections.min(Semaphore::MAX_PERMITS);
+        let connections = connections.min(Semaphore::MAX_PERMITS);
         Self {
-            all: Arc::new(Semaphore::new(limit)),
-            limit,
+            all: Arc::new(Semaphore::new(connections)),
             by_address: Arc::new(ByAddress {
-                limit: by_address,
+                limit: AtomicUsize::new(by_address),
                 held: Mutex::default(),
             }),
+            size: Arc::new(Mutex::new(connections)),
+            surplus: Arc::default(),
         }
+    }
+
+    /// Other limits. With fewer places than are in use nobody is cut off, and nobody let in until enough have left.
+    pub fn change(&self, connections: usize, by_address: usize) {
+        self.by_address.limit.store(by_address, Ordering::Relaxed);
+        let connections = connections.min(Semaphore::MAX_PERMITS);
+        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        if connections > *size {
+            let more = connections - *size;
+            self.all.add_permits(more - self.surplus.cancel(more));
+        } else {
+            let fewer = *size - connections;
+            let taken = self.all.forget_permits(fewer);
+            self.surplus.0.fetch_add(fewer - taken, Ordering::AcqRel);
+        }
+        *size = connections;
     }
 
     /// Waits for a free place. A listener asks when it has accepted one connection, and accepts no other
@@ -66,20 +92,20 @@ impl Slots {
     /// How many there are.
     #[must_use]
     pub fn limit(&self) -> usize {
-        self.limit
+        *self.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many are taken.
     #[must_use]
     pub fn taken(&self) -> usize {
-        self.limit.saturating_sub(self.all.available_permits())
+        self.limit().saturating_sub(self.all.available_permits())
     }
 
     /// The place for an accepted peer, or none if its address has as many as it may.
     #[must_use]
     pub fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {
         let address = match peer.counted_as() {
-            Some(address) if self.by_address.limit > 0 => {
+            Some(address) if self.by_address.limit.load(Ordering::Relaxed) > 0 => {
                 if !self.by_address.enter(address) {
                     return None;
                 }
@@ -88,7 +114,8 @@ impl Slots {
             _ => None,
         };
         Some(Slot {
-            _permit: permit,
+            permit: Some(permit),
+            surplus: Arc::clone(&self.surplus),
             address,
         })
     }
@@ -98,7 +125,7 @@ impl ByAddress {
     fn enter(&self, address: IpAddr) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let count = held.entry(address).or_insert(0);
-        let free = *count < self.limit;
+        let free = *count < self.limit.load(Ordering::Relaxed);
         if free {
             *count += 1;
         }
@@ -117,8 +144,24 @@ impl ByAddress {
     }
 }
 
+impl Surplus {
+    /// Takes away at most `most` of them, and says how many.
+    fn cancel(&self, most: usize) -> usize {
+        let less = |surplus: usize| Some(surplus - surplus.min(most));
+        let before = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        before.unwrap_or(0).min(most)
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
+        if let Some(permit) = self.permit.take()
+            && self.surplus.cancel(1) == 1
+        {
+            permit.forget();
+        }
         if let Some((address, counts)) = self.address.take() {
             counts.leave(address);
         }
@@ -159,6 +202,26 @@ mod tests {
             held.is_empty(),
             "addresses without a connection are forgotten"
         );
+    }
+
+    #[tokio::test]
+    async fn fewer_places_cut_nobody_off_and_more_let_in_at_once() {
+        let slots = Slots::new(3, 0);
+        let mut open = Vec::new();
+        for port in 1..=3 {
+            let peer = peer(&format!("192.0.2.1:{port}"));
+            open.extend(slots.take(slots.free().await, &peer));
+        }
+        slots.change(1, 0);
+        open.truncate(1);
+        assert!(slots.is_full(), "one is open, and one may be");
+        slots.change(2, 0);
+        assert!(!slots.is_full());
+        slots.change(1, 0);
+        slots.change(3, 0);
+        assert_eq!(slots.all.available_permits(), 2);
+        open.clear();
+        assert_eq!(slots.all.available_permits(), 3);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
@@ -14,11 +15,30 @@ use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 #[derive(Debug)]
 pub struct OwnedPath {
     path: PathBuf,
+    /// It is another process's now.
+    given_away: AtomicBool,
     /// Which file it is. Another one at this path is not ours.
     identity: (u64, u64),
 }
 
 impl OwnedPath {
+    /// The file of a socket.
+    ///
+    /// # Errors
+    /// There is no such file.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            given_away: AtomicBool::new(false),
+            identity: identity(path)?,
+        })
+    }
+
+    /// Says whether another process is to remove it.
+    pub fn give_away(&self, away: bool) {
+        self.given_away.store(away, Ordering::Relaxed);
+    }
+
     /// Changes the permission bits, whatever the process's umask.
     ///
     /// # Errors
@@ -31,6 +51,9 @@ impl OwnedPath {
 
 impl Drop for OwnedPath {
     fn drop(&mut self) {
+        if self.given_away.load(Ordering::Relaxed) {
+            return;
+        }
         // The administrator may have replaced or removed it meanwhile.
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
             let _ = fs::remove_file(&self.path);
@@ -79,11 +102,7 @@ fn bind_closed(path: &Path, mode: u32, kind: Type) -> io::Result<(RawSocket, Own
     descriptor.set_permissions(Permissions::from_mode(mode))?;
     let socket = RawSocket::from(OwnedFd::from(descriptor));
     socket.bind(&SockAddr::unix(path)?)?;
-    let owned = OwnedPath {
-        path: path.to_owned(),
-        identity: identity(path)?,
-    };
-    Ok((socket, owned))
+    Ok((socket, OwnedPath::of(path)?))
 }
 
 /// Removes a socket file that nobody listens on any more. Anything else at that path is left alone.

@@ -70,7 +70,7 @@ pub async fn open(
         let asked = poll_fn(|cx| tunnel.poll_asked(cx));
         let copied = tokio::select! {
             copied = copy(client, upstream, &mut line) => copied,
-            () = tasks.requested() => Ok("Noren is stopping"),
+            () = tasks.tunnels_requested() => Ok("Noren is stopping"),
             () = asked => Ok("closed by an administrator"),
         };
         match copied {

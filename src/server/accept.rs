@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::net::{Listener, Peer, Slots, Socket};
 use crate::server::{State, connection};
@@ -20,7 +20,7 @@ const EXHAUSTED: Duration = Duration::from_millis(200);
 /// A listener, and all that serving its connections takes.
 #[derive(Debug)]
 pub(super) struct Door {
-    pub(super) listener: Listener,
+    pub(super) listener: Arc<Listener>,
     /// Its place in the configuration.
     pub(super) index: usize,
     pub(super) tls: bool,
@@ -42,9 +42,13 @@ impl Door {
             .get_or_create_owned(&ListenerLabel { listener });
         let accepting = async {
             let mut told_full = false;
+            let mut told_failing = false;
             loop {
                 match self.listener.accept().await {
                     Ok((socket, peer)) => {
+                        if std::mem::take(&mut told_failing) {
+                            info!(listener = %self.listener, "accepting again");
+                        }
                         accepted.inc();
                         let full = self.slots.is_full();
                         if full && !std::mem::replace(&mut told_full, full) {
@@ -61,7 +65,7 @@ impl Door {
                             }
                         }
                     }
-                    Err(failure) => self.failed(&failure).await,
+                    Err(failure) => self.failed(&failure, &mut told_failing).await,
                 }
             }
         };
@@ -73,7 +77,7 @@ impl Door {
 
     fn serve(&self, socket: Socket, peer: Peer, slot: crate::net::Slot) {
         let stream = crate::net::Stream::new(socket, peer, slot);
-        let state = self.state.load_full();
+        let state = Arc::clone(&self.state);
         let shutdown = self.shutdown.clone();
         let role = self.role;
         if self.tls {
@@ -88,7 +92,7 @@ impl Door {
 
     /// Three classes of errors: of the one connection that is gone already, of a system that is out of
     /// something for now, and of the listener itself, which does not pass either but must not spin.
-    async fn failed(&self, failure: &io::Error) {
+    async fn failed(&self, failure: &io::Error, told: &mut bool) {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
         if matches!(
             failure.kind(),
@@ -96,11 +100,14 @@ impl Door {
         ) {
             return;
         }
-        error!(
-            listener = %self.listener,
-            error = %failure,
-            "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
-        );
+        // Once, and not five times a second for as long as it lasts.
+        if !std::mem::replace(told, true) {
+            error!(
+                listener = %self.listener,
+                error = %failure,
+                "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
+            );
+        }
         tokio::time::sleep(EXHAUSTED).await;
     }
 }

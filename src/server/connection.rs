@@ -4,15 +4,16 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
 use crate::config::Limits;
@@ -33,6 +34,9 @@ const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// The ping that finds dead HTTP/2 peers, and how long its answer may take.
 const PING: Duration = Duration::from_secs(20);
+/// A client that has just connected is about to ask, and is not cut off by a stop before it could: its request may
+/// have been on the way for as long as the connection.
+const FRESH: Duration = Duration::from_secs(1);
 /// Streams a client may reset before we have seen them (CVE-2023-44487), and errors of its own making.
 const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 100;
@@ -44,22 +48,25 @@ const ERROR_RESETS: usize = 100;
 pub(super) fn serve_tls(
     stream: Stream,
     listener: usize,
-    state: Arc<State>,
+    current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + Send {
+    let begun = Instant::now();
+    let state = current.load_full();
     let peer = stream.peer();
     let handshake = Box::pin(handshake(stream, listener, Arc::clone(&state)));
     async move {
         let accepted = tokio::select! {
             accepted = handshake => accepted,
-            () = shutdown.requested() => return,
+            () = may_close(&shutdown, begun) => return,
         };
         match accepted {
             Some(Ok(accepted)) => {
                 let transport = Transport::tls(accepted.stream, writing(&state.config.limits));
+                let name = Some(accepted.server);
                 let mut served =
-                    Served::new(transport, Some(accepted.server), state, role, shutdown);
+                    Served::new(transport, name, state, current, role, shutdown, begun);
                 served.context.client = accepted.client;
                 match accepted.protocol {
                     Alpn::Http1 => served.http1().await,
@@ -108,21 +115,27 @@ async fn handshake(
 /// Serves a connection of an `http` or `redirect` listener.
 pub(super) fn serve_plain(
     stream: Stream,
-    state: Arc<State>,
+    current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + Send {
+    let begun = Instant::now();
+    let state = current.load_full();
     let transport = Transport::plain(stream, writing(&state.config.limits));
-    Served::new(transport, None, state, role, shutdown).http1()
+    Served::new(transport, None, state, current, role, shutdown, begun).http1()
 }
 
 /// A connection that speaks HTTP.
 struct Served {
     transport: Transport,
     context: Context,
+    /// As it was when the connection began: its limits are those of the connection.
     state: Arc<State>,
+    /// As it is when a request comes.
+    current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
+    begun: Instant,
 }
 
 impl Served {
@@ -130,8 +143,10 @@ impl Served {
         transport: Transport,
         server: Option<ServerName>,
         state: Arc<State>,
+        current: Arc<ArcSwap<State>>,
         role: Role,
         shutdown: Shutdown,
+        begun: Instant,
     ) -> Self {
         let context = Context {
             peer: transport.peer(),
@@ -150,8 +165,10 @@ impl Served {
             transport,
             context,
             state,
+            current,
             role,
             shutdown,
+            begun,
         }
     }
 
@@ -166,15 +183,16 @@ impl Served {
             .header_read_timeout(limits.keep_alive)
             .max_header_size(limits.head_size)
             .max_headers(limits.headers);
-        let service = answer(Arc::clone(&self.state), self.context, self.role);
+        let service = answer(self.current, self.context, self.role);
         let connection = builder
             .serve_connection(TokioIo::new(transport), service)
             .with_upgrades();
         let (mut connection, shutdown) = (Box::pin(connection), self.shutdown);
+        let begun = self.begun;
         async move {
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = shutdown.requested() => {
+                () = may_close(&shutdown, begun) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -204,7 +222,7 @@ impl Served {
         }
         let (keep_alive, body_idle) = (limits.keep_alive, limits.body_idle);
         let activity = self.context.activity.clone();
-        let service = answer(Arc::clone(&self.state), self.context, self.role);
+        let service = answer(self.current, self.context, self.role);
         let mut connection =
             pin!(builder.serve_connection(TokioIo::new(self.transport.gathering()), service));
         let ended = tokio::select! {
@@ -215,13 +233,19 @@ impl Served {
                 // Streams whose answers were let go of would otherwise hold the connection open.
                 timeout(keep_alive, connection).await.unwrap_or(Ok(()))
             }
-            () = self.shutdown.requested() => {
+            () = may_close(&self.shutdown, self.begun) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
         };
         tell(ended);
     }
+}
+
+/// Ready once the server stops and a connection that began then is not fresh any more.
+async fn may_close(shutdown: &Shutdown, begun: Instant) {
+    shutdown.requested().await;
+    sleep_until(begun + FRESH).await;
 }
 
 /// The limits on a client that does not take what is written to it.
@@ -259,8 +283,11 @@ async fn idle_for(activity: &Activity, limit: Duration) {
 /// What answers the requests of a connection. hyper keeps the space of the future for as long as the connection
 /// lives, and ours is large; in a box it is there while a request is being answered, and a connection that
 /// listens to a channel for hours does not carry it along.
+///
+/// Each request is served by the configuration that is in force when it comes: a browser keeps its connection for
+/// hours, and would go on with routes that a reload has taken away.
 fn answer(
-    state: Arc<State>,
+    current: Arc<ArcSwap<State>>,
     context: Context,
     role: Role,
 ) -> impl hyper::service::Service<
@@ -269,12 +296,13 @@ fn answer(
     Error = Infallible,
     Future = Pin<Box<dyn Future<Output = Result<crate::service::Answer, Infallible>> + Send>>,
 > {
-    let shared = Arc::new((state, context));
+    let shared = Arc::new((current, context));
     service_fn(move |request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
         let answered = async move {
-            let (state, context) = &*shared;
-            let response: Response<_> = state.service.respond(request, context, role).await;
+            let (current, context) = &*shared;
+            let service = Arc::clone(&current.load().service);
+            let response: Response<_> = service.respond(request, context, role).await;
             Ok(response)
         };
         Box::pin(answered) as Pin<Box<dyn Future<Output = _> + Send>>

@@ -5,18 +5,21 @@
 
 mod accept;
 mod connection;
+mod handover;
 mod reload;
+mod renewal;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::access::UsersError;
-use crate::admin::{Admin, Page, View};
+use crate::admin::{Admin, Orders, Page, View};
 use crate::config::{Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::net::{BindError, Inherited, Listener, Slots};
@@ -27,6 +30,7 @@ use crate::telemetry::{FileLabel, Inside};
 use crate::tls::{Acceptor, TlsError};
 use crate::upstream::Apps;
 
+pub use handover::{HandoverError, Inheritance};
 pub use reload::{Handle, ReloadError};
 
 /// How often idle connections to the apps are looked through.
@@ -35,9 +39,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// A server whose sockets are open.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<(Listener, Protocol, u16)>,
+    listeners: Vec<(Arc<Listener>, Protocol, u16)>,
     apps: Apps,
     admin: Option<Admin>,
+    orders: Option<Orders>,
     state: Arc<ArcSwap<State>>,
     hub: Hub,
     sources: Sources,
@@ -45,6 +50,10 @@ pub struct Server {
     slots: Slots,
     inside: Arc<Inside>,
     shutdown: Shutdown,
+    /// Held by whoever changes something.
+    turn: Arc<Mutex<()>>,
+    /// To the process this one takes the place of.
+    before: Option<UnixStream>,
 }
 
 /// All that a reload replaces, at once.
@@ -87,15 +96,41 @@ impl Server {
     /// # Errors
     /// [`StartError`] names the file or the address, the reason, and the remedy.
     pub fn bind(config: Config) -> Result<Self, StartError> {
+        Self::open(config, None)
+    }
+
+    /// The same with the sockets and the messages of another process, which goes on serving until
+    /// [`run`](Self::run) is called.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn take_over(config: Config, inheritance: Inheritance) -> Result<Self, StartError> {
+        Self::open(config, Some(inheritance))
+    }
+
+    /// Whether the certificates of a configuration can be loaded, as a start would.
+    ///
+    /// # Errors
+    /// [`StartError`] names the file and the reason.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        Acceptor::of_listeners(config)?;
+        Ok(())
+    }
+
+    fn open(config: Config, inheritance: Option<Inheritance>) -> Result<Self, StartError> {
         let shutdown = Shutdown::new();
-        let mut inherited = Inherited::from_env();
+        let (sockets, luggage, before) = match inheritance.map(Inheritance::open) {
+            Some((sockets, luggage, line)) => (sockets, Some(luggage), Some(line)),
+            None => (Vec::new(), None, None),
+        };
+        let mut inherited = Inherited::from_env().with(sockets);
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for listener in &config.listeners {
             let bound = Listener::bind(&listener.address, listener.mode, &mut inherited)?;
-            listeners.push((bound, listener.protocol, listener.redirect_port));
+            listeners.push((Arc::new(bound), listener.protocol, listener.redirect_port));
         }
         let inside = Inside::new();
-        let hub = Hub::measured(&config, inside.metrics.channels.clone())?;
+        let hub = Hub::measured(&config, luggage, inside.metrics.channels.clone())?;
         let slots = Slots::new(
             config.limits.connections,
             config.limits.connections_per_address,
@@ -114,7 +149,7 @@ impl Server {
         let page = Page::new(&config, &view).map(Arc::new);
         let state = State::build(config, &hub, &sockjs, None, &inside, page, &shutdown)?;
         apps.replace(state.service.apps().to_vec());
-        let admin = Admin::bind(&state.config, &view, &mut inherited)?;
+        let (admin, orders) = Admin::bind(&state.config, &view, &mut inherited)?.unzip();
         state.show_certificates();
         Ok(Self {
             listeners,
@@ -123,11 +158,20 @@ impl Server {
             sockjs,
             apps,
             admin,
+            orders,
             state: Arc::new(ArcSwap::from_pointee(state)),
             slots,
             inside,
             shutdown,
+            turn: Arc::default(),
+            before,
         })
+    }
+
+    /// The orders that come on the admin socket, to be carried out by whoever takes them; none without an admin
+    /// socket, and none the second time.
+    pub fn orders(&mut self) -> Option<Orders> {
+        self.orders.take()
     }
 
     /// The TCP addresses listened on, ports filled in, in the order of the configuration.
@@ -148,19 +192,13 @@ impl Server {
     /// Replaces the configuration of the running server.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(
-            Arc::clone(&self.state),
-            self.hub.clone(),
-            self.sources.clone(),
-            self.sockjs.clone(),
-            self.apps.clone(),
-            self.shutdown.clone(),
-        )
+        Handle::new(self)
     }
 
     /// Serves until `stop` is ready, then drains: no new connections, requests and tunnels may end within
     /// `server.drain`.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Drained {
+        let handle = self.handle();
         for (index, (listener, protocol, redirect_port)) in self.listeners.into_iter().enumerate() {
             info!(address = %listener, %protocol, "listening");
             let role = match protocol {
@@ -191,14 +229,22 @@ impl Server {
         }
         self.hub.join_cluster(&self.shutdown);
         self.shutdown
-            .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));
+            .spawn_keeper(sweep(Arc::clone(&self.state), self.shutdown.clone()));
         let state = Arc::clone(&self.state);
         let drain = self.hub.drain(self.shutdown.clone(), move || {
             state.load().config.server.drain
         });
         self.shutdown.spawn(drain);
         self.shutdown
-            .spawn(ask_again(Arc::clone(&self.state), self.shutdown.clone()));
+            .spawn_keeper(ask_again(Arc::clone(&self.state), self.shutdown.clone()));
+        self.shutdown
+            .spawn(renewal::watch(handle.clone(), self.shutdown.clone()));
+        if let Some(mut before) = self.before.take() {
+            handle.keep_sockets();
+            if let Err(error) = handover::confirm(&mut before) {
+                warn!(%error, "the process before this one does not hear that it may end");
+            }
+        }
         stop.await;
         let grace = self.state.load().config.server.drain;
         info!(?grace, "stopping");
@@ -279,7 +325,7 @@ async fn ask_again(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
     };
     tokio::select! {
         () = asking => {}
-        () = shutdown.requested() => {}
+        () = shutdown.tunnels_requested() => {}
     }
 }
 
@@ -299,6 +345,6 @@ async fn sweep(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
     };
     tokio::select! {
         () = sweeping => {}
-        () = shutdown.requested() => {}
+        () = shutdown.tunnels_requested() => {}
     }
 }

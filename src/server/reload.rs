@@ -1,30 +1,38 @@
 //! Replacing the configuration of a running server.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tracing::info;
 
 use crate::access::UsersError;
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
-use crate::server::State;
+use crate::net::{Listener, Slots};
+use crate::server::{Server, State};
 use crate::service::BuildError;
 use crate::shutdown::Shutdown;
 use crate::target::LinksError;
 use crate::telemetry;
-use crate::tls::TlsError;
+use crate::tls::{Acceptor, TlsError};
 use crate::upstream::Apps;
 
 /// Reaches into a running server. Clones reach the same one.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    state: Arc<ArcSwap<State>>,
-    hub: Hub,
-    sources: Sources,
+    pub(super) state: Arc<ArcSwap<State>>,
+    pub(super) hub: Hub,
+    pub(super) sources: Sources,
     sockjs: SockJs,
+    slots: Slots,
     apps: Apps,
-    shutdown: Shutdown,
+    pub(super) shutdown: Shutdown,
+    /// Those that are still open.
+    pub(super) listeners: Vec<Weak<Listener>>,
+    /// One change at a time.
+    pub(super) turn: Arc<Mutex<()>>,
 }
 
 /// Why a configuration was not taken; the one before it stays in force.
@@ -47,7 +55,7 @@ pub enum ReloadError {
     Source(#[from] SourceError),
     /// What only a restart can change.
     #[error("{0} cannot be changed by a reload; restart Noren for that")]
-    NeedsRestart(&'static str),
+    NeedsRestart(String),
 }
 
 impl From<BuildError> for ReloadError {
@@ -61,52 +69,34 @@ impl From<BuildError> for ReloadError {
 }
 
 impl Handle {
-    pub(super) fn new(
-        state: Arc<ArcSwap<State>>,
-        hub: Hub,
-        sources: Sources,
-        sockjs: SockJs,
-        apps: Apps,
-        shutdown: Shutdown,
-    ) -> Self {
+    pub(super) fn new(server: &Server) -> Self {
+        let admin = server.admin.iter().flat_map(Admin::listeners);
+        let listeners = server.listeners.iter().map(|(listener, ..)| listener);
         Self {
-            state,
-            hub,
-            sources,
-            sockjs,
-            apps,
-            shutdown,
+            state: Arc::clone(&server.state),
+            hub: server.hub.clone(),
+            sources: server.sources.clone(),
+            sockjs: server.sockjs.clone(),
+            slots: server.slots.clone(),
+            apps: server.apps.clone(),
+            shutdown: server.shutdown.clone(),
+            listeners: listeners.chain(admin).map(Arc::downgrade).collect(),
+            turn: Arc::clone(&server.turn),
         }
     }
 
-    /// Takes another configuration, for all connections accepted from now on; those that are open keep the
-    /// one they began with, and tunnels are not touched.
+    /// Takes another configuration for all requests that come from now on, on connections that are open too.
+    /// What is under way goes on as it began; tunnels and subscribers are not touched, and the limits of a
+    /// connection are those of the time it was opened.
     ///
     /// # Errors
     /// [`ReloadError`] says why nothing was changed.
     pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.state.load();
-        if config.listeners != now.config.listeners {
-            return Err(ReloadError::NeedsRestart("[[listener]]"));
-        }
-        if config.server.threads != now.config.server.threads {
-            return Err(ReloadError::NeedsRestart("server.threads"));
-        }
-        if config.limits.connections != now.config.limits.connections
-            || config.limits.connections_per_address != now.config.limits.connections_per_address
-        {
-            return Err(ReloadError::NeedsRestart(
-                "limits.connections and limits.connections-per-address",
-            ));
-        }
-        if config.log.format != now.config.log.format {
-            return Err(ReloadError::NeedsRestart("log.format"));
-        }
-        if config.cluster != now.config.cluster {
-            return Err(ReloadError::NeedsRestart("[cluster]"));
-        }
-        if config.admin != now.config.admin {
-            return Err(ReloadError::NeedsRestart("[admin]"));
+        let fixed = only_at_the_start(&now.config, &config);
+        if !fixed.is_empty() {
+            return Err(ReloadError::NeedsRestart(fixed.join(", ")));
         }
         let state = State::build(
             config,
@@ -120,6 +110,9 @@ impl Handle {
         let opened = self.sources.open(&state.config)?;
         self.hub.reload(&state.config)?;
         self.sources.take(opened);
+        let limits = &state.config.limits;
+        self.slots
+            .change(limits.connections, limits.connections_per_address);
         self.apps.replace(state.service.apps().to_vec());
         state.show_certificates();
         telemetry::set_level(state.config.log.level);
@@ -127,4 +120,64 @@ impl Handle {
         info!("configuration reloaded");
         Ok(())
     }
+
+    /// Loads the certificates again if their files are others than those that were loaded, and says whether there
+    /// are new ones. Blocks on files.
+    ///
+    /// # Errors
+    /// [`TlsError`]: the files are not right, or not yet; those loaded before stay in use.
+    pub(super) fn renew(&self) -> Result<bool, TlsError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.state.load();
+        let mut acceptors = now.acceptors.iter().flatten();
+        if !acceptors.any(Acceptor::is_outdated) {
+            return Ok(false);
+        }
+        let state = State {
+            config: now.config.clone(),
+            service: Arc::clone(&now.service),
+            acceptors: Acceptor::of_listeners(&now.config)?,
+            inside: Arc::clone(&now.inside),
+        };
+        state.show_certificates();
+        self.state.store(Arc::new(state));
+        Ok(true)
+    }
+
+    /// Passes through the threads that serve and the locks that every message needs, and returns. A process in
+    /// which this does not return serves nobody.
+    pub async fn pulse(&self) {
+        let (done, passed) = tokio::sync::oneshot::channel();
+        let (hub, state) = (self.hub.clone(), Arc::clone(&self.state));
+        self.shutdown.spawn_keeper(async move {
+            hub.touch();
+            let _ = done.send(Arc::clone(&state.load().service));
+        });
+        let _ = passed.await;
+    }
+
+    /// How long tunnels may go on after another process has taken over; none is until they end.
+    #[must_use]
+    pub fn handover_limit(&self) -> Option<Duration> {
+        self.state.load().config.server.handover
+    }
+
+    /// How often the files of the certificates are looked at; none is never.
+    pub(super) fn look_every(&self) -> Option<Duration> {
+        self.state.load().config.tls.watch
+    }
+}
+
+/// What differs between two configurations that only a restart can change.
+fn only_at_the_start(now: &Config, next: &Config) -> Vec<&'static str> {
+    let differs = [
+        ("[[listener]]", now.listeners != next.listeners),
+        ("server.threads", now.server.threads != next.server.threads),
+        ("log.format", now.log.format != next.log.format),
+        ("log.audit", now.log.audit != next.log.audit),
+        ("[cluster]", now.cluster != next.cluster),
+        ("[admin]", now.admin != next.admin),
+    ];
+    let named = differs.into_iter().filter(|(_, differs)| *differs);
+    named.map(|(name, _)| name).collect()
 }

@@ -373,7 +373,7 @@ fn unpublished(error: &PublishError) -> Refusal {
         PublishError::Unknown(_) => StatusCode::NOT_FOUND,
         PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
-        PublishError::TooManyChannels(_) | PublishError::NotKept(_) => {
+        PublishError::TooManyChannels(_) | PublishError::Moving | PublishError::NotKept(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };

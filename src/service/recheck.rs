@@ -31,7 +31,7 @@ pub(super) fn watch(
         tokio::select! {
             () = watching => {}
             () = closed.cancelled() => {}
-            () = stop.requested() => {}
+            () = stop.tunnels_requested() => {}
         }
     });
     Revocation::new(revoked, held)

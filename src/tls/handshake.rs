@@ -14,6 +14,7 @@ use tracing::warn;
 use crate::config::{self, Config, Protocol};
 use crate::net::Stream;
 use crate::tls::clients::{self, ClientName};
+use crate::tls::print::Prints;
 use crate::tls::settings::server_config;
 use crate::tls::stream::TlsStream;
 use crate::tls::{CertificateNames, CertificateStore, TlsError};
@@ -32,6 +33,7 @@ const PLAIN_HTTP: &[u8] =
 pub struct Acceptor {
     tls: TlsAcceptor,
     certificates: Arc<CertificateStore>,
+    files: Prints,
 }
 
 /// The application protocol agreed on (ALPN, RFC 7301).
@@ -115,13 +117,15 @@ impl Acceptor {
         if listeners.all(|listener| listener.protocol != Protocol::Https) {
             return Ok(vec![None; config.listeners.len()]);
         }
+        let pairs = config.tls.certificates.iter();
+        let files = Prints::of(pairs.flat_map(|pair| [&pair.certificate, &pair.key]));
         let certificates = Arc::new(CertificateStore::load(&config.tls)?);
         for warning in certificates.warnings() {
             warn!("{warning}");
         }
         let acceptor = |listener: &config::Listener| {
             let speaks_tls = listener.protocol == Protocol::Https;
-            let made = || Self::new(config, &certificates, listener.clients.as_ref());
+            let made = || Self::new(config, &certificates, &files, listener.clients.as_ref());
             speaks_tls.then(made).transpose()
         };
         config.listeners.iter().map(acceptor).collect()
@@ -130,6 +134,7 @@ impl Acceptor {
     fn new(
         config: &Config,
         certificates: &Arc<CertificateStore>,
+        files: &Prints,
         clients: Option<&config::ClientCertificates>,
     ) -> Result<Self, TlsError> {
         let certificates = Arc::clone(certificates);
@@ -138,6 +143,7 @@ impl Acceptor {
         Ok(Self {
             tls: TlsAcceptor::from(Arc::new(settings)),
             certificates,
+            files: files.clone(),
         })
     }
 
@@ -145,6 +151,12 @@ impl Acceptor {
     #[must_use]
     pub fn expiries(&self) -> &[(PathBuf, SystemTime)] {
         self.certificates.expiries()
+    }
+
+    /// Whether the files of the certificates are others than those that were loaded.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.files.differ()
     }
 
     /// Performs the handshake; all of it, the first byte included, has to be done within `limit`.

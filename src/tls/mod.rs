@@ -11,6 +11,7 @@ mod names;
 mod oddities;
 mod outgoing;
 mod pem;
+mod print;
 mod self_signed;
 mod settings;
 mod store;

@@ -10,7 +10,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::HTTPS;
-use crate::harness::{Door, Identity, Wire, bind, client_config, connector, within};
+use crate::harness::{Door, Identity, Wire, bind, client_config, connector, until, within};
 
 /// A connection with this client and for this name, if its certificate is the trusted one.
 async fn handshake(
@@ -174,5 +174,44 @@ async fn a_reload_changes_the_certificate_of_new_connections() {
             .await
             .is_err()
     );
+    running.abort();
+}
+
+#[tokio::test]
+async fn a_certificate_is_taken_into_use_when_its_files_change_and_not_before_they_are_a_pair() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Identity::new(directory.path(), &["door.example"]);
+    let server = bind(&format!(
+        "{HTTPS}[tls]\nwatch = '20ms'\n{}[[app]]\nurl = 'unix:/nonexistent/app'\n",
+        first.settings
+    ));
+    let address = server.local_addrs()[0];
+    let running = tokio::spawn(server.run(std::future::pending()));
+    let gets = async |identity: &Identity| {
+        let connector = connector(&identity.certificate, "http/1.1");
+        handshake(&connector, address, "door.example").await.is_ok()
+    };
+    assert!(gets(&first).await);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let second = Identity::new(elsewhere.path(), &["door.example"]);
+    let put = |kind: &str| {
+        let name = format!("door.example.{kind}");
+        std::fs::rename(elsewhere.path().join(&name), directory.path().join(&name)).unwrap();
+    };
+    put("pem");
+    // It is looked at meanwhile, many times; each time the two are no pair.
+    for _ in 0..20 {
+        assert!(gets(&first).await, "the old pair stays");
+    }
+    put("key");
+    until("the new certificate", || async {
+        gets(&second).await.then_some(())
+    })
+    .await;
+    let third = Identity::new(directory.path(), &["door.example"]);
+    until("one that was written over it", || async {
+        gets(&third).await.then_some(())
+    })
+    .await;
     running.abort();
 }

@@ -252,7 +252,7 @@ impl Sessions {
             tasks.spawn(async move {
                 tokio::select! {
                     () = sessions.repeat(&watched) => {}
-                    () = stop.requested() => {}
+                    () = stop.tunnels_requested() => {}
                 }
                 drop(turn);
             });

@@ -17,6 +17,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
@@ -156,6 +157,27 @@ impl Sources {
                 None => self.run(source, way),
             });
         }
+    }
+
+    /// Stops all of them, and says whether their sockets are closed; waits for that at most for `limit`. Blocks. A
+    /// [`reload`](Self::reload) starts them again.
+    pub fn pause(&self, limit: Duration) -> bool {
+        let running = self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .split_off(0);
+        let doors: Vec<_> = running.iter().map(|source| source.door.clone()).collect();
+        drop(running);
+        let begun = Instant::now();
+        while doors.iter().any(|door| door.strong_count() > 0) {
+            if begun.elapsed() > limit {
+                return false;
+            }
+            pause_briefly();
+        }
+        true
     }
 
     /// How each source is, in the order of the configuration.
@@ -335,6 +357,14 @@ impl Stop {
     async fn requested(&self) {
         self.ends(std::future::pending()).await;
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is called on a thread that may block, for an upgrade"
+)]
+fn pause_briefly() {
+    std::thread::sleep(Duration::from_millis(1));
 }
 
 impl fmt::Debug for Sources {

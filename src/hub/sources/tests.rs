@@ -35,7 +35,7 @@ impl House {
     fn new(text: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let config = config(directory.path(), text);
-        let hub = Hub::new(&config).expect("a hub");
+        let hub = Hub::new(&config, None).expect("a hub");
         let shutdown = Shutdown::new();
         let sources = Sources::start(&hub, &config, &shutdown).expect("started");
         let mut names = vec![name("a")];
@@ -301,7 +301,7 @@ async fn an_unknown_user_a_foreign_file_and_a_living_socket_stop_the_start() {
     let refusal = |more: &str| {
         let config = config(directory.path(), &listening(more));
         let started = Sources::start(
-            &Hub::new(&config).expect("a hub"),
+            &Hub::new(&config, None).expect("a hub"),
             &config,
             &Shutdown::new(),
         );

@@ -189,22 +189,33 @@ impl Store {
     }
 }
 
-impl Drop for Store {
-    /// Writes what is queued. Blocks until that is done, at most 5 seconds.
-    fn drop(&mut self) {
+impl Store {
+    /// Writes what is queued, and gives the directory free. Blocks until that is done, at most 5 seconds; false if
+    /// it was not done then.
+    pub fn end(&self) -> bool {
         self.queue.close();
         if !self.queue.wait_ended(END) {
             // Whoever waits for those messages has had no acknowledgement, so no promise is broken.
             tracing::error!(file = %self.path.display(), "the last messages could not be written in time");
+            return false;
+        }
+        // Closing is not enough: a child that is just being forked has a copy of the descriptor until it runs its
+        // program, and the lock with it. If this fails, closing it is what is left.
+        let _ = self.directory.unlock();
+        true
+    }
+}
+
+impl Drop for Store {
+    /// Writes what is queued. Blocks until that is done, at most 5 seconds.
+    fn drop(&mut self) {
+        if !self.end() {
             return;
         }
         if let Some(thread) = self.thread.take() {
             // A panic has been reported by the hook, and there is no one else to tell.
             let _ = thread.join();
         }
-        // Closing is not enough: a child that is just being forked has a copy of the descriptor until it runs its
-        // program, and the lock with it. If this fails, closing it is what is left.
-        let _ = self.directory.unlock();
     }
 }
 

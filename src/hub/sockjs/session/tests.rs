@@ -14,7 +14,7 @@ use crate::hub::sockjs::stream;
 fn hub(settings: &str) -> Hub {
     let text = format!("{settings}\n[[channel]]\nname = 'a'\n");
     let config = Config::parse(&text, "noren.toml").expect("a configuration");
-    Hub::new(&config).expect("a hub")
+    Hub::new(&config, None).expect("a hub")
 }
 
 fn name() -> ChannelName {

@@ -314,7 +314,7 @@ impl Reader<'_> {
                 }
                 Ok(Some(published))
             }
-            Err(error @ PublishError::NotKept(_)) => Err(error),
+            Err(error @ (PublishError::NotKept(_) | PublishError::Moving)) => Err(error),
             Err(error) => {
                 self.outlet.refuse(None, &error);
                 Ok(None)

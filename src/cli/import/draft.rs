@@ -1,0 +1,73 @@
+//! A noren.toml that is being written: tables with their keys, and what could not be carried over.
+
+use std::fmt::Write as _;
+
+/// The text so far.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    /// Tables that are there once, with their keys.
+    single: Vec<(String, Vec<String>)>,
+    /// Whole tables that are there several times.
+    many: Vec<String>,
+    left: Vec<String>,
+}
+
+impl Draft {
+    /// A key of a table that is there once; the first value stays.
+    pub(super) fn set(&mut self, table: &str, key: &str, value: &str) {
+        let line = format!("{key} = {value}");
+        let start = format!("{key} = ");
+        match self.single.iter_mut().find(|(name, _)| name == table) {
+            Some((_, lines)) if lines.iter().any(|known| known.starts_with(&start)) => {}
+            Some((_, lines)) => lines.push(line),
+            None => self.single.push((table.to_owned(), vec![line])),
+        }
+    }
+
+    /// A whole table, unless the same is there already.
+    pub(super) fn add(&mut self, table: &str, keys: &[(&str, String)]) {
+        let mut text = format!("[[{table}]]\n");
+        for (key, value) in keys {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{key} = {value}");
+        }
+        if !self.many.contains(&text) {
+            self.many.push(text);
+        }
+    }
+
+    /// Something that has no place here, and why.
+    pub(super) fn leave(&mut self, what: &str, why: &str) {
+        self.left
+            .push(format!("# not carried over: {what}\n#   {why}\n"));
+    }
+
+    /// The whole file.
+    pub(super) fn finish(self, origin: &str) -> String {
+        let mut text = format!(
+            "# Made from {origin} by `noren import`. Read it through, then: noren check FILE\n"
+        );
+        if !self.left.is_empty() {
+            text.push('\n');
+            text.push_str(&self.left.concat());
+        }
+        for (name, lines) in self.single {
+            let _ = write!(text, "\n[{name}]\n{}\n", lines.join("\n"));
+        }
+        for table in self.many {
+            let _ = write!(text, "\n{table}");
+        }
+        text
+    }
+}
+
+/// A string of TOML.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A list of strings of TOML.
+pub(super) fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<_> = texts.into_iter().map(quoted).collect();
+    format!("[{}]", quoted.join(", "))
+}

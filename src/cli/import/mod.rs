@@ -1,0 +1,70 @@
+//! `noren import`: the configuration of what stood in front of the app before, as a noren.toml. What has no place
+//! in it becomes a comment that says so, and why.
+
+mod draft;
+mod nginx;
+mod syntax;
+mod websockify;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use noren::Config;
+
+use crate::cli::{Failure, print};
+
+/// The arguments of `noren import`.
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// From a file of nginx, such as /etc/nginx/conf.d/wok.conf; what it includes is not read.
+    Nginx {
+        /// The file
+        file: PathBuf,
+    },
+    /// From a command line of websockify, behind two dashes.
+    #[command(after_help = "Example:\n  \
+        noren import websockify -- --cert /etc/ssl/self.pem --token-plugin TokenFile --token-source /etc/tokens 6080")]
+    Websockify {
+        /// What stood behind `websockify`
+        #[arg(required = true, last = true)]
+        line: Vec<String>,
+    },
+}
+
+impl Import {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let text = match self.what {
+            What::Nginx { file } => {
+                let text = fs::read_to_string(&file)
+                    .with_context(|| format!("read {}", file.display()))?;
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                nginx::import(&text, &name)?
+            }
+            What::Websockify { line } => websockify::import(&line),
+        };
+        print(&checked(text)).map_err(Failure::Other)
+    }
+}
+
+/// What comes out is read once, so that nobody finds out later that it is no configuration.
+fn checked(text: String) -> String {
+    match Config::parse(&text, "noren.toml") {
+        Ok(_) => text,
+        Err(error) => {
+            let reasons = error.to_string();
+            let reasons = reasons.lines().map(|line| format!("#   {line}\n"));
+            format!(
+                "# This is not complete yet:\n{}\n{text}",
+                reasons.collect::<String>()
+            )
+        }
+    }
+}

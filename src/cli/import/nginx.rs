@@ -1,0 +1,426 @@
+//! Files of nginx: servers, their certificates, and the locations that lead to an app.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+
+use super::draft::{Draft, list, quoted};
+use super::syntax::{Directive, read};
+
+/// What Noren does without being told, or has no need of.
+const BY_ITSELF: &[&str] = &[
+    "access_log",
+    "charset",
+    "default_type",
+    "error_log",
+    "events",
+    "gzip_vary",
+    "http2",
+    "index",
+    "keepalive_timeout",
+    "map",
+    "pid",
+    "proxy_cache_bypass",
+    "proxy_http_version",
+    "proxy_redirect",
+    "proxy_send_timeout",
+    "reset_timedout_connection",
+    "send_timeout",
+    "sendfile",
+    "server_tokens",
+    "ssl",
+    "ssl_dhparam",
+    "ssl_prefer_server_ciphers",
+    "ssl_session_cache",
+    "ssl_session_tickets",
+    "ssl_session_timeout",
+    "tcp_nodelay",
+    "tcp_nopush",
+    "types_hash_max_size",
+    "user",
+    "worker_connections",
+    "worker_processes",
+];
+
+/// Headers that Noren sets itself, and better than they can be set there.
+const OWN_HEADERS: &[&str] = &[
+    "connection",
+    "host",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
+
+/// Makes a noren.toml of a file.
+pub(super) fn import(text: &str, file: &str) -> Result<String> {
+    let directives = read(text)?;
+    let mut import = Importer {
+        file,
+        draft: Draft::default(),
+        upstreams: HashMap::new(),
+        apps: 0,
+    };
+    import.all(&directives, &[]);
+    Ok(import.draft.finish(file))
+}
+
+struct Importer<'a> {
+    file: &'a str,
+    draft: Draft,
+    /// Of each `upstream` its first server.
+    upstreams: HashMap<String, String>,
+    apps: usize,
+}
+
+impl Importer<'_> {
+    /// The directives outside of servers. Those `around` hold inside as well.
+    fn all(&mut self, directives: &[Directive], around: &[&Directive]) {
+        let upstreams = directives.iter().filter(|one| one.name() == "upstream");
+        for upstream in upstreams {
+            self.upstream(upstream);
+        }
+        let settings = directives.iter().filter(|one| one.block.is_empty());
+        let around: Vec<_> = around.iter().copied().chain(settings).collect();
+        for directive in directives {
+            match directive.name() {
+                "http" => self.all(&directive.block, &around),
+                "server" => self.server(directive, &around),
+                "upstream" => {}
+                _ => self.setting(directive),
+            }
+        }
+    }
+
+    fn upstream(&mut self, upstream: &Directive) {
+        let mut servers = upstream.all("server");
+        if let Some(first) = servers.next() {
+            let address = first.argument(0).to_owned();
+            self.upstreams
+                .insert(upstream.argument(0).to_owned(), address);
+        }
+        for another in servers {
+            self.leave(
+                another,
+                "an app has one address here; several [[app]] are told apart by host and path",
+            );
+        }
+    }
+
+    fn server(&mut self, server: &Directive, around: &[&Directive]) {
+        let redirect = redirect_port(server);
+        for listen in server.all("listen") {
+            self.listen(listen, server, redirect.as_deref());
+        }
+        self.certificate(server, around);
+        for inner in &server.block {
+            match inner.name() {
+                "location" => self.location(inner, server, around),
+                "listen" | "server_name" | "ssl_certificate" | "ssl_certificate_key" => {}
+                "return" | "rewrite" if redirect.is_some() => {}
+                _ => self.setting(inner),
+            }
+        }
+    }
+
+    fn listen(&mut self, listen: &Directive, server: &Directive, redirect: Option<&str>) {
+        let address = match listen.argument(0) {
+            address if address.contains(':') && !address.ends_with(']') => address.to_owned(),
+            port if port.bytes().all(|byte| byte.is_ascii_digit()) => format!("[::]:{port}"),
+            host => format!("{host}:80"),
+        };
+        let address = address
+            .strip_prefix("*:")
+            .map_or(address.clone(), |port| format!("0.0.0.0:{port}"));
+        let tls = listen.arguments().iter().any(|word| word == "ssl")
+            || server.all("ssl").any(|ssl| ssl.argument(0) == "on");
+        let protocol = match (tls, redirect) {
+            (true, _) => "https",
+            (false, Some(_)) => "redirect",
+            (false, None) => "http",
+        };
+        let mut keys = vec![
+            ("address", quoted(&address)),
+            ("protocol", quoted(protocol)),
+        ];
+        if let (false, Some(port)) = (tls, redirect)
+            && port != "443"
+        {
+            keys.push(("redirect-port", port.to_owned()));
+        }
+        self.draft.add("listener", &keys);
+    }
+
+    fn certificate(&mut self, server: &Directive, around: &[&Directive]) {
+        let find = |name: &str| {
+            let own = server.block.iter().find(|one| one.name() == name);
+            own.or_else(|| around.iter().copied().find(|one| one.name() == name))
+        };
+        if let (Some(certificate), Some(key)) =
+            (find("ssl_certificate"), find("ssl_certificate_key"))
+        {
+            self.draft.add(
+                "tls.certificate",
+                &[
+                    ("certificate", quoted(certificate.argument(0))),
+                    ("key", quoted(key.argument(0))),
+                ],
+            );
+        }
+    }
+
+    fn location(&mut self, location: &Directive, server: &Directive, around: &[&Directive]) {
+        let (path, exact) = match location.arguments() {
+            [path] => (path.as_str(), true),
+            [sign, path] if sign == "^~" => (path.as_str(), true),
+            [sign, path] if sign == "=" => (path.as_str(), false),
+            _ => return self.leave(location, "paths are prefixes here; there are no patterns"),
+        };
+        let Some(pass) = location.all("proxy_pass").next() else {
+            return self.leave(
+                location,
+                "Noren serves apps and consoles; let the app serve these files",
+            );
+        };
+        let (scheme, rest) = pass.argument(0).split_once("://").unwrap_or(("", ""));
+        let (place, below) = match rest.strip_prefix("unix:") {
+            Some(socket) => (format!("unix:{}", socket.trim_end_matches(':')), ""),
+            None => {
+                let at = rest.find('/').unwrap_or(rest.len());
+                let (host, below) = rest.split_at(at);
+                let address = self.upstreams.get(host).map_or(host, String::as_str);
+                (address.to_owned(), below)
+            }
+        };
+        if scheme.is_empty() || place.contains('$') {
+            return self.leave(pass, "the address has to be a fixed one");
+        }
+        let upgrades = location
+            .all("proxy_set_header")
+            .any(|header| header.argument(0).eq_ignore_ascii_case("upgrade"));
+        if upgrades && path.contains("websockify") {
+            return self.console(location, path, &place);
+        }
+        if !exact {
+            self.leave(
+                location,
+                "paths are prefixes here: what is below is served too",
+            );
+        }
+        if !below.is_empty() && below != path {
+            self.leave(
+                pass,
+                &format!("paths are not rewritten: the app gets {path} and what is below as it is"),
+            );
+        }
+        self.app(&place, scheme, path, location, server, around);
+    }
+
+    /// websockify behind nginx: the bridge does its work.
+    fn console(&mut self, location: &Directive, path: &str, place: &str) {
+        if path != "/websockify" {
+            self.draft.set("bridge", "paths", &list([path]));
+        }
+        if place.ends_with(":64667") {
+            // Wok starts its websockify on this port, with this directory.
+            let directory = quoted("/var/lib/wok/ws-tokens");
+            self.draft.add(
+                "bridge.tokens",
+                &[("source", quoted("directory")), ("path", directory)],
+            );
+        } else {
+            self.leave(location, &format!(
+                "the bridge takes the place of websockify at {place}; `noren import websockify -- …` says which [[bridge.tokens]] it needs"
+            ));
+        }
+    }
+
+    fn app(
+        &mut self,
+        place: &str,
+        scheme: &str,
+        path: &str,
+        location: &Directive,
+        server: &Directive,
+        around: &[&Directive],
+    ) {
+        self.apps += 1;
+        let url = if place.starts_with("unix:") {
+            place.to_owned()
+        } else {
+            format!("{scheme}://{}", with_port(place, scheme))
+        };
+        let mut keys = vec![
+            ("name", quoted(&format!("app-{}", self.apps))),
+            ("url", quoted(&url)),
+        ];
+        if path != "/" {
+            keys.push(("path", quoted(path.trim_end_matches('/'))));
+        }
+        let hosts: Vec<_> = server
+            .all("server_name")
+            .flat_map(|names| names.arguments())
+            .map(String::as_str)
+            .filter(|name| *name != "_" && !name.is_empty() && !name.starts_with('~'))
+            .collect();
+        if !hosts.is_empty() {
+            keys.push(("hosts", list(hosts)));
+        }
+        let inside = location.block.iter().chain(&server.block);
+        let nearest: Vec<_> = inside.chain(around.iter().copied()).collect();
+        let time = |name: &str| {
+            let found = nearest.iter().find(|one| one.name() == name)?;
+            duration(found.argument(0))
+        };
+        if let Some(limit) = time("proxy_read_timeout") {
+            keys.push(("response", quoted(&limit)));
+            keys.push(("response-idle", quoted(&limit)));
+        }
+        if let Some(limit) = time("proxy_connect_timeout") {
+            keys.push(("connect", quoted(&limit)));
+        }
+        self.draft.add("app", &keys);
+        for inner in &location.block {
+            match inner.name() {
+                "proxy_pass" => {}
+                _ => self.setting(inner),
+            }
+        }
+    }
+
+    fn setting(&mut self, setting: &Directive) {
+        match setting.name() {
+            // See `app`.
+            "proxy_read_timeout"
+            | "proxy_connect_timeout"
+            | "ssl_certificate"
+            | "ssl_certificate_key" => {}
+            "client_max_body_size" => match size(setting.argument(0)) {
+                Some(size) => self.draft.set("limits", "body-size", &quoted(&size)),
+                None => self.leave(setting, "there is always a limit; the default is 4GiB"),
+            },
+            "ssl_protocols" => {
+                if setting.arguments() == ["TLSv1.3"] {
+                    self.draft.set("tls", "minimum-version", &quoted("1.3"));
+                } else if setting
+                    .arguments()
+                    .iter()
+                    .any(|version| version == "TLSv1" || version == "TLSv1.1")
+                {
+                    self.leave(setting, "versions before TLS 1.2 are not spoken any more");
+                }
+            }
+            "ssl_ciphers" => self.leave(
+                setting,
+                "the cipher suites are chosen by the TLS library, and all are good ones",
+            ),
+            "add_header" => self.header(setting),
+            "proxy_set_header"
+                if OWN_HEADERS.contains(&setting.argument(0).to_lowercase().as_str()) => {}
+            "include" => self.leave(
+                setting,
+                "files that are included have to be imported by themselves",
+            ),
+            name if BY_ITSELF.contains(&name) => {}
+            _ => self.leave(setting, "there is nothing for this here"),
+        }
+    }
+
+    fn header(&mut self, header: &Directive) {
+        let key = header.argument(0).to_lowercase();
+        let known = [
+            "strict-transport-security",
+            "x-frame-options",
+            "x-content-type-options",
+        ];
+        if known.contains(&key.as_str()) {
+            self.draft.set("headers", &key, &quoted(header.argument(1)));
+        } else {
+            self.leave(
+                header,
+                "only the three headers of [headers] are added; let the app add others",
+            );
+        }
+    }
+
+    fn leave(&mut self, directive: &Directive, why: &str) {
+        let end = if directive.block.is_empty() {
+            ";"
+        } else {
+            " { … }"
+        };
+        let words = directive.words.join(" ").replace(['\n', '\r'], " ");
+        let what = format!("{}:{}: {words}{end}", self.file, directive.line);
+        self.draft.leave(&what, why);
+    }
+}
+
+/// The port a server sends everybody to, with https.
+fn redirect_port(server: &Directive) -> Option<String> {
+    let mut targets = server
+        .block
+        .iter()
+        .filter(|one| matches!(one.name(), "return" | "rewrite"));
+    let target = targets.find_map(|one| {
+        one.arguments()
+            .iter()
+            .find_map(|word| word.strip_prefix("https://"))
+    })?;
+    let authority = target.split('/').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    let port = port.map(|port| {
+        port.chars()
+            .take_while(char::is_ascii_digit)
+            .collect::<String>()
+    });
+    Some(
+        port.filter(|port| !port.is_empty())
+            .unwrap_or_else(|| "443".to_owned()),
+    )
+}
+
+fn with_port(place: &str, scheme: &str) -> String {
+    let has_port = place
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    match (has_port, scheme) {
+        (true, _) => place.to_owned(),
+        (false, "https") => format!("{place}:443"),
+        (false, _) => format!("{place}:80"),
+    }
+}
+
+/// A time of nginx, whose default unit is the second.
+fn duration(text: &str) -> Option<String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
+    let unit = match unit {
+        "" | "s" => "s",
+        "ms" | "m" | "h" | "d" => unit,
+        _ => return None,
+    };
+    Some(format!("{number}{unit}"))
+}
+
+/// A size of nginx in our units; none for 0, which is no limit there.
+fn size(text: &str) -> Option<String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
+    let bytes = match unit.to_lowercase().as_str() {
+        "" => number,
+        "k" => number.checked_mul(1 << 10)?,
+        "m" => number.checked_mul(1 << 20)?,
+        "g" => number.checked_mul(1 << 30)?,
+        _ => return None,
+    };
+    let shown = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
+        .into_iter()
+        .find(|(unit, _)| bytes.is_multiple_of(*unit));
+    Some(shown.map_or_else(
+        || format!("{bytes}B"),
+        |(unit, name)| format!("{}{name}", bytes / unit),
+    ))
+}

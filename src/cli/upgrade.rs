@@ -1,0 +1,67 @@
+//! The program is started anew, perhaps in a newer version, and takes the place of this process without a client
+//! being refused.
+//!
+//! How the two talk is the server's; here is which program is started, how it gets the line, and when this process
+//! may end.
+
+use std::env;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context;
+use noren::Handle;
+use noren::server::Inheritance;
+
+/// Tells the new process that its standard input is a line to the old one.
+const MARK: &str = "NOREN_TAKES_OVER";
+/// What Linux adds to the name of a program whose file was replaced.
+const DELETED: &[u8] = b" (deleted)";
+
+/// Starts the program and hands over to it; its process number. Blocks until it serves.
+///
+/// # Errors
+/// Nothing has changed then, and this process serves on.
+pub(super) fn hand_over(handle: &Handle) -> anyhow::Result<u32> {
+    let program = program().context("find out which program this is")?;
+    let (mut line, other) = UnixStream::pair()?;
+    let mut child = Command::new(&program)
+        .args(env::args_os().skip(1))
+        .env(MARK, "1")
+        // These are for this process only (sd_listen_fds(3), sd_watchdog_enabled(3)).
+        .env_remove("LISTEN_PID")
+        .env_remove("LISTEN_FDS")
+        .env_remove("LISTEN_FDNAMES")
+        .env_remove("WATCHDOG_PID")
+        .stdin(OwnedFd::from(other))
+        .spawn()
+        .with_context(|| format!("start {}", program.display()))?;
+    if let Err(fault) = handle.hand_over(&mut line) {
+        // It has no sockets, or does not serve on them. A failure here means that it has ended already.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(fault.into());
+    }
+    Ok(child.id())
+}
+
+/// In the new process: the line to the old one, if there is one.
+pub(super) fn inheritance() -> anyhow::Result<Option<Inheritance>> {
+    if env::var_os(MARK).is_none() {
+        return Ok(None);
+    }
+    let line = io::stdin().as_fd().try_clone_to_owned()?;
+    let inheritance = Inheritance::receive(UnixStream::from(line))
+        .context("take over from the process before this one")?;
+    Ok(Some(inheritance))
+}
+
+/// The file of this program, or the one that was put in its place.
+fn program() -> io::Result<PathBuf> {
+    let path = env::current_exe()?.into_os_string().into_vec();
+    let path = path.strip_suffix(DELETED).unwrap_or(&path);
+    Ok(PathBuf::from(std::ffi::OsStr::from_bytes(path)))
+}

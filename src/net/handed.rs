@@ -1,0 +1,69 @@
+//! Listening sockets that go from one process to another, over a UNIX socket between the two (`SCM_RIGHTS`,
+//! unix(7)). The kernel's queue goes with them, so that no client is refused meanwhile.
+//!
+//! Blocks. Knows no process and nothing of what else the two have to say to each other.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+/// The most sockets. The kernel takes 253 in a message; nobody has nearly as many listeners.
+const MOST: usize = 128;
+/// The byte that carries them: there is no message without one.
+const CARRIER: u8 = b'L';
+
+/// Gives the sockets to the other end.
+///
+/// # Errors
+/// What the system said, or that there are too many.
+pub fn send_sockets(to: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if sockets.len() > MOST || !control.push(SendAncillaryMessage::ScmRights(sockets)) {
+        return Err(io::Error::other(format!(
+            "more than {MOST} listening sockets cannot be handed over"
+        )));
+    }
+    sendmsg(
+        to,
+        &[IoSlice::new(&[CARRIER])],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?;
+    Ok(())
+}
+
+/// Takes what [`send_sockets`] has given. They are closed when this process runs another program.
+///
+/// # Errors
+/// What the system said, or that something else came.
+pub fn receive_sockets(from: &UnixStream) -> io::Result<Vec<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut carrier = [0];
+    let received = recvmsg(
+        from,
+        &mut [IoSliceMut::new(&mut carrier)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    if carrier != [CARRIER] {
+        return Err(io::Error::other("the other process sent no sockets"));
+    }
+    let mut sockets = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            sockets.extend(received);
+        }
+    }
+    Ok(sockets)
+}

@@ -1,0 +1,265 @@
+//! What stood in front of an app before, as a noren.toml that is valid.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should fail where it stands"
+)]
+
+use std::fs;
+use std::process::Command;
+
+use noren::Config;
+use noren::config::{Endpoint, ListenAddress, Protocol, SourceKind, TokenSource};
+
+fn import(arguments: &[&str]) -> String {
+    let ran = Command::new(env!("CARGO_BIN_EXE_noren"))
+        .arg("import")
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+fn nginx(text: &str) -> (Config, String) {
+    let file = tempfile::Builder::new().suffix(".conf").tempfile().unwrap();
+    fs::write(file.path(), text).unwrap();
+    let made = import(&["nginx", file.path().to_str().unwrap()]);
+    let config = Config::parse(&made, "made").unwrap_or_else(|error| panic!("{error}\n{made}"));
+    (config, made)
+}
+
+/// The shape of what Wok writes for itself.
+const WOK: &str = r#"
+client_max_body_size 4194304k;
+proxy_connect_timeout       600;
+proxy_send_timeout          600;
+proxy_read_timeout          600;
+send_timeout                600;
+map $http_upgrade $connection_upgrade {
+    default upgrade;
+    ''      close;
+}
+upstream websocket {
+    server localhost:64667;
+}
+server {
+    listen 0.0.0.0:8001 ssl;
+    ssl_certificate /etc/wok/wok-cert.pem;
+    ssl_certificate_key /etc/wok/wok-key.pem;
+    ssl_protocols TLSv1.1 TLSv1.2;
+    ssl_ciphers 'ECDHE-RSA-AES128-GCM-SHA256:!aNULL';
+    ssl_prefer_server_ciphers on;
+    add_header Strict-Transport-Security "max-age=31536000; includeSubdomains;";
+    add_header X-Frame-Options DENY;
+    add_header X-Content-Type-Options nosniff;
+    add_header X-XSS-Protection "1; mode=block";
+    location / {
+        proxy_pass http://localhost:8010;
+        proxy_set_header Host $host;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_redirect http://127.0.0.1:8010/ https://$host:8001/;
+    }
+    location /websockify {
+        proxy_pass http://websocket;
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $connection_upgrade;
+    }
+}
+server {
+    listen 0.0.0.0:8000;
+    rewrite ^/(.*)$ https://$host:8001/$1 redirect;
+}
+"#;
+
+#[test]
+fn the_nginx_of_wok_becomes_a_door_with_everything_it_had() {
+    let (config, made) = nginx(WOK);
+    let listeners: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| {
+            (
+                listener.address.to_string(),
+                listener.protocol,
+                listener.redirect_port,
+            )
+        })
+        .collect();
+    assert_eq!(
+        listeners,
+        [
+            ("0.0.0.0:8001".to_owned(), Protocol::Https, 443),
+            ("0.0.0.0:8000".to_owned(), Protocol::Redirect, 8001)
+        ]
+    );
+    let [certificate] = config.tls.certificates.as_slice() else {
+        panic!("one certificate");
+    };
+    assert_eq!(certificate.key.to_str(), Some("/etc/wok/wok-key.pem"));
+    let [app] = config.apps.as_slice() else {
+        panic!("one app");
+    };
+    assert_eq!(
+        app.url,
+        Endpoint::parse_url("http://localhost:8010").unwrap()
+    );
+    assert_eq!(app.response.as_secs(), 600);
+    assert_eq!(config.limits.body_size, 4 << 30);
+    assert_eq!(
+        config.headers.strict_transport_security,
+        "max-age=31536000; includeSubdomains;"
+    );
+    assert_eq!(
+        config.bridge.tokens,
+        [TokenSource::trusted(SourceKind::Directory(
+            "/var/lib/wok/ws-tokens".into()
+        ))]
+    );
+    // What has no place is told, with its line, and nothing else is.
+    let left: Vec<_> = made
+        .lines()
+        .filter(|line| line.starts_with("# not carried over"))
+        .collect();
+    assert_eq!(left.len(), 3, "{left:#?}");
+    for (part, why) in [
+        (":18: ssl_protocols TLSv1.1", "before TLS 1.2"),
+        (":19: ssl_ciphers", "cipher suites"),
+        (":24: add_header X-XSS-Protection", "[headers]"),
+    ] {
+        assert!(made.contains(part) && made.contains(why), "{part}\n{made}");
+    }
+}
+
+#[test]
+fn servers_for_several_names_and_paths_become_apps() {
+    let (config, made) = nginx(
+        "http { server { listen 80 default_server; listen [::]:80 default_server; server_name _;
+           return 301 https://$host$request_uri; }
+         server { listen 443 ssl http2; server_name a.example b.example;
+           ssl_certificate /c; ssl_certificate_key /k; root /var/www/html; index index.html;
+           location / { try_files $uri $uri/ =404; }
+           location /api/ { proxy_pass http://127.0.0.1:9000/; proxy_read_timeout 5m; }
+           location ~ \\.php$ { fastcgi_pass unix:/run/php.sock; }
+           location /app { proxy_pass http://unix:/run/app.sock:; } } }",
+    );
+    assert_eq!(config.apps.len(), 2, "{made}");
+    assert!(config.apps.iter().all(|app| app.hosts.len() == 2));
+    assert_eq!(config.apps.first().unwrap().path.as_str(), "/api");
+    assert_eq!(config.listeners.len(), 2, "the same address once: {made}");
+    for part in [
+        "root /var/www/html;",
+        "location / { … }",
+        "location ~ \\.php$ { … }",
+        "paths are not rewritten",
+    ] {
+        assert!(made.contains(part), "{part}\n{made}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_nginx_is_told_by_its_line() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "server {\n  listen 80;\n").unwrap();
+    let ran = Command::new(env!("CARGO_BIN_EXE_noren"))
+        .args(["import", "nginx", file.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&ran.stderr)
+            .contains("line 1: the block that begins here has no end")
+    );
+}
+
+#[test]
+fn command_lines_of_websockify_become_a_bridge() {
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().to_str().unwrap();
+    let line = |words: &[&str]| {
+        let made = import(&[&["websockify", "--"], words].concat());
+        let config = Config::parse(&made, "made").unwrap_or_else(|error| panic!("{error}\n{made}"));
+        (config, made)
+    };
+    let (config, made) = line(&[
+        "websockify",
+        "--web",
+        "/usr/share/novnc",
+        "--cert=/etc/ssl/self.pem",
+        "--token-plugin",
+        "TokenFile",
+        "--token-source",
+        tokens,
+        "--heartbeat=20",
+        "-D",
+        "192.0.2.1:6080",
+    ]);
+    assert_eq!(
+        config.bridge.tokens,
+        [TokenSource::trusted(SourceKind::Directory(tokens.into()))]
+    );
+    assert_eq!(
+        config.bridge.heartbeat.map(|limit| limit.as_secs()),
+        Some(20)
+    );
+    let listener = config.listeners.first().unwrap();
+    assert_eq!(
+        listener.address,
+        ListenAddress::parse("192.0.2.1:6080").unwrap()
+    );
+    assert_eq!(listener.protocol, Protocol::Https);
+    let certificate = config.tls.certificates.first().unwrap();
+    assert_eq!(
+        certificate.certificate, certificate.key,
+        "both are in one file"
+    );
+    assert!(
+        made.contains("# not carried over: --web /usr/share/novnc"),
+        "{made}"
+    );
+
+    let (config, made) = line(&["6080", "localhost:5901"]);
+    assert_eq!(config.listeners.first().unwrap().protocol, Protocol::Http);
+    assert_eq!(
+        config.bridge.targets.first().unwrap().address.to_string(),
+        "localhost:5901"
+    );
+    assert!(made.contains("/websockify?token=console"), "{made}");
+
+    let (config, _) = line(&["--unix-target=/run/vnc.sock", ":6080"]);
+    assert_eq!(
+        config.bridge.targets.first().unwrap().address.to_string(),
+        "unix:/run/vnc.sock"
+    );
+
+    let (config, _) = line(&["--target-config=/etc/tokens.conf", "6080"]);
+    assert_eq!(
+        config.bridge.tokens,
+        [TokenSource::trusted(SourceKind::File(
+            "/etc/tokens.conf".into()
+        ))]
+    );
+
+    let made = import(&[
+        "websockify",
+        "--",
+        "6080",
+        "--token-plugin",
+        "JWTTokenApi",
+        "--token-source",
+        "/k",
+        "--",
+        "vncserver",
+    ]);
+    assert!(made.starts_with("# This is not complete yet:"), "{made}");
+    assert!(
+        made.contains("--token-plugin JWTTokenApi") && made.contains("vncserver"),
+        "{made}"
+    );
+}

@@ -1,0 +1,403 @@
+//! Reload and upgrade of the program as it runs: by its admin socket, while it is in use.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on should fail where it stands; it plays its clients on threads"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crate::support::{Door, PATIENCE, Ran, path, run, scratch, until};
+
+/// A door with an admin socket and a plain listener beside that of every door.
+struct House {
+    door: Door,
+    socket: String,
+    http: SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+impl House {
+    fn open(tables: &str) -> Self {
+        let directory = scratch();
+        let socket = path(&directory, "admin.sock");
+        let door = Door::open(&format!(
+            "[[listener]]\naddress = '127.0.0.1:0'\nprotocol = 'http'\n[admin]\nsocket = '{socket}'\n{tables}"
+        ));
+        let http = until("the plain listener", || {
+            let log = door.log();
+            let line = log.lines().find(|line| {
+                line.contains("protocol=http\u{1b}") || line.ends_with("protocol=http")
+            })?;
+            let (_, rest) = line.split_once("address=")?;
+            rest.split_ascii_whitespace().next()?.parse().ok()
+        });
+        until("the admin socket", || {
+            fs::exists(&socket).unwrap().then_some(())
+        });
+        Self {
+            door,
+            socket,
+            http,
+            _directory: directory,
+        }
+    }
+
+    fn noren(&self, arguments: &[&str]) -> Ran {
+        let (command, rest) = arguments.split_first().unwrap();
+        run(Command::new(env!("CARGO_BIN_EXE_noren"))
+            .arg(command)
+            .args(["--socket", &self.socket])
+            .args(rest))
+    }
+
+    fn ask(&self, head: &str) -> BufReader<TcpStream> {
+        ask(self.http, head)
+    }
+}
+
+fn ask(address: SocketAddr, head: &str) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "{head}\r\nHost: x\r\n\r\n").unwrap();
+    BufReader::new(stream)
+}
+
+fn line(stream: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn a_reload_says_what_is_wrong_and_changes_nothing_or_that_it_is_in_force() {
+    let house = House::open("[[channel]]\nname = 'old'\n");
+    let file = house.door.file("noren.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        good.replace("'old'", "'new'").replace("[admin]", "[admim]"),
+    )
+    .unwrap();
+    let refused = house.noren(&["reload"]);
+    assert_eq!(refused.status.code(), Some(78), "{}", refused.stderr);
+    assert!(refused.stderr.contains("noren.toml:"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("admim"), "{}", refused.stderr);
+    let _ = house.noren(&["publish", "old", "still here"]).well();
+
+    fs::write(&file, good.replace("'127.0.0.1:0'", "'127.0.0.1:1'")).unwrap();
+    let refused = house.noren(&["reload"]);
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(
+        refused
+            .stderr
+            .contains("[[listener]] cannot be changed by a reload"),
+        "{}",
+        refused.stderr
+    );
+
+    fs::write(&file, good.replace("'old'", "'new'")).unwrap();
+    let taken = house.noren(&["reload"]).well();
+    assert_eq!(taken.stdout, "the configuration is in force\n");
+    let _ = house.noren(&["publish", "new", "here"]).well();
+    assert!(!house.noren(&["publish", "old", "gone"]).status.success());
+}
+
+#[test]
+fn a_storm_of_reloads_loses_no_request() {
+    let app = App::serve();
+    let house = House::open(&app.table());
+    let load = Load::on(house.http);
+    for _ in 0..30 {
+        let _ = house.noren(&["reload"]).well();
+    }
+    let (asked, lost) = load.end();
+    assert!(asked > 30, "{asked}");
+    assert_eq!(lost, 0, "of {asked}");
+}
+
+#[test]
+fn an_upgrade_under_load_loses_no_request_no_console_and_no_message() {
+    let app = App::serve();
+    let directory = scratch();
+    let echo = path(&directory, "vm");
+    echo_server(&echo);
+    let house = House::open(&format!(
+        "{}[[bridge.target]]\ntoken = 'vm'\naddress = 'unix:{echo}'\n[[channel]]\nname = 'news'\n",
+        app.table()
+    ));
+    let mut console = house.ask(
+        "GET /websockify?token=vm HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    );
+    assert!(line(&mut console).contains("101"));
+    while line(&mut console) != "\r\n" {}
+    says_back(&mut console, b'1');
+    let heard = Subscriber::listen(house.http);
+    let load = Load::on(house.http);
+    for number in 0..20 {
+        say(&house, number);
+    }
+
+    // By the signal first: the old process stays for its console, so it can be asked for its child.
+    let old = house.door.process();
+    let _ = run(Command::new("kill").args(["-USR2", &old.to_string()])).well();
+    let next = until("the second process", || {
+        let serves = house.door.log().contains("another process serves now");
+        serves.then(|| children_of(old))?.first().copied()
+    });
+    let _end = Process(next);
+    for number in 20..40 {
+        say(&house, number);
+    }
+    until("all messages at the subscriber, once and in order", || {
+        let so_far = heard.so_far();
+        let expected: Vec<String> = (0..so_far.len()).map(|number| number.to_string()).collect();
+        assert_eq!(so_far, expected);
+        (so_far.len() == 40).then_some(())
+    });
+    says_back(&mut console, b'2');
+    assert!(
+        running(house.door.process()),
+        "the old process keeps the console"
+    );
+    // And once more, by the command: the new one is as good as the old.
+    let ran = house.noren(&["upgrade"]).well();
+    assert!(ran.stdout.contains("serves now"), "{}", ran.stdout);
+    let third: u32 = ran
+        .stdout
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    let _end = Process(third);
+    let (asked, lost) = load.end();
+    assert!(asked > 100, "{asked}");
+    assert_eq!(lost, 0, "of {asked}");
+    says_back(&mut console, b'3');
+    drop(console);
+    until("the old process to end with its last tunnel", || {
+        (!running(house.door.process())).then_some(())
+    });
+    assert!(running(third));
+}
+
+#[test]
+fn a_program_that_cannot_take_over_leaves_the_old_one_serving() {
+    let app = App::serve();
+    let house = House::open(&format!("{}[[channel]]\nname = 'news'\n", app.table()));
+    let file = house.door.file("noren.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{good}nonsense = 1\n")).unwrap();
+    let refused = house.noren(&["upgrade"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        refused.stderr.contains("did not come up"),
+        "{}",
+        refused.stderr
+    );
+    // It takes the sockets, and then fails at one of its own.
+    let blocked = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = blocked.local_addr().unwrap();
+    let more = format!("{good}[[listener]]\naddress = '{address}'\nprotocol = 'http'\n");
+    fs::write(&file, more).unwrap();
+    let refused = house.noren(&["upgrade"]);
+    assert!(
+        refused.stderr.contains("did not begin to serve"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        house.door.log().contains("another program listens"),
+        "its reason is in the log"
+    );
+    let _ = house.noren(&["publish", "news", "still here"]).well();
+    assert!(line(&mut house.ask("GET / HTTP/1.1")).contains("200"));
+}
+
+fn say(house: &House, number: usize) {
+    // For a moment the messages are on their way to the other process; whoever publishes is told.
+    until("a message taken", || {
+        let said = house.noren(&["publish", "news", &number.to_string()]);
+        said.status.success().then_some(())
+    });
+}
+
+/// Sends one masked binary frame to an echo and reads the answer.
+fn says_back(console: &mut BufReader<TcpStream>, byte: u8) {
+    console
+        .get_mut()
+        .write_all(&[0x82, 0x81, 0, 0, 0, 0, byte])
+        .unwrap();
+    let mut frame = [0; 3];
+    console.read_exact(&mut frame).unwrap();
+    assert_eq!(frame, [0x82, 1, byte]);
+}
+
+fn echo_server(path: &str) {
+    let listener = UnixListener::bind(path).unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut byte = [0];
+        while stream.read_exact(&mut byte).is_ok() && stream.write_all(&byte).is_ok() {}
+    });
+}
+
+fn running(process: u32) -> bool {
+    let state = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    !state.is_empty() && !state.contains(") Z ")
+}
+
+/// Children of all threads of a process.
+fn children_of(process: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let children =
+        threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    let numbers: Vec<String> = children.collect();
+    let numbers = numbers.iter().flat_map(|line| line.split_whitespace());
+    numbers.filter_map(|child| child.parse().ok()).collect()
+}
+
+/// A process that the test did not start itself; it ends with the test.
+struct Process(u32);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = Command::new("kill")
+            .args(["-KILL", &self.0.to_string()])
+            .status();
+    }
+}
+
+/// An app that says ok to everything.
+struct App(SocketAddr);
+
+impl App {
+    fn serve() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                thread::spawn(|| answer(BufReader::new(stream.unwrap())));
+            }
+        });
+        Self(address)
+    }
+
+    fn table(&self) -> String {
+        format!("[[app]]\nurl = 'http://{}'\n", self.0)
+    }
+}
+
+fn answer(mut stream: BufReader<TcpStream>) {
+    let mut head = String::new();
+    while stream.read_line(&mut head).unwrap_or(0) > 2 {}
+    if !head.is_empty() {
+        let _ = stream
+            .get_mut()
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    }
+}
+
+/// New connections, one after the other, with a request each.
+struct Load {
+    stop: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<(usize, usize)>>,
+}
+
+impl Load {
+    fn on(address: SocketAddr) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let begun = Arc::new(AtomicUsize::new(0));
+        let worker = |_| {
+            let (stop, begun) = (Arc::clone(&stop), Arc::clone(&begun));
+            thread::spawn(move || {
+                let (mut asked, mut lost) = (0, 0);
+                while !stop.load(Ordering::Relaxed) {
+                    asked += 1;
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    if !gets_ok(address).unwrap_or(false) {
+                        lost += 1;
+                    }
+                }
+                (asked, lost)
+            })
+        };
+        let workers = (0..2).map(worker).collect();
+        until("the load to begin", || {
+            (begun.load(Ordering::Relaxed) > 20).then_some(())
+        });
+        Self { stop, workers }
+    }
+
+    /// How many were asked, and how many of them lost.
+    fn end(self) -> (usize, usize) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.workers
+            .into_iter()
+            .fold((0, 0), |(asked, lost), worker| {
+                let (more, less) = worker.join().unwrap();
+                (asked + more, lost + less)
+            })
+    }
+}
+
+fn gets_ok(address: SocketAddr) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok"))
+}
+
+/// An event stream that comes back with its last id, as a browser does.
+struct Subscriber(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl Subscriber {
+    fn listen(address: SocketAddr) -> Self {
+        let heard = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (own, ready) = (Arc::clone(&heard), Arc::new(AtomicBool::new(false)));
+        let open = Arc::clone(&ready);
+        thread::spawn(move || {
+            let mut last = String::new();
+            // Until the test and its doors have ended.
+            while TcpStream::connect(address).is_ok() {
+                let mut stream = ask(
+                    address,
+                    &format!("GET /events/news HTTP/1.1\r\nAccept: text/event-stream{last}"),
+                );
+                let mut text = String::new();
+                while stream.read_line(&mut text).unwrap_or(0) > 0 {
+                    // Pieces have their length between them.
+                    if let Some(id) = text.strip_prefix("id: ") {
+                        last = format!("\r\nLast-Event-ID: {}", id.trim());
+                        open.store(true, Ordering::Relaxed);
+                    }
+                    if let Some(data) = text.strip_prefix("data: ") {
+                        own.lock().unwrap().push(data.trim().to_owned());
+                    }
+                    text.clear();
+                }
+            }
+        });
+        until("the subscriber", || {
+            ready.load(Ordering::Relaxed).then_some(())
+        });
+        Self(heard)
+    }
+
+    fn so_far(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
