@@ -134,7 +134,9 @@ impl Router {
             let leads_to = match entry.route {
                 Route::App(index) => Destination::App(index),
                 Route::Files(index) => Destination::Files(index),
-                Route::Websockify | Route::Hub(_) | Route::Page(_) => return None,
+                Route::Websockify | Route::Hub(_) | Route::Page(_) | Route::Welcome => {
+                    return None;
+                }
             };
             Some(Place {
                 host: entry.host.as_ref().map(ToString::to_string),

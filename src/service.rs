@@ -323,7 +323,7 @@ impl Service {
             Some(Route::Hub(_)) => Handler::Hub,
             Some(Route::Page(_)) => Handler::Page,
             Some(Route::Files(_)) => Handler::Files,
-            None => Handler::None,
+            Some(Route::Welcome) | None => Handler::None,
         };
         self.inside.metrics.requests.count(handler, status);
         None

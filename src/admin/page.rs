@@ -63,7 +63,7 @@ impl Page {
         );
         Some(Self {
             view: view.clone(),
-            hub: Hub::measured(&own.ok()?, Channels::default()).ok()?,
+            hub: Hub::measured(&own.ok()?, None, Channels::default()).ok()?,
             channel: ChannelName::parse(CHANNEL).ok()?,
             hour: Hour::default(),
         })

@@ -203,7 +203,8 @@ mod tests {
         let luggage = serde_json::to_string(&luggage).expect("JSON");
         let luggage = serde_json::from_str(&luggage).expect("the same");
         let new = Hub::new(&config, Some(luggage)).expect("a hub");
-        let next = new.publish(&name("a"), draft("4")).expect("published").id;
+        let next = new.publish(&name("a"), draft("4")).expect("published");
+        let next = next.id().expect("a number of its own");
         assert_eq!(next.offset, 5);
         assert_eq!(next.epoch, old.newest().epoch);
         let said = |channel| {

@@ -27,7 +27,7 @@ impl<'a> Attempt<'a> {
             Route::Hub(_) if request.method() == Method::POST => Kind::Message,
             Route::Hub(_) => Kind::Stream,
             Route::App(_) if asks_for_websocket(request) => Kind::WebSocket,
-            Route::App(_) | Route::Files(_) | Route::Page(_) => Kind::Request,
+            Route::App(_) | Route::Files(_) | Route::Page(_) | Route::Welcome => Kind::Request,
         };
         Self {
             context,

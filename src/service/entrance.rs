@@ -41,7 +41,7 @@ impl Entrances {
             Route::Websockify => Some(&self.bridge),
             Route::Hub(_) => Some(&self.hub),
             // Files are open to everybody; the admin page has a rule of its own.
-            Route::Files(_) | Route::Page(_) => None,
+            Route::Files(_) | Route::Page(_) | Route::Welcome => None,
         }
     }
 }
