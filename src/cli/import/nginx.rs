@@ -184,14 +184,13 @@ impl Importer<'_> {
             );
         };
         let (scheme, rest) = pass.argument(0).split_once("://").unwrap_or(("", ""));
-        let (place, below) = match rest.strip_prefix("unix:") {
-            Some(socket) => (format!("unix:{}", socket.trim_end_matches(':')), ""),
-            None => {
-                let at = rest.find('/').unwrap_or(rest.len());
-                let (host, below) = rest.split_at(at);
-                let address = self.upstreams.get(host).map_or(host, String::as_str);
-                (address.to_owned(), below)
-            }
+        let (place, below) = if let Some(socket) = rest.strip_prefix("unix:") {
+            (format!("unix:{}", socket.trim_end_matches(':')), "")
+        } else {
+            let at = rest.find('/').unwrap_or(rest.len());
+            let (host, below) = rest.split_at(at);
+            let address = self.upstreams.get(host).map_or(host, String::as_str);
+            (address.to_owned(), below)
         };
         if scheme.is_empty() || place.contains('$') {
             return self.leave(pass, "the address has to be a fixed one");
@@ -260,7 +259,7 @@ impl Importer<'_> {
         }
         let hosts: Vec<_> = server
             .all("server_name")
-            .flat_map(|names| names.arguments())
+            .flat_map(Directive::arguments)
             .map(String::as_str)
             .filter(|name| *name != "_" && !name.is_empty() && !name.starts_with('~'))
             .collect();
