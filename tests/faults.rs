@@ -112,6 +112,6 @@ fn a_console_that_dies_closes_its_page_with_a_word_and_harms_no_other() {
     other.read_exact(&mut frame).unwrap();
     assert_eq!(frame, [0x82, 1, b'y']);
     until("the line in the log", || {
-        door.log().contains("tunnel").then_some(())
+        door.log().contains("closed kind=console").then_some(())
     });
 }

@@ -16,6 +16,8 @@ async function knock(page, path) {
   }), path);
   if (opened) return true;
   const said = await until('the reason in the console', () => page.problems.join('\n'));
+  // Chromium has words of its own for one of the codes.
+  if (said.includes('HTTP Authentication failed')) return 401;
   return Number(said.match(/response code: (\d+)/)?.[1] ?? said);
 }
 

@@ -6,28 +6,36 @@
 Security type None, raw pixels in the server's own format.
 """
 
+import asyncio
 import hashlib
 import socket
 import ssl
 import struct
 import sys
 
+import websockets
+
 
 class WebSocket:
     def __init__(self, url, authority):
-        from websockets.sync.client import connect
+        self.loop = asyncio.new_event_loop()
+        self.socket = self.wait(self.open(url, authority))
 
+    async def open(self, url, authority):
         context = ssl.create_default_context(cafile=authority)
-        self.socket = connect(url, ssl=context, subprotocols=["binary"], max_size=None)
+        return await websockets.connect(url, ssl=context, subprotocols=["binary"], max_size=None)
+
+    def wait(self, coroutine):
+        return self.loop.run_until_complete(coroutine)
 
     def send(self, data):
-        self.socket.send(data)
+        self.wait(self.socket.send(data))
 
     def recv(self):
-        return self.socket.recv()
+        return self.wait(self.socket.recv())
 
     def close(self):
-        self.socket.close()
+        self.wait(self.socket.close())
 
 
 class Unix:
