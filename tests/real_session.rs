@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::support::{Door, Peer, alone, chromium, path, python, run, scratch, until};
+use crate::support::{Door, Peer, path, python, run, scratch, until};
 
 /// The tables of `config/wok.toml` that make the session, as they are shipped.
 fn shipped() -> String {
@@ -43,37 +43,6 @@ fn client(door: &Door, case: &str) -> std::process::Command {
     let mut command = python("websocket_client.py");
     command.args([&url, &door.file("ca.pem"), case]);
     command
-}
-
-/// A visit of Chromium, before the login, logged in, and after the logout.
-#[track_caller]
-fn visit(http2: &str) {
-    let (_directory, _echo, _app, door) = kitchen(&shipped());
-    let console = |name| format!("/websockify?token={}", noren::encode_token(name));
-    let mut command = chromium("session_page.mjs", &door);
-    command.args(["--http2", http2, "--own", &console("cook-vm")]);
-    let ran = run(command.args(["--foreign", &console("guest-vm")])).well();
-    let over = if http2 == "off" { "http1" } else { "http2" };
-    let begin = format!("session=ok over={over} took=");
-    assert!(ran.stdout.starts_with(&begin), "{}", ran.stdout);
-    let log = door.log();
-    assert_eq!(
-        log.matches("reason=\"the session ended\"").count(),
-        3,
-        "{log}"
-    );
-}
-
-#[test]
-fn chromium_gets_in_with_a_login_and_out_with_a_logout_over_http1() {
-    let _alone = alone();
-    visit("off");
-}
-
-#[test]
-fn chromium_gets_in_with_a_login_and_out_with_a_logout_over_http2() {
-    let _alone = alone();
-    visit("on");
 }
 
 #[test]
