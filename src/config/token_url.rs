@@ -7,7 +7,7 @@ use super::endpoint::Endpoint;
 /// What stands for the token.
 const PLACE: &str = "{token}";
 
-/// An `http` or `https` URL with [`PLACE`] once in its path or query.
+/// An `http` or `https` URL with `PLACE` once in its path or query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenUrl {
     /// Whether it is `https`.
