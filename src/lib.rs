@@ -22,12 +22,13 @@
 //!
 //! # Flows
 //!
-//! **A request.** The listener accepts (the permit and the per-address slot live *inside* the stream, so they
-//! follow an upgrade); a tracked task performs the TLS handshake under a limit; hyper reads the head; `service`
-//! checks it and asks the router; `proxy` reads the body as far as it is buffered, cleans and sets headers, and
-//! takes a slot of the app, or waits in the bounded queue, where addresses take turns; the request goes out on a
-//! pooled connection, which is polled by the request itself; the answer streams back, and the access line is
-//! written at its end. If the client leaves earlier, a tracked task holds the slot until the app has answered.
+//! **A request.** The listener accepts (from a proxy that speaks the PROXY protocol the client's address comes first;
+//! the permit and the per-address slot live *inside* the stream, so they follow an upgrade); a tracked task performs
+//! the TLS handshake under a limit; hyper reads the head; `service` checks it and asks the router; `proxy` reads the
+//! body as far as it is buffered, cleans and sets headers, and takes a slot of the app, or waits in the bounded queue,
+//! where addresses take turns; the request goes out on a pooled connection, which is polled by the request itself; the
+//! answer streams back, and the access line is written at its end. If the client leaves earlier, a tracked task holds
+//! the slot until the app has answered.
 //!
 //! **An upgrade.** The WebSocket handshake is checked, then the Origin; `access` asks the app who the visitor is,
 //! one question for each credential at a time; the token is resolved to a target; the app is asked whether this

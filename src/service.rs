@@ -4,6 +4,7 @@
 //! Decides between the handlers, which do not know each other; does not look at bodies.
 
 mod hub;
+mod limits;
 mod publish;
 mod session;
 
@@ -18,10 +19,11 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::warn;
 
+use crate::access::limits::Limits;
 use crate::access::origin::OriginPolicy;
 use crate::access::session::Sessions;
 use crate::bridge::{self, Opened, Subprotocol};
-use crate::config::{self, ChannelName, Config};
+use crate::config::{self, AccessFormat, ChannelName, Config};
 use crate::http::{
     Body, BodyLimits, Busy, Context, Form, Head, Lease, Refusal, Scheme, empty, full, refuse,
 };
@@ -31,7 +33,7 @@ use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
 use crate::shutdown::Shutdown;
 use crate::target::{ResolveError, Resolver, Target, Token};
-use crate::telemetry::{AccessLine, Measured};
+use crate::telemetry::{AccessLine, Measured, Times};
 use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
@@ -59,7 +61,9 @@ pub struct Service {
     body: BodyLimits,
     added: Vec<(HeaderName, HeaderValue)>,
     hsts: Option<HeaderValue>,
-    access_lines: bool,
+    limits: Limits,
+    login_paths: Vec<String>,
+    access: Option<AccessFormat>,
     shutdown: Shutdown,
 }
 
@@ -136,7 +140,9 @@ impl Service {
                 .filter_map(|(name, value)| Some((name, value?)))
                 .collect(),
             hsts: header(&config.headers.strict_transport_security),
-            access_lines: config.log.access,
+            limits: Limits::new(&config.limits, before.map(|before| &before.limits)),
+            login_paths: config.limits.login_paths.clone(),
+            access: config.log.access.then_some(config.log.access_format),
             shutdown,
         }
     }
@@ -172,25 +178,37 @@ impl Service {
         role: Role,
     ) -> Answer {
         let busy = context.activity.begin();
+        let pending = context.activity.pending();
+        let named = limits::named(request.headers(), context);
+        let context = named.as_ref().unwrap_or(context);
         let version = request.version();
-        let line = self
-            .access_lines
-            .then(|| AccessLine::begin(&context.peer, request.method(), request.uri(), version));
+        let line = self.access.map(|format| {
+            let line = AccessLine::begin(&context.peer, &request, context.activity.fate().clone());
+            match format {
+                AccessFormat::Fields => line,
+                AccessFormat::Combined => line.combined(&request),
+            }
+        });
+        let times = line.as_ref().map(AccessLine::times);
         // RFC 9112 §6.1: hyper takes a chunked body and ignores a length beside it. Another proxy before us may
         // have believed the length, so nothing that follows on such a connection can be trusted.
         let close = version < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
         let accept = request.headers().get(http::header::ACCEPT).cloned();
         let mut cause = None;
-        let mut response = match self.dispatch(request, context, role).await {
+        let mut response = match self.dispatch(request, context, role, times).await {
             Ok(response) => response,
             Err(mut refusal) => {
-                cause = refusal.cause.take();
+                cause = refusal
+                    .cause
+                    .take()
+                    .or_else(|| Some(refusal.reason.to_string()));
                 if line.is_none() && refusal.status.is_server_error() {
                     warn!(peer = %context.peer, status = refusal.status.as_u16(), cause, "request failed");
                 }
                 refusal.into_response(Form::preferred(accept.as_ref()))
             }
         };
+        pending.answered();
         self.finish(&mut response, context, version, close);
         let status = response.status();
         response.map(|body| match &context.watch {
@@ -204,9 +222,12 @@ impl Service {
         request: Request<Incoming>,
         context: &Context,
         role: Role,
+        times: Option<&Times>,
     ) -> Result<Response<Body>, Refusal> {
         let (parts, body) = request.into_parts();
-        let decided = Head::check(&parts, context)
+        let decided = self
+            .within_rate(context)
+            .and_then(|()| Head::check(&parts, context))
             .and_then(|head| Ok((self.decide(&parts, &head, role)?, head)));
         let (decision, head) = match decided {
             Ok(decided) => decided,
@@ -224,7 +245,9 @@ impl Service {
                 let rest = path.get(at..).unwrap_or_default();
                 self.hub(rest, request, &head, context).await
             }
-            Decision::Route(Route::App(index)) => self.app(index, request, &head, context).await,
+            Decision::Route(Route::App(index)) => {
+                self.app(index, request, &head, context, times).await
+            }
         }
     }
 
@@ -252,6 +275,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        times: Option<&Times>,
     ) -> Result<Response<Body>, Refusal> {
         let Some(upstream) = self.apps.get(index) else {
             return Err(Refusal::not_found("nothing is served at this address"));
@@ -265,6 +289,7 @@ impl Service {
             asker: Asker {
                 address: context.peer.counted_as(),
                 is_known: &is_known,
+                times,
             },
             tasks: &self.shutdown,
         };
@@ -278,11 +303,21 @@ impl Service {
                 "the only protocol for CONNECT known here is websocket",
             ));
         }
+        let attempt = match self.attempt(upstream.settings(), &request, context) {
+            Ok(attempt) => attempt,
+            Err(refusal) => {
+                refuse(request.into_body(), &self.shutdown);
+                return Err(refusal);
+            }
+        };
         let leaving = self
             .sessions
             .as_ref()
             .and_then(|sessions| Some((sessions, sessions.leaving(index, &request, context)?)));
-        let answer = forward.request(request).await?;
+        let answer = forward.request(request).await;
+        let status = answer.as_ref().ok().map(Response::status);
+        self.attempted(attempt, status, context);
+        let answer = answer?;
         if let Some((sessions, leaving)) = leaving
             && !answer.status().is_client_error()
             && !answer.status().is_server_error()
@@ -312,6 +347,7 @@ impl Service {
                 head.authority.as_str(),
             )
             .map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))?;
+        self.may_try_token(context)?;
         // Before the token is looked at: who is not logged in does not learn which tokens there are.
         let visitor = if self.asks_for_consoles {
             Some(self.visitor(request.headers(), head, context).await?)
@@ -325,11 +361,12 @@ impl Service {
             let lease = visitor.map(|visitor| visitor.watch());
             return self.wok_page(channel, request, handshake, subprotocol, context, lease);
         }
-        let target = self
-            .targets
-            .resolve(&token)
-            .await
-            .map_err(|error| unresolved(&error))?;
+        let target = self.targets.resolve(&token).await.map_err(|error| {
+            if matches!(error, ResolveError::Unknown) {
+                self.wrong_token(context);
+            }
+            unresolved(&error)
+        })?;
         let subprotocol = Subprotocol::choose(&handshake)?;
         let lease = match visitor {
             Some(visitor) => Some(self.lease(visitor, &target).await?),

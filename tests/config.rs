@@ -117,8 +117,9 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         level: _,
         format: _,
         access: _,
+        access_format: _,
     } = Log::default();
-    shows("log", "level format access");
+    shows("log", "level format access access-format");
     let Server {
         drain: _,
         threads: _,
@@ -127,6 +128,10 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     let Limits {
         connections: _,
         connections_per_address: _,
+        request_rate: _,
+        login_failures: _,
+        login_paths: _,
+        token_failures: _,
         handshake: _,
         head: _,
         head_size: _,
@@ -139,7 +144,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = Limits::default();
     shows(
         "limits",
-        "connections connections-per-address handshake head head-size headers \
+        "connections connections-per-address request-rate login-failures login-paths \
+         token-failures handshake head head-size headers \
          keep-alive body-idle body-size request-buffer streams",
     );
     let SecurityHeaders {
@@ -183,8 +189,14 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         protocol: _,
         redirect_port: _,
         mode: _,
+        trusted_proxies: _,
+        forwarded_header: _,
+        proxy_protocol: _,
     } = Listener::default();
-    shows("listener", "address protocol redirect-port mode");
+    shows(
+        "listener",
+        "address protocol redirect-port mode trusted-proxies forwarded-header proxy-protocol",
+    );
     let protocols: Vec<_> = config
         .listeners
         .iter()
@@ -192,7 +204,13 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         .collect();
     assert_eq!(
         protocols,
-        [Protocol::Https, Protocol::Redirect, Protocol::Http]
+        [
+            Protocol::Https,
+            Protocol::Redirect,
+            Protocol::Http,
+            Protocol::Http,
+            Protocol::Https
+        ]
     );
 
     let Tls {

@@ -1,11 +1,14 @@
 //! The integration tests, one binary: a module for each capability.
 
+mod access_log;
 mod admin;
 mod admission;
 mod bridge;
+mod clients;
 mod config;
 mod generate;
 mod harness;
+mod hostile;
 mod http2;
 mod hub;
 mod jobs;
@@ -21,6 +24,7 @@ mod real_messages;
 mod real_page;
 mod real_session;
 mod real_sockjs;
+mod real_starvation;
 mod real_subscribe;
 mod real_vnc;
 mod real_wok;

@@ -25,6 +25,8 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::TunnelLine;
 use crate::websocket::{Handshake, upgraded};
 
+pub use codec::{decode_base64, frame_base64};
+
 use codec::Codec;
 use relay::{Limits, Relay};
 

@@ -66,6 +66,25 @@ impl fmt::Display for LogFormat {
     }
 }
 
+/// The form of access lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// As all other lines, in the log. The default.
+    Fields,
+    /// The "combined" form of Apache and nginx, on standard output.
+    Combined,
+}
+
+impl AccessFormat {
+    const NAMES: [(&'static str, Self); 2] =
+        [("fields", Self::Fields), ("combined", Self::Combined)];
+
+    /// Reads `fields` or `combined`; the error text says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        value::choice(text, &Self::NAMES)
+    }
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Log {
@@ -75,6 +94,8 @@ pub struct Log {
     pub format: LogFormat,
     /// `access`: whether each request is logged with one line. Default `true`.
     pub access: bool,
+    /// `access-format`: the form of that line. Default `fields`.
+    pub access_format: AccessFormat,
 }
 
 impl Default for Log {
@@ -83,6 +104,7 @@ impl Default for Log {
             level: Level::Info,
             format: LogFormat::Text,
             access: true,
+            access_format: AccessFormat::Fields,
         }
     }
 }
@@ -94,6 +116,7 @@ impl Log {
             level: table.text("level", default.level, Level::parse),
             format: table.text("format", default.format, LogFormat::parse),
             access: table.flag("access", default.access),
+            access_format: table.text("access-format", default.access_format, AccessFormat::parse),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! one method of a known list, one authority, one path, and one framing of the body.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -13,7 +14,7 @@ use crate::http::activity::Activity;
 use crate::http::path::PathFault;
 use crate::http::refusal::Refusal;
 use crate::http::watch::Watch;
-use crate::net::Peer;
+use crate::net::{Peer, Proxies};
 use crate::tls::ServerName;
 
 /// With or without TLS.
@@ -49,6 +50,8 @@ pub struct Context {
     pub activity: Activity,
     /// Its answers, if it is an HTTP/2 connection.
     pub watch: Option<Watch>,
+    /// The proxies it comes from, if it does: what they say of the client is believed.
+    pub proxies: Option<Arc<Proxies>>,
 }
 
 /// `host[:port]`, checked, as the client wrote it.

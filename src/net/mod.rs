@@ -5,6 +5,7 @@
 mod connect;
 mod listener;
 mod peer;
+mod proxies;
 mod slots;
 mod socket;
 mod unix;
@@ -12,6 +13,7 @@ mod unix;
 pub use connect::{ConnectError, connect};
 pub use listener::{BindError, Inherited, Listener};
 pub use peer::Peer;
+pub use proxies::{Proxies, source as proxy_source};
 pub use slots::{Slot, Slots};
 pub use socket::{Socket, Stream};
 pub use unix::{OwnedPath, bind_unix_datagram, listen_unix};

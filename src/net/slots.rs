@@ -60,6 +60,15 @@ impl Slots {
         self.all.available_permits() == 0
     }
 
+    /// The place of a proxy, which has as many connections as all its clients.
+    #[must_use]
+    pub fn take_uncounted(permit: OwnedSemaphorePermit) -> Slot {
+        Slot {
+            _permit: permit,
+            address: None,
+        }
+    }
+
     /// The place for an accepted peer, or none if its address has as many as it may.
     #[must_use]
     pub fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {

@@ -60,6 +60,9 @@ impl Forward<'_> {
             Payload::Stream(body) => Some(body.fault()),
             Payload::Empty | Payload::Whole(_) => None,
         };
+        if let Some(times) = self.asker.times {
+            times.received(payload.length());
+        }
         self.exchange(parts, payload, fault).await
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, error, warn};
 
-use crate::net::{Listener, Peer, Slots, Socket};
+use crate::net::{Listener, Peer, Proxies, Slots, Socket, Stream};
 use crate::server::{State, connection};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
@@ -16,40 +17,41 @@ use crate::shutdown::Shutdown;
 /// again at once, on a full core.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
-/// A listener, and all that serving its connections takes.
-#[derive(Debug)]
+/// All that serving the connections of a listener takes.
+#[derive(Clone, Debug)]
 pub(super) struct Door {
-    pub(super) listener: Listener,
     pub(super) tls: bool,
     pub(super) role: Role,
     pub(super) state: Arc<ArcSwap<State>>,
     pub(super) slots: Slots,
+    pub(super) proxies: Arc<Proxies>,
     pub(super) shutdown: Shutdown,
 }
 
 impl Door {
     /// Accepts until the server stops; the socket is closed then.
-    pub(super) async fn accept_all(self) {
+    pub(super) async fn accept_all(self, listener: Listener) {
         let shutdown = self.shutdown.clone();
         let accepting = async {
             let mut told_full = false;
             loop {
-                match self.listener.accept().await {
+                match listener.accept().await {
                     Ok((socket, peer)) => {
                         let full = self.slots.is_full();
                         if full && !std::mem::replace(&mut told_full, full) {
-                            warn!(listener = %self.listener, "limits.connections is reached; new clients wait");
+                            warn!(%listener, "limits.connections is reached; new clients wait");
                         }
                         told_full &= full;
                         let permit = self.slots.free().await;
-                        match self.slots.take(permit, &peer) {
-                            Some(slot) => self.serve(socket, peer, slot),
-                            None => {
-                                debug!(%peer, "limits.connections-per-address is reached; refused");
-                            }
+                        if self.proxies.speak_proxy_protocol() {
+                            // Elsewhere: a proxy that says nothing must not keep the next one waiting.
+                            let door = self.clone();
+                            self.shutdown.spawn(door.introduced(socket, peer, permit));
+                        } else {
+                            self.admit(socket, peer, permit);
                         }
                     }
-                    Err(failure) => self.failed(&failure).await,
+                    Err(failure) => failed(&listener, &failure).await,
                 }
             }
         };
@@ -59,35 +61,62 @@ impl Door {
         }
     }
 
-    fn serve(&self, socket: Socket, peer: Peer, slot: crate::net::Slot) {
-        let stream = crate::net::Stream::new(socket, peer, slot);
+    /// Lets a proxy say whose connection this is, and serves it.
+    async fn introduced(self, mut socket: Socket, proxy: Peer, permit: OwnedSemaphorePermit) {
+        let limit = self.state.load().config.limits.handshake;
+        let client = tokio::select! {
+            client = self.proxies.client_of(&mut socket, proxy, limit) => client,
+            () = self.shutdown.requested() => return,
+        };
+        match client {
+            Ok(peer) => self.admit(socket, peer, permit),
+            Err(error) => debug!(peer = %proxy, %error, "not served"),
+        }
+    }
+
+    /// Serves a connection, if its address has not too many.
+    fn admit(&self, socket: Socket, peer: Peer, permit: OwnedSemaphorePermit) {
+        let is_proxy = self.proxies.trust(&peer);
+        let slot = if is_proxy {
+            Some(Slots::take_uncounted(permit))
+        } else {
+            self.slots.take(permit, &peer)
+        };
+        let Some(slot) = slot else {
+            debug!(%peer, "limits.connections-per-address is reached; refused");
+            return;
+        };
+        let stream = Stream::new(socket, peer, slot);
+        let proxies = is_proxy.then(|| Arc::clone(&self.proxies));
         let state = self.state.load_full();
         let shutdown = self.shutdown.clone();
         let role = self.role;
         if self.tls {
-            self.shutdown
-                .spawn(connection::serve_tls(stream, state, role, shutdown));
+            self.shutdown.spawn(connection::serve_tls(
+                stream, proxies, state, role, shutdown,
+            ));
         } else {
-            self.shutdown
-                .spawn(connection::serve_plain(stream, state, role, shutdown));
+            self.shutdown.spawn(connection::serve_plain(
+                stream, proxies, state, role, shutdown,
+            ));
         }
     }
+}
 
-    /// Three classes of errors: of the one connection that is gone already, of a system that is out of
-    /// something for now, and of the listener itself, which does not pass either but must not spin.
-    async fn failed(&self, failure: &io::Error) {
-        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-        if matches!(
-            failure.kind(),
-            ConnectionAborted | ConnectionReset | Interrupted
-        ) {
-            return;
-        }
-        error!(
-            listener = %self.listener,
-            error = %failure,
-            "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
-        );
-        tokio::time::sleep(EXHAUSTED).await;
+/// Three classes of errors: of the one connection that is gone already, of a system that is out of
+/// something for now, and of the listener itself, which does not pass either but must not spin.
+async fn failed(listener: &Listener, failure: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    if matches!(
+        failure.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    ) {
+        return;
     }
+    error!(
+        %listener,
+        error = %failure,
+        "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
+    );
+    tokio::time::sleep(EXHAUSTED).await;
 }

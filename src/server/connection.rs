@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use crate::http::{Activity, Context, Scheme, Transport, Watch};
-use crate::net::Stream;
+use crate::net::{Proxies, Stream};
 use crate::server::State;
 use crate::service::Role;
 use crate::shutdown::Shutdown;
@@ -36,7 +36,13 @@ const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 100;
 
 /// Serves a connection of an `https` listener.
-pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shutdown: Shutdown) {
+pub(super) async fn serve_tls(
+    stream: Stream,
+    proxies: Option<Arc<Proxies>>,
+    state: Arc<State>,
+    role: Role,
+    shutdown: Shutdown,
+) {
     let Some(acceptor) = &state.acceptor else {
         return;
     };
@@ -49,7 +55,8 @@ pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shu
     match accepted {
         Ok(accepted) => {
             let transport = Transport::tls(accepted.stream, limits.body_idle);
-            let served = Served::new(transport, Some(accepted.server), state, role, shutdown);
+            let served = Served::new(transport, Some(accepted.server), state, role, shutdown)
+                .behind(proxies);
             match accepted.protocol {
                 // In boxes, so that neither carries the space of the other, or of the handshake.
                 Alpn::Http1 => Box::pin(served.http1()).await,
@@ -61,9 +68,16 @@ pub(super) async fn serve_tls(stream: Stream, state: Arc<State>, role: Role, shu
 }
 
 /// Serves a connection of an `http` or `redirect` listener.
-pub(super) async fn serve_plain(stream: Stream, state: Arc<State>, role: Role, shutdown: Shutdown) {
+pub(super) async fn serve_plain(
+    stream: Stream,
+    proxies: Option<Arc<Proxies>>,
+    state: Arc<State>,
+    role: Role,
+    shutdown: Shutdown,
+) {
     let transport = Transport::plain(stream, state.config.limits.body_idle);
     Served::new(transport, None, state, role, shutdown)
+        .behind(proxies)
         .http1()
         .await;
 }
@@ -95,14 +109,21 @@ impl Served {
             server,
             activity: Activity::new(),
             watch: None,
+            proxies: None,
         };
         Self {
-            transport,
+            transport: transport.telling(context.activity.fate()),
             context,
             state,
             role,
             shutdown,
         }
+    }
+
+    /// The same, if it comes from a trusted proxy.
+    fn behind(mut self, proxies: Option<Arc<Proxies>>) -> Self {
+        self.context.proxies = proxies;
+        self
     }
 
     async fn http1(self) {
@@ -153,11 +174,18 @@ impl Served {
         let (keep_alive, body_idle) = (limits.keep_alive, limits.body_idle);
         let activity = self.context.activity.clone();
         let service = answer(Arc::clone(&self.state), self.context, self.role);
-        let mut connection =
-            pin!(builder.serve_connection(TokioIo::new(self.transport.gathering()), service));
+        let mut connection = pin!(builder.serve_connection(
+            TokioIo::new(self.transport.gathering().counting_control_frames()),
+            service
+        ));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = look_after(&watch, body_idle) => return,
+            () = activity.many_are_abandoned() => {
+                activity.fate().is("the client gave up too many requests");
+                debug!("the client gave up too many requests; the connection is closed");
+                return;
+            }
             () = idle_for(&activity, keep_alive) => {
                 connection.as_mut().graceful_shutdown();
                 // Streams whose answers were let go of would otherwise hold the connection open.

@@ -16,9 +16,9 @@ use arc_swap::ArcSwap;
 use tracing::info;
 
 use crate::admin::Admin;
-use crate::config::{Config, Protocol};
+use crate::config::{self, Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
-use crate::net::{BindError, Inherited, Listener, Slots};
+use crate::net::{BindError, Inherited, Listener, Proxies, Slots};
 use crate::service::{Role, Service};
 use crate::shutdown::{Drained, Shutdown};
 use crate::tls::{Acceptor, TlsError};
@@ -31,7 +31,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// A server whose sockets are open.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<(Listener, Protocol, u16)>,
+    listeners: Vec<(Listener, config::Listener)>,
     admin: Option<Admin>,
     state: Arc<ArcSwap<State>>,
     hub: Hub,
@@ -79,7 +79,7 @@ impl Server {
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for listener in &config.listeners {
             let bound = Listener::bind(&listener.address, listener.mode, &mut inherited)?;
-            listeners.push((bound, listener.protocol, listener.redirect_port));
+            listeners.push((bound, listener.clone()));
         }
         let hub = Hub::new(&config)?;
         let admin = Admin::bind(&config, hub.clone(), &mut inherited, &shutdown)?;
@@ -125,21 +125,22 @@ impl Server {
     /// Serves until `stop` is ready, then drains: no new connections, requests and tunnels may end within
     /// `server.drain`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
-        for (listener, protocol, redirect_port) in self.listeners {
+        for (listener, settings) in self.listeners {
+            let protocol = settings.protocol;
             info!(address = %listener, %protocol, "listening");
             let role = match protocol {
-                Protocol::Redirect => Role::Redirect(redirect_port),
+                Protocol::Redirect => Role::Redirect(settings.redirect_port),
                 Protocol::Https | Protocol::Http => Role::Serve,
             };
             let door = accept::Door {
-                listener,
                 tls: protocol == Protocol::Https,
                 role,
                 state: Arc::clone(&self.state),
                 slots: self.slots.clone(),
+                proxies: Arc::new(Proxies::new(&settings)),
                 shutdown: self.shutdown.clone(),
             };
-            self.shutdown.spawn(door.accept_all());
+            self.shutdown.spawn(door.accept_all(listener));
         }
         if let Some(admin) = self.admin {
             self.shutdown.spawn(admin.accept_all());

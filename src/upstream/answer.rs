@@ -67,6 +67,7 @@ impl Answer {
         }
     }
 
+    /// The text is the cause of the early end in the log.
     fn fail(&mut self, error: impl Into<BoxError>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.exchange = None;
         Poll::Ready(Some(Err(error.into())))
@@ -107,7 +108,10 @@ impl Body for Answer {
                     exchange.idle.progressed();
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                Poll::Ready(Some(Err(error))) => return this.fail(error),
+                Poll::Ready(Some(Err(error))) => {
+                    let text = format!("the app broke off in the middle of its answer: {error}");
+                    return this.fail(text);
+                }
                 Poll::Ready(None) => {
                     this.finish();
                     return Poll::Ready(None);

@@ -18,7 +18,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
@@ -112,10 +112,25 @@ impl Upstream {
     /// [`UpstreamError`] says how far it came.
     pub async fn send(
         self: &Arc<Self>,
-        mut request: Request<Payload>,
+        request: Request<Payload>,
         asker: Asker<'_>,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let mut slot = self.queue.slot(asker, request.headers()).await?;
+        let came = Instant::now();
+        let slot = self.queue.slot(asker, request.headers()).await?;
+        let begun = Instant::now();
+        let answer = self.ask(request, slot).await;
+        if let Some(times) = asker.times {
+            times.queued(begun.duration_since(came));
+            times.answered(begun.elapsed());
+        }
+        answer
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        mut request: Request<Payload>,
+        mut slot: Slot,
+    ) -> Result<Response<Answer>, UpstreamError> {
         let repeatable = is_idempotent(request.method());
         if let Some(connection) = self.pool.take(repeatable) {
             let copy = if repeatable {
