@@ -14,7 +14,8 @@ const IN_VAIN: f64 = 30.0;
 fn is_answered_under(attack: &str) {
     let _alone = alone();
     let app = Peer::start("app.py", &[]);
-    // All clients of this test have one address, so what holds for an address is out of the way.
+    // The limits for one address would turn most of the attackers away. They are out of the way here, as an attacker
+    // with many addresses would get around them: what is seen is what the queue does.
     let door = Door::open(&format!(
         "[limits]\nconnections-per-address = 0\nrequest-rate = 0\n[[app]]\nurl = 'http://{}'\nworkers = 10\n",
         app.address
