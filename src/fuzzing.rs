@@ -11,6 +11,7 @@ use crate::http::{
 };
 use crate::net::{Peer, Proxies, proxy_source};
 use crate::target::{Token, token_file_names};
+use crate::telemetry::Inside;
 use crate::websocket::{Event, FrameReader};
 
 /// A configuration is taken or refused with a text; it never panics.
@@ -133,9 +134,11 @@ pub fn head(text: &str) {
         peer: Peer::Unix,
         scheme: Scheme::Https,
         server: None,
+        client: None,
         activity: Activity::new(),
         watch: None,
         proxies: None,
+        inside: Inside::new(),
     };
     let Ok(checked) = Head::check(&parts, &context) else {
         return;

@@ -9,26 +9,29 @@
 //! | layer | module | job | must not know |
 //! |---|---|---|---|
 //! | 0 | [`config`] | the file as types; an invalid [`Config`] cannot exist | sockets, HTTP |
-//! | 1 | [`telemetry`], [`shutdown`] | the log and its lines; stop signal, task tracker, drain | what is served |
-//! | 2 | `net`, then `tls` | listener, stream (holds its permits), peer, connect; handshake, certificates | HTTP |
+//! | 1 | [`telemetry`], [`shutdown`] | the log and its lines, metrics, what is open; stop signal, task tracker, drain | what is served |
+//! | 2 | `net`, `spool`, then `tls` | listener, stream (holds its permits), peer, connect; bodies on disk, bounded; handshake, certificates | HTTP |
 //! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
-//! | 4 | `access`, `proxy`, `bridge`, `hub` | who may pass; forward one request; relay a WebSocket to a socket; channels: one message to many | each other |
-//! | 5 | `admin` | the socket for programs of this machine: publish, listen, status | apps, the public listeners |
+//! | 4 | `access`, `proxy`, `bridge`, `hub`, `files` | who may pass; forward one request; relay a WebSocket to a socket; channels: one message to many; files of a directory | each other |
+//! | 5 | `admin` | the socket for programs of this machine: publish, listen, look inside | apps, the public listeners |
 //! | 6 | `router` | a pure function: host and path to route | I/O |
 //! | 7 | `service` | one request: route, ask access, call one handler, make its error an answer | bytes |
 //! | 8 | [`server`] | accept, handshake, serve, drain, reload | what a request is for |
+//! | | [`guide`] | pages of documentation, no code | |
 //!
 //! The binary adds the command line, signals, systemd's notifications, and the demo.
 //!
 //! # Flows
 //!
-//! **A request.** The listener accepts (from a proxy that speaks the PROXY protocol the client's address comes first;
-//! the permit and the per-address slot live *inside* the stream, so they follow an upgrade); a tracked task performs
-//! the TLS handshake under a limit; hyper reads the head; `service` checks it and asks the router; `proxy` reads the
-//! body as far as it is buffered, cleans and sets headers, and takes a slot of the app, or waits in the bounded queue,
-//! where addresses take turns; the request goes out on a pooled connection, which is polled by the request itself; the
-//! answer streams back, and the access line is written at its end. If the client leaves earlier, a tracked task holds
-//! the slot until the app has answered.
+//! **A request.** The listener accepts (from a proxy that speaks the PROXY protocol the client's address comes
+//! first; the permit and the per-address slot live *inside* the stream, so they follow an upgrade); a tracked task performs the TLS handshake under a limit; hyper reads the head; `service`
+//! checks it and asks the router; `proxy` reads the body, to memory or to the spool, until it is complete or
+//! there is no more room, cleans and sets headers, and takes a slot of the app, or waits in the bounded queue,
+//! where addresses take turns; the request goes out on a pooled connection, which is polled by the request
+//! itself, or waits for an app that is restarting. What is there of the answer goes back at once. If its client
+//! does not keep up, a task takes in the rest as fast as the app gives it, to memory and then to the spool, and
+//! the slot is free when all of it is in. The access line is written when the client has it. If the client
+//! leaves earlier, a tracked task holds the slot until the app has answered.
 //!
 //! **An upgrade.** The WebSocket handshake is checked, then the Origin; `access` asks the app who the visitor is,
 //! one question for each credential at a time; the token is resolved to a target; the app is asked whether this
@@ -37,7 +40,7 @@
 //! limit, the right close code. It holds a lease, which ends with a logout that passes through the proxy, or when
 //! the app, asked again, says no.
 //!
-//! **A notification.** A source reads a message (a line of a socket, a POST, the app's answer to a page) and hands
+//! **A notification.** A source reads a message (a line of a socket, a POST, the app's answer to a page, RabbitMQ) and hands
 //! it to the hub, which gives it the next offset of the one sequence, puts it into the channel's history under the
 //! same lock, and wakes who listens. Each subscriber is the task of its own connection: it walks the history from
 //! its place, takes the form of the message its transport needs, which is made once for all, and writes it. What
@@ -67,8 +70,10 @@ mod access;
 mod admin;
 mod bridge;
 pub mod config;
+mod files;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod guide;
 mod http;
 mod hub;
 mod net;
@@ -77,6 +82,7 @@ mod router;
 pub mod server;
 mod service;
 pub mod shutdown;
+mod spool;
 mod target;
 pub mod telemetry;
 mod tls;
@@ -86,4 +92,4 @@ mod websocket;
 pub use config::{Config, ConfigError};
 pub use server::{Handle, ReloadError, Server, StartError};
 pub use shutdown::Drained;
-pub use target::encode as encode_token;
+pub use target::{LinkOrder, SignError, encode as encode_token, sign_link};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::config::{Config, HostPattern};
+use crate::config::{Config, HostPattern, PathPrefix};
 use crate::http::{PathFault, Refusal};
 
 /// Where a request goes.
@@ -10,6 +10,8 @@ use crate::http::{PathFault, Refusal};
 pub enum Route {
     /// To the app with this index in the configuration.
     App(usize),
+    /// To the directory with this index in the configuration.
+    Files(usize),
     /// To the bridge.
     Websockify,
     /// To the hub; what is asked of it begins here in the path.
@@ -25,14 +27,14 @@ pub struct Router {
     /// The hub's path and a slash, if there is a channel.
     hub: Option<String>,
     /// The most specific first.
-    apps: Vec<Entry>,
+    entries: Vec<Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
     host: Option<HostPattern>,
-    app: usize,
-    path: crate::config::PathPrefix,
+    route: Route,
+    path: PathPrefix,
     encoded_slash: bool,
 }
 
@@ -40,21 +42,28 @@ impl Router {
     /// The routes of a configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let mut apps = Vec::new();
-        for (index, app) in config.apps.iter().enumerate() {
+        let mut entries = Vec::new();
+        let mut add = |route, path: &PathPrefix, hosts: &[HostPattern], encoded_slash| {
             let entry = |host| Entry {
                 host,
-                app: index,
-                path: app.path.clone(),
-                encoded_slash: app.encoded_slash,
+                route,
+                path: path.clone(),
+                encoded_slash,
             };
-            if app.hosts.is_empty() {
-                apps.push(entry(None));
+            if hosts.is_empty() {
+                entries.push(entry(None));
             }
-            apps.extend(app.hosts.iter().cloned().map(|host| entry(Some(host))));
+            entries.extend(hosts.iter().cloned().map(|host| entry(Some(host))));
+        };
+        // Before the apps: of the same paths, those of a directory are meant.
+        for (index, files) in config.files.iter().enumerate() {
+            add(Route::Files(index), &files.path, &files.hosts, false);
+        }
+        for (index, app) in config.apps.iter().enumerate() {
+            add(Route::App(index), &app.path, &app.hosts, app.encoded_slash);
         }
         // A named host before a wildcard before any; below that, the longer path first.
-        apps.sort_by_key(|entry| {
+        entries.sort_by_key(|entry| {
             let host = match &entry.host {
                 Some(HostPattern::Exact(_)) => 0,
                 Some(HostPattern::Wildcard(_)) => 1,
@@ -76,7 +85,7 @@ impl Router {
                 .map(|path| format!("{path}/"))
                 .collect(),
             hub: (!config.channels.is_empty()).then(|| format!("{}/", config.hub.path)),
-            apps,
+            entries,
         }
     }
 
@@ -109,14 +118,14 @@ impl Router {
                     .as_ref()
                     .is_none_or(|pattern| pattern.matches(host))
         };
-        let Some(entry) = self.apps.iter().find(matches) else {
+        let Some(entry) = self.entries.iter().find(matches) else {
             return Err(Refusal::not_found("nothing is served at this address"));
         };
         if !entry.encoded_slash {
             PathFault::check_slashes(path)
                 .map_err(|fault| Refusal::bad_request(fault.to_string()))?;
         }
-        Ok(Route::App(entry.app))
+        Ok(entry.route)
     }
 }
 
@@ -189,6 +198,27 @@ mod tests {
                 "{host}{path}"
             );
         }
+    }
+
+    #[test]
+    fn a_directory_is_chosen_by_the_longest_path_and_before_an_app() {
+        let router = router(
+            "[[app]]\nname = 'any'\nurl = 'http://127.0.0.1:1'\n\
+             [[app]]\nname = 'deep'\nurl = 'http://127.0.0.1:2'\npath = '/static/live'\n\
+             [[app]]\nname = 'same'\nurl = 'http://127.0.0.1:3'\npath = '/same'\n\
+             [[files]]\npath = '/static'\ndirectory = '/a'\n\
+             [[files]]\npath = '/same'\ndirectory = '/b'",
+        );
+        for (path, route) in [
+            ("/", Route::App(0)),
+            ("/static/x", Route::Files(0)),
+            ("/staticx", Route::App(0)),
+            ("/static/live/x", Route::App(1)),
+            ("/same", Route::Files(1)),
+        ] {
+            assert_eq!(router.route("a", path).expect(path), route, "{path}");
+        }
+        assert!(router.route("a", "/static/a%2Fb").is_err());
     }
 
     #[test]

@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noren::config::{
-    Admin, App, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError, Endpoint,
-    History, Hub, Limits, Listen, Listener, Log, Protocol, Publisher, SecurityHeaders, Server,
-    Session, Slow, Source, StaticTarget, Tls, TokenSource,
+    Admin, AmqpSource, App, Bridge, Broker, Certificate, Channel, ChannelPattern,
+    ClientCertificates, Config, ConfigError, Endpoint, Entrance, Files, History, HttpSource, Hub,
+    Limits, Listen, Listener, Log, Offload, Protocol, Publisher, RedisSource, SecurityHeaders,
+    Server, Session, Signed, Slow, Source, SourceKind, Spool, StaticTarget, TargetTls, Tls,
+    TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -70,6 +72,23 @@ fn shows(table: &str, keys: &str) {
     );
 }
 
+/// The entrance of each route in the uncommented reference: one key of it is an example.
+fn shown_entrance() -> Entrance {
+    let shown = Entrance {
+        users: Some("/etc/noren/users".into()),
+        ..Entrance::default()
+    };
+    let Entrance {
+        origins: _,
+        missing_origin: _,
+        users: _,
+        realm: _,
+        certificate: _,
+        certificate_names: _,
+    } = &shown;
+    shown
+}
+
 #[test]
 fn the_reference_as_shipped_is_the_defaults() {
     let config = Config::load(&shipped("noren.toml")).unwrap();
@@ -93,8 +112,10 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         listeners: _,
         tls: _,
         limits,
+        spool,
         headers,
         apps,
+        files: _,
         session: _,
         bridge: _,
         hub: _,
@@ -103,15 +124,34 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = config;
     shows(
         "",
-        "log server listener tls limits headers app session bridge hub channel admin",
+        "log server listener tls limits spool headers app files session bridge hub channel admin",
     );
 
     assert_eq!((log, server), (Log::default(), Server::default()));
+    assert_eq!(spool, Spool::default());
     assert_eq!(
         (limits, headers),
         (Limits::default(), SecurityHeaders::default())
     );
-    assert_eq!(apps, [App::default()]);
+    let [app] = apps.as_slice() else {
+        panic!("the reference should show one app");
+    };
+    let Offload {
+        path: _,
+        directory: _,
+    } = app.offload.first().unwrap();
+    shows("app.offload", "path directory");
+    let without = App {
+        offload: Vec::new(),
+        ..app.clone()
+    };
+    let with_examples = App {
+        entrance: shown_entrance(),
+        user_header: Some("x-remote-user".to_owned()),
+        certificate_header: Some("x-client-name".to_owned()),
+        ..App::default()
+    };
+    assert_eq!(without, with_examples);
 
     let Log {
         level: _,
@@ -138,6 +178,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         headers: _,
         keep_alive: _,
         body_idle: _,
+        minimum_rate: _,
+        minimum_rate_grace: _,
         body_size: _,
         request_buffer: _,
         streams: _,
@@ -145,8 +187,20 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     shows(
         "limits",
         "connections connections-per-address request-rate login-failures login-paths \
-         token-failures handshake head head-size headers \
-         keep-alive body-idle body-size request-buffer streams",
+         token-failures handshake head head-size headers keep-alive body-idle minimum-rate minimum-rate-grace body-size request-buffer streams",
+    );
+    let Spool {
+        directory: _,
+        size: _,
+        memory: _,
+        request_size: _,
+        answer_buffer: _,
+        answer_size: _,
+        when_full: _,
+    } = Spool::default();
+    shows(
+        "spool",
+        "directory size memory request-size answer-buffer answer-size when-full",
     );
     let SecurityHeaders {
         strict_transport_security: _,
@@ -164,6 +218,9 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         path: _,
         server_root: _,
         encoded_slash: _,
+        entrance: _,
+        user_header: _,
+        certificate_header: _,
         workers: _,
         queue: _,
         queue_wait: _,
@@ -171,11 +228,19 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         response: _,
         response_idle: _,
         keep_alive: _,
+        restart_wait: _,
+        request_spool: _,
+        response_spool: _,
+        compress: _,
+        compress_private: _,
+        offload: _,
     } = App::default();
     shows(
         "app",
-        "name url hosts path server-root encoded-slash workers queue queue-wait connect response \
-         response-idle keep-alive",
+        "name url hosts path server-root encoded-slash origins missing-origin users realm \
+         client-certificate client-names user-header certificate-header workers queue queue-wait \
+         connect response response-idle keep-alive restart-wait request-spool response-spool \
+         compress compress-private offload",
     );
 }
 
@@ -192,11 +257,24 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         trusted_proxies: _,
         forwarded_header: _,
         proxy_protocol: _,
+        clients: _,
     } = Listener::default();
     shows(
         "listener",
-        "address protocol redirect-port mode trusted-proxies forwarded-header proxy-protocol",
+        "address protocol redirect-port mode trusted-proxies forwarded-header proxy-protocol \
+         client-authority client-certificate",
     );
+    let clients = config
+        .listeners
+        .iter()
+        .find_map(|listener| listener.clients.as_ref());
+    let Some(ClientCertificates {
+        authority: _,
+        required: true,
+    }) = clients
+    else {
+        panic!("the reference should show a listener that asks for certificates");
+    };
     let protocols: Vec<_> = config
         .listeners
         .iter()
@@ -209,6 +287,7 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
             Protocol::Redirect,
             Protocol::Http,
             Protocol::Http,
+            Protocol::Https,
             Protocol::Https
         ]
     );
@@ -245,6 +324,13 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         boundaries: BTreeMap::new(),
         // As soon as there is a question, `required` is what nothing said means.
         session: None,
+        entrance: Entrance::default(),
+        signed: Signed {
+            keys: Vec::new(),
+            audience: None,
+            tls: None,
+            ..config.bridge.signed.clone()
+        },
         ..config.bridge.clone()
     };
     assert_eq!(defaults, Bridge::default());
@@ -254,8 +340,7 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
 fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
     let Bridge {
         paths: _,
-        origins: _,
-        missing_origin: _,
+        entrance,
         session: _,
         connect: _,
         idle: _,
@@ -264,36 +349,47 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         upload_buffer: _,
         http2: _,
         token_retry: _,
+        recheck_tokens: _,
+        host_token: _,
+        signed,
         tokens,
         targets,
         boundaries,
     } = bridge;
     shows(
         "bridge",
-        "paths origins missing-origin session connect idle heartbeat frame-size upload-buffer \
-         http2 token-retry tokens target boundaries",
+        "paths origins missing-origin users realm client-certificate client-names session connect \
+         idle heartbeat frame-size upload-buffer http2 token-retry recheck-tokens host-token signed \
+         tokens target boundaries",
     );
-    for source in &tokens {
-        // A new source does not compile until it is here, and then the reference must show it.
-        match source {
-            TokenSource::Directory(_) | TokenSource::File(_) | TokenSource::Sockets(_) => {}
-        }
-    }
-    assert_eq!(
-        tokens.len(),
-        3,
-        "the reference should show every token source"
+    assert_eq!(entrance, shown_entrance());
+    let Signed {
+        keys: _,
+        required: _,
+        audience: _,
+        longest: _,
+        leeway: _,
+        grace: _,
+        store: _,
+        allow: _,
+        tls: _,
+    } = signed;
+    shows(
+        "bridge.signed",
+        "keys required audience longest leeway grace store allow tls",
     );
+    the_reference_shows_every_token_source(&tokens);
     let [
         StaticTarget {
             token: _,
             address: _,
+            tls: _,
         },
     ] = targets.as_slice()
     else {
         panic!("the reference should show one target");
     };
-    shows("bridge.target", "token address");
+    shows("bridge.target", "token address tls");
     assert_eq!(
         boundaries.len(),
         1,
@@ -301,14 +397,77 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
     );
 }
 
+fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
+    for TokenSource {
+        kind,
+        allow: _,
+        tls: _,
+    } in tokens
+    {
+        // A new source does not compile until it is here, and then the reference must show it.
+        match kind {
+            SourceKind::Directory(_)
+            | SourceKind::File(_)
+            | SourceKind::FileName(_)
+            | SourceKind::Sockets(_)
+            | SourceKind::Http(HttpSource {
+                url: _,
+                address: _,
+                ca: _,
+                timeout: _,
+            })
+            | SourceKind::Redis(RedisSource {
+                address: _,
+                database: _,
+                user: _,
+                password: _,
+                namespace: _,
+                timeout: _,
+            }) => {}
+        }
+    }
+    assert_eq!(
+        tokens.len(),
+        6,
+        "the reference should show every token source"
+    );
+    shows(
+        "bridge.tokens",
+        "source path url address ca timeout database user password namespace allow tls",
+    );
+    let TargetTls {
+        ca: _,
+        name: _,
+        client: _,
+    } = TargetTls::default();
+    shows("bridge.tokens.tls", "ca name certificate key");
+}
+
+#[test]
+fn the_reference_shows_every_key_of_a_directory() {
+    let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
+    let [
+        Files {
+            path: _,
+            hosts: _,
+            directory: _,
+            cache_control: _,
+            precompressed: _,
+        },
+    ] = config.files.as_slice()
+    else {
+        panic!("the reference should show one directory");
+    };
+    shows("files", "path hosts directory cache-control precompressed");
+}
+
 #[test]
 fn the_reference_shows_every_key_of_the_hub() {
     let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
     let Hub {
         path: _,
-        origins: _,
+        entrance,
         session: _,
-        missing_origin: _,
         heartbeat: _,
         keep_alive: _,
         retry: _,
@@ -323,17 +482,24 @@ fn the_reference_shows_every_key_of_the_hub() {
     } = config.hub.clone();
     shows(
         "hub",
-        "path origins session missing-origin heartbeat keep-alive retry poll-wait budget message-size \
+        "path origins session missing-origin users realm client-certificate client-names heartbeat keep-alive retry poll-wait budget message-size \
          subscribers connect-rate channels store publish-token",
     );
+    assert_eq!(entrance, shown_entrance());
     let defaults = Hub {
         session: None,
+        entrance: Entrance::default(),
         publish_token: None,
         ..config.hub
     };
     assert_eq!(defaults, Hub::default());
-    let Admin { socket, mode } = config.admin;
-    shows("admin", "socket mode");
+    let Admin {
+        socket,
+        mode,
+        address,
+    } = config.admin;
+    shows("admin", "socket mode address");
+    assert_eq!(address.as_deref(), Some("127.0.0.1:9100"));
     assert!(socket.is_some());
     assert_eq!(mode, Admin::default().mode);
 }
@@ -373,7 +539,11 @@ fn the_reference_shows_every_key_of_a_channel() {
     } = history;
     shows("channel.history", "messages size age store");
     assert_eq!(*history, History::default());
-    shows("channel.source", "source address type framing mode users");
+    shows(
+        "channel.source",
+        "source address type framing mode users url credentials ca heartbeat exchange bindings queue \
+         queue-expires queue-length queue-size prefetch format raw-content channel event key data",
+    );
     let [
         Source::Wok { address: _ },
         Source::Listen(Listen {
@@ -383,10 +553,46 @@ fn the_reference_shows_every_key_of_a_channel() {
             mode: _,
             users: _,
         }),
+        Source::Amqp(amqp),
     ] = sources.as_slice()
     else {
         panic!("the reference should show every kind of source");
     };
+    the_reference_shows_every_key_of_a_broker(amqp);
+}
+
+fn the_reference_shows_every_key_of_a_broker(source: &AmqpSource) {
+    let AmqpSource {
+        broker:
+            Broker {
+                tls: _,
+                host: _,
+                port: _,
+                virtual_host: _,
+                credentials: Some(_),
+                ca: Some(_),
+                heartbeat,
+            },
+        exchange: _,
+        bindings,
+        queue: Some(_),
+        queue_length: 100_000,
+        queue_size: 67_108_864,
+        queue_expires,
+        prefetch: 256,
+        format: _,
+        raw_content: false,
+        channel: Some(_),
+        event: Some(_),
+        key: Some(_),
+        data: Some(_),
+    } = source
+    else {
+        panic!("the reference should show the defaults: {source:?}");
+    };
+    assert_eq!(*heartbeat, Duration::from_secs(30));
+    assert_eq!(*queue_expires, Duration::from_secs(86_400));
+    assert_eq!(*bindings, ["#"]);
 }
 
 #[test]
@@ -404,20 +610,23 @@ fn the_reference_shows_every_key_of_the_session() {
         timeout: _,
         name_header,
         token_path,
+        channel_path,
         open_tokens: _,
         logout: _,
     } = config.session.clone();
     shows(
         "session",
         "app method path headers cookies allow-cache interval workers timeout name-header \
-         token-path open-tokens logout",
+         token-path channel-path open-tokens logout",
     );
-    assert!(path.is_some() && name_header.is_some() && token_path.is_some());
+    assert!(path.is_some() && name_header.is_some());
+    assert!(token_path.is_some() && channel_path.is_some());
     assert_eq!(headers.len(), 1);
     let defaults = Session {
         path: None,
         name_header: None,
         token_path: None,
+        channel_path: None,
         headers: BTreeMap::new(),
         ..config.session
     };
@@ -465,7 +674,9 @@ fn the_example_for_wok_fits_wok() {
             ..Session::default()
         },
         bridge: Bridge {
-            tokens: vec![TokenSource::Directory("/var/lib/wok/ws-tokens".into())],
+            tokens: vec![TokenSource::trusted(SourceKind::Directory(
+                "/var/lib/wok/ws-tokens".into(),
+            ))],
             ..Bridge::default()
         },
         channels: vec![Channel {

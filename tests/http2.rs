@@ -228,7 +228,11 @@ async fn a_client_whose_window_stays_shut_does_not_keep_a_worker_of_the_app() {
 #[tokio::test]
 async fn an_upload_over_http2_arrives_while_it_is_still_being_sent() {
     let app = Backend::tcp().await;
-    let door = Door::open(&format!("{}[limits]\nrequest-buffer = '4KiB'\n", app.app())).await;
+    let door = Door::open(&format!(
+        "{}request-spool = false\n[limits]\nrequest-buffer = '4KiB'\n",
+        app.app()
+    ))
+    .await;
     let body = pattern(4 << 20);
     let mut client = Http2::open(&door).await;
     let mut request = Http2::get("/upload");

@@ -9,16 +9,16 @@ use std::path::Path;
 const LAYERS: &[&[&str]] = &[
     &["config"],
     &["telemetry", "shutdown"],
-    &["net"],
+    &["net", "spool"],
     &["tls"],
     &["http"],
     &["websocket", "upstream", "target"],
-    &["access", "proxy", "bridge", "hub"],
+    &["access", "proxy", "bridge", "hub", "files"],
     &["admin"],
     &["router"],
     &["service"],
     &["server"],
-    &["lib", "fuzzing"],
+    &["lib", "fuzzing", "guide"],
 ];
 
 /// Every module of the library, and which others its files name with `crate::`.

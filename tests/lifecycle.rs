@@ -156,8 +156,10 @@ async fn a_reload_does_not_touch_an_open_console() {
 
 #[tokio::test]
 async fn a_configuration_that_cannot_be_taken_leaves_the_old_one_in_force() {
-    let door = Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\npath = '/old'\n").await;
-    let new_app = "[[app]]\nurl = 'unix:/nonexistent/app'\npath = '/new'\n";
+    let door =
+        Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\npath = '/old'\n")
+            .await;
+    let new_app = "[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\npath = '/new'\n";
     let missing = "[[tls.certificate]]\ncertificate = '/nonexistent/c'\nkey = '/nonexistent/k'\n";
     for (config, reason) in [
         (format!("{}{missing}{new_app}", door.base), "/nonexistent/c"),
@@ -241,7 +243,7 @@ async fn a_redirect_listener_sends_everybody_to_https_with_path_and_query() {
     let directory = tempfile::tempdir().unwrap();
     let identity = Identity::new(directory.path(), &["door.example"]);
     let server = bind(&format!(
-        "{listener}{listener}redirect-port = 8001\n{}[[app]]\nurl = 'unix:/nonexistent/app'\n",
+        "{listener}{listener}redirect-port = 8001\n{}[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\n",
         identity.settings
     ));
     let [first, second] = server.local_addrs()[..] else {
@@ -281,7 +283,7 @@ async fn a_redirect_listener_sends_everybody_to_https_with_path_and_query() {
 
 #[tokio::test]
 async fn plain_http_on_the_tls_port_is_told_what_to_write() {
-    let door = Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\n").await;
+    let door = Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\n").await;
     let mut client = Wire::new(TcpStream::connect(door.https).await.unwrap());
     let answer = client.ask(&Door::get("/", "")).await;
     assert_eq!(answer.status, 400);

@@ -17,10 +17,17 @@ use crate::harness::{Backend, Door, Http2, Wire, binary, pattern, until, within}
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 async fn with_limits(limits: &str) -> (Backend, Door) {
+    with_settings(&format!("[limits]\n{limits}\n")).await
+}
+
+async fn with_settings(settings: &str) -> (Backend, Door) {
     let app = Backend::tcp().await;
-    let door = Door::open(&format!("{}[limits]\n{limits}\n", app.app())).await;
+    let door = Door::open(&format!("{}{settings}", app.app())).await;
     (app, door)
 }
+
+/// Neither uploads nor answers wait for the slower side.
+const NO_SPOOL: &str = "request-spool = false\nresponse-spool = false\n[limits]\n";
 
 #[tokio::test]
 async fn a_client_that_does_not_finish_the_tls_handshake_is_dropped() {
@@ -116,7 +123,10 @@ async fn an_idle_connection_is_closed_without_a_word() {
 
 #[tokio::test]
 async fn a_body_that_stops_coming_is_a_408() {
-    let (app, door) = with_limits("body-idle = '200ms'\nrequest-buffer = '1KiB'").await;
+    let (app, door) = with_settings(&format!(
+        "{NO_SPOOL}body-idle = '200ms'\nrequest-buffer = '1KiB'\n"
+    ))
+    .await;
     for sent in [10, 4096] {
         // Within the buffer the app has not been asked; beyond it, it sees the body break off.
         let mut client = door.plain().await;
@@ -132,6 +142,63 @@ async fn a_body_that_stops_coming_is_a_408() {
     worker.head().await;
     assert!(worker.rest().await.len() <= 4096);
     app.has_nobody().await;
+}
+
+#[tokio::test]
+async fn a_body_that_only_trickles_is_a_408_though_it_never_stops() {
+    let limits = "minimum-rate = '100KiB'\nminimum-rate-grace = '500ms'\nbody-idle = '1m'";
+    for spool in ["", "request-spool = false\n"] {
+        let (app, door) = with_settings(&format!(
+            "{spool}[limits]\n{limits}\nrequest-buffer = '1KiB'\n"
+        ))
+        .await;
+        let client = door.plain().await;
+        let (mut input, mut output) = (client.input, client.output);
+        let trickle = async {
+            let head = "POST / HTTP/1.1\r\nHost: door.example\r\nContent-Length: 100000\r\n\r\n";
+            output.send(head).await;
+            while output.try_send(&[b'x'; 100]).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let answer = tokio::select! {
+            answer = input.answer() => answer,
+            () = trickle => unreachable!(),
+        };
+        assert_eq!(answer.status, 408, "{spool}");
+        assert!(
+            answer.text().contains("bytes a second"),
+            "{}",
+            answer.text()
+        );
+        if spool.is_empty() {
+            app.has_nobody().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_answer_in_a_trickle_is_cut_off() {
+    let limits = "minimum-rate = '100MiB'\nminimum-rate-grace = '500ms'\nbody-idle = '1m'\n";
+    let (app, door) = with_settings(&format!("response-spool = false\n[limits]\n{limits}")).await;
+    let mut client = door.plain().await;
+    client.send(Door::get("/big", "")).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    worker
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
+        .await;
+    let piece = pattern(1 << 20);
+    let sending = async { while worker.output.try_send(&piece).await.is_ok() {} };
+    let reading = async {
+        // A megabyte now and then, which is progress, but not enough of it.
+        while client.input.has(1 << 20).await {
+            client.take(1 << 20).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::join!(sending, reading);
 }
 
 #[tokio::test]
@@ -186,7 +253,7 @@ async fn the_413_reaches_a_client_that_is_still_sending() {
 
 #[tokio::test]
 async fn a_large_body_without_a_length_is_a_411() {
-    let (app, door) = with_limits("request-buffer = '4KiB'").await;
+    let (app, door) = with_settings(&format!("{NO_SPOOL}request-buffer = '4KiB'\n")).await;
     let mut client = door.plain().await;
     client
         .send("POST / HTTP/1.1\r\nHost: door.example\r\nTransfer-Encoding: chunked\r\n\r\n2000\r\n")
@@ -317,7 +384,7 @@ async fn the_place_of_an_upgraded_connection_is_free_only_when_its_tunnel_ends()
 
 #[tokio::test]
 async fn a_client_that_never_reads_a_large_answer_is_cut_off() {
-    let (app, door) = with_limits("body-idle = '500ms'").await;
+    let (app, door) = with_settings(&format!("{NO_SPOOL}body-idle = '500ms'\n")).await;
     for tls in [false, true] {
         let mut client = if tls {
             door.tls().await

@@ -3,7 +3,7 @@
 use crate::support::{Door, alone, chromium, run};
 
 #[test]
-fn the_demo_shows_a_login_a_console_live_notifications_and_a_job() {
+fn the_demo_shows_a_console_notifications_a_queue_that_is_conflated_and_guests_who_talk() {
     let _alone = alone();
     let door = Door::demo();
     let ran = run(&mut chromium("demo_page.mjs", &door)).well();

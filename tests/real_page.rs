@@ -1,35 +1,23 @@
-//! The page library and the live page in real Chromium, against the real door.
+//! The page library and the live page in real Chromium, against real doors: the scripts start, kill and restart them.
 
-use std::fs;
-
-use crate::support::{Door, alone, chromium, path, run, scratch};
-
-const TOKEN: &str = "0123456789abcdef";
+use crate::support::{Certificates, alone, browser, run, scratch};
 
 #[track_caller]
 fn passes(script: &str, cases: usize) {
     let _alone = alone();
     let directory = scratch();
-    let token = path(&directory, "publish-token");
-    fs::write(&token, TOKEN).expect("a token file");
-    let door = Door::open(&format!(
-        "[limits]\nconnections-per-address = 0\n[hub]\npublish-token = \"{token}\"\n\
-         [[channel]]\nname = \"test.*\"\npublish = [\"token\"]\n"
-    ));
-    let mut command = chromium(script, &door);
-    let ran = run(command.args([
-        "--publish-token",
-        &token,
-        "--authority",
-        &door.file("ca.pem"),
-    ]))
+    let names = &["localhost", "127.0.0.1"];
+    Certificates::new(directory.path()).sign(directory.path(), "door", names);
+    let ran = run(browser(script)
+        .args(["--program", env!("CARGO_BIN_EXE_noren"), "--directory"])
+        .arg(directory.path()))
     .well();
     assert_eq!(ran.stdout, format!("cases={cases}\n"));
 }
 
 #[test]
 fn the_page_library_loses_and_doubles_nothing_over_cuts_of_each_transport() {
-    passes("hub_library.mjs", 23);
+    passes("hub_library.mjs", 26);
 }
 
 #[test]

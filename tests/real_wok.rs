@@ -106,3 +106,57 @@ fn a_serial_console_that_accepts_once_is_shown_over_http2() {
     let _alone = alone();
     serial_console("on");
 }
+
+/// How many pages listen beside the one in the browser.
+const CROWD: usize = 3000;
+
+#[test]
+fn wok_has_one_connection_for_thousands_of_pages_and_a_stock_page_outlives_its_restart() {
+    let _alone = alone();
+    let directory = scratch();
+    let (socket, plain) = (
+        path(&directory, "woknotifications"),
+        path(&directory, "door"),
+    );
+    let mut push = Peer::start("push_server.py", &[&socket]);
+    let app = pages();
+    let door = Door::open(&format!(
+        "[[listener]]\naddress = \"unix:{plain}\"\nprotocol = \"http\"\n[limits]\nconnections-per-address = 0\n\
+         [[app]]\nname = \"wok\"\nurl = \"http://{}\"\nworkers = 10\n\
+         [[channel]]\nname = \"wok\"\ntoken = \"woknotifications\"\nboundary = \"//EOM//\"\n\
+         [[channel.source]]\nsource = \"wok\"\naddress = \"unix:{socket}\"\n",
+        app.address
+    ));
+    let token = "d29rbm90aWZpY2F0aW9ucw";
+    let mut crowd = Peer::start("crowd.py", &[&plain, token, &CROWD.to_string()]);
+    let mut browser = Peer::speak("wok_channel.mjs", chromium("wok_channel.mjs", &door));
+    until("the crowd to listen", || {
+        (crowd.count("open") == CROWD).then_some(())
+    });
+    assert_eq!(push.count("clients"), 1);
+    assert!(push.count("broadcast") > 100);
+    browser.ask("leave");
+    until("the crowd to have heard it", || {
+        (crowd.count("complete 1") == CROWD).then_some(())
+    });
+    assert_eq!(
+        push.count("heard heartbeat"),
+        0,
+        "the page's heartbeats end here"
+    );
+
+    // Wok restarts, and nobody notices.
+    push.crash();
+    fs::remove_file(&socket).expect("the socket of the Wok that is gone");
+    let mut push = Peer::start("push_server.py", &[&socket]);
+    until("Noren to be back at Wok", || {
+        (push.count("clients") == 1).then_some(())
+    });
+    assert!(push.count("broadcast") > 100);
+    browser.ask("come");
+    until("the crowd to have heard it again", || {
+        (crowd.count("complete 2") == CROWD).then_some(())
+    });
+    assert_eq!(crowd.count("open"), CROWD, "nobody was closed");
+    assert_eq!(push.count("clients"), 1);
+}

@@ -9,7 +9,9 @@
 )]
 
 mod asking;
+mod channels;
 mod ending;
+mod polls;
 mod refusals;
 
 use std::collections::HashMap;
@@ -129,4 +131,11 @@ async fn tunnel(door: &Door, console: &Backend, lines: &str) -> (Wire, Wire) {
     let answer = client.ask(&Door::handshake(PATH, lines)).await;
     assert_eq!(answer.status, 101, "{}", answer.text());
     (client, console.accept().await)
+}
+
+/// Asks the app to end the session with this cookie; the status.
+async fn log_out(door: &Door, method: &str, path: &str, lines: &str) -> u16 {
+    let request = Door::get(path, &format!("Content-Length: 0\r\n{lines}"));
+    let mut client = door.tls().await;
+    client.ask(&request.replacen("GET", method, 1)).await.status
 }

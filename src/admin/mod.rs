@@ -1,16 +1,19 @@
 //! The admin socket: HTTP/1.1 on a UNIX socket, for the programs of this machine. They publish, listen, and
-//! ask how the hub is.
+//! look inside.
 //!
 //! Who may open the socket may do all of that: its file mode is the whole of the access control, and no
-//! browser can reach a UNIX socket. Knows no app and no public listener.
+//! browser can reach a UNIX socket. On the address beside it, which anybody may reach who can connect, there is
+//! nothing but metrics and health. Serves no request of the public listeners.
 
 mod lines;
 mod publish;
 mod routes;
 mod stream;
+mod view;
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +24,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tracing::{debug, error, info};
 
 use crate::config::{Config, Limits, ListenAddress};
-use crate::http::{Activity, Transport};
-use crate::hub::Hub;
+use crate::http::{Activity, Stall, Transport};
 use crate::net::{BindError, Inherited, Listener, Slots, Stream};
 use crate::shutdown::Shutdown;
 
-use routes::Routes;
+use routes::{Routes, Scope};
+
+pub use view::View;
 
 /// Connections at once; the next ones wait in the kernel. They do not count among `limits.connections`, so
 /// that a full house can still be looked into.
@@ -34,9 +38,13 @@ const CONNECTIONS: usize = 256;
 /// How long to wait when the system is out of descriptors or memory.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
-/// The socket, open.
+/// The socket and the address, open.
 #[derive(Debug)]
-pub struct Admin {
+pub struct Admin(Vec<Door>);
+
+/// One of them.
+#[derive(Debug)]
+struct Door {
     listener: Listener,
     routes: Arc<Routes>,
     /// As they were at the start: a reload does not reach this socket.
@@ -45,30 +53,50 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Opens the socket, if one is configured.
+    /// Opens what is configured; none if nothing is.
     ///
     /// # Errors
-    /// [`BindError`] names the path and what to do.
+    /// [`BindError`] names the path or address and what to do.
     pub fn bind(
         config: &Config,
-        hub: Hub,
+        view: &View,
         inherited: &mut Inherited,
-        shutdown: &Shutdown,
     ) -> Result<Option<Self>, BindError> {
-        let Some(path) = &config.admin.socket else {
-            return Ok(None);
-        };
-        let address = ListenAddress::Unix(path.clone());
-        Ok(Some(Self {
-            listener: Listener::bind(&address, config.admin.mode, inherited)?,
-            routes: Arc::new(Routes::new(hub, config.limits.body_idle, shutdown.clone())),
-            limits: config.limits.clone(),
-            shutdown: shutdown.clone(),
-        }))
+        let admin = &config.admin;
+        let socket = admin.socket.clone().map(ListenAddress::Unix);
+        let address = admin.address.clone().map(ListenAddress::Tcp);
+        let wanted = [(socket, Scope::All), (address, Scope::Watching)];
+        let mut doors = Vec::new();
+        for (address, scope) in wanted {
+            let Some(address) = address else { continue };
+            doors.push(Door {
+                listener: Listener::bind(&address, admin.mode, inherited)?,
+                routes: Arc::new(Routes::new(view.clone(), scope, config.limits.body_idle)),
+                limits: config.limits.clone(),
+                shutdown: view.shutdown.clone(),
+            });
+        }
+        Ok((!doors.is_empty()).then_some(Self(doors)))
     }
 
+    /// The TCP address, its port filled in, if there is one.
+    #[must_use]
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.0.iter().find_map(|door| door.listener.tcp_address())
+    }
+
+    /// Accepts until the server stops, in tasks of its own.
+    pub fn run(self) {
+        for door in self.0 {
+            let tasks = door.shutdown.clone();
+            tasks.spawn(door.accept_all());
+        }
+    }
+}
+
+impl Door {
     /// Accepts until the server stops; the socket is closed and its file removed then.
-    pub async fn accept_all(self) {
+    async fn accept_all(self) {
         info!(address = %self.listener, "admin socket open");
         let slots = Slots::new(CONNECTIONS, 0);
         let accepting = async {
@@ -92,7 +120,7 @@ impl Admin {
 
     fn serve(&self, stream: Stream) {
         let activity = Activity::new();
-        let transport = Transport::plain(stream, self.limits.body_idle)
+        let transport = Transport::plain(stream, Stall::new(self.limits.body_idle))
             .with_head_limit(self.limits.head, activity.clone());
         let mut builder = http1::Builder::new();
         builder

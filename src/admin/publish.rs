@@ -12,7 +12,9 @@ use serde_json::json;
 use crate::admin::lines::{Lines, draft};
 use crate::admin::routes::{Routes, object};
 use crate::config::{ChannelName, Publisher};
-use crate::http::{Body, BodyFault, BodyLimits, Received, Refusal, parameter, receive, refuse};
+use crate::http::{
+    Body, BodyFault, BodyLimits, Rate, Received, Refusal, parameter, receive, refuse,
+};
 use crate::hub::{Data, Draft, EventId, PublishError};
 
 /// JSON may write one byte of text as six (`\u001b`), and the names of the fields come on top.
@@ -74,6 +76,7 @@ impl Routes {
         let size = self.hub.settings().message_size;
         let limits = BodyLimits {
             idle: self.idle,
+            rate: Rate::NONE,
             size: size as u64,
             buffer: size,
         };

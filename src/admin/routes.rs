@@ -9,20 +9,36 @@ use hyper::body::Incoming;
 use serde_json::json;
 use tracing::debug;
 
+use crate::admin::View;
 use crate::admin::stream::Stream;
 use crate::config::ChannelName;
 use crate::http::{Body, Form, Refusal, full, parameter, refuse};
 use crate::hub::{Format, From, Hub, SubscribeError};
 use crate::shutdown::Shutdown;
+use crate::telemetry;
 
 /// What there is, told with every 404.
-const KNOWN: &str =
-    "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL and GET /status";
+const KNOWN: &str = "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL, GET /status, GET /metrics, \
+                     GET /healthz and GET /readyz";
+/// The same of the address.
+const KNOWN_WATCHING: &str =
+    "there is GET /metrics, GET /healthz and GET /readyz; for all else use the admin socket";
+
+/// What may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All there is.
+    All,
+    /// Metrics and health.
+    Watching,
+}
 
 /// What serves the requests.
 #[derive(Debug)]
 pub(super) struct Routes {
     pub(super) hub: Hub,
+    view: View,
+    scope: Scope,
     /// The longest time without a byte of a message.
     pub(super) idle: Duration,
     pub(super) shutdown: Shutdown,
@@ -30,11 +46,13 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    pub(super) fn new(hub: Hub, idle: Duration, shutdown: Shutdown) -> Self {
+    pub(super) fn new(view: View, scope: Scope, idle: Duration) -> Self {
         Self {
-            hub,
+            hub: view.hub.clone(),
+            shutdown: view.shutdown.clone(),
+            view,
+            scope,
             idle,
-            shutdown,
             since: SystemTime::now(),
         }
     }
@@ -44,6 +62,15 @@ impl Routes {
         let accept = request.headers().get(ACCEPT).cloned();
         let path = request.uri().path().to_owned();
         let answered = match path.split('/').collect::<Vec<_>>().as_slice() {
+            ["", "metrics"] => self.reading(request, |_| Ok(self.metrics())),
+            ["", "healthz"] => self.reading(request, |_| Ok(answer(&self.view.health()))),
+            ["", "readyz"] => {
+                let ready = self.view.readiness().await;
+                self.reading(request, |_| Ok(answer(&ready)))
+            }
+            _ if self.scope == Scope::Watching => {
+                self.refuse(request, Refusal::not_found(KNOWN_WATCHING))
+            }
             ["", "publish", channel] => self.publishing(channel, request).await,
             ["", "events", channels] => {
                 self.reading(request, |request| self.listen(channels, request))
@@ -150,6 +177,14 @@ impl Routes {
         Ok(response)
     }
 
+    fn metrics(&self) -> Response<Body> {
+        let mut response = Response::new(full(self.view.metrics()));
+        let kind = HeaderValue::from_static(telemetry::CONTENT_TYPE);
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        no_store(&mut response);
+        response
+    }
+
     fn status(&self) -> Response<Body> {
         let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
         let hub = self.hub.overview();
@@ -161,6 +196,7 @@ impl Routes {
                 "subscribers": hub.subscribers,
                 "newest": hub.newest,
                 "channels": hub.channels,
+                "sources": self.view.sources.status(),
             }),
         )
     }
@@ -171,6 +207,21 @@ pub(super) fn object(status: StatusCode, value: &serde_json::Value) -> Response<
     let mut response = Response::new(full(format!("{value}\n")));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    no_store(&mut response);
+    response
+}
+
+/// What is wrong, if anything, for a probe: 200 or 503, and a line for each reason.
+fn answer(faults: &[String]) -> Response<Body> {
+    let (status, text) = if faults.is_empty() {
+        (StatusCode::OK, "ok\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, faults.join("\n") + "\n")
+    };
+    let mut response = Response::new(full(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     no_store(&mut response);
     response

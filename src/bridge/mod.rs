@@ -17,12 +17,13 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config;
 use crate::http::{Body, Context, Lease, Refusal, Transport};
-use crate::net::{Peer, Socket};
 use crate::shutdown::Shutdown;
-use crate::telemetry::TunnelLine;
+use crate::telemetry::{Begun, Tunnel, TunnelKind};
+use crate::tls::Outgoing;
 use crate::websocket::{Handshake, upgraded};
 
 pub use codec::{decode_base64, frame_base64};
@@ -34,13 +35,44 @@ use relay::{Limits, Relay};
 #[derive(Debug)]
 pub struct Opened {
     /// The connection.
-    pub socket: Socket,
+    pub socket: Outgoing,
     /// Its name in the log, which must not be the token.
     pub name: String,
     /// If each frame to the client has to end on a whole message: what ends a message.
     pub boundary: Option<Arc<[u8]>>,
     /// How long it may stay open, if not for as long as both sides like.
     pub lease: Option<Lease>,
+    /// What ends it when its token is taken away, if somebody looks after that.
+    pub revocation: Option<Revocation>,
+}
+
+/// The end of a tunnel's token. Dropped with the tunnel, which tells whoever looks after it.
+#[derive(Debug)]
+pub struct Revocation {
+    revoked: CancellationToken,
+    _held: DropGuard,
+}
+
+impl Revocation {
+    /// A tunnel ends with `revoked`, and `held` is dropped with it.
+    #[must_use]
+    pub fn new(revoked: CancellationToken, held: DropGuard) -> Self {
+        Self {
+            revoked,
+            _held: held,
+        }
+    }
+
+    async fn ended(&self) {
+        self.revoked.cancelled().await;
+    }
+}
+
+impl Opened {
+    /// Who has opened it, if the session says so.
+    fn user(&self) -> Option<String> {
+        self.lease.as_ref()?.user().map(str::to_owned)
+    }
 }
 
 /// Answers a valid handshake and relays in a task of its own until one side ends it.
@@ -53,7 +85,6 @@ pub fn open(
     settings: &config::Bridge,
     shutdown: &Shutdown,
 ) -> Response<Body> {
-    let Subprotocol { codec, name } = subprotocol;
     let over_http2 = request.version() == http::Version::HTTP_2;
     let upgrade = hyper::upgrade::on(&mut request);
     let limits = Limits {
@@ -63,16 +94,24 @@ pub fn open(
         upload: over_http2.then_some(settings.upload_buffer),
     };
     let stop = shutdown.clone();
-    let peer = client.peer;
+    let (peer, inside) = (client.peer, Arc::clone(&client.inside));
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = client.activity.begin();
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
-            relay(upgraded, target, codec, limits, peer, &stop).await;
+            let begun = Begun {
+                kind: TunnelKind::Console,
+                peer: peer.to_string(),
+                target: target.name.clone(),
+                user: target.user(),
+                subprotocol: subprotocol.name,
+            };
+            let tunnel = inside.tunnels.open(begun);
+            relay(upgraded, target, subprotocol.codec, limits, tunnel, &stop).await;
         }
         drop(busy);
     });
-    handshake.accept(name)
+    handshake.accept(subprotocol.name)
 }
 
 /// The subprotocol of a tunnel.
@@ -115,21 +154,16 @@ async fn relay(
     target: Opened,
     codec: Codec,
     limits: Limits,
-    peer: Peer,
+    tunnel: Tunnel,
     stop: &Shutdown,
 ) {
-    let user = target
-        .lease
-        .as_ref()
-        .and_then(Lease::user)
-        .map(str::to_owned);
-    let line = TunnelLine::open(peer, target.name, user);
     // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
     let outcome = match upgraded.downcast::<TokioIo<Transport>>() {
         Ok(parts) => {
             let client = parts.io.into_inner();
             let relay = Relay::new(client, target.socket, codec, target.boundary, limits);
-            relay.run(&parts.read_buf, stop, target.lease).await
+            let holds = (target.lease, target.revocation);
+            relay.run(&parts.read_buf, &tunnel, stop, holds).await
         }
         Err(upgraded) => {
             let relay = Relay::new(
@@ -139,8 +173,9 @@ async fn relay(
                 target.boundary,
                 limits,
             );
-            relay.run(&[], stop, target.lease).await
+            let holds = (target.lease, target.revocation);
+            relay.run(&[], &tunnel, stop, holds).await
         }
     };
-    line.close(&outcome.end.to_string(), outcome.up, outcome.down);
+    tunnel.close(&outcome.end.to_string(), outcome.up, outcome.down);
 }

@@ -30,6 +30,10 @@ pub(super) enum End {
     HeartbeatLost,
     #[error("the session ended")]
     SessionEnded,
+    #[error("closed by an administrator")]
+    Asked,
+    #[error("its token was taken away")]
+    TokenGone,
     #[error("Noren is stopping")]
     Stopping,
 }
@@ -48,6 +52,9 @@ impl End {
             Self::Idle(_) => (Some(1001), "nothing was sent for too long"),
             // From the range for private use (RFC 6455 §7.4.2): the page should log in, not just come back.
             Self::SessionEnded => (Some(4401), "the session ended"),
+            Self::Asked => (Some(4403), "closed by an administrator"),
+            // Private too: coming back with this token is of no use.
+            Self::TokenGone => (Some(4404), "the token is no longer known"),
             Self::Stopping => (Some(1001), "the server is stopping; connect again"),
         }
     }

@@ -15,13 +15,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use crate::bridge::Revocation;
 use crate::bridge::codec::Codec;
 use crate::bridge::downlink::Downlink;
 use crate::bridge::outcome::{End, Outcome};
 use crate::bridge::uplink::Uplink;
 use crate::http::Lease;
-use crate::net::Socket;
 use crate::shutdown::Shutdown;
+use crate::telemetry::Tunnel;
+use crate::tls::Outgoing;
 use crate::websocket::close_frame;
 
 /// How long each half of the end may take.
@@ -45,7 +47,7 @@ pub(super) struct Limits {
 #[derive(Debug)]
 pub(super) struct Relay<C> {
     client: C,
-    target: Socket,
+    target: Outgoing,
     up: Uplink,
     down: Downlink,
     limits: Limits,
@@ -59,7 +61,7 @@ pub(super) struct Relay<C> {
 impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     pub(super) fn new(
         client: C,
-        target: Socket,
+        target: Outgoing,
         codec: Codec,
         boundary: Option<Arc<[u8]>>,
         limits: Limits,
@@ -78,20 +80,21 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         }
     }
 
-    /// Relays until one side ends the tunnel, a limit passes, the lease ends, or the server stops. `read` is what came from
-    /// the client right behind its handshake.
+    /// Relays until one side ends the tunnel, a limit passes, the lease or the token ends, somebody asks for it, or
+    /// the server stops. `read` is what came from the client right behind its handshake.
     pub(super) async fn run(
         mut self,
         read: &[u8],
+        tunnel: &Tunnel,
         stop: &Shutdown,
-        lease: Option<Lease>,
+        holds: (Option<Lease>, Option<Revocation>),
     ) -> Outcome {
         let end = match self.up.feed(read) {
-            Ok(()) => self.exchange(stop, lease.as_ref()).await,
+            Ok(()) => self.exchange(tunnel, stop, &holds).await,
             Err(end) => end,
         };
         // Nothing passes any more, so there is nothing left to ask about.
-        drop(lease);
+        drop(holds);
         self.close(&end).await;
         Outcome {
             end,
@@ -100,11 +103,22 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         }
     }
 
-    async fn exchange(&mut self, stop: &Shutdown, lease: Option<&Lease>) -> End {
+    async fn exchange(
+        &mut self,
+        tunnel: &Tunnel,
+        stop: &Shutdown,
+        (lease, revocation): &(Option<Lease>, Option<Revocation>),
+    ) -> End {
         let mut stop = pin!(stop.requested());
         let mut leased = pin!(async {
             match lease {
                 Some(lease) => lease.ended().await,
+                None => pending().await,
+            }
+        });
+        let mut revoked = pin!(async {
+            match revocation {
+                Some(revocation) => revocation.ended().await,
                 None => pending().await,
             }
         });
@@ -116,6 +130,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             if leased.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::SessionEnded);
             }
+            if tunnel.poll_asked(cx).is_ready() {
+                return Poll::Ready(End::Asked);
+            }
+            if revoked.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::TokenGone);
+            }
             if let Poll::Ready(end) = self.poll_clock(clock.as_mut(), cx) {
                 return Poll::Ready(end);
             }
@@ -126,7 +146,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             if let Poll::Ready(end) = up {
                 return Poll::Ready(end);
             }
-            self.down.poll(&mut self.client, &mut self.target, cx)
+            let down = self.down.poll(&mut self.client, &mut self.target, cx);
+            tunnel.moved(self.up.bytes, self.down.bytes);
+            down
         })
         .await
     }
@@ -183,7 +205,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 let _ = timeout(CLOSE_LIMIT, self.finish_target()).await;
             }
             // The console is let go of at once, however long the client takes to close.
-            End::SessionEnded => {
+            End::SessionEnded | End::Asked | End::TokenGone => {
                 let _ = timeout(CLOSE_LIMIT, self.target.shutdown()).await;
             }
             _ => {}

@@ -33,6 +33,8 @@ pub(super) struct Uplink {
     pub(super) bytes: u64,
     /// The payload of the latest ping, to be answered.
     pub(super) ping: Option<Vec<u8>>,
+    /// Something was written since the target was last flushed, which TLS may still hold.
+    unflushed: bool,
     /// The target takes nothing any more; what it has sent may still be on its way to the client.
     closed: bool,
     /// Over HTTP/2: how long the target takes nothing of a full backlog.
@@ -51,6 +53,7 @@ impl Uplink {
             stalled: false,
             bytes: 0,
             ping: None,
+            unflushed: false,
             closed: false,
             full: Stall::new(FULL_LIMIT),
         }
@@ -79,15 +82,30 @@ impl Uplink {
         self.bytes += taken as u64;
         if taken > 0 {
             self.full.progressed();
+            self.unflushed = true;
         }
         match given {
-            Poll::Ready(Err(error)) if is_closed(&error) => {
-                self.closed = true;
-                self.waiting = Backlog::default();
+            Poll::Ready(Ok(())) if self.unflushed && !self.closed => {}
+            Poll::Ready(Err(error)) if is_closed(&error) => return self.close(),
+            given => return given,
+        }
+        match Pin::new(target).poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.unflushed = false;
                 Poll::Ready(Ok(()))
             }
-            given => given,
+            Poll::Ready(Err(error)) if is_closed(&error) => self.close(),
+            flushed => flushed,
         }
+    }
+
+    /// A target that has closed may have said something before, which the other direction still brings to the
+    /// client; so this one only stops giving.
+    fn close(&mut self) -> Poll<io::Result<()>> {
+        self.closed = true;
+        self.unflushed = false;
+        self.waiting = Backlog::default();
+        Poll::Ready(Ok(()))
     }
 
     /// Relays until one of the two has to be waited for, or the client ends it.
@@ -233,9 +251,10 @@ impl Uplink {
         let mut written = 0;
         if self.waiting.is_empty() && !payload.is_empty() {
             match Pin::new(target).poll_write(cx, payload) {
-                Poll::Ready(Ok(count)) => written = count,
-                // A target that has closed may have said something before, which the other direction still
-                // brings to the client; so this one only stops giving.
+                Poll::Ready(Ok(count)) => {
+                    written = count;
+                    self.unflushed = true;
+                }
                 Poll::Ready(Err(error)) if is_closed(&error) => {
                     self.closed = true;
                     return Ok(());

@@ -53,7 +53,12 @@ enum Command {
         A URL is that of any Noren; a bare CHANNEL is one of the Noren on this machine, by its admin\n\
         socket. Messages go to standard output, news of the connection to standard error. Ctrl-C ends.")]
     Subscribe(subscribe::Subscribe),
-    /// Print the token of a console or socket name, and its URL.
+    /// Print the token of a console or socket name, and its URL; or a signed link that expires.
+    #[command(after_help = "Examples:\n  \
+        noren token vm1\n  \
+        noren token --sign --expires 5m --single-use --address 192.0.2.7 vm1\n\n\
+        The key is in a file that [bridge.signed] in the configuration names, and never on the command\n\
+        line. Exit status: 0 done, 78 no usable configuration or key.")]
     Token(token::Token),
     /// Write man pages or shell completions, for those who make packages.
     Generate(generate::Generate),
@@ -99,7 +104,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Check(check) => check.run(),
         Command::Publish(publish) => publish.run(),
         Command::Subscribe(subscribe) => subscribe.run(),
-        Command::Token(token) => token.run().map_err(Failure::Other),
+        Command::Token(token) => token.run(),
         Command::Generate(generate) => generate.run().map_err(Failure::Other),
     }
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use noren::config::{App, Certificate, Endpoint, ListenAddress, Listener, Protocol, TokenSource};
+use noren::config::{
+    App, Certificate, Endpoint, ListenAddress, Listener, Protocol, SourceKind, TokenSource,
+};
 use noren::{Config, Drained, Server, StartError, telemetry};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
@@ -77,8 +79,9 @@ impl Serve {
             }];
         }
         let sources = &mut config.bridge.tokens;
-        sources.extend(self.tokens.iter().cloned().map(TokenSource::Directory));
-        sources.extend(self.sockets.iter().cloned().map(TokenSource::Sockets));
+        let directories = self.tokens.iter().cloned().map(SourceKind::Directory);
+        let sockets = self.sockets.iter().cloned().map(SourceKind::Sockets);
+        sources.extend(directories.chain(sockets).map(TokenSource::trusted));
         if let (Some(certificate), Some(key)) = (&self.cert, &self.key) {
             config.tls.certificates = vec![Certificate {
                 certificate: certificate.clone(),
@@ -127,7 +130,9 @@ async fn serve(config: Config, again: impl Fn() -> Result<Config, Failure>) -> R
 /// that is taken may be free in a moment.
 pub(super) fn bind(config: Config) -> Result<Server, Failure> {
     Server::bind(config).map_err(|error| match error {
-        StartError::Tls(_) | StartError::Hub(_) => Failure::configuration(error),
+        StartError::Tls(_) | StartError::Users(_) | StartError::Links(_) | StartError::Hub(_) => {
+            Failure::configuration(error)
+        }
         StartError::Listen(_) | StartError::Source(_) => Failure::Other(error.into()),
     })
 }

@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
+use super::entrance::Entrance;
+use super::files::Offload;
 use super::host_pattern::HostPattern;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
+use super::session::{is_set_elsewhere, parse_header_name};
 
 /// One `[[app]]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +31,15 @@ pub struct App {
     /// `encoded-slash`: whether paths with `%2F` are passed on, byte for byte. Default no: most apps
     /// would take it for a slash, after rules for paths were applied to something else.
     pub encoded_slash: bool,
+    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may
+    /// come in. The first two are about the WebSockets of the app; what pages of other origins may
+    /// ask for beside those is the app's to say (CORS).
+    pub entrance: Entrance,
+    /// `user-header`: a header that tells the app the name of the visitor who has shown a password
+    /// of `users`. Whatever clients send under this name is removed. Default `None`.
+    pub user_header: Option<String>,
+    /// `certificate-header`: the same with the name in the client's certificate. Default `None`.
+    pub certificate_header: Option<String>,
     /// `workers`: requests in flight at the app at most, 1 to 100,000. Default 100. Set it to the
     /// app's threads.
     pub workers: usize,
@@ -46,6 +58,24 @@ pub struct App {
     /// s, because cheroot (`CherryPy`) closes its side after 10 s. With 0 each request opens its
     /// own.
     pub keep_alive: Duration,
+    /// `restart-wait`: how long requests wait for an app that nobody can connect to, counted from when
+    /// that was first seen; then 503. Default 10 s; with 0 none waits.
+    pub restart_wait: Duration,
+    /// `request-spool`: whether a request body is complete before the app is asked, as far as the spool
+    /// has room. Default yes; with no, what is larger than `limits.request-buffer` streams.
+    pub request_spool: bool,
+    /// `response-spool`: whether an answer is taken off the worker faster than its client takes it.
+    /// Default yes.
+    pub response_spool: bool,
+    /// `compress`: the media types of answers that are compressed for clients that take it. Empty, the
+    /// default: none.
+    pub compress: Vec<String>,
+    /// `compress-private`: whether that holds for visitors with a cookie or a password, and for answers
+    /// marked as private. Default no: secrets of a page can be guessed from its compressed length
+    /// (BREACH).
+    pub compress_private: bool,
+    /// `[[app.offload]]`: directories whose files the app may name instead of sending them.
+    pub offload: Vec<Offload>,
 }
 
 impl Default for App {
@@ -60,6 +90,9 @@ impl Default for App {
             path: PathPrefix::default(),
             server_root: None,
             encoded_slash: false,
+            entrance: Entrance::default(),
+            user_header: None,
+            certificate_header: None,
             workers: 100,
             queue: 1000,
             queue_wait: Duration::from_secs(30),
@@ -67,6 +100,12 @@ impl Default for App {
             response: Duration::from_secs(600),
             response_idle: Duration::from_secs(600),
             keep_alive: Duration::from_secs(8),
+            restart_wait: Duration::from_secs(10),
+            request_spool: true,
+            response_spool: true,
+            compress: Vec::new(),
+            compress_private: false,
+            offload: Vec::new(),
         }
     }
 }
@@ -96,6 +135,11 @@ impl App {
             path: table.text("path", default.path, PathPrefix::parse),
             server_root: table.text("server-root", default.server_root, parse_server_root),
             encoded_slash: table.flag("encoded-slash", default.encoded_slash),
+            entrance: Entrance::read(table),
+            user_header: table.text("user-header", None, |text| parse_header(text).map(Some)),
+            certificate_header: table.text("certificate-header", None, |text| {
+                parse_header(text).map(Some)
+            }),
             workers: table.number("workers", default.workers, 1..=100_000),
             queue: table.number("queue", default.queue, 0..=1_000_000),
             queue_wait: table.duration("queue-wait", default.queue_wait),
@@ -103,6 +147,12 @@ impl App {
             response: table.time_limit("response", default.response),
             response_idle: table.time_limit("response-idle", default.response_idle),
             keep_alive: table.duration("keep-alive", default.keep_alive),
+            restart_wait: table.duration("restart-wait", default.restart_wait),
+            request_spool: table.flag("request-spool", default.request_spool),
+            response_spool: table.flag("response-spool", default.response_spool),
+            compress: table.list("compress", default.compress, parse_media_type),
+            compress_private: table.flag("compress-private", default.compress_private),
+            offload: table.tables("offload", Offload::read),
         }
     }
 
@@ -148,6 +198,38 @@ fn parse_name(text: &str) -> Result<String, String> {
         Err(format!(
             r#"{text:?} is not a name; write 1 to 64 letters, digits, "-", "_" or ".", such as "wok""#
         ))
+    }
+}
+
+/// A header that Noren alone may set for the app.
+fn parse_header(text: &str) -> Result<String, String> {
+    let lower = parse_header_name(text)?.to_ascii_lowercase();
+    // Names with these signs are removed from every request, so that none can pass for another.
+    let folded = lower.contains(['_', '.']);
+    if folded || is_set_elsewhere(&lower) {
+        return Err(format!(
+            r#"{text:?} cannot carry a name; write one that nothing else uses, such as "X-Remote-User""#
+        ));
+    }
+    Ok(lower)
+}
+
+/// A type and a subtype (RFC 9110 §8.3.1), without parameters.
+fn parse_media_type(text: &str) -> Result<String, String> {
+    let token = |part: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "!#$&^_.+-".contains(c);
+        !part.is_empty() && part.chars().all(allowed)
+    };
+    let text = text.to_ascii_lowercase();
+    match text.split_once('/') {
+        Some(("text", "event-stream")) => Err(
+            "an event stream is never compressed, because its events would wait for each other"
+                .to_owned(),
+        ),
+        Some((kind, subtype)) if token(kind) && token(subtype) => Ok(text),
+        _ => Err(format!(
+            r#"{text:?} is not a media type; write for example "text/html""#
+        )),
     }
 }
 

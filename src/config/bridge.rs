@@ -2,38 +2,18 @@
 //! Resolves no token and knows nothing of the WebSocket protocol.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use super::origin::OriginRule;
+use super::entrance::Entrance;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::session::SessionRule;
+use super::signed::Signed;
 use super::size::{GIB, KIB, MIB};
+use super::target_tls::TargetTls;
+use super::token_source::TokenSource;
 use super::value;
-
-/// One `[[bridge.tokens]]`: something that knows where a token leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenSource {
-    /// A directory of websockify token files, read again at each connection.
-    Directory(PathBuf),
-    /// One websockify token file: lines of `token: host:port` or `token: unix_socket:/path`.
-    File(PathBuf),
-    /// A directory of UNIX sockets; the token is the socket's name, plain or in base64url.
-    Sockets(PathBuf),
-}
-
-impl fmt::Display for TokenSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory(path) => write!(f, "directory {}", path.display()),
-            Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Sockets(path) => write!(f, "sockets {}", path.display()),
-        }
-    }
-}
 
 /// One `[[bridge.target]]`: a token with a fixed address, asked before the token sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +23,8 @@ pub struct StaticTarget {
     pub token: String,
     /// `address`: where the token leads.
     pub address: Endpoint,
+    /// `tls`: how the connection is encrypted. Default `None`: it is not.
+    pub tls: Option<TargetTls>,
 }
 
 /// `[bridge]`.
@@ -50,11 +32,9 @@ pub struct StaticTarget {
 pub struct Bridge {
     /// `paths`: the paths that are upgraded, matched exactly. Never empty. Default `/websockify`.
     pub paths: Vec<String>,
-    /// `origins`: which browser pages may connect. Default `same`. Empty: no page may.
-    pub origins: Vec<OriginRule>,
-    /// `missing-origin`: whether a handshake without an `Origin` header is accepted. Default
-    /// `true`: programs send none, browsers always do.
-    pub missing_origin: bool,
+    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may
+    /// come in.
+    pub entrance: Entrance,
     /// `session`: whether the app must know the visitor. Default `None`: as soon as `[session]` has
     /// a question. A file that requires one has one.
     pub session: Option<SessionRule>,
@@ -77,6 +57,14 @@ pub struct Bridge {
     /// `token-retry`: how long an empty token file, which is one being written, is read again.
     /// Default 500 ms.
     pub token_retry: Duration,
+    /// `recheck-tokens`: how often it is looked whether the token of an open tunnel still leads to
+    /// the same target; else the tunnel is closed. Default `None`, `"off"`.
+    pub recheck_tokens: Option<Duration>,
+    /// `host-token`: whether the token is the host name of the request, and not in its query.
+    /// Default `false`.
+    pub host_token: bool,
+    /// `[bridge.signed]`: tokens that are signed links.
+    pub signed: Signed,
     /// `[[bridge.tokens]]`: asked in this order; the first that knows the token wins.
     pub tokens: Vec<TokenSource>,
     /// `[[bridge.target]]`: asked before `tokens`.
@@ -90,8 +78,7 @@ impl Default for Bridge {
     fn default() -> Self {
         Self {
             paths: vec!["/websockify".to_owned()],
-            origins: vec![OriginRule::Same],
-            missing_origin: true,
+            entrance: Entrance::default(),
             session: None,
             connect: Duration::from_secs(5),
             idle: None,
@@ -100,6 +87,9 @@ impl Default for Bridge {
             upload_buffer: 1 << 20,
             http2: true,
             token_retry: Duration::from_millis(500),
+            recheck_tokens: None,
+            host_token: false,
+            signed: Signed::default(),
             tokens: Vec::new(),
             targets: Vec::new(),
             boundaries: BTreeMap::new(),
@@ -114,8 +104,7 @@ impl Bridge {
             paths: table.list("paths", default.paths, |text| {
                 PathPrefix::parse(text).map(Into::into)
             }),
-            origins: table.list("origins", default.origins, OriginRule::parse),
-            missing_origin: table.flag("missing-origin", default.missing_origin),
+            entrance: Entrance::read(table),
             session: SessionRule::read(table),
             connect: table.time_limit("connect", default.connect),
             idle: table.time_limit_or_off("idle", default.idle),
@@ -124,6 +113,9 @@ impl Bridge {
             upload_buffer: table.buffer("upload-buffer", default.upload_buffer, KIB..=GIB),
             http2: table.flag("http2", default.http2),
             token_retry: table.duration("token-retry", default.token_retry),
+            recheck_tokens: table.time_limit_or_off("recheck-tokens", default.recheck_tokens),
+            host_token: table.flag("host-token", default.host_token),
+            signed: table.table("signed", Signed::read),
             tokens: table.tables("tokens", TokenSource::read),
             targets: StaticTarget::read_all(table),
             boundaries: table.table("boundaries", |names| names.map(parse_marker)),
@@ -139,28 +131,10 @@ impl Bridge {
 
     /// Whether any token can lead anywhere.
     pub(super) fn has_targets(&self) -> bool {
-        !self.tokens.is_empty() || !self.targets.is_empty()
+        let named = self.signed.is_on() && !self.signed.allow.is_empty();
+        named || !self.tokens.is_empty() || !self.targets.is_empty()
     }
 }
-
-impl TokenSource {
-    fn read(table: &mut Table<'_>) -> Self {
-        let kind = table.required("source", r#""directory""#, |text| {
-            let kinds: [(&str, Kind); 3] = [
-                ("directory", Self::Directory),
-                ("file", Self::File),
-                ("sockets", Self::Sockets),
-            ];
-            value::choice(text, &kinds)
-        });
-        let path = table.required("path", r#""/var/lib/wok/ws-tokens""#, value::path);
-        // What is missing has been reported, so the stand-ins go nowhere.
-        kind.unwrap_or(Self::Directory)(path.unwrap_or_default())
-    }
-}
-
-/// What the `source` key chooses between: the variants of [`TokenSource`].
-type Kind = fn(PathBuf) -> TokenSource;
 
 impl StaticTarget {
     fn read_all(bridge: &mut Table<'_>) -> Vec<Self> {
@@ -168,6 +142,7 @@ impl StaticTarget {
         bridge.each_table("target", |table| {
             let token = table.required("token", r#""woknotifications""#, value::not_empty);
             let address = table.required("address", r#""unix:/path""#, Endpoint::parse);
+            let tls = TargetTls::read(table);
             // What is missing has been reported; there is nothing to compare with.
             let (Some(token), Some(address)) = (token, address) else {
                 return;
@@ -176,7 +151,17 @@ impl StaticTarget {
                 let text = format!(r#"two targets have the token "{token}"; remove one"#);
                 table.problem("token", text);
             }
-            targets.push(Self { token, address });
+            if let (Endpoint::Unix(_), Some(TargetTls { name: None, .. })) = (&address, &tls) {
+                table.problem(
+                    "tls",
+                    "a UNIX socket has no host name; write the one in the certificate as tls.name",
+                );
+            }
+            targets.push(Self {
+                token,
+                address,
+                tls,
+            });
         });
         targets
     }

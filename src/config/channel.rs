@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::address::socket_path;
+use super::amqp::AmqpSource;
 use super::channel_name::ChannelPattern;
 use super::listener::parse_mode;
 use super::path_prefix::PathPrefix;
@@ -116,6 +117,8 @@ pub enum Source {
     },
     /// `listen`: a socket on which programs of this machine write messages.
     Listen(Listen),
+    /// `amqp`: messages of a RabbitMQ exchange.
+    Amqp(Box<AmqpSource>),
 }
 
 /// What a `listen` source listens on.
@@ -217,17 +220,27 @@ impl Channel {
             let text = format!(r#"two channels have the name "{}"; remove one"#, self.name);
             table.problem("name", text);
         }
-        if self.name.name().is_none() && (self.token.is_some() || !self.sources.is_empty()) {
+        let is_socket = |source: &Source| !matches!(source, Source::Amqp(_));
+        if self.name.name().is_none()
+            && (self.token.is_some() || self.sources.iter().any(is_socket))
+        {
             table.problem(
                 "name",
-                "a pattern has no source and no token of its own; write the name of one channel",
+                "a pattern has no socket and no token of its own; write the name of one channel",
             );
         }
+        for source in &self.sources {
+            if let Source::Amqp(source) = source
+                && let Some(text) = source.misplaced(&self.name)
+            {
+                table.problem("source", text);
+            }
+        }
         let listened = |channel: &Self| -> Vec<PathBuf> {
-            let listening = channel.sources.iter();
-            let listening = listening.filter(|source| matches!(source, Source::Listen(_)));
-            listening
-                .map(|source| source.address().to_owned())
+            let sources = channel.sources.iter();
+            sources
+                .filter_map(Source::listens_on)
+                .map(Path::to_owned)
                 .collect()
         };
         let mut taken: Vec<_> = others.iter().flat_map(listened).collect();
@@ -267,12 +280,20 @@ impl History {
 enum Kind {
     Wok,
     Listen,
+    Amqp,
 }
 
 impl Source {
     fn read(table: &mut Table<'_>) -> Option<Self> {
-        let kinds = [("wok", Kind::Wok), ("listen", Kind::Listen)];
+        let kinds = [
+            ("wok", Kind::Wok),
+            ("listen", Kind::Listen),
+            ("amqp", Kind::Amqp),
+        ];
         let kind = table.required("source", r#""wok""#, |text| value::choice(text, &kinds));
+        if let Some(Kind::Amqp) = kind {
+            return AmqpSource::read(table).map(Box::new).map(Self::Amqp);
+        }
         let address = table.required("address", r#""unix:/run/app/push""#, |text| {
             text.strip_prefix("unix:").map_or_else(
                 || {
@@ -286,14 +307,16 @@ impl Source {
         match kind? {
             Kind::Wok => Some(Self::Wok { address: address? }),
             Kind::Listen => Listen::read(table, address).map(Self::Listen),
+            Kind::Amqp => None,
         }
     }
 
-    /// The socket.
+    /// The socket that is opened for it, if it is one that listens.
     #[must_use]
-    pub fn address(&self) -> &Path {
+    pub fn listens_on(&self) -> Option<&Path> {
         match self {
-            Self::Wok { address } | Self::Listen(Listen { address, .. }) => address,
+            Self::Listen(listen) => Some(&listen.address),
+            Self::Wok { .. } | Self::Amqp(_) => None,
         }
     }
 }

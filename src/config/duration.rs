@@ -14,7 +14,7 @@ const UNITS: [(&str, u64); 5] = [
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// Reads a duration, zero included; the error text says what to write instead.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let end_of_digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

@@ -78,7 +78,7 @@ fn a_misspelt_key_is_told_the_nearest_one() {
     );
     says(
         "body_size = 1",
-        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, workers, queue, queue-wait, connect, response, response-idle, keep-alive",
+        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, origins, missing-origin, users, realm, client-certificate, client-names, user-header, certificate-header, workers, queue, queue-wait, connect, response, response-idle, keep-alive, restart-wait, request-spool, response-spool, compress, compress-private, offload",
     );
     says(
         "[log]\ncolour = true",
@@ -307,4 +307,24 @@ fn a_problem_hides_no_other_and_makes_up_none() {
         said_of("[[apps]]\nurl = \"http://b:1\""),
         "noren.toml:1: apps: unknown key; did you mean `app`?"
     );
+}
+
+#[test]
+fn an_entrance_that_keeps_nobody_out_or_everybody_is_refused() {
+    let said = r#"noren.toml:3: bridge: client-certificate = "required" needs a listener that asks for one; write client-authority = "/path" in a [[listener]]"#;
+    says("[bridge]\nclient-certificate = \"required\"", said);
+    let said = r#"noren.toml:4: hub.client-names: would not keep those out who have no certificate; write client-certificate = "required""#;
+    says("[hub]\nclient-names = [\"cook\"]", said);
+    let said =
+        r#"noren.toml:4: bridge.realm: has a meaning only beside users = "/path"; remove it"#;
+    says("[bridge]\nrealm = \"Kitchen\"", said);
+    let said = r#"noren.toml:3: listener[0].client-authority: is missing: whose certificates are good? Write client-authority = "/etc/noren/clients.pem""#;
+    says("[[listener]]\nclient-certificate = \"optional\"", said);
+    let said = r#"noren.toml:5: listener[0].client-authority: has a meaning only with protocol = "https"; remove it"#;
+    says(
+        "[[listener]]\nprotocol = \"http\"\nclient-authority = \"/ca\"",
+        said,
+    );
+    let said = r#"noren.toml:3: app[0].user-header: "X-Forwarded-User" cannot carry a name; write one that nothing else uses, such as "X-Remote-User""#;
+    says("user-header = \"X-Forwarded-User\"", said);
 }

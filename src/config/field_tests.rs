@@ -144,6 +144,8 @@ fn limits_are_read() {
         headers = 4
         keep-alive = "5s"
         body-idle = "6s"
+        minimum-rate = "9B"
+        minimum-rate-grace = "10s"
         body-size = 0
         request-buffer = "7B"
         streams = 8
@@ -162,11 +164,39 @@ fn limits_are_read() {
         headers: 4,
         keep_alive: seconds(5),
         body_idle: seconds(6),
+        minimum_rate: 9,
+        minimum_rate_grace: seconds(10),
         body_size: 0,
         request_buffer: 7,
         streams: 8,
     };
     assert_eq!(config.limits, expected);
+}
+
+#[test]
+fn the_spool_is_read() {
+    let config = with_app(
+        r#"
+        [spool]
+        directory = "/srv/spool"
+        size = "1MiB"
+        memory = 0
+        request-size = "2KiB"
+        answer-buffer = "3KiB"
+        answer-size = "4KiB"
+        when-full = "refuse"
+        "#,
+    );
+    let expected = Spool {
+        directory: "/srv/spool".into(),
+        size: 1 << 20,
+        memory: 0,
+        request_size: 2 << 10,
+        answer_buffer: 3 << 10,
+        answer_size: 4 << 10,
+        when_full: WhenFull::Refuse,
+    };
+    assert_eq!(config.spool, expected);
 }
 
 #[test]
@@ -205,6 +235,14 @@ fn apps_are_read() {
         response = "2s"
         response-idle = "3s"
         keep-alive = "0s"
+        restart-wait = "0s"
+        request-spool = false
+        response-spool = false
+        compress = ["TEXT/html"]
+        compress-private = true
+        [[app.offload]]
+        path = "/protected"
+        directory = "/srv/files"
         "#,
     );
     let expected = App {
@@ -220,6 +258,9 @@ fn apps_are_read() {
         path: PathPrefix::parse("/a").unwrap_or_default(),
         server_root: PathPrefix::parse("/wok").ok(),
         encoded_slash: true,
+        entrance: Entrance::default(),
+        user_header: None,
+        certificate_header: None,
         workers: 1,
         queue: 0,
         queue_wait: Duration::ZERO,
@@ -227,8 +268,48 @@ fn apps_are_read() {
         response: seconds(2),
         response_idle: seconds(3),
         keep_alive: Duration::ZERO,
+        restart_wait: Duration::ZERO,
+        request_spool: false,
+        response_spool: false,
+        compress: vec!["text/html".to_owned()],
+        compress_private: true,
+        offload: vec![Offload {
+            path: PathPrefix::parse("/protected").unwrap_or_default(),
+            directory: "/srv/files".into(),
+        }],
     };
     assert_eq!(config.apps, [expected]);
+}
+
+#[test]
+fn directories_are_read() {
+    let config = parsed(
+        r#"
+        [[files]]
+        path = "/static"
+        hosts = ["a.example"]
+        directory = "/srv/static"
+        cache-control = "max-age=60"
+        precompressed = true
+        [[files]]
+        path = "/plain"
+        directory = "/srv/plain"
+        "#,
+    );
+    let files = |path: &str, directory: &str| Files {
+        path: PathPrefix::parse(path).unwrap_or_default(),
+        hosts: Vec::new(),
+        directory: directory.into(),
+        cache_control: None,
+        precompressed: false,
+    };
+    let first = Files {
+        hosts: vec![HostPattern::Exact("a.example".to_owned())],
+        cache_control: Some("max-age=60".to_owned()),
+        precompressed: true,
+        ..files("/static", "/srv/static")
+    };
+    assert_eq!(config.files, [first, files("/plain", "/srv/plain")]);
 }
 
 #[test]
@@ -258,18 +339,33 @@ fn the_bridge_is_read() {
         upload-buffer = "1KiB"
         http2 = false
         token-retry = "0s"
+        recheck-tokens = "3s"
+        host-token = true
+        [bridge.signed]
+        keys = ["/k", "credential:k"]
+        required = false
+        audience = "a"
+        longest = "off"
+        leeway = "1s"
+        grace = "0s"
+        store = "/s"
+        allow = ["a:1"]
+        tls = { ca = "/c", name = "n", certificate = "/d", key = "/e" }
         [bridge.boundaries]
         "a b" = "\n"
         "#,
     );
     let expected = Bridge {
         paths: vec!["/a".to_owned(), "/b".to_owned()],
-        origins: vec![
-            OriginRule::Any,
-            OriginRule::Same,
-            OriginRule::Exact("https://a.example".to_owned()),
-        ],
-        missing_origin: false,
+        entrance: Entrance {
+            origins: vec![
+                OriginRule::Any,
+                OriginRule::Same,
+                OriginRule::Exact("https://a.example".to_owned()),
+            ],
+            missing_origin: false,
+            ..Entrance::default()
+        },
         session: Some(SessionRule::None),
         connect: seconds(1),
         idle: Some(seconds(2)),
@@ -278,6 +374,26 @@ fn the_bridge_is_read() {
         upload_buffer: 1024,
         http2: false,
         token_retry: Duration::ZERO,
+        recheck_tokens: Some(seconds(3)),
+        host_token: true,
+        signed: Signed {
+            keys: vec![
+                SecretFile::File("/k".into()),
+                SecretFile::Credential("k".to_owned()),
+            ],
+            required: false,
+            audience: Some("a".to_owned()),
+            longest: None,
+            leeway: seconds(1),
+            grace: Duration::ZERO,
+            store: "/s".into(),
+            allow: vec![TargetRule::parse("a:1").unwrap_or_else(|text| unreachable!("{text}"))],
+            tls: Some(TargetTls {
+                ca: Some("/c".into()),
+                name: Some("n".to_owned()),
+                client: Some(("/d".into(), "/e".into())),
+            }),
+        },
         tokens: Vec::new(),
         targets: Vec::new(),
         boundaries: [("a b".to_owned(), "\n".to_owned())].into(),
@@ -304,6 +420,7 @@ fn the_session_is_read() {
         timeout = "4s"
         name-header = "Remote-User"
         token-path = "/vms/{vm}/rights"
+        channel-path = "/may/{channel}"
         open-tokens = ["news"]
         logout = ["/a", "/b"]
         [session.headers]
@@ -323,6 +440,7 @@ fn the_session_is_read() {
         timeout: seconds(4),
         name_header: Some("Remote-User".to_owned()),
         token_path: Some("/vms/{vm}/rights".to_owned()),
+        channel_path: Some("/may/{channel}".to_owned()),
         open_tokens: vec!["news".to_owned()],
         logout: vec!["/a".to_owned(), "/b".to_owned()],
     };
@@ -362,9 +480,9 @@ fn token_sources_and_targets_keep_their_order() {
     )
     .bridge;
     let tokens = [
-        TokenSource::Sockets("/s".into()),
-        TokenSource::Directory("/d".into()),
-        TokenSource::File("/f".into()),
+        TokenSource::trusted(SourceKind::Sockets("/s".into())),
+        TokenSource::trusted(SourceKind::Directory("/d".into())),
+        TokenSource::trusted(SourceKind::File("/f".into())),
     ];
     assert_eq!(bridge.tokens, tokens);
     let targets = [
@@ -374,11 +492,50 @@ fn token_sources_and_targets_keep_their_order() {
                 host: "localhost".to_owned(),
                 port: 5900,
             },
+            tls: None,
         },
         StaticTarget {
             token: "a".to_owned(),
             address: Endpoint::Unix("/a".into()),
+            tls: None,
         },
     ];
     assert_eq!(bridge.targets, targets);
+}
+
+#[test]
+fn an_entrance_is_read_in_each_route() {
+    let keys = r#"
+        origins = ["https://a.example"]
+        missing-origin = false
+        users = "/etc/users"
+        realm = "Kitchen"
+        client-certificate = "required"
+        client-names = ["cook", "b.example"]
+    "#;
+    let config = parsed(&format!(
+        "[[listener]]\nclient-authority = '/ca'\nclient-certificate = 'optional'\n\
+         [[app]]\nurl = 'unix:/a'\nuser-header = 'Remote-User'\n\
+         certificate-header = 'X-Client'\n{keys}\n[bridge]\n{keys}\n[hub]\n{keys}"
+    ));
+    let expected = Entrance {
+        origins: vec![OriginRule::Exact("https://a.example".to_owned())],
+        missing_origin: false,
+        users: Some("/etc/users".into()),
+        realm: "Kitchen".to_owned(),
+        certificate: CertificateRule::Required,
+        certificate_names: vec!["cook".to_owned(), "b.example".to_owned()],
+    };
+    assert_eq!(config.bridge.entrance, expected);
+    assert_eq!(config.hub.entrance, expected);
+    let app = config.apps.first().expect("an app");
+    assert_eq!(app.entrance, expected);
+    assert_eq!(app.user_header.as_deref(), Some("remote-user"));
+    assert_eq!(app.certificate_header.as_deref(), Some("x-client"));
+    let clients = ClientCertificates {
+        authority: "/ca".into(),
+        required: false,
+    };
+    let listener = config.listeners.first().expect("a listener");
+    assert_eq!(listener.clients, Some(clients));
 }

@@ -46,7 +46,7 @@ impl SecurityHeaders {
 
 /// Visible ASCII with single spaces inside, or nothing. RFC 9110 allows more, but no value of these
 /// headers needs it, and a line break here would let the file write a second header.
-fn header_value(text: &str) -> Result<String, String> {
+pub(super) fn header_value(text: &str) -> Result<String, String> {
     let visible = text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
     if visible && text.trim() == text {
         Ok(text.to_owned())

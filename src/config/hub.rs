@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::origin::OriginRule;
+use super::entrance::Entrance;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::session::SessionRule;
@@ -16,14 +16,12 @@ use super::value;
 pub struct Hub {
     /// `path`: the path below which channels are served. Default `/events`.
     pub path: String,
-    /// `origins`: which browser pages may subscribe and publish. Default `same`. Empty: no page may.
-    pub origins: Vec<OriginRule>,
+    /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may
+    /// come in. Plain GETs of the same site have no `Origin` and are not asked for one.
+    pub entrance: Entrance,
     /// `session`: whether the app must know who listens or sends. Default `None`: as soon as
     /// `[session]` has a question.
     pub session: Option<SessionRule>,
-    /// `missing-origin`: whether a WebSocket handshake without an `Origin` header is accepted. Default
-    /// `true`. Plain GETs of the same site have none and are not asked for one.
-    pub missing_origin: bool,
     /// `heartbeat`: between two pings of a WebSocket; after two without an answer it is closed.
     /// Default 30 s.
     pub heartbeat: Duration,
@@ -59,9 +57,8 @@ impl Default for Hub {
     fn default() -> Self {
         Self {
             path: "/events".to_owned(),
-            origins: vec![OriginRule::Same],
+            entrance: Entrance::default(),
             session: None,
-            missing_origin: true,
             heartbeat: Duration::from_secs(30),
             keep_alive: Duration::from_secs(15),
             retry: Duration::from_secs(2),
@@ -82,9 +79,8 @@ impl Hub {
         let default = Self::default();
         Self {
             path: table.text("path", default.path, parse_path),
-            origins: table.list("origins", default.origins, OriginRule::parse),
+            entrance: Entrance::read(table),
             session: SessionRule::read(table),
-            missing_origin: table.flag("missing-origin", default.missing_origin),
             heartbeat: table.time_limit("heartbeat", default.heartbeat),
             keep_alive: table.time_limit("keep-alive", default.keep_alive),
             retry: table.time_limit("retry", default.retry),

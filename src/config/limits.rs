@@ -39,6 +39,11 @@ pub struct Limits {
     /// `body-idle`: without a byte of a request body (408), or without progress writing an answer
     /// (closed). Default 60 s.
     pub body_idle: Duration,
+    /// `minimum-rate`: bytes a second that a request body must come with, and an answer must be taken
+    /// with, while we wait for the client (408, closed). Default 256; 0 is no limit.
+    pub minimum_rate: u64,
+    /// `minimum-rate-grace`: how much time a client may lose against that rate. Default 60 s.
+    pub minimum_rate_grace: Duration,
     /// `body-size`: bytes in a request body, beyond which the answer is 413. Default 4 GiB; with 0
     /// no request may have a body.
     pub body_size: u64,
@@ -65,6 +70,8 @@ impl Default for Limits {
             headers: 200,
             keep_alive: Duration::from_secs(75),
             body_idle: Duration::from_secs(60),
+            minimum_rate: 256,
+            minimum_rate_grace: Duration::from_secs(60),
             body_size: 4 * GIB,
             request_buffer: 256 << 10,
             streams: 100,
@@ -94,6 +101,8 @@ impl Limits {
             headers: table.number("headers", default.headers, 1..=10_000),
             keep_alive: table.time_limit("keep-alive", default.keep_alive),
             body_idle: table.time_limit("body-idle", default.body_idle),
+            minimum_rate: table.size("minimum-rate", default.minimum_rate),
+            minimum_rate_grace: table.time_limit("minimum-rate-grace", default.minimum_rate_grace),
             body_size: table.size("body-size", default.body_size),
             request_buffer: table.buffer("request-buffer", default.request_buffer, 0..=GIB),
             streams: table.number("streams", default.streams, 1..=10_000),

@@ -100,6 +100,15 @@ impl ForwardedHeader {
     }
 }
 
+/// Which certificates clients of an `https` listener may show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// `client-authority`: PEM file of the authorities that have signed them.
+    pub authority: PathBuf,
+    /// `client-certificate`: whether the handshake fails without one. Default yes, `required`.
+    pub required: bool,
+}
+
 /// One `[[listener]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
@@ -120,6 +129,8 @@ pub struct Listener {
     /// `proxy-protocol`: whether each connection begins with a PROXY header, version 1 or 2. Then it is taken from
     /// the trusted proxies only, and nobody else may connect. Default no.
     pub proxy_protocol: bool,
+    /// `client-authority` and `client-certificate`. Default `None`: clients are not asked for one.
+    pub clients: Option<ClientCertificates>,
 }
 
 impl Default for Listener {
@@ -132,6 +143,7 @@ impl Default for Listener {
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::XForwarded,
             proxy_protocol: false,
+            clients: None,
         }
     }
 }
@@ -161,6 +173,7 @@ impl Listener {
                 ForwardedHeader::parse,
             ),
             proxy_protocol: table.flag("proxy-protocol", default.proxy_protocol),
+            clients: ClientCertificates::read(table),
         };
         if table.is_sound() && listener.trusted_proxies.is_empty() {
             for key in ["proxy-protocol", "forwarded-header"] {
@@ -190,7 +203,35 @@ impl Listener {
                 r#"has a meaning only with address = "unix:/path"; remove it"#,
             );
         }
+        for key in ["client-authority", "client-certificate"] {
+            if table.is_sound() && table.has(key) && listener.protocol != Protocol::Https {
+                table.problem(
+                    key,
+                    r#"has a meaning only with protocol = "https"; remove it"#,
+                );
+            }
+        }
         listener
+    }
+}
+
+impl ClientCertificates {
+    fn read(table: &mut Table<'_>) -> Option<Self> {
+        let authority = table.text("client-authority", None, |text| value::path(text).map(Some));
+        let rules = [("required", true), ("optional", false)];
+        let required = table.text("client-certificate", true, |text| {
+            value::choice(text, &rules)
+        });
+        if authority.is_none() && table.has("client-certificate") {
+            table.problem(
+                "client-authority",
+                r#"is missing: whose certificates are good? Write client-authority = "/etc/noren/clients.pem""#,
+            );
+        }
+        Some(Self {
+            authority: authority?,
+            required,
+        })
     }
 }
 

@@ -11,13 +11,17 @@
 
 mod address;
 mod admin;
+mod amqp;
 mod app;
 mod bridge;
+mod broker;
 mod channel;
 mod channel_name;
 mod duration;
 mod endpoint;
+mod entrance;
 mod error;
+mod files;
 mod headers;
 mod host_pattern;
 mod hub;
@@ -30,11 +34,19 @@ mod origin;
 mod path_prefix;
 mod problems;
 mod reader;
+mod secret_file;
 mod server;
 mod session;
+mod signed;
 mod size;
+mod spool;
 mod syntax;
+mod target_rule;
+mod target_tls;
+mod template;
 mod tls;
+mod token_source;
+mod token_url;
 mod value;
 
 #[cfg(test)]
@@ -48,24 +60,37 @@ use problems::Problems;
 use reader::Table;
 
 pub use admin::Admin;
+pub use amqp::{AmqpFormat, AmqpSource};
 pub use app::App;
-pub use bridge::{Bridge, StaticTarget, TokenSource};
+pub use bridge::{Bridge, StaticTarget};
+pub use broker::Broker;
 pub use channel::{Channel, Framing, History, Listen, Publisher, Slow, Source, StoreKind};
 pub use channel_name::{ChannelName, ChannelPattern};
+pub use duration::parse as parse_duration;
 pub use endpoint::Endpoint;
+pub use entrance::{CertificateRule, Entrance};
 pub use error::{ConfigError, Problem};
+pub use files::{Files, Offload};
 pub use headers::SecurityHeaders;
 pub use host_pattern::HostPattern;
 pub use hub::Hub;
 pub use limits::Limits;
-pub use listener::{ForwardedHeader, ListenAddress, Listener, Protocol};
+pub use listener::{ClientCertificates, ForwardedHeader, ListenAddress, Listener, Protocol};
 pub use log::{AccessFormat, Level, Log, LogFormat};
 pub use network::Network;
 pub use origin::OriginRule;
 pub use path_prefix::PathPrefix;
+pub use secret_file::SecretFile;
 pub use server::Server;
-pub use session::{PLACE_OF_NAME, Session, SessionRule};
+pub use session::{PLACE_OF_CHANNEL, PLACE_OF_NAME, Session, SessionRule};
+pub use signed::Signed;
+pub use spool::{Spool, WhenFull};
+pub use target_rule::{Hosts, TargetRule};
+pub use target_tls::TargetTls;
+pub use template::{Part, Template};
 pub use tls::{Certificate, Tls, TlsVersion};
+pub use token_source::{HttpSource, RedisSource, SourceKind, TokenSource};
+pub use token_url::TokenUrl;
 
 /// The whole file.
 ///
@@ -85,10 +110,14 @@ pub struct Config {
     pub tls: Tls,
     /// `[limits]`: what one client, and all of them together, may use.
     pub limits: Limits,
+    /// `[spool]`: where bodies wait for those who are slow.
+    pub spool: Spool,
     /// `[headers]`: response headers added to every answer.
     pub headers: SecurityHeaders,
     /// `[[app]]`: the apps behind this door.
     pub apps: Vec<App>,
+    /// `[[files]]`: directories that are served as they are.
+    pub files: Vec<Files>,
     /// `[session]`: the question to the app whether a visitor is logged in.
     pub session: Session,
     /// `[bridge]`: WebSocket to socket.
@@ -109,8 +138,10 @@ impl Default for Config {
             listeners: vec![Listener::default()],
             tls: Tls::default(),
             limits: Limits::default(),
+            spool: Spool::default(),
             headers: SecurityHeaders::default(),
             apps: Vec::new(),
+            files: Vec::new(),
             session: Session::default(),
             bridge: Bridge::default(),
             hub: Hub::default(),
@@ -168,8 +199,10 @@ impl Config {
             listeners: Listener::read_all(root),
             tls: root.table("tls", Tls::read),
             limits: root.table("limits", Limits::read),
+            spool: root.table("spool", Spool::read),
             headers: root.table("headers", SecurityHeaders::read),
             apps: App::read_all(root),
+            files: Files::read_all(root),
             session: Session::default(),
             bridge: root.table("bridge", Bridge::read),
             hub: root.table("hub", Hub::read),
@@ -188,15 +221,45 @@ impl Config {
 
     /// What only shows when all tables are there.
     fn compare(&self, root: &Table<'_>) {
-        if self.apps.is_empty() && !self.bridge.has_targets() && self.channels.is_empty() {
+        let serves_files = !self.files.is_empty();
+        if self.apps.is_empty()
+            && !self.bridge.has_targets()
+            && self.channels.is_empty()
+            && !serves_files
+        {
             root.problem(
                 "app",
                 r#"there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", a [[bridge.tokens]] or [[bridge.target]], or a [[channel]]"#,
             );
         }
+        self.compare_entrances(root);
         for channel in &self.channels {
             if let Some(text) = self.without_app(channel) {
                 root.problem("channel", text);
+            }
+        }
+    }
+
+    /// A route that needs a certificate can only be reached where one is asked for.
+    fn compare_entrances(&self, root: &Table<'_>) {
+        if self
+            .listeners
+            .iter()
+            .any(|listener| listener.clients.is_some())
+        {
+            return;
+        }
+        let apps = self.apps.iter().map(|app| ("app", &app.entrance));
+        let shared = [
+            ("bridge", &self.bridge.entrance),
+            ("hub", &self.hub.entrance),
+        ];
+        for (table, entrance) in apps.chain(shared) {
+            if entrance.needs_certificate() {
+                root.problem(
+                    table,
+                    r#"client-certificate = "required" needs a listener that asks for one; write client-authority = "/path" in a [[listener]]"#,
+                );
             }
         }
     }

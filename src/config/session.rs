@@ -12,6 +12,9 @@ use super::value;
 /// What stands for the console's name in `token-path`.
 pub const PLACE_OF_NAME: &str = "{vm}";
 
+/// What stands for the channel's name in `channel-path`.
+pub const PLACE_OF_CHANNEL: &str = "{channel}";
+
 /// Whether something is served to everybody, or to visitors the app knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionRule {
@@ -49,6 +52,9 @@ pub struct Session {
     /// `token-path`: a second question, for each console by its name, below the app's
     /// `server-root`; holds [`PLACE_OF_NAME`] once. Default `None`.
     pub token_path: Option<String>,
+    /// `channel-path`: a second question, for each channel by its name, below the app's
+    /// `server-root`; holds [`PLACE_OF_CHANNEL`] once. Default `None`.
+    pub channel_path: Option<String>,
     /// `open-tokens`: names of tokens that the session alone opens. Default none.
     pub open_tokens: Vec<String>,
     /// `logout`: the paths whose `POST` ends a session, below the app's `server-root`. Default
@@ -70,6 +76,7 @@ impl Default for Session {
             timeout: Duration::from_secs(10),
             name_header: None,
             token_path: None,
+            channel_path: None,
             open_tokens: Vec::new(),
             logout: vec!["/logout".to_owned()],
         }
@@ -107,7 +114,12 @@ impl Session {
             name_header: table.text("name-header", None, |text| {
                 parse_header_name(text).map(Some)
             }),
-            token_path: table.text("token-path", None, |text| parse_token_path(text).map(Some)),
+            token_path: table.text("token-path", None, |text| {
+                parse_path_with(text, PLACE_OF_NAME, "/plugins/kimchi/vms/{vm}").map(Some)
+            }),
+            channel_path: table.text("channel-path", None, |text| {
+                parse_path_with(text, PLACE_OF_CHANNEL, "/realtime/{channel}").map(Some)
+            }),
             open_tokens: table.list("open-tokens", default.open_tokens, value::not_empty),
             logout: table.list("logout", default.logout, |text| {
                 PathPrefix::parse(text).map(Into::into)
@@ -169,10 +181,11 @@ fn parse_target(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn parse_token_path(text: &str) -> Result<String, String> {
-    if text.matches(PLACE_OF_NAME).count() != 1 {
+/// A path with one place for a name.
+fn parse_path_with(text: &str, place: &str, example: &str) -> Result<String, String> {
+    if text.matches(place).count() != 1 {
         return Err(format!(
-            r#"{text:?} must have {PLACE_OF_NAME} once, where the name goes; write for example "/plugins/kimchi/vms/{PLACE_OF_NAME}""#
+            r#"{text:?} must have {place} once, where the name goes; write for example "{example}""#
         ));
     }
     parse_target(text)
@@ -180,7 +193,7 @@ fn parse_token_path(text: &str) -> Result<String, String> {
 
 /// RFC 9110, section 5.1: a token. The same holds for the name of a cookie (RFC 6265, section
 /// 4.1.1).
-fn parse_header_name(text: &str) -> Result<String, String> {
+pub(super) fn parse_header_name(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if !text.is_empty() && text.chars().all(fits) {
         Ok(text.to_owned())
@@ -194,7 +207,16 @@ fn parse_header_name(text: &str) -> Result<String, String> {
 /// The visitor's own credential, and what frames or addresses the request, is not the file's to
 /// set.
 fn parse_sent_header(name: &str) -> Result<(), String> {
-    const SET_ELSEWHERE: [&str; 11] = [
+    let lower = parse_header_name(name)?.to_ascii_lowercase();
+    if is_set_elsewhere(&lower) {
+        return Err("is set by Noren for each question; remove it".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a header, its name in lower case, has a meaning of its own in a request to an app.
+pub(super) fn is_set_elsewhere(lower: &str) -> bool {
+    const ELSEWHERE: [&str; 12] = [
         "authorization",
         "connection",
         "content-length",
@@ -206,12 +228,9 @@ fn parse_sent_header(name: &str) -> Result<(), String> {
         "transfer-encoding",
         "upgrade",
         "forwarded",
+        "x-real-ip",
     ];
-    let lower = parse_header_name(name)?.to_ascii_lowercase();
-    if SET_ELSEWHERE.contains(&lower.as_str()) || lower.starts_with("x-forwarded") {
-        return Err("is set by Noren for each question; remove it".to_owned());
-    }
-    Ok(())
+    ELSEWHERE.contains(&lower) || lower.starts_with("x-forwarded")
 }
 
 /// A line break here would let the file write a second header.

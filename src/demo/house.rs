@@ -1,6 +1,6 @@
 //! What the parts of the demo share: who is logged in, what happened, what is cooking, who listens.
 //!
-//! Holds state and tells the push server when it changes; it reads no socket and writes none.
+//! Holds state and tells the push server and the hub when it changes; it reads no socket and writes none.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,6 +12,7 @@ use super::app::jobs::Jobs;
 use super::app::journal::Journal;
 use super::app::sessions::Sessions;
 use super::calendar::Moment;
+use super::channels::Channels;
 use super::crew::Crew;
 use super::push::Push;
 
@@ -21,6 +22,7 @@ const TICK: Duration = Duration::from_secs(5);
 pub(super) struct House {
     pub(super) crew: Crew,
     pub(super) push: Push,
+    pub(super) channels: Channels,
     pub(super) sessions: Sessions,
     pub(super) journal: Journal,
     pub(super) jobs: Jobs,
@@ -37,6 +39,7 @@ impl House {
         House {
             crew,
             push: Push::default(),
+            channels: Channels::default(),
             sessions: Sessions::default(),
             journal: Journal::default(),
             jobs: Jobs::default(),

@@ -1,5 +1,5 @@
-//! `noren demo`: everything the door needs behind it, in the same process: a blocking web app, a
-//! push server like Wok's, a console, and a page that shows them.
+//! `noren demo`: everything the door needs behind it, in the same process: a blocking web app with a push server like
+//! Wok's, a queue of jobs and a chat, a console, and a page that shows them.
 //!
 //! All of it is plain blocking code on threads of its own and UNIX sockets in a private directory,
 //! for that is what Noren is made for. It knows the door only as text: the configuration it asks
@@ -7,6 +7,7 @@
 
 mod app;
 mod calendar;
+mod channels;
 mod console;
 mod crew;
 mod directory;
@@ -18,6 +19,7 @@ mod tests;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,10 +27,13 @@ use crew::Crew;
 use directory::Directory;
 use house::House;
 
-/// The names of the sockets, and of the token files for the two the bridge may reach.
+/// The names of the sockets. Of the push server and the console they are also what pages name them by.
 const APP: &str = "app";
 const PUSH: &str = "woknotifications";
 const CONSOLE: &str = "console";
+/// These two the door makes: where the app says how its jobs go, and where this machine's programs come in.
+const JOBS: &str = "jobs";
+const ADMIN: &str = "admin";
 
 /// Threads have this long to end. They are woken, so they need milliseconds.
 const END: Duration = Duration::from_secs(1);
@@ -54,43 +59,31 @@ impl Backstage {
         house.push.serve(&crew, &path(PUSH))?;
         console::serve(&house, &path(CONSOLE))?;
         house.start_clock()?;
-        for name in [PUSH, CONSOLE] {
-            backstage.directory.announce(name)?;
-        }
+        house.channels.lead_to(path(JOBS));
+        backstage.directory.announce(CONSOLE)?;
         Ok(backstage)
     }
 
     /// The configuration that puts a door listening on `address` in front of this.
     pub(crate) fn config(&self, address: &str) -> String {
         let quote = |path: std::path::PathBuf| json::quote(&path.to_string_lossy());
+        let unix = |name| json::quote(&format!("unix:{}", self.directory.path(name).display()));
         format!(
-            r#"[[listener]]
-address = {address}
-
-# A browser keeps this header for a host name on every port. On localhost it would lock people out
-# of their other, plain servers there.
-[headers]
-strict-transport-security = ""
-
-[[app]]
-name = "demo"
-url = {app}
-workers = {workers}
-
-[[bridge.tokens]]
-source = "directory"
-path = {tokens}
-
-[bridge.boundaries]
-{push} = {marker}
-"#,
+            include_str!("demo.toml"),
             address = json::quote(address),
-            app = json::quote(&format!("unix:{}", self.directory.path(APP).display())),
-            workers = app::WORKERS,
+            app = unix(APP),
+            workers = app::WORKERS - app::ASKED,
+            asked = app::ASKED,
             tokens = quote(self.directory.tokens()),
-            push = PUSH,
-            marker = json::quote(push::END_OF_MESSAGE),
+            push = unix(PUSH),
+            jobs = unix(JOBS),
+            admin = quote(self.directory.path(ADMIN)),
         )
+    }
+
+    /// Where the door makes its admin socket.
+    pub(crate) fn admin(&self) -> std::path::PathBuf {
+        self.directory.path(ADMIN)
     }
 
     /// Stops every part and removes the directory; takes a second at most.
@@ -107,38 +100,19 @@ impl Drop for Backstage {
     }
 }
 
-/// What to open and what to try, for a terminal of 80 columns. `address` is where the door listens.
-pub(crate) fn banner(address: SocketAddr) -> String {
+/// What to open and what to try, for a terminal of 80 columns. `address` is where the door listens, `admin` its admin
+/// socket, `program` this program.
+pub(crate) fn banner(address: SocketAddr, admin: &Path, program: &Path) -> String {
     let url = if address.ip().is_unspecified() || address.ip().is_loopback() {
         format!("https://localhost:{}", address.port())
     } else {
         format!("https://{address}")
     };
-    let token = directory::token(PUSH);
     format!(
-        r#"
-  Noren demo    {url}
-  Log in        any name, password: demo
-  Close         Ctrl-C
-
-  The certificate is self-signed; a browser asks once whether you mean it.
-  With curl, in another terminal and in this directory:
-
-  U={url}
-  door() {{ curl -s --cacert certs/noren-cert.pem -b .jar -c .jar "$@"; echo; }}
-
-  door $U/login -d '{{"username":"ann","password":"demo"}}'
-  door $U/headers                 what the app sees behind the door
-  door $U/jobs -d ''              a job, its progress is pushed
-  door $U/logs                    who did what, from where
-  door --http2 -I $U/style.css    HTTP/2 outside, HTTP/1.1 inside
-
-  The notifications as raw WebSocket frames, and the way to the console:
-
-  door -N --http1.1 -H Connection:Upgrade -H Upgrade:websocket \
-    -H Sec-WebSocket-Version:13 -H Sec-WebSocket-Key:bm9yZW4gc2F5cyBoZWxsbw== \
-    "$U/websockify?token={token}" | cat -v
-  noren token console
-"#
+        include_str!("banner.txt"),
+        url = url,
+        admin = admin.display(),
+        program = program.display(),
+        token = directory::token(PUSH),
     )
 }

@@ -15,7 +15,8 @@ use crate::http::path::PathFault;
 use crate::http::refusal::Refusal;
 use crate::http::watch::Watch;
 use crate::net::{Peer, Proxies};
-use crate::tls::ServerName;
+use crate::telemetry::Inside;
+use crate::tls::{ClientName, ServerName};
 
 /// With or without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +47,16 @@ pub struct Context {
     pub scheme: Scheme,
     /// The name asked for in the TLS handshake; none without TLS.
     pub server: Option<ServerName>,
+    /// Whose certificate the client has shown, if one was asked for and shown.
+    pub client: Option<ClientName>,
     /// What is under way on it.
     pub activity: Activity,
     /// Its answers, if it is an HTTP/2 connection.
     pub watch: Option<Watch>,
     /// The proxies it comes from, if it does: what they say of the client is believed.
     pub proxies: Option<Arc<Proxies>>,
+    /// Where what happens on it is counted.
+    pub inside: Arc<Inside>,
 }
 
 /// `host[:port]`, checked, as the client wrote it.
@@ -68,6 +73,8 @@ pub struct Head {
     pub authority: Authority,
     /// `OPTIONS *`: a question to this server, not to an app.
     pub asterisk: bool,
+    /// Who has shown a password of the route, once that was asked for.
+    pub user: Option<Arc<str>>,
 }
 
 impl Head {
@@ -100,6 +107,7 @@ impl Head {
         Ok(Self {
             authority,
             asterisk,
+            user: None,
         })
     }
 }

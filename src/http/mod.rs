@@ -29,7 +29,9 @@ pub use lease::Lease;
 pub use path::PathFault;
 pub use query::parameter;
 pub use refusal::{Form, Refusal};
-pub use request_body::{BodyFault, BodyLimits, Received, RequestBody, receive, refuse};
-pub use stall::Stall;
+pub use request_body::{
+    BodyFault, BodyLimits, Received, RequestBody, receive, receive_into, refuse,
+};
+pub use stall::{Rate, Stall};
 pub use transport::Transport;
 pub use watch::Watch;

@@ -1,10 +1,13 @@
-//! Taking in a request body: whole if it is small, else its beginning, before the app is asked.
+//! Taking in a request body before the app is asked: in memory if it is small, on disk if there is room, else
+//! as far as the buffer goes.
 //!
 //! A blocking app reads a body with one of its few workers, at the pace of the client. What is read here
-//! first costs the app nothing, and a body that is complete can be sent a second time when a connection of
-//! the pool turns out to be stale. Time, size and framing are checked here (RFC 9112 §6, RFC 9110 §8.6).
+//! first costs the app nothing, and a body that is complete has a length, even if the client did not know it,
+//! and can be sent a second time when a connection of the pool turns out to be stale. Time, size and framing
+//! are checked here (RFC 9112 §6, RFC 9110 §8.6).
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,21 +21,29 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use crate::config::WhenFull;
 use crate::http::body::BoxError;
 use crate::http::refusal::Refusal;
-use crate::http::stall::Stall;
+use crate::http::stall::{Rate, Stall};
 use crate::shutdown::Shutdown;
+use crate::spool::{Spool, SpoolError, SpoolFile, SpoolReader};
 
 /// How much is read of a body nobody wants any more, so that the refusal reaches a client that still sends.
 const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 /// How long.
 const LINGER_TIME: Duration = Duration::from_secs(5);
+/// What goes to disk at once.
+const PIECE: usize = 256 * 1024;
+/// When a client may come back whose body found no room.
+const NO_ROOM_RETRY: Duration = Duration::from_secs(5);
 
 /// The limits of a request body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
     /// The longest time without a byte.
     pub idle: Duration,
+    /// The least in a second.
+    pub rate: Rate,
     /// The most bytes in all.
     pub size: u64,
     /// The most bytes taken in before the app is asked.
@@ -46,8 +57,9 @@ pub enum Received {
     None,
     /// All of it.
     Whole(Bytes),
-    /// Its beginning is in memory; the rest comes as the app reads it. The length is known.
-    Begun(RequestBody),
+    /// All of it, partly on disk; or its beginning, and the rest comes as the app reads it. The length is
+    /// known.
+    Begun(Box<RequestBody>),
 }
 
 /// What was wrong with a body.
@@ -56,12 +68,18 @@ pub enum BodyFault {
     /// No byte for this long.
     #[error("no byte of the request body came for {0:?}")]
     Idle(Duration),
+    /// Too little for too long.
+    #[error("the request body came at less than {0} bytes a second")]
+    TooSlow(u64),
     /// More than this many bytes.
     #[error("the request body is larger than {0} bytes")]
     TooLarge(u64),
     /// It has no length and is larger than what is taken in beforehand.
     #[error("a request body of more than {0} bytes needs a Content-Length")]
-    NoLength(usize),
+    NoLength(u64),
+    /// It has no length, or may not stream, and the spool is full or broken.
+    #[error("there is no room for this request body at the moment")]
+    NoRoom,
     /// Its chunks or its length are wrong, or the client left.
     #[error("the request body ended before it was complete, or its framing is broken")]
     Broken,
@@ -70,17 +88,22 @@ pub enum BodyFault {
 impl From<BodyFault> for Refusal {
     fn from(fault: BodyFault) -> Self {
         let status = match fault {
-            BodyFault::Idle(_) => StatusCode::REQUEST_TIMEOUT,
+            BodyFault::Idle(_) | BodyFault::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             BodyFault::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             BodyFault::NoLength(_) => StatusCode::LENGTH_REQUIRED,
+            BodyFault::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
             BodyFault::Broken => StatusCode::BAD_REQUEST,
         };
-        Self::new(status, fault.to_string()).closing()
+        let refusal = Self::new(status, fault.to_string()).closing();
+        match fault {
+            BodyFault::NoRoom => refusal.retry_after(NO_ROOM_RETRY),
+            _ => refusal,
+        }
     }
 }
 
-/// Takes in the beginning of a body. `tasks` runs the little that is left to do for a client whose body is
-/// refused while it is still sending.
+/// Takes in a body that fits into the buffer, or the beginning of a larger one. `tasks` runs the little that
+/// is left to do for a client whose body is refused while it is still sending.
 ///
 /// # Errors
 /// The fault of the body, to be answered as a [`Refusal`].
@@ -89,11 +112,26 @@ pub async fn receive(
     limits: BodyLimits,
     tasks: &Shutdown,
 ) -> Result<Received, BodyFault> {
+    receive_into(incoming, limits, None, tasks).await
+}
+
+/// The same, but what does not fit into the buffer goes to the spool, until the body is complete or there is
+/// no more room.
+///
+/// # Errors
+/// As [`receive`], and [`BodyFault::NoRoom`].
+pub async fn receive_into(
+    incoming: Incoming,
+    limits: BodyLimits,
+    spool: Option<&Spool>,
+    tasks: &Shutdown,
+) -> Result<Received, BodyFault> {
     if incoming.is_end_stream() {
         return Ok(Received::None);
     }
     let length = incoming.size_hint().exact();
     let mut body = RequestBody {
+        kept: None,
         begun: None,
         incoming: Remains {
             body: Some(incoming),
@@ -102,7 +140,7 @@ pub async fn receive(
         left: length.unwrap_or(limits.size),
         taken: 0,
         limit: limits.size,
-        idle: Stall::new(limits.idle),
+        idle: Stall::with_rate(limits.idle, limits.rate),
         fault: Arc::default(),
         length: length.unwrap_or_default(),
         passed_on: Arc::default(),
@@ -110,29 +148,109 @@ pub async fn receive(
     if length.is_some_and(|length| length > limits.size) {
         return Err(BodyFault::TooLarge(limits.size));
     }
+    let mut room = spool.map(|spool| Room::new(spool, length));
+    let mut buffer = limits.buffer;
     let mut begun = BytesMut::new();
     loop {
-        let next = timeout(limits.idle, body.incoming_frame());
-        match next.await.map_err(|_| BodyFault::Idle(limits.idle))?? {
-            None => return Ok(Received::Whole(begun.freeze())),
-            Some(data) if begun.is_empty() && body.is_end_stream() => {
+        match poll_fn(|cx| body.poll_in_time(cx)).await? {
+            None => break,
+            Some(data) if body.taken == data.len() as u64 && body.is_end_stream() => {
                 return Ok(Received::Whole(data));
             }
             Some(data) => begun.extend_from_slice(&data),
         }
-        if begun.len() > limits.buffer && !body.is_end_stream() {
-            break;
+        if begun.len() <= buffer || body.is_end_stream() {
+            continue;
+        }
+        let piece = begun.split().freeze();
+        let Some(open) = &mut room else {
+            return body.streamed(length, piece, limits.buffer as u64);
+        };
+        match open.keep(&piece).await {
+            Ok(()) => buffer = PIECE,
+            Err(refused) => {
+                body.kept = room.and_then(Room::reader);
+                return refused.otherwise(body, length, piece);
+            }
         }
     }
-    if length.is_none() {
-        return Err(BodyFault::NoLength(limits.buffer));
-    }
-    body.begun = Some(begun.freeze());
-    Ok(Received::Begun(body))
+    Ok(body.complete(begun.freeze(), room.and_then(Room::reader)))
 }
 
-/// A body whose beginning is in memory.
+/// Where one body is kept on disk.
+struct Room<'a> {
+    spool: &'a Spool,
+    file: Option<SpoolFile>,
+    /// It is known to be larger than what may be kept of one body.
+    hopeless: bool,
+}
+
+/// Why a piece of a body was not kept.
+struct Refused {
+    error: SpoolError,
+    when_full: WhenFull,
+}
+
+impl<'a> Room<'a> {
+    fn new(spool: &'a Spool, length: Option<u64>) -> Self {
+        let most = spool.settings().request_size;
+        Self {
+            spool,
+            file: None,
+            hopeless: length.is_some_and(|length| length > most) || !spool.has_disk(),
+        }
+    }
+
+    async fn keep(&mut self, piece: &Bytes) -> Result<(), Refused> {
+        let most = self.spool.settings().request_size;
+        let kept = async {
+            if self.hopeless {
+                return Err(SpoolError::TooLarge(most));
+            }
+            let file = match &mut self.file {
+                Some(file) => file,
+                none => {
+                    self.spool.count_request();
+                    none.insert(self.spool.file(most).await?)
+                }
+            };
+            file.append(piece).await
+        };
+        kept.await.map_err(|error| Refused {
+            error,
+            when_full: self.spool.settings().when_full,
+        })
+    }
+
+    /// What was kept.
+    fn reader(self) -> Option<SpoolReader> {
+        self.file.map(|file| file.reader())
+    }
+}
+
+impl Refused {
+    /// The body goes on to the app as it comes, if that is allowed and its length is known.
+    fn otherwise(
+        self,
+        body: RequestBody,
+        length: Option<u64>,
+        piece: Bytes,
+    ) -> Result<Received, BodyFault> {
+        let (full, most) = match self.error {
+            SpoolError::TooLarge(most) => (false, most),
+            SpoolError::Full(most) => (true, most),
+            SpoolError::Disk { .. } => (true, 0),
+        };
+        if full && (length.is_none() || self.when_full == WhenFull::Refuse) {
+            return Err(BodyFault::NoRoom);
+        }
+        body.streamed(length, piece, most)
+    }
+}
+
+/// A body whose beginning was taken in: first what is on disk, then what is in memory, then what is to come.
 pub struct RequestBody {
+    kept: Option<SpoolReader>,
     begun: Option<Bytes>,
     incoming: Remains,
     left: u64,
@@ -179,8 +297,77 @@ impl RequestBody {
         Arc::clone(&self.passed_on)
     }
 
-    async fn incoming_frame(&mut self) -> Result<Option<Bytes>, BodyFault> {
-        std::future::poll_fn(|cx| self.poll_incoming(cx)).await
+    /// The same body once more, if all of it is here.
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        if self.incoming.body.is_some() || self.passed_on.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        Some(Self {
+            kept: self.kept.as_ref().map(SpoolReader::again),
+            begun: self.begun.clone(),
+            incoming: Remains {
+                body: None,
+                tasks: self.incoming.tasks.clone(),
+            },
+            idle: self.idle.again(),
+            fault: Arc::default(),
+            passed_on: Arc::default(),
+            ..*self
+        })
+    }
+
+    /// The rest comes as the app reads, which needs a length.
+    fn streamed(
+        mut self,
+        length: Option<u64>,
+        piece: Bytes,
+        most: u64,
+    ) -> Result<Received, BodyFault> {
+        if length.is_none() {
+            return Err(BodyFault::NoLength(most));
+        }
+        self.begun = Some(piece);
+        Ok(Received::Begun(Box::new(self)))
+    }
+
+    /// Nothing more is to come.
+    fn complete(mut self, tail: Bytes, kept: Option<SpoolReader>) -> Received {
+        if kept.is_none() {
+            return Received::Whole(tail);
+        }
+        self.kept = kept;
+        self.begun = (!tail.is_empty()).then_some(tail);
+        self.length = self.taken;
+        self.left = 0;
+        Received::Begun(Box::new(self))
+    }
+
+    /// What was taken in before the app was asked: from disk, then from memory.
+    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        if let Some(kept) = &mut self.kept {
+            if let Some(piece) = ready!(kept.poll_piece(cx)) {
+                return Poll::Ready(Some(piece.map_err(Into::into)));
+            }
+            self.kept = None;
+        }
+        Poll::Ready(self.begun.take().map(Ok))
+    }
+
+    /// The next piece, within the limits of time.
+    fn poll_in_time(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyFault>> {
+        let polled = self.poll_incoming(cx);
+        match &polled {
+            Poll::Ready(Ok(Some(data))) => self.idle.progressed_by(data.len()),
+            Poll::Pending if self.idle.waited(cx) => {
+                return Poll::Ready(Err(self.idle.too_slow().map_or_else(
+                    || BodyFault::Idle(self.idle.limit()),
+                    |rate| BodyFault::TooSlow(rate.bytes),
+                )));
+            }
+            _ => {}
+        }
+        polled
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyFault>> {
@@ -223,18 +410,18 @@ impl http_body::Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if let Some(begun) = this.begun.take() {
-            return Poll::Ready(Some(Ok(Frame::data(begun))));
+        if let Some(begun) = ready!(this.poll_begun(cx)) {
+            let length = begun.as_ref().map_or(0, Bytes::len) as u64;
+            this.passed_on.fetch_add(length, Ordering::Relaxed);
+            return Poll::Ready(Some(begun.map(Frame::data)));
         }
-        let fault = match this.poll_incoming(cx) {
+        let fault = match this.poll_in_time(cx) {
             Poll::Ready(Ok(data)) => {
-                this.idle.progressed();
                 let length = data.as_ref().map_or(0, Bytes::len) as u64;
                 this.passed_on.fetch_add(length, Ordering::Relaxed);
                 return Poll::Ready(data.map(|data| Ok(Frame::data(data))));
             }
             Poll::Ready(Err(fault)) => fault,
-            Poll::Pending if this.idle.waited(cx) => BodyFault::Idle(this.idle.limit()),
             Poll::Pending => return Poll::Pending,
         };
         let _ = this.fault.set(fault);
@@ -243,6 +430,7 @@ impl http_body::Body for RequestBody {
 
     fn is_end_stream(&self) -> bool {
         self.begun.is_none()
+            && self.kept.as_ref().is_none_or(|kept| kept.left() == 0)
             && self
                 .incoming
                 .body
@@ -251,7 +439,8 @@ impl http_body::Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left + self.begun.as_ref().map_or(0, |begun| begun.len() as u64))
+        let begun = self.begun.as_ref().map_or(0, |begun| begun.len() as u64);
+        SizeHint::with_exact(self.left + begun + self.kept.as_ref().map_or(0, SpoolReader::left))
     }
 }
 

@@ -1,17 +1,38 @@
-//! A limit on how long something may make no progress.
+//! Limits on how long something may make no progress, and too little of it.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
 
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// The least that must get on while somebody waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Bytes a second; 0 is no limit.
+    pub bytes: u64,
+    /// For how long it may be less, all waits together. What gets on faster earns time back.
+    pub grace: Duration,
+}
+
+impl Rate {
+    /// No limit.
+    pub const NONE: Self = Self {
+        bytes: 0,
+        grace: Duration::MAX,
+    };
+}
 
 /// Measures the time without progress. The timer exists only while something waits, so that what is idle
 /// or fast carries none.
 #[derive(Debug)]
 pub struct Stall {
     limit: Duration,
+    rate: Option<Rate>,
+    /// The time waited so far, less what the bytes that came were worth.
+    spent: Duration,
+    since: Option<Instant>,
     clock: Option<Pin<Box<Sleep>>>,
 }
 
@@ -19,7 +40,31 @@ impl Stall {
     /// A limit whose time has not begun.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
-        Self { limit, clock: None }
+        Self {
+            limit,
+            rate: None,
+            spent: Duration::ZERO,
+            since: None,
+            clock: None,
+        }
+    }
+
+    /// The same, for something whose progress is counted in bytes and may not be too slow either.
+    #[must_use]
+    pub fn with_rate(limit: Duration, rate: Rate) -> Self {
+        Self {
+            rate: (rate.bytes > 0).then_some(rate),
+            ..Self::new(limit)
+        }
+    }
+
+    /// The same limits for something else.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self {
+            rate: self.rate,
+            ..Self::new(self.limit)
+        }
     }
 
     /// The limit.
@@ -28,15 +73,109 @@ impl Stall {
         self.limit
     }
 
-    /// Something got on: the time begins anew with the next [`waited`](Self::waited).
-    pub fn progressed(&mut self) {
-        self.clock = None;
+    /// The rate that was too low, if that is what has ended the wait.
+    #[must_use]
+    pub fn too_slow(&self) -> Option<Rate> {
+        self.rate.filter(|rate| self.spent() >= rate.grace)
     }
 
-    /// Still waiting. True once the limit has passed; until then the task is woken when it does.
+    /// Something got on: the time begins anew with the next [`waited`](Self::waited).
+    pub fn progressed(&mut self) {
+        self.progressed_by(0);
+    }
+
+    /// So many bytes got on.
+    pub fn progressed_by(&mut self, bytes: usize) {
+        self.clock = None;
+        let Some(rate) = self.rate else { return };
+        self.spent = self.spent();
+        self.since = None;
+        if !self.spent.is_zero() {
+            let nanoseconds = (bytes as u128 * 1_000_000_000) / u128::from(rate.bytes);
+            let earned = u64::try_from(nanoseconds).map_or(Duration::MAX, Duration::from_nanos);
+            self.spent = self.spent.saturating_sub(earned);
+        }
+    }
+
+    /// The time is running, without a task that waits for it.
+    pub fn begin(&mut self) {
+        if self.rate.is_some() {
+            self.since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Still waiting. True once a limit has passed; until then the task is woken when it does.
     pub fn waited(&mut self, cx: &mut Context<'_>) -> bool {
-        let limit = self.limit;
+        self.begin();
+        let left = self
+            .rate
+            .map_or(Duration::MAX, |rate| rate.grace.saturating_sub(self.spent));
+        let limit = self.limit.min(left);
         let clock = self.clock.get_or_insert_with(|| Box::pin(sleep(limit)));
         clock.as_mut().poll(cx).is_ready()
+    }
+
+    fn spent(&self) -> Duration {
+        self.spent + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const RATE: Rate = Rate {
+        bytes: 100,
+        grace: Duration::from_secs(10),
+    };
+
+    /// Waits so long; true if a limit passed meanwhile.
+    async fn waits(stall: &mut Stall, seconds: u64) -> bool {
+        let late = poll_fn(|cx| {
+            if stall.waited(cx) {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        });
+        timeout(Duration::from_secs(seconds), late).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickle_uses_up_its_grace_though_it_never_stops() {
+        let mut stall = Stall::with_rate(Duration::from_secs(60), RATE);
+        for _ in 0..4 {
+            assert!(!waits(&mut stall, 2).await);
+            stall.progressed_by(1);
+        }
+        assert!(waits(&mut stall, 3).await);
+        assert_eq!(stall.too_slow(), Some(RATE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_fast_enough_goes_on_for_ever_and_saves_nothing_up() {
+        let mut stall = Stall::with_rate(Duration::from_secs(60), RATE);
+        for _ in 0..100 {
+            assert!(!waits(&mut stall, 5).await);
+            stall.progressed_by(501);
+        }
+        stall.progressed_by(1_000_000);
+        assert!(waits(&mut stall, 11).await, "the grace, and no more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_byte_the_limit_ends_it_and_without_a_rate_nothing_else_does() {
+        let mut stall = Stall::with_rate(Duration::from_secs(5), RATE);
+        assert!(waits(&mut stall, 6).await);
+        assert_eq!(stall.too_slow(), None);
+        let mut stall = Stall::with_rate(Duration::from_secs(5), Rate { bytes: 0, ..RATE });
+        for _ in 0..100 {
+            assert!(!waits(&mut stall, 4).await);
+            stall.progressed_by(1);
+        }
     }
 }

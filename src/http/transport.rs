@@ -65,22 +65,22 @@ enum Layered {
 }
 
 impl Transport {
-    /// A stream without TLS. A write that makes no progress for `write_limit` fails.
+    /// A stream without TLS. A write that makes no progress within the limit, or too little, fails.
     #[must_use]
-    pub fn plain(stream: Stream, write_limit: Duration) -> Self {
-        Self::new(Layered::Plain(stream), write_limit)
+    pub fn plain(stream: Stream, writing: Stall) -> Self {
+        Self::new(Layered::Plain(stream), writing)
     }
 
-    /// A stream with TLS. A write that makes no progress for `write_limit` fails.
+    /// A stream with TLS. A write that makes no progress within the limit, or too little, fails.
     #[must_use]
-    pub fn tls(stream: TlsStream, write_limit: Duration) -> Self {
-        Self::new(Layered::Tls(stream), write_limit)
+    pub fn tls(stream: TlsStream, writing: Stall) -> Self {
+        Self::new(Layered::Tls(stream), writing)
     }
 
-    fn new(stream: Layered, write_limit: Duration) -> Self {
+    fn new(stream: Layered, writing: Stall) -> Self {
         Self {
             stream,
-            writing: Stall::new(write_limit),
+            writing,
             head: None,
             gather: Gather::Off,
             fate: Fate::default(),
@@ -182,9 +182,11 @@ impl Transport {
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<T>>,
+        bytes: impl Fn(&T) -> usize,
     ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.writing.progressed();
+        if let Poll::Ready(written) = &written {
+            self.writing
+                .progressed_by(written.as_ref().map_or(0, bytes));
         } else if self.writing.waited(cx) {
             self.fate.is("the client did not take the answer in time");
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -235,7 +237,7 @@ impl AsyncWrite for Transport {
         let this = self.get_mut();
         ready!(this.poll_gather(cx));
         let written = this.inner().poll_write(cx, buf);
-        this.limit(cx, written)
+        this.limit(cx, written, |bytes| *bytes)
     }
 
     fn poll_write_vectored(
@@ -246,7 +248,7 @@ impl AsyncWrite for Transport {
         let this = self.get_mut();
         ready!(this.poll_gather(cx));
         let written = this.inner().poll_write_vectored(cx, bufs);
-        this.limit(cx, written)
+        this.limit(cx, written, |bytes| *bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -262,12 +264,12 @@ impl AsyncWrite for Transport {
         if flushed.is_ready() && matches!(this.gather, Gather::Writing) {
             this.gather = Gather::Rested;
         }
-        this.limit(cx, flushed)
+        this.limit(cx, flushed, |()| 0)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let closed = this.inner().poll_shutdown(cx);
-        this.limit(cx, closed)
+        this.limit(cx, closed, |()| 0)
     }
 }

@@ -10,6 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -17,10 +18,15 @@ use http_body_util::BodyExt;
 
 use crate::http::activity::Busy;
 use crate::http::body::{Body, BoxError};
+use crate::http::stall::{Rate, Stall};
 
 /// The answers under way on one HTTP/2 connection. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct Watch(Arc<Mutex<Answers>>);
+#[derive(Clone, Debug)]
+pub struct Watch {
+    answers: Arc<Mutex<Answers>>,
+    /// The least that a client must take of an answer.
+    rate: Rate,
+}
 
 #[derive(Debug, Default)]
 struct Answers {
@@ -36,6 +42,10 @@ struct Held {
     waits_for_client: bool,
     /// It was the client's turn at the last look already, for the same piece.
     seen_waiting: bool,
+    /// How much time its client has taken in all.
+    pace: Stall,
+    /// The size of the piece that was handed out last.
+    handed_out: usize,
 }
 
 /// One watched answer.
@@ -46,6 +56,15 @@ struct Watched {
 }
 
 impl Watch {
+    /// For a new connection, whose clients must take so much.
+    #[must_use]
+    pub fn new(rate: Rate) -> Self {
+        Self {
+            answers: Arc::default(),
+            rate,
+        }
+    }
+
     /// Watches an answer; `busy` stands for it being under way.
     #[must_use]
     pub fn over(&self, body: Body, busy: Busy) -> Body {
@@ -53,8 +72,10 @@ impl Watch {
             body: Some((body, busy)),
             waits_for_client: true,
             seen_waiting: false,
+            pace: Stall::with_rate(Duration::MAX, self.rate),
+            handed_out: 0,
         }));
-        let mut answers = lock(&self.0);
+        let mut answers = lock(&self.answers);
         answers.last += 1;
         let number = answers.last;
         answers.under_way.insert(number, Arc::clone(&held));
@@ -70,10 +91,11 @@ impl Watch {
 
     /// Lets go of every answer that waited for its client since the last look. To be called once in each limit.
     pub fn look(&self) {
-        let answers: Vec<_> = lock(&self.0).under_way.values().cloned().collect();
+        let answers: Vec<_> = lock(&self.answers).under_way.values().cloned().collect();
         for held in answers {
             let mut held = lock(&held);
-            let late = held.waits_for_client && held.seen_waiting;
+            let trickles = held.pace.too_slow().is_some();
+            let late = held.waits_for_client && (held.seen_waiting || trickles);
             held.seen_waiting = held.waits_for_client;
             if late {
                 held.body = None;
@@ -91,6 +113,8 @@ impl http_body::Body for Watched {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut held = lock(&self.held);
+        let taken = std::mem::take(&mut held.handed_out);
+        held.pace.progressed_by(taken);
         let Some((body, _)) = &mut held.body else {
             let error = io::Error::new(
                 io::ErrorKind::TimedOut,
@@ -101,6 +125,10 @@ impl http_body::Body for Watched {
         let polled = Pin::new(body).poll_frame(cx);
         held.waits_for_client = polled.is_ready();
         held.seen_waiting = false;
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            held.handed_out = frame.data_ref().map_or(0, Bytes::len);
+            held.pace.begin();
+        }
         polled
     }
 
@@ -121,7 +149,7 @@ impl http_body::Body for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        lock(&self.watch.0).under_way.remove(&self.number);
+        lock(&self.watch.answers).under_way.remove(&self.number);
     }
 }
 

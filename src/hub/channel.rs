@@ -11,6 +11,7 @@ use crate::config::{self, ChannelName, Slow, StoreKind};
 use crate::hub::history::{Appended, History};
 use crate::hub::message::Message;
 use crate::hub::subscription::Subscriber;
+use crate::telemetry::ChannelMetrics;
 
 /// A channel in use.
 pub(super) struct Channel {
@@ -19,6 +20,7 @@ pub(super) struct Channel {
     rules: ArcSwap<config::Channel>,
     history: Mutex<History>,
     subscribers: Mutex<Subscribers>,
+    pub(super) metrics: ChannelMetrics,
 }
 
 /// Who listens, and what has been told of it.
@@ -53,7 +55,12 @@ pub(super) struct Change {
 }
 
 impl Channel {
-    pub(super) fn new(name: ChannelName, rules: config::Channel, budget: usize) -> Self {
+    pub(super) fn new(
+        name: ChannelName,
+        rules: config::Channel,
+        budget: usize,
+        metrics: ChannelMetrics,
+    ) -> Self {
         let bounds = History::bounds(&rules.history, budget);
         let history = History::new(bounds, rules.slow == Slow::Conflate);
         Self {
@@ -61,6 +68,7 @@ impl Channel {
             rules: ArcSwap::from_pointee(rules),
             history: Mutex::new(history),
             subscribers: Mutex::default(),
+            metrics,
         }
     }
 

@@ -51,6 +51,7 @@ impl Hub {
                 name.clone(),
                 rules.clone(),
                 settings.hub.budget,
+                self.0.metrics.of(&rules.name.to_string()),
             ))
         };
         let mut channels = self.change_channels();

@@ -12,6 +12,7 @@
 //! Knows no session and no app: who may subscribe, and what a page's message means, is decided above.
 
 mod address;
+mod broker;
 mod channel;
 mod channels;
 mod error;
@@ -46,6 +47,7 @@ use arc_swap::ArcSwap;
 use crate::config::{self, ChannelName, Config};
 use crate::http::Lease;
 use crate::target::same_bytes;
+use crate::telemetry::Channels;
 
 pub use address::{Address, Parameters, etag};
 pub use channel::Presence;
@@ -53,7 +55,7 @@ pub use error::{HubError, PublishError, SubscribeError};
 pub use forms::Format;
 pub use inbox::{Outcome, Receiver};
 pub use message::{Data, Draft, Epoch, EventId, From, Kind};
-pub use poll::{Wait, poll};
+pub use poll::{SessionEnded, Wait, poll};
 pub use socket::{Form, Listening, open_socket};
 pub use sockjs::{Asked, SockJs, Visitor};
 pub use sources::{SourceError, Sources};
@@ -84,14 +86,21 @@ struct Shared {
     head: AtomicU64,
     subscribers: AtomicUsize,
     rate: Mutex<Rate>,
+    metrics: Channels,
 }
 
 impl Hub {
-    /// A hub with the channels of a configuration, and no message.
+    /// A hub that nobody watches.
+    #[cfg(test)]
+    pub fn new(config: &Config) -> Result<Self, HubError> {
+        Self::measured(config, Channels::default())
+    }
+
+    /// A hub with the channels of a configuration, and no message, counted in these metrics.
     ///
     /// # Errors
     /// [`HubError`] names the file, the reason, and the remedy.
-    pub fn new(config: &Config) -> Result<Self, HubError> {
+    pub fn measured(config: &Config, metrics: Channels) -> Result<Self, HubError> {
         let epoch = Epoch::new();
         let settings = Settings::of(config)?;
         let (store, recovered) = if settings.keeps() {
@@ -110,6 +119,7 @@ impl Hub {
             head: AtomicU64::new(recovered.last),
             subscribers: AtomicUsize::new(0),
             rate: Mutex::new(Rate::new(config.hub.connect_rate)),
+            metrics,
         }));
         hub.restore(recovered);
         hub.open_named();
@@ -176,11 +186,13 @@ impl Hub {
         }
         let settings = self.0.settings.load();
         if !lock(&self.0.rate).take(Instant::now()) {
+            self.0.metrics.refuse("too-fast");
             return Err(SubscribeError::TooFast(settings.hub.connect_rate));
         }
         let limit = settings.hub.subscribers;
         if self.0.subscribers.fetch_add(1, Ordering::Relaxed) >= limit {
             self.left();
+            self.0.metrics.refuse("full");
             return Err(SubscribeError::Full(limit));
         }
         Ok(Subscription::new(self, channels, from, lease))

@@ -20,6 +20,9 @@ pub struct Overview {
 pub struct Row {
     /// Its name.
     pub name: String,
+    /// The name or pattern in the configuration that it comes from.
+    #[serde(skip)]
+    pub rule: String,
     /// How many messages a new subscriber can still get.
     pub messages: usize,
     /// How many listen to it.
@@ -34,6 +37,7 @@ impl Hub {
         let mut channels: Vec<_> = channels
             .map(|(name, channel)| Row {
                 name: name.to_string(),
+                rule: channel.rules().name.to_string(),
                 messages: channel.history().count(),
                 listeners: channel.presence().count,
             })

@@ -34,8 +34,18 @@ pub struct Wait {
     pub conditional: bool,
 }
 
+/// The session of the visitor has ended while it waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionEnded;
+
 /// Waits for messages, and answers with what there is.
-pub async fn poll(mut subscription: Subscription, wait: Wait) -> Response<Body> {
+///
+/// # Errors
+/// [`SessionEnded`], as soon as that is so: whoever waits is told at once, and not when the time is over.
+pub async fn poll(
+    mut subscription: Subscription,
+    wait: Wait,
+) -> Result<Response<Body>, SessionEnded> {
     let before = subscription.position();
     let mut batch = Batch::default();
     batch.take_all(&mut subscription);
@@ -46,12 +56,15 @@ pub async fn poll(mut subscription: Subscription, wait: Wait) -> Response<Body> 
             batch.take_all(&mut subscription);
         }
     }
+    if batch.ended == Some(End::SessionEnded) {
+        return Err(SessionEnded);
+    }
     if batch.is_empty() && wait.conditional {
         let mut response = Response::new(empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         // The tag it came with: a cache between may only know that one.
         set_headers(&mut response, &before);
-        return response;
+        return Ok(response);
     }
     let position = subscription.position();
     let mut response = Response::new(full(batch.object(&position)));
@@ -59,7 +72,7 @@ pub async fn poll(mut subscription: Subscription, wait: Wait) -> Response<Body> 
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    Ok(response)
 }
 
 fn set_headers(response: &mut Response<Body>, position: &EventId) {

@@ -1,6 +1,8 @@
 //! Publishing: a message gets its id and its place. It waits for nobody; whether it is kept, whoever asks is told
 //! later.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -30,7 +32,16 @@ impl Published {
         }
         Ok(self.id)
     }
+
+    /// The same, to wait for it beside others; none if there is nothing to wait for.
+    pub(super) fn pending(self) -> Option<Pending> {
+        let waits = self.kept.is_some();
+        waits.then(|| Box::pin(self.acknowledged()) as Pending)
+    }
 }
+
+/// A message that will be as durable as its channel promises.
+pub(super) type Pending = Pin<Box<dyn Future<Output = Result<EventId, PublishError>> + Send>>;
 
 impl Hub {
     /// Publishes a message. Does not wait for anybody.
@@ -60,6 +71,7 @@ impl Hub {
         *sequence += 1;
         self.0.head.store(*sequence, Ordering::Release);
         drop(sequence);
+        channel.metrics.messages.inc();
         channel.wake();
         Ok(Published { id, kept })
     }

@@ -27,7 +27,7 @@ use crate::hub::outbox::Outbox;
 use crate::hub::sockjs::{self, frames};
 use crate::hub::subscription::{End, Next, Reset, Subscription};
 use crate::shutdown::Shutdown;
-use crate::telemetry::TunnelLine;
+use crate::telemetry::{Begun, TunnelKind};
 use crate::websocket::{Handshake, Opcode, close_frame, control_frame, upgraded};
 
 /// How long the end may take.
@@ -105,14 +105,20 @@ pub fn open_socket(
     shutdown: &Shutdown,
 ) -> Response<Body> {
     let upgrade = hyper::upgrade::on(&mut request);
-    let peer = client.peer;
+    let (peer, inside) = (client.peer, Arc::clone(&client.inside));
     let busy = client.activity.begin();
     let hub = hub.clone();
     let user = listening.subscription.user().map(str::to_owned);
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
             let names: Vec<_> = listening.names.iter().map(ToString::to_string).collect();
-            let line = TunnelLine::open(peer, format!("channel {}", names.join(",")), user);
+            let tunnel = inside.tunnels.open(Begun {
+                kind: TunnelKind::Channel,
+                peer: peer.to_string(),
+                target: format!("channel {}", names.join(",")),
+                user,
+                subprotocol: protocol,
+            });
             // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
             let (cause, up, down) = match upgraded.downcast::<TokioIo<Transport>>() {
                 Ok(parts) => {
@@ -124,7 +130,7 @@ pub fn open_socket(
                     session.run(&[]).await
                 }
             };
-            line.close(&cause.to_string(), up, down);
+            tunnel.close(&cause.to_string(), up, down);
         }
         drop(busy);
     });

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
 
@@ -18,7 +19,7 @@ use crate::hub::Hub;
 use crate::hub::channel::Channel;
 use crate::hub::history::Found;
 use crate::hub::keeping::Resumed;
-use crate::hub::message::{EventId, From, Message};
+use crate::hub::message::{EventId, From, Message, unix_milliseconds};
 
 /// What a channel knows of one who listens.
 pub(super) struct Subscriber {
@@ -64,14 +65,14 @@ pub struct Subscription {
 /// The permission to listen, where one is needed.
 struct Leased {
     ended: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _lease: Lease,
+    lease: Lease,
 }
 
 impl Leased {
     fn new(lease: Lease) -> Self {
         Self {
             ended: Box::pin(lease.ended_owned()),
-            _lease: lease,
+            lease,
         }
     }
 }
@@ -254,7 +255,16 @@ impl Subscription {
         if self.is_dismissed() {
             return Some(Next::End(End::Stopping));
         }
+        // Before any message: what is published after a logout is not for who has logged out.
+        if self
+            .lease
+            .as_ref()
+            .is_some_and(|leased| leased.lease.has_ended())
+        {
+            return Some(Next::End(End::SessionEnded));
+        }
         if let Some(reset) = self.reset.take() {
+            self.hub.0.metrics.reset(reset.as_str());
             return Some(Next::Reset(reset));
         }
         // All messages up to the head are in their histories, so none of another channel can come before them.
@@ -273,7 +283,7 @@ impl Subscription {
                 Found::Gap(through) => {
                     joined.told = through;
                     let slow = joined.channel.rules().slow;
-                    return Some(fell_behind(slow));
+                    return Some(self.fell_behind(slow));
                 }
                 Found::Message(message, lag) => {
                     if first
@@ -297,7 +307,21 @@ impl Subscription {
             return Some(next);
         }
         self.place = message.id.offset;
+        self.count(index, &message);
         Some(Next::Message(message))
+    }
+
+    /// A message is handed out. Of one that was there before the subscriber came, the time says nothing.
+    fn count(&self, index: usize, message: &Message) {
+        let Some(joined) = self.joined.get(index) else {
+            return;
+        };
+        let metrics = &joined.channel.metrics;
+        metrics.deliveries.inc();
+        if message.id.offset > self.catching_up {
+            let late = Duration::from_millis(unix_milliseconds().saturating_sub(message.time));
+            metrics.delivery.observe(late.as_secs_f64());
+        }
     }
 
     /// What the channel says of one that lags beyond its budget.
@@ -313,7 +337,12 @@ impl Subscription {
             // What would be dropped has been replaced already.
             Slow::Conflate => return None,
         }
-        Some(fell_behind(slow))
+        Some(self.fell_behind(slow))
+    }
+
+    fn fell_behind(&self, slow: Slow) -> Next {
+        self.hub.0.metrics.reset(Reset::Slow.as_str());
+        fell_behind(slow)
     }
 
     fn is_dismissed(&self) -> bool {

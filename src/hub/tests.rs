@@ -256,3 +256,17 @@ async fn everybody_is_told_when_the_server_stops() {
         assert_eq!(drained(listener), ["Stopping"]);
     }
 }
+
+#[test]
+fn what_is_published_after_the_end_of_a_session_is_not_for_its_visitor() {
+    let hub = hub(TWO);
+    let ended = CancellationToken::new();
+    let lease = Lease::new(ended.clone(), None, Arc::new(()));
+    let subscribed = hub.subscribe(&[name("a")], From::Now, Some(lease));
+    let mut subscription = subscribed.expect("subscribed");
+    say(&hub, "a", "for those who are here");
+    assert_eq!(drained(&mut subscription), ["for those who are here"]);
+    ended.cancel();
+    say(&hub, "a", "for those who are still here");
+    assert_eq!(drained(&mut subscription), ["SessionEnded"]);
+}

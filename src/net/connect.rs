@@ -1,9 +1,10 @@
 //! Connecting to an endpoint, within a limit, with an error that says whose fault it is.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::sleep;
 
 use crate::config::Endpoint;
@@ -23,7 +24,7 @@ pub enum ConnectError {
         /// How long it was tried.
         limit: Duration,
     },
-    /// Nobody listens there, the socket file is missing, or access is denied.
+    /// Nobody listens there, the socket file is missing, access is denied, or it is not permitted.
     #[error("connect to {endpoint}: {}", explain(.source))]
     Refused {
         /// Where to.
@@ -38,7 +39,19 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`] names the endpoint and the reason.
 pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Socket, ConnectError> {
-    match tokio::time::timeout(limit, open(endpoint)).await {
+    connect_if(endpoint, limit, |_| true).await
+}
+
+/// Connects once, within `limit`, and of the addresses a name has only to those that `permits` says yes to.
+///
+/// # Errors
+/// As for [`connect`].
+pub async fn connect_if(
+    endpoint: &Endpoint,
+    limit: Duration,
+    permits: impl Fn(IpAddr) -> bool,
+) -> Result<Socket, ConnectError> {
+    match tokio::time::timeout(limit, open(endpoint, permits)).await {
         Ok(Ok(socket)) => Ok(socket),
         Ok(Err(source)) => Err(ConnectError::Refused {
             endpoint: endpoint.clone(),
@@ -51,10 +64,19 @@ pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Socket, Con
     }
 }
 
-async fn open(endpoint: &Endpoint) -> io::Result<Socket> {
+async fn open(endpoint: &Endpoint, permits: impl Fn(IpAddr) -> bool) -> io::Result<Socket> {
     match endpoint {
         Endpoint::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            // Resolved once: what is permitted is what is then connected to.
+            let mut addresses: Vec<_> = lookup_host((host.as_str(), *port)).await?.collect();
+            let found = !addresses.is_empty();
+            addresses.retain(|address| permits(address.ip()));
+            if found && addresses.is_empty() {
+                return Err(io::Error::other(
+                    "none of its addresses is permitted (`allow`)",
+                ));
+            }
+            let stream = TcpStream::connect(addresses.as_slice()).await?;
             // A keystroke must not wait for the acknowledgement of the one before it.
             stream.set_nodelay(true)?;
             Ok(Socket::Tcp(stream))

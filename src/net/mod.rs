@@ -10,7 +10,7 @@ mod slots;
 mod socket;
 mod unix;
 
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, connect_if};
 pub use listener::{BindError, Inherited, Listener};
 pub use peer::Peer;
 pub use proxies::{Proxies, source as proxy_source};

@@ -17,6 +17,7 @@ use crate::net::Peer;
 pub struct Slots {
     all: Arc<Semaphore>,
     by_address: Arc<ByAddress>,
+    limit: usize,
 }
 
 #[derive(Debug)]
@@ -37,8 +38,10 @@ impl Slots {
     /// `connections` in all, `by_address` of them for one client address (0: no such limit).
     #[must_use]
     pub fn new(connections: usize, by_address: usize) -> Self {
+        let limit = connections.min(Semaphore::MAX_PERMITS);
         Self {
-            all: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+            all: Arc::new(Semaphore::new(limit)),
+            limit,
             by_address: Arc::new(ByAddress {
                 limit: by_address,
                 held: Mutex::default(),
@@ -67,6 +70,18 @@ impl Slots {
             _permit: permit,
             address: None,
         }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// How many are taken.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.limit.saturating_sub(self.all.available_permits())
     }
 
     /// The place for an accepted peer, or none if its address has as many as it may.

@@ -3,6 +3,7 @@
 //! Asks no questions: whether the request may pass, and to which app, is decided before. Knows the header
 //! rules of a proxy (RFC 9110 §7.6), and nothing of the bridge.
 
+mod compress;
 mod error;
 mod location;
 mod request;
@@ -18,11 +19,12 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::http::{
-    Body, BodyFault, BodyLimits, Context, Head, Received, Refusal, drop_hop_by_hop, receive,
+    Body, BodyFault, BodyLimits, Context, Head, Received, Refusal, drop_hop_by_hop, receive_into,
 };
 use crate::shutdown::Shutdown;
 use crate::upstream::{Asker, Payload, Upstream};
 
+use compress::Wish;
 use error::{from_upstream, nonsense};
 
 pub use tunnel::open as open_tunnel;
@@ -51,10 +53,13 @@ impl Forward<'_> {
     /// The refusal to send: the client's fault (400, 408, 411, 413), the app's (502, 504) or its load (503).
     pub async fn request(self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
-        let payload = match receive(incoming, self.body, self.tasks).await? {
+        let wish = Wish::of(&parts.headers, self.upstream.settings());
+        let spool = self.upstream.spool_for_requests();
+        let received = receive_into(incoming, self.body, spool, self.tasks).await?;
+        let payload = match received {
             Received::None => Payload::Empty,
             Received::Whole(bytes) => Payload::Whole(bytes),
-            Received::Begun(body) => Payload::Stream(Box::new(body)),
+            Received::Begun(body) => Payload::Stream(body),
         };
         let fault = match &payload {
             Payload::Stream(body) => Some(body.fault()),
@@ -63,7 +68,11 @@ impl Forward<'_> {
         if let Some(times) = self.asker.times {
             times.received(payload.length());
         }
-        self.exchange(parts, payload, fault).await
+        let answer = self.exchange(parts, payload, fault).await?;
+        Ok(match wish {
+            Some(wish) => wish.fulfil(answer, self.upstream.settings()).await,
+            None => answer,
+        })
     }
 
     /// Sends what we have the body of already, as a request of the visitor.

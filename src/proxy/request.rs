@@ -1,12 +1,13 @@
 //! The head the app gets.
 
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Uri, Version};
 
 use crate::http::{Forwarded, drop_client_claims, drop_hop_by_hop};
 use crate::proxy::Forward;
+use crate::tls::ClientName;
 use crate::upstream::Payload;
 
 /// Turns a request of any version into the HTTP/1.1 request for the app.
@@ -43,6 +44,26 @@ pub(super) fn clean(headers: &mut HeaderMap, forward: Forward<'_>) {
         authority: &forward.head.authority,
     };
     forwarded.set(headers);
+    set_names(headers, forward);
+}
+
+/// Who the door knows this to be, in the headers that the app has for it. What a client sends there is a lie.
+fn set_names(headers: &mut HeaderMap, forward: Forward<'_>) {
+    let app = forward.upstream.settings();
+    let user = forward.head.user.as_deref();
+    let certificate = forward.context.client.as_ref().map(ClientName::as_str);
+    for (header, name) in [
+        (&app.user_header, user),
+        (&app.certificate_header, certificate),
+    ] {
+        let Some(Ok(header)) = header.as_deref().map(HeaderName::try_from) else {
+            continue;
+        };
+        headers.remove(&header);
+        if let Some(Ok(name)) = name.map(|name| HeaderValue::from_bytes(name.as_bytes())) {
+            headers.insert(header, name);
+        }
+    }
 }
 
 /// The path and query, byte for byte; the scheme and authority of HTTP/2 and of absolute forms go.

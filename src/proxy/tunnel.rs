@@ -3,6 +3,7 @@
 //! A browser that has an HTTP/2 connection opens its WebSockets on it, so the app's own must be reachable
 //! that way too; towards the app it is always the HTTP/1.1 handshake.
 
+use std::future::poll_fn;
 use std::io;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
@@ -18,7 +19,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::http::{Body, Refusal, drop_hop_by_hop, empty};
 use crate::proxy::error::{from_upstream, nonsense};
 use crate::proxy::{Forward, request};
-use crate::telemetry::TunnelLine;
+use crate::telemetry::{Begun, TunnelKind};
 use crate::upstream::Payload;
 use crate::websocket::Handshake;
 
@@ -50,18 +51,25 @@ pub async fn open(
         ));
     }
     let upstream = hyper::upgrade::on(&mut response);
-    let name = format!("app {}", app.name);
-    let line = TunnelLine::open(forward.context.peer, name, None);
+    let tunnel = forward.context.inside.tunnels.open(Begun {
+        kind: TunnelKind::App,
+        peer: forward.context.peer.to_string(),
+        target: format!("app {}", app.name),
+        user: None,
+        subprotocol: None,
+    });
     let tasks = forward.tasks.clone();
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = forward.context.activity.begin();
     forward.tasks.spawn(async move {
+        let asked = poll_fn(|cx| tunnel.poll_asked(cx));
         tokio::select! {
             ended = copy(client, upstream) => match ended {
-                Ok((up, down)) => line.close("both sides closed it", up, down),
-                Err(error) => line.close(&error.to_string(), 0, 0),
+                Ok((up, down)) => tunnel.close("both sides closed it", up, down),
+                Err(error) => tunnel.close(&error.to_string(), 0, 0),
             },
-            () = tasks.requested() => line.close("Noren is stopping", 0, 0),
+            () = tasks.requested() => tunnel.close("Noren is stopping", 0, 0),
+            () = asked => tunnel.close("closed by an administrator", 0, 0),
         }
         drop(busy);
     });

@@ -12,6 +12,7 @@ use crate::net::{Listener, Peer, Proxies, Slots, Socket, Stream};
 use crate::server::{State, connection};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
+use crate::telemetry::{Inside, ListenerLabel};
 
 /// How long to wait when the system is out of descriptors or memory. Accepting again at once would fail
 /// again at once, on a full core.
@@ -20,11 +21,14 @@ const EXHAUSTED: Duration = Duration::from_millis(200);
 /// All that serving the connections of a listener takes.
 #[derive(Clone, Debug)]
 pub(super) struct Door {
+    /// Its place in the configuration.
+    pub(super) index: usize,
     pub(super) tls: bool,
     pub(super) role: Role,
     pub(super) state: Arc<ArcSwap<State>>,
     pub(super) slots: Slots,
     pub(super) proxies: Arc<Proxies>,
+    pub(super) inside: Arc<Inside>,
     pub(super) shutdown: Shutdown,
 }
 
@@ -32,11 +36,16 @@ impl Door {
     /// Accepts until the server stops; the socket is closed then.
     pub(super) async fn accept_all(self, listener: Listener) {
         let shutdown = self.shutdown.clone();
+        let connections = &self.inside.metrics.connections;
+        let accepted = connections.accepted.get_or_create_owned(&ListenerLabel {
+            listener: listener.to_string(),
+        });
         let accepting = async {
             let mut told_full = false;
             loop {
                 match listener.accept().await {
                     Ok((socket, peer)) => {
+                        accepted.inc();
                         let full = self.slots.is_full();
                         if full && !std::mem::replace(&mut told_full, full) {
                             warn!(%listener, "limits.connections is reached; new clients wait");
@@ -83,6 +92,8 @@ impl Door {
             self.slots.take(permit, &peer)
         };
         let Some(slot) = slot else {
+            let connections = &self.inside.metrics.connections;
+            connections.refuse("connections-per-address");
             debug!(%peer, "limits.connections-per-address is reached; refused");
             return;
         };
@@ -93,7 +104,7 @@ impl Door {
         let role = self.role;
         if self.tls {
             self.shutdown.spawn(connection::serve_tls(
-                stream, proxies, state, role, shutdown,
+                stream, self.index, proxies, state, role, shutdown,
             ));
         } else {
             self.shutdown.spawn(connection::serve_plain(

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -15,12 +15,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use crate::http::{Activity, Context, Scheme, Transport, Watch};
+use crate::config::Limits;
+use crate::http::{Activity, Context, Rate, Scheme, Stall, Transport, Watch};
 use crate::net::{Proxies, Stream};
 use crate::server::State;
 use crate::service::Role;
 use crate::shutdown::Shutdown;
-use crate::tls::{Alpn, ServerName};
+use crate::tls::{Accepted, Alpn, HandshakeError, ServerName};
 
 /// The window of each HTTP/2 stream. Enough for an upload at 100 Mbit/s over 80 ms.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -35,51 +36,76 @@ const PING: Duration = Duration::from_secs(20);
 const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 100;
 
+// The futures here live as long as their connections, thousands at once, and mostly idle. So each step has its space in
+// a box that goes with it, and what an async block takes along is made outside of it: it would have room for both.
+
 /// Serves a connection of an `https` listener.
-pub(super) async fn serve_tls(
+pub(super) fn serve_tls(
     stream: Stream,
+    listener: usize,
     proxies: Option<Arc<Proxies>>,
     state: Arc<State>,
     role: Role,
     shutdown: Shutdown,
-) {
-    let Some(acceptor) = &state.acceptor else {
-        return;
-    };
+) -> impl Future<Output = ()> + Send {
     let peer = stream.peer();
-    let limits = &state.config.limits;
-    let accepted = tokio::select! {
-        accepted = acceptor.accept(stream, limits.handshake) => accepted,
-        () = shutdown.requested() => return,
-    };
-    match accepted {
-        Ok(accepted) => {
-            let transport = Transport::tls(accepted.stream, limits.body_idle);
-            let served = Served::new(transport, Some(accepted.server), state, role, shutdown)
-                .behind(proxies);
-            match accepted.protocol {
-                // In boxes, so that neither carries the space of the other, or of the handshake.
-                Alpn::Http1 => Box::pin(served.http1()).await,
-                Alpn::Http2 => Box::pin(served.http2()).await,
+    let handshake = Box::pin(handshake(stream, listener, Arc::clone(&state)));
+    async move {
+        let accepted = tokio::select! {
+            accepted = handshake => accepted,
+            () = shutdown.requested() => return,
+        };
+        match accepted {
+            Some(Ok(accepted)) => {
+                let transport = Transport::tls(accepted.stream, writing(&state.config.limits));
+                let mut served =
+                    Served::new(transport, Some(accepted.server), state, role, shutdown);
+                served.context.client = accepted.client;
+                served.context.proxies = proxies;
+                match accepted.protocol {
+                    Alpn::Http1 => served.http1().await,
+                    Alpn::Http2 => Box::pin(served.http2()).await,
+                }
             }
+            Some(Err(error)) => debug!(%peer, %error, "no TLS handshake"),
+            None => {}
         }
-        Err(error) => debug!(%peer, %error, "no TLS handshake"),
     }
 }
 
+/// A handshake, counted and timed. None where the listener has no certificates: then it has no TLS either.
+async fn handshake(
+    stream: Stream,
+    listener: usize,
+    state: Arc<State>,
+) -> Option<Result<Accepted, HandshakeError>> {
+    let acceptor = state.acceptors.get(listener)?.as_ref()?;
+    let metrics = &state.inside.metrics.connections;
+    let begun = Instant::now();
+    let accepted = acceptor.accept(stream, state.config.limits.handshake).await;
+    match &accepted {
+        Ok(_) => {
+            metrics.handshakes.inc();
+            let time = begun.elapsed().as_secs_f64();
+            metrics.handshake_time.observe(time);
+        }
+        Err(error) => metrics.fail(error.kind()),
+    }
+    Some(accepted)
+}
+
 /// Serves a connection of an `http` or `redirect` listener.
-pub(super) async fn serve_plain(
+pub(super) fn serve_plain(
     stream: Stream,
     proxies: Option<Arc<Proxies>>,
     state: Arc<State>,
     role: Role,
     shutdown: Shutdown,
-) {
-    let transport = Transport::plain(stream, state.config.limits.body_idle);
-    Served::new(transport, None, state, role, shutdown)
-        .behind(proxies)
-        .http1()
-        .await;
+) -> impl Future<Output = ()> + Send {
+    let transport = Transport::plain(stream, writing(&state.config.limits));
+    let mut served = Served::new(transport, None, state, role, shutdown);
+    served.context.proxies = proxies;
+    served.http1()
 }
 
 /// A connection that speaks HTTP.
@@ -107,9 +133,11 @@ impl Served {
                 Scheme::Http
             },
             server,
+            client: None,
             activity: Activity::new(),
             watch: None,
             proxies: None,
+            inside: Arc::clone(&state.inside),
         };
         Self {
             transport: transport.telling(context.activity.fate()),
@@ -120,13 +148,7 @@ impl Served {
         }
     }
 
-    /// The same, if it comes from a trusted proxy.
-    fn behind(mut self, proxies: Option<Arc<Proxies>>) -> Self {
-        self.context.proxies = proxies;
-        self
-    }
-
-    async fn http1(self) {
+    fn http1(self) -> impl Future<Output = ()> + Send {
         let limits = &self.state.config.limits;
         let transport = self
             .transport
@@ -141,19 +163,21 @@ impl Served {
         let connection = builder
             .serve_connection(TokioIo::new(transport), service)
             .with_upgrades();
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.shutdown.requested() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        tell(ended);
+        let (mut connection, shutdown) = (Box::pin(connection), self.shutdown);
+        async move {
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = shutdown.requested() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            tell(ended);
+        }
     }
 
     async fn http2(mut self) {
-        let watch = Watch::default();
+        let watch = Watch::new(rate(&self.state.config.limits));
         self.context.watch = Some(watch.clone());
         let limits = &self.state.config.limits;
         let mut builder = http2::Builder::new(Tracked(self.shutdown.clone()));
@@ -197,6 +221,18 @@ impl Served {
             }
         };
         tell(ended);
+    }
+}
+
+/// The limits on a client that does not take what is written to it.
+fn writing(limits: &Limits) -> Stall {
+    Stall::with_rate(limits.body_idle, rate(limits))
+}
+
+fn rate(limits: &Limits) -> Rate {
+    Rate {
+        bytes: limits.minimum_rate,
+        grace: limits.minimum_rate_grace,
     }
 }
 

@@ -10,18 +10,22 @@ mod reload;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tracing::info;
 
-use crate::admin::Admin;
+use crate::access::UsersError;
+use crate::admin::{Admin, View};
 use crate::config::{self, Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::net::{BindError, Inherited, Listener, Proxies, Slots};
-use crate::service::{Role, Service};
+use crate::service::{BuildError, Role, Service};
 use crate::shutdown::{Drained, Shutdown};
+use crate::target::LinksError;
+use crate::telemetry::{FileLabel, Inside};
 use crate::tls::{Acceptor, TlsError};
+use crate::upstream::Apps;
 
 pub use reload::{Handle, ReloadError};
 
@@ -32,12 +36,14 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<(Listener, config::Listener)>,
+    apps: Apps,
     admin: Option<Admin>,
     state: Arc<ArcSwap<State>>,
     hub: Hub,
     sources: Sources,
     sockjs: SockJs,
     slots: Slots,
+    inside: Arc<Inside>,
     shutdown: Shutdown,
 }
 
@@ -46,8 +52,9 @@ pub struct Server {
 struct State {
     config: Config,
     service: Arc<Service>,
-    /// None without an `https` listener.
-    acceptor: Option<Acceptor>,
+    /// One for each listener, none where it speaks without TLS.
+    acceptors: Vec<Option<Acceptor>>,
+    inside: Arc<Inside>,
 }
 
 /// Why a server cannot start.
@@ -59,6 +66,12 @@ pub enum StartError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A file of users.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The keys of signed links, or the store of used ones.
+    #[error(transparent)]
+    Links(#[from] LinksError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -81,22 +94,37 @@ impl Server {
             let bound = Listener::bind(&listener.address, listener.mode, &mut inherited)?;
             listeners.push((bound, listener.clone()));
         }
-        let hub = Hub::new(&config)?;
-        let admin = Admin::bind(&config, hub.clone(), &mut inherited, &shutdown)?;
+        let inside = Inside::new();
+        let hub = Hub::measured(&config, inside.metrics.channels.clone())?;
         let slots = Slots::new(
             config.limits.connections,
             config.limits.connections_per_address,
         );
         let sockjs = SockJs::new(hub.clone());
-        let state = State::build(config, &hub, &sockjs, None, &shutdown)?;
+        let state = State::build(config, &hub, &sockjs, None, &inside, &shutdown)?;
+        let sources = Sources::start(&hub, &state.config, &shutdown)?;
+        let apps = Apps::default();
+        apps.replace(state.service.apps().to_vec());
+        let view = View {
+            hub: hub.clone(),
+            sources: sources.clone(),
+            apps: apps.clone(),
+            slots: slots.clone(),
+            inside: Arc::clone(&inside),
+            shutdown: shutdown.clone(),
+        };
+        let admin = Admin::bind(&state.config, &view, &mut inherited)?;
+        state.show_certificates();
         Ok(Self {
             listeners,
-            sources: Sources::start(&hub, &state.config, &shutdown)?,
+            sources,
             hub,
             sockjs,
+            apps,
             admin,
             state: Arc::new(ArcSwap::from_pointee(state)),
             slots,
+            inside,
             shutdown,
         })
     }
@@ -110,6 +138,12 @@ impl Server {
             .collect()
     }
 
+    /// The TCP address of `[admin]`, its port filled in, if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.tcp_address()
+    }
+
     /// Replaces the configuration of the running server.
     #[must_use]
     pub fn handle(&self) -> Handle {
@@ -118,6 +152,7 @@ impl Server {
             self.hub.clone(),
             self.sources.clone(),
             self.sockjs.clone(),
+            self.apps.clone(),
             self.shutdown.clone(),
         )
     }
@@ -125,7 +160,7 @@ impl Server {
     /// Serves until `stop` is ready, then drains: no new connections, requests and tunnels may end within
     /// `server.drain`.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
-        for (listener, settings) in self.listeners {
+        for (index, (listener, settings)) in self.listeners.into_iter().enumerate() {
             let protocol = settings.protocol;
             info!(address = %listener, %protocol, "listening");
             let role = match protocol {
@@ -133,17 +168,19 @@ impl Server {
                 Protocol::Https | Protocol::Http => Role::Serve,
             };
             let door = accept::Door {
+                index,
                 tls: protocol == Protocol::Https,
                 role,
                 state: Arc::clone(&self.state),
                 slots: self.slots.clone(),
                 proxies: Arc::new(Proxies::new(&settings)),
+                inside: Arc::clone(&self.inside),
                 shutdown: self.shutdown.clone(),
             };
             self.shutdown.spawn(door.accept_all(listener));
         }
         if let Some(admin) = self.admin {
-            self.shutdown.spawn(admin.accept_all());
+            admin.run();
         }
         self.shutdown
             .spawn(sweep(Arc::clone(&self.state), self.shutdown.clone()));
@@ -161,34 +198,62 @@ impl Server {
     }
 }
 
+impl From<BuildError> for StartError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Tls(error) => Self::Tls(error),
+            BuildError::Users(error) => Self::Users(error),
+            BuildError::Links(error) => Self::Links(error),
+        }
+    }
+}
+
 impl State {
     fn build(
         config: Config,
         hub: &Hub,
         sockjs: &SockJs,
         before: Option<&Self>,
+        inside: &Arc<Inside>,
         shutdown: &Shutdown,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, BuildError> {
         let before = before.map(|state| state.service.as_ref());
-        let tls = config
-            .listeners
-            .iter()
-            .any(|listener| listener.protocol == Protocol::Https);
+        let service = Service::new(
+            &config,
+            hub.clone(),
+            sockjs.clone(),
+            before,
+            inside,
+            shutdown.clone(),
+        )?;
         Ok(Self {
-            acceptor: if tls {
-                Some(Acceptor::new(&config.tls)?)
-            } else {
-                None
-            },
-            service: Arc::new(Service::new(
-                &config,
-                hub.clone(),
-                sockjs.clone(),
-                before,
-                shutdown.clone(),
-            )),
+            acceptors: Acceptor::of_listeners(&config)?,
+            service: Arc::new(service),
+            inside: Arc::clone(inside),
             config,
         })
+    }
+}
+
+impl State {
+    /// Tells when each certificate ends.
+    fn show_certificates(&self) {
+        let shown = &self.inside.metrics.connections.certificates;
+        shown.clear();
+        let expiries = self
+            .acceptors
+            .iter()
+            .flatten()
+            .next()
+            .map_or(&[][..], Acceptor::expiries);
+        for (file, expires) in expiries {
+            let ends = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let label = FileLabel {
+                file: file.display().to_string(),
+            };
+            let seconds = i64::try_from(ends.as_secs()).unwrap_or(i64::MAX);
+            shown.get_or_create(&label).set(seconds);
+        }
     }
 }
 
@@ -212,7 +277,9 @@ async fn sweep(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
     let sweeping = async {
         loop {
             tokio::time::sleep(SWEEP).await;
-            let service = Arc::clone(&state.load().service);
+            let state = state.load_full();
+            state.inside.pulse.beat();
+            let service = Arc::clone(&state.service);
             service.close_idle();
             service.look_after_channels();
         }

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tracing::info;
 
+use crate::access::UsersError;
 use crate::config::Config;
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::server::State;
+use crate::service::BuildError;
 use crate::shutdown::Shutdown;
+use crate::target::LinksError;
 use crate::tls::TlsError;
+use crate::upstream::Apps;
 
 /// Reaches into a running server. Clones reach the same one.
 #[derive(Clone, Debug)]
@@ -18,6 +22,7 @@ pub struct Handle {
     hub: Hub,
     sources: Sources,
     sockjs: SockJs,
+    apps: Apps,
     shutdown: Shutdown,
 }
 
@@ -27,6 +32,12 @@ pub enum ReloadError {
     /// A certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A file of users.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    /// The keys of signed links, or the store of used ones.
+    #[error(transparent)]
+    Links(#[from] LinksError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -38,12 +49,23 @@ pub enum ReloadError {
     NeedsRestart(&'static str),
 }
 
+impl From<BuildError> for ReloadError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Tls(error) => Self::Tls(error),
+            BuildError::Users(error) => Self::Users(error),
+            BuildError::Links(error) => Self::Links(error),
+        }
+    }
+}
+
 impl Handle {
     pub(super) fn new(
         state: Arc<ArcSwap<State>>,
         hub: Hub,
         sources: Sources,
         sockjs: SockJs,
+        apps: Apps,
         shutdown: Shutdown,
     ) -> Self {
         Self {
@@ -51,6 +73,7 @@ impl Handle {
             hub,
             sources,
             sockjs,
+            apps,
             shutdown,
         }
     }
@@ -81,10 +104,19 @@ impl Handle {
         if config.admin != now.config.admin {
             return Err(ReloadError::NeedsRestart("[admin]"));
         }
-        let state = State::build(config, &self.hub, &self.sockjs, Some(&now), &self.shutdown)?;
+        let state = State::build(
+            config,
+            &self.hub,
+            &self.sockjs,
+            Some(&now),
+            &now.inside,
+            &self.shutdown,
+        )?;
         let opened = self.sources.open(&state.config)?;
         self.hub.reload(&state.config)?;
         self.sources.take(opened);
+        self.apps.replace(state.service.apps().to_vec());
+        state.show_certificates();
         self.state.store(Arc::new(state));
         info!("configuration reloaded");
         Ok(())

@@ -13,11 +13,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::bridge::Subprotocol;
-use crate::config::ChannelName;
+use crate::config::{AmqpFormat, ChannelName, Source};
 use crate::http::{Body, Context, Form as Preference, Head, Lease, Refusal, empty, full, refuse};
 use crate::hub::{
-    self, Address, Asked, Form, Format, Listening, Parameters, SubscribeError, Subscription,
-    Visitor, Wait, etag,
+    self, Address, Asked, Form, Format, Listening, Parameters, SessionEnded, SubscribeError,
+    Subscription, Visitor, Wait, etag,
 };
 use crate::service::{Service, json};
 use crate::target::Token;
@@ -52,10 +52,22 @@ const ASSETS: &[(&str, &str, &str)] = &[
         "text/css; charset=utf-8",
         include_str!("../hub/page/notifications.css"),
     ),
+    (
+        "nasqueron.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../hub/page/nasqueron.js"),
+    ),
+    (
+        "nasqueron.css",
+        "text/css; charset=utf-8",
+        include_str!("../hub/page/nasqueron.css"),
+    ),
 ];
 
 /// The live page. All it loads is its own.
 const PAGE: &str = include_str!("../hub/page/notifications.html");
+/// The page of a channel whose messages are Nasqueron's.
+const NASQUERON: &str = include_str!("../hub/page/nasqueron.html");
 const PAGE_POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 impl Service {
@@ -81,7 +93,8 @@ impl Service {
         let mut response = match address {
             Address::Asset(file) => asset(file, request.headers())?,
             Address::Presence(name) => {
-                self.lease_for_channels(request.headers(), head, context)
+                let names = std::slice::from_ref(&name);
+                self.lease_for_channels(names, request.headers(), head, context)
                     .await?;
                 self.presence(&name)?
             }
@@ -111,9 +124,7 @@ impl Service {
         if !headers.contains_key(ORIGIN) && !headers.contains_key("sec-websocket-key") {
             return Ok(());
         }
-        self.hub_origins
-            .permits(headers, context.scheme.as_str(), head.authority.as_str())
-            .map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))
+        Self::permit_page(&self.entrances.hub, headers, head, context)
     }
 
     async fn channels(
@@ -178,10 +189,13 @@ impl Service {
             if let Some(unknown) = names.iter().find(|name| self.hub.rules(name).is_none()) {
                 return Err(Refusal::not_found(format!("there is no channel {unknown}")));
             }
-            self.lease_for_channels(headers, head, context).await?;
-            return Ok(page());
+            self.lease_for_channels(names, headers, head, context)
+                .await?;
+            return Ok(page(self.page_of(names)));
         }
-        let lease = self.lease_for_channels(headers, head, context).await?;
+        let lease = self
+            .lease_for_channels(names, headers, head, context)
+            .await?;
         let subscription = self.subscribe(names, parameters, headers, lease)?;
         if transport == Transport::Stream {
             let visible = parameters.named_keep_alive;
@@ -197,7 +211,24 @@ impl Service {
             limit: if fresh { Duration::ZERO } else { limit },
             conditional: etag(headers).is_some(),
         };
-        Ok(hub::poll(subscription, wait).await)
+        let answered = hub::poll(subscription, wait).await;
+        answered.map_err(|SessionEnded| {
+            Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "your session has ended; log in, and try again",
+            )
+        })
+    }
+
+    /// The page for channels: the live page, unless it is one channel of a kind that has its own.
+    fn page_of(&self, names: &[ChannelName]) -> &'static str {
+        let [name] = names else { return PAGE };
+        let rules = self.hub.rules(name);
+        let is_nasqueron = |source: &Source| matches!(source, Source::Amqp(source) if source.format == AmqpFormat::Nasqueron);
+        match rules {
+            Some(rules) if rules.sources.iter().any(is_nasqueron) => NASQUERON,
+            _ => PAGE,
+        }
     }
 
     fn subscribe(
@@ -233,7 +264,7 @@ impl Service {
     ) -> Result<Response<Body>, Refusal> {
         let handshake = Handshake::check(&request)?;
         let lease = self
-            .lease_for_channels(request.headers(), head, context)
+            .lease_for_channels(&names, request.headers(), head, context)
             .await?;
         let subscription = self.subscribe(&names, parameters, request.headers(), lease)?;
         let listening = Listening {
@@ -265,8 +296,9 @@ impl Service {
             return Err(Refusal::not_found("SockJS has nothing at this address"));
         };
         let lease = if asked.needs_permission(request.method()) {
-            let asked = self.lease_for_channels(request.headers(), head, context);
-            match asked.await {
+            let (names, headers) = (&asked.channels, request.headers());
+            let leased = self.lease_for_channels(names, headers, head, context);
+            match leased.await {
                 Ok(lease) => lease,
                 Err(denied) => {
                     refuse(request.into_body(), &self.shutdown);
@@ -378,9 +410,9 @@ impl Transport {
     }
 }
 
-/// The live page: the same for every channel, for it reads its own address.
-fn page() -> Response<Body> {
-    let mut response = Response::new(full(PAGE));
+/// A page that shows a channel; which, it reads from its own address.
+fn page(html: &'static str) -> Response<Body> {
+    let mut response = Response::new(full(html));
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,

@@ -50,10 +50,20 @@ impl Service {
             logins.take(context.peer).map_err(too_many)?;
             return Ok(Attempt::Form);
         }
-        if !is_basic(request.headers()) {
+        self.basic_attempt(request.headers(), context)
+    }
+
+    /// Looks whether a request shows a password, and whether there may be one more.
+    pub(super) fn basic_attempt(
+        &self,
+        headers: &HeaderMap,
+        context: &Context,
+    ) -> Result<Attempt, Refusal> {
+        if !is_basic(headers) {
             return Ok(Attempt::None);
         }
-        logins.check(context.peer).map_err(too_many)?;
+        let checked = self.limits.logins().check(context.peer);
+        checked.map_err(|wait| too_many("failed logins", wait))?;
         Ok(Attempt::Basic)
     }
 

@@ -67,16 +67,18 @@ impl Service {
             return Err(not_permitted(&rules));
         }
         if !trusted
-            && let Err(refusal) = self.lease_for_channels(&parts.headers, head, context).await
+            && let Err(refusal) = self
+                .lease_for_channels(std::slice::from_ref(&name), &parts.headers, head, context)
+                .await
         {
             refuse(body, &self.shutdown);
             return Err(refusal);
         }
         let size = self.hub.settings().message_size;
         let limits = BodyLimits {
-            idle: self.body.idle,
             size: size as u64,
             buffer: size,
+            ..self.body
         };
         let bytes = match receive(body, limits, &self.shutdown).await? {
             Received::None => Bytes::new(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 
 use crate::access::session::{Denied, Visitor};
+use crate::config::ChannelName;
 use crate::http::{Context, Head, Lease, Refusal};
 use crate::service::Service;
 use crate::target::Target;
@@ -38,9 +39,10 @@ impl Service {
         sessions.is_some_and(|sessions| sessions.knows(headers, context.peer))
     }
 
-    /// The permission to listen, where the app has to be asked for it.
+    /// The permission to listen to channels, where the app has to be asked for it.
     pub(super) async fn lease_for_channels(
         &self,
+        names: &[ChannelName],
         headers: &HeaderMap,
         head: &Head,
         context: &Context,
@@ -49,7 +51,20 @@ impl Service {
             return Ok(None);
         }
         let visitor = self.visitor(headers, head, context).await?;
-        Ok(Some(visitor.watch()))
+        self.lease_for(visitor, names).await.map(Some)
+    }
+
+    /// Asks the app whether this visitor may listen to these channels, and for how long.
+    pub(super) async fn lease_for(
+        &self,
+        visitor: Visitor,
+        names: &[ChannelName],
+    ) -> Result<Lease, Refusal> {
+        let Some(sessions) = &self.sessions else {
+            return Err(refused(&Denied::NotLoggedIn));
+        };
+        let asked = sessions.ask_for_channels(visitor, names).await;
+        asked.map_err(|denied| refused(&denied))
     }
 
     /// Asks the app whether this visitor may have this console, and for how long.

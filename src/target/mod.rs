@@ -1,35 +1,47 @@
 //! Token -> [`Target`]: which socket a browser's `/websockify?token=…` means.
 //!
-//! The static targets of the configuration are asked first, then its sources in the order written: directories
-//! and files as websockify's `TokenFile` reads them, and directories of UNIX sockets. The sources are read at
-//! each request, because Wok adds and removes consoles while we run and tells nobody.
+//! The static targets of the configuration are asked first, then its sources in the order written: all those of
+//! websockify, with its formats. They are asked at each request, because Wok adds and removes consoles while we
+//! run and tells nobody. A source in the network may only name what its `allow` permits.
 //!
-//! Must not know HTTP, who is asking, or how a target is connected to. No token reaches an error or a log: an
-//! error names the file or the directory, a target is shown as its endpoint.
+//! Must not know who is asking, or what is relayed to a target. No token reaches an error or a log: an error
+//! names the file, the directory or the server, a target is shown as its endpoint.
 
+mod allow;
 mod file_name;
+mod named_file;
 mod resolver;
 mod search;
+mod signed;
 mod sockets;
+mod source;
 #[cfg(test)]
 mod test_directory;
 mod token;
+mod token_api;
 mod token_directory;
 mod token_file;
+mod token_redis;
+mod written;
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-pub use resolver::Resolver;
+pub use resolver::{Asked, Resolver, TargetError};
+pub use signed::{LinkError, LinkOrder, LinksError, SignError, sign_link};
 pub use token::{Token, encode, same_bytes};
 pub use token_file::token_file_names;
 
 use crate::config::Endpoint;
+use crate::tls::{DialError, Outgoing, dial};
+
+use source::Terms;
 
 /// What a token leads to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Whose it is: the name by which the token was found. For questions about it, not for a log.
     pub name: String,
@@ -38,6 +50,18 @@ pub struct Target {
     /// The marker on which each frame to the client has to end, from `bridge.boundaries`; `None` for a byte
     /// stream, which may be cut anywhere.
     pub boundary: Option<Arc<[u8]>>,
+    terms: Terms,
+}
+
+impl Target {
+    /// Connects once, within `limit`, to what its source may name, and with TLS where that is asked for.
+    ///
+    /// # Errors
+    /// [`DialError`] names the endpoint and the reason.
+    pub async fn connect(&self, limit: Duration) -> Result<Outgoing, DialError> {
+        let permits = |address| self.terms.permits(&self.endpoint, address);
+        dial(&self.endpoint, permits, self.terms.tls.as_ref(), limit).await
+    }
 }
 
 /// The endpoint, for logs.
@@ -81,6 +105,22 @@ pub enum ResolveError {
         directory: PathBuf,
         /// What the name turned out to be.
         reason: &'static str,
+    },
+    /// A server that knows tokens could not be asked, or its answer makes no sense.
+    #[error("{asked}: {reason}")]
+    Failed {
+        /// What it is, and where; the place of a token is written `{token}`.
+        asked: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A source names a target that its `allow` does not permit.
+    #[error("{asked}: it names {target}, which its `allow` does not permit")]
+    Forbidden {
+        /// What it is, and where.
+        asked: String,
+        /// What it names.
+        target: Endpoint,
     },
     /// The sources could not be read in time: a file system that hangs, or too many look-ups at once.
     #[error("the token sources could not be read in time")]

@@ -3,15 +3,18 @@
 //! Must not know how a source stores its tokens.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
 use super::search::Search;
-use super::{ResolveError, Target, Token, sockets, token_directory, token_file};
-use crate::config::{Bridge, Endpoint, StaticTarget, TokenSource};
+use super::signed::{Links, Once, Purpose};
+use super::source::{By, Source, Terms};
+use super::{LinkError, LinksError, ResolveError, Target, Token, token_file};
+use crate::config::{Bridge, Endpoint};
+use crate::tls::TlsError;
 
 /// How long an empty token file is left alone before it is read again. Between truncating and writing lie
 /// microseconds, so the first retry usually succeeds.
@@ -23,13 +26,55 @@ const READERS: usize = 8;
 
 /// Finds the target of a token. Nothing is cached: what Wok has removed must not be found again.
 pub struct Resolver {
-    targets: Vec<StaticTarget>,
-    sources: Arc<[TokenSource]>,
+    targets: Vec<Fixed>,
+    sources: Vec<Source>,
+    links: Option<(Arc<Links>, Terms)>,
     boundaries: BTreeMap<String, Arc<[u8]>>,
     retry: Duration,
     /// The files of one look-up get as long as the connection to the target.
     limit: Duration,
     readers: Arc<Semaphore>,
+}
+
+/// What a client asks for, after its link, if it has one, was found to be in order.
+#[derive(Debug)]
+pub struct Asked {
+    token: Token,
+    /// What the link itself names.
+    target: Option<Endpoint>,
+    once: Option<Once>,
+}
+
+impl Asked {
+    /// The token that is meant.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+}
+
+/// Why targets cannot be found with this configuration on this machine.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// A certificate or key of a `tls` table.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The keys or the store of signed links.
+    #[error(transparent)]
+    Links(#[from] LinksError),
+}
+
+/// A target of the configuration.
+struct Fixed {
+    token: String,
+    address: Endpoint,
+    terms: Terms,
+}
+
+/// What a source has found.
+struct Found {
+    endpoint: Endpoint,
+    name: String,
+    terms: Terms,
 }
 
 /// Without the tokens.
@@ -40,26 +85,98 @@ impl std::fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    /// Takes targets, sources, boundaries and limits from the configuration. Reads no file.
-    pub fn new(bridge: &Bridge) -> Self {
+    /// Takes targets, sources, boundaries and limits from the configuration. Reads certificates, and no tokens.
+    ///
+    /// # Errors
+    /// [`TargetError`] names the file that cannot be used.
+    pub fn new(bridge: &Bridge) -> Result<Self, TargetError> {
         let boundaries = bridge
             .boundaries
             .iter()
             .map(|(name, marker)| (name.clone(), Arc::from(marker.as_bytes())))
             .collect();
-        Self {
-            targets: bridge.targets.clone(),
-            sources: bridge.tokens.clone().into(),
+        let targets = bridge.targets.iter().map(|target| {
+            Ok(Fixed {
+                token: target.token.clone(),
+                address: target.address.clone(),
+                terms: Terms::new(None, target.tls.as_ref())?,
+            })
+        });
+        let links = if bridge.signed.is_on() {
+            let terms = Terms::new(Some(&bridge.signed.allow), bridge.signed.tls.as_ref())?;
+            Some((Arc::new(Links::open(&bridge.signed)?), terms))
+        } else {
+            None
+        };
+        Ok(Self {
+            links,
+            targets: targets.collect::<Result<_, TlsError>>()?,
+            sources: bridge
+                .tokens
+                .iter()
+                .map(Source::new)
+                .collect::<Result<_, _>>()?,
             boundaries,
             retry: bridge.token_retry,
             limit: bridge.connect,
             readers: Arc::new(Semaphore::new(READERS)),
-        }
+        })
     }
 
     /// True if there is nothing to ask, and so no token can be known.
     pub fn is_empty(&self) -> bool {
-        self.targets.is_empty() && self.sources.is_empty()
+        self.targets.is_empty() && self.sources.is_empty() && self.links.is_none()
+    }
+
+    /// Checks what kind of token this is, and a signed link whether it is in order for this peer.
+    ///
+    /// # Errors
+    /// [`LinkError`]; nothing was looked up, so it says nothing of what there is.
+    pub async fn admit(&self, token: Token, peer: Option<IpAddr>) -> Result<Asked, LinkError> {
+        let plain = |token| Asked {
+            token,
+            target: None,
+            once: None,
+        };
+        let Some((links, _)) = &self.links else {
+            return Ok(plain(token));
+        };
+        if !Links::is_link(&token) {
+            return if links.required() {
+                Err(LinkError::Unsigned)
+            } else {
+                Ok(plain(token))
+            };
+        }
+        let reader = Arc::clone(links);
+        let read = move || reader.read(&token, peer);
+        let link = self.blocking(read).await.ok_or(LinkError::Slow)??;
+        Ok(match link.purpose {
+            Purpose::Token(name) => Asked {
+                token: Token::named(&name),
+                target: None,
+                once: link.once,
+            },
+            Purpose::Target(target) => Asked {
+                token: Token::named(&target.to_string()),
+                target: Some(target),
+                once: link.once,
+            },
+        })
+    }
+
+    /// Remembers that a single-use link is used now. To be called when all else permits it, and before anything
+    /// is opened.
+    ///
+    /// # Errors
+    /// [`LinkError`], if it was used before or cannot be remembered.
+    pub async fn spend(&self, asked: &Asked) -> Result<(), LinkError> {
+        let (Some(once), Some((links, _))) = (asked.once.clone(), &self.links) else {
+            return Ok(());
+        };
+        let links = Arc::clone(links);
+        let spend = move || links.spend(&once);
+        self.blocking(spend).await.ok_or(LinkError::Slow)?
     }
 
     /// Finds the target of a token. The first that knows it wins: a static target, then the sources in the order
@@ -67,54 +184,134 @@ impl Resolver {
     ///
     /// If none knows it and a token file was empty, that file is read again for `bridge.token-retry`, because
     /// Wok truncates a file before it writes it.
-    pub async fn resolve(&self, token: &Token) -> Result<Target, ResolveError> {
-        let (endpoint, name) = match self
-            .targets
-            .iter()
-            .find(|target| token.means(&target.token))
-        {
-            Some(target) => (target.address.clone(), target.token.clone()),
-            None => self.search(token).await?,
+    pub async fn resolve(&self, asked: &Asked) -> Result<Target, ResolveError> {
+        let token = &asked.token;
+        let fixed = self.targets.iter();
+        let Found {
+            endpoint,
+            name,
+            terms,
+        } = if let Some(target) = &asked.target {
+            self.named_by_link(target).await?
+        } else if let Some(target) = fixed.into_iter().find(|known| token.means(&known.token)) {
+            Found {
+                endpoint: target.address.clone(),
+                name: target.token.clone(),
+                terms: target.terms.clone(),
+            }
+        } else {
+            self.search(token).await?
         };
         let boundary = token.names().find_map(|name| self.boundaries.get(name));
         Ok(Target {
             name,
             endpoint,
             boundary: boundary.cloned(),
+            terms,
         })
     }
 
-    /// The endpoint, and the name it was found by.
-    async fn search(&self, token: &Token) -> Result<(Endpoint, String), ResolveError> {
-        let sources = Arc::clone(&self.sources);
+    /// What a link names itself, if it may.
+    async fn named_by_link(&self, target: &Endpoint) -> Result<Found, ResolveError> {
+        let Some((_, terms)) = &self.links else {
+            return Err(ResolveError::Unknown);
+        };
+        let (rules, named) = (terms.clone(), target.clone());
+        let check = move || rules.check(named, "a signed link");
+        let endpoint = self.blocking(check).await.ok_or(ResolveError::Slow)??;
+        Ok(Found {
+            name: endpoint.to_string(),
+            endpoint,
+            terms: terms.clone(),
+        })
+    }
+
+    async fn search(&self, token: &Token) -> Result<Found, ResolveError> {
         let mut search = Search::new(token.clone());
-        let mut found;
-        (found, search) = self
-            .read(search, move |search| {
-                sources.iter().find_map(|source| ask(source, search))
-            })
-            .await?;
-        let start = Instant::now();
-        while found.is_none() && search.may_yet_find() && start.elapsed() < self.retry {
-            tokio::time::sleep(RETRY_STEP.min(self.retry)).await;
-            let files = search.take_being_written();
-            (found, search) = self
-                .read(search, move |search| read_again(&files, search))
-                .await?;
+        for (index, source) in self.sources.iter().enumerate() {
+            let found;
+            (found, search) = self.ask(index, source, search).await?;
+            if let Some(endpoint) = found {
+                return self.found(source, endpoint, search).await;
+            }
         }
-        let Some(endpoint) = found else {
+        let start = Instant::now();
+        while search.may_yet_find() && start.elapsed() < self.retry {
+            tokio::time::sleep(RETRY_STEP.min(self.retry)).await;
+            for (index, path) in search.take_being_written() {
+                let found;
+                search.source = index;
+                (found, search) = self
+                    .read(search, move |search| token_file::find(&path, search))
+                    .await?;
+                if let (Some(endpoint), Some(source)) = (found, self.sources.get(index)) {
+                    return self.found(source, endpoint, search).await;
+                }
+            }
+        }
+        Err(search.into_error())
+    }
+
+    /// Asks one source. What is wrong with it is noted, and does not hide the next.
+    async fn ask(
+        &self,
+        index: usize,
+        source: &Source,
+        mut search: Search,
+    ) -> Result<(Option<Endpoint>, Search), ResolveError> {
+        search.source = index;
+        let asked = match &source.by {
+            By::Files(find, path) => {
+                let (find, path) = (*find, path.clone());
+                return self.read(search, move |search| find(&path, search)).await;
+            }
+            By::Api(api) => api.find(&search.token).await,
+            By::Redis(redis) => redis.find(&search.token).await,
+        };
+        match asked {
+            Ok(Some(endpoint)) => {
+                search.name = Some(search.token.plain().to_owned());
+                Ok((Some(endpoint), search))
+            }
+            Ok(None) => Ok((None, search)),
+            Err(reason) => {
+                let asked = source.label.clone();
+                search.note(ResolveError::Failed { asked, reason });
+                Ok((None, search))
+            }
+        }
+    }
+
+    /// What a source has named, if it may name it.
+    async fn found(
+        &self,
+        source: &Source,
+        endpoint: Endpoint,
+        search: Search,
+    ) -> Result<Found, ResolveError> {
+        let (terms, label) = (source.terms.clone(), source.label.clone());
+        let checked = move |search: &mut Search| {
+            let checked = terms.check(endpoint, &label);
+            checked.map_err(|error| search.forbid(error)).ok()
+        };
+        let (checked, search) = self.read(search, checked).await?;
+        let Some(endpoint) = checked else {
             return Err(search.into_error());
         };
         // A token file holds the token as it was sent, which Wok makes of a name. What is asked about this name
         // must hold for this socket, so the client's choice of a spelling may not change it.
-        let name = search
-            .name
-            .unwrap_or_else(|| token.decoded().unwrap_or(token.plain()).to_owned());
-        Ok((endpoint, name))
+        let name = search.name.unwrap_or_else(|| {
+            let token = &search.token;
+            token.decoded().unwrap_or(token.plain()).to_owned()
+        });
+        Ok(Found {
+            endpoint,
+            name,
+            terms: source.terms.clone(),
+        })
     }
 
-    /// Runs one look-up where it may block. It holds its permit until it has really ended, even when nobody waits
-    /// for it any more.
+    /// Runs one look-up where it may block.
     async fn read<F>(
         &self,
         mut search: Search,
@@ -123,32 +320,32 @@ impl Resolver {
     where
         F: FnOnce(&mut Search) -> Option<Endpoint> + Send + 'static,
     {
+        let look_up = move || (look(&mut search), search);
+        self.blocking(look_up).await.ok_or(ResolveError::Slow)
+    }
+
+    /// Runs what may block on files, off the runtime's threads; none if it took too long. It holds its permit
+    /// until it has really ended, even when nobody waits for it any more.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let readers = Arc::clone(&self.readers);
         let reading = async {
             let permit = readers.acquire_owned().await.ok()?;
-            let look_up = move || {
-                let found = look(&mut search);
+            let held = move || {
+                let done = work();
                 drop(permit);
-                (found, search)
+                done
             };
-            tokio::task::spawn_blocking(look_up).await.ok()
+            tokio::task::spawn_blocking(held).await.ok()
         };
         // The semaphore is never closed, and the task fails only when the runtime stops: both are "not in time".
-        let ended = tokio::time::timeout(self.limit, reading).await;
-        ended.ok().flatten().ok_or(ResolveError::Slow)
+        tokio::time::timeout(self.limit, reading)
+            .await
+            .ok()
+            .flatten()
     }
-}
-
-fn ask(source: &TokenSource, search: &mut Search) -> Option<Endpoint> {
-    match source {
-        TokenSource::Directory(path) => token_directory::find(path, search),
-        TokenSource::File(path) => token_file::find(path, search),
-        TokenSource::Sockets(path) => sockets::find(path, search),
-    }
-}
-
-fn read_again(files: &[PathBuf], search: &mut Search) -> Option<Endpoint> {
-    files.iter().find_map(|path| token_file::find(path, search))
 }
 
 #[cfg(test)]
@@ -157,6 +354,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+    use crate::config::{SourceKind, StaticTarget, TokenSource};
     use crate::target::encode;
     use crate::target::test_directory::TestDirectory;
 
@@ -172,9 +370,24 @@ mod tests {
         Token::from_query(Some(&format!("token={text}"))).expect("a token")
     }
 
-    fn bridge(tokens: Vec<TokenSource>) -> Bridge {
+    impl Resolver {
+        /// Resolves a plain token.
+        async fn find(&self, token: &Token) -> Result<Target, ResolveError> {
+            let asked = self
+                .admit(token.clone(), None)
+                .await
+                .expect("no links here");
+            self.resolve(&asked).await
+        }
+    }
+
+    fn resolver(bridge: &Bridge) -> Resolver {
+        Resolver::new(bridge).expect("no certificates are loaded")
+    }
+
+    fn bridge(tokens: Vec<SourceKind>) -> Bridge {
         Bridge {
-            tokens,
+            tokens: tokens.into_iter().map(TokenSource::trusted).collect(),
             token_retry: Duration::from_millis(60),
             connect: Duration::from_secs(30),
             ..Bridge::default()
@@ -190,9 +403,9 @@ mod tests {
 
     #[test]
     fn without_targets_and_sources_every_token_is_unknown() {
-        let resolver = Resolver::new(&bridge(Vec::new()));
+        let resolver = resolver(&bridge(Vec::new()));
         assert!(resolver.is_empty());
-        let result = run(resolver.resolve(&token("vm")));
+        let result = run(resolver.find(&token("vm")));
         assert!(matches!(result, Err(ResolveError::Unknown)));
     }
 
@@ -200,18 +413,19 @@ mod tests {
     fn a_static_target_is_known_by_its_name_and_its_encoding_and_asked_first() {
         let directory = TestDirectory::new();
         let tokens = directory.write("tokens", "café: localhost:2\nother: localhost:3\n");
-        let mut bridge = bridge(vec![TokenSource::File(tokens)]);
+        let mut bridge = bridge(vec![SourceKind::File(tokens)]);
         bridge.targets = vec![StaticTarget {
             token: "café".to_owned(),
             address: tcp("localhost", 1),
+            tls: None,
         }];
-        let resolver = Resolver::new(&bridge);
+        let resolver = resolver(&bridge);
         assert!(!resolver.is_empty());
         for sent in ["caf%C3%A9", "Y2Fmw6k", "Y2Fmw6k=", "Y2Fm6Q"] {
-            let target = run(resolver.resolve(&token(sent))).expect("known");
+            let target = run(resolver.find(&token(sent))).expect("known");
             assert_eq!(target.endpoint, tcp("localhost", 1), "{sent}");
         }
-        let target = run(resolver.resolve(&token("other"))).expect("known");
+        let target = run(resolver.find(&token("other"))).expect("known");
         assert_eq!(target.to_string(), "localhost:3");
     }
 
@@ -220,24 +434,25 @@ mod tests {
         let directory = TestDirectory::new();
         // "dm0x" is "vm1" in base64url: as the name of a socket it is itself, in a token file it is vm1.
         UnixListener::bind(directory.path().join("dm0x")).expect("a socket");
-        let by_name = Resolver::new(&bridge(vec![TokenSource::Sockets(
+        let by_name = resolver(&bridge(vec![SourceKind::Sockets(
             directory.path().to_owned(),
         )]));
-        let target = run(by_name.resolve(&token("dm0x"))).expect("known");
+        let target = run(by_name.find(&token("dm0x"))).expect("known");
         assert_eq!(target.name, "dm0x");
         let tokens = directory.write("tokens", "dm0x: localhost:1\nplain.name: localhost:2");
-        let mut by_token = bridge(vec![TokenSource::File(tokens)]);
+        let mut by_token = bridge(vec![SourceKind::File(tokens)]);
         by_token.targets = vec![StaticTarget {
             token: "dm0y".to_owned(),
             address: tcp("localhost", 3),
+            tls: None,
         }];
-        let by_token = Resolver::new(&by_token);
+        let by_token = resolver(&by_token);
         for (sent, name) in [
             ("dm0x", "vm1"),
             ("plain.name", "plain.name"),
             ("dm0y", "dm0y"),
         ] {
-            let target = run(by_token.resolve(&token(sent))).expect("known");
+            let target = run(by_token.find(&token(sent))).expect("known");
             assert_eq!(target.name, name);
         }
     }
@@ -247,20 +462,16 @@ mod tests {
         let directory = TestDirectory::new();
         let first = directory.write("first", "a: localhost:1");
         let second = directory.write("second", "a: localhost:2\nb: localhost:2");
-        let resolver = Resolver::new(&bridge(vec![
-            TokenSource::File(first),
-            TokenSource::File(second),
+        let resolver = resolver(&bridge(vec![
+            SourceKind::File(first),
+            SourceKind::File(second),
         ]));
         assert_eq!(
-            run(resolver.resolve(&token("a")))
-                .expect("known")
-                .to_string(),
+            run(resolver.find(&token("a"))).expect("known").to_string(),
             "localhost:1"
         );
         assert_eq!(
-            run(resolver.resolve(&token("b")))
-                .expect("known")
-                .to_string(),
+            run(resolver.find(&token("b"))).expect("known").to_string(),
             "localhost:2"
         );
     }
@@ -270,15 +481,15 @@ mod tests {
         let directory = TestDirectory::new();
         let missing = directory.path().join("missing");
         UnixListener::bind(directory.path().join("vm")).expect("a socket");
-        let resolver = Resolver::new(&bridge(vec![
-            TokenSource::Directory(missing.clone()),
-            TokenSource::File(missing.clone()),
-            TokenSource::Sockets(missing.clone()),
-            TokenSource::Sockets(directory.path().to_owned()),
+        let resolver = resolver(&bridge(vec![
+            SourceKind::Directory(missing.clone()),
+            SourceKind::File(missing.clone()),
+            SourceKind::Sockets(missing.clone()),
+            SourceKind::Sockets(directory.path().to_owned()),
         ]));
-        let target = run(resolver.resolve(&token("dm0"))).expect("known");
+        let target = run(resolver.find(&token("dm0"))).expect("known");
         assert_eq!(target.endpoint, Endpoint::Unix(directory.path().join("vm")));
-        let error = run(resolver.resolve(&token("other"))).expect_err("unknown");
+        let error = run(resolver.find(&token("other"))).expect_err("unknown");
         assert!(matches!(error, ResolveError::Unreadable { path, .. } if path == missing));
     }
 
@@ -288,15 +499,13 @@ mod tests {
         let name = "woknotifications";
         directory.write(name, format!("{}: unix_socket:/run/{name}", encode(name)));
         directory.write("vm", "dm0: localhost:5901");
-        let mut bridge = bridge(vec![TokenSource::Directory(directory.path().to_owned())]);
+        let mut bridge = bridge(vec![SourceKind::Directory(directory.path().to_owned())]);
         bridge.boundaries = BTreeMap::from([(name.to_owned(), "//EOM//".to_owned())]);
-        let resolver = Resolver::new(&bridge);
-        let target = run(resolver.resolve(&token(&encode(name)))).expect("known");
+        let resolver = resolver(&bridge);
+        let target = run(resolver.find(&token(&encode(name)))).expect("known");
         assert_eq!(target.boundary.as_deref(), Some(&b"//EOM//"[..]));
         assert_eq!(
-            run(resolver.resolve(&token("dm0")))
-                .expect("known")
-                .boundary,
+            run(resolver.find(&token("dm0"))).expect("known").boundary,
             None
         );
     }
@@ -305,12 +514,12 @@ mod tests {
     fn a_file_that_is_being_written_is_read_again() {
         let directory = TestDirectory::new();
         directory.write("vm", "");
-        let mut bridge = bridge(vec![TokenSource::Directory(directory.path().to_owned())]);
+        let mut bridge = bridge(vec![SourceKind::Directory(directory.path().to_owned())]);
         bridge.token_retry = Duration::from_secs(30);
-        let resolver = Resolver::new(&bridge);
+        let resolver = resolver(&bridge);
         let sent = token("dm0");
         let target = run(async {
-            let mut resolve = Box::pin(resolver.resolve(&sent));
+            let mut resolve = Box::pin(resolver.find(&sent));
             // Several steps long: the answer must not come while the file is empty.
             let early = tokio::time::timeout(4 * RETRY_STEP, &mut resolve).await;
             assert!(early.is_err(), "{early:?}");
@@ -324,9 +533,9 @@ mod tests {
     fn a_file_that_stays_empty_is_given_up_after_the_retry_time() {
         let directory = TestDirectory::new();
         let tokens = directory.write("tokens", "");
-        let resolver = Resolver::new(&bridge(vec![TokenSource::File(tokens)]));
+        let resolver = resolver(&bridge(vec![SourceKind::File(tokens)]));
         let start = Instant::now();
-        let result = run(resolver.resolve(&token("dm0")));
+        let result = run(resolver.find(&token("dm0")));
         assert!(matches!(result, Err(ResolveError::Unknown)), "{result:?}");
         assert!(start.elapsed() >= Duration::from_millis(60));
     }
@@ -336,13 +545,11 @@ mod tests {
         let directory = TestDirectory::new();
         let empty = directory.write("empty", "");
         let tokens = directory.write("tokens", "a: localhost:1");
-        let mut bridge = bridge(vec![TokenSource::File(empty), TokenSource::File(tokens)]);
+        let mut bridge = bridge(vec![SourceKind::File(empty), SourceKind::File(tokens)]);
         bridge.token_retry = Duration::from_secs(3600);
-        let resolver = Resolver::new(&bridge);
+        let resolver = resolver(&bridge);
         assert_eq!(
-            run(resolver.resolve(&token("a")))
-                .expect("known")
-                .to_string(),
+            run(resolver.find(&token("a"))).expect("known").to_string(),
             "localhost:1"
         );
     }
@@ -350,15 +557,15 @@ mod tests {
     #[test]
     fn a_look_up_that_gets_no_turn_is_given_up_after_the_limit() {
         let directory = TestDirectory::new();
-        let mut bridge = bridge(vec![TokenSource::Sockets(directory.path().to_owned())]);
+        let mut bridge = bridge(vec![SourceKind::Sockets(directory.path().to_owned())]);
         bridge.connect = Duration::from_millis(10);
-        let resolver = Resolver::new(&bridge);
+        let resolver = resolver(&bridge);
         let all = u32::try_from(READERS).expect("a small number");
         let _busy = resolver
             .readers
             .try_acquire_many(all)
             .expect("nobody reads yet");
-        let result = run(resolver.resolve(&token("a")));
+        let result = run(resolver.find(&token("a")));
         assert!(matches!(result, Err(ResolveError::Slow)));
     }
 }

@@ -18,8 +18,10 @@ pub(super) struct Search {
     pub(super) token: Token,
     /// The name that was found, where a source goes by names.
     pub(super) name: Option<String>,
-    /// Token files that were empty, which is how a file looks while it is being written.
-    being_written: Vec<PathBuf>,
+    /// Which source is being asked, by its place in the configuration.
+    pub(super) source: usize,
+    /// Token files that were empty, which is how a file looks while it is being written, with their sources.
+    being_written: Vec<(usize, PathBuf)>,
     /// The first thing that went wrong, told only if no source knows the token.
     problem: Option<ResolveError>,
 }
@@ -29,6 +31,7 @@ impl Search {
         Self {
             token,
             name: None,
+            source: 0,
             being_written: Vec::new(),
             problem: None,
         }
@@ -37,6 +40,11 @@ impl Search {
     /// Notes a problem. It must not end the search: one bad file does not hide the tokens of the others.
     pub(super) fn note(&mut self, problem: ResolveError) {
         self.problem.get_or_insert(problem);
+    }
+
+    /// Ends the search: a target was found, and must not be connected to.
+    pub(super) fn forbid(&mut self, reason: ResolveError) {
+        self.problem = Some(reason);
     }
 
     /// Notes what the system said of `path`.
@@ -50,7 +58,7 @@ impl Search {
     /// Notes an empty file, to be read again.
     pub(super) fn note_being_written(&mut self, path: &Path) {
         if self.being_written.len() < MOST_REREAD {
-            self.being_written.push(path.to_owned());
+            self.being_written.push((self.source, path.to_owned()));
         }
     }
 
@@ -60,7 +68,7 @@ impl Search {
     }
 
     /// The files to read again; those that are still empty are noted anew.
-    pub(super) fn take_being_written(&mut self) -> Vec<PathBuf> {
+    pub(super) fn take_being_written(&mut self) -> Vec<(usize, PathBuf)> {
         std::mem::take(&mut self.being_written)
     }
 

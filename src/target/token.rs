@@ -10,10 +10,10 @@ use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE_NO_PAD, URL_SAFE_NO_PAD_INDIFFERENT};
 
 /// The longest token, in bytes after percent-decoding. A file name has at most 255 bytes, which is 340 as
-/// base64url; the tokens of other programs (UUIDs, hashes) are shorter.
-const LONGEST: usize = 512;
+/// base64url; a signed link with an RSA key has about 700.
+const LONGEST: usize = 4096;
 
-/// A token from a request: 1 to 512 bytes without control characters. `Debug` does not show it.
+/// A token from a request: 1 to 4096 bytes without control characters. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     /// As sent.
@@ -34,7 +34,7 @@ pub enum TokenError {
     /// `token=` with nothing behind it.
     #[error("the token is empty")]
     Empty,
-    /// More than 512 bytes.
+    /// More than 4096 bytes.
     #[error("the token is longer than {LONGEST} bytes")]
     Long,
     /// A `%` that two hexadecimal digits do not follow.
@@ -68,6 +68,27 @@ impl Token {
             return Err(TokenError::Control);
         }
         Ok(Self::read(plain))
+    }
+
+    /// The host name of a request as its token, as websockify's `--host-token` takes it; an address in brackets
+    /// is none.
+    pub fn from_host(host: &str) -> Result<Self, TokenError> {
+        if host.is_empty() || host.starts_with('[') {
+            return Err(TokenError::Missing);
+        }
+        if host.len() > LONGEST {
+            return Err(TokenError::Long);
+        }
+        Ok(Self::read(host.to_ascii_lowercase()))
+    }
+
+    /// The token of a name that is known to be meant: no other reading of it counts.
+    pub(super) fn named(name: &str) -> Self {
+        Self {
+            plain: name.to_owned(),
+            decoded: Some(name.to_owned()),
+            canonical: Some(encode(name)),
+        }
     }
 
     fn read(plain: String) -> Self {
@@ -227,9 +248,9 @@ mod tests {
     }
 
     #[test]
-    fn a_token_has_1_to_512_bytes() {
+    fn a_token_has_1_to_4096_bytes() {
         assert_eq!(error("token="), TokenError::Empty);
-        assert!(Token::from_query(Some(&format!("token={}", "%41".repeat(512)))).is_ok());
+        assert!(Token::from_query(Some(&format!("token={}", "%41".repeat(4096)))).is_ok());
         assert_eq!(
             error(&format!("token={}", "a".repeat(513))),
             TokenError::Long

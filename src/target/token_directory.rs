@@ -188,7 +188,10 @@ mod tests {
         directory.write("vm", "");
         let mut search = Search::new(Token::from_query(Some("token=dm0")).expect("a token"));
         assert_eq!(find(directory.path(), &mut search), None);
-        assert_eq!(search.take_being_written(), [directory.path().join("vm")]);
+        assert_eq!(
+            search.take_being_written(),
+            [(0, directory.path().join("vm"))]
+        );
 
         let missing = directory.path().join("missing");
         assert_eq!(find(&missing, &mut search), None);

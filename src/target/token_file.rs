@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::search::Search;
+use super::written::parse_address;
 use super::{ResolveError, Token};
 use crate::config::Endpoint;
 
@@ -38,7 +39,7 @@ pub(super) fn find(path: &Path, search: &mut Search) -> Option<Endpoint> {
 }
 
 /// Only a regular file is opened: opening a pipe would wait for somebody to write to it.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
@@ -121,30 +122,6 @@ impl<'a> Line<'a> {
             _ => Self::Unclear,
         }
     }
-}
-
-/// Reads `unix_socket:/path` or `host:port`, split at its last colon, so that an IPv6 address needs no brackets.
-/// `unix:/path`, as Noren's own configuration spells it, is read too. On failure gives the reason, without the
-/// words of the file.
-fn parse_address(address: &[u8]) -> Result<Endpoint, &'static str> {
-    const NO_SOCKET: &str =
-        "the path behind unix_socket: is not absolute, or too long for a socket";
-    const NEITHER: &str = "the address is neither host:port nor unix_socket:/path";
-    let address = str::from_utf8(address).map_err(|_| "the address is not UTF-8")?;
-    if address.contains(char::is_control) {
-        return Err("the address contains a control character");
-    }
-    if let Some(path) = address.strip_prefix("unix_socket:") {
-        return Endpoint::parse(&format!("unix:{path}")).map_err(|_| NO_SOCKET);
-    }
-    let (host, port) = address.rsplit_once(':').ok_or(NEITHER)?;
-    let lacks_brackets = host.contains(':') && !host.starts_with('[');
-    let endpoint = if lacks_brackets {
-        Endpoint::parse(&format!("[{host}]:{port}"))
-    } else {
-        Endpoint::parse(address)
-    };
-    endpoint.map_err(|_| NEITHER)
 }
 
 #[cfg(test)]

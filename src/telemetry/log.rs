@@ -20,8 +20,10 @@ pub fn install(log: &Log) {
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
     };
-    // The libraries speak of their insides; only their warnings are of use to an operator.
-    let directives = std::env::var("NOREN_LOG").unwrap_or_else(|_| format!("warn,noren={level}"));
+    // The libraries speak of their insides; only their warnings are of use to an operator. What lapin has to
+    // say of a broker, the source says itself, once.
+    let directives =
+        std::env::var("NOREN_LOG").unwrap_or_else(|_| format!("warn,lapin=off,noren={level}"));
     let filter = EnvFilter::new(directives);
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = match log.format {

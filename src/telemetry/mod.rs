@@ -1,16 +1,27 @@
-//! What is told about the work: the log itself, and the lines of requests and tunnels.
+//! What is told about the work: the log itself, the lines of requests and tunnels, and what can be looked into
+//! while it goes on.
 //!
 //! Lines have a constant message and their values as fields. No token, cookie, query or body is ever a field.
 
 mod access;
 mod combined;
 mod fate;
+mod inside;
 mod log;
+mod metrics;
+mod pulse;
 mod times;
 mod tunnel;
 
 pub use access::{AccessLine, Measured};
 pub use fate::Fate;
+pub use inside::Inside;
 pub use log::install;
+pub use metrics::{
+    AppLabel, AppMetrics, Apps, CONTENT_TYPE, ChannelLabel, ChannelMetrics, Channels, Classes,
+    Connections, Failure, FileLabel, Handler, ListenerLabel, Metrics, OfKind, ReasonLabel,
+    Requests, Seen, SourceLabel, Sources, TunnelKind, TunnelMetrics, resident_bytes,
+};
+pub use pulse::Pulse;
 pub use times::Times;
-pub use tunnel::TunnelLine;
+pub use tunnel::{Begun, OpenTunnel, Tunnel, Tunnels};

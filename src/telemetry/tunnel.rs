@@ -1,43 +1,302 @@
-//! One line when a tunnel opens, one when it ends.
+//! Tunnels: one line when one opens, one when it ends, and meanwhile a place in the list of what is open, from
+//! which it can be asked to close.
 
-use std::fmt::Display;
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use atomic_waker::AtomicWaker;
+use serde::Serialize;
 use tracing::info;
 
-/// An open tunnel, as the log sees it.
-#[derive(Debug)]
-pub struct TunnelLine {
-    peer: String,
-    target: String,
-    user: Option<String>,
-    opened: Instant,
+use crate::telemetry::metrics::{TunnelKind, TunnelMetrics};
+
+/// The tunnels of a server. Clones are the same ones.
+#[derive(Clone)]
+pub struct Tunnels(Arc<Shared>);
+
+struct Shared {
+    metrics: TunnelMetrics,
+    last: AtomicU64,
+    /// By number, so that the oldest comes first. Those of channels are not here: the hub knows who listens.
+    open: Mutex<BTreeMap<u64, Arc<Entry>>>,
 }
 
-impl TunnelLine {
-    /// Writes the opening line. `target` is a socket or an address, never a token; `user` is who the app says
-    /// has opened it.
-    pub fn open(peer: impl Display, target: String, user: Option<String>) -> Self {
-        let peer = peer.to_string();
-        info!(%peer, %target, user, "tunnel opened");
-        Self {
+/// What is known of a tunnel when it opens.
+#[derive(Debug)]
+pub struct Begun {
+    /// What it leads to.
+    pub kind: TunnelKind,
+    /// Who is at the other end.
+    pub peer: String,
+    /// A socket or an address, never a token.
+    pub target: String,
+    /// Who the app says has opened it.
+    pub user: Option<String>,
+    /// The subprotocol that was agreed on.
+    pub subprotocol: Option<&'static str>,
+}
+
+/// An open tunnel. Dropping it takes it out of the list.
+pub struct Tunnel {
+    entry: Arc<Entry>,
+    tunnels: Tunnels,
+}
+
+struct Entry {
+    number: u64,
+    kind: TunnelKind,
+    peer: Box<str>,
+    target: Box<str>,
+    user: Option<Box<str>>,
+    subprotocol: Option<&'static str>,
+    opened: Instant,
+    up: AtomicU64,
+    down: AtomicU64,
+    asked: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// An open tunnel as somebody who looks sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenTunnel {
+    /// Its number, which no other tunnel of this process ever has.
+    pub id: u64,
+    /// `console` or `app`.
+    pub kind: &'static str,
+    /// Where it leads.
+    pub target: String,
+    /// Who has opened it.
+    pub peer: String,
+    /// The name the app gives that visitor.
+    pub user: Option<String>,
+    /// The subprotocol that was agreed on.
+    pub subprotocol: Option<&'static str>,
+    /// When it was opened, in milliseconds since 1970.
+    pub since: u64,
+    /// Bytes the target was given.
+    pub up: u64,
+    /// Bytes the target has sent.
+    pub down: u64,
+}
+
+impl Tunnels {
+    pub(super) fn new(metrics: TunnelMetrics) -> Self {
+        Self(Arc::new(Shared {
+            metrics,
+            last: AtomicU64::new(0),
+            open: Mutex::default(),
+        }))
+    }
+
+    /// A tunnel opens: writes the line.
+    #[must_use]
+    pub fn open(&self, begun: Begun) -> Tunnel {
+        let Begun {
+            kind,
             peer,
             target,
             user,
+            subprotocol,
+        } = begun;
+        let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
+        info!(tunnel = number, %peer, %target, user, subprotocol, "tunnel opened");
+        let metrics = self.0.metrics.of(kind);
+        metrics.opened.inc();
+        metrics.open.inc();
+        let entry = Arc::new(Entry {
+            number,
+            kind,
+            peer: peer.into(),
+            target: target.into(),
+            user: user.map(Into::into),
+            subprotocol,
             opened: Instant::now(),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        });
+        if kind != TunnelKind::Channel {
+            self.list().insert(number, Arc::clone(&entry));
+        }
+        Tunnel {
+            entry,
+            tunnels: self.clone(),
+        }
+    }
+
+    /// Those that are open, the oldest first, without those of channels.
+    #[must_use]
+    pub fn now(&self) -> Vec<OpenTunnel> {
+        let entries: Vec<_> = self.list().values().cloned().collect();
+        entries.iter().map(|entry| entry.seen()).collect()
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.list().len()
+    }
+
+    /// Asks the tunnel with this number to close; none if there is none.
+    #[must_use]
+    pub fn ask_to_close(&self, number: u64) -> Option<OpenTunnel> {
+        let entry = self.list().get(&number).cloned()?;
+        entry.asked.store(true, Ordering::Release);
+        entry.waker.wake();
+        Some(entry.seen())
+    }
+
+    fn list(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Entry>>> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn seen(&self) -> OpenTunnel {
+        let since = SystemTime::now()
+            .checked_sub(self.opened.elapsed())
+            .and_then(|opened| opened.duration_since(UNIX_EPOCH).ok())
+            .unwrap_or_default();
+        OpenTunnel {
+            id: self.number,
+            kind: self.kind.as_str(),
+            target: self.target.to_string(),
+            peer: self.peer.to_string(),
+            user: self.user.as_deref().map(str::to_owned),
+            subprotocol: self.subprotocol,
+            since: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            up: self.up.load(Ordering::Relaxed),
+            down: self.down.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Tunnel {
+    /// So much has passed so far: bytes the target was given, and has sent.
+    pub fn moved(&self, up: u64, down: u64) {
+        let metrics = self.tunnels.0.metrics.of(self.entry.kind);
+        for (now, seen, counter) in [
+            (up, &self.entry.up, &metrics.up),
+            (down, &self.entry.down, &metrics.down),
+        ] {
+            // One task moves the bytes of a tunnel, so nobody else writes here.
+            let before = seen.load(Ordering::Relaxed);
+            if now > before {
+                seen.store(now, Ordering::Relaxed);
+                counter.inc_by(now - before);
+            }
+        }
+    }
+
+    /// Ready once somebody has asked for it to be closed.
+    pub fn poll_asked(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.entry.waker.register(cx.waker());
+        if self.entry.asked.load(Ordering::Acquire) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
     }
 
     /// Writes the closing line: why, after how many seconds, and how many bytes the target was given (`up`)
     /// and has sent (`down`).
     pub fn close(self, reason: &str, up: u64, down: u64) {
-        let Self {
+        self.moved(up, down);
+        let Entry {
+            number,
             peer,
             target,
             user,
             opened,
-        } = self;
+            ..
+        } = &*self.entry;
         let seconds = (opened.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        info!(%peer, %target, user, reason, seconds, up, down, "tunnel closed");
+        info!(tunnel = number, %peer, %target, user, reason, seconds, up, down, "tunnel closed");
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.tunnels.list().remove(&self.entry.number);
+        let metrics = self.tunnels.0.metrics.of(self.entry.kind);
+        metrics.open.dec();
+        metrics
+            .duration
+            .observe(self.entry.opened.elapsed().as_secs_f64());
+    }
+}
+
+impl fmt::Debug for Tunnels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnels")
+            .field("open", &self.count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel")
+            .field("number", &self.entry.number)
+            .field("target", &self.entry.target)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Inside;
+
+    fn begun(kind: TunnelKind) -> Begun {
+        Begun {
+            kind,
+            peer: "192.0.2.1:5".to_owned(),
+            target: "unix:/run/a".to_owned(),
+            user: Some("ann".to_owned()),
+            subprotocol: Some("binary"),
+        }
+    }
+
+    #[test]
+    fn an_open_tunnel_is_in_the_list_with_its_bytes_until_it_is_dropped() {
+        let inside = Inside::new();
+        let tunnel = inside.tunnels.open(begun(TunnelKind::Console));
+        let second = inside.tunnels.open(begun(TunnelKind::App));
+        tunnel.moved(3, 5);
+        tunnel.moved(3, 9);
+        let now = inside.tunnels.now();
+        assert_eq!((now[0].id, now[0].up, now[0].down), (1, 3, 9));
+        assert_eq!((now[1].id, now[1].kind), (2, "app"));
+        tunnel.close("enough", 4, 9);
+        drop(second);
+        assert_eq!(inside.tunnels.now(), []);
+        let text = inside.metrics.text(|_| {});
+        for line in [
+            "noren_tunnels{kind=\"console\"} 0",
+            "noren_tunnels_opened_total{kind=\"console\"} 1",
+            "noren_tunnel_bytes_total{kind=\"console\",direction=\"up\"} 4",
+            "noren_tunnel_bytes_total{kind=\"console\",direction=\"down\"} 9",
+            "noren_tunnel_duration_seconds_count{kind=\"app\"} 1",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_tunnel_that_was_meant_is_asked_to_close() {
+        let inside = Inside::new();
+        let tunnel = inside.tunnels.open(begun(TunnelKind::Console));
+        let other = inside.tunnels.open(begun(TunnelKind::Console));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert_eq!(inside.tunnels.ask_to_close(1).map(|seen| seen.id), Some(1));
+        assert!(tunnel.poll_asked(&mut cx).is_ready());
+        assert!(other.poll_asked(&mut cx).is_pending());
+        assert_eq!(inside.tunnels.ask_to_close(3), None);
     }
 }

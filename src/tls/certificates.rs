@@ -8,7 +8,7 @@
 //! Blocks on files. Knows nothing of handshakes and of which certificate is presented to whom.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -28,6 +28,7 @@ pub struct LoadedCertificate {
     key: Arc<CertifiedKey>,
     names: Arc<CertificateNames>,
     expires: SystemTime,
+    file: PathBuf,
     warnings: Vec<String>,
 }
 
@@ -55,6 +56,12 @@ impl LoadedCertificate {
     #[must_use]
     pub fn expires(&self) -> SystemTime {
         self.expires
+    }
+
+    /// The file it was read from.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// What clients will complain about, one whole sentence each, with the name of the file.
@@ -92,6 +99,7 @@ impl LoadedCertificate {
             key: Arc::new(CertifiedKey::new(chain, key)),
             names: Arc::new(names),
             expires,
+            file: files.certificate.clone(),
             warnings,
         })
     }

@@ -87,6 +87,17 @@ pub enum TlsError {
     /// The cryptographic library could not make a certificate.
     #[error("cannot make a self-signed certificate: {0}")]
     Make(#[from] rcgen::Error),
+    /// An authority of clients that nothing can be verified with.
+    #[error("cannot verify clients with {}: {reason}", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What the library said.
+        reason: String,
+    },
+    /// A client needs authorities to believe in.
+    #[error("this system trusts no certificate; install ca-certificates, or name a file as ca")]
+    NoAuthorities,
     /// A server needs a certificate.
     #[error("there is no certificate to present")]
     NoCertificate,

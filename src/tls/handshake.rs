@@ -1,8 +1,9 @@
 //! The TLS handshake of an accepted stream, under a time limit.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -10,8 +11,9 @@ use tokio_rustls::TlsAcceptor;
 
 use tracing::warn;
 
-use crate::config;
+use crate::config::{self, Config, Protocol};
 use crate::net::Stream;
+use crate::tls::clients::{self, ClientName};
 use crate::tls::settings::server_config;
 use crate::tls::stream::TlsStream;
 use crate::tls::{CertificateNames, CertificateStore, TlsError};
@@ -50,6 +52,8 @@ pub struct Accepted {
     pub protocol: Alpn,
     /// Which server the client meant to reach.
     pub server: ServerName,
+    /// Whose certificate the client has shown, if it has shown one.
+    pub client: Option<ClientName>,
 }
 
 /// The server name of a handshake, and the names of the certificate that was presented for it.
@@ -76,21 +80,60 @@ pub enum HandshakeError {
     Failed(io::Error),
 }
 
+impl HandshakeError {
+    /// The word that it is counted under.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Slow(_) => "slow",
+            Self::NotTls => "not-tls",
+            Self::Closed => "closed",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 impl Acceptor {
-    /// Loads the certificates, or makes one when none is configured.
+    /// One for each listener of a configuration, none where it speaks without TLS. Loads the certificates once
+    /// for all of them, or makes one when none is configured.
     ///
     /// # Errors
     /// [`TlsError`] names the file and what is wrong with it.
-    pub fn new(tls: &config::Tls) -> Result<Self, TlsError> {
-        let certificates = Arc::new(CertificateStore::load(tls)?);
+    pub fn of_listeners(config: &Config) -> Result<Vec<Option<Self>>, TlsError> {
+        let mut listeners = config.listeners.iter();
+        if listeners.all(|listener| listener.protocol != Protocol::Https) {
+            return Ok(vec![None; config.listeners.len()]);
+        }
+        let certificates = Arc::new(CertificateStore::load(&config.tls)?);
         for warning in certificates.warnings() {
             warn!("{warning}");
         }
-        let settings = server_config(tls, Arc::clone(&certificates))?;
+        let acceptor = |listener: &config::Listener| {
+            let speaks_tls = listener.protocol == Protocol::Https;
+            let made = || Self::new(config, &certificates, listener.clients.as_ref());
+            speaks_tls.then(made).transpose()
+        };
+        config.listeners.iter().map(acceptor).collect()
+    }
+
+    fn new(
+        config: &Config,
+        certificates: &Arc<CertificateStore>,
+        clients: Option<&config::ClientCertificates>,
+    ) -> Result<Self, TlsError> {
+        let certificates = Arc::clone(certificates);
+        let clients = clients.map(clients::verifier).transpose()?;
+        let settings = server_config(&config.tls, Arc::clone(&certificates), clients)?;
         Ok(Self {
             tls: TlsAcceptor::from(Arc::new(settings)),
             certificates,
         })
+    }
+
+    /// The file of each certificate, and when clients begin to refuse it.
+    #[must_use]
+    pub fn expiries(&self) -> &[(PathBuf, SystemTime)] {
+        self.certificates.expiries()
     }
 
     /// Performs the handshake; all of it, the first byte included, has to be done within `limit`.
@@ -132,10 +175,13 @@ impl Acceptor {
         };
         let name = session.server_name().map(Arc::from);
         let names = self.certificates.names_for(name.as_deref());
+        let shown = session.peer_certificates().and_then(<[_]>::first);
+        let client = shown.and_then(ClientName::of);
         Ok(Accepted {
             stream: TlsStream::new(stream),
             protocol,
             server: ServerName { name, names },
+            client,
         })
     }
 }

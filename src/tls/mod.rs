@@ -3,11 +3,13 @@
 //! Knows nothing of HTTP, of routes and of the app.
 
 mod certificates;
+mod clients;
 mod error;
 mod handshake;
 mod key;
 mod names;
 mod oddities;
+mod outgoing;
 mod pem;
 mod self_signed;
 mod settings;
@@ -17,8 +19,10 @@ mod stream;
 mod test_certificates;
 
 pub use certificates::LoadedCertificate;
+pub use clients::ClientName;
 pub use error::TlsError;
-pub use handshake::{Acceptor, Alpn, ServerName};
+pub use handshake::{Accepted, Acceptor, Alpn, HandshakeError, ServerName};
 pub use names::CertificateNames;
+pub use outgoing::{Connector, DialError, Outgoing, dial};
 pub use store::CertificateStore;
 pub use stream::TlsStream;

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
-use rustls::server::ServerSessionMemoryCache;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 use crate::config::{Tls, TlsVersion};
@@ -23,17 +24,31 @@ const TICKETS: usize = 2;
 ///
 /// # Errors
 /// [`TlsError::Setup`] if the library has no randomness for the ticket keys.
-pub fn server_config(tls: &Tls, store: Arc<CertificateStore>) -> Result<ServerConfig, TlsError> {
+pub fn server_config(
+    tls: &Tls,
+    store: Arc<CertificateStore>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<ServerConfig, TlsError> {
     // `ServerConfig::builder()` would panic if some dependency brought a second provider into the build.
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&versions(tls.minimum_version))?
-        .with_no_client_auth()
-        .with_cert_resolver(store);
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&versions(tls.minimum_version))?;
+    let resumable = clients.is_none();
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(store);
     config.alpn_protocols = alpn(tls.http2);
     // Off by default in rustls. The keys rotate every six hours, so a stolen one opens little.
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
-    config.send_tls13_tickets = TICKETS;
-    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    if resumable {
+        config.ticketer = aws_lc_rs::Ticketer::new()?;
+        config.send_tls13_tickets = TICKETS;
+        config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    } else {
+        // To resume is to believe a certificate that was verified hours ago, and may have expired since.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+    }
     // Early data can be replayed by an attacker (RFC 8446 §8), and a request to the app must not be.
     config.max_early_data_size = 0;
     Ok(config)

@@ -4,7 +4,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -29,6 +31,7 @@ pub struct CertificateStore {
     default: Group,
     default_names: Arc<CertificateNames>,
     warnings: Vec<String>,
+    expiries: Vec<(PathBuf, SystemTime)>,
 }
 
 impl CertificateStore {
@@ -59,6 +62,10 @@ impl CertificateStore {
             .flat_map(|one| one.warnings())
             .cloned()
             .collect();
+        let expiries = certificates
+            .iter()
+            .map(|one| (one.file().to_owned(), one.expires()))
+            .collect();
         let first = certificates.first().ok_or(TlsError::NoCertificate)?;
         let default_names = Arc::clone(first.names());
         // A stable sort: among equals the order of the configuration stays.
@@ -70,6 +77,7 @@ impl CertificateStore {
             default: Vec::new(),
             default_names,
             warnings,
+            expiries,
         };
         for certificate in certificates {
             store.insert(certificate);
@@ -89,6 +97,11 @@ impl CertificateStore {
     /// What clients will complain about in all the certificates, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The file of each certificate, and when clients begin to refuse it.
+    pub fn expiries(&self) -> &[(PathBuf, SystemTime)] {
+        &self.expiries
     }
 
     fn insert(&mut self, certificate: Arc<LoadedCertificate>) {

@@ -1,92 +1,52 @@
-//! The body of the app's answer. It holds the connection and the worker's slot until it ends, also when nobody
-//! reads it any more.
+//! The body of the app's answer, as its client takes it.
+//!
+//! Most answers are complete before their head goes on. Of the others some pass at once, as event streams
+//! must, and the rest is taken in ahead of a client that is slow: see `kept`.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use crate::http::{BoxError, Stall};
+use crate::http::BoxError;
 use crate::upstream::Upstream;
-use crate::upstream::connection::Connection;
-use crate::upstream::queue::Slot;
-use crate::upstream::running::let_end;
+use crate::upstream::kept::Kept;
+use crate::upstream::source::{Beginning, End, Source};
 
 /// The body of an answer.
 pub struct Answer {
-    /// None when it has ended.
-    exchange: Option<Exchange>,
-    /// Whether it is read to its end even if nobody wants it.
-    is_read_on: bool,
+    pieces: VecDeque<Bytes>,
+    rest: Rest,
 }
 
-struct Exchange {
-    body: Incoming,
-    idle: Stall,
-    connection: Connection,
-    upstream: Arc<Upstream>,
-    _slot: Slot,
+/// What follows the pieces that were there at the beginning.
+enum Rest {
+    Nothing,
+    Broken(Option<BoxError>),
+    AtOnce(Source),
+    Kept(Kept),
 }
 
 impl Answer {
-    /// The body that belongs to `headers`.
-    pub(super) fn new(
-        headers: &HeaderMap,
-        body: Incoming,
-        connection: Connection,
-        slot: Slot,
-        upstream: Arc<Upstream>,
-    ) -> Self {
-        Self {
-            exchange: Some(Exchange {
-                body,
-                idle: Stall::new(upstream.settings.response_idle),
-                connection,
-                upstream,
-                _slot: slot,
-            }),
-            is_read_on: !is_endless(headers),
-        }
+    pub(super) fn new(beginning: Beginning, upstream: &Arc<Upstream>) -> Self {
+        let Beginning { mut pieces, end } = beginning;
+        let rest = match end {
+            End::Complete => Rest::Nothing,
+            End::Broken(error) => Rest::Broken(Some(error)),
+            End::Open(source) if !upstream.settings.response_spool || source.is_endless() => {
+                Rest::AtOnce(source)
+            }
+            End::Open(source) => {
+                let pieces = std::mem::take(&mut pieces);
+                Rest::Kept(Kept::new(pieces, source, upstream))
+            }
+        };
+        Self { pieces, rest }
     }
-
-    /// Gives the slot back, and the connection too, if the exchange is complete on both sides.
-    fn finish(&mut self) {
-        if let Some(Exchange {
-            connection,
-            upstream,
-            ..
-        }) = self.exchange.take()
-        {
-            upstream.take_back(connection);
-        }
-    }
-
-    /// The text is the cause of the early end in the log.
-    fn fail(&mut self, error: impl Into<BoxError>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.exchange = None;
-        Poll::Ready(Some(Err(error.into())))
-    }
-
-    /// The same answer, to be read on although its client has left; none if it would have no end.
-    pub(super) fn unwanted(mut self) -> Option<Self> {
-        std::mem::take(&mut self.is_read_on).then_some(self)
-    }
-}
-
-/// Whether the app says that its answer goes on as long as somebody listens: it ends only with its connection.
-fn is_endless(headers: &HeaderMap) -> bool {
-    let begins = |name, text: &[u8]| {
-        let value = headers.get(name).map(HeaderValue::as_bytes);
-        let start = value.and_then(|value: &[u8]| value.get(..text.len()));
-        start.is_some_and(|start| start.eq_ignore_ascii_case(text))
-    };
-    begins("content-type", b"text/event-stream") || begins("x-accel-buffering", b"no")
 }
 
 impl Body for Answer {
@@ -98,67 +58,37 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let Some(exchange) = &mut this.exchange else {
-            return Poll::Ready(None);
+        if let Some(piece) = this.pieces.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let polled = match &mut this.rest {
+            Rest::Nothing => Poll::Ready(None),
+            Rest::Broken(error) => Poll::Ready(error.take().map(Err)),
+            Rest::AtOnce(source) => source.poll(cx),
+            Rest::Kept(kept) => kept.poll(cx),
         };
-        // Twice: asking for data makes the driver read, and what it read is then to be had.
-        for _ in 0..2 {
-            match Pin::new(&mut exchange.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
-                    exchange.idle.progressed();
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    let text = format!("the app broke off in the middle of its answer: {error}");
-                    return this.fail(text);
-                }
-                Poll::Ready(None) => {
-                    this.finish();
-                    return Poll::Ready(None);
-                }
-                // Nothing yet; or trailers, which are dropped, as a request's are.
-                Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
-            }
-            exchange.connection.drive(cx);
-        }
-        if exchange.idle.waited(cx) {
-            let error = io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the app stopped in the middle of its answer",
-            );
-            return this.fail(error);
-        }
-        Poll::Pending
+        polled.map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        let exchange = self.exchange.as_ref();
-        exchange.is_none_or(|exchange| exchange.body.is_end_stream())
+        self.pieces.is_empty()
+            && match &self.rest {
+                Rest::Nothing => true,
+                Rest::Broken(error) => error.is_none(),
+                Rest::AtOnce(source) => source.is_end_stream(),
+                Rest::Kept(kept) => kept.left() == Some(0),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let exchange = self.exchange.as_ref();
-        exchange.map_or_else(
-            || SizeHint::with_exact(0),
-            |exchange| exchange.body.size_hint(),
-        )
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        // hyper does not ask again when it knows from the length that the body is complete.
-        if self.is_end_stream() || !self.is_read_on {
-            // In the middle of a body the connection is not idle, and is closed.
-            self.finish();
-        } else if let Some(exchange) = self.exchange.take() {
-            let tasks = exchange.upstream.tasks.clone();
-            let answer = Self {
-                exchange: Some(exchange),
-                is_read_on: false,
-            };
-            let_end(answer, &tasks);
-        }
+        let here: u64 = self.pieces.iter().map(|piece| piece.len() as u64).sum();
+        let rest = match &self.rest {
+            Rest::Nothing => Some(0),
+            Rest::Broken(_) => None,
+            Rest::AtOnce(source) => source.left(),
+            Rest::Kept(kept) => kept.left(),
+        };
+        rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(here + rest))
     }
 }
 

@@ -17,9 +17,8 @@ use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::config;
 use crate::http::BoxError;
-use crate::net::{Socket, connect};
+use crate::net::Socket;
 use crate::upstream::{Payload, UpstreamError, broken};
 
 /// More than any app sends, and few enough that a broken one cannot make us collect without end.
@@ -45,8 +44,8 @@ pub(super) struct SendError {
 }
 
 impl Connection {
-    pub(super) async fn open(app: &config::App) -> Result<Self, UpstreamError> {
-        let socket = connect(&app.url, app.connect).await?;
+    /// HTTP over a socket that was just opened.
+    pub(super) async fn over(socket: Socket) -> Result<Self, UpstreamError> {
         let (sender, driver) = Builder::new()
             .max_headers(MAX_HEADERS)
             .max_buf_size(READ_BUFFER)

@@ -1,16 +1,23 @@
 //! The app: its connections, and the slots its workers are counted by.
 //!
 //! A request takes a slot, then a connection: one of the pool, or a new one. Both stay with the answer until
-//! its body ends, whether or not its client still waits for it, and then go back. Knows nothing of routes, and
-//! changes no header.
+//! its body has come, whether its client takes it, is slow, or has left, and then go back. Knows nothing of routes,
+//! and changes no header.
 
 mod answer;
+mod away;
 mod connection;
+mod kept;
+mod lagging;
 mod line;
 mod payload;
 mod pool;
 mod queue;
+mod reached;
 mod running;
+mod set;
+mod source;
+mod watched;
 
 use std::future::poll_fn;
 use std::io;
@@ -20,31 +27,44 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use crate::config;
 use crate::http::{BoxError, Stall};
-use crate::net::{ConnectError, connect};
+use crate::net::{ConnectError, Socket, connect};
 use crate::shutdown::Shutdown;
+use crate::spool::Spool;
+use crate::telemetry::AppMetrics;
 
 pub use answer::Answer;
 pub use payload::Payload;
 pub use queue::Asker;
+pub use set::Apps;
+pub use watched::Load;
 
-use connection::{Connection, SendError};
+use away::{Away, nobody_is_there};
+use connection::Connection;
+use lagging::Lagging;
 use pool::Pool;
 use queue::{Queue, Slot};
+use reached::Reached;
 use running::{Ended, Running};
+use source::Source;
 
 /// The app behind the door.
 #[derive(Debug)]
 pub struct Upstream {
     settings: config::App,
+    metrics: AppMetrics,
+    reached: Reached,
     queue: Queue,
     pool: Pool,
+    spool: Spool,
+    lagging: Lagging,
+    away: Away,
     tasks: Shutdown,
 }
 
@@ -69,10 +89,35 @@ pub enum UpstreamError {
 }
 
 impl Upstream {
-    /// An app with no connection yet. `tasks` runs what clients leave behind. Among `before` may be the same app
-    /// with other settings: its workers go on being counted.
+    /// An app with no connection yet, whose answers are read at once and never kept, and that is not waited
+    /// for. `tasks` and `before` are those of [`with_spool`](Self::with_spool).
     #[must_use]
-    pub fn new(settings: config::App, before: &[Arc<Self>], tasks: &Shutdown) -> Arc<Self> {
+    pub fn new(
+        settings: config::App,
+        metrics: AppMetrics,
+        before: &[Arc<Self>],
+        tasks: &Shutdown,
+    ) -> Arc<Self> {
+        let settings = config::App {
+            response_spool: false,
+            restart_wait: Duration::ZERO,
+            ..settings
+        };
+        let nowhere = Spool::new(config::Spool::default(), None);
+        Self::with_spool(settings, metrics, &nowhere, before, tasks)
+    }
+
+    /// An app with no connection yet. Its answers wait in the spool for clients that are slow; `tasks` runs
+    /// what takes them in meanwhile, and what clients leave behind. Among `before` may be the same app with
+    /// other settings: its workers go on being counted.
+    #[must_use]
+    pub fn with_spool(
+        settings: config::App,
+        metrics: AppMetrics,
+        spool: &Spool,
+        before: &[Arc<Self>],
+        tasks: &Shutdown,
+    ) -> Arc<Self> {
         let is_same = |other: &&Arc<Self>| {
             (&other.settings.name, &other.settings.url) == (&settings.name, &settings.url)
         };
@@ -85,7 +130,12 @@ impl Upstream {
         };
         Arc::new(Self {
             queue,
+            spool: spool.clone(),
+            lagging: Lagging::default(),
+            away: Away::new(&settings.name, settings.restart_wait),
             pool: Pool::new(settings.keep_alive),
+            reached: Reached::default(),
+            metrics,
             settings,
             tasks: tasks.clone(),
         })
@@ -97,6 +147,12 @@ impl Upstream {
         &self.settings
     }
 
+    /// Where request bodies are kept until they are complete, if they are.
+    #[must_use]
+    pub fn spool_for_requests(&self) -> Option<&Spool> {
+        self.settings.request_spool.then_some(&self.spool)
+    }
+
     /// Closes the connections that were idle for too long. To be called about once a second: an idle
     /// connection may hold a worker of the app.
     pub fn close_idle(&self) {
@@ -106,7 +162,8 @@ impl Upstream {
     /// Sends a request for `asker` and waits for the head of the answer.
     ///
     /// If a connection of the pool breaks before anything came back, the request is sent once more on a new
-    /// one, provided that it did not leave, or that it may be repeated (RFC 9110 §9.2.2).
+    /// one, provided that it did not leave, or that it may be repeated (RFC 9110 §9.2.2). The same if a new
+    /// connection breaks because the app ends, which shows by nobody being there afterwards.
     ///
     /// # Errors
     /// [`UpstreamError`] says how far it came.
@@ -115,15 +172,23 @@ impl Upstream {
         request: Request<Payload>,
         asker: Asker<'_>,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let came = Instant::now();
-        let slot = self.queue.slot(asker, request.headers()).await?;
+        let answered = self.deliver(request, asker).await;
+        self.note(answered.as_ref().err());
+        answered
+    }
+
+    async fn deliver(
+        self: &Arc<Self>,
+        request: Request<Payload>,
+        asker: Asker<'_>,
+    ) -> Result<Response<Answer>, UpstreamError> {
+        let slot = self.slot(asker, request.headers()).await?;
         let begun = Instant::now();
-        let answer = self.ask(request, slot).await;
+        let answered = self.ask(request, slot).await;
         if let Some(times) = asker.times {
-            times.queued(begun.duration_since(came));
             times.answered(begun.elapsed());
         }
-        answer
+        answered
     }
 
     async fn ask(
@@ -132,23 +197,52 @@ impl Upstream {
         mut slot: Slot,
     ) -> Result<Response<Answer>, UpstreamError> {
         let repeatable = is_idempotent(request.method());
-        if let Some(connection) = self.pool.take(repeatable) {
-            let copy = if repeatable {
+        let mut copies = usize::from(repeatable);
+        let mut pooled = self.pool.take(repeatable);
+        loop {
+            let fresh = pooled.is_none();
+            let connection = match pooled.take() {
+                Some(connection) => connection,
+                None => Connection::over(self.connect().await?).await?,
+            };
+            let copy = if copies > 0 {
                 payload::copy(&request)
             } else {
                 None
             };
-            match self.exchange(connection, request, slot).await? {
+            let failed = match self.exchange(connection, request, slot).await? {
                 Ok(response) => return Ok(response),
                 Err((failed, back)) => {
                     slot = back;
-                    request = again(failed, copy)?;
+                    failed
                 }
-            }
+            };
+            let again = match failed.unsent {
+                Some(unsent) if !fresh => Some(*unsent),
+                _ if copy.is_none() || !nothing_came_back(&failed.error) => None,
+                _ if fresh && !self.has_ended().await => None,
+                _ => {
+                    copies = 0;
+                    copy
+                }
+            };
+            request = again.ok_or_else(|| broken(failed.error))?;
         }
-        let connection = Connection::open(&self.settings).await?;
-        let ended = self.exchange(connection, request, slot).await?;
-        ended.map_err(|(failed, _)| broken(failed.error))
+    }
+
+    /// A connection to the app, which may be just restarting.
+    async fn connect(&self) -> Result<Socket, ConnectError> {
+        let connect = || connect(&self.settings.url, self.settings.connect);
+        self.away.wait(connect).await
+    }
+
+    /// Whether the app that broke off is no longer there.
+    async fn has_ended(&self) -> bool {
+        if self.settings.restart_wait.is_zero() {
+            return false;
+        }
+        let tried = connect(&self.settings.url, self.settings.connect).await;
+        tried.is_err_and(|error| nobody_is_there(&error))
     }
 
     /// One exchange on one connection. From here on the app may be at work.
@@ -161,9 +255,13 @@ impl Upstream {
         let upstream = Arc::clone(self);
         let exchange = async move {
             let upload = payload::passed_on(&request);
+            let begun = Instant::now();
             let sent = upstream.first_byte(connection.send(request), upload);
             let ended: Ended = match sent.await? {
-                Ok(response) => Ok(Ok(upstream.answer(response, connection, slot))),
+                Ok(response) => {
+                    upstream.metrics.answered(begun.elapsed());
+                    Ok(Ok(upstream.answer(response, connection, slot).await))
+                }
                 Err(failed) => Ok(Err((failed, slot))),
             };
             ended
@@ -181,9 +279,32 @@ impl Upstream {
         request: Request<Payload>,
         asker: Asker<'_>,
     ) -> Result<Response<Incoming>, UpstreamError> {
+        let upgraded = self.agree(request, asker).await;
+        self.note(upgraded.as_ref().err());
+        upgraded
+    }
+
+    /// A worker; how long that took is counted.
+    async fn slot(&self, asker: Asker<'_>, headers: &HeaderMap) -> Result<Slot, UpstreamError> {
+        let came = Instant::now();
+        let slot = self.queue.slot(asker, headers).await;
+        if slot.is_ok() {
+            self.metrics.waited(came.elapsed());
+            if let Some(times) = asker.times {
+                times.queued(came.elapsed());
+            }
+        }
+        slot
+    }
+
+    async fn agree(
+        &self,
+        request: Request<Payload>,
+        asker: Asker<'_>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
         // Taken for the handshake only: how many sockets the app can hold afterwards is its own affair.
-        let _slot = self.queue.slot(asker, request.headers()).await?;
-        let socket = connect(&self.settings.url, self.settings.connect).await?;
+        let _slot = self.slot(asker, request.headers()).await?;
+        let socket = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(socket))
             .await
             .map_err(broken)?;
@@ -224,31 +345,27 @@ impl Upstream {
         .await
     }
 
-    fn answer(
+    /// The answer, with as much of its body as there is already.
+    async fn answer(
         self: &Arc<Self>,
         response: Response<Incoming>,
         connection: Connection,
         slot: Slot,
     ) -> Response<Answer> {
         let (head, body) = response.into_parts();
-        let answer = Answer::new(&head.headers, body, connection, slot, Arc::clone(self));
+        let source = Source::new(&head.headers, body, connection, slot, Arc::clone(self));
+        let mut source = Some(source);
+        let beginning = poll_fn(|cx| match source.take() {
+            Some(source) => Poll::Ready(source.begin(cx)),
+            // A future is not asked again after it was ready.
+            None => Poll::Pending,
+        });
+        let answer = Answer::new(beginning.await, self);
         Response::from_parts(head, answer)
     }
 
     fn take_back(&self, connection: Connection) {
         self.pool.put(connection);
-    }
-}
-
-/// The request for another try, if there may be one.
-fn again(
-    failed: SendError,
-    copy: Option<Request<Payload>>,
-) -> Result<Request<Payload>, UpstreamError> {
-    match (failed.unsent, copy) {
-        (Some(unsent), _) => Ok(*unsent),
-        (None, Some(copy)) if nothing_came_back(&failed.error) => Ok(copy),
-        _ => Err(broken(failed.error)),
     }
 }
 

@@ -20,7 +20,7 @@ pub enum Payload {
     Empty,
     /// All in memory.
     Whole(Bytes),
-    /// Its length is known; the rest comes from the client as the app reads.
+    /// Its length is known; what is not here yet comes from the client as the app reads.
     Stream(Box<RequestBody>),
 }
 
@@ -49,7 +49,7 @@ pub(super) fn copy(request: &Request<Payload>) -> Option<Request<Payload>> {
     let payload = match request.body() {
         Payload::Empty => Payload::Empty,
         Payload::Whole(bytes) => Payload::Whole(bytes.clone()),
-        Payload::Stream(_) => return None,
+        Payload::Stream(body) => Payload::Stream(Box::new(body.again()?)),
     };
     let mut copy = Request::new(payload);
     *copy.method_mut() = request.method().clone();

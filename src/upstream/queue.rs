@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::telemetry::Times;
-use crate::upstream::UpstreamError;
 use crate::upstream::line::{Class, Full, Line, Place};
+use crate::upstream::{Load, UpstreamError};
 
 /// Who asks for a worker.
 #[derive(Clone, Copy)]
@@ -104,6 +104,15 @@ impl Queue {
         };
         for _ in 0..more {
             self.clone().pass_on();
+        }
+    }
+
+    pub(super) fn load(&self) -> Load {
+        let state = self.lock();
+        Load {
+            workers: state.workers,
+            busy: state.busy,
+            waiting: state.line.len(),
         }
     }
 

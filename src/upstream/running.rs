@@ -6,18 +6,18 @@
 //! its own, which holds the slot, and its answer is thrown away.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Response;
-use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
 use crate::shutdown::Shutdown;
 use crate::upstream::connection::SendError;
 use crate::upstream::queue::Slot;
+use crate::upstream::source::Source;
 use crate::upstream::{Answer, UpstreamError};
 
 /// How much of an answer is read that nobody waits for, and for how long. It is then closed, which the app notices
@@ -71,11 +71,8 @@ impl Drop for Running {
         let stop = self.tasks.clone();
         self.tasks.spawn(async move {
             tokio::select! {
-                ended = exchange => if let Ok(Ok(answer)) = ended
-                    && let Some(answer) = answer.into_body().unwanted()
-                {
-                    discard(answer).await;
-                },
+                // An answer that is dropped unread ends by itself, as one whose client has left.
+                ended = exchange => drop(ended),
                 () = stop.requested() => {}
             }
         });
@@ -83,22 +80,24 @@ impl Drop for Running {
 }
 
 /// Reads on in an answer whose client has left, in a task of its own, so that the worker becomes free.
-pub(super) fn let_end(answer: Answer, tasks: &Shutdown) {
+pub(super) fn let_end(source: Source, tasks: &Shutdown) {
     let stop = tasks.clone();
     tasks.spawn(async move {
         tokio::select! {
-            () = discard(answer) => {}
+            _ = timeout(UNWANTED_TIME, discard(source)) => {}
             () = stop.requested() => {}
         }
     });
 }
 
-async fn discard(answer: Answer) {
-    let _ = timeout(
-        UNWANTED_TIME,
-        Limited::new(answer, UNWANTED_BYTES).collect(),
-    )
-    .await;
+async fn discard(mut source: Source) {
+    let mut left = UNWANTED_BYTES;
+    while let Some(Ok(piece)) = poll_fn(|cx| source.poll(cx)).await {
+        match left.checked_sub(piece.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
 }
 
 impl fmt::Debug for Running {

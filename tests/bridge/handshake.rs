@@ -96,7 +96,7 @@ async fn a_token_file_that_is_just_being_written_is_read_again() {
 async fn every_spelling_of_the_address_that_old_pages_use_leads_to_the_bridge() {
     let console = Backend::tcp().await;
     let door = Door::open(&format!(
-        "[[app]]\nurl = 'unix:/nonexistent/app'\nserver-root = '/wok'\n{}",
+        "[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\nserver-root = '/wok'\n{}",
         console.target("vm")
     ))
     .await;

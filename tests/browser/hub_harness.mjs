@@ -1,17 +1,14 @@
-// What the tests of the hub's page side share: a hub, real or mock, behind a relay that can be cut, and tabs in which
-// the page library runs.
+// What the tests of the hub's page side share: a door of their own for each case, behind a relay that can be cut, and
+// tabs in which the page library runs.
 //
-// With `--url https://localhost:PORT --certificate FILE --publish-token FILE` it is the real one; its channels `test.*`
-// keep a history and take messages from the holder of the token. Without `--url`, the mock.
+// `--program` is the door's binary and `--directory` where its certificate is; `--only WORDS` runs the cases that have
+// these words in their names.
 
-import { readFileSync } from 'node:fs';
-import { request as plain } from 'node:http';
-import { request as secure } from 'node:https';
 import { connect, createServer } from 'node:net';
 import { browse, options as parse, must, open, until } from './chromium.mjs';
-import { Hub } from './hub_mock.mjs';
+import { Door } from './hub_door.mjs';
 
-export const options = parse('publish-token', 'authority', 'pictures', 'only');
+export const options = parse('program', 'directory', 'pictures', 'only');
 
 // Passes bytes to the hub and back; the browser knows only this address.
 class Relay {
@@ -20,9 +17,9 @@ class Relay {
   down = false;
   accepted = 0;
 
-  static async to(port) {
+  static async to(door) {
     const relay = new Relay();
-    relay.server = createServer((near) => relay.#pass(near, port));
+    relay.server = createServer((near) => relay.#pass(near, door.port));
     await new Promise((done) => relay.server.listen(0, '127.0.0.1', done));
     relay.port = relay.server.address().port;
     return relay;
@@ -50,44 +47,20 @@ class Relay {
 
 let named = 0;
 
-// Runs `visit` with a fresh browser. `test.name` is a channel nobody else uses.
-export async function withHub(visit) {
-  const mock = options.url ? null : await Hub.start();
-  const origin = new URL(options.url ?? mock.url);
-  const relay = await Relay.to(origin.port);
-  const url = `${origin.protocol}//localhost:${relay.port}`;
+// Runs `visit` with a fresh browser and hub. `channel()` names a channel nobody else uses; `settings` are keys of `[hub]`.
+export async function withHub(visit, settings) {
+  const door = await Door.start(options, settings);
+  const relay = await Relay.to(door);
+  const url = `https://localhost:${relay.port}`;
   const channel = () => `test.${process.pid}-${(named += 1)}`;
   try {
-    await browse({ certificate: options.certificate }, async (context) => {
-      await visit({ context, mock, relay, url, channel, publish: (...all) => publish(origin, ...all) });
+    await browse({ certificate: `${options.directory}/door.pem` }, async (context) => {
+      await visit({ context, door, relay, url, channel, publish: (...all) => door.publish(...all) });
     });
   } finally {
     relay.stop();
-    mock?.stop();
+    door.stop();
   }
-}
-
-// As a program beside the hub would: over HTTP, with the token, past the relay.
-function publish(origin, channel, data, { event, key } = {}) {
-  const url = new URL(`/events/${channel}`, origin);
-  if (event) url.searchParams.set('event', event);
-  if (key) url.searchParams.set('key', key);
-  const token = options['publish-token'];
-  const headers = {
-    'Content-Type': typeof data === 'string' ? 'text/plain' : 'application/json',
-    ...(token && { Authorization: `Bearer ${readFileSync(token, 'utf8').trim()}` }),
-  };
-  const authority = options.authority ?? options.certificate;
-  const certificate = authority && { ca: readFileSync(authority) };
-  return new Promise((done, fail) => {
-    const asked = (url.protocol === 'https:' ? secure : plain)(url, { method: 'POST', headers, ...certificate }, (answer) => {
-      let text = '';
-      answer.setEncoding('utf8').on('data', (part) => (text += part)).on('end', () =>
-        answer.statusCode === 202 ? done(JSON.parse(text).id) : fail(new Error(`publish to ${channel}: ${answer.statusCode} ${text}`)));
-    });
-    asked.on('error', fail);
-    asked.end(typeof data === 'string' ? data : JSON.stringify(data));
-  });
 }
 
 // A tab of the hub's own origin that has nothing but the library: the script shown as text, and run.

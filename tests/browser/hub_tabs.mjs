@@ -112,13 +112,12 @@ await run(async () => cases({
   }),
 
   'every tab hears of a gap once': () => withHub(async (hub) => {
-    if (!hub.mock) return;
     const channel = hub.channel();
     const pages = await Promise.all([tab(hub, channel), tab(hub, channel), tab(hub, channel)]);
     await Promise.all(pages.map(opened));
     await hub.publish(channel, 'before');
     for (const page of pages) await heard(page, 'before');
-    hub.mock.restart();
+    await hub.door.restart();
     for (const page of pages) await until('the gap', () => page.evaluate(() => resets.length));
     await hub.publish(channel, 'after');
     for (const page of pages) {

@@ -21,6 +21,8 @@ const NAME: &str = "door.example";
 pub struct Door {
     pub https: SocketAddr,
     pub http: SocketAddr,
+    /// The address of `[admin]`.
+    pub admin: Option<SocketAddr>,
     pub handle: Handle,
     /// The certificate of `door.example`.
     pub trusted: CertificateDer<'static>,
@@ -33,23 +35,29 @@ pub struct Door {
 
 impl Door {
     /// Opens a door with all of a configuration but the listeners and the certificate.
+    pub async fn open(settings: &str) -> Self {
+        Self::open_with_listener("", settings).await
+    }
+
+    /// The same, with further keys of the https listener.
     #[expect(
         clippy::unused_async,
         reason = "sockets are opened inside a runtime, which being a future makes sure of"
     )]
-    pub async fn open(settings: &str) -> Self {
+    pub async fn open_with_listener(keys: &str, settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let identity = Identity::new(directory.path(), &[NAME, "also.example"]);
         let listener =
             |protocol| format!("[[listener]]\naddress = '127.0.0.1:0'\nprotocol = '{protocol}'\n");
         let base = format!(
-            "{}{}{}",
+            "{}{keys}{}{}",
             listener("https"),
             listener("http"),
             identity.settings
         );
         let server = bind(&format!("{base}{settings}"));
         let addresses = server.local_addrs();
+        let admin = server.admin_addr();
         let handle = server.handle();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async {
@@ -58,6 +66,7 @@ impl Door {
         Self {
             https: addresses[0],
             http: addresses[1],
+            admin,
             handle,
             trusted: identity.certificate,
             base,

@@ -29,7 +29,7 @@ async fn each_name_gets_its_certificate_and_any_other_the_first() {
     let first = Identity::new(directory.path(), &["first.example"]);
     let second = Identity::new(directory.path(), &["second.example", "*.wild.example"]);
     let server = bind(&format!(
-        "{HTTPS}{}{}[[app]]\nurl = 'unix:/nonexistent/app'\n",
+        "{HTTPS}{}{}[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\n",
         first.settings, second.settings
     ));
     let address = server.local_addrs()[0];
@@ -73,7 +73,7 @@ async fn protocol_version(
 
 #[tokio::test]
 async fn tls_1_2_and_1_3_are_spoken_and_1_2_only_where_it_is_allowed() {
-    let app = "[[app]]\nurl = 'unix:/nonexistent/app'\n";
+    let app = "[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\n";
     let door = Door::open(app).await;
     let (old, new) = (&version::TLS12, &version::TLS13);
     assert_eq!(
@@ -98,7 +98,7 @@ async fn tls_1_2_and_1_3_are_spoken_and_1_2_only_where_it_is_allowed() {
 
 #[tokio::test]
 async fn a_session_is_resumed_with_both_versions_of_tls() {
-    let door = Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\n").await;
+    let door = Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\n").await;
     for version in [&version::TLS12, &version::TLS13] {
         let config = client_config(&door.trusted, &[version], "http/1.1");
         let connector = TlsConnector::from(Arc::new(config));
@@ -126,8 +126,10 @@ async fn a_session_is_resumed_with_both_versions_of_tls() {
 #[tokio::test]
 async fn every_close_says_goodbye_in_tls() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let door =
-        Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\n[limits]\nhead = '200ms'\n").await;
+    let door = Door::open(
+        "[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\n[limits]\nhead = '200ms'\n",
+    )
+    .await;
     for request in [
         Door::get("/", "Connection: close\r\n"),
         "GET / HT".to_owned(),
@@ -145,7 +147,7 @@ async fn every_close_says_goodbye_in_tls() {
 #[tokio::test]
 async fn a_reload_changes_the_certificate_of_new_connections() {
     let directory = tempfile::tempdir().unwrap();
-    let app = "[[app]]\nurl = 'unix:/nonexistent/app'\n";
+    let app = "[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\n";
     let old = Identity::new(directory.path(), &["door.example"]);
     let server = bind(&format!("{HTTPS}{}{app}", old.settings));
     let (address, handle) = (server.local_addrs()[0], server.handle());

@@ -67,7 +67,9 @@ async fn security_headers_that_the_app_sets_stay_as_they_are() {
 
 #[tokio::test]
 async fn security_headers_are_on_every_answer_of_the_door_itself() {
-    let door = Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\npath = '/app'\n").await;
+    let door =
+        Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\npath = '/app'\nrestart-wait = '0s'\n")
+            .await;
     for (request, status) in [
         (Door::get("/elsewhere", ""), 404),
         (Door::get("/app", ""), 503),
@@ -236,4 +238,50 @@ async fn each_part_of_an_answer_arrives_in_time_over_http2_too() {
 async fn a_list_of_lengths_is_a_502() {
     let answer = answered("", "HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\nabc").await;
     assert_eq!(answer.status, 502);
+}
+
+#[tokio::test]
+async fn an_answer_may_have_more_than_a_hundred_headers_but_not_without_end() {
+    let lines = |count: usize| {
+        let cookies = "Set-Cookie: c=1\r\n".repeat(count);
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{cookies}\r\n")
+    };
+    let answer = answered("", &lines(200)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.head.all("set-cookie").len(), 200);
+    assert_eq!(answered("", &lines(300)).await.status, 502);
+}
+
+#[tokio::test]
+async fn a_head_of_the_app_without_end_is_a_502() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = door.tls().await;
+    client.send(Door::get("/", "")).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    let endless = async {
+        worker.send("HTTP/1.1 200 OK\r\nX: ").await;
+        while worker.output.try_send(&[b'x'; 16 * 1024]).await.is_ok() {}
+    };
+    let ((), answer) = tokio::join!(endless, client.answer());
+    assert_eq!(answer.status, 502);
+}
+
+#[tokio::test]
+async fn the_version_and_the_reason_of_the_app_are_its_own_affair() {
+    for version in ["1.0", "1.1"] {
+        let said = format!("HTTP/{version} 200 Fine\r\nContent-Length: 2\r\n\r\nok");
+        let app = Backend::tcp().await;
+        let door = Door::open(&app.app()).await;
+        let mut client = door.tls().await;
+        client.send(Door::get("/", "")).await;
+        let mut worker = app.accept().await;
+        worker.head().await;
+        worker.send(said).await;
+        let answer = client.answer().await;
+        assert!(answer.head.start.starts_with("HTTP/1.1 200 "));
+        // The connection to the client goes on, whatever that of the app does.
+        assert_eq!(client.ask(&Door::get("/a/../b", "")).await.status, 400);
+    }
 }

@@ -36,7 +36,11 @@ async fn a_small_body_is_complete_before_the_app_is_asked() {
 #[tokio::test]
 async fn a_large_upload_arrives_while_it_is_still_being_sent() {
     let app = Backend::tcp().await;
-    let door = Door::open(&format!("{}[limits]\nrequest-buffer = '4KiB'\n", app.app())).await;
+    let door = Door::open(&format!(
+        "{}request-spool = false\n[limits]\nrequest-buffer = '4KiB'\n",
+        app.app()
+    ))
+    .await;
     let body = pattern(1 << 20);
     let (first, second) = body.split_at(64 * 1024);
     let mut client = door.tls().await;
@@ -55,7 +59,7 @@ async fn a_large_upload_arrives_while_it_is_still_being_sent() {
 #[tokio::test]
 async fn a_refusal_of_the_app_reaches_a_client_that_is_still_sending() {
     let app = Backend::tcp().await;
-    let door = Door::open(&app.app()).await;
+    let door = Door::open(&format!("{}request-spool = false\n", app.app())).await;
     let body = pattern(8 << 20);
     let client = door.tls().await;
     let (mut input, mut output) = (client.input, client.output);
@@ -78,7 +82,7 @@ async fn a_refusal_of_the_app_reaches_a_client_that_is_still_sending() {
 #[tokio::test]
 async fn a_refusal_of_an_app_that_closes_at_once_reaches_a_client_that_is_still_sending() {
     let app = Backend::tcp().await;
-    let door = Door::open(&app.app()).await;
+    let door = Door::open(&format!("{}request-spool = false\n", app.app())).await;
     let body = pattern(8 << 20);
     let client = door.tls().await;
     let (mut input, mut output) = (client.input, client.output);
@@ -102,7 +106,7 @@ async fn a_refusal_of_an_app_that_closes_at_once_reaches_a_client_that_is_still_
 async fn a_client_that_leaves_in_the_middle_of_its_body_frees_the_worker() {
     let app = Backend::tcp().await;
     let door = Door::open(&format!(
-        "{}workers = 1\n[limits]\nrequest-buffer = '1KiB'\n",
+        "{}workers = 1\nrequest-spool = false\n[limits]\nrequest-buffer = '1KiB'\n",
         app.app()
     ))
     .await;
@@ -175,7 +179,7 @@ async fn a_refusal_of_the_door_reaches_a_client_that_reads_only_when_it_has_sent
 async fn the_time_for_an_answer_begins_when_the_upload_has_ended() {
     let app = Backend::tcp().await;
     let door = Door::open(&format!(
-        "{}response = '1s'\n[limits]\nrequest-buffer = '4KiB'\n",
+        "{}response = '1s'\nrequest-spool = false\n[limits]\nrequest-buffer = '4KiB'\n",
         app.app()
     ))
     .await;

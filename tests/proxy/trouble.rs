@@ -6,7 +6,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[tokio::test]
 async fn an_app_that_is_down_is_told_in_the_form_the_visitor_prefers() {
-    let door = Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\n").await;
+    let door = Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\n").await;
     for (accept, kind, text) in [
         (
             "Accept: text/html,*/*;q=0.8\r\n",

@@ -1,6 +1,6 @@
 //! What closes what is open: a logout at once, the app when it is asked again, and nothing else.
 
-use super::{App, COOK, PATH, configuration, kitchen, knock, tunnel};
+use super::{App, COOK, PATH, configuration, kitchen, knock, log_out, tunnel};
 use crate::harness::{CLOSE, Door, FIN, Http2, Wire, binary, masked, until};
 
 const OTHER: &str = "Cookie: wok=other\r\n";
@@ -17,12 +17,6 @@ async fn is_ended((client, console): &mut (Wire, Wire)) {
     assert_eq!(client.close_code().await, 4401);
     client.send(masked(FIN | CLOSE, b"")).await;
     assert_eq!(console.rest().await, b"");
-}
-
-async fn log_out(door: &Door, method: &str, path: &str, lines: &str) -> u16 {
-    let request = Door::get(path, &format!("Content-Length: 0\r\n{lines}"));
-    let mut client = door.tls().await;
-    client.ask(&request.replacen("GET", method, 1)).await.status
 }
 
 /// Waits until the app was asked once more from now on, from beginning to end.

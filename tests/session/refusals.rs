@@ -50,7 +50,7 @@ async fn an_app_without_a_clear_answer_lets_nobody_in() {
 async fn an_app_that_is_not_there_is_502_and_one_that_is_silent_504() {
     let console = Backend::tcp().await;
     let door = Door::open(&format!(
-        "[[app]]\nurl = 'unix:/nonexistent/app'\n[session]\npath = '/tasks'\n{}",
+        "[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '0s'\n[session]\npath = '/tasks'\n{}",
         console.target("vm")
     ))
     .await;

@@ -83,7 +83,19 @@ fn text(file: &mut File) -> String {
 
 /// A client from tests/peers, in Debian's Python (whose libraries are the ones that are installed).
 pub(crate) fn python(script: &str) -> Command {
-    let mut command = Command::new("/usr/bin/python3");
+    python_of("/usr/bin/python3", script)
+}
+
+/// The same with the packages of `tests/peers/requirements.txt`.
+pub(crate) fn python_in_venv(script: &str) -> Command {
+    python_of(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/.cache/venv/bin/python"),
+        script,
+    )
+}
+
+fn python_of(interpreter: &str, script: &str) -> Command {
+    let mut command = Command::new(interpreter);
     command.arg("-B").arg(format!(
         "{}/tests/peers/{script}",
         env!("CARGO_MANIFEST_DIR")
@@ -91,17 +103,24 @@ pub(crate) fn python(script: &str) -> Command {
     command
 }
 
-/// A script from tests/browser: Chromium that trusts the certificate of this door and visits it.
+/// A script from tests/browser.
 #[track_caller]
-pub(crate) fn chromium(script: &str, door: &Door) -> Command {
+pub(crate) fn browser(script: &str) -> Command {
     let browser = format!("{}/tests/browser", env!("CARGO_MANIFEST_DIR"));
     assert!(
         std::fs::exists(format!("{browser}/node_modules/playwright-core")).unwrap_or(false),
         "the browser tests need their packages: run tests/run once, or `npm ci` in tests/browser"
     );
     let mut command = Command::new("node");
+    command.arg(format!("{browser}/{script}"));
     command
-        .arg(format!("{browser}/{script}"))
+}
+
+/// The same with Chromium that trusts the certificate of this door, and visits it.
+#[track_caller]
+pub(crate) fn chromium(script: &str, door: &Door) -> Command {
+    let mut command = browser(script);
+    command
         .args(["--url", &door.url("")])
         .arg("--certificate")
         .arg(door.file("door.pem"));

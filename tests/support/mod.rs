@@ -8,15 +8,17 @@ mod command;
 mod curl;
 mod door;
 mod peer;
+mod rabbit;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use certificates::Certificates;
-pub(crate) use command::{Ran, chromium, python, run};
+pub(crate) use command::{Ran, browser, chromium, python, run};
 pub(crate) use curl::{Answer, VERSIONS, ask};
 pub(crate) use door::Door;
 pub(crate) use peer::Peer;
+pub(crate) use rabbit::Rabbit;
 
 /// No wait of these tests is longer. Nothing is expected to take so long, but a busy machine may be slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,10 +1,11 @@
 //! A peer from tests/peers as a process: it says when it is ready, obeys one line at a time, and ends with the test.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::command::python_in_venv;
 use super::{PATIENCE, pause, python};
 
 /// A running peer. How it is spoken to is described in tests/peers/lifeline.py.
@@ -21,8 +22,23 @@ impl Peer {
     /// Starts the script and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
-        let mut child = python(script)
-            .args(arguments)
+        let mut command = python(script);
+        command.args(arguments);
+        Self::speak(script, command)
+    }
+
+    /// The same in the Python that `tests/run` has made, with libraries that Debian has not.
+    #[track_caller]
+    pub(crate) fn start_in_venv(script: &str, arguments: &[&str]) -> Self {
+        let mut command = python_in_venv(script);
+        command.args(arguments);
+        Self::speak(script, command)
+    }
+
+    /// The same for a command of another kind that speaks like one of these.
+    #[track_caller]
+    pub(crate) fn speak(script: &str, mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

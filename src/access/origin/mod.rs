@@ -1,4 +1,4 @@
-//! Which pages may open a WebSocket: the `Origin` header against `bridge.origins`.
+//! Which pages may open a WebSocket: the `Origin` header against the `origins` of a route.
 //!
 //! A browser sends cookies with a WebSocket to any host, whatever page asks for it, and applies no same-origin
 //! rule to it (RFC 6455, section 10.2). Without this check every page on the web could open the visitor's
@@ -9,6 +9,8 @@
 
 mod parsed;
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::ORIGIN;
 
@@ -18,6 +20,8 @@ use crate::config::OriginRule;
 /// Decides whether the page that asks may open a WebSocket.
 #[derive(Clone, Debug)]
 pub struct OriginPolicy {
+    /// The table of the configuration, for whoever has to change it.
+    table: Arc<str>,
     any: bool,
     same: bool,
     listed: Vec<Origin>,
@@ -27,9 +31,9 @@ pub struct OriginPolicy {
 /// Why a handshake was refused. One line, for the log and for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginDenied {
-    /// No `Origin`, and `bridge.missing-origin` is false.
-    #[error("the request has no Origin header, and bridge.missing-origin is false")]
-    Missing,
+    /// No `Origin`, and `missing-origin` is false.
+    #[error("the request has no Origin header, and {0}.missing-origin is false")]
+    Missing(Arc<str>),
     /// More than one `Origin` header; which of them is true cannot be told.
     #[error("the request has more than one Origin header")]
     Several,
@@ -38,24 +42,30 @@ pub enum OriginDenied {
     Malformed,
     /// `null`: a sandboxed frame, a local file or a redirect across origins.
     #[error(
-        "the page has no origin of its own (\"null\"), which only bridge.origins = [\"any\"] permits"
+        "the page has no origin of its own (\"null\"), which only {0}.origins = [\"any\"] permits"
     )]
-    Opaque,
+    Opaque(Arc<str>),
     /// An origin that is not permitted, in its normal form.
-    #[error("the page comes from {0}, which bridge.origins does not list")]
-    NotListed(String),
+    #[error("the page comes from {page}, which {table}.origins does not list")]
+    NotListed {
+        /// Where the page comes from.
+        page: String,
+        /// The table with the list.
+        table: Arc<str>,
+    },
 }
 
 impl OriginPolicy {
-    /// Takes the rules of `bridge.origins` and `bridge.missing-origin`.
+    /// Takes the rules of `origins` and `missing-origin` of a table of the configuration.
     ///
     /// An `Exact` rule that is no origin permits nothing.
-    pub fn new(rules: &[OriginRule], missing: bool) -> Self {
+    pub fn new(table: &str, rules: &[OriginRule], missing: bool) -> Self {
         let exact = rules.iter().filter_map(|rule| match rule {
             OriginRule::Exact(origin) => Origin::parse(origin),
             OriginRule::Any | OriginRule::Same => None,
         });
         Self {
+            table: table.into(),
             any: rules.contains(&OriginRule::Any),
             same: rules.contains(&OriginRule::Same),
             listed: exact.collect(),
@@ -78,7 +88,7 @@ impl OriginPolicy {
             return if self.missing {
                 Ok(())
             } else {
-                Err(OriginDenied::Missing)
+                Err(OriginDenied::Missing(Arc::clone(&self.table)))
             };
         };
         if lines.next().is_some() {
@@ -89,14 +99,17 @@ impl OriginPolicy {
         }
         let text = line.to_str().map_err(|_| OriginDenied::Malformed)?;
         if text == "null" {
-            return Err(OriginDenied::Opaque);
+            return Err(OriginDenied::Opaque(Arc::clone(&self.table)));
         }
         let origin = Origin::parse(text).ok_or(OriginDenied::Malformed)?;
         let same = || Origin::new(scheme, authority).is_some_and(|own| own == origin);
         if self.listed.contains(&origin) || (self.same && same()) {
             Ok(())
         } else {
-            Err(OriginDenied::NotListed(origin.to_string()))
+            Err(OriginDenied::NotListed {
+                page: origin.to_string(),
+                table: Arc::clone(&self.table),
+            })
         }
     }
 }
@@ -119,7 +132,14 @@ mod tests {
     }
 
     fn judge(rules: &[OriginRule], origin: &str, authority: &str) -> Result<(), OriginDenied> {
-        OriginPolicy::new(rules, true).permits(&headers(&[origin]), "https", authority)
+        OriginPolicy::new("bridge", rules, true).permits(&headers(&[origin]), "https", authority)
+    }
+
+    fn not_listed(page: &str) -> OriginDenied {
+        OriginDenied::NotListed {
+            page: page.to_owned(),
+            table: "bridge".into(),
+        }
     }
 
     fn exact(origins: &[&str]) -> Vec<OriginRule> {
@@ -168,7 +188,7 @@ mod tests {
         ] {
             let result = judge(SAME, origin, authority);
             assert!(
-                matches!(result, Err(OriginDenied::NotListed(_))),
+                matches!(result, Err(OriginDenied::NotListed { .. })),
                 "{origin} for {authority}: {result:?}"
             );
         }
@@ -176,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_default_port_is_that_of_the_scheme_of_the_request() {
-        let policy = OriginPolicy::new(SAME, true);
+        let policy = OriginPolicy::new("bridge", SAME, true);
         let page = headers(&["http://a.example"]);
         assert_eq!(policy.permits(&page, "http", "a.example:80"), Ok(()));
         assert!(policy.permits(&page, "http", "a.example:443").is_err());
@@ -220,7 +240,7 @@ mod tests {
             let result = judge(SAME, origin, "a.example");
             assert_eq!(result, Err(OriginDenied::Malformed), "{origin}");
         }
-        let policy = OriginPolicy::new(SAME, true);
+        let policy = OriginPolicy::new("bridge", SAME, true);
         let mut junk = HeaderMap::new();
         junk.insert(
             ORIGIN,
@@ -263,7 +283,7 @@ mod tests {
             "https://b.example:8080",
             "https://other.example",
         ] {
-            let denied = OriginDenied::NotListed(origin.to_owned());
+            let denied = not_listed(origin);
             assert_eq!(judge(&rules, origin, "other.example"), Err(denied));
         }
         assert_eq!(
@@ -286,7 +306,10 @@ mod tests {
     fn null_is_permitted_only_by_any() {
         let mut rules = exact(&["null"]);
         rules.push(OriginRule::Same);
-        assert_eq!(judge(&rules, "null", "null"), Err(OriginDenied::Opaque));
+        assert_eq!(
+            judge(&rules, "null", "null"),
+            Err(OriginDenied::Opaque("bridge".into()))
+        );
         assert_eq!(judge(&[OriginRule::Any], "null", "a.example"), Ok(()));
         assert_eq!(
             judge(&[OriginRule::Any], "https://evil.example", "a.example"),
@@ -299,18 +322,19 @@ mod tests {
         let none = HeaderMap::new();
         for rules in [SAME, &[OriginRule::Any], &[]] {
             assert_eq!(
-                OriginPolicy::new(rules, true).permits(&none, "https", "a.example"),
+                OriginPolicy::new("bridge", rules, true).permits(&none, "https", "a.example"),
                 Ok(())
             );
-            let denied = OriginPolicy::new(rules, false).permits(&none, "https", "a.example");
-            assert_eq!(denied, Err(OriginDenied::Missing));
+            let denied =
+                OriginPolicy::new("bridge", rules, false).permits(&none, "https", "a.example");
+            assert_eq!(denied, Err(OriginDenied::Missing("bridge".into())));
         }
     }
 
     #[test]
     fn several_origin_headers_are_refused_even_when_they_agree() {
         for rules in [SAME, &[OriginRule::Any]] {
-            let policy = OriginPolicy::new(rules, true);
+            let policy = OriginPolicy::new("bridge", rules, true);
             let twice = headers(&["https://a.example", "https://a.example"]);
             assert_eq!(
                 policy.permits(&twice, "https", "a.example"),
@@ -328,7 +352,7 @@ mod tests {
         );
         assert_eq!(
             judge(SAME, "https://[::0001]:8", "a.example").expect_err("not listed"),
-            OriginDenied::NotListed("https://[::1]:8".to_owned())
+            not_listed("https://[::1]:8")
         );
     }
 }

@@ -9,9 +9,10 @@ use aws_lc_rs::rand::SystemRandom;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
 
+use crate::access::session::question::Matter;
 use crate::net::Peer;
 
-/// A keyed hash of a credential, or of a console asked about with one. Equal for equal ones only.
+/// A keyed hash of a credential, or of what was asked about with one. Equal for equal ones only.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Credential([u8; 32]);
 
@@ -54,11 +55,14 @@ impl Secret {
         parts.end()
     }
 
-    /// The credential together with the console it is asked about.
-    pub(super) fn console(&self, credential: Credential, name: &str) -> Credential {
+    /// The credential together with what it is asked about.
+    pub(super) fn matter(&self, credential: Credential, matter: &Matter) -> Credential {
         let mut parts = Parts::new(self);
         parts.add("credential", &credential.0);
-        parts.add("console", name.as_bytes());
+        match matter {
+            Matter::Console(name) => parts.add("console", name.as_bytes()),
+            Matter::Channel(name) => parts.add("channel", name.as_str().as_bytes()),
+        }
         parts.end()
     }
 }
@@ -99,6 +103,11 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ChannelName;
+
+    fn channel(name: &str) -> Matter {
+        Matter::Channel(ChannelName::parse(name).expect("a name"))
+    }
     use http::{HeaderName, HeaderValue};
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -130,7 +139,8 @@ mod tests {
             of(&[("authorization", "a=1")]),
             of(&[("cookie", "a=1"), ("authorization", "Basic YTox")]),
             Secret::new().credential(&headers(&[("cookie", "a=1")]), &[], here),
-            secret.console(of(&[("cookie", "a=1")]), "vm"),
+            secret.matter(of(&[("cookie", "a=1")]), &Matter::Console("vm".into())),
+            secret.matter(of(&[("cookie", "a=1")]), &channel("vm")),
         ];
         for (at, one) in different.iter().enumerate() {
             assert!(!different.iter().skip(at + 1).any(|other| one == other));

@@ -1,7 +1,7 @@
 //! What the app has said of each credential, who waits for it to say more, and what is open because of it.
 //!
-//! Asks nothing itself. There is one entry for each session, and one for each console a session was asked
-//! about; each has a token that is cancelled when the app, or a logout, says no.
+//! Asks nothing itself. There is one entry for each session, and one for each console or channel it was
+//! asked about; each has a token that is cancelled when the app, or a logout, says no.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::session::credential::{Credential, Secret};
-use crate::access::session::question::Verdict;
+use crate::access::session::question::{Matter, Verdict};
 
 /// Entries that may be there before those nobody needs are dropped, even if their answer could still be
 /// believed: a made-up cookie costs its maker nothing.
@@ -31,11 +31,11 @@ struct Entries {
     limit: usize,
 }
 
-/// A session, or a console of one.
+/// A session, or a console or channel that it was asked about.
 pub(super) struct Entry {
-    /// The console's name.
-    pub(super) console: Option<Box<str>>,
-    /// The console's session. Held, so that a logout reaches the console as long as it is known.
+    /// What it is about beside the session itself.
+    pub(super) matter: Option<Matter>,
+    /// The session then. Held, so that a logout reaches what is about it as long as that is known.
     session: Option<Arc<Entry>>,
     /// Who holds this asks; others wait for the same answer.
     pub(super) turn: Semaphore,
@@ -73,15 +73,15 @@ impl Known {
         self.entry(credential, || Entry::new(None, None))
     }
 
-    /// The entry of one console of a session.
-    pub(super) fn console(
+    /// The entry of one console or channel for a session.
+    pub(super) fn matter(
         &self,
         credential: Credential,
         session: &Arc<Entry>,
-        name: &str,
+        matter: Matter,
     ) -> Arc<Entry> {
-        self.entry(self.secret.console(credential, name), || {
-            Entry::new(Some(name.into()), Some(Arc::clone(session)))
+        self.entry(self.secret.matter(credential, &matter), || {
+            Entry::new(Some(matter), Some(Arc::clone(session)))
         })
     }
 
@@ -139,10 +139,10 @@ fn is_needed(entry: &Arc<Entry>) -> bool {
 }
 
 impl Entry {
-    fn new(console: Option<Box<str>>, session: Option<Arc<Self>>) -> Self {
+    fn new(matter: Option<Matter>, session: Option<Arc<Self>>) -> Self {
         let ended = token_below(session.as_ref());
         Self {
-            console,
+            matter,
             session,
             turn: Semaphore::new(1),
             state: Mutex::new(State {

@@ -19,14 +19,14 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::config::{self, Config};
+use crate::config::{self, ChannelName, Config};
 use crate::http::{Context, Head, Lease};
 use crate::net::Peer;
 use crate::shutdown::Shutdown;
 
 use credential::Credential;
 use known::{Entry, Known, Watched};
-use question::{Question, Verdict};
+use question::{Matter, Question, Verdict};
 
 /// Asks the app who may pass.
 pub struct Sessions {
@@ -141,7 +141,34 @@ impl Sessions {
         {
             return Ok(visitor);
         }
-        let entry = self.known.console(visitor.credential, &visitor.entry, name);
+        self.ask_about(visitor, Matter::Console(name.into())).await
+    }
+
+    /// Asks whether a visitor may listen to all of these channels, where each is a question; the lease ends with
+    /// the first that is not granted any more.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask), with the first refusal.
+    pub async fn ask_for_channels(
+        &self,
+        visitor: Visitor,
+        names: &[ChannelName],
+    ) -> Result<Lease, Denied> {
+        let mut leases = Vec::new();
+        if self.question.has_channels() {
+            for name in names {
+                let matter = Matter::Channel(name.clone());
+                let granted = self.ask_about(visitor.clone(), matter).await?;
+                leases.push(granted.watch());
+            }
+        }
+        Ok(Lease::all(leases).unwrap_or_else(|| visitor.watch()))
+    }
+
+    async fn ask_about(&self, visitor: Visitor, matter: Matter) -> Result<Visitor, Denied> {
+        let entry = self
+            .known
+            .matter(visitor.credential, &visitor.entry, matter);
         let (_, ended) = self.settle(&entry, &visitor.headers).await?;
         // The session may have ended since it was asked about, and a new one of the same cookie have begun.
         if visitor.ended.is_cancelled() {
@@ -168,9 +195,12 @@ impl Sessions {
         request: &http::Request<impl Sized>,
         context: &Context,
     ) -> Option<Leaving> {
+        // Django has a slash at the end of every path, and the file has none.
+        let path = request.uri().path();
+        let path = path.strip_suffix('/').unwrap_or(path);
         let is_logout = app == self.settings.app
             && request.method() == Method::POST
-            && self.logout.iter().any(|path| path == request.uri().path());
+            && self.logout.iter().any(|known| known == path);
         is_logout.then(|| Leaving(self.credential(request.headers(), context.peer)))
     }
 
@@ -255,7 +285,7 @@ impl Sessions {
     }
 
     async fn put(&self, entry: &Entry, visitor: &HeaderMap, token: &CancellationToken) -> Verdict {
-        let verdict = self.question.ask(entry.console.as_deref(), visitor).await;
+        let verdict = self.question.ask(entry.matter.as_ref(), visitor).await;
         entry.learn(&verdict, token);
         verdict
     }

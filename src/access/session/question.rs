@@ -13,10 +13,11 @@ use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
 use crate::access::session::Denied;
-use crate::config::{self, PLACE_OF_NAME};
+use crate::config::{self, ChannelName, PLACE_OF_CHANNEL, PLACE_OF_NAME};
 use crate::http::{Context, Forwarded, Head};
 use crate::net::{ConnectError, Peer};
 use crate::shutdown::Shutdown;
+use crate::telemetry::AppMetrics;
 use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError};
 
 /// How much of an answer is read, and for how long, so that its connection can be used again. Beyond that a
@@ -31,6 +32,13 @@ const LONGEST_NAME: usize = 256;
 /// What the app says: the visitor's name, if it gives one, or why not.
 pub(super) type Verdict = Result<Option<Arc<str>>, Denied>;
 
+/// What the app is asked about beside the session itself.
+#[derive(Clone, Debug)]
+pub(super) enum Matter {
+    Console(Box<str>),
+    Channel(ChannelName),
+}
+
 /// How the app is asked.
 #[derive(Debug)]
 pub(super) struct Question {
@@ -38,6 +46,7 @@ pub(super) struct Question {
     method: Method,
     session: String,
     console: Option<String>,
+    channel: Option<String>,
     headers: HeaderMap,
     name: Option<HeaderName>,
 }
@@ -69,7 +78,8 @@ impl Question {
         Some(Self {
             session: below(settings.path.as_ref()?),
             console: settings.token_path.as_deref().map(below),
-            upstream: Upstream::new(share, before, tasks),
+            channel: settings.channel_path.as_deref().map(below),
+            upstream: Upstream::new(share, AppMetrics::unread(), before, tasks),
             method: settings.method.parse().unwrap_or_default(),
             headers: settings.headers.iter().filter_map(parsed).collect(),
             name: settings
@@ -84,15 +94,26 @@ impl Question {
         self.console.is_some()
     }
 
+    /// Whether each channel has a question of its own.
+    pub(super) fn has_channels(&self) -> bool {
+        self.channel.is_some()
+    }
+
     pub(super) fn close_idle(&self) {
         self.upstream.close_idle();
     }
 
-    /// Asks about a session, or about one console for it. `visitor` is what [`visitor`] has made.
-    pub(super) async fn ask(&self, console: Option<&str>, visitor: &HeaderMap) -> Verdict {
-        let path = match (console, &self.console) {
-            (Some(name), Some(path)) => path.replace(PLACE_OF_NAME, &encoded(name)?),
-            // A console without a question of its own is as open as the session.
+    /// Asks about a session, or about one console or channel for it. `visitor` is what [`visitor`] has made.
+    pub(super) async fn ask(&self, matter: Option<&Matter>, visitor: &HeaderMap) -> Verdict {
+        let path = match (matter, &self.console, &self.channel) {
+            (Some(Matter::Console(name)), Some(path), _) => {
+                path.replace(PLACE_OF_NAME, &encoded(name)?)
+            }
+            // The name of a channel holds nothing that would have to be encoded.
+            (Some(Matter::Channel(name)), _, Some(path)) => {
+                path.replace(PLACE_OF_CHANNEL, name.as_str())
+            }
+            // What has no question of its own is as open as the session.
             _ => self.session.clone(),
         };
         let broken = |what: String| {
@@ -113,8 +134,8 @@ impl Question {
             // Apps with a login page for people send everybody there.
             401 | 302 | 303 | 307 => Err(Denied::NotLoggedIn),
             403 => Err(Denied::Forbidden),
-            // Whether there is no such machine or it is not shown makes no difference to who asks.
-            404 if console.is_some() => Err(Denied::Forbidden),
+            // Whether there is no such thing or it is not shown makes no difference to who asks.
+            404 if matter.is_some() => Err(Denied::Forbidden),
             _ => Err(broken(format!("it answered {status} to the question"))),
         }
     }

@@ -1,29 +1,45 @@
-//! Background jobs: work that goes on after the answer, on a thread of its own, and tells its
-//! progress through the push server.
+//! The queue of jobs: work that goes on after the answer. Eight cook at once, the others wait and are told their
+//! places.
+//!
+//! Each job has a channel of its own, `job.17`, and all of them together the board, `jobs`. When one begins, everybody
+//! behind it moves up and is told so: hundreds of small messages at once, of which each page gets its own. Knows no
+//! page, and not how many look.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::super::channels::Line;
 use super::super::house::House;
 use super::super::json;
 
-/// Jobs that may run at once.
-const MOST: usize = 8;
-/// Jobs listed; the oldest go first, and they have long ended when they do.
-const KEPT: usize = 20;
-/// A job is twenty steps of this length, six seconds.
-const STEP: Duration = Duration::from_millis(300);
+/// Jobs that cook at once, each on a thread of its own.
+const STOVES: usize = 8;
+/// How many wait in a full queue.
+const FULL: usize = 400;
+/// Visitors may still order when the queue is full, up to here.
+const MOST: usize = 450;
+/// Whoever orders what nobody ordered.
+const REGULARS: &str = "a regular";
+/// A job is twenty steps of about this length, three seconds.
+const STEP: Duration = Duration::from_millis(120);
 
+/// The queue, and what cooks.
 #[derive(Default)]
 pub(in super::super) struct Jobs(Mutex<Board>);
 
 #[derive(Default)]
 struct Board {
-    started: u64,
-    jobs: VecDeque<Job>,
+    /// Jobs that were ever ordered; the number of the last one.
+    ordered: u64,
+    waiting: VecDeque<Job>,
+    cooking: Vec<Job>,
+    /// Threads that cook, or look for something to cook.
+    cooks: usize,
 }
 
+#[derive(Clone)]
 struct Job {
     id: u64,
     user: String,
@@ -31,65 +47,157 @@ struct Job {
 }
 
 impl Jobs {
-    /// Starts a job and returns its number; `None` when too many run.
-    pub(super) fn start(house: &Arc<House>, user: &str) -> Option<u64> {
-        let id = house.jobs.list(user)?;
-        let worker = Arc::clone(house);
-        let spawned = house
-            .crew
-            .spawn("job", move || worker.jobs.work(id, &worker));
-        if let Err(error) = spawned {
-            tracing::warn!(%error, "demo cannot start a job");
-            house.jobs.board().jobs.retain(|job| job.id != id);
+    /// Takes an order. Returns its number and its place; `None` when too many wait.
+    pub(super) fn order(house: &Arc<House>, user: &str) -> Option<(u64, usize)> {
+        let mut board = house.jobs.board();
+        if board.waiting.len() >= MOST {
             return None;
         }
-        Some(id)
+        let (id, place, lines) = board.add(user);
+        house.channels.say(&lines);
+        drop(board);
+        house.jobs.light(house);
+        Some((id, place))
     }
 
-    /// The jobs as a JSON array, newest first.
+    /// Orders until the queue is full. Returns how many that were.
+    pub(super) fn fill(house: &Arc<House>) -> usize {
+        let mut board = house.jobs.board();
+        let mut lines = String::new();
+        let before = board.waiting.len();
+        while board.waiting.len() < FULL {
+            lines.push_str(&board.add(REGULARS).2);
+        }
+        house.channels.say(&lines);
+        drop(board);
+        house.jobs.light(house);
+        FULL.saturating_sub(before)
+    }
+
+    /// What cooks, as a JSON array, and how many wait.
     pub(super) fn json(&self) -> String {
-        json::array(self.board().jobs.iter().map(|job| {
+        let board = self.board();
+        let cooking = json::array(board.cooking.iter().map(|job| {
             let user = json::quote(&job.user);
             format!(
                 r#"{{"id":{},"user":{user},"percent":{}}}"#,
                 job.id, job.percent
             )
-        }))
+        }));
+        format!(r#""cooking":{cooking},"waiting":{}"#, board.waiting.len())
     }
 
-    fn list(&self, user: &str) -> Option<u64> {
+    /// Lights a stove for each job that waits, as long as there are stoves.
+    fn light(&self, house: &Arc<House>) {
         let mut board = self.board();
-        if board.jobs.iter().filter(|job| job.percent < 100).count() >= MOST {
-            return None;
+        let wanted = STOVES.min(board.cooks + board.waiting.len());
+        while board.cooks < wanted {
+            let cook = Arc::clone(house);
+            let spawned = house.crew.spawn("cook", move || cook.jobs.cook(&cook));
+            if let Err(error) = spawned {
+                tracing::warn!(%error, "demo cannot light a stove");
+                return;
+            }
+            board.cooks += 1;
         }
-        board.started += 1;
-        let id = board.started;
-        board.jobs.truncate(KEPT - 1);
-        board.jobs.push_front(Job {
+    }
+
+    /// Cooks one job after the other, until none waits.
+    fn cook(&self, house: &House) {
+        while let Some(job) = self.take(house) {
+            // Not all take the same time, so that they do not begin all at once.
+            let step = STEP + Duration::from_millis(job.id * 37 % 60);
+            for percent in (0..=100).step_by(5) {
+                self.progress(&job, percent, house);
+                if percent < 100 && !house.crew.sleep(step) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The next job, and everybody behind it moves up. Without one, the stove goes out.
+    fn take(&self, house: &House) -> Option<Job> {
+        let mut board = self.board();
+        let Some(job) = board.waiting.pop_front() else {
+            board.cooks -= 1;
+            return None;
+        };
+        board.cooking.push(job.clone());
+        let mut lines = String::new();
+        for (place, job) in (1..).zip(&board.waiting) {
+            tell_place(job.id, place, &mut lines);
+        }
+        house.channels.say(&lines);
+        Some(job)
+    }
+
+    fn progress(&self, job: &Job, percent: u8, house: &House) {
+        let mut board = self.board();
+        if let Some(listed) = board.cooking.iter_mut().find(|other| other.id == job.id) {
+            listed.percent = percent;
+        }
+        board.cooking.retain(|job| job.percent < 100);
+        let data = percent.to_string();
+        let (own, id) = (format!("job.{}", job.id), job.id.to_string());
+        let told = [(own.as_str(), "state"), ("jobs", id.as_str())].map(|(channel, key)| {
+            let event = "progress";
+            Line {
+                channel,
+                key,
+                event,
+                data: &data,
+            }
+            .to_string()
+        });
+        house.channels.say(&told.concat());
+        drop(board);
+        // Wok's page wants to know when a task begins and ends, and asks for the rest.
+        if job.user != REGULARS && matches!(percent, 0 | 100) {
+            house
+                .push
+                .notify(&format!("TASK:/demo/tasks/{id}/{percent}"));
+        }
+    }
+
+    // Held while something is told, so that all is told in the order in which it happened.
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Board {
+    /// One more that waits: its number, its place, and what is to be told.
+    fn add(&mut self, user: &str) -> (u64, usize, String) {
+        self.ordered += 1;
+        let id = self.ordered;
+        self.waiting.push_back(Job {
             id,
             user: user.to_owned(),
             percent: 0,
         });
-        Some(id)
-    }
-
-    fn work(&self, id: u64, house: &House) {
-        for percent in (0..=100).step_by(5) {
-            if let Some(job) = self.board().jobs.iter_mut().find(|job| job.id == id) {
-                job.percent = percent;
-            }
-            house
-                .push
-                .notify(&format!("TASK:/demo/tasks/{id}/{percent}"));
-            if percent < 100 && !house.crew.sleep(STEP) {
-                return;
-            }
+        let place = self.waiting.len();
+        let mut lines = Line {
+            channel: "jobs",
+            key: &id.to_string(),
+            event: "waiting",
+            data: &format!(r#"{{"user":{}}}"#, json::quote(user)),
         }
+        .to_string();
+        tell_place(id, place, &mut lines);
+        (id, place, lines)
     }
+}
 
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn tell_place(id: u64, place: usize, lines: &mut String) {
+    let line = Line {
+        channel: &format!("job.{id}"),
+        key: "state",
+        event: "position",
+        data: &place.to_string(),
+    };
+    // Writing to a String cannot fail.
+    let _ = write!(lines, "{line}");
 }
 
 #[cfg(test)]
@@ -97,19 +205,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_so_many_jobs_run_at_once_and_the_list_stays_short() {
-        let jobs = Jobs::default();
-        for _ in 0..MOST {
-            assert!(jobs.list("ann").is_some());
+    fn the_queue_is_filled_up_to_its_size_and_visitors_find_room_up_to_the_limit() {
+        let mut board = Board::default();
+        for place in 1..=MOST {
+            assert_eq!(board.add("ann").1, place);
         }
-        assert!(jobs.list("ann").is_none());
-        for _ in 0..KEPT * 2 {
-            jobs.board()
-                .jobs
-                .iter_mut()
-                .for_each(|job| job.percent = 100);
-            assert!(jobs.list("ann").is_some());
-        }
-        assert_eq!(jobs.board().jobs.len(), KEPT);
+        let house = Arc::new(House::new(super::super::super::crew::Crew::new()));
+        *house.jobs.board() = board;
+        assert_eq!(Jobs::order(&house, "ann"), None);
+        assert_eq!(Jobs::fill(&house), 0);
+        house.crew.stop(Duration::from_secs(5));
     }
 }

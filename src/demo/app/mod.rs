@@ -1,7 +1,7 @@
-//! A small blocking web app, the kind Noren stands in front of: HTTP/1.1 on a UNIX socket, four
+//! A small blocking web app, the kind Noren stands in front of: HTTP/1.1 on a UNIX socket, five
 //! worker threads, and a worker belongs to one connection for as long as that lasts.
 //!
-//! Four half-sent requests would stop it, and so would four slow downloads. Behind the door they do
+//! Five half-sent requests would stop it, and so would five slow downloads. Behind the door they do
 //! not. This file is the server; what it answers is in `routes`.
 
 pub(super) mod jobs;
@@ -24,7 +24,9 @@ use request::{Request, Trouble};
 use response::Response;
 use wire::Wire;
 
-pub(super) const WORKERS: usize = 4;
+pub(super) const WORKERS: usize = 5;
+/// Of these, the door takes so many for its own question who a visitor is. Pages get the others.
+pub(super) const ASKED: usize = 1;
 /// Accepted connections that wait for a worker; beyond, they wait in the system's backlog.
 const QUEUE: usize = 64;
 

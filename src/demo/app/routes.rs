@@ -17,6 +17,7 @@ use super::sessions::Visitor;
 
 const PASSWORD: &str = "demo";
 const MOST_NAME: usize = 40;
+const MOST_SAID: usize = 300;
 const COOKIE: &str = "demo";
 const SLOW: Duration = Duration::from_secs(3);
 
@@ -32,7 +33,7 @@ enum Handler {
     LoggedIn(fn(&Arc<House>, &Request, &Visitor) -> Response),
 }
 
-const ROUTES: [Route; 9] = [
+const ROUTES: [Route; 11] = [
     Route {
         method: "GET",
         path: "/",
@@ -61,7 +62,17 @@ const ROUTES: [Route; 9] = [
     Route {
         method: "POST",
         path: "/jobs",
-        handler: Handler::LoggedIn(start_job),
+        handler: Handler::LoggedIn(order),
+    },
+    Route {
+        method: "POST",
+        path: "/jobs/fill",
+        handler: Handler::LoggedIn(fill),
+    },
+    Route {
+        method: "POST",
+        path: "/chat",
+        handler: Handler::LoggedIn(chat),
     },
     Route {
         method: "GET",
@@ -204,21 +215,49 @@ fn logs(house: &Arc<House>, _: &Request, _: &Visitor) -> Response {
     Response::json(200, house.journal.json())
 }
 
+/// What cooks. It is also what the door asks to know who somebody is.
 fn tasks(house: &Arc<House>, _: &Request, visitor: &Visitor) -> Response {
-    let (user, tasks) = (json::quote(&visitor.name), house.jobs.json());
-    Response::json(200, format!(r#"{{"user":{user},"tasks":{tasks}}}"#))
+    let (user, jobs) = (json::quote(&visitor.name), house.jobs.json());
+    let answer = Response::json(200, format!(r#"{{"user":{user},{jobs}}}"#));
+    // A header cannot hold every name; without it the door knows that somebody is there, and not who.
+    if visitor.name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        answer.with("Remote-User", visitor.name.clone())
+    } else {
+        answer
+    }
 }
 
-fn start_job(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
-    let Some(id) = Jobs::start(house, &visitor.name) else {
-        return Response::error(503, "eight jobs run already").with("Retry-After", "6");
+fn order(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
+    let Some((id, place)) = Jobs::order(house, &visitor.name) else {
+        return Response::error(503, "the queue is full").with("Retry-After", "6");
     };
     house.record(
         &visitor.name,
-        &format!("started job {id}"),
+        &format!("ordered job {id}"),
         &address(request),
     );
-    Response::json(202, format!(r#"{{"id":{id}}}"#))
+    Response::json(202, format!(r#"{{"id":{id},"place":{place}}}"#))
+}
+
+fn fill(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
+    let ordered = Jobs::fill(house);
+    house.record(
+        &visitor.name,
+        &format!("filled the queue with {ordered}"),
+        &address(request),
+    );
+    Response::json(202, format!(r#"{{"ordered":{ordered}}}"#))
+}
+
+/// What somebody says to all. The app has no connection to any of them: the door publishes this answer.
+fn chat(_: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
+    let text = std::str::from_utf8(&request.body).unwrap_or_default();
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > MOST_SAID || text.contains(char::is_control) {
+        return Response::error(400, "a line is 1 to 300 characters");
+    }
+    let (user, text) = (json::quote(&visitor.name), json::quote(text));
+    Response::json(200, format!(r#"{{"user":{user},"text":{text}}}"#)).with("Noren-Publish", "chat")
 }
 
 /// Holds the worker for three seconds, as a blocking app does when something behind it is slow.

@@ -1,4 +1,4 @@
-// A WebSocket through the bridge that comes back by itself.
+// A WebSocket through the bridge that comes back by itself when it is lost.
 
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 30_000;
@@ -12,7 +12,7 @@ export function token(name) {
 }
 
 /**
- * Keeps a WebSocket to the socket `name` open. `events` has `message(data)`, and may have `open()`
+ * Keeps a WebSocket to the socket `name` open, unless the other end closes it in good order. `events` has `message(data)`, and may have `open()`
  * and `state(state, text)`, where state is one of connecting, open, waiting, closed.
  */
 export class Live {
@@ -22,15 +22,12 @@ export class Live {
   #socket = null;
   #failures = 0;
   #timer = 0;
-  #stays;
 
-  /** With `stays`, a connection the other end closed in good order is opened again, too. */
-  constructor(name, protocol, events, { stays = true } = {}) {
+  constructor(name, protocol, events) {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     this.#url = `${scheme}://${location.host}/websockify?token=${token(name)}`;
     this.#protocol = protocol;
     this.#events = events;
-    this.#stays = stays;
     // Whatever made it fail may be over now: a network that is back, a laptop that wakes up.
     const hurry = () => this.#timer && document.visibilityState === "visible" && this.open();
     addEventListener("online", hurry);
@@ -57,14 +54,15 @@ export class Live {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       opened = performance.now();
-      this.#state("open", "live");
+      this.#state("open", "open");
       this.#events.open?.();
     };
     socket.onmessage = (event) => this.#events.message(event.data);
     socket.onclose = (event) => {
       this.#socket = null;
       if (performance.now() - opened > GOOD) this.#failures = 0;
-      if (event.code === 1000 && !this.#stays) {
+      // Closed in good order: whoever wants it again says so.
+      if (event.code === 1000) {
         this.#failures = 0;
         this.#state("closed", "closed");
       } else {

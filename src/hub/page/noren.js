@@ -403,7 +403,7 @@
 
   /** Keeps some transport open to some channels and resumes where it was. */
   class Stream {
-    #tell; #turn = 0; #abort = null; #opened = 0; #missed = 0; #proven = null; #retry = 2_000;
+    #tell; #turn = 0; #abort = null; #opened = 0; #barred = 0; #proven = null; #retry = 2_000;
     #skip = () => {}; #asked = new Map(); #refused = new Set();
 
     constructor({ url, transports }, tell) {
@@ -411,11 +411,7 @@
       this.channels = [];
       this.transports = transports;
       this.#tell = tell;
-      this.#first();
-    }
-
-    // What worked before in this tab, or the best.
-    #first() {
+      // What worked before in this tab, or the best.
       let known = null;
       // A page may be forbidden to store anything.
       try { known = sessionStorage.getItem(`noren ${this.base}`); } catch { /* then the best */ }
@@ -466,17 +462,22 @@
     async #run(turn) {
       for (let failures = 0; turn === this.#turn;) {
         this.#state("connecting");
-        this.#abort = new AbortController();
+        const abort = (this.#abort = new AbortController());
         this.#opened = 0;
         const run = { websocket, sse, poll: pollOn }[this.transport];
-        const trouble = await run(this, this.#abort.signal).catch((error) => error);
-        this.#abort.abort();
+        let trouble = await run(this, abort.signal).catch((error) => error);
+        // Its own: the next turn may have begun, with another one.
+        abort.abort();
         for (const { reject } of this.#asked.values()) reject(new Trouble("the connection was lost before the answer"));
         this.#asked.clear();
         if (turn !== this.#turn) return;
         failures = this.#opened && performance.now() - this.#opened > GOOD ? 0 : failures + 1;
         if (trouble.status === 4401) return this.#close(4401);
-        if (!this.#opened && this.#fall(trouble)) continue;
+        if (!this.#opened) {
+          trouble = await this.#why(trouble);
+          if (turn !== this.#turn) return;
+          if (!trouble) continue;
+        }
         if ([1008, ...REFUSED].includes(trouble.status) && !(await this.#sift(turn))) return;
         this.#opened = 0;
         // Full jitter: a thousand pages whose hub was restarted come back one by one.
@@ -493,21 +494,24 @@
       });
     }
 
-    // The next transport, when this one is what fails. A WebSocket that fails says nothing about why:
-    // where it has worked, the hub is more likely down than the way barred. An answer over HTTP or no
-    // network at all is no fault of the transport.
-    #fall({ status, name }) {
-      this.#missed += 1;
-      // Failed three times in a row, what the session remembers is in doubt.
-      if (this.#missed % 3 === 0) {
+    // The hub, or only the way to it? A WebSocket does not say why it fails, and what stands between may dislike a
+    // stream of events. A poll gets through where anything does: if it is answered, the next transport is tried, and
+    // if not, its trouble is the better one to know. Where a way has worked, it has to fail twice.
+    async #why(trouble) {
+      if (this.transport === "poll") {
+        // Nothing gets through. What the session remembers is no better than the best.
         try { sessionStorage.removeItem(`noren ${this.base}`); } catch { /* nothing is remembered */ }
+        this.transport = this.transports[0];
+        return trouble;
       }
+      const told = await poll(this.base, this.channels, this.cursor, 0).then(() => null, (error) => error);
+      if (told) return told.status ? told : trouble;
       const next = this.transports[this.transports.indexOf(this.transport) + 1];
-      const barred = this.transport === "websocket"
-        ? this.#missed >= (this.#proven === "websocket" ? 3 : 1)
-        : name === "Stuck" || status === 406;
-      if (next && barred) this.transport = next; else this.#first();
-      return next && barred;
+      this.#barred += 1;
+      if (!next || (this.#proven === this.transport && this.#barred < 2)) return trouble;
+      this.#barred = 0;
+      this.transport = next;
+      return null;
     }
 
     /** Takes out the channels that may not be heard: they must not silence the others. */
@@ -550,7 +554,7 @@
       this.cursor ??= id;
       this.#retry = retry ?? this.#retry;
       this.#opened = performance.now();
-      this.#missed = 0;
+      this.#barred = 0;
       this.#proven = this.transport;
       try { sessionStorage.setItem(`noren ${this.base}`, this.transport); } catch { /* then not */ }
       this.#state("open");
@@ -627,7 +631,7 @@
     try {
       return await action(abort.signal, alive);
     } catch (error) {
-      throw stuck ? Object.assign(new Trouble("silence"), { name: "Stuck" }) : error;
+      throw stuck ? new Trouble("silence") : error;
     } finally {
       clearTimeout(timer);
       stream.check = null;

@@ -4,6 +4,8 @@
 //! all of the new sources or none. What did not change is not touched by a reload. Only publishes: knows no
 //! subscriber, and no other way to publish.
 
+mod amqp;
+mod backoff;
 mod json;
 mod listen;
 mod outlet;
@@ -19,8 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
-use crate::config::{self, ChannelName, Config, Framing};
+use crate::config::{self, ChannelPattern, Config, Framing};
 use crate::hub::Hub;
+use crate::hub::broker::Broker;
 use crate::shutdown::Shutdown;
 
 pub use outlet::Status;
@@ -53,7 +56,7 @@ struct Running {
 /// All that makes a source what it is: two that are equal are the same.
 #[derive(Clone, PartialEq, Eq)]
 struct Source {
-    channel: ChannelName,
+    channel: ChannelPattern,
     origin: Origin,
 }
 
@@ -67,18 +70,28 @@ enum Origin {
         listen: config::Listen,
         rules: Rules,
     },
+    Amqp(Box<config::AmqpSource>),
 }
 
 /// The sources of a configuration, their sockets open and nothing running: see [`Sources::take`].
 #[must_use]
-pub struct Opened(Vec<(Source, Option<Arc<Door>>)>);
+pub struct Opened(Vec<(Source, Way)>);
+
+/// What a source has opened before it runs.
+#[derive(Clone)]
+enum Way {
+    /// Nothing: an app is connected to when it is there.
+    None,
+    Door(Arc<Door>),
+    Broker(Box<Broker>),
+}
 
 /// Why the sources of a configuration cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("channel {channel}: source unix:{}: {reason}", .address.display())]
+#[error("channel {channel}: source {address}: {reason}")]
 pub struct SourceError {
-    channel: ChannelName,
-    address: PathBuf,
+    channel: ChannelPattern,
+    address: String,
     reason: String,
 }
 
@@ -114,19 +127,15 @@ impl Sources {
     pub fn open(&self, config: &Config) -> Result<Opened, SourceError> {
         let mut opened = Vec::new();
         for channel in &config.channels {
-            // The configuration gives no source to a pattern.
-            let Some(name) = channel.name.name() else {
-                continue;
-            };
             for source in &channel.sources {
                 let failed = |reason| SourceError {
-                    channel: name.clone(),
-                    address: source.address().to_owned(),
+                    channel: channel.name.clone(),
+                    address: address(source),
                     reason,
                 };
-                let source = Source::new(&name, &channel.boundary, source).map_err(failed)?;
-                let door = self.door(&source).map_err(failed)?;
-                opened.push((source, door));
+                let source = Source::new(channel, source).map_err(failed)?;
+                let way = self.way(&source).map_err(failed)?;
+                opened.push((source, way));
             }
         }
         Ok(Opened(opened))
@@ -140,11 +149,11 @@ impl Sources {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *running);
-        for (source, door) in opened.0 {
+        for (source, way) in opened.0 {
             let same = before.iter().position(|old| old.source == source);
             running.push(match same {
                 Some(index) => before.swap_remove(index),
-                None => self.run(source, door),
+                None => self.run(source, way),
             });
         }
     }
@@ -163,12 +172,21 @@ impl Sources {
             .collect()
     }
 
+    /// What a source needs to run.
+    fn way(&self, source: &Source) -> Result<Way, String> {
+        match &source.origin {
+            Origin::Wok { .. } => Ok(Way::None),
+            Origin::Listen { listen, .. } => self.door(listen).map(Way::Door),
+            Origin::Amqp(settings) => {
+                let broker = Broker::new(&settings.broker).map_err(|error| error.to_string())?;
+                Ok(Way::Broker(Box::new(broker)))
+            }
+        }
+    }
+
     /// The socket of a source that listens: the one that is there, if only what is done with it has changed, so
     /// that programs which connect meanwhile are not refused.
-    fn door(&self, source: &Source) -> Result<Option<Arc<Door>>, String> {
-        let Origin::Listen { listen, .. } = &source.origin else {
-            return Ok(None);
-        };
+    fn door(&self, listen: &config::Listen) -> Result<Arc<Door>, String> {
         let running = self
             .0
             .running
@@ -183,12 +201,12 @@ impl Sources {
                 "the `type` of a socket cannot be changed by a reload; restart Noren for that"
                     .to_owned(),
             ),
-            Some(door) => Ok(Some(door)),
-            None => Door::open(listen).map(Arc::new).map(Some),
+            Some(door) => Ok(door),
+            None => Door::open(listen).map(Arc::new),
         }
     }
 
-    fn run(&self, source: Source, door: Option<Arc<Door>>) -> Running {
+    fn run(&self, source: Source, way: Way) -> Running {
         let stop = Stop {
             shutdown: self.0.shutdown.clone(),
             token: CancellationToken::new(),
@@ -197,12 +215,15 @@ impl Sources {
         let running = Running {
             source: source.clone(),
             outlet: Arc::clone(&outlet),
-            door: door.as_ref().map_or_else(Weak::new, Arc::downgrade),
+            door: match &way {
+                Way::Door(door) => Arc::downgrade(door),
+                Way::None | Way::Broker(_) => Weak::new(),
+            },
             _stop: stop.token.clone().drop_guard(),
         };
         let own_stop = stop.clone();
         stop.spawn(async move {
-            own_stop.ends(source.work(&outlet, door, &own_stop)).await;
+            source.work(&outlet, way, &own_stop).await;
             outlet.set_up(false);
         });
         running
@@ -210,18 +231,20 @@ impl Sources {
 }
 
 impl Source {
-    fn new(channel: &ChannelName, boundary: &str, source: &config::Source) -> Result<Self, String> {
+    fn new(channel: &config::Channel, source: &config::Source) -> Result<Self, String> {
+        let boundary = &channel.boundary;
         let origin = match source {
             config::Source::Wok { address } => Origin::Wok {
                 address: address.clone(),
-                boundary: boundary.to_owned(),
+                boundary: boundary.clone(),
             },
+            config::Source::Amqp(settings) => Origin::Amqp(settings.clone()),
             config::Source::Listen(listen) => Origin::Listen {
                 rules: Rules {
                     framing: listen.framing,
                     // Where it ends nothing, another boundary is no other source.
                     boundary: match listen.framing {
-                        Framing::Boundary => boundary.to_owned(),
+                        Framing::Boundary => boundary.clone(),
                         Framing::Lines | Framing::Json => String::new(),
                     },
                     users: users::numbers(&listen.users)?,
@@ -230,7 +253,7 @@ impl Source {
             },
         };
         Ok(Self {
-            channel: channel.clone(),
+            channel: channel.name.clone(),
             origin,
         })
     }
@@ -241,28 +264,50 @@ impl Source {
 
     fn outlet(&self, hub: &Hub) -> Outlet {
         let (kind, address) = match &self.origin {
-            Origin::Wok { address, .. } => ("wok", address),
-            Origin::Listen { listen, .. } => ("listen", &listen.address),
+            Origin::Wok { address, .. } => ("wok", unix(address)),
+            Origin::Listen { listen, .. } => ("listen", unix(&listen.address)),
+            Origin::Amqp(settings) => ("amqp", exchange(settings)),
         };
-        let address = format!("unix:{}", address.display());
         Outlet::new(hub.clone(), self.channel.clone(), kind, address)
     }
 
-    async fn work(self, outlet: &Arc<Outlet>, door: Option<Arc<Door>>, stop: &Stop) {
-        match (self.origin, door) {
+    /// Works until the end has come.
+    async fn work(self, outlet: &Arc<Outlet>, way: Way, stop: &Stop) {
+        match (self.origin, way) {
             (Origin::Wok { address, boundary }, _) => {
-                wok::follow(outlet, &address, &boundary).await;
+                stop.ends(wok::follow(outlet, &address, &boundary)).await;
             }
-            (Origin::Listen { listen, rules }, Some(door)) => {
+            (Origin::Listen { listen, rules }, Way::Door(door)) => {
                 // A socket that was there before has the mode it had.
                 if let Err(reason) = door.set_mode(listen.mode) {
                     warn!(channel = %self.channel, address = outlet.address(), reason, "a source's socket keeps its old mode");
                 }
-                listen::serve(&door, outlet, rules, stop).await;
+                stop.ends(listen::serve(&door, outlet, rules, stop)).await;
             }
-            (Origin::Listen { .. }, None) => {}
+            (Origin::Amqp(settings), Way::Broker(broker)) => {
+                // It ends by itself, with a goodbye to the broker.
+                amqp::follow(outlet, &broker, &settings, stop).await;
+            }
+            (Origin::Listen { .. } | Origin::Amqp(_), _) => {}
         }
     }
+}
+
+/// What a source is called in the log and in errors.
+fn address(source: &config::Source) -> String {
+    match source {
+        config::Source::Wok { address } => unix(address),
+        config::Source::Listen(listen) => unix(&listen.address),
+        config::Source::Amqp(settings) => exchange(settings),
+    }
+}
+
+fn unix(path: &Path) -> String {
+    format!("unix:{}", path.display())
+}
+
+fn exchange(settings: &config::AmqpSource) -> String {
+    format!("{} exchange {}", settings.broker, settings.exchange)
 }
 
 /// The end of a source, by a reload or with the server.
@@ -284,6 +329,11 @@ impl Stop {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.shutdown.spawn(task);
+    }
+
+    /// Returns when the end has come.
+    async fn requested(&self) {
+        self.ends(std::future::pending()).await;
     }
 }
 

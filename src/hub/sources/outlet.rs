@@ -5,24 +5,27 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde::{Serialize, Serializer};
 use tracing::{debug, warn};
 
 use super::json;
-use crate::config::{ChannelName, Publisher};
+use crate::config::{ChannelName, ChannelPattern, Publisher};
 use crate::hub::message::unix_milliseconds;
-use crate::hub::{Data, Draft, Hub};
+use crate::hub::publishing::Published;
+use crate::hub::{Data, Draft, Hub, PublishError};
 
 /// Between two warnings of one source; what is between them is told at the debug level, and counted.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// How a source is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// The channel it belongs to.
-    pub channel: ChannelName,
-    /// `wok` or `listen`.
+    /// The channel it belongs to, or all of them.
+    #[serde(serialize_with = "as_text")]
+    pub channel: ChannelPattern,
+    /// `wok`, `listen` or `amqp`.
     pub kind: &'static str,
-    /// `unix:/path`.
+    /// `unix:/path`, or a broker and an exchange.
     pub address: String,
     /// Since when it is connected, or listens, in milliseconds since 1970; none while it is not.
     pub since: Option<u64>,
@@ -34,6 +37,10 @@ pub struct Status {
     pub bytes: u64,
     /// Messages that were dropped, and connections that were refused.
     pub refused: u64,
+    /// Messages that had come before, and were not published again.
+    pub repeated: u64,
+    /// Messages that wait at a broker, when it was last asked.
+    pub waiting: Option<u64>,
     /// The last thing that went wrong, even if it is right again.
     pub last_error: Option<String>,
 }
@@ -43,7 +50,9 @@ pub struct Status {
 pub(super) struct Outlet {
     hub: Hub,
     state: Mutex<State>,
-    channel: ChannelName,
+    channel: ChannelPattern,
+    /// The channel, where it is one.
+    own: Option<ChannelName>,
     address: String,
 }
 
@@ -59,7 +68,12 @@ struct State {
 pub(super) struct Connected<'a>(&'a Outlet);
 
 impl Outlet {
-    pub(super) fn new(hub: Hub, channel: ChannelName, kind: &'static str, address: String) -> Self {
+    pub(super) fn new(
+        hub: Hub,
+        channel: ChannelPattern,
+        kind: &'static str,
+        address: String,
+    ) -> Self {
         let status = Status {
             channel: channel.clone(),
             kind,
@@ -69,6 +83,8 @@ impl Outlet {
             messages: 0,
             bytes: 0,
             refused: 0,
+            repeated: 0,
+            waiting: None,
             last_error: None,
         };
         let state = State {
@@ -79,12 +95,13 @@ impl Outlet {
         Self {
             hub,
             state: Mutex::new(state),
+            own: channel.name(),
             channel,
             address,
         }
     }
 
-    pub(super) fn channel(&self) -> &ChannelName {
+    pub(super) fn channel(&self) -> &ChannelPattern {
         &self.channel
     }
 
@@ -121,14 +138,14 @@ impl Outlet {
     pub(super) fn publish(&self, uid: Option<u32>, message: &[u8]) {
         // A copy: a slice would keep all of what was read with it as long as the history keeps it.
         let data = Data::text_or_bytes(Bytes::copy_from_slice(message));
-        self.give(uid, &self.channel, Draft::new(data));
+        self.give_own(uid, Draft::new(data));
     }
 
     /// Publishes what a JSON object says, in the channel it says.
     pub(super) fn publish_json(&self, uid: Option<u32>, message: &[u8]) {
         match json::parse(message) {
             Err(reason) => self.refuse(uid, &reason),
-            Ok((draft, None)) => self.give(uid, &self.channel, draft),
+            Ok((draft, None)) => self.give_own(uid, draft),
             Ok((draft, Some(channel))) if self.may_publish(&channel) => {
                 self.give(uid, &channel, draft);
             }
@@ -143,20 +160,45 @@ impl Outlet {
     fn may_publish(&self, channel: &ChannelName) -> bool {
         let rules = self.hub.rules(channel);
         // Of a channel that is not there the hub itself says so.
-        *channel == self.channel
+        self.own.as_ref() == Some(channel)
             || rules.is_none_or(|rules| rules.publish.contains(&Publisher::Local))
     }
 
-    fn give(&self, uid: Option<u32>, channel: &ChannelName, draft: Draft) {
-        let size = draft.data.as_bytes().len();
-        match self.hub.publish(channel, draft) {
-            Ok(_) => {
-                let mut state = self.state();
-                state.status.messages += 1;
-                state.status.bytes += size as u64;
-            }
-            Err(reason) => self.refuse(uid, &reason),
+    /// Publishes in its own channel. The configuration gives no socket to a pattern.
+    fn give_own(&self, uid: Option<u32>, draft: Draft) {
+        if let Some(own) = &self.own {
+            self.give(uid, own, draft);
         }
+    }
+
+    fn give(&self, uid: Option<u32>, channel: &ChannelName, draft: Draft) {
+        if let Err(reason) = self.offer(channel, draft) {
+            self.refuse(uid, &reason);
+        }
+    }
+
+    /// Publishes, and counts what was taken; what becomes of what was not is the source's to say.
+    pub(super) fn offer(
+        &self,
+        channel: &ChannelName,
+        draft: Draft,
+    ) -> Result<Published, PublishError> {
+        let size = draft.data.as_bytes().len();
+        let published = self.hub.publish(channel, draft)?;
+        let mut state = self.state();
+        state.status.messages += 1;
+        state.status.bytes += size as u64;
+        Ok(published)
+    }
+
+    /// A message that had come before was not published again.
+    pub(super) fn repeated(&self) {
+        self.state().status.repeated += 1;
+    }
+
+    /// How many messages wait where they come from.
+    pub(super) fn set_waiting(&self, waiting: Option<u64>) {
+        self.state().status.waiting = waiting;
     }
 
     /// A message was dropped because it is larger than it may be.
@@ -201,6 +243,10 @@ impl Outlet {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn as_text<S: Serializer>(name: &ChannelPattern, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(name)
 }
 
 impl Drop for Connected<'_> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use std::io::{Read, Write};
 
 use super::*;
+use crate::config::ChannelName;
 use crate::hub::{From, Next, Subscription};
 
 /// A hub with sources in a directory of its own.
@@ -429,5 +430,8 @@ async fn a_socket_stays_open_when_only_what_is_done_with_it_changes() {
         house.status().messages > 0
     })
     .await;
-    assert_eq!(house.status().channel, name("b"));
+    assert_eq!(
+        house.status().channel,
+        ChannelPattern::parse("b").expect("a name")
+    );
 }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::CHUNK;
+use super::backoff::{Backoff, LONGEST_PAUSE};
 use super::outlet::Outlet;
 use super::splitter::{Piece, Splitter};
 use crate::config::Endpoint;
@@ -18,9 +19,6 @@ use crate::net::{Socket, connect};
 
 /// How long one try may take. A UNIX socket answers at once, unless its queue is full.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
-/// The most the first pause between two tries lasts, and the most any pause lasts.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Reads for ever.
 pub(super) async fn follow(outlet: &Outlet, address: &Path, boundary: &str) {
@@ -79,46 +77,5 @@ async fn read_all(outlet: &Outlet, mut socket: Socket, boundary: &str) -> (Strin
     }
     outlet.set_up(false);
     outlet.set_error(&reason);
-    (reason, use_of_it || began.elapsed() >= PAUSES.1)
-}
-
-/// Ever longer pauses, each between nothing and its most, so that what starts together does not stay together.
-#[derive(Debug)]
-struct Backoff {
-    most: Duration,
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self { most: PAUSES.0 }
-    }
-}
-
-impl Backoff {
-    fn pause(&mut self) -> Duration {
-        let pause = self.most.mul_f64(crate::hub::random());
-        self.most = (self.most * 2).min(PAUSES.1);
-        pause
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_their_most_and_differ() {
-        let mut backoff = Backoff::default();
-        let mut most = Vec::new();
-        let mut pauses = Vec::new();
-        for _ in 0..8 {
-            most.push(backoff.most.as_millis());
-            let pause = backoff.pause();
-            assert!(pause.as_millis() <= *most.last().expect("pushed"));
-            pauses.push(pause);
-        }
-        assert_eq!(most, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
-        pauses.dedup();
-        assert!(pauses.len() > 1);
-    }
+    (reason, use_of_it || began.elapsed() >= LONGEST_PAUSE)
 }

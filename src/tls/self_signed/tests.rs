@@ -36,7 +36,7 @@ fn a_client_that_trusts_the_certificate_accepts_it_for_every_local_name() {
     };
     let store = CertificateStore::load(&tls).expect("a certificate of its own");
     let machine = machine_name().expect("the machine has a name");
-    let server = Arc::new(server_config(&tls, Arc::new(store)).expect("settings"));
+    let server = Arc::new(server_config(&tls, Arc::new(store), None).expect("settings"));
     let client = Arc::new(client(&[&files(&scratch)], &[&version::TLS13]));
     for name in ["localhost", "127.0.0.1", "::1", &machine] {
         handshake(&server, &client, name).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -18,7 +18,7 @@ fn server(files: &Certificate, change: impl FnOnce(&mut Tls)) -> Arc<ServerConfi
     };
     change(&mut tls);
     let store = CertificateStore::load(&tls).expect("a good pair");
-    Arc::new(server_config(&tls, Arc::new(store)).expect("settings"))
+    Arc::new(server_config(&tls, Arc::new(store), None).expect("settings"))
 }
 
 fn offering(mut client: ClientConfig, protocols: &[&[u8]]) -> Arc<ClientConfig> {

@@ -22,7 +22,7 @@ fn presented(
     name: &str,
     schemes: &[SignatureScheme],
 ) -> CertificateDer<'static> {
-    let server = server_config(&Tls::default(), Arc::clone(store)).expect("settings");
+    let server = server_config(&Tls::default(), Arc::clone(store), None).expect("settings");
     let client = client_with_schemes(schemes);
     let (_, client) = handshake(&Arc::new(server), &Arc::new(client), name).expect("a handshake");
     client
@@ -123,7 +123,7 @@ fn the_default_is_the_first_certificate_whatever_its_kind() {
 fn a_client_that_can_check_none_is_refused_in_the_handshake() {
     let scratch = Scratch::new();
     let rsa = scratch.pair("rsa", &["a.example"], &PKCS_RSA_SHA256);
-    let server = server_config(&Tls::default(), Arc::new(store(&[&rsa]))).expect("settings");
+    let server = server_config(&Tls::default(), Arc::new(store(&[&rsa])), None).expect("settings");
     let client = client_with_schemes(&[ECDSA]);
     let refused = handshake(&Arc::new(server), &Arc::new(client), "a.example");
     assert!(

@@ -1,0 +1,373 @@
+//! Users of the door itself, with passwords from a file (HTTP basic authentication, RFC 7617).
+//!
+//! A line of the file is `name:password` or `name:hash`, with a bcrypt hash as `htpasswd -B` makes it. Neither is
+//! kept in clear, and how long a refusal takes does not tell whether there is such a user. Must not know which
+//! route asks, nor how a refusal is sent.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use tokio::sync::Semaphore;
+
+/// The largest file that is read: some twenty thousand users.
+const LARGEST_FILE: u64 = 1 << 20;
+/// A hash costs its checker as much as its maker, and twice as much for each one more; 10 is some 50 ms.
+const MOST_COST: u32 = 14;
+/// Passwords that wait to be compared with a hash. One is at a time, so that guesses take one core at most.
+const WAITING: usize = 16;
+/// Right passwords that are remembered, so that the next request of the same user costs no hash.
+const REMEMBERED: usize = 10_000;
+
+/// Who may come in with a password.
+pub struct Users {
+    secrets: HashMap<Box<str>, Secret>,
+    /// Compared with where there is no such user; the answer is no all the same.
+    stand_in: Secret,
+    key: hmac::Key,
+    proven: Mutex<HashSet<Box<[u8]>>>,
+    waiting: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
+}
+
+/// What proves a user.
+#[derive(Clone)]
+enum Secret {
+    /// The keyed hash of a password.
+    Password(hmac::Tag),
+    /// A bcrypt hash.
+    Hash(Arc<str>),
+}
+
+/// Why a file of users cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the users in {}: {reason}", path.display())]
+pub struct UsersError {
+    path: PathBuf,
+    reason: String,
+}
+
+/// Why a password proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unproven {
+    /// None was sent.
+    #[error("no user and password were sent")]
+    Missing,
+    /// It is not one user's name and password.
+    #[error("the Authorization header is not a user and a password")]
+    Malformed,
+    /// There is no such user, or the password is another one.
+    #[error("no user has this password")]
+    Wrong,
+    /// Too many passwords are being compared.
+    #[error("too many passwords are waiting to be compared")]
+    Busy,
+}
+
+impl Users {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`UsersError`] says which line is wrong.
+    pub fn load(path: &Path) -> Result<Self, UsersError> {
+        read(path)
+            .and_then(|text| Self::parse(&text))
+            .map_err(|reason| UsersError {
+                path: path.to_owned(),
+                reason,
+            })
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+            .map_err(|_| "the system has no randomness".to_owned())?;
+        let mut secrets = HashMap::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, secret) =
+                entry(line, &key).map_err(|why| format!("line {}: {why}", index + 1))?;
+            if secrets.insert(name, secret).is_some() {
+                return Err(format!("line {}: this user is there twice", index + 1));
+            }
+        }
+        let hashes = secrets.values().filter(|secret| secret.cost() > 0).count();
+        if hashes > 0 && hashes < secrets.len() {
+            return Err(
+                "it has passwords beside hashes; write one or the other, for the time that the \
+                 answer takes would tell which users have which"
+                    .to_owned(),
+            );
+        }
+        let dearest = secrets.values().max_by_key(|secret| secret.cost());
+        let stand_in = dearest
+            .ok_or("nobody is in it; write a line such as cook:password")?
+            .clone();
+        Ok(Self {
+            secrets,
+            stand_in,
+            key,
+            proven: Mutex::default(),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            turn: Arc::new(Semaphore::new(1)),
+        })
+    }
+
+    /// The name of the user whose password is in the head of a request.
+    ///
+    /// # Errors
+    /// [`Unproven`].
+    pub async fn prove(&self, headers: &HeaderMap) -> Result<Arc<str>, Unproven> {
+        let mut lines = headers.get_all(AUTHORIZATION).iter();
+        let line = lines.next().ok_or(Unproven::Missing)?;
+        if lines.next().is_some() {
+            return Err(Unproven::Malformed);
+        }
+        let (name, password) = credentials(line.as_bytes()).ok_or(Unproven::Malformed)?;
+        let found = self.secrets.get(name.as_str());
+        let right = match found.unwrap_or(&self.stand_in) {
+            Secret::Password(tag) => {
+                hmac::verify(&self.key, password.as_bytes(), tag.as_ref()).is_ok()
+            }
+            Secret::Hash(hash) => self.matches(Arc::clone(hash), &name, password).await?,
+        };
+        if right && found.is_some() {
+            Ok(name.into())
+        } else {
+            Err(Unproven::Wrong)
+        }
+    }
+
+    /// Whether a password has this hash: known, or found out in turn.
+    async fn matches(
+        &self,
+        hash: Arc<str>,
+        name: &str,
+        password: String,
+    ) -> Result<bool, Unproven> {
+        // The hash is part of it, so that the one that stands in proves nobody.
+        let proof = format!("{name}\0{hash}\0{password}");
+        let proof: Box<[u8]> = hmac::sign(&self.key, proof.as_bytes()).as_ref().into();
+        if self.proven().contains(&proof) {
+            return Ok(true);
+        }
+        let waiting = Arc::clone(&self.waiting).try_acquire_owned();
+        let waiting = waiting.map_err(|_| Unproven::Busy)?;
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        let turn = turn.map_err(|_| Unproven::Busy)?;
+        let compared = tokio::task::spawn_blocking(move || {
+            // Held to the end, also when the client has left meanwhile: the core is busy until then.
+            let _held = (waiting, turn);
+            bcrypt::verify(&password, &hash).unwrap_or(false)
+        });
+        let right = compared.await.unwrap_or(false);
+        if right {
+            let mut proven = self.proven();
+            if proven.len() >= REMEMBERED {
+                proven.clear();
+            }
+            proven.insert(proof);
+        }
+        Ok(right)
+    }
+
+    fn proven(&self) -> std::sync::MutexGuard<'_, HashSet<Box<[u8]>>> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Secret {
+    /// How much it costs to compare with it; 0 for a password.
+    fn cost(&self) -> u32 {
+        match self {
+            Self::Password(_) => 0,
+            Self::Hash(hash) => cost_of(hash).unwrap_or(0),
+        }
+    }
+}
+
+/// A line of the file. Reasons never show the secret.
+fn entry(line: &str, key: &hmac::Key) -> Result<(Box<str>, Secret), String> {
+    let (name, secret) = line
+        .split_once(':')
+        .ok_or("there is no colon behind the name; write name:password")?;
+    if name.is_empty() || name.contains(char::is_control) {
+        return Err("a user needs a name; write name:password".to_owned());
+    }
+    if secret.is_empty() {
+        return Err(format!("{name} has no password"));
+    }
+    if !secret.starts_with(['$', '{']) {
+        return Ok((
+            name.into(),
+            Secret::Password(hmac::sign(key, secret.as_bytes())),
+        ));
+    }
+    match cost_of(secret) {
+        Some(4..=MOST_COST) => Ok((name.into(), Secret::Hash(secret.into()))),
+        Some(cost) => Err(format!(
+            "the hash of {name} has a cost of {cost}; make one of 4 to {MOST_COST}"
+        )),
+        None => Err(format!(
+            "the hash of {name} is of a kind that is not known here; make one with: htpasswd -nB {name}"
+        )),
+    }
+}
+
+/// The cost in a bcrypt hash, `$2y$10$` and 53 letters.
+fn cost_of(hash: &str) -> Option<u32> {
+    let bcrypt = ["$2a$", "$2b$", "$2y$"];
+    let known = bcrypt.iter().any(|kind| hash.starts_with(kind)) && hash.len() == 60;
+    known.then(|| hash.get(4..6)?.parse().ok())?
+}
+
+/// `Basic` and the base64 of `name:password`. A scheme is compared in any case (RFC 9110, section 11.1).
+fn credentials(line: &[u8]) -> Option<(String, String)> {
+    let text = std::str::from_utf8(line).ok()?;
+    let (scheme, encoded) = text.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (name, password) = decoded.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let read = file.take(LARGEST_FILE + 1).read_to_string(&mut text);
+    read.map_err(|error| error.to_string())?;
+    if text.len() as u64 > LARGEST_FILE {
+        return Err("it is larger than 1 MiB".to_owned());
+    }
+    Ok(text)
+}
+
+/// Without names and secrets.
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Users")
+            .field("count", &self.secrets.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn users(text: &str) -> Users {
+        Users::parse(text).unwrap_or_else(|reason| panic!("{reason}"))
+    }
+
+    fn shown(credential: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let value = format!("Basic {}", STANDARD.encode(credential));
+        headers.insert(AUTHORIZATION, HeaderValue::try_from(value).expect("base64"));
+        headers
+    }
+
+    async fn proven(users: &Users, credential: &str) -> Result<String, Unproven> {
+        let name = users.prove(&shown(credential)).await?;
+        Ok(name.to_string())
+    }
+
+    #[tokio::test]
+    async fn passwords_and_hashes_prove_their_users_only() {
+        let hash = |password| bcrypt::hash(password, 4).expect("a hash");
+        let hashed = format!(
+            "# staff\ncook:{}\n\nwaiter:{}\n",
+            hash("wok:1"),
+            hash("tea")
+        );
+        for file in [hashed.as_str(), "cook:wok:1\nwaiter:tea\n"] {
+            let users = users(file);
+            assert_eq!(proven(&users, "cook:wok:1").await, Ok("cook".to_owned()));
+            // Once more, which is remembered where there is a hash.
+            assert_eq!(proven(&users, "cook:wok:1").await, Ok("cook".to_owned()));
+            assert_eq!(proven(&users, "waiter:tea").await, Ok("waiter".to_owned()));
+            for wrong in [
+                "cook:tea",
+                "waiter:wok:1",
+                "cook:",
+                "cook:wok",
+                "Cook:wok:1",
+                ":wok:1",
+                "guest:wok:1",
+            ] {
+                assert_eq!(proven(&users, wrong).await, Err(Unproven::Wrong), "{wrong}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_basic_credential_proves_nothing() {
+        let users = users("cook:wok");
+        assert_eq!(users.prove(&HeaderMap::new()).await, Err(Unproven::Missing));
+        for value in [
+            "Bearer Y29vazp3b2s=",
+            "Basic",
+            "Basic !",
+            "Basic Y29vaw==",
+            "Basic /w==",
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
+            assert_eq!(
+                users.prove(&headers).await,
+                Err(Unproven::Malformed),
+                "{value}"
+            );
+        }
+        let mut twice = shown("cook:wok");
+        twice.append(AUTHORIZATION, HeaderValue::from_static("Basic eDp4"));
+        assert_eq!(users.prove(&twice).await, Err(Unproven::Malformed));
+    }
+
+    #[tokio::test]
+    async fn more_guesses_than_may_wait_are_told_so() {
+        let hash = bcrypt::hash("wok", 4).expect("a hash");
+        let users = users(&format!("cook:{hash}"));
+        let _all = users.waiting.clone().acquire_many_owned(16).await;
+        assert_eq!(proven(&users, "cook:wok").await, Err(Unproven::Busy));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_meant_is_refused_without_its_secrets() {
+        let hash = bcrypt::hash("wok", 4).expect("a hash");
+        for (text, reason) in [
+            ("", "nobody is in it"),
+            ("cook", "line 1: there is no colon"),
+            (":wok", "line 1: a user needs a name"),
+            ("\ncook:", "line 2: cook has no password"),
+            ("cook:a\ncook:b", "line 2: this user is there twice"),
+            ("cook:$apr1$secret", "line 1: the hash of cook is of a kind"),
+            ("cook:{SHA}secret", "line 1: the hash of cook is of a kind"),
+            (
+                &format!("cook:{}", hash.replace("$04$", "$31$")),
+                "line 1: the hash of cook has a cost of 31",
+            ),
+            (
+                &format!("cook:{hash}\nwaiter:tea"),
+                "it has passwords beside hashes",
+            ),
+        ] {
+            let said = Users::parse(text).err().unwrap_or_default();
+            assert!(said.starts_with(reason), "{text:?}: {said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `[[files]]` and `[[app.offload]]`: directories whose files are served without the app. Whether they exist is
+//! found out when somebody asks.
+
+use std::path::PathBuf;
+
+use super::headers::header_value;
+use super::host_pattern::HostPattern;
+use super::path_prefix::PathPrefix;
+use super::reader::Table;
+use super::value;
+
+/// One `[[files]]`: a directory that is served as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Files {
+    /// `path`: the paths that are served; what follows it is looked for below the directory. A file
+    /// must say it.
+    pub path: PathPrefix,
+    /// `hosts`: the public host names it is for. Empty, the default: any.
+    pub hosts: Vec<HostPattern>,
+    /// `directory`: where the files are. A file must say it. Links that lead out of it are not
+    /// followed, and names that begin with a dot are not served.
+    pub directory: PathBuf,
+    /// `cache-control`: what browsers are told of keeping a file. Default none: they ask whether it
+    /// has changed.
+    pub cache_control: Option<String>,
+    /// `precompressed`: whether `x.br`, `x.zst` or `x.gz` is sent for `x` to who takes that. Default
+    /// no.
+    pub precompressed: bool,
+}
+
+/// One `[[app.offload]]`: files that an app has sent by a header of its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offload {
+    /// `path`: with `X-Accel-Redirect: PATH/x` the app names the file `x`. It is no path of visitors.
+    pub path: PathPrefix,
+    /// `directory`: where the files are; with `X-Sendfile: DIRECTORY/x` the app names the file `x`.
+    pub directory: PathBuf,
+}
+
+impl Files {
+    /// All `[[files]]` tables.
+    pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        root.each_table("files", |table| {
+            let files = Self {
+                path: required_path(table),
+                hosts: table.list("hosts", Vec::new(), HostPattern::parse),
+                directory: required_directory(table),
+                cache_control: table.text("cache-control", None, |text| {
+                    header_value(text).map(|value| (!value.is_empty()).then_some(value))
+                }),
+                precompressed: table.flag("precompressed", false),
+            };
+            if all
+                .iter()
+                .any(|other| other.path == files.path && other.hosts == files.hosts)
+            {
+                table.problem("path", "these paths of these hosts are served already");
+            }
+            all.push(files);
+        });
+        all
+    }
+}
+
+impl Offload {
+    pub(super) fn read(table: &mut Table<'_>) -> Self {
+        Self {
+            path: required_path(table),
+            directory: required_directory(table),
+        }
+    }
+}
+
+fn required_path(table: &mut Table<'_>) -> PathPrefix {
+    table
+        .required("path", r#""/static""#, PathPrefix::parse)
+        .unwrap_or_default()
+}
+
+fn required_directory(table: &mut Table<'_>) -> PathBuf {
+    let absolute = |text: &str| {
+        let path = value::path(text)?;
+        if path.is_absolute() {
+            Ok(path)
+        } else {
+            Err(format!(
+                r#"{text:?} is relative to nobody knows what; write "/{text}""#
+            ))
+        }
+    };
+    table
+        .required("directory", r#""/srv/static""#, absolute)
+        .unwrap_or_default()
+}

@@ -1,0 +1,58 @@
+//! Where a secret is: a file, or a credential that systemd hands over. The secret itself never stands in the
+//! configuration, nor on a command line. Reads nothing.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where systemd puts the credentials of a service (systemd.exec(5), `LoadCredential=`).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// The place of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretFile {
+    /// A file.
+    File(PathBuf),
+    /// `credential:NAME`: what the unit calls so in `LoadCredential=`.
+    Credential(String),
+}
+
+impl SecretFile {
+    /// Reads `/path` or `credential:NAME`; the error text says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let unfit = || {
+            format!(
+                r#"{text:?} is no place of a secret; write a file such as "/etc/noren/secret", or "credential:NAME""#
+            )
+        };
+        match text.strip_prefix("credential:") {
+            Some(name) if name.is_empty() || name.starts_with('.') || name.contains('/') => {
+                Err(unfit())
+            }
+            Some(name) => Ok(Self::Credential(name.to_owned())),
+            None if text.is_empty() || text.contains('\0') => Err(unfit()),
+            None => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+
+    /// The file to read.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.clone(),
+            // Without systemd there is no such file, and whoever reads it says so.
+            Self::Credential(name) => match std::env::var_os(CREDENTIALS) {
+                Some(directory) => PathBuf::from(directory).join(name),
+                None => PathBuf::from(self.to_string()),
+            },
+        }
+    }
+}
+
+impl fmt::Display for SecretFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Credential(name) => write!(f, "credential:{name}"),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `[spool]`: where bodies wait for those who are slow, and how much of them. Opens nothing.
+
+use std::path::PathBuf;
+
+use super::reader::Table;
+use super::size::{GIB, MIB};
+use super::value;
+
+/// `[spool]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spool {
+    /// `directory`: where files without a name are made. Default `/var/tmp`. They take no longer to
+    /// vanish than their request, or the program.
+    pub directory: PathBuf,
+    /// `size`: bytes on disk, all bodies together. Default 4 GiB; with 0 nothing goes to disk.
+    pub size: u64,
+    /// `memory`: bytes of answers in memory that nobody has asked for yet, all answers together.
+    /// Default 64 MiB.
+    pub memory: u64,
+    /// `request-size`: bytes of one request body that is kept whole before the app is asked; a larger
+    /// one streams. Default 1 GiB.
+    pub request_size: u64,
+    /// `answer-buffer`: bytes of one answer that wait in memory; more go to disk. At most 1 GiB.
+    /// Default 256 KiB.
+    pub answer_buffer: usize,
+    /// `answer-size`: bytes of one answer that wait on disk; beyond, the app waits for the client.
+    /// Default 1 GiB.
+    pub answer_size: u64,
+    /// `when-full`: what becomes of a request body for which there is no room. Default
+    /// [`WhenFull::Stream`].
+    pub when_full: WhenFull,
+}
+
+/// What becomes of a request body for which the spool has no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It goes to the app as it comes, if its length is known; else 507.
+    Stream,
+    /// 507: no client is let near a worker before its request is complete.
+    Refuse,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self {
+            directory: PathBuf::from("/var/tmp"),
+            size: 4 * GIB,
+            memory: 64 * MIB,
+            request_size: GIB,
+            answer_buffer: 256 << 10,
+            answer_size: GIB,
+            when_full: WhenFull::Stream,
+        }
+    }
+}
+
+impl Spool {
+    pub(super) fn read(table: &mut Table<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            directory: table.text("directory", default.directory, value::path),
+            size: table.size("size", default.size),
+            memory: table.size("memory", default.memory),
+            request_size: table.size("request-size", default.request_size),
+            answer_buffer: table.buffer("answer-buffer", default.answer_buffer, 0..=GIB),
+            answer_size: table.size("answer-size", default.answer_size),
+            when_full: table.text("when-full", default.when_full, |text| {
+                value::choice(
+                    text,
+                    &[("stream", WhenFull::Stream), ("refuse", WhenFull::Refuse)],
+                )
+            }),
+        }
+    }
+}

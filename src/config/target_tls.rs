@@ -1,0 +1,56 @@
+//! `tls` of a target or of a source of tokens: how the connection to a console is encrypted. Loads nothing.
+
+use std::path::PathBuf;
+
+use super::reader::Table;
+use super::value;
+
+/// The table `tls` of a `[[bridge.tokens]]` or `[[bridge.target]]`; `tls = {}` is all defaults.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetTls {
+    /// `ca`: a PEM file with the authorities whose certificates are believed. Default `None`: those
+    /// this system trusts.
+    pub ca: Option<PathBuf>,
+    /// `name`: the name that must be in the certificate. Default `None`: the host of the target; a
+    /// UNIX socket has none.
+    pub name: Option<String>,
+    /// `certificate` and `key`: with which Noren says who it is, as PEM files. Default `None`.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+impl TargetTls {
+    pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        let has = table.has("tls");
+        let tls = table.table("tls", |table| {
+            let ca = table.text("ca", None, |text| value::path(text).map(Some));
+            let name = table.text("name", None, |text| parse_name(text).map(Some));
+            let certificate = table.text("certificate", None, |text| value::path(text).map(Some));
+            let key = table.text("key", None, |text| value::path(text).map(Some));
+            for (one, other, there) in [
+                ("certificate", "key", key.is_some()),
+                ("key", "certificate", certificate.is_some()),
+            ] {
+                if there && !table.has(one) {
+                    table.problem(other, format!("needs a {one}; write both, or neither"));
+                }
+            }
+            Self {
+                ca,
+                name,
+                client: certificate.zip(key),
+            }
+        });
+        has.then_some(tls)
+    }
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if !text.is_empty() && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            r#"{text:?} is no name of a host; write for example "kvm1.example.org""#
+        ))
+    }
+}

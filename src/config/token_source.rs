@@ -1,0 +1,179 @@
+//! `[[bridge.tokens]]`: where it is asked what a token means, and what the answer may name. Asks nobody.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::endpoint::Endpoint;
+use super::reader::Table;
+use super::secret_file::SecretFile;
+use super::target_rule::TargetRule;
+use super::target_tls::TargetTls;
+use super::token_url::TokenUrl;
+use super::value;
+
+/// One `[[bridge.tokens]]`: something that knows where a token leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSource {
+    /// `source`, with the keys that belong to it.
+    pub kind: SourceKind,
+    /// `allow`: the only targets this source may name. `None`, the default of files and
+    /// directories: any. The sources in the network must say it.
+    pub allow: Option<Vec<TargetRule>>,
+    /// `tls`: how the targets of this source are encrypted. Default `None`: they are not.
+    pub tls: Option<TargetTls>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceKind {
+    /// `directory`: websockify token files, read again at each connection.
+    Directory(PathBuf),
+    /// `file`: one websockify token file, lines of `token: host:port` or `token:
+    /// unix_socket:/path`.
+    File(PathBuf),
+    /// `file-name`: a directory in which the token is the name of a file with one address
+    /// (websockify's `TokenFileName`).
+    FileName(PathBuf),
+    /// `sockets`: a directory of UNIX sockets; the token is the socket's name, plain or in
+    /// base64url.
+    Sockets(PathBuf),
+    /// `http`: an HTTP API (websockify's `BaseTokenAPI` and `JSONTokenApi`).
+    Http(HttpSource),
+    /// `redis`: a key of a Redis server (websockify's `TokenRedis`).
+    Redis(RedisSource),
+}
+
+/// The keys of `source = "http"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpSource {
+    /// `url`: what is asked for, with the token in the place of `{token}`.
+    pub url: TokenUrl,
+    /// `address`: where to connect, if not to the host of the URL.
+    pub address: Option<Endpoint>,
+    /// `ca`: whose certificates are believed, for `https`. Default `None`: those this system
+    /// trusts.
+    pub ca: Option<PathBuf>,
+    /// `timeout`: from the question to the end of the answer. Default 5 s.
+    pub timeout: Duration,
+}
+
+/// The keys of `source = "redis"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisSource {
+    /// `address`: the server.
+    pub address: Endpoint,
+    /// `database`: its number. Default 0.
+    pub database: i64,
+    /// `user`: for servers with access lists. Default `None`.
+    pub user: Option<String>,
+    /// `password`: the file it is in. Default `None`.
+    pub password: Option<SecretFile>,
+    /// `namespace`: the key is `namespace:token`. Default `None`: the token.
+    pub namespace: Option<String>,
+    /// `timeout`: from connecting to the answer. Default 5 s.
+    pub timeout: Duration,
+}
+
+impl TokenSource {
+    /// A source whose owner is trusted, without TLS.
+    pub fn trusted(kind: SourceKind) -> Self {
+        Self {
+            kind,
+            allow: None,
+            tls: None,
+        }
+    }
+
+    pub(super) fn read(table: &mut Table<'_>) -> Self {
+        let kinds: [(&str, ReadKind); 6] = [
+            ("directory", |table| SourceKind::Directory(path(table))),
+            ("file", |table| SourceKind::File(path(table))),
+            ("file-name", |table| SourceKind::FileName(path(table))),
+            ("sockets", |table| SourceKind::Sockets(path(table))),
+            ("http", |table| SourceKind::Http(HttpSource::read(table))),
+            ("redis", |table| SourceKind::Redis(RedisSource::read(table))),
+        ];
+        let kind = table.required("source", r#""directory""#, |text| {
+            value::choice(text, &kinds)
+        });
+        // What is missing has been reported, so the stand-in goes nowhere.
+        let kind = kind.map_or(SourceKind::Directory(PathBuf::new()), |read| read(table));
+        let allow = table
+            .has("allow")
+            .then(|| table.list("allow", Vec::new(), TargetRule::parse));
+        let remote = matches!(kind, SourceKind::Http(_) | SourceKind::Redis(_));
+        if allow.is_none() && remote && table.is_sound() {
+            table.problem(
+                "allow",
+                r#"is missing: a source in the network may name only what is allowed; write for example allow = ["10.0.0.0/8:5900-5999"]"#,
+            );
+        }
+        Self {
+            kind,
+            allow,
+            tls: TargetTls::read(table),
+        }
+    }
+}
+
+/// Reads the keys that belong to a kind of source.
+type ReadKind = fn(&mut Table<'_>) -> SourceKind;
+
+fn path(table: &mut Table<'_>) -> PathBuf {
+    let path = table.required("path", r#""/var/lib/wok/ws-tokens""#, value::path);
+    path.unwrap_or_default()
+}
+
+/// How long a source in the network has for its answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+impl HttpSource {
+    fn read(table: &mut Table<'_>) -> Self {
+        let url = table.required(
+            "url",
+            r#""https://api.example/consoles/{token}""#,
+            TokenUrl::parse,
+        );
+        let source = Self {
+            url: url.unwrap_or_default(),
+            address: table.text("address", None, |text| Endpoint::parse(text).map(Some)),
+            ca: table.text("ca", None, |text| value::path(text).map(Some)),
+            timeout: table.time_limit("timeout", TIMEOUT),
+        };
+        if source.ca.is_some() && !source.url.secure && table.is_sound() {
+            table.problem(
+                "ca",
+                "without https there is no certificate to check; remove it",
+            );
+        }
+        source
+    }
+}
+
+impl RedisSource {
+    fn read(table: &mut Table<'_>) -> Self {
+        let address = table.required("address", r#""localhost:6379""#, Endpoint::parse);
+        Self {
+            address: address.unwrap_or(Endpoint::Unix(PathBuf::new())),
+            database: table.number("database", 0, 0..=1_000_000),
+            user: table.text("user", None, |text| value::not_empty(text).map(Some)),
+            password: table.text("password", None, |text| SecretFile::parse(text).map(Some)),
+            namespace: table.text("namespace", None, |text| value::not_empty(text).map(Some)),
+            timeout: table.time_limit("timeout", TIMEOUT),
+        }
+    }
+}
+
+impl fmt::Display for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            SourceKind::Directory(path) => write!(f, "directory {}", path.display()),
+            SourceKind::File(path) => write!(f, "file {}", path.display()),
+            SourceKind::FileName(path) => write!(f, "files named in {}", path.display()),
+            SourceKind::Sockets(path) => write!(f, "sockets {}", path.display()),
+            SourceKind::Http(http) => write!(f, "http {}", http.url),
+            SourceKind::Redis(redis) => write!(f, "redis {}", redis.address),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What lapin needs of a runtime, with a stream that may be TLS of our own: lapin's own TLS brings a second stack
+//! of old ciphers for key files that Noren does not read. All else is what `async-rs` does for tokio.
+
+use std::future::Future;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use async_rs::Tokio;
+use async_rs::traits::Reactor;
+use async_rs::util::RuntimeParts;
+use futures_core::Stream;
+use futures_io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
+
+/// Tokio, with our stream.
+pub(super) type Kit = RuntimeParts<Tokio, Streams>;
+
+/// The part of a runtime that has to do with sockets and time.
+#[derive(Clone, Debug)]
+pub(super) struct Streams(Tokio);
+
+/// The runtime this runs in.
+pub(super) fn kit() -> Kit {
+    Kit::new(Tokio::current(), Streams(Tokio::current()))
+}
+
+/// What a stream must be able to do.
+trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
+
+/// A stream, TLS or not.
+pub(super) struct Io(Box<dyn Both>);
+
+impl Io {
+    pub(super) fn new<T>(stream: T) -> Self
+    where
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    {
+        Self(Box::new(stream.compat()))
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
+impl Reactor for Streams {
+    type TcpStream = Io;
+    type Sleep = Sleep;
+
+    fn register<H: Read + Write + Send + 'static>(
+        &self,
+        _: H,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        // Nothing here has a descriptor to give away.
+        Err::<Compat<TcpStream>, _>(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sleep(&self, wait: Duration) -> Self::Sleep {
+        self.0.sleep(wait)
+    }
+
+    fn interval(&self, period: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+        self.0.interval(period)
+    }
+
+    fn tcp_connect_addr(
+        &self,
+        _: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+        // lapin is handed its stream.
+        std::future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}

@@ -1,0 +1,187 @@
+//! Connections to a RabbitMQ broker (AMQP 0-9-1), over TCP or TLS, with credentials from a file.
+//!
+//! The protocol is lapin's; a connection is opened here, and what is lost is opened again by whoever needs it:
+//! only they know what to declare, and what was not acknowledged. Knows no channel of the hub.
+
+mod kit;
+mod trust;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_rs::Runtime;
+use lapin::tcp::AsyncTcpStream;
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+use lapin::{Connection, ConnectionProperties};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::config;
+use crate::net::{ConnectError, connect};
+
+use kit::{Io, kit};
+
+/// How long it may take until a connection can be used: TCP, TLS and the protocol's own greeting.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
+/// How long the broker may take to say goodbye.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// What no file of credentials is longer than.
+const LONGEST_CREDENTIALS: usize = 4096;
+
+/// A broker, ready to be connected to.
+#[derive(Clone)]
+pub(super) struct Broker {
+    settings: config::Broker,
+    tls: Option<TlsConnector>,
+}
+
+/// Why there is no connection, or none any more.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BrokerError {
+    /// The file of credentials.
+    #[error("{}: {reason}", path.display())]
+    Credentials { path: PathBuf, reason: String },
+    /// The certificates to trust.
+    #[error("{0}")]
+    Trust(String),
+    /// The broker cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// It does not answer.
+    #[error("{0} did not answer within {OPEN_LIMIT:?}")]
+    Slow(String),
+    /// The broker, or the way to it, says no.
+    #[error(transparent)]
+    Protocol(#[from] lapin::Error),
+}
+
+impl Broker {
+    /// Reads what is needed to connect: what is wrong with it is told at the start.
+    pub(super) fn new(settings: &config::Broker) -> Result<Self, BrokerError> {
+        // Read again for each connection, so that a password can be changed; but missing is missing now.
+        credentials(settings.credentials.as_deref())?;
+        let tls = settings
+            .tls
+            .then(|| trust::connector(settings.ca.as_deref()));
+        Ok(Self {
+            settings: settings.clone(),
+            tls: tls.transpose().map_err(BrokerError::Trust)?,
+        })
+    }
+
+    /// Opens a connection, which the broker shows under this name.
+    pub(super) async fn connect(&self, name: &str) -> Result<Connection, BrokerError> {
+        let uri = self.uri(credentials(self.settings.credentials.as_deref())?);
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        // Opened here and not by lapin, which would say less of why it cannot be.
+        let stream = self.open().await?;
+        let stream = Arc::new(std::sync::Mutex::new(Some(stream)));
+        let opened = Connection::connector(
+            uri,
+            Runtime::new(kit()),
+            async move |_, _| {
+                let stream = stream.lock().ok().and_then(|mut stream| stream.take());
+                // It asks once: there is no second try without a new connection.
+                let gone = || std::io::Error::from(std::io::ErrorKind::NotConnected);
+                Ok(AsyncTcpStream::Plain(stream.ok_or_else(gone)?))
+            },
+            properties,
+        );
+        match timeout(OPEN_LIMIT, opened).await {
+            Ok(connection) => Ok(connection?),
+            Err(_) => Err(BrokerError::Slow(self.settings.to_string())),
+        }
+    }
+
+    async fn open(&self) -> Result<Io, BrokerError> {
+        let socket = connect(&self.settings.endpoint(), OPEN_LIMIT).await?;
+        let Some(tls) = &self.tls else {
+            return Ok(Io::new(socket));
+        };
+        let name = trust::server_name(&self.settings.host).map_err(BrokerError::Trust)?;
+        match timeout(OPEN_LIMIT, tls.connect(name, socket)).await {
+            Ok(Ok(stream)) => Ok(Io::new(stream)),
+            Ok(Err(error)) => Err(BrokerError::Trust(format!(
+                "TLS with {}: {error}",
+                self.settings
+            ))),
+            Err(_) => Err(BrokerError::Slow(self.settings.to_string())),
+        }
+    }
+
+    fn uri(&self, userinfo: AMQPUserInfo) -> AMQPUri {
+        let seconds = self.settings.heartbeat.as_secs();
+        AMQPUri {
+            // TLS is our matter; lapin gets a stream that it does not know to be one.
+            scheme: AMQPScheme::AMQP,
+            authority: AMQPAuthority {
+                userinfo,
+                host: self.settings.host.clone(),
+                port: self.settings.port,
+            },
+            vhost: self.settings.virtual_host.clone(),
+            query: AMQPQueryString {
+                heartbeat: Some(u16::try_from(seconds).unwrap_or(u16::MAX)),
+                ..AMQPQueryString::default()
+            },
+        }
+    }
+}
+
+/// Says goodbye, so that the broker need not find out.
+pub(super) async fn close(connection: &Connection) {
+    // It ends either way.
+    let _ = timeout(CLOSE_LIMIT, connection.close(200, "Noren stops".into())).await;
+}
+
+/// The user and the password in a file; without one, what RabbitMQ admits from its own machine.
+fn credentials(file: Option<&Path>) -> Result<AMQPUserInfo, BrokerError> {
+    let Some(path) = file else {
+        return Ok(AMQPUserInfo {
+            username: "guest".to_owned(),
+            password: "guest".to_owned(),
+        });
+    };
+    let fault = |reason: String| BrokerError::Credentials {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let line = text.trim_end_matches(['\r', '\n']);
+    match line.split_once(':') {
+        Some((user, password))
+            if !user.is_empty() && line.len() <= LONGEST_CREDENTIALS && !line.contains('\n') =>
+        {
+            Ok(AMQPUserInfo {
+                username: user.to_owned(),
+                password: password.to_owned(),
+            })
+        }
+        _ => Err(fault(
+            "it holds no credentials; write one line, user:password".to_owned(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_one_line_with_a_colon() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("amqp");
+        let read = |text: &str| {
+            fs::write(&path, text).expect("a file");
+            credentials(Some(&path)).map(|info| (info.username, info.password))
+        };
+        let expected = ("noren".to_owned(), "a:b".to_owned());
+        assert_eq!(read("noren:a:b\n").expect("credentials"), expected);
+        for text in ["", "secret", ":secret", "noren:secret\nmore"] {
+            let said = read(text).expect_err("no credentials").to_string();
+            assert!(said.contains("user:password") && !said.contains("secret"));
+        }
+    }
+}

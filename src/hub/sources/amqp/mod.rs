@@ -1,0 +1,367 @@
+//! The `amqp` source: a queue of our own at a RabbitMQ broker, bound to an exchange that is somebody else's.
+//!
+//! The exchange is only looked at, never made: who owns it decides what it is. The queue is bounded, and what is
+//! beyond its bounds the broker drops, oldest first: a Noren that is away costs it no more than that. A message is
+//! acknowledged once it is published, and where the history is on disk, once it is there. What is lost is tried
+//! again, for ever. Knows no subscriber.
+
+mod content;
+mod inflate;
+mod oslo;
+mod seen;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_core::Stream as _;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, Consumer, ExchangeKind};
+use tokio::time::{Instant, interval, sleep};
+use tracing::{info, warn};
+
+use super::Stop;
+use super::backoff::{Backoff, LONGEST_PAUSE};
+use super::outlet::Outlet;
+use crate::config::{AmqpSource, ChannelName};
+use crate::hub::broker::{Broker, BrokerError, close};
+use crate::hub::publishing::{Pending, Published};
+use crate::hub::{Draft, PublishError};
+
+use content::{Content, Unfit};
+use seen::Seen;
+
+/// How often the broker is asked how many messages wait.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Why a connection is of no use any more.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error("{0}")]
+    Protocol(#[from] lapin::Error),
+    #[error("the broker ended the consumer; was the queue deleted?")]
+    Cancelled,
+    /// It is not acknowledged then, and comes again.
+    #[error(transparent)]
+    NotKept(#[from] PublishError),
+}
+
+/// Follows an exchange until the end has come.
+pub(super) async fn follow(outlet: &Outlet, broker: &Broker, source: &AmqpSource, stop: &Stop) {
+    let mut backoff = Backoff::default();
+    let mut told = false;
+    let mut reader = Reader {
+        outlet,
+        source,
+        seen: Seen::default(),
+    };
+    loop {
+        let began = Instant::now();
+        let lost = tokio::select! {
+            lost = reader.serve(broker, stop) => lost,
+            () = stop.requested() => None,
+        };
+        outlet.set_up(false);
+        let Some(lost) = lost else { return };
+        outlet.set_error(&lost);
+        if began.elapsed() >= LONGEST_PAUSE {
+            backoff = Backoff::default();
+            told = false;
+        }
+        // Each try may fail in the same way, until somebody starts the broker or makes the exchange.
+        if !std::mem::replace(&mut told, true) {
+            warn!(channel = %outlet.channel(), address = outlet.address(), reason = %lost, "a source is not there; trying again until it is");
+        }
+        tokio::select! {
+            () = sleep(backoff.pause()) => {}
+            () = stop.requested() => return,
+        }
+    }
+}
+
+/// What stays the same over connections.
+struct Reader<'a> {
+    outlet: &'a Outlet,
+    source: &'a AmqpSource,
+    seen: Seen,
+}
+
+/// A queue that is consumed.
+struct Open {
+    channel: Channel,
+    consumer: Consumer,
+    queue: lapin::types::ShortString,
+}
+
+impl Reader<'_> {
+    /// Serves one connection to its end; `None` if that was ours.
+    async fn serve(&mut self, broker: &Broker, stop: &Stop) -> Option<Lost> {
+        let connection = match broker.connect("noren").await {
+            Ok(connection) => connection,
+            Err(error) => return Some(error.into()),
+        };
+        let lost = tokio::select! {
+            lost = self.read(&connection) => lost.err(),
+            () = stop.requested() => None,
+        };
+        close(&connection).await;
+        lost
+    }
+
+    async fn read(&mut self, connection: &Connection) -> Result<(), Lost> {
+        let mut open = self.open(connection).await?;
+        let _counted = self.outlet.connected();
+        self.outlet.set_up(true);
+        info!(channel = %self.outlet.channel(), address = self.outlet.address(), queue = %open.queue, "connected to a source");
+        let mut unsettled = Unsettled::default();
+        let mut looks = interval(LOOK);
+        let batch = usize::from(self.source.prefetch).div_ceil(2);
+        loop {
+            tokio::select! {
+                delivery = next(&mut open.consumer) => {
+                    let mut delivery = Some(delivery?);
+                    let mut count = 0;
+                    // What has come with it is acknowledged with it.
+                    while let Some(one) = delivery {
+                        unsettled.push(one.delivery_tag, self.take(&one)?);
+                        count += 1;
+                        delivery = if count < batch { ready(&mut open.consumer)? } else { None };
+                    }
+                    settle(&open.channel, unsettled.settled_now()?).await?;
+                }
+                tag = unsettled.settled() => settle(&open.channel, Some(tag?)).await?,
+                _ = looks.tick() => self.look(&open).await?,
+            }
+        }
+    }
+
+    async fn open(&self, connection: &Connection) -> Result<Open, Lost> {
+        let channel = connection.create_channel().await?;
+        let passive = ExchangeDeclareOptions {
+            passive: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let exchange = self.source.exchange.as_str();
+        // The kind is not looked at: it is whatever its owner has made it.
+        channel
+            .exchange_declare(
+                exchange.into(),
+                ExchangeKind::Topic,
+                passive,
+                FieldTable::default(),
+            )
+            .await?;
+        let named = self.source.queue.as_deref();
+        let options = QueueDeclareOptions {
+            durable: named.is_some(),
+            exclusive: named.is_none(),
+            auto_delete: named.is_none(),
+            ..QueueDeclareOptions::default()
+        };
+        let queue = channel
+            .queue_declare(named.unwrap_or_default().into(), options, self.arguments())
+            .await?;
+        self.tell_of_loss(queue.message_count());
+        let queue = queue.name().clone();
+        for binding in &self.source.bindings {
+            channel
+                .queue_bind(
+                    queue.clone(),
+                    exchange.into(),
+                    binding.as_str().into(),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+                .await?;
+        }
+        channel
+            .basic_qos(self.source.prefetch, BasicQosOptions::default())
+            .await?;
+        let consumer = channel
+            .basic_consume(
+                queue.clone(),
+                "noren".into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+        Ok(Open {
+            channel,
+            consumer,
+            queue,
+        })
+    }
+
+    /// The bounds of the queue.
+    fn arguments(&self) -> FieldTable {
+        let number = |value: u64| AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX));
+        let mut arguments = FieldTable::default();
+        let length = u64::from(self.source.queue_length);
+        arguments.insert("x-max-length".into(), number(length));
+        arguments.insert("x-max-length-bytes".into(), number(self.source.queue_size));
+        arguments.insert(
+            "x-overflow".into(),
+            AMQPValue::LongString("drop-head".into()),
+        );
+        if self.source.queue.is_some() {
+            let millis = self.source.queue_expires.as_millis();
+            let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+            arguments.insert("x-expires".into(), number(millis));
+        }
+        arguments
+    }
+
+    /// A queue that is as long as it may be has let go of what was before; how much, the broker does not say.
+    fn tell_of_loss(&self, waiting: u32) {
+        self.outlet.set_waiting(Some(u64::from(waiting)));
+        if waiting >= self.source.queue_length {
+            warn!(
+                channel = %self.outlet.channel(),
+                address = self.outlet.address(),
+                waiting,
+                "the queue of a source is full (queue-length): older messages were skipped while Noren was away"
+            );
+        } else if waiting > 0 {
+            info!(channel = %self.outlet.channel(), address = self.outlet.address(), waiting, "catching up with a source");
+        }
+    }
+
+    /// How many messages wait, for who asks how the source is.
+    async fn look(&self, open: &Open) -> Result<(), Lost> {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let queue = open
+            .channel
+            .queue_declare(open.queue.clone(), passive, FieldTable::default())
+            .await?;
+        self.outlet
+            .set_waiting(Some(u64::from(queue.message_count())));
+        Ok(())
+    }
+
+    /// Publishes a message. One that cannot be published is counted, and acknowledged: it would come for ever.
+    fn take(&mut self, delivery: &Delivery) -> Result<Option<Published>, PublishError> {
+        let content = match Content::read(self.source, delivery) {
+            Ok(content) => content,
+            Err(unfit) => return Ok(self.refuse(&unfit)),
+        };
+        // A service repeats what it is not sure of, with the same id; others may give many the same one, and are
+        // only believed when the broker says that it repeats.
+        let id = content.id.as_deref();
+        let id = id.filter(|_| content.may_repeat || delivery.redelivered);
+        if id.is_some_and(|id| self.seen.contains(id)) {
+            self.outlet.repeated();
+            return Ok(None);
+        }
+        let (channel, draft) = match self.fill(&content) {
+            Ok(filled) => filled,
+            Err(unfit) => return Ok(self.refuse(&unfit)),
+        };
+        match self.outlet.offer(&channel, draft) {
+            Ok(published) => {
+                if let Some(id) = &content.id {
+                    self.seen.insert(id);
+                }
+                Ok(Some(published))
+            }
+            Err(error @ PublishError::NotKept(_)) => Err(error),
+            Err(error) => {
+                self.outlet.refuse(None, &error);
+                Ok(None)
+            }
+        }
+    }
+
+    fn fill(&self, content: &Content) -> Result<(ChannelName, Draft), Unfit> {
+        let home = self.outlet.channel();
+        let channel = match &self.source.channel {
+            Some(template) => content.channel(template)?,
+            None => home.name().ok_or(Unfit::Outside)?,
+        };
+        if !home.fits(&channel) {
+            return Err(Unfit::Outside);
+        }
+        Ok((channel, content.draft(self.source)?))
+    }
+
+    fn refuse(&self, unfit: &Unfit) -> Option<Published> {
+        self.outlet.refuse(None, unfit);
+        None
+    }
+}
+
+/// The next message.
+async fn next(consumer: &mut Consumer) -> Result<Delivery, Lost> {
+    match poll_fn(|cx| Pin::new(&mut *consumer).poll_next(cx)).await {
+        Some(delivery) => Ok(delivery?),
+        None => Err(Lost::Cancelled),
+    }
+}
+
+/// The next message, if it is here.
+fn ready(consumer: &mut Consumer) -> Result<Option<Delivery>, Lost> {
+    let mut cx = Context::from_waker(Waker::noop());
+    match Pin::new(consumer).poll_next(&mut cx) {
+        Poll::Ready(Some(delivery)) => Ok(Some(delivery?)),
+        Poll::Ready(None) => Err(Lost::Cancelled),
+        Poll::Pending => Ok(None),
+    }
+}
+
+/// Acknowledges everything up to this message.
+async fn settle(channel: &Channel, tag: Option<u64>) -> Result<(), Lost> {
+    if let Some(tag) = tag {
+        let all = BasicAckOptions { multiple: true };
+        channel.basic_ack(tag, all).await?;
+    }
+    Ok(())
+}
+
+/// Messages that are not acknowledged, in their order; the prefetch bounds them.
+#[derive(Default)]
+struct Unsettled(VecDeque<(u64, Option<Pending>)>);
+
+impl Unsettled {
+    fn push(&mut self, tag: u64, published: Option<Published>) {
+        let kept = published.and_then(Published::pending);
+        self.0.push_back((tag, kept));
+    }
+
+    /// The last message before which all are as durable as their channels promise; pending until there is one.
+    async fn settled(&mut self) -> Result<u64, PublishError> {
+        poll_fn(|cx| match self.poll_settled(cx) {
+            Ok(Some(tag)) => Poll::Ready(Ok(tag)),
+            Ok(None) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        })
+        .await
+    }
+
+    fn settled_now(&mut self) -> Result<Option<u64>, PublishError> {
+        self.poll_settled(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Result<Option<u64>, PublishError> {
+        let mut last = None;
+        while let Some((tag, kept)) = self.0.front_mut() {
+            match kept.as_mut().map(|kept| kept.as_mut().poll(cx)) {
+                Some(Poll::Pending) => break,
+                Some(Poll::Ready(Err(error))) => return Err(error),
+                None | Some(Poll::Ready(Ok(_))) => last = Some(*tag),
+            }
+            self.0.pop_front();
+        }
+        Ok(last)
+    }
+}

@@ -1,0 +1,48 @@
+//! Which messages there were already: a service that does not hear the broker's answer sends once more, and a
+//! broker whose connection was lost delivers once more. Bounded: the oldest is forgotten.
+
+use std::collections::{HashSet, VecDeque};
+
+/// How many are remembered: minutes of a busy cloud, in about a megabyte.
+const REMEMBERED: usize = 10_000;
+
+/// The ids of the newest messages.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    order: VecDeque<Box<str>>,
+    ids: HashSet<Box<str>>,
+}
+
+impl Seen {
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
+    pub(super) fn insert(&mut self, id: &str) {
+        if !self.ids.insert(id.into()) {
+            return;
+        }
+        self.order.push_back(id.into());
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_are_remembered_and_no_more() {
+        let mut seen = Seen::default();
+        for number in 0..REMEMBERED + 5 {
+            seen.insert(&number.to_string());
+            seen.insert(&number.to_string());
+        }
+        assert!(!seen.contains("4") && seen.contains("5"));
+        assert_eq!((seen.ids.len(), seen.order.len()), (REMEMBERED, REMEMBERED));
+    }
+}

@@ -1,0 +1,148 @@
+//! Content coding of answers, for types that the operator has named.
+//!
+//! Never where a secret could be guessed from the length of an answer (BREACH: a page that shows both a secret
+//! and what an attacker can choose), unless that is allowed: not for visitors with credentials, nor for answers
+//! that are private or set cookies. And never for streams, whose pieces would be held back.
+
+use std::convert::Infallible;
+use std::future::Ready;
+use std::task::{Context, Poll};
+
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, ETAG, SET_COOKIE,
+};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use tower_http::CompressionLevel;
+use tower_http::compression::Compression;
+use tower_service::Service;
+
+use crate::config;
+use crate::http::Body;
+
+/// Below this a coding saves nothing.
+const LEAST: u64 = 1024;
+/// Most of what can be saved, at a fraction of the time of the highest level, which is what a page can wait for.
+const LEVEL: i32 = 4;
+
+/// What a visitor takes.
+pub(super) struct Wish {
+    accept: HeaderValue,
+    credentials: bool,
+}
+
+impl Wish {
+    /// Of the head of a request; none if no answer to it may be coded.
+    pub(super) fn of(headers: &HeaderMap, app: &config::App) -> Option<Self> {
+        if app.compress.is_empty() {
+            return None;
+        }
+        let accept = headers.get(ACCEPT_ENCODING)?;
+        // Who takes nothing as it is would get 406 for an answer that cannot be coded.
+        if refuses_plain(accept.to_str().ok()?) {
+            return None;
+        }
+        let credentials = headers.contains_key(COOKIE) || headers.contains_key(AUTHORIZATION);
+        Some(Self {
+            accept: accept.clone(),
+            credentials,
+        })
+    }
+
+    /// Codes an answer, if it may be.
+    pub(super) async fn fulfil(
+        self,
+        mut answer: Response<Body>,
+        app: &config::App,
+    ) -> Response<Body> {
+        if !self.permits(&answer, app) {
+            return answer;
+        }
+        weaken(answer.headers_mut());
+        let mut request = Request::new(());
+        request.headers_mut().insert(ACCEPT_ENCODING, self.accept);
+        let coded = Compression::new(Once(Some(answer)))
+            .quality(CompressionLevel::Precise(LEVEL))
+            .compress_when(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true)
+            .call(request)
+            .await;
+        match coded {
+            Ok(answer) => answer.map(BodyExt::boxed_unsync),
+            Err(never) => match never {},
+        }
+    }
+
+    fn permits(&self, answer: &Response<Body>, app: &config::App) -> bool {
+        let headers = answer.headers();
+        let says = |word: &str| {
+            let values = headers.get_all(CACHE_CONTROL).iter();
+            let mut values = values.filter_map(|value| value.to_str().ok());
+            values.any(|value| {
+                let mut words = value.split(',');
+                words.any(|found| found.trim().eq_ignore_ascii_case(word))
+            })
+        };
+        let private = self.credentials || says("private") || says("no-store");
+        // An answer whose length nobody knows may be one whose pieces are waited for.
+        let length = answer.body().size_hint().exact().unwrap_or_default();
+        answer.status() == StatusCode::OK
+            && length >= LEAST
+            && !headers.contains_key(SET_COOKIE)
+            && !says("no-transform")
+            && (!private || app.compress_private)
+            && headers.get("x-accel-buffering").is_none()
+            && kind(headers).is_some_and(|kind| app.compress.contains(&kind))
+    }
+}
+
+/// Whether `identity` is not acceptable (RFC 9110 §12.5.3).
+fn refuses_plain(accept: &str) -> bool {
+    accept.split(',').any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let zero = weight
+            .trim()
+            .strip_prefix("q=")
+            .is_some_and(|weight| weight.parse().is_ok_and(|weight: f32| weight <= 0.0));
+        zero && matches!(name.trim(), "identity" | "*")
+    })
+}
+
+/// The media type without its parameters.
+fn kind(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let kind = value.split(';').next()?.trim();
+    Some(kind.to_ascii_lowercase())
+}
+
+/// A strong validator says that the bytes are the same, which they no longer are (RFC 9110 §8.8.1).
+fn weaken(headers: &mut HeaderMap) {
+    let Some(tag) = headers.get(ETAG) else { return };
+    if tag.as_bytes().starts_with(b"W/") {
+        return;
+    }
+    match HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()) {
+        Ok(weak) => headers.insert(ETAG, weak),
+        Err(_) => headers.remove(ETAG),
+    };
+}
+
+/// An answer that is there, in the shape `tower` asks for.
+struct Once(Option<Response<Body>>);
+
+impl Service<Request<()>> for Once {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        let answer = self.0.take();
+        std::future::ready(Ok(
+            answer.unwrap_or_else(|| Response::new(crate::http::empty()))
+        ))
+    }
+}

@@ -1,0 +1,107 @@
+//! The entrance as a step of a request: which one it is, and what those are told who may not come in.
+
+use http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+
+use crate::access::UsersError;
+use crate::access::entrance::{Entrance, NotAdmitted};
+use crate::access::users::Unproven;
+use crate::config::Config;
+use crate::http::{Context, Head, Refusal};
+use crate::router::Route;
+use crate::service::Service;
+
+/// When somebody may come back who had to wait with too many others.
+const COME_BACK: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The entrances of all routes.
+#[derive(Debug)]
+pub(super) struct Entrances {
+    pub(super) bridge: Entrance,
+    pub(super) hub: Entrance,
+    /// In the order of the configuration.
+    pub(super) apps: Vec<Entrance>,
+}
+
+impl Entrances {
+    pub(super) fn new(config: &Config) -> Result<Self, UsersError> {
+        let app =
+            |app: &crate::config::App| Entrance::new(&format!("app.{}", app.name), &app.entrance);
+        Ok(Self {
+            bridge: Entrance::new("bridge", &config.bridge.entrance)?,
+            hub: Entrance::new("hub", &config.hub.entrance)?,
+            apps: config.apps.iter().map(app).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn of(&self, route: Route) -> Option<&Entrance> {
+        match route {
+            Route::App(index) => self.apps.get(index),
+            Route::Websockify => Some(&self.bridge),
+            Route::Hub(_) => Some(&self.hub),
+            // Open to everybody, as files of a page before its login are.
+            Route::Files(_) => None,
+        }
+    }
+}
+
+impl Service {
+    /// Lets a request into a route. The password is the door's, so nothing behind it gets to see it.
+    pub(super) async fn enter(
+        &self,
+        route: Route,
+        request: &mut Request<Incoming>,
+        head: &mut Head,
+        context: &Context,
+    ) -> Result<(), Refusal> {
+        let Some(entrance) = self.entrances.of(route) else {
+            return Ok(());
+        };
+        let admitted = entrance.admit(request.headers(), context.client.as_ref());
+        head.user = admitted
+            .await
+            .map_err(|reason| not_admitted(reason, entrance))?;
+        if head.user.is_some() {
+            request.headers_mut().remove(AUTHORIZATION);
+        }
+        Ok(())
+    }
+
+    /// Whether the page that asks for a WebSocket may have one.
+    pub(super) fn permit_page(
+        entrance: &Entrance,
+        headers: &HeaderMap,
+        head: &Head,
+        context: &Context,
+    ) -> Result<(), Refusal> {
+        let (scheme, authority) = (context.scheme.as_str(), head.authority.as_str());
+        let permitted = entrance.origins.permits(headers, scheme, authority);
+        permitted.map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))
+    }
+}
+
+/// What somebody is told who may not come in.
+fn not_admitted(reason: NotAdmitted, entrance: &Entrance) -> Refusal {
+    let refusal = match reason {
+        NotAdmitted::NoCertificate => Refusal::new(
+            StatusCode::FORBIDDEN,
+            "this is only for clients with a certificate",
+        ),
+        NotAdmitted::OtherCertificate => Refusal::new(
+            StatusCode::FORBIDDEN,
+            "your certificate is not among those this is for",
+        ),
+        NotAdmitted::Password(Unproven::Busy) => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many visitors show a password at this moment; please try again",
+        )
+        .retry_after(COME_BACK),
+        NotAdmitted::Password(_) => Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "this is only for users with a password",
+        )
+        .with(WWW_AUTHENTICATE, entrance.challenge()),
+    };
+    refusal.because(&reason)
+}

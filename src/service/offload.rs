@@ -1,0 +1,192 @@
+//! Files that an app names instead of sending them: `X-Accel-Redirect: PATH/x` or `X-Sendfile: DIRECTORY/x`.
+//!
+//! The worker is free as soon as it has said so. The app decides who may have the file, and which headers go
+//! with it; which directories it may name is in the configuration.
+
+use std::fmt::Write as _;
+use std::path::{Component, Path};
+
+use http::header::{
+    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
+    LAST_MODIFIED, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+
+use crate::config;
+use crate::files::Directory;
+use crate::http::{Body, Refusal};
+
+const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
+const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
+
+/// The directories of one app.
+#[derive(Debug)]
+pub(super) struct Offloads(Vec<(config::Offload, Directory)>);
+
+/// What is remembered of a request until its answer comes.
+pub(super) struct Asked {
+    method: Method,
+    headers: HeaderMap,
+}
+
+impl Offloads {
+    pub(super) fn new(app: &config::App) -> Self {
+        let offloads = app.offload.iter();
+        Self(
+            offloads
+                .map(|offload| (offload.clone(), Directory::offloaded(offload)))
+                .collect(),
+        )
+    }
+
+    /// What is to be remembered of a request; nothing, if the app has no such directory.
+    pub(super) fn remember<B>(&self, request: &Request<B>) -> Option<Asked> {
+        if self.0.is_empty() {
+            return None;
+        }
+        Some(Asked {
+            // Whatever was asked, the app has answered it, with a file.
+            method: match *request.method() {
+                Method::HEAD => Method::HEAD,
+                _ => Method::GET,
+            },
+            headers: request.headers().clone(),
+        })
+    }
+
+    /// The answer to send: the app's own, or the file it names.
+    ///
+    /// # Errors
+    /// 404 if there is no such file, 502 if it is in no directory the app may name.
+    pub(super) async fn resolve(
+        &self,
+        asked: Asked,
+        mut answer: Response<Body>,
+    ) -> Result<Response<Body>, Refusal> {
+        let headers = answer.headers_mut();
+        let redirect = headers.remove(X_ACCEL_REDIRECT);
+        let sendfile = headers.remove(X_SENDFILE);
+        if !answer.status().is_success() {
+            return Ok(answer);
+        }
+        let found = if let Some(value) = &redirect {
+            self.by_path(value.as_bytes())
+        } else if let Some(value) = &sendfile {
+            self.by_file(value.as_bytes())
+        } else {
+            return Ok(answer);
+        };
+        let Some((directory, path)) = found else {
+            return Err(Refusal::new(
+                StatusCode::BAD_GATEWAY,
+                "the application named a file that it may not send",
+            )
+            .because(&"the file is below no [[app.offload]] of the app"));
+        };
+        let (head, _) = answer.into_parts();
+        let file = directory
+            .serve(&asked.method, &path, &asked.headers)
+            .await?;
+        Ok(joined(head.headers, file))
+    }
+
+    fn by_path(&self, value: &[u8]) -> Option<(&Directory, String)> {
+        let text = std::str::from_utf8(value).ok()?;
+        let path = text.split('?').next()?;
+        let (_, directory) = self.0.iter().find(|(at, _)| at.path.matches(path))?;
+        Some((directory, path.to_owned()))
+    }
+
+    fn by_file(&self, value: &[u8]) -> Option<(&Directory, String)> {
+        let file = Path::new(std::str::from_utf8(value).ok()?);
+        // Such a name would be inside by its letters, and outside by its meaning.
+        if file
+            .components()
+            .any(|part| matches!(part, Component::ParentDir))
+        {
+            return None;
+        }
+        self.0.iter().find_map(|(at, directory)| {
+            let rest = file.strip_prefix(&at.directory).ok()?;
+            let prefix = at.path.as_str().trim_end_matches('/');
+            let path = format!("{prefix}/{}", encoded(rest.to_str()?));
+            Some((directory, path))
+        })
+    }
+}
+
+/// The file with the headers of the app, but for those that describe the bytes.
+fn joined(mut headers: HeaderMap, file: Response<Body>) -> Response<Body> {
+    let (mut head, body) = file.into_parts();
+    for name in [
+        CONTENT_LENGTH,
+        TRANSFER_ENCODING,
+        CONTENT_RANGE,
+        CONTENT_ENCODING,
+        ACCEPT_RANGES,
+        ETAG,
+        LAST_MODIFIED,
+    ] {
+        headers.remove(&name);
+    }
+    if headers.contains_key(CONTENT_TYPE) {
+        head.headers.remove(CONTENT_TYPE);
+    }
+    headers.extend(head.headers);
+    head.headers = headers;
+    Response::from_parts(head, body)
+}
+
+/// A path as it stands in a URL (RFC 3986 §2.1).
+fn encoded(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offloads() -> Offloads {
+        let app = config::App {
+            offload: vec![config::Offload {
+                path: config::PathPrefix::parse("/protected").expect("a prefix"),
+                directory: "/srv/files".into(),
+            }],
+            ..config::App::default()
+        };
+        Offloads::new(&app)
+    }
+
+    #[test]
+    fn only_what_is_below_a_directory_by_its_letters_is_looked_for() {
+        let offloads = offloads();
+        for (value, path) in [
+            ("/protected/a%20b?x=1", Some("/protected/a%20b")),
+            ("/protected", Some("/protected")),
+            ("/protectedx/a", None),
+            ("/srv/files/a", None),
+            ("protected/a", None),
+        ] {
+            let found = offloads.by_path(value.as_bytes()).map(|(_, path)| path);
+            assert_eq!(found.as_deref(), path, "{value}");
+        }
+        for (value, path) in [
+            ("/srv/files/a b/\u{e9}", Some("/protected/a%20b/%C3%A9")),
+            ("/srv/files/../secret", None),
+            ("/srv/filesx/a", None),
+            ("files/a", None),
+            ("/protected/a", None),
+        ] {
+            let found = offloads.by_file(value.as_bytes()).map(|(_, path)| path);
+            assert_eq!(found.as_deref(), path, "{value}");
+        }
+    }
+}

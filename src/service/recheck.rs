@@ -1,0 +1,47 @@
+//! Closes a tunnel whose token no longer means what it meant: it was removed from its source, or leads elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::bridge::Revocation;
+use crate::config::Endpoint;
+use crate::shutdown::Shutdown;
+use crate::target::{Asked, ResolveError, Resolver};
+
+/// Asks again every `interval`, until what is returned is dropped with its tunnel.
+pub(super) fn watch(
+    targets: Arc<Resolver>,
+    asked: Asked,
+    target: Endpoint,
+    interval: Duration,
+    shutdown: &Shutdown,
+) -> Revocation {
+    let (revoked, closed) = (CancellationToken::new(), CancellationToken::new());
+    let held: DropGuard = closed.clone().drop_guard();
+    let (stop, told) = (shutdown.clone(), revoked.clone());
+    shutdown.spawn(async move {
+        let watching = async {
+            while is_still(&targets, &asked, &target).await {
+                tokio::time::sleep(interval).await;
+            }
+            told.cancel();
+        };
+        tokio::select! {
+            () = watching => {}
+            () = closed.cancelled() => {}
+            () = stop.requested() => {}
+        }
+    });
+    Revocation::new(revoked, held)
+}
+
+/// A source that cannot be asked, or not in time, closes nothing.
+async fn is_still(targets: &Resolver, asked: &Asked, target: &Endpoint) -> bool {
+    match targets.resolve(asked).await {
+        Ok(now) => now.endpoint == *target,
+        Err(ResolveError::Unknown | ResolveError::Forbidden { .. }) => false,
+        Err(_) => true,
+    }
+}

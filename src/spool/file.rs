@@ -1,0 +1,201 @@
+//! One body on disk: written at its end, read from its beginning, both away from the threads that serve.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::spool::{Spool, SpoolError, Used, take};
+
+/// What is read at once.
+const PIECE: usize = 256 * 1024;
+/// Room is taken in steps of this, so that the sum that all share is seldom touched.
+const STEP: u64 = 64 * 1024;
+
+/// A body that is being written.
+#[derive(Debug)]
+pub struct SpoolFile {
+    kept: Arc<Kept>,
+    spool: Spool,
+    length: u64,
+    most: u64,
+}
+
+/// Reads a body from its beginning to where it ended when the reader was made or last moved on.
+pub struct SpoolReader {
+    kept: Arc<Kept>,
+    at: u64,
+    end: u64,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+}
+
+/// The file, and the room that is taken for it, until nobody needs it.
+#[derive(Debug)]
+struct Kept {
+    file: File,
+    room: AtomicU64,
+    used: Arc<Used>,
+}
+
+impl Spool {
+    /// A new file without a name, for at most so many bytes.
+    ///
+    /// # Errors
+    /// [`SpoolError::Disk`].
+    pub async fn file(&self, most: u64) -> Result<SpoolFile, SpoolError> {
+        let directory = self.settings.directory.clone();
+        let made = spawn_blocking(move || tempfile::tempfile_in(directory)).await;
+        let file = made
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|source| self.failed(source))?;
+        Ok(SpoolFile {
+            kept: Arc::new(Kept {
+                file,
+                room: AtomicU64::new(0),
+                used: Arc::clone(&self.used),
+            }),
+            spool: self.clone(),
+            length: 0,
+            most,
+        })
+    }
+
+    fn failed(&self, source: io::Error) -> SpoolError {
+        let directory = self.settings.directory.clone();
+        let error = SpoolError::Disk { directory, source };
+        self.tell(&error);
+        error
+    }
+}
+
+impl SpoolFile {
+    /// How many bytes it has.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Writes all of it behind what is there, or nothing.
+    ///
+    /// # Errors
+    /// [`SpoolError`]; what was there before is still to be read.
+    pub async fn append(&mut self, bytes: &Bytes) -> Result<(), SpoolError> {
+        let end = self.length + bytes.len() as u64;
+        if end > self.most {
+            return Err(SpoolError::TooLarge(self.most));
+        }
+        self.take_room(end)?;
+        let (kept, bytes, at) = (Arc::clone(&self.kept), bytes.clone(), self.length);
+        let written = spawn_blocking(move || kept.file.write_all_at(&bytes, at)).await;
+        written
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|source| self.spool.failed(source))?;
+        self.length = end;
+        Ok(())
+    }
+
+    fn take_room(&mut self, end: u64) -> Result<(), SpoolError> {
+        let room = self.kept.room.load(Ordering::Relaxed);
+        if end <= room {
+            return Ok(());
+        }
+        let most = self.spool.settings.size;
+        let more = (end - room).next_multiple_of(STEP);
+        // The last bytes of the spool need not be a whole step.
+        let taken = [more, end - room]
+            .into_iter()
+            .find(|more| take(&self.spool.used.disk, *more, most));
+        let more = taken.ok_or(SpoolError::Full(most))?;
+        self.kept.room.fetch_add(more, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Begins again at the beginning: what was there has been read.
+    pub fn rewind(&mut self) {
+        self.length = 0;
+    }
+
+    /// A reader of what is there now.
+    #[must_use]
+    pub fn reader(&self) -> SpoolReader {
+        SpoolReader {
+            kept: Arc::clone(&self.kept),
+            at: 0,
+            end: self.length,
+            reading: None,
+        }
+    }
+}
+
+impl SpoolReader {
+    /// How many bytes are left to be read.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.end - self.at
+    }
+
+    /// More was written: the body now ends here.
+    pub fn extend_to(&mut self, end: u64) {
+        self.end = end;
+    }
+
+    /// Begins again at the beginning, of a file that is empty.
+    pub fn rewind(&mut self) {
+        self.at = 0;
+        self.end = 0;
+    }
+
+    /// A reader of the same body, from its beginning.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self {
+            kept: Arc::clone(&self.kept),
+            at: 0,
+            end: self.end,
+            reading: None,
+        }
+    }
+
+    /// The next piece; none at the end.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.left() == 0 {
+            return Poll::Ready(None);
+        }
+        let reading = self.reading.get_or_insert_with(|| {
+            let (kept, at) = (Arc::clone(&self.kept), self.at);
+            let length = usize::try_from(self.end - at).map_or(PIECE, |left| left.min(PIECE));
+            spawn_blocking(move || {
+                let mut piece = vec![0; length];
+                kept.file.read_exact_at(&mut piece, at)?;
+                Ok(Bytes::from(piece))
+            })
+        });
+        let read = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
+        if let Ok(piece) = &read {
+            self.at += piece.len() as u64;
+        }
+        Poll::Ready(Some(read))
+    }
+}
+
+impl fmt::Debug for SpoolReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes of {} to be read", self.left(), self.end)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let room = *self.room.get_mut();
+        self.used.disk.fetch_sub(room, Ordering::Relaxed);
+    }
+}

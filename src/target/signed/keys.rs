@@ -1,0 +1,260 @@
+//! The keys of signed links: files that are read again when they change.
+//!
+//! A file is a JWKS or one JWK (RFC 7517), a PEM file with one key, or a secret in base64url, as websockify's
+//! `JWTTokenApi` takes it. Each key has exactly one algorithm, its own or the usual one of its kind, so that no
+//! link can choose another: a public RSA key never becomes a secret for HMAC. Must not know links.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::str::FromStr as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD_INDIFFERENT;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
+
+use crate::config::SecretFile;
+
+/// The largest file with keys.
+const LARGEST: u64 = 256 * 1024;
+/// The most keys in one file; a link without a key id is checked with all of its algorithm.
+const MOST: usize = 64;
+/// RFC 7518 §3.2: a secret as long as the hash, or longer.
+const SHORTEST_SECRET: usize = 32;
+
+/// One key.
+#[derive(Clone)]
+pub(super) struct Key {
+    pub(super) id: Option<String>,
+    pub(super) algorithm: Algorithm,
+    pub(super) verify: DecodingKey,
+    /// Only where the file has a private key, or a secret.
+    pub(super) sign: Option<EncodingKey>,
+}
+
+/// Why keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("bridge.signed.keys: {file}: {reason}")]
+pub struct KeyError {
+    file: SecretFile,
+    reason: String,
+}
+
+/// A file and what was in it.
+pub(super) struct KeyFile {
+    file: SecretFile,
+    read: Mutex<(Stamp, Arc<[Key]>)>,
+}
+
+/// By what a change shows: inode, seconds and nanoseconds of the last change, size.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp(u64, i64, i64, u64);
+
+impl KeyFile {
+    pub(super) fn open(file: SecretFile) -> Result<Self, KeyError> {
+        let read = Mutex::new(read(&file)?);
+        Ok(Self { file, read })
+    }
+
+    /// The keys as they are now. A file that cannot be read has none: whoever removes a key means it.
+    pub(super) fn current(&self) -> Result<Arc<[Key]>, KeyError> {
+        let stamp = stamp(&self.file)?;
+        let mut read_before = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read_before.0 != stamp {
+            *read_before = read(&self.file)?;
+        }
+        Ok(Arc::clone(&read_before.1))
+    }
+}
+
+fn fault(file: &SecretFile, reason: &impl ToString) -> KeyError {
+    KeyError {
+        file: file.clone(),
+        reason: reason.to_string(),
+    }
+}
+
+fn stamp(file: &SecretFile) -> Result<Stamp, KeyError> {
+    let meta = fs::metadata(file.path()).map_err(|error| fault(file, &error))?;
+    Ok(Stamp(
+        meta.ino(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.size(),
+    ))
+}
+
+/// The stamp is from before: a file that changes while it is read is read again.
+fn read(file: &SecretFile) -> Result<(Stamp, Arc<[Key]>), KeyError> {
+    let before = stamp(file)?;
+    let mut bytes = Vec::new();
+    File::open(file.path())
+        .and_then(|open| open.take(LARGEST + 1).read_to_end(&mut bytes))
+        .map_err(|error| fault(file, &error))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(fault(
+            file,
+            &"larger than 256 KiB, which no list of keys is",
+        ));
+    }
+    let keys = parse(&bytes).map_err(|reason| fault(file, &reason))?;
+    Ok((before, keys.into()))
+}
+
+/// The keys of a file; the reason has none of its words.
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Key>, String> {
+    let text = bytes.trim_ascii();
+    if text.starts_with(b"{") {
+        return parse_json(text);
+    }
+    if text.starts_with(b"-----BEGIN ") {
+        return parse_pem(text).map(|key| vec![key]);
+    }
+    let secret = URL_SAFE_NO_PAD_INDIFFERENT.decode(text).map_err(|_| {
+        "it is neither a JWKS, nor PEM, nor a secret in base64url; make one with: openssl rand 32 | basenc --base64url"
+    })?;
+    secret_key(&secret, None, Algorithm::HS256).map(|key| vec![key])
+}
+
+fn secret_key(secret: &[u8], id: Option<String>, algorithm: Algorithm) -> Result<Key, String> {
+    if secret.len() < SHORTEST_SECRET {
+        return Err(format!(
+            "a secret has {} bytes and must have {SHORTEST_SECRET}; make one with: openssl rand 32 | basenc --base64url",
+            secret.len()
+        ));
+    }
+    Ok(Key {
+        id,
+        algorithm,
+        verify: DecodingKey::from_secret(secret),
+        sign: Some(EncodingKey::from_secret(secret)),
+    })
+}
+
+fn parse_json(text: &[u8]) -> Result<Vec<Key>, String> {
+    let object: serde_json::Value =
+        serde_json::from_slice(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    let list = match object.get("keys") {
+        Some(serde_json::Value::Array(list)) => list.clone(),
+        Some(_) => return Err("its member `keys` is not a list".to_owned()),
+        None => vec![object],
+    };
+    if list.len() > MOST {
+        return Err(format!("it has more than {MOST} keys"));
+    }
+    let mut keys = Vec::new();
+    for (number, jwk) in (1..).zip(list) {
+        let jwk = serde_json::from_value(jwk)
+            .map_err(|_| format!("key number {number} is not a JSON Web Key"))?;
+        keys.extend(parse_jwk(&jwk).map_err(|reason| format!("key number {number}: {reason}"))?);
+    }
+    if keys.is_empty() {
+        return Err("it has no key for signatures".to_owned());
+    }
+    Ok(keys)
+}
+
+/// None for a key that is not for signatures, or of a kind that is not known here (RFC 7517 §5).
+fn parse_jwk(jwk: &Jwk) -> Result<Option<Key>, String> {
+    if matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {
+        return Ok(None);
+    }
+    let usual = match &jwk.algorithm {
+        AlgorithmParameters::OctetKey(_) => Algorithm::HS256,
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            Algorithm::ES256
+        }
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => {
+            Algorithm::ES384
+        }
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            Algorithm::EdDSA
+        }
+        _ => return Ok(None),
+    };
+    let algorithm = match &jwk.common.key_algorithm {
+        None => usual,
+        Some(said) => Algorithm::from_str(&said.to_string())
+            .map_err(|_| "its `alg` is not one for signatures that is known here".to_owned())?,
+    };
+    let verify = DecodingKey::from_jwk(jwk).map_err(|_| "its numbers are not base64url")?;
+    // The curve decides for ES256 or ES384; of a family of RSA or HMAC any is as good.
+    let fits = match verify.family() {
+        AlgorithmFamily::Ec | AlgorithmFamily::Ed => algorithm == usual,
+        family => algorithm.family() == family,
+    };
+    if !fits {
+        return Err("its `alg` does not belong to its kind of key".to_owned());
+    }
+    let id = jwk.common.key_id.clone();
+    if let AlgorithmParameters::OctetKey(key) = &jwk.algorithm {
+        let secret = URL_SAFE_NO_PAD_INDIFFERENT.decode(&key.value);
+        let secret = secret.map_err(|_| "its secret is not base64url")?;
+        return secret_key(&secret, id, algorithm).map(Some);
+    }
+    Ok(Some(Key {
+        id,
+        algorithm,
+        verify,
+        sign: None,
+    }))
+}
+
+fn parse_pem(text: &[u8]) -> Result<Key, String> {
+    let private = text.windows(16).any(|window| window == b"PRIVATE KEY-----");
+    let key = if private {
+        private_pem(text)
+    } else {
+        public_pem(text)
+    };
+    key.ok_or_else(|| {
+        "the PEM file has no key of RSA, Ed25519, P-256 or P-384 in PKCS#8; convert it with: openssl pkey -in FILE -out FILE.pem".to_owned()
+    })
+}
+
+fn private_pem(text: &[u8]) -> Option<Key> {
+    let kinds = [
+        (EncodingKey::from_ed_pem(text), Algorithm::EdDSA),
+        (EncodingKey::from_ec_pem(text), Algorithm::ES256),
+        (EncodingKey::from_ec_pem(text), Algorithm::ES384),
+        (EncodingKey::from_rsa_pem(text), Algorithm::RS256),
+    ];
+    kinds.into_iter().find_map(|(sign, algorithm)| {
+        let sign = sign.ok()?;
+        // Fails for a key of another kind or curve.
+        let public = Jwk::from_encoding_key(&sign, algorithm).ok()?;
+        Some(Key {
+            id: None,
+            algorithm,
+            verify: DecodingKey::from_jwk(&public).ok()?,
+            sign: Some(sign),
+        })
+    })
+}
+
+fn public_pem(text: &[u8]) -> Option<Key> {
+    /// Bytes of an uncompressed point on P-384 (SEC 1 §2.3.3).
+    const POINT_P384: usize = 97;
+    let kinds = [
+        (DecodingKey::from_ed_pem(text), Algorithm::EdDSA),
+        (DecodingKey::from_ec_pem(text), Algorithm::ES256),
+        (DecodingKey::from_rsa_pem(text), Algorithm::RS256),
+    ];
+    kinds.into_iter().find_map(|(verify, algorithm)| {
+        let verify = verify.ok()?;
+        let point = verify.try_get_as_bytes().map_or(0, <[u8]>::len);
+        let algorithm = match algorithm {
+            Algorithm::ES256 if point == POINT_P384 => Algorithm::ES384,
+            other => other,
+        };
+        Some(Key {
+            id: None,
+            algorithm,
+            verify,
+            sign: None,
+        })
+    })
+}

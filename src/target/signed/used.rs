@@ -1,0 +1,215 @@
+//! The single-use links that were used: a file that grows by one line for each, and is read again at a start.
+//!
+//! A line is written, and on the disk, before a link opens anything, so neither a crash nor a restart makes it
+//! good again. What has expired is left out when the file is written anew. Several processes may share the file,
+//! as during an upgrade: each holds its lock (flock(2)) while it looks and writes, and reads first what the
+//! others have added. Must not know links; no line has anything of one but a hash.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{LinkError, Once, UNIX};
+
+/// The most links that are remembered at once, about 12 MB. Beyond, none is accepted until some expire.
+const MOST: usize = 100_000;
+/// Lines that have expired, above which the file is written anew.
+const STALE: usize = 10_000;
+
+/// The links that were used.
+pub(super) struct Used {
+    path: PathBuf,
+    grace: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    file: File,
+    /// How far the file was read.
+    read: u64,
+    lines: usize,
+    uses: HashMap<[u8; 32], Use>,
+}
+
+/// When and by whom a link was used for the first time.
+struct Use {
+    until: u64,
+    first: u64,
+    peer: String,
+}
+
+impl Used {
+    /// Opens the file, or makes it, and leaves out what has expired.
+    pub(super) fn open(path: &Path, grace: Duration, now: u64) -> Result<Self, String> {
+        let told = |error: io::Error| format!("{}: {error}", path.display());
+        let mut state = State::open(path).map_err(told)?;
+        state.read_new().map_err(told)?;
+        let used = Self {
+            path: path.to_owned(),
+            grace,
+            state: Mutex::new(state),
+        };
+        used.locked(|state| used.tidy(state, now)).map_err(told)?;
+        Ok(used)
+    }
+
+    /// Remembers a use, or says that there was one.
+    pub(super) fn spend(&self, once: &Once, now: u64) -> Result<(), LinkError> {
+        let spent = self.locked(|state| {
+            if let Some(before) = state.uses.get(&once.id) {
+                // On a UNIX socket everybody looks the same, so nobody is.
+                let again = before.peer == once.peer
+                    && once.peer != UNIX
+                    && now.saturating_sub(before.first) < self.grace.as_secs();
+                return Ok(again);
+            }
+            if state.uses.len() >= MOST || state.lines > state.uses.len() + STALE {
+                self.tidy(state, now)?;
+            }
+            if state.uses.len() >= MOST {
+                return Err(io::Error::other(
+                    "100,000 single-use links are alive, which is the most",
+                ));
+            }
+            let first = Use {
+                until: once.until,
+                first: now,
+                peer: once.peer.clone(),
+            };
+            state.append(&line(&once.id, &first))?;
+            state.uses.insert(once.id, first);
+            Ok(true)
+        });
+        match spent {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(LinkError::Used),
+            Err(error) => Err(LinkError::Store(format!(
+                "{}: {error}",
+                self.path.display()
+            ))),
+        }
+    }
+
+    /// Does something with the file as it is now, while no other process does.
+    fn locked<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            state.file.lock()?;
+            // Another process may have put a new file in the place of the one that is open here.
+            let named = fs::metadata(&self.path).map(|meta| meta.ino()).ok();
+            if named == Some(state.file.metadata()?.ino()) {
+                break;
+            }
+            // What is known stays known, also if somebody has removed the file.
+            let known = std::mem::take(&mut state.uses);
+            *state = State::open(&self.path)?;
+            state.uses = known;
+        }
+        state.read_new()?;
+        let done = work(&mut state);
+        // Fails only for a file that is not open.
+        let _ = state.file.unlock();
+        done
+    }
+
+    /// Forgets what has expired, and writes the file anew if that makes it much shorter.
+    fn tidy(&self, state: &mut State, now: u64) -> io::Result<()> {
+        state.uses.retain(|_, used| used.until > now);
+        if state.lines == state.uses.len() {
+            return Ok(());
+        }
+        let path = self.path.with_extension("new");
+        // What a crash has left there is worth nothing.
+        let _ = fs::remove_file(&path);
+        let mut next = State::open(&path)?;
+        let text: String = state.uses.iter().map(|(id, used)| line(id, used)).collect();
+        next.append(&text)?;
+        next.lines = state.uses.len();
+        // Taken before anybody can find it, and given back with the old one's: see `locked`.
+        next.file.lock()?;
+        fs::rename(&path, &self.path)?;
+        next.uses = std::mem::take(&mut state.uses);
+        *state = next;
+        Ok(())
+    }
+}
+
+impl State {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)?;
+        Ok(Self {
+            file,
+            read: 0,
+            lines: 0,
+            uses: HashMap::new(),
+        })
+    }
+
+    /// Takes in what was added since. A line that a crash has cut short is ended, and means nothing: its link
+    /// opened nothing.
+    fn read_new(&mut self) -> io::Result<()> {
+        let mut text = String::new();
+        self.file.seek(SeekFrom::Start(self.read))?;
+        self.file.read_to_string(&mut text)?;
+        self.read += text.len() as u64;
+        for line in text.lines() {
+            self.lines += 1;
+            if let Some((id, used)) = parse(line) {
+                // The first counts; there is a second one only if somebody wrote without the lock.
+                self.uses.entry(id).or_insert(used);
+            }
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            self.append("\n")?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, text: &str) -> io::Result<()> {
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_data()?;
+        self.read += text.len() as u64;
+        self.lines += text.lines().filter(|line| !line.is_empty()).count();
+        Ok(())
+    }
+}
+
+/// `hash until first peer`, as hexadecimal digits, two times and an address.
+fn line(id: &[u8; 32], used: &Use) -> String {
+    let mut line = String::with_capacity(128);
+    for byte in id {
+        // Writing to a string cannot fail.
+        let _ = write!(line, "{byte:02x}");
+    }
+    let Use { until, first, peer } = used;
+    let _ = writeln!(line, " {until} {first} {peer}");
+    line
+}
+
+fn parse(line: &str) -> Option<([u8; 32], Use)> {
+    let mut words = line.split(' ');
+    let (hash, until, first, peer) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    if hash.len() != 64 || words.next().is_some() {
+        return None;
+    }
+    let mut id = [0; 32];
+    for (at, byte) in id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hash.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    let used = Use {
+        until: until.parse().ok()?,
+        first: first.parse().ok()?,
+        peer: peer.to_owned(),
+    };
+    Some((id, used))
+}

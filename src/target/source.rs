@@ -1,0 +1,103 @@
+//! One source of tokens, ready to be asked, and the terms on which its targets are connected.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use super::allow::Allow;
+use super::search::Search;
+use super::token_api::TokenApi;
+use super::token_redis::TokenRedis;
+use super::{ResolveError, named_file, sockets, token_directory, token_file};
+use crate::config::{Endpoint, SourceKind, TargetRule, TargetTls, TokenSource};
+use crate::tls::{Connector, TlsError};
+
+/// One `[[bridge.tokens]]`.
+pub(super) struct Source {
+    pub(super) by: By,
+    pub(super) terms: Terms,
+    /// For errors: what it is, and where.
+    pub(super) label: String,
+}
+
+/// How a source is asked.
+pub(super) enum By {
+    /// By reading files, which blocks.
+    Files(fn(&Path, &mut Search) -> Option<Endpoint>, PathBuf),
+    /// Over HTTP.
+    Api(TokenApi),
+    /// A Redis server.
+    Redis(TokenRedis),
+}
+
+/// Which targets may be connected, and how.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Terms {
+    /// `None`: any.
+    pub(super) allow: Option<Allow>,
+    /// `None`: without TLS.
+    pub(super) tls: Option<Connector>,
+}
+
+impl Source {
+    /// Loads what it needs to be asked over TLS; asks nobody.
+    pub(super) fn new(source: &TokenSource) -> Result<Self, TlsError> {
+        let by = match &source.kind {
+            SourceKind::Directory(path) => By::Files(token_directory::find, path.clone()),
+            SourceKind::File(path) => By::Files(token_file::find, path.clone()),
+            SourceKind::FileName(path) => By::Files(named_file::find, path.clone()),
+            SourceKind::Sockets(path) => By::Files(sockets::find, path.clone()),
+            SourceKind::Http(http) => By::Api(TokenApi::new(http.clone())?),
+            SourceKind::Redis(redis) => By::Redis(TokenRedis::new(redis.clone())),
+        };
+        Ok(Self {
+            by,
+            terms: Terms::new(source.allow.as_deref(), source.tls.as_ref())?,
+            label: source.to_string(),
+        })
+    }
+}
+
+/// Without what is asked, which may hold a password.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label)
+    }
+}
+
+impl Terms {
+    pub(super) fn new(
+        allow: Option<&[TargetRule]>,
+        tls: Option<&TargetTls>,
+    ) -> Result<Self, TlsError> {
+        Ok(Self {
+            allow: allow.map(Allow::new),
+            tls: tls.map(Connector::new).transpose()?,
+        })
+    }
+
+    /// The endpoint as it is to be connected, if it may be named. Blocks on the links of a socket's path.
+    pub(super) fn check(&self, endpoint: Endpoint, source: &str) -> Result<Endpoint, ResolveError> {
+        let Some(allow) = &self.allow else {
+            return Ok(endpoint);
+        };
+        let permitted = match &endpoint {
+            Endpoint::Tcp { host, port } => allow.may_name(host, *port).then(|| endpoint.clone()),
+            Endpoint::Unix(path) => allow.socket(path).ok().flatten().map(Endpoint::Unix),
+        };
+        permitted.ok_or_else(|| ResolveError::Forbidden {
+            asked: source.to_owned(),
+            target: endpoint,
+        })
+    }
+
+    /// Whether an address that the endpoint has resolved to may be connected to.
+    pub(super) fn permits(&self, endpoint: &Endpoint, address: IpAddr) -> bool {
+        match (&self.allow, endpoint) {
+            (None, _) => true,
+            (Some(allow), Endpoint::Tcp { host, port }) => allow.permits(host, *port, address),
+            // A socket has no address.
+            (Some(_), Endpoint::Unix(_)) => false,
+        }
+    }
+}

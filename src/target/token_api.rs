@@ -1,0 +1,161 @@
+//! An HTTP API that knows tokens, as websockify's `BaseTokenAPI` and `JSONTokenApi` ask it.
+//!
+//! One GET for each token, on a connection of its own: consoles are opened seldom. The token is percent-encoded,
+//! redirects are not followed, and time, head and body of the answer have limits. Must not know which targets
+//! may be named. No error names the token.
+
+use std::fmt::Write as _;
+use std::pin::pin;
+
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::Builder;
+use hyper_util::rt::TokioIo;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::Token;
+use super::written::parse_answer;
+use crate::config::{Endpoint, HttpSource, TargetTls};
+use crate::tls::{Connector, TlsError, dial};
+
+/// The longest answer; an address has a few dozen bytes.
+const LONGEST: usize = 4096;
+/// The largest head of an answer: 64 lines, 16 KiB.
+const HEADERS: usize = 64;
+const HEAD: usize = 16 * 1024;
+/// Questions at once. A flood of made-up tokens must not become one at the API.
+const AT_ONCE: usize = 16;
+
+/// The API.
+pub(super) struct TokenApi {
+    source: HttpSource,
+    tls: Option<Connector>,
+    asking: Semaphore,
+}
+
+impl TokenApi {
+    pub(super) fn new(source: HttpSource) -> Result<Self, TlsError> {
+        let tls = TargetTls {
+            ca: source.ca.clone(),
+            // The host of the URL, also where something else is connected to.
+            name: Some(source.url.host.clone()),
+            client: None,
+        };
+        let tls = source
+            .url
+            .secure
+            .then(|| Connector::new(&tls))
+            .transpose()?;
+        Ok(Self {
+            source,
+            tls,
+            asking: Semaphore::new(AT_ONCE),
+        })
+    }
+
+    /// Where the token leads, if the API knows it; else what is wrong with the API.
+    pub(super) async fn find(&self, token: &Token) -> Result<Option<Endpoint>, String> {
+        // No encoding keeps these from meaning another path.
+        if matches!(token.plain(), "." | "..") {
+            return Ok(None);
+        }
+        let limit = self.source.timeout;
+        let asked = timeout(limit, self.ask(token)).await;
+        asked.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
+    }
+
+    async fn ask(&self, token: &Token) -> Result<Option<Endpoint>, String> {
+        // The semaphore is never closed.
+        let _turn = self.asking.acquire().await;
+        let HttpSource {
+            url,
+            address,
+            timeout,
+            ..
+        } = &self.source;
+        let endpoint = address.clone().unwrap_or_else(|| url.endpoint());
+        let stream = dial(&endpoint, |_| true, self.tls.as_ref(), *timeout).await;
+        let stream = stream.map_err(|error| error.to_string())?;
+        let target = format!("{}{}{}", url.before, encoded(token.plain()), url.after);
+        let request = Request::get(target)
+            .header(header::HOST, url.authority.as_str())
+            .header(header::ACCEPT, "application/json, text/plain")
+            .header(
+                header::USER_AGENT,
+                concat!("noren/", env!("CARGO_PKG_VERSION")),
+            )
+            .header(header::CONNECTION, "close")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| error.to_string())?;
+        let (mut sender, connection) = Builder::new()
+            .max_headers(HEADERS)
+            .max_buf_size(HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut exchange = pin!(async {
+            let response = sender.send_request(request).await;
+            understand(response.map_err(|error| error.to_string())?).await
+        });
+        tokio::select! {
+            biased;
+            answer = &mut exchange => answer,
+            // What it has read is still there for the exchange, and so is the reason of its end.
+            _ended = connection => exchange.await,
+        }
+    }
+}
+
+/// What an answer means.
+async fn understand(response: Response<Incoming>) -> Result<Option<Endpoint>, String> {
+    let status = response.status();
+    match status {
+        StatusCode::UNAUTHORIZED
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        | StatusCode::REQUEST_TIMEOUT
+        | StatusCode::TOO_MANY_REQUESTS => {}
+        _ if status.is_success() => {
+            let body = Limited::new(response.into_body(), LONGEST).collect().await;
+            let body = body.map_err(|error| format!("its answer could not be read: {error}"))?;
+            return parse_answer(&body.to_bytes())
+                .map(Some)
+                .map_err(|reason| format!("its answer cannot be understood: {reason}"));
+        }
+        _ if status.is_client_error() => return Ok(None),
+        _ if status.is_redirection() => {
+            return Err(format!("it answered {status}; redirects are not followed"));
+        }
+        _ => {}
+    }
+    Err(format!("it answered {status}"))
+}
+
+/// RFC 3986 §2.3: all but the unreserved characters, so that no token can change the path or the query.
+fn encoded(token: &str) -> String {
+    let mut text = String::with_capacity(token.len());
+    for byte in token.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_cannot_change_the_path_or_the_query() {
+        assert_eq!(
+            encoded("a/../../b?c=d&e#f %g"),
+            "a%2F..%2F..%2Fb%3Fc%3Dd%26e%23f%20%25g"
+        );
+        assert_eq!(encoded("aZ0-._~é"), "aZ0-._~%C3%A9");
+    }
+}

@@ -1,0 +1,92 @@
+//! A Redis server that knows tokens, as websockify's `TokenRedis` asks it: `GET [namespace:]token`.
+//!
+//! One connection for each token, on our own socket and polled here, so that no task is left behind and the
+//! server cannot make us read more than a limit. Must not know which targets may be named.
+
+use redis::RedisConnectionInfo;
+use redis::aio::MultiplexedConnection;
+use tokio::io::{AsyncReadExt as _, join, split};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::Token;
+use super::written::parse_answer;
+use crate::config::{Endpoint, RedisSource};
+use crate::net::connect;
+
+/// What is read of one connection at most: the answers to three short commands.
+const LONGEST: u64 = 16 * 1024;
+/// Look-ups at once. A flood of made-up tokens must not become one at the server.
+const AT_ONCE: usize = 16;
+
+/// The server.
+pub(super) struct TokenRedis {
+    source: RedisSource,
+    asking: Semaphore,
+}
+
+impl TokenRedis {
+    pub(super) fn new(source: RedisSource) -> Self {
+        Self {
+            source,
+            asking: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// Where the token leads, if the server has it; else what is wrong with the server.
+    pub(super) async fn find(&self, token: &Token) -> Result<Option<Endpoint>, String> {
+        let limit = self.source.timeout;
+        let asked = timeout(limit, self.ask(token)).await;
+        asked.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
+    }
+
+    async fn ask(&self, token: &Token) -> Result<Option<Endpoint>, String> {
+        // The semaphore is never closed.
+        let _turn = self.asking.acquire().await;
+        let key = match &self.source.namespace {
+            Some(namespace) => format!("{namespace}:{}", token.plain()),
+            None => token.plain().to_owned(),
+        };
+        let Some(value) = self.get(&key).await? else {
+            return Ok(None);
+        };
+        parse_answer(&value)
+            .map(Some)
+            .map_err(|reason| format!("the value of a token cannot be understood: {reason}"))
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
+        let login = self.login().await?;
+        let socket = connect(&self.source.address, self.source.timeout).await;
+        let (read, write) = split(socket.map_err(|error| error.to_string())?);
+        let stream = join(read.take(LONGEST), write);
+        // Its errors name the command and what the server said of it; a key is in neither.
+        let said = |error: redis::RedisError| error.to_string();
+        let (mut connection, driver) = MultiplexedConnection::new(&login, stream)
+            .await
+            .map_err(said)?;
+        let mut get = redis::cmd("GET");
+        get.arg(key);
+        tokio::select! {
+            value = get.query_async(&mut connection) => value.map_err(said),
+            () = driver => Err("it closed the connection".to_owned()),
+        }
+    }
+
+    /// Read each time, so that a password can be changed without a reload.
+    async fn login(&self) -> Result<RedisConnectionInfo, String> {
+        let mut login = RedisConnectionInfo::default()
+            .set_db(self.source.database)
+            .set_skip_set_lib_name();
+        if let Some(user) = &self.source.user {
+            login = login.set_username(user);
+        }
+        if let Some(file) = &self.source.password {
+            let password = tokio::fs::read_to_string(file.path()).await;
+            let password =
+                password.map_err(|error| format!("read the password {file}: {error}"))?;
+            login = login.set_password(password.trim_end_matches(['\r', '\n']));
+        }
+        Ok(login)
+    }
+}

@@ -1,0 +1,118 @@
+//! An address as websockify's token sources write it: `host:port`, `unix_socket:/path`, or a JSON object.
+//!
+//! Must not know where it was written. No word of it reaches an error: it may be a secret that was taken for an
+//! address.
+
+use serde::Deserialize;
+
+use crate::config::Endpoint;
+
+/// Reads `unix_socket:/path` or `host:port`, split at its last colon, so that an IPv6 address needs no brackets.
+/// `unix:/path`, as Noren's own configuration spells it, is read too. On failure gives the reason, without the
+/// words of the file.
+pub(super) fn parse_address(address: &[u8]) -> Result<Endpoint, &'static str> {
+    const NO_SOCKET: &str =
+        "the path behind unix_socket: is not absolute, or too long for a socket";
+    const NEITHER: &str = "the address is neither host:port nor unix_socket:/path";
+    let address = str::from_utf8(address).map_err(|_| "the address is not UTF-8")?;
+    if address.contains(char::is_control) {
+        return Err("the address contains a control character");
+    }
+    if let Some(path) = address.strip_prefix("unix_socket:") {
+        return Endpoint::parse(&format!("unix:{path}")).map_err(|_| NO_SOCKET);
+    }
+    let (host, port) = address.rsplit_once(':').ok_or(NEITHER)?;
+    let lacks_brackets = host.contains(':') && !host.starts_with('[');
+    let endpoint = if lacks_brackets {
+        Endpoint::parse(&format!("[{host}]:{port}"))
+    } else {
+        Endpoint::parse(address)
+    };
+    endpoint.map_err(|_| NEITHER)
+}
+
+/// What a source in the network answers: the same text, or an object `{"host": "h", "port": 1}` or `{"host":
+/// "h:1"}`.
+pub(super) fn parse_answer(answer: &[u8]) -> Result<Endpoint, &'static str> {
+    let answer = answer.trim_ascii();
+    if !answer.starts_with(b"{") {
+        return parse_address(answer);
+    }
+    let object: Named = serde_json::from_slice(answer)
+        .map_err(|_| "the object has no host, or its port is no number")?;
+    object.endpoint()
+}
+
+/// A host and port in JSON; websockify takes the port as a number or as text.
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    host: String,
+    port: Option<Port>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Port {
+    Number(u16),
+    Text(String),
+}
+
+impl Named {
+    /// A host and port that came apart.
+    pub(super) fn new(host: String, port: Option<serde_json::Value>) -> Option<Self> {
+        let port = port.map(serde_json::from_value).transpose().ok()?;
+        Some(Self { host, port })
+    }
+
+    pub(super) fn endpoint(self) -> Result<Endpoint, &'static str> {
+        let Self { host, port } = self;
+        match port {
+            None => parse_address(host.as_bytes()),
+            Some(Port::Number(port)) => parse_address(format!("{host}:{port}").as_bytes()),
+            Some(Port::Text(port)) => parse_address(format!("{host}:{port}").as_bytes()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_text_or_an_object_in_every_form_of_websockify() {
+        for (answer, endpoint) in [
+            ("vm.example:5900\n", "vm.example:5900"),
+            ("unix_socket:/run/vm", "unix:/run/vm"),
+            (r#"{"host":"vm.example","port":5900}"#, "vm.example:5900"),
+            (
+                r#" {"host":"vm.example","port":"5900"} "#,
+                "vm.example:5900",
+            ),
+            (r#"{"host":"vm.example:5900"}"#, "vm.example:5900"),
+            (r#"{"host":"::1","port":5900,"more":[]}"#, "[::1]:5900"),
+            (r#"{"host":"unix_socket","port":"/run/vm"}"#, "unix:/run/vm"),
+        ] {
+            let read = parse_answer(answer.as_bytes()).expect(answer);
+            assert_eq!(read.to_string(), endpoint);
+        }
+    }
+
+    #[test]
+    fn any_other_answer_is_refused_without_its_words() {
+        for answer in [
+            "",
+            "{",
+            "{}",
+            r#"{"port":1}"#,
+            r#"{"host":"a"}"#,
+            r#"{"host":"a","port":70000}"#,
+            r#"{"host":"a","port":0}"#,
+            r#"{"host":"secret b","port":1}"#,
+            r#"{"host":"a","port":[1]}"#,
+            "<html>secret</html>",
+        ] {
+            let said = parse_answer(answer.as_bytes()).expect_err(answer);
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The apps: how long requests wait for a worker, how long the app takes, and what goes wrong.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::telemetry::metrics::labels::AppLabel;
+use crate::telemetry::metrics::seconds;
+
+/// Why an app has not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// As many requests waited as may.
+    QueueFull,
+    /// No worker was free in time.
+    QueueSlow,
+    /// It could not be reached.
+    Connect,
+    /// It did not begin to answer in time.
+    Slow,
+    /// It broke off.
+    Broken,
+}
+
+const FAILURES: [&str; 5] = ["queue-full", "queue-slow", "connect", "slow", "broken"];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabel {
+    app: String,
+    reason: &'static str,
+}
+
+/// The handles of all apps.
+#[derive(Clone, Debug)]
+pub struct Apps {
+    /// Workers that are busy with a request of ours.
+    pub busy: Family<AppLabel, Gauge>,
+    /// Workers there are.
+    pub workers: Family<AppLabel, Gauge>,
+    /// Requests that wait for a worker.
+    pub waiting: Family<AppLabel, Gauge>,
+    duration: Family<AppLabel, Histogram, fn() -> Histogram>,
+    queue: Family<AppLabel, Histogram, fn() -> Histogram>,
+    answer: Family<AppLabel, Histogram, fn() -> Histogram>,
+    failures: Family<FailureLabel, Counter>,
+}
+
+/// The handles of one app.
+#[derive(Clone, Debug)]
+pub struct AppMetrics {
+    duration: Histogram,
+    queue: Histogram,
+    answer: Histogram,
+    failures: [Counter; 5],
+}
+
+impl Apps {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let timed = || Family::new_with_constructor(seconds as fn() -> Histogram);
+        let own = Self {
+            busy: Family::default(),
+            workers: Family::default(),
+            waiting: Family::default(),
+            duration: timed(),
+            queue: timed(),
+            answer: timed(),
+            failures: Family::default(),
+        };
+        registry.register_with_unit(
+            "http_request_duration",
+            "From the head of a request to the last byte of the app's answer",
+            Unit::Seconds,
+            own.duration.clone(),
+        );
+        registry.register_with_unit(
+            "app_queue_wait",
+            "How long requests waited for a worker of the app",
+            Unit::Seconds,
+            own.queue.clone(),
+        );
+        registry.register_with_unit(
+            "app_response",
+            "From having a worker to the head of the app's answer",
+            Unit::Seconds,
+            own.answer.clone(),
+        );
+        registry.register(
+            "app_failures",
+            "Requests without an answer of the app, by reason",
+            own.failures.clone(),
+        );
+        registry.register(
+            "app_workers",
+            "Workers of the app (app.workers)",
+            own.workers.clone(),
+        );
+        registry.register(
+            "app_workers_busy",
+            "Workers busy with a request now",
+            own.busy.clone(),
+        );
+        registry.register(
+            "app_queue_length",
+            "Requests that wait for a worker now",
+            own.waiting.clone(),
+        );
+        own
+    }
+
+    /// The handles of an app.
+    #[must_use]
+    pub fn of(&self, name: &str) -> AppMetrics {
+        let label = AppLabel {
+            app: name.to_owned(),
+        };
+        AppMetrics {
+            duration: self.duration.get_or_create_owned(&label),
+            queue: self.queue.get_or_create_owned(&label),
+            answer: self.answer.get_or_create_owned(&label),
+            failures: FAILURES.map(|reason| {
+                let label = FailureLabel {
+                    app: name.to_owned(),
+                    reason,
+                };
+                self.failures.get_or_create_owned(&label)
+            }),
+        }
+    }
+}
+
+impl AppMetrics {
+    /// Handles that nobody reads, for connections that are not those of an app's requests.
+    #[must_use]
+    pub fn unread() -> Self {
+        Self {
+            duration: seconds(),
+            queue: seconds(),
+            answer: seconds(),
+            failures: Default::default(),
+        }
+    }
+
+    /// A request has been answered to its end.
+    pub fn done(&self, after: Duration) {
+        self.duration.observe(after.as_secs_f64());
+    }
+
+    /// A request has got its worker.
+    pub fn waited(&self, for_so_long: Duration) {
+        self.queue.observe(for_so_long.as_secs_f64());
+    }
+
+    /// The head of an answer came.
+    pub fn answered(&self, after: Duration) {
+        self.answer.observe(after.as_secs_f64());
+    }
+
+    /// There was no answer.
+    pub fn failed(&self, failure: Failure) {
+        if let Some(counter) = self.failures.get(failure as usize) {
+            counter.inc();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_own_word() {
+        let metrics = crate::telemetry::Metrics::new();
+        metrics.apps.of("wok").failed(Failure::Broken);
+        metrics.apps.of("wok").failed(Failure::QueueFull);
+        let text = metrics.text(|_| {});
+        for (reason, count) in [
+            ("queue-full", 1),
+            ("queue-slow", 0),
+            ("connect", 0),
+            ("slow", 0),
+            ("broken", 1),
+        ] {
+            let line =
+                format!("noren_app_failures_total{{app=\"wok\",reason=\"{reason}\"}} {count}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
+}

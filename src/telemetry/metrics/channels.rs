@@ -1,0 +1,131 @@
+//! Channels: messages, deliveries, and who listens.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::telemetry::metrics::labels::{ChannelLabel, ReasonLabel};
+use crate::telemetry::metrics::seconds;
+
+/// The handles of all channels.
+#[derive(Clone, Debug)]
+pub struct Channels {
+    /// Who listens now; who listens to two channels counts once.
+    pub subscribers: Gauge,
+    /// Channels that are open now.
+    pub open: Gauge,
+    /// Who listens to each now.
+    pub listeners: Family<ChannelLabel, Gauge>,
+    /// Messages that can still be got.
+    pub kept: Family<ChannelLabel, Gauge>,
+    messages: Family<ChannelLabel, Counter>,
+    deliveries: Family<ChannelLabel, Counter>,
+    delivery: Family<ChannelLabel, Histogram, fn() -> Histogram>,
+    resets: Family<ReasonLabel, Counter>,
+    refused: Family<ReasonLabel, Counter>,
+}
+
+/// The handles of one channel, or of all that a pattern makes.
+#[derive(Clone, Debug)]
+pub struct ChannelMetrics {
+    /// Messages published.
+    pub messages: Counter,
+    /// Messages handed to subscribers, each counted.
+    pub deliveries: Counter,
+    /// From publishing to being handed to a subscriber's transport.
+    pub delivery: Histogram,
+}
+
+impl Channels {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let own = Self {
+            delivery: Family::new_with_constructor(seconds as fn() -> Histogram),
+            ..Self::default()
+        };
+        registry.register(
+            "channel_subscribers",
+            "Subscribers now",
+            own.subscribers.clone(),
+        );
+        registry.register("channels", "Channels open now", own.open.clone());
+        registry.register(
+            "channel_listeners",
+            "Who listens to the channel now",
+            own.listeners.clone(),
+        );
+        registry.register(
+            "channel_history_messages",
+            "Messages that can still be got",
+            own.kept.clone(),
+        );
+        registry.register(
+            "channel_messages",
+            "Messages published",
+            own.messages.clone(),
+        );
+        registry.register(
+            "channel_deliveries",
+            "Messages handed to subscribers",
+            own.deliveries.clone(),
+        );
+        registry.register_with_unit(
+            "channel_delivery",
+            "From publishing a message to handing it to a subscriber's transport",
+            Unit::Seconds,
+            own.delivery.clone(),
+        );
+        registry.register(
+            "channel_resets",
+            "Gaps that subscribers were told of, by reason",
+            own.resets.clone(),
+        );
+        registry.register(
+            "channel_subscribers_refused",
+            "Subscribers that were told to come back later, by reason",
+            own.refused.clone(),
+        );
+        own
+    }
+
+    /// The handles of a channel, by its name or pattern in the configuration.
+    #[must_use]
+    pub fn of(&self, rule: &str) -> ChannelMetrics {
+        let label = ChannelLabel {
+            channel: rule.to_owned(),
+        };
+        ChannelMetrics {
+            messages: self.messages.get_or_create_owned(&label),
+            deliveries: self.deliveries.get_or_create_owned(&label),
+            delivery: self.delivery.get_or_create_owned(&label),
+        }
+    }
+
+    /// A subscriber was told of a gap, or let go.
+    pub fn reset(&self, reason: &'static str) {
+        self.resets.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// One who wanted to subscribe was refused.
+    pub fn refuse(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+}
+
+/// Handles that nobody reads.
+impl Default for Channels {
+    fn default() -> Self {
+        Self {
+            subscribers: Gauge::default(),
+            open: Gauge::default(),
+            listeners: Family::default(),
+            kept: Family::default(),
+            messages: Family::default(),
+            deliveries: Family::default(),
+            delivery: Family::new_with_constructor(seconds as fn() -> Histogram),
+            resets: Family::default(),
+            refused: Family::default(),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Connections of all listeners, and the handshakes on them.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::telemetry::metrics::labels::{FileLabel, ListenerLabel, ReasonLabel};
+use crate::telemetry::metrics::seconds;
+
+/// The handles of listeners and handshakes.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    /// How many are open now.
+    pub open: Gauge,
+    /// How many there may be.
+    pub limit: Gauge,
+    /// Those that were accepted.
+    pub accepted: Family<ListenerLabel, Counter>,
+    /// TLS handshakes that were completed.
+    pub handshakes: Counter,
+    /// How long they took.
+    pub handshake_time: Histogram,
+    /// When each certificate ends, in seconds since 1970.
+    pub certificates: Family<FileLabel, Gauge>,
+    refused: Family<ReasonLabel, Counter>,
+    failed: Family<ReasonLabel, Counter>,
+}
+
+impl Connections {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let own = Self {
+            open: Gauge::default(),
+            limit: Gauge::default(),
+            accepted: Family::default(),
+            handshakes: Counter::default(),
+            handshake_time: seconds(),
+            certificates: Family::default(),
+            refused: Family::default(),
+            failed: Family::default(),
+        };
+        registry.register("connections", "Connections open now", own.open.clone());
+        registry.register(
+            "connections_limit",
+            "Connections that may be open",
+            own.limit.clone(),
+        );
+        registry.register(
+            "connections_accepted",
+            "Connections accepted",
+            own.accepted.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections closed before a byte was read, by reason",
+            own.refused.clone(),
+        );
+        registry.register(
+            "tls_handshakes",
+            "TLS handshakes completed",
+            own.handshakes.clone(),
+        );
+        registry.register(
+            "tls_handshake_failures",
+            "TLS handshakes that were not completed, by reason",
+            own.failed.clone(),
+        );
+        registry.register_with_unit(
+            "tls_handshake_duration",
+            "From accepting a connection to the end of its TLS handshake",
+            Unit::Seconds,
+            own.handshake_time.clone(),
+        );
+        registry.register_with_unit(
+            "tls_certificate_expiry_timestamp",
+            "When clients begin to refuse the certificate, in seconds since 1970",
+            Unit::Seconds,
+            own.certificates.clone(),
+        );
+        own
+    }
+
+    /// A connection was closed before anything was read from it.
+    pub fn refuse(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// There was no TLS handshake on a connection.
+    pub fn fail(&self, reason: &'static str) {
+        self.failed.get_or_create(&ReasonLabel { reason }).inc();
+    }
+}

@@ -1,0 +1,126 @@
+//! What is counted and timed, as `OpenMetrics` text for Prometheus.
+//!
+//! Each part of the server has its group of handles, found once and used without a look-up. Every label is a
+//! constant of this program or a name of the configuration, so no client can make a series. What somebody
+//! else counts anyway (connections, queues, channels, sources) is set just before the text is written, by
+//! [`Metrics::text`]'s caller. Does not know what is served.
+
+mod apps;
+mod channels;
+mod connections;
+mod labels;
+mod process;
+mod requests;
+mod sources;
+mod tunnels;
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+pub use apps::{AppMetrics, Apps, Failure};
+pub use channels::{ChannelMetrics, Channels};
+pub use connections::Connections;
+pub use labels::{AppLabel, ChannelLabel, FileLabel, ListenerLabel, ReasonLabel, SourceLabel};
+pub use process::resident_bytes;
+pub use requests::{Classes, Handler, Requests};
+pub use sources::{Seen, Sources};
+pub use tunnels::{OfKind, TunnelKind, TunnelMetrics};
+
+/// The type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics of a server.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Listeners and handshakes.
+    pub connections: Connections,
+    /// Requests, whoever answered them.
+    pub requests: Requests,
+    /// The apps: queue and answers.
+    pub apps: Apps,
+    /// Tunnels.
+    pub tunnels: TunnelMetrics,
+    /// Channels and who listens.
+    pub channels: Channels,
+    /// Where messages come from.
+    pub sources: Sources,
+    registry: Registry,
+    /// Held while values are set and the text is written, so that two readers cannot take them apart.
+    reading: Mutex<()>,
+}
+
+impl Metrics {
+    /// All at nought.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        process::register(&mut registry);
+        let own = registry.sub_registry_with_prefix("noren");
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        own.register("build", "The version that runs", version);
+        Self {
+            connections: Connections::register(own),
+            requests: Requests::register(own),
+            apps: Apps::register(own),
+            tunnels: TunnelMetrics::register(own),
+            channels: Channels::register(own),
+            sources: Sources::register(own),
+            registry,
+            reading: Mutex::default(),
+        }
+    }
+
+    /// The text of all of them. `observe` sets what is counted elsewhere.
+    #[must_use]
+    pub fn text(&self, observe: impl FnOnce(&Self)) -> String {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        observe(self);
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// From a millisecond to ten minutes, which is as long as an app may take by default.
+fn seconds() -> Histogram {
+    Histogram::new([
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+        300.0, 600.0,
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_ends_as_openmetrics_does_and_tells_the_version() {
+        let text = Metrics::new().text(|_| {});
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        let build = concat!(
+            "noren_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\"} 1\n"
+        );
+        assert!(text.contains(build), "{text}");
+    }
+
+    #[test]
+    fn what_is_observed_is_in_the_text() {
+        let text = Metrics::new().text(|metrics| {
+            metrics.connections.open.set(7);
+        });
+        assert!(text.contains("\nnoren_connections 7\n"), "{text}");
+    }
+}

@@ -1,0 +1,135 @@
+//! Requests, by who answered them and how.
+
+use http::StatusCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// Who answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// An app; its requests are counted with the app's name, by [`AppMetrics`](super::AppMetrics).
+    App,
+    /// The bridge.
+    Bridge,
+    /// The hub.
+    Hub,
+    /// A directory of files.
+    Files,
+    /// Nobody: there was no route, or the head was wrong.
+    None,
+}
+
+impl Handler {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Bridge => "bridge",
+            Self::Hub => "hub",
+            Self::Files => "files",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The classes of status codes (RFC 9110 §15), for a bounded number of series.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The labels of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    handler: &'static str,
+    app: String,
+    code: &'static str,
+}
+
+/// A refusal, by its status.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabel {
+    status: u16,
+}
+
+/// The counters of one handler, one for each class of status codes.
+#[derive(Clone, Debug)]
+pub struct Classes([Counter; 5]);
+
+impl Classes {
+    /// Counts an answer.
+    pub fn count(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        if let Some(counter) = self.0.get(class) {
+            counter.inc();
+        }
+    }
+}
+
+/// The handles of requests.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    all: Family<Labels, Counter>,
+    refused: Family<StatusLabel, Counter>,
+    bridge: Classes,
+    hub: Classes,
+    files: Classes,
+    none: Classes,
+}
+
+impl Requests {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let all = Family::default();
+        let refused = Family::default();
+        registry.register(
+            "http_requests",
+            "Requests answered, by who answered and the class of the status",
+            Family::clone(&all),
+        );
+        registry.register(
+            "http_refusals",
+            "Requests that Noren itself refused, by status",
+            Family::clone(&refused),
+        );
+        let classes = |handler: Handler| classes(&all, handler, "");
+        Self {
+            bridge: classes(Handler::Bridge),
+            hub: classes(Handler::Hub),
+            files: classes(Handler::Files),
+            none: classes(Handler::None),
+            all,
+            refused,
+        }
+    }
+
+    /// The counters of an app.
+    #[must_use]
+    pub fn of_app(&self, name: &str) -> Classes {
+        classes(&self.all, Handler::App, name)
+    }
+
+    /// Counts an answer that is no app's.
+    pub fn count(&self, handler: Handler, status: StatusCode) {
+        match handler {
+            Handler::Bridge => self.bridge.count(status),
+            Handler::Hub => self.hub.count(status),
+            Handler::Files => self.files.count(status),
+            Handler::App | Handler::None => self.none.count(status),
+        }
+    }
+
+    /// Counts a refusal of ours, beside the request itself.
+    pub fn refuse(&self, status: StatusCode) {
+        let status = status.as_u16();
+        self.refused.get_or_create(&StatusLabel { status }).inc();
+    }
+}
+
+fn classes(all: &Family<Labels, Counter>, handler: Handler, app: &str) -> Classes {
+    Classes(CLASSES.map(|code| {
+        let labels = Labels {
+            handler: handler.as_str(),
+            app: app.to_owned(),
+            code,
+        };
+        all.get_or_create_owned(&labels)
+    }))
+}

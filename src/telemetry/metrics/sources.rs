@@ -1,0 +1,96 @@
+//! The sources of channels, as they are when somebody looks.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::telemetry::metrics::labels::SourceLabel;
+
+/// The handles of sources.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    up: Family<SourceLabel, Gauge>,
+    connections: Family<SourceLabel, Gauge>,
+    messages: Family<SourceLabel, Counter>,
+    bytes: Family<SourceLabel, Counter>,
+    refused: Family<SourceLabel, Counter>,
+}
+
+/// One source at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// It is connected, or listens.
+    pub up: bool,
+    /// Connections now.
+    pub connections: usize,
+    /// Messages so far.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Messages and connections that were refused.
+    pub refused: u64,
+}
+
+impl Sources {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let own = Self::default();
+        registry.register(
+            "source_up",
+            "1 if the source is connected, or listens",
+            own.up.clone(),
+        );
+        registry.register(
+            "source_connections",
+            "Connections of the source now",
+            own.connections.clone(),
+        );
+        registry.register(
+            "source_messages",
+            "Messages of the source",
+            own.messages.clone(),
+        );
+        registry.register_with_unit(
+            "source",
+            "Bytes of the source's messages",
+            Unit::Bytes,
+            own.bytes.clone(),
+        );
+        registry.register(
+            "source_refused",
+            "Messages and connections refused",
+            own.refused.clone(),
+        );
+        own
+    }
+
+    /// Forgets those of the last look: a reload may have taken some away.
+    pub fn clear(&self) {
+        self.up.clear();
+        self.connections.clear();
+        self.messages.clear();
+        self.bytes.clear();
+        self.refused.clear();
+    }
+
+    /// Sets all of one source.
+    pub fn set(&self, label: &SourceLabel, seen: Seen) {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.up.get_or_create(label).set(i64::from(seen.up));
+        let connections = i64::try_from(seen.connections).unwrap_or(i64::MAX);
+        self.connections.get_or_create(label).set(connections);
+        // Counted by the source itself; here its count is only shown.
+        self.messages
+            .get_or_create(label)
+            .inner()
+            .store(seen.messages, Relaxed);
+        self.bytes
+            .get_or_create(label)
+            .inner()
+            .store(seen.bytes, Relaxed);
+        self.refused
+            .get_or_create(label)
+            .inner()
+            .store(seen.refused, Relaxed);
+    }
+}

@@ -1,0 +1,143 @@
+//! Certificates of clients: which authorities may have signed them, and whose name is in one (RFC 5280 §4.1.2.6,
+//! §4.2.1.6).
+//!
+//! Knows nothing of routes: a certificate that is good here may still not be good enough for one of them.
+
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer as _;
+
+use crate::config::ClientCertificates;
+use crate::tls::TlsError;
+use crate::tls::pem::PemFile;
+
+/// The longest name that is taken from a certificate.
+const LONGEST_NAME: usize = 256;
+
+/// Whose certificate a client has shown, and that it was verified. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientName(Arc<Names>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Names {
+    shown: String,
+    all: Vec<String>,
+}
+
+impl ClientName {
+    /// The names in a certificate that the handshake has verified; none if it has no name at all, which is then
+    /// nobody's.
+    pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+        let common = certificate.subject().iter_common_name();
+        let common = common.filter_map(|name| name.as_str().ok());
+        let mut all: Vec<String> = common.map(str::to_owned).collect();
+        if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
+            for name in &alternative.value.general_names {
+                match name {
+                    GeneralName::DNSName(name)
+                    | GeneralName::RFC822Name(name)
+                    | GeneralName::URI(name) => all.push((*name).to_owned()),
+                    _ => {}
+                }
+            }
+        }
+        all.retain(|name| is_sound(name));
+        let shown = all.first()?.clone();
+        Some(Self(Arc::new(Names { shown, all })))
+    }
+
+    /// For logs, and for the app: the common name, else the first alternative one.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0.shown
+    }
+
+    /// Whether one of its names is in a list.
+    #[must_use]
+    pub fn is_one_of(&self, names: &[String]) -> bool {
+        self.0.all.iter().any(|own| names.contains(own))
+    }
+}
+
+/// What could break a line of the log, or of a header, is no name.
+fn is_sound(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len())
+        && !name.contains(char::is_control)
+        && name.trim() == name
+}
+
+/// What verifies the certificates of a listener's clients.
+pub(super) fn verifier(
+    clients: &ClientCertificates,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let path = &clients.authority;
+    let unusable = |reason: String| TlsError::Authority {
+        path: path.clone(),
+        reason,
+    };
+    let mut roots = RootCertStore::empty();
+    for authority in PemFile::read(path, "certificate")?.certificates()? {
+        let added = roots.add(authority);
+        added.map_err(|error| unusable(error.to_string()))?;
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let builder = if clients.required {
+        builder
+    } else {
+        builder.allow_unauthenticated()
+    };
+    builder.build().map_err(|error| unusable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+
+    fn certificate(common: &[&str], alternative: Vec<SanType>) -> Option<ClientName> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for name in common {
+            params.distinguished_name.push(DnType::CommonName, *name);
+        }
+        params.subject_alt_names = alternative;
+        let key = KeyPair::generate().expect("a key");
+        let made = params.self_signed(&key).expect("a certificate");
+        ClientName::of(made.der())
+    }
+
+    #[test]
+    fn a_client_is_called_by_its_common_name_and_known_by_all() {
+        let mail = "cook@kitchen.example".try_into().expect("ASCII");
+        let client = certificate(&["cook"], vec![SanType::Rfc822Name(mail)]).expect("a name");
+        assert_eq!(client.as_str(), "cook");
+        for (names, known) in [
+            (&["cook"][..], true),
+            (&["other", "cook@kitchen.example"], true),
+            (&["Cook"], false),
+            (&["coo", "cook2", ""], false),
+            (&[], false),
+        ] {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            assert_eq!(client.is_one_of(&names), known, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_could_break_a_line_is_none() {
+        assert_eq!(certificate(&["a\r\nUser: root"], Vec::new()), None);
+        assert_eq!(certificate(&[], Vec::new()), None);
+        let dns = "cook.example".try_into().expect("ASCII");
+        let client = certificate(&["a\nb"], vec![SanType::DnsName(dns)]);
+        assert_eq!(client.expect("a name").as_str(), "cook.example");
+    }
+}

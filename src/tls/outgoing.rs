@@ -1,0 +1,274 @@
+//! Connections that Noren opens, with or without TLS: to consoles, and to those who know tokens.
+//!
+//! Certificates are verified, chain and name; there is no way to switch that off. Knows nothing of what is
+//! spoken over them.
+
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::{Endpoint, TargetTls};
+use crate::net::{ConnectError, Socket, connect_if};
+use crate::tls::TlsError;
+use crate::tls::pem::PemFile;
+
+/// How connections to one kind of server are encrypted.
+#[derive(Clone)]
+pub struct Connector {
+    config: Arc<ClientConfig>,
+    /// The name that must be in the certificate, if not that of the host.
+    name: Option<String>,
+    /// Whose certificates are believed, for errors.
+    trusted: Arc<str>,
+}
+
+/// Without keys.
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector")
+            .field("name", &self.name)
+            .field("trusted", &self.trusted)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// None at all.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// There is one, and no TLS on it.
+    #[error("TLS with {endpoint}: {reason}")]
+    Handshake {
+        /// Where to.
+        endpoint: Endpoint,
+        /// What is wrong, and with whose certificate.
+        reason: String,
+    },
+    /// The server did not answer the handshake.
+    #[error("TLS with {endpoint}: the handshake was not done within {limit:?}")]
+    Slow {
+        /// Where to.
+        endpoint: Endpoint,
+        /// How long connection and handshake were tried.
+        limit: Duration,
+    },
+}
+
+impl Connector {
+    /// Loads authorities, certificate and key.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file, and what is wrong with it.
+    pub fn new(tls: &TargetTls) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots(tls.ca.as_deref())?);
+        let config = match &tls.client {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = PemFile::read(certificate, "certificate")?.certificates()?;
+                let der = PemFile::read(key, "key")?.key()?;
+                let unfit = |error: rustls::Error| TlsError::Key {
+                    path: key.clone(),
+                    reason: error.to_string(),
+                };
+                builder.with_client_auth_cert(chain, der).map_err(unfit)?
+            }
+        };
+        let trusted = match &tls.ca {
+            Some(file) => file.display().to_string(),
+            None => "this system's list".to_owned(),
+        };
+        Ok(Self {
+            config: Arc::new(config),
+            name: tls.name.clone(),
+            trusted: trusted.into(),
+        })
+    }
+
+    async fn secure(&self, endpoint: &Endpoint, socket: Socket) -> Result<Outgoing, DialError> {
+        let failed = |reason: String| DialError::Handshake {
+            endpoint: endpoint.clone(),
+            reason,
+        };
+        let name = match (&self.name, endpoint) {
+            (Some(name), _) => name.as_str(),
+            (None, Endpoint::Tcp { host, .. }) => host,
+            (None, Endpoint::Unix(_)) => {
+                return Err(failed(
+                    "a UNIX socket has no host name; write the one in the certificate as tls.name"
+                        .to_owned(),
+                ));
+            }
+        };
+        let server = ServerName::try_from(name.to_owned())
+            .map_err(|_| failed("its host name cannot be in a certificate".to_owned()))?;
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let stream = connector
+            .connect(server, socket)
+            .await
+            .map_err(|error| failed(self.explain(&error, name)))?;
+        Ok(Outgoing::Tls(Box::new(stream)))
+    }
+
+    /// What is wrong, in the operator's words.
+    fn explain(&self, error: &io::Error, name: &str) -> String {
+        let Some(cause) = error.get_ref().and_then(|error| error.downcast_ref()) else {
+            return match error.kind() {
+                io::ErrorKind::UnexpectedEof => "it closed the connection; does it speak TLS, and does it want a client certificate?".to_owned(),
+                _ => error.to_string(),
+            };
+        };
+        match cause {
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
+                "its certificate is not signed by an authority in {}",
+                self.trusted
+            ),
+            rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            ) => format!("its certificate is not for the name {name} (tls.name)"),
+            rustls::Error::InvalidCertificate(
+                CertificateError::Expired | CertificateError::ExpiredContext { .. },
+            ) => "its certificate has expired".to_owned(),
+            rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+                "it wants a client certificate (tls.certificate and tls.key)".to_owned()
+            }
+            rustls::Error::InvalidMessage(_) => "it does not speak TLS".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// The authorities in a file, or those this system trusts.
+fn roots(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = file {
+        let certificates = PemFile::read(path, "certificate")?.certificates()?;
+        for (index, certificate) in certificates.into_iter().enumerate() {
+            let damaged = |error: rustls::Error| TlsError::Certificate {
+                path: path.to_owned(),
+                position: index + 1,
+                reason: error.to_string(),
+            };
+            roots.add(certificate).map_err(damaged)?;
+        }
+        return Ok(roots);
+    }
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        return Err(TlsError::NoAuthorities);
+    }
+    Ok(roots)
+}
+
+/// Connects once, and performs the handshake, all within `limit`. Only addresses that `permits` says yes to are
+/// connected.
+///
+/// # Errors
+/// [`DialError`] names the endpoint and the reason.
+pub async fn dial(
+    endpoint: &Endpoint,
+    permits: impl Fn(IpAddr) -> bool,
+    tls: Option<&Connector>,
+    limit: Duration,
+) -> Result<Outgoing, DialError> {
+    let end = Instant::now() + limit;
+    let socket = connect_if(endpoint, limit, permits).await?;
+    let Some(connector) = tls else {
+        return Ok(Outgoing::Plain(socket));
+    };
+    let secured = timeout_at(end, connector.secure(endpoint, socket)).await;
+    secured.unwrap_or_else(|_| {
+        Err(DialError::Slow {
+            endpoint: endpoint.clone(),
+            limit,
+        })
+    })
+}
+
+/// A connection that Noren has opened.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// As it is.
+    Plain(Socket),
+    /// With TLS on it; boxed, because a TLS session is more than a kilobyte.
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl From<Socket> for Outgoing {
+    fn from(socket: Socket) -> Self {
+        Self::Plain(socket)
+    }
+}
+
+impl AsyncRead for Outgoing {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Outgoing {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    /// Over TLS a `close_notify` goes first (RFC 8446 §6.1), and the other half stays open.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! An app that is not there for a moment, because it restarts: its visitors wait, and notice nothing.
+//!
+//! Nothing has been sent when a connection is refused, so a request of any kind can wait for the next try. It
+//! holds a slot meanwhile, and what comes behind it waits in the queue, so the queue's limits are all there
+//! are to hold. An app that stays away longer than a restart takes is told of at once again.
+
+use std::future::Future;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::net::ConnectError;
+
+/// Between two tries, growing from the first to the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Since when an app cannot be reached.
+#[derive(Debug)]
+pub(super) struct Away {
+    app: String,
+    /// How long it may take to restart.
+    patience: Duration,
+    outage: Mutex<Option<Outage>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    begun: Instant,
+    /// The last failed try.
+    last: Instant,
+}
+
+impl Away {
+    pub(super) fn new(app: &str, patience: Duration) -> Self {
+        Self {
+            app: app.to_owned(),
+            patience,
+            outage: Mutex::default(),
+        }
+    }
+
+    /// Tries to connect until it succeeds, or fails for another reason than that nobody is there, or the app
+    /// has been away for too long.
+    pub(super) async fn wait<T, F>(&self, mut connect: impl FnMut() -> F) -> Result<T, ConnectError>
+    where
+        F: Future<Output = Result<T, ConnectError>>,
+    {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match connect().await {
+                Ok(connected) => {
+                    self.is_back();
+                    return Ok(connected);
+                }
+                Err(error) if nobody_is_there(&error) => error,
+                Err(error) => return Err(error),
+            };
+            let left = self.patience_left(&error);
+            if left.is_zero() {
+                return Err(error);
+            }
+            sleep(pause.min(left)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// How much longer a request may wait, after a failed try.
+    fn patience_left(&self, error: &ConnectError) -> Duration {
+        if self.patience.is_zero() {
+            return Duration::ZERO;
+        }
+        let now = Instant::now();
+        let mut outage = self.lock();
+        // Between two visitors far apart the app may have been back, unseen.
+        let known = outage.filter(|outage| now - outage.last <= self.patience);
+        let begun = known.map_or(now, |outage| outage.begun);
+        *outage = Some(Outage { begun, last: now });
+        drop(outage);
+        if known.is_none() {
+            warn!(app = self.app, %error, "the app is away; requests wait for it");
+        }
+        self.patience.saturating_sub(now - begun)
+    }
+
+    fn is_back(&self) {
+        let outage = self.lock().take();
+        if let Some(outage) = outage {
+            let seconds = outage.begun.elapsed().as_secs_f64();
+            info!(app = self.app, seconds, "the app is back");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Outage>> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an app that is just being started would look like this.
+pub(super) fn nobody_is_there(error: &ConnectError) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
+    match error {
+        ConnectError::Refused { source, .. } => matches!(
+            source.kind(),
+            ConnectionRefused | ConnectionReset | NotFound
+        ),
+        ConnectError::Slow { .. } => false,
+    }
+}

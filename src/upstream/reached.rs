@@ -1,0 +1,74 @@
+//! Whether the app could be reached when that was last tried.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// So long the last try is believed.
+const BELIEVED: Duration = Duration::from_secs(5);
+/// Nothing is written while what is there is right and not older: every request of every thread comes by here.
+const FRESH: u64 = 1_000;
+
+/// The last try.
+#[derive(Debug)]
+pub(super) struct Reached {
+    begun: Instant,
+    /// Milliseconds since `begun`, plus one; 0 is never.
+    tried: AtomicU64,
+    answers: AtomicBool,
+}
+
+impl Default for Reached {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            tried: AtomicU64::new(0),
+            answers: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Reached {
+    /// It was tried at this moment.
+    pub(super) fn note(&self, reached: bool, now: Instant) {
+        let now = self.moment(now);
+        let before = self.tried.load(Ordering::Relaxed);
+        if self.answers.load(Ordering::Relaxed) != reached || now.saturating_sub(before) > FRESH {
+            self.answers.store(reached, Ordering::Relaxed);
+            self.tried.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// What came of the last try, unless it is too long ago to say anything.
+    pub(super) fn recently(&self) -> Option<bool> {
+        let tried = self.tried.load(Ordering::Relaxed);
+        let age = Duration::from_millis(self.moment(Instant::now()).saturating_sub(tried));
+        (tried > 0 && age < BELIEVED).then(|| self.answers.load(Ordering::Relaxed))
+    }
+
+    fn moment(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.begun).as_millis();
+        u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_try_counts_for_a_while() {
+        let reached = Reached {
+            begun: Instant::now()
+                .checked_sub(BELIEVED * 4)
+                .expect("a machine that is up for a while"),
+            ..Reached::default()
+        };
+        assert_eq!(reached.recently(), None);
+        reached.note(true, reached.begun + BELIEVED);
+        assert_eq!(reached.recently(), None, "too long ago");
+        reached.note(true, Instant::now());
+        assert_eq!(reached.recently(), Some(true));
+        reached.note(false, Instant::now());
+        assert_eq!(reached.recently(), Some(false));
+    }
+}

@@ -1,0 +1,202 @@
+//! The app's answer as it comes from the app. It holds the connection and the worker's slot until it ends, also
+//! when nobody wants it any more.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use crate::http::{BoxError, Stall};
+use crate::upstream::Upstream;
+use crate::upstream::connection::Connection;
+use crate::upstream::queue::Slot;
+use crate::upstream::running::let_end;
+
+/// How much of an answer is read before its head goes on to the client. hyper reads no further ahead at first,
+/// so most pages are complete with it.
+const AHEAD: usize = 64 * 1024;
+
+/// The body of an answer, and what it takes at the app.
+pub(super) struct Source {
+    /// None when it has ended.
+    exchange: Option<Exchange>,
+    is_endless: bool,
+    /// Nobody wants it, and it is read on all the same.
+    is_unwanted: bool,
+}
+
+struct Exchange {
+    body: Incoming,
+    idle: Stall,
+    connection: Connection,
+    upstream: Arc<Upstream>,
+    _slot: Slot,
+}
+
+/// What has come of an answer by the time its head goes on.
+pub(super) struct Beginning {
+    pub(super) pieces: VecDeque<Bytes>,
+    pub(super) end: End,
+}
+
+/// What follows a beginning.
+pub(super) enum End {
+    /// Nothing: the worker is free already.
+    Complete,
+    /// More.
+    Open(Source),
+    /// The app broke off.
+    Broken(BoxError),
+}
+
+impl Source {
+    /// The body that belongs to `headers`.
+    pub(super) fn new(
+        headers: &HeaderMap,
+        body: Incoming,
+        connection: Connection,
+        slot: Slot,
+        upstream: Arc<Upstream>,
+    ) -> Self {
+        Self {
+            exchange: Some(Exchange {
+                body,
+                idle: Stall::new(upstream.settings.response_idle),
+                connection,
+                upstream,
+                _slot: slot,
+            }),
+            is_endless: is_endless(headers),
+            is_unwanted: false,
+        }
+    }
+
+    /// Whether it passes piece by piece, for as long as somebody listens.
+    pub(super) fn is_endless(&self) -> bool {
+        self.is_endless
+    }
+
+    /// Takes what is there without waiting.
+    pub(super) fn begin(mut self, cx: &mut Context<'_>) -> Beginning {
+        let mut pieces = VecDeque::new();
+        let mut bytes = 0;
+        let end = loop {
+            if self.is_end_stream() {
+                self.finish();
+                break End::Complete;
+            }
+            if bytes >= AHEAD {
+                break End::Open(self);
+            }
+            match self.poll(cx) {
+                Poll::Ready(Some(Ok(piece))) => {
+                    bytes += piece.len();
+                    pieces.push_back(piece);
+                }
+                Poll::Ready(Some(Err(error))) => break End::Broken(error),
+                Poll::Ready(None) => break End::Complete,
+                Poll::Pending => break End::Open(self),
+            }
+        };
+        Beginning { pieces, end }
+    }
+
+    /// The next piece; none at the end, by which connection and slot are given back.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Ready(None);
+        };
+        // Twice: asking for data makes the driver read, and what it read is then to be had.
+        for _ in 0..2 {
+            match Pin::new(&mut exchange.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers are dropped, as a request's are.
+                    if let Ok(data) = frame.into_data() {
+                        exchange.idle.progressed();
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    let text = format!("the app broke off in the middle of its answer: {error}");
+                    return self.fail(text);
+                }
+                Poll::Ready(None) => {
+                    self.finish();
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {}
+            }
+            exchange.connection.drive(cx);
+        }
+        if exchange.idle.waited(cx) {
+            return self.fail(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the app stopped in the middle of its answer",
+            ));
+        }
+        Poll::Pending
+    }
+
+    /// How many bytes are still to come, if that is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        let exchange = self.exchange.as_ref();
+        exchange.map_or(Some(0), |exchange| exchange.body.size_hint().exact())
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        let exchange = self.exchange.as_ref();
+        exchange.is_none_or(|exchange| exchange.body.is_end_stream())
+    }
+
+    /// Gives the slot back, and the connection too, if the exchange is complete on both sides.
+    fn finish(&mut self) {
+        if let Some(Exchange {
+            connection,
+            upstream,
+            ..
+        }) = self.exchange.take()
+        {
+            upstream.take_back(connection);
+        }
+    }
+
+    fn fail(&mut self, error: impl Into<BoxError>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        self.exchange = None;
+        Poll::Ready(Some(Err(error.into())))
+    }
+}
+
+/// Whether the app says that its answer goes on as long as somebody listens: then it ends only with its
+/// connection, and each of its pieces is waited for.
+fn is_endless(headers: &HeaderMap) -> bool {
+    let begins = |name, text: &[u8]| {
+        let value = headers.get(name).map(HeaderValue::as_bytes);
+        let start = value.and_then(|value: &[u8]| value.get(..text.len()));
+        start.is_some_and(|start| start.eq_ignore_ascii_case(text))
+    };
+    begins("content-type", b"text/event-stream") || begins("x-accel-buffering", b"no")
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // hyper does not ask again when it knows from the length that the body is complete.
+        if self.is_end_stream() || self.is_endless || self.is_unwanted {
+            // In the middle of a body the connection is not idle, and is closed.
+            self.finish();
+        } else if let Some(exchange) = self.exchange.take() {
+            let tasks = exchange.upstream.tasks.clone();
+            let unwanted = Self {
+                exchange: Some(exchange),
+                is_endless: false,
+                is_unwanted: true,
+            };
+            let_end(unwanted, &tasks);
+        }
+    }
+}

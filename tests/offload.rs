@@ -1,0 +1,13 @@
+//! What the app need not do itself: send files, and compress.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    reason = "a test that cannot go on should fail where it stands, and its tasks end with its runtime"
+)]
+
+mod compressed;
+mod directories;
+mod named;

@@ -1,0 +1,101 @@
+"""Whatever publishes into a RabbitMQ broker: an OpenStack service, Nasqueron, or a flood.
+
+    rabbit.py PORT
+
+Commands, of which each opens a connection of its own unless it says otherwise:
+
+    exchange NAME TYPE DURABLE      declare an exchange (DURABLE is yes or no)
+    send EXCHANGE KEY BODY          one message, persistent, without any other property
+    twice EXCHANGE KEY BODY         the same message two times
+    flood EXCHANGE KEY COUNT SIZE   that many numbered messages of that many bytes; answers when the broker has them
+    length QUEUE                    how many messages wait in a queue
+    notify EXCHANGE EVENT JSON      oslo.messaging's own notifier, driver messagingv2; project and payload are in JSON
+"""
+
+import json
+import sys
+
+import lifeline
+
+PORT = sys.argv[1]
+
+
+def connection():
+    import amqp
+
+    opened = amqp.Connection(f"127.0.0.1:{PORT}", userid="guest", password="guest")
+    opened.connect()
+    return opened
+
+
+def exchange(argument):
+    name, kind, durable = argument.split(" ")
+    with connection() as opened:
+        opened.channel().exchange_declare(name, kind, durable=durable == "yes", auto_delete=False)
+
+
+def send(argument, times=1):
+    import amqp
+
+    name, key, body = argument.split(" ", 2)
+    with connection() as opened:
+        channel = opened.channel()
+        channel.confirm_select()
+        for _ in range(times):
+            channel.basic_publish(amqp.Message(body, delivery_mode=2), exchange=name, routing_key=key)
+
+
+def flood(argument):
+    import amqp
+
+    name, key, count, size = argument.split(" ")
+    padding = "x" * int(size)
+    with connection() as opened:
+        channel = opened.channel()
+        for number in range(int(count)):
+            body = f'{{"n": {number}, "text": "{padding}"}}'
+            channel.basic_publish(amqp.Message(body, delivery_mode=2), exchange=name, routing_key=key)
+        # The broker answers in order: what was published before this is there.
+        channel.exchange_declare(name, "topic", passive=True)
+
+
+def length(argument):
+    with connection() as opened:
+        return opened.channel().queue_declare(argument, passive=True).message_count
+
+
+def notify(argument):
+    import logging
+
+    logging.disable(logging.CRITICAL)
+    import oslo_messaging
+    from oslo_config import cfg
+    from oslo_context.context import RequestContext
+
+    name, event, text = argument.split(" ", 2)
+    said = json.loads(text)
+    conf = cfg.ConfigOpts()
+    conf([])
+    # Before the transport: it keeps the exchange it was made with.
+    oslo_messaging.set_transport_defaults(name)
+    transport = oslo_messaging.get_notification_transport(conf, url=f"rabbit://guest:guest@127.0.0.1:{PORT}/")
+    notifier = oslo_messaging.Notifier(
+        transport, publisher_id="compute.node1", driver="messagingv2", topics=["notifications"]
+    )
+    context = RequestContext(project_id=said["project"], auth_token="secret-token", roles=["admin"])
+    notifier.info(context, event, said["payload"])
+    transport.cleanup()
+
+
+if __name__ == "__main__":
+    lifeline.hold(
+        f"127.0.0.1:{PORT}",
+        {
+            "exchange": exchange,
+            "send": send,
+            "twice": lambda argument: send(argument, 2),
+            "flood": flood,
+            "length": length,
+            "notify": notify,
+        },
+    )

@@ -1,0 +1,180 @@
+//! The `amqp` source with a real RabbitMQ, and with the library that OpenStack's services notify with.
+
+mod outages;
+
+use std::process::Command;
+
+use crate::support::{Door, Peer, Rabbit, Ran, alone, path, run, scratch, until};
+
+/// A broker, something that publishes into it, and a door with an admin socket.
+struct House {
+    rabbit: Rabbit,
+    publisher: Peer,
+    door: Option<Door>,
+    directory: tempfile::TempDir,
+    _alone: std::sync::MutexGuard<'static, ()>,
+}
+
+impl House {
+    /// `SOURCE` in the tables is the beginning of a source's table: its kind, and the broker.
+    #[track_caller]
+    fn open(exchange: &str, tables: &str) -> Self {
+        let turn = alone();
+        let rabbit = Rabbit::start();
+        let mut publisher = Peer::start_in_venv("rabbit.py", &[&rabbit.port.to_string()]);
+        if !exchange.is_empty() {
+            publisher.ask(&format!("exchange {exchange}"));
+        }
+        let directory = scratch();
+        let mut house = Self {
+            rabbit,
+            publisher,
+            door: None,
+            directory,
+            _alone: turn,
+        };
+        house.open_door(tables);
+        house
+    }
+
+    #[track_caller]
+    fn open_door(&mut self, tables: &str) {
+        self.door = Some(Door::open(&whole(&self.rabbit, &self.directory, tables)));
+    }
+
+    /// Ends the door as a crash does.
+    fn kill_door(&mut self) {
+        self.door = None;
+    }
+
+    #[track_caller]
+    fn log(&self) -> String {
+        self.door.as_ref().expect("a door").log()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_noren"));
+        command.arg(arguments.first().expect("a verb"));
+        command.args(["--socket", &path(&self.directory, "admin.sock")]);
+        command.args(arguments.get(1..).unwrap_or_default());
+        command
+    }
+
+    /// The first messages of a channel, one JSON object a line.
+    #[track_caller]
+    fn first(&self, channel: &str, count: usize) -> Vec<serde_json::Value> {
+        let count = count.to_string();
+        let arguments = [
+            "subscribe",
+            channel,
+            "--from",
+            "earliest",
+            "--json",
+            "--once",
+            &count,
+        ];
+        let Ran { stdout, .. } = run(&mut self.command(&arguments)).well();
+        let lines = stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    }
+
+    #[track_caller]
+    fn until_logged(&self, text: &str) {
+        until(text, || self.log().contains(text).then_some(()));
+    }
+
+    #[track_caller]
+    fn connected(&self) {
+        self.until_logged("connected to a source");
+    }
+}
+
+fn whole(rabbit: &Rabbit, directory: &tempfile::TempDir, tables: &str) -> String {
+    let source = format!(
+        "[[channel.source]]\nsource = \"amqp\"\nurl = \"{}\"",
+        rabbit.url()
+    );
+    let socket = path(directory, "admin.sock");
+    let store = path(directory, "");
+    let tables = tables.replace("SOURCE", &source).replace("STORE", &store);
+    format!("{tables}\n[admin]\nsocket = \"{socket}\"\n")
+}
+
+const NOVA: &str = "[[channel]]\nname = \"nova.*\"\nSOURCE\nexchange = \"nova\"\n\
+    bindings = [\"notifications.#\"]\nformat = \"oslo\"\nchannel = \"nova.{tenant}\"\n\
+    key = \"{/payload/instance_id}\"\n";
+
+#[test]
+fn what_oslo_messaging_publishes_reaches_the_channel_of_its_project_without_its_context() {
+    let mut house = House::open("nova topic no", NOVA);
+    house.connected();
+    for (project, instance) in [("0f1e", "i-1"), ("aaaa", "i-2")] {
+        house.publisher.ask(&format!(
+            r#"notify nova compute.instance.update {{"project": "{project}", "payload": {{"instance_id": "{instance}", "display_name": "web é", "_context_auth_token": "secret-token"}}}}"#
+        ));
+    }
+    for (project, instance) in [("0f1e", "i-1"), ("aaaa", "i-2")] {
+        let messages = house.first(&format!("nova.{project}"), 1);
+        let message = messages.first().expect("a message");
+        assert_eq!(message["event"], "compute.instance.update");
+        assert_eq!(message["key"], instance);
+        assert_eq!(message["data"]["payload"]["instance_id"], instance);
+        assert_eq!(message["data"]["payload"]["display_name"], "web é");
+        assert_eq!(message["data"]["priority"], "INFO");
+        let text = message.to_string();
+        assert!(
+            !text.contains("_context_") && !text.contains("secret"),
+            "{text}"
+        );
+    }
+    assert!(!house.log().contains("secret"));
+}
+
+#[test]
+fn a_notification_that_is_sent_twice_is_published_once_and_one_that_does_not_fit_is_refused() {
+    let mut house = House::open("nova topic no", NOVA);
+    house.connected();
+    let notification = r#"{"event_type": "a", "_unique_id": "ID", "payload": {"instance_id": "i", "tenant_id": "t"}}"#;
+    for id in ["one", "two"] {
+        let body = notification.replace("ID", id);
+        house
+            .publisher
+            .ask(&format!("twice nova notifications.info {body}"));
+    }
+    house.publisher.ask(r#"send nova notifications.info {"event_type": "a", "payload": {"instance_id": "i", "secret": "word"}}"#);
+    house.until_logged("it has no project (tenant)");
+    let last = notification
+        .replace("ID", "three")
+        .replace("\"a\"", "\"last\"");
+    house
+        .publisher
+        .ask(&format!("send nova notifications.info {last}"));
+    let messages = house.first("nova.t", 3);
+    let events: Vec<_> = messages.iter().map(|one| one["event"].clone()).collect();
+    assert_eq!(events, ["a", "a", "last"]);
+    assert!(!house.log().contains("word"));
+}
+
+#[test]
+fn a_nasqueron_notification_arrives_in_its_exact_form_without_what_it_was_made_of() {
+    let mut house = House::open(
+        "notifications topic yes",
+        "[[channel]]\nname = \"news\"\nSOURCE\nexchange = \"notifications\"\nformat = \"nasqueron\"\n",
+    );
+    house.connected();
+    house.publisher.ask(r#"send notifications nasqueron.ci.jenkins.completed.success {"service":"Jenkins","project":"Nasqueron","group":"ci","rawContent":{"name":"asgard","build":{"number":18,"phase":"COMPLETED","status":"SUCCESS"}},"type":"completed.success","text":"Jenkins job asgard has been completed: success","link":"http:\/\/localhost:8080\/job\/asgard\/18\/"}"#);
+    let messages = house.first("news", 1);
+    assert_eq!(
+        messages.first().expect("a message")["data"],
+        serde_json::json!({
+            "service": "Jenkins",
+            "project": "Nasqueron",
+            "group": "ci",
+            "type": "completed.success",
+            "text": "Jenkins job asgard has been completed: success",
+            "link": "http://localhost:8080/job/asgard/18/",
+        })
+    );
+}

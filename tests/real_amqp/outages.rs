@@ -1,0 +1,124 @@
+//! Brokers and exchanges that are not there, go away and come back.
+
+use super::{Door, House, run, whole};
+use crate::support::{path, until};
+
+const KEPT: &str = "[[channel]]\nname = \"a\"\n[channel.history]\nmessages = 100000\nsize = \"64MiB\"\n\
+    SOURCE\nexchange = \"e\"\nqueue = \"noren-a\"\nprefetch = 10\nchannel = \"a\"\n";
+
+#[track_caller]
+fn numbers(house: &House, count: usize) -> Vec<u64> {
+    let messages = house.first("a", count);
+    messages
+        .iter()
+        .map(|one| {
+            let number = one.pointer("/data/n").and_then(serde_json::Value::as_u64);
+            number.expect("a number")
+        })
+        .collect()
+}
+
+#[test]
+fn an_exchange_that_is_not_there_is_waited_for_and_told_once() {
+    let mut house = House::open("", KEPT);
+    house.until_logged("NOT_FOUND - no exchange 'e'");
+    house.publisher.ask("exchange e topic no");
+    house.connected();
+    house.publisher.ask("flood e k 3 10");
+    assert_eq!(numbers(&house, 3), [0, 1, 2]);
+    let told = house.log().matches("a source is not there").count();
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn a_broker_that_restarts_has_kept_what_came_before_and_nothing_is_lost() {
+    let mut house = House::open("e topic yes", KEPT);
+    house.connected();
+    house.publisher.ask("flood e k 100 10");
+    assert_eq!(numbers(&house, 100).len(), 100);
+    house.rabbit.stop();
+    house.until_logged("a source is not there");
+    house.rabbit.begin();
+    house.publisher.ask("flood e k 50 10");
+    let all = numbers(&house, 150);
+    let expected: Vec<u64> = (0..100).chain(0..50).collect();
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn what_waits_beyond_the_bounds_is_skipped_and_said_and_the_broker_stays_small() {
+    let mut house = House::open("e topic yes", &bounded());
+    house.connected();
+    house.publisher.ask("flood e k 10 10");
+    assert_eq!(numbers(&house, 10).len(), 10);
+    // The door goes, its queue stays.
+    house.kill_door();
+    let before = house.rabbit.memory();
+    // tests/bench has more of them.
+    let flood =
+        std::env::var("NOREN_FLOOD").map_or(50_000, |count| count.parse().expect("a number"));
+    house.publisher.ask(&format!("flood e k {flood} 1000"));
+    let grown = house.rabbit.memory().saturating_sub(before);
+    assert!(grown < 150 << 20, "the broker has grown by {grown} bytes");
+    assert_eq!(house.publisher.count("length noren-a"), 1000);
+    house.open_door(&bounded());
+    house.connected();
+    house.until_logged("older messages were skipped");
+    let caught_up = numbers(&house, 1000);
+    let expected: Vec<u64> = (flood - 1_000..flood).collect();
+    assert_eq!(caught_up, expected);
+}
+
+fn bounded() -> String {
+    KEPT.replace("prefetch = 10\n", "prefetch = 10\nqueue-length = 1000\n")
+}
+
+#[test]
+fn a_history_on_disk_is_acknowledged_when_it_is_there_and_survives_a_kill_of_the_door() {
+    let tables = format!(
+        "[hub]\nstore = \"STORE\"\n{}",
+        KEPT.replace("size = \"64MiB\"\n", "size = \"64MiB\"\nstore = \"disk\"\n")
+    );
+    let mut house = House::open("e topic yes", &tables);
+    house.connected();
+    house.publisher.ask("flood e k 2000 100");
+    // Killed while it works: what was acknowledged is on disk, and what was not comes again.
+    house.kill_door();
+    house.open_door(&tables);
+    house.connected();
+    until("the queue to be empty", || {
+        (house.publisher.count("length noren-a") == 0).then_some(())
+    });
+    // What was on disk and not acknowledged has come twice, so there may be more than were sent.
+    let mut count = 2000;
+    let all = loop {
+        let mut all = numbers(&house, count);
+        all.sort_unstable();
+        all.dedup();
+        if all.len() == 2000 {
+            break all;
+        }
+        count += 2000 - all.len();
+    };
+    assert_eq!(all, (0..2000).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
+    let house = House::open("e topic yes", KEPT);
+    let file = path(&house.directory, "credentials");
+    let tables = KEPT.replace("queue =", &format!("credentials = \"{file}\"\nqueue ="));
+    let config = path(&house.directory, "noren.toml");
+    let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\nprotocol = \"http\"\n";
+    let text = whole(&house.rabbit, &house.directory, &tables).replace("admin.sock", "two.sock");
+    std::fs::write(&config, format!("{listener}{text}")).expect("a file");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_noren"));
+    let ran = run(command.args(["serve", "--config", &config]));
+    assert!(ran.stderr.contains(&file), "{}", ran.stderr);
+    std::fs::write(&file, "noren:swordfish\n").expect("a file");
+    let door = Door::open(&text);
+    until("the refusal", || {
+        door.log().contains("ACCESS_REFUSED").then_some(())
+    });
+    assert!(!door.log().contains("swordfish"));
+}

@@ -1,0 +1,77 @@
+//! Pages that change by themselves, in real Chromium: a dashboard's instances and Nasqueron's notifications, with
+//! the configurations as they are shipped, a real RabbitMQ, and the library that OpenStack's services notify with.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
+use crate::support::{Door, Peer, Rabbit, alone, chromium, run, until};
+
+/// The tables of a shipped configuration behind its listener and certificate, for this broker and this app.
+fn shipped(name: &str, rabbit: &Rabbit, app: &str) -> String {
+    let path = format!("{}/config/{name}", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(path).expect("a shipped configuration");
+    let (_, certificate) = text
+        .split_once("[[tls.certificate]]")
+        .expect("its certificate");
+    let (_, tables) = certificate.split_once("\n\n").expect("what follows");
+    let changed = tables
+        .replace("amqp://localhost:5672/%2F", &rabbit.url())
+        .replace("http://127.0.0.1:8000", &format!("http://{app}"));
+    assert!(changed.contains(&rabbit.url()), "{changed}");
+    changed
+}
+
+#[test]
+fn a_dashboards_instances_change_by_themselves_and_each_user_hears_of_the_own_project_only() {
+    let _alone = alone();
+    let rabbit = Rabbit::start();
+    let port = rabbit.port.to_string();
+    let mut publisher = Peer::start_in_venv("rabbit.py", &[&port]);
+    publisher.ask("exchange nova topic no");
+    let browser = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
+    let pages = format!("/pages={browser}/pages");
+    let library = format!("/lib={browser}/node_modules/sockjs-client/dist");
+    let mut app = Peer::start_in_venv(
+        "horizon.py",
+        &[&port, "--static", &pages, "--static", &library],
+    );
+    let door = Door::open(&shipped("horizon.toml", &rabbit, &app.address));
+    until("the source", || {
+        door.log().contains("connected to a source").then_some(())
+    });
+    let ran = run(&mut chromium("horizon_page.mjs", &door)).well();
+    assert_eq!(ran.stdout, "horizon=ok over websocket, sse, sockjs\n");
+    assert!(app.count("asked") > 0, "the dashboard was never asked");
+    assert!(!door.log().contains("secret-token"));
+}
+
+#[test]
+fn nasquerons_page_prints_notifications_as_they_come_and_goes_on_after_sleep() {
+    let _alone = alone();
+    let rabbit = Rabbit::start();
+    let mut publisher = Peer::start_in_venv("rabbit.py", &[&rabbit.port.to_string()]);
+    publisher.ask("exchange notifications topic yes");
+    let door = Door::open(&shipped("nasqueron.toml", &rabbit, ""));
+    until("the source", || {
+        door.log().contains("connected to a source").then_some(())
+    });
+    let mut command = chromium("nasqueron_page.mjs", &door);
+    let mut page = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node; tests/run installs what the tests need");
+    let mut answers = page.stdin.take().expect("standard input is piped");
+    let lines = BufReader::new(page.stdout.take().expect("standard output is piped")).lines();
+    let mut last = String::new();
+    for line in lines.map_while(Result::ok) {
+        if let Some(rest) = line.strip_prefix("send ") {
+            publisher.ask(&format!("send notifications {rest}"));
+            writeln!(answers, "ok").expect("it reads");
+        }
+        last = line;
+    }
+    assert!(page.wait().expect("a child").success());
+    assert_eq!(last, "nasqueron=ok");
+}

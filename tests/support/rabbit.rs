@@ -1,0 +1,156 @@
+//! A RabbitMQ broker of one test: Debian's `rabbitmq-server` with a home, a node name and ports of its own.
+
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+
+use super::{path, scratch, until};
+
+/// Where Debian has the programs that its wrappers in `/usr/sbin` run as another user.
+const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
+
+/// A running broker; it ends with the test.
+pub(crate) struct Rabbit {
+    home: tempfile::TempDir,
+    child: Option<Child>,
+    /// Erlang's name server: one of our own, or the broker would start one that nobody ends.
+    names: Child,
+    pub(crate) port: u16,
+    internal: u16,
+    names_port: u16,
+}
+
+impl Rabbit {
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        let names_port = free_port();
+        let names = Command::new("epmd")
+            .args(["-address", "127.0.0.1", "-port", &names_port.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect(
+                "epmd, which comes with rabbitmq-server; tests/run installs what the tests need",
+            );
+        let mut rabbit = Self {
+            home: scratch(),
+            child: None,
+            names,
+            port: free_port(),
+            internal: free_port(),
+            names_port,
+        };
+        rabbit.begin();
+        rabbit
+    }
+
+    /// Starts it again, with all it has kept.
+    #[track_caller]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "these tests hold no runtime, and the port is on this machine"
+    )]
+    pub(crate) fn begin(&mut self) {
+        let mut command = self.command("rabbitmq-server");
+        let log = File::create(path(&self.home, "log")).expect("a log");
+        let child = command
+            // A group of its own: what the wrapper starts ends with it.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("rabbitmq-server: {error}; tests/run installs what the tests need")
+            });
+        self.child = Some(child);
+        until("the broker to listen", || {
+            let ended = self.child.as_mut().map(Child::try_wait);
+            assert!(
+                matches!(ended, Some(Ok(None))),
+                "the broker ended:\n{}",
+                self.log()
+            );
+            TcpStream::connect(("127.0.0.1", self.port)).ok()
+        });
+    }
+
+    /// Stops it as an administrator does; what is durable is kept.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        // The server writes the number of its own process, below the wrapper.
+        let number = fs::read_to_string(path(&self.home, "pid")).expect("its number");
+        let told = Command::new("kill").arg(number.trim()).status();
+        assert!(told.is_ok_and(|status| status.success()), "it was told");
+        until("the broker to stop", || child.try_wait().ok().flatten());
+    }
+
+    /// The URL in a source's table.
+    pub(crate) fn url(&self) -> String {
+        format!("amqp://127.0.0.1:{}", self.port)
+    }
+
+    /// Bytes of memory that the broker's process holds.
+    pub(crate) fn memory(&self) -> u64 {
+        let number = fs::read_to_string(path(&self.home, "pid")).expect("its number");
+        let status = fs::read_to_string(format!("/proc/{}/status", number.trim()))
+            .expect("a process that runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        kib.expect("Linux tells VmRSS of every process") * 1024
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(path(&self.home, "log")).unwrap_or_default()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let file = |name: &str| path(&self.home, name);
+        let mut command = Command::new(format!("{PROGRAMS}/{program}"));
+        command
+            .env("HOME", self.home.path())
+            .env(
+                "RABBITMQ_NODENAME",
+                format!("noren-{}@localhost", self.port),
+            )
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", self.port.to_string())
+            .env("RABBITMQ_DIST_PORT", self.internal.to_string())
+            .env("ERL_EPMD_PORT", self.names_port.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_MNESIA_BASE", file("mnesia"))
+            .env("RABBITMQ_LOG_BASE", file("logs"))
+            .env("RABBITMQ_LOGS", "-")
+            .env("RABBITMQ_PID_FILE", file("pid"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", file("plugins"))
+            // The machine's own files are not for this one.
+            .env("RABBITMQ_CONF_ENV_FILE", file("none"))
+            .env("RABBITMQ_CONFIG_FILE", file("none"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", file("none.config"));
+        command
+    }
+}
+
+/// A port that nothing listens on now. Another program could take it first; then the broker says so.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+impl Drop for Rabbit {
+    fn drop(&mut self) {
+        // Nothing can be done about a failure here.
+        if let Some(mut child) = self.child.take() {
+            let group = format!("-{}", child.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            let _ = child.wait();
+        }
+        let _ = self.names.kill();
+        let _ = self.names.wait();
+    }
+}
