@@ -34,9 +34,10 @@
 //! leaves earlier, a tracked task holds the slot until the app has answered.
 //!
 //! **An upgrade.** The WebSocket handshake is checked, then the Origin; `access` asks the app who the visitor is,
-//! one question for each credential at a time; the token is resolved to a target; the app is asked whether this
-//! visitor may have this console; and the target is connected, **once and before the 101**, so that a dead
-//! console is a 502 and not a broken socket. A tracked task relays both ways: half-close kept, heartbeat and idle
+//! one question for each credential at a time; a token that is a signed link is checked; the token is resolved to a
+//! target, if its source may name it; the app is asked whether this visitor may have this console; a single-use
+//! link is used up; and the target is connected, **once and before the 101**, so that a dead console is a 502 and
+//! not a broken socket. A tracked task relays both ways: half-close kept, heartbeat and idle
 //! limit, the right close code. It holds a lease, which ends with a logout that passes through the proxy, or when
 //! the app, asked again, says no.
 //!

@@ -328,3 +328,22 @@ fn an_entrance_that_keeps_nobody_out_or_everybody_is_refused() {
     let said = r#"noren.toml:3: app[0].user-header: "X-Forwarded-User" cannot carry a name; write one that nothing else uses, such as "X-Remote-User""#;
     says("user-header = \"X-Forwarded-User\"", said);
 }
+
+#[test]
+fn a_source_of_no_known_kind_is_told_once_and_one_in_the_network_needs_a_list() {
+    let said = r#"noren.toml:4: bridge.tokens[0].source: "redi" is not known here; write "directory", "file", "file-name", "sockets", "http" or "redis""#;
+    says(
+        "[[bridge.tokens]]\nsource = \"redi\"\naddress = \"a:1\"",
+        said,
+    );
+    let said = r#"noren.toml:3: bridge.tokens[0].allow: is missing: a source in the network may name only what is allowed; write for example allow = ["10.0.0.0/8:5900-5999"]"#;
+    says(
+        "[[bridge.tokens]]\nsource = \"redis\"\naddress = \"a:1\"",
+        said,
+    );
+    let said = r#"noren.toml:4: bridge.signed.keys: is missing, and without a key nothing is signed; write for example keys = ["/etc/noren/links.jwks"]"#;
+    says(
+        "[bridge.signed]\ngrace = \"1s\"",
+        said.replace(":4:", ":3:").as_str(),
+    );
+}

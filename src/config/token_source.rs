@@ -97,11 +97,13 @@ impl TokenSource {
         let kind = table.required("source", r#""directory""#, |text| {
             value::choice(text, &kinds)
         });
-        // What is missing has been reported, so the stand-in goes nowhere.
-        let kind = kind.map_or(SourceKind::Directory(PathBuf::new()), |read| read(table));
-        let allow = table
-            .has("allow")
-            .then(|| table.list("allow", Vec::new(), TargetRule::parse));
+        let kind = match kind {
+            Some(read) => read(table),
+            None => unknown(table),
+        };
+        let limited = table.has("allow");
+        let allow = table.list("allow", Vec::new(), TargetRule::parse);
+        let allow = limited.then_some(allow);
         let remote = matches!(kind, SourceKind::Http(_) | SourceKind::Redis(_));
         if allow.is_none() && remote && table.is_sound() {
             table.problem(
@@ -119,6 +121,24 @@ impl TokenSource {
 
 /// Reads the keys that belong to a kind of source.
 type ReadKind = fn(&mut Table<'_>) -> SourceKind;
+
+/// A source of no known kind, which has been reported: its keys are not to be told one by one as well. What
+/// stands in for it goes nowhere.
+fn unknown(table: &mut Table<'_>) -> SourceKind {
+    for key in [
+        "path",
+        "url",
+        "address",
+        "ca",
+        "user",
+        "password",
+        "namespace",
+        "timeout",
+    ] {
+        table.text(key, (), |_| Ok(()));
+    }
+    SourceKind::Directory(PathBuf::new())
+}
 
 fn path(table: &mut Table<'_>) -> PathBuf {
     let path = table.required("path", r#""/var/lib/wok/ws-tokens""#, value::path);

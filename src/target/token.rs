@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(error("token="), TokenError::Empty);
         assert!(Token::from_query(Some(&format!("token={}", "%41".repeat(4096)))).is_ok());
         assert_eq!(
-            error(&format!("token={}", "a".repeat(513))),
+            error(&format!("token={}", "a".repeat(4097))),
             TokenError::Long
         );
     }

@@ -134,7 +134,7 @@ async fn a_refusal_says_what_is_wrong_before_any_upgrade() {
         path("sockets").display()
     ))
     .await;
-    let long = format!("/websockify?token={}", "x".repeat(513));
+    let long = format!("/websockify?token={}", "x".repeat(4097));
     for (path, lines, status, text) in [
         (
             "/websockify",
@@ -150,7 +150,12 @@ async fn a_refusal_says_what_is_wrong_before_any_upgrade() {
             400,
             "the token contains a control character",
         ),
-        (long.as_str(), "", 400, "the token is longer than 512 bytes"),
+        (
+            long.as_str(),
+            "",
+            400,
+            "the token is longer than 4096 bytes",
+        ),
         (
             "/websockify?token=unknown",
             "",

@@ -81,6 +81,27 @@ const falls = (barred, expected) => () => withHub(async (hub) => {
   same([...new Set(tried)], [expected], 'tried after a reload');
 });
 
+// The hub is away for so many attempts, and back: over which transports was it looked for?
+const goneFor = (failures, barred, expected) => () => withHub(async (hub) => {
+  await bars(hub.context, barred);
+  const channel = hub.channel();
+  const page = await tab(hub, channel, alone(...TRANSPORTS));
+  await opened(page);
+  await page.evaluate(() => (states.length = 0));
+  hub.relay.down = true;
+  hub.relay.cut();
+  await until('the failures', async () => {
+    const failed = await page.evaluate(() => states.filter(({ state }) => state === 'retrying').length);
+    // Somebody is back: the next attempt is made at once.
+    if (failed < failures) await page.evaluate(() => dispatchEvent(new Event('online')));
+    return failed >= failures;
+  });
+  hub.relay.down = false;
+  await hub.publish(channel, 'back');
+  await heard(page, 'back');
+  same(await page.evaluate(() => [...new Set(states.map(({ transport }) => transport))]), [expected], 'tried');
+});
+
 await run(async () => cases({
   ...Object.fromEntries(TRANSPORTS.flatMap((transport) => [
     [`nothing is lost or doubled over cuts of ${transport}`, cut(transport)],
@@ -108,22 +129,8 @@ await run(async () => cases({
     same(await seen(page), numbers(0, sent), 'lost or twice');
   }),
 
-  'a hub that is gone for a while costs no transport': () => withHub(async (hub) => {
-    const channel = hub.channel();
-    const page = await tab(hub, channel, alone(...TRANSPORTS));
-    await opened(page);
-    await page.evaluate(() => (states.length = 0));
-    hub.relay.down = true;
-    hub.relay.cut();
-    await until('five failures', async () => {
-      await page.evaluate(() => dispatchEvent(new Event('online')));
-      return page.evaluate(() => states.filter(({ state }) => state === 'retrying').length >= 5);
-    });
-    hub.relay.down = false;
-    await hub.publish(channel, 'back');
-    await heard(page, 'back');
-    same(await page.evaluate(() => [...new Set(states.map(({ transport }) => transport))]), ['websocket'], 'tried');
-  }),
+  'a hub that is gone for a while costs no transport': goneFor(5, [], 'websocket'),
+  'a poll that fails once stays a poll': goneFor(1, ['websocket', 'sse'], 'poll'),
 
   'the history comes first and once': () => withHub(async (hub) => {
     const channel = hub.channel();

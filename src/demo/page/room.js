@@ -32,7 +32,11 @@ export async function ask(path, options = {}) {
   return body;
 }
 
-export const leave = () => location.replace("/login.html");
+/** Out: logged out, or the demo was started anew, and what was ordered here is not there any more. */
+export function leave() {
+  sessionStorage.clear();
+  location.replace("/login.html");
+}
 
 /** All channels of all tabs come through this one connection. */
 export const hub = connect();

@@ -498,16 +498,20 @@
     // stream of events. A poll gets through where anything does: if it is answered, the next transport is tried, and
     // if not, its trouble is the better one to know. Where a way has worked, it has to fail twice.
     async #why(trouble) {
+      this.#barred += 1;
       if (this.transport === "poll") {
+        if (this.#barred % 3) return trouble;
         // Nothing gets through. What the session remembers is no better than the best.
         try { sessionStorage.removeItem(`noren ${this.base}`); } catch { /* nothing is remembered */ }
         this.transport = this.transports[0];
         return trouble;
       }
       const told = await poll(this.base, this.channels, this.cursor, 0).then(() => null, (error) => error);
-      if (told) return told.status ? told : trouble;
+      if (told) {
+        this.#barred = 0;
+        return told.status ? told : trouble;
+      }
       const next = this.transports[this.transports.indexOf(this.transport) + 1];
-      this.#barred += 1;
       if (!next || (this.#proven === this.transport && this.#barred < 2)) return trouble;
       this.#barred = 0;
       this.transport = next;

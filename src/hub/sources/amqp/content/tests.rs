@@ -43,8 +43,8 @@ fn templates_say_where_a_message_goes_and_what_is_published() {
 #[test]
 fn without_a_template_the_whole_message_is_published_as_it_is() {
     let (_, draft) =
-        read(&source("channel = \"a.{/b}\""), r#"{"b": 1.50, "a": 2}"#).expect("it fits");
-    assert_eq!(text(&draft), r#"{"b": 1.50, "a": 2}"#);
+        read(&source("channel = \"a.{/b}\""), r#"{"b": 1, "a": 2.50}"#).expect("it fits");
+    assert_eq!(text(&draft), r#"{"b": 1, "a": 2.50}"#);
 }
 
 #[test]
