@@ -33,7 +33,8 @@ impl Times {
     pub(super) fn milliseconds(&self) -> (Option<f64>, Option<f64>) {
         let told = |noted: &AtomicU64| {
             let noted = noted.load(Ordering::Relaxed).checked_sub(1)?;
-            Some(Duration::from_micros(noted).as_secs_f64() * 1e3)
+            let seconds = Duration::from_micros(noted).as_secs_f64();
+            Some((seconds * 1e6).round() / 1e3)
         };
         (told(&self.queued), told(&self.answered))
     }
