@@ -199,7 +199,7 @@ class Abandoned(Attack):
 
 
 class Herd(Attack):
-    """2,000 visitors, each with a connection, who ask for the page again and again, politely."""
+    """2,000 visitors, each with a connection, who ask for a page of 0.01 s again and again, politely."""
 
     clients = 40
     each = 50
@@ -210,14 +210,16 @@ class Herd(Attack):
     def once(self, address):
         connections = []
         try:
-            for _ in range(self.each):
-                client = connect(self.port, address=address)
-                client.sendall(get("/slow?seconds=0.01"))
-                connections.append(client)
-            for client in connections:
-                if self.stop.is_set():
-                    return
-                client.recv(4096)
+            while len(connections) < self.each and not self.stop.is_set():
+                connections.append(connect(self.port, address=address))
+            while not self.stop.is_set():
+                for client in connections:
+                    client.sendall(get("/slow?seconds=0.01"))
+                for client in connections:
+                    if not client.recv(4096):
+                        return
+                # As people do, they read for a moment.
+                self.stop.wait(5)
         finally:
             for client in connections:
                 client.close()
