@@ -1,11 +1,17 @@
 //! The entrances of the fuzz targets in `tests/fuzz`: what reads bytes from outside, with the properties that
 //! must hold whatever they are. Not part of the public interface.
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 
-use crate::config::Config;
-use crate::http::{Authority, PathFault};
+use crate::bridge::{decode_base64, frame_base64};
+use crate::config::{Config, ForwardedHeader, Listener, Network};
+use crate::http::{
+    Activity, Authority, Claimed, Context, Head, PathFault, Scheme, drop_client_claims,
+    drop_hop_by_hop,
+};
+use crate::net::{Peer, Proxies, proxy_source};
 use crate::target::{Token, token_file_names};
+use crate::telemetry::Inside;
 use crate::websocket::{Event, FrameReader};
 
 /// A configuration is taken or refused with a text; it never panics.
@@ -102,4 +108,121 @@ pub fn tokens(bytes: &[u8]) {
         let found = token_file_names(file, &token);
         assert!(!found || !file.is_empty());
     }
+}
+
+/// A request head that passes has one authority and one path, and what an app would get of its headers is nothing
+/// that only a proxy may say, in no spelling.
+///
+/// # Panics
+/// If one passes that has not.
+pub fn head(text: &str) {
+    let mut lines = text.split('\n');
+    let mut start = lines.next().unwrap_or_default().split(' ');
+    let (method, target) = (start.next().unwrap_or_default(), start.next());
+    let mut request = Request::new(());
+    let (Ok(method), Some(Ok(uri))) = (method.parse::<Method>(), target.map(str::parse)) else {
+        return;
+    };
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    if start.next() == Some("2") {
+        *request.version_mut() = Version::HTTP_2;
+    }
+    *request.headers_mut() = headers(lines);
+    let (mut parts, ()) = request.into_parts();
+    let context = Context {
+        peer: Peer::Unix,
+        scheme: Scheme::Https,
+        server: None,
+        client: None,
+        activity: Activity::new(),
+        watch: None,
+        proxies: None,
+        inside: Inside::new(),
+    };
+    let Ok(checked) = Head::check(&parts, &context) else {
+        return;
+    };
+    assert!(!checked.authority.host().is_empty());
+    let path = parts.uri.path();
+    assert!(checked.asterisk || path.starts_with('/'));
+    assert!(parts.headers.get_all("host").iter().count() <= 1);
+    let framed =
+        ["content-length", "transfer-encoding"].map(|name| parts.headers.contains_key(name));
+    assert!(framed != [true, true]);
+    drop_hop_by_hop(&mut parts.headers);
+    drop_client_claims(&mut parts.headers);
+    for name in parts.headers.keys().map(HeaderName::as_str) {
+        assert!(!name.contains(['_', '.']) && !name.starts_with("x-forwarded"));
+        assert!(!["connection", "upgrade", "te", "forwarded", "x-real-ip"].contains(&name));
+    }
+}
+
+/// What a client puts before what the trusted proxy says changes nothing.
+///
+/// # Panics
+/// If it does.
+pub fn forwarded(text: &str) {
+    let trusted = Network::parse("10.0.0.0/8").into_iter().collect();
+    for header in [ForwardedHeader::XForwarded, ForwardedHeader::Forwarded] {
+        let proxies = Proxies::new(&Listener {
+            trusted_proxies: Vec::clone(&trusted),
+            forwarded_header: header,
+            ..Listener::default()
+        });
+        let said = headers(text.split('\n'));
+        let read = Claimed::read(&said, &proxies);
+        let Some(peer) = read.peer.filter(|peer| !proxies.trust(peer)) else {
+            continue;
+        };
+        let mut longer = HeaderMap::new();
+        for (name, claim) in [
+            ("x-forwarded-for", "203.0.113.9"),
+            ("forwarded", "for=203.0.113.9;proto=http"),
+        ] {
+            longer.append(name, HeaderValue::from_static(claim));
+        }
+        for (name, value) in &said {
+            longer.append(name.clone(), value.clone());
+        }
+        assert_eq!(Claimed::read(&longer, &proxies).peer, Some(peer));
+    }
+}
+
+/// Header lines as far as they are some.
+fn headers<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value.trim())) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+/// A PROXY header is read or refused, and one that was cut is never read.
+///
+/// # Panics
+/// If one is.
+pub fn proxy_header(bytes: &[u8]) {
+    if matches!(proxy_source(bytes), Ok(Some(_))) {
+        for cut in 0..bytes.len() {
+            assert!(proxy_source(bytes.get(..cut).unwrap_or_default()).is_err());
+        }
+    }
+}
+
+/// Base64 that is taken has one spelling: encoding what it stands for gives it back.
+///
+/// # Panics
+/// If it does not.
+pub fn base64(bytes: &[u8]) {
+    if let Ok(decoded) = decode_base64(bytes) {
+        assert!(frame_base64(&decoded).ends_with(bytes));
+    }
+    let frame = frame_base64(bytes);
+    let text = frame.len() - bytes.len().div_ceil(3) * 4;
+    let back = decode_base64(frame.get(text..).unwrap_or_default());
+    assert_eq!(back.as_deref().ok(), Some(bytes));
 }

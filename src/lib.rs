@@ -23,8 +23,8 @@
 //!
 //! # Flows
 //!
-//! **A request.** The listener accepts (the permit and the per-address slot live *inside* the stream, so they
-//! follow an upgrade); a tracked task performs the TLS handshake under a limit; hyper reads the head; `service`
+//! **A request.** The listener accepts (from a proxy that speaks the PROXY protocol the client's address comes
+//! first; the permit and the per-address slot live *inside* the stream, so they follow an upgrade); a tracked task performs the TLS handshake under a limit; hyper reads the head; `service`
 //! checks it and asks the router; `proxy` reads the body, to memory or to the spool, until it is complete or
 //! there is no more room, cleans and sets headers, and takes a slot of the app, or waits in the bounded queue,
 //! where addresses take turns; the request goes out on a pooled connection, which is polled by the request

@@ -4,9 +4,11 @@
 //! Decides between the handlers, which do not know each other; does not look at bodies.
 
 mod attempt;
+mod console;
 mod entrance;
 mod error;
 mod hub;
+mod limits;
 mod offload;
 mod page;
 mod publish;
@@ -14,7 +16,7 @@ mod recheck;
 mod session;
 
 use std::sync::Arc;
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::Instant;
 
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, STRICT_TRANSPORT_SECURITY,
@@ -25,26 +27,24 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::warn;
 
+use crate::access::limits::Limits;
 use crate::access::session::Sessions;
 use crate::admin::Page;
-use crate::bridge::{self, NotRecorded, Recorder, Subprotocol, Tap};
-use crate::config::{self, ChannelName, Config};
+use crate::bridge::Recorder;
+use crate::config::{self, AccessFormat, ChannelName, Config};
 use crate::files::Directory;
 use crate::http::{
     Body, BodyLimits, Busy, Context, Form, Head, Rate, Refusal, RequestId, Scheme, empty, full,
     refuse,
 };
 use crate::hub::{Hub, SockJs};
-use crate::net::ConnectError;
 use crate::proxy::{self, Forward};
-use crate::recording::Header;
 use crate::router::{Route, Router};
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
-use crate::target::{LinkError, ResolveError, Resolver, Target, Token};
+use crate::target::Resolver;
 use crate::telemetry::audit::{Kind, Opened, What};
-use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured};
-use crate::tls::{DialError, Outgoing};
+use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured, Times};
 use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
@@ -91,7 +91,9 @@ pub struct Service {
     spool: Spool,
     added: Vec<(HeaderName, HeaderValue)>,
     hsts: Option<HeaderValue>,
-    access_lines: bool,
+    limits: Limits,
+    login_paths: Vec<String>,
+    access: Option<AccessFormat>,
     traces: bool,
     shutdown: Shutdown,
 }
@@ -215,7 +217,9 @@ impl Service {
                 .collect(),
             spool,
             hsts: header(&config.headers.strict_transport_security),
-            access_lines: config.log.access,
+            limits: Limits::new(&config.limits, before.map(|before| &before.limits)),
+            login_paths: config.limits.login_paths.clone(),
+            access: config.log.access.then_some(config.log.access_format),
             traces: config.server.traces,
             shutdown,
         })
@@ -269,23 +273,38 @@ impl Service {
         role: Role,
     ) -> Answer {
         let busy = context.activity.begin();
+        let pending = context.activity.pending();
+        let named = limits::named(request.headers(), context);
+        let context = named.as_ref().unwrap_or(context);
         let begun = Instant::now();
         let id = RequestId::new();
         id.tell(request.headers_mut(), self.traces);
         let version = request.version();
-        let line = self.access_lines.then(|| {
-            AccessLine::begin(&context.peer, request.method(), request.uri(), version).called(id)
+        let line = self.access.map(|format| {
+            let fate = context.activity.fate().clone();
+            let line = AccessLine::begin(&context.peer, &request, fate).called(id);
+            match format {
+                AccessFormat::Fields => line,
+                AccessFormat::Combined => line.combined(&request),
+            }
         });
+        let times = line.as_ref().map(AccessLine::times);
         // RFC 9112 §6.1: hyper takes a chunked body and ignores a length beside it. Another proxy before us may
         // have believed the length, so nothing that follows on such a connection can be trusted.
         let close = version < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
         let accept = request.headers().get(http::header::ACCEPT).cloned();
         let mut cause = None;
         let mut route = None;
-        let mut response = match self.dispatch(request, context, role, &mut route).await {
+        let asked = self
+            .dispatch(request, context, role, times, &mut route)
+            .await;
+        let mut response = match asked {
             Ok(response) => response,
             Err(mut refusal) => {
-                cause = refusal.cause.take();
+                cause = refusal
+                    .cause
+                    .take()
+                    .or_else(|| Some(refusal.reason.to_string()));
                 self.inside.metrics.requests.refuse(refusal.status);
                 if line.is_none() && refusal.status.is_server_error() {
                     warn!(peer = %context.peer, request = %id, status = refusal.status.as_u16(), cause, "request failed");
@@ -295,9 +314,10 @@ impl Service {
                     .into_response(Form::preferred(accept.as_ref()))
             }
         };
+        pending.answered();
         self.finish(&mut response, context, version, close);
         let status = response.status();
-        let timed = self.count(route, status, begun);
+        let counted = self.count(route, status, begun);
         response.map(|body| {
             let (body, busy) = match &context.watch {
                 Some(watch) => (watch.over(body, busy), None),
@@ -305,7 +325,7 @@ impl Service {
             };
             let held = Held {
                 _busy: busy,
-                _timed: timed,
+                _timed: counted,
             };
             Measured::new(body, line, status, cause, held)
         })
@@ -334,10 +354,13 @@ impl Service {
         request: Request<Incoming>,
         context: &Context,
         role: Role,
+        times: Option<&Times>,
         route: &mut Option<Route>,
     ) -> Result<Response<Body>, Refusal> {
         let (parts, body) = request.into_parts();
-        let decided = Head::check(&parts, context)
+        let decided = self
+            .within_rate(context)
+            .and_then(|()| Head::check(&parts, context))
             .and_then(|head| Ok((self.decide(&parts, &head, role)?, head)));
         let (decision, mut head) = match decided {
             Ok(decided) => decided,
@@ -353,10 +376,20 @@ impl Service {
         };
         *route = Some(decided);
         let mut attempt = Attempt::new(decided, &request, context);
-        let answered = match self.enter(decided, &mut request, &mut head, context).await {
+        let entered = match self.may_guess(request.headers(), context) {
+            Ok(guess) => {
+                let entered = self.enter(decided, &mut request, &mut head, context).await;
+                if let Err(refusal) = &entered {
+                    self.guessed(guess, Some(refusal.status), context);
+                }
+                entered
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let answered = match entered {
             Ok(()) => {
                 attempt.entered(&head);
-                self.answer(decided, request, &head, context, &mut attempt)
+                self.answer(decided, request, &head, context, times, &mut attempt)
                     .await
             }
             Err(refusal) => {
@@ -376,6 +409,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        times: Option<&Times>,
         attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         match route {
@@ -393,7 +427,10 @@ impl Service {
                 refuse(request.into_body(), &self.shutdown);
                 Ok(welcome())
             }
-            Route::App(index) => self.app(index, request, head, context, attempt).await,
+            Route::App(index) => {
+                self.app(index, request, head, context, times, attempt)
+                    .await
+            }
             Route::Files(index) => self.file(index, request).await,
         }
     }
@@ -422,6 +459,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        times: Option<&Times>,
         attempt: &Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let Some(upstream) = self.apps.get(index) else {
@@ -436,6 +474,7 @@ impl Service {
             asker: Asker {
                 address: context.peer.counted_as(),
                 is_known: &is_known,
+                times,
             },
             tasks: &self.shutdown,
         };
@@ -453,13 +492,23 @@ impl Service {
                 "the only protocol for CONNECT known here is websocket",
             ));
         }
+        let guess = match self.may_log_in(upstream.settings(), &request, context) {
+            Ok(guess) => guess,
+            Err(refusal) => {
+                refuse(request.into_body(), &self.shutdown);
+                return Err(refusal);
+            }
+        };
         let leaving = self
             .sessions
             .as_ref()
             .and_then(|sessions| Some((sessions, sessions.leaving(index, &request, context)?)));
         let offloads = self.offloads.get(index);
         let asked = offloads.and_then(|offloads| Some((offloads, offloads.remember(&request)?)));
-        let mut answer = forward.request(request).await?;
+        let answer = forward.request(request).await;
+        let status = answer.as_ref().ok().map(Response::status);
+        self.guessed(guess, status, context);
+        let mut answer = answer?;
         if let Some((offloads, asked)) = asked {
             answer = offloads.resolve(asked, answer).await?;
         }
@@ -488,138 +537,6 @@ impl Service {
         };
         let path = parts.uri.path();
         directory.serve(&parts.method, path, &parts.headers).await
-    }
-
-    async fn websockify(
-        &self,
-        request: Request<Incoming>,
-        head: &Head,
-        context: &Context,
-        attempt: &mut Attempt<'_>,
-    ) -> Result<Response<Body>, Refusal> {
-        let handshake = match Handshake::check(&request) {
-            Ok(handshake) => handshake,
-            Err(refusal) => {
-                refuse(request.into_body(), &self.shutdown);
-                return Err(refusal);
-            }
-        };
-        Self::permit_page(&self.entrances.bridge, request.headers(), head, context)?;
-        // Before the token is looked at: who is not logged in does not learn which tokens there are.
-        let visitor = if self.asks_for_consoles {
-            let visitor = self.visitor(request.headers(), head, context).await?;
-            attempt.known(visitor.name());
-            Some(visitor)
-        } else {
-            None
-        };
-        let token = if self.bridge.host_token {
-            Token::from_host(head.authority.host())
-        } else {
-            Token::from_query(request.uri().query())
-        };
-        let token =
-            token.map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
-        let asked = self.targets.admit(token, context.peer.ip()).await;
-        let asked = asked.map_err(|error| not_admitted(&error))?;
-        if let Some(channel) = self.channel_of(asked.token()) {
-            let subprotocol = Subprotocol::choose(&handshake)?;
-            let names = std::slice::from_ref(&channel);
-            attempt.about(crate::hub::channels_named(names));
-            let lease = match visitor {
-                Some(visitor) => Some(self.lease_for(visitor, names).await?),
-                None => None,
-            };
-            let spent = self.targets.spend(&asked).await;
-            spent.map_err(|error| not_admitted(&error))?;
-            return self.wok_page(
-                channel,
-                request,
-                handshake,
-                subprotocol,
-                context,
-                (lease, attempt),
-            );
-        }
-        let target = self
-            .targets
-            .resolve(&asked)
-            .await
-            .map_err(|error| unresolved(&error))?;
-        attempt.found(&target, self.tells_names);
-        let subprotocol = Subprotocol::choose(&handshake)?;
-        let lease = match visitor {
-            Some(visitor) => Some(self.lease(visitor, &target).await?),
-            None => None,
-        };
-        // A single-use link is used up when all else has said yes, and before anything is opened.
-        let spent = self.targets.spend(&asked).await;
-        spent.map_err(|error| not_admitted(&error))?;
-        let socket = self.connect(&target).await?;
-        let tap = self.record(&target, attempt).await?;
-        let boundary = target.boundary.clone();
-        let watch = |interval| {
-            let targets = Arc::clone(&self.targets);
-            recheck::watch(targets, asked, target.endpoint, interval, &self.shutdown)
-        };
-        let opened = bridge::Opened {
-            socket,
-            tap,
-            line: attempt.opened(),
-            boundary,
-            lease,
-            revocation: self.bridge.recheck_tokens.map(watch),
-        };
-        Ok(bridge::open(
-            request,
-            handshake,
-            subprotocol,
-            opened,
-            context,
-            &self.bridge,
-            &self.shutdown,
-        ))
-    }
-
-    /// Connects once, and before the handshake is answered: there is no probe and no second try.
-    async fn connect(&self, target: &Target) -> Result<Outgoing, Refusal> {
-        let socket = target.connect(self.bridge.connect).await;
-        socket.map_err(|error| {
-            let (status, reason) = match error {
-                DialError::Slow { .. } | DialError::Connect(ConnectError::Slow { .. }) => (
-                    StatusCode::GATEWAY_TIMEOUT,
-                    "the console behind this token did not answer in time",
-                ),
-                DialError::Handshake { .. } => (
-                    StatusCode::BAD_GATEWAY,
-                    "the console behind this token cannot be connected to safely",
-                ),
-                DialError::Connect(ConnectError::Refused { .. }) => (
-                    StatusCode::BAD_GATEWAY,
-                    "the console behind this token is not running",
-                ),
-            };
-            Refusal::new(status, reason).because(&error)
-        })
-    }
-
-    /// Begins to record a console, where it is to be recorded.
-    async fn record(&self, target: &Target, attempt: &Attempt<'_>) -> Result<Option<Tap>, Refusal> {
-        let Some(recorder) = &self.recorder else {
-            return Ok(None);
-        };
-        let who = attempt.who();
-        let begun = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
-        let begun = u64::try_from(begun).unwrap_or(u64::MAX);
-        let mut header = Header::new(begun, target.to_string(), who.peer);
-        header.console.clone_from(&attempt.what().console);
-        let user = who.user.or(who.login).or(who.certificate);
-        header.user = user.map(|user| user.to_string());
-        let tap = recorder.begin(&target.name, header, &self.shutdown).await;
-        tap.map_err(|error: NotRecorded| {
-            let reason = "this console is only opened when it can be recorded, which is not so now";
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason).because(&error)
-        })
     }
 
     /// The headers every answer has unless the app set them, and what the version of HTTP needs.
@@ -702,54 +619,4 @@ fn no_content() -> Response<Body> {
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
-}
-
-/// What a client is told whose link opens nothing. It says nothing of what there is.
-fn not_admitted(error: &LinkError) -> Refusal {
-    let (status, reason) = match error {
-        LinkError::Unsigned => (StatusCode::FORBIDDEN, "only signed links are accepted here"),
-        LinkError::Invalid(_) => (StatusCode::FORBIDDEN, "this link is not valid"),
-        LinkError::Expired => (
-            StatusCode::FORBIDDEN,
-            "this link has expired; ask for a new one",
-        ),
-        LinkError::Early => (StatusCode::FORBIDDEN, "this link is not valid yet"),
-        LinkError::Elsewhere => (
-            StatusCode::FORBIDDEN,
-            "this link was made for another address",
-        ),
-        LinkError::Used => (
-            StatusCode::FORBIDDEN,
-            "this link was used already; ask for a new one",
-        ),
-        LinkError::Keys(_) | LinkError::Store(_) => (
-            StatusCode::BAD_GATEWAY,
-            "links cannot be checked; the log of Noren says why",
-        ),
-        LinkError::Slow => (
-            StatusCode::GATEWAY_TIMEOUT,
-            "the link could not be checked in time",
-        ),
-    };
-    Refusal::new(status, reason).because(error)
-}
-
-fn unresolved(error: &ResolveError) -> Refusal {
-    let refusal = match error {
-        // A malformed line is told in the log; no one else's fault must show whether a token exists.
-        // Neither must it show whether it leads to something that is not permitted.
-        ResolveError::Unknown | ResolveError::Malformed { .. } | ResolveError::Forbidden { .. } => {
-            Refusal::not_found("this token is not known here; the console may have been closed")
-        }
-        ResolveError::Slow => Refusal::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "the token could not be looked up in time",
-        ),
-        ResolveError::Refused { .. } => Refusal::not_found("this token does not lead to a socket"),
-        ResolveError::Unreadable { .. } | ResolveError::Failed { .. } => Refusal::new(
-            StatusCode::BAD_GATEWAY,
-            "the tokens cannot be read; the log of Noren says where, and why",
-        ),
-    };
-    refusal.because(error)
 }

@@ -159,9 +159,10 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         level: _,
         format: _,
         access: _,
+        access_format: _,
         audit: _,
     } = Log::default();
-    shows("log", "level format access audit");
+    shows("log", "level format access access-format audit");
     let Server {
         drain: _,
         handover: _,
@@ -173,6 +174,10 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     let Limits {
         connections: _,
         connections_per_address: _,
+        request_rate: _,
+        login_failures: _,
+        login_paths: _,
+        token_failures: _,
         handshake: _,
         head: _,
         head_size: _,
@@ -187,8 +192,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = Limits::default();
     shows(
         "limits",
-        "connections connections-per-address handshake head head-size headers \
-         keep-alive body-idle minimum-rate minimum-rate-grace body-size request-buffer streams",
+        "connections connections-per-address request-rate login-failures login-paths \
+         token-failures handshake head head-size headers keep-alive body-idle minimum-rate minimum-rate-grace body-size request-buffer streams",
     );
     let Spool {
         directory: _,
@@ -258,11 +263,15 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         protocol: _,
         redirect_port: _,
         mode: _,
+        trusted_proxies: _,
+        forwarded_header: _,
+        proxy_protocol: _,
         clients: _,
     } = Listener::default();
     shows(
         "listener",
-        "address protocol redirect-port mode client-authority client-certificate",
+        "address protocol redirect-port mode trusted-proxies forwarded-header proxy-protocol \
+         client-authority client-certificate",
     );
     let clients = config
         .listeners
@@ -286,6 +295,8 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
             Protocol::Https,
             Protocol::Redirect,
             Protocol::Http,
+            Protocol::Http,
+            Protocol::Https,
             Protocol::Https
         ]
     );

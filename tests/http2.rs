@@ -14,7 +14,7 @@ use bytes::Bytes;
 use h2::client::Builder;
 use http::Request;
 
-use crate::harness::{Backend, Door, Http2, pattern, send_all, within};
+use crate::harness::{Backend, Door, Http2, Wire, pattern, send_all, within};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -276,4 +276,90 @@ async fn a_refused_upload_does_not_end_the_connection_of_the_others() {
     assert_eq!(worker.head().await.start, "GET /next HTTP/1.1");
     worker.send(OK).await;
     assert_eq!(within("an answer", answer).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_every_request_is_cut_off_though_each_was_seen() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!("{}workers = 1\n", app.app())).await;
+    let mut client = Http2::open(&door).await;
+    // The first is at the app, so that all others wait; the ping behind each shows that the door has seen it.
+    let (_first, _) = client.begin(Http2::get("/first"), true).await;
+    let _worker = app.accept().await;
+    for given_up in 0.. {
+        assert!(given_up < 2000, "the door takes all of them");
+        let mut requests = client.requests.clone();
+        let Ok(()) = poll_fn(|cx| requests.poll_ready(cx)).await else {
+            break;
+        };
+        let Ok((answer, mut stream)) = requests.send_request(Http2::get("/given-up"), true) else {
+            break;
+        };
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        stream.send_reset(h2::Reason::CANCEL);
+        drop(answer);
+    }
+    let _ = within("the connection to end", client.connection).await;
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_as_many_as_it_lets_be_answered_is_served() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = Http2::open(&door).await;
+    for _ in 0..300 {
+        assert_eq!(client.status(Http2::get("/a/../b")).await, Some(400));
+        let (answer, mut stream) = client.begin(Http2::get("/events"), true).await;
+        stream.send_reset(h2::Reason::CANCEL);
+        drop(answer);
+    }
+    assert_eq!(client.status(Http2::get("/a/../b")).await, Some(400));
+}
+
+#[tokio::test]
+async fn a_flood_of_pings_or_settings_ends_the_connection() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let unknown = [0, 0, 0, 99, 0, 0, 0, 0, 0];
+    for frame in [&ping[..], &settings, &unknown] {
+        let mut client = Wire::new(door.tls_stream("h2").await);
+        client
+            .send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+            .await;
+        let flood = frame.repeat(100);
+        let (mut input, mut output) = (client.input, client.output);
+        let sending = async {
+            let mut sent = 0;
+            while output.try_send(&flood).await.is_ok() {
+                sent += 100;
+                assert!(sent < 1_000_000, "the door answers without end: {frame:?}");
+            }
+        };
+        tokio::join!(sending, input.rest());
+    }
+}
+
+#[tokio::test]
+async fn pings_keep_an_idle_connection_alive_only_as_long_as_another() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!("{}[limits]\nkeep-alive = '1s'\n", app.app())).await;
+    let stream = door.tls_stream("h2").await;
+    let opened = within("the HTTP/2 preface", h2::client::handshake(stream)).await;
+    let (_requests, mut connection) = opened.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let connection = tokio::spawn(connection);
+    let pinging = async {
+        while pings.ping(h2::Ping::opaque()).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    within("the connection to end", async {
+        tokio::select! {
+            ended = connection => ended.unwrap().unwrap(),
+            () = async { pinging.await; std::future::pending().await } => {}
+        }
+    })
+    .await;
 }

@@ -41,7 +41,7 @@ impl Queue {
                 "slow = \"conflate\"\npublish = ['local', 'token']\n",
             );
         let settings = format!(
-            "{settings}\n[limits]\nconnections-per-address = 0\n[hub]\npublish-token = '{}'\n",
+            "{settings}\n[limits]\nconnections-per-address = 0\nrequest-rate = 0\n[hub]\npublish-token = '{}'\n",
             token.display()
         );
         let door = Door::open(&settings).await;

@@ -1,13 +1,16 @@
 //! The integration tests, one binary: a module for each capability.
 
+mod access_log;
 mod admin;
 mod admission;
 mod bridge;
+mod clients;
 mod config;
 mod entrance;
 mod faults;
 mod generate;
 mod harness;
+mod hostile;
 mod http2;
 mod hub;
 mod import;
@@ -36,6 +39,7 @@ mod real_replay;
 mod real_session;
 mod real_sockjs;
 mod real_spool;
+mod real_starvation;
 mod real_subscribe;
 mod real_tokens;
 mod real_vnc;

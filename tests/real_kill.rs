@@ -42,7 +42,7 @@ impl House {
         };
         let settings = format!(
             "[[listener]]\naddress = 'unix:{}'\nprotocol = 'http'\n[admin]\nsocket = '{}'\n\
-             [log]\nlevel = 'warn'\n[limits]\nconnections-per-address = 0\n[hub]\nstore = '{}'\n\
+             [log]\nlevel = 'warn'\n[limits]\nconnections-per-address = 0\nrequest-rate = 0\n[hub]\nstore = '{}'\n\
              [[channel]]\nname = 'log'\n[channel.history]\nstore = 'disk'\nmessages = 1000000\nsize = '256MiB'\n",
             house.door,
             house.admin,

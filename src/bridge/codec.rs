@@ -88,6 +88,16 @@ pub(super) fn decode(text: &[u8]) -> Result<Vec<u8>, Violation> {
     })
 }
 
+/// [`decode`], for the fuzz targets.
+pub fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Violation> {
+    decode(text)
+}
+
+/// A whole text frame, for the fuzz targets.
+pub fn frame_base64(payload: &[u8]) -> Vec<u8> {
+    Codec::Base64.frame_of(payload)
+}
+
 /// Puts the header before a payload of `length` bytes at `buffer[HEADER_SPACE..]`.
 fn finish(buffer: &mut [u8], opcode: Opcode, length: usize) -> &[u8] {
     let start = match buffer.first_chunk_mut::<HEADER_SPACE>() {

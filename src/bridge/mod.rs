@@ -27,6 +27,8 @@ use crate::telemetry::{Begun, Tunnel, TunnelKind, audit};
 use crate::tls::Outgoing;
 use crate::websocket::{Handshake, upgraded};
 
+pub use codec::{decode_base64, frame_base64};
+
 use codec::Codec;
 use relay::{Limits, Relay};
 

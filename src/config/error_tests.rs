@@ -82,7 +82,7 @@ fn a_misspelt_key_is_told_the_nearest_one() {
     );
     says(
         "[log]\ncolour = true",
-        "noren.toml:4: log.colour: unknown key; known here: level, format, access, audit",
+        "noren.toml:4: log.colour: unknown key; known here: level, format, access, access-format, audit",
     );
 }
 
@@ -261,6 +261,21 @@ fn a_source_that_cannot_be_is_refused() {
         twice.contains("channel.b.source") && twice.contains(second),
         "{twice}"
     );
+}
+
+#[test]
+fn proxies_are_believed_only_by_name() {
+    let said = said_of(&with_app("[[listener]]\nproxy-protocol = true"));
+    assert!(
+        said.contains("proxy-protocol: needs to know whom to believe"),
+        "{said}"
+    );
+    let said = said_of(&with_app(
+        "[[listener]]\ntrusted-proxies = [\"10.1.2.3/8\"]",
+    ));
+    assert!(said.contains("10.0.0.0/8"), "{said}");
+    let trusted = "[[listener]]\ntrusted-proxies = [\"10.0.0.0/8\"]\nproxy-protocol = true";
+    assert_eq!(said_of(&with_app(trusted)), "");
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn log_and_server_are_read() {
         level = "trace"
         format = "json"
         access = false
+        access-format = "combined"
         audit = "stdout"
         [server]
         drain = "0s"
@@ -43,6 +44,7 @@ fn log_and_server_are_read() {
             level: Level::Trace,
             format: LogFormat::Json,
             access: false,
+            access_format: AccessFormat::Combined,
             audit: Audit::Stdout,
         }
     );
@@ -72,6 +74,9 @@ fn listeners_are_read() {
         mode = "0600"
         [[listener]]
         address = "systemd:https"
+        trusted-proxies = ["192.0.2.7", "unix"]
+        forwarded-header = "forwarded"
+        proxy-protocol = true
         "#,
     );
     let default = Listener::default;
@@ -90,6 +95,12 @@ fn listeners_are_read() {
         },
         Listener {
             address: ListenAddress::Systemd("https".to_owned()),
+            trusted_proxies: vec![
+                Network::parse("192.0.2.7").expect("a network"),
+                Network::Unix,
+            ],
+            forwarded_header: ForwardedHeader::Forwarded,
+            proxy_protocol: true,
             ..default()
         },
     ];
@@ -134,6 +145,10 @@ fn limits_are_read() {
         [limits]
         connections = 1
         connections-per-address = 0
+        request-rate = 20
+        login-failures = 21
+        login-paths = ["/in", "/api/in"]
+        token-failures = 22
         handshake = "2s"
         head = "3s"
         head-size = "8KiB"
@@ -150,6 +165,10 @@ fn limits_are_read() {
     let expected = Limits {
         connections: 1,
         connections_per_address: 0,
+        request_rate: 20,
+        login_failures: 21,
+        login_paths: vec!["/in".to_owned(), "/api/in".to_owned()],
+        token_failures: 22,
         handshake: seconds(2),
         head: seconds(3),
         head_size: 8192,

@@ -15,6 +15,16 @@ pub struct Limits {
     /// `connections-per-address`: open at once from one IPv4 address or one IPv6 /64. Default 256;
     /// 0 is no limit.
     pub connections_per_address: usize,
+    /// `request-rate`: requests in a second from one address, and ten times as many at once; beyond, 429. Default
+    /// 500; 0 is no limit.
+    pub request_rate: u32,
+    /// `login-failures`: failed logins in a minute from one address; beyond, 429. Default 30; 0 is no limit.
+    pub login_failures: u32,
+    /// `login-paths`: where a POST is a login. Default `/login`.
+    pub login_paths: Vec<String>,
+    /// `token-failures`: tokens in a minute from one address that nobody has given out; beyond, 429. Default 60; 0
+    /// is no limit.
+    pub token_failures: u32,
     /// `handshake`: until the TLS handshake is done, or the first byte has come on a plain
     /// listener. Default 10 s.
     pub handshake: Duration,
@@ -50,6 +60,10 @@ impl Default for Limits {
         Self {
             connections: 10_000,
             connections_per_address: 256,
+            request_rate: 500,
+            login_failures: 30,
+            login_paths: vec!["/login".to_owned()],
+            token_failures: 60,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             head_size: 64 << 10,
@@ -75,6 +89,10 @@ impl Limits {
                 default.connections_per_address,
                 0..=1_000_000,
             ),
+            request_rate: table.number("request-rate", default.request_rate, 0..=1_000_000),
+            login_failures: table.number("login-failures", default.login_failures, 0..=1_000_000),
+            login_paths: table.list("login-paths", default.login_paths, parse_path),
+            token_failures: table.number("token-failures", default.token_failures, 0..=1_000_000),
             handshake: table.time_limit("handshake", default.handshake),
             head: table.time_limit("head", default.head),
             // hyper refuses a head buffer below 8 KiB with a panic, so a smaller one must not get
@@ -89,5 +107,15 @@ impl Limits {
             request_buffer: table.buffer("request-buffer", default.request_buffer, 0..=GIB),
             streams: table.number("streams", default.streams, 1..=10_000),
         }
+    }
+}
+
+fn parse_path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && !text.contains(['?', '#', '%', ' ']) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            r#"{text:?} is not a path; write for example "/login""#
+        ))
     }
 }

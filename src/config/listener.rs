@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::address::{host_and_port, socket_path};
+use super::network::Network;
 use super::reader::Table;
 use super::value;
 
@@ -78,6 +79,27 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// The header in which a trusted proxy names the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For` and `X-Forwarded-Proto`. The default.
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl ForwardedHeader {
+    const NAMES: [(&'static str, Self); 2] = [
+        ("x-forwarded", Self::XForwarded),
+        ("forwarded", Self::Forwarded),
+    ];
+
+    /// Reads `x-forwarded` or `forwarded`; the error text says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        value::choice(text, &Self::NAMES)
+    }
+}
+
 /// Which certificates clients of an `https` listener may show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificates {
@@ -100,6 +122,13 @@ pub struct Listener {
     /// `mode`: permission bits of a `unix:` socket, at most `0o777`. Default `0o660`, owner and
     /// group.
     pub mode: u32,
+    /// `trusted-proxies`: networks whose word about their clients is believed. Default none.
+    pub trusted_proxies: Vec<Network>,
+    /// `forwarded-header`: how they give it. Default `x-forwarded`.
+    pub forwarded_header: ForwardedHeader,
+    /// `proxy-protocol`: whether each connection begins with a PROXY header, version 1 or 2. Then it is taken from
+    /// the trusted proxies only, and nobody else may connect. Default no.
+    pub proxy_protocol: bool,
     /// `client-authority` and `client-certificate`. Default `None`: clients are not asked for one.
     pub clients: Option<ClientCertificates>,
 }
@@ -111,6 +140,9 @@ impl Default for Listener {
             protocol: Protocol::Https,
             redirect_port: 443,
             mode: 0o660,
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::XForwarded,
+            proxy_protocol: false,
             clients: None,
         }
     }
@@ -134,8 +166,25 @@ impl Listener {
             protocol: table.text("protocol", default.protocol, Protocol::parse),
             redirect_port: table.number("redirect-port", default.redirect_port, 1..=u16::MAX),
             mode: table.text("mode", default.mode, parse_mode),
+            trusted_proxies: table.list("trusted-proxies", default.trusted_proxies, Network::parse),
+            forwarded_header: table.text(
+                "forwarded-header",
+                default.forwarded_header,
+                ForwardedHeader::parse,
+            ),
+            proxy_protocol: table.flag("proxy-protocol", default.proxy_protocol),
             clients: ClientCertificates::read(table),
         };
+        if table.is_sound() && listener.trusted_proxies.is_empty() {
+            for key in ["proxy-protocol", "forwarded-header"] {
+                if table.has(key) {
+                    table.problem(
+                        key,
+                        r#"needs to know whom to believe; write trusted-proxies = ["192.0.2.7"]"#,
+                    );
+                }
+            }
+        }
         // A key that would silently do nothing is a misunderstanding, and the operator should hear
         // of it now.
         if table.is_sound() && table.has("redirect-port") && listener.protocol != Protocol::Redirect

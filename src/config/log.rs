@@ -79,6 +79,25 @@ impl Audit {
     const NAMES: [(&'static str, Self); 2] = [("log", Self::Log), ("stdout", Self::Stdout)];
 }
 
+/// The form of access lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// As all other lines, in the log. The default.
+    Fields,
+    /// The "combined" form of Apache and nginx, on standard output.
+    Combined,
+}
+
+impl AccessFormat {
+    const NAMES: [(&'static str, Self); 2] =
+        [("fields", Self::Fields), ("combined", Self::Combined)];
+
+    /// Reads `fields` or `combined`; the error text says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        value::choice(text, &Self::NAMES)
+    }
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Log {
@@ -88,6 +107,8 @@ pub struct Log {
     pub format: LogFormat,
     /// `access`: whether each request is logged with one line. Default `true`.
     pub access: bool,
+    /// `access-format`: the form of that line. Default `fields`.
+    pub access_format: AccessFormat,
     /// `audit`: where the lines go that tell who opened what, and who was refused. Default `log`. The
     /// level does not matter to them.
     pub audit: Audit,
@@ -99,6 +120,7 @@ impl Default for Log {
             level: Level::Info,
             format: LogFormat::Text,
             access: true,
+            access_format: AccessFormat::Fields,
             audit: Audit::Log,
         }
     }
@@ -111,6 +133,7 @@ impl Log {
             level: table.text("level", default.level, Level::parse),
             format: table.text("format", default.format, LogFormat::parse),
             access: table.flag("access", default.access),
+            access_format: table.text("access-format", default.access_format, AccessFormat::parse),
             audit: table.text("audit", default.audit, |text| {
                 value::choice(text, &Audit::NAMES)
             }),

@@ -4,6 +4,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
+use crate::telemetry::Fate;
+
+/// Requests of a connection that may be given up, beside one for each that was answered. A page that is left may
+/// give up all of its parts at once.
+const ABANDONED: u64 = 200;
+
 /// The activity of one connection. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Activity(Arc<Shared>);
@@ -13,7 +21,15 @@ struct Shared {
     requests: AtomicUsize,
     begun: AtomicU64,
     idle_since: Mutex<Instant>,
+    fate: Fate,
+    abandoned: AtomicU64,
+    answered: AtomicU64,
+    too_many: Notify,
 }
+
+/// A request without an answer yet.
+#[derive(Debug)]
+pub struct Pending(Option<Arc<Shared>>);
 
 /// A request under way, from its head to the end of its answer.
 #[derive(Debug)]
@@ -27,6 +43,10 @@ impl Activity {
             requests: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
             idle_since: Mutex::new(Instant::now()),
+            fate: Fate::default(),
+            abandoned: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            too_many: Notify::new(),
         }))
     }
 
@@ -42,6 +62,24 @@ impl Activity {
     #[must_use]
     pub fn begun(&self) -> u64 {
         self.0.begun.load(Ordering::Relaxed)
+    }
+
+    /// What ends the connection.
+    #[must_use]
+    pub fn fate(&self) -> &Fate {
+        &self.0.fate
+    }
+
+    /// A request that is being answered: [`answered`](Pending::answered), or given up by its client.
+    #[must_use]
+    pub fn pending(&self) -> Pending {
+        Pending(Some(Arc::clone(&self.0)))
+    }
+
+    /// Ready when the client has given up many more requests than it has let be answered. h2 itself counts only
+    /// those that we have not seen yet (CVE-2023-44487); each of these has cost us the same work.
+    pub async fn many_are_abandoned(&self) {
+        self.0.too_many.notified().await;
     }
 
     /// True while a request is under way.
@@ -62,6 +100,27 @@ impl Activity {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         since.elapsed()
+    }
+}
+
+impl Pending {
+    /// There is an answer, whatever becomes of it.
+    pub fn answered(mut self) {
+        if let Some(shared) = self.0.take() {
+            shared.answered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let Some(shared) = self.0.take() else {
+            return;
+        };
+        let abandoned = shared.abandoned.fetch_add(1, Ordering::Relaxed) + 1;
+        if abandoned > ABANDONED + shared.answered.load(Ordering::Relaxed) {
+            shared.too_many.notify_one();
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::http::activity::Activity;
 use crate::http::path::PathFault;
 use crate::http::refusal::Refusal;
 use crate::http::watch::Watch;
-use crate::net::Peer;
+use crate::net::{Peer, Proxies};
 use crate::telemetry::Inside;
 use crate::tls::{ClientName, ServerName};
 
@@ -53,6 +53,8 @@ pub struct Context {
     pub activity: Activity,
     /// Its answers, if it is an HTTP/2 connection.
     pub watch: Option<Watch>,
+    /// The proxies it comes from, if it does: what they say of the client is believed.
+    pub proxies: Option<Arc<Proxies>>,
     /// Where what happens on it is counted.
     pub inside: Arc<Inside>,
 }

@@ -5,6 +5,8 @@
 
 mod activity;
 mod body;
+mod client;
+mod control;
 mod forwarded;
 mod head;
 mod hop;
@@ -20,6 +22,7 @@ mod watch;
 
 pub use activity::{Activity, Busy};
 pub use body::{Body, BoxError, empty, full};
+pub use client::Claimed;
 pub use forwarded::{Forwarded, drop_client_claims};
 pub use head::{Authority, Context, Head, Scheme};
 pub use hop::drop_hop_by_hop;

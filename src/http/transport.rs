@@ -14,8 +14,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::activity::Activity;
+use crate::http::control::ControlFrames;
 use crate::http::stall::Stall;
 use crate::net::{Peer, Stream};
+use crate::telemetry::Fate;
 use crate::tls::TlsStream;
 
 /// An accepted stream as HTTP sees it.
@@ -24,6 +26,8 @@ pub struct Transport {
     writing: Stall,
     head: Option<HeadLimit>,
     gather: Gather,
+    fate: Fate,
+    control: Option<ControlFrames>,
 }
 
 /// Whether writes wait for others to join them.
@@ -79,7 +83,23 @@ impl Transport {
             writing,
             head: None,
             gather: Gather::Off,
+            fate: Fate::default(),
+            control: None,
         }
+    }
+
+    /// Says what ends it, if it is a limit of this.
+    #[must_use]
+    pub fn telling(mut self, fate: &Fate) -> Self {
+        self.fate = fate.clone();
+        self
+    }
+
+    /// Ends a connection of HTTP/2 that is flooded with frames that ask for answers.
+    #[must_use]
+    pub fn counting_control_frames(mut self) -> Self {
+        self.control = Some(ControlFrames::new());
+        self
     }
 
     /// Lets the first write after each flush wait for one turn of the scheduler. The answers of several HTTP/2
@@ -168,6 +188,7 @@ impl Transport {
             self.writing
                 .progressed_by(written.as_ref().map_or(0, bytes));
         } else if self.writing.waited(cx) {
+            self.fate.is("the client did not take the answer in time");
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         written
@@ -194,6 +215,12 @@ impl AsyncRead for Transport {
         let this = self.get_mut();
         let before = buf.filled().len();
         let read = this.inner().poll_read(cx, buf);
+        if let Some(control) = &mut this.control
+            && control.are_too_many(buf.filled().get(before..).unwrap_or_default())
+        {
+            this.fate.is("the client flooded the connection");
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if this.head.is_some() && this.head_is_late(cx, buf.filled().len() > before) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 pub enum Peer {
     /// An address and port.
     Tcp(SocketAddr),
+    /// A client of a trusted proxy, which names its address only.
+    Named(IpAddr),
     /// A process of this machine, on a UNIX socket.
     Unix,
 }
@@ -20,11 +22,18 @@ impl Peer {
         Self::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
+    /// A client that a trusted proxy names.
+    #[must_use]
+    pub fn named(address: IpAddr) -> Self {
+        Self::Named(address.to_canonical())
+    }
+
     /// The address without the port; none for a UNIX socket.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(address) => Some(address.ip()),
+            Self::Named(address) => Some(*address),
             Self::Unix => None,
         }
     }
@@ -47,6 +56,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Named(address) => address.fmt(f),
             Self::Unix => f.write_str("unix"),
         }
     }

@@ -89,6 +89,12 @@ impl Slots {
         self.all.available_permits() == 0
     }
 
+    /// The place of a proxy, which has as many connections as all its clients.
+    #[must_use]
+    pub fn take_uncounted(&self, permit: OwnedSemaphorePermit) -> Slot {
+        self.slot(permit, None)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn limit(&self) -> usize {
@@ -113,11 +119,19 @@ impl Slots {
             }
             _ => None,
         };
-        Some(Slot {
+        Some(self.slot(permit, address))
+    }
+
+    fn slot(
+        &self,
+        permit: OwnedSemaphorePermit,
+        address: Option<(IpAddr, Arc<ByAddress>)>,
+    ) -> Slot {
+        Slot {
             permit: Some(permit),
             surplus: Arc::clone(&self.surplus),
             address,
-        })
+        }
     }
 }
 

@@ -65,6 +65,9 @@ impl Forward<'_> {
             Payload::Stream(body) => Some(body.fault()),
             Payload::Empty | Payload::Whole(_) => None,
         };
+        if let Some(times) = self.asker.times {
+            times.received(payload.length());
+        }
         let answer = self.exchange(parts, payload, fault).await?;
         Ok(match wish {
             Some(wish) => wish.fulfil(answer, self.upstream.settings()).await,

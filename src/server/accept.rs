@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, error, info, warn};
 
-use crate::net::{Listener, Peer, Slots, Socket};
+use crate::net::{Listener, Peer, Proxies, Slots, Socket, Stream};
 use crate::server::{State, connection};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
@@ -17,8 +18,8 @@ use crate::telemetry::{Inside, ListenerLabel};
 /// again at once, on a full core.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
-/// A listener, and all that serving its connections takes.
-#[derive(Debug)]
+/// All that serving the connections of a listener takes.
+#[derive(Clone, Debug)]
 pub(super) struct Door {
     pub(super) listener: Arc<Listener>,
     /// Its place in the configuration.
@@ -27,6 +28,7 @@ pub(super) struct Door {
     pub(super) role: Role,
     pub(super) state: Arc<ArcSwap<State>>,
     pub(super) slots: Slots,
+    pub(super) proxies: Arc<Proxies>,
     pub(super) inside: Arc<Inside>,
     pub(super) shutdown: Shutdown,
 }
@@ -56,13 +58,12 @@ impl Door {
                         }
                         told_full &= full;
                         let permit = self.slots.free().await;
-                        if let Some(slot) = self.slots.take(permit, &peer) {
-                            self.serve(socket, peer, slot);
+                        if self.proxies.speak_proxy_protocol() {
+                            // Elsewhere: a proxy that says nothing must not keep the next one waiting.
+                            let door = self.clone();
+                            self.shutdown.spawn(door.introduced(socket, peer, permit));
                         } else {
-                            connections.refuse("connections-per-address");
-                            if let Some(not_told) = self.inside.refused_connections.line() {
-                                debug!(%peer, not_told, "limits.connections-per-address is reached; refused");
-                            }
+                            self.admit(socket, peer, permit);
                         }
                     }
                     Err(failure) => self.failed(&failure, &mut told_failing).await,
@@ -75,18 +76,48 @@ impl Door {
         }
     }
 
-    fn serve(&self, socket: Socket, peer: Peer, slot: crate::net::Slot) {
-        let stream = crate::net::Stream::new(socket, peer, slot);
+    /// Lets a proxy say whose connection this is, and serves it.
+    async fn introduced(self, mut socket: Socket, proxy: Peer, permit: OwnedSemaphorePermit) {
+        let limit = self.state.load().config.limits.handshake;
+        let client = tokio::select! {
+            client = self.proxies.client_of(&mut socket, proxy, limit) => client,
+            () = self.shutdown.requested() => return,
+        };
+        match client {
+            Ok(peer) => self.admit(socket, peer, permit),
+            Err(error) => debug!(peer = %proxy, %error, "not served"),
+        }
+    }
+
+    /// Serves a connection, if its address has not too many.
+    fn admit(&self, socket: Socket, peer: Peer, permit: OwnedSemaphorePermit) {
+        let is_proxy = self.proxies.trust(&peer);
+        let slot = if is_proxy {
+            Some(self.slots.take_uncounted(permit))
+        } else {
+            self.slots.take(permit, &peer)
+        };
+        let Some(slot) = slot else {
+            let connections = &self.inside.metrics.connections;
+            connections.refuse("connections-per-address");
+            if let Some(not_told) = self.inside.refused_connections.line() {
+                debug!(%peer, not_told, "limits.connections-per-address is reached; refused");
+            }
+            return;
+        };
+        let stream = Stream::new(socket, peer, slot);
+        let proxies = is_proxy.then(|| Arc::clone(&self.proxies));
         let state = Arc::clone(&self.state);
         let shutdown = self.shutdown.clone();
         let role = self.role;
         if self.tls {
             self.shutdown.spawn(connection::serve_tls(
-                stream, self.index, state, role, shutdown,
+                stream, self.index, proxies, state, role, shutdown,
             ));
         } else {
-            self.shutdown
-                .spawn(connection::serve_plain(stream, state, role, shutdown));
+            self.shutdown.spawn(connection::serve_plain(
+                stream, proxies, state, role, shutdown,
+            ));
         }
     }
 

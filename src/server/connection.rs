@@ -18,7 +18,7 @@ use tracing::debug;
 
 use crate::config::Limits;
 use crate::http::{Activity, Context, Rate, Scheme, Stall, Transport, Watch};
-use crate::net::Stream;
+use crate::net::{Proxies, Stream};
 use crate::server::State;
 use crate::service::Role;
 use crate::shutdown::Shutdown;
@@ -48,6 +48,7 @@ const ERROR_RESETS: usize = 100;
 pub(super) fn serve_tls(
     stream: Stream,
     listener: usize,
+    proxies: Option<Arc<Proxies>>,
     current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
@@ -68,6 +69,7 @@ pub(super) fn serve_tls(
                 let mut served =
                     Served::new(transport, name, state, current, role, shutdown, begun);
                 served.context.client = accepted.client;
+                served.context.proxies = proxies;
                 match accepted.protocol {
                     Alpn::Http1 => served.http1().await,
                     Alpn::Http2 => Box::pin(served.http2()).await,
@@ -115,6 +117,7 @@ async fn handshake(
 /// Serves a connection of an `http` or `redirect` listener.
 pub(super) fn serve_plain(
     stream: Stream,
+    proxies: Option<Arc<Proxies>>,
     current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
@@ -122,7 +125,9 @@ pub(super) fn serve_plain(
     let begun = Instant::now();
     let state = current.load_full();
     let transport = Transport::plain(stream, writing(&state.config.limits));
-    Served::new(transport, None, state, current, role, shutdown, begun).http1()
+    let mut served = Served::new(transport, None, state, current, role, shutdown, begun);
+    served.context.proxies = proxies;
+    served.http1()
 }
 
 /// A connection that speaks HTTP.
@@ -159,10 +164,11 @@ impl Served {
             client: None,
             activity: Activity::new(),
             watch: None,
+            proxies: None,
             inside: Arc::clone(&state.inside),
         };
         Self {
-            transport,
+            transport: transport.telling(context.activity.fate()),
             context,
             state,
             current,
@@ -223,11 +229,18 @@ impl Served {
         let (keep_alive, body_idle) = (limits.keep_alive, limits.body_idle);
         let activity = self.context.activity.clone();
         let service = answer(self.current, self.context, self.role);
-        let mut connection =
-            pin!(builder.serve_connection(TokioIo::new(self.transport.gathering()), service));
+        let mut connection = pin!(builder.serve_connection(
+            TokioIo::new(self.transport.gathering().counting_control_frames()),
+            service
+        ));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = look_after(&watch, body_idle) => return,
+            () = activity.many_are_abandoned() => {
+                activity.fate().is("the client gave up too many requests");
+                debug!("the client gave up too many requests; the connection is closed");
+                return;
+            }
             () = idle_for(&activity, keep_alive) => {
                 connection.as_mut().graceful_shutdown();
                 // Streams whose answers were let go of would otherwise hold the connection open.

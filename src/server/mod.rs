@@ -20,9 +20,9 @@ use tracing::{info, warn};
 
 use crate::access::UsersError;
 use crate::admin::{Admin, Orders, Page, View};
-use crate::config::{Config, Protocol};
+use crate::config::{self, Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
-use crate::net::{BindError, Inherited, Listener, Slots};
+use crate::net::{BindError, Inherited, Listener, Proxies, Slots};
 use crate::service::{BuildError, Role, Service};
 use crate::shutdown::{Drained, Shutdown};
 use crate::target::LinksError;
@@ -39,7 +39,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// A server whose sockets are open.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<(Arc<Listener>, Protocol, u16)>,
+    listeners: Vec<(Arc<Listener>, config::Listener)>,
     apps: Apps,
     admin: Option<Admin>,
     orders: Option<Orders>,
@@ -127,7 +127,7 @@ impl Server {
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for listener in &config.listeners {
             let bound = Listener::bind(&listener.address, listener.mode, &mut inherited)?;
-            listeners.push((Arc::new(bound), listener.protocol, listener.redirect_port));
+            listeners.push((Arc::new(bound), listener.clone()));
         }
         let inside = Inside::new();
         let hub = Hub::measured(&config, luggage, inside.metrics.channels.clone())?;
@@ -199,10 +199,11 @@ impl Server {
     /// `server.drain`.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Drained {
         let handle = self.handle();
-        for (index, (listener, protocol, redirect_port)) in self.listeners.into_iter().enumerate() {
+        for (index, (listener, settings)) in self.listeners.into_iter().enumerate() {
+            let protocol = settings.protocol;
             info!(address = %listener, %protocol, "listening");
             let role = match protocol {
-                Protocol::Redirect => Role::Redirect(redirect_port),
+                Protocol::Redirect => Role::Redirect(settings.redirect_port),
                 Protocol::Https | Protocol::Http => Role::Serve,
             };
             let door = accept::Door {
@@ -212,6 +213,7 @@ impl Server {
                 role,
                 state: Arc::clone(&self.state),
                 slots: self.slots.clone(),
+                proxies: Arc::new(Proxies::new(&settings)),
                 inside: Arc::clone(&self.inside),
                 shutdown: self.shutdown.clone(),
             };

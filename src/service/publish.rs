@@ -49,9 +49,20 @@ impl Service {
             return Err(Refusal::not_found(format!("there is no channel {name}")));
         };
         let (parts, body) = request.into_parts();
-        let trusted = rules.publish.contains(&Publisher::Token)
-            && bearer(&parts.headers).is_some_and(|token| self.hub.is_publish_token(token));
-        if !trusted && !rules.publish.contains(&Publisher::App) {
+        let by_token = rules.publish.contains(&Publisher::Token);
+        let by_app = rules.publish.contains(&Publisher::App);
+        let token = bearer(&parts.headers).filter(|_| by_token);
+        // Where pages publish too, a token may be one that the app has given out.
+        let only_token = token.is_some() && !by_app;
+        if only_token && let Err(refusal) = self.may_try_token(context) {
+            refuse(body, &self.shutdown);
+            return Err(refusal);
+        }
+        let trusted = token.is_some_and(|token| self.hub.is_publish_token(token));
+        if !trusted && !by_app {
+            if only_token {
+                self.wrong_token(context);
+            }
             refuse(body, &self.shutdown);
             return Err(not_permitted(&rules));
         }
@@ -122,6 +133,7 @@ impl Service {
             asker: Asker {
                 address: context.peer.counted_as(),
                 is_known: &is_known,
+                times: None,
             },
             tasks: &self.shutdown,
         };

@@ -1,4 +1,4 @@
-//! One line for each request, written when the last byte of the answer is on its way.
+//! One line for each request, written when the last byte of the answer is on its way, or when the client has left.
 
 use std::fmt;
 use std::pin::Pin;
@@ -6,11 +6,18 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Uri, Version};
+use http::header::{REFERER, USER_AGENT};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use tracing::{info, warn};
 
-/// What is known of a request when it comes.
+use crate::telemetry::combined::Combined;
+use crate::telemetry::{Fate, Times};
+
+/// The status in the line of a request whose client left before there was an answer. None is ever sent with it.
+const LEFT: u16 = 499;
+
+/// What is known of a request when it comes. Its line is written in any case, when this is dropped at the latest.
 #[derive(Debug)]
 pub struct AccessLine {
     peer: String,
@@ -21,19 +28,28 @@ pub struct AccessLine {
     begun: Instant,
     /// The request's own name, which the app and the error page have too.
     request: Option<String>,
+    fate: Fate,
+    times: Times,
+    /// What the combined form says beside: the page before, and the browser.
+    combined: Option<[Option<HeaderValue>; 2]>,
+    written: bool,
 }
 
 impl AccessLine {
-    /// A request that just came.
+    /// A request that just came, on a connection with this fate.
     #[must_use]
-    pub fn begin(peer: &impl fmt::Display, method: &Method, uri: &Uri, version: Version) -> Self {
+    pub fn begin<B>(peer: &impl fmt::Display, request: &Request<B>, fate: Fate) -> Self {
         Self {
             peer: peer.to_string(),
-            method: method.clone(),
-            uri: uri.clone(),
-            version,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
             begun: Instant::now(),
             request: None,
+            fate,
+            times: Times::default(),
+            combined: None,
+            written: false,
         }
     }
 
@@ -44,25 +60,62 @@ impl AccessLine {
         self
     }
 
-    fn write(&self, end: &End) {
+    /// Has the line written in the combined form.
+    #[must_use]
+    pub fn combined<B>(mut self, request: &Request<B>) -> Self {
+        let header = |name| request.headers().get(name).cloned();
+        self.combined = Some([header(REFERER), header(USER_AGENT)]);
+        self
+    }
+
+    /// Where the times of this request are noted.
+    #[must_use]
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    fn write(&mut self, status: u16, bytes: u64, cause: Option<&str>) {
+        if std::mem::replace(&mut self.written, true) {
+            return;
+        }
         let Self {
             peer,
             method,
             version,
             request,
             ..
-        } = self;
-        let milliseconds = (self.begun.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        } = &*self;
         let path = self.uri.path();
-        let status = end.status.as_u16();
-        let bytes = end.bytes;
-        let cut = "the client left before the end";
-        let cause = end.cause.as_deref().or((!end.complete).then_some(cut));
-        if end.status.is_server_error() {
-            warn!(%peer, request, %method, path, ?version, status, bytes, milliseconds, cause, "request");
-        } else {
-            info!(%peer, request, %method, path, ?version, status, bytes, milliseconds, cause, "request");
+        if let Some([referer, agent]) = &self.combined {
+            let combined = Combined {
+                peer,
+                request: format!("{method} {path} {version:?}"),
+                status,
+                bytes,
+                referer: referer.as_ref(),
+                agent: agent.as_ref(),
+            };
+            return combined.write();
         }
+        let milliseconds = (self.begun.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        let (queued, app) = self.times.milliseconds();
+        let received = self.times.bytes();
+        if (500..600).contains(&status) {
+            warn!(%peer, request, %method, path, ?version, status, bytes, received, milliseconds, queued, app, cause, "request");
+        } else {
+            info!(%peer, request, %method, path, ?version, status, bytes, received, milliseconds, queued, app, cause, "request");
+        }
+    }
+}
+
+impl Drop for AccessLine {
+    fn drop(&mut self) {
+        let cause = self.fate.told();
+        self.write(
+            LEFT,
+            0,
+            cause.or(Some("the client left before there was an answer")),
+        );
     }
 }
 
@@ -144,9 +197,16 @@ where
 
 impl<B, H> Drop for Measured<B, H> {
     fn drop(&mut self) {
-        if let Some(line) = &self.line {
-            line.write(&self.end);
-        }
+        let Some(line) = &mut self.line else {
+            return;
+        };
+        let left = || {
+            let told = line.fate.told();
+            told.unwrap_or("the client left before the end")
+        };
+        let cut = (!self.end.complete).then(left);
+        let cause = self.end.cause.as_deref().or(cut);
+        line.write(self.end.status.as_u16(), self.end.bytes, cause);
     }
 }
 

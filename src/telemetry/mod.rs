@@ -5,14 +5,18 @@
 
 mod access;
 pub mod audit;
+mod combined;
+mod fate;
 mod flood;
 mod inside;
 mod log;
 mod metrics;
 mod pulse;
+mod times;
 mod tunnel;
 
 pub use access::{AccessLine, Measured};
+pub use fate::Fate;
 pub use flood::Flood;
 pub use inside::Inside;
 pub use log::{install, set_level};
@@ -23,4 +27,5 @@ pub use metrics::{
     resident_bytes,
 };
 pub use pulse::Pulse;
+pub use times::Times;
 pub use tunnel::{Begun, OpenTunnel, Tunnel, Tunnels};

@@ -193,10 +193,23 @@ impl Upstream {
 
     async fn deliver(
         self: &Arc<Self>,
-        mut request: Request<Payload>,
+        request: Request<Payload>,
         asker: Asker<'_>,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let mut slot = self.slot(asker, request.headers()).await?;
+        let slot = self.slot(asker, request.headers()).await?;
+        let begun = Instant::now();
+        let answered = self.ask(request, slot).await;
+        if let Some(times) = asker.times {
+            times.answered(begun.elapsed());
+        }
+        answered
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        mut request: Request<Payload>,
+        mut slot: Slot,
+    ) -> Result<Response<Answer>, UpstreamError> {
         self.be_well().await?;
         let repeatable = is_idempotent(request.method());
         let mut copies = usize::from(repeatable);
@@ -309,6 +322,9 @@ impl Upstream {
         let slot = self.queue.slot(asker, headers).await;
         if slot.is_ok() {
             self.metrics.waited(came.elapsed());
+            if let Some(times) = asker.times {
+                times.queued(came.elapsed());
+            }
         }
         slot
     }

@@ -12,6 +12,7 @@ use http::HeaderMap;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::telemetry::Times;
 use crate::upstream::line::{Class, Full, Line, Place};
 use crate::upstream::{Load, UpstreamError};
 
@@ -22,6 +23,8 @@ pub struct Asker<'a> {
     pub address: Option<IpAddr>,
     /// Whether the app is known to know whoever sends these headers. Asked only if there is no free worker.
     pub is_known: &'a (dyn Fn(&HeaderMap) -> bool + Sync),
+    /// Where it is noted how long it took, if anybody wants to know.
+    pub times: Option<&'a Times>,
 }
 
 impl Asker<'_> {
@@ -31,6 +34,7 @@ impl Asker<'_> {
         Self {
             address,
             is_known: &|_| false,
+            times: None,
         }
     }
 }

@@ -122,7 +122,10 @@ impl Source {
                         return Poll::Ready(Some(Ok(data)));
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return self.fail(error),
+                Poll::Ready(Some(Err(error))) => {
+                    let text = format!("the app broke off in the middle of its answer: {error}");
+                    return self.fail(text);
+                }
                 Poll::Ready(None) => {
                     self.finish();
                     return Poll::Ready(None);

@@ -35,6 +35,7 @@ certificate = "${directory}/door.pem"
 key = "${directory}/door.key"
 [limits]
 connections-per-address = 0
+request-rate = 0
 [server]
 drain = "1s"
 [[app]]

@@ -210,6 +210,14 @@ impl Input {
         }
     }
 
+    /// The body of a request, as the door sends it: with a length, or none.
+    pub async fn body_of_request(&mut self, head: &Head) -> Vec<u8> {
+        match head.one("content-length") {
+            Some(_) => self.body(head).await,
+            None => Vec::new(),
+        }
+    }
+
     /// One chunk of a chunked body; the last one is empty.
     pub async fn chunk(&mut self) -> Vec<u8> {
         let size = usize::from_str_radix(&self.line().await, 16).unwrap();

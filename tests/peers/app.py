@@ -15,6 +15,7 @@ import hashlib
 import os
 import queue
 import threading
+import time
 
 import cheroot.server
 import cherrypy
@@ -92,6 +93,21 @@ class App:
     @cherrypy.expose
     def download(self, path):
         return serve_file(path, content_type="application/octet-stream")
+
+    @cherrypy.expose
+    @cherrypy.config(**{"tools.sessions.on": False})
+    def slow(self, seconds="1"):
+        """A page that takes its thread so long."""
+        time.sleep(min(float(seconds), 10))
+        return "slow page"
+
+    @cherrypy.expose
+    @cherrypy.config(**{"response.stream": True, "tools.sessions.on": False})
+    def big(self, mib="1"):
+        """A download, made on the way."""
+        cherrypy.response.headers["Content-Type"] = "application/octet-stream"
+        cherrypy.response.headers["Content-Length"] = str(int(mib) << 20)
+        return (bytes(1 << 16) for _ in range(int(mib) << 4))
 
     @cherrypy.expose
     def tasks(self):

@@ -1,0 +1,318 @@
+//! What one client may do in a while: how many requests, and how many wrong logins and tokens.
+//!
+//! A client is an address, of IPv6 a network of 64 bits, as the connection or a trusted proxy says; nothing else in
+//! a request counts, so nothing else in it helps. Must not know what is asked for, nor how a refusal is sent.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::config;
+use crate::net::Peer;
+
+/// Addresses that are remembered for one limit. More at once share one count: memory is bounded, and an attacker
+/// with that many addresses does not get more with even more of them.
+const MOST: usize = 100_000;
+/// Parts of the table, so that two requests seldom wait for each other.
+const PARTS: usize = 16;
+/// The longest time a client is refused for what it did, however often it did it.
+const LONGEST: Duration = Duration::from_secs(600);
+/// A burst of requests is as many as come in this time at the permitted rate: a page with all its parts, for
+/// each of those who share an address, and then the next page.
+const BURST: u32 = 10;
+
+/// The limits of clients. What was counted is kept over a reload.
+#[derive(Debug)]
+pub struct Limits {
+    requests: Limit,
+    logins: Limit,
+    tokens: Limit,
+}
+
+/// When a client may come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany(pub Duration);
+
+/// One limit: so many in a time, for each address.
+#[derive(Debug)]
+pub struct Limit {
+    rate: Option<Rate>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    /// What each one takes of the time.
+    each: Duration,
+    /// How far ahead of the time a client may be.
+    burst: Duration,
+}
+
+/// For each address the time up to which its share is used (the "generic cell rate algorithm").
+#[derive(Debug)]
+struct Counts {
+    hasher: RandomState,
+    since: Instant,
+    parts: [Mutex<HashMap<IpAddr, Duration>>; PARTS],
+    /// The share of those for whom there was no place.
+    others: Mutex<Duration>,
+    most: usize,
+}
+
+impl Limits {
+    /// The limits of a configuration, with what `before` has counted.
+    #[must_use]
+    pub fn new(limits: &config::Limits, before: Option<&Self>) -> Self {
+        let a_second = |number| Rate::new(number, Duration::from_secs(1), BURST);
+        let a_minute = |number| Rate::new(number, Duration::from_secs(60), 1);
+        Self {
+            requests: Limit::new(
+                a_second(limits.request_rate),
+                before.map(|before| &before.requests),
+            ),
+            logins: Limit::new(
+                a_minute(limits.login_failures),
+                before.map(|before| &before.logins),
+            ),
+            tokens: Limit::new(
+                a_minute(limits.token_failures),
+                before.map(|before| &before.tokens),
+            ),
+        }
+    }
+
+    /// Requests of any kind.
+    #[must_use]
+    pub fn requests(&self) -> &Limit {
+        &self.requests
+    }
+
+    /// Logins that failed.
+    #[must_use]
+    pub fn logins(&self) -> &Limit {
+        &self.logins
+    }
+
+    /// Tokens that nobody has given out.
+    #[must_use]
+    pub fn tokens(&self) -> &Limit {
+        &self.tokens
+    }
+}
+
+impl Rate {
+    /// `number` in `time`, and `burst` times as many at once; 0 is no limit.
+    fn new(number: u32, time: Duration, burst: u32) -> Option<Self> {
+        (number > 0).then(|| Self {
+            each: time / number,
+            burst: time * burst,
+        })
+    }
+}
+
+impl Limit {
+    fn new(rate: Option<Rate>, before: Option<&Self>) -> Self {
+        Self {
+            rate,
+            counts: before.map_or_else(
+                || Arc::new(Counts::new(MOST)),
+                |before| Arc::clone(&before.counts),
+            ),
+        }
+    }
+
+    /// Counts one, if there may be one more.
+    ///
+    /// # Errors
+    /// [`TooMany`]; it is not counted then.
+    pub fn take(&self, peer: Peer) -> Result<(), TooMany> {
+        let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
+            return Ok(());
+        };
+        self.counts.change(address, |used, now| {
+            rate.has_room(*used, now)?;
+            *used = (*used).max(now) + rate.each;
+            Ok(())
+        })
+    }
+
+    /// Whether there may be one more, without counting it.
+    ///
+    /// # Errors
+    /// [`TooMany`].
+    pub fn check(&self, peer: Peer) -> Result<(), TooMany> {
+        let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
+            return Ok(());
+        };
+        self.counts
+            .look(address, |used, now| rate.has_room(used, now))
+    }
+
+    /// Counts one that has happened, whether or not there was room for it: many at once are refused for longer.
+    pub fn count(&self, peer: Peer) {
+        if let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) {
+            self.counts.change(address, |used, now| {
+                let most = now + rate.burst + LONGEST;
+                *used = ((*used).max(now) + rate.each).min(most);
+            });
+        }
+    }
+
+    /// Takes one back that turned out to be none.
+    pub fn forgive(&self, peer: Peer) {
+        if let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) {
+            self.counts.change(address, |used, _| {
+                *used = used.saturating_sub(rate.each);
+            });
+        }
+    }
+}
+
+impl Rate {
+    fn has_room(self, used: Duration, now: Duration) -> Result<(), TooMany> {
+        let until = used + self.each;
+        match until.checked_sub(now + self.burst) {
+            None | Some(Duration::ZERO) => Ok(()),
+            Some(wait) => Err(TooMany(wait)),
+        }
+    }
+}
+
+impl Counts {
+    fn new(most: usize) -> Self {
+        Self {
+            hasher: RandomState::new(),
+            since: Instant::now(),
+            parts: Default::default(),
+            others: Mutex::default(),
+            most: most / PARTS,
+        }
+    }
+
+    fn change<T>(&self, address: IpAddr, change: impl FnOnce(&mut Duration, Duration) -> T) -> T {
+        let now = self.since.elapsed();
+        let mut part = self.part(address);
+        if let Some(used) = part.get_mut(&address) {
+            return change(used, now);
+        }
+        if part.len() >= self.most {
+            // Whose share is not used any more need not be remembered.
+            part.retain(|_, used| *used > now);
+        }
+        if part.len() >= self.most {
+            return change(&mut lock(&self.others), now);
+        }
+        change(part.entry(address).or_default(), now)
+    }
+
+    fn look<T>(&self, address: IpAddr, look: impl FnOnce(Duration, Duration) -> T) -> T {
+        let now = self.since.elapsed();
+        let part = self.part(address);
+        let used = match part.get(&address) {
+            Some(used) => *used,
+            None if part.len() >= self.most => *lock(&self.others),
+            None => Duration::ZERO,
+        };
+        look(used, now)
+    }
+
+    fn part(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, Duration>> {
+        let hash = self.hasher.hash_one(address);
+        let [first, ..] = &self.parts;
+        let at = usize::try_from(hash % PARTS as u64).unwrap_or_default();
+        lock(self.parts.get(at).unwrap_or(first))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: &str) -> Peer {
+        Peer::tcp(address.parse().expect("an address"))
+    }
+
+    fn limit(number: u32, most: usize) -> Limit {
+        Limit {
+            rate: Rate::new(number, Duration::from_secs(60), 1),
+            counts: Arc::new(Counts::new(most)),
+        }
+    }
+
+    /// How many of a hundred are let in.
+    fn let_in(limit: &Limit, address: &str) -> usize {
+        (0..100)
+            .filter(|_| limit.take(peer(address)).is_ok())
+            .count()
+    }
+
+    #[test]
+    fn an_address_gets_its_share_and_is_told_when_it_may_come_back() {
+        let limit = limit(10, MOST);
+        assert_eq!(let_in(&limit, "192.0.2.1:1"), 10);
+        let Err(TooMany(wait)) = limit.take(peer("192.0.2.1:2")) else {
+            panic!("one more was let in");
+        };
+        assert!(
+            wait <= Duration::from_secs(6) && wait > Duration::from_secs(5),
+            "{wait:?}"
+        );
+        assert_eq!(let_in(&limit, "192.0.2.2:1"), 10, "others have their own");
+    }
+
+    #[test]
+    fn a_network_of_64_bits_is_one_client_and_a_program_of_this_machine_none() {
+        let limit = limit(10, MOST);
+        assert_eq!(let_in(&limit, "[2001:db8::1]:1"), 10);
+        assert_eq!(let_in(&limit, "[2001:db8::ffff:2]:1"), 0);
+        assert_eq!(let_in(&limit, "[2001:db8:0:1::1]:1"), 10);
+        assert!((0..100).all(|_| limit.take(Peer::Unix).is_ok()));
+    }
+
+    #[test]
+    fn what_was_counted_beyond_the_limit_is_paid_for_and_what_was_forgiven_is_not() {
+        let limit = limit(10, MOST);
+        let client = peer("192.0.2.1:1");
+        for _ in 0..40 {
+            limit.count(client);
+        }
+        let Err(TooMany(wait)) = limit.check(client) else {
+            panic!("let in after forty");
+        };
+        assert!(wait > Duration::from_secs(180), "{wait:?}");
+        for _ in 0..100_000 {
+            limit.count(client);
+        }
+        let Err(TooMany(wait)) = limit.check(client) else {
+            panic!("let in after many");
+        };
+        assert!(wait < LONGEST + Duration::from_secs(10), "{wait:?}");
+        let other = peer("192.0.2.2:1");
+        for _ in 0..100 {
+            assert!(limit.take(other).is_ok());
+            limit.forgive(other);
+        }
+    }
+
+    #[test]
+    fn there_is_a_bound_to_what_is_remembered_and_the_rest_share_one_count() {
+        let limit = limit(10, PARTS);
+        for last in 0..=255_u8 {
+            let _ = limit.take(peer(&format!("192.0.2.{last}:1")));
+        }
+        let held: usize = limit.counts.parts.iter().map(|part| lock(part).len()).sum();
+        assert!(held <= PARTS, "{held}");
+        assert!(limit.check(peer("198.51.100.1:1")).is_err());
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_none() {
+        assert_eq!(let_in(&limit(0, MOST), "192.0.2.1:1"), 100);
+    }
+}

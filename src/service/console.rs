@@ -1,0 +1,210 @@
+//! A request for a console: who asks, whose token it is, and where that leads, before anything is opened.
+//!
+//! Decides whether a tunnel is opened; does not know what passes through it.
+
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::bridge::{self, NotRecorded, Subprotocol, Tap};
+use crate::http::{Body, Context, Head, Refusal, refuse};
+use crate::net::ConnectError;
+use crate::recording::Header;
+use crate::service::attempt::Attempt;
+use crate::service::{Service, recheck};
+use crate::target::{LinkError, ResolveError, Target, Token};
+use crate::tls::{DialError, Outgoing};
+use crate::websocket::Handshake;
+
+impl Service {
+    pub(super) async fn websockify(
+        &self,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        let handshake = match Handshake::check(&request) {
+            Ok(handshake) => handshake,
+            Err(refusal) => {
+                refuse(request.into_body(), &self.shutdown);
+                return Err(refusal);
+            }
+        };
+        Self::permit_page(&self.entrances.bridge, request.headers(), head, context)?;
+        self.may_try_token(context)?;
+        // Before the token is looked at: who is not logged in does not learn which tokens there are.
+        let visitor = if self.asks_for_consoles {
+            let visitor = self.visitor(request.headers(), head, context).await?;
+            attempt.known(visitor.name());
+            Some(visitor)
+        } else {
+            None
+        };
+        let token = if self.bridge.host_token {
+            Token::from_host(head.authority.host())
+        } else {
+            Token::from_query(request.uri().query())
+        };
+        let token =
+            token.map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
+        let asked = self.targets.admit(token, context.peer.ip()).await;
+        let asked = asked.map_err(|error| {
+            if matches!(error, LinkError::Unsigned | LinkError::Invalid(_)) {
+                self.wrong_token(context);
+            }
+            not_admitted(&error)
+        })?;
+        if let Some(channel) = self.channel_of(asked.token()) {
+            let subprotocol = Subprotocol::choose(&handshake)?;
+            let names = std::slice::from_ref(&channel);
+            attempt.about(crate::hub::channels_named(names));
+            let lease = match visitor {
+                Some(visitor) => Some(self.lease_for(visitor, names).await?),
+                None => None,
+            };
+            let spent = self.targets.spend(&asked).await;
+            spent.map_err(|error| not_admitted(&error))?;
+            return self.wok_page(
+                channel,
+                request,
+                handshake,
+                subprotocol,
+                context,
+                (lease, attempt),
+            );
+        }
+        let target = self.targets.resolve(&asked).await.map_err(|error| {
+            if matches!(error, ResolveError::Unknown) {
+                self.wrong_token(context);
+            }
+            unresolved(&error)
+        })?;
+        attempt.found(&target, self.tells_names);
+        let subprotocol = Subprotocol::choose(&handshake)?;
+        let lease = match visitor {
+            Some(visitor) => Some(self.lease(visitor, &target).await?),
+            None => None,
+        };
+        // A single-use link is used up when all else has said yes, and before anything is opened.
+        let spent = self.targets.spend(&asked).await;
+        spent.map_err(|error| not_admitted(&error))?;
+        let socket = self.connect(&target).await?;
+        let tap = self.record(&target, attempt).await?;
+        let boundary = target.boundary.clone();
+        let watch = |interval| {
+            let targets = Arc::clone(&self.targets);
+            recheck::watch(targets, asked, target.endpoint, interval, &self.shutdown)
+        };
+        let opened = bridge::Opened {
+            socket,
+            tap,
+            line: attempt.opened(),
+            boundary,
+            lease,
+            revocation: self.bridge.recheck_tokens.map(watch),
+        };
+        Ok(bridge::open(
+            request,
+            handshake,
+            subprotocol,
+            opened,
+            context,
+            &self.bridge,
+            &self.shutdown,
+        ))
+    }
+
+    /// Connects once, and before the handshake is answered: there is no probe and no second try.
+    async fn connect(&self, target: &Target) -> Result<Outgoing, Refusal> {
+        let socket = target.connect(self.bridge.connect).await;
+        socket.map_err(|error| {
+            let (status, reason) = match error {
+                DialError::Slow { .. } | DialError::Connect(ConnectError::Slow { .. }) => (
+                    StatusCode::GATEWAY_TIMEOUT,
+                    "the console behind this token did not answer in time",
+                ),
+                DialError::Handshake { .. } => (
+                    StatusCode::BAD_GATEWAY,
+                    "the console behind this token cannot be connected to safely",
+                ),
+                DialError::Connect(ConnectError::Refused { .. }) => (
+                    StatusCode::BAD_GATEWAY,
+                    "the console behind this token is not running",
+                ),
+            };
+            Refusal::new(status, reason).because(&error)
+        })
+    }
+
+    /// Begins to record a console, where it is to be recorded.
+    async fn record(&self, target: &Target, attempt: &Attempt<'_>) -> Result<Option<Tap>, Refusal> {
+        let Some(recorder) = &self.recorder else {
+            return Ok(None);
+        };
+        let who = attempt.who();
+        let begun = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        let begun = u64::try_from(begun).unwrap_or(u64::MAX);
+        let mut header = Header::new(begun, target.to_string(), who.peer);
+        header.console.clone_from(&attempt.what().console);
+        let user = who.user.or(who.login).or(who.certificate);
+        header.user = user.map(|user| user.to_string());
+        let tap = recorder.begin(&target.name, header, &self.shutdown).await;
+        tap.map_err(|error: NotRecorded| {
+            let reason = "this console is only opened when it can be recorded, which is not so now";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason).because(&error)
+        })
+    }
+}
+
+/// What a client is told whose link opens nothing. It says nothing of what there is.
+fn not_admitted(error: &LinkError) -> Refusal {
+    let (status, reason) = match error {
+        LinkError::Unsigned => (StatusCode::FORBIDDEN, "only signed links are accepted here"),
+        LinkError::Invalid(_) => (StatusCode::FORBIDDEN, "this link is not valid"),
+        LinkError::Expired => (
+            StatusCode::FORBIDDEN,
+            "this link has expired; ask for a new one",
+        ),
+        LinkError::Early => (StatusCode::FORBIDDEN, "this link is not valid yet"),
+        LinkError::Elsewhere => (
+            StatusCode::FORBIDDEN,
+            "this link was made for another address",
+        ),
+        LinkError::Used => (
+            StatusCode::FORBIDDEN,
+            "this link was used already; ask for a new one",
+        ),
+        LinkError::Keys(_) | LinkError::Store(_) => (
+            StatusCode::BAD_GATEWAY,
+            "links cannot be checked; the log of Noren says why",
+        ),
+        LinkError::Slow => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "the link could not be checked in time",
+        ),
+    };
+    Refusal::new(status, reason).because(error)
+}
+
+fn unresolved(error: &ResolveError) -> Refusal {
+    let refusal = match error {
+        // A malformed line is told in the log; no one else's fault must show whether a token exists.
+        // Neither must it show whether it leads to something that is not permitted.
+        ResolveError::Unknown | ResolveError::Malformed { .. } | ResolveError::Forbidden { .. } => {
+            Refusal::not_found("this token is not known here; the console may have been closed")
+        }
+        ResolveError::Slow => Refusal::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "the token could not be looked up in time",
+        ),
+        ResolveError::Refused { .. } => Refusal::not_found("this token does not lead to a socket"),
+        ResolveError::Unreadable { .. } | ResolveError::Failed { .. } => Refusal::new(
+            StatusCode::BAD_GATEWAY,
+            "the tokens cannot be read; the log of Noren says where, and why",
+        ),
+    };
+    refusal.because(error)
+}

@@ -1,0 +1,120 @@
+//! The line of each request: how long it waited and why it ended, also when nobody was left to answer.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    reason = "a test that cannot go on should fail where it stands, and its tasks end with its runtime"
+)]
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use crate::harness::Backend;
+use crate::support::{Door, ask, until};
+
+/// The line of this path, when it has been written.
+struct Line(String);
+
+impl Line {
+    fn of(door: &Door, path: &str) -> Self {
+        let wanted = format!("path=\"{path}\"");
+        until("the access line", || {
+            let log = door.log();
+            let mut lines = log.lines();
+            let line = lines.find(|line| line.contains(" request ") && line.contains(&wanted));
+            line.map(|line| Self(format!("{line} ")))
+        })
+    }
+
+    /// The value of a field, from its name to the next blank.
+    fn field(&self, name: &str) -> Option<&str> {
+        let (_, rest) = self.0.split_once(&format!(" {name}="))?;
+        rest.split(' ').next()
+    }
+
+    fn number(&self, name: &str) -> f64 {
+        let value = self.field(name);
+        let number = value.and_then(|value| value.parse().ok());
+        number.unwrap_or_else(|| panic!("no {name} in {}", self.0))
+    }
+}
+
+fn door(app: &Backend) -> Door {
+    Door::open(&format!("{}workers = 1\n", app.app()))
+}
+
+/// curl, asking for this, without waiting for it.
+fn begin(door: &Door, path: &str, options: &[&str]) -> Child {
+    let mut command = ask(door, path).into_command();
+    let output = command
+        .args(options)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    output
+        .spawn()
+        .expect("curl; tests/run installs what the tests need")
+}
+
+#[tokio::test]
+async fn a_line_says_how_long_a_request_waited_and_how_long_the_app_took() {
+    let app = Backend::tcp().await;
+    let door = door(&app);
+    let mut first = begin(&door, "/first", &[]);
+    let mut worker = app.accept().await;
+    worker.head().await;
+    let mut second = begin(&door, "/second", &["--data", "12345"]);
+    // The app takes its time.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes";
+    worker.send(answer).await;
+    let head = worker.head().await;
+    worker.input.body_of_request(&head).await;
+    worker.send(answer).await;
+    let asked = Line::of(&door, "/first");
+    assert_eq!(
+        (asked.field("status"), asked.field("bytes")),
+        (Some("200"), Some("3"))
+    );
+    assert!(asked.number("app") >= 300.0, "{}", asked.0);
+    assert!(asked.number("queued") + asked.number("app") <= asked.number("milliseconds") + 1.0);
+    assert_eq!(asked.field("cause"), None);
+    let asked = Line::of(&door, "/second");
+    assert_eq!(asked.field("received"), Some("5"));
+    assert!(asked.number("milliseconds") >= asked.number("queued"));
+    assert!(first.wait().unwrap().success() && second.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_request_whose_client_has_left_has_a_line_too() {
+    let app = Backend::tcp().await;
+    let door = door(&app);
+    let mut left = begin(&door, "/left", &["--max-time", "20"]);
+    let mut worker = app.accept().await;
+    worker.head().await;
+    left.kill().unwrap();
+    let asked = Line::of(&door, "/left").0;
+    assert!(asked.contains(" status=499 "), "{asked}");
+    assert!(
+        asked.contains("cause=\"the client left before there was an answer\""),
+        "{asked}"
+    );
+    assert!(!left.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_line_says_who_broke_an_answer_off() {
+    let app = Backend::tcp().await;
+    let door = door(&app);
+    let mut client = begin(&door, "/broken", &[]);
+    let mut worker = app.accept().await;
+    worker.head().await;
+    worker
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        .await;
+    drop(worker);
+    let asked = Line::of(&door, "/broken").0;
+    let cause = "cause=\"the app broke off in the middle of its answer";
+    assert!(asked.contains(cause), "{asked}");
+    assert!(!client.wait().unwrap().success());
+}
