@@ -57,10 +57,6 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn read(path: &Path) -> (Header, Vec<Record>) {
-    begun(path).expect("a first line")
-}
-
 /// None while not even its first line is written.
 fn begun(path: &Path) -> Option<(Header, Vec<Record>)> {
     let mut reader = Reader::open(BufReader::new(fs::File::open(path).unwrap())).ok()?;
@@ -72,7 +68,7 @@ fn begun(path: &Path) -> Option<(Header, Vec<Record>)> {
 /// The recording once it has its end.
 async fn ended(path: &Path) -> (Header, Vec<Record>) {
     until("the end of the recording", || async {
-        let (header, records) = read(path);
+        let (header, records) = begun(path)?;
         let last = records.last()?.kind;
         (last == Kind::End).then_some((header, records))
     })
@@ -254,7 +250,7 @@ async fn a_serial_console_is_played_to_the_terminal_also_from_a_file_that_was_cu
     // Before its end: what a kill would leave.
     let path = files(directory.path()).remove(0);
     until("the last bytes in the file", || async {
-        let said = bytes(&read(&path).1, Kind::Output);
+        let said = bytes(&begun(&path)?.1, Kind::Output);
         said.ends_with(b"cook\r\n").then_some(())
     })
     .await;

@@ -15,7 +15,7 @@ use crate::hub::subscription::Subscriber;
 pub struct Listener {
     /// Its number, which no other subscriber of this process ever has.
     pub id: u64,
-    /// The channels it listens to.
+    /// The channels it listens to, by name.
     pub channels: Vec<String>,
     /// `websocket`, `event stream`, and so on.
     pub transport: &'static str,
@@ -35,7 +35,9 @@ impl Hub {
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
         let mut rows: BTreeMap<u64, Listener> = BTreeMap::new();
-        for (name, channel) in self.channels_now() {
+        let mut channels = self.channels_now();
+        channels.sort_by(|(name, _), (other, _)| name.as_str().cmp(other.as_str()));
+        for (name, channel) in channels {
             for subscriber in channel.listeners() {
                 let row = rows
                     .entry(subscriber.number)
