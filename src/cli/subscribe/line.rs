@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use time::UtcDateTime;
+use time::macros::format_description;
 
 /// What of an envelope is shown.
 #[derive(Deserialize)]
@@ -58,24 +60,15 @@ fn shown(text: &str) -> String {
     shown
 }
 
-/// Milliseconds since 1970 as a date and time, UTC. The date by Hinnant's `civil_from_days`.
+/// Milliseconds since 1970 as a date and time, UTC.
 fn time(milliseconds: u64) -> String {
-    let seconds = milliseconds / 1000;
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year_of_era = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Years begin in March here, so that a leap day is at the end of one.
-    let march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march + 2) / 5 + 1;
-    let month = if march < 10 { march + 3 } else { march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year}-{month:02}-{day:02} {:02}:{:02}:{:02}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
+    let format = format_description!(
+        version = 2,
+        "[year]-[month]-[day] [hour]:[minute]:[second]Z"
+    );
+    let seconds = i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX);
+    let moment = UtcDateTime::from_unix_timestamp(seconds).unwrap_or(UtcDateTime::MAX);
+    moment.format(format).unwrap_or_default()
 }
 
 #[cfg(test)]
