@@ -280,7 +280,7 @@ impl Service {
         let id = RequestId::new();
         id.tell(request.headers_mut(), self.traces);
         let version = request.version();
-        let line = self.access.map(|format| {
+        let mut line = self.access.map(|format| {
             let fate = context.activity.fate().clone();
             let line = AccessLine::begin(&context.peer, &request, fate).called(id);
             match format {
@@ -306,6 +306,11 @@ impl Service {
                     .take()
                     .or_else(|| Some(refusal.reason.to_string()));
                 self.inside.metrics.requests.refuse(refusal.status);
+                if refusal.status == StatusCode::TOO_MANY_REQUESTS
+                    && let Some(line) = &mut line
+                {
+                    line.in_turn(self.inside.refused_requests.line());
+                }
                 if line.is_none() && refusal.status.is_server_error() {
                     warn!(peer = %context.peer, request = %id, status = refusal.status.as_u16(), cause, "request failed");
                 }

@@ -11,7 +11,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use crate::harness::Backend;
-use crate::support::{Door, ask, until};
+use crate::support::{Door, Peer, alone, ask, run, until};
 
 /// The line of this path, when it has been written.
 struct Line(String);
@@ -117,4 +117,40 @@ async fn a_line_says_who_broke_an_answer_off() {
     let cause = "cause=\"the app broke off in the middle of its answer";
     assert!(asked.contains(cause), "{asked}");
     assert!(!client.wait().unwrap().success());
+}
+
+#[test]
+fn requests_beyond_the_rate_do_not_fill_the_log_and_none_goes_uncounted() {
+    let _alone = alone();
+    let app = Peer::start("app.py", &[]);
+    let door = Door::open(&format!(
+        "[limits]\nrequest-rate = 1\n[[app]]\nurl = 'http://{}'\n",
+        app.address
+    ));
+    let asked = run(ask(&door, "/[1-200]").into_command().args([
+        "--write-out",
+        "%{http_code}\n",
+        "--output",
+        "/dev/null",
+    ]))
+    .well();
+    let refused = asked.stdout.lines().filter(|line| *line == "429").count();
+    assert!(refused > 100, "only {refused} were refused");
+    // The next one in turn tells of those before it.
+    let told = until("a line that tells of the others", || {
+        ask(&door, "/").send();
+        let log = door.log();
+        let lines: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("status=429"))
+            .collect();
+        let not_told = |line: &str| {
+            let (_, rest) = line.split_once("not_told=")?;
+            rest.split(' ').next()?.parse::<usize>().ok()
+        };
+        let untold: usize = lines.iter().filter_map(|line| not_told(line)).sum();
+        (untold > 0).then_some((lines.len(), untold))
+    });
+    assert!(told.0 < refused, "each of them has a line");
+    assert!(told.0 + told.1 > refused, "some are in no line: {told:?}");
 }

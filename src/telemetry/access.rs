@@ -32,6 +32,8 @@ pub struct AccessLine {
     times: Times,
     /// What the combined form says beside: the page before, and the browser.
     combined: Option<[Option<HeaderValue>; 2]>,
+    /// How many lines of its kind were not written before this one.
+    not_told: Option<u64>,
     written: bool,
 }
 
@@ -49,6 +51,7 @@ impl AccessLine {
             fate,
             times: Times::default(),
             combined: None,
+            not_told: None,
             written: false,
         }
     }
@@ -68,6 +71,12 @@ impl AccessLine {
         self
     }
 
+    /// Writes it only if `turn` has come, which says how many of its kind were not written.
+    pub fn in_turn(&mut self, turn: Option<u64>) {
+        self.written = turn.is_none();
+        self.not_told = turn;
+    }
+
     /// Where the times of this request are noted.
     #[must_use]
     pub fn times(&self) -> &Times {
@@ -83,6 +92,7 @@ impl AccessLine {
             method,
             version,
             request,
+            not_told,
             ..
         } = &*self;
         let path = self.uri.path();
@@ -101,9 +111,9 @@ impl AccessLine {
         let (queued, app) = self.times.milliseconds();
         let received = self.times.bytes();
         if (500..600).contains(&status) {
-            warn!(%peer, request, %method, path, ?version, status, bytes, received, milliseconds, queued, app, cause, "request");
+            warn!(%peer, request, %method, path, ?version, status, bytes, received, milliseconds, queued, app, cause, not_told, "request");
         } else {
-            info!(%peer, request, %method, path, ?version, status, bytes, received, milliseconds, queued, app, cause, "request");
+            info!(%peer, request, %method, path, ?version, status, bytes, received, milliseconds, queued, app, cause, not_told, "request");
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Inside {
     pub failed_handshakes: Flood,
     /// The lines of connections that were refused.
     pub refused_connections: Flood,
+    /// Requests beyond what their address may ask.
+    pub refused_requests: Flood,
 }
 
 impl Inside {
@@ -31,6 +33,7 @@ impl Inside {
             pulse: Pulse::new(),
             failed_handshakes: Flood::new(),
             refused_connections: Flood::new(),
+            refused_requests: Flood::new(),
         })
     }
 }
