@@ -3,8 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
-use tracing::Metadata;
-use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -13,21 +12,31 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 use crate::config::{Audit, Level, Log, LogFormat};
 use crate::telemetry::audit;
 
-/// The level of the one log of this process, which a reload may change.
-static LEVEL: OnceLock<Handle<EnvFilter, Registry>> = OnceLock::new();
+/// The level of the one log of this process, which a reload may change; and whether the audit is apart from it, which
+/// it may not.
+static LEVEL: OnceLock<(Handle<EnvFilter, Registry>, bool)> = OnceLock::new();
 
 /// Sends the log to standard error, for journald or a terminal, in the form the configuration asks for.
 /// `NOREN_LOG` overrides the level, in the syntax of tracing's `EnvFilter` (`debug`, `noren::bridge=trace`).
 /// Audit lines are there whatever the level; they may go to standard output instead, one JSON object each, so that a
 /// unit file or a pipe can lead them elsewhere. Only the first call in a process has an effect.
 pub fn install(log: &Log) {
-    let (level, handle) = reload::Layer::new(filter(log.level));
+    let (subscriber, handle) = subscriber(log);
+    if subscriber.try_init().is_ok() {
+        let _ = LEVEL.set((handle, log.audit == Audit::Stdout));
+    }
+}
+
+/// Layers in a list, each with a filter of its own: one without, even one that is not there, would have every span of
+/// every library made.
+fn subscriber(
+    log: &Log,
+) -> (
+    impl SubscriberInitExt + Send + Sync,
+    Handle<EnvFilter, Registry>,
+) {
     let apart = log.audit == Audit::Stdout;
-    let is_audit = |metadata: &Metadata<'_>| metadata.target() == audit::TARGET;
-    let filter = level.and(filter_fn(move |metadata| !(apart && is_audit(metadata))));
-    let audit = fmt::layer().with_writer(io::stdout).with_target(false);
-    let audit = audit.json().flatten_event(true);
-    let audit = apart.then(|| audit.with_filter(filter_fn(is_audit)));
+    let (level, handle) = reload::Layer::new(filter(log.level, apart));
     let lines = fmt::layer().with_writer(io::stderr).with_target(false);
     let lines = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
@@ -37,24 +46,25 @@ pub fn install(log: &Log) {
         }
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
     };
-    let installed = tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .with(audit)
-        .try_init();
-    if installed.is_ok() {
-        let _ = LEVEL.set(handle);
+    let mut layers = vec![lines.with_filter(level).boxed()];
+    if apart {
+        let audit = fmt::layer().with_writer(io::stdout).with_target(false);
+        let only = Targets::new().with_target(audit::TARGET, LevelFilter::INFO);
+        layers.push(audit.json().flatten_event(true).with_filter(only).boxed());
     }
+    (tracing_subscriber::registry().with(layers), handle)
 }
 
 /// Logs at another level from now on. Without effect where [`install`] had none.
 pub fn set_level(level: Level) {
-    if let Some(handle) = LEVEL.get() {
+    if let Some((handle, apart)) = LEVEL.get() {
         // It fails only when the log is gone, and then there is nobody to tell.
-        let _ = handle.reload(filter(level));
+        let _ = handle.reload(filter(level, *apart));
     }
 }
 
-fn filter(level: Level) -> EnvFilter {
+/// What is written to the log; the audit only if it is not written `apart`.
+fn filter(level: Level, apart: bool) -> EnvFilter {
     let level = match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
@@ -64,7 +74,34 @@ fn filter(level: Level) -> EnvFilter {
     };
     // The libraries speak of their insides; only their warnings are of use to an operator. What lapin has to
     // say of a broker, the source says itself, once.
-    let directives = std::env::var("NOREN_LOG")
+    let said = std::env::var("NOREN_LOG")
         .unwrap_or_else(|_| format!("warn,lapin=off,noren={level},{}=info", audit::TARGET));
-    EnvFilter::new(directives)
+    if apart {
+        EnvFilter::new(format!("{said},{}=off", audit::TARGET))
+    } else {
+        EnvFilter::new(said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_sees_is_not_even_made() {
+        for audit in [Audit::Log, Audit::Stdout] {
+            let log = Log {
+                audit,
+                ..Log::default()
+            };
+            let (subscriber, _handle) = subscriber(&log);
+            let _guard = subscriber.set_default();
+            // As h2 makes several for each request.
+            let span = tracing::trace_span!(target: "h2::proto", "poll");
+            assert!(span.is_disabled(), "{audit:?}");
+            assert!(!tracing::enabled!(target: "noren::server", tracing::Level::DEBUG));
+            assert!(tracing::enabled!(target: "noren::server", tracing::Level::INFO));
+            assert!(tracing::enabled!(target: audit::TARGET, tracing::Level::INFO));
+        }
+    }
 }
