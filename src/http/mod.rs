@@ -8,6 +8,7 @@ mod body;
 mod client;
 mod control;
 mod forwarded;
+mod gather;
 mod head;
 mod hop;
 mod lease;

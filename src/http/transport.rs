@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::activity::Activity;
 use crate::http::control::ControlFrames;
+use crate::http::gather::{Gather, Write};
 use crate::http::stall::Stall;
 use crate::net::{Peer, Stream};
 use crate::telemetry::Fate;
@@ -25,21 +26,9 @@ pub struct Transport {
     stream: Layered,
     writing: Stall,
     head: Option<HeadLimit>,
-    gather: Gather,
+    gather: Option<Gather>,
     fate: Fate,
     control: Option<ControlFrames>,
-}
-
-/// Whether writes wait for others to join them.
-enum Gather {
-    /// They never do.
-    Off,
-    /// All is written; the next write lets everything else that is ready run first.
-    Rested,
-    /// That is what is happening.
-    Yielding(Pin<Box<dyn Future<Output = ()> + Send>>),
-    /// It has happened; until the next flush, writes go straight on.
-    Writing,
 }
 
 /// The limit for a request head of HTTP/1.1, from its first byte to its last.
@@ -82,7 +71,7 @@ impl Transport {
             stream,
             writing,
             head: None,
-            gather: Gather::Off,
+            gather: None,
             fate: Fate::default(),
             control: None,
         }
@@ -102,24 +91,25 @@ impl Transport {
         self
     }
 
-    /// Lets the first write after each flush wait for one turn of the scheduler. The answers of several HTTP/2
-    /// streams that are ready together then leave in one TLS record and one system call, not in one each.
+    /// Has small writes wait for each other until the flush. The answers of several HTTP/2 streams that are ready
+    /// together then leave in one TLS record and one system call, not in one each.
     #[must_use]
     pub fn gathering(mut self) -> Self {
-        self.gather = Gather::Rested;
+        self.gather = Some(Gather::default());
         self
     }
 
-    /// Ready when a write may go on.
-    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if matches!(self.gather, Gather::Rested) {
-            self.gather = Gather::Yielding(Box::pin(tokio::task::yield_now()));
-        }
-        if let Gather::Yielding(turn) = &mut self.gather {
-            ready!(turn.as_mut().poll(cx));
-            self.gather = Gather::Writing;
-        }
-        Poll::Ready(())
+    /// Writes what waits for a flush.
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(mut gather) = self.gather.take() else {
+            return Poll::Ready(Ok(()));
+        };
+        let written = gather.poll_write_out(|bytes| {
+            let written = self.inner().poll_write(cx, bytes);
+            self.limit(cx, written, |bytes| *bytes)
+        });
+        self.gather = Some(gather);
+        written
     }
 
     /// Limits the time for each request head, the first one counted from now. Without effect while a request
@@ -234,10 +224,7 @@ impl AsyncWrite for Transport {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        ready!(this.poll_gather(cx));
-        let written = this.inner().poll_write(cx, buf);
-        this.limit(cx, written, |bytes| *bytes)
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -246,7 +233,13 @@ impl AsyncWrite for Transport {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        ready!(this.poll_gather(cx));
+        while let Some(gather) = &mut this.gather {
+            match gather.take(bufs) {
+                Write::Taken => return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
+                Write::Behind => ready!(this.poll_write_out(cx))?,
+                Write::Direct => break,
+            }
+        }
         let written = this.inner().poll_write_vectored(cx, bufs);
         this.limit(cx, written, |bytes| *bytes)
     }
@@ -260,15 +253,22 @@ impl AsyncWrite for Transport {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Some(gather) = &mut this.gather {
+            ready!(gather.poll_turn(cx));
+            ready!(this.poll_write_out(cx))?;
+        }
         let flushed = this.inner().poll_flush(cx);
-        if flushed.is_ready() && matches!(this.gather, Gather::Writing) {
-            this.gather = Gather::Rested;
+        if flushed.is_ready()
+            && let Some(gather) = &mut this.gather
+        {
+            gather.flushed();
         }
         this.limit(cx, flushed, |()| 0)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.poll_write_out(cx))?;
         let closed = this.inner().poll_shutdown(cx);
         this.limit(cx, closed, |()| 0)
     }

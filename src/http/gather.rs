@@ -1,0 +1,161 @@
+//! Small writes that leave together: h2 makes one for each frame, and each would be a TLS record and a system call.
+//!
+//! What is written waits here until the flush, which lets everything else that is ready run first, so that the answers
+//! of several streams join. Large writes pass straight through, behind what waits. Nothing is held between flushes.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+
+/// As much fits into one TLS record (RFC 8446 §5.1).
+const MOST: usize = 16 * 1024;
+/// Writes of this size gain nothing by waiting, and would have to be copied.
+const LARGE: usize = MOST / 2;
+
+/// What waits for the next flush.
+#[derive(Default)]
+pub(super) struct Gather {
+    waiting: BytesMut,
+    turn: Turn,
+}
+
+/// Whether the others that are ready have had their turn since the last flush.
+#[derive(Default)]
+enum Turn {
+    #[default]
+    Theirs,
+    Yielding(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Over,
+}
+
+/// What is to be done with a write.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    /// It waits here.
+    Taken,
+    /// It is to be written at once; nothing waits.
+    Direct,
+    /// What waits has to be written first.
+    Behind,
+}
+
+impl Gather {
+    /// Takes a write, if it is small and there is room for it.
+    pub(super) fn take(&mut self, pieces: &[IoSlice<'_>]) -> Write {
+        let size: usize = pieces.iter().map(|piece| piece.len()).sum();
+        match (self.waiting.len(), size) {
+            (0, LARGE..) => return Write::Direct,
+            (waiting, size) if size >= LARGE || waiting + size > MOST => return Write::Behind,
+            (0, _) => self.waiting.reserve(MOST),
+            _ => {}
+        }
+        for piece in pieces {
+            self.waiting.extend_from_slice(piece);
+        }
+        Write::Taken
+    }
+
+    /// Ready when a flush may go on: at once if nothing waits.
+    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waiting.is_empty() {
+            return Poll::Ready(());
+        }
+        if matches!(self.turn, Turn::Theirs) {
+            self.turn = Turn::Yielding(Box::pin(tokio::task::yield_now()));
+        }
+        if let Turn::Yielding(turn) = &mut self.turn {
+            ready!(turn.as_mut().poll(cx));
+            self.turn = Turn::Over;
+        }
+        Poll::Ready(())
+    }
+
+    /// Writes all that waits.
+    pub(super) fn poll_write_out(
+        &mut self,
+        mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
+        while !self.waiting.is_empty() {
+            match ready!(write(&self.waiting))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.waiting.advance(written),
+            }
+        }
+        // An idle connection has no need of it.
+        self.waiting = BytesMut::new();
+        Poll::Ready(Ok(()))
+    }
+
+    /// The flush is complete.
+    pub(super) fn flushed(&mut self) {
+        self.turn = Turn::Theirs;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(gather: &mut Gather, size: usize) -> Write {
+        let (head, body) = (vec![b'h'; 9], vec![b'b'; size - 9]);
+        gather.take(&[IoSlice::new(&head), IoSlice::new(&body)])
+    }
+
+    /// The sizes of the writes that come of it, by a stream that takes so much at once.
+    fn written(gather: &mut Gather, at_once: usize) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        let done = gather.poll_write_out(|bytes| {
+            sizes.push(bytes.len().min(at_once));
+            Poll::Ready(Ok(bytes.len().min(at_once)))
+        });
+        assert!(matches!(done, Poll::Ready(Ok(()))));
+        sizes
+    }
+
+    #[test]
+    fn small_writes_leave_as_one_and_nothing_is_held_afterwards() {
+        let mut gather = Gather::default();
+        for _ in 0..10 {
+            assert_eq!(take(&mut gather, 1000), Write::Taken);
+        }
+        assert_eq!(written(&mut gather, MOST), [10_000]);
+        assert_eq!(written(&mut gather, MOST), [0; 0]);
+        assert_eq!(gather.waiting.capacity(), 0);
+    }
+
+    #[test]
+    fn what_is_large_or_does_not_fit_waits_for_what_came_before() {
+        let mut gather = Gather::default();
+        assert_eq!(take(&mut gather, LARGE), Write::Direct);
+        assert_eq!(take(&mut gather, 100), Write::Taken);
+        assert_eq!(take(&mut gather, LARGE), Write::Behind);
+        for _ in 0..16 {
+            assert_eq!(take(&mut gather, 1000), Write::Taken);
+        }
+        assert_eq!(take(&mut gather, 1000), Write::Behind);
+        assert_eq!(written(&mut gather, 10_000), [10_000, 6_100]);
+        assert_eq!(take(&mut gather, 1000), Write::Taken);
+    }
+
+    #[tokio::test]
+    async fn a_flush_lets_others_have_their_turn_once() {
+        let mut gather = Gather::default();
+        let mut turns = 0;
+        let mut flush = async |gather: &mut Gather| {
+            std::future::poll_fn(|cx| {
+                turns += 1;
+                gather.poll_turn(cx)
+            })
+            .await;
+            std::mem::take(&mut turns)
+        };
+        assert_eq!(flush(&mut gather).await, 1, "nothing waits");
+        assert_eq!(take(&mut gather, 100), Write::Taken);
+        assert_eq!(flush(&mut gather).await, 2);
+        assert_eq!(flush(&mut gather).await, 1, "they had it");
+        gather.flushed();
+        assert_eq!(flush(&mut gather).await, 2);
+    }
+}
