@@ -283,12 +283,12 @@ impl Service {
         let mut line = self.access.map(|format| {
             let fate = context.activity.fate().clone();
             let line = AccessLine::begin(&context.peer, &request, fate).called(id);
-            match format {
+            Box::new(match format {
                 AccessFormat::Fields => line,
                 AccessFormat::Combined => line.combined(&request),
-            }
+            })
         });
-        let times = line.as_ref().map(AccessLine::times);
+        let times = line.as_deref().map(AccessLine::times);
         // RFC 9112 §6.1: hyper takes a chunked body and ignores a length beside it. Another proxy before us may
         // have believed the length, so nothing that follows on such a connection can be trusted.
         let close = version < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{REFERER, USER_AGENT};
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use tracing::{info, warn};
 
@@ -22,8 +22,9 @@ const LEFT: u16 = 499;
 pub struct AccessLine {
     peer: String,
     method: Method,
-    /// Only the path of it is logged: a query may carry a token.
-    uri: Uri,
+    /// Without the query, which may carry a token. A copy: what is of the request would keep all its head in memory,
+    /// for as long as the answer takes, and an event stream takes hours.
+    path: Box<str>,
     version: Version,
     begun: Instant,
     /// The request's own name, which the app and the error page have too.
@@ -44,7 +45,7 @@ impl AccessLine {
         Self {
             peer: peer.to_string(),
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            path: request.uri().path().into(),
             version: request.version(),
             begun: Instant::now(),
             request: None,
@@ -66,7 +67,8 @@ impl AccessLine {
     /// Has the line written in the combined form.
     #[must_use]
     pub fn combined<B>(mut self, request: &Request<B>) -> Self {
-        let header = |name| request.headers().get(name).cloned();
+        let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
+        let header = |name| request.headers().get(name).and_then(copy);
         self.combined = Some([header(REFERER), header(USER_AGENT)]);
         self
     }
@@ -95,7 +97,7 @@ impl AccessLine {
             not_told,
             ..
         } = &*self;
-        let path = self.uri.path();
+        let path = &*self.path;
         if let Some([referer, agent]) = &self.combined {
             let combined = Combined {
                 peer,
@@ -133,7 +135,8 @@ impl Drop for AccessLine {
 /// the request being under way.
 pub struct Measured<B, H> {
     body: B,
-    line: Option<AccessLine>,
+    /// Boxed, because most of an answer that waits for hours would be its space.
+    line: Option<Box<AccessLine>>,
     end: End,
     _held: H,
 }
@@ -150,7 +153,7 @@ impl<B: Body, H> Measured<B, H> {
     /// The answer's body, with what is known when its head is sent. `cause` says why it is an error.
     pub fn new(
         body: B,
-        line: Option<AccessLine>,
+        line: Option<Box<AccessLine>>,
         status: StatusCode,
         cause: Option<String>,
         held: H,
