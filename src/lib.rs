@@ -10,7 +10,7 @@
 //! |---|---|---|---|
 //! | 0 | [`config`] | the file as types; an invalid [`Config`] cannot exist | sockets, HTTP |
 //! | 1 | [`telemetry`], [`shutdown`], [`recording`] | the log and its lines, metrics, what is open; stop signal, task tracker, drain; the file of a recorded console | what is served |
-//! | 2 | `net`, `spool`, then `tls` | listener, stream (holds its permits), peer, connect; bodies on disk, bounded; handshake, certificates | HTTP |
+//! | 2 | `net`, `spool`, `jwt`, then `tls` | listener, stream (holds its permits), peer, connect; bodies on disk, bounded; signed tokens and their keys; handshake, certificates | HTTP |
 //! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
 //! | 4 | `access`, `proxy`, `bridge`, `hub`, `files` | who may pass; forward one request; relay a WebSocket to a socket; channels: one message to many; files of a directory | each other |
 //! | 5 | `admin` | the socket for programs of this machine: publish, listen, look inside | apps, the public listeners |
@@ -85,6 +85,7 @@ pub mod fuzzing;
 pub mod guide;
 mod http;
 mod hub;
+mod jwt;
 mod net;
 mod proxy;
 pub mod recording;
@@ -99,6 +100,7 @@ mod tls;
 mod upstream;
 mod websocket;
 
+pub use access::{ChannelOrder, OrderError, sign_channel_token};
 pub use admin::{Order, Ordered, Orders};
 pub use config::{Config, ConfigError};
 pub use router::{Destination, Place, places};

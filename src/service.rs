@@ -11,6 +11,7 @@ mod hub;
 mod limits;
 mod offload;
 mod page;
+mod permit;
 mod publish;
 mod recheck;
 mod session;
@@ -29,9 +30,10 @@ use tracing::warn;
 
 use crate::access::limits::Limits;
 use crate::access::session::Sessions;
+use crate::access::tokens::Tokens;
 use crate::admin::Page;
 use crate::bridge::Recorder;
-use crate::config::{self, AccessFormat, ChannelName, Config};
+use crate::config::{self, AccessFormat, ChannelName, Config, Needs};
 use crate::files::Directory;
 use crate::http::{
     Body, BodyLimits, Busy, Context, Form, Head, Rate, Refusal, RequestId, Scheme, empty, full,
@@ -76,8 +78,9 @@ pub struct Service {
     sessions: Option<Arc<Sessions>>,
     /// Whether a console is only for visitors the app knows.
     asks_for_consoles: bool,
-    /// The same for channels.
-    asks_for_channels: bool,
+    /// What opens a channel that does not say so itself.
+    channels_need: Needs,
+    tokens: Option<Tokens>,
     targets: Arc<Resolver>,
     /// Whether names of consoles may be told in the log: where the app is asked about them by name, they are no
     /// secrets. Elsewhere a name may be all of a token.
@@ -191,7 +194,8 @@ impl Service {
             )
             .map(Arc::new),
             asks_for_consoles: config.session.is_required(config.bridge.session),
-            asks_for_channels: config.session.is_required(config.hub.session),
+            channels_need: config.needs(None),
+            tokens: Tokens::new(&config.hub.tokens)?,
             targets: Arc::new(Resolver::new(&config.bridge)?),
             tells_names: config.session.token_path.is_some(),
             recorder: Recorder::new(

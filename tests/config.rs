@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noren::config::{
-    Admin, AmqpSource, App, Bridge, Broker, Certificate, Channel, ChannelPattern,
+    Admin, AmqpSource, App, Bridge, Broker, Certificate, Channel, ChannelPattern, ChannelTokens,
     ClientCertificates, Cluster, Config, ConfigError, Endpoint, Entrance, Files, History,
     HttpSource, Hub, Limits, Listen, Listener, Log, Offload, Protocol, Publisher, Recording,
     RedisSource, SecurityHeaders, Server, Session, Signed, Slow, Source, SourceKind, Spool,
@@ -514,20 +514,23 @@ fn the_reference_shows_every_key_of_the_hub() {
         channels: _,
         store: _,
         publish_token: _,
+        tokens,
     } = config.hub.clone();
     shows(
         "hub",
         "path origins session missing-origin users realm client-certificate client-names heartbeat keep-alive retry poll-wait budget message-size \
-         subscribers connect-rate channels store publish-token",
+         subscribers connect-rate channels store publish-token tokens",
     );
     assert_eq!(entrance, shown_entrance());
     let defaults = Hub {
         session: None,
         entrance: Entrance::default(),
         publish_token: None,
+        tokens: ChannelTokens::default(),
         ..config.hub
     };
     assert_eq!(defaults, Hub::default());
+    the_reference_shows_every_key_of_tokens_for_channels(tokens);
     the_reference_shows_every_key_of_the_cluster(config.cluster.as_ref());
     let Admin {
         socket,
@@ -543,6 +546,56 @@ fn the_reference_shows_every_key_of_the_hub() {
     assert_eq!(mode, Admin::default().mode);
 }
 
+fn the_reference_shows_every_key_of_tokens_for_channels(tokens: ChannelTokens) {
+    let ChannelTokens {
+        keys,
+        audience,
+        longest: _,
+        leeway: _,
+        cookie: _,
+    } = tokens.clone();
+    shows("hub.tokens", "keys audience longest leeway cookie");
+    assert!(!keys.is_empty() && audience.is_some());
+    let defaults = ChannelTokens {
+        keys: Vec::new(),
+        audience: None,
+        ..tokens
+    };
+    assert_eq!(defaults, ChannelTokens::default());
+}
+
+#[test]
+fn a_channel_that_nobody_could_open_or_everybody_would_by_mistake_is_refused() {
+    let refused = |tables: &str, channel: &str| {
+        let text = format!(
+            "[[app]]\nurl = 'http://127.0.0.1:1'\n{tables}\n[[channel]]\nname = 'jobs'\n{channel}\n"
+        );
+        Config::parse(&text, "t.toml").unwrap_err().to_string()
+    };
+    let session = "[session]\npath = '/who'";
+    let keys = "[hub.tokens]\nkeys = ['/k']";
+    for (tables, channel, said) in [
+        ("", "needs = 'token'", "there are no keys"),
+        (session, "needs = 'either'", "there are no keys"),
+        (keys, "needs = 'session'", "there is no question"),
+        ("", "subscribers = ['ann']", "nobody is asked who he is"),
+        (session, "subscribers = ['ann']", "name-header"),
+        (session, "subscribers = ['group:a']", "groups-header"),
+        (keys, "subscribers = ['group:a']", "groups-header"),
+        (keys, "publishers = ['ann']", "no user can publish there"),
+        (keys, "subscribers = []", "names nobody"),
+        (keys, "needs = 'password'", "needs"),
+        (
+            "[hub.tokens]\nleeway = '1s'",
+            "",
+            "hub.tokens.keys: is missing",
+        ),
+    ] {
+        let found = refused(tables, channel);
+        assert!(found.contains(said), "{tables} {channel}: {found}");
+    }
+}
+
 #[test]
 fn the_reference_shows_every_key_of_a_channel() {
     let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
@@ -552,6 +605,9 @@ fn the_reference_shows_every_key_of_a_channel() {
             token: _,
             boundary: _,
             slow: _,
+            needs: _,
+            subscribers: _,
+            publishers: _,
             publish: _,
             app: _,
             receive: _,
@@ -567,7 +623,7 @@ fn the_reference_shows_every_key_of_a_channel() {
     };
     shows(
         "channel",
-        "name token boundary slow publish app receive presence on-first-join on-last-leave \
+        "name token boundary slow needs subscribers publishers publish app receive presence on-first-join on-last-leave \
          history source",
     );
     let History {
@@ -671,6 +727,7 @@ fn the_reference_shows_every_key_of_the_session() {
         workers: _,
         timeout: _,
         name_header,
+        groups_header,
         token_path,
         channel_path,
         open_tokens: _,
@@ -678,15 +735,16 @@ fn the_reference_shows_every_key_of_the_session() {
     } = config.session.clone();
     shows(
         "session",
-        "app method path headers cookies allow-cache interval workers timeout name-header \
+        "app method path headers cookies allow-cache interval workers timeout name-header groups-header \
          token-path channel-path open-tokens logout",
     );
-    assert!(path.is_some() && name_header.is_some());
+    assert!(path.is_some() && name_header.is_some() && groups_header.is_some());
     assert!(token_path.is_some() && channel_path.is_some());
     assert_eq!(headers.len(), 1);
     let defaults = Session {
         path: None,
         name_header: None,
+        groups_header: None,
         token_path: None,
         channel_path: None,
         headers: BTreeMap::new(),
@@ -746,6 +804,9 @@ fn the_example_for_wok_fits_wok() {
             token: Some("woknotifications".to_owned()),
             boundary: "//EOM//".to_owned(),
             slow: Slow::Disconnect,
+            needs: None,
+            subscribers: Vec::new(),
+            publishers: Vec::new(),
             publish: vec![Publisher::Local],
             app: None,
             receive: None,

@@ -15,6 +15,7 @@ mod polls;
 mod sockets;
 mod sockjs;
 mod streams;
+mod tokens;
 mod wok;
 
 use serde_json::Value;

@@ -9,7 +9,7 @@ use std::path::Path;
 const LAYERS: &[&[&str]] = &[
     &["config"],
     &["telemetry", "shutdown", "recording"],
-    &["net", "spool"],
+    &["net", "spool", "jwt"],
     &["tls"],
     &["http"],
     &["websocket", "upstream", "target"],

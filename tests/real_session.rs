@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::support::{Door, Peer, path, python, run, scratch, until};
+use crate::support::{Door, Peer, alone, chromium, path, python, run, scratch, until};
 
 /// The tables of `config/wok.toml` that make the session, as they are shipped.
 fn shipped() -> String {
@@ -43,6 +43,43 @@ fn client(door: &Door, case: &str) -> std::process::Command {
     let mut command = python("websocket_client.py");
     command.args([&url, &door.file("ca.pem"), case]);
     command
+}
+
+/// A visit of Chromium, before the login, logged in, and after the logout.
+#[track_caller]
+fn visit(http2: &str) {
+    let (_directory, _echo, _app, door) = kitchen(&shipped());
+    let console = |name| format!("/websockify?token={}", noren::encode_token(name));
+    let mut command = chromium("session_page.mjs", &door);
+    command.args(["--http2", http2, "--own", &console("cook-vm")]);
+    let ran = run(command.args(["--foreign", &console("guest-vm")])).well();
+    let over = if http2 == "off" { "http1" } else { "http2" };
+    let begin = format!("session=ok over={over} took=");
+    assert!(ran.stdout.starts_with(&begin), "{}", ran.stdout);
+    // The rest is in the audit, which the page is not shown: three consoles before the login and three after the
+    // logout, one without the right, and the end of all that was open.
+    let log = door.log();
+    let lines = |parts: [&str; 2]| {
+        let lines = log.lines();
+        lines
+            .filter(|line| parts.iter().all(|part| line.contains(part)))
+            .count()
+    };
+    assert_eq!(lines(["refused kind=console", "status=401"]), 6, "{log}");
+    assert_eq!(lines(["refused kind=console", "status=403"]), 1, "{log}");
+    assert_eq!(lines(["closed kind=", "the session "]), 3, "{log}");
+}
+
+#[test]
+fn chromium_gets_in_with_a_login_and_out_with_a_logout_over_http1() {
+    let _alone = alone();
+    visit("off");
+}
+
+#[test]
+fn chromium_gets_in_with_a_login_and_out_with_a_logout_over_http2() {
+    let _alone = alone();
+    visit("on");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{Certificates, Door, Peer, path, python, run, scratch};
+use crate::support::{Certificates, Door, Peer, ask, path, python, run, scratch};
 
 /// What a client says of a handshake with this token: the status, and then so many bytes of the console.
 fn knock(door: &Door, token: &str, bytes: &str) -> String {
@@ -142,4 +142,55 @@ fn a_vnc_server_behind_openssl_is_reached_over_verified_tls_with_a_certificate_o
         "{}",
         stranger.log()
     );
+}
+
+#[test]
+fn channels_are_opened_by_tokens_of_another_library_with_every_kind_of_key() {
+    let directory = scratch();
+    let file = |name: &str| path(&directory, name);
+    let generate = |kind: &str, options: &[&str]| {
+        let key = file(kind);
+        run(Command::new("openssl")
+            .args(["genpkey", "-out", &key])
+            .args(options))
+        .well();
+        key
+    };
+    let secret = file("HS256");
+    fs::write(
+        &secret,
+        noren::encode_token("0123456789abcdef0123456789abcdef"),
+    )
+    .expect("a secret");
+    let curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    for (kind, key) in [
+        ("HS256", secret),
+        ("EdDSA", generate("EdDSA", &["-algorithm", "ed25519"])),
+        ("ES256", generate("ES256", &curve)),
+        ("RS256", generate("RS256", &["-algorithm", "RSA"])),
+    ] {
+        let door = Door::open(&format!(
+            "[hub.tokens]\nkeys = [\"{key}\"]\n[[channel]]\nname = \"job.*\"\n"
+        ));
+        let signed = run(python("channel_token.py").args([kind, &key, "job.17"])).well();
+        let token = signed.stdout.trim();
+        for (name, status) in [("job.17", 200), ("job.18", 403)] {
+            let place = format!("/events/{name}?access_token={token}");
+            assert_eq!(ask(&door, &place).send().status, status, "{kind} {name}");
+        }
+        assert_eq!(ask(&door, "/events/job.17").send().status, 401, "{kind}");
+        assert!(
+            !door.log().contains("eyJ"),
+            "a token is in the log: {}",
+            door.log()
+        );
+        // And those that the door makes itself.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_noren"));
+        command.args(["token", "--subscribe", "job.17", "--subject", "cook"]);
+        let made = run(command.args(["--config", &door.file("noren.toml")])).well();
+        let (token, rest) = made.stdout.split_once('\n').expect("two lines");
+        let place = format!("/events/job.17?access_token={token}");
+        assert_eq!(rest, format!("https://localhost:8001{place}\n"));
+        assert_eq!(ask(&door, &place).send().status, 200, "{kind}");
+    }
 }

@@ -12,6 +12,7 @@ mod asking;
 mod audit;
 mod channels;
 mod ending;
+mod members;
 mod page;
 mod polls;
 mod refusals;

@@ -1,5 +1,5 @@
 //! Who may pass: how much one client may ask for, from which pages a WebSocket may be opened, which users and
-//! certificates a route is for, and which visitors the app knows.
+//! certificates a route is for, which visitors the app knows, and what tokens for channels permit.
 //!
 //! Must not know what is opened, nor how a refusal is sent.
 
@@ -7,6 +7,8 @@ pub mod entrance;
 pub mod limits;
 pub mod origin;
 pub mod session;
+pub mod tokens;
 pub mod users;
 
+pub use tokens::{ChannelOrder, OrderError, sign_channel_token};
 pub use users::UsersError;

@@ -5,7 +5,9 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use noren::Destination;
-use noren::config::{App, CertificateRule, Channel, Config, Entrance, Publisher, SessionRule};
+use noren::config::{
+    App, CertificateRule, Channel, Config, Entrance, Member, Needs, Publisher, SessionRule,
+};
 
 /// A text that grows line by line. Writing to a string cannot fail.
 struct Text(String);
@@ -96,8 +98,10 @@ fn routes(text: &mut Text, config: &Config) {
         );
         for one in &config.channels {
             text.more(channel(one));
+            for line in listeners(config, one) {
+                text.more(format_args!("  {line}"));
+            }
         }
-        text.more(who(config, config.hub.session));
         entrance(text, &config.hub.entrance);
         text.more(origins(&config.hub.entrance));
     }
@@ -179,7 +183,7 @@ fn origins(entrance: &Entrance) -> String {
 fn channel(channel: &Channel) -> String {
     let publishers = channel.publish.iter().map(|publisher| match publisher {
         Publisher::Local => "the admin socket",
-        Publisher::Token => "the publish token",
+        Publisher::Token => "who shows a token to publish",
         Publisher::App => "pages, through the app",
     });
     let mut from: Vec<String> = publishers.map(str::to_owned).collect();
@@ -200,6 +204,31 @@ fn channel(channel: &Channel) -> String {
         bytes(history.size as u64),
         time(history.age)
     )
+}
+
+/// Who may listen to a channel, and who may publish of those who could.
+fn listeners(config: &Config, channel: &Channel) -> Vec<String> {
+    let session = || who(config, Some(SessionRule::Required));
+    let token = "for who has a token that names it";
+    let mut lines = vec![match config.needs(Some(channel)) {
+        Needs::Nothing => "open to everybody".to_owned(),
+        Needs::Session => session(),
+        Needs::Token => token.to_owned(),
+        Needs::Either => format!("{token}, or {}", session()),
+    }];
+    let list = |members: &[Member]| {
+        let names: Vec<String> = members.iter().map(ToString::to_string).collect();
+        names.join(", ")
+    };
+    for (does, members) in [
+        ("listen", &channel.subscribers),
+        ("publish", &channel.publishers),
+    ] {
+        if !members.is_empty() {
+            lines.push(format!("of these may {does}: {}", list(members)));
+        }
+    }
+    lines
 }
 
 fn queue(app: &App) -> String {
@@ -289,9 +318,10 @@ mod tests {
         let config = Config::parse(
             "[[app]]\nname = 'wok'\nurl = 'http://127.0.0.1:8010'\nworkers = 8\n\
              [[app]]\nname = 'docs'\nurl = 'unix:/run/docs'\nhosts = ['docs.example']\npath = '/d'\n\
-             [session]\npath = '/tasks'\n\
+             [session]\npath = '/tasks'\nname-header = 'X-User'\n\
              [[bridge.target]]\ntoken = 'secret'\naddress = 'unix:/run/vm'\n\
-             [[channel]]\nname = 'job.*'\n",
+             [[channel]]\nname = 'job.*'\nsubscribers = ['ann', 'bob']\n\
+             [hub.tokens]\nkeys = ['/k']\n",
             "test.toml",
         )
         .expect("a valid configuration");
@@ -304,6 +334,8 @@ mod tests {
             "for whom wok answers GET /tasks with yes\n",
             " 2. /events/NAME on any host -> a channel\n",
             "job.*: messages from the admin socket; keeps 1000 messages, 1MiB, 1h\n",
+            "for who has a token that names it, or for whom wok answers GET /tasks with yes\n",
+            "of these may listen: ann, bob\n",
             " 3. /d on docs.example -> the app docs at unix:/run/docs\n",
             " 4. / on any host -> the app wok at 127.0.0.1:8010\n",
             "8 workers; then 1000 requests wait, 30s at most; an answer within 10m\n",

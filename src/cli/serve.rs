@@ -235,9 +235,11 @@ pub(super) fn bind(config: Config, before: Option<Inheritance>) -> Result<Server
         None => Server::bind(config),
     };
     bound.map_err(|error| match error {
-        StartError::Tls(_) | StartError::Users(_) | StartError::Links(_) | StartError::Hub(_) => {
-            Failure::configuration(error)
-        }
+        StartError::Tls(_)
+        | StartError::Users(_)
+        | StartError::Links(_)
+        | StartError::Tokens(_)
+        | StartError::Hub(_) => Failure::configuration(error),
         StartError::Listen(_) | StartError::Source(_) => Failure::Other(error.into()),
     })
 }

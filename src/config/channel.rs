@@ -8,6 +8,8 @@ use super::address::socket_path;
 use super::amqp::AmqpSource;
 use super::channel_name::ChannelPattern;
 use super::listener::parse_mode;
+use super::member::Member;
+use super::needs::Needs;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::size::{GIB, KIB};
@@ -37,7 +39,7 @@ impl Slow {
 pub enum Publisher {
     /// Programs on this machine, by the admin socket. The default.
     Local,
-    /// Programs that show the publish token, by HTTP.
+    /// Those who show the publish token, or a token of `[hub.tokens]` that says so, by HTTP.
     Token,
     /// Pages, whose messages the app is asked about (`receive`).
     App,
@@ -147,6 +149,13 @@ pub struct Channel {
     pub boundary: String,
     /// `slow`: default `disconnect`.
     pub slow: Slow,
+    /// `needs`: what opens it to those who listen. Default `None`: what the hub and its tokens say.
+    pub needs: Option<Needs>,
+    /// `subscribers`: the users and groups that may listen. Empty, the default: whoever it is opened to.
+    pub subscribers: Vec<Member>,
+    /// `publishers`: the users and groups that may publish, of those who can: pages, and bearers of tokens.
+    /// Empty, the default: all of them.
+    pub publishers: Vec<Member>,
     /// `publish`: who may publish. Default `local`.
     pub publish: Vec<Publisher>,
     /// `app`: the name of the app that is asked and told. Default none: the first.
@@ -188,6 +197,9 @@ impl Channel {
         let slow = table.text("slow", Slow::Disconnect, |text| {
             value::choice(text, &Slow::NAMES)
         });
+        let needs = Needs::read(table);
+        let subscribers = table.list("subscribers", Vec::new(), Member::parse);
+        let publishers = table.list("publishers", Vec::new(), Member::parse);
         let publish = table.list("publish", vec![Publisher::Local], |text| {
             value::choice(text, &Publisher::NAMES)
         });
@@ -203,6 +215,9 @@ impl Channel {
             token,
             boundary,
             slow,
+            needs,
+            subscribers,
+            publishers,
             publish,
             app,
             receive,
@@ -251,6 +266,18 @@ impl Channel {
                 table.problem("source", text);
             }
             taken.push(address);
+        }
+        // As it is read elsewhere an empty list would be everybody, which nobody means who writes one.
+        for (key, list) in [
+            ("subscribers", &self.subscribers),
+            ("publishers", &self.publishers),
+        ] {
+            if table.has(key) && list.is_empty() {
+                table.problem(
+                    key,
+                    "names nobody; write a user, or remove it to have no list",
+                );
+            }
         }
         if self.publish.contains(&Publisher::App) != self.receive.is_some() {
             table.problem(

@@ -451,6 +451,7 @@ fn the_session_is_read() {
         workers = 3
         timeout = "4s"
         name-header = "Remote-User"
+        groups-header = "Remote-Groups"
         token-path = "/vms/{vm}/rights"
         channel-path = "/may/{channel}"
         open-tokens = ["news"]
@@ -471,12 +472,78 @@ fn the_session_is_read() {
         workers: 3,
         timeout: seconds(4),
         name_header: Some("Remote-User".to_owned()),
+        groups_header: Some("Remote-Groups".to_owned()),
         token_path: Some("/vms/{vm}/rights".to_owned()),
         channel_path: Some("/may/{channel}".to_owned()),
         open_tokens: vec!["news".to_owned()],
         logout: vec!["/a".to_owned(), "/b".to_owned()],
     };
     assert_eq!(session, expected);
+}
+
+#[test]
+fn what_opens_a_channel_is_read() {
+    let config = with_app(
+        r#"
+        [session]
+        path = "/tasks"
+        name-header = "Remote-User"
+        groups-header = "Remote-Groups"
+        [hub.tokens]
+        keys = ["/etc/keys", "credential:channels"]
+        audience = "noren"
+        longest = "off"
+        leeway = "0s"
+        cookie = "ticket"
+        [[channel]]
+        name = "jobs"
+        needs = "session"
+        subscribers = ["ann", "group:kitchen"]
+        publish = ["token"]
+        publishers = ["bob"]
+        [[channel]]
+        name = "news"
+        "#,
+    );
+    let expected = ChannelTokens {
+        keys: vec![
+            SecretFile::File("/etc/keys".into()),
+            SecretFile::Credential("channels".to_owned()),
+        ],
+        audience: Some("noren".to_owned()),
+        longest: None,
+        leeway: Duration::ZERO,
+        cookie: "ticket".to_owned(),
+    };
+    assert_eq!(config.hub.tokens, expected);
+    let [jobs, news] = config.channels.as_slice() else {
+        unreachable!("two channels were written");
+    };
+    let user = |name: &str| Member::User(name.to_owned());
+    assert_eq!(
+        jobs.subscribers,
+        [user("ann"), Member::Group("kitchen".to_owned())]
+    );
+    assert_eq!(jobs.publishers, [user("bob")]);
+    assert_eq!(config.needs(Some(jobs)), Needs::Session);
+    assert_eq!(config.needs(Some(news)), Needs::Either);
+}
+
+#[test]
+fn what_is_not_said_of_a_channel_is_never_less_than_what_the_hub_asks_for() {
+    let session = "[session]\npath = \"/tasks\"\n";
+    let keys = "[hub.tokens]\nkeys = [\"/k\"]\n";
+    let open = "[hub]\nsession = \"none\"\n";
+    for (text, needs) in [
+        (String::new(), Needs::Nothing),
+        (session.to_owned(), Needs::Session),
+        (keys.to_owned(), Needs::Token),
+        (format!("{session}{keys}"), Needs::Either),
+        (format!("{session}{open}"), Needs::Nothing),
+        (format!("{session}{open}{keys}"), Needs::Token),
+    ] {
+        assert_eq!(with_app(&text).needs(None), needs, "{text}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::channel_tokens::ChannelTokens;
 use super::entrance::Entrance;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
@@ -51,6 +52,8 @@ pub struct Hub {
     /// `publish-token`: a file whose content, as a bearer token, permits to publish over HTTP on
     /// channels with `publish = ["token"]`. Default none.
     pub publish_token: Option<PathBuf>,
+    /// `[hub.tokens]`: tokens that name the channels their bearer may listen to.
+    pub tokens: ChannelTokens,
 }
 
 impl Default for Hub {
@@ -70,6 +73,7 @@ impl Default for Hub {
             channels: 10_000,
             store: PathBuf::from("/var/lib/noren"),
             publish_token: None,
+            tokens: ChannelTokens::default(),
         }
     }
 }
@@ -92,6 +96,7 @@ impl Hub {
             channels: table.number("channels", default.channels, 1..=1_000_000),
             store: table.text("store", default.store, value::path),
             publish_token: table.text("publish-token", None, |text| value::path(text).map(Some)),
+            tokens: table.table("tokens", ChannelTokens::read),
         }
     }
 }

@@ -49,6 +49,9 @@ pub struct Session {
     pub timeout: Duration,
     /// `name-header`: the header of the answer that names the user. Default `None`.
     pub name_header: Option<String>,
+    /// `groups-header`: the header of the answer that lists the user's groups, with commas. Default
+    /// `None`.
+    pub groups_header: Option<String>,
     /// `token-path`: a second question, for each console by its name, below the app's
     /// `server-root`; holds [`PLACE_OF_NAME`] once. Default `None`.
     pub token_path: Option<String>,
@@ -75,6 +78,7 @@ impl Default for Session {
             workers: 2,
             timeout: Duration::from_secs(10),
             name_header: None,
+            groups_header: None,
             token_path: None,
             channel_path: None,
             open_tokens: Vec::new(),
@@ -112,6 +116,9 @@ impl Session {
             workers: table.number("workers", default.workers, 1..=1000),
             timeout: table.time_limit("timeout", default.timeout),
             name_header: table.text("name-header", None, |text| {
+                parse_header_name(text).map(Some)
+            }),
+            groups_header: table.text("groups-header", None, |text| {
                 parse_header_name(text).map(Some)
             }),
             token_path: table.text("token-path", None, |text| {

@@ -8,7 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 /// The permission to keep something open. Clones are the same permission; dropping the last one tells its
 /// maker that nothing is open any more.
@@ -16,6 +17,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 pub struct Lease {
     /// It ends when the first of these does.
     ended: Arc<[CancellationToken]>,
+    /// When it ends by itself.
+    until: Option<Instant>,
     user: Option<Arc<str>>,
     _held: Arc<dyn Send + Sync>,
 }
@@ -29,15 +32,33 @@ impl Lease {
     ) -> Self {
         Self {
             ended: Arc::new([ended]),
+            until: None,
             user,
             _held: held,
+        }
+    }
+
+    /// A lease that nobody can end, but time, if it has a limit.
+    #[must_use]
+    pub fn until(until: Option<Instant>, user: Option<Arc<str>>) -> Self {
+        Self {
+            ended: Arc::new([]),
+            until,
+            user,
+            _held: Arc::new(()),
         }
     }
 
     /// Whether what the lease is for must be closed.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.ended.iter().any(CancellationToken::is_cancelled)
+        self.has_expired() || self.ended.iter().any(CancellationToken::is_cancelled)
+    }
+
+    /// Whether its time is over.
+    #[must_use]
+    pub fn has_expired(&self) -> bool {
+        self.until.is_some_and(|until| until <= Instant::now())
     }
 
     /// One lease that ends when the first of these does; none of none. They are all for the same user.
@@ -46,6 +67,7 @@ impl Lease {
         let ended = leases.iter().flat_map(|lease| lease.ended.iter().cloned());
         Some(Self {
             ended: ended.collect(),
+            until: leases.iter().filter_map(|lease| lease.until).min(),
             user: leases.first()?.user.clone(),
             _held: Arc::new(leases),
         })
@@ -58,9 +80,13 @@ impl Lease {
 
     /// The same as [`ended`](Self::ended), as a future that owns what it needs.
     pub fn ended_owned(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        let owned = |token: &CancellationToken| Box::pin(token.clone().cancelled_owned());
-        let mut waits: Vec<Pin<Box<WaitForCancellationFutureOwned>>> =
-            self.ended.iter().map(owned).collect();
+        type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+        let owned =
+            |token: &CancellationToken| -> Wait { Box::pin(token.clone().cancelled_owned()) };
+        let mut waits: Vec<Wait> = self.ended.iter().map(owned).collect();
+        if let Some(until) = self.until {
+            waits.push(Box::pin(sleep_until(until)));
+        }
         poll_fn(move |cx| {
             let ended = waits
                 .iter_mut()
@@ -104,5 +130,17 @@ mod tests {
         tokens.last().expect("two").cancel();
         ended.await;
         assert!(Lease::all(Vec::new()).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_with_a_limit_ends_by_itself() {
+        let until = Instant::now() + std::time::Duration::from_secs(60);
+        let long = until + std::time::Duration::from_secs(60);
+        let leases = [long, until].map(|until| Lease::until(Some(until), None));
+        let lease = Lease::all(leases.into()).expect("two leases");
+        assert!(!lease.has_ended());
+        lease.ended().await;
+        assert!(lease.has_expired() && Instant::now() < long);
+        assert!(!Lease::until(None, None).has_ended());
     }
 }

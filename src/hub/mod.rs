@@ -61,7 +61,7 @@ pub use forms::Format;
 pub use inbox::{Outcome, Receiver};
 pub use message::{Data, Draft, Epoch, EventId, From, Kind};
 pub use moving::Luggage;
-pub use poll::{SessionEnded, Wait, poll};
+pub use poll::{Wait, poll};
 pub use socket::{Form, Listening, open_socket};
 pub use sockjs::{Asked, SockJs, Visitor};
 pub use sources::{SourceError, Sources};

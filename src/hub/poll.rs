@@ -34,18 +34,12 @@ pub struct Wait {
     pub conditional: bool,
 }
 
-/// The session of the visitor has ended while it waited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionEnded;
-
 /// Waits for messages, and answers with what there is.
 ///
 /// # Errors
-/// [`SessionEnded`], as soon as that is so: whoever waits is told at once, and not when the time is over.
-pub async fn poll(
-    mut subscription: Subscription,
-    wait: Wait,
-) -> Result<Response<Body>, SessionEnded> {
+/// The end of the session or of the token, as soon as that is so: whoever waits is told at once, and not when the
+/// time is over.
+pub async fn poll(mut subscription: Subscription, wait: Wait) -> Result<Response<Body>, End> {
     let before = subscription.position();
     let mut batch = Batch::default();
     batch.take_all(&mut subscription);
@@ -56,8 +50,8 @@ pub async fn poll(
             batch.take_all(&mut subscription);
         }
     }
-    if batch.ended == Some(End::SessionEnded) {
-        return Err(SessionEnded);
+    if let Some(end @ (End::SessionEnded | End::Expired)) = batch.ended {
+        return Err(end);
     }
     if batch.is_empty() && wait.conditional {
         let mut response = Response::new(empty());

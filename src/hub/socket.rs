@@ -321,6 +321,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 (Some(1001), "the server stops")
             }
             Cause::Ended(End::SessionEnded) => (Some(4401), "the session has ended"),
+            Cause::Ended(End::Expired) => (Some(4401), "the token has expired"),
             Cause::Ended(End::Asked) => (Some(4403), "closed by an administrator"),
             Cause::HeartbeatLost => (Some(1001), "no answer to pings"),
         };
@@ -370,8 +371,7 @@ impl fmt::Display for Cause {
             Self::Violation(_, reason) => write!(f, "protocol violation: {reason}"),
             Self::Ended(End::Slow) | Self::Untold => f.write_str("too slow"),
             Self::Ended(End::Stopping) => f.write_str("stopping"),
-            Self::Ended(End::SessionEnded) => f.write_str("the session has ended"),
-            Self::Ended(End::Asked) => f.write_str("closed by an administrator"),
+            Self::Ended(end) => f.write_str(end.reason()),
             Self::HeartbeatLost => f.write_str("no answer to pings"),
         }
     }

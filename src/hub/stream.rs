@@ -116,6 +116,10 @@ impl EventStream {
                 self.ended = true;
                 Bytes::from_static(b": the session has ended\n\n")
             }
+            Next::End(End::Expired) => {
+                self.ended = true;
+                Bytes::from_static(b": the token has expired\n\n")
+            }
             Next::End(End::Asked) => {
                 self.ended = true;
                 Bytes::from_static(b": closed by an administrator\n\n")

@@ -109,6 +109,15 @@ impl Leased {
             lease,
         }
     }
+
+    /// Why what it is for has to end.
+    fn end(&self) -> End {
+        if self.lease.has_expired() {
+            End::Expired
+        } else {
+            End::SessionEnded
+        }
+    }
 }
 
 /// A channel it listens to.
@@ -162,16 +171,20 @@ pub enum End {
     Stopping,
     /// The session of the visitor has ended.
     SessionEnded,
+    /// The token of the visitor has expired.
+    Expired,
     /// An administrator has closed it.
     Asked,
 }
 
 impl End {
-    const fn reason(self) -> &'static str {
+    /// As the audit has it.
+    pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::Slow => "too slow",
             Self::Stopping => "Noren is stopping",
             Self::SessionEnded => "the session ended",
+            Self::Expired => "the token has expired",
             Self::Asked => "closed by an administrator",
         }
     }
@@ -289,9 +302,9 @@ impl Subscription {
         if let Some(next) = self.try_next() {
             return Poll::Ready(next);
         }
-        if self.poll_lease(cx).is_ready() {
-            self.because(End::SessionEnded.reason());
-            return Poll::Ready(Next::End(End::SessionEnded));
+        if let Poll::Ready(end) = self.poll_lease(cx) {
+            self.because(end.reason());
+            return Poll::Ready(Next::End(end));
         }
         self.subscriber.waker.register(cx.waker());
         // It may have come between the look and the registration.
@@ -307,8 +320,8 @@ impl Subscription {
         if self.is_asked() {
             return Poll::Ready(End::Asked);
         }
-        if self.poll_lease(cx).is_ready() {
-            return Poll::Ready(End::SessionEnded);
+        if let Poll::Ready(end) = self.poll_lease(cx) {
+            return Poll::Ready(end);
         }
         let behind = self
             .joined
@@ -322,9 +335,9 @@ impl Subscription {
     }
 
     /// Ready once the permission to listen is gone.
-    fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         match &mut self.lease {
-            Some(lease) => lease.ended.as_mut().poll(cx),
+            Some(lease) => lease.ended.as_mut().poll(cx).map(|()| lease.end()),
             None => Poll::Pending,
         }
     }
@@ -358,12 +371,10 @@ impl Subscription {
             return Some(Next::End(End::Asked));
         }
         // Before any message: what is published after a logout is not for who has logged out.
-        if self
-            .lease
-            .as_ref()
-            .is_some_and(|leased| leased.lease.has_ended())
+        if let Some(leased) = &self.lease
+            && leased.lease.has_ended()
         {
-            return Some(Next::End(End::SessionEnded));
+            return Some(Next::End(leased.end()));
         }
         if let Some(reset) = self.reset.take() {
             self.hub.0.metrics.reset(reset.as_str());

@@ -22,6 +22,7 @@ use crate::access::UsersError;
 use crate::admin::{Admin, Orders, Page, View};
 use crate::config::{self, Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
+use crate::jwt::KeyError;
 use crate::net::{BindError, Inherited, Listener, Proxies, Slots};
 use crate::service::{BuildError, Role, Service};
 use crate::shutdown::{Drained, Shutdown};
@@ -81,6 +82,9 @@ pub enum StartError {
     /// The keys of signed links, or the store of used ones.
     #[error(transparent)]
     Links(#[from] LinksError),
+    /// The keys of tokens for channels.
+    #[error(transparent)]
+    Tokens(#[from] KeyError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -260,6 +264,7 @@ impl From<BuildError> for StartError {
             BuildError::Tls(error) => Self::Tls(error),
             BuildError::Users(error) => Self::Users(error),
             BuildError::Links(error) => Self::Links(error),
+            BuildError::Tokens(error) => Self::Tokens(error),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::access::UsersError;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
+use crate::jwt::KeyError;
 use crate::net::{Listener, Slots};
 use crate::server::{Server, State};
 use crate::service::BuildError;
@@ -47,6 +48,9 @@ pub enum ReloadError {
     /// The keys of signed links, or the store of used ones.
     #[error(transparent)]
     Links(#[from] LinksError),
+    /// The keys of tokens for channels.
+    #[error(transparent)]
+    Tokens(#[from] KeyError),
     /// The hub.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -64,6 +68,7 @@ impl From<BuildError> for ReloadError {
             BuildError::Tls(error) => Self::Tls(error),
             BuildError::Users(error) => Self::Users(error),
             BuildError::Links(error) => Self::Links(error),
+            BuildError::Tokens(error) => Self::Tokens(error),
         }
     }
 }

@@ -80,8 +80,9 @@ impl<'a> Attempt<'a> {
 
     /// Who listens, by the name that the app has given for the lease.
     pub(super) fn listener(&self, lease: Option<&Lease>) -> Who {
-        let user = lease.and_then(Lease::user).map(Arc::from);
-        Who { user, ..self.who() }
+        let who = self.who();
+        let user = lease.and_then(Lease::user).map(Arc::from).or(who.user);
+        Who { user, ..who }
     }
 
     /// Writes that it has been opened.

@@ -13,6 +13,7 @@ use crate::http::{Body, Context, Head, Refusal, refuse};
 use crate::net::ConnectError;
 use crate::recording::Header;
 use crate::service::attempt::Attempt;
+use crate::service::permit::Asking;
 use crate::service::{Service, recheck};
 use crate::target::{LinkError, ResolveError, Target, Token};
 use crate::tls::{DialError, Outgoing};
@@ -61,9 +62,16 @@ impl Service {
             let subprotocol = Subprotocol::choose(&handshake)?;
             let names = std::slice::from_ref(&channel);
             attempt.about(crate::hub::channels_named(names));
-            let lease = match visitor {
-                Some(visitor) => Some(self.lease_for(visitor, names).await?),
-                None => None,
+            let asking = Asking {
+                headers: request.headers(),
+                query: request.uri().query(),
+                head,
+                context,
+            };
+            // A channel is as closed here as it is at the hub.
+            let permit = match visitor {
+                Some(visitor) => self.permit_visitor(names, visitor, asking, attempt).await?,
+                None => self.permit(names, asking, attempt).await?,
             };
             let spent = self.targets.spend(&asked).await;
             spent.map_err(|error| not_admitted(&error))?;
@@ -73,7 +81,7 @@ impl Service {
                 handshake,
                 subprotocol,
                 context,
-                (lease, attempt),
+                (permit.lease, attempt),
             );
         }
         let target = self.targets.resolve(&asked).await.map_err(|error| {

@@ -1,6 +1,7 @@
 //! Why the parts of a configuration cannot be built on this machine.
 
 use crate::access::UsersError;
+use crate::jwt::KeyError;
 use crate::target::{LinksError, TargetError};
 use crate::tls::TlsError;
 
@@ -16,6 +17,9 @@ pub enum BuildError {
     /// The keys of signed links, or the store of used ones.
     #[error(transparent)]
     Links(#[from] LinksError),
+    /// The keys of tokens for channels.
+    #[error(transparent)]
+    Tokens(#[from] KeyError),
 }
 
 impl From<TargetError> for BuildError {

@@ -16,10 +16,11 @@ use crate::bridge::Subprotocol;
 use crate::config::{AmqpFormat, ChannelName, Source};
 use crate::http::{Body, Context, Form as Preference, Head, Lease, Refusal, empty, full, refuse};
 use crate::hub::{
-    self, Address, Asked, Form, Format, Listening, Parameters, SessionEnded, SubscribeError,
-    Subscription, Visitor, Wait, etag,
+    self, Address, Asked, End, Form, Format, Listening, Parameters, SubscribeError, Subscription,
+    Visitor, Wait, etag,
 };
 use crate::service::attempt::Attempt;
+use crate::service::permit::{Asking, Permit};
 use crate::service::{Service, json};
 use crate::target::Token;
 use crate::websocket::{Handshake, asks_for_websocket};
@@ -96,8 +97,8 @@ impl Service {
             Address::Asset(file) => asset(file, request.headers())?,
             Address::Presence(name) => {
                 let names = std::slice::from_ref(&name);
-                self.lease_for_channels(names, request.headers(), head, context)
-                    .await?;
+                let asking = asking(&request, head, context);
+                self.permit(names, asking, attempt).await?;
                 self.presence(&name)?
             }
             Address::SockJs(rest) => self.sockjs(rest, request, head, context, attempt).await?,
@@ -139,7 +140,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
-        attempt: &Attempt<'_>,
+        attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let parameters = Parameters::parse(request.uri().query())
             .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault))?;
@@ -155,7 +156,9 @@ impl Service {
             }
             Method::POST => {
                 if let Ok([name]) = <[ChannelName; 1]>::try_from(names) {
-                    return self.post(name, &parameters, request, head, context).await;
+                    return self
+                        .post(name, &parameters, request, head, context, attempt)
+                        .await;
                 }
                 refuse(request.into_body(), &self.shutdown);
                 Err(Refusal::bad_request("a message goes into one channel"))
@@ -178,7 +181,7 @@ impl Service {
         request: &Request<Incoming>,
         head: &Head,
         context: &Context,
-        attempt: &Attempt<'_>,
+        attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let headers = request.headers();
         let transport = Transport::preferred(headers);
@@ -194,16 +197,18 @@ impl Service {
             return Ok(response);
         }
         if transport == Transport::Page {
+            // Before it is said which channels there are.
+            self.permit(names, asking(request, head, context), attempt)
+                .await?;
             if let Some(unknown) = names.iter().find(|name| self.hub.rules(name).is_none()) {
                 return Err(Refusal::not_found(format!("there is no channel {unknown}")));
             }
-            self.lease_for_channels(names, headers, head, context)
-                .await?;
             return Ok(page(self.page_of(names)));
         }
-        let lease = self
-            .lease_for_channels(names, headers, head, context)
+        let permit = self
+            .permit(names, asking(request, head, context), attempt)
             .await?;
+        let lease = permit.lease;
         let by = match transport {
             Transport::Stream => "event stream",
             _ => "long poll",
@@ -228,11 +233,12 @@ impl Service {
             conditional: etag(headers).is_some(),
         };
         let answered = hub::poll(subscription, wait).await;
-        answered.map_err(|SessionEnded| {
-            Refusal::new(
-                StatusCode::UNAUTHORIZED,
-                "your session has ended; log in, and try again",
-            )
+        answered.map_err(|end| {
+            let reason = match end {
+                End::Expired => "your token has expired; ask for a new one",
+                _ => "your session has ended; log in, and try again",
+            };
+            Refusal::new(StatusCode::UNAUTHORIZED, reason)
         })
     }
 
@@ -278,19 +284,20 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
-        attempt: &Attempt<'_>,
+        attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let handshake = Handshake::check(&request)?;
-        let lease = self
-            .lease_for_channels(&names, request.headers(), head, context)
+        let permit = self
+            .permit(&names, asking(&request, head, context), attempt)
             .await?;
-        let who = attempt.listener(lease.as_ref());
+        let receiver = self.receiver(&names, &permit, request.headers(), head, context);
+        let who = attempt.listener(permit.lease.as_ref());
         let subscription = self
-            .subscribe(&names, parameters, request.headers(), lease)?
+            .subscribe(&names, parameters, request.headers(), permit.lease)?
             .by("websocket", context.peer);
         let listening = Listening {
             subscription: subscription.audited(who, &names),
-            receiver: self.receiver(&names, request.headers(), head, context),
+            receiver,
             names,
             form: Form::Events(parameters.format.unwrap_or(Format::Json)),
         };
@@ -318,23 +325,24 @@ impl Service {
             return Err(Refusal::not_found("SockJS has nothing at this address"));
         };
         attempt.about(hub::channels_named(&asked.channels));
-        let lease = if asked.needs_permission(request.method()) {
-            let (names, headers) = (&asked.channels, request.headers());
-            let leased = self.lease_for_channels(names, headers, head, context);
-            match leased.await {
-                Ok(lease) => lease,
+        let permit = if asked.needs_permission(request.method()) {
+            let asking = asking(&request, head, context);
+            let permitted = self.permit(&asked.channels, asking, attempt).await;
+            match permitted {
+                Ok(permit) => permit,
                 Err(denied) => {
                     refuse(request.into_body(), &self.shutdown);
                     return Err(denied);
                 }
             }
         } else {
-            None
+            Permit::default()
         };
+        let headers = request.headers();
         let visitor = Visitor {
-            who: attempt.listener(lease.as_ref()),
-            lease,
-            receiver: self.receiver(&asked.channels, request.headers(), head, context),
+            who: attempt.listener(permit.lease.as_ref()),
+            receiver: self.receiver(&asked.channels, &permit, headers, head, context),
+            lease: permit.lease,
             body: self.body,
             client: context,
             tasks: &self.shutdown,
@@ -404,6 +412,16 @@ impl Service {
             "names": presence.names,
         });
         Ok(json(StatusCode::OK, &object))
+    }
+}
+
+/// Who asks, as far as a request says so.
+fn asking<'a, B>(request: &'a Request<B>, head: &'a Head, context: &'a Context) -> Asking<'a> {
+    Asking {
+        headers: request.headers(),
+        query: request.uri().query(),
+        head,
+        context,
     }
 }
 

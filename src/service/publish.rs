@@ -16,12 +16,15 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tracing::warn;
 
+use crate::access::tokens::without_tokens;
 use crate::config::{self, ChannelName, Publisher};
 use crate::http::{
     Body, BodyLimits, BoxError, Context, Head, Received, Refusal, full, receive, refuse,
 };
 use crate::hub::{Data, Draft, Hook, Kind, Outcome, Parameters, PublishError, Receiver};
 use crate::proxy::Forward;
+use crate::service::attempt::Attempt;
+use crate::service::permit::{Asking, Permit};
 use crate::service::{Service, json};
 use crate::upstream::{Asker, Payload, Upstream};
 
@@ -42,6 +45,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
+        attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let rules = self.hub.rules(&name);
         let Some(rules) = rules else {
@@ -49,31 +53,19 @@ impl Service {
             return Err(Refusal::not_found(format!("there is no channel {name}")));
         };
         let (parts, body) = request.into_parts();
-        let by_token = rules.publish.contains(&Publisher::Token);
-        let by_app = rules.publish.contains(&Publisher::App);
-        let token = bearer(&parts.headers).filter(|_| by_token);
-        // Where pages publish too, a token may be one that the app has given out.
-        let only_token = token.is_some() && !by_app;
-        if only_token && let Err(refusal) = self.may_try_token(context) {
-            refuse(body, &self.shutdown);
-            return Err(refusal);
-        }
-        let trusted = token.is_some_and(|token| self.hub.is_publish_token(token));
-        if !trusted && !by_app {
-            if only_token {
-                self.wrong_token(context);
+        let asking = Asking {
+            headers: &parts.headers,
+            query: parts.uri.query(),
+            head,
+            context,
+        };
+        let trusted = match self.may_post(&name, &rules, asking, attempt).await {
+            Ok(trusted) => trusted,
+            Err(refusal) => {
+                refuse(body, &self.shutdown);
+                return Err(refusal);
             }
-            refuse(body, &self.shutdown);
-            return Err(not_permitted(&rules));
-        }
-        if !trusted
-            && let Err(refusal) = self
-                .lease_for_channels(std::slice::from_ref(&name), &parts.headers, head, context)
-                .await
-        {
-            refuse(body, &self.shutdown);
-            return Err(refusal);
-        }
+        };
         let size = self.hub.settings().message_size;
         let limits = BodyLimits {
             size: size as u64,
@@ -100,6 +92,49 @@ impl Service {
         self.ask_app(&name, parts, bytes, head, context).await
     }
 
+    /// Whether somebody may publish by himself; otherwise the app is to decide about the message.
+    async fn may_post(
+        &self,
+        name: &ChannelName,
+        rules: &config::Channel,
+        asking: Asking<'_>,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<bool, Refusal> {
+        let by_token = rules.publish.contains(&Publisher::Token);
+        let by_app = rules.publish.contains(&Publisher::App);
+        let token = bearer(asking.headers).filter(|_| by_token);
+        // Where pages publish too, a token may be one that the app has given out.
+        let only_token = token.is_some() && !by_app;
+        if only_token {
+            self.may_try_token(asking.context)?;
+        }
+        if token.is_some_and(|token| self.hub.is_publish_token(token)) {
+            return Ok(true);
+        }
+        if by_token
+            && self
+                .is_publisher(name, rules, asking, attempt, !by_app)
+                .await?
+        {
+            return Ok(true);
+        }
+        if !by_app {
+            if only_token {
+                self.wrong_token(asking.context);
+            }
+            return Err(not_permitted(rules));
+        }
+        let permit = self
+            .permit(std::slice::from_ref(name), asking, attempt)
+            .await?;
+        if permit.may_publish(name, rules) {
+            Ok(false)
+        } else {
+            let reason = "you may listen to this channel, and not publish on it";
+            Err(Refusal::new(StatusCode::FORBIDDEN, reason))
+        }
+    }
+
     /// Hands a message of a page to the app, as an ordinary request of the visitor, and publishes the answer if
     /// the app says so.
     async fn ask_app(
@@ -116,10 +151,11 @@ impl Service {
             return Err(Refusal::not_found(format!("there is no channel {name}")));
         };
         let upstream = self.app_named(rules.app.as_deref())?;
+        // The app decides about its own visitor; a token for the channel is nothing for its log.
         let query = parts
             .uri
             .query()
-            .map_or(String::new(), |query| format!("&{query}"));
+            .map_or(String::new(), |query| format!("&{}", without_tokens(query)));
         parts.uri = format!("{}?channel={name}{query}", path.as_str())
             .parse()
             .map_err(|_| Refusal::bad_request("the parameters cannot be passed on"))?;
@@ -178,6 +214,7 @@ impl Service {
     pub(super) fn receiver(
         self: &Arc<Self>,
         names: &[ChannelName],
+        permit: &Permit,
         headers: &HeaderMap,
         head: &Head,
         context: &Context,
@@ -186,7 +223,9 @@ impl Service {
             .iter()
             .filter(|name| {
                 let rules = self.hub.rules(name);
-                rules.is_some_and(|rules| rules.publish.contains(&Publisher::App))
+                rules.is_some_and(|rules| {
+                    rules.publish.contains(&Publisher::App) && permit.may_publish(name, &rules)
+                })
             })
             .cloned()
             .collect();

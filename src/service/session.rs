@@ -39,21 +39,6 @@ impl Service {
         sessions.is_some_and(|sessions| sessions.knows(headers, context.peer))
     }
 
-    /// The permission to listen to channels, where the app has to be asked for it.
-    pub(super) async fn lease_for_channels(
-        &self,
-        names: &[ChannelName],
-        headers: &HeaderMap,
-        head: &Head,
-        context: &Context,
-    ) -> Result<Option<Lease>, Refusal> {
-        if !self.asks_for_channels {
-            return Ok(None);
-        }
-        let visitor = self.visitor(headers, head, context).await?;
-        self.lease_for(visitor, names).await.map(Some)
-    }
-
     /// Asks the app whether this visitor may listen to these channels, and for how long.
     pub(super) async fn lease_for(
         &self,

@@ -11,6 +11,7 @@ use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::session::Identity;
 use crate::access::session::credential::{Credential, Secret};
 use crate::access::session::question::{Matter, Verdict};
 
@@ -44,6 +45,8 @@ pub(super) struct Entry {
 
 struct State {
     answer: Option<(Instant, Verdict)>,
+    /// Who the last yes has said the visitor is; what was opened on it was opened to that one.
+    identity: Option<Identity>,
     /// Cancelled by a no. What was opened on a yes holds the token of that yes.
     ended: CancellationToken,
     watched: Weak<Watched>,
@@ -147,6 +150,7 @@ impl Entry {
             turn: Semaphore::new(1),
             state: Mutex::new(State {
                 answer: None,
+                identity: None,
                 ended,
                 watched: Weak::new(),
             }),
@@ -162,9 +166,18 @@ impl Entry {
         if state.ended.is_cancelled() {
             // It went with its session; nothing it knew holds for the next one.
             state.answer = None;
+            state.identity = None;
             state.ended = fresh;
         }
         state.ended.clone()
+    }
+
+    /// The token for what is opened now to somebody whom the last yes has named: what was opened to another one
+    /// before has just been ended. None if the session itself has ended.
+    pub(super) fn token_of(&self, identity: &Identity) -> Option<CancellationToken> {
+        let state = lock(&self.state);
+        let is_last = state.identity.as_ref() == Some(identity);
+        (is_last && !state.ended.is_cancelled()).then(|| state.ended.clone())
     }
 
     /// What was said since `earliest`.
@@ -176,7 +189,8 @@ impl Entry {
             .then(|| verdict.clone())
     }
 
-    /// Keeps an answer to a question that was asked under `token`. A no ends what is open.
+    /// Keeps an answer to a question that was asked under `token`. A no ends what is open, and so does a yes to
+    /// somebody else: who has lost a name or a group may have lost what it opened.
     pub(super) fn learn(&self, verdict: &Verdict, token: &CancellationToken) {
         let fresh = token_below(self.session.as_ref());
         let mut state = lock(&self.state);
@@ -185,7 +199,16 @@ impl Entry {
             return;
         }
         state.answer = Some((Instant::now(), verdict.clone()));
-        if verdict.as_ref().is_err_and(super::Denied::is_no) {
+        let ends = match verdict {
+            // Of a console or a channel only the session says who asks.
+            Ok(identity) if self.matter.is_none() => {
+                let before = state.identity.replace(identity.clone());
+                before.is_some_and(|before| before != *identity)
+            }
+            Ok(_) => false,
+            Err(denied) => denied.is_no(),
+        };
+        if ends {
             let ended = std::mem::replace(&mut state.ended, fresh);
             drop(state);
             ended.cancel();
@@ -196,6 +219,7 @@ impl Entry {
         let fresh = token_below(self.session.as_ref());
         let mut state = lock(&self.state);
         state.answer = None;
+        state.identity = None;
         let ended = std::mem::replace(&mut state.ended, fresh);
         drop(state);
         ended.cancel();

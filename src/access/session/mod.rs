@@ -42,11 +42,20 @@ pub struct Sessions {
 /// A visitor whom the app knows.
 #[derive(Clone)]
 pub struct Visitor {
-    name: Option<Arc<str>>,
+    identity: Identity,
     credential: Credential,
     entry: Arc<Entry>,
     ended: CancellationToken,
     headers: Arc<HeaderMap>,
+}
+
+/// Who a visitor is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The name, if there is one.
+    pub name: Option<Arc<str>>,
+    /// The groups that the app tells of.
+    pub groups: Arc<[Box<str>]>,
 }
 
 /// The credential of a request that ends its session, if the app agrees.
@@ -83,7 +92,13 @@ impl Visitor {
     /// What the app calls it, if it says so.
     #[must_use]
     pub fn name(&self) -> Option<Arc<str>> {
-        self.name.clone()
+        self.identity.name.clone()
+    }
+
+    /// Who the app says it is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Has the app asked again as long as the lease is held. It ends with the session, at once if the session
@@ -91,7 +106,7 @@ impl Visitor {
     #[must_use]
     pub fn watch(&self) -> Lease {
         let watched = self.entry.watch(&self.headers);
-        Lease::new(self.ended.clone(), self.name.clone(), watched)
+        Lease::new(self.ended.clone(), self.name(), watched)
     }
 }
 
@@ -131,9 +146,9 @@ impl Sessions {
         let credential = self.credential(headers, context.peer);
         let entry = self.known.session(credential);
         let headers = Arc::new(question::visitor(headers, context, head));
-        let (name, ended) = self.settle(&entry, &headers).await?;
+        let (identity, ended) = self.settle(&entry, &headers).await?;
         Ok(Visitor {
-            name,
+            identity,
             credential,
             entry,
             ended,
@@ -269,7 +284,7 @@ impl Sessions {
         &self,
         entry: &Entry,
         visitor: &HeaderMap,
-    ) -> Result<(Option<Arc<str>>, CancellationToken), Denied> {
+    ) -> Result<(Identity, CancellationToken), Denied> {
         let came = Instant::now();
         let token = entry.token();
         let verdict = match entry.answer_since(came.checked_sub(self.settings.allow_cache)) {
@@ -277,11 +292,13 @@ impl Sessions {
             Some(verdict) if verdict.as_ref().map_or_else(Denied::is_no, |_| true) => verdict,
             _ => self.in_turn(entry, visitor, came, &token).await,
         };
-        let name = verdict?;
-        if token.is_cancelled() {
-            return Err(Denied::NotLoggedIn);
+        let identity = verdict?;
+        if !token.is_cancelled() {
+            return Ok((identity, token));
         }
-        Ok((name, token))
+        // By a logout, or because the answer was about somebody else than the one before.
+        let token = entry.token_of(&identity).ok_or(Denied::NotLoggedIn)?;
+        Ok((identity, token))
     }
 
     /// Waits for the question under way, and asks if there is none.
@@ -295,11 +312,12 @@ impl Sessions {
         let limit = self.settings.timeout;
         let answered = timeout(limit, async {
             let _turn = entry.turn.acquire().await;
-            if token.is_cancelled() {
-                return Err(Denied::NotLoggedIn);
-            }
+            // A logout leaves no answer.
             if let Some(verdict) = entry.answer_since(Some(came)) {
                 return verdict;
+            }
+            if token.is_cancelled() {
+                return Err(Denied::NotLoggedIn);
             }
             self.put(entry, visitor, token).await
         });
@@ -371,7 +389,7 @@ impl fmt::Debug for Sessions {
 impl fmt::Debug for Visitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Visitor")
-            .field("name", &self.name)
+            .field("name", &self.identity.name)
             .finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
-use crate::access::session::Denied;
+use crate::access::session::{Denied, Identity};
 use crate::config::{self, ChannelName, PLACE_OF_CHANNEL, PLACE_OF_NAME};
 use crate::http::{Context, Forwarded, Head};
 use crate::net::{ConnectError, Peer};
@@ -26,11 +26,13 @@ const DRAINED: usize = 256 * 1024;
 const DRAIN: Duration = Duration::from_secs(1);
 /// Questions that wait for their turn. Each is a visitor who waits, so connections are the closer limit.
 const QUEUE: usize = 10_000;
-/// The longest name of a user that is taken from the app.
+/// The longest name of a user or a group that is taken from the app.
 const LONGEST_NAME: usize = 256;
+/// The most groups of one user.
+const MOST_GROUPS: usize = 256;
 
-/// What the app says: the visitor's name, if it gives one, or why not.
-pub(super) type Verdict = Result<Option<Arc<str>>, Denied>;
+/// What the app says: who the visitor is, as far as it tells, or why not.
+pub(super) type Verdict = Result<Identity, Denied>;
 
 /// What the app is asked about beside the session itself.
 #[derive(Clone, Debug)]
@@ -49,6 +51,7 @@ pub(super) struct Question {
     channel: Option<String>,
     headers: HeaderMap,
     name: Option<HeaderName>,
+    groups: Option<HeaderName>,
 }
 
 impl Question {
@@ -71,6 +74,7 @@ impl Question {
         };
         let before = before.map_or(&[][..], |before| std::slice::from_ref(&before.upstream));
         let below = |path: &str| below_root(path, app);
+        let header = |name: Option<&String>| name.and_then(|name| name.parse().ok());
         let parsed = |(name, value): (&String, &String)| {
             let name = HeaderName::try_from(name).ok()?;
             Some((name, HeaderValue::try_from(value).ok()?))
@@ -82,10 +86,8 @@ impl Question {
             upstream: Upstream::new(share, AppMetrics::unread(), before, tasks),
             method: settings.method.parse().unwrap_or_default(),
             headers: settings.headers.iter().filter_map(parsed).collect(),
-            name: settings
-                .name_header
-                .as_ref()
-                .and_then(|name| name.parse().ok()),
+            name: header(settings.name_header.as_ref()),
+            groups: header(settings.groups_header.as_ref()),
         })
     }
 
@@ -127,10 +129,10 @@ impl Question {
             Ok(answer) => answer,
             Err(error) => return Err(self.unavailable(&error)),
         };
-        let (status, name) = (answer.status(), self.name(&answer));
+        let (status, identity) = (answer.status(), self.identity(answer.headers()));
         drain(answer.into_body()).await;
         match status.as_u16() {
-            200..=299 => Ok(name),
+            200..=299 => Ok(identity),
             // Apps with a login page for people send everybody there.
             401 | 302 | 303 | 307 => Err(Denied::NotLoggedIn),
             403 => Err(Denied::Forbidden),
@@ -155,12 +157,22 @@ impl Question {
         request
     }
 
-    /// The user's name. What could break a line of the log is no name.
-    fn name(&self, answer: &http::Response<Answer>) -> Option<Arc<str>> {
-        let value = answer.headers().get(self.name.as_ref()?)?;
-        let name = std::str::from_utf8(value.as_bytes()).ok()?.trim();
-        let fits = (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(char::is_control);
-        fits.then(|| Arc::from(name))
+    /// Who the answer says the visitor is.
+    fn identity(&self, answer: &HeaderMap) -> Identity {
+        let values = |name: &Option<HeaderName>| {
+            let values = name.as_ref().map(|name| answer.get_all(name).iter());
+            let texts = values.into_iter().flatten();
+            texts.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
+        };
+        let groups = values(&self.groups).flat_map(|list| list.split(','));
+        Identity {
+            name: values(&self.name).next().and_then(name).map(Arc::from),
+            groups: groups
+                .filter_map(name)
+                .take(MOST_GROUPS)
+                .map(Box::from)
+                .collect(),
+        }
     }
 
     fn unavailable(&self, error: &UpstreamError) -> Denied {
@@ -175,6 +187,13 @@ impl Question {
             | UpstreamError::Broken(_) => Denied::Broken(cause),
         }
     }
+}
+
+/// The name of a user or a group. What could break a line of the log is no name.
+fn name(text: &str) -> Option<&str> {
+    let name = text.trim();
+    let fits = (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(char::is_control);
+    fits.then_some(name)
 }
 
 /// The headers that make the question this visitor's: the credential, and where it came from.

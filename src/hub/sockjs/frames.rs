@@ -26,6 +26,7 @@ impl Close {
     pub(super) const STOPPING: Self = Self::new(1001, "the server stops");
     pub(super) const ASKED: Self = Self::new(4403, "closed by an administrator");
     pub(super) const SESSION_ENDED: Self = Self::new(4401, "the session has ended");
+    pub(super) const EXPIRED: Self = Self::new(4401, "the token has expired");
 
     pub(in crate::hub) const fn new(code: u16, reason: &'static str) -> Self {
         Self { code, reason }

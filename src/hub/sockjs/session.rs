@@ -287,6 +287,7 @@ impl Batch {
         self.close = Some(match end {
             End::Slow => Close::SLOW,
             End::SessionEnded => Close::SESSION_ENDED,
+            End::Expired => Close::EXPIRED,
             End::Asked => Close::ASKED,
             End::Stopping => {
                 self.push_text(&closing(hub));

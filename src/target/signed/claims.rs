@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Link, LinkError, Once, Purpose, UNIX};
 use crate::config::Signed;
+use crate::jwt::Period;
 use crate::target::allow::is_within;
 use crate::target::written::Named;
 
@@ -54,24 +55,11 @@ impl Claims {
         peer: Option<IpAddr>,
         now: u64,
     ) -> Result<Link, LinkError> {
-        let leeway = rules.leeway.as_secs();
-        let until = self.exp.as_ref().map(seconds).transpose()?;
-        match (until, rules.longest) {
-            (None, Some(_)) => return Err(LinkError::Invalid("it has no end (exp)")),
-            (Some(until), _) if now >= until.saturating_add(leeway) => {
-                return Err(LinkError::Expired);
-            }
-            (Some(until), Some(longest))
-                if until > now.saturating_add(longest.as_secs()).saturating_add(leeway) =>
-            {
-                return Err(LinkError::Invalid("its end (exp) is too far away"));
-            }
-            _ => {}
-        }
-        let from = self.nbf.as_ref().map(seconds).transpose()?;
-        if from.is_some_and(|from| from > now.saturating_add(leeway)) {
-            return Err(LinkError::Early);
-        }
+        let period = Period {
+            until: self.exp.as_ref(),
+            from: self.nbf.as_ref(),
+        };
+        let until = period.check(rules.leeway, rules.longest, now)?;
         if let Some(network) = &self.ip
             && !peer.is_some_and(|peer| is_of(network, peer))
         {
@@ -84,7 +72,7 @@ impl Claims {
             };
             Some(Once {
                 id: id(header.kid.as_deref().unwrap_or_default(), jti),
-                until: until.saturating_add(leeway),
+                until: until.saturating_add(rules.leeway.as_secs()),
                 peer: peer.map_or_else(|| UNIX.to_owned(), |peer| peer.to_string()),
             })
         } else {
@@ -110,23 +98,6 @@ impl Claims {
             )),
         }
     }
-}
-
-/// A time in whole seconds. The fraction is dropped, at most a second of the leeway.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the range is checked, and a fraction is dropped on purpose"
-)]
-fn seconds(number: &serde_json::Number) -> Result<u64, LinkError> {
-    if let Some(seconds) = number.as_u64() {
-        return Ok(seconds);
-    }
-    // Beyond 2^53 a float is no exact number of seconds, and no time either.
-    let seconds = number.as_f64().filter(|n| (0.0..9e15).contains(n));
-    seconds
-        .map(|seconds| seconds as u64)
-        .ok_or(LinkError::Invalid("its exp or nbf is no time"))
 }
 
 /// Whether `peer` has the address, or is in the network, that a link is for.

@@ -5,12 +5,11 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Header, encode};
 
 use super::claims::Claims;
-use super::keys::{KeyError, KeyFile};
-use super::now;
+use super::{SETTING, now};
 use crate::config::Signed;
+use crate::jwt::{KeyError, Keys, Unsigned};
 
 /// What a link is to be.
 #[derive(Debug, Clone)]
@@ -52,12 +51,7 @@ pub fn sign_link(rules: &Signed, order: &LinkOrder<'_>) -> Result<String, SignEr
     if let Some(longest) = rules.longest.filter(|longest| order.expires > *longest) {
         return Err(SignError::Long(longest));
     }
-    let mut keys = Vec::new();
-    for file in &rules.keys {
-        keys.extend(KeyFile::open(file.clone())?.current()?.iter().cloned());
-    }
-    let signer = keys.iter().find_map(|key| Some((key, key.sign.as_ref()?)));
-    let (key, sign) = signer.ok_or(SignError::NoKey)?;
+    let keys = Keys::open(SETTING, &rules.keys)?;
     let mut random = [0; 16];
     rand::fill(&mut random).map_err(|_| SignError::Sign("there is no randomness".to_owned()))?;
     let claims = Claims {
@@ -69,7 +63,9 @@ pub fn sign_link(rules: &Signed, order: &LinkOrder<'_>) -> Result<String, SignEr
         aud: rules.audience.clone().map(Into::into),
         ..Claims::default()
     };
-    let mut header = Header::new(key.algorithm);
-    header.kid.clone_from(&key.id);
-    encode(&header, &claims, sign).map_err(|error| SignError::Sign(error.to_string()))
+    keys.sign(&claims).map_err(|error| match error {
+        Unsigned::Key(error) => SignError::Key(error),
+        Unsigned::NoKey => SignError::NoKey,
+        Unsigned::Refused(reason) => SignError::Sign(reason),
+    })
 }

@@ -1,8 +1,8 @@
-//! The keys of signed links: files that are read again when they change.
+//! The keys of tokens: files that are read again when they change.
 //!
 //! A file is a JWKS or one JWK (RFC 7517), a PEM file with one key, or a secret in base64url, as websockify's
 //! `JWTTokenApi` takes it. Each key has exactly one algorithm, its own or the usual one of its kind, so that no
-//! link can choose another: a public RSA key never becomes a secret for HMAC. Must not know links.
+//! token can choose another: a public RSA key never becomes a secret for HMAC. Must not know tokens.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -19,7 +19,7 @@ use crate::config::SecretFile;
 
 /// The largest file with keys.
 const LARGEST: u64 = 256 * 1024;
-/// The most keys in one file; a link without a key id is checked with all of its algorithm.
+/// The most keys in one file; a token without a key id is checked with all of its algorithm.
 const MOST: usize = 64;
 /// RFC 7518 §3.2: a secret as long as the hash, or longer.
 const SHORTEST_SECRET: usize = 32;
@@ -36,14 +36,17 @@ pub(super) struct Key {
 
 /// Why keys cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("bridge.signed.keys: {file}: {reason}")]
+#[error("{setting}: {file}: {reason}")]
 pub struct KeyError {
+    /// What the configuration calls it.
+    setting: &'static str,
     file: SecretFile,
     reason: String,
 }
 
 /// A file and what was in it.
 pub(super) struct KeyFile {
+    setting: &'static str,
     file: SecretFile,
     read: Mutex<(Stamp, Arc<[Key]>)>,
 }
@@ -53,31 +56,37 @@ pub(super) struct KeyFile {
 struct Stamp(u64, i64, i64, u64);
 
 impl KeyFile {
-    pub(super) fn open(file: SecretFile) -> Result<Self, KeyError> {
-        let read = Mutex::new(read(&file)?);
-        Ok(Self { file, read })
+    pub(super) fn open(setting: &'static str, file: SecretFile) -> Result<Self, KeyError> {
+        let found = read(&file).map_err(|reason| fault(setting, &file, reason))?;
+        Ok(Self {
+            setting,
+            read: Mutex::new(found),
+            file,
+        })
     }
 
     /// The keys as they are now. A file that cannot be read has none: whoever removes a key means it.
     pub(super) fn current(&self) -> Result<Arc<[Key]>, KeyError> {
-        let stamp = stamp(&self.file)?;
+        let told = |reason| fault(self.setting, &self.file, reason);
+        let stamp = stamp(&self.file).map_err(told)?;
         let mut read_before = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if read_before.0 != stamp {
-            *read_before = read(&self.file)?;
+            *read_before = read(&self.file).map_err(told)?;
         }
         Ok(Arc::clone(&read_before.1))
     }
 }
 
-fn fault(file: &SecretFile, reason: &impl ToString) -> KeyError {
+fn fault(setting: &'static str, file: &SecretFile, reason: String) -> KeyError {
     KeyError {
+        setting,
         file: file.clone(),
-        reason: reason.to_string(),
+        reason,
     }
 }
 
-fn stamp(file: &SecretFile) -> Result<Stamp, KeyError> {
-    let meta = fs::metadata(file.path()).map_err(|error| fault(file, &error))?;
+fn stamp(file: &SecretFile) -> Result<Stamp, String> {
+    let meta = fs::metadata(file.path()).map_err(|error| error.to_string())?;
     Ok(Stamp(
         meta.ino(),
         meta.mtime(),
@@ -87,20 +96,16 @@ fn stamp(file: &SecretFile) -> Result<Stamp, KeyError> {
 }
 
 /// The stamp is from before: a file that changes while it is read is read again.
-fn read(file: &SecretFile) -> Result<(Stamp, Arc<[Key]>), KeyError> {
+fn read(file: &SecretFile) -> Result<(Stamp, Arc<[Key]>), String> {
     let before = stamp(file)?;
     let mut bytes = Vec::new();
     File::open(file.path())
         .and_then(|open| open.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(|error| fault(file, &error))?;
+        .map_err(|error| error.to_string())?;
     if bytes.len() as u64 > LARGEST {
-        return Err(fault(
-            file,
-            &"larger than 256 KiB, which no list of keys is",
-        ));
+        return Err("larger than 256 KiB, which no list of keys is".to_owned());
     }
-    let keys = parse(&bytes).map_err(|reason| fault(file, &reason))?;
-    Ok((before, keys.into()))
+    Ok((before, parse(&bytes)?.into()))
 }
 
 /// The keys of a file; the reason has none of its words.
@@ -257,4 +262,32 @@ fn public_pem(text: &[u8]) -> Option<Key> {
             sign: None,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_key_is_told_without_its_words() {
+        let jwk = |text: &str| parse(text.as_bytes()).map(|keys| keys.len());
+        for text in [
+            "",
+            "secret!",
+            "c2hvcnQ",
+            "{}",
+            r#"{"keys": 1}"#,
+            r#"{"keys": []}"#,
+            r#"{"keys": [{"kty": "oct", "k": "c2hvcnQ"}]}"#,
+            r#"{"kty": "oct", "alg": "RS256", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}"#,
+            r#"{"kty": "oct", "use": "enc", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}"#,
+            "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n",
+        ] {
+            let said = jwk(text).expect_err(text);
+            assert!(
+                !said.contains("c2hvcnQ") && !said.contains("secret!"),
+                "{said}"
+            );
+        }
+    }
 }

@@ -1,0 +1,433 @@
+//! Tokens for channels: who has one may listen to the channels that it names, or publish on them, until it expires.
+//!
+//! They are those of the Mercure protocol: a JSON Web Token with the claim `mercure`, which has lists of topics under
+//! `subscribe` and `publish`. A topic is here the name of a channel, a pattern in which `*` stands for a word, or `*`
+//! alone, which is every channel. Of URI templates (RFC 6570) a word that is one simple expression is understood:
+//! `job.{id}` is `job.*`. Any other topic, such as a URL, names nothing here and is passed over.
+//!
+//! Must not know which channels there are, nor how a refusal is sent. No token reaches a log.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, COOKIE};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use crate::config::{self, ChannelName, ChannelPattern};
+use crate::http::Lease;
+use crate::jwt::{self, KeyError, Keys, Period, Unsigned, Untimely, Unverified};
+
+/// Tokens that are checked at once; the rest wait. Each may read a file.
+const CHECKED: usize = 8;
+/// How long a check may take, its turn included: a file system that hangs must not hold a request.
+const LIMIT: Duration = Duration::from_secs(5);
+/// The longest name of a user that is taken from a token.
+const LONGEST_NAME: usize = 256;
+/// What the configuration calls the keys.
+const SETTING: &str = "hub.tokens.keys";
+
+/// Checks tokens for channels.
+pub struct Tokens {
+    keys: Arc<Keys>,
+    rules: config::ChannelTokens,
+    turns: Arc<Semaphore>,
+}
+
+/// A token as it was shown. It has no text form, so it cannot be logged.
+pub struct Shown(String);
+
+/// What a token permits.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    subject: Option<Arc<str>>,
+    subscribe: Vec<Topic>,
+    publish: Vec<Topic>,
+    /// When it is over, by the clock that no one sets: what is open then ends on time even if the machine's clock
+    /// is changed meanwhile.
+    until: Option<Instant>,
+}
+
+/// Why a token opens nothing. The text is for the log, and has nothing of the token in it.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// It was not made by whoever has the key, or makes no sense.
+    #[error("the token is not valid: {0}")]
+    Invalid(&'static str),
+    /// It is too late.
+    #[error("the token has expired")]
+    Expired,
+    /// It is too early.
+    #[error("the token is not valid yet")]
+    Early,
+    /// The keys cannot be read, so nothing can be checked.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// Files did not answer in time.
+    #[error("the token could not be checked in time")]
+    Slow,
+}
+
+/// What a new token is to permit.
+#[derive(Debug, Clone, Default)]
+pub struct ChannelOrder {
+    /// Topics to listen to.
+    pub subscribe: Vec<String>,
+    /// Topics to publish on.
+    pub publish: Vec<String>,
+    /// The name of who has it, for presence and the audit.
+    pub subject: Option<String>,
+    /// How long it is good.
+    pub expires: Duration,
+}
+
+/// Why no token was made.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// The keys.
+    #[error(
+        "hub.tokens.keys: {0}; make a key with: openssl genpkey -algorithm ed25519 -out /etc/noren/channels.pem"
+    )]
+    Sign(Unsigned),
+    /// A file of them.
+    #[error(transparent)]
+    Key(KeyError),
+    /// It would not be accepted.
+    #[error("a token may be good for {0:?} at most (hub.tokens.longest)")]
+    Long(Duration),
+    /// A topic that would name nothing.
+    #[error(
+        "{0:?} names no channel; write a name such as job.17, a pattern such as job.*, or * for all"
+    )]
+    Topic(String),
+}
+
+/// The claims that mean something here; others are left alone.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Claims {
+    #[serde(default, alias = "https://mercure.rocks/")]
+    mercure: Mercure,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<serde_json::Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nbf: Option<serde_json::Number>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Mercure {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    subscribe: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    publish: Vec<String>,
+}
+
+/// What a topic of a token means here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Topic {
+    Every,
+    Of(ChannelPattern),
+}
+
+impl Topic {
+    /// None for one that cannot be about a channel.
+    fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::Every);
+        }
+        let words = text.split('.').map(|word| match word.strip_prefix('{') {
+            Some(rest) if rest.strip_suffix('}').is_some_and(is_variable) => "*",
+            _ => word,
+        });
+        let pattern = words.collect::<Vec<_>>().join(".");
+        ChannelPattern::parse(&pattern).ok().map(Self::Of)
+    }
+
+    fn is(&self, name: &ChannelName) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Of(pattern) => pattern.fits(name),
+        }
+    }
+}
+
+/// RFC 6570 §2.3, without the dots and encodings that would not be one word.
+fn is_variable(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+impl Grant {
+    /// Whose it is (`sub`), if it says so.
+    #[must_use]
+    pub fn subject(&self) -> Option<Arc<str>> {
+        self.subject.clone()
+    }
+
+    /// Whether its bearer may listen to this channel.
+    #[must_use]
+    pub fn subscribes(&self, name: &ChannelName) -> bool {
+        self.subscribe.iter().any(|topic| topic.is(name))
+    }
+
+    /// Whether its bearer may publish on this channel.
+    #[must_use]
+    pub fn publishes(&self, name: &ChannelName) -> bool {
+        self.publish.iter().any(|topic| topic.is(name))
+    }
+
+    /// The permission to keep something open until it expires. Taking its key away does not end it.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        Lease::until(self.until, self.subject())
+    }
+}
+
+impl TokenError {
+    /// Whether somebody may have made it up; one that has expired was good once.
+    #[must_use]
+    pub fn is_guess(&self) -> bool {
+        matches!(self, Self::Invalid(_))
+    }
+}
+
+impl Tokens {
+    /// The tokens of a configuration, if there are any. Reads the keys.
+    ///
+    /// # Errors
+    /// [`KeyError`] names the file.
+    pub fn new(rules: &config::ChannelTokens) -> Result<Option<Self>, KeyError> {
+        if !rules.is_on() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            keys: Arc::new(Keys::open(SETTING, &rules.keys)?),
+            rules: rules.clone(),
+            turns: Arc::new(Semaphore::new(CHECKED)),
+        }))
+    }
+
+    /// The token of a request: in `Authorization`, else in the address, for pages whose `EventSource` cannot set a
+    /// header, else in the cookie. A bearer token that is not of this kind is somebody else's: the app's, or the
+    /// publish token.
+    #[must_use]
+    pub fn find(&self, headers: &HeaderMap, query: Option<&str>) -> Option<Shown> {
+        let bearer = || {
+            let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+            let (scheme, token) = value.split_once(' ')?;
+            let token = token.trim();
+            (scheme.eq_ignore_ascii_case("bearer") && jwt::is_token(token))
+                .then(|| token.to_owned())
+        };
+        let found = bearer()
+            .or_else(|| in_query(query?))
+            .or_else(|| self.in_cookie(headers));
+        found.map(Shown)
+    }
+
+    fn in_cookie(&self, headers: &HeaderMap) -> Option<String> {
+        let lines = headers.get_all(COOKIE).iter();
+        let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+        let found = pairs.find_map(|pair| {
+            let pair = std::str::from_utf8(pair.trim_ascii()).ok()?;
+            let (name, value) = pair.split_once('=')?;
+            (name == self.rules.cookie).then(|| value.trim_matches('"').to_owned())
+        });
+        // An empty one is what is left of a cookie that was taken away.
+        found.filter(|value| !value.is_empty())
+    }
+
+    /// Checks a token.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn check(&self, Shown(token): Shown) -> Result<Grant, TokenError> {
+        let (keys, rules) = (Arc::clone(&self.keys), self.rules.clone());
+        let turns = Arc::clone(&self.turns);
+        let checked = async {
+            let turn = turns.acquire_owned().await.ok()?;
+            let check = move || {
+                let grant = read(&keys, &rules, &token);
+                drop(turn);
+                grant
+            };
+            tokio::task::spawn_blocking(check).await.ok()
+        };
+        // The semaphore is never closed, and the task fails only when the runtime stops: both are "not in time".
+        let checked = timeout(LIMIT, checked).await.ok().flatten();
+        checked.unwrap_or(Err(TokenError::Slow))
+    }
+}
+
+/// The parameter of Mercure, or the one of RFC 6750 §2.3.
+fn in_query(query: &str) -> Option<String> {
+    let find = |wanted: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs
+            .find_map(|(name, value)| (name == wanted).then_some(value))
+            .map(Cow::into_owned)
+    };
+    let [first, second] = QUERY;
+    find(first)
+        .or_else(|| find(second))
+        .filter(|value| !value.is_empty())
+}
+
+/// The parameters of an address that a token may be in.
+const QUERY: [&str; 2] = ["authorization", "access_token"];
+
+/// A query without what may be a token, for those who need not see it.
+#[must_use]
+pub fn without_tokens(query: &str) -> String {
+    let kept = query.split('&').filter(|pair| {
+        // As it is read, so that no spelling of a name slips through.
+        let name = form_urlencoded::parse(pair.as_bytes()).next();
+        !name.is_some_and(|(name, _)| QUERY.contains(&name.as_ref()))
+    });
+    kept.collect::<Vec<_>>().join("&")
+}
+
+fn read(keys: &Keys, rules: &config::ChannelTokens, token: &str) -> Result<Grant, TokenError> {
+    let (_, claims) = keys.verify::<Claims>(token, rules.audience.as_deref())?;
+    let period = Period {
+        until: claims.exp.as_ref(),
+        from: claims.nbf.as_ref(),
+    };
+    let now = jwt::now();
+    let until = period.check(rules.leeway, rules.longest, now)?;
+    // As long as it would be accepted. What lies beyond the range of the clock is no end.
+    let left = until.map(|until| {
+        let seconds = until.saturating_sub(now);
+        Duration::from_secs(seconds).saturating_add(rules.leeway)
+    });
+    let subject = claims.sub.as_deref().map(str::trim);
+    let unfit = |name: &&str| {
+        name.is_empty() || name.len() > LONGEST_NAME || name.contains(char::is_control)
+    };
+    if subject.as_ref().is_some_and(unfit) {
+        return Err(TokenError::Invalid("its sub is no name"));
+    }
+    let topics = |list: &[String]| list.iter().filter_map(|text| Topic::parse(text)).collect();
+    Ok(Grant {
+        subject: subject.map(Arc::from),
+        subscribe: topics(&claims.mercure.subscribe),
+        publish: topics(&claims.mercure.publish),
+        until: left.and_then(|left| Instant::now().checked_add(left)),
+    })
+}
+
+/// Makes a token with the first key that can sign.
+///
+/// # Errors
+/// [`OrderError`] says what is missing.
+pub fn sign_channel_token(
+    rules: &config::ChannelTokens,
+    order: ChannelOrder,
+) -> Result<String, OrderError> {
+    if let Some(longest) = rules.longest.filter(|longest| order.expires > *longest) {
+        return Err(OrderError::Long(longest));
+    }
+    let mut topics = order.subscribe.iter().chain(&order.publish);
+    if let Some(text) = topics.find(|text| Topic::parse(text).is_none()) {
+        return Err(OrderError::Topic(text.clone()));
+    }
+    let claims = Claims {
+        mercure: Mercure {
+            subscribe: order.subscribe,
+            publish: order.publish,
+        },
+        sub: order.subject,
+        exp: Some((jwt::now() + order.expires.as_secs()).into()),
+        aud: rules.audience.clone().map(Into::into),
+        nbf: None,
+    };
+    let keys = Keys::open(SETTING, &rules.keys).map_err(OrderError::Key)?;
+    keys.sign(&claims).map_err(|error| match error {
+        Unsigned::Key(error) => OrderError::Key(error),
+        error => OrderError::Sign(error),
+    })
+}
+
+impl From<Unverified> for TokenError {
+    fn from(error: Unverified) -> Self {
+        match error {
+            Unverified::Invalid(reason) => Self::Invalid(reason),
+            Unverified::Keys(error) => Self::Keys(error),
+        }
+    }
+}
+
+impl From<Untimely> for TokenError {
+    fn from(error: Untimely) -> Self {
+        match error {
+            Untimely::Expired => Self::Expired,
+            Untimely::Early => Self::Early,
+            Untimely::Invalid(reason) => Self::Invalid(reason),
+        }
+    }
+}
+
+/// Without the keys.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_a_name_a_pattern_a_simple_template_or_every_channel() {
+        let is = |topic: &str, name: &str| {
+            let name = ChannelName::parse(name).expect("a name");
+            Topic::parse(topic).is_some_and(|topic| topic.is(&name))
+        };
+        for (topic, name) in [
+            ("news", "news"),
+            ("job.*", "job.17"),
+            ("job.{id}", "job.17"),
+            ("{a}.{b}", "job.17"),
+            ("*", "news"),
+            ("*", "job.17.log"),
+        ] {
+            assert!(is(topic, name), "{topic} {name}");
+        }
+        for (topic, name) in [
+            ("news", "news2"),
+            ("job.*", "job"),
+            ("job.{id}", "job.17.log"),
+            ("{a}", "job.17"),
+            ("job.{+id}", "job.17"),
+            ("job.x{id}", "job.x17"),
+            ("job.{}", "job.17"),
+            ("https://example.org/news", "news"),
+            ("/events/news", "news"),
+            ("", "news"),
+        ] {
+            assert!(!is(topic, name), "{topic} {name}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_token_is_taken_out_of_a_query_however_it_is_spelt() {
+        for (query, left) in [
+            ("event=e&access_token=eyJ&key=k", "event=e&key=k"),
+            ("authorization=eyJ", ""),
+            ("%61ccess_token=eyJ&a", "a"),
+            ("event=access_token", "event=access_token"),
+        ] {
+            assert_eq!(without_tokens(query), left, "{query}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! JSON Web Tokens (RFC 7519): whether a token was signed with one of the keys in some files, and whether it is in
+//! its time. Signed links to consoles and tokens for channels are both of this kind.
+//!
+//! The key decides about the algorithm, and the token does not (RFC 8725 §3.1): each key has exactly one, and `none`
+//! is not among them. Encrypted tokens (JWE) are not read: the libraries for that bring OpenSSL, a second
+//! cryptography, along. Blocks on files. Must not know what a token is for, nor where it was found. No token reaches
+//! a log.
+
+mod keys;
+mod time;
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Header, Validation, decode, decode_header, encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::SecretFile;
+
+pub use keys::KeyError;
+pub use time::{Period, Untimely, now};
+
+use keys::{Key, KeyFile};
+
+/// The keys that tokens are checked with, and signed with.
+pub struct Keys(Vec<KeyFile>);
+
+/// Why a token is not believed. The text is for the log, and has nothing of the token in it.
+#[derive(Debug, thiserror::Error)]
+pub enum Unverified {
+    /// It was not made by whoever has the key, or makes no sense.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The keys cannot be read, so nothing can be checked.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsigned {
+    /// A key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// No file has a key that can sign.
+    #[error("no secret and no private key to sign with")]
+    NoKey,
+    /// The cryptographic library refuses the key.
+    #[error("sign the token: {0}")]
+    Refused(String),
+}
+
+/// Whether a text looks like a token of this kind: it begins as every JSON object does in base64url, and has the
+/// dots of a JWS or a JWE.
+#[must_use]
+pub fn is_token(text: &str) -> bool {
+    text.starts_with("eyJ") && matches!(text.matches('.').count(), 2 | 4)
+}
+
+impl Keys {
+    /// Reads the files. `setting` is what the configuration calls them, for errors.
+    ///
+    /// # Errors
+    /// [`KeyError`] names the file.
+    pub fn open(setting: &'static str, files: &[SecretFile]) -> Result<Self, KeyError> {
+        let opened = files
+            .iter()
+            .map(|file| KeyFile::open(setting, file.clone()));
+        opened.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Header and claims, if one of the keys, as they are in the files now, has signed them. The times among the
+    /// claims are left to [`Period`]. Without an audience a token that has one is for somebody else.
+    ///
+    /// # Errors
+    /// [`Unverified`].
+    pub fn verify<C: DeserializeOwned>(
+        &self,
+        token: &str,
+        audience: Option<&str>,
+    ) -> Result<(Header, C), Unverified> {
+        if token.matches('.').count() == 4 {
+            return Err(Unverified::Invalid(
+                "it is encrypted (JWE), which is not read here; sign it without encrypting it",
+            ));
+        }
+        let header = decode_header(token).map_err(|_| {
+            Unverified::Invalid("its header is malformed, or its algorithm unknown")
+        })?;
+        if header.crit.is_some() {
+            // RFC 7515 §4.1.11: whoever does not know what is critical must refuse it.
+            return Err(Unverified::Invalid("it has a critical extension"));
+        }
+        let keys = self.current()?;
+        let mut fault = "no key has its algorithm and key id";
+        for key in candidates(&keys, &header) {
+            match decode::<C>(token, &key.verify, &validation(key, audience)) {
+                Ok(data) => return Ok((data.header, data.claims)),
+                Err(error) => fault = fault_of(error.kind()),
+            }
+        }
+        Err(Unverified::Invalid(fault))
+    }
+
+    /// Signs with the first key that can.
+    ///
+    /// # Errors
+    /// [`Unsigned`] says what is missing.
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String, Unsigned> {
+        let keys = self.current()?;
+        let signer = keys.iter().find_map(|key| Some((key, key.sign.as_ref()?)));
+        let (key, sign) = signer.ok_or(Unsigned::NoKey)?;
+        let mut header = Header::new(key.algorithm);
+        header.kid.clone_from(&key.id);
+        encode(&header, claims, sign).map_err(|error| Unsigned::Refused(error.to_string()))
+    }
+
+    fn current(&self) -> Result<Vec<Key>, KeyError> {
+        let mut keys = Vec::new();
+        for file in &self.0 {
+            keys.extend(file.current()?.iter().cloned());
+        }
+        Ok(keys)
+    }
+}
+
+/// Times are checked with the other claims.
+fn validation(key: &Key, audience: Option<&str>) -> Validation {
+    let mut validation = Validation::new(key.algorithm);
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.required_spec_claims.clear();
+    if let Some(audience) = audience {
+        validation.set_audience(&[audience]);
+        validation.set_required_spec_claims(&["aud"]);
+    }
+    validation
+}
+
+/// The keys that may have signed it: of its algorithm, and of its key id where it and the key have one.
+fn candidates<'a>(keys: &'a [Key], header: &'a Header) -> impl Iterator<Item = &'a Key> {
+    keys.iter().filter(|key| {
+        let fits = match (&key.id, &header.kid) {
+            (Some(own), Some(asked)) => own == asked,
+            _ => true,
+        };
+        key.algorithm == header.alg && fits
+    })
+}
+
+fn fault_of(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidSignature => "its signature is wrong",
+        ErrorKind::InvalidAudience | ErrorKind::MissingRequiredClaim(_) => {
+            "it is for another audience"
+        }
+        ErrorKind::InvalidAlgorithm => "its key has another algorithm",
+        ErrorKind::Json(_) => "its claims are malformed",
+        _ => "it is malformed",
+    }
+}
