@@ -363,3 +363,64 @@ async fn pings_keep_an_idle_connection_alive_only_as_long_as_another() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_upload_that_only_trickles_is_a_408_over_http2_too() {
+    let app = Backend::tcp().await;
+    let limits = "minimum-rate = '100KiB'\nminimum-rate-grace = '500ms'\nbody-idle = '1m'\n";
+    let door = Door::open(&format!("{}[limits]\n{limits}", app.app())).await;
+    let mut client = Http2::open(&door).await;
+    let mut request = Http2::get("/upload");
+    *request.method_mut() = http::Method::PUT;
+    let (answer, mut stream) = client.begin(request, false).await;
+    let trickle = async {
+        while send_all(&mut stream, Bytes::from_static(&[b'x'; 100])).await {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let answer = tokio::select! {
+        answer = within("an answer", answer) => answer.unwrap(),
+        () = trickle => unreachable!(),
+    };
+    assert_eq!(answer.status(), 408);
+    app.has_nobody().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_takes_its_answer_in_a_trickle_is_cut_off_and_the_others_are_not() {
+    let app = Backend::tcp().await;
+    let limits = "minimum-rate = '100MiB'\nminimum-rate-grace = '500ms'\nbody-idle = '1s'\n";
+    let door = Door::open(&format!(
+        "{}response-spool = false\n[limits]\n{limits}",
+        app.app()
+    ))
+    .await;
+    let mut client = Http2::open(&door).await;
+    let (answer, _) = client.begin(Http2::get("/big"), true).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    let sending = tokio::spawn(async move {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n";
+        worker.send(head).await;
+        let piece = pattern(1 << 20);
+        while worker.output.try_send(&piece).await.is_ok() {}
+    });
+    let mut body = within("an answer", answer).await.unwrap().into_body();
+    // A piece now and then, which is progress, but not enough of it.
+    let cut = loop {
+        match within("a piece, or the end", body.data()).await {
+            Some(Ok(piece)) => body.flow_control().release_capacity(piece.len()).unwrap(),
+            Some(Err(error)) => break error,
+            None => panic!("a gibibyte arrived"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert!(cut.is_reset(), "{cut}");
+    within("the app to be let go", sending).await.unwrap();
+    let (answer, _) = client.begin(Http2::get("/small"), true).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    worker.send(OK).await;
+    assert_eq!(within("an answer", answer).await.unwrap().status(), 200);
+}
