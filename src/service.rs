@@ -3,6 +3,7 @@
 //!
 //! Decides between the handlers, which do not know each other; does not look at bodies.
 
+mod answers;
 mod attempt;
 mod console;
 mod entrance;
@@ -14,19 +15,15 @@ mod page;
 mod permit;
 mod publish;
 mod recheck;
+mod respond;
 mod session;
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, STRICT_TRANSPORT_SECURITY,
-    TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-};
+use http::header::{HeaderName, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tracing::warn;
 
 use crate::access::limits::Limits;
 use crate::access::session::Sessions;
@@ -35,10 +32,7 @@ use crate::admin::Page;
 use crate::bridge::Recorder;
 use crate::config::{self, AccessFormat, ChannelName, Config, Needs};
 use crate::files::Directory;
-use crate::http::{
-    Body, BodyLimits, Busy, Context, Form, Head, Rate, Refusal, RequestId, Scheme, empty, full,
-    refuse,
-};
+use crate::http::{Body, BodyLimits, Context, Head, Rate, Refusal, refuse};
 use crate::hub::{Hub, SockJs};
 use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
@@ -46,15 +40,17 @@ use crate::shutdown::Shutdown;
 use crate::spool::Spool;
 use crate::target::Resolver;
 use crate::telemetry::audit::{Kind, Opened, What};
-use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured, Times};
+use crate::telemetry::{Classes, Inside, Measured, Times};
 use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
 pub use error::BuildError;
 
+use answers::{no_content, redirect, welcome};
 use attempt::Attempt;
 use entrance::Entrances;
 use offload::Offloads;
+use respond::Held;
 
 /// The answer to any request.
 pub type Answer = Response<Measured<Body, Held>>;
@@ -107,27 +103,6 @@ enum Decision {
     Answer(Box<Response<Body>>),
     /// Give it to a handler.
     Route(Route),
-}
-
-/// What an answer holds until its last byte is on its way.
-#[derive(Debug)]
-pub struct Held {
-    /// The request is under way; an answer over HTTP/2 holds this elsewhere.
-    _busy: Option<Busy>,
-    _timed: Option<Timed>,
-}
-
-/// Times an answer of an app until this is dropped.
-#[derive(Debug)]
-struct Timed {
-    begun: Instant,
-    app: Arc<Upstream>,
-}
-
-impl Drop for Timed {
-    fn drop(&mut self) {
-        self.app.metrics().done(self.begun.elapsed());
-    }
 }
 
 /// What a listener is for.
@@ -267,95 +242,6 @@ impl Service {
                 sessions.end_told(&told);
             }
         }
-    }
-
-    /// Answers a request; every failure is an answer too.
-    pub async fn respond(
-        self: &Arc<Self>,
-        mut request: Request<Incoming>,
-        context: &Context,
-        role: Role,
-    ) -> Answer {
-        let busy = context.activity.begin();
-        let pending = context.activity.pending();
-        let named = limits::named(request.headers(), context);
-        let context = named.as_ref().unwrap_or(context);
-        let begun = Instant::now();
-        let id = RequestId::new();
-        id.tell(request.headers_mut(), self.traces);
-        let version = request.version();
-        let mut line = self.access.map(|format| {
-            let fate = context.activity.fate().clone();
-            let line = AccessLine::begin(&context.peer, &request, fate).called(id);
-            Box::new(match format {
-                AccessFormat::Fields => line,
-                AccessFormat::Combined => line.combined(&request),
-            })
-        });
-        let times = line.as_deref().map(AccessLine::times);
-        // RFC 9112 §6.1: hyper takes a chunked body and ignores a length beside it. Another proxy before us may
-        // have believed the length, so nothing that follows on such a connection can be trusted.
-        let close = version < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
-        let accept = request.headers().get(http::header::ACCEPT).cloned();
-        let mut cause = None;
-        let mut route = None;
-        let asked = self
-            .dispatch(request, context, role, times, &mut route)
-            .await;
-        let mut response = match asked {
-            Ok(response) => response,
-            Err(mut refusal) => {
-                cause = refusal
-                    .cause
-                    .take()
-                    .or_else(|| Some(refusal.reason.to_string()));
-                self.inside.metrics.requests.refuse(refusal.status);
-                if refusal.status == StatusCode::TOO_MANY_REQUESTS
-                    && let Some(line) = &mut line
-                {
-                    line.in_turn(self.inside.refused_requests.line());
-                }
-                if line.is_none() && refusal.status.is_server_error() {
-                    warn!(peer = %context.peer, request = %id, status = refusal.status.as_u16(), cause, "request failed");
-                }
-                refusal
-                    .of(id)
-                    .into_response(Form::preferred(accept.as_ref()))
-            }
-        };
-        pending.answered();
-        self.finish(&mut response, context, version, close);
-        let status = response.status();
-        let counted = self.count(route, status, begun);
-        response.map(|body| {
-            let (body, busy) = match &context.watch {
-                Some(watch) => (watch.over(body, busy), None),
-                None => (body, Some(busy)),
-            };
-            let held = Held {
-                _busy: busy,
-                _timed: counted,
-            };
-            Measured::new(body, line, status, cause, held)
-        })
-    }
-
-    /// Counts an answer, and times it to its end if it is an app's.
-    fn count(&self, route: Option<Route>, status: StatusCode, begun: Instant) -> Option<Timed> {
-        let handler = match route {
-            Some(Route::App(index)) => {
-                self.counted.get(index)?.count(status);
-                let app = Arc::clone(self.apps.get(index)?);
-                return Some(Timed { begun, app });
-            }
-            Some(Route::Websockify) => Handler::Bridge,
-            Some(Route::Hub(_)) => Handler::Hub,
-            Some(Route::Page(_)) => Handler::Page,
-            Some(Route::Files(_)) => Handler::Files,
-            Some(Route::Welcome) | None => Handler::None,
-        };
-        self.inside.metrics.requests.count(handler, status);
-        None
     }
 
     async fn dispatch(
@@ -547,34 +433,6 @@ impl Service {
         let path = parts.uri.path();
         directory.serve(&parts.method, path, &parts.headers).await
     }
-
-    /// The headers every answer has unless the app set them, and what the version of HTTP needs.
-    fn finish(
-        &self,
-        response: &mut Response<Body>,
-        context: &Context,
-        version: Version,
-        close: bool,
-    ) {
-        let headers = response.headers_mut();
-        for (name, value) in &self.added {
-            if !headers.contains_key(name) {
-                headers.insert(name.clone(), value.clone());
-            }
-        }
-        // RFC 6797 §7.2: not without TLS.
-        if context.scheme == Scheme::Https
-            && let Some(value) = &self.hsts
-            && !headers.contains_key(STRICT_TRANSPORT_SECURITY)
-        {
-            headers.insert(STRICT_TRANSPORT_SECURITY, value.clone());
-        }
-        if version == Version::HTTP_2 {
-            headers.remove(CONNECTION);
-        } else if close {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-    }
 }
 
 /// Which tokens of the bridge lead to channels.
@@ -583,49 +441,4 @@ fn channel_tokens(config: &Config) -> Vec<(String, ChannelName)> {
     named
         .filter_map(|channel| Some((channel.token.clone()?, channel.name.name()?)))
         .collect()
-}
-
-/// 308 to the same host and path with https (RFC 9110 §15.4.9).
-fn redirect(head: &Head, uri: &http::Uri, port: u16) -> Result<Response<Body>, Refusal> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let path = if path.starts_with('/') { path } else { "/" };
-    let host = head.authority.host();
-    let location = if port == 443 {
-        format!("https://{host}{path}")
-    } else {
-        format!("https://{host}:{port}{path}")
-    };
-    let location = HeaderValue::try_from(location)
-        .map_err(|_| Refusal::bad_request("this address cannot be written into a redirect"))?;
-    Ok(Refusal::new(
-        StatusCode::PERMANENT_REDIRECT,
-        "this site is served with https only",
-    )
-    .with(LOCATION, location)
-    .into_response(Form::Text))
-}
-
-fn json(status: StatusCode, object: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(full(format!("{object}\n")));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// What a newcomer sees who has installed Noren and nothing else.
-fn welcome() -> Response<Body> {
-    let mut response = Response::new(full(include_str!("service/welcome.html")));
-    let headers = response.headers_mut();
-    let kind = HeaderValue::from_static("text/html; charset=utf-8");
-    headers.insert(CONTENT_TYPE, kind);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn no_content() -> Response<Body> {
-    let mut response = Response::new(empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }

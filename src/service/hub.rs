@@ -19,9 +19,10 @@ use crate::hub::{
     self, Address, Asked, End, Form, Format, Listening, Parameters, SubscribeError, Subscription,
     Visitor, Wait, etag,
 };
+use crate::service::Service;
+use crate::service::answers::json;
 use crate::service::attempt::Attempt;
 use crate::service::permit::{Asking, Permit};
-use crate::service::{Service, json};
 use crate::target::Token;
 use crate::websocket::{Handshake, asks_for_websocket};
 

@@ -23,9 +23,10 @@ use crate::http::{
 };
 use crate::hub::{Data, Draft, Hook, Kind, Outcome, Parameters, PublishError, Receiver};
 use crate::proxy::Forward;
+use crate::service::Service;
+use crate::service::answers::json;
 use crate::service::attempt::Attempt;
 use crate::service::permit::{Asking, Permit};
-use crate::service::{Service, json};
 use crate::upstream::{Asker, Payload, Upstream};
 
 /// How much of the app's answer to a message is read.

@@ -1,0 +1,157 @@
+//! The outside of each request: its name, its line in the log, what is counted and timed, and the headers that every
+//! answer has. Must not know how it is answered.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use tracing::warn;
+
+use crate::config::AccessFormat;
+use crate::http::{Body, Busy, Context, Form, RequestId, Scheme};
+use crate::router::Route;
+use crate::service::{Answer, Role, Service, limits};
+use crate::telemetry::{AccessLine, Handler, Measured};
+use crate::upstream::Upstream;
+
+/// What an answer holds until its last byte is on its way.
+#[derive(Debug)]
+pub struct Held {
+    /// The request is under way; an answer over HTTP/2 holds this elsewhere.
+    _busy: Option<Busy>,
+    _timed: Option<Timed>,
+}
+
+/// Times an answer of an app until this is dropped.
+#[derive(Debug)]
+struct Timed {
+    begun: Instant,
+    app: Arc<Upstream>,
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        self.app.metrics().done(self.begun.elapsed());
+    }
+}
+
+impl Service {
+    /// Answers a request; every failure is an answer too.
+    pub async fn respond(
+        self: &Arc<Self>,
+        mut request: Request<Incoming>,
+        context: &Context,
+        role: Role,
+    ) -> Answer {
+        let busy = context.activity.begin();
+        let pending = context.activity.pending();
+        let named = limits::named(request.headers(), context);
+        let context = named.as_ref().unwrap_or(context);
+        let begun = Instant::now();
+        let id = RequestId::new();
+        id.tell(request.headers_mut(), self.traces);
+        let version = request.version();
+        let mut line = self.access.map(|format| {
+            let fate = context.activity.fate().clone();
+            let line = AccessLine::begin(&context.peer, &request, fate).called(id);
+            Box::new(match format {
+                AccessFormat::Fields => line,
+                AccessFormat::Combined => line.combined(&request),
+            })
+        });
+        let times = line.as_deref().map(AccessLine::times);
+        // RFC 9112 §6.1: hyper takes a chunked body and ignores a length beside it. Another proxy before us may
+        // have believed the length, so nothing that follows on such a connection can be trusted.
+        let close = version < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
+        let accept = request.headers().get(http::header::ACCEPT).cloned();
+        let mut cause = None;
+        let mut route = None;
+        let asked = self
+            .dispatch(request, context, role, times, &mut route)
+            .await;
+        let mut response = match asked {
+            Ok(response) => response,
+            Err(mut refusal) => {
+                cause = refusal
+                    .cause
+                    .take()
+                    .or_else(|| Some(refusal.reason.to_string()));
+                self.inside.metrics.requests.refuse(refusal.status);
+                if refusal.status == StatusCode::TOO_MANY_REQUESTS
+                    && let Some(line) = &mut line
+                {
+                    line.in_turn(self.inside.refused_requests.line());
+                }
+                if line.is_none() && refusal.status.is_server_error() {
+                    warn!(peer = %context.peer, request = %id, status = refusal.status.as_u16(), cause, "request failed");
+                }
+                refusal
+                    .of(id)
+                    .into_response(Form::preferred(accept.as_ref()))
+            }
+        };
+        pending.answered();
+        self.finish(&mut response, context, version, close);
+        let status = response.status();
+        let counted = self.count(route, status, begun);
+        response.map(|body| {
+            let (body, busy) = match &context.watch {
+                Some(watch) => (watch.over(body, busy), None),
+                None => (body, Some(busy)),
+            };
+            let held = Held {
+                _busy: busy,
+                _timed: counted,
+            };
+            Measured::new(body, line, status, cause, held)
+        })
+    }
+
+    /// Counts an answer, and times it to its end if it is an app's.
+    fn count(&self, route: Option<Route>, status: StatusCode, begun: Instant) -> Option<Timed> {
+        let handler = match route {
+            Some(Route::App(index)) => {
+                self.counted.get(index)?.count(status);
+                let app = Arc::clone(self.apps.get(index)?);
+                return Some(Timed { begun, app });
+            }
+            Some(Route::Websockify) => Handler::Bridge,
+            Some(Route::Hub(_)) => Handler::Hub,
+            Some(Route::Page(_)) => Handler::Page,
+            Some(Route::Files(_)) => Handler::Files,
+            Some(Route::Welcome) | None => Handler::None,
+        };
+        self.inside.metrics.requests.count(handler, status);
+        None
+    }
+
+    /// The headers every answer has unless the app set them, and what the version of HTTP needs.
+    fn finish(
+        &self,
+        response: &mut Response<Body>,
+        context: &Context,
+        version: Version,
+        close: bool,
+    ) {
+        let headers = response.headers_mut();
+        for (name, value) in &self.added {
+            if !headers.contains_key(name) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+        // RFC 6797 §7.2: not without TLS.
+        if context.scheme == Scheme::Https
+            && let Some(value) = &self.hsts
+            && !headers.contains_key(STRICT_TRANSPORT_SECURITY)
+        {
+            headers.insert(STRICT_TRANSPORT_SECURITY, value.clone());
+        }
+        if version == Version::HTTP_2 {
+            headers.remove(CONNECTION);
+        } else if close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! `config/noren.toml` shows every key, with its default or an example.
+
+mod channels;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use noren::config::{
+    App, Bridge, Certificate, ClientCertificates, Config, Entrance, Files, HttpSource, Limits,
+    Listener, Log, Offload, Protocol, Recording, RedisSource, SecurityHeaders, Server, Signed,
+    SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
+};
+
+use super::shipped;
+
+/// The reference with the "# " of every commented key and table removed.
+fn uncommented_reference() -> String {
+    let text = fs::read_to_string(shipped("noren.toml")).unwrap();
+    let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+        Some(code) if code.starts_with('[') || begins_with_a_key(code) => code,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn begins_with_a_key(line: &str) -> bool {
+    line.split_once(" = ").is_some_and(|(key, _)| {
+        key.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    })
+}
+
+/// Asserts that `table` of the uncommented reference, or all tables of that name together, show
+/// exactly these keys.
+fn shows(table: &str, keys: &str) {
+    let document: toml::Table = uncommented_reference().parse().unwrap();
+    let mut found = vec![toml::Value::Table(document)];
+    for part in table.split('.').filter(|part| !part.is_empty()) {
+        let inner = found.iter().filter_map(|value| value.get(part)).cloned();
+        found = inner
+            .flat_map(|value| {
+                if let toml::Value::Array(items) = value {
+                    items
+                } else {
+                    vec![value]
+                }
+            })
+            .collect();
+    }
+    let shown: BTreeSet<&str> = found
+        .iter()
+        .filter_map(toml::Value::as_table)
+        .flat_map(toml::Table::keys)
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        shown,
+        keys.split(' ').collect(),
+        "keys of [{table}] in config/noren.toml"
+    );
+}
+
+/// The entrance of each route in the uncommented reference: one key of it is an example.
+fn shown_entrance() -> Entrance {
+    let shown = Entrance {
+        users: Some("/etc/noren/users".into()),
+        ..Entrance::default()
+    };
+    let Entrance {
+        origins: _,
+        missing_origin: _,
+        users: _,
+        realm: _,
+        certificate: _,
+        certificate_names: _,
+    } = &shown;
+    shown
+}
+
+#[test]
+fn the_reference_as_shipped_is_the_defaults() {
+    let config = Config::load(&shipped("noren.toml")).unwrap();
+    assert_eq!(
+        config,
+        Config {
+            apps: vec![App::default()],
+            ..Config::default()
+        }
+    );
+}
+
+/// The patterns below have no `..`: a new key does not compile until it is added here, and then
+/// fails until the reference shows it.
+#[test]
+fn the_reference_shows_every_key_of_the_tables_with_its_default() {
+    let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
+    let Config {
+        log,
+        server,
+        listeners: _,
+        tls: _,
+        limits,
+        spool,
+        headers,
+        apps,
+        files: _,
+        session: _,
+        bridge: _,
+        hub: _,
+        channels: _,
+        cluster: _,
+        admin: _,
+    } = config;
+    shows(
+        "",
+        "log server listener tls limits spool headers app files session bridge hub channel cluster admin",
+    );
+
+    assert_eq!((log, server), (Log::default(), Server::default()));
+    assert_eq!(spool, Spool::default());
+    assert_eq!(
+        (limits, headers),
+        (Limits::default(), SecurityHeaders::default())
+    );
+    let [app] = apps.as_slice() else {
+        panic!("the reference should show one app");
+    };
+    let Offload {
+        path: _,
+        directory: _,
+    } = app.offload.first().unwrap();
+    shows("app.offload", "path directory");
+    let without = App {
+        offload: Vec::new(),
+        health_path: None,
+        ..app.clone()
+    };
+    let with_examples = App {
+        entrance: shown_entrance(),
+        user_header: Some("x-remote-user".to_owned()),
+        certificate_header: Some("x-client-name".to_owned()),
+        ..App::default()
+    };
+    assert_eq!(without, with_examples);
+
+    let Log {
+        level: _,
+        format: _,
+        access: _,
+        access_format: _,
+        audit: _,
+    } = Log::default();
+    shows("log", "level format access access-format audit");
+    let Server {
+        drain: _,
+        handover: _,
+        welcome: _,
+        threads: _,
+        traces: _,
+    } = Server::default();
+    shows("server", "drain handover welcome threads traces");
+    let Limits {
+        connections: _,
+        connections_per_address: _,
+        request_rate: _,
+        login_failures: _,
+        login_paths: _,
+        token_failures: _,
+        handshake: _,
+        head: _,
+        head_size: _,
+        headers: _,
+        keep_alive: _,
+        body_idle: _,
+        minimum_rate: _,
+        minimum_rate_grace: _,
+        body_size: _,
+        request_buffer: _,
+        streams: _,
+    } = Limits::default();
+    shows(
+        "limits",
+        "connections connections-per-address request-rate login-failures login-paths \
+         token-failures handshake head head-size headers keep-alive body-idle minimum-rate minimum-rate-grace body-size request-buffer streams",
+    );
+    let Spool {
+        directory: _,
+        size: _,
+        memory: _,
+        request_size: _,
+        answer_buffer: _,
+        answer_size: _,
+        when_full: _,
+    } = Spool::default();
+    shows(
+        "spool",
+        "directory size memory request-size answer-buffer answer-size when-full",
+    );
+    let SecurityHeaders {
+        strict_transport_security: _,
+        x_frame_options: _,
+        x_content_type_options: _,
+    } = SecurityHeaders::default();
+    shows(
+        "headers",
+        "strict-transport-security x-frame-options x-content-type-options",
+    );
+    let App {
+        name: _,
+        url: _,
+        hosts: _,
+        path: _,
+        server_root: _,
+        encoded_slash: _,
+        entrance: _,
+        user_header: _,
+        certificate_header: _,
+        workers: _,
+        queue: _,
+        queue_wait: _,
+        connect: _,
+        response: _,
+        response_idle: _,
+        keep_alive: _,
+        restart_wait: _,
+        health_path: _,
+        health_interval: _,
+        request_spool: _,
+        response_spool: _,
+        compress: _,
+        compress_private: _,
+        offload: _,
+    } = App::default();
+    shows(
+        "app",
+        "name url hosts path server-root encoded-slash origins missing-origin users realm \
+         client-certificate client-names user-header certificate-header workers queue queue-wait \
+         connect response response-idle keep-alive restart-wait health-path health-interval \
+         request-spool response-spool \
+         compress compress-private offload",
+    );
+}
+
+#[test]
+fn the_reference_shows_every_key_of_the_tables_with_examples() {
+    let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
+
+    assert_eq!(config.listeners.first(), Some(&Listener::default()));
+    let Listener {
+        address: _,
+        protocol: _,
+        redirect_port: _,
+        mode: _,
+        trusted_proxies: _,
+        forwarded_header: _,
+        proxy_protocol: _,
+        clients: _,
+    } = Listener::default();
+    shows(
+        "listener",
+        "address protocol redirect-port mode trusted-proxies forwarded-header proxy-protocol \
+         client-authority client-certificate",
+    );
+    let clients = config
+        .listeners
+        .iter()
+        .find_map(|listener| listener.clients.as_ref());
+    let Some(ClientCertificates {
+        authority: _,
+        required: true,
+    }) = clients
+    else {
+        panic!("the reference should show a listener that asks for certificates");
+    };
+    let protocols: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| listener.protocol)
+        .collect();
+    assert_eq!(
+        protocols,
+        [
+            Protocol::Https,
+            Protocol::Redirect,
+            Protocol::Http,
+            Protocol::Http,
+            Protocol::Https,
+            Protocol::Https
+        ]
+    );
+
+    let Tls {
+        minimum_version: _,
+        self_signed: _,
+        http2: _,
+        watch: _,
+        certificates,
+    } = config.tls.clone();
+    shows("tls", "minimum-version self-signed http2 watch certificate");
+    assert_eq!(
+        Tls {
+            certificates: Vec::new(),
+            ..config.tls
+        },
+        Tls::default()
+    );
+    let [
+        Certificate {
+            certificate: _,
+            key: _,
+            names: _,
+        },
+    ] = certificates.as_slice()
+    else {
+        panic!("the reference should show one certificate");
+    };
+    shows("tls.certificate", "certificate key names");
+
+    let defaults = Bridge {
+        tokens: Vec::new(),
+        targets: Vec::new(),
+        boundaries: BTreeMap::new(),
+        // As soon as there is a question, `required` is what nothing said means.
+        session: None,
+        entrance: Entrance::default(),
+        recording: Recording::default(),
+        signed: Signed {
+            keys: Vec::new(),
+            audience: None,
+            tls: None,
+            ..config.bridge.signed.clone()
+        },
+        ..config.bridge.clone()
+    };
+    assert_eq!(defaults, Bridge::default());
+    the_reference_shows_every_key_of_the_bridge(config.bridge);
+}
+
+fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
+    let Bridge {
+        paths: _,
+        entrance,
+        session: _,
+        connect: _,
+        idle: _,
+        heartbeat: _,
+        frame_size: _,
+        upload_buffer: _,
+        http2: _,
+        token_retry: _,
+        recheck_tokens: _,
+        host_token: _,
+        signed,
+        tokens,
+        targets,
+        recording,
+        boundaries,
+    } = bridge;
+    the_reference_shows_every_key_of_recordings(recording);
+    shows(
+        "bridge",
+        "paths origins missing-origin users realm client-certificate client-names session connect \
+         idle heartbeat frame-size upload-buffer http2 token-retry recheck-tokens host-token signed \
+         tokens target recording boundaries",
+    );
+    assert_eq!(entrance, shown_entrance());
+    let Signed {
+        keys: _,
+        required: _,
+        audience: _,
+        longest: _,
+        leeway: _,
+        grace: _,
+        store: _,
+        allow: _,
+        tls: _,
+    } = signed;
+    shows(
+        "bridge.signed",
+        "keys required audience longest leeway grace store allow tls",
+    );
+    the_reference_shows_every_token_source(&tokens);
+    let [
+        StaticTarget {
+            token: _,
+            address: _,
+            tls: _,
+        },
+    ] = targets.as_slice()
+    else {
+        panic!("the reference should show one target");
+    };
+    shows("bridge.target", "token address tls");
+    assert_eq!(
+        boundaries.len(),
+        1,
+        "the reference should show one boundary"
+    );
+}
+
+fn the_reference_shows_every_key_of_recordings(recording: Recording) {
+    let Recording {
+        directory,
+        consoles: _,
+        input: _,
+        size: _,
+        total: _,
+        when_full: _,
+        buffer: _,
+    } = recording.clone();
+    shows(
+        "bridge.recording",
+        "directory consoles input size total when-full buffer",
+    );
+    assert!(directory.is_some());
+    let defaults = Recording {
+        directory: None,
+        ..recording
+    };
+    assert_eq!(defaults, Recording::default());
+}
+
+fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
+    for TokenSource {
+        kind,
+        allow: _,
+        tls: _,
+    } in tokens
+    {
+        // A new source does not compile until it is here, and then the reference must show it.
+        match kind {
+            SourceKind::Directory(_)
+            | SourceKind::File(_)
+            | SourceKind::FileName(_)
+            | SourceKind::Sockets(_)
+            | SourceKind::Http(HttpSource {
+                url: _,
+                address: _,
+                ca: _,
+                timeout: _,
+            })
+            | SourceKind::Redis(RedisSource {
+                address: _,
+                database: _,
+                user: _,
+                password: _,
+                namespace: _,
+                timeout: _,
+            }) => {}
+        }
+    }
+    assert_eq!(
+        tokens.len(),
+        6,
+        "the reference should show every token source"
+    );
+    shows(
+        "bridge.tokens",
+        "source path url address ca timeout database user password namespace allow tls",
+    );
+    let TargetTls {
+        ca: _,
+        name: _,
+        client: _,
+    } = TargetTls::default();
+    shows("bridge.tokens.tls", "ca name certificate key");
+}
+
+#[test]
+fn the_reference_shows_every_key_of_a_directory() {
+    let config = Config::parse(&uncommented_reference(), "noren.toml").unwrap();
+    let [
+        Files {
+            path: _,
+            hosts: _,
+            directory: _,
+            cache_control: _,
+            precompressed: _,
+        },
+    ] = config.files.as_slice()
+    else {
+        panic!("the reference should show one directory");
+    };
+    shows("files", "path hosts directory cache-control precompressed");
+}
