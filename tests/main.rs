@@ -30,6 +30,7 @@ mod real_clients;
 mod real_cluster;
 mod real_demo;
 mod real_horizon;
+mod real_journal;
 mod real_kill;
 mod real_manual;
 mod real_messages;

@@ -49,12 +49,18 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line, for collectors.
     Json,
+    /// Entries of the journal of systemd, with a field of its own for each value.
+    Journald,
 }
 
 impl LogFormat {
-    const NAMES: [(&'static str, Self); 2] = [("text", Self::Text), ("json", Self::Json)];
+    const NAMES: [(&'static str, Self); 3] = [
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("journald", Self::Journald),
+    ];
 
-    /// Reads `text` or `json`; the error text says what to write instead.
+    /// Reads `text`, `json` or `journald`; the error text says what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
         value::choice(text, &Self::NAMES)
     }

@@ -44,7 +44,14 @@ fn subscriber(
             // journald adds the time itself, and shows colours as rubbish.
             lines.without_time().with_ansi(false).boxed()
         }
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Text | LogFormat::Journald => {
+            lines.with_ansi(io::stderr().is_terminal()).boxed()
+        }
+    };
+    // Without a journal, the lines say as much.
+    let lines = match log.format {
+        LogFormat::Journald => journal().map_or(lines, Layer::boxed),
+        LogFormat::Text | LogFormat::Json => lines,
     };
     let mut layers = vec![lines.with_filter(level).boxed()];
     if apart {
@@ -53,6 +60,14 @@ fn subscriber(
         layers.push(audit.json().flatten_event(true).with_filter(only).boxed());
     }
     (tracing_subscriber::registry().with(layers), handle)
+}
+
+/// The journal of systemd, if this machine has one. A field is `NOREN_` and its name in capitals, so that none is taken
+/// for one of the journal's own.
+fn journal() -> Option<tracing_journald::Layer> {
+    let journal = tracing_journald::layer().ok()?;
+    let named = journal.with_syslog_identifier("noren".to_owned());
+    Some(named.with_field_prefix(Some("NOREN".to_owned())))
 }
 
 /// Logs at another level from now on. Without effect where [`install`] had none.
