@@ -1,5 +1,6 @@
 //! The `amqp` source with a real RabbitMQ, and with the library that OpenStack's services notify with.
 
+mod encrypted;
 mod outages;
 
 use std::process::Command;

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
-use super::{path, scratch, until};
+use super::{Certificates, path, scratch, until};
 
 /// Where Debian has the programs that its wrappers in `/usr/sbin` run as another user.
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
@@ -17,6 +17,8 @@ pub(crate) struct Rabbit {
     /// Erlang's name server: one of our own, or the broker would start one that nobody ends.
     names: Child,
     pub(crate) port: u16,
+    /// Where it speaks TLS, with a certificate for `localhost` of the authority in `ca.pem` of its home.
+    pub(crate) encrypted_port: u16,
     internal: u16,
     names_port: u16,
 }
@@ -39,11 +41,33 @@ impl Rabbit {
             child: None,
             names,
             port: free_port(),
+            encrypted_port: free_port(),
             internal: free_port(),
             names_port,
         };
+        rabbit.prepare_tls();
         rabbit.begin();
         rabbit
+    }
+
+    fn prepare_tls(&self) {
+        let home = self.home.path();
+        Certificates::new(home).sign(home, "broker", &["localhost"]);
+        let file = |name: &str| path(&self.home, name);
+        let settings = format!(
+            "listeners.ssl.1 = 127.0.0.1:{}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
+             ssl_options.keyfile = {}\nssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n",
+            self.encrypted_port,
+            file("ca.pem"),
+            file("broker.pem"),
+            file("broker.key")
+        );
+        fs::write(file("rabbitmq.conf"), settings).expect("its settings");
+    }
+
+    /// The certificate of the authority that its own is signed by.
+    pub(crate) fn authority(&self) -> String {
+        path(&self.home, "ca.pem")
     }
 
     /// Starts it again, with all it has kept.
@@ -134,7 +158,7 @@ impl Rabbit {
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", file("plugins"))
             // The machine's own files are not for this one.
             .env("RABBITMQ_CONF_ENV_FILE", file("none"))
-            .env("RABBITMQ_CONFIG_FILE", file("none"))
+            .env("RABBITMQ_CONFIG_FILE", file("rabbitmq"))
             .env("RABBITMQ_ADVANCED_CONFIG_FILE", file("none.config"));
         command
     }

@@ -104,7 +104,7 @@ impl Broker {
         match timeout(OPEN_LIMIT, tls.connect(name, socket)).await {
             Ok(Ok(stream)) => Ok(Io::new(stream)),
             Ok(Err(error)) => Err(BrokerError::Trust(format!(
-                "TLS with {}: {error}",
+                "TLS with {}: {error}; `ca` names the authorities that are trusted, `url` the host in the certificate",
                 self.settings
             ))),
             Err(_) => Err(BrokerError::Slow(self.settings.to_string())),
