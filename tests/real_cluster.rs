@@ -108,16 +108,31 @@ impl Node {
         assert!(status.success(), "{status}\n{}", self.log());
     }
 
+    /// Publishes a text with a key.
+    #[track_caller]
+    fn say(&self, channel: &str, key: &str, text: &str) {
+        let socket = path(&self.directory, "admin.sock");
+        let mut publish = Command::new(env!("CARGO_BIN_EXE_noren"));
+        publish.args(["publish", "--socket", &socket, "--key", key, channel, text]);
+        run(&mut publish).well();
+    }
+
     /// All of the history, as this node has it.
     #[track_caller]
     fn history(&self, count: usize) -> Vec<(String, String)> {
+        self.history_of("c", count)
+    }
+
+    /// The same of another channel.
+    #[track_caller]
+    fn history_of(&self, channel: &str, count: usize) -> Vec<(String, String)> {
         let socket = path(&self.directory, "admin.sock");
         let count = count.to_string();
         let ran = run(Command::new(env!("CARGO_BIN_EXE_noren")).args([
             "subscribe",
             "--socket",
             &socket,
-            "c",
+            channel,
             "--from",
             "earliest",
             "--json",
@@ -221,6 +236,33 @@ fn a_node_dies_the_broker_restarts_and_a_network_heals_and_nobody_misses_or_doub
     two.publish(1_100..1_110);
     crowd.until_all_have(1_110);
     crowd.heard_the_same(1_110);
+}
+
+#[test]
+fn of_the_messages_with_one_key_every_node_keeps_the_newest() {
+    let _alone = alone();
+    let rabbit = Rabbit::start();
+    let tables = "[[channel]]\nname = \"progress\"\nslow = \"conflate\"\n";
+    let one = Node::start_with(rabbit.port, "", tables).caught_up();
+    let other = Node::start_with(rabbit.port, "", tables).caught_up();
+    for number in 0..50 {
+        for key in ["job-1", "job-2"] {
+            one.say("progress", key, &format!("{key}: {number}"));
+        }
+    }
+    one.say("progress", "end", "end");
+    let newest = ["job-1: 49", "job-2: 49", "end"];
+    // One that comes later reads all of the stream, and keeps the same of it.
+    let later = Node::start_with(rabbit.port, "", tables).caught_up();
+    for node in [&one, &other, &later] {
+        until("the last message", || {
+            let all = node.get("/events/progress?last-event-id=earliest&format=json");
+            all.contains("\"end\"").then_some(())
+        });
+        let history = node.history_of("progress", newest.len());
+        let data: Vec<_> = history.iter().map(|(_, data)| data.as_str()).collect();
+        assert_eq!(data, newest);
+    }
 }
 
 #[test]

@@ -70,6 +70,28 @@ fn what_waits_beyond_the_bounds_is_skipped_and_said_and_the_broker_stays_small()
     assert_eq!(caught_up, expected);
 }
 
+#[test]
+fn what_is_larger_than_the_queue_may_be_is_skipped_and_said_too() {
+    let tables = KEPT.replace("prefetch = 10\n", "prefetch = 10\nqueue-size = \"1MiB\"\n");
+    let mut house = House::open("e topic yes", &tables);
+    house.connected();
+    house.publisher.ask("flood e k 10 10");
+    assert_eq!(numbers(&house, 10).len(), 10);
+    house.kill_door();
+    house.publisher.ask("flood e k 5000 1000");
+    let kept = house.publisher.count("length noren-a");
+    assert!(
+        (500..1100).contains(&kept),
+        "{kept} messages of 1 KiB in 1 MiB"
+    );
+    house.open_door(&tables);
+    house.connected();
+    house.until_logged("older messages were skipped");
+    let first = 5000 - u64::try_from(kept).expect("a count");
+    let expected: Vec<u64> = (first..5000).collect();
+    assert_eq!(numbers(&house, expected.len()), expected);
+}
+
 fn bounded() -> String {
     KEPT.replace("prefetch = 10\n", "prefetch = 10\nqueue-length = 1000\n")
 }
