@@ -154,3 +154,31 @@ fn requests_beyond_the_rate_do_not_fill_the_log_and_none_goes_uncounted() {
     assert!(told.0 < refused, "each of them has a line");
     assert!(told.0 + told.1 > refused, "some are in no line: {told:?}");
 }
+
+#[test]
+fn a_reload_changes_the_level_of_the_log() {
+    let _alone = alone();
+    let app = Peer::start("app.py", &[]);
+    let door = Door::open(&format!("[[app]]\nurl = 'http://{}'\n", app.address));
+    let knock = || {
+        // No TLS at all: a line for those who look for faults.
+        let url = format!("http://localhost:{}/", door.port);
+        ask(&door, &url).send();
+    };
+    knock();
+    ask(&door, "/told").send();
+    Line::of(&door, "/told");
+    let file = door.file("noren.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}\n[log]\nlevel = 'debug'\n")).unwrap();
+    let process = door.process().to_string();
+    run(std::process::Command::new("kill").args(["-HUP", &process])).well();
+    until("the reload", || {
+        door.log().contains("configuration reloaded").then_some(())
+    });
+    knock();
+    until("a line of the new level", || {
+        door.log().contains("no TLS handshake").then_some(())
+    });
+    assert_eq!(door.log().matches("no TLS handshake").count(), 1);
+}
