@@ -12,7 +12,7 @@
 //! | 1 | [`telemetry`], [`shutdown`], [`recording`] | the log and its lines, metrics, what is open; stop signal, task tracker, drain; the file of a recorded console | what is served |
 //! | 2 | `net`, `spool`, `jwt`, then `tls` | listener, stream (holds its permits), peer, connect; bodies on disk, bounded; signed tokens and their keys; handshake, certificates | HTTP |
 //! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
-//! | 4 | `access`, `proxy`, `bridge`, `hub`, `files` | who may pass; forward one request; relay a WebSocket to a socket; channels: one message to many; files of a directory | each other |
+//! | 4 | `access`, `acme`, `proxy`, `bridge`, `hub`, `files` | who may pass; certificates from an authority; forward one request; relay a WebSocket to a socket; channels: one message to many; files of a directory | each other |
 //! | 5 | `admin` | the socket for programs of this machine: publish, listen, look inside | apps, the public listeners |
 //! | 6 | `router` | a pure function: host and path to route | I/O |
 //! | 7 | `service` | one request: route, ask access, call one handler, make its error an answer | bytes |
@@ -54,7 +54,8 @@
 //!
 //! **Start, reload, upgrade, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload builds
 //! everything anew and swaps one pointer, which each request looks at; on any error the old stays. Certificates
-//! whose files change are swapped in the same way. An upgrade gives the listening sockets and the luggage of the
+//! whose files change are swapped in the same way, and those that an authority gives (ACME) are files too: a task asks
+//! for them, shows the authority what it looks for in a handshake or on a plain listener, and writes what it gets. An upgrade gives the listening sockets and the luggage of the
 //! hub to another process ([`Server::take_over`]), which confirms; then this one retires: what is at hand ends,
 //! tunnels go on. A stop closes the listeners, ends idle
 //! connections, closes tunnels with 1001, waits for the grace, and says what was left.
@@ -76,6 +77,7 @@
 //! - A subscriber gets every message of its channels after its place, in order and once, or is told of the gap.
 
 mod access;
+mod acme;
 mod admin;
 mod bridge;
 pub mod config;

@@ -41,12 +41,13 @@ use crate::spool::Spool;
 use crate::target::Resolver;
 use crate::telemetry::audit::{Kind, Opened, What};
 use crate::telemetry::{Classes, Inside, Measured, Times};
+use crate::tls::Challenges;
 use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
 pub use error::BuildError;
 
-use answers::{no_content, redirect, welcome};
+use answers::{challenge, no_content, redirect, welcome};
 use attempt::Attempt;
 use entrance::Entrances;
 use offload::Offloads;
@@ -94,6 +95,7 @@ pub struct Service {
     login_paths: Vec<String>,
     access: Option<AccessFormat>,
     traces: bool,
+    challenges: Challenges,
     shutdown: Shutdown,
 }
 
@@ -103,6 +105,23 @@ enum Decision {
     Answer(Box<Response<Body>>),
     /// Give it to a handler.
     Route(Route),
+}
+
+/// What a service works with that outlives it.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The channels.
+    pub hub: Hub,
+    /// Their `SockJS` sessions.
+    pub sockjs: SockJs,
+    /// Where everything is counted.
+    pub inside: Arc<Inside>,
+    /// The admin page, if there is one.
+    pub admin_page: Option<Arc<Page>>,
+    /// What an authority for certificates looks for.
+    pub challenges: Challenges,
+    /// The stop signal.
+    pub shutdown: Shutdown,
 }
 
 /// What a listener is for.
@@ -122,13 +141,17 @@ impl Service {
     /// [`BuildError`] names the file and what is wrong with it.
     pub fn new(
         config: &Config,
-        hub: Hub,
-        sockjs: SockJs,
+        around: &Surroundings,
         before: Option<&Self>,
-        inside: &Arc<Inside>,
-        admin_page: Option<Arc<Page>>,
-        shutdown: Shutdown,
     ) -> Result<Self, BuildError> {
+        let Surroundings {
+            hub,
+            sockjs,
+            inside,
+            admin_page,
+            challenges,
+            shutdown,
+        } = around.clone();
         let header = |text: &str| {
             HeaderValue::from_str(text)
                 .ok()
@@ -156,7 +179,7 @@ impl Service {
                 .iter()
                 .map(|app| metrics.requests.of_app(&app.name))
                 .collect(),
-            inside: Arc::clone(inside),
+            inside: Arc::clone(&inside),
             admin_page,
             admins: config.admin.users.clone(),
             offloads: config.apps.iter().map(Offloads::new).collect(),
@@ -200,6 +223,7 @@ impl Service {
             login_paths: config.limits.login_paths.clone(),
             access: config.log.access.then_some(config.log.access_format),
             traces: config.server.traces,
+            challenges,
             shutdown,
         })
     }
@@ -332,6 +356,9 @@ impl Service {
 
     /// What a checked head alone decides.
     fn decide(&self, parts: &Parts, head: &Head, role: Role) -> Result<Decision, Refusal> {
+        if let Some(text) = self.challenges.file(parts.uri.path()) {
+            return Ok(Decision::Answer(Box::new(challenge(&text))));
+        }
         if let Role::Redirect(port) = role {
             return redirect(head, &parts.uri, port)
                 .map(|answer| Decision::Answer(Box::new(answer)));

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["tls"],
     &["http"],
     &["websocket", "upstream", "target"],
-    &["access", "proxy", "bridge", "hub", "files"],
+    &["access", "acme", "proxy", "bridge", "hub", "files"],
     &["admin"],
     &["router"],
     &["service"],

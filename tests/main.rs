@@ -22,6 +22,7 @@ mod limits;
 mod notify;
 mod offload;
 mod proxy;
+mod real_acme;
 mod real_activation;
 mod real_amqp;
 mod real_app;

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use tracing::info;
 
+use crate::acme::Keeper;
 use crate::http::Refusal;
 use crate::hub::{Hub, Sources};
 use crate::net::Slots;
@@ -24,6 +25,8 @@ pub struct View {
     pub apps: Apps,
     /// The places for connections of the public listeners.
     pub slots: Slots,
+    /// The certificates that an authority gives.
+    pub acme: Keeper,
     /// What is counted, and which tunnels are open.
     pub inside: std::sync::Arc<Inside>,
     /// The stop signal.
@@ -140,6 +143,7 @@ impl View {
             "newest": hub.newest,
             "channels": hub.channels,
             "sources": self.sources.status(),
+            "certificates": self.acme.overview(),
         });
         match object {
             Value::Object(fields) => fields,

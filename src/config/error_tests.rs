@@ -347,3 +347,56 @@ fn a_source_of_no_known_kind_is_told_once_and_one_in_the_network_needs_a_list() 
         said.replace(":4:", ":3:").as_str(),
     );
 }
+
+#[test]
+fn acme_is_told_what_an_authority_needs() {
+    let agreed = "terms-of-service-agreed = true";
+    says(
+        &format!("[acme]\n{agreed}"),
+        r#"noren.toml:3: acme.names: is missing; write names = ["www.example.org"], the names that lead to this machine"#,
+    );
+    says(
+        "[acme]\nnames = [\"a.example\"]",
+        "noren.toml:3: acme.terms-of-service-agreed: no authority gives certificates to those who do not agree to its terms; read them (Let's Encrypt: https://letsencrypt.org/repository/) and write terms-of-service-agreed = true",
+    );
+    for (name, said) in [
+        (
+            "*.a.example",
+            "certificates for all names of a domain need a proof in its DNS, which Noren cannot give; write each name, or have a program such as lego or certbot renew a [[tls.certificate]]",
+        ),
+        (
+            "192.0.2.1",
+            "is an address; write the name that leads to it",
+        ),
+    ] {
+        let found = said_of(&with_app(&format!(
+            "[acme]\n{agreed}\nnames = [\"{name}\"]"
+        )));
+        assert!(
+            found.starts_with("noren.toml:5: acme.names[0]: "),
+            "{found}"
+        );
+        assert!(found.contains(said), "{found}");
+    }
+    let acme = format!("[acme]\n{agreed}\nnames = [\"a.example\"]");
+    says(
+        &format!("{acme}\nchallenge = \"http-01\""),
+        r#"noren.toml:3: acme: the authority connects to port 80 for challenge = "http-01", and no listener is there; write [[listener]] with address = "[::]:80" and protocol = "redirect""#,
+    );
+    says(
+        &format!("{acme}\n[[listener]]\nprotocol = \"http\""),
+        r#"noren.toml:3: acme: no listener needs a certificate; write [[listener]] with protocol = "https""#,
+    );
+    says(
+        &format!("{acme}\ncontact = [\"admin\"]"),
+        r#"noren.toml:6: acme.contact[0]: "admin" is no address of e-mail; write for example "admin@example.org""#,
+    );
+    says(
+        &format!("{acme}\ndirectory = \"http://a.example/d\""),
+        r#"noren.toml:6: acme.directory: "http://a.example/d" is not an https URL; write for example "https://acme-v02.api.letsencrypt.org/directory""#,
+    );
+    says(
+        &format!("{acme}\nkey-id = \"x\""),
+        r#"noren.toml:6: acme.key-id: needs its key; write key-file = "/etc/noren/acme-key""#,
+    );
+}

@@ -229,3 +229,49 @@ fn headers_are_read_and_an_empty_one_is_kept_empty() {
     };
     assert_eq!(config.headers, expected);
 }
+
+#[test]
+fn acme_is_read() {
+    let config = with_app(
+        r#"
+        [acme]
+        names = ["WWW.example.org", "console.example.org"]
+        contact = ["admin@example.org", "mailto:night@example.org"]
+        directory = "https://acme.example:14000/dir"
+        ca = "/etc/noren/acme.pem"
+        challenge = "tls-alpn-01"
+        store = "/var/lib/noren/acme"
+        profile = "shortlived"
+        key-id = "kid-1"
+        key-file = "credential:acme"
+        terms-of-service-agreed = true
+        "#,
+    );
+    let acme = config.acme.unwrap();
+    assert_eq!(
+        acme,
+        Acme {
+            names: vec![
+                "www.example.org".to_owned(),
+                "console.example.org".to_owned()
+            ],
+            contact: vec![
+                "mailto:admin@example.org".to_owned(),
+                "mailto:night@example.org".to_owned()
+            ],
+            directory: "https://acme.example:14000/dir".to_owned(),
+            ca: Some("/etc/noren/acme.pem".into()),
+            challenge: Challenge::TlsAlpn,
+            store: "/var/lib/noren/acme".into(),
+            profile: Some("shortlived".to_owned()),
+            external: Some(ExternalKey {
+                id: "kid-1".to_owned(),
+                file: SecretFile::Credential("acme".to_owned()),
+            }),
+        }
+    );
+    assert_eq!(
+        acme.certificate("www.example.org").key,
+        Path::new("/var/lib/noren/acme/acme.example-14000/www.example.org.pem")
+    );
+}

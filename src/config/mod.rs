@@ -9,6 +9,7 @@
 //! whether a file that the configuration names exists, only whether the name makes sense. The
 //! annotated reference is `config/noren.toml`.
 
+mod acme;
 mod address;
 mod admin;
 mod amqp;
@@ -64,6 +65,7 @@ use std::path::Path;
 use problems::Problems;
 use reader::Table;
 
+pub use acme::{Acme, Challenge, ExternalKey};
 pub use admin::Admin;
 pub use amqp::{AmqpFormat, AmqpSource};
 pub use app::App;
@@ -118,6 +120,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// `[tls]`: versions and certificates of the `https` listeners.
     pub tls: Tls,
+    /// `[acme]`: certificates from an authority. Default none.
+    pub acme: Option<Acme>,
     /// `[limits]`: what one client, and all of them together, may use.
     pub limits: Limits,
     /// `[spool]`: where bodies wait for those who are slow.
@@ -149,6 +153,7 @@ impl Default for Config {
             server: Server::default(),
             listeners: vec![Listener::default()],
             tls: Tls::default(),
+            acme: None,
             limits: Limits::default(),
             spool: Spool::default(),
             headers: SecurityHeaders::default(),
@@ -211,6 +216,7 @@ impl Config {
             server: root.table("server", Server::read),
             listeners: Listener::read_all(root),
             tls: root.table("tls", Tls::read),
+            acme: root.table("acme", Acme::read),
             limits: root.table("limits", Limits::read),
             spool: root.table("spool", Spool::read),
             headers: root.table("headers", SecurityHeaders::read),
@@ -248,6 +254,10 @@ impl Config {
             );
         }
         self.compare_entrances(root);
+        let acme = self.acme.as_ref();
+        if let Some(text) = acme.and_then(|acme| acme.misses(&self.listeners)) {
+            root.problem("acme", text);
+        }
         for channel in &self.channels {
             if self.cluster.is_some() && channel.history.store == StoreKind::Disk {
                 root.problem(

@@ -93,7 +93,8 @@ pub(super) fn serve_tls(
     }
 }
 
-/// A handshake, counted and timed. None where the listener has no certificates: then it has no TLS either.
+/// A handshake, counted and timed. None where it was only to show something, and where the listener has no
+/// certificates: then it has no TLS either.
 async fn handshake(
     stream: Stream,
     listener: usize,
@@ -103,6 +104,7 @@ async fn handshake(
     let metrics = &state.inside.metrics.connections;
     let begun = Instant::now();
     let accepted = acceptor.accept(stream, state.config.limits.handshake).await;
+    let accepted = accepted.transpose()?;
     match &accepted {
         Ok(_) => {
             metrics.handshakes.inc();

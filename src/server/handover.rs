@@ -106,7 +106,7 @@ impl Handle {
             listener.give_away(true);
         }
         info!("another process serves now; tunnels stay here until they end");
-        self.shutdown.retire();
+        self.around.shutdown.retire();
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl Handle {
                 .iter()
                 .map(|listener| listener.name().to_owned())
                 .collect(),
-            hub: self.hub.pack(),
+            hub: self.around.hub.pack(),
         };
         let sockets: Vec<_> = listeners
             .iter()
@@ -137,7 +137,7 @@ impl Handle {
 
     /// Takes everything back.
     fn go_on(&self) {
-        if let Err(fault) = self.hub.unpack() {
+        if let Err(fault) = self.around.hub.unpack() {
             error!(%fault, "histories on disk are closed until Noren is restarted");
         }
         if let Err(fault) = self.sources.reload(&self.state.load().config) {
@@ -154,13 +154,13 @@ impl Handle {
 
     /// Returns when nothing is left to do after a [`hand_over`](Self::hand_over).
     pub async fn all_ended(&self) {
-        self.shutdown.all_ended().await;
+        self.around.shutdown.all_ended().await;
     }
 
     /// How many connections and tunnels there are, about.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.shutdown.running()
+        self.around.shutdown.running()
     }
 }
 

@@ -19,16 +19,17 @@ use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
 use crate::access::UsersError;
+use crate::acme::Keeper;
 use crate::admin::{Admin, Orders, Page, View};
 use crate::config::{self, Config, Protocol};
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::jwt::KeyError;
 use crate::net::{BindError, Inherited, Listener, Proxies, Slots};
-use crate::service::{BuildError, Role, Service};
+use crate::service::{BuildError, Role, Service, Surroundings};
 use crate::shutdown::{Drained, Shutdown};
 use crate::target::LinksError;
 use crate::telemetry::{FileLabel, Inside};
-use crate::tls::{Acceptor, TlsError};
+use crate::tls::{Acceptor, Challenges, TlsError};
 use crate::upstream::Apps;
 
 pub use handover::{HandoverError, Inheritance};
@@ -45,12 +46,10 @@ pub struct Server {
     admin: Option<Admin>,
     orders: Option<Orders>,
     state: Arc<ArcSwap<State>>,
-    hub: Hub,
+    around: Surroundings,
     sources: Sources,
-    sockjs: SockJs,
     slots: Slots,
-    inside: Arc<Inside>,
-    shutdown: Shutdown,
+    acme: Keeper,
     /// Held by whoever changes something.
     turn: Arc<Mutex<()>>,
     /// To the process this one takes the place of.
@@ -117,7 +116,7 @@ impl Server {
     /// # Errors
     /// [`StartError`] names the file and the reason.
     pub fn check(config: &Config) -> Result<(), StartError> {
-        Acceptor::of_listeners(config)?;
+        Acceptor::of_listeners(config, &Challenges::default())?;
         Ok(())
     }
 
@@ -142,31 +141,38 @@ impl Server {
         let sockjs = SockJs::new(hub.clone());
         let sources = Sources::start(&hub, &config, &shutdown)?;
         let apps = Apps::default();
+        let acme = Keeper::new(Challenges::default(), Arc::clone(&inside));
         let view = View {
             hub: hub.clone(),
             sources: sources.clone(),
             apps: apps.clone(),
             slots: slots.clone(),
+            acme: acme.clone(),
             inside: Arc::clone(&inside),
             shutdown: shutdown.clone(),
         };
-        let page = Page::new(&config, &view).map(Arc::new);
-        let state = State::build(config, &hub, &sockjs, None, &inside, page, &shutdown)?;
+        let around = Surroundings {
+            hub,
+            sockjs,
+            inside,
+            admin_page: Page::new(&config, &view).map(Arc::new),
+            challenges: acme.challenges().clone(),
+            shutdown,
+        };
+        let state = State::build(config, &around, None)?;
         apps.replace(state.service.apps().to_vec());
         let (admin, orders) = Admin::bind(&state.config, &view, &mut inherited)?.unzip();
         state.show_certificates();
         Ok(Self {
             listeners,
             sources,
-            hub,
-            sockjs,
+            around,
             apps,
             admin,
             orders,
             state: Arc::new(ArcSwap::from_pointee(state)),
             slots,
-            inside,
-            shutdown,
+            acme,
             turn: Arc::default(),
             before,
         })
@@ -203,6 +209,13 @@ impl Server {
     /// `server.drain`.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Drained {
         let handle = self.handle();
+        let Surroundings {
+            hub,
+            inside,
+            admin_page,
+            shutdown,
+            ..
+        } = self.around;
         for (index, (listener, settings)) in self.listeners.into_iter().enumerate() {
             let protocol = settings.protocol;
             info!(address = %listener, %protocol, "listening");
@@ -218,33 +231,29 @@ impl Server {
                 state: Arc::clone(&self.state),
                 slots: self.slots.clone(),
                 proxies: Arc::new(Proxies::new(&settings)),
-                inside: Arc::clone(&self.inside),
-                shutdown: self.shutdown.clone(),
+                inside: Arc::clone(&inside),
+                shutdown: shutdown.clone(),
             };
-            self.shutdown.spawn(door.accept_all());
+            shutdown.spawn(door.accept_all());
         }
         if let Some(admin) = self.admin {
             admin.run();
         }
-        if let Some(page) = self.state.load().service.admin_page().cloned() {
-            let stop = self.shutdown.requested_owned();
-            self.shutdown.spawn(async move {
+        if let Some(page) = admin_page {
+            let stop = shutdown.requested_owned();
+            shutdown.spawn(async move {
                 stop.await;
                 page.dismiss().await;
             });
         }
-        self.hub.join_cluster(&self.shutdown);
-        self.shutdown
-            .spawn_keeper(sweep(Arc::clone(&self.state), self.shutdown.clone()));
+        hub.join_cluster(&shutdown);
+        shutdown.spawn_keeper(sweep(Arc::clone(&self.state), shutdown.clone()));
         let state = Arc::clone(&self.state);
-        let drain = self.hub.drain(self.shutdown.clone(), move || {
-            state.load().config.server.drain
-        });
-        self.shutdown.spawn(drain);
-        self.shutdown
-            .spawn_keeper(ask_again(Arc::clone(&self.state), self.shutdown.clone()));
-        self.shutdown
-            .spawn(renewal::watch(handle.clone(), self.shutdown.clone()));
+        let drain = hub.drain(shutdown.clone(), move || state.load().config.server.drain);
+        shutdown.spawn(drain);
+        shutdown.spawn_keeper(ask_again(Arc::clone(&self.state), shutdown.clone()));
+        shutdown.spawn(renewal::watch(handle.clone(), shutdown.clone()));
+        shutdown.spawn(renewal::keep(self.acme, handle.clone(), shutdown.clone()));
         if let Some(mut before) = self.before.take() {
             handle.keep_sockets();
             if let Err(error) = handover::confirm(&mut before) {
@@ -254,7 +263,7 @@ impl Server {
         stop.await;
         let grace = self.state.load().config.server.drain;
         info!(?grace, "stopping");
-        self.shutdown.drain(grace).await
+        shutdown.drain(grace).await
     }
 }
 
@@ -272,27 +281,15 @@ impl From<BuildError> for StartError {
 impl State {
     fn build(
         config: Config,
-        hub: &Hub,
-        sockjs: &SockJs,
+        around: &Surroundings,
         before: Option<&Self>,
-        inside: &Arc<Inside>,
-        page: Option<Arc<Page>>,
-        shutdown: &Shutdown,
     ) -> Result<Self, BuildError> {
         let before = before.map(|state| state.service.as_ref());
-        let service = Service::new(
-            &config,
-            hub.clone(),
-            sockjs.clone(),
-            before,
-            inside,
-            page,
-            shutdown.clone(),
-        )?;
+        let service = Service::new(&config, around, before)?;
         Ok(Self {
-            acceptors: Acceptor::of_listeners(&config)?,
+            acceptors: Acceptor::of_listeners(&config, &around.challenges)?,
             service: Arc::new(service),
-            inside: Arc::clone(inside),
+            inside: Arc::clone(&around.inside),
             config,
         })
     }

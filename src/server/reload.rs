@@ -7,14 +7,14 @@ use arc_swap::ArcSwap;
 use tracing::info;
 
 use crate::access::UsersError;
+use crate::acme::Keeper;
 use crate::admin::Admin;
-use crate::config::Config;
-use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
+use crate::config::{Acme, Config};
+use crate::hub::{HubError, SourceError, Sources};
 use crate::jwt::KeyError;
 use crate::net::{Listener, Slots};
 use crate::server::{Server, State};
-use crate::service::BuildError;
-use crate::shutdown::Shutdown;
+use crate::service::{BuildError, Surroundings};
 use crate::target::LinksError;
 use crate::telemetry;
 use crate::tls::{Acceptor, TlsError};
@@ -24,12 +24,11 @@ use crate::upstream::Apps;
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) state: Arc<ArcSwap<State>>,
-    pub(super) hub: Hub,
+    pub(super) around: Surroundings,
     pub(super) sources: Sources,
-    sockjs: SockJs,
     slots: Slots,
     apps: Apps,
-    pub(super) shutdown: Shutdown,
+    acme: Keeper,
     /// Those that are still open.
     pub(super) listeners: Vec<Weak<Listener>>,
     /// One change at a time.
@@ -79,12 +78,11 @@ impl Handle {
         let listeners = server.listeners.iter().map(|(listener, ..)| listener);
         Self {
             state: Arc::clone(&server.state),
-            hub: server.hub.clone(),
+            around: server.around.clone(),
             sources: server.sources.clone(),
-            sockjs: server.sockjs.clone(),
             slots: server.slots.clone(),
             apps: server.apps.clone(),
-            shutdown: server.shutdown.clone(),
+            acme: server.acme.clone(),
             listeners: listeners.chain(admin).map(Arc::downgrade).collect(),
             turn: Arc::clone(&server.turn),
         }
@@ -103,17 +101,9 @@ impl Handle {
         if !fixed.is_empty() {
             return Err(ReloadError::NeedsRestart(fixed.join(", ")));
         }
-        let state = State::build(
-            config,
-            &self.hub,
-            &self.sockjs,
-            Some(&now),
-            &now.inside,
-            now.service.admin_page().cloned(),
-            &self.shutdown,
-        )?;
+        let state = State::build(config, &self.around, Some(&now))?;
         let opened = self.sources.open(&state.config)?;
-        self.hub.reload(&state.config)?;
+        self.around.hub.reload(&state.config)?;
         self.sources.take(opened);
         let limits = &state.config.limits;
         self.slots
@@ -122,6 +112,7 @@ impl Handle {
         state.show_certificates();
         telemetry::set_level(state.config.log.level);
         self.state.store(Arc::new(state));
+        self.acme.reloaded();
         info!("configuration reloaded");
         Ok(())
     }
@@ -141,7 +132,7 @@ impl Handle {
         let state = State {
             config: now.config.clone(),
             service: Arc::clone(&now.service),
-            acceptors: Acceptor::of_listeners(&now.config)?,
+            acceptors: Acceptor::of_listeners(&now.config, &self.around.challenges)?,
             inside: Arc::clone(&now.inside),
         };
         state.show_certificates();
@@ -153,8 +144,8 @@ impl Handle {
     /// which this does not return serves nobody.
     pub async fn pulse(&self) {
         let (done, passed) = tokio::sync::oneshot::channel();
-        let (hub, state) = (self.hub.clone(), Arc::clone(&self.state));
-        self.shutdown.spawn_keeper(async move {
+        let (hub, state) = (self.around.hub.clone(), Arc::clone(&self.state));
+        self.around.shutdown.spawn_keeper(async move {
             hub.touch();
             let _ = done.send(Arc::clone(&state.load().service));
         });
@@ -165,6 +156,11 @@ impl Handle {
     #[must_use]
     pub fn handover_limit(&self) -> Option<Duration> {
         self.state.load().config.server.handover
+    }
+
+    /// Which certificates an authority is to give.
+    pub(super) fn acme(&self) -> Option<Acme> {
+        self.state.load().config.acme.clone()
     }
 
     /// How often the files of the certificates are looked at; none is never.

@@ -34,6 +34,16 @@ pub(super) fn json(status: StatusCode, object: &serde_json::Value) -> Response<B
     response
 }
 
+/// What an authority looks for that gives certificates (RFC 8555 §8.3).
+pub(super) fn challenge(text: &str) -> Response<Body> {
+    let mut response = Response::new(full(text.to_owned()));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("application/octet-stream");
+    headers.insert(CONTENT_TYPE, kind);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// What a newcomer sees who has installed Noren and nothing else.
 pub(super) fn welcome() -> Response<Body> {
     let mut response = Response::new(full(include_str!("welcome.html")));

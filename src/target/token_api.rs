@@ -5,26 +5,21 @@
 //! may be named. No error names the token.
 
 use std::fmt::Write as _;
-use std::pin::pin;
 
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1::Builder;
-use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Token;
 use super::written::parse_answer;
 use crate::config::{Endpoint, HttpSource, TargetTls};
+use crate::http::exchange;
 use crate::tls::{Connector, TlsError, dial};
 
 /// The longest answer; an address has a few dozen bytes.
 const LONGEST: usize = 4096;
-/// The largest head of an answer: 64 lines, 16 KiB.
-const HEADERS: usize = 64;
-const HEAD: usize = 16 * 1024;
 /// Questions at once. A flood of made-up tokens must not become one at the API.
 const AT_ONCE: usize = 16;
 
@@ -89,22 +84,10 @@ impl TokenApi {
             .header(header::CONNECTION, "close")
             .body(Empty::<Bytes>::new())
             .map_err(|error| error.to_string())?;
-        let (mut sender, connection) = Builder::new()
-            .max_headers(HEADERS)
-            .max_buf_size(HEAD)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| error.to_string())?;
-        let mut exchange = pin!(async {
-            let response = sender.send_request(request).await;
-            understand(response.map_err(|error| error.to_string())?).await
+        let answer = exchange(stream, request, |response| async {
+            understand(response).await.map_err(Into::into)
         });
-        tokio::select! {
-            biased;
-            answer = &mut exchange => answer,
-            // What it has read is still there for the exchange, and so is the reason of its end.
-            _ended = connection => exchange.await,
-        }
+        answer.await.map_err(|error| error.to_string())
     }
 }
 

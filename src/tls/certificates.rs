@@ -27,6 +27,7 @@ use crate::tls::{CertificateNames, TlsError, key, oddities};
 pub struct LoadedCertificate {
     key: Arc<CertifiedKey>,
     names: Arc<CertificateNames>,
+    begins: SystemTime,
     expires: SystemTime,
     file: PathBuf,
     warnings: Vec<String>,
@@ -50,6 +51,18 @@ impl LoadedCertificate {
     #[must_use]
     pub fn names(&self) -> &Arc<CertificateNames> {
         &self.names
+    }
+
+    /// The certificate itself, without its chain; none only if the file has none.
+    #[must_use]
+    pub fn end_entity(&self) -> Option<&CertificateDer<'static>> {
+        self.key.cert.first()
+    }
+
+    /// When clients begin to take it.
+    #[must_use]
+    pub fn begins(&self) -> SystemTime {
+        self.begins
     }
 
     /// When clients begin to refuse it.
@@ -94,10 +107,12 @@ impl LoadedCertificate {
         let mut warnings = certificate_warnings(files, &parsed, key.as_ref(), now);
         warnings.extend(uncovered(files, &names, &own_names));
         warnings.extend(file_warnings(files, &certificate_file));
+        let begins = oddities::moment(leaf.validity().not_before);
         let expires = oddities::moment(leaf.validity().not_after);
         Ok(Self {
             key: Arc::new(CertifiedKey::new(chain, key)),
             names: Arc::new(names),
+            begins,
             expires,
             file: files.certificate.clone(),
             warnings,

@@ -106,6 +106,14 @@ pub enum TlsError {
     Setup(#[from] rustls::Error),
 }
 
+impl TlsError {
+    /// Whether a file is not there, rather than wrong.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "; correct the path, or leave it out to have a certificate made",

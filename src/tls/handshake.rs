@@ -5,19 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server};
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::config::{self, Config, Protocol};
 use crate::net::Stream;
 use crate::tls::clients::{self, ClientName};
 use crate::tls::print::Prints;
-use crate::tls::settings::server_config;
+use crate::tls::settings::{challenge_config, server_config};
 use crate::tls::stream::TlsStream;
-use crate::tls::{CertificateNames, CertificateStore, TlsError};
+use crate::tls::{CertificateNames, CertificateStore, Challenges, TlsError, challenges};
 
 /// The type byte of a TLS handshake record (RFC 8446 §5.1); every TLS connection begins with it.
 const HANDSHAKE_RECORD: u8 = 22;
@@ -34,6 +35,9 @@ pub struct Acceptor {
     tls: TlsAcceptor,
     certificates: Arc<CertificateStore>,
     files: Prints,
+    challenges: Challenges,
+    /// For those who look at a challenge.
+    proving: Arc<ServerConfig>,
 }
 
 /// The application protocol agreed on (ALPN, RFC 7301).
@@ -112,39 +116,41 @@ impl Acceptor {
     ///
     /// # Errors
     /// [`TlsError`] names the file and what is wrong with it.
-    pub fn of_listeners(config: &Config) -> Result<Vec<Option<Self>>, TlsError> {
+    pub fn of_listeners(
+        config: &Config,
+        challenges: &Challenges,
+    ) -> Result<Vec<Option<Self>>, TlsError> {
         let mut listeners = config.listeners.iter();
         if listeners.all(|listener| listener.protocol != Protocol::Https) {
             return Ok(vec![None; config.listeners.len()]);
         }
-        let pairs = config.tls.certificates.iter();
+        let issued = config.acme.as_ref().map_or_else(Vec::new, |acme| {
+            let names = acme.names.iter();
+            names.map(|name| acme.certificate(name)).collect()
+        });
+        let pairs = config.tls.certificates.iter().chain(&issued);
         let files = Prints::of(pairs.flat_map(|pair| [&pair.certificate, &pair.key]));
-        let certificates = Arc::new(CertificateStore::load(&config.tls)?);
+        let certificates = Arc::new(CertificateStore::load(&config.tls, &issued)?);
         for warning in certificates.warnings() {
             warn!("{warning}");
         }
+        let proving = Arc::new(challenge_config(challenges.clone())?);
         let acceptor = |listener: &config::Listener| {
-            let speaks_tls = listener.protocol == Protocol::Https;
-            let made = || Self::new(config, &certificates, &files, listener.clients.as_ref());
-            speaks_tls.then(made).transpose()
+            if listener.protocol != Protocol::Https {
+                return Ok(None);
+            }
+            let clients = listener.clients.as_ref();
+            let clients = clients.map(clients::verifier).transpose()?;
+            let settings = server_config(&config.tls, Arc::clone(&certificates), clients)?;
+            Ok(Some(Self {
+                tls: TlsAcceptor::from(Arc::new(settings)),
+                certificates: Arc::clone(&certificates),
+                files: files.clone(),
+                challenges: challenges.clone(),
+                proving: Arc::clone(&proving),
+            }))
         };
         config.listeners.iter().map(acceptor).collect()
-    }
-
-    fn new(
-        config: &Config,
-        certificates: &Arc<CertificateStore>,
-        files: &Prints,
-        clients: Option<&config::ClientCertificates>,
-    ) -> Result<Self, TlsError> {
-        let certificates = Arc::clone(certificates);
-        let clients = clients.map(clients::verifier).transpose()?;
-        let settings = server_config(&config.tls, Arc::clone(&certificates), clients)?;
-        Ok(Self {
-            tls: TlsAcceptor::from(Arc::new(settings)),
-            certificates,
-            files: files.clone(),
-        })
     }
 
     /// The file of each certificate, and when clients begin to refuse it.
@@ -159,7 +165,8 @@ impl Acceptor {
         self.files.differ()
     }
 
-    /// Performs the handshake; all of it, the first byte included, has to be done within `limit`.
+    /// Performs the handshake; all of it, the first byte included, has to be done within `limit`. None if all that
+    /// the client wanted was to see the answer to a challenge: the connection is closed then.
     ///
     /// # Errors
     /// See [`HandshakeError`]; the stream is closed then.
@@ -167,13 +174,13 @@ impl Acceptor {
         &self,
         stream: Stream,
         limit: Duration,
-    ) -> Result<Accepted, HandshakeError> {
+    ) -> Result<Option<Accepted>, HandshakeError> {
         timeout(limit, self.handshake(stream))
             .await
             .unwrap_or(Err(HandshakeError::Slow(limit)))
     }
 
-    async fn handshake(&self, mut stream: Stream) -> Result<Accepted, HandshakeError> {
+    async fn handshake(&self, mut stream: Stream) -> Result<Option<Accepted>, HandshakeError> {
         match stream.peek_byte().await.map_err(HandshakeError::Failed)? {
             Some(HANDSHAKE_RECORD) | None => {}
             Some(_) => {
@@ -181,16 +188,18 @@ impl Acceptor {
                 return Err(HandshakeError::NotTls);
             }
         }
-        let stream = self
-            .tls
-            .accept(stream)
-            .await
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-                    HandshakeError::Closed
-                }
-                _ => HandshakeError::Failed(error),
-            })?;
+        let shaken = if self.challenges.has_certificates() {
+            self.perhaps_challenged(stream).await
+        } else {
+            self.tls.accept(stream).await.map(Some)
+        };
+        let shaken = shaken.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => HandshakeError::Closed,
+            _ => HandshakeError::Failed(error),
+        })?;
+        let Some(stream) = shaken else {
+            return Ok(None);
+        };
         let (_, session) = stream.get_ref();
         let protocol = match session.alpn_protocol() {
             Some(b"h2") => Alpn::Http2,
@@ -200,12 +209,30 @@ impl Acceptor {
         let names = self.certificates.names_for(name.as_deref());
         let shown = session.peer_certificates().and_then(<[_]>::first);
         let client = shown.and_then(ClientName::of);
-        Ok(Accepted {
+        Ok(Some(Accepted {
             stream: TlsStream::new(stream),
             protocol,
             server: ServerName { name, names },
             client,
-        })
+        }))
+    }
+
+    /// The handshake while there is a challenge: only the first message says what the client wants.
+    async fn perhaps_challenged(
+        &self,
+        stream: Stream,
+    ) -> io::Result<Option<server::TlsStream<Stream>>> {
+        let begun = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        if !challenges::is_asked_for(&begun.client_hello()) {
+            let config = Arc::clone(self.tls.config());
+            return begun.into_stream(config).await.map(Some);
+        }
+        let config = Arc::clone(&self.proving);
+        let mut stream = begun.into_stream(config).await?;
+        debug!("the authority has looked at a challenge (tls-alpn-01)");
+        // It has seen what it wanted, and may be gone.
+        let _ = stream.shutdown().await;
+        Ok(None)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, of routes and of the app.
 
 mod certificates;
+mod challenges;
 mod clients;
 mod error;
 mod handshake;
@@ -18,8 +19,10 @@ mod store;
 mod stream;
 #[cfg(test)]
 mod test_certificates;
+mod written;
 
 pub use certificates::LoadedCertificate;
+pub use challenges::{Challenges, Shown};
 pub use clients::ClientName;
 pub use error::TlsError;
 pub use handshake::{Accepted, Acceptor, Alpn, HandshakeError, ServerName};
@@ -27,3 +30,4 @@ pub use names::CertificateNames;
 pub use outgoing::{Connector, DialError, Outgoing, dial};
 pub use store::CertificateStore;
 pub use stream::TlsStream;
+pub use written::{draft, replace};

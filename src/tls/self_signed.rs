@@ -5,10 +5,9 @@
 //!
 //! Knows nothing of the certificates an operator brings.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
@@ -18,6 +17,7 @@ use rcgen::{
 
 use crate::config::{Certificate, HostPattern};
 use crate::tls::pem::PemFile;
+use crate::tls::written::{draft, replace};
 use crate::tls::{LoadedCertificate, TlsError};
 
 /// The certificate's file in the directory.
@@ -87,7 +87,8 @@ fn make(files: &Certificate, directory: &Path, now: SystemTime) -> Result<(), Tl
     let key = PemFile::read(&files.key, "key").and_then(|file| file.key());
     let key = KeyPair::try_from(&key.map_err(|reason| kept_error(directory, reason))?)?;
     let certificate = params(now)?.self_signed(&key)?;
-    replace(&files.certificate, certificate.pem().as_bytes())
+    let path = &files.certificate;
+    replace(path, certificate.pem().as_bytes(), 0o644).map_err(|source| write_error(path, source))
 }
 
 fn params(now: SystemTime) -> Result<CertificateParams, TlsError> {
@@ -136,49 +137,17 @@ fn is_absent(path: &Path) -> bool {
 
 /// Puts the key in place unless there is one: of two processes that start at once, both take the first key.
 fn publish_key(path: &Path, text: &[u8]) -> Result<(), TlsError> {
-    let temporary = write_temporary(path, text, 0o600)?;
+    let draft = draft(path, text, 0o600).map_err(|source| write_error(path, source))?;
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
         let _ = fs::remove_file(path);
     }
-    let outcome = match fs::hard_link(&temporary, path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // Not every file system has hard links.
-        Err(_) => fs::rename(&temporary, path),
-    };
-    let _ = fs::remove_file(&temporary);
-    outcome.map_err(|source| write_error(path, source))
-}
-
-fn replace(path: &Path, text: &[u8]) -> Result<(), TlsError> {
-    let temporary = write_temporary(path, text, 0o644)?;
-    fs::rename(&temporary, path).map_err(|source| {
-        let _ = fs::remove_file(&temporary);
-        write_error(path, source)
-    })
-}
-
-/// Writes a new file beside `path`. It has its mode from the moment it is there, and its contents are on the
-/// disk before it gets its name, so that neither another user nor a power cut finds it half done.
-fn write_temporary(path: &Path, text: &[u8], mode: u32) -> Result<PathBuf, TlsError> {
-    let unique = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_nanos();
-    let temporary = path.with_extension(format!("{}-{unique}.tmp", std::process::id()));
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary);
-    let mut file = file.map_err(|source| write_error(path, source))?;
-    file.write_all(text)
-        .and_then(|()| file.sync_all())
-        .map_err(|source| {
-            let _ = fs::remove_file(&temporary);
-            write_error(path, source)
-        })?;
-    Ok(temporary)
+    match draft.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Not every file system can do this.
+        Err(failed) => failed.file.persist(path).map(drop),
+    }
+    .map_err(|failed| write_error(path, failed.error))
 }
 
 fn write_error(path: &Path, source: io::Error) -> TlsError {

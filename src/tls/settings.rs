@@ -10,7 +10,7 @@ use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 use crate::config::{Tls, TlsVersion};
-use crate::tls::{CertificateStore, TlsError};
+use crate::tls::{CertificateStore, Challenges, TlsError, challenges};
 
 /// TLS 1.2 sessions kept for clients that know no tickets, which are few and old; about 0.5 KiB each.
 const SESSIONS: usize = 1024;
@@ -51,6 +51,20 @@ pub fn server_config(
     }
     // Early data can be replayed by an attacker (RFC 8446 §8), and a request to the app must not be.
     config.max_early_data_size = 0;
+    Ok(config)
+}
+
+/// The settings of a handshake in which an authority looks at a proof. Nothing is said on such a connection.
+///
+/// # Errors
+/// [`TlsError::Setup`] if the library refuses them.
+pub fn challenge_config(challenges: Challenges) -> Result<ServerConfig, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&versions(TlsVersion::Tls12))?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(challenges));
+    config.alpn_protocols = vec![challenges::PROTOCOL.to_vec()];
+    config.send_tls13_tickets = 0;
     Ok(config)
 }
 

@@ -12,7 +12,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{SignatureAlgorithm, SignatureScheme};
 
-use crate::config;
+use crate::config::{self, Certificate};
 use crate::tls::names::{normal, wildcard_key};
 use crate::tls::{CertificateNames, LoadedCertificate, TlsError, self_signed};
 
@@ -35,20 +35,28 @@ pub struct CertificateStore {
 }
 
 impl CertificateStore {
-    /// Loads the configured certificates. Without any, the self-signed one is made or taken again.
+    /// Loads the configured certificates, and those that an authority has `issued`, as far as they are there
+    /// already. Without any, the self-signed one is made or taken again.
     ///
     /// # Errors
     /// [`TlsError`] names the file and what is wrong with it.
-    pub fn load(tls: &config::Tls) -> Result<Self, TlsError> {
-        if tls.certificates.is_empty() {
-            return Self::new(vec![self_signed::load_or_make(&tls.self_signed)?]);
+    pub fn load(tls: &config::Tls, issued: &[Certificate]) -> Result<Self, TlsError> {
+        let configured = tls.certificates.iter().map(LoadedCertificate::load);
+        let mut certificates = configured.collect::<Result<Vec<_>, _>>()?;
+        let mut damaged = Vec::new();
+        for files in issued {
+            match LoadedCertificate::load(files) {
+                Ok(certificate) => certificates.push(certificate),
+                Err(error) if error.is_absence() => {}
+                Err(error) => damaged.push(format!("{error}; another certificate is asked for")),
+            }
         }
-        let certificates: Result<_, _> = tls
-            .certificates
-            .iter()
-            .map(LoadedCertificate::load)
-            .collect();
-        Self::new(certificates?)
+        if certificates.is_empty() {
+            certificates.push(self_signed::load_or_make(&tls.self_signed)?);
+        }
+        let mut store = Self::new(certificates)?;
+        store.warnings.append(&mut damaged);
+        Ok(store)
     }
 
     /// Puts certificates in order; the first one becomes the default.

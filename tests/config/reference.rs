@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use noren::config::{
-    App, Bridge, Certificate, ClientCertificates, Config, Entrance, Files, HttpSource, Limits,
-    Listener, Log, Offload, Protocol, Recording, RedisSource, SecurityHeaders, Server, Signed,
-    SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
+    Acme, App, Bridge, Certificate, Challenge, ClientCertificates, Config, Entrance, Files,
+    HttpSource, Limits, Listener, Log, Offload, Protocol, Recording, RedisSource, SecurityHeaders,
+    Server, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
 };
 
 use super::shipped;
@@ -99,6 +99,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         server,
         listeners: _,
         tls: _,
+        acme,
         limits,
         spool,
         headers,
@@ -113,9 +114,33 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = config;
     shows(
         "",
-        "log server listener tls limits spool headers app files session bridge hub channel cluster admin",
+        "log server listener tls acme limits spool headers app files session bridge hub channel cluster admin",
     );
 
+    let Some(Acme {
+        names: _,
+        contact: _,
+        directory,
+        ca: _,
+        challenge: Challenge::TlsAlpn,
+        store,
+        profile: _,
+        external: Some(_),
+    }) = acme
+    else {
+        panic!("the reference should show the default of each key: {acme:?}");
+    };
+    assert_eq!(
+        (directory.as_str(), store.to_str()),
+        (
+            "https://acme-v02.api.letsencrypt.org/directory",
+            Some("acme")
+        )
+    );
+    shows(
+        "acme",
+        "names terms-of-service-agreed contact challenge store directory ca profile key-id key-file",
+    );
     assert_eq!((log, server), (Log::default(), Server::default()));
     assert_eq!(spool, Spool::default());
     assert_eq!(

@@ -17,6 +17,10 @@ function bytes(size) {
   while (size >= 1024 && unit < 4) { size /= 1024; unit += 1; }
   return `${unit && size < 100 ? size.toFixed(1) : Math.round(size)}\u202f${units[unit]}`;
 }
+function day(moment) {
+  return moment <= Date.now() ? "now" : new Date(moment).toLocaleString();
+}
+
 function age(since) {
   const seconds = Math.max(0, Math.round((Date.now() - since) / 1000));
   if (seconds < 60) return `${seconds} s`;
@@ -131,7 +135,9 @@ function show(status) {
     ...table("Channels", null, [["Name"], ["Listeners", n], ["Messages", n]],
       status.channels.slice(0, 50).map((one) => [one.name, plain(one.listeners), plain(one.messages)])),
     ...table("Sources", null, [["Channel"], ["Kind"], ["At"], ["Up", n], ["Messages", n], ["Last error"]],
-      status.sources.map((one) => [one.channel, one.kind, one.address, one.since ? age(one.since) : "no", plain(one.messages), one.last_error])));
+      status.sources.map((one) => [one.channel, one.kind, one.address, one.since ? age(one.since) : "no", plain(one.messages), one.last_error])),
+    ...table("Certificates", null, [["Name"], ["Ends"], ["Asked for"], ["Last error"]],
+      status.certificates.map((one) => [one.name, one.expires ? day(one.expires) : "none yet", day(one.next), one.last_error])));
 }
 
 function state(text, kind) {

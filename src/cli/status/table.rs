@@ -108,6 +108,18 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
             ]
         }),
     );
+    add(
+        "Certificates".to_owned(),
+        &["NAME", "ENDS IN", "ASKED FOR IN", "LAST ERROR"],
+        rows(of(status, "certificates"), |one| {
+            vec![
+                word(of(one, "name")),
+                until(now, of(one, "expires")),
+                until(now, of(one, "next")),
+                word(of(one, "last_error")),
+            ]
+        }),
+    );
     lines
 }
 
@@ -156,8 +168,23 @@ fn word(value: &Value) -> String {
 
 /// How long ago a moment is, in its two largest units.
 fn age(now: Duration, at: &Value) -> String {
-    let at = Duration::from_millis(at.as_u64().unwrap_or_default());
-    let seconds = now.saturating_sub(at).as_secs();
+    span(now.saturating_sub(moment(at)))
+}
+
+/// How long it is until a moment; none is not there.
+fn until(now: Duration, at: &Value) -> String {
+    if at.is_null() {
+        return "-".to_owned();
+    }
+    span(moment(at).saturating_sub(now))
+}
+
+fn moment(at: &Value) -> Duration {
+    Duration::from_millis(at.as_u64().unwrap_or_default())
+}
+
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -24,6 +24,10 @@ pub struct Connections {
     pub handshake_time: Histogram,
     /// When each certificate ends, in seconds since 1970.
     pub certificates: Family<FileLabel, Gauge>,
+    /// Certificates that an authority has given (ACME).
+    pub issued: Counter,
+    /// Attempts to get one that failed.
+    pub not_issued: Counter,
     refused: Family<ReasonLabel, Counter>,
     failed: Family<ReasonLabel, Counter>,
 }
@@ -37,6 +41,8 @@ impl Connections {
             handshakes: Counter::default(),
             handshake_time: seconds(),
             certificates: Family::default(),
+            issued: Counter::default(),
+            not_issued: Counter::default(),
             refused: Family::default(),
             failed: Family::default(),
         };
@@ -83,6 +89,16 @@ impl Connections {
             "When clients begin to refuse the certificate, in seconds since 1970",
             Unit::Seconds,
             own.certificates.clone(),
+        );
+        registry.register(
+            "acme_certificates",
+            "Certificates that the authority of [acme] has given",
+            own.issued.clone(),
+        );
+        registry.register(
+            "acme_failures",
+            "Attempts to get a certificate from the authority of [acme] that failed",
+            own.not_issued.clone(),
         );
         own
     }

@@ -55,7 +55,7 @@ fn s_client(scratch: &Scratch, files: &Certificate, options: &str) -> String {
         certificates: vec![files.clone()],
         ..Tls::default()
     };
-    let store = Arc::new(CertificateStore::load(&tls).expect("a certificate that is served"));
+    let store = Arc::new(CertificateStore::load(&tls, &[]).expect("a certificate that is served"));
     let config = Arc::new(server_config(&tls, store, None).expect("settings"));
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("a bound listener").port();

@@ -1,6 +1,7 @@
 //! The self-signed certificate is good, is made once, and is never made over something of value.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::version;
@@ -34,7 +35,7 @@ fn a_client_that_trusts_the_certificate_accepts_it_for_every_local_name() {
         self_signed: scratch.path().to_owned(),
         ..Tls::default()
     };
-    let store = CertificateStore::load(&tls).expect("a certificate of its own");
+    let store = CertificateStore::load(&tls, &[]).expect("a certificate of its own");
     let machine = machine_name().expect("the machine has a name");
     let server = Arc::new(server_config(&tls, Arc::new(store), None).expect("settings"));
     let client = Arc::new(client(&[&files(&scratch)], &[&version::TLS13]));

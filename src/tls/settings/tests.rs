@@ -17,7 +17,7 @@ fn server(files: &Certificate, change: impl FnOnce(&mut Tls)) -> Arc<ServerConfi
         ..Tls::default()
     };
     change(&mut tls);
-    let store = CertificateStore::load(&tls).expect("a good pair");
+    let store = CertificateStore::load(&tls, &[]).expect("a good pair");
     Arc::new(server_config(&tls, Arc::new(store), None).expect("settings"))
 }
 

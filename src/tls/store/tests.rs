@@ -11,8 +11,8 @@ use crate::tls::test_certificates::{Scratch, client_with_schemes, handshake};
 const ECDSA: SignatureScheme = SignatureScheme::ECDSA_NISTP256_SHA256;
 const RSA: SignatureScheme = SignatureScheme::RSA_PSS_SHA256;
 
-fn store(certificates: &[&config::Certificate]) -> CertificateStore {
-    let load = |files: &&config::Certificate| LoadedCertificate::load(files).expect("a good pair");
+fn store(certificates: &[&Certificate]) -> CertificateStore {
+    let load = |files: &&Certificate| LoadedCertificate::load(files).expect("a good pair");
     CertificateStore::new(certificates.iter().map(load).collect()).expect("not empty")
 }
 
@@ -34,7 +34,7 @@ fn presented(
         .into_owned()
 }
 
-fn der(files: &config::Certificate) -> CertificateDer<'static> {
+fn der(files: &Certificate) -> CertificateDer<'static> {
     let loaded = LoadedCertificate::load(files).expect("a good pair");
     loaded.certified_key().cert.first().expect("one").clone()
 }
@@ -147,7 +147,7 @@ fn a_configuration_without_certificates_gets_a_self_signed_one() {
         self_signed: scratch.path().join("new"),
         ..Tls::default()
     };
-    let store = CertificateStore::load(&tls).expect("a certificate of its own");
+    let store = CertificateStore::load(&tls, &[]).expect("a certificate of its own");
     assert!(store.names_for(None).covers("localhost"));
     assert!(store.warnings().is_empty(), "{:?}", store.warnings());
 }

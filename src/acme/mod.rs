@@ -1,0 +1,316 @@
+//! Certificates from an authority that speaks ACME (RFC 8555): asked for when there is none, and again before the one
+//! that is there ends. What the authority looks at is shown by [`Challenges`]; what it gives is a file, which the
+//! server loads as it loads any other.
+//!
+//! The protocol is that of the library `instant-acme`. Knows nothing of listeners and of what is served.
+
+mod account;
+mod due;
+mod error;
+mod order;
+mod transport;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use instant_acme::{Account, CertificateIdentifier};
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::config::Acme;
+use crate::telemetry::Inside;
+use crate::tls::{Challenges, LoadedCertificate};
+
+use error::AcmeError;
+
+/// How long to sleep where there is nothing to do.
+const IDLE: Duration = Duration::from_secs(600);
+/// Between two attempts for a name, whoever asks for the second.
+const BREATH: Duration = Duration::from_secs(10);
+/// When to ask again for the window of a certificate where the authority names none.
+const WITHOUT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Keeps certificates fresh. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Keeper(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    challenges: Challenges,
+    inside: Arc<Inside>,
+    names: Mutex<BTreeMap<String, Progress>>,
+    again: Notify,
+}
+
+/// What is known of a name.
+#[derive(Debug, Default)]
+struct Progress {
+    held: Option<Held>,
+    /// How often it failed since it last did not.
+    failures: u32,
+    tried: Option<Instant>,
+    /// Not before this, after a failure.
+    not_before: Option<Instant>,
+    error: Option<String>,
+}
+
+/// A certificate that is there.
+#[derive(Debug)]
+struct Held {
+    expires: SystemTime,
+    due: SystemTime,
+    share: f64,
+    /// How the authority calls it.
+    id: Option<CertificateIdentifier<'static>>,
+    /// When to ask the authority next whether it should be renewed earlier.
+    ask: Instant,
+}
+
+/// How things are with a name, for those who look inside.
+#[derive(Debug, Serialize)]
+pub struct Kept {
+    /// The name.
+    pub name: String,
+    /// When its certificate ends, in milliseconds since 1970; none if there is none.
+    pub expires: Option<u64>,
+    /// When it is asked for next, in milliseconds since 1970.
+    pub next: u64,
+    /// Why the last attempt failed, if it did.
+    pub last_error: Option<String>,
+}
+
+impl Keeper {
+    /// One that has nothing to keep yet.
+    #[must_use]
+    pub fn new(challenges: Challenges, inside: Arc<Inside>) -> Self {
+        Self(Arc::new(Shared {
+            challenges,
+            inside,
+            names: Mutex::default(),
+            again: Notify::new(),
+        }))
+    }
+
+    /// What is shown to the authority.
+    #[must_use]
+    pub fn challenges(&self) -> &Challenges {
+        &self.0.challenges
+    }
+
+    /// To be called when the configuration was loaded again: what has failed is tried at once, since it may be mended.
+    pub fn reloaded(&self) {
+        self.0.again.notify_one();
+    }
+
+    /// How things are with each name.
+    #[must_use]
+    pub fn overview(&self) -> Vec<Kept> {
+        let names = self.0.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = names.iter().map(|(name, progress)| Kept {
+            name: name.clone(),
+            expires: progress.held.as_ref().map(|held| since_1970(held.expires)),
+            next: since_1970(progress.next(SystemTime::now())),
+            last_error: progress.error.clone(),
+        });
+        rows.collect()
+    }
+
+    /// Keeps the certificates that `wanted` names, as it does at each moment, and calls `issued`, which may block,
+    /// when a file of one was written. Never ready.
+    pub async fn keep(
+        &self,
+        wanted: impl Fn() -> Option<Acme>,
+        issued: impl Fn() + Clone + Send + 'static,
+    ) {
+        loop {
+            let acme = wanted();
+            let pause = match &acme {
+                Some(acme) => self.round(acme, &issued).await,
+                None => IDLE,
+            };
+            let again = self.0.again.notified();
+            if tokio::time::timeout(pause, again).await.is_ok() {
+                self.try_at_once();
+            }
+        }
+    }
+
+    /// Looks at each name once, and says how long it may be until the next look.
+    async fn round(&self, acme: &Acme, issued: &(impl Fn() + Clone + Send + 'static)) -> Duration {
+        self.with_names(|names| names.retain(|name, _| acme.names.contains(name)));
+        let mut account = None;
+        for name in &acme.names {
+            self.look(acme, name).await;
+            self.ask_for_window(acme, name, &mut account).await;
+            if !self.is_due(name) {
+                continue;
+            }
+            if self.attempt(acme, name, &mut account).await {
+                let _ = spawn_blocking(issued.clone()).await;
+                self.look(acme, name).await;
+            }
+        }
+        let now = SystemTime::now();
+        let next = self.with_names(|names| names.values().map(|one| one.next(now)).min());
+        next.map_or(IDLE, |next| due::sleep(now, next))
+    }
+
+    /// Takes in the file of a name, as it is now.
+    async fn look(&self, acme: &Acme, name: &str) {
+        let place = acme.certificate(name);
+        let loaded = spawn_blocking(move || LoadedCertificate::load(&place)).await;
+        let held = loaded
+            .ok()
+            .and_then(Result::ok)
+            .map(|loaded| Held::of(&loaded));
+        self.with_name(name, |progress| {
+            let known = progress.held.as_ref().and_then(|held| held.id.as_ref());
+            let same = held.as_ref().is_some_and(|held| held.id.as_ref() == known);
+            if !same || known.is_none() {
+                progress.held = held;
+            }
+        });
+    }
+
+    /// Asks the authority when it wants a certificate to be renewed, where it has a say in that (RFC 9773).
+    async fn ask_for_window(&self, acme: &Acme, name: &str, account: &mut Option<Account>) {
+        let id = self.with_name(name, |progress| {
+            let held = progress.held.as_mut()?;
+            let ask = held.ask <= Instant::now();
+            // Before it is known how this ends: what fails is not worth more than one try a day.
+            held.ask = held.ask.max(Instant::now() + WITHOUT_WINDOW);
+            held.id.clone().filter(|_| ask)
+        });
+        let Some(id) = id else { return };
+        let asked = async {
+            let account = opened(acme, account).await?;
+            let asked = account.renewal_info(&id).await;
+            asked.map_err(error::explain(&acme.directory))
+        };
+        match asked.await {
+            Ok((info, next)) => self.with_name(name, |progress| {
+                let Some(held) = &mut progress.held else {
+                    return;
+                };
+                let due = due::by_window(&info, held.share);
+                if due < held.due {
+                    let why = info.explanation_url.as_deref();
+                    info!(
+                        name,
+                        why, "the authority wants this certificate to be renewed earlier"
+                    );
+                }
+                held.due = due;
+                held.ask = Instant::now() + next.clamp(Duration::from_secs(60), WITHOUT_WINDOW);
+            }),
+            Err(reason) => debug!(name, %reason, "no window for the renewal of a certificate"),
+        }
+    }
+
+    fn is_due(&self, name: &str) -> bool {
+        self.with_name(name, |progress| {
+            let now = SystemTime::now();
+            progress.next(now) <= now
+        })
+    }
+
+    /// Asks for a certificate, and says whether there is one now.
+    async fn attempt(&self, acme: &Acme, name: &str, account: &mut Option<Account>) -> bool {
+        info!(name, directory = acme.directory, "asking for a certificate");
+        let begun = Instant::now();
+        let ordered = async {
+            let account = opened(acme, account).await?;
+            order::order(account, acme, name, &self.0.challenges).await
+        };
+        let ordered = ordered.await;
+        let counted = &self.0.inside.metrics.connections;
+        let Err(error) = ordered else {
+            counted.issued.inc();
+            info!(name, "a certificate was issued");
+            self.with_name(name, |progress| *progress = Progress::default());
+            return true;
+        };
+        counted.not_issued.inc();
+        if error.is_lost_account() {
+            *account = None;
+            if let Err(error) = account::forget(acme).await {
+                warn!(%error, "the account that the authority does not know cannot be removed");
+            }
+        }
+        let wait = self.with_name(name, |progress| {
+            progress.failures += 1;
+            let wait = due::wait(progress.failures, error.is_rate_limit());
+            progress.tried = Some(begun);
+            progress.not_before = Some(Instant::now() + wait);
+            progress.error = Some(error.to_string());
+            wait
+        });
+        warn!(name, %error, next_try = ?wait, "no certificate; `noren reload` tries at once");
+        false
+    }
+
+    fn try_at_once(&self) {
+        self.with_names(|names| {
+            for progress in names.values_mut() {
+                progress.not_before = progress.tried.map(|tried| tried + BREATH);
+            }
+        });
+    }
+
+    fn with_name<T>(&self, name: &str, change: impl FnOnce(&mut Progress) -> T) -> T {
+        self.with_names(|names| change(names.entry(name.to_owned()).or_default()))
+    }
+
+    fn with_names<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Progress>) -> T) -> T {
+        change(&mut self.0.names.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Progress {
+    /// When a certificate is asked for next.
+    fn next(&self, now: SystemTime) -> SystemTime {
+        let due = self.held.as_ref().map_or(UNIX_EPOCH, |held| held.due);
+        let free = self.not_before.map(|moment| {
+            let left = moment.saturating_duration_since(Instant::now());
+            now + left
+        });
+        free.map_or(due, |free| free.max(due))
+    }
+}
+
+impl Held {
+    fn of(loaded: &LoadedCertificate) -> Self {
+        let certificate = loaded.end_entity();
+        let share = certificate.map_or(0.0, |der| due::share(der));
+        Self {
+            expires: loaded.expires(),
+            due: due::by_age(loaded.begins(), loaded.expires(), share),
+            share,
+            id: certificate
+                .and_then(|der| CertificateIdentifier::try_from(der).ok())
+                .map(CertificateIdentifier::into_owned),
+            ask: Instant::now(),
+        }
+    }
+}
+
+/// The account, opened once in a round.
+async fn opened<'a>(
+    acme: &Acme,
+    account: &'a mut Option<Account>,
+) -> Result<&'a Account, AcmeError> {
+    let open = match account.take() {
+        Some(open) => open,
+        None => account::open(acme).await?,
+    };
+    Ok(account.insert(open))
+}
+
+fn since_1970(moment: SystemTime) -> u64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

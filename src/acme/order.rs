@@ -1,0 +1,157 @@
+//! One order: for one name, from the challenge to the file with key and chain.
+
+use std::time::Duration;
+
+use instant_acme::{
+    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order, OrderStatus,
+    RetryPolicy,
+};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use tokio::task::spawn_blocking;
+
+use super::account::make_home;
+use super::error::{AcmeError, explain, said};
+use crate::config::{Acme, Certificate, Challenge};
+use crate::tls::{Challenges, LoadedCertificate, Shown, draft};
+
+/// How long the authority may take to look at a name, and then to sign.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Orders a certificate and keeps it.
+pub(super) async fn order(
+    account: &Account,
+    acme: &Acme,
+    name: &str,
+    challenges: &Challenges,
+) -> Result<(), AcmeError> {
+    let explain = explain(&acme.directory);
+    let patience = RetryPolicy::new().timeout(LIMIT);
+    let names = [Identifier::Dns(name.to_owned())];
+    let mut new = NewOrder::new(&names);
+    if let Some(profile) = &acme.profile {
+        new = new.profile(profile);
+    }
+    let mut order = account.new_order(&new).await.map_err(&explain)?;
+
+    let shown = show(&mut order, acme, challenges).await?;
+    let looked = order.poll_ready(&patience).await;
+    drop(shown);
+    match looked {
+        Ok(OrderStatus::Ready) => {}
+        Ok(_) => return Err(unseen(&mut order, acme).await),
+        // Some say it with the order as well.
+        Err(Error::Api(problem)) if order.state().status == OrderStatus::Invalid => {
+            return Err(AcmeError::NotSeen {
+                challenge: acme.challenge,
+                reason: said(&problem),
+            });
+        }
+        Err(error) => return Err(explain(error)),
+    }
+
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new([name.to_owned()])?;
+    params.distinguished_name = DistinguishedName::new();
+    let request = params.serialize_request(&key)?;
+    let signed = order.finalize_csr(request.der()).await;
+    signed.map_err(&explain)?;
+    let chain = order.poll_certificate(&patience).await.map_err(&explain)?;
+
+    let text = format!("{}{chain}", key.serialize_pem());
+    let place = acme.certificate(name);
+    spawn_blocking(move || keep(&place, &text)).await?
+}
+
+/// Shows the answers to all challenges of an order, for as long as the value is kept.
+async fn show(
+    order: &mut Order,
+    acme: &Acme,
+    challenges: &Challenges,
+) -> Result<Vec<Shown>, AcmeError> {
+    let explain = explain(&acme.directory);
+    let kind = match acme.challenge {
+        Challenge::TlsAlpn => ChallengeType::TlsAlpn01,
+        Challenge::Http => ChallengeType::Http01,
+    };
+    let mut all = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization.map_err(&explain)?;
+        if authorization.status == AuthorizationStatus::Valid {
+            continue;
+        }
+        let offered = authorization.challenges.iter();
+        let offered: Vec<String> = offered.map(|one| called(&one.r#type)).collect();
+        let name = authorization.identifier().to_string();
+        let Some(mut challenge) = authorization.challenge(kind.clone()) else {
+            return Err(AcmeError::NotOffered {
+                wanted: acme.challenge,
+                offered: offered.join(", "),
+            });
+        };
+        let proof = challenge.key_authorization();
+        all.push(match acme.challenge {
+            Challenge::TlsAlpn => challenges.show_certificate(&name, proof.digest().as_ref())?,
+            Challenge::Http => challenges.show_file(&challenge.token, proof.as_str()),
+        });
+        challenge.set_ready().await.map_err(&explain)?;
+    }
+    Ok(all)
+}
+
+fn called(kind: &ChallengeType) -> String {
+    match kind {
+        ChallengeType::Http01 => "http-01".to_owned(),
+        ChallengeType::Dns01 => "dns-01".to_owned(),
+        ChallengeType::TlsAlpn01 => "tls-alpn-01".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Why the authority has not seen what it looked for, where only the challenges of an order say it.
+async fn unseen(order: &mut Order, acme: &Acme) -> AcmeError {
+    let explain = explain(&acme.directory);
+    let mut reasons = Vec::new();
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = match authorization {
+            Ok(authorization) => authorization,
+            Err(error) => return explain(error),
+        };
+        match authorization.refresh().await {
+            Ok(state) => {
+                let failed = state.challenges.iter().filter_map(|one| one.error.as_ref());
+                reasons.extend(failed.map(said));
+            }
+            Err(error) => return explain(error),
+        }
+    }
+    AcmeError::NotSeen {
+        challenge: acme.challenge,
+        reason: if reasons.is_empty() {
+            "it does not say why".to_owned()
+        } else {
+            reasons.join("; ")
+        },
+    }
+}
+
+/// Puts key and chain in the place of those before, if they can be used.
+fn keep(place: &Certificate, text: &str) -> Result<(), AcmeError> {
+    let path = &place.certificate;
+    let failed = |source| AcmeError::File {
+        path: path.clone(),
+        source,
+    };
+    if let Some(home) = path.parent() {
+        make_home(home)?;
+    }
+    let draft = draft(path, text.as_bytes(), 0o600).map_err(failed)?;
+    LoadedCertificate::load(&Certificate {
+        certificate: draft.path().to_owned(),
+        key: draft.path().to_owned(),
+        names: Vec::new(),
+    })?;
+    draft.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}

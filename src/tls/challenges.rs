@@ -1,0 +1,147 @@
+//! What is shown to an authority that gives certificates (ACME), so that it sees that a name leads here: a certificate
+//! made for this (tls-alpn-01, RFC 8737), or a file (http-01, RFC 8555 §8.3). It is there only while it is asked for.
+//!
+//! Knows nothing of orders and accounts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use crate::tls::names::normal;
+use crate::tls::{TlsError, key};
+
+/// The application protocol of the handshake that looks at a proof (RFC 8737 §6.2).
+pub(super) const PROTOCOL: &[u8] = b"acme-tls/1";
+/// Where an authority asks for a file.
+const PATH: &str = "/.well-known/acme-challenge/";
+
+/// All that is shown now. Clones show the same.
+#[derive(Clone, Debug, Default)]
+pub struct Challenges(Arc<ArcSwap<Proofs>>);
+
+#[derive(Clone, Debug, Default)]
+struct Proofs {
+    certificates: HashMap<String, Arc<CertifiedKey>>,
+    files: HashMap<String, Arc<str>>,
+}
+
+/// Something that is shown for as long as this is kept.
+#[derive(Debug)]
+#[must_use]
+pub struct Shown {
+    challenges: Challenges,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Certificate(String),
+    File(String),
+}
+
+impl Challenges {
+    /// Shows a certificate for `name` with the SHA-256 of a proof in it.
+    ///
+    /// # Errors
+    /// [`TlsError`] if the cryptographic library cannot make one.
+    pub fn show_certificate(&self, name: &str, digest: &[u8]) -> Result<Shown, TlsError> {
+        let mut params = CertificateParams::new([name.to_owned()])?;
+        params.distinguished_name = DistinguishedName::new();
+        params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
+        let pair = KeyPair::generate()?;
+        let certificate = params.self_signed(&pair)?;
+        let der = PrivateKeyDer::Pkcs8(pair.serialize_der().into());
+        let signing = key::signing_key(&der).map_err(rustls::Error::General)?;
+        let shown = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], signing));
+        let name = normal(name);
+        self.change(|proofs| {
+            proofs.certificates.insert(name.clone(), Arc::clone(&shown));
+        });
+        Ok(Shown {
+            challenges: self.clone(),
+            what: What::Certificate(name),
+        })
+    }
+
+    /// Shows a file with the text of a proof.
+    pub fn show_file(&self, token: &str, text: &str) -> Shown {
+        let text: Arc<str> = text.into();
+        self.change(|proofs| {
+            proofs.files.insert(token.to_owned(), Arc::clone(&text));
+        });
+        Shown {
+            challenges: self.clone(),
+            what: What::File(token.to_owned()),
+        }
+    }
+
+    /// The file at this path, if it is shown.
+    #[must_use]
+    pub fn file(&self, path: &str) -> Option<Arc<str>> {
+        let token = path.strip_prefix(PATH)?;
+        self.0.load().files.get(token).cloned()
+    }
+
+    /// Whether there is a certificate to look at.
+    pub(super) fn has_certificates(&self) -> bool {
+        !self.0.load().certificates.is_empty()
+    }
+
+    fn change(&self, change: impl Fn(&mut Proofs)) {
+        self.0.rcu(|proofs| {
+            let mut proofs = Proofs::clone(proofs);
+            change(&mut proofs);
+            proofs
+        });
+    }
+}
+
+impl ResolvesServerCert for Challenges {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = normal(hello.server_name()?);
+        self.0.load().certificates.get(&name).cloned()
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let what = &self.what;
+        self.challenges.change(|proofs| match what {
+            What::Certificate(name) => drop(proofs.certificates.remove(name)),
+            What::File(token) => drop(proofs.files.remove(token)),
+        });
+    }
+}
+
+/// Whether this handshake is one that looks at a proof: those speak of no other protocol (RFC 8737 §3).
+pub(super) fn is_asked_for(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|names| names.eq([PROTOCOL]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_shown_for_as_long_as_it_is_kept() {
+        let challenges = Challenges::default();
+        let file = challenges.show_file("token", "token.thumb");
+        let path = "/.well-known/acme-challenge/token";
+        assert_eq!(challenges.file(path).as_deref(), Some("token.thumb"));
+        assert_eq!(challenges.file("/.well-known/acme-challenge/"), None);
+        assert_eq!(challenges.file("/token"), None);
+        drop(file);
+        assert_eq!(challenges.file(path), None);
+
+        let certificate = challenges.show_certificate("A.example", &[7; 32]);
+        assert!(certificate.is_ok(), "{certificate:?}");
+        assert!(challenges.has_certificates());
+        drop(certificate);
+        assert!(!challenges.has_certificates());
+    }
+}
