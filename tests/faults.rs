@@ -1,4 +1,4 @@
-//! What goes wrong around a running door: descriptors, consoles that die, clocks.
+//! What goes wrong around a running door: descriptors, and consoles that die.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,15 +12,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::{Door, PATIENCE, run, until};
-
-fn plain_listener(door: &Door) -> SocketAddr {
-    until("the plain listener", || {
-        let log = door.log();
-        let line = log.lines().find(|line| line.ends_with("protocol=http"))?;
-        let (_, rest) = line.split_once("address=")?;
-        rest.split_ascii_whitespace().next()?.parse().ok()
-    })
-}
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
@@ -41,7 +32,7 @@ const PAGE: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 #[test]
 fn without_descriptors_clients_wait_and_are_served_once_there_are_some() {
     let door = Door::open(&format!("{HTTP}[server]\nwelcome = true\n"));
-    let address = plain_listener(&door);
+    let address = door.plain();
     let open = std::fs::read_dir(format!("/proc/{}/fd", door.process()))
         .unwrap()
         .count();
@@ -85,7 +76,7 @@ fn a_console_that_dies_closes_its_page_with_a_word_and_harms_no_other() {
         "{HTTP}[[bridge.target]]\ntoken = 'vm'\naddress = '{}'\n",
         console.local_addr().unwrap()
     ));
-    let address = plain_listener(&door);
+    let address = door.plain();
     let open = || {
         let mut page = connect(address);
         let answer = ask(

@@ -5,6 +5,7 @@ mod admin;
 mod admission;
 mod bridge;
 mod clients;
+mod clock;
 mod config;
 mod entrance;
 mod faults;

@@ -215,6 +215,25 @@ async fn with_no_room_left_a_console_is_not_recorded_or_not_opened_or_the_oldest
 }
 
 #[tokio::test]
+async fn after_the_clock_was_put_back_the_newest_recording_is_still_the_last_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    // Of a clock that was wrong.
+    let name = "9000000000000-z.noren";
+    fs::write(directory.path().join(name), "").unwrap();
+    let (console, door) = console(directory.path(), "").await;
+    let mut known = vec![directory.path().join(name)];
+    for _ in 0..3 {
+        leave(tunnel(&console, &door).await).await;
+        let files = files(directory.path());
+        assert_eq!(files.len(), known.len() + 1);
+        assert!(files.starts_with(&known), "{files:?}");
+        let (header, _) = ended(files.last().unwrap()).await;
+        assert!(header.begun < 9_000_000_000_000);
+        known = files;
+    }
+}
+
+#[tokio::test]
 async fn a_directory_that_cannot_be_written_to_keeps_consoles_shut_only_where_the_file_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let inside = directory.path().join("no-directory");

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-use crate::support::{Door, PATIENCE, Ran, path, run, scratch, until};
+use crate::support::{Door, PATIENCE, Process, Ran, path, run, scratch, until};
 
 /// A door with an admin socket and a plain listener beside that of every door.
 struct House {
@@ -33,14 +33,7 @@ impl House {
         let door = Door::open(&format!(
             "[[listener]]\naddress = '127.0.0.1:0'\nprotocol = 'http'\n[admin]\nsocket = '{socket}'\n{tables}"
         ));
-        let http = until("the plain listener", || {
-            let log = door.log();
-            let line = log.lines().find(|line| {
-                line.contains("protocol=http\u{1b}") || line.ends_with("protocol=http")
-            })?;
-            let (_, rest) = line.split_once("address=")?;
-            rest.split_ascii_whitespace().next()?.parse().ok()
-        });
+        let http = door.plain();
         until("the admin socket", || {
             fs::exists(&socket).unwrap().then_some(())
         });
@@ -266,17 +259,6 @@ fn children_of(process: u32) -> Vec<u32> {
     let numbers: Vec<String> = children.collect();
     let numbers = numbers.iter().flat_map(|line| line.split_whitespace());
     numbers.filter_map(|child| child.parse().ok()).collect()
-}
-
-/// A process that the test did not start itself; it ends with the test.
-struct Process(u32);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = Command::new("kill")
-            .args(["-KILL", &self.0.to_string()])
-            .status();
-    }
 }
 
 /// An app that says ok to everything.

@@ -1,6 +1,6 @@
 //! The requests of the admin socket: which of them there are, and their answers.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -13,7 +13,7 @@ use crate::admin::View;
 use crate::admin::orders::{Desk, Order};
 use crate::admin::stream::Stream;
 use crate::config::ChannelName;
-use crate::http::{Body, Form, Refusal, full, parameter, refuse};
+use crate::http::{Body, Form, Refusal, full, parameter, refuse, set_date};
 use crate::hub::{Format, From, Hub, SubscribeError};
 use crate::shutdown::Shutdown;
 use crate::telemetry;
@@ -48,7 +48,7 @@ pub(super) struct Routes {
     /// The longest time without a byte of a message.
     pub(super) idle: Duration,
     pub(super) shutdown: Shutdown,
-    since: SystemTime,
+    since: Instant,
 }
 
 impl Routes {
@@ -60,7 +60,7 @@ impl Routes {
             view,
             scope,
             idle,
-            since: SystemTime::now(),
+            since: Instant::now(),
         }
     }
 
@@ -88,10 +88,12 @@ impl Routes {
             ["", "close", what] => self.close(what, request),
             _ => self.refuse(request, Refusal::not_found(KNOWN)),
         };
-        answered.unwrap_or_else(|refusal| {
+        let mut answer = answered.unwrap_or_else(|refusal| {
             debug!(%path, status = refusal.status.as_u16(), reason = %refusal.reason, "admin request refused");
             refusal.into_response(Form::preferred(accept.as_ref()))
-        })
+        });
+        set_date(answer.headers_mut());
+        answer
     }
 
     async fn publishing(
@@ -207,9 +209,8 @@ impl Routes {
                 .parse()
                 .map_err(|_| Refusal::bad_request("rows is a whole number"))?,
         };
-        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut status = self.view.status(rows);
-        let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let since = telemetry::since(self.since);
         status.insert("since".to_owned(), since.into());
         Ok(object(StatusCode::OK, &Value::Object(status)))
     }

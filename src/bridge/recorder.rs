@@ -27,8 +27,10 @@ const ENDING: &str = ".noren";
 const QUEUE: usize = 4096;
 /// Records that are written together.
 const TOGETHER: usize = 64;
-/// Recordings that may begin in one millisecond for one console.
+/// Names that are tried where another process writes into the same directory.
 const TRIES: u32 = 100;
+/// Digits of the number in the name of a file: milliseconds since 1970, until the year 2286.
+const DIGITS: usize = 13;
 /// The longest part of a console's name in the name of a file.
 const LONGEST_LABEL: usize = 64;
 
@@ -44,6 +46,8 @@ pub struct Recorder {
 #[derive(Debug, Default)]
 struct Room {
     used: AtomicU64,
+    /// The number in the name of the last one.
+    newest: AtomicU64,
     /// Those that are being written, which are not deleted.
     open: Mutex<HashSet<PathBuf>>,
 }
@@ -94,8 +98,12 @@ impl Recorder {
         let room = known.map_or_else(
             || {
                 let room = Room::default();
-                let used = recordings(&directory).iter().map(|(_, size)| size).sum();
+                let there = recordings(&directory);
+                let used = there.iter().map(|(_, size)| size).sum();
+                let newest = there.iter().filter_map(|(path, _)| number_in(path)).max();
                 room.used.store(used, Ordering::Relaxed);
+                room.newest
+                    .store(newest.unwrap_or_default(), Ordering::Relaxed);
                 Arc::new(room)
             },
             |before| Arc::clone(&before.room),
@@ -164,11 +172,11 @@ impl Recorder {
             return Err(NotRecorded::Full);
         }
         let label = label(header.console.as_deref().unwrap_or(&header.target));
-        let begun = header.begun;
+        let number = self.number(header.begun);
         for attempt in 0..TRIES {
             let path = match attempt {
-                0 => format!("{begun:013}-{label}{ENDING}"),
-                _ => format!("{begun:013}-{label}-{attempt}{ENDING}"),
+                0 => format!("{number:0DIGITS$}-{label}{ENDING}"),
+                _ => format!("{number:0DIGITS$}-{label}-{attempt}{ENDING}"),
             };
             let path = self.directory.join(path);
             let mut options = OpenOptions::new();
@@ -187,6 +195,17 @@ impl Recorder {
             }
         }
         Err(self.failed(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// The number in the name of a recording: the time it began at, and higher than that of any before, so that the
+    /// oldest are found by their names also when the clock was put back.
+    fn number(&self, begun: u64) -> u64 {
+        let next = |newest: u64| begun.max(newest.saturating_add(1));
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        let newest = &self.room.newest;
+        // The function always gives a value.
+        let before = newest.fetch_update(set, fetch, |newest| Some(next(newest)));
+        next(before.unwrap_or_default())
     }
 
     /// Whether so many bytes more fit. With `drop-oldest`, room is made for them as far as that can be; with the
@@ -389,6 +408,11 @@ fn recordings(directory: &Path) -> Vec<(PathBuf, u64)> {
         .collect();
     found.sort();
     found
+}
+
+/// The number in the name of a recording.
+fn number_in(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.get(..DIGITS)?.parse().ok()
 }
 
 /// What of a name can stand in the name of a file.

@@ -73,7 +73,8 @@ pub struct History {
     pub messages: usize,
     /// `size`: at most this many bytes of data, up to 1 GiB. Default 1 MiB.
     pub size: usize,
-    /// `age`: none that is older. Default 1 h.
+    /// `age`: none that is older, whatever becomes of the machine's clock; after a restart it is by that clock.
+    /// Default 1 h.
     pub age: Duration,
     /// `store`: where. Default memory.
     pub store: StoreKind,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use slab::Slab;
@@ -105,7 +106,7 @@ impl Channel {
     /// Appends a message. Nobody is woken by this.
     pub(super) fn append(&self, message: Arc<Message>) -> Appended {
         let listening = self.is_listened_to();
-        self.history().append(message, listening)
+        self.history().append(message, Instant::now(), listening)
     }
 
     /// Whether its history outlives us.

@@ -217,6 +217,8 @@ fn header_length(frame: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
+
     use crate::config::ChannelName;
     use crate::hub::message::{Data, Draft, Epoch, EventId};
 
@@ -230,7 +232,8 @@ mod tests {
             key: None,
             data,
         };
-        Message::new(id, ChannelName::parse("c").expect("a name"), draft, 5)
+        let channel = ChannelName::parse("c").expect("a name");
+        Message::new(id, channel, draft, 5, Instant::now())
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::hub::message::Message;
@@ -121,10 +121,15 @@ impl History {
         self.dropped = self.dropped.max(offset);
     }
 
-    /// Appends a message; `listening` says whether anybody is there who may need the tail.
-    pub(super) fn append(&mut self, message: Arc<Message>, listening: bool) -> Appended {
+    /// Appends a message, now; `listening` says whether anybody is there who may need the tail.
+    pub(super) fn append(
+        &mut self,
+        message: Arc<Message>,
+        now: Instant,
+        listening: bool,
+    ) -> Appended {
         let cost = message.cost();
-        let (offset, now) = (message.id.offset, message.time);
+        let offset = message.id.offset;
         let replaced = self.supersede(&message);
         self.entries.push_back(Entry {
             offset,
@@ -174,7 +179,7 @@ impl History {
 
     /// Lets go of what is beyond the bounds at this time. Returns the last offset that new subscribers have
     /// lost by it, if there is one.
-    pub(super) fn trim(&mut self, now: u64, listening: bool) -> Option<u64> {
+    pub(super) fn trim(&mut self, now: Instant, listening: bool) -> Option<u64> {
         let before = self.floor;
         while let Some(entry) = self.entries.get(self.tail) {
             let too_many = self.kept > self.bounds.messages || self.kept_bytes > self.bounds.size;
@@ -195,7 +200,7 @@ impl History {
         (self.floor > before).then_some(self.floor)
     }
 
-    fn trim_tail(&mut self, now: u64, listening: bool) {
+    fn trim_tail(&mut self, now: Instant, listening: bool) {
         while self.tail > 0 {
             let Some(entry) = self.entries.front() else {
                 break;
@@ -285,9 +290,8 @@ impl History {
     }
 }
 
-fn is_older(message: &Message, now: u64, age: Duration) -> bool {
-    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    now.saturating_sub(message.time) > age
+fn is_older(message: &Message, now: Instant, age: Duration) -> bool {
+    now.saturating_duration_since(message.came) > age
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //! earlier run stands.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::ChannelName;
 use crate::hub::Hub;
 use crate::hub::channel::Channel;
 use crate::hub::error::PublishError;
-use crate::hub::message::{Data, Draft, EventId, Kind, Message};
+use crate::hub::message::{Data, Draft, EventId, Kind, Message, age_of, came_before};
 use crate::hub::store::{self, Acknowledgement, Record, Recovered};
 
 /// Where a cursor stands.
@@ -33,7 +34,9 @@ impl Hub {
                 channel.history().forget_before(*forgotten);
             }
             for record in records {
-                if let Some(message) = self.message_of(&channel.name, record) {
+                // All that is left of a run that has ended is the machine's clock.
+                let age = age_of(record.time);
+                if let Some(message) = self.message_of(&channel.name, record, age) {
                     let appended = channel.append(Arc::new(message));
                     self.forget(&channel, appended.replaced, appended.lost);
                 }
@@ -47,7 +50,12 @@ impl Hub {
         }
     }
 
-    pub(super) fn message_of(&self, channel: &ChannelName, record: Record) -> Option<Message> {
+    pub(super) fn message_of(
+        &self,
+        channel: &ChannelName,
+        record: Record,
+        age: Duration,
+    ) -> Option<Message> {
         let kind = match record.kind {
             store::Kind::Text => Kind::Text,
             store::Kind::Json => Kind::Json,
@@ -59,7 +67,8 @@ impl Hub {
             data: Data::stored(kind, record.data)?,
         };
         let id = self.id(record.offset);
-        Some(Message::new(id, channel.clone(), draft, record.time))
+        let came = came_before(age);
+        Some(Message::new(id, channel.clone(), draft, record.time, came))
     }
 
     /// Puts a message into the store, if its channel is kept there.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use crate::hub::Hub;
 use crate::hub::channel::Channel;
 use crate::hub::subscription::Subscriber;
+use crate::telemetry;
 
 /// One who listens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,10 +66,6 @@ impl Hub {
 }
 
 fn seen(subscriber: &Arc<Subscriber>) -> Listener {
-    let since = SystemTime::now()
-        .checked_sub(subscriber.since.elapsed())
-        .and_then(|since| since.duration_since(UNIX_EPOCH).ok())
-        .unwrap_or_default();
     let caller = subscriber.caller();
     Listener {
         id: subscriber.number,
@@ -77,7 +73,7 @@ fn seen(subscriber: &Arc<Subscriber>) -> Listener {
         transport: caller.map_or("admin", |(transport, _)| transport),
         peer: caller.map(|(_, peer)| peer.to_string()),
         user: subscriber.name.clone(),
-        since: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        since: telemetry::since(subscriber.since),
         behind: 0,
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -268,18 +268,21 @@ pub struct Message {
     pub draft: Draft,
     /// When, in milliseconds since 1970.
     pub time: u64,
+    /// When it came, by the clock that no one sets: how old it is must not change with the machine's clock.
+    pub(super) came: Instant,
     pub(super) forms: Forms,
 }
 
 impl Message {
-    /// A message at its place.
+    /// A message at its place, published at `time` and here since `came`.
     #[must_use]
-    pub fn new(id: EventId, channel: ChannelName, draft: Draft, time: u64) -> Self {
+    pub fn new(id: EventId, channel: ChannelName, draft: Draft, time: u64, came: Instant) -> Self {
         Self {
             id,
             channel,
             draft,
             time,
+            came,
             forms: Forms::default(),
         }
     }
@@ -298,6 +301,21 @@ pub fn unix_milliseconds() -> u64 {
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     })
+}
+
+/// How old a message of this time is, by the machine's clock. One of the future, which a clock that was put back
+/// leaves behind, is new.
+#[must_use]
+pub fn age_of(time: u64) -> Duration {
+    Duration::from_millis(unix_milliseconds().saturating_sub(time))
+}
+
+/// When something of this age came.
+#[must_use]
+pub fn came_before(age: Duration) -> Instant {
+    let now = Instant::now();
+    // An age beyond the range of the clock is none that a message has.
+    now.checked_sub(age).unwrap_or(now)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ChannelName;
 use crate::hub::channel::Channel;
-use crate::hub::message::{Kind, Message};
+use crate::hub::message::{Kind, Message, age_of};
 use crate::hub::store::{self, Record, Store};
 use crate::hub::{Hub, HubError, lock};
 
@@ -40,6 +41,8 @@ struct PackedChannel {
 struct PackedMessage {
     offset: u64,
     time: u64,
+    /// In milliseconds: both processes run by the same machine's clock, which may have been set meanwhile.
+    age: Option<u64>,
     event: Option<Box<str>>,
     key: Option<Box<str>>,
     kind: PackedKind,
@@ -104,8 +107,9 @@ impl Hub {
             };
             channel.history().forget_before(packed.floor);
             for message in packed.messages {
+                let age = message.age();
                 let record = message.record();
-                let message = record.and_then(|record| self.message_of(&channel.name, record));
+                let message = record.and_then(|record| self.message_of(&channel.name, record, age));
                 if let Some(message) = message {
                     channel.append(Arc::new(message));
                 }
@@ -140,6 +144,7 @@ impl PackedMessage {
         Self {
             offset: message.id.offset,
             time: message.time,
+            age: u64::try_from(message.came.elapsed().as_millis()).ok(),
             event: draft.event.clone(),
             key: draft.key.clone(),
             kind,
@@ -148,6 +153,12 @@ impl PackedMessage {
                 PackedKind::Text | PackedKind::Json => String::from_utf8_lossy(bytes).into_owned(),
             },
         }
+    }
+
+    /// A Noren of before this was packed tells only the time.
+    fn age(&self) -> Duration {
+        self.age
+            .map_or_else(|| age_of(self.time), Duration::from_millis)
     }
 
     /// None for what no Noren has packed.

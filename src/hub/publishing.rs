@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -103,7 +103,8 @@ impl Hub {
             return Err(PublishError::Moving);
         }
         let id = self.id(*sequence + 1);
-        let message = Message::new(id.clone(), name.clone(), draft, unix_milliseconds());
+        let (time, came) = (unix_milliseconds(), Instant::now());
+        let message = Message::new(id.clone(), name.clone(), draft, time, came);
         // Under the lock, so that the store has them in the same order. It only queues.
         let kept = self.keep(&channel, &message)?;
         let appended = channel.append(Arc::new(message));

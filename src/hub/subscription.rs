@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
 
@@ -20,7 +20,7 @@ use crate::hub::Hub;
 use crate::hub::channel::Channel;
 use crate::hub::history::Found;
 use crate::hub::keeping::Resumed;
-use crate::hub::message::{EventId, From, Message, unix_milliseconds};
+use crate::hub::message::{EventId, From, Message};
 use crate::net::Peer;
 use crate::telemetry::audit::{self, Kind, What, Who};
 
@@ -437,7 +437,7 @@ impl Subscription {
         let metrics = &joined.channel.metrics;
         metrics.deliveries.inc();
         if message.id.offset > self.catching_up {
-            let late = Duration::from_millis(unix_milliseconds().saturating_sub(message.time));
+            let late = message.came.elapsed();
             metrics.delivery.observe(late.as_secs_f64());
         }
     }

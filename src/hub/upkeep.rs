@@ -3,11 +3,12 @@
 //! Says what apps are to be told, and tells none.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::config::ChannelName;
 use crate::hub::Hub;
 use crate::hub::channel::{Change, Channel, Presence};
-use crate::hub::message::{Data, Draft, unix_milliseconds};
+use crate::hub::message::{Data, Draft};
 
 /// Something the app wants to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Hub {
     /// Looks after the channels; to be called about once a second. Returns what apps are to be told.
     #[must_use]
     pub fn look_after(&self) -> Vec<Hook> {
-        let now = unix_milliseconds();
+        let now = Instant::now();
         let mut hooks = Vec::new();
         for (name, channel) in self.channels_now() {
             let rules = channel.rules();

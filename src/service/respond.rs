@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tracing::warn;
 
 use crate::config::AccessFormat;
-use crate::http::{Body, Busy, Context, Form, RequestId, Scheme};
+use crate::http::{Body, Busy, Context, Form, RequestId, Scheme, set_date};
 use crate::router::Route;
 use crate::service::{Answer, Role, Service, limits};
 use crate::telemetry::{AccessLine, Handler, Measured};
@@ -136,6 +136,7 @@ impl Service {
         close: bool,
     ) {
         let headers = response.headers_mut();
+        set_date(headers);
         for (name, value) in &self.added {
             if !headers.contains_key(name) {
                 headers.insert(name.clone(), value.clone());

@@ -12,6 +12,7 @@ mod inside;
 mod log;
 mod metrics;
 mod pulse;
+mod since;
 mod times;
 mod tunnel;
 
@@ -27,5 +28,6 @@ pub use metrics::{
     resident_bytes,
 };
 pub use pulse::Pulse;
+pub use since::since;
 pub use times::Times;
 pub use tunnel::{Begun, OpenTunnel, Tunnel, Tunnels};

@@ -5,12 +5,13 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
 use serde::Serialize;
 
 use crate::telemetry::metrics::{TunnelKind, TunnelMetrics};
+use crate::telemetry::since;
 
 /// The tunnels of a server. Clones are the same ones.
 #[derive(Clone)]
@@ -155,10 +156,6 @@ impl Tunnels {
 
 impl Entry {
     fn seen(&self) -> OpenTunnel {
-        let since = SystemTime::now()
-            .checked_sub(self.opened.elapsed())
-            .and_then(|opened| opened.duration_since(UNIX_EPOCH).ok())
-            .unwrap_or_default();
         OpenTunnel {
             id: self.number,
             kind: self.kind.as_str(),
@@ -166,7 +163,7 @@ impl Entry {
             peer: self.peer.to_string(),
             user: self.user.as_deref().map(str::to_owned),
             subprotocol: self.subprotocol,
-            since: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            since: since(self.opened),
             up: self.up.load(Ordering::Relaxed),
             down: self.down.load(Ordering::Relaxed),
         }

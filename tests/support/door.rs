@@ -3,11 +3,17 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::{Certificates, until};
+use super::{Certificates, Clock, until};
+
+/// A certificate: the name of its file, and those it is for.
+type Names<'a> = (&'a str, &'a [&'a str]);
+
+const LOCALHOST: Names<'_> = ("door", &["localhost", "127.0.0.1"]);
 
 /// A running door. It ends when this is dropped; a failing test then shows what the door logged.
 pub(crate) struct Door {
@@ -23,7 +29,16 @@ impl Door {
     /// A door for `localhost` with these tables in its configuration.
     #[track_caller]
     pub(crate) fn open(tables: &str) -> Self {
-        Self::with_names(&[("door", &["localhost", "127.0.0.1"])], tables)
+        Self::with_names(&[LOCALHOST], tables)
+    }
+
+    /// The same on a machine with this clock, and with more in its environment.
+    #[track_caller]
+    pub(crate) fn by_clock(clock: &Clock, environment: &[(&str, &str)], tables: &str) -> Self {
+        let faked = clock.environment();
+        let faked = faked.iter().map(|(name, value)| (*name, value.as_str()));
+        let all: Vec<_> = faked.chain(environment.iter().copied()).collect();
+        Self::with_environment(&[LOCALHOST], &all, tables)
     }
 
     /// A door in front of one app of ten threads, which takes everything.
@@ -46,7 +61,12 @@ encoded-slash = true
 
     /// A door with a certificate for each list of names; the first one is its default.
     #[track_caller]
-    pub(crate) fn with_names(names: &[(&str, &[&str])], tables: &str) -> Self {
+    pub(crate) fn with_names(names: &[Names<'_>], tables: &str) -> Self {
+        Self::with_environment(names, &[], tables)
+    }
+
+    #[track_caller]
+    fn with_environment(names: &[Names<'_>], environment: &[(&str, &str)], tables: &str) -> Self {
         let directory = super::scratch();
         let authority = Certificates::new(directory.path());
         let mut config =
@@ -63,22 +83,27 @@ encoded-slash = true
         let file = super::path(&directory, "noren.toml");
         fs::write(&file, config + tables).expect("the configuration written");
 
-        Self::start(directory, &["serve", "--config", &file])
+        Self::start(directory, &["serve", "--config", &file], environment)
     }
 
     /// `noren demo`, as a newcomer runs it, in a directory of its own.
     #[track_caller]
     pub(crate) fn demo() -> Self {
-        let door = Self::start(super::scratch(), &["demo", "--listen", "127.0.0.1:0"]);
+        let door = Self::start(super::scratch(), &["demo", "--listen", "127.0.0.1:0"], &[]);
         fs::copy(door.file("certs/noren-cert.pem"), door.file("door.pem"))
             .expect("the certificate it has made");
         door
     }
 
     #[track_caller]
-    fn start(directory: tempfile::TempDir, arguments: &[&str]) -> Self {
+    fn start(
+        directory: tempfile::TempDir,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_noren"))
             .args(arguments)
+            .envs(environment.iter().copied())
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -111,6 +136,18 @@ encoded-slash = true
             listening_port(&door.log())
         });
         door
+    }
+
+    /// The address of its first plain listener.
+    pub(crate) fn plain(&self) -> SocketAddr {
+        until("the plain listener", || {
+            let log = self.log();
+            let line = log
+                .lines()
+                .find(|line| line.contains("listening") && line.ends_with("protocol=http"))?;
+            let (_, rest) = line.split_once("address=")?;
+            rest.split_ascii_whitespace().next()?.parse().ok()
+        })
     }
 
     /// `https://localhost:PORT` and this path.
@@ -161,6 +198,18 @@ fn listening_port(log: &str) -> Option<u16> {
     let (_, rest) = line.split_once("address=")?;
     let address = rest.split_ascii_whitespace().next()?;
     address.rsplit_once(':')?.1.parse().ok()
+}
+
+/// A process that the test did not start itself; it ends with the test.
+pub(crate) struct Process(pub(crate) u32);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already, which is as good.
+        let _ = Command::new("kill")
+            .args(["-KILL", &self.0.to_string()])
+            .status();
+    }
 }
 
 impl Drop for Door {

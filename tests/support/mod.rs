@@ -4,6 +4,7 @@
 //! What a test starts ends with the test, also when it fails, and a failing test shows what its parts said.
 
 mod certificates;
+mod clock;
 mod command;
 mod curl;
 mod door;
@@ -14,9 +15,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use certificates::Certificates;
+pub(crate) use clock::Clock;
 pub(crate) use command::{Ran, browser, chromium, python, run};
 pub(crate) use curl::{Answer, VERSIONS, ask};
-pub(crate) use door::Door;
+pub(crate) use door::{Door, Process};
 pub(crate) use peer::Peer;
 pub(crate) use rabbit::Rabbit;
 

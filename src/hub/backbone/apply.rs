@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tracing::{debug, info};
 
 use super::Backbone;
 use crate::config::ChannelName;
-use crate::hub::message::{Draft, Epoch, Message};
+use crate::hub::message::{Draft, Epoch, Message, age_of, came_before};
 use crate::hub::{Hub, lock};
+
+/// A message that is new here has not been on its way for longer; if it seems so, the clock of the node it is from
+/// is wrong, and that must not make it too old to be kept.
+const LONGEST_WAY: Duration = Duration::from_secs(10);
 
 impl Hub {
     pub(super) fn backbone(&self) -> Option<&Backbone> {
@@ -37,7 +42,12 @@ impl Hub {
             debug!(channel = %name, offset, "a message of the cluster is for a channel that is not here");
             return;
         };
-        let message = Message::new(self.id(offset), name.clone(), draft, time);
+        let mut age = age_of(time);
+        if self.backbone().is_some_and(Backbone::has_caught_up) {
+            age = age.min(LONGEST_WAY);
+        }
+        let came = came_before(age);
+        let message = Message::new(self.id(offset), name.clone(), draft, time, came);
         let mut sequence = lock(&self.0.sequence);
         channel.append(Arc::new(message));
         *sequence = offset;

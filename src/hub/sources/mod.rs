@@ -51,6 +51,8 @@ struct Running {
     outlet: Arc<Outlet>,
     /// The task holds it, so that the socket is closed and its file removed when the task ends.
     door: Weak<Door>,
+    /// The task holds it as long as it works.
+    work: Weak<()>,
     _stop: DropGuard,
 }
 
@@ -159,8 +161,9 @@ impl Sources {
         }
     }
 
-    /// Stops all of them, and says whether their sockets are closed; waits for that at most for `limit`. Blocks. A
-    /// [`reload`](Self::reload) starts them again.
+    /// Stops all of them, and says whether they have ended and their sockets are closed; waits for that at most for
+    /// `limit`. Blocks. What a broker has sent is acknowledged then or given back, so that whoever reads its queue
+    /// next gets the rest in order. A [`reload`](Self::reload) starts them again.
     pub fn pause(&self, limit: Duration) -> bool {
         let running = self
             .0
@@ -168,10 +171,14 @@ impl Sources {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .split_off(0);
-        let doors: Vec<_> = running.iter().map(|source| source.door.clone()).collect();
+        let parts = |source: &Running| (source.door.clone(), source.work.clone());
+        let parts: Vec<_> = running.iter().map(parts).collect();
         drop(running);
+        let holds = |(door, work): &(Weak<Door>, Weak<()>)| {
+            door.strong_count() > 0 || work.strong_count() > 0
+        };
         let begun = Instant::now();
-        while doors.iter().any(|door| door.strong_count() > 0) {
+        while parts.iter().any(holds) {
             if begun.elapsed() > limit {
                 return false;
             }
@@ -234,6 +241,7 @@ impl Sources {
             token: CancellationToken::new(),
         };
         let outlet = Arc::new(source.outlet(&self.0.hub));
+        let work = Arc::new(());
         let running = Running {
             source: source.clone(),
             outlet: Arc::clone(&outlet),
@@ -241,12 +249,14 @@ impl Sources {
                 Way::Door(door) => Arc::downgrade(door),
                 Way::None | Way::Broker(_) => Weak::new(),
             },
+            work: Arc::downgrade(&work),
             _stop: stop.token.clone().drop_guard(),
         };
         let own_stop = stop.clone();
         stop.spawn(async move {
             source.work(&outlet, way, &own_stop).await;
             outlet.set_up(false);
+            drop(work);
         });
         running
     }

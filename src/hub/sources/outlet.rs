@@ -10,9 +10,9 @@ use tracing::{debug, warn};
 
 use super::json;
 use crate::config::{ChannelName, ChannelPattern, Publisher};
-use crate::hub::message::unix_milliseconds;
 use crate::hub::publishing::Published;
 use crate::hub::{Data, Draft, Hub, PublishError};
+use crate::telemetry;
 
 /// Between two warnings of one source; what is between them is told at the debug level, and counted.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
@@ -58,7 +58,9 @@ pub(super) struct Outlet {
 
 #[derive(Debug)]
 struct State {
+    /// Its `since` is filled in when it is asked for.
     status: Status,
+    since: Option<Instant>,
     warned: Option<Instant>,
     unwarned: u64,
 }
@@ -89,6 +91,7 @@ impl Outlet {
         };
         let state = State {
             status,
+            since: None,
             warned: None,
             unwarned: 0,
         };
@@ -110,7 +113,10 @@ impl Outlet {
     }
 
     pub(super) fn status(&self) -> Status {
-        self.state().status.clone()
+        let state = self.state();
+        let mut status = state.status.clone();
+        status.since = state.since.map(telemetry::since);
+        status
     }
 
     /// The largest message now: a reload may change it.
@@ -120,7 +126,7 @@ impl Outlet {
 
     /// Whether it is connected or listens, from now on.
     pub(super) fn set_up(&self, up: bool) {
-        self.state().status.since = up.then(unix_milliseconds);
+        self.state().since = up.then(Instant::now);
     }
 
     /// What status tells to have gone wrong.

@@ -242,7 +242,7 @@ fn a_single_use_link_opens_once_also_after_a_restart_but_again_for_who_used_it()
 }
 
 #[test]
-fn two_processes_share_the_store_and_what_has_expired_leaves_it() {
+fn two_processes_share_the_store_and_what_has_long_expired_leaves_it() {
     let directory = TestDirectory::new();
     let path = directory.path().join("used");
     let open = || Used::open(&path, Duration::ZERO, now()).expect("a store");
@@ -258,7 +258,8 @@ fn two_processes_share_the_store_and_what_has_expired_leaves_it() {
         second.spend(&once(1, soon), now()),
         Err(LinkError::Used)
     ));
-    assert!(second.spend(&once(2, now() - 1), now()).is_ok());
+    let long_ago = now() - 31 * 86_400;
+    assert!(second.spend(&once(2, long_ago), long_ago - 5).is_ok());
     let lines = || {
         std::fs::read_to_string(&path)
             .expect("the store")
@@ -267,7 +268,7 @@ fn two_processes_share_the_store_and_what_has_expired_leaves_it() {
     };
     assert_eq!(lines(), 2);
     let third = open();
-    assert_eq!(lines(), 1, "the expired one is gone");
+    assert_eq!(lines(), 1, "the one of last month is gone");
     // The file is another one now, and the others find it.
     assert!(first.spend(&once(3, soon), now()).is_ok());
     assert!(matches!(
@@ -282,6 +283,27 @@ fn two_processes_share_the_store_and_what_has_expired_leaves_it() {
         third.spend(&once(1, soon), now()),
         Err(LinkError::Used)
     ));
+}
+
+#[test]
+fn a_clock_that_is_wrong_for_a_while_makes_no_used_link_good_again() {
+    let directory = TestDirectory::new();
+    let path = directory.path().join("used");
+    let (grace, now) = (Duration::from_secs(30), now());
+    let open = |now| Used::open(&path, grace, now).expect("a store");
+    let once = Once {
+        id: [1; 32],
+        until: now + 60,
+        peer: "192.0.2.1".to_owned(),
+    };
+    assert!(open(now).spend(&once, now).is_ok());
+    // Ten days ahead, with a restart; and back.
+    drop(open(now + 864_000));
+    let used = open(now + 40);
+    assert!(matches!(used.spend(&once, now + 40), Err(LinkError::Used)));
+    // Before its first use its grace is not to come, but for the little that clocks are corrected by.
+    assert!(used.spend(&once, now - 2).is_ok());
+    assert!(matches!(used.spend(&once, now - 40), Err(LinkError::Used)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The single-use links that were used: a file that grows by one line for each, and is read again at a start.
 //!
 //! A line is written, and on the disk, before a link opens anything, so neither a crash nor a restart makes it
-//! good again. What has expired is left out when the file is written anew. Several processes may share the file,
+//! good again. What has long expired is left out when the file is written anew. Several processes may share the file,
 //! as during an upgrade: each holds its lock (flock(2)) while it looks and writes, and reads first what the
 //! others have added. Must not know links; no line has anything of one but a hash.
 
@@ -16,10 +16,14 @@ use std::time::Duration;
 
 use super::{LinkError, Once, UNIX};
 
-/// The most links that are remembered at once, about 12 MB. Beyond, none is accepted until some expire.
+/// The most links that are remembered at once, about 12 MB. Beyond, those that have expired are forgotten, and if
+/// there are none, no link is accepted until some do.
 const MOST: usize = 100_000;
-/// Lines that have expired, above which the file is written anew.
+/// Lines that mean nothing any more, above which the file is written anew.
 const STALE: usize = 10_000;
+/// Seconds that a link is remembered beyond its end, as long as there is room: a clock that was put ahead by less,
+/// and is put back, makes none good again.
+const BEYOND: u64 = 30 * 86_400;
 
 /// The links that were used.
 pub(super) struct Used {
@@ -44,7 +48,7 @@ struct Use {
 }
 
 impl Used {
-    /// Opens the file, or makes it, and leaves out what has expired.
+    /// Opens the file, or makes it, and leaves out what has long expired.
     pub(super) fn open(path: &Path, grace: Duration, now: u64) -> Result<Self, String> {
         let told = |error: io::Error| format!("{}: {error}", path.display());
         let mut state = State::open(path).map_err(told)?;
@@ -65,7 +69,8 @@ impl Used {
                 // On a UNIX socket everybody looks the same, so nobody is.
                 let again = before.peer == once.peer
                     && once.peer != UNIX
-                    && now.saturating_sub(before.first) < self.grace.as_secs();
+                    // If the clock was put back, the time since then is not known, and short only if that is.
+                    && now.abs_diff(before.first) < self.grace.as_secs();
                 return Ok(again);
             }
             if state.uses.len() >= MOST || state.lines > state.uses.len() + STALE {
@@ -117,9 +122,13 @@ impl Used {
         done
     }
 
-    /// Forgets what has expired, and writes the file anew if that makes it much shorter.
+    /// Forgets what has long expired, all that has if there is no room else, and writes the file anew if that makes
+    /// it shorter.
     fn tidy(&self, state: &mut State, now: u64) -> io::Result<()> {
-        state.uses.retain(|_, used| used.until > now);
+        state.forget(now.saturating_sub(BEYOND));
+        if state.uses.len() >= MOST {
+            state.forget(now);
+        }
         if state.lines == state.uses.len() {
             return Ok(());
         }
@@ -153,6 +162,11 @@ impl State {
             lines: 0,
             uses: HashMap::new(),
         })
+    }
+
+    /// Forgets the links that ended by this time.
+    fn forget(&mut self, end: u64) {
+        self.uses.retain(|_, used| used.until > end);
     }
 
     /// Takes in what was added since. A line that a crash has cut short is ended, and means nothing: its link

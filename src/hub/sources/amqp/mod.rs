@@ -12,7 +12,7 @@ mod seen;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -37,6 +37,10 @@ use crate::hub::{Draft, PublishError};
 
 use content::{Content, Unfit};
 use seen::Seen;
+
+/// How long the end waits until what was published is acknowledged, so that it does not come again: as long as a
+/// store may take for its last messages.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often the broker is asked how many messages wait.
 const LOOK: Duration = Duration::from_secs(10);
@@ -120,21 +124,26 @@ impl Reader<'_> {
             Err(error) => return Some(error.into()),
         };
         let lost = tokio::select! {
-            lost = self.read(&connection) => lost.err(),
-            () = stop.requested() => None,
+            lost = self.read(&connection, stop) => lost.err(),
+            () = ended_long_ago(stop) => None,
         };
         close(&connection).await;
         lost
     }
 
-    async fn read(&mut self, connection: &Connection) -> Result<(), Lost> {
-        let mut open = self.open(connection).await?;
+    /// Reads until the end has come and what was published is acknowledged.
+    async fn read(&mut self, connection: &Connection, stop: &Stop) -> Result<(), Lost> {
+        let mut open = tokio::select! {
+            open = self.open(connection) => open?,
+            () = stop.requested() => return Ok(()),
+        };
         let _counted = self.outlet.connected();
         self.outlet.set_up(true);
         info!(channel = %self.outlet.channel(), address = self.outlet.address(), queue = %open.queue, "connected to a source");
         let mut unsettled = Unsettled::default();
         let mut looks = interval(LOOK);
         let batch = usize::from(self.source.prefetch).div_ceil(2);
+        let mut end = pin!(stop.requested());
         loop {
             tokio::select! {
                 delivery = next(&mut open.consumer) => {
@@ -150,8 +159,14 @@ impl Reader<'_> {
                 }
                 tag = unsettled.settled() => settle(&open.channel, Some(tag?)).await?,
                 _ = looks.tick() => self.look(&open).await?,
+                () = end.as_mut() => break,
             }
         }
+        while !unsettled.is_empty() {
+            let tag = unsettled.settled().await?;
+            settle(&open.channel, Some(tag)).await?;
+        }
+        Ok(())
     }
 
     async fn open(&mut self, connection: &Connection) -> Result<Open, Lost> {
@@ -340,6 +355,12 @@ impl Reader<'_> {
     }
 }
 
+/// Returns when the end has come and was waited for.
+async fn ended_long_ago(stop: &Stop) {
+    stop.requested().await;
+    sleep(SETTLE_LIMIT).await;
+}
+
 /// The next message.
 async fn next(consumer: &mut Consumer) -> Result<Delivery, Lost> {
     match poll_fn(|cx| Pin::new(&mut *consumer).poll_next(cx)).await {
@@ -375,6 +396,10 @@ impl Unsettled {
     fn push(&mut self, tag: u64, published: Option<Published>) {
         let kept = published.and_then(Published::pending);
         self.0.push_back((tag, kept));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The last message before which all are as durable as their channels promise; pending until there is one.
