@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Command;
 
 use noren::Config;
-use noren::config::{Endpoint, ListenAddress, Protocol, SourceKind, TokenSource};
+use noren::config::{Endpoint, ListenAddress, Protocol, SourceKind, TlsVersion, TokenSource};
 
 fn import(arguments: &[&str]) -> String {
     let ran = Command::new(env!("CARGO_BIN_EXE_noren"))
@@ -219,10 +219,9 @@ fn command_lines_of_websockify_become_a_bridge() {
         certificate.certificate, certificate.key,
         "both are in one file"
     );
-    assert!(
-        made.contains("# not carried over: --web /usr/share/novnc"),
-        "{made}"
-    );
+    let files = config.files.first().unwrap();
+    assert_eq!(files.directory.to_str(), Some("/usr/share/novnc"));
+    assert!(!made.contains("not carried over"), "{made}");
 
     let (config, made) = line(&["6080", "localhost:5901"]);
     assert_eq!(config.listeners.first().unwrap().protocol, Protocol::Http);
@@ -251,7 +250,7 @@ fn command_lines_of_websockify_become_a_bridge() {
         "--",
         "6080",
         "--token-plugin",
-        "JWTTokenApi",
+        "own.Plugin",
         "--token-source",
         "/k",
         "--",
@@ -259,7 +258,114 @@ fn command_lines_of_websockify_become_a_bridge() {
     ]);
     assert!(made.starts_with("# This is not complete yet:"), "{made}");
     assert!(
-        made.contains("--token-plugin JWTTokenApi") && made.contains("vncserver"),
+        made.contains("--token-plugin own.Plugin") && made.contains("vncserver"),
         "{made}"
     );
+}
+
+#[test]
+fn every_source_and_every_login_of_websockify_has_its_place() {
+    let made = |words: &[&str]| {
+        let made = import(&[&["websockify", "--", "6080"], words].concat());
+        let config = Config::parse(&made, "made").unwrap_or_else(|error| panic!("{error}\n{made}"));
+        (config, made)
+    };
+    let source = |plugin, source| {
+        let (config, made) = made(&[
+            "--token-plugin",
+            plugin,
+            "--token-source",
+            source,
+            "--ssl-target",
+        ]);
+        let tokens = config.bridge.tokens.first().cloned();
+        (tokens, config.bridge.signed, made)
+    };
+    let (tokens, _, _) = source("TokenFileName", "/run/vms");
+    let tokens = tokens.unwrap();
+    assert_eq!(tokens.kind, SourceKind::FileName("/run/vms".into()));
+    assert!(tokens.tls.is_some());
+    let (tokens, _, text) = source("BaseTokenAPI", "https://api.example/%s");
+    let tokens = tokens.unwrap();
+    assert_eq!(tokens.to_string(), "http https://api.example/{token}");
+    assert!(text.contains("add yours"), "{text}");
+    let (tokens, _, text) = source("TokenRedis", "redis.example:6380:3:secret:vms");
+    let SourceKind::Redis(redis) = tokens.unwrap().kind else {
+        panic!("{text}");
+    };
+    assert_eq!(redis.address.to_string(), "redis.example:6380");
+    assert_eq!(
+        (redis.database, redis.namespace.as_deref()),
+        (3, Some("vms"))
+    );
+    assert!(!text.contains("secret\""), "{text}");
+    let (_, signed, _) = source("websockify.token_plugins.JWTTokenApi", "/etc/key.pem");
+    assert_eq!(signed.keys.first().unwrap().to_string(), "/etc/key.pem");
+    assert_eq!((signed.longest, signed.tls.is_some()), (None, true));
+
+    let (config, _) = made(&[
+        "--auth-plugin=ExpectOrigin",
+        "--auth-source=https://a.example https://b.example",
+        "--host-token",
+        "--ssl-version=tlsv1_3",
+        "--record=/var/log/vnc/session",
+        "--target-config=/t",
+    ]);
+    assert_eq!(config.bridge.entrance.origins.len(), 2);
+    assert!(!config.bridge.entrance.missing_origin && config.bridge.host_token);
+    assert_eq!(config.tls.minimum_version, TlsVersion::Tls13);
+    let recording = config.bridge.recording.directory.unwrap();
+    assert_eq!(recording.to_str(), Some("/var/log/vnc"));
+
+    let (config, _) = made(&[
+        "--cert=/c.pem",
+        "--verify-client",
+        "--cafile=/ca.pem",
+        "--auth-plugin=ClientCertCNAuth",
+        "--auth-source=ann bob",
+        "--target-config=/t",
+    ]);
+    assert!(config.listeners.first().unwrap().clients.is_some());
+    assert_eq!(config.bridge.entrance.certificate_names, ["ann", "bob"]);
+    let (_, made) = made(&[
+        "--auth-plugin=BasicHTTPAuth",
+        "--auth-source=ann:tea",
+        "h:1",
+    ]);
+    assert!(
+        made.contains("htpasswd -nB ann") && !made.contains("tea"),
+        "{made}"
+    );
+}
+
+#[test]
+fn proxies_clients_passwords_and_directories_of_nginx_have_their_place() {
+    let (config, made) = nginx(
+        "http { set_real_ip_from 192.0.2.0/24; real_ip_header X-Forwarded-For;
+         limit_req_zone $binary_remote_addr zone=one:10m rate=1r/s;
+         server { listen 443 ssl proxy_protocol; server_name a.example;
+           ssl_certificate /c; ssl_certificate_key /k; ssl_client_certificate /ca; ssl_verify_client optional;
+           auth_basic \"Staff only\"; auth_basic_user_file /etc/nginx/htpasswd;
+           location / { proxy_pass http://127.0.0.1:9000; }
+           location /static/ { root /var/www; }
+           location /docs { alias /srv/docs/; } } }",
+    );
+    let listener = config.listeners.first().unwrap();
+    assert_eq!(listener.trusted_proxies.len(), 1, "{made}");
+    assert!(listener.proxy_protocol && listener.clients.is_some());
+    let app = config.apps.first().unwrap();
+    let users = app.entrance.users.as_deref().unwrap();
+    assert_eq!(users.to_str(), Some("/etc/nginx/htpasswd"));
+    assert_eq!(app.entrance.realm, "Staff only");
+    let files = config.files.iter();
+    let served: Vec<_> = files
+        .map(|files| (files.path.as_str(), files.directory.to_str().unwrap()))
+        .collect();
+    assert_eq!(
+        served,
+        [("/static", "/var/www/static"), ("/docs", "/srv/docs")]
+    );
+    for part in ["limit_req_zone", "request-rate in [limits]", "only bcrypt"] {
+        assert!(made.contains(part), "{part}\n{made}");
+    }
 }

@@ -1,11 +1,14 @@
 //! Files of nginx: servers, their certificates, and the locations that lead to an app.
 
+mod values;
+
 use std::collections::HashMap;
 
 use anyhow::Result;
 
 use super::draft::{Draft, list, quoted};
 use super::syntax::{Directive, read};
+use values::{directory, duration, hosts, redirect_port, size, with_port, without_slash};
 
 /// What Noren does without being told, or has no need of.
 const BY_ITSELF: &[&str] = &[
@@ -111,7 +114,7 @@ impl Importer<'_> {
     fn server(&mut self, server: &Directive, around: &[&Directive]) {
         let redirect = redirect_port(server);
         for listen in server.all("listen") {
-            self.listen(listen, server, redirect.as_deref());
+            self.listen(listen, server, redirect.as_deref(), around);
         }
         self.certificate(server, around);
         for inner in &server.block {
@@ -124,7 +127,13 @@ impl Importer<'_> {
         }
     }
 
-    fn listen(&mut self, listen: &Directive, server: &Directive, redirect: Option<&str>) {
+    fn listen(
+        &mut self,
+        listen: &Directive,
+        server: &Directive,
+        redirect: Option<&str>,
+        around: &[&Directive],
+    ) {
         let address = match listen.argument(0) {
             address if address.contains(':') && !address.ends_with(']') => address.to_owned(),
             port if port.bytes().all(|byte| byte.is_ascii_digit()) => format!("[::]:{port}"),
@@ -148,6 +157,37 @@ impl Importer<'_> {
             && port != "443"
         {
             keys.push(("redirect-port", port.to_owned()));
+        }
+        let settings: Vec<_> = around.iter().copied().chain(&server.block).collect();
+        let all = |name: &'static str| settings.iter().filter(move |one| one.name() == name);
+        let proxies: Vec<_> = all("set_real_ip_from")
+            .map(|one| one.argument(0).trim_end_matches(':'))
+            .collect();
+        if !proxies.is_empty() {
+            keys.push(("trusted-proxies", list(proxies.iter().copied())));
+        }
+        if listen
+            .arguments()
+            .iter()
+            .any(|word| word == "proxy_protocol")
+        {
+            if proxies.is_empty() {
+                self.leave(
+                    listen,
+                    "only proxies that are named may speak the PROXY protocol: write trusted-proxies = [\"ADDRESS\"] and proxy-protocol = true into the [[listener]]",
+                );
+            } else {
+                keys.push(("proxy-protocol", "true".to_owned()));
+            }
+        }
+        let verifies = all("ssl_verify_client")
+            .next_back()
+            .map(|one| one.argument(0));
+        let authority = all("ssl_client_certificate").next_back();
+        if let (true, Some(file), Some(how @ ("on" | "optional"))) = (tls, authority, verifies) {
+            let how = if how == "on" { "required" } else { "optional" };
+            keys.push(("client-authority", quoted(file.argument(0))));
+            keys.push(("client-certificate", quoted(how)));
         }
         self.draft.add("listener", &keys);
     }
@@ -178,6 +218,9 @@ impl Importer<'_> {
             _ => return self.leave(location, "paths are prefixes here; there are no patterns"),
         };
         let Some(pass) = location.all("proxy_pass").next() else {
+            if let Some(directory) = directory(location, path) {
+                return self.files(location, path, &directory, server);
+            }
             return self.leave(
                 location,
                 "Noren serves apps and consoles; let the app serve these files",
@@ -214,6 +257,25 @@ impl Importer<'_> {
             );
         }
         self.app(&place, scheme, path, location, server, around);
+    }
+
+    /// A directory that is served as it is.
+    fn files(&mut self, location: &Directive, path: &str, directory: &str, server: &Directive) {
+        let mut keys = vec![
+            ("path", quoted(without_slash(path))),
+            ("directory", quoted(directory)),
+        ];
+        let hosts = hosts(server);
+        if !hosts.is_empty() {
+            keys.push(("hosts", list(hosts)));
+        }
+        self.draft.add("files", &keys);
+        for inner in &location.block {
+            match inner.name() {
+                "root" | "alias" => {}
+                _ => self.setting(inner),
+            }
+        }
     }
 
     /// websockify behind nginx: the bridge does its work.
@@ -257,12 +319,7 @@ impl Importer<'_> {
         if path != "/" {
             keys.push(("path", quoted(path.trim_end_matches('/'))));
         }
-        let hosts: Vec<_> = server
-            .all("server_name")
-            .flat_map(Directive::arguments)
-            .map(String::as_str)
-            .filter(|name| *name != "_" && !name.is_empty() && !name.starts_with('~'))
-            .collect();
+        let hosts = hosts(server);
         if !hosts.is_empty() {
             keys.push(("hosts", list(hosts)));
         }
@@ -279,6 +336,20 @@ impl Importer<'_> {
         if let Some(limit) = time("proxy_connect_timeout") {
             keys.push(("connect", quoted(&limit)));
         }
+        let users = nearest
+            .iter()
+            .find(|one| one.name() == "auth_basic_user_file");
+        let realm = nearest.iter().find(|one| one.name() == "auth_basic");
+        if let (Some(users), Some(realm)) = (users, realm)
+            && realm.argument(0) != "off"
+        {
+            keys.push(("users", quoted(users.argument(0))));
+            keys.push(("realm", quoted(realm.argument(0))));
+            self.leave(
+                users,
+                "it is read as it is, but only bcrypt is taken: make lines of another kind anew with htpasswd -nB NAME",
+            );
+        }
         self.draft.add("app", &keys);
         for inner in &location.block {
             match inner.name() {
@@ -290,11 +361,32 @@ impl Importer<'_> {
 
     fn setting(&mut self, setting: &Directive) {
         match setting.name() {
-            // See `app`.
-            "proxy_read_timeout"
+            // See `app` and `listen`.
+            "auth_basic"
+            | "auth_basic_user_file"
+            | "set_real_ip_from"
+            | "real_ip_recursive"
+            | "ssl_client_certificate"
+            | "ssl_verify_client"
+            | "proxy_read_timeout"
             | "proxy_connect_timeout"
             | "ssl_certificate"
             | "ssl_certificate_key" => {}
+            "real_ip_header" => match setting.argument(0).to_lowercase().as_str() {
+                "x-forwarded-for" | "proxy_protocol" => {}
+                _ => self.leave(
+                    setting,
+                    "clients' addresses come from X-Forwarded-For, from Forwarded (forwarded-header = \"forwarded\" in the [[listener]]) or by the PROXY protocol",
+                ),
+            },
+            "limit_req" | "limit_req_zone" => self.leave(
+                setting,
+                "requests in a second from one address are limited for all of the door: request-rate in [limits]",
+            ),
+            "limit_conn" | "limit_conn_zone" => self.leave(
+                setting,
+                "connections from one address are limited for all of the door: connections-per-address in [limits]",
+            ),
             "client_max_body_size" => match size(setting.argument(0)) {
                 Some(size) => self.draft.set("limits", "body-size", &quoted(&size)),
                 None => self.leave(setting, "there is always a limit; the default is 4GiB"),
@@ -353,73 +445,4 @@ impl Importer<'_> {
         let what = format!("{}:{}: {words}{end}", self.file, directive.line);
         self.draft.leave(&what, why);
     }
-}
-
-/// The port a server sends everybody to, with https.
-fn redirect_port(server: &Directive) -> Option<String> {
-    let mut targets = server
-        .block
-        .iter()
-        .filter(|one| matches!(one.name(), "return" | "rewrite"));
-    let target = targets.find_map(|one| {
-        one.arguments()
-            .iter()
-            .find_map(|word| word.strip_prefix("https://"))
-    })?;
-    let authority = target.split('/').next().unwrap_or_default();
-    let port = authority.rsplit_once(':').map(|(_, port)| port);
-    let port = port.map(|port| {
-        port.chars()
-            .take_while(char::is_ascii_digit)
-            .collect::<String>()
-    });
-    Some(
-        port.filter(|port| !port.is_empty())
-            .unwrap_or_else(|| "443".to_owned()),
-    )
-}
-
-fn with_port(place: &str, scheme: &str) -> String {
-    let has_port = place
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    match (has_port, scheme) {
-        (true, _) => place.to_owned(),
-        (false, "https") => format!("{place}:443"),
-        (false, _) => format!("{place}:80"),
-    }
-}
-
-/// A time of nginx, whose default unit is the second.
-fn duration(text: &str) -> Option<String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
-    let unit = match unit {
-        "" | "s" => "s",
-        "ms" | "m" | "h" | "d" => unit,
-        _ => return None,
-    };
-    Some(format!("{number}{unit}"))
-}
-
-/// A size of nginx in our units; none for 0, which is no limit there.
-fn size(text: &str) -> Option<String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
-    let bytes = match unit.to_lowercase().as_str() {
-        "" => number,
-        "k" => number.checked_mul(1 << 10)?,
-        "m" => number.checked_mul(1 << 20)?,
-        "g" => number.checked_mul(1 << 30)?,
-        _ => return None,
-    };
-    let shown = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
-        .into_iter()
-        .find(|(unit, _)| bytes.is_multiple_of(*unit));
-    Some(shown.map_or_else(
-        || format!("{bytes}B"),
-        |(unit, name)| format!("{}{name}", bytes / unit),
-    ))
 }

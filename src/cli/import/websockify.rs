@@ -1,35 +1,21 @@
 //! Command lines of websockify (0.8 to 0.13): where it listens, and where its tokens lead.
 
-use super::draft::{Draft, quoted};
+use super::draft::{Draft, list, quoted};
 
 /// Options with a value that say nothing for Noren.
-const WITHOUT_MEANING: &[&str] = &["--log-file", "--auth-source"];
+const WITHOUT_MEANING: &[&str] = &["--log-file"];
 
 /// What each option that is not carried over would need. Those with a value have an `=` at their end.
 const LEFT: &[(&str, &str)] = &[
-    ("--web=", "Noren serves no files; let the app serve noVNC"),
     ("--web-auth", "logins are asked of the app: [session]"),
-    (
-        "--auth-plugin=",
-        "logins are asked of the app: [session]; the Origin is checked by default",
-    ),
-    (
-        "--ssl-version=",
-        "TLS 1.2 and 1.3 are spoken; see minimum-version in [tls]",
-    ),
     (
         "--ssl-ciphers=",
         "the cipher suites are chosen by the TLS library, and all are good ones",
     ),
-    ("--verify-client", "see the guide for client certificates"),
-    ("--cafile=", "see the guide for client certificates"),
     (
         "--key-password=",
         "nobody could type it at a restart: openssl pkey -in KEY -out PLAIN",
     ),
-    ("--ssl-target", "see the guide for TLS to consoles"),
-    ("--host-token", "tokens are in the URL: /websockify?token=…"),
-    ("--record=", "see the guide for recordings"),
     ("--wrap-mode=", "Noren starts no programs"),
     ("--timeout=", "Noren runs until it is stopped"),
     ("--run-once", "Noren runs until it is stopped"),
@@ -41,13 +27,13 @@ const LEFT: &[(&str, &str)] = &[
     ("--prefer-ipv6", "the system's order of addresses is taken"),
     ("-6", "the system's order of addresses is taken"),
     ("--libserver", "there is only one way to serve"),
-    ("--unix-listen-mode=", "see `mode` of [[listener]]"),
 ];
+
+/// What a source in the network may name where nobody says it: websockify connects to whatever it is told.
+const OWN_CONSOLES: &str = "127.0.0.0/8:5900-5999";
 
 /// Options that need nothing here.
 const NEEDLESS: &[&str] = &[
-    "-v",
-    "--verbose",
     "-D",
     "--daemon",
     "--ssl-only",
@@ -94,6 +80,12 @@ struct Importer<'a> {
     plugin: Option<&'a str>,
     source: Option<&'a str>,
     listen: Option<&'a str>,
+    mode: Option<&'a str>,
+    verifies: bool,
+    authorities: Option<&'a str>,
+    auth: Option<&'a str>,
+    auth_source: Option<&'a str>,
+    encrypts: bool,
     target: Option<String>,
 }
 
@@ -107,6 +99,25 @@ impl<'a> Importer<'a> {
             "--target-config" => (self.plugin, self.source) = (Some("TokenFile"), Some(value())),
             "--unix-target" => self.target = Some(format!("unix:{}", value())),
             "--unix-listen" => self.listen = Some(value()),
+            "--unix-listen-mode" => self.mode = Some(value()),
+            "--verify-client" => self.verifies = true,
+            "--cafile" => self.authorities = Some(value()),
+            "--auth-plugin" => self.auth = Some(value()),
+            "--auth-source" => self.auth_source = Some(value()),
+            "--ssl-target" => self.encrypts = true,
+            "--ssl-version" => {
+                if value() == "tlsv1_3" {
+                    self.draft.set("tls", "minimum-version", &quoted("1.3"));
+                }
+            }
+            "--host-token" => self.draft.set("bridge", "host-token", "true"),
+            "--record" => self.record(value()),
+            "--web" => {
+                let directory = quoted(value());
+                let keys = [("path", quoted("/")), ("directory", directory)];
+                self.draft.add("files", &keys);
+            }
+            "-v" | "--verbose" => self.draft.set("log", "level", &quoted("debug")),
             "--heartbeat" => self.seconds("heartbeat", value()),
             "--idle-timeout" => {
                 let limit = value();
@@ -146,8 +157,20 @@ impl<'a> Importer<'a> {
         }
     }
 
+    /// websockify adds a number to the name of a file; here each console has one in a directory.
+    fn record(&mut self, file: &str) {
+        let directory = match file.rsplit_once('/') {
+            Some(("", _)) => "/",
+            Some((directory, _)) => directory,
+            None => ".",
+        };
+        self.draft
+            .set("bridge.recording", "directory", &quoted(directory));
+    }
+
     fn finish(mut self) -> String {
         self.listener();
+        self.logins();
         self.tokens();
         if let Some(target) = self.positional.get(1) {
             self.target = Some((*target).to_owned());
@@ -157,11 +180,9 @@ impl<'a> Importer<'a> {
                 "a console without a token",
                 "it has the URL /websockify?token=console here",
             );
-            let address = quoted(&target);
-            self.draft.add(
-                "bridge.target",
-                &[("token", quoted("console")), ("address", address)],
-            );
+            let mut keys = vec![("token", quoted("console")), ("address", quoted(&target))];
+            keys.extend(self.tls());
+            self.draft.add("bridge.target", &keys);
         }
         self.draft.finish("a command line of websockify")
     }
@@ -185,13 +206,22 @@ impl<'a> Importer<'a> {
         } else {
             "http"
         };
-        self.draft.add(
-            "listener",
-            &[
-                ("address", quoted(&address)),
-                ("protocol", quoted(protocol)),
-            ],
-        );
+        let mut keys = vec![
+            ("address", quoted(&address)),
+            ("protocol", quoted(protocol)),
+        ];
+        if let Some(mode) = self.mode.filter(|_| address.starts_with("unix:")) {
+            keys.push(("mode", quoted(mode)));
+        }
+        match self.authorities {
+            Some(file) if self.verifies => keys.push(("client-authority", quoted(file))),
+            None if self.verifies => self.draft.leave(
+                "--verify-client",
+                "write client-authority = \"FILE\" into the [[listener]]: the authorities of the clients (PEM)",
+            ),
+            _ => {}
+        }
+        self.draft.add("listener", &keys);
         if let Some(certificate) = self.certificate {
             let key = self.key.unwrap_or(certificate);
             self.draft.add(
@@ -201,13 +231,52 @@ impl<'a> Importer<'a> {
         }
     }
 
+    /// Encryption of what a table leads to.
+    fn tls(&self) -> Option<(&'static str, String)> {
+        self.encrypts.then(|| ("tls", "{}".to_owned()))
+    }
+
+    fn logins(&mut self) {
+        let Some(plugin) = self.auth else { return };
+        let source = self.auth_source.unwrap_or_default();
+        let words = || source.split_whitespace();
+        match last_part(plugin) {
+            "ExpectOrigin" => {
+                self.draft.set("bridge", "origins", &list(words()));
+                self.draft.set("bridge", "missing-origin", "false");
+            }
+            "ClientCertCNAuth" => {
+                self.draft.set("bridge", "client-names", &list(words()));
+                self.draft
+                    .set("bridge", "client-certificate", &quoted("required"));
+            }
+            "BasicHTTPAuth" => {
+                let user = source.split(':').next().unwrap_or_default();
+                self.draft.leave(
+                    &format!("--auth-plugin {plugin}"),
+                    &format!(
+                        "passwords are kept as hashes: htpasswd -nB {user} > /etc/noren/users, and users = \"/etc/noren/users\" in [bridge]"
+                    ),
+                );
+            }
+            _ => self.draft.leave(
+                &format!("--auth-plugin {plugin}"),
+                "logins are asked of the app: write [session] with path = \"/PATH\" of a page that only visitors see who are logged in",
+            ),
+        }
+    }
+
     fn tokens(&mut self) {
         let Some(plugin) = self.plugin else {
             return;
         };
-        let name = plugin.rsplit('.').next().unwrap_or(plugin);
+        let name = last_part(plugin);
         let source = self.source.unwrap_or_default();
         let kind = match name {
+            "BaseTokenAPI" | "JSONTokenApi" if source.contains("%s") => return self.api(source),
+            "TokenRedis" if source.contains(':') => return self.redis(source),
+            "JWTTokenApi" if !source.is_empty() => return self.signed(source),
+            "TokenFileName" => "file-name",
             "TokenFile" | "ReadOnlyTokenFile" if is_directory(source) => "directory",
             "TokenFile" | "ReadOnlyTokenFile" => "file",
             "UnixDomainSocketDirectory" => "sockets",
@@ -215,7 +284,7 @@ impl<'a> Importer<'a> {
                 let what = format!("--token-plugin {plugin} --token-source {source}");
                 return self.draft.leave(
                     &what,
-                    "see the guide for sources of tokens: `man noren.toml`, [[bridge.tokens]]",
+                    "a plug-in of your own can answer over HTTP: [[bridge.tokens]] with source = \"http\" and url = \"http://HOST/{token}\"",
                 );
             }
         };
@@ -225,11 +294,80 @@ impl<'a> Importer<'a> {
                 "it has no --token-source",
             );
         }
-        self.draft.add(
-            "bridge.tokens",
-            &[("source", quoted(kind)), ("path", quoted(source))],
+        let mut keys = vec![("source", quoted(kind)), ("path", quoted(source))];
+        keys.extend(self.tls().filter(|_| kind != "sockets"));
+        self.draft.add("bridge.tokens", &keys);
+    }
+
+    fn api(&mut self, url: &str) {
+        let url = url.replacen("%s", "{token}", 1);
+        self.network(&[("source", quoted("http")), ("url", quoted(&url))]);
+    }
+
+    /// `HOST:PORT:DATABASE:PASSWORD:NAMESPACE`, of which the last three may be left out or empty.
+    fn redis(&mut self, source: &str) {
+        let parts: Vec<_> = source.split(':').collect();
+        let part = |index: usize| parts.get(index).copied().filter(|part| !part.is_empty());
+        let address = format!(
+            "{}:{}",
+            part(0).unwrap_or("localhost"),
+            part(1).unwrap_or("6379")
+        );
+        let mut keys = vec![("source", quoted("redis")), ("address", quoted(&address))];
+        match part(2).map(str::parse::<u32>) {
+            Some(Ok(number)) => keys.push(("database", number.to_string())),
+            Some(Err(_)) => self.draft.leave("the database of Redis", "it is no number"),
+            None => {}
+        }
+        if let Some(namespace) = part(4) {
+            keys.push(("namespace", quoted(namespace)));
+        }
+        if part(3).is_some() {
+            self.draft.leave(
+                "the password of Redis",
+                "no secret stands in this file: write it into one that only noren reads, and password = \"/etc/noren/redis\" into the [[bridge.tokens]]",
+            );
+        }
+        self.network(&keys);
+    }
+
+    /// A source that may name only what is allowed.
+    fn network(&mut self, keys: &[(&str, String)]) {
+        let allow = [("allow", list([OWN_CONSOLES]))];
+        let all: Vec<_> = keys
+            .iter()
+            .chain(&allow)
+            .cloned()
+            .chain(self.tls())
+            .collect();
+        self.draft.add("bridge.tokens", &all);
+        self.allowed();
+    }
+
+    fn signed(&mut self, key: &str) {
+        let table = "bridge.signed";
+        self.draft.set(table, "keys", &list([key]));
+        self.draft.set(table, "allow", &list([OWN_CONSOLES]));
+        self.draft.set(table, "longest", &quoted("off"));
+        if let Some((name, value)) = self.tls() {
+            self.draft.set(table, name, &value);
+        }
+        self.allowed();
+    }
+
+    fn allowed(&mut self) {
+        self.draft.leave(
+            "targets anywhere",
+            &format!(
+                "only what `allow` lists is connected to; it says the consoles of this machine, \"{OWN_CONSOLES}\": add yours"
+            ),
         );
     }
+}
+
+/// `TokenFile` of `websockify.token_plugins.TokenFile`.
+fn last_part(plugin: &str) -> &str {
+    plugin.rsplit('.').next().unwrap_or(plugin)
 }
 
 fn is_directory(path: &str) -> bool {
