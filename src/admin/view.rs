@@ -1,6 +1,7 @@
 //! What can be seen of the running server from here: its metrics, and whether it is well.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -151,20 +152,25 @@ impl View {
         }
     }
 
-    /// Closes what is meant: `t7` a tunnel, `s7` a subscriber, `user=ann` all that is open for one user. Gives what
-    /// was closed, a sentence each.
+    /// Closes what is meant: `t7` a tunnel, `s7` a subscriber, `v7` all that is open for the session of a visitor,
+    /// `user=ann` all that is open for one user. Gives what was closed, a sentence each.
     pub(super) fn close(&self, what: &str) -> Result<Vec<String>, Refusal> {
         let mut pairs = form_urlencoded::parse(what.as_bytes());
         if let Some((_, user)) = pairs.find(|(key, _)| key == "user") {
-            return Ok(self.close_all_of(&user));
+            let user = Some(&*user);
+            return Ok(self.close_all(|of, _| of == user));
         }
         let (kind, number) = what.split_at_checked(1).unwrap_or_default();
         let number: u64 = number.parse().map_err(|_| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
-                "say what to close: t7 (a tunnel), s7 (a subscriber) or user=NAME; the numbers are in /status",
+                "say what to close: t7 (a tunnel), s7 (a subscriber), v7 (a session) or user=NAME; the numbers are in /status",
             )
         })?;
+        if kind == "v" {
+            let session = NonZeroU64::new(number);
+            return Ok(self.close_all(|_, of| of.is_some() && of == session));
+        }
         let closed = match kind {
             "t" => self.close_tunnel(number),
             "s" => self.close_listener(number),
@@ -197,13 +203,18 @@ impl View {
         Some(format!("s{number} of {peer}"))
     }
 
-    fn close_all_of(&self, user: &str) -> Vec<String> {
-        let is_meant = |name: &Option<String>| name.as_deref() == Some(user);
+    /// All that is open for somebody, by the name of the user and the number of the session.
+    fn close_all(
+        &self,
+        is_meant: impl Fn(Option<&str>, Option<NonZeroU64>) -> bool,
+    ) -> Vec<String> {
         let tunnels = self.inside.tunnels.now().into_iter();
-        let tunnels = tunnels.filter(|one| is_meant(&one.user)).map(|one| one.id);
+        let tunnels = tunnels
+            .filter(|one| is_meant(one.user.as_deref(), one.session))
+            .map(|one| one.id);
         let listeners = self.hub.listeners().into_iter();
         let listeners = listeners
-            .filter(|one| is_meant(&one.user))
+            .filter(|one| is_meant(one.user.as_deref(), one.session))
             .map(|one| one.id);
         tunnels
             .filter_map(|number| self.close_tunnel(number))

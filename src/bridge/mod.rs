@@ -109,6 +109,7 @@ pub fn open(
                 peer: target.line.who().peer.clone(),
                 target: target.line.what().target.clone().unwrap_or_default(),
                 user: target.user(),
+                session: target.lease.as_ref().and_then(Lease::session),
                 subprotocol: subprotocol.name,
             };
             let tunnel = inside.tunnels.open(begun);

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -20,6 +21,7 @@ pub struct Lease {
     /// When it ends by itself.
     until: Option<Instant>,
     user: Option<Arc<str>>,
+    session: Option<NonZeroU64>,
     _held: Arc<dyn Send + Sync>,
 }
 
@@ -34,8 +36,16 @@ impl Lease {
             ended: Arc::new([ended]),
             until: None,
             user,
+            session: None,
             _held: held,
         }
+    }
+
+    /// The same, of the session with this number.
+    #[must_use]
+    pub fn of_session(mut self, number: NonZeroU64) -> Self {
+        self.session = Some(number);
+        self
     }
 
     /// A lease that nobody can end, but time, if it has a limit.
@@ -45,6 +55,7 @@ impl Lease {
             ended: Arc::new([]),
             until,
             user,
+            session: None,
             _held: Arc::new(()),
         }
     }
@@ -69,6 +80,7 @@ impl Lease {
             ended: ended.collect(),
             until: leases.iter().filter_map(|lease| lease.until).min(),
             user: leases.first()?.user.clone(),
+            session: leases.iter().find_map(|lease| lease.session),
             _held: Arc::new(leases),
         })
     }
@@ -97,6 +109,12 @@ impl Lease {
                 Poll::Pending
             }
         })
+    }
+
+    /// The number of the session it belongs to, if it belongs to one.
+    #[must_use]
+    pub fn session(&self) -> Option<NonZeroU64> {
+        self.session
     }
 
     /// For whom it is, if that is known.

@@ -1,6 +1,7 @@
 //! Who listens, one row each, for those who look; and how one of them is told to leave.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -23,6 +24,8 @@ pub struct Listener {
     pub peer: Option<String>,
     /// The name the app gives that visitor.
     pub user: Option<String>,
+    /// The number of that visitor's session.
+    pub session: Option<NonZeroU64>,
     /// Since when, in milliseconds since 1970.
     pub since: u64,
     /// The bytes of messages that it has not taken yet.
@@ -73,6 +76,7 @@ fn seen(subscriber: &Arc<Subscriber>) -> Listener {
         transport: caller.map_or("admin", |(transport, _)| transport),
         peer: caller.map(|(_, peer)| peer.to_string()),
         user: subscriber.name.clone(),
+        session: subscriber.session,
         since: telemetry::since(subscriber.since),
         behind: 0,
     }

@@ -116,6 +116,7 @@ pub fn open_socket(
                 peer: peer.to_string(),
                 target: format!("channel {}", names.join(",")),
                 user: None,
+                session: None,
                 subprotocol: protocol,
             });
             // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -40,10 +41,12 @@ pub(super) struct Subscriber {
     place: AtomicU64,
     /// Who it is, where the session says so.
     pub(super) name: Option<String>,
+    /// The number of its session.
+    pub(super) session: Option<NonZeroU64>,
 }
 
 impl Subscriber {
-    pub(super) fn new(name: Option<String>) -> Arc<Self> {
+    pub(super) fn new(name: Option<String>, session: Option<NonZeroU64>) -> Arc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             waker: AtomicWaker::new(),
@@ -54,6 +57,7 @@ impl Subscriber {
             caller: OnceLock::new(),
             place: AtomicU64::new(0),
             name,
+            session,
         })
     }
 
@@ -205,7 +209,8 @@ impl Subscription {
         lease: Option<Lease>,
     ) -> Self {
         let name = lease.as_ref().and_then(Lease::user).map(str::to_owned);
-        let subscriber = Subscriber::new(name);
+        let session = lease.as_ref().and_then(Lease::session);
+        let subscriber = Subscriber::new(name, session);
         let join = |channel: Arc<Channel>| Joined {
             key: channel.join(Arc::clone(&subscriber)),
             channel,

@@ -60,6 +60,7 @@ pub async fn open(
         peer: forward.context.peer.to_string(),
         target: target.clone(),
         user: None,
+        session: None,
         subprotocol: None,
     });
     let mut line = opened(target);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -35,6 +36,8 @@ pub struct Begun {
     pub target: String,
     /// Who the app says has opened it.
     pub user: Option<String>,
+    /// The number of that visitor's session, if there is one.
+    pub session: Option<NonZeroU64>,
     /// The subprotocol that was agreed on.
     pub subprotocol: Option<&'static str>,
 }
@@ -51,6 +54,7 @@ struct Entry {
     peer: Box<str>,
     target: Box<str>,
     user: Option<Box<str>>,
+    session: Option<NonZeroU64>,
     subprotocol: Option<&'static str>,
     opened: Instant,
     up: AtomicU64,
@@ -72,6 +76,8 @@ pub struct OpenTunnel {
     pub peer: String,
     /// The name the app gives that visitor.
     pub user: Option<String>,
+    /// The number of that visitor's session.
+    pub session: Option<NonZeroU64>,
     /// The subprotocol that was agreed on.
     pub subprotocol: Option<&'static str>,
     /// When it was opened, in milliseconds since 1970.
@@ -99,6 +105,7 @@ impl Tunnels {
             peer,
             target,
             user,
+            session,
             subprotocol,
         } = begun;
         let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
@@ -111,6 +118,7 @@ impl Tunnels {
             peer: peer.into(),
             target: target.into(),
             user: user.map(Into::into),
+            session,
             subprotocol,
             opened: Instant::now(),
             up: AtomicU64::new(0),
@@ -162,6 +170,7 @@ impl Entry {
             target: self.target.to_string(),
             peer: self.peer.to_string(),
             user: self.user.as_deref().map(str::to_owned),
+            session: self.session,
             subprotocol: self.subprotocol,
             since: since(self.opened),
             up: self.up.load(Ordering::Relaxed),
@@ -237,6 +246,7 @@ mod tests {
             peer: "192.0.2.1:5".to_owned(),
             target: "unix:/run/a".to_owned(),
             user: Some("ann".to_owned()),
+            session: NonZeroU64::new(3),
             subprotocol: Some("binary"),
         }
     }

@@ -1,5 +1,7 @@
 //! What closes what is open: a logout at once, the app when it is asked again, and nothing else.
 
+use tokio::net::UnixStream;
+
 use super::{App, COOK, PATH, configuration, kitchen, knock, log_out, tunnel};
 use crate::harness::{CLOSE, Door, FIN, Http2, Wire, binary, masked, until};
 
@@ -190,4 +192,42 @@ async fn a_tunnel_over_http2_ends_with_its_session_too() {
     let _target = console.accept().await;
     log_out(&door, "POST", "/logout", COOK).await;
     assert_eq!(opened.close_code().await, 4401);
+}
+
+#[tokio::test]
+async fn an_administrator_closes_all_of_one_session_and_nothing_of_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("admin.sock");
+    let settings = format!("[admin]\nsocket = '{}'", socket.display());
+    let (_app, console, door) = kitchen(&settings).await;
+    let ask = async |request: String| {
+        let stream = UnixStream::connect(&socket).await.unwrap();
+        Wire::new(stream).ask(&request).await
+    };
+    let mut own = tunnel(&door, &console, COOK).await;
+    let mut second = tunnel(&door, &console, COOK).await;
+    let mut other = tunnel(&door, &console, OTHER).await;
+
+    let status = ask(Door::get("/status", "")).await;
+    let status: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
+    let sessions: Vec<_> = (0..3)
+        .map(|row| &status["tunnels"][row]["session"])
+        .collect();
+    assert!(sessions[0].is_u64(), "{status}");
+    assert_eq!(sessions[0], sessions[1]);
+    assert_ne!(sessions[0], sessions[2]);
+
+    let close = |number: &str| {
+        Door::get(&format!("/close/v{number}"), "Content-Length: 0\r\n").replacen("GET", "POST", 1)
+    };
+    let closed = ask(close(&sessions[0].to_string())).await;
+    let closed: serde_json::Value = serde_json::from_slice(&closed.body).unwrap();
+    assert_eq!(closed["closed"].as_array().unwrap().len(), 2, "{closed}");
+    assert_eq!(own.0.close_code().await, 4403);
+    assert_eq!(second.0.close_code().await, 4403);
+    is_open(&mut other).await;
+    // No session has this number, and what belongs to none is not meant by it.
+    let closed = ask(close("0")).await;
+    assert!(closed.text().contains("[]"), "{}", closed.text());
+    is_open(&mut other).await;
 }

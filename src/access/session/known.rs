@@ -4,6 +4,8 @@
 //! asked about; each has a token that is cancelled when the app, or a logout, says no.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,8 @@ const MOST: usize = 10_000;
 pub(super) struct Known {
     pub(super) secret: Secret,
     entries: Mutex<Entries>,
+    /// How many sessions there have been.
+    sessions: AtomicU64,
 }
 
 struct Entries {
@@ -34,6 +38,8 @@ struct Entries {
 
 /// A session, or a console or channel that it was asked about.
 pub(super) struct Entry {
+    /// The number of the session, which no other has: an administrator can name it without a credential.
+    number: NonZeroU64,
     /// What it is about beside the session itself.
     pub(super) matter: Option<Matter>,
     /// The session then. Held, so that a logout reaches what is about it as long as that is known.
@@ -68,12 +74,16 @@ impl Known {
                 of: HashMap::new(),
                 limit: MOST,
             }),
+            sessions: AtomicU64::new(0),
         }
     }
 
     /// The entry of a session.
     pub(super) fn session(&self, credential: Credential) -> Arc<Entry> {
-        self.entry(credential, || Entry::new(None, None))
+        self.entry(credential, || {
+            let before = self.sessions.fetch_add(1, Ordering::Relaxed);
+            Entry::new(NonZeroU64::MIN.saturating_add(before), None, None)
+        })
     }
 
     /// The entry of one console or channel for a session.
@@ -84,7 +94,7 @@ impl Known {
         matter: Matter,
     ) -> Arc<Entry> {
         self.entry(self.secret.matter(credential, &matter), || {
-            Entry::new(Some(matter), Some(Arc::clone(session)))
+            Entry::new(session.number, Some(matter), Some(Arc::clone(session)))
         })
     }
 
@@ -142,9 +152,10 @@ fn is_needed(entry: &Arc<Entry>) -> bool {
 }
 
 impl Entry {
-    fn new(matter: Option<Matter>, session: Option<Arc<Self>>) -> Self {
+    fn new(number: NonZeroU64, matter: Option<Matter>, session: Option<Arc<Self>>) -> Self {
         let ended = token_below(session.as_ref());
         Self {
+            number,
             matter,
             session,
             turn: Semaphore::new(1),
@@ -155,6 +166,11 @@ impl Entry {
                 watched: Weak::new(),
             }),
         }
+    }
+
+    /// The number of the session.
+    pub(super) fn number(&self) -> NonZeroU64 {
+        self.number
     }
 
     /// The token for a question that is asked now. It must be taken before: a logout while the question is

@@ -106,7 +106,7 @@ impl Visitor {
     #[must_use]
     pub fn watch(&self) -> Lease {
         let watched = self.entry.watch(&self.headers);
-        Lease::new(self.ended.clone(), self.name(), watched)
+        Lease::new(self.ended.clone(), self.name(), watched).of_session(self.entry.number())
     }
 }
 

@@ -17,6 +17,10 @@ function bytes(size) {
   while (size >= 1024 && unit < 4) { size /= 1024; unit += 1; }
   return `${unit && size < 100 ? size.toFixed(1) : Math.round(size)}\u202f${units[unit]}`;
 }
+function visit(session) {
+  return session ? `v${session}` : undefined;
+}
+
 function day(moment) {
   return moment <= Date.now() ? "now" : new Date(moment).toLocaleString();
 }
@@ -128,10 +132,10 @@ function show(status) {
   document.querySelector("#tables").replaceChildren(
     ...table("Apps", null, [["Name"], ["At"], ["Busy", n], ["Workers", n], ["Waiting", n]],
       status.apps.map((app) => [app.name, app.url, plain(app.busy), plain(app.workers), plain(app.waiting)])),
-    ...table("Tunnels", status.tunnel_count, [["Id"], ["Target"], ["Peer"], ["User"], ["Open", n], ["Up", n], ["Down", n]],
-      status.tunnels.map((one) => [`t${one.id}`, one.target, one.peer, one.user, age(one.since), bytes(one.up), bytes(one.down)])),
-    ...table("Subscribers", status.subscribers, [["Id"], ["Channels"], ["By"], ["Peer"], ["User"], ["Open", n], ["Behind", n]],
-      status.listeners.map((one) => [`s${one.id}`, one.channels.join(", "), one.transport, one.peer, one.user, age(one.since), bytes(one.behind)])),
+    ...table("Tunnels", status.tunnel_count, [["Id"], ["Target"], ["Peer"], ["User"], ["Session"], ["Open", n], ["Up", n], ["Down", n]],
+      status.tunnels.map((one) => [`t${one.id}`, one.target, one.peer, one.user, visit(one.session), age(one.since), bytes(one.up), bytes(one.down)])),
+    ...table("Subscribers", status.subscribers, [["Id"], ["Channels"], ["By"], ["Peer"], ["User"], ["Session"], ["Open", n], ["Behind", n]],
+      status.listeners.map((one) => [`s${one.id}`, one.channels.join(", "), one.transport, one.peer, one.user, visit(one.session), age(one.since), bytes(one.behind)])),
     ...table("Channels", null, [["Name"], ["Listeners", n], ["Messages", n]],
       status.channels.slice(0, 50).map((one) => [one.name, plain(one.listeners), plain(one.messages)])),
     ...table("Sources", null, [["Channel"], ["Kind"], ["At"], ["Up", n], ["Messages", n], ["Last error"]],

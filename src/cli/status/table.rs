@@ -45,13 +45,16 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
     );
     add(
         format!("Tunnels: {}", word(of(status, "tunnel_count"))),
-        &["ID", "TARGET", "PEER", "USER", "OPEN", "UP", "DOWN"],
+        &[
+            "ID", "TARGET", "PEER", "USER", "SESSION", "OPEN", "UP", "DOWN",
+        ],
         rows(of(status, "tunnels"), |tunnel| {
             vec![
                 format!("t{}", word(of(tunnel, "id"))),
                 word(of(tunnel, "target")),
                 word(of(tunnel, "peer")),
                 word(of(tunnel, "user")),
+                session(of(tunnel, "session")),
                 since(of(tunnel, "since")),
                 bytes(of(tunnel, "up")),
                 bytes(of(tunnel, "down")),
@@ -60,7 +63,9 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
     );
     add(
         format!("Subscribers: {}", word(of(status, "subscribers"))),
-        &["ID", "CHANNELS", "BY", "PEER", "USER", "OPEN", "BEHIND"],
+        &[
+            "ID", "CHANNELS", "BY", "PEER", "USER", "SESSION", "OPEN", "BEHIND",
+        ],
         rows(of(status, "listeners"), |one| {
             let channels = of(one, "channels")
                 .as_array()
@@ -73,6 +78,7 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
                 word(of(one, "transport")),
                 word(of(one, "peer")),
                 word(of(one, "user")),
+                session(of(one, "session")),
                 since(of(one, "since")),
                 bytes(of(one, "behind")),
             ]
@@ -166,6 +172,14 @@ fn word(value: &Value) -> String {
         .collect()
 }
 
+/// The number of a session, as `noren close` takes it.
+fn session(number: &Value) -> String {
+    match number {
+        Value::Number(number) => format!("v{number}"),
+        _ => "-".to_owned(),
+    }
+}
+
 /// How long ago a moment is, in its two largest units.
 fn age(now: Duration, at: &Value) -> String {
     span(now.saturating_sub(moment(at)))
@@ -222,7 +236,7 @@ mod tests {
             "connections": {"open": 12, "limit": 10000},
             "apps": [{"name": "wok", "url": "127.0.0.1:8010", "workers": 8, "busy": 3, "waiting": 0, "queue": 1000}],
             "tunnel_count": 1,
-            "tunnels": [{"id": 7, "target": "unix:/run/\u{1b}[2J", "peer": "192.0.2.1:5", "user": null, "since": 3_600_000, "up": 1500, "down": 9}],
+            "tunnels": [{"id": 7, "target": "unix:/run/\u{1b}[2J", "peer": "192.0.2.1:5", "user": null, "session": 5, "since": 3_600_000, "up": 1500, "down": 9}],
             "subscribers": 0,
             "listeners": [],
             "channels": [],
@@ -239,8 +253,8 @@ mod tests {
                 "  wok   127.0.0.1:8010  3 of 8  0 of 1000",
                 "",
                 "Tunnels: 1",
-                "  ID  TARGET          PEER         USER  OPEN   UP       DOWN",
-                "  t7  unix:/run/?[2J  192.0.2.1:5  -     1 d 0 h  1.4 KiB  9 B",
+                "  ID  TARGET          PEER         USER  SESSION  OPEN   UP       DOWN",
+                "  t7  unix:/run/?[2J  192.0.2.1:5  -     v5       1 d 0 h  1.4 KiB  9 B",
             ]
             .map(|line| line.replace("OPEN   UP", "OPEN     UP"))
         );
