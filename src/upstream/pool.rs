@@ -7,8 +7,9 @@ use crate::upstream::connection::Connection;
 
 /// How long a connection may have been idle to be trusted with a request that must not be sent twice. The
 /// app may be closing a connection at the very moment we use it, and then nobody can tell whether it has
-/// seen the request; right after an exchange that is not to be expected.
-const FRESH: Duration = Duration::from_secs(1);
+/// seen the request; right after an exchange that is not to be expected, even of an app that keeps connections for
+/// less than a second.
+const FRESH: Duration = Duration::from_millis(200);
 
 /// The idle connections, the latest one last.
 #[derive(Debug)]
