@@ -345,8 +345,8 @@ fn proxies_clients_passwords_and_directories_of_nginx_have_their_place() {
          limit_req_zone $binary_remote_addr zone=one:10m rate=1r/s;
          server { listen 443 ssl proxy_protocol; server_name a.example;
            ssl_certificate /c; ssl_certificate_key /k; ssl_client_certificate /ca; ssl_verify_client optional;
-           auth_basic \"Staff only\"; auth_basic_user_file /etc/nginx/htpasswd;
-           location / { proxy_pass http://127.0.0.1:9000; }
+           location / { proxy_pass http://127.0.0.1:9000;
+             auth_basic \"Staff only\"; auth_basic_user_file /etc/nginx/htpasswd; }
            location /static/ { root /var/www; }
            location /docs { alias /srv/docs/; } } }",
     );
@@ -368,4 +368,83 @@ fn proxies_clients_passwords_and_directories_of_nginx_have_their_place() {
     for part in ["limit_req_zone", "request-rate in [limits]", "only bcrypt"] {
         assert!(made.contains(part), "{part}\n{made}");
     }
+}
+
+#[test]
+fn what_was_closed_is_not_open_after_an_import() {
+    let websockify = |words: &[&str]| import(&[&["websockify", "--"], words].concat());
+    let made = websockify(&[
+        "--web=/w",
+        "--web-auth",
+        "--auth-plugin=BasicHTTPAuth",
+        "--auth-source=ann:tea",
+        "6080",
+        "h:1",
+    ]);
+    let config = Config::parse(&made, "made").unwrap();
+    assert!(
+        config.files.is_empty() && config.bridge.entrance.users.is_some(),
+        "{made}"
+    );
+    assert!(made.contains("--web /w") && !made.contains("tea"), "{made}");
+    // A check that is not known here: the file is not valid until somebody has said who may pass.
+    let made = websockify(&["--auth-plugin=own.Check", "6080", "h:1"]);
+    assert!(made.starts_with("# This is not complete yet:"), "{made}");
+    let made = websockify(&["--key-password", "s3cret", "6080", "h:1"]);
+    assert!(!made.contains("s3cret"), "{made}");
+
+    for closed in [
+        "internal;",
+        "auth_basic x; auth_basic_user_file /u;",
+        "auth_request /ask;",
+        "allow 192.0.2.1; deny all;",
+    ] {
+        let inside = format!("location /p {{ {closed} root /srv; }}");
+        let (config, made) = nginx(&format!(
+            "server {{ listen 80; location / {{ proxy_pass http://h:1; }} {inside} }}"
+        ));
+        assert!(config.files.is_empty(), "{made}");
+        assert!(made.contains("location /p { … }"), "{made}");
+        // What stands around a location holds in it.
+        let file = tempfile::Builder::new().suffix(".conf").tempfile().unwrap();
+        let text = format!("server {{ listen 80; {closed} location /p {{ root /srv; }} }}");
+        fs::write(file.path(), text).unwrap();
+        let made = import(&["nginx", file.path().to_str().unwrap()]);
+        assert!(!made.contains("\n[[files]]"), "{made}");
+    }
+    let (config, made) = nginx(
+        "server { listen 80; auth_basic Staff; auth_basic_user_file /u;
+         location /websockify { proxy_pass http://localhost:64667; proxy_set_header Upgrade $http_upgrade; } }",
+    );
+    let users = config.bridge.entrance.users.as_deref();
+    assert_eq!(
+        users.and_then(std::path::Path::to_str),
+        Some("/u"),
+        "{made}"
+    );
+}
+
+#[test]
+fn options_of_websockify_with_a_value_take_it_and_a_socket_leaves_the_target_alone() {
+    let config = |words: &[&str]| {
+        let made = import(&[&["websockify", "--"], words].concat());
+        Config::parse(&made, "made").unwrap_or_else(|error| panic!("{error}\n{made}"))
+    };
+    let listening = |config: &Config| config.listeners.first().unwrap().address.to_string();
+    let target = |config: &Config| config.bridge.targets.first().unwrap().address.to_string();
+    let made = config(&["--syslog", "/dev/log", "--legacy-syslog", "6080", "h:5901"]);
+    assert_eq!(
+        (listening(&made), target(&made)),
+        ("[::]:6080".to_owned(), "h:5901".to_owned())
+    );
+    let made = config(&[
+        "--unix-listen",
+        "/run/d",
+        "--unix-listen-mode=0600",
+        "h:5901",
+    ]);
+    assert_eq!(
+        (listening(&made), target(&made)),
+        ("unix:/run/d".to_owned(), "h:5901".to_owned())
+    );
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::draft::{Draft, list, quoted};
 use super::syntax::{Directive, read};
-use values::{directory, duration, hosts, redirect_port, size, with_port, without_slash};
+use values::{directory, duration, hosts, login, redirect_port, size, with_port, without_slash};
 
 /// What Noren does without being told, or has no need of.
 const BY_ITSELF: &[&str] = &[
@@ -55,6 +55,18 @@ const OWN_HEADERS: &[&str] = &[
     "x-forwarded-proto",
     "x-real-ip",
 ];
+
+/// What lets only some people see a location. Without it everybody would.
+const GUARDS: &[&str] = &[
+    "allow",
+    "auth_jwt",
+    "auth_request",
+    "deny",
+    "internal",
+    "secure_link",
+];
+
+const ONLY_BCRYPT: &str = "it is read as it is, but only bcrypt is taken: make lines of another kind anew with htpasswd -nB NAME";
 
 /// Makes a noren.toml of a file.
 pub(super) fn import(text: &str, file: &str) -> Result<String> {
@@ -217,7 +229,29 @@ impl Importer<'_> {
             [sign, path] if sign == "=" => (path.as_str(), false),
             _ => return self.leave(location, "paths are prefixes here; there are no patterns"),
         };
+        let nearest: Vec<_> = location
+            .block
+            .iter()
+            .chain(&server.block)
+            .chain(around.iter().copied())
+            .collect();
+        if let Some(guard) = nearest.iter().find(|one| GUARDS.contains(&one.name())) {
+            return self.leave(
+                location,
+                &format!(
+                    "`{}` decides there who may see this, and nothing here does: see users, client-certificate and [session], then write the table yourself",
+                    guard.words.join(" ")
+                ),
+            );
+        }
+        let login = login(&nearest);
         let Some(pass) = location.all("proxy_pass").next() else {
+            if login.is_some() {
+                return self.leave(
+                    location,
+                    "[[files]] are for everybody; let an [[app]] with `users` serve what is not",
+                );
+            }
             if let Some(directory) = directory(location, path) {
                 return self.files(location, path, &directory, server);
             }
@@ -242,7 +276,7 @@ impl Importer<'_> {
             .all("proxy_set_header")
             .any(|header| header.argument(0).eq_ignore_ascii_case("upgrade"));
         if upgrades && path.contains("websockify") {
-            return self.console(location, path, &place);
+            return self.console(location, path, &place, login);
         }
         if !exact {
             self.leave(
@@ -279,7 +313,20 @@ impl Importer<'_> {
     }
 
     /// websockify behind nginx: the bridge does its work.
-    fn console(&mut self, location: &Directive, path: &str, place: &str) {
+    fn console(
+        &mut self,
+        location: &Directive,
+        path: &str,
+        place: &str,
+        login: Option<(&Directive, &Directive)>,
+    ) {
+        if let Some((users, realm)) = login {
+            self.draft
+                .set("bridge", "users", &quoted(users.argument(0)));
+            self.draft
+                .set("bridge", "realm", &quoted(realm.argument(0)));
+            self.leave(users, ONLY_BCRYPT);
+        }
         if path != "/websockify" {
             self.draft.set("bridge", "paths", &list([path]));
         }

@@ -3,26 +3,17 @@
 use super::draft::{Draft, list, quoted};
 
 /// Options with a value that say nothing for Noren.
-const WITHOUT_MEANING: &[&str] = &["--log-file"];
+const WITHOUT_MEANING: &[&str] = &["--log-file", "--syslog"];
 
 /// What each option that is not carried over would need. Those with a value have an `=` at their end.
 const LEFT: &[(&str, &str)] = &[
-    ("--web-auth", "logins are asked of the app: [session]"),
     (
         "--ssl-ciphers=",
         "the cipher suites are chosen by the TLS library, and all are good ones",
     ),
-    (
-        "--key-password=",
-        "nobody could type it at a restart: openssl pkey -in KEY -out PLAIN",
-    ),
     ("--wrap-mode=", "Noren starts no programs"),
     ("--timeout=", "Noren runs until it is stopped"),
     ("--run-once", "Noren runs until it is stopped"),
-    (
-        "--inetd",
-        "systemd opens sockets: address = \"systemd:NAME\"",
-    ),
     ("--traffic", "what passes is not logged, only how much"),
     ("--prefer-ipv6", "the system's order of addresses is taken"),
     ("-6", "the system's order of addresses is taken"),
@@ -40,7 +31,7 @@ const NEEDLESS: &[&str] = &[
     "--file-only",
     "--no-parent",
     "--strict-mode",
-    "--syslog",
+    "--legacy-syslog",
 ];
 
 /// Makes a noren.toml of a command line.
@@ -83,6 +74,9 @@ struct Importer<'a> {
     mode: Option<&'a str>,
     verifies: bool,
     authorities: Option<&'a str>,
+    web: Option<&'a str>,
+    web_auth: bool,
+    inetd: bool,
     auth: Option<&'a str>,
     auth_source: Option<&'a str>,
     encrypts: bool,
@@ -112,10 +106,20 @@ impl<'a> Importer<'a> {
             }
             "--host-token" => self.draft.set("bridge", "host-token", "true"),
             "--record" => self.record(value()),
-            "--web" => {
-                let directory = quoted(value());
-                let keys = [("path", quoted("/")), ("directory", directory)];
-                self.draft.add("files", &keys);
+            "--inetd" => {
+                self.inetd = true;
+                self.draft
+                    .leave(name, "systemd opens sockets: address = \"systemd:NAME\"");
+            }
+            "--web" => self.web = Some(value()),
+            "--web-auth" => self.web_auth = true,
+            "--key-password" => {
+                // A secret, which no file that is passed around should hold.
+                value();
+                self.draft.leave(
+                    "--key-password",
+                    "nobody could type it at a restart: openssl pkey -in KEY -out PLAIN",
+                );
             }
             "-v" | "--verbose" => self.draft.set("log", "level", &quoted("debug")),
             "--heartbeat" => self.seconds("heartbeat", value()),
@@ -170,9 +174,11 @@ impl<'a> Importer<'a> {
 
     fn finish(mut self) -> String {
         self.listener();
+        self.pages();
         self.logins();
         self.tokens();
-        if let Some(target) = self.positional.get(1) {
+        let ports = usize::from(self.listen.is_none() && !self.inetd);
+        if let Some(target) = self.positional.get(ports) {
             self.target = Some((*target).to_owned());
         }
         if let Some(target) = self.target.take() {
@@ -188,7 +194,8 @@ impl<'a> Importer<'a> {
     }
 
     fn listener(&mut self) {
-        let address = match (self.listen, self.positional.first()) {
+        let port = self.positional.first().filter(|_| !self.inetd);
+        let address = match (self.listen, port) {
             (Some(path), _) => format!("unix:{path}"),
             (None, Some(port)) if port.contains(':') => (*port).to_owned(),
             (None, Some(port)) => format!("[::]:{port}"),
@@ -215,10 +222,8 @@ impl<'a> Importer<'a> {
         }
         match self.authorities {
             Some(file) if self.verifies => keys.push(("client-authority", quoted(file))),
-            None if self.verifies => self.draft.leave(
-                "--verify-client",
-                "write client-authority = \"FILE\" into the [[listener]]: the authorities of the clients (PEM)",
-            ),
+            // Not valid without the authorities, so that nobody is let in by an oversight.
+            None if self.verifies => keys.push(("client-certificate", quoted("required"))),
             _ => {}
         }
         self.draft.add("listener", &keys);
@@ -234,6 +239,18 @@ impl<'a> Importer<'a> {
     /// Encryption of what a table leads to.
     fn tls(&self) -> Option<(&'static str, String)> {
         self.encrypts.then(|| ("tls", "{}".to_owned()))
+    }
+
+    fn pages(&mut self) {
+        let Some(directory) = self.web else { return };
+        if self.web_auth {
+            return self.draft.leave(
+                &format!("--web {directory} --web-auth"),
+                "[[files]] are for everybody; let an [[app]] with `users` serve what is not",
+            );
+        }
+        let keys = [("path", quoted("/")), ("directory", quoted(directory))];
+        self.draft.add("files", &keys);
     }
 
     fn logins(&mut self) {
@@ -252,17 +269,24 @@ impl<'a> Importer<'a> {
             }
             "BasicHTTPAuth" => {
                 let user = source.split(':').next().unwrap_or_default();
+                // Noren does not start without the file, so that nobody is let in without a password.
+                self.draft
+                    .set("bridge", "users", &quoted("/etc/noren/users"));
                 self.draft.leave(
                     &format!("--auth-plugin {plugin}"),
                     &format!(
-                        "passwords are kept as hashes: htpasswd -nB {user} > /etc/noren/users, and users = \"/etc/noren/users\" in [bridge]"
+                        "passwords are kept as hashes: htpasswd -nB {user} > /etc/noren/users"
                     ),
                 );
             }
-            _ => self.draft.leave(
-                &format!("--auth-plugin {plugin}"),
-                "logins are asked of the app: write [session] with path = \"/PATH\" of a page that only visitors see who are logged in",
-            ),
+            _ => {
+                // Not valid without a question, for the same reason.
+                self.draft.set("bridge", "session", &quoted("required"));
+                self.draft.leave(
+                    &format!("--auth-plugin {plugin}"),
+                    "logins are asked of the app: write [session] with path = \"/PATH\" of a page that only visitors see who are logged in",
+                );
+            }
         }
     }
 

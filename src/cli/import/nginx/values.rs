@@ -96,3 +96,10 @@ pub(super) fn size(text: &str) -> Option<String> {
         |(unit, name)| format!("{}{name}", bytes / unit),
     ))
 }
+
+/// The file of passwords and the realm of a location, if it asks for passwords. The nearest directive counts.
+pub(super) fn login<'a>(nearest: &[&'a Directive]) -> Option<(&'a Directive, &'a Directive)> {
+    let find = |name: &str| nearest.iter().copied().find(|one| one.name() == name);
+    let realm = find("auth_basic").filter(|realm| realm.argument(0) != "off")?;
+    Some((find("auth_basic_user_file")?, realm))
+}
