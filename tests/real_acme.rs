@@ -195,6 +195,35 @@ fn a_certificate_is_renewed_before_it_ends() {
 }
 
 #[test]
+fn a_certificate_is_renewed_when_the_authority_says_so_but_not_again_and_again() {
+    let mut house = House::open();
+    // By its age it would not be due before most of a minute has gone.
+    house.found(None, &["100", "windows"]);
+    house.wants("");
+    until("the certificate", || house.is_trusted().then_some(()));
+    let first = house.serial();
+    let _ = house.noren("reload", &[]);
+    until("the word of the authority", || {
+        let log = house.door.log();
+        log.contains("renewed earlier").then_some(())
+    });
+    until("another certificate", || {
+        (house.serial() != first).then_some(())
+    });
+    // The window of this one is over too, and still it is left in peace for a while.
+    let _ = house.noren("reload", &[]);
+    let status = house.status();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    assert!(
+        u128::from(status["next"].as_u64().unwrap()) > now,
+        "{status}"
+    );
+    let authority = house.authority.as_mut().unwrap();
+    assert!(authority.count("windows") >= 1);
+    assert_eq!(authority.count("issued"), 2);
+}
+
+#[test]
 fn a_name_that_the_authority_cannot_reach_is_told_and_tried_again_after_a_reload() {
     let mut house = House::open();
     house.found(Some((1, house.door.port)), &[]);

@@ -1,4 +1,5 @@
-//! The account at an authority: made once, kept in a file that nobody else can read.
+//! The account at an authority: made once, kept in a file that nobody else can read. Must not know what is ordered
+//! with it.
 
 use std::fs;
 use std::io;

@@ -15,6 +15,8 @@ const SHORT: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 const FIRST_WAIT: Duration = Duration::from_secs(2 * 60);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
+/// The longest rest after a success.
+const LONGEST_REST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A number from 0 to 1 that is always the same for one certificate, and differs between two: those that were
 /// given out in one moment are not all renewed in one.
@@ -45,6 +47,13 @@ pub(super) fn wait(failures: u32, rate_limited: bool) -> Duration {
     let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
     let wait = FIRST_WAIT.saturating_mul(doubled).min(LONGEST_WAIT);
     if rate_limited { wait.max(HOUR) } else { wait }
+}
+
+/// How long a certificate is left in peace that was just issued, whatever the clock and the authority say of it:
+/// otherwise a clock that is years ahead, or a window that is always over, would have one asked for after another.
+pub(super) fn rest(begins: SystemTime, expires: SystemTime) -> Duration {
+    let life = expires.duration_since(begins).unwrap_or_default();
+    (life / 10).clamp(Duration::from_secs(1), LONGEST_REST)
 }
 
 /// How long to sleep until something that is due, by a clock that may be set meanwhile: never so long that a jump
@@ -99,6 +108,15 @@ mod tests {
             due.unwrap_or_default().as_secs()
         };
         assert_eq!((due(0.0), due(0.5), due(1.0)), (1000, 1500, 2000));
+    }
+
+    #[test]
+    fn a_certificate_rests_for_a_tenth_of_its_life_or_a_day() {
+        let begins = SystemTime::UNIX_EPOCH;
+        let rest = |life| rest(begins, begins + life);
+        assert_eq!(rest(90 * DAY), DAY);
+        assert_eq!(rest(Duration::from_secs(100)), Duration::from_secs(10));
+        assert_eq!(rest(Duration::ZERO), Duration::from_secs(1));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Why there is no certificate, in words for the operator.
+//! Why there is no certificate, in words for the operator. Decides nothing.
 
 use std::io;
 use std::path::PathBuf;

@@ -53,7 +53,7 @@ struct Progress {
     /// How often it failed since it last did not.
     failures: u32,
     tried: Option<Instant>,
-    /// Not before this, after a failure.
+    /// Not before this, after an attempt.
     not_before: Option<Instant>,
     error: Option<String>,
 }
@@ -61,6 +61,7 @@ struct Progress {
 /// A certificate that is there.
 #[derive(Debug)]
 struct Held {
+    begins: SystemTime,
     expires: SystemTime,
     due: SystemTime,
     share: f64,
@@ -109,14 +110,13 @@ impl Keeper {
     /// How things are with each name.
     #[must_use]
     pub fn overview(&self) -> Vec<Kept> {
-        let names = self.0.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = names.iter().map(|(name, progress)| Kept {
+        let row = |(name, progress): (&String, &Progress)| Kept {
             name: name.clone(),
             expires: progress.held.as_ref().map(|held| since_1970(held.expires)),
             next: since_1970(progress.next(SystemTime::now())),
             last_error: progress.error.clone(),
-        });
-        rows.collect()
+        };
+        self.with_names(|names| names.iter().map(row).collect())
     }
 
     /// Keeps the certificates that `wanted` names, as it does at each moment, and calls `issued`, which may block,
@@ -152,6 +152,7 @@ impl Keeper {
             if self.attempt(acme, name, &mut account).await {
                 let _ = spawn_blocking(issued.clone()).await;
                 self.look(acme, name).await;
+                self.with_name(name, Progress::rest);
             }
         }
         let now = SystemTime::now();
@@ -168,6 +169,10 @@ impl Keeper {
             .and_then(Result::ok)
             .map(|loaded| Held::of(&loaded));
         self.with_name(name, |progress| {
+            // Taken away, or of another authority than the one that is wanted now: it begins anew.
+            if held.is_none() && progress.held.is_some() {
+                *progress = Progress::default();
+            }
             let known = progress.held.as_ref().and_then(|held| held.id.as_ref());
             let same = held.as_ref().is_some_and(|held| held.id.as_ref() == known);
             if !same || known.is_none() {
@@ -180,10 +185,7 @@ impl Keeper {
     async fn ask_for_window(&self, acme: &Acme, name: &str, account: &mut Option<Account>) {
         let id = self.with_name(name, |progress| {
             let held = progress.held.as_mut()?;
-            let ask = held.ask <= Instant::now();
-            // Before it is known how this ends: what fails is not worth more than one try a day.
-            held.ask = held.ask.max(Instant::now() + WITHOUT_WINDOW);
-            held.id.clone().filter(|_| ask)
+            held.is_turn(Instant::now()).then(|| held.id.clone())?
         });
         let Some(id) = id else { return };
         let asked = async {
@@ -255,7 +257,7 @@ impl Keeper {
 
     fn try_at_once(&self) {
         self.with_names(|names| {
-            for progress in names.values_mut() {
+            for progress in names.values_mut().filter(|one| one.failures > 0) {
                 progress.not_before = progress.tried.map(|tried| tried + BREATH);
             }
         });
@@ -271,6 +273,17 @@ impl Keeper {
 }
 
 impl Progress {
+    /// After a success.
+    fn rest(&mut self) {
+        let rest = self
+            .held
+            .as_ref()
+            .map(|held| due::rest(held.begins, held.expires));
+        // Without a file somebody has taken it away in this very moment.
+        let rest = rest.unwrap_or_else(|| due::wait(1, false));
+        self.not_before = Some(Instant::now() + rest);
+    }
+
     /// When a certificate is asked for next.
     fn next(&self, now: SystemTime) -> SystemTime {
         let due = self.held.as_ref().map_or(UNIX_EPOCH, |held| held.due);
@@ -287,6 +300,7 @@ impl Held {
         let certificate = loaded.end_entity();
         let share = certificate.map_or(0.0, |der| due::share(der));
         Self {
+            begins: loaded.begins(),
             expires: loaded.expires(),
             due: due::by_age(loaded.begins(), loaded.expires(), share),
             share,
@@ -295,6 +309,16 @@ impl Held {
                 .map(CertificateIdentifier::into_owned),
             ask: Instant::now(),
         }
+    }
+
+    /// Whether the authority is to be asked about it now. It is not again for a day, unless the answer says so: what
+    /// fails is not worth more.
+    fn is_turn(&mut self, now: Instant) -> bool {
+        let is_turn = self.ask <= now;
+        if is_turn {
+            self.ask = now + WITHOUT_WINDOW;
+        }
+        is_turn
     }
 }
 
@@ -313,4 +337,25 @@ async fn opened<'a>(
 fn since_1970(moment: SystemTime) -> u64 {
     let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_is_asked_about_a_certificate_once_a_day_however_often_it_is_looked_at() {
+        let begin = Instant::now();
+        let mut held = Held {
+            begins: UNIX_EPOCH,
+            expires: UNIX_EPOCH,
+            due: UNIX_EPOCH,
+            share: 0.0,
+            id: None,
+            ask: begin,
+        };
+        let looks = (0..300).map(|look| begin + look * IDLE);
+        let asked: Vec<_> = looks.filter(|now| held.is_turn(*now)).collect();
+        assert_eq!(asked, [0, 1, 2].map(|day| begin + day * WITHOUT_WINDOW));
+    }
 }

@@ -1,4 +1,4 @@
-//! One order: for one name, from the challenge to the file with key and chain.
+//! One order: for one name, from the challenge to the file with key and chain. Must not know when one is due.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! How the library for ACME reaches an authority: one connection for each request, with the TLS that all of Noren's
-//! own connections have.
+//! own connections have. Must not know what is asked.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! The `Date` of an answer (RFC 9110 §6.6.1).
 //!
 //! hyper sets one where there is none, and keeps it until the next second by the machine's clock: when that is put
-//! back by ten days, for ten days. So it is set here.
+//! back by ten days, for ten days. So it is set here. Must not know whose answer it is.
 
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -11,7 +11,7 @@ use slab::Slab;
 use crate::config::{self, ChannelName, Slow, StoreKind};
 use crate::hub::history::{Appended, History};
 use crate::hub::message::Message;
-use crate::hub::subscription::Subscriber;
+use crate::hub::subscriber::Subscriber;
 use crate::telemetry::ChannelMetrics;
 
 /// A channel in use.

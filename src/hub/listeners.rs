@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::hub::Hub;
 use crate::hub::channel::Channel;
-use crate::hub::subscription::Subscriber;
+use crate::hub::subscriber::Subscriber;
 use crate::telemetry;
 
 /// One who listens.

@@ -36,6 +36,7 @@ mod sockjs;
 mod sources;
 mod store;
 mod stream;
+mod subscriber;
 mod subscription;
 mod upkeep;
 

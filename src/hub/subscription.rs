@@ -6,14 +6,9 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
-use std::num::NonZeroU64;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
-
-use atomic_waker::AtomicWaker;
 
 use crate::config::{ChannelName, Slow};
 use crate::http::Lease;
@@ -22,70 +17,9 @@ use crate::hub::channel::Channel;
 use crate::hub::history::Found;
 use crate::hub::keeping::Resumed;
 use crate::hub::message::{EventId, From, Message};
+use crate::hub::subscriber::Subscriber;
 use crate::net::Peer;
 use crate::telemetry::audit::{self, Kind, What, Who};
-
-/// What a channel knows of one who listens.
-pub(super) struct Subscriber {
-    waker: AtomicWaker,
-    /// The server stops: it should leave.
-    dismissed: AtomicBool,
-    /// An administrator wants it to leave.
-    asked: AtomicBool,
-    /// Its number, which no other subscriber of this process ever has.
-    pub(super) number: u64,
-    pub(super) since: Instant,
-    /// Its transport, and who it is; on the admin socket nobody in particular.
-    caller: OnceLock<(&'static str, Peer)>,
-    /// Where it has come to.
-    place: AtomicU64,
-    /// Who it is, where the session says so.
-    pub(super) name: Option<String>,
-    /// The number of its session.
-    pub(super) session: Option<NonZeroU64>,
-}
-
-impl Subscriber {
-    pub(super) fn new(name: Option<String>, session: Option<NonZeroU64>) -> Arc<Self> {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        Arc::new(Self {
-            waker: AtomicWaker::new(),
-            dismissed: AtomicBool::new(false),
-            asked: AtomicBool::new(false),
-            number: LAST.fetch_add(1, Ordering::Relaxed) + 1,
-            since: Instant::now(),
-            caller: OnceLock::new(),
-            place: AtomicU64::new(0),
-            name,
-            session,
-        })
-    }
-
-    pub(super) fn wake(&self) {
-        self.waker.wake();
-    }
-
-    /// Its transport, and who it is.
-    pub(super) fn caller(&self) -> Option<(&'static str, Peer)> {
-        self.caller.get().copied()
-    }
-
-    pub(super) fn place(&self) -> u64 {
-        self.place.load(Ordering::Relaxed)
-    }
-
-    /// Tells it to leave, for no fault of its own.
-    pub(super) fn ask_to_leave(&self) {
-        self.asked.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-
-    /// Tells it to leave.
-    pub(super) fn dismiss(&self) {
-        self.dismissed.store(true, Ordering::Release);
-        self.waker.wake();
-    }
-}
 
 /// A place in some channels, from which it goes on. Dropping it leaves them.
 pub struct Subscription {
@@ -298,7 +232,7 @@ impl Subscription {
     /// Tells by which transport it listens, and who it is, for those who look.
     #[must_use]
     pub fn by(self, transport: &'static str, peer: Peer) -> Self {
-        let _ = self.subscriber.caller.set((transport, peer));
+        self.subscriber.is_called_by(transport, peer);
         self
     }
 
@@ -311,18 +245,18 @@ impl Subscription {
             self.because(end.reason());
             return Poll::Ready(Next::End(end));
         }
-        self.subscriber.waker.register(cx.waker());
+        self.subscriber.register(cx.waker());
         // It may have come between the look and the registration.
         self.try_next().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// For a subscriber that cannot take anything now: ready once it is to be let go.
     pub fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.subscriber.waker.register(cx.waker());
-        if self.is_dismissed() {
+        self.subscriber.register(cx.waker());
+        if self.subscriber.is_dismissed() {
             return Poll::Ready(End::Stopping);
         }
-        if self.is_asked() {
+        if self.subscriber.is_asked() {
             return Poll::Ready(End::Asked);
         }
         if let Poll::Ready(end) = self.poll_lease(cx) {
@@ -369,10 +303,10 @@ impl Subscription {
     }
 
     fn look(&mut self) -> Option<Next> {
-        if self.is_dismissed() {
+        if self.subscriber.is_dismissed() {
             return Some(Next::End(End::Stopping));
         }
-        if self.is_asked() {
+        if self.subscriber.is_asked() {
             return Some(Next::End(End::Asked));
         }
         // Before any message: what is published after a logout is not for who has logged out.
@@ -431,7 +365,7 @@ impl Subscription {
 
     fn go_to(&mut self, place: u64) {
         self.place = place;
-        self.subscriber.place.store(place, Ordering::Relaxed);
+        self.subscriber.moves_to(place);
     }
 
     /// A message is handed out. Of one that was there before the subscriber came, the time says nothing.
@@ -466,14 +400,6 @@ impl Subscription {
     fn fell_behind(&self, slow: Slow) -> Next {
         self.hub.0.metrics.reset(Reset::Slow.as_str());
         fell_behind(slow)
-    }
-
-    fn is_asked(&self) -> bool {
-        self.subscriber.asked.load(Ordering::Acquire)
-    }
-
-    fn is_dismissed(&self) -> bool {
-        self.subscriber.dismissed.load(Ordering::Acquire)
     }
 }
 

@@ -25,8 +25,6 @@ const MOST: usize = 10_000;
 pub(super) struct Known {
     pub(super) secret: Secret,
     entries: Mutex<Entries>,
-    /// How many sessions there have been.
-    sessions: AtomicU64,
 }
 
 struct Entries {
@@ -38,7 +36,8 @@ struct Entries {
 
 /// A session, or a console or channel that it was asked about.
 pub(super) struct Entry {
-    /// The number of the session, which no other has: an administrator can name it without a credential.
+    /// The number of the session, which no other of this process ever has: an administrator can name it without a
+    /// credential.
     number: NonZeroU64,
     /// What it is about beside the session itself.
     pub(super) matter: Option<Matter>,
@@ -74,14 +73,14 @@ impl Known {
                 of: HashMap::new(),
                 limit: MOST,
             }),
-            sessions: AtomicU64::new(0),
         }
     }
 
     /// The entry of a session.
     pub(super) fn session(&self, credential: Credential) -> Arc<Entry> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
         self.entry(credential, || {
-            let before = self.sessions.fetch_add(1, Ordering::Relaxed);
+            let before = LAST.fetch_add(1, Ordering::Relaxed);
             Entry::new(NonZeroU64::MIN.saturating_add(before), None, None)
         })
     }
