@@ -2,6 +2,7 @@
 
 mod encrypted;
 mod outages;
+mod upgrades;
 
 use std::process::Command;
 

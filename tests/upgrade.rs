@@ -53,6 +53,19 @@ impl House {
             .args(rest))
     }
 
+    /// The next process takes the sockets, and then fails at one of its own.
+    fn upgrade_that_fails(&self) -> Ran {
+        let file = self.door.file("noren.toml");
+        let good = fs::read_to_string(&file).unwrap();
+        let blocked = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = blocked.local_addr().unwrap();
+        let more = format!("{good}[[listener]]\naddress = '{address}'\nprotocol = 'http'\n");
+        fs::write(&file, more).unwrap();
+        let refused = self.noren(&["upgrade"]);
+        fs::write(&file, good).unwrap();
+        refused
+    }
+
     fn ask(&self, head: &str) -> BufReader<TcpStream> {
         ask(self.http, head)
     }
@@ -152,28 +165,14 @@ fn an_upgrade_under_load_loses_no_request_no_console_and_no_message() {
     for number in 20..40 {
         say(&house, number);
     }
-    until("all messages at the subscriber, once and in order", || {
-        let so_far = heard.so_far();
-        let expected: Vec<String> = (0..so_far.len()).map(|number| number.to_string()).collect();
-        assert_eq!(so_far, expected);
-        (so_far.len() == 40).then_some(())
-    });
+    heard.until_all(40);
     says_back(&mut console, b'2');
     assert!(
         running(house.door.process()),
         "the old process keeps the console"
     );
     // And once more, by the command: the new one is as good as the old.
-    let ran = house.noren(&["upgrade"]).well();
-    assert!(ran.stdout.contains("serves now"), "{}", ran.stdout);
-    let third: u32 = ran
-        .stdout
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
-    let _end = Process(third);
+    let third = Process::after_upgrade(&house.noren(&["upgrade"]).well());
     let (asked, lost) = load.end();
     assert!(asked > 100, "{asked}");
     assert_eq!(lost, 0, "of {asked}");
@@ -182,7 +181,48 @@ fn an_upgrade_under_load_loses_no_request_no_console_and_no_message() {
     until("the old process to end with its last tunnel", || {
         (!running(house.door.process())).then_some(())
     });
-    assert!(running(third));
+    assert!(running(third.0));
+}
+
+#[test]
+fn an_upgrade_loses_nothing_of_a_history_on_disk_and_neither_does_one_that_fails() {
+    let directory = scratch();
+    let store = path(&directory, "histories");
+    let house = House::open(&format!(
+        "[hub]\nstore = '{store}'\n[[channel]]\nname = 'news'\n[channel.history]\nstore = 'disk'\nmessages = 100\n"
+    ));
+    let heard = Subscriber::listen(house.http);
+    for number in 0..10 {
+        say(&house, number);
+    }
+    let refused = house.upgrade_that_fails();
+    assert!(
+        refused.stderr.contains("did not begin to serve"),
+        "{}",
+        refused.stderr
+    );
+    for number in 10..20 {
+        say(&house, number);
+    }
+    let mut served = Vec::new();
+    for round in 2..5 {
+        served.push(Process::after_upgrade(&house.noren(&["upgrade"]).well()));
+        for number in round * 10..round * 10 + 10 {
+            say(&house, number);
+        }
+    }
+    heard.until_all(50);
+    // The last process has it from the disk: histories there are not handed over.
+    let arguments = ["news", "--from", "earliest", "--json", "--once", "50"];
+    let arguments = [["subscribe"].as_slice(), &arguments].concat();
+    let kept = house.noren(&arguments).well().stdout;
+    let kept: Vec<serde_json::Value> = kept
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let kept: Vec<_> = kept.iter().map(|message| &message["data"]).collect();
+    let said: Vec<_> = (0..50).map(|number| number.to_string()).collect();
+    assert_eq!(kept, said.iter().collect::<Vec<_>>());
 }
 
 #[test]
@@ -199,12 +239,8 @@ fn a_program_that_cannot_take_over_leaves_the_old_one_serving() {
         "{}",
         refused.stderr
     );
-    // It takes the sockets, and then fails at one of its own.
-    let blocked = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = blocked.local_addr().unwrap();
-    let more = format!("{good}[[listener]]\naddress = '{address}'\nprotocol = 'http'\n");
-    fs::write(&file, more).unwrap();
-    let refused = house.noren(&["upgrade"]);
+    fs::write(&file, good).unwrap();
+    let refused = house.upgrade_that_fails();
     assert!(
         refused.stderr.contains("did not begin to serve"),
         "{}",
@@ -377,6 +413,17 @@ impl Subscriber {
             ready.load(Ordering::Relaxed).then_some(())
         });
         Self(heard)
+    }
+
+    /// Waits until the numbers from 0 to this have come, once and in order.
+    fn until_all(&self, count: usize) {
+        until("all messages at the subscriber, once and in order", || {
+            let so_far = self.so_far();
+            let expected: Vec<String> =
+                (0..so_far.len()).map(|number| number.to_string()).collect();
+            assert_eq!(so_far, expected);
+            (so_far.len() == count).then_some(())
+        });
     }
 
     fn so_far(&self) -> Vec<String> {

@@ -39,12 +39,11 @@ pub(super) fn hand_over(handle: &Handle) -> anyhow::Result<u32> {
         .stdin(OwnedFd::from(other))
         .spawn()
         .with_context(|| format!("start {}", program.display()))?;
-    if let Err(fault) = handle.hand_over(&mut line) {
+    handle.hand_over(&mut line, || {
         // It has no sockets, or does not serve on them. A failure here means that it has ended already.
         let _ = child.kill();
         let _ = child.wait();
-        return Err(fault.into());
-    }
+    })?;
     Ok(child.id())
 }
 

@@ -89,16 +89,24 @@ pub(super) fn confirm(line: &mut UnixStream) -> io::Result<()> {
 
 impl Handle {
     /// Gives the sockets and the messages to the process at the other end of `line`, and retires: what is at hand
-    /// comes to an end, tunnels go on. Blocks for as long as the other process needs to start.
+    /// comes to an end, tunnels go on. Blocks for as long as the other process needs to start. If it does not take
+    /// over, `end_other` ends it and waits for that: the histories on disk have one owner at a time.
     ///
     /// # Errors
     /// [`HandoverError`]; this process serves as before then.
-    pub fn hand_over(&self, line: &mut UnixStream) -> Result<(), HandoverError> {
+    pub fn hand_over(
+        &self,
+        line: &mut UnixStream,
+        end_other: impl FnOnce(),
+    ) -> Result<(), HandoverError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        line.set_read_timeout(Some(PATIENCE))?;
-        hear(line, HERE).map_err(|_| HandoverError::Silent("did not come up"))?;
+        if let Err(fault) = comes_up(line) {
+            end_other();
+            return Err(fault);
+        }
         let listeners: Vec<_> = self.listeners.iter().filter_map(Weak::upgrade).collect();
         if let Err(fault) = self.give(line, &listeners) {
+            end_other();
             self.go_on();
             return Err(fault);
         }
@@ -162,6 +170,11 @@ impl Handle {
     pub fn running(&self) -> usize {
         self.around.shutdown.running()
     }
+}
+
+fn comes_up(line: &mut UnixStream) -> Result<(), HandoverError> {
+    line.set_read_timeout(Some(PATIENCE))?;
+    hear(line, HERE).map_err(|_| HandoverError::Silent("did not come up"))
 }
 
 fn say(line: &mut UnixStream, text: &str) -> io::Result<()> {

@@ -3,11 +3,11 @@
 use super::{Door, House, run, whole};
 use crate::support::{path, until};
 
-const KEPT: &str = "[[channel]]\nname = \"a\"\n[channel.history]\nmessages = 100000\nsize = \"64MiB\"\n\
+pub(super) const KEPT: &str = "[[channel]]\nname = \"a\"\n[channel.history]\nmessages = 100000\nsize = \"64MiB\"\n\
     SOURCE\nexchange = \"e\"\nqueue = \"noren-a\"\nprefetch = 10\nchannel = \"a\"\n";
 
 #[track_caller]
-fn numbers(house: &House, count: usize) -> Vec<u64> {
+pub(super) fn numbers(house: &House, count: usize) -> Vec<u64> {
     let messages = house.first("a", count);
     messages
         .iter()

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::{Certificates, Clock, until};
+use super::{Certificates, Clock, Ran, until};
 
 /// A certificate: the name of its file, and those it is for.
 type Names<'a> = (&'a str, &'a [&'a str]);
@@ -202,6 +202,17 @@ fn listening_port(log: &str) -> Option<u16> {
 
 /// A process that the test did not start itself; it ends with the test.
 pub(crate) struct Process(pub(crate) u32);
+
+impl Process {
+    /// The one that serves after `noren upgrade`, as the command said.
+    #[track_caller]
+    pub(crate) fn after_upgrade(ran: &Ran) -> Self {
+        let number = ran.stdout.strip_prefix("process ");
+        let number = number.and_then(|rest| rest.split_once(" serves now"));
+        let number = number.and_then(|(number, _)| number.parse().ok());
+        Self(number.unwrap_or_else(|| panic!("{}{}", ran.stdout, ran.stderr)))
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
