@@ -104,6 +104,31 @@ fn whole(rabbit: &Rabbit, directory: &tempfile::TempDir, tables: &str) -> String
     format!("{tables}\n[admin]\nsocket = \"{socket}\"\n")
 }
 
+/// A channel that keeps all a test sends through the exchange `e`.
+const KEPT: &str = "[[channel]]\nname = \"a\"\n[channel.history]\nmessages = 100000\nsize = \"64MiB\"\n\
+    SOURCE\nexchange = \"e\"\nqueue = \"noren-a\"\nprefetch = 10\nchannel = \"a\"\n";
+
+/// The same, kept on disk.
+fn kept_on_disk() -> String {
+    format!(
+        "[hub]\nstore = \"STORE\"\n{}",
+        KEPT.replace("size = \"64MiB\"\n", "size = \"64MiB\"\nstore = \"disk\"\n")
+    )
+}
+
+/// The numbers in the first messages of that channel.
+#[track_caller]
+fn numbers(house: &House, count: usize) -> Vec<u64> {
+    let messages = house.first("a", count);
+    messages
+        .iter()
+        .map(|one| {
+            let number = one.pointer("/data/n").and_then(serde_json::Value::as_u64);
+            number.expect("a number")
+        })
+        .collect()
+}
+
 const NOVA: &str = "[[channel]]\nname = \"nova.*\"\nSOURCE\nexchange = \"nova\"\n\
     bindings = [\"notifications.#\"]\nformat = \"oslo\"\nchannel = \"nova.{tenant}\"\n\
     key = \"{/payload/instance_id}\"\n";

@@ -213,10 +213,17 @@ fn an_upgrade_loses_nothing_of_a_history_on_disk_and_neither_does_one_that_fails
     }
     heard.until_all(50);
     // The last process has it from the disk: histories there are not handed over.
-    let arguments = ["news", "--from", "earliest", "--json", "--once", "50"];
-    let arguments = [["subscribe"].as_slice(), &arguments].concat();
-    let kept = house.noren(&arguments).well().stdout;
-    let kept: Vec<serde_json::Value> = kept
+    let heard = house.noren(&[
+        "subscribe",
+        "news",
+        "--from",
+        "earliest",
+        "--json",
+        "--once",
+        "50",
+    ]);
+    let heard = heard.well().stdout;
+    let kept: Vec<serde_json::Value> = heard
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();

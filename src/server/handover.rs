@@ -172,6 +172,7 @@ impl Handle {
     }
 }
 
+/// Waits until the other process says that its configuration is good.
 fn comes_up(line: &mut UnixStream) -> Result<(), HandoverError> {
     line.set_read_timeout(Some(PATIENCE))?;
     hear(line, HERE).map_err(|_| HandoverError::Silent("did not come up"))

@@ -1,22 +1,7 @@
 //! Brokers and exchanges that are not there, go away and come back.
 
-use super::{Door, House, run, whole};
+use super::{Door, House, KEPT, kept_on_disk, numbers, run, whole};
 use crate::support::{path, until};
-
-pub(super) const KEPT: &str = "[[channel]]\nname = \"a\"\n[channel.history]\nmessages = 100000\nsize = \"64MiB\"\n\
-    SOURCE\nexchange = \"e\"\nqueue = \"noren-a\"\nprefetch = 10\nchannel = \"a\"\n";
-
-#[track_caller]
-pub(super) fn numbers(house: &House, count: usize) -> Vec<u64> {
-    let messages = house.first("a", count);
-    messages
-        .iter()
-        .map(|one| {
-            let number = one.pointer("/data/n").and_then(serde_json::Value::as_u64);
-            number.expect("a number")
-        })
-        .collect()
-}
 
 #[test]
 fn an_exchange_that_is_not_there_is_waited_for_and_told_once() {
@@ -98,10 +83,7 @@ fn bounded() -> String {
 
 #[test]
 fn a_history_on_disk_is_acknowledged_when_it_is_there_and_survives_a_kill_of_the_door() {
-    let tables = format!(
-        "[hub]\nstore = \"STORE\"\n{}",
-        KEPT.replace("size = \"64MiB\"\n", "size = \"64MiB\"\nstore = \"disk\"\n")
-    );
+    let tables = kept_on_disk();
     let mut house = House::open("e topic yes", &tables);
     house.connected();
     house.publisher.ask("flood e k 2000 100");

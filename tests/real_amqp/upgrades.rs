@@ -2,8 +2,7 @@
 
 use std::thread;
 
-use super::outages::{KEPT, numbers};
-use super::{House, run};
+use super::{House, KEPT, kept_on_disk, numbers, run};
 use crate::support::{Peer, Process};
 
 const SENT: usize = 5000;
@@ -15,10 +14,7 @@ fn upgrades_under_load_publish_every_message_once_and_in_order() {
 
 #[test]
 fn and_so_they_do_where_the_history_is_on_disk() {
-    publish_all_once(&format!(
-        "[hub]\nstore = \"STORE\"\n{}",
-        KEPT.replace("size = \"64MiB\"\n", "size = \"64MiB\"\nstore = \"disk\"\n")
-    ));
+    publish_all_once(&kept_on_disk());
 }
 
 #[track_caller]
