@@ -251,6 +251,22 @@ fn a_name_that_the_authority_cannot_reach_is_told_and_tried_again_after_a_reload
 }
 
 #[test]
+fn what_an_authority_that_looks_at_once_has_not_seen_is_told_with_the_remedy() {
+    let mut house = House::open();
+    house.found(Some((1, house.door.port)), &["hasty"]);
+    house.wants("challenge = 'http-01'");
+    let error = until("the failure", || {
+        let status = house.status();
+        status["last_error"].as_str().map(str::to_owned)
+    });
+    assert!(error.contains("refused"), "{error}");
+    assert!(
+        error.contains("its port 80 to a listener of Noren"),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_account_that_the_authority_has_lost_is_made_again() {
     let mut house = House::open();
     house.found(None, &[]);

@@ -33,18 +33,30 @@ pub(super) async fn order(
     }
     let mut order = account.new_order(&new).await.map_err(&explain)?;
 
-    let shown = show(&mut order, acme, challenges).await?;
+    let shown = match show(&mut order, acme, challenges).await {
+        // It may have looked before it answered that it will, and then says there what it has not seen. Where no
+        // challenge has failed, the answer itself is what counts.
+        Err(refused @ AcmeError::Refused(_)) => {
+            let failed = failures(&mut order).await.unwrap_or_default();
+            return Err(if failed.is_empty() {
+                refused
+            } else {
+                not_seen(acme, &failed)
+            });
+        }
+        shown => shown?,
+    };
     let looked = order.poll_ready(&patience).await;
     drop(shown);
     match looked {
         Ok(OrderStatus::Ready) => {}
-        Ok(_) => return Err(unseen(&mut order, acme).await),
+        Ok(_) => {
+            let failed = failures(&mut order).await.map_err(&explain)?;
+            return Err(not_seen(acme, &failed));
+        }
         // Some say it with the order as well.
         Err(Error::Api(problem)) if order.state().status == OrderStatus::Invalid => {
-            return Err(AcmeError::NotSeen {
-                challenge: acme.challenge,
-                reason: said(&problem),
-            });
+            return Err(not_seen(acme, &[said(&problem)]));
         }
         Err(error) => return Err(explain(error)),
     }
@@ -108,24 +120,20 @@ fn called(kind: &ChallengeType) -> String {
     }
 }
 
-/// Why the authority has not seen what it looked for, where only the challenges of an order say it.
-async fn unseen(order: &mut Order, acme: &Acme) -> AcmeError {
-    let explain = explain(&acme.directory);
+/// What the authority says of the challenges that have failed.
+async fn failures(order: &mut Order) -> Result<Vec<String>, Error> {
     let mut reasons = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
-        let mut authorization = match authorization {
-            Ok(authorization) => authorization,
-            Err(error) => return explain(error),
-        };
-        match authorization.refresh().await {
-            Ok(state) => {
-                let failed = state.challenges.iter().filter_map(|one| one.error.as_ref());
-                reasons.extend(failed.map(said));
-            }
-            Err(error) => return explain(error),
-        }
+        let mut authorization = authorization?;
+        let state = authorization.refresh().await?;
+        let failed = state.challenges.iter().filter_map(|one| one.error.as_ref());
+        reasons.extend(failed.map(said));
     }
+    Ok(reasons)
+}
+
+fn not_seen(acme: &Acme, reasons: &[String]) -> AcmeError {
     AcmeError::NotSeen {
         challenge: acme.challenge,
         reason: if reasons.is_empty() {

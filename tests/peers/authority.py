@@ -1,4 +1,4 @@
-"""An authority for certificates (ACME), Let's Encrypt's own pebble: authority.py DIRECTORY HTTP-PORT TLS-PORT [SECONDS [KEY-ID KEY]] [windows]
+"""An authority for certificates (ACME), Let's Encrypt's own pebble: authority.py DIRECTORY HTTP-PORT TLS-PORT [SECONDS [KEY-ID KEY]] [windows|hasty]
 
 DIRECTORY has pebble.pem and pebble.key for its own listeners. Every name leads to 127.0.0.1, where it looks at the two
 ports in the place of 80 and 443. SECONDS is how long its certificates are good; with KEY-ID and KEY it knows only
@@ -6,8 +6,12 @@ accounts that show them. `root` writes root.pem, its own certificate; `issued` i
 
 pebble does not know RFC 9773. With `windows` its directory comes from here with a place where clients are told to renew
 at once; `windows` is how often one has asked.
+
+pebble may have looked at a challenge before it has answered that it will, and then says in that answer what it has not
+seen. With `hasty` all goes through here, and that answer waits until it is so.
 """
 
+import http.client
 import http.server
 import json
 import os
@@ -21,9 +25,7 @@ import urllib.request
 
 import lifeline
 
-tells_windows = sys.argv[-1] == "windows"
-if tells_windows:
-    sys.argv.pop()
+front = sys.argv.pop() if sys.argv[-1] in ("windows", "hasty") else None
 directory, http_port, tls_port = sys.argv[1:4]
 seconds = int(sys.argv[4]) if len(sys.argv) > 4 else 7776000
 external = dict([sys.argv[5:7]]) if len(sys.argv) > 5 else {}
@@ -83,7 +85,20 @@ def ready():
             time.sleep(0.05)
 
 
-class Windows(http.server.BaseHTTPRequestHandler):
+class Front(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, headers, body):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Windows(Front):
     asked = 0
 
     def do_GET(self):
@@ -94,19 +109,34 @@ class Windows(http.server.BaseHTTPRequestHandler):
             Windows.asked += 1
             past = {"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"}
             answer = {"suggestedWindow": past, "explanationURL": "https://authority.test/why"}
-        body = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Retry-After", "21600")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.answer(200, {"Retry-After": "21600"}, json.dumps(answer).encode())
 
 
-def serve_windows():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Windows)
+class Hasty(Front):
+    def pass_on(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        pebble = http.client.HTTPSConnection("127.0.0.1", port, context=ssl._create_unverified_context())
+        # With the Host that it was asked for, of which pebble makes its URLs.
+        pebble.request(self.command, self.path, body, dict(self.headers))
+        answer = pebble.getresponse()
+        body = answer.read()
+        pebble.close()
+        if self.path.startswith("/chalZ/"):
+            body = self.looked(json.loads(body))
+        kept = ("Replay-Nonce", "Location", "Link", "Content-Type", "Retry-After")
+        self.answer(answer.status, {name: answer.headers[name] for name in kept if name in answer.headers}, body)
+
+    do_GET = do_HEAD = do_POST = pass_on
+
+    def looked(self, challenge):
+        while "set INVALID by completed challenge" not in open(log).read():
+            time.sleep(0.05)
+        error = {"type": "urn:ietf:params:acme:error:connection", "detail": "connection refused", "status": 400}
+        return json.dumps({**challenge, "status": "invalid", "error": error}).encode()
+
+
+def serve(handler):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own["certificate"], own["privateKey"])
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -130,6 +160,6 @@ def end():
 
 
 ready()
-place = serve_windows() if tells_windows else port
+place = serve({"windows": Windows, "hasty": Hasty}[front]) if front else port
 commands = {"root": root, "issued": issued, "windows": lambda _: Windows.asked}
 lifeline.hold(f"https://localhost:{place}/dir", commands, end)
