@@ -138,9 +138,9 @@ function show(status) {
       status.listeners.map((one) => [`s${one.id}`, one.channels.join(", "), one.transport, one.peer, one.user, visit(one.session), age(one.since), bytes(one.behind)])),
     ...table("Channels", null, [["Name"], ["Listeners", n], ["Messages", n]],
       status.channels.slice(0, 50).map((one) => [one.name, plain(one.listeners), plain(one.messages)])),
-    ...table("Sources", null, [["Channel"], ["Kind"], ["At"], ["Up", n], ["Messages", n], ["Last error"]],
+    ...table("Sources", null, [["Channel"], ["Kind"], ["At"], ["Up", n], ["Messages", n], ["Last error", "text"]],
       status.sources.map((one) => [one.channel, one.kind, one.address, one.since ? age(one.since) : "no", plain(one.messages), one.last_error])),
-    ...table("Certificates", null, [["Name"], ["Ends"], ["Asked for"], ["Last error"]],
+    ...table("Certificates", null, [["Name"], ["Ends"], ["Asked for"], ["Last error", "text"]],
       status.certificates.map((one) => [one.name, one.expires ? day(one.expires) : "none yet", day(one.next), one.last_error])));
 }
 
