@@ -110,17 +110,22 @@ function draw(name) {
   parts.right.textContent = `peak ${parts.show(most)}`;
 }
 
-function table(title, count, heads, rows) {
+// Each of `errors` is a line below its row, as wide as the window.
+function table(title, count, heads, rows, errors = []) {
   if (!rows.length) return [];
   const heading = element("h2", title), box = element("div", undefined, "scroll"), made = element("table");
   if (count !== null) heading.append(element("span", plain(count)));
   const head = made.createTHead().insertRow();
   for (const [text, kind] of heads) head.append(element("th", text, kind));
   const body = made.createTBody();
-  for (const row of rows) {
+  rows.forEach((row, at) => {
     const line = body.insertRow();
     row.forEach((cell, index) => line.append(element("td", cell ?? "–", heads[index][1])));
-  }
+    if (!errors[at]) return;
+    const told = element("td", `Last error: ${errors[at]}`, "error");
+    told.colSpan = heads.length;
+    body.insertRow().append(told);
+  });
   box.append(made);
   return [heading, box];
 }
@@ -138,10 +143,12 @@ function show(status) {
       status.listeners.map((one) => [`s${one.id}`, one.channels.join(", "), one.transport, one.peer, one.user, visit(one.session), age(one.since), bytes(one.behind)])),
     ...table("Channels", null, [["Name"], ["Listeners", n], ["Messages", n]],
       status.channels.slice(0, 50).map((one) => [one.name, plain(one.listeners), plain(one.messages)])),
-    ...table("Sources", null, [["Channel"], ["Kind"], ["At"], ["Up", n], ["Messages", n], ["Last error", "text"]],
-      status.sources.map((one) => [one.channel, one.kind, one.address, one.since ? age(one.since) : "no", plain(one.messages), one.last_error])),
-    ...table("Certificates", null, [["Name"], ["Ends"], ["Asked for"], ["Last error", "text"]],
-      status.certificates.map((one) => [one.name, one.expires ? day(one.expires) : "none yet", day(one.next), one.last_error])));
+    ...table("Sources", null, [["Channel"], ["Kind"], ["At"], ["Up", n], ["Messages", n]],
+      status.sources.map((one) => [one.channel, one.kind, one.address, one.since ? age(one.since) : "no", plain(one.messages)]),
+      status.sources.map((one) => one.last_error)),
+    ...table("Certificates", null, [["Name"], ["Ends"], ["Asked for"]],
+      status.certificates.map((one) => [one.name, one.expires ? day(one.expires) : "none yet", day(one.next)]),
+      status.certificates.map((one) => one.last_error)));
 }
 
 function state(text, kind) {
