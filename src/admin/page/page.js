@@ -110,10 +110,14 @@ function draw(name) {
   parts.right.textContent = `peak ${parts.show(most)}`;
 }
 
+// The heading and the box of each table stay, so that a box keeps its place when scrolled and its focus.
+const sections = new Map();
 // Each of `errors` is a line below its row, as wide as the window.
 function table(title, count, heads, rows, errors = []) {
   if (!rows.length) return [];
-  const heading = element("h2", title), box = element("div", undefined, "scroll"), made = element("table");
+  if (!sections.has(title)) sections.set(title, [element("h2"), element("div", undefined, "scroll")]);
+  const [heading, box] = sections.get(title), made = element("table");
+  heading.replaceChildren(title);
   if (count !== null) heading.append(element("span", plain(count)));
   const head = made.createTHead().insertRow();
   for (const [text, kind] of heads) head.append(element("th", text, kind));
@@ -126,15 +130,15 @@ function table(title, count, heads, rows, errors = []) {
     told.colSpan = heads.length;
     body.insertRow().append(told);
   });
-  box.append(made);
+  box.replaceChildren(made);
   return [heading, box];
 }
 
 function show(status) {
   document.querySelector("#line").textContent =
     `${plain(status.connections.open)} of ${plain(status.connections.limit)} connections, ${bytes(status.memory)} of memory`;
-  const n = "number";
-  document.querySelector("#tables").replaceChildren(
+  const n = "number", tables = document.querySelector("#tables");
+  const parts = [
     ...table("Apps", null, [["Name"], ["At"], ["Busy", n], ["Workers", n], ["Waiting", n]],
       status.apps.map((app) => [app.name, app.url, plain(app.busy), plain(app.workers), plain(app.waiting)])),
     ...table("Tunnels", status.tunnel_count, [["Id"], ["Target"], ["Peer"], ["User"], ["Session"], ["Open", n], ["Up", n], ["Down", n]],
@@ -148,7 +152,9 @@ function show(status) {
       status.sources.map((one) => one.last_error)),
     ...table("Certificates", null, [["Name"], ["Ends"], ["Asked for"]],
       status.certificates.map((one) => [one.name, one.expires ? day(one.expires) : "none yet", day(one.next)]),
-      status.certificates.map((one) => one.last_error)));
+      status.certificates.map((one) => one.last_error)),
+  ];
+  if (parts.length !== tables.children.length || parts.some((part, at) => part !== tables.children[at])) tables.replaceChildren(...parts);
 }
 
 function state(text, kind) {
