@@ -112,7 +112,7 @@ function draw(name) {
 
 // The heading and the box of each table stay, so that a box keeps its place when scrolled and its focus.
 const sections = new Map();
-// Each of `errors` is a line below its row, as wide as the window.
+// Each of `errors` is a line of its own below its row, across all columns.
 function table(title, count, heads, rows, errors = []) {
   if (!rows.length) return [];
   if (!sections.has(title)) sections.set(title, [element("h2"), element("div", undefined, "scroll")]);
