@@ -70,7 +70,7 @@ await run(async () => {
     const ended = await until('all three to be closed', () => page.evaluate(
       () => new Set(visit.ended.map(({ path }) => path)).size === 3 && visit.ended,
     ));
-    const first = new Map(ended.toReversed().map((end) => [end.path, end]));
+    const first = new Map([...ended].reverse().map((end) => [end.path, end]));
     for (const [path, reason] of [[own, 'the session ended'], ['/events/news', 'the session has ended']]) {
       same(first.get(path).code, 4401, `the code for ${path}`);
       same(first.get(path).reason, reason, `the reason for ${path}`);
