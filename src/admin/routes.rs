@@ -67,6 +67,7 @@ impl Routes {
     /// Answers a request; every failure is an answer too.
     pub(super) async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
         let accept = request.headers().get(ACCEPT).cloned();
+        let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let answered = match path.split('/').collect::<Vec<_>>().as_slice() {
             ["", "metrics"] => self.reading(request, |_| Ok(self.metrics())),
@@ -90,7 +91,7 @@ impl Routes {
         };
         let mut answer = answered.unwrap_or_else(|refusal| {
             debug!(%path, status = refusal.status.as_u16(), reason = %refusal.reason, "admin request refused");
-            refusal.into_response(Form::preferred(accept.as_ref()))
+            refusal.into_response(Form::preferred(accept.as_ref()), &method)
         });
         set_date(answer.headers_mut());
         answer

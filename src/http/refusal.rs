@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::http::body::{Body, full};
 use crate::http::trace::{REQUEST_ID, RequestId};
@@ -127,11 +127,11 @@ impl Refusal {
         self
     }
 
-    /// The answer in the given form.
+    /// The response to a request with this method, in the given form.
     #[must_use]
-    pub fn into_response(self, form: Form) -> Response<Body> {
+    pub fn into_response(self, form: Form, method: &Method) -> Response<Body> {
         let (kind, text) = match form {
-            Form::Html => ("text/html; charset=utf-8", self.page()),
+            Form::Html => ("text/html; charset=utf-8", self.page(method)),
             Form::Json => ("application/json", self.object()),
             Form::Text => ("text/plain; charset=utf-8", format!("{}\n", self.reason)),
         };
@@ -152,36 +152,38 @@ impl Refusal {
         response
     }
 
-    fn page(&self) -> String {
+    fn page(&self, method: &Method) -> String {
         let status = self.status.as_u16();
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let reason = escape_html(&self.reason);
-        let reload = match &self.header {
-            Some((name, seconds)) if name == RETRY_AFTER => format!(
-                "<p>This page asks again in {} seconds.</p>",
-                seconds.to_str().unwrap_or_default()
-            ),
-            _ => String::new(),
-        };
-        let refresh = match &self.header {
-            Some((name, seconds)) if name == RETRY_AFTER => format!(
-                "<meta http-equiv=\"refresh\" content=\"{}\">",
-                seconds.to_str().unwrap_or_default()
-            ),
-            _ => String::new(),
-        };
+        let id = self
+            .id
+            .map(|id| format!("<p class=\"id\">Request {id}</p>"));
         format!(
             include_str!("refusal.html"),
             status = status,
             title = title,
-            reason = reason,
-            refresh = refresh,
-            reload = reload,
-            id = self
-                .id
-                .map(|id| format!("<p class=\"id\">Request {id}</p>"))
-                .unwrap_or_default()
+            reason = sentence(&escape_html(&self.reason)),
+            next = self.next_step(method),
+            id = id.unwrap_or_default(),
         )
+    }
+
+    /// The part of the page that says how to try again. A page is only reloaded by itself where that repeats nothing
+    /// but a request that never reached the app: a GET that got 503. After a 504 the app may still be working on the
+    /// first one, and after a POST the address alone is another request.
+    fn next_step(&self, method: &Method) -> String {
+        let Some((_, wait)) = self.header.as_ref().filter(|(name, _)| name == RETRY_AFTER) else {
+            return String::new();
+        };
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return include_str!("refusal_back.html").to_owned();
+        }
+        match wait.to_str() {
+            Ok(seconds) if self.status == StatusCode::SERVICE_UNAVAILABLE => {
+                format!(include_str!("refusal_reload.html"), seconds = seconds)
+            }
+            _ => include_str!("refusal_link.html").to_owned(),
+        }
     }
 
     fn object(&self) -> String {
@@ -204,6 +206,13 @@ impl Refusal {
             self.status.as_u16()
         )
     }
+}
+
+/// The text as a sentence: with a capital letter at its beginning and a full stop.
+fn sentence(text: &str) -> String {
+    let mut signs = text.chars();
+    let first = signs.next().map(|sign| sign.to_ascii_uppercase());
+    first.into_iter().chain(signs).chain(['.']).collect()
 }
 
 fn escape_html(text: &str) -> String {
@@ -239,10 +248,38 @@ mod tests {
     #[test]
     fn what_came_from_outside_cannot_break_out_of_the_page_or_the_object() {
         let refusal = Refusal::bad_request("a \"<b>\" \\ \n");
-        assert!(refusal.page().contains("a &quot;&lt;b&gt;&quot;"));
+        let page = refusal.page(&Method::GET);
+        assert!(page.contains("A &quot;&lt;b&gt;&quot;"));
         assert_eq!(
             refusal.object(),
             "{\"code\":400,\"reason\":\"a \\\"<b>\\\" \\\\ \\u000a\"}\n"
         );
+    }
+
+    #[test]
+    fn only_a_get_that_never_reached_the_app_is_repeated_by_its_page() {
+        let soon = Duration::from_secs(5);
+        let page = |status, method| {
+            Refusal::new(status, "the app is busy")
+                .retry_after(soon)
+                .page(&method)
+        };
+        let reloads = |page: &str| page.contains("location.reload");
+        let busy = StatusCode::SERVICE_UNAVAILABLE;
+        assert!(reloads(&page(busy, Method::GET)));
+        assert!(page(busy, Method::GET).contains("id=\"stop\""));
+        for (status, method) in [
+            (busy, Method::POST),
+            (busy, Method::DELETE),
+            (StatusCode::GATEWAY_TIMEOUT, Method::GET),
+            (StatusCode::TOO_MANY_REQUESTS, Method::GET),
+            (StatusCode::TOO_MANY_REQUESTS, Method::POST),
+        ] {
+            let page = page(status, method);
+            assert!(!reloads(&page) && !page.contains("http-equiv"), "{page}");
+        }
+        let link = "<a href=\"\">";
+        assert!(page(StatusCode::GATEWAY_TIMEOUT, Method::GET).contains(link));
+        assert!(!page(busy, Method::POST).contains(link));
     }
 }

@@ -1,7 +1,7 @@
 //! Answers of the door itself that need nobody else.
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::http::{Body, Form, Head, Refusal, empty, full};
 
@@ -22,7 +22,7 @@ pub(super) fn redirect(head: &Head, uri: &http::Uri, port: u16) -> Result<Respon
         "this site is served with https only",
     )
     .with(LOCATION, location)
-    .into_response(Form::Text))
+    .into_response(Form::Text, &Method::GET))
 }
 
 pub(super) fn json(status: StatusCode, object: &serde_json::Value) -> Response<Body> {

@@ -52,5 +52,7 @@ fn moved(path: &str) -> Result<Response<Body>, Refusal> {
         StatusCode::PERMANENT_REDIRECT,
         "the page is one slash further",
     );
-    Ok(moved.with(LOCATION, location).into_response(Form::Text))
+    Ok(moved
+        .with(LOCATION, location)
+        .into_response(Form::Text, &Method::GET))
 }

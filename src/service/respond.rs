@@ -66,6 +66,7 @@ impl Service {
         // have believed the length, so nothing that follows on such a connection can be trusted.
         let close = version < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
         let accept = request.headers().get(http::header::ACCEPT).cloned();
+        let method = request.method().clone();
         let mut cause = None;
         let mut route = None;
         let asked = self
@@ -89,7 +90,7 @@ impl Service {
                 }
                 refusal
                     .of(id)
-                    .into_response(Form::preferred(accept.as_ref()))
+                    .into_response(Form::preferred(accept.as_ref()), &method)
             }
         };
         pending.answered();
