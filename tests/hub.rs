@@ -12,6 +12,7 @@ mod app;
 mod kept;
 mod limits;
 mod polls;
+mod signals;
 mod sockets;
 mod sockjs;
 mod streams;

@@ -180,6 +180,9 @@ fn what_is_in_the_way_is_said_with_the_remedy() {
     let ran = house.publish(&["nothing", "x"]);
     assert_eq!(ran.status.code(), Some(1));
     assert!(ran.stderr.contains("there is wok, job.*"), "{}", ran.stderr);
+    let ran = house.publish(&["wok", "x", "--event", "reset"]);
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(ran.stderr.contains("own signals"), "{}", ran.stderr);
     let ran = run(&mut house.command("subscribe", &["nothing"]));
     assert_eq!(ran.status.code(), Some(1));
     assert!(ran.stderr.contains("there is wok, job.*"), "{}", ran.stderr);

@@ -147,7 +147,7 @@ impl History {
 
     /// With conflation: lets go of the message that has the same key.
     fn supersede(&mut self, message: &Message) -> Option<u64> {
-        let key = message.draft.key.clone()?;
+        let key = message.subject()?;
         let old = self.latest.as_mut()?.insert(key, message.id.offset)?;
         let index = self.entries.partition_point(|entry| entry.offset < old);
         let entry = self.entries.get_mut(index)?;
@@ -217,10 +217,10 @@ impl History {
             match &entry.message {
                 Some(message) => {
                     self.dropped = entry.offset;
-                    if let (Some(latest), Some(key)) = (&mut self.latest, &message.draft.key)
-                        && latest.get(key) == Some(&entry.offset)
+                    if let (Some(latest), Some(key)) = (&mut self.latest, message.subject())
+                        && latest.get(&key) == Some(&entry.offset)
                     {
-                        latest.remove(key);
+                        latest.remove(&key);
                     }
                 }
                 None => self.superseded = self.superseded.saturating_sub(1),

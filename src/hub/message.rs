@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::config::ChannelName;
+use crate::hub::event_name;
 use crate::hub::forms::Forms;
 
 /// What a message costs beside its text: the entry, the counters, the forms' places.
@@ -243,18 +244,31 @@ impl Draft {
     }
 
     /// What is wrong with the event name or the key, if anything: a line break would end the line of an event
-    /// stream, and forge what follows.
+    /// stream, and forge what follows; the name of a signal would forge that.
     #[must_use]
     pub fn fault(&self) -> Option<&'static str> {
+        if self.event.as_deref().is_some_and(event_name::is_reserved) {
+            return Some(event_name::REFUSAL);
+        }
+        self.label_fault()
+    }
+
+    /// What is wrong with the form of the event name or the key.
+    pub(super) fn label_fault(&self) -> Option<&'static str> {
         let labels = || self.event.iter().chain(&self.key);
         if labels().any(|label| label.len() > LONGEST_LABEL) {
             return Some("an event name and a key have at most 256 bytes");
         }
-        if labels().any(|label| label.contains(char::is_control)) {
+        if labels().any(|label| label.contains(ends_a_line)) {
             return Some("an event name and a key have no control characters");
         }
         None
     }
+}
+
+/// Control characters, and what Unicode calls a line: many readers split the lines of an event stream there.
+fn ends_a_line(sign: char) -> bool {
+    sign.is_control() || matches!(sign, '\u{2028}' | '\u{2029}')
 }
 
 /// A published message. It is never changed, and shared by all who have to get it.
@@ -274,9 +288,17 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message at its place, published at `time` and here since `came`.
+    /// A message at its place, published at `time` and here since `came`. The name of a signal is taken off: what an
+    /// older Noren has put into a history may have one.
     #[must_use]
-    pub fn new(id: EventId, channel: ChannelName, draft: Draft, time: u64, came: Instant) -> Self {
+    pub fn new(
+        id: EventId,
+        channel: ChannelName,
+        mut draft: Draft,
+        time: u64,
+        came: Instant,
+    ) -> Self {
+        draft.event = draft.event.filter(|name| event_name::may_be_shown(name));
         Self {
             id,
             channel,
@@ -285,6 +307,16 @@ impl Message {
             came,
             forms: Forms::default(),
         }
+    }
+
+    /// The key by which a later message replaces it, apart from all keys of publishers where it is the hub's own: they
+    /// have no control characters.
+    #[must_use]
+    pub(super) fn subject(&self) -> Option<Box<str>> {
+        if self.draft.event.as_deref() == Some(event_name::PRESENCE) {
+            return Some("\0".into());
+        }
+        self.draft.key.clone()
     }
 
     /// What it counts in a history and in the budget of a subscriber.

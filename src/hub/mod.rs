@@ -17,6 +17,7 @@ mod broker;
 mod channel;
 mod channels;
 mod error;
+mod event_name;
 mod farewell;
 mod forms;
 mod history;

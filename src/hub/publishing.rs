@@ -82,12 +82,27 @@ impl Hub {
     /// # Errors
     /// [`PublishError`]; nothing was published then.
     pub fn publish(&self, name: &ChannelName, draft: Draft) -> Result<Published, PublishError> {
+        if let Some(fault) = draft.fault() {
+            return Err(PublishError::Malformed(fault));
+        }
+        self.publish_own(name, draft)
+    }
+
+    /// The same for a message of Noren's own, which may be a signal.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing was published then.
+    pub(super) fn publish_own(
+        &self,
+        name: &ChannelName,
+        draft: Draft,
+    ) -> Result<Published, PublishError> {
         let limit = self.0.settings.load().hub.message_size;
         let size = draft.size();
         if size > limit {
             return Err(PublishError::TooLarge { size, limit });
         }
-        if let Some(fault) = draft.fault() {
+        if let Some(fault) = draft.label_fault() {
             return Err(PublishError::Malformed(fault));
         }
         let channel = self.channel(name).map_err(|missing| match missing {

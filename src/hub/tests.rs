@@ -169,6 +169,39 @@ fn only_the_newest_of_a_key_reaches_one_that_lags() {
 }
 
 #[test]
+fn no_key_of_a_publisher_replaces_what_the_hub_tells_itself() {
+    let hub = hub("[[channel]]\nname = 'a'\nslow = 'conflate'\npresence = true\n");
+    let mut listener = listen(&hub, &["a"], From::Now);
+    assert!(hub.look_after().is_empty());
+    let draft = Draft {
+        key: Some("presence".into()),
+        ..Draft::new(Data::text("mine"))
+    };
+    hub.publish(&name("a"), draft).expect("published");
+    let told = r#"{"count":1,"joined":[],"left":[]}"#;
+    assert_eq!(drained(&mut listener), [told, "mine"]);
+}
+
+#[test]
+fn a_signal_in_an_old_history_is_shown_as_a_plain_message() {
+    let id = EventId {
+        epoch: Epoch::new(),
+        offset: 1,
+    };
+    let shown = |event: &str| {
+        let draft = Draft {
+            event: Some(event.into()),
+            ..Draft::new(Data::text("x"))
+        };
+        let message = message::Message::new(id.clone(), name("a"), draft, 0, Instant::now());
+        let stream = message.stream_event(Format::Plain);
+        String::from_utf8_lossy(&stream).contains("\nevent: ")
+    };
+    assert!(!shown("reset") && !shown("open") && !shown("noren:x"));
+    assert!(shown("presence") && shown("resets"));
+}
+
+#[test]
 fn a_pattern_makes_channels_up_to_the_limit_and_forgets_them() {
     let hub =
         hub("[hub]\nchannels = 3\n[[channel]]\nname = 'job.*'\n[channel.history]\nmessages = 0\n");

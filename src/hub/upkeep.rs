@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::config::ChannelName;
 use crate::hub::Hub;
 use crate::hub::channel::{Change, Channel, Presence};
+use crate::hub::event_name::PRESENCE;
 use crate::hub::message::{Data, Draft};
 
 /// Something the app wants to be told.
@@ -81,11 +82,11 @@ impl Hub {
             "left": change.left,
         });
         let draft = Draft {
-            event: Some("presence".into()),
-            key: Some("presence".into()),
+            event: Some(PRESENCE.into()),
+            key: Some(PRESENCE.into()),
             data: Data::json(&data.to_string()).unwrap_or_else(|_| Data::text("")),
         };
-        let _ = self.publish(name, draft);
+        let _ = self.publish_own(name, draft);
     }
 
     /// Forgets channels that a pattern made, that nobody listens to and that have no message.

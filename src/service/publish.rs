@@ -90,6 +90,10 @@ impl Service {
             let object = serde_json::json!({"id": id.to_string()});
             return Ok(json(StatusCode::ACCEPTED, &object));
         }
+        // What could not be published whatever the app says, it is not asked about.
+        if let Some(fault) = labels(parameters, Data::text("")).fault() {
+            return Err(Refusal::bad_request(fault));
+        }
         self.ask_app(&name, parts, bytes, head, context).await
     }
 
@@ -243,6 +247,9 @@ impl Service {
                 if !permitted {
                     let reason = format!("messages of pages are not taken by {channel} here");
                     return Outcome::refused(403, reason);
+                }
+                if let Some(fault) = draft.fault() {
+                    return Outcome::refused(400, fault.to_owned());
                 }
                 let (parts, bytes) = request_of(headers, &draft);
                 let answer = service
@@ -413,11 +420,16 @@ fn draft(parameters: &Parameters, headers: &HeaderMap, bytes: Bytes) -> Result<D
     } else {
         Data::bytes(bytes)
     };
-    Ok(Draft {
+    Ok(labels(parameters, data))
+}
+
+/// A message with what the parameters say of it.
+fn labels(parameters: &Parameters, data: Data) -> Draft {
+    Draft {
         event: parameters.event.as_deref().map(Into::into),
         key: parameters.key.as_deref().map(Into::into),
         data,
-    })
+    }
 }
 
 fn unpublished(error: &PublishError) -> Refusal {

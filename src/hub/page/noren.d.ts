@@ -23,7 +23,8 @@ export interface Reset {
 export type Handler<T = any> = (data: T, message: Message<T>) => void;
 
 /**
- * By event name. `message` hears those without an event, `*` every message, `reset` of gaps.
+ * By event name. `message` hears those without an event, `*` every message, `reset` of gaps. No publisher can choose
+ * the names of the hub's own signals: `*`, `reset`, `keep-alive`, `open`, `error`, `presence`, `noren:…`.
  */
 export interface Handlers {
   reset?: (data: Reset, details: { id: string }) => void;

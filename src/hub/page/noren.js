@@ -23,6 +23,8 @@
   // What may arrive while a listener still reads the history.
   const MOST_QUEUED = 10_000;
   const REFUSED = [401, 403, 404];
+  // What listeners hear from this library alone. The hub refuses these names to publishers; one of before did not.
+  const OWN = ["*", "reset", "open", "error", "keep-alive"];
 
   const sleep = (time) => new Promise((done) => setTimeout(done, time));
   const soon = (error) => queueMicrotask(() => { throw error; });
@@ -141,7 +143,7 @@
       if (item.type === "reset") return this.#call("reset", { reason: item.reason }, item);
       if (this.#key !== undefined && item.key !== this.#key) return;
       const message = item.encoding === "base64" ? { ...item, data: bytes(item.data) } : item;
-      this.#call(item.event ?? "message", message.data, message);
+      this.#call(OWN.includes(item.event) ? "message" : item.event ?? "message", message.data, message);
       this.#call("*", message.data, message);
     }
 

@@ -263,6 +263,17 @@ async fn why_a_channel_was_refused_is_told() {
 }
 
 #[tokio::test]
+async fn an_object_named_like_a_signal_of_the_hub_is_dropped_and_told() {
+    let mut house = House::new(&listening("framing = 'json'"));
+    let lines = "{\"event\":\"reset\",\"data\":1}\n{\"event\":\"resets\",\"data\":2}\n";
+    drop(write(&house.path(), lines));
+    assert_eq!(house.next(1).await, ["resets=2"]);
+    let status = house.status();
+    assert_eq!(status.refused, 1);
+    assert!(status.last_error.expect("an error").contains("own signals"));
+}
+
+#[tokio::test]
 async fn each_datagram_is_a_message() {
     let mut house = House::new(&listening("type = 'datagram'"));
     let program = UnixDatagram::unbound().expect("a socket");

@@ -1,0 +1,48 @@
+//! Names of events that are Noren's own: what a page takes for a word of the door, no publisher can choose.
+//!
+//! An event stream tells its own signals by the name of the event, in the same place where a publisher's name would
+//! stand, and a browser's `EventSource` dispatches `open` and `error` itself. So these names are refused to every
+//! publisher, in the one function that every way to publish ends in ([`Hub::publish`](super::Hub::publish)). A message
+//! that has one nevertheless, from a history or a stream that an older Noren wrote, is shown without a name.
+
+/// The name of the event that tells who listens.
+pub(super) const PRESENCE: &str = "presence";
+
+/// The names of Noren's signals: `reset` (a gap) and `keep-alive` of event streams, `presence`, `open` and `error` of
+/// `EventSource`, and `*`, by which the page library hears every message.
+const RESERVED: [&str; 6] = ["*", "reset", "keep-alive", "open", "error", PRESENCE];
+
+/// The beginning of all signals of a later time.
+const RESERVED_PREFIX: &str = "noren:";
+
+/// The text for a publisher who has chosen one.
+pub(super) const REFUSAL: &str = "this event name is one of Noren's own signals (*, reset, keep-alive, open, error, presence, noren:…); choose another";
+
+/// Whether a name is one of Noren's own. Blanks around it do not count: not all readers of event streams keep them.
+pub(super) fn is_reserved(name: &str) -> bool {
+    let name = name.trim();
+    RESERVED.contains(&name) || name.starts_with(RESERVED_PREFIX)
+}
+
+/// Whether a name that is found in a history is shown as it is. `presence` is: there it is Noren's own.
+pub(super) fn may_be_shown(name: &str) -> bool {
+    name == PRESENCE || !is_reserved(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noren_s_own_names_are_reserved_and_their_like_are_not() {
+        for name in RESERVED {
+            assert!(is_reserved(name) && is_reserved(&format!(" {name}\t")));
+            assert!(REFUSAL.contains(name), "{name} is told");
+        }
+        assert!(is_reserved("noren:anything"));
+        for name in ["message", "resets", "Open", "re set", "opened", "noren"] {
+            assert!(!is_reserved(name), "{name}");
+        }
+        assert!(may_be_shown(PRESENCE) && !may_be_shown("reset"));
+    }
+}
