@@ -295,15 +295,10 @@ impl Service {
         };
         *route = Some(decided);
         let mut attempt = Attempt::new(decided, &request, context);
-        let entered = match self.may_guess(request.headers(), context) {
-            Ok(guess) => {
-                let entered = self.enter(decided, &mut request, &mut head, context).await;
-                if let Err(refusal) = &entered {
-                    self.guessed(guess, Some(refusal.status), context);
-                }
-                entered
-            }
-            Err(refusal) => Err(refusal),
+        let guess = self.may_guess(decided, &request, context);
+        let entered = match &guess {
+            Ok(_) => self.enter(decided, &mut request, &mut head, context).await,
+            Err(refusal) => Err(refusal.clone()),
         };
         let answered = match entered {
             Ok(()) => {
@@ -316,6 +311,9 @@ impl Service {
                 Err(refusal)
             }
         };
+        if let Ok(guess) = guess {
+            self.guessed(guess, &answered, context);
+        }
         if let Err(refusal) = &answered {
             attempt.refused(refusal);
         }
@@ -414,23 +412,13 @@ impl Service {
                 "the only protocol for CONNECT known here is websocket",
             ));
         }
-        let guess = match self.may_log_in(upstream.settings(), &request, context) {
-            Ok(guess) => guess,
-            Err(refusal) => {
-                refuse(request.into_body(), &self.shutdown);
-                return Err(refusal);
-            }
-        };
         let leaving = self
             .sessions
             .as_ref()
             .and_then(|sessions| Some((sessions, sessions.leaving(index, &request, context)?)));
         let offloads = self.offloads.get(index);
         let asked = offloads.and_then(|offloads| Some((offloads, offloads.remember(&request)?)));
-        let answer = forward.request(request).await;
-        let status = answer.as_ref().ok().map(Response::status);
-        self.guessed(guess, status, context);
-        let mut answer = answer?;
+        let mut answer = forward.request(request).await?;
         if let Some((offloads, asked)) = asked {
             answer = offloads.resolve(asked, answer).await?;
         }

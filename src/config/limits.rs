@@ -20,7 +20,7 @@ pub struct Limits {
     pub request_rate: u32,
     /// `login-failures`: failed logins in a minute from one address; beyond, 429. Default 30; 0 is no limit.
     pub login_failures: u32,
-    /// `login-paths`: where a POST is a login. Default `/login`.
+    /// `login-paths`: where a request, by any method, is a login. Default `/login`.
     pub login_paths: Vec<String>,
     /// `token-failures`: tokens in a minute from one address that nobody has given out; beyond, 429. Default 60; 0
     /// is no limit.

@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use crate::http::activity::Activity;
+use crate::http::credentials::check_authorization;
 use crate::http::path::PathFault;
 use crate::http::refusal::Refusal;
 use crate::http::watch::Watch;
@@ -86,6 +87,7 @@ impl Head {
         check_method(parts)?;
         check_framing(&parts.headers)?;
         check_expectation(&parts.headers)?;
+        check_authorization(&parts.headers)?;
         let authority = authority(parts)?;
         if let Some(server) = &connection.server
             && !server.permits(authority.host())

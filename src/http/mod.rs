@@ -7,6 +7,7 @@ mod activity;
 mod body;
 mod client;
 mod control;
+mod credentials;
 mod date;
 mod exchange;
 mod forwarded;

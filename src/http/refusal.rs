@@ -113,6 +113,15 @@ impl Refusal {
         self
     }
 
+    /// Whether it asks for a credential of this scheme (RFC 9110 §11.6.1).
+    #[must_use]
+    pub fn asks_for(&self, scheme: &[u8]) -> bool {
+        let header = self.header.as_ref();
+        header.is_some_and(|(name, value)| {
+            name == http::header::WWW_AUTHENTICATE && value.as_bytes().starts_with(scheme)
+        })
+    }
+
     /// Names the request, so that who shows the answer to an operator shows which line of the log to look for.
     #[must_use]
     pub fn of(mut self, id: RequestId) -> Self {

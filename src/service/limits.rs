@@ -2,22 +2,27 @@
 //! failed login or a made-up token.
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 
 use crate::access::limits::TooMany;
 use crate::config;
-use crate::http::{Claimed, Context, Refusal};
+use crate::http::{Body, Claimed, Context, Refusal};
+use crate::router::Route;
 use crate::service::Service;
 
-/// What a request may be that tries a password.
+/// A way to try a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guess {
     /// Nothing of the kind.
     None,
-    /// A form. It counts from the beginning, so that many at once are not as good as one.
-    Form,
-    /// HTTP Basic, which browsers send with everything once they are let in. It counts when it has failed.
-    Basic,
+    /// A request to a login path that may change something. It counts from the beginning, so that many at once are
+    /// not as good as one.
+    Login,
+    /// Another request to a login path, which usually shows the form. It counts when it has failed.
+    LoginPage,
+    /// A request with a credential of any scheme, which browsers send with everything once they are let in. It
+    /// counts when it has failed.
+    Credential,
 }
 
 /// What is known of a client when a trusted proxy has said so; none if nobody has.
@@ -37,49 +42,44 @@ impl Service {
         taken.map_err(|wait| too_many("requests", wait))
     }
 
-    /// Looks whether a request to an app is a login, and whether there may be one more.
-    pub(super) fn may_log_in<B>(
+    /// Looks whether a request tries a password, and whether there may be one more.
+    pub(super) fn may_guess<B>(
         &self,
-        app: &config::App,
+        route: Route,
         request: &Request<B>,
         context: &Context,
     ) -> Result<Guess, Refusal> {
         let logins = self.limits.logins();
         let too_many = |wait| too_many("failed logins", wait);
-        if request.method() == Method::POST && self.is_login(app, request.uri().path()) {
-            logins.take(context.peer).map_err(too_many)?;
-            return Ok(Guess::Form);
-        }
-        self.may_guess(request.headers(), context)
-    }
-
-    /// Looks whether a request shows a password, and whether there may be one more.
-    pub(super) fn may_guess(
-        &self,
-        headers: &HeaderMap,
-        context: &Context,
-    ) -> Result<Guess, Refusal> {
-        if !is_basic(headers) {
-            return Ok(Guess::None);
-        }
-        let checked = self.limits.logins().check(context.peer);
-        checked.map_err(|wait| too_many("failed logins", wait))?;
-        Ok(Guess::Basic)
-    }
-
-    /// Counts a guess by what came of it; without a status there was no answer of the app.
-    pub(super) fn guessed(&self, guess: Guess, status: Option<StatusCode>, context: &Context) {
-        let failed = matches!(
-            status,
-            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-        );
-        match guess {
-            Guess::Form if !failed => self.limits.logins().forgive(context.peer),
-            // 403 is for a user who is known.
-            Guess::Basic if status == Some(StatusCode::UNAUTHORIZED) => {
-                self.limits.logins().count(context.peer);
+        let guess = if self.is_login_of(route, request) {
+            // Many apps log in by whatever method comes.
+            if !request.method().is_safe() {
+                logins.take(context.peer).map_err(too_many)?;
+                return Ok(Guess::Login);
             }
-            Guess::None | Guess::Form | Guess::Basic => {}
+            Guess::LoginPage
+        } else if request.headers().contains_key(AUTHORIZATION) {
+            Guess::Credential
+        } else {
+            return Ok(Guess::None);
+        };
+        logins.check(context.peer).map_err(too_many)?;
+        Ok(guess)
+    }
+
+    /// Counts a guess by what came of it.
+    pub(super) fn guessed(
+        &self,
+        guess: Guess,
+        answered: &Result<Response<Body>, Refusal>,
+        context: &Context,
+    ) {
+        let failed = has_failed(guess, answered);
+        let logins = self.limits.logins();
+        match guess {
+            Guess::Login if !failed => logins.forgive(context.peer),
+            Guess::LoginPage | Guess::Credential if failed => logins.count(context.peer),
+            Guess::None | Guess::Login | Guess::LoginPage | Guess::Credential => {}
         }
     }
 
@@ -94,6 +94,14 @@ impl Service {
         self.limits.tokens().count(context.peer);
     }
 
+    fn is_login_of<B>(&self, route: Route, request: &Request<B>) -> bool {
+        let Route::App(index) = route else {
+            return false;
+        };
+        let app = self.apps.get(index);
+        app.is_some_and(|app| self.is_login(app.settings(), request.uri().path()))
+    }
+
     fn is_login(&self, app: &config::App, path: &str) -> bool {
         let below = app
             .server_root
@@ -104,11 +112,15 @@ impl Service {
     }
 }
 
-fn is_basic(headers: &HeaderMap) -> bool {
-    let scheme = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.as_bytes().get(..6));
-    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+/// Whether a guess was wrong, as far as the answer says so.
+fn has_failed(guess: Guess, answered: &Result<Response<Body>, Refusal>) -> bool {
+    match answered {
+        // Elsewhere 403 is for a user who is known.
+        Ok(answer) if answer.status() == StatusCode::FORBIDDEN => guess != Guess::Credential,
+        Ok(answer) => answer.status() == StatusCode::UNAUTHORIZED,
+        // Tokens for channels have a limit of their own, which those that have only expired do not count for.
+        Err(refusal) => refusal.status == StatusCode::UNAUTHORIZED && !refusal.asks_for(b"Bearer"),
+    }
 }
 
 fn too_many(what: &str, TooMany(wait): TooMany) -> Refusal {

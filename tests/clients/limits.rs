@@ -121,6 +121,104 @@ async fn wrong_basic_credentials_count_and_pages_without_any_do_not() {
 }
 
 #[tokio::test]
+async fn a_login_counts_by_every_method_that_an_app_may_take_for_one() {
+    let answer = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno";
+    let door = with_app(answer, "[limits]\nlogin-failures = 4").await;
+    for (number, method) in ["PUT", "PATCH", "DELETE", "GET"].into_iter().enumerate() {
+        let mut client = door.plain_from(&format!("127.0.0.{}", number + 2)).await;
+        let request = login("/login?user=cook").replacen("POST", method, 1);
+        for _ in 0..4 {
+            assert_eq!(client.ask(&request).await.status, 401, "{method}");
+        }
+        assert_eq!(client.ask(&request).await.status, 429, "{method}");
+        assert_eq!(client.ask(&login("/login")).await.status, 429, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_of_any_scheme_counts_when_it_has_failed() {
+    let answer = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno";
+    let door = with_app(answer, "[limits]\nlogin-failures = 2").await;
+    let schemes = [
+        "Bearer abc",
+        "Digest username=\"a\", realm=\"b\"",
+        "bAsIc  YTpi",
+        "x",
+    ];
+    for (number, credential) in schemes.into_iter().enumerate() {
+        let mut client = door.plain_from(&format!("127.0.0.{}", number + 2)).await;
+        for method in ["GET", "POST"] {
+            let lines = format!("Authorization: {credential}\r\nContent-Length: 0\r\n");
+            let request = Door::get("/page", &lines).replacen("GET", method, 1);
+            assert_eq!(client.ask(&request).await.status, 401, "{credential}");
+        }
+        let lines = format!("Authorization: {credential}\r\n");
+        let request = Door::get("/page", &lines);
+        assert_eq!(client.ask(&request).await.status, 429, "{credential}");
+        let handshake = Door::handshake("/socket", &lines);
+        assert_eq!(client.ask(&handshake).await.status, 429, "{credential}");
+        let mut other = door.plain_from(&format!("127.0.0.{}", number + 2)).await;
+        assert_eq!(other.ask(&Door::get("/page", "")).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_credential_counts_in_the_handshake_of_a_websocket_and_where_a_session_is_asked_for()
+ {
+    let answer = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno";
+    let settings = "[session]\npath = '/tasks'\nallow-cache = '0s'\n[limits]\nlogin-failures = 2\n\
+                    [[channel]]\nname = 'news'\n[[bridge.target]]\ntoken = 'vm'\naddress = '127.0.0.1:1'";
+    let door = with_app(answer, settings).await;
+    let line = "Authorization: Basic YTpi\r\n";
+    let requests = [
+        Door::handshake("/socket", line),
+        Door::handshake("/websockify?token=vm", line),
+        Door::handshake("/events/news", line),
+        Door::get("/events/news", line),
+        Door::get("/events/news/presence", line),
+    ];
+    for (number, request) in requests.iter().enumerate() {
+        for expected in [401, 401, 429] {
+            let mut client = door.plain_from(&format!("127.0.0.{}", number + 2)).await;
+            assert_eq!(client.ask(request).await.status, expected, "{request}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_credential_is_refused_wherever_it_stands_and_nobody_sees_it() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let twice = "Authorization: x\r\nAuthorization: Basic YTpi\r\n";
+    for lines in [
+        twice,
+        "Authorization: Basic\tYTpi\r\n",
+        "Authorization: Basic \tYTpi\r\n",
+        "Authorization: x, Basic YTpi\r\n",
+        "Authorization: Basic eDp5, Basic YTpi\r\n",
+    ] {
+        for request in [Door::get("/", lines), Door::handshake("/socket", lines)] {
+            let answer = door.plain().await.ask(&request).await;
+            assert_eq!(answer.status, 400, "{lines}");
+        }
+    }
+    let mut http2 = Http2::open(&door).await;
+    for values in [
+        &["x", "Basic YTpi"][..],
+        &["Basic\tYTpi"],
+        &["x, Basic YTpi"],
+    ] {
+        let mut request = Http2::get("/");
+        for value in values {
+            let value = http::HeaderValue::from_static(value);
+            request.headers_mut().append("authorization", value);
+        }
+        assert_eq!(http2.status(request).await, Some(400), "{values:?}");
+    }
+    app.has_nobody().await;
+}
+
+#[tokio::test]
 async fn an_address_that_makes_tokens_up_finds_none_any_more_not_even_the_right_one() {
     let console = Backend::tcp().await;
     let door = Door::open(&format!(
