@@ -1,8 +1,9 @@
 //! Users of the door itself, with passwords from a file (HTTP basic authentication, RFC 7617).
 //!
 //! A line of the file is `name:password` or `name:hash`, with a bcrypt hash as `htpasswd -B` makes it. Neither is
-//! kept in clear, and how long a refusal takes does not tell whether there is such a user. Must not know which
-//! route asks, nor how a refusal is sent.
+//! kept in clear, and how long a refusal takes does not tell whether there is such a user, also where the hashes
+//! have different costs: each refusal does the work of the dearest. Must not know which route asks, nor how a
+//! refusal is sent.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -31,7 +32,8 @@ const REMEMBERED: usize = 10_000;
 /// Who may come in with a password.
 pub struct Users {
     secrets: HashMap<Box<str>, Secret>,
-    /// Compared with where there is no such user; the answer is no all the same.
+    /// The dearest to compare with, which a password is compared with where there is no such user; the answer is no
+    /// all the same.
     stand_in: Secret,
     key: hmac::Key,
     proven: Mutex<HashSet<Box<[u8]>>>,
@@ -166,10 +168,11 @@ impl Users {
         let waiting = waiting.map_err(|_| Unproven::Busy)?;
         let turn = Arc::clone(&self.turn).acquire_owned().await;
         let turn = turn.map_err(|_| Unproven::Busy)?;
+        let dearest = self.stand_in.cost();
         let compared = tokio::task::spawn_blocking(move || {
             // Held to the end, also when the client has left meanwhile: the core is busy until then.
             let _held = (waiting, turn);
-            bcrypt::verify(&password, &hash).unwrap_or(false)
+            compare(&password, &hash, dearest).right
         });
         let right = compared.await.unwrap_or(false);
         if right {
@@ -195,6 +198,30 @@ impl Secret {
             Self::Hash(hash) => cost_of(hash).unwrap_or(0),
         }
     }
+}
+
+/// The result of a comparison with a hash.
+struct Compared {
+    right: bool,
+    /// The work it took, in rounds of bcrypt.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests count the work"))]
+    rounds: u64,
+}
+
+/// Compares a password with a hash. A wrong one takes as many rounds as the dearest hash of the file, whatever the
+/// cost of this one: the time would otherwise tell who is in the file. A hash of cost c takes 2^c rounds, and
+/// one of each cost from c on, below the dearest, takes what is left of those of the dearest.
+fn compare(password: &str, hash: &str, dearest: u32) -> Compared {
+    let cost = cost_of(hash).unwrap_or(dearest);
+    let right = bcrypt::verify(password, hash).unwrap_or(false);
+    let mut rounds = 1 << cost;
+    if !right {
+        for cost in cost..dearest {
+            let _ = std::hint::black_box(bcrypt::hash_with_salt(password, cost, [0; 16]));
+            rounds += 1 << cost;
+        }
+    }
+    Compared { right, rounds }
 }
 
 /// A line of the file. Reasons never show the secret.
@@ -225,11 +252,14 @@ fn entry(line: &str, key: &hmac::Key) -> Result<(Box<str>, Secret), String> {
     }
 }
 
-/// The cost in a bcrypt hash, `$2y$10$` and 53 letters.
+/// The cost in a bcrypt hash, `$2y$10$` and 53 letters. None for one that cannot be compared with: it would be
+/// refused without any work, and so sooner than others.
 fn cost_of(hash: &str) -> Option<u32> {
     let bcrypt = ["$2a$", "$2b$", "$2y$"];
-    let known = bcrypt.iter().any(|kind| hash.starts_with(kind)) && hash.len() == 60;
-    known.then(|| hash.get(4..6)?.parse().ok())?
+    let known = bcrypt.iter().any(|kind| hash.starts_with(kind));
+    let digits = hash.get(4..6)?.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: bcrypt::HashParts = (known && digits).then(|| hash.parse().ok())??;
+    Some(parts.get_cost())
 }
 
 /// `Basic` and the base64 of `name:password`. A scheme is compared in any case (RFC 9110, section 11.1).
@@ -310,6 +340,52 @@ mod tests {
             ] {
                 assert_eq!(proven(&users, wrong).await, Err(Unproven::Wrong), "{wrong}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_takes_the_same_work_for_every_user_whatever_their_hashes_cost() {
+        let hash = |cost| bcrypt::hash("wok", cost).expect("a hash");
+        let users = users(&format!(
+            "cook:{}\nwaiter:{}\nhost:{}\n",
+            hash(4),
+            hash(7),
+            hash(5)
+        ));
+        let rounds = |name: &str, password: &str| {
+            let secret = users.secrets.get(name).unwrap_or(&users.stand_in);
+            let Secret::Hash(hash) = secret else {
+                panic!("{name} has no hash");
+            };
+            let compared = compare(password, hash, users.stand_in.cost());
+            (compared.right, compared.rounds)
+        };
+        for name in ["cook", "waiter", "host", "nobody"] {
+            assert_eq!(rounds(name, "tea"), (false, 1 << 7), "{name}");
+        }
+        // Who is right may know so early.
+        assert_eq!(rounds("cook", "wok"), (true, 1 << 4));
+        for name in ["cook", "waiter", "host"] {
+            assert_eq!(
+                proven(&users, &format!("{name}:wok")).await,
+                Ok(name.to_owned())
+            );
+            let wrong = format!("{name}:tea");
+            assert_eq!(proven(&users, &wrong).await, Err(Unproven::Wrong));
+        }
+    }
+
+    #[test]
+    fn a_hash_that_cannot_be_compared_with_is_refused_for_it_would_be_a_quick_no() {
+        let hash = bcrypt::hash("wok", 4).expect("a hash");
+        for broken in [
+            hash.replace("$04$", "$+4$"),
+            format!("{}!", hash.get(..59).unwrap_or_default()),
+            hash.get(..59).unwrap_or_default().to_owned(),
+        ] {
+            let said = Users::parse(&format!("cook:{broken}")).err();
+            let said = said.unwrap_or_default();
+            assert!(said.contains("of a kind that is not known"), "{said}");
         }
     }
 
