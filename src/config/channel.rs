@@ -1,6 +1,7 @@
 //! `[[channel]]`: what is told to many, where it comes from, how much of it is kept, and who may say
 //! something. Connects to nothing.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -175,16 +176,33 @@ pub struct Channel {
     pub sources: Vec<Source>,
 }
 
+/// The names and sockets of the channels above: sets, because a file may have tens of thousands.
+#[derive(Default)]
+struct Taken {
+    names: HashSet<ChannelPattern>,
+    sockets: HashSet<PathBuf>,
+}
+
+impl Taken {
+    fn add(&mut self, channel: &Channel) {
+        self.names.insert(channel.name.clone());
+        let sockets = channel.sources.iter().filter_map(Source::listens_on);
+        self.sockets.extend(sockets.map(Path::to_owned));
+    }
+}
+
 impl Channel {
     pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
         let mut channels: Vec<Self> = Vec::new();
+        let mut taken = Taken::default();
         root.each_table("channel", |table| {
             let Some(channel) = Self::read(table) else {
                 return;
             };
             if table.is_sound() {
-                channel.compare(&channels, table);
+                channel.compare(&taken, table);
             }
+            taken.add(&channel);
             channels.push(channel);
         });
         channels
@@ -231,8 +249,8 @@ impl Channel {
     }
 
     /// What only shows beside the other keys and channels.
-    fn compare(&self, others: &[Self], table: &Table<'_>) {
-        if others.iter().any(|other| other.name == self.name) {
+    fn compare(&self, taken: &Taken, table: &Table<'_>) {
+        if taken.names.contains(&self.name) {
             let text = format!(r#"two channels have the name "{}"; remove one"#, self.name);
             table.problem("name", text);
         }
@@ -252,21 +270,13 @@ impl Channel {
                 table.problem("source", text);
             }
         }
-        let listened = |channel: &Self| -> Vec<PathBuf> {
-            let sources = channel.sources.iter();
-            sources
-                .filter_map(Source::listens_on)
-                .map(Path::to_owned)
-                .collect()
-        };
-        let mut taken: Vec<_> = others.iter().flat_map(listened).collect();
-        for address in listened(self) {
-            if taken.contains(&address) {
+        let mut own = HashSet::new();
+        for address in self.sources.iter().filter_map(Source::listens_on) {
+            if taken.sockets.contains(address) || !own.insert(address) {
                 let address = address.display();
                 let text = format!(r#"two sources listen on "unix:{address}"; give each its own"#);
                 table.problem("source", text);
             }
-            taken.push(address);
         }
         // As it is read elsewhere an empty list would be everybody, which nobody means who writes one.
         for (key, list) in [

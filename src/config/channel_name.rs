@@ -31,7 +31,7 @@ impl fmt::Display for ChannelName {
 }
 
 /// A name in which `*` may stand for a word: `job.*` is `job.17` but neither `job` nor `job.17.log`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ChannelPattern(String);
 
 impl ChannelPattern {

@@ -21,11 +21,16 @@ impl Problems {
     pub(super) fn in_order(self, text: &str, file_name: &str) -> Vec<Problem> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|problem| problem.offset);
+        // Each goes on counting where the one before it ended: a long file may be wrong on every line.
+        let (mut line, mut at) = (1, 0);
         let named = found.into_iter().map(|problem| Problem {
             file: file_name.to_owned(),
-            line: problem
-                .offset
-                .map(|offset| line_at(text.as_bytes(), offset)),
+            line: problem.offset.map(|offset| {
+                let between = text.as_bytes().get(at..offset).unwrap_or_default();
+                line += line_at(between, between.len()) - 1;
+                at = at.max(offset);
+                line
+            }),
             key: problem.key,
             text: problem.text,
         });

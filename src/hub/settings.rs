@@ -1,8 +1,9 @@
 //! What a reload replaces: the rules of channels, and the limits they share.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use crate::config::{self, ChannelName, Config, StoreKind};
+use crate::config::{self, ChannelName, ChannelPattern, Config, StoreKind};
 use crate::hub::error::HubError;
 
 /// What a reload replaces.
@@ -11,6 +12,25 @@ pub(super) struct Settings {
     pub(super) hub: config::Hub,
     pub(super) rules: Vec<config::Channel>,
     pub(super) publish_token: Option<String>,
+    index: Index,
+}
+
+/// Finds the rules of a name without a walk through all of them: a file may have tens of thousands, and each is
+/// looked for at a reload.
+#[derive(Debug, Default)]
+struct Index {
+    names: HashMap<ChannelName, usize>,
+    /// Patterns of one shape have their stars at the same words, so that a name fits at most one of them: the
+    /// name with those words replaced.
+    shapes: Vec<Shape>,
+}
+
+/// The patterns of one shape.
+#[derive(Debug)]
+struct Shape {
+    /// Of each word, whether it is a star.
+    stars: Box<[bool]>,
+    patterns: HashMap<String, usize>,
 }
 
 impl Settings {
@@ -18,6 +38,7 @@ impl Settings {
         let publish_token = config.hub.publish_token.as_deref();
         Ok(Self {
             hub: config.hub.clone(),
+            index: Index::of(&config.channels),
             rules: config.channels.clone(),
             publish_token: publish_token.map(read_token).transpose()?,
         })
@@ -29,12 +50,67 @@ impl Settings {
         rules.any(|rules| rules.history.store == StoreKind::Disk)
     }
 
+    /// Whether a channel of this name is in the file by its name, and not by a pattern.
+    pub(super) fn names(&self, name: &ChannelName) -> bool {
+        self.index.names.contains_key(name)
+    }
+
     /// A name before a pattern, and then the first in the file.
     pub(super) fn rules_of(&self, name: &ChannelName) -> Option<&config::Channel> {
-        let exact = |rules: &&config::Channel| rules.name.name().as_ref() == Some(name);
-        let fitting = |rules: &&config::Channel| rules.name.fits(name);
-        let rules = || self.rules.iter();
-        rules().find(exact).or_else(|| rules().find(fitting))
+        self.rules.get(self.index.find(name)?)
+    }
+}
+
+impl Index {
+    fn of(channels: &[config::Channel]) -> Self {
+        let mut index = Self::default();
+        for (place, channel) in channels.iter().enumerate() {
+            match channel.name.name() {
+                Some(name) => {
+                    index.names.entry(name).or_insert(place);
+                }
+                None => index.add_pattern(&channel.name, place),
+            }
+        }
+        index
+    }
+
+    fn add_pattern(&mut self, pattern: &ChannelPattern, place: usize) {
+        let text = pattern.to_string();
+        let stars: Box<[bool]> = text.split('.').map(|word| word == "*").collect();
+        let known = self.shapes.iter().position(|shape| shape.stars == stars);
+        let known = known.unwrap_or_else(|| {
+            self.shapes.push(Shape {
+                stars,
+                patterns: HashMap::new(),
+            });
+            self.shapes.len() - 1
+        });
+        if let Some(shape) = self.shapes.get_mut(known) {
+            shape.patterns.entry(text).or_insert(place);
+        }
+    }
+
+    fn find(&self, name: &ChannelName) -> Option<usize> {
+        let exact = self.names.get(name).copied();
+        exact.or_else(|| {
+            let fitting = self.shapes.iter().filter_map(|shape| shape.find(name));
+            fitting.min()
+        })
+    }
+}
+
+impl Shape {
+    fn find(&self, name: &ChannelName) -> Option<usize> {
+        let words: Vec<_> = name.as_str().split('.').collect();
+        if words.len() != self.stars.len() {
+            return None;
+        }
+        let words = words.into_iter().zip(&self.stars);
+        let pattern: Vec<_> = words
+            .map(|(word, star)| if *star { "*" } else { word })
+            .collect();
+        self.patterns.get(&pattern.join(".")).copied()
     }
 }
 
@@ -53,4 +129,37 @@ fn read_token(path: &Path) -> Result<String, HubError> {
         ));
     }
     Ok(token.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_of_a_name_are_its_own_or_those_of_the_first_pattern_that_fits() {
+        let text = |name| format!("[[channel]]\nname = '{name}'\n");
+        let names = [
+            "*.*", "job.*", "*.17", "job.17", "*", "a.*.c", "a.b.*", "wok",
+        ];
+        let text: String = names.iter().map(text).collect();
+        let config = Config::parse(&text, "test").expect("a configuration");
+        let settings = Settings::of(&config).expect("settings");
+        for (name, rules) in [
+            ("job.17", Some("job.17")),
+            ("job.18", Some("*.*")),
+            ("wok", Some("wok")),
+            ("tea", Some("*")),
+            ("a.b.c", Some("a.*.c")),
+            ("a.b.d", Some("a.b.*")),
+            ("a.x.d", None),
+            ("a.b.c.d", None),
+        ] {
+            let name = ChannelName::parse(name).expect("a name");
+            let found = settings.rules_of(&name).map(|rules| rules.name.to_string());
+            assert_eq!(found.as_deref(), rules, "{name}");
+            // As the pattern itself says it.
+            let fits = config.channels.iter().any(|rules| rules.name.fits(&name));
+            assert_eq!(fits, rules.is_some(), "{name}");
+        }
+    }
 }

@@ -307,3 +307,40 @@ fn what_is_published_after_the_end_of_a_session_is_not_for_its_visitor() {
     say(&hub, "a", "for those who are still here");
     assert_eq!(drained(&mut subscription), ["SessionEnded"]);
 }
+
+/// The time this thread has spent on a core so far, which a busy machine does not change, in nanoseconds.
+fn time_on_core() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let spent = text
+        .split_whitespace()
+        .next()
+        .and_then(|text| text.parse().ok());
+    spent.expect("a number")
+}
+
+#[test]
+fn ten_times_as_many_channels_cost_a_start_and_a_reload_some_ten_times_as_much() {
+    let cost = |channels: usize| {
+        let channel = |number| {
+            format!("[[channel]]\nname = 'job.n{number}'\n[[channel]]\nname = 'p{number}.*'\n")
+        };
+        let text: String = (0..channels / 2).map(channel).collect();
+        let begun = time_on_core();
+        let hub = hub(&text);
+        let config = Config::parse(&text, "noren.toml").expect("a configuration");
+        for number in 0..channels / 2 {
+            let name = name(&format!("p{number}.x"));
+            let _ = hub.subscribe(&[name], From::Now, None).map(drop);
+        }
+        hub.reload(&config).expect("reloaded");
+        let _ = hub.look_after();
+        let _ = (hub.overview(), hub.listeners());
+        time_on_core() - begun
+    };
+    let few = (0..3).map(|_| cost(400)).min().unwrap_or_default();
+    let many = cost(4000);
+    assert!(
+        many < 40 * few,
+        "{few} ns for 400 channels, and {many} for 4,000"
+    );
+}

@@ -93,11 +93,7 @@ impl Hub {
     fn close_unused(&self) {
         let settings = self.0.settings.load();
         let unused = |name: &ChannelName, channel: &Channel| {
-            let named = settings
-                .rules
-                .iter()
-                .any(|rules| rules.name.name().as_ref() == Some(name));
-            !named && !channel.is_listened_to() && channel.history().is_empty()
+            !settings.names(name) && !channel.is_listened_to() && channel.history().is_empty()
         };
         let mut channels = self.change_channels();
         // Whoever is about to join holds a second reference.

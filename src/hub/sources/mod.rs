@@ -13,6 +13,7 @@ mod splitter;
 mod users;
 mod wok;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -129,6 +130,7 @@ impl Sources {
     /// [`SourceError`].
     pub fn open(&self, config: &Config) -> Result<Opened, SourceError> {
         let mut opened = Vec::new();
+        let doors = self.doors();
         for channel in &config.channels {
             for source in &channel.sources {
                 let failed = |reason| SourceError {
@@ -137,7 +139,7 @@ impl Sources {
                     reason,
                 };
                 let source = Source::new(channel, source).map_err(failed)?;
-                let way = self.way(&source).map_err(failed)?;
+                let way = way(&source, &doors).map_err(failed)?;
                 opened.push((source, way));
             }
         }
@@ -151,13 +153,18 @@ impl Sources {
             .running
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut before = std::mem::take(&mut *running);
+        // By channel, so that a file of many channels is gone through once.
+        let mut before: HashMap<ChannelPattern, Vec<Running>> = HashMap::new();
+        for old in running.drain(..) {
+            let channel = before.entry(old.source.channel.clone()).or_default();
+            channel.push(old);
+        }
         for (source, way) in opened.0 {
-            let same = before.iter().position(|old| old.source == source);
-            running.push(match same {
-                Some(index) => before.swap_remove(index),
-                None => self.run(source, way),
+            let same = before.get_mut(&source.channel).and_then(|channel| {
+                let index = channel.iter().position(|old| old.source == source)?;
+                Some(channel.swap_remove(index))
             });
+            running.push(same.unwrap_or_else(|| self.run(source, way)));
         }
     }
 
@@ -201,38 +208,18 @@ impl Sources {
             .collect()
     }
 
-    /// What a source needs to run.
-    fn way(&self, source: &Source) -> Result<Way, String> {
-        match &source.origin {
-            Origin::Wok { .. } => Ok(Way::None),
-            Origin::Listen { listen, .. } => self.door(listen).map(Way::Door),
-            Origin::Amqp(settings) => {
-                let broker = Broker::new(&settings.broker).map_err(|error| error.to_string())?;
-                Ok(Way::Broker(Box::new(broker)))
-            }
-        }
-    }
-
-    /// The socket of a source that listens: the one that is there, if only what is done with it has changed, so
-    /// that programs which connect meanwhile are not refused.
-    fn door(&self, listen: &config::Listen) -> Result<Arc<Door>, String> {
+    /// The sockets that are open, by address.
+    fn doors(&self) -> HashMap<PathBuf, Arc<Door>> {
         let running = self
             .0
             .running
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let there = running
-            .iter()
-            .find(|running| running.source.listens_on(&listen.address))
-            .and_then(|running| running.door.upgrade());
-        match there {
-            Some(door) if door.is_datagram() != listen.datagram => Err(
-                "the `type` of a socket cannot be changed by a reload; restart Noren for that"
-                    .to_owned(),
-            ),
-            Some(door) => Ok(door),
-            None => Door::open(listen).map(Arc::new),
-        }
+        let doors = running.iter().filter_map(|running| {
+            let address = running.source.listens_on()?.to_owned();
+            Some((address, running.door.upgrade()?))
+        });
+        doors.collect()
     }
 
     fn run(&self, source: Source, way: Way) -> Running {
@@ -259,6 +246,31 @@ impl Sources {
             drop(work);
         });
         running
+    }
+}
+
+/// What a source needs to run. `doors` are the sockets that are open already.
+fn way(source: &Source, doors: &HashMap<PathBuf, Arc<Door>>) -> Result<Way, String> {
+    match &source.origin {
+        Origin::Wok { .. } => Ok(Way::None),
+        Origin::Listen { listen, .. } => door(listen, doors).map(Way::Door),
+        Origin::Amqp(settings) => {
+            let broker = Broker::new(&settings.broker).map_err(|error| error.to_string())?;
+            Ok(Way::Broker(Box::new(broker)))
+        }
+    }
+}
+
+/// The socket of a source that listens: the one that is there, if only what is done with it has changed, so that
+/// programs which connect meanwhile are not refused.
+fn door(listen: &config::Listen, doors: &HashMap<PathBuf, Arc<Door>>) -> Result<Arc<Door>, String> {
+    match doors.get(&listen.address) {
+        Some(door) if door.is_datagram() != listen.datagram => Err(
+            "the `type` of a socket cannot be changed by a reload; restart Noren for that"
+                .to_owned(),
+        ),
+        Some(door) => Ok(Arc::clone(door)),
+        None => Door::open(listen).map(Arc::new),
     }
 }
 
@@ -290,8 +302,11 @@ impl Source {
         })
     }
 
-    fn listens_on(&self, address: &Path) -> bool {
-        matches!(&self.origin, Origin::Listen { listen, .. } if listen.address == address)
+    fn listens_on(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::Listen { listen, .. } => Some(&listen.address),
+            Origin::Wok { .. } | Origin::Amqp(_) => None,
+        }
     }
 
     fn outlet(&self, hub: &Hub) -> Outlet {
