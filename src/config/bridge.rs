@@ -1,7 +1,7 @@
 //! `[bridge]`: WebSocket connections relayed to sockets, who may open them and where they lead.
 //! Resolves no token and knows nothing of the WebSocket protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
@@ -58,6 +58,9 @@ pub struct Bridge {
     /// `token-retry`: how long an empty token file, which is one being written, is read again.
     /// Default 500 ms.
     pub token_retry: Duration,
+    /// `token-file-size`: the largest token file that is read, 1 KiB to 1 GiB. Default 16 MiB, some 300,000
+    /// lines. One that is larger holds no token, and is told as the reason.
+    pub token_file_size: u64,
     /// `recheck-tokens`: how often it is looked whether the token of an open tunnel still leads to
     /// the same target; else the tunnel is closed. Default `None`, `"off"`.
     pub recheck_tokens: Option<Duration>,
@@ -90,6 +93,7 @@ impl Default for Bridge {
             upload_buffer: 1 << 20,
             http2: true,
             token_retry: Duration::from_millis(500),
+            token_file_size: 16 * MIB,
             recheck_tokens: None,
             host_token: false,
             signed: Signed::default(),
@@ -117,6 +121,11 @@ impl Bridge {
             upload_buffer: table.buffer("upload-buffer", default.upload_buffer, KIB..=GIB),
             http2: table.flag("http2", default.http2),
             token_retry: table.duration("token-retry", default.token_retry),
+            token_file_size: table.buffer(
+                "token-file-size",
+                usize::try_from(default.token_file_size).unwrap_or(usize::MAX),
+                KIB..=GIB,
+            ) as u64,
             recheck_tokens: table.time_limit_or_off("recheck-tokens", default.recheck_tokens),
             host_token: table.flag("host-token", default.host_token),
             signed: table.table("signed", Signed::read),
@@ -144,6 +153,8 @@ impl Bridge {
 impl StaticTarget {
     fn read_all(bridge: &mut Table<'_>) -> Vec<Self> {
         let mut targets: Vec<Self> = Vec::new();
+        // A set, because a file may have tens of thousands.
+        let mut names = HashSet::new();
         bridge.each_table("target", |table| {
             let token = table.required("token", r#""woknotifications""#, value::not_empty);
             let address = table.required("address", r#""unix:/path""#, Endpoint::parse);
@@ -152,7 +163,7 @@ impl StaticTarget {
             let (Some(token), Some(address)) = (token, address) else {
                 return;
             };
-            if targets.iter().any(|other| other.token == token) {
+            if !names.insert(token.clone()) {
                 let text = format!(r#"two targets have the token "{token}"; remove one"#);
                 table.problem("token", text);
             }

@@ -19,8 +19,9 @@ mod source;
 mod test_directory;
 mod token;
 mod token_api;
-mod token_directory;
 mod token_file;
+mod token_files;
+mod token_index;
 mod token_redis;
 mod written;
 

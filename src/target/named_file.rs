@@ -20,7 +20,7 @@ pub(super) fn find(directory: &Path, search: &mut Search) -> Option<Endpoint> {
             continue;
         };
         // The error names the directory and not the file, whose name is the token.
-        let content = match token_file::read(&directory.join(name)) {
+        let content = match token_file::read(&directory.join(name), search.largest) {
             Ok(content) => content,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
@@ -54,7 +54,7 @@ mod tests {
 
     fn find_in(directory: &Path, token: &str) -> Result<String, ResolveError> {
         let token = Token::from_query(Some(&format!("token={token}"))).expect("a token");
-        let mut search = Search::new(token);
+        let mut search = Search::new(token, 1024);
         let endpoint = find(directory, &mut search);
         endpoint
             .map(|endpoint| endpoint.to_string())

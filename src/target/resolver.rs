@@ -20,17 +20,19 @@ use crate::tls::TlsError;
 /// microseconds, so the first retry usually succeeds.
 const RETRY_STEP: Duration = Duration::from_millis(20);
 
-/// The most look-ups that read files at once. Each may read thousands of files for a token somebody made up;
+/// The most look-ups that read files at once. Each may look at thousands of files for a token somebody made up;
 /// without this bound a flood of those would take all of tokio's blocking threads, which also resolve names.
 const READERS: usize = 8;
 
-/// Finds the target of a token. Nothing is cached: what Wok has removed must not be found again.
+/// Finds the target of a token. No target is cached: what Wok has removed must not be found again.
 pub struct Resolver {
     targets: Vec<Fixed>,
     sources: Vec<Source>,
     links: Option<(Arc<Links>, Terms)>,
     boundaries: BTreeMap<String, Arc<[u8]>>,
     retry: Duration,
+    /// In bytes.
+    largest_file: u64,
     /// The files of one look-up get as long as the connection to the target.
     limit: Duration,
     readers: Arc<Semaphore>,
@@ -118,6 +120,7 @@ impl Resolver {
                 .collect::<Result<_, _>>()?,
             boundaries,
             retry: bridge.token_retry,
+            largest_file: bridge.token_file_size,
             limit: bridge.connect,
             readers: Arc::new(Semaphore::new(READERS)),
         })
@@ -227,7 +230,7 @@ impl Resolver {
     }
 
     async fn search(&self, token: &Token) -> Result<Found, ResolveError> {
-        let mut search = Search::new(token.clone());
+        let mut search = Search::new(token.clone(), self.largest_file);
         for (index, source) in self.sources.iter().enumerate() {
             let found;
             (found, search) = self.ask(index, source, search).await?;
@@ -261,9 +264,9 @@ impl Resolver {
     ) -> Result<(Option<Endpoint>, Search), ResolveError> {
         search.source = index;
         let asked = match &source.by {
-            By::Files(find, path) => {
-                let (find, path) = (*find, path.clone());
-                return self.read(search, move |search| find(&path, search)).await;
+            By::Files(find) => {
+                let find = Arc::clone(find);
+                return self.read(search, move |search| find(search)).await;
             }
             By::Api(api) => api.find(&search.token).await,
             By::Redis(redis) => redis.find(&search.token).await,

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::{ResolveError, Token};
 
@@ -16,6 +17,10 @@ const MOST_REREAD: usize = 16;
 pub(super) struct Search {
     /// What is looked for.
     pub(super) token: Token,
+    /// Since when: what was written before has to be found.
+    pub(super) begun: Instant,
+    /// The largest token file that is read, in bytes.
+    pub(super) largest: u64,
     /// The name that was found, where a source goes by names.
     pub(super) name: Option<String>,
     /// Which source is being asked, by its place in the configuration.
@@ -27,9 +32,11 @@ pub(super) struct Search {
 }
 
 impl Search {
-    pub(super) fn new(token: Token) -> Self {
+    pub(super) fn new(token: Token, largest: u64) -> Self {
         Self {
             token,
+            begun: Instant::now(),
+            largest,
             name: None,
             source: 0,
             being_written: Vec::new(),
@@ -40,6 +47,11 @@ impl Search {
     /// Notes a problem. It must not end the search: one bad file does not hide the tokens of the others.
     pub(super) fn note(&mut self, problem: ResolveError) {
         self.problem.get_or_insert(problem);
+    }
+
+    /// Whether there was one already.
+    pub(super) fn has_problem(&self) -> bool {
+        self.problem.is_some()
     }
 
     /// Ends the search: a target was found, and must not be connected to.

@@ -129,7 +129,7 @@ mod tests {
 
     fn find_in(directory: &Path, token: &str) -> Result<PathBuf, ResolveError> {
         let token = Token::from_query(Some(&format!("token={token}"))).expect("a token");
-        let mut search = Search::new(token);
+        let mut search = Search::new(token, 1024);
         match find(directory, &mut search) {
             Some(Endpoint::Unix(path)) => Ok(path),
             Some(other) => panic!("{other} is not a UNIX socket"),

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::allow::Allow;
 use super::search::Search;
 use super::token_api::TokenApi;
+use super::token_files::TokenFiles;
 use super::token_redis::TokenRedis;
-use super::{ResolveError, named_file, sockets, token_directory, token_file};
+use super::{ResolveError, named_file, sockets};
 use crate::config::{Endpoint, SourceKind, TargetRule, TargetTls, TokenSource};
 use crate::tls::{Connector, TlsError};
 
@@ -23,12 +25,15 @@ pub(super) struct Source {
 /// How a source is asked.
 pub(super) enum By {
     /// By reading files, which blocks.
-    Files(fn(&Path, &mut Search) -> Option<Endpoint>, PathBuf),
+    Files(Arc<LookUp>),
     /// Over HTTP.
     Api(TokenApi),
     /// A Redis server.
     Redis(TokenRedis),
 }
+
+/// A look-up in files.
+type LookUp = dyn Fn(&mut Search) -> Option<Endpoint> + Send + Sync;
 
 /// Which targets may be connected, and how.
 #[derive(Clone, Debug, Default)]
@@ -43,10 +48,10 @@ impl Source {
     /// Loads what it needs to be asked over TLS; asks nobody.
     pub(super) fn new(source: &TokenSource) -> Result<Self, TlsError> {
         let by = match &source.kind {
-            SourceKind::Directory(path) => By::Files(token_directory::find, path.clone()),
-            SourceKind::File(path) => By::Files(token_file::find, path.clone()),
-            SourceKind::FileName(path) => By::Files(named_file::find, path.clone()),
-            SourceKind::Sockets(path) => By::Files(sockets::find, path.clone()),
+            SourceKind::Directory(path) => By::indexed(TokenFiles::directory(path.clone())),
+            SourceKind::File(path) => By::indexed(TokenFiles::file(path.clone())),
+            SourceKind::FileName(path) => By::files(named_file::find, path.clone()),
+            SourceKind::Sockets(path) => By::files(sockets::find, path.clone()),
             SourceKind::Http(http) => By::Api(TokenApi::new(http.clone())?),
             SourceKind::Redis(redis) => By::Redis(TokenRedis::new(redis.clone())),
         };
@@ -55,6 +60,16 @@ impl Source {
             terms: Terms::new(source.allow.as_deref(), source.tls.as_ref())?,
             label: source.to_string(),
         })
+    }
+}
+
+impl By {
+    fn indexed(files: TokenFiles) -> Self {
+        Self::Files(Arc::new(move |search: &mut Search| files.find(search)))
+    }
+
+    fn files(find: fn(&Path, &mut Search) -> Option<Endpoint>, path: PathBuf) -> Self {
+        Self::Files(Arc::new(move |search: &mut Search| find(&path, search)))
     }
 }
 

@@ -136,10 +136,14 @@ impl Token {
     /// True if a token file that has `written` before the colon means this token: byte for byte, or as the
     /// base64url of UTF-8 without padding that Wok writes, where a client sent Latin-1 or padding.
     pub(super) fn is_written(&self, written: &[u8]) -> bool {
-        let canonical = self.canonical.iter();
-        std::iter::once(&self.plain)
-            .chain(canonical)
+        self.spellings()
             .any(|own| same_bytes(own.as_bytes(), written))
+    }
+
+    /// All that a token file may have written for it.
+    pub(super) fn spellings(&self) -> impl Iterator<Item = &str> {
+        let canonical = self.canonical.as_deref();
+        std::iter::once(self.plain()).chain(canonical)
     }
 }
 

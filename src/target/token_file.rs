@@ -15,12 +15,9 @@ use super::written::parse_address;
 use super::{ResolveError, Token};
 use crate::config::Endpoint;
 
-/// The largest token file that is read: a few lines are usual, and each look-up reads the whole file.
-const LARGEST: u64 = 64 * 1024;
-
 /// Looks for the token in the file. What is wrong with the file is noted in the search.
 pub(super) fn find(path: &Path, search: &mut Search) -> Option<Endpoint> {
-    let content = match read(path) {
+    let content = match read(path, search.largest) {
         Ok(content) => content,
         Err(source) => {
             search.note_unreadable(path, source);
@@ -39,16 +36,26 @@ pub(super) fn find(path: &Path, search: &mut Search) -> Option<Endpoint> {
 }
 
 /// Only a regular file is opened: opening a pipe would wait for somebody to write to it.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
+pub(super) fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
         return Err(io::Error::other("not a regular file"));
+    }
+    let too_large = || {
+        io::Error::other(format!(
+            "it is larger than {largest} bytes, the most a token file may have (bridge.token-file-size)"
+        ))
+    };
+    // Before it is read: it may be looked at for each token that somebody made up.
+    if metadata.len() > largest {
+        return Err(too_large());
     }
     let mut content = Vec::new();
     File::open(path)?
-        .take(LARGEST + 1)
+        .take(largest.saturating_add(1))
         .read_to_end(&mut content)?;
-    if content.len() as u64 > LARGEST {
-        return Err(io::Error::other("a token file may have 64 KiB at most"));
+    if content.len() as u64 > largest {
+        return Err(too_large());
     }
     Ok(content)
 }
@@ -92,7 +99,7 @@ fn find_in(content: &[u8], token: &Token) -> Result<Option<Endpoint>, Malformed>
 }
 
 /// One line, split and not yet understood. It is bytes, because junk in one line is no reason to lose another.
-enum Line<'a> {
+pub(super) enum Line<'a> {
     /// Blank or a comment.
     Nothing,
     Entry {
@@ -106,7 +113,7 @@ enum Line<'a> {
 impl<'a> Line<'a> {
     /// Splits at the first colon that white space follows. White space around the line, and with it the
     /// carriage return of a file from Windows, is no part of it.
-    fn parse(line: &'a [u8]) -> Self {
+    pub(super) fn parse(line: &'a [u8]) -> Self {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
             return Self::Nothing;
@@ -133,7 +140,10 @@ mod tests {
     fn find_vm(content: impl AsRef<[u8]>) -> Result<Endpoint, ResolveError> {
         let directory = TestDirectory::new();
         let path = directory.write("tokens", content);
-        let mut search = Search::new(Token::from_query(Some("token=dm0")).expect("a token"));
+        let mut search = Search::new(
+            Token::from_query(Some("token=dm0")).expect("a token"),
+            64 * 1024,
+        );
         find(&path, &mut search).ok_or_else(|| search.into_error())
     }
 
@@ -279,27 +289,33 @@ mod tests {
         let directory = TestDirectory::new();
         for (content, expected) in [("", true), ("\n", false)] {
             let path = directory.write("tokens", content);
-            let mut search = Search::new(Token::from_query(Some("token=dm0")).expect("a token"));
+            let mut search = Search::new(
+                Token::from_query(Some("token=dm0")).expect("a token"),
+                64 * 1024,
+            );
             assert_eq!(find(&path, &mut search), None);
             assert_eq!(search.may_yet_find(), expected);
         }
     }
 
     #[test]
-    fn a_file_may_have_64_kib_and_no_more() {
+    fn a_file_may_have_as_many_bytes_as_the_configuration_says_and_no_more() {
         let line = "dm0: localhost:5901\n";
         let largest = format!("{line}{}", "#".repeat(64 * 1024 - line.len()));
         assert_eq!(found(&largest), "localhost:5901");
         assert_eq!(
             reason(format!("{largest}#")),
-            ": a token file may have 64 KiB at most"
+            ": it is larger than 65536 bytes, the most a token file may have (bridge.token-file-size)"
         );
     }
 
     #[test]
     fn what_is_not_a_regular_file_is_not_opened() {
         let directory = TestDirectory::new();
-        let mut search = Search::new(Token::from_query(Some("token=dm0")).expect("a token"));
+        let mut search = Search::new(
+            Token::from_query(Some("token=dm0")).expect("a token"),
+            64 * 1024,
+        );
         assert_eq!(find(directory.path(), &mut search), None);
         let error = search.into_error().to_string();
         assert!(error.ends_with(": not a regular file"), "{error}");

@@ -1,72 +1,218 @@
-//! A directory of token files, such as Wok's `/var/lib/wok/ws-tokens`.
+//! A directory of token files, such as Wok's `/var/lib/wok/ws-tokens`, or one such file.
 //!
 //! Every visible regular file in it may hold any token. Wok names the file after the virtual machine, so the
-//! file of that name is read first and usually alone.
+//! file of that name is read first and usually alone. For all other tokens there is an index: each look-up
+//! compares the files with it and reads those that have changed, and look-ups that come at once share that. A token
+//! in the index is then read from its file, so that nothing is found that is not there any more.
 //!
-//! Must not know what is in a token file. The directory is its owner's: symbolic links in it are followed.
+//! Must not know the form of a line. The directory is its owner's: symbolic links in it are followed.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::file_name::FileName;
 use super::search::Search;
 use super::token_file;
+use super::token_index::{Indexed, Marks, SETTLED};
 use crate::config::Endpoint;
 
 /// The most entries of a directory that are looked at. Beyond, only the file named after the token is found.
-const MOST_FILES: usize = 10_000;
+const MOST_FILES: usize = 100_000;
+/// The most tokens of a directory that are in its index, which takes 16 bytes for each.
+const MOST_TOKENS: usize = 2_000_000;
 
-/// Looks for the token in the files of the directory. What is wrong with them is noted in the search.
-pub(super) fn find(directory: &Path, search: &mut Search) -> Option<Endpoint> {
-    let own_file = search
-        .token
-        .decoded()
-        .and_then(FileName::parse)
-        .map(|name| directory.join(name))
-        .filter(|path| path.is_file());
-    if let Some(endpoint) = own_file
-        .as_deref()
-        .and_then(|path| token_file::find(path, search))
-    {
-        return Some(endpoint);
-    }
-    let mut files = match list(directory) {
-        Ok(files) => files,
-        Err(source) => {
-            search.note_unreadable(directory, source);
-            return None;
-        }
-    };
-    if files.len() > MOST_FILES {
-        files.truncate(MOST_FILES);
-        let reason = "more than 10,000 files; the others are not read";
-        search.note_unreadable(directory, io::Error::other(reason));
-    }
-    // The last duplicate wins, as within a file: so from the last name to the first, and the first hit counts.
-    files.sort_unstable();
-    files
-        .iter()
-        .rev()
-        .filter(|path| own_file.as_ref() != Some(path))
-        .find_map(|path| token_file::find(path, search))
+/// A directory or a file, with its index.
+#[derive(Debug)]
+pub(super) struct TokenFiles {
+    path: PathBuf,
+    is_directory: bool,
+    bounds: Bounds,
+    marks: Marks,
+    index: Mutex<Index>,
 }
 
-/// The visible regular files, one more than the limit if there are that many.
-fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    files: usize,
+    tokens: usize,
+    /// The age from which a file that looks the same is the same.
+    settled: Duration,
+}
+
+/// The files as they were at the last look.
+#[derive(Debug, Default)]
+struct Index {
+    /// By name: of two files with one token the last counts.
+    files: BTreeMap<OsString, Indexed>,
+    /// When that look began. What was written before, it has seen.
+    begun: Option<Instant>,
+    /// Why some files are not in it.
+    problem: Option<&'static str>,
+    /// How often files were looked through, and how many were read.
+    #[cfg(test)]
+    counts: (usize, usize),
+}
+
+impl TokenFiles {
+    /// The files of a directory.
+    pub(super) fn directory(path: PathBuf) -> Self {
+        Self::new(path, true)
+    }
+
+    /// One file.
+    pub(super) fn file(path: PathBuf) -> Self {
+        Self::new(path, false)
+    }
+
+    fn new(path: PathBuf, is_directory: bool) -> Self {
+        Self {
+            path,
+            is_directory,
+            bounds: Bounds {
+                files: MOST_FILES,
+                tokens: MOST_TOKENS,
+                settled: SETTLED,
+            },
+            marks: Marks::new(),
+            index: Mutex::default(),
+        }
+    }
+
+    /// Looks for the token in the files. What is wrong with them is noted in the search. Blocks.
+    pub(super) fn find(&self, search: &mut Search) -> Option<Endpoint> {
+        let own_file = self.own_file(search);
+        if let Some(own_file) = &own_file
+            && let Some(endpoint) = token_file::find(&self.path.join(own_file), search)
+        {
+            return Some(endpoint);
+        }
+        for name in self.candidates(own_file.as_ref(), search) {
+            if let Some(endpoint) = token_file::find(&self.path_of(&name), search) {
+                return Some(endpoint);
+            }
+        }
+        None
+    }
+
+    /// The name of the file that is named after the token, if there is one.
+    fn own_file(&self, search: &Search) -> Option<OsString> {
+        let name = search.token.decoded().filter(|_| self.is_directory);
+        let name = name.and_then(FileName::parse)?;
+        let name: &Path = name.as_ref();
+        let is_there = self.path.join(name).is_file();
+        is_there.then(|| name.as_os_str().to_owned())
+    }
+
+    /// Where a file of the index is.
+    fn path_of(&self, name: &OsString) -> PathBuf {
+        if self.is_directory {
+            self.path.join(name)
+        } else {
+            self.path.clone()
+        }
+    }
+
+    /// The files that have the token, from the last name to the first, and the first of those that have something
+    /// wrong, unless something is wrong already. Empty ones are noted to be read again.
+    fn candidates(&self, own_file: Option<&OsString>, search: &mut Search) -> Vec<OsString> {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        // A look that began after the token came has seen all that was there when it came.
+        if index.begun.is_none_or(|begun| begun < search.begun) {
+            index.begun = Some(Instant::now());
+            if let Err(source) = self.look(&mut index, search.largest) {
+                *index = Index::default();
+                search.note_unreadable(&self.path, source);
+                return Vec::new();
+            }
+        }
+        if let Some(problem) = index.problem {
+            search.note_unreadable(&self.path, io::Error::other(problem));
+        }
+        let marks = self.marks.of_token(&search.token);
+        let mut faulty = search.has_problem();
+        let mut found = Vec::new();
+        for (name, file) in index.files.iter().rev() {
+            if own_file == Some(name) {
+                continue;
+            }
+            if file.is_empty() {
+                search.note_being_written(&self.path_of(name));
+                continue;
+            }
+            let tells_fault = file.is_faulty() && !faulty;
+            if file.has_any(&marks) || tells_fault {
+                faulty |= tells_fault;
+                found.push(name.clone());
+            }
+        }
+        found
+    }
+
+    /// Brings the index up to date.
+    fn look(&self, index: &mut Index, largest: u64) -> io::Result<()> {
+        index.problem = None;
+        let mut names = if self.is_directory {
+            list(&self.path, self.bounds.files)?
+        } else {
+            vec![OsString::new()]
+        };
+        if names.len() > self.bounds.files {
+            names.truncate(self.bounds.files);
+            index.problem = Some("more than 100,000 files; the others are not read");
+        }
+        names.sort_unstable();
+        let mut before = std::mem::take(&mut index.files);
+        let mut tokens = 0;
+        #[cfg(test)]
+        {
+            index.counts.0 += 1;
+        }
+        for name in names {
+            let path = self.path_of(&name);
+            let known = before.remove(&name);
+            let same = known.filter(|known| known.is_still(&path, self.bounds.settled));
+            let file = same.unwrap_or_else(|| {
+                #[cfg(test)]
+                {
+                    index.counts.1 += 1;
+                }
+                Indexed::read(&path, largest, &self.marks)
+            });
+            tokens += file.count();
+            if tokens > self.bounds.tokens {
+                index.problem = Some("more than 2,000,000 tokens; the others are not read");
+                break;
+            }
+            // What is no file at all, or not any more.
+            if !self.is_directory || !file.is_absent() {
+                index.files.insert(name, file);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The names of what may be visible regular files, one more than the limit if there are that many.
+fn list(directory: &Path, most: usize) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        // `is_file` follows symbolic links; a file that is gone by now is none.
-        if !hidden && entry.path().is_file() {
-            files.push(entry.path());
+        let kind = entry.file_type()?;
+        // Links are followed later; a file that is gone by then is none.
+        if !hidden && (kind.is_file() || kind.is_symlink()) {
+            names.push(entry.file_name());
         }
-        if files.len() > MOST_FILES {
+        if names.len() > most {
             break;
         }
     }
-    Ok(files)
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -77,13 +223,30 @@ mod tests {
     use crate::target::test_directory::TestDirectory;
     use crate::target::{ResolveError, Token, encode};
 
-    fn find_in(directory: &TestDirectory, token: &str) -> Result<String, ResolveError> {
+    fn search(token: &str) -> Search {
         let token = Token::from_query(Some(&format!("token={token}"))).expect("a token");
-        let mut search = Search::new(token);
-        let endpoint = find(directory.path(), &mut search);
+        Search::new(token, 64 * 1024)
+    }
+
+    fn files(directory: &TestDirectory) -> TokenFiles {
+        TokenFiles::directory(directory.path().to_owned())
+    }
+
+    fn find_with(files: &TokenFiles, token: &str) -> Result<String, ResolveError> {
+        let mut search = search(token);
+        let endpoint = files.find(&mut search);
         endpoint
             .map(|endpoint| endpoint.to_string())
             .ok_or_else(|| search.into_error())
+    }
+
+    fn find_in(directory: &TestDirectory, token: &str) -> Result<String, ResolveError> {
+        find_with(&files(directory), token)
+    }
+
+    /// How often the files were looked through, and how many were read.
+    fn counts(files: &TokenFiles) -> (usize, usize) {
+        files.index.lock().expect("not poisoned").counts
     }
 
     fn unknown(directory: &TestDirectory, token: &str) -> bool {
@@ -138,7 +301,7 @@ mod tests {
         // Unknown to all, the first problem met is told.
         let error = find_in(&directory, "c").expect_err("unknown").to_string();
         assert!(
-            error.ends_with("/large: a token file may have 64 KiB at most"),
+            error.contains("/large: it is larger than 65536 bytes"),
             "{error}"
         );
     }
@@ -167,14 +330,9 @@ mod tests {
         for name in ["../secret", "../dir-evil/vm", "/etc/passwd", "..", "."] {
             parent.write("secret", format!("{}: localhost:9", encode(name)));
             parent.write("dir-evil/vm", format!("{}: localhost:9", encode(name)));
-            let token =
-                Token::from_query(Some(&format!("token={}", encode(name)))).expect("a token");
-            let mut search = Search::new(token);
-            assert_eq!(
-                find(&parent.path().join("dir"), &mut search),
-                None,
-                "{name}"
-            );
+            let mut search = search(&encode(name));
+            let files = TokenFiles::directory(parent.path().join("dir"));
+            assert_eq!(files.find(&mut search), None, "{name}");
             assert!(
                 matches!(search.into_error(), ResolveError::Unknown),
                 "{name}"
@@ -186,30 +344,127 @@ mod tests {
     fn an_empty_file_is_noted_once_and_a_missing_directory_is_told() {
         let directory = TestDirectory::new();
         directory.write("vm", "");
-        let mut search = Search::new(Token::from_query(Some("token=dm0")).expect("a token"));
-        assert_eq!(find(directory.path(), &mut search), None);
+        let mut search = search("dm0");
+        assert_eq!(files(&directory).find(&mut search), None);
         assert_eq!(
             search.take_being_written(),
             [(0, directory.path().join("vm"))]
         );
 
         let missing = directory.path().join("missing");
-        assert_eq!(find(&missing, &mut search), None);
+        let files = TokenFiles::directory(missing.clone());
+        assert_eq!(files.find(&mut search), None);
         let error = search.into_error();
         assert!(matches!(error, ResolveError::Unreadable { path, .. } if path == missing));
     }
 
     #[test]
-    fn beyond_10_000_files_only_the_one_named_after_the_token_is_certain() {
+    fn beyond_the_most_files_or_tokens_only_the_file_named_after_the_token_is_certain() {
         let directory = TestDirectory::new();
-        for number in 0..=MOST_FILES {
-            directory.write(&number.to_string(), "x: localhost:1");
+        for number in 0..=20 {
+            directory.write(&number.to_string(), "x: localhost:1\ny: localhost:2");
         }
         directory.write("vm", "dm0: localhost:5901");
-        assert_eq!(find_in(&directory, "dm0").expect("known"), "localhost:5901");
-        let error = find_in(&directory, "unknown")
-            .expect_err("unknown")
-            .to_string();
-        assert!(error.contains("more than 10,000 files"), "{error}");
+        for (most, reason) in [
+            ((20, 1000), "more than 100,000 files"),
+            ((1000, 30), "more than 2,000,000 tokens"),
+        ] {
+            let mut files = files(&directory);
+            (files.bounds.files, files.bounds.tokens) = most;
+            assert_eq!(find_with(&files, "dm0").expect("known"), "localhost:5901");
+            let error = find_with(&files, "unknown").expect_err("unknown");
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn look_ups_that_come_at_once_share_one_look_and_no_file_is_read_twice() {
+        let directory = TestDirectory::new();
+        for number in 0..300 {
+            directory.write(&format!("f{number}"), format!("t{number}: localhost:1"));
+        }
+        let mut files = files(&directory);
+        files.bounds.settled = Duration::ZERO;
+        let mut wrong: Vec<_> = (0..60)
+            .map(|number| search(&format!("no{number}")))
+            .collect();
+        let mut good = search("t200");
+        for search in &mut wrong {
+            assert_eq!(files.find(search), None);
+        }
+        assert!(files.find(&mut good).is_some());
+        assert_eq!(counts(&files), (1, 300), "all of them came before the look");
+        assert!(matches!(
+            find_with(&files, "later"),
+            Err(ResolveError::Unknown)
+        ));
+        assert_eq!(counts(&files), (2, 300), "nothing has changed since");
+        directory.write("f7", "new: localhost:7, or not");
+        directory.write("f8", "new: localhost:8");
+        assert_eq!(find_with(&files, "new").expect("known"), "localhost:8");
+        assert!(matches!(
+            find_with(&files, "t7"),
+            Err(ResolveError::Unknown)
+        ));
+        assert_eq!(counts(&files), (4, 302));
+        fs::remove_file(directory.path().join("f8")).expect("removed");
+        assert!(find_with(&files, "new").is_err());
+        assert_eq!(counts(&files), (5, 302));
+    }
+
+    #[test]
+    fn an_edit_that_leaves_size_and_time_as_they_were_is_seen() {
+        let directory = TestDirectory::new();
+        let files = files(&directory);
+        let path = directory.write("list", "a: localhost:1");
+        let time = fs::metadata(&path).and_then(|metadata| metadata.modified());
+        let time = time.expect("a time");
+        for round in 0..200 {
+            let (here, gone) = if round % 2 == 0 {
+                ("a", "b")
+            } else {
+                ("b", "a")
+            };
+            directory.write("list", format!("{here}: localhost:1"));
+            let file = fs::File::options().write(true).open(&path).expect("a file");
+            file.set_modified(time).expect("a time that was set");
+            assert!(find_with(&files, here).is_ok(), "{round}");
+            assert!(find_with(&files, gone).is_err(), "{round}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_thousands_of_lines_is_served_and_read_for_its_own_tokens_only() {
+        let directory = TestDirectory::new();
+        let lines: Vec<_> = (0..4000)
+            .map(|line| format!("a-token-of-some-length-{line}: localhost:{}\n", line + 1))
+            .collect();
+        let path = directory.write("list", lines.concat());
+        let mut files = TokenFiles::file(path.clone());
+        files.bounds.settled = Duration::ZERO;
+        let find = |token: &str, largest| {
+            let mut search = search(token);
+            search.largest = largest;
+            let endpoint = files.find(&mut search);
+            endpoint.map_or_else(
+                || search.into_error().to_string(),
+                |found| found.to_string(),
+            )
+        };
+        let largest = 16 << 20;
+        assert_eq!(
+            find("a-token-of-some-length-3999", largest),
+            "localhost:4000"
+        );
+        for wrong in 0..20 {
+            let unknown = find(&format!("no-{wrong}"), largest);
+            assert_eq!(unknown, "no source knows this token");
+        }
+        assert_eq!(counts(&files).1, 1);
+        let files = TokenFiles::file(path);
+        let mut search = search("a-token-of-some-length-1");
+        assert_eq!(files.find(&mut search), None);
+        let error = search.into_error().to_string();
+        assert!(error.ends_with("(bridge.token-file-size)"), "{error}");
     }
 }

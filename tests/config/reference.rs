@@ -373,6 +373,7 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         upload_buffer: _,
         http2: _,
         token_retry: _,
+        token_file_size: _,
         recheck_tokens: _,
         host_token: _,
         signed,
@@ -385,7 +386,7 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
     shows(
         "bridge",
         "paths origins missing-origin users realm client-certificate client-names session connect \
-         idle heartbeat frame-size upload-buffer http2 token-retry recheck-tokens host-token signed \
+         idle heartbeat frame-size upload-buffer http2 token-retry token-file-size recheck-tokens host-token signed \
          tokens target recording boundaries",
     );
     assert_eq!(entrance, shown_entrance());

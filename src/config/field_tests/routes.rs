@@ -128,6 +128,7 @@ fn the_bridge_is_read() {
         upload-buffer = "1KiB"
         http2 = false
         token-retry = "0s"
+        token-file-size = "1MiB"
         recheck-tokens = "3s"
         host-token = true
         [bridge.signed]
@@ -171,6 +172,7 @@ fn the_bridge_is_read() {
         upload_buffer: 1024,
         http2: false,
         token_retry: Duration::ZERO,
+        token_file_size: 1 << 20,
         recheck_tokens: Some(seconds(3)),
         host_token: true,
         signed: Signed {
