@@ -45,14 +45,18 @@ pub(super) fn host_and_port(text: &str) -> Result<(String, u16), String> {
             r#""{text}" is not an address; write "host:port", "[::1]:port" or "unix:/path""#
         ));
     }
-    // `u16::from_str` takes a leading plus sign, which no address has.
-    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    match port.parse() {
-        Ok(port) if digits => Ok((host.to_owned(), port)),
-        _ => Err(format!(
+    match port_alone(port) {
+        Some(port) => Ok((host.to_owned(), port)),
+        None => Err(format!(
             r#""{text}": "{port}" is not a port; write a number up to 65535"#
         )),
     }
+}
+
+/// The port in a text that is nothing but a port. (`u16::from_str` takes a leading plus sign, which no port has.)
+pub(super) fn port_alone(text: &str) -> Option<u16> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
 }
 
 /// A path relative to a working directory would lead elsewhere after the next change to the

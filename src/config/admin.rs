@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::address::port_alone;
 use super::listener::{ListenAddress, parse_mode};
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
@@ -51,8 +52,12 @@ impl Admin {
     }
 }
 
-/// An address of the network: what a UNIX socket can do, `socket` can do better.
+/// An address of the network: what a UNIX socket can do, `socket` can do better. A port alone is one of this machine,
+/// because metrics are not for everybody.
 fn tcp(text: &str) -> Result<String, String> {
+    if let Some(port) = port_alone(text) {
+        return Ok(format!("127.0.0.1:{port}"));
+    }
     match ListenAddress::parse(text)? {
         ListenAddress::Tcp(address) => Ok(address),
         ListenAddress::Unix(_) | ListenAddress::Systemd(_) => Err(format!(

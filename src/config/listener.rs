@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::address::{host_and_port, socket_path};
+use super::address::{host_and_port, port_alone, socket_path};
 use super::network::Network;
 use super::reader::Table;
 use super::value;
@@ -20,9 +20,12 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
-    /// Reads `host:port`, `unix:/path` or `systemd:NAME`; the error text says what to write
-    /// instead.
+    /// Reads `host:port`, a port alone (at every address of this machine), `unix:/path` or
+    /// `systemd:NAME`; the error text says what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(port) = port_alone(text) {
+            return Ok(Self::Tcp(format!("[::]:{port}")));
+        }
         if let Some(path) = text.strip_prefix("unix:") {
             return socket_path(text, path).map(Self::Unix);
         }
@@ -269,6 +272,10 @@ mod tests {
             Ok(ListenAddress::Tcp("[::]:0".to_owned()))
         );
         assert_eq!(
+            ListenAddress::parse("8443"),
+            Ok(ListenAddress::Tcp("[::]:8443".to_owned()))
+        );
+        assert_eq!(
             ListenAddress::parse("unix:/run/n"),
             Ok(ListenAddress::Unix("/run/n".into()))
         );
@@ -278,7 +285,8 @@ mod tests {
         );
         for text in [
             "",
-            "8001",
+            "+8001",
+            "80010",
             ":8001",
             "[::]",
             "::",

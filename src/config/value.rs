@@ -39,6 +39,9 @@ pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
 /// A whole number; `example` is what to write.
 pub(super) fn whole_number(value: &DeValue<'_>, example: &str) -> Result<i64, String> {
     let number = value.as_integer().ok_or_else(|| {
+        // Whoever wrote the right number in quotes is told that number.
+        let quoted = value.as_str().and_then(|text| text.trim().parse().ok());
+        let example = quoted.map_or(example.to_owned(), |number: u64| number.to_string());
         format!(
             "expected a whole number, found {}; write {example}",
             describe(value)

@@ -85,6 +85,7 @@ pub fn bind_unix_datagram(path: &Path, mode: u32) -> Result<(UnixDatagram, Owned
 }
 
 fn bind(path: &Path, mode: u32, kind: Type) -> Result<(RawSocket, OwnedPath), String> {
+    make_directory(path)?;
     remove_stale(path)?;
     let (socket, owned) = bind_closed(path, mode, kind).map_err(described)?;
     // The umask may have taken away more than was asked for.
@@ -103,6 +104,23 @@ fn bind_closed(path: &Path, mode: u32, kind: Type) -> io::Result<(RawSocket, Own
     let socket = RawSocket::from(OwnedFd::from(descriptor));
     socket.bind(&SockAddr::unix(path)?)?;
     Ok((socket, OwnedPath::of(path)?))
+}
+
+/// Makes the directory of a socket if only that one is missing. Everybody may pass through it: the mode of the socket
+/// decides who may connect.
+fn make_directory(path: &Path) -> Result<(), String> {
+    let Some(directory) = path.parent().filter(|directory| !directory.exists()) else {
+        return Ok(());
+    };
+    let made = fs::create_dir(directory)
+        .and_then(|()| fs::set_permissions(directory, Permissions::from_mode(0o755)));
+    made.map_err(|error| {
+        let directory = directory.display();
+        format!(
+            "the directory {directory} is missing and cannot be made ({error}); \
+             make it, and let the user that noren runs as write to it"
+        )
+    })
 }
 
 /// Removes a socket file that nobody listens on any more. Anything else at that path is left alone.
@@ -170,6 +188,18 @@ mod tests {
         assert_eq!(mode_of(&path), 0o666);
         owned.set_mode(0o600).expect("changed");
         assert_eq!(mode_of(&path), 0o600);
+    }
+
+    #[test]
+    fn the_directory_of_a_socket_is_made_and_a_whole_path_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let missing = directory.path().join("publish");
+        let (_listener, _owned) = listen_unix(&missing.join("s"), 0o600, 8).expect("listening");
+        assert_eq!(mode_of(&missing), 0o755);
+        let deep = directory.path().join("a/b/s");
+        let refusal = bind_unix_datagram(&deep, 0o600).expect_err("two are missing");
+        assert!(refusal.contains("a/b is missing"), "{refusal}");
+        assert!(!directory.path().join("a").exists());
     }
 
     #[test]
