@@ -54,7 +54,10 @@ use offload::Offloads;
 use respond::Held;
 
 /// The answer to any request.
-pub type Answer = Response<Measured<Body, Held>>;
+pub type Answer = Response<AnswerBody>;
+
+/// Its body.
+pub type AnswerBody = Measured<Body, Held>;
 
 /// What serves the requests of one configuration.
 #[derive(Debug)]

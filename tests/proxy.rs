@@ -10,6 +10,7 @@
 
 mod answers;
 mod bodies;
+mod breaks;
 mod heads;
 mod pool;
 mod smuggling;

@@ -21,13 +21,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tracing::{debug, error, info};
 
 use crate::config::{Config, Limits, ListenAddress};
-use crate::http::{Activity, Stall, Transport};
+use crate::http::{AbortAfterFlush, Activity, Sent, Stall, Transport};
 use crate::net::{BindError, Inherited, Listener, Slots, Stream};
 use crate::shutdown::Shutdown;
 
@@ -141,11 +142,15 @@ impl Door {
             .max_header_size(self.limits.head_size)
             .max_headers(self.limits.headers);
         let routes = Arc::clone(&self.routes);
+        let (sent, limit) = (Sent::Flushed(transport.flushes()), self.limits.body_idle);
         let service = service_fn(move |request| {
             let (routes, busy) = (Arc::clone(&routes), activity.begin());
+            let sent = sent.clone();
             async move {
                 let answer = routes.respond(request).await;
                 drop(busy);
+                let answer =
+                    answer.map(|body| AbortAfterFlush::new(body, sent, limit).boxed_unsync());
                 Ok::<_, Infallible>(answer)
             }
         });

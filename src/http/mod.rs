@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of routes and policy.
 
+mod abort;
 mod activity;
 mod body;
 mod client;
@@ -24,6 +25,7 @@ mod trace;
 mod transport;
 mod watch;
 
+pub use abort::{AbortAfterFlush, Sent};
 pub use activity::{Activity, Busy};
 pub use body::{Body, BoxError, empty, full};
 pub use client::Claimed;

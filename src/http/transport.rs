@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::http::abort::Flushes;
 use crate::http::activity::Activity;
 use crate::http::control::ControlFrames;
 use crate::http::gather::{Gather, Write};
@@ -27,6 +28,7 @@ pub struct Transport {
     writing: Stall,
     head: Option<HeadLimit>,
     gather: Option<Gather>,
+    flushes: Flushes,
     fate: Fate,
     control: Option<ControlFrames>,
 }
@@ -72,6 +74,7 @@ impl Transport {
             writing,
             head: None,
             gather: None,
+            flushes: Flushes::default(),
             fate: Fate::default(),
             control: None,
         }
@@ -82,6 +85,12 @@ impl Transport {
     pub fn telling(mut self, fate: &Fate) -> Self {
         self.fate = fate.clone();
         self
+    }
+
+    /// The flushes of this stream, for bodies that wait for one.
+    #[must_use]
+    pub fn flushes(&self) -> Flushes {
+        self.flushes.clone()
     }
 
     /// Ends a connection of HTTP/2 that is flooded with frames that ask for answers.
@@ -258,10 +267,11 @@ impl AsyncWrite for Transport {
             ready!(this.poll_write_out(cx))?;
         }
         let flushed = this.inner().poll_flush(cx);
-        if flushed.is_ready()
-            && let Some(gather) = &mut this.gather
-        {
-            gather.flushed();
+        if flushed.is_ready() {
+            if let Some(gather) = &mut this.gather {
+                gather.flushed();
+            }
+            this.flushes.completed();
         }
         this.limit(cx, flushed, |()| 0)
     }

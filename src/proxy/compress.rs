@@ -6,20 +6,23 @@
 
 use std::convert::Infallible;
 use std::future::Ready;
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, ETAG, SET_COOKIE,
 };
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tower_http::CompressionLevel;
 use tower_http::compression::Compression;
 use tower_service::Service;
 
 use crate::config;
-use crate::http::Body;
+use crate::http::{Body, BoxError};
 
 /// Below this a coding saves nothing.
 const LEAST: u64 = 1024;
@@ -62,13 +65,15 @@ impl Wish {
         weaken(answer.headers_mut());
         let mut request = Request::new(());
         request.headers_mut().insert(ACCEPT_ENCODING, self.accept);
+        let failure = Failure::default();
+        let answer = answer.map(|body| Whole::new(body, &failure).boxed_unsync());
         let coded = Compression::new(Once(Some(answer)))
             .quality(CompressionLevel::Precise(LEVEL))
             .compress_when(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true)
             .call(request)
             .await;
         match coded {
-            Ok(answer) => answer.map(BodyExt::boxed_unsync),
+            Ok(answer) => answer.map(|body| Coded { body, failure }.boxed_unsync()),
             Err(never) => match never {},
         }
     }
@@ -93,6 +98,90 @@ impl Wish {
             && (!private || app.compress_private)
             && headers.get("x-accel-buffering").is_none()
             && kind(headers).is_some_and(|kind| app.compress.contains(&kind))
+    }
+}
+
+/// The error that has ended the uncoded body.
+#[derive(Clone, Default)]
+struct Failure(Arc<Mutex<Option<BoxError>>>);
+
+impl Failure {
+    fn lock(&self) -> MutexGuard<'_, Option<BoxError>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An uncoded body that ends where it fails. A coder that sees an error gives out nothing of the bytes it has taken;
+/// one that sees an end does.
+struct Whole {
+    body: Body,
+    failure: Failure,
+}
+
+impl Whole {
+    fn new(body: Body, failure: &Failure) -> Self {
+        Self {
+            body,
+            failure: failure.clone(),
+        }
+    }
+}
+
+impl http_body::Body for Whole {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Err(error)) => {
+                *self.failure.lock() = Some(error);
+                Poll::Ready(None)
+            }
+            other => Poll::Ready(other),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A coded body that fails after its bytes if the uncoded one did.
+struct Coded<B> {
+    body: B,
+    failure: Failure,
+}
+
+impl<B> http_body::Body for Coded<B>
+where
+    B: http_body::Body<Data = Bytes, Error = BoxError> + Unpin,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None => Poll::Ready(self.failure.lock().take().map(Err)),
+            other => Poll::Ready(other),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && self.failure.lock().is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

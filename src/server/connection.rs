@@ -17,7 +17,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
 use crate::config::Limits;
-use crate::http::{Activity, Context, Rate, Scheme, Stall, Transport, Watch};
+use crate::http::{
+    AbortAfterFlush, Activity, Context, Rate, Scheme, Sent, Stall, Transport, Watch,
+};
 use crate::net::{Proxies, Stream};
 use crate::server::State;
 use crate::service::Role;
@@ -191,7 +193,8 @@ impl Served {
             .header_read_timeout(limits.keep_alive)
             .max_header_size(limits.head_size)
             .max_headers(limits.headers);
-        let service = answer(self.current, self.context, self.role);
+        let sent = Sent::Flushed(transport.flushes());
+        let service = answer(self.current, self.context, self.role, sent);
         let connection = builder
             .serve_connection(TokioIo::new(transport), service)
             .with_upgrades();
@@ -230,7 +233,7 @@ impl Served {
         }
         let (keep_alive, body_idle) = (limits.keep_alive, limits.body_idle);
         let activity = self.context.activity.clone();
-        let service = answer(self.current, self.context, self.role);
+        let service = answer(self.current, self.context, self.role, Sent::Fenced);
         let mut connection = pin!(builder.serve_connection(
             TokioIo::new(self.transport.gathering().counting_control_frames()),
             service
@@ -305,24 +308,31 @@ fn answer(
     current: Arc<ArcSwap<State>>,
     context: Context,
     role: Role,
+    sent: Sent,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
-    Response = crate::service::Answer,
+    Response = Answer,
     Error = Infallible,
-    Future = Pin<Box<dyn Future<Output = Result<crate::service::Answer, Infallible>> + Send>>,
+    Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>,
 > {
-    let shared = Arc::new((current, context));
+    let shared = Arc::new((current, context, sent));
     service_fn(move |request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
         let answered = async move {
-            let (current, context) = &*shared;
-            let service = Arc::clone(&current.load().service);
-            let response: Response<_> = service.respond(request, context, role).await;
-            Ok(response)
+            let (current, context, sent) = &*shared;
+            let state = current.load_full();
+            let limit = state.config.limits.body_idle;
+            let service = Arc::clone(&state.service);
+            drop(state);
+            let response = service.respond(request, context, role).await;
+            Ok(response.map(|body| AbortAfterFlush::new(body, sent.clone(), limit)))
         };
         Box::pin(answered) as Pin<Box<dyn Future<Output = _> + Send>>
     })
 }
+
+/// A response as hyper gets it.
+type Answer = Response<AbortAfterFlush<crate::service::AnswerBody>>;
 
 /// The end of a connection is told only if it was not an ordinary one.
 fn tell(ended: hyper::Result<()>) {

@@ -1,0 +1,157 @@
+//! A response body that fails is broken off only after the bytes before the failure have been sent.
+//!
+//! hyper gives up an HTTP/1.1 connection, and resets an HTTP/2 stream, as soon as a body fails, and drops what it has
+//! not written yet: often the head itself. A client that gets no byte of a response repeats the request, also a POST
+//! (RFC 9110 §9.2.2 leaves that to it), while a response that is shorter than its length or lacks its last chunk is
+//! an incomplete one (RFC 9112 §8, RFC 9113 §8.1). Must not know where a body comes from.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::oneshot::{Receiver, Sender, channel};
+use tokio::time::{Sleep, sleep};
+
+use crate::http::body::BoxError;
+
+/// The flushes of one connection: the transport reports them, and a body that has failed waits for the next. Clones
+/// share them.
+#[derive(Clone, Debug, Default)]
+pub struct Flushes(Arc<Mutex<Option<Sender<()>>>>);
+
+impl Flushes {
+    /// All that was written before has been given to the system.
+    pub(super) fn completed(&self) {
+        // Dropping the sender is the signal.
+        drop(self.lock().take());
+    }
+
+    /// Resolves with the next flush that completes.
+    fn next(&self) -> Receiver<()> {
+        let (sender, receiver) = channel();
+        *self.lock() = Some(sender);
+        receiver
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Sender<()>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The way in which sent bytes are recognised.
+#[derive(Clone, Debug)]
+pub enum Sent {
+    /// HTTP/1.1: hyper flushes the connection while the body is pending.
+    Flushed(Flushes),
+    /// HTTP/2: an empty DATA frame is queued behind those of the stream, and dropped when it was written.
+    Fenced,
+}
+
+/// A body whose failure is held back until the bytes before it have been sent, but not longer than a limit.
+pub struct AbortAfterFlush<B> {
+    body: B,
+    sent: Sent,
+    limit: Duration,
+    failure: Option<Failure>,
+}
+
+struct Failure {
+    error: BoxError,
+    flushed: Receiver<()>,
+    /// Still to be queued.
+    fence: Option<Bytes>,
+    clock: Pin<Box<Sleep>>,
+}
+
+/// Owns the bytes of the empty frame, and signals with its end that they are not needed any more.
+struct Fence(#[expect(dead_code, reason = "dropping it is the signal")] Sender<()>);
+
+impl AsRef<[u8]> for Fence {
+    fn as_ref(&self) -> &[u8] {
+        &[]
+    }
+}
+
+impl<B> AbortAfterFlush<B> {
+    /// Wraps the body of a response. A client that does not take what was sent within `limit` gets no more of it.
+    pub fn new(body: B, sent: Sent, limit: Duration) -> Self {
+        Self {
+            body,
+            sent,
+            limit,
+            failure: None,
+        }
+    }
+}
+
+impl Failure {
+    fn new(error: BoxError, sent: &Sent, limit: Duration) -> Self {
+        let (flushed, fence) = match sent {
+            Sent::Flushed(flushes) => (flushes.next(), None),
+            Sent::Fenced => {
+                let (sender, receiver) = channel();
+                (receiver, Some(Bytes::from_owner(Fence(sender))))
+            }
+        };
+        Self {
+            error,
+            flushed,
+            fence,
+            clock: Box::pin(sleep(limit)),
+        }
+    }
+}
+
+impl<B> Body for AbortAfterFlush<B>
+where
+    B: Body<Data = Bytes, Error = BoxError> + Unpin,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if this.failure.is_none() {
+            match Pin::new(&mut this.body).poll_frame(cx) {
+                Poll::Ready(Some(Err(error))) => {
+                    this.failure = Some(Failure::new(error, &this.sent, this.limit));
+                }
+                other => return other,
+            }
+        }
+        let Some(failure) = &mut this.failure else {
+            return Poll::Pending;
+        };
+        if let Some(fence) = failure.fence.take() {
+            return Poll::Ready(Some(Ok(Frame::data(fence))));
+        }
+        let sent = Pin::new(&mut failure.flushed).poll(cx).is_ready();
+        if !sent && failure.clock.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let failure = this.failure.take();
+        Poll::Ready(failure.map(|failure| Err(failure.error)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.failure.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> fmt::Debug for AbortAfterFlush<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbortAfterFlush").finish_non_exhaustive()
+    }
+}
