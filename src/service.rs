@@ -12,9 +12,11 @@ mod hub;
 mod limits;
 mod offload;
 mod page;
+mod page_message;
 mod permit;
 mod publish;
 mod recheck;
+mod reserved;
 mod respond;
 mod session;
 
@@ -51,6 +53,7 @@ use answers::{challenge, no_content, redirect, welcome};
 use attempt::Attempt;
 use entrance::Entrances;
 use offload::Offloads;
+use reserved::Reserved;
 use respond::Held;
 
 /// The answer to any request.
@@ -72,6 +75,7 @@ pub struct Service {
     admins: Vec<String>,
     /// What each app may name.
     offloads: Vec<Offloads>,
+    reserved: Reserved,
     files: Vec<Directory>,
     bridge: config::Bridge,
     entrances: Entrances,
@@ -186,6 +190,7 @@ impl Service {
             admin_page,
             admins: config.admin.users.clone(),
             offloads: config.apps.iter().map(Offloads::new).collect(),
+            reserved: Reserved::new(config),
             files: config.files.iter().map(Directory::new).collect(),
             entrances: Entrances::new(config)?,
             sessions: Sessions::new(
@@ -388,6 +393,13 @@ impl Service {
         let Some(upstream) = self.apps.get(index) else {
             return Err(Refusal::not_found("nothing is served at this address"));
         };
+        let reserved = self
+            .reserved
+            .check(upstream.settings(), request.uri().path());
+        if let Err(refusal) = reserved {
+            refuse(request.into_body(), &self.shutdown);
+            return Err(refusal);
+        }
         let is_known = |headers: &HeaderMap| self.knows(headers, context);
         let forward = Forward {
             upstream,

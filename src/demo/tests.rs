@@ -265,6 +265,9 @@ fn what_a_guest_says_is_an_answer_for_everybody() {
     let demo = Backstage::start().expect("a demo");
     assert_eq!(status(&demo.ask("POST /chat", "", "hello")), "401");
     let cookie = demo.log_in();
+    let direct = demo.ask("POST /chat?channel=chat", &cookie, "hello");
+    assert_eq!(status(&direct), "403");
+    let cookie = format!("{cookie}Noren-Channel: chat\r\n");
     let said = demo.ask("POST /chat?channel=chat", &cookie, " a \"b\" ");
     assert!(said.contains("\r\nNoren-Publish: chat\r\n"), "{said}");
     assert!(

@@ -59,6 +59,9 @@ fn is_claim(name: &HeaderName) -> bool {
     {
         return true;
     }
+    if is_own(name) {
+        return true;
+    }
     matches!(
         name,
         "forwarded"
@@ -74,6 +77,22 @@ fn is_claim(name: &HeaderName) -> bool {
             // Choose files to be sent in Rack.
             | "x-sendfile-type"
     )
+}
+
+/// Removes the headers by which Noren and an app speak to each other. What an app says there is not for its visitors.
+pub fn drop_own_headers(headers: &mut HeaderMap) {
+    let doomed: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_own(name.as_str()))
+        .cloned()
+        .collect();
+    for name in doomed {
+        headers.remove(name);
+    }
+}
+
+fn is_own(name: &str) -> bool {
+    name.starts_with("noren-")
 }
 
 #[cfg(test)]
@@ -92,6 +111,8 @@ mod tests {
             "x-real-ip",
             "proxy",
             "x-original-url",
+            "noren-channel",
+            "noren_channel",
             "wok-robot",
             "x-requested-with",
         ] {

@@ -31,12 +31,12 @@ pub use body::{Body, BoxError, empty, full};
 pub use client::Claimed;
 pub use date::set_date;
 pub use exchange::exchange;
-pub use forwarded::{Forwarded, drop_client_claims};
+pub use forwarded::{Forwarded, drop_client_claims, drop_own_headers};
 pub use head::{Authority, Context, Head, Scheme};
 pub use hop::drop_hop_by_hop;
 pub use lease::Lease;
 pub use path::PathFault;
-pub use query::parameter;
+pub use query::{encoded, parameter};
 pub use refusal::{Form, Refusal};
 pub use request_body::{
     BodyFault, BodyLimits, Received, RequestBody, receive, receive_into, refuse,

@@ -1,7 +1,8 @@
-//! One parameter of a query, as `URLSearchParams` of browsers writes it
+//! Parameters of a query: one that is read, as `URLSearchParams` of browsers writes it
 //! (<https://url.spec.whatwg.org/#urlencoded-parsing>). Knows no parameter by name.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use crate::http::Refusal;
 
@@ -23,6 +24,21 @@ pub fn parameter<'q>(query: Option<&'q str>, name: &str) -> Result<Option<Cow<'q
             })
         })
         .transpose()
+}
+
+/// A text of which nothing can be taken for anything else, in a path, a query or a header: what is not unreserved is
+/// percent-encoded (RFC 3986 §2.1, §2.3).
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 fn decode(value: &str) -> Option<Cow<'_, str>> {

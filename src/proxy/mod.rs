@@ -14,12 +14,13 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::http::{
-    Body, BodyFault, BodyLimits, Context, Head, Received, Refusal, drop_hop_by_hop, receive_into,
+    Body, BodyFault, BodyLimits, Context, Head, Received, Refusal, drop_hop_by_hop,
+    drop_own_headers, receive_into,
 };
 use crate::shutdown::Shutdown;
 use crate::upstream::{Asker, Payload, Upstream};
@@ -68,28 +69,40 @@ impl Forward<'_> {
         if let Some(times) = self.asker.times {
             times.received(payload.length());
         }
-        let answer = self.exchange(parts, payload, fault).await?;
+        let own = HeaderMap::new();
+        let mut answer = self.exchange(parts, payload, own, fault).await?;
+        drop_own_headers(answer.headers_mut());
         Ok(match wish {
             Some(wish) => wish.fulfil(answer, self.upstream.settings()).await,
             None => answer,
         })
     }
 
-    /// Sends what we have the body of already, as a request of the visitor.
+    /// Sends what we have the body of already, as a request of the visitor with headers of our own. Those of the
+    /// answer that are for us are left in it.
     ///
     /// # Errors
     /// As [`request`](Self::request), but for faults of the body.
-    pub async fn submit(self, parts: Parts, body: Bytes) -> Result<Response<Body>, Refusal> {
-        self.exchange(parts, Payload::Whole(body), None).await
+    pub async fn submit(
+        self,
+        parts: Parts,
+        body: Bytes,
+        own: HeaderMap,
+    ) -> Result<Response<Body>, Refusal> {
+        let payload = Payload::Whole(body);
+        self.exchange(parts, payload, own, None).await
     }
 
     async fn exchange(
         self,
         parts: Parts,
         payload: Payload,
+        own: HeaderMap,
         fault: Option<Arc<OnceLock<BodyFault>>>,
     ) -> Result<Response<Body>, Refusal> {
-        let request = request::rewrite(parts, payload, self);
+        let mut request = request::rewrite(parts, payload, self);
+        // Whatever the client has sent under these names is gone by now.
+        request.headers_mut().extend(own);
         let response = self
             .upstream
             .send(request, self.asker)

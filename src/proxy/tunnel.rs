@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::http::{Body, Refusal, drop_hop_by_hop, empty};
+use crate::http::{Body, Refusal, drop_hop_by_hop, drop_own_headers, empty};
 use crate::proxy::error::{from_upstream, nonsense};
 use crate::proxy::{Forward, request};
 use crate::telemetry::{Begun, TunnelKind, audit};
@@ -123,6 +123,7 @@ fn agrees(headers: &HeaderMap, key: &HeaderValue) -> bool {
 fn ordinary(response: Response<Incoming>) -> Response<Body> {
     let mut response = response.map(|body| body.map_err(Into::into).boxed_unsync());
     drop_hop_by_hop(response.headers_mut());
+    drop_own_headers(response.headers_mut());
     // The client waits for a WebSocket; whatever it has sent behind the handshake must not become a request.
     response
         .headers_mut()
@@ -134,6 +135,7 @@ fn ordinary(response: Response<Incoming>) -> Response<Body> {
 fn answer(headers: &mut HeaderMap, handshake: Handshake, over_http2: bool) -> Response<Body> {
     let own = handshake.accept(None);
     drop_hop_by_hop(headers);
+    drop_own_headers(headers);
     headers.remove(SEC_WEBSOCKET_ACCEPT);
     let mut answer = Response::new(empty());
     *answer.status_mut() = own.status();

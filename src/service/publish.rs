@@ -16,26 +16,26 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tracing::warn;
 
-use crate::access::tokens::without_tokens;
 use crate::config::{self, ChannelName, Publisher};
 use crate::http::{
-    Body, BodyLimits, BoxError, Context, Head, Received, Refusal, full, receive, refuse,
+    Body, BodyLimits, BoxError, Context, Head, Received, Refusal, drop_own_headers, full, receive,
+    refuse,
 };
 use crate::hub::{Data, Draft, Hook, Kind, Outcome, Parameters, PublishError, Receiver};
 use crate::proxy::Forward;
 use crate::service::Service;
 use crate::service::answers::json;
 use crate::service::attempt::Attempt;
+use crate::service::page_message::{
+    CHANNEL, EVENT, KEY, PageMessage, essence, set_message_type, set_own,
+};
 use crate::service::permit::{Asking, Permit};
 use crate::upstream::{Asker, Payload, Upstream};
 
 /// How much of the app's answer to a message is read.
 const LARGEST_ANSWER: usize = 1024 * 1024;
-/// What an app writes above an answer that is to be published: the channel, and if there is one, the name of
-/// the event and the key.
+/// The channel that an app's answer is published on.
 const PUBLISH: &str = "noren-publish";
-const PUBLISH_EVENT: &str = "noren-event";
-const PUBLISH_KEY: &str = "noren-key";
 
 impl Service {
     /// A message by POST.
@@ -94,7 +94,12 @@ impl Service {
         if let Some(fault) = labels(parameters, Data::text("")).fault() {
             return Err(Refusal::bad_request(fault));
         }
-        self.ask_app(&name, parts, bytes, head, context).await
+        let message = PageMessage {
+            event: parameters.event.clone(),
+            key: parameters.key.clone(),
+            bytes,
+        };
+        self.ask_app(&name, parts, message, head, context).await
     }
 
     /// Whether somebody may publish by himself; otherwise the app is to decide about the message.
@@ -146,7 +151,7 @@ impl Service {
         self: &Arc<Self>,
         name: &ChannelName,
         mut parts: Parts,
-        bytes: Bytes,
+        message: PageMessage,
         head: &Head,
         context: &Context,
     ) -> Result<Response<Body>, Refusal> {
@@ -156,15 +161,13 @@ impl Service {
             return Err(Refusal::not_found(format!("there is no channel {name}")));
         };
         let upstream = self.app_named(rules.app.as_deref())?;
-        // The app decides about its own visitor; a token for the channel is nothing for its log.
-        let query = parts
-            .uri
-            .query()
-            .map_or(String::new(), |query| format!("&{}", without_tokens(query)));
-        parts.uri = format!("{}?channel={name}{query}", path.as_str())
+        // Nothing of the client's own query: of two parameters of one name apps take the first, the last or both.
+        parts.uri = format!("{}?{}", path.as_str(), message.query(name))
             .parse()
             .map_err(|_| Refusal::bad_request("the parameters cannot be passed on"))?;
         parts.method = Method::POST;
+        set_message_type(&mut parts.headers);
+        let own = message.headers(name);
         let is_known = |headers: &HeaderMap| self.knows(headers, context);
         let forward = Forward {
             upstream,
@@ -178,7 +181,7 @@ impl Service {
             },
             tasks: &self.shutdown,
         };
-        let response = forward.submit(parts, bytes).await?;
+        let response = forward.submit(parts, message.bytes, own).await?;
         self.publish_answer(response).await
     }
 
@@ -189,7 +192,8 @@ impl Service {
             let value = parts.headers.remove(name)?;
             value.to_str().ok().map(str::to_owned)
         };
-        let (channel, event, key) = (header(PUBLISH), header(PUBLISH_EVENT), header(PUBLISH_KEY));
+        let (channel, event, key) = (header(PUBLISH), header(EVENT), header(KEY));
+        drop_own_headers(&mut parts.headers);
         let Some(channel) = channel else {
             return Ok(Response::from_parts(parts, body));
         };
@@ -251,9 +255,9 @@ impl Service {
                 if let Some(fault) = draft.fault() {
                     return Outcome::refused(400, fault.to_owned());
                 }
-                let (parts, bytes) = request_of(headers, &draft);
+                let (parts, message) = request_of(headers, draft);
                 let answer = service
-                    .ask_app(&channel, parts, bytes, &head, &context)
+                    .ask_app(&channel, parts, message, &head, &context)
                     .await;
                 outcome(answer)
             })
@@ -338,6 +342,8 @@ fn told(hook: &Hook) -> Request<Payload> {
     headers.insert(HOST, HeaderValue::from_static("localhost"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    // By this the app knows that it is not a visitor who says so.
+    set_own(headers, CHANNEL, hook.channel.as_str());
     request
 }
 
@@ -361,16 +367,9 @@ fn visitor(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// A message of a page's WebSocket as the request it would have been by POST.
-fn request_of(headers: HeaderMap, draft: &Draft) -> (Parts, Bytes) {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in [("event", &draft.event), ("key", &draft.key)] {
-        if let Some(value) = value {
-            query.append_pair(name, value);
-        }
-    }
+fn request_of(headers: HeaderMap, draft: Draft) -> (Parts, PageMessage) {
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.headers = headers;
-    parts.uri = format!("/?{}", query.finish()).parse().unwrap_or_default();
     let kind = match draft.data.kind() {
         Kind::Text => "text/plain; charset=utf-8",
         Kind::Json => "application/json",
@@ -379,7 +378,12 @@ fn request_of(headers: HeaderMap, draft: &Draft) -> (Parts, Bytes) {
     parts
         .headers
         .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    (parts, draft.data.as_bytes().clone())
+    let message = PageMessage {
+        event: draft.event.map(String::from),
+        key: draft.key.map(String::from),
+        bytes: draft.data.as_bytes().clone(),
+    };
+    (parts, message)
 }
 
 fn outcome(answer: Result<Response<Body>, Refusal>) -> Outcome {
@@ -401,12 +405,7 @@ fn draft(parameters: &Parameters, headers: &HeaderMap, bytes: Bytes) -> Result<D
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
-    let kind = kind
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let kind = essence(kind.unwrap_or_default());
     let unsound = |what: &str| Refusal::bad_request(format!("the message is not {what}"));
     let data = if kind.eq_ignore_ascii_case("application/json") {
         let text = std::str::from_utf8(&bytes).map_err(|_| unsound("UTF-8"))?;

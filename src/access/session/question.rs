@@ -2,7 +2,6 @@
 //!
 //! Must not know who waits for the answer, nor how long it is believed.
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -249,15 +248,7 @@ fn encoded(name: &str) -> Result<String, Denied> {
     {
         return Err(Denied::Forbidden);
     }
-    let mut encoded = String::with_capacity(bare.len());
-    for byte in bare.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    Ok(encoded)
+    Ok(crate::http::encoded(bare))
 }
 
 /// Reads the rest of an answer that nobody needs. What goes wrong here costs the connection and nothing else.

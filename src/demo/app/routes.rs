@@ -251,6 +251,10 @@ fn fill(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
 
 /// What somebody says to all. The app has no connection to any of them: the door publishes this answer.
 fn chat(_: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
+    // Only the door can say so, and only of somebody who may publish there.
+    if request.header("noren-channel") != Some("chat") {
+        return Response::error(403, "say it on the channel: POST /events/chat");
+    }
     let text = std::str::from_utf8(&request.body).unwrap_or_default();
     let text = text.trim();
     if text.is_empty() || text.chars().count() > MOST_SAID || text.contains(char::is_control) {
