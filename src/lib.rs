@@ -9,7 +9,7 @@
 //! | layer | module | job | must not know |
 //! |---|---|---|---|
 //! | 0 | [`config`] | the file as types; an invalid [`Config`] cannot exist | sockets, HTTP |
-//! | 1 | [`telemetry`], [`shutdown`], [`recording`] | the log and its lines, metrics, what is open; stop signal, task tracker, drain; the file of a recorded console | what is served |
+//! | 1 | [`telemetry`], [`shutdown`], [`recording`], `shares` | the log and its lines, metrics, what is open; stop signal, task tracker, drain; the file of a recorded console; what clients share, and the part of each | what is served |
 //! | 2 | `net`, `spool`, `jwt`, then `tls` | listener, stream (holds its permits), peer, connect; bodies on disk, bounded; signed tokens and their keys; handshake, certificates | HTTP |
 //! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
 //! | 4 | `access`, `acme`, `proxy`, `bridge`, `hub`, `files` | who may pass; certificates from an authority; forward one request; relay a WebSocket to a socket; channels: one message to many; files of a directory | each other |
@@ -94,6 +94,7 @@ pub mod recording;
 mod router;
 pub mod server;
 mod service;
+mod shares;
 pub mod shutdown;
 mod spool;
 mod target;

@@ -36,6 +36,7 @@ use crate::config::{self, AccessFormat, ChannelName, Config, Needs};
 use crate::files::Directory;
 use crate::http::{Body, BodyLimits, Context, Head, Rate, Refusal, refuse};
 use crate::hub::{Hub, SockJs};
+use crate::net::Slots;
 use crate::proxy::{self, Forward};
 use crate::router::{Route, Router};
 use crate::shutdown::Shutdown;
@@ -103,6 +104,7 @@ pub struct Service {
     access: Option<AccessFormat>,
     traces: bool,
     challenges: Challenges,
+    slots: Slots,
     shutdown: Shutdown,
 }
 
@@ -127,6 +129,8 @@ pub struct Surroundings {
     pub admin_page: Option<Arc<Page>>,
     /// What an authority for certificates looks for.
     pub challenges: Challenges,
+    /// The places for connections.
+    pub slots: Slots,
     /// The stop signal.
     pub shutdown: Shutdown,
 }
@@ -157,6 +161,7 @@ impl Service {
             inside,
             admin_page,
             challenges,
+            slots,
             shutdown,
         } = around.clone();
         let header = |text: &str| {
@@ -232,6 +237,7 @@ impl Service {
             access: config.log.access.then_some(config.log.access_format),
             traces: config.server.traces,
             challenges,
+            slots,
             shutdown,
         })
     }
@@ -418,8 +424,9 @@ impl Service {
             if let Some(entrance) = self.entrances.apps.get(index) {
                 Self::permit_page(entrance, request.headers(), head, context)?;
             }
+            let slot = self.slot_of_tunnel(request.version(), context)?;
             let opened = |app| Opened::new(attempt.who(), What::new(Kind::WebSocket, app));
-            return proxy::open_tunnel(forward, request, handshake, opened).await;
+            return proxy::open_tunnel(forward, request, handshake, slot, opened).await;
         }
         if request.method() == http::Method::CONNECT {
             return Err(Refusal::new(

@@ -8,7 +8,7 @@ use std::path::Path;
 /// The layers, lowest first.
 const LAYERS: &[&[&str]] = &[
     &["config"],
-    &["telemetry", "shutdown", "recording"],
+    &["telemetry", "shutdown", "recording", "shares"],
     &["net", "spool", "jwt"],
     &["tls"],
     &["http"],

@@ -115,6 +115,7 @@ impl Routes {
             PublishError::Unknown(name) => return self.unknown(name),
             PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
+            PublishError::ChannelShare => StatusCode::TOO_MANY_REQUESTS,
             PublishError::TooManyChannels(_) | PublishError::Moving | PublishError::NotKept(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

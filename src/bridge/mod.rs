@@ -22,6 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config;
 use crate::http::{Body, Context, Lease, Refusal, Transport};
+use crate::net::Slot;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Begun, Tunnel, TunnelKind, audit};
 use crate::tls::Outgoing;
@@ -39,6 +40,8 @@ pub use recorder::{NotRecorded, Recorder, Tap};
 pub struct Opened {
     /// The connection.
     pub socket: Outgoing,
+    /// Its place among the connections, where it has one of its own.
+    pub slot: Option<Slot>,
     /// Its line in the audit.
     pub line: audit::Opened,
     /// What records it, if anything does.
@@ -167,6 +170,7 @@ async fn relay(
 ) {
     let Opened {
         socket,
+        slot: _slot,
         mut line,
         tap,
         boundary,

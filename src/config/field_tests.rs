@@ -147,6 +147,8 @@ fn limits_are_read() {
         [limits]
         connections = 1
         connections-per-address = 0
+        address-share = 100
+        session-share = 1
         request-rate = 20
         login-failures = 21
         login-paths = ["/in", "/api/in"]
@@ -167,6 +169,8 @@ fn limits_are_read() {
     let expected = Limits {
         connections: 1,
         connections_per_address: 0,
+        address_share: 100,
+        session_share: 1,
         request_rate: 20,
         login_failures: 21,
         login_paths: vec!["/in".to_owned(), "/api/in".to_owned()],

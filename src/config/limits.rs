@@ -15,6 +15,12 @@ pub struct Limits {
     /// `connections-per-address`: open at once from one IPv4 address or one IPv6 /64. Default 256;
     /// 0 is no limit.
     pub connections_per_address: usize,
+    /// `address-share`: percent of what all clients share that one address may take: of the subscribers and channels
+    /// of the hub, of `request-memory`, of the spool. Of the last quarter only those get something that have less
+    /// than a thirty-second of it. Default 50; 100 is no such limit.
+    pub address_share: u64,
+    /// `session-share`: the same for one session of the hub. Default 10.
+    pub session_share: u64,
     /// `request-rate`: requests in a second from one address, and ten times as many at once; beyond, 429. Default
     /// 500; 0 is no limit.
     pub request_rate: u32,
@@ -60,6 +66,8 @@ impl Default for Limits {
         Self {
             connections: 10_000,
             connections_per_address: 256,
+            address_share: 50,
+            session_share: 10,
             request_rate: 500,
             login_failures: 30,
             login_paths: vec!["/login".to_owned()],
@@ -89,6 +97,8 @@ impl Limits {
                 default.connections_per_address,
                 0..=1_000_000,
             ),
+            address_share: table.number("address-share", default.address_share, 1..=100),
+            session_share: table.number("session-share", default.session_share, 1..=100),
             request_rate: table.number("request-rate", default.request_rate, 0..=1_000_000),
             login_failures: table.number("login-failures", default.login_failures, 0..=1_000_000),
             login_paths: table.list("login-paths", default.login_paths, parse_path),

@@ -12,6 +12,7 @@ use crate::config::{self, ChannelName, Slow, StoreKind};
 use crate::hub::history::{Appended, History};
 use crate::hub::message::Message;
 use crate::hub::subscriber::Subscriber;
+use crate::shares::Share;
 use crate::telemetry::ChannelMetrics;
 
 /// A channel in use.
@@ -22,6 +23,8 @@ pub(super) struct Channel {
     history: Mutex<History>,
     subscribers: Mutex<Subscribers>,
     pub(super) metrics: ChannelMetrics,
+    /// Of the channels that patterns may make, for whom this one was made.
+    _share: Share,
 }
 
 /// Who listens, and what has been told of it.
@@ -70,6 +73,7 @@ impl Channel {
         rules: config::Channel,
         budget: usize,
         metrics: ChannelMetrics,
+        share: Share,
     ) -> Self {
         let bounds = History::bounds(&rules.history, budget);
         let history = History::new(bounds, rules.slow == Slow::Conflate);
@@ -79,6 +83,7 @@ impl Channel {
             history: Mutex::new(history),
             subscribers: Mutex::default(),
             metrics,
+            _share: share,
         }
     }
 

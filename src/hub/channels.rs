@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::config::ChannelName;
-use crate::hub::Hub;
 use crate::hub::channel::Channel;
+use crate::hub::{Hub, PublishError};
+use crate::shares::{Client, Denied};
 
 type Table = HashMap<ChannelName, Arc<Channel>>;
 
@@ -15,6 +16,19 @@ type Table = HashMap<ChannelName, Arc<Channel>>;
 pub(super) enum Missing {
     Unknown,
     TooMany(usize),
+    /// This client has made as many as it may.
+    Share,
+}
+
+impl Missing {
+    /// The same for whoever wants to publish.
+    pub(super) fn for_publisher(self, name: &ChannelName) -> PublishError {
+        match self {
+            Self::Unknown => PublishError::Unknown(name.clone()),
+            Self::TooMany(limit) => PublishError::TooManyChannels(limit),
+            Self::Share => PublishError::ChannelShare,
+        }
+    }
 }
 
 impl Hub {
@@ -36,16 +50,26 @@ impl Hub {
 
     /// The channel of this name, opened if need be.
     pub(super) fn channel(&self, name: &ChannelName) -> Result<Arc<Channel>, Missing> {
-        let channels = self.channel_table();
-        if let Some(channel) = channels.get(name) {
-            return Ok(Arc::clone(channel));
+        self.channel_for(Client::default(), name)
+    }
+
+    /// The same for a client, whom the channel is counted to if a pattern makes it.
+    pub(super) fn channel_for(
+        &self,
+        client: Client,
+        name: &ChannelName,
+    ) -> Result<Arc<Channel>, Missing> {
+        if let Some(channel) = self.open_channel(name) {
+            return Ok(channel);
         }
-        let count = channels.len();
-        drop(channels);
         let settings = self.0.settings.load();
         let rules = settings.rules_of(name).ok_or(Missing::Unknown)?;
-        if rules.name.name().is_none() && count >= settings.hub.channels {
-            return Err(Missing::TooMany(settings.hub.channels));
+        let mut share = self.0.made.of(client);
+        if rules.name.name().is_none() {
+            share.take(1).map_err(|denied| match denied {
+                Denied::All => Missing::TooMany(settings.hub.channels),
+                Denied::Client => Missing::Share,
+            })?;
         }
         let fresh = || {
             Arc::new(Channel::new(
@@ -53,6 +77,7 @@ impl Hub {
                 rules.clone(),
                 settings.hub.budget,
                 self.0.metrics.of(&rules.name.to_string()),
+                share,
             ))
         };
         let mut channels = self.change_channels();

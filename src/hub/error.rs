@@ -49,6 +49,9 @@ pub enum PublishError {
     /// Patterns have made as many channels as they may.
     #[error("there are {0} channels already (hub.channels)")]
     TooManyChannels(usize),
+    /// The visitor has had as many channels made as one address may.
+    #[error("as many channels were made from your address as may be (limits.address-share)")]
+    ChannelShare,
     /// Another process takes over.
     #[error("Noren is just being upgraded; publish again")]
     Moving,
@@ -66,6 +69,16 @@ pub enum SubscribeError {
     /// Patterns have made as many channels as they may.
     #[error("there are {0} channels already (hub.channels)")]
     TooManyChannels(usize),
+    /// This client has had as many channels made as one may.
+    #[error(
+        "as many channels were made from your address, or in your session, as may be (limits.address-share, limits.session-share)"
+    )]
+    ChannelShare,
+    /// This client listens as often as one may.
+    #[error(
+        "from your address, or in your session, as many listen already as may (limits.address-share, limits.session-share)"
+    )]
+    Share,
     /// What was said in the cluster is not all here yet.
     #[error("this node has just started, and reads what the cluster has said")]
     Starting,
@@ -75,4 +88,12 @@ pub enum SubscribeError {
     /// More come at once than may.
     #[error("more than {0} subscribers come in one second (hub.connect-rate)")]
     TooFast(u32),
+}
+
+impl SubscribeError {
+    /// Whether it is the client's own share that is taken, and not all there is.
+    #[must_use]
+    pub fn is_of_client(&self) -> bool {
+        matches!(self, Self::Share | Self::ChannelShare)
+    }
 }

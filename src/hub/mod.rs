@@ -43,7 +43,8 @@ mod upkeep;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,7 @@ use bytes::Bytes;
 
 use crate::config::{self, ChannelName, Config};
 use crate::http::Lease;
+use crate::shares::{Client, Denied, Parts, Shares};
 use crate::shutdown::Shutdown;
 use crate::target::same_bytes;
 use crate::telemetry::Channels;
@@ -99,7 +101,9 @@ struct Shared {
     base: AtomicU64,
     /// The last offset whose message is in its history.
     head: AtomicU64,
-    subscribers: AtomicUsize,
+    subscribers: Shares,
+    /// Channels that patterns have made.
+    made: Shares,
     rate: Mutex<Rate>,
     metrics: Channels,
 }
@@ -144,7 +148,8 @@ impl Hub {
             channels: RwLock::default(),
             sequence: Mutex::new(last),
             head: AtomicU64::new(last),
-            subscribers: AtomicUsize::new(0),
+            subscribers: Shares::new(config.hub.subscribers as u64, Parts::from(&config.limits)),
+            made: Shares::new(config.hub.channels as u64, Parts::from(&config.limits)),
             rate: Mutex::new(Rate::new(config.hub.connect_rate)),
             metrics,
         }));
@@ -165,6 +170,10 @@ impl Hub {
             return Err(HubError::StoreNeedsRestart);
         }
         lock(&self.0.rate).change(settings.hub.connect_rate);
+        let parts = Parts::from(&config.limits);
+        let subscribers = settings.hub.subscribers as u64;
+        self.0.subscribers.change(subscribers, parts);
+        self.0.made.change(settings.hub.channels as u64, parts);
         for (name, channel) in self.channels_now() {
             if let Some(rules) = settings.rules_of(&name) {
                 channel.change(rules.clone(), settings.hub.budget);
@@ -195,7 +204,7 @@ impl Hub {
         self.0.settings.load().rules_of(name).cloned()
     }
 
-    /// Listens to channels, for as long as the lease holds, if one is needed.
+    /// Listens to channels, for as long as the lease holds, if one is needed. For programs of this machine.
     ///
     /// # Errors
     /// [`SubscribeError`].
@@ -205,14 +214,27 @@ impl Hub {
         from: From,
         lease: Option<Lease>,
     ) -> Result<Subscription, SubscribeError> {
-        let mut channels = Vec::with_capacity(names.len());
-        for name in names {
-            channels.push(self.channel(name).map_err(|missing| match missing {
-                Missing::Unknown => SubscribeError::Unknown(name.clone()),
-                Missing::TooMany(limit) => SubscribeError::TooManyChannels(limit),
-            })?);
-        }
+        self.subscribe_from(None, names, from, lease)
+    }
+
+    /// The same for a client, which is counted by this address, and by the session of the lease.
+    ///
+    /// # Errors
+    /// [`SubscribeError`].
+    pub fn subscribe_from(
+        &self,
+        address: Option<IpAddr>,
+        names: &[ChannelName],
+        from: From,
+        lease: Option<Lease>,
+    ) -> Result<Subscription, SubscribeError> {
         let settings = self.0.settings.load();
+        let unknown = names
+            .iter()
+            .find(|name| settings.rules_of(name).is_none() && self.open_channel(name).is_none());
+        if let Some(name) = unknown {
+            return Err(SubscribeError::Unknown(name.clone()));
+        }
         let starts = |backbone: &Backbone| !backbone.has_caught_up();
         if self.0.backbone.as_ref().is_some_and(starts) {
             return Err(SubscribeError::Starting);
@@ -221,13 +243,59 @@ impl Hub {
             self.0.metrics.refuse("too-fast");
             return Err(SubscribeError::TooFast(settings.hub.connect_rate));
         }
-        let limit = settings.hub.subscribers;
-        if self.0.subscribers.fetch_add(1, Ordering::Relaxed) >= limit {
-            self.left();
-            self.0.metrics.refuse("full");
-            return Err(SubscribeError::Full(limit));
-        }
-        Ok(Subscription::new(self, channels, from, lease))
+        let client = Client {
+            address,
+            session: lease.as_ref().and_then(Lease::session),
+        };
+        let place = self.0.subscribers.take(client, 1);
+        let place = place.map_err(|denied| match denied {
+            Denied::All => {
+                self.0.metrics.refuse("full");
+                SubscribeError::Full(settings.hub.subscribers)
+            }
+            Denied::Client => {
+                self.0.metrics.refuse("share");
+                SubscribeError::Share
+            }
+        })?;
+        // A channel is only made for who may listen to it.
+        let channels = self.channels_for(client, names)?;
+        Ok(Subscription::new(self, channels, place, from, lease))
+    }
+
+    fn channels_for(
+        &self,
+        client: Client,
+        names: &[ChannelName],
+    ) -> Result<Vec<Arc<Channel>>, SubscribeError> {
+        let channels = names.iter().map(|name| {
+            self.channel_for(client, name)
+                .map_err(|missing| match missing {
+                    Missing::Unknown => SubscribeError::Unknown(name.clone()),
+                    Missing::TooMany(limit) => SubscribeError::TooManyChannels(limit),
+                    Missing::Share => SubscribeError::ChannelShare,
+                })
+        });
+        channels.collect()
+    }
+
+    /// Makes the channel of a pattern for a client, whom it is counted to. Does nothing if it is there.
+    ///
+    /// # Errors
+    /// [`PublishError`], as a message to this channel would get.
+    pub fn open_for(
+        &self,
+        address: Option<IpAddr>,
+        name: &ChannelName,
+    ) -> Result<(), PublishError> {
+        let client = Client {
+            address,
+            session: None,
+        };
+        let channel = self.channel_for(client, name);
+        channel
+            .map(drop)
+            .map_err(|missing| missing.for_publisher(name))
     }
 
     /// Who listens to a channel; nobody, if it is not in use.
@@ -277,7 +345,7 @@ impl Hub {
     /// How many subscribers there are.
     #[must_use]
     pub fn subscribers(&self) -> usize {
-        self.0.subscribers.load(Ordering::Relaxed)
+        usize::try_from(self.0.subscribers.taken()).unwrap_or(usize::MAX)
     }
 
     /// The id of the newest message.
@@ -306,11 +374,6 @@ impl Hub {
 
     fn budget(&self) -> u64 {
         self.0.settings.load().hub.budget as u64
-    }
-
-    /// A subscriber is gone.
-    fn left(&self) {
-        self.0.subscribers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

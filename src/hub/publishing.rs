@@ -11,7 +11,6 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::config::ChannelName;
-use crate::hub::channels::Missing;
 use crate::hub::message::{Draft, EventId, Message, unix_milliseconds};
 use crate::hub::store::Acknowledgement;
 use crate::hub::{Hub, PublishError, lock};
@@ -105,10 +104,8 @@ impl Hub {
         if let Some(fault) = draft.label_fault() {
             return Err(PublishError::Malformed(fault));
         }
-        let channel = self.channel(name).map_err(|missing| match missing {
-            Missing::Unknown => PublishError::Unknown(name.clone()),
-            Missing::TooMany(limit) => PublishError::TooManyChannels(limit),
-        })?;
+        let channel = self.channel(name);
+        let channel = channel.map_err(|missing| missing.for_publisher(name))?;
         if let Some(backbone) = &self.0.backbone {
             let seen = backbone.send(name.clone(), draft)?;
             return Ok(Published(Settled::Cluster(seen)));

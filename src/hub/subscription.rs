@@ -19,6 +19,7 @@ use crate::hub::keeping::Resumed;
 use crate::hub::message::{EventId, From, Message};
 use crate::hub::subscriber::Subscriber;
 use crate::net::Peer;
+use crate::shares::Share;
 use crate::telemetry::audit::{self, Kind, What, Who};
 
 /// A place in some channels, from which it goes on. Dropping it leaves them.
@@ -32,6 +33,8 @@ pub struct Subscription {
     reset: Option<Reset>,
     lease: Option<Leased>,
     line: Option<Box<audit::Opened>>,
+    /// Of the subscribers that there may be.
+    _place: Share,
 }
 
 /// The permission to listen, where one is needed.
@@ -139,6 +142,7 @@ impl Subscription {
     pub(super) fn new(
         hub: &Hub,
         channels: Vec<Arc<Channel>>,
+        place: Share,
         from: From,
         lease: Option<Lease>,
     ) -> Self {
@@ -160,6 +164,7 @@ impl Subscription {
             reset: None,
             lease: lease.map(Leased::new),
             line: None,
+            _place: place,
         };
         subscription.begin(from);
         subscription
@@ -415,7 +420,6 @@ impl Drop for Subscription {
         for joined in &self.joined {
             joined.channel.leave(joined.key);
         }
-        self.hub.left();
     }
 }
 

@@ -16,6 +16,6 @@ pub use handed::{receive_sockets, send_sockets};
 pub use listener::{BindError, Inherited, Listener};
 pub use peer::Peer;
 pub use proxies::{Proxies, source as proxy_source};
-pub use slots::{Slot, Slots};
+pub use slots::{NoSlot, Slot, Slots};
 pub use socket::{Socket, Stream};
 pub use unix::{OwnedPath, bind_unix_datagram, listen_unix};

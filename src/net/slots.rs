@@ -1,7 +1,8 @@
 //! How many connections there may be, in all and from one address.
 //!
 //! A [`Slot`] lives inside the stream, not inside the task that serves it: an upgraded stream moves to
-//! another task, and a permit that stayed behind would let a second client in beyond the limit.
+//! another task, and a permit that stayed behind would let a second client in beyond the limit. A tunnel inside an
+//! HTTP/2 connection is a connection of its own here: it opens a socket to its target, as one over TCP does.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -34,10 +35,19 @@ struct ByAddress {
     held: Mutex<HashMap<IpAddr, usize>>,
 }
 
+/// Why there is no place for a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSlot {
+    /// Its address has as many as it may.
+    Address,
+    /// All are taken.
+    All,
+}
+
 /// The place of one connection, given back when dropped.
 #[derive(Debug)]
 pub struct Slot {
-    /// Some until it is dropped.
+    /// Some until it is dropped, unless another one counts among all.
     permit: Option<OwnedSemaphorePermit>,
     surplus: Arc<Surplus>,
     address: Option<(IpAddr, Arc<ByAddress>)>,
@@ -92,7 +102,7 @@ impl Slots {
     /// The place of a proxy, which has as many connections as all its clients.
     #[must_use]
     pub fn take_uncounted(&self, permit: OwnedSemaphorePermit) -> Slot {
-        self.slot(permit, None)
+        self.slot(Some(permit), None)
     }
 
     /// How many there are.
@@ -110,25 +120,48 @@ impl Slots {
     /// The place for an accepted peer, or none if its address has as many as it may.
     #[must_use]
     pub fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {
-        let address = match peer.counted_as() {
-            Some(address) if self.by_address.limit.load(Ordering::Relaxed) > 0 => {
-                if !self.by_address.enter(address) {
-                    return None;
-                }
-                Some((address, Arc::clone(&self.by_address)))
-            }
-            _ => None,
-        };
-        Some(self.slot(permit, address))
+        let address = self.counted(peer)?;
+        Some(self.slot(Some(permit), address))
+    }
+
+    /// The place for a tunnel inside a connection that has many.
+    ///
+    /// # Errors
+    /// [`NoSlot`]: it waits for none, since whoever waits is on a connection that is open.
+    pub fn take_inner(&self, peer: &Peer) -> Result<Slot, NoSlot> {
+        let permit = Arc::clone(&self.all).try_acquire_owned();
+        let permit = permit.map_err(|_| NoSlot::All)?;
+        self.take(permit, peer).ok_or(NoSlot::Address)
+    }
+
+    /// The place for a tunnel of a client of a proxy, whose connection has its place among all.
+    ///
+    /// # Errors
+    /// [`NoSlot::Address`].
+    pub fn take_of_address(&self, peer: &Peer) -> Result<Slot, NoSlot> {
+        let address = self.counted(peer).ok_or(NoSlot::Address)?;
+        Ok(self.slot(None, address))
+    }
+
+    /// Counts a connection of a peer where that is limited; none if there is no room.
+    #[expect(clippy::option_option, reason = "no room is not the same as no limit")]
+    fn counted(&self, peer: &Peer) -> Option<Option<(IpAddr, Arc<ByAddress>)>> {
+        match peer.counted_as() {
+            Some(address) if self.by_address.limit.load(Ordering::Relaxed) > 0 => self
+                .by_address
+                .enter(address)
+                .then(|| Some((address, Arc::clone(&self.by_address)))),
+            _ => Some(None),
+        }
     }
 
     fn slot(
         &self,
-        permit: OwnedSemaphorePermit,
+        permit: Option<OwnedSemaphorePermit>,
         address: Option<(IpAddr, Arc<ByAddress>)>,
     ) -> Slot {
         Slot {
-            permit: Some(permit),
+            permit,
             surplus: Arc::clone(&self.surplus),
             address,
         }
@@ -138,10 +171,10 @@ impl Slots {
 impl ByAddress {
     fn enter(&self, address: IpAddr) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.entry(address).or_insert(0);
-        let free = *count < self.limit.load(Ordering::Relaxed);
+        let limit = self.limit.load(Ordering::Relaxed);
+        let free = held.get(&address).is_none_or(|count| *count < limit);
         if free {
-            *count += 1;
+            *held.entry(address).or_insert(0) += 1;
         }
         free
     }
@@ -236,6 +269,33 @@ mod tests {
         assert_eq!(slots.all.available_permits(), 2);
         open.clear();
         assert_eq!(slots.all.available_permits(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_inside_a_connection_counts_as_another_one() {
+        let slots = Slots::new(3, 2);
+        let one = peer("192.0.2.1:1");
+        let connection = slots.take(slots.free().await, &one);
+        let tunnel = slots.take_inner(&one).expect("there is room");
+        assert_eq!(slots.taken(), 2);
+        assert_eq!(slots.take_inner(&one).err(), Some(NoSlot::Address));
+        assert_eq!(slots.take_of_address(&one).err(), Some(NoSlot::Address));
+        let other = slots.take_inner(&peer("192.0.2.2:1"));
+        let full = slots.take_inner(&peer("192.0.2.3:1"));
+        assert_eq!(full.err(), Some(NoSlot::All));
+        assert!(slots.take_of_address(&peer("192.0.2.3:1")).is_ok());
+        drop((tunnel, other));
+        assert!(slots.take_inner(&one).is_ok());
+        drop(connection);
+        assert_eq!(slots.taken(), 0);
+        assert!(
+            slots
+                .by_address
+                .held
+                .lock()
+                .expect("not poisoned")
+                .is_empty()
+        );
     }
 
     #[tokio::test]

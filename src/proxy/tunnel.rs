@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::http::{Body, Refusal, drop_hop_by_hop, drop_own_headers, empty};
+use crate::net::Slot;
 use crate::proxy::error::{from_upstream, nonsense};
 use crate::proxy::{Forward, request};
 use crate::telemetry::{Begun, TunnelKind, audit};
@@ -28,7 +29,8 @@ use crate::websocket::Handshake;
 /// The buffer of each direction. The app's own WebSockets are few; the bridge, which is made for many, has none.
 const BUFFER: usize = 16 * 1024;
 
-/// Passes a valid handshake on, and the connection after it. Client bytes go on only after the app agreed.
+/// Passes a valid handshake on, and the connection after it. Client bytes go on only after the app agreed. `slot` is
+/// the tunnel's place among the connections, where it has one of its own.
 ///
 /// # Errors
 /// The refusal to send. An answer of the app that is not a 101 is an ordinary answer.
@@ -36,6 +38,7 @@ pub async fn open(
     forward: Forward<'_>,
     mut request: Request<Incoming>,
     handshake: Handshake,
+    slot: Option<Slot>,
     opened: impl FnOnce(String) -> audit::Opened,
 ) -> Result<Response<Body>, Refusal> {
     let app = forward.upstream.settings();
@@ -80,7 +83,7 @@ pub async fn open(
         }
         let (up, down) = line.bytes();
         tunnel.moved(up, down);
-        drop(busy);
+        drop((busy, slot));
     });
     Ok(answer(response.headers_mut(), handshake, over_http2))
 }

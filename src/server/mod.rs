@@ -157,6 +157,7 @@ impl Server {
             inside,
             admin_page: Page::new(&config, &view).map(Arc::new),
             challenges: acme.challenges().clone(),
+            slots: slots.clone(),
             shutdown,
         };
         let state = State::build(config, &around, None)?;

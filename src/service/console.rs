@@ -96,6 +96,7 @@ impl Service {
             Some(visitor) => Some(self.lease(visitor, &target).await?),
             None => None,
         };
+        let slot = self.slot_of_tunnel(request.version(), context)?;
         // A single-use link is used up when all else has said yes, and before anything is opened.
         let spent = self.targets.spend(&asked).await;
         spent.map_err(|error| not_admitted(&error))?;
@@ -108,6 +109,7 @@ impl Service {
         };
         let opened = bridge::Opened {
             socket,
+            slot,
             tap,
             line: attempt.opened(),
             boundary,

@@ -216,7 +216,7 @@ impl Service {
         };
         let who = attempt.listener(lease.as_ref());
         let subscription = self
-            .subscribe(names, parameters, headers, lease)?
+            .subscribe(names, parameters, headers, lease, context)?
             .by(by, context.peer);
         if transport == Transport::Stream {
             let subscription = subscription.audited(who, names);
@@ -260,13 +260,19 @@ impl Service {
         parameters: &Parameters,
         headers: &HeaderMap,
         lease: Option<Lease>,
+        context: &Context,
     ) -> Result<Subscription, Refusal> {
         let from = parameters.begin(headers);
-        let subscribed = self.hub.subscribe(names, from, lease);
+        let address = context.peer.counted_as();
+        let subscribed = self.hub.subscribe_from(address, names, from, lease);
         subscribed.map_err(|error| {
             let reason = error.to_string();
             match error {
                 SubscribeError::Unknown(_) => Refusal::not_found(reason),
+                SubscribeError::Share | SubscribeError::ChannelShare => {
+                    Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason)
+                        .retry_after(self.hub.retry())
+                }
                 SubscribeError::TooManyChannels(_)
                 | SubscribeError::Starting
                 | SubscribeError::Full(_)
@@ -294,7 +300,7 @@ impl Service {
         let receiver = self.receiver(&names, &permit, request.headers(), head, context);
         let who = attempt.listener(permit.lease.as_ref());
         let subscription = self
-            .subscribe(&names, parameters, request.headers(), permit.lease)?
+            .subscribe(&names, parameters, request.headers(), permit.lease, context)?
             .by("websocket", context.peer);
         let listening = Listening {
             subscription: subscription.audited(who, &names),
@@ -365,7 +371,8 @@ impl Service {
         let rules = self.hub.rules(&name);
         let names = vec![name];
         attempt.about(hub::channels_named(&names));
-        let subscription = self.subscribe(&names, &parameters, request.headers(), lease)?;
+        let subscription =
+            self.subscribe(&names, &parameters, request.headers(), lease, context)?;
         let listening = Listening {
             subscription: subscription
                 .by("websocket", context.peer)

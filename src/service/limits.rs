@@ -1,14 +1,20 @@
-//! The limits of a client as steps of a request: whose it is, whether there may be one more, and what counts as a
-//! failed login or a made-up token.
+//! The limits of a client as steps of a request: whose it is, whether there may be one more, what counts as a
+//! failed login or a made-up token, and which tunnels take a place among the connections.
+
+use std::time::Duration;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 
 use crate::access::limits::TooMany;
 use crate::config;
 use crate::http::{Body, Claimed, Context, Refusal};
+use crate::net::{NoSlot, Slot};
 use crate::router::Route;
 use crate::service::Service;
+
+/// When a client may come back for whose tunnel there is no place.
+const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
 
 /// A way to try a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +100,38 @@ impl Service {
         self.limits.tokens().count(context.peer);
     }
 
+    /// The place of a tunnel that opens a socket to its target: its own where the connection it is in has many
+    /// streams, one of its client's where the connection is a proxy's, and none where the connection becomes the
+    /// tunnel, which has one already.
+    pub(super) fn slot_of_tunnel(
+        &self,
+        version: Version,
+        context: &Context,
+    ) -> Result<Option<Slot>, Refusal> {
+        let slot = if version == Version::HTTP_2 {
+            self.slots.take_inner(&context.peer)
+        } else if context.proxies.is_some() {
+            self.slots.take_of_address(&context.peer)
+        } else {
+            return Ok(None);
+        };
+        let (status, limit, reason) = match slot {
+            Ok(slot) => return Ok(Some(slot)),
+            Err(NoSlot::Address) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "connections-per-address",
+                "as many connections are open from your address as may be",
+            ),
+            Err(NoSlot::All) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "connections",
+                "all connections that there may be are open",
+            ),
+        };
+        self.inside.metrics.connections.refuse(limit);
+        Err(Refusal::new(status, reason).retry_after(NO_SLOT_RETRY))
+    }
+
     fn is_login_of<B>(&self, route: Route, request: &Request<B>) -> bool {
         let Route::App(index) = route else {
             return false;
@@ -129,5 +167,5 @@ fn too_many(what: &str, TooMany(wait): TooMany) -> Refusal {
         format!("too many {what} came from your address; please wait a moment"),
     )
     // Rounded up, or a client that comes back at the second would come too early.
-    .retry_after(wait + std::time::Duration::from_secs(1))
+    .retry_after(wait + Duration::from_secs(1))
 }

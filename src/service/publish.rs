@@ -182,11 +182,15 @@ impl Service {
             tasks: &self.shutdown,
         };
         let response = forward.submit(parts, message.bytes, own).await?;
-        self.publish_answer(response).await
+        self.publish_answer(response, context).await
     }
 
     /// Publishes the app's answer where its headers say so. The visitor gets it too.
-    async fn publish_answer(&self, response: Response<Body>) -> Result<Response<Body>, Refusal> {
+    async fn publish_answer(
+        &self,
+        response: Response<Body>,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
         let (mut parts, body) = response.into_parts();
         let mut header = |name: &str| {
             let value = parts.headers.remove(name)?;
@@ -209,8 +213,11 @@ impl Service {
         let published = ChannelName::parse(&channel).and_then(|name| {
             let draft = draft(&parameters, &parts.headers, bytes.clone())
                 .map_err(|refusal| refusal.reason.into_owned())?;
-            self.hub
-                .publish(&name, draft)
+            // A channel that a visitor's message makes counts as the visitor's.
+            let address = context.peer.counted_as();
+            let opened = self.hub.open_for(address, &name);
+            opened
+                .and_then(|()| self.hub.publish(&name, draft))
                 .map_err(|error| error.to_string())
         });
         if let Err(error) = published {
@@ -436,6 +443,7 @@ fn unpublished(error: &PublishError) -> Refusal {
         PublishError::Unknown(_) => StatusCode::NOT_FOUND,
         PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
+        PublishError::ChannelShare => StatusCode::TOO_MANY_REQUESTS,
         PublishError::TooManyChannels(_) | PublishError::Moving | PublishError::NotKept(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }

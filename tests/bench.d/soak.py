@@ -38,6 +38,7 @@ name = "news"
 socket = "{directory}/admin"
 [limits]
 connections-per-address = 0
+address-share = 100
 request-rate = 0
 [log]
 access = false

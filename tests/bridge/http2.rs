@@ -5,7 +5,7 @@ use h2::SendStream;
 
 use super::{PATH, console};
 use crate::harness::{
-    Backend, CLOSE, Door, FIN, Http2, Input, binary, masked, pattern, send_all, within,
+    Backend, CLOSE, Door, FIN, Http2, Input, binary, masked, pattern, send_all, until, within,
 };
 
 #[tokio::test]
@@ -69,6 +69,40 @@ async fn a_websocket_over_http2_is_not_offered_where_it_is_switched_off() {
     let mut http2 = Http2::open(&door).await;
     assert_eq!(http2.status(Http2::get("/")).await, Some(404));
     assert!(!http2.requests.is_extended_connect_protocol_enabled());
+}
+
+#[tokio::test]
+async fn consoles_inside_http2_are_connections_of_their_address_and_of_all() {
+    for (limit, status) in [
+        ("connections-per-address = 3", 429),
+        ("connections = 3", 503),
+    ] {
+        let (console, door) = console(&format!("[limits]\n{limit}")).await;
+        let mut http2 = Http2::open(&door).await;
+        let first = http2.websocket(PATH).await;
+        let second = http2.websocket(PATH).await;
+        let mut targets = vec![console.accept().await, console.accept().await];
+        let (refused, _stream) = http2.connect(PATH).await;
+        let refused = within("an answer", refused).await.unwrap();
+        assert_eq!(refused.status(), status, "{limit}");
+        assert!(refused.headers().contains_key("retry-after"));
+        console.has_nobody().await;
+        drop(first);
+        let third = until("a place to be free", || {
+            let mut http2 = Http2 {
+                requests: http2.requests.clone(),
+                connection: tokio::spawn(async { Ok(()) }),
+            };
+            async move {
+                let (answer, stream) = http2.connect(PATH).await;
+                let answer = within("an answer", answer).await.unwrap();
+                (answer.status() == 200).then_some((answer, stream))
+            }
+        });
+        let (third, target) = tokio::join!(third, console.accept());
+        targets.push(target);
+        drop((second, third));
+    }
 }
 
 #[tokio::test]

@@ -187,6 +187,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     let Limits {
         connections: _,
         connections_per_address: _,
+        address_share: _,
+        session_share: _,
         request_rate: _,
         login_failures: _,
         login_paths: _,
@@ -205,7 +207,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = Limits::default();
     shows(
         "limits",
-        "connections connections-per-address request-rate login-failures login-paths \
+        "connections connections-per-address address-share session-share request-rate login-failures login-paths \
          token-failures handshake head head-size headers keep-alive body-idle minimum-rate minimum-rate-grace body-size request-buffer streams",
     );
     let Spool {

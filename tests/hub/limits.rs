@@ -1,7 +1,7 @@
 //! What subscribers and publishers may not do.
 
 use super::{TOKEN, channel, hub};
-use crate::harness::{Door, until};
+use crate::harness::{Answer, Door, Http2, Wire, until, within};
 
 #[tokio::test]
 async fn publishing_needs_the_token() {
@@ -117,4 +117,97 @@ async fn a_subscriber_that_does_not_read_is_closed_and_loses_nothing_with_its_cu
         let data = back.data().await;
         assert!(data.as_str().unwrap().starts_with(&format!("{number} ")));
     }
+}
+
+/// Whether a refusal says that this client has had its share, and when to come back.
+fn is_own_share(answer: &Answer) -> bool {
+    let later = answer
+        .head
+        .one("retry-after")
+        .is_some_and(|after| after != "0");
+    answer.status == 429 && later && answer.text().contains("address-share")
+}
+
+async fn from_elsewhere(hub: &super::Hub, path: &str) -> u16 {
+    let mut client = hub.door.plain_from("127.0.0.2").await;
+    client.ask(&Door::get(path, "")).await.status
+}
+
+#[tokio::test]
+async fn one_address_takes_half_of_the_subscribers_by_whatever_way_and_others_find_room() {
+    let tables = channel("a", "token = 'page'");
+    let hub = hub("subscribers = 16", &tables).await;
+    let accept = "Accept: text/event-stream\r\n";
+    let sockjs = "/events/sockjs/a/000/session1/xhr_streaming";
+    let page = "/websockify?token=page";
+    let mut http2 = Http2::open(&hub.door).await;
+    // Two of each kind but the poll, which ends at once for who has no cursor.
+    let mut open: Vec<Wire> = Vec::new();
+    for path in ["/events/a", page] {
+        open.push(hub.door.websocket(path).await);
+        open.push(http2.websocket(path).await);
+    }
+    for _ in 0..3 {
+        open.push(hub.stream("/events/a", "").await.client);
+    }
+    let mut session = hub.door.plain().await;
+    session
+        .send(format!(
+            "POST {sockjs} HTTP/1.1\r\nHost: door.example\r\nContent-Length: 0\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(session.head().await.status(), 200);
+    open.push(session);
+    for request in [
+        Door::get("/events/a", accept),
+        Door::get("/events/a", ""),
+        Door::handshake("/events/a", ""),
+        Door::handshake("/events/sockjs/a/websocket", ""),
+        Door::handshake(page, ""),
+        "POST /events/sockjs/a/000/session2/xhr HTTP/1.1\r\nHost: door.example\r\nContent-Length: 0\r\n\r\n".to_owned(),
+    ] {
+        let refused = hub.door.tls().await.ask(&request).await;
+        assert!(is_own_share(&refused), "{request} {} {}", refused.status, refused.text());
+    }
+    for path in ["/events/a", page] {
+        let (refused, _) = http2.connect(path).await;
+        assert_eq!(within("an answer", refused).await.unwrap().status(), 429);
+    }
+    assert_eq!(from_elsewhere(&hub, "/events/a").await, 200);
+    drop((open, http2));
+    until("the places to be free", || async {
+        let answer = hub.poll("/events/a", "").await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_address_makes_half_of_the_channels_of_a_pattern_and_others_find_room() {
+    let hub = hub("channels = 16", &channel("job.*", "")).await;
+    let mut open = Vec::new();
+    for number in 0..8 {
+        open.push(hub.stream(&format!("/events/job.n{number}"), "").await);
+    }
+    let refused = hub.poll("/events/job.another", "").await;
+    assert!(
+        is_own_share(&refused),
+        "{} {}",
+        refused.status,
+        refused.text()
+    );
+    assert_eq!(
+        hub.poll("/events/job.n1", "").await.status,
+        200,
+        "it is there"
+    );
+    assert_eq!(from_elsewhere(&hub, "/events/job.another").await, 200);
+    // Whoever may publish by itself is trusted with the names.
+    hub.say("job.mine", "x").await;
+    drop(open);
+    until("the channels to be forgotten", || async {
+        let answer = hub.poll("/events/job.other", "").await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
 }

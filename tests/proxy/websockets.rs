@@ -1,6 +1,6 @@
 //! The app's own WebSockets, over HTTP/1.1 and HTTP/2.
 
-use crate::harness::{Backend, Door, Head, Http2, Wire, within};
+use crate::harness::{Backend, Door, Head, Http2, Wire, until, within};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The app's agreement to the handshake it was sent.
@@ -84,6 +84,39 @@ async fn a_websocket_of_the_app_passes_over_http2() {
     });
     assert_eq!(client.take(12).await, b"right behind");
     talks(&mut client, &mut worker).await;
+}
+
+#[tokio::test]
+async fn a_websocket_of_the_app_inside_http2_is_a_connection_of_its_address() {
+    let app = Backend::tcp().await;
+    let limit = "[limits]\nconnections-per-address = 2\n";
+    let door = Door::open(&format!("{}{limit}", app.app())).await;
+    let mut http2 = Http2::open(&door).await;
+    let (mut client, mut worker) = tokio::join!(http2.websocket("/chat"), async {
+        let mut worker = app.accept().await;
+        let head = worker.head().await;
+        worker.send(agreement(&head)).await;
+        worker
+    });
+    let (refused, _stream) = http2.connect("/chat").await;
+    let refused = within("an answer", refused).await.unwrap();
+    assert_eq!(refused.status(), 429);
+    app.has_nobody().await;
+    talks(&mut client, &mut worker).await;
+    until("the place to be free", || async {
+        let served = door.plain_from("127.0.0.1").await;
+        let mut served = served;
+        let asked = served
+            .output
+            .try_send(b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        asked.await.ok()?;
+        served
+            .rest()
+            .await
+            .starts_with(b"HTTP/1.1 204")
+            .then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

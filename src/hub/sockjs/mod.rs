@@ -145,8 +145,12 @@ impl SockJs {
         refuse(request.into_body(), visitor.tasks);
         let channels = key.0.clone();
         let peer = visitor.client.peer;
+        let address = peer.counted_as();
         let attached = self.0.sessions.attach(&self.0.hub, key, credential, || {
-            let subscribed = self.0.hub.subscribe(&channels, from, visitor.lease);
+            let subscribed = self
+                .0
+                .hub
+                .subscribe_from(address, &channels, from, visitor.lease);
             let subscription = subscribed?.by("sockjs", peer);
             Ok(subscription.audited(visitor.who, &channels))
         });
@@ -184,7 +188,7 @@ impl SockJs {
         }
         let handshake = Handshake::check(&request)?;
         let subscription = self
-            .subscribe(&asked, begin(&request)?, visitor.lease)?
+            .subscribe(&asked, begin(&request)?, visitor.lease, visitor.client)?
             .by("sockjs websocket", visitor.client.peer)
             .audited(visitor.who, &asked.channels);
         let listening = Listening {
@@ -212,14 +216,23 @@ impl SockJs {
         asked: &Asked,
         from: From,
         lease: Option<Lease>,
+        client: &Context,
     ) -> Result<Subscription, Refusal> {
-        let subscribed = self.0.hub.subscribe(&asked.channels, from, lease);
+        let address = client.peer.counted_as();
+        let subscribed = self
+            .0
+            .hub
+            .subscribe_from(address, &asked.channels, from, lease);
         subscribed.map_err(|error| self.refused(&error))
     }
 
     fn refused(&self, error: &SubscribeError) -> Refusal {
         match error {
             SubscribeError::Unknown(_) => Refusal::not_found(error.to_string()),
+            error if error.is_of_client() => {
+                Refusal::new(StatusCode::TOO_MANY_REQUESTS, error.to_string())
+                    .retry_after(self.0.hub.retry())
+            }
             _ => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many listen already")
                 .because(error)
                 .retry_after(self.0.hub.retry()),

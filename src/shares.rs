@@ -1,0 +1,329 @@
+//! Something that all clients share, of which one of them can take a part only: subscriptions, channels, memory and
+//! disk for request bodies.
+//!
+//! An address (an IPv6 network) and a session each have a share. The last quarter is a reserve for those that have
+//! little: whoever has taken its share, or a few of them together, leaves room for the next who comes. What is held
+//! is given back when its [`Share`] is dropped. Must not know what is shared, nor how a refusal is sent.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::config::Limits;
+
+/// A share is never smaller than this: of very little there is nothing to be shared.
+const SMALLEST: u64 = 4;
+/// From which part of the whole on only those get something who have little.
+const RESERVE: u64 = 4;
+/// Little is less than this part of the whole.
+const LITTLE: u64 = 32;
+
+/// What clients share. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Shares(Arc<Mutex<State>>);
+
+/// For whom something is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// The address, as it is counted by; none for programs of this machine.
+    pub address: Option<IpAddr>,
+    /// The number of its session, if it has one.
+    pub session: Option<NonZeroU64>,
+}
+
+/// The parts of the whole, in percent; 100 and more is all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Of one address.
+    pub address: u64,
+    /// Of one session.
+    pub session: u64,
+}
+
+/// Why somebody gets nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// This client has its share.
+    Client,
+    /// All of it is taken.
+    All,
+}
+
+#[derive(Debug)]
+struct State {
+    total: u64,
+    parts: Parts,
+    taken: u64,
+    addresses: HashMap<IpAddr, u64>,
+    sessions: HashMap<NonZeroU64, u64>,
+}
+
+/// What one client holds, given back when dropped.
+#[derive(Debug)]
+pub struct Share {
+    of: Shares,
+    client: Client,
+    held: u64,
+}
+
+impl From<&Limits> for Parts {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            address: limits.address_share,
+            session: limits.session_share,
+        }
+    }
+}
+
+impl Shares {
+    /// A whole of this size, of which nothing is taken.
+    #[must_use]
+    pub fn new(total: u64, parts: Parts) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            total,
+            parts,
+            taken: 0,
+            addresses: HashMap::new(),
+            sessions: HashMap::new(),
+        })))
+    }
+
+    /// Another size and other parts. Nobody loses what he holds.
+    pub fn change(&self, total: u64, parts: Parts) {
+        let mut state = self.lock();
+        state.total = total;
+        state.parts = parts;
+    }
+
+    /// How much is taken.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.lock().taken
+    }
+
+    /// A share that holds nothing yet.
+    #[must_use]
+    pub fn of(&self, client: Client) -> Share {
+        Share {
+            of: self.clone(),
+            client,
+            held: 0,
+        }
+    }
+
+    /// So much for this client.
+    ///
+    /// # Errors
+    /// [`Denied`]; nothing is taken then.
+    pub fn take(&self, client: Client, amount: u64) -> Result<Share, Denied> {
+        let mut share = self.of(client);
+        share.take(amount).map(|()| share)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, client: Client, amount: u64) -> Result<(), Denied> {
+        let taken = self.taken.checked_add(amount).ok_or(Denied::All)?;
+        if taken > self.total {
+            return Err(Denied::All);
+        }
+        let held = |held: Option<&u64>| held.copied().unwrap_or_default() + amount;
+        if let Some(address) = client.address {
+            let held = held(self.addresses.get(&address));
+            let in_reserve = taken > self.total - self.reserve();
+            if held > self.part(self.parts.address)
+                || (in_reserve && held > (self.total / LITTLE).max(1))
+            {
+                return Err(Denied::Client);
+            }
+        }
+        if let Some(session) = client.session
+            && held(self.sessions.get(&session)) > self.part(self.parts.session)
+        {
+            return Err(Denied::Client);
+        }
+        self.taken = taken;
+        if let Some(address) = client.address {
+            *self.addresses.entry(address).or_default() += amount;
+        }
+        if let Some(session) = client.session {
+            *self.sessions.entry(session).or_default() += amount;
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self, client: Client, amount: u64) {
+        self.taken -= amount;
+        if let Some(address) = client.address {
+            subtract(&mut self.addresses, address, amount);
+        }
+        if let Some(session) = client.session {
+            subtract(&mut self.sessions, session, amount);
+        }
+    }
+
+    fn part(&self, percent: u64) -> u64 {
+        let part = u128::from(self.total) * u128::from(percent) / 100;
+        u64::try_from(part)
+            .unwrap_or(u64::MAX)
+            .clamp(SMALLEST.min(self.total), self.total)
+    }
+
+    /// There is none where one address may take all, and none of very little.
+    fn reserve(&self) -> u64 {
+        let shared = self.parts.address < 100 && self.total >= RESERVE * 2;
+        if shared { self.total / RESERVE } else { 0 }
+    }
+}
+
+/// Whoever holds nothing any more must not stay in the map: a scan of many addresses would fill it.
+fn subtract<K: Eq + Hash>(map: &mut HashMap<K, u64>, key: K, amount: u64) {
+    if let Entry::Occupied(mut held) = map.entry(key) {
+        *held.get_mut() = held.get().saturating_sub(amount);
+        if *held.get() == 0 {
+            held.remove();
+        }
+    }
+}
+
+impl Share {
+    /// Takes so much more.
+    ///
+    /// # Errors
+    /// [`Denied`]; it is as it was then.
+    pub fn take(&mut self, amount: u64) -> Result<(), Denied> {
+        self.of.lock().take(self.client, amount)?;
+        self.held += amount;
+        Ok(())
+    }
+
+    /// How much it holds.
+    #[cfg(test)]
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Gives so much of it back.
+    pub fn give_back(&mut self, amount: u64) {
+        let amount = amount.min(self.held);
+        if amount > 0 {
+            self.held -= amount;
+            self.of.lock().give_back(self.client, amount);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.give_back(self.held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No client has a limit of its own.
+    const WHOLE: Parts = Parts {
+        address: 100,
+        session: 100,
+    };
+
+    fn from(address: u8) -> Client {
+        Client {
+            address: Some(IpAddr::from([192, 0, 2, address])),
+            session: None,
+        }
+    }
+
+    fn shares(total: u64) -> Shares {
+        let parts = Parts {
+            address: 50,
+            session: 10,
+        };
+        Shares::new(total, parts)
+    }
+
+    /// As many as somebody gets, one by one, and why no more.
+    fn all(shares: &Shares, client: Client) -> (Vec<Share>, Denied) {
+        let mut held = Vec::new();
+        loop {
+            match shares.take(client, 1) {
+                Ok(share) => held.push(share),
+                Err(denied) => return (held, denied),
+            }
+        }
+    }
+
+    #[test]
+    fn one_address_takes_half_and_two_leave_a_quarter_for_those_who_have_little() {
+        let shares = shares(10_000);
+        let (first, denied) = all(&shares, from(1));
+        assert_eq!((first.len(), denied), (5_000, Denied::Client));
+        let (second, denied) = all(&shares, from(2));
+        assert_eq!((second.len(), denied), (2_500, Denied::Client));
+        let (third, denied) = all(&shares, from(3));
+        assert_eq!((third.len(), denied), (312, Denied::Client));
+        assert!(shares.take(from(4), 1).is_ok());
+        drop((first, second, third));
+        assert_eq!(shares.taken(), 0);
+        assert!(shares.lock().addresses.is_empty());
+    }
+
+    #[test]
+    fn a_session_has_its_share_from_whatever_address() {
+        let shares = shares(1_000);
+        let of = |address| Client {
+            session: NonZeroU64::new(7),
+            ..from(address)
+        };
+        let held: Vec<_> = (0..150).map_while(|n| shares.take(of(n), 1).ok()).collect();
+        assert_eq!(held.len(), 100);
+        assert_eq!(shares.take(of(200), 1).err(), Some(Denied::Client));
+        assert!(shares.take(from(1), 1).is_ok());
+    }
+
+    #[test]
+    fn programs_of_this_machine_and_a_whole_share_have_the_total_only() {
+        let (held, denied) = all(&shares(100), Client::default());
+        assert_eq!((held.len(), denied), (100, Denied::All));
+        let shares = shares(100);
+        shares.change(100, WHOLE);
+        let (held, denied) = all(&shares, from(1));
+        assert_eq!((held.len(), denied), (100, Denied::All));
+    }
+
+    #[test]
+    fn of_very_little_one_may_have_all() {
+        for (total, most, denied) in [
+            (1, 1, Denied::All),
+            (4, 4, Denied::All),
+            (7, 4, Denied::Client),
+            (8, 4, Denied::Client),
+        ] {
+            let (held, why) = all(&shares(total), from(1));
+            assert_eq!((held.len(), why), (most, denied), "of {total}");
+        }
+    }
+
+    #[test]
+    fn a_share_grows_and_shrinks_and_a_reload_takes_nothing_away() {
+        let shares = shares(100);
+        let mut share = shares.take(from(1), 30).expect("there is room");
+        assert_eq!(share.take(30), Err(Denied::Client));
+        share.take(20).expect("its share");
+        share.give_back(10);
+        assert_eq!((share.held(), shares.taken()), (40, 40));
+        shares.change(20, WHOLE);
+        assert_eq!(share.take(1), Err(Denied::All));
+        drop(share);
+        assert_eq!(shares.taken(), 0);
+    }
+}
