@@ -225,6 +225,7 @@ impl Service {
                 },
                 size: config.limits.body_size,
                 buffer: config.limits.request_buffer,
+                trailers: config.limits.headers,
             },
             added: added
                 .into_iter()

@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod entrance;
 mod faults;
+mod fields;
 mod generate;
 mod harness;
 mod hostile;

@@ -20,6 +20,8 @@ use crate::hub::{Data, Draft, EventId, PublishError};
 /// JSON may write one byte of text as six (`\u001b`), and the names of the fields come on top.
 const ESCAPED: usize = 6;
 const FIELDS: usize = 4096;
+/// Header lines behind the body of a message; none has a meaning.
+const MOST_TRAILERS: usize = 100;
 
 /// The event name and key that messages get which have none of their own.
 #[derive(Debug)]
@@ -79,6 +81,7 @@ impl Routes {
             rate: Rate::NONE,
             size: size as u64,
             buffer: size,
+            trailers: MOST_TRAILERS,
         };
         match receive(body, limits, &self.shutdown).await {
             Ok(Received::Whole(bytes)) => Ok(bytes),

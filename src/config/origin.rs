@@ -41,26 +41,46 @@ impl fmt::Display for OriginRule {
 
 fn parse_origin(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
-    let Some((scheme @ ("https" | "http"), authority)) = lower.split_once("://") else {
-        return Err(format!(
-            r#""{text}" is not an origin; write "same", "any" or "https://a.example""#
-        ));
+    let no_origin = || {
+        format!(
+            r#""{text}" is not an origin; write "same", "any", "https://a.example", or what an app or an extension sends, such as "capacitor://localhost""#
+        )
+    };
+    let (scheme, authority) = lower.split_once("://").ok_or_else(no_origin)?;
+    let own_port = match scheme {
+        "https" => Some(443),
+        "http" => Some(80),
+        "ws" | "wss" => {
+            return Err(format!(
+                r#""{text}" is the address of a WebSocket; write the origin of its page, such as "https://a.example""#
+            ));
+        }
+        // Browsers know no port for the schemes of apps and extensions.
+        _ if is_scheme(scheme) => None,
+        _ => return Err(no_origin()),
     };
     if let Some((authority, _)) = authority.split_once(['/', '?', '#']) {
         return Err(format!(
             r#""{text}" goes on behind the host, an origin does not; write "{scheme}://{authority}""#
         ));
     }
-    let own_port = if scheme == "https" { 443 } else { 80 };
-    if Endpoint::from_authority(authority, own_port).is_none() {
+    // `file://` has no host.
+    let has_no_host = authority.is_empty() && own_port.is_none();
+    if !has_no_host && Endpoint::from_authority(authority, own_port.unwrap_or(1)).is_none() {
         return Err(format!(
             r#""{text}" has no valid host in it; write for example "https://a.example""#
         ));
     }
-    let sent = authority
-        .strip_suffix(&format!(":{own_port}"))
-        .unwrap_or(authority);
-    Ok(format!("{scheme}://{sent}"))
+    let sent = own_port.and_then(|port| authority.strip_suffix(&format!(":{port}")));
+    Ok(format!("{scheme}://{}", sent.unwrap_or(authority)))
+}
+
+/// RFC 3986, section 3.1.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|sign: char| sign.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 #[cfg(test)]
@@ -78,6 +98,14 @@ mod tests {
             ("http://a.example:443", "http://a.example:443"),
             ("https://[::1]:8001", "https://[::1]:8001"),
             ("https://[::1]", "https://[::1]"),
+            ("Capacitor://localhost", "capacitor://localhost"),
+            ("ionic://localhost:8100", "ionic://localhost:8100"),
+            (
+                "chrome-extension://aaaabbbbccccdddd",
+                "chrome-extension://aaaabbbbccccdddd",
+            ),
+            ("moz-extension://0a1b-2c", "moz-extension://0a1b-2c"),
+            ("file://", "file://"),
         ] {
             assert_eq!(
                 OriginRule::parse(text),
@@ -102,6 +130,11 @@ mod tests {
             "https://a.example:0",
             "https://a b",
             "https://*.example.org",
+            "://a.example",
+            "1app://a",
+            "a b://a",
+            "capacitor://localhost/",
+            "capacitor://u@localhost",
         ] {
             assert!(OriginRule::parse(text).is_err(), "{text:?} was taken");
         }

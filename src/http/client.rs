@@ -1,17 +1,18 @@
 //! Who the client is, where a trusted proxy stands between: the last of the addresses in `X-Forwarded-For` (or
 //! `Forwarded`, RFC 7239) that is not a proxy's. What comes before it is the client's own claim.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
-use http::header::{FORWARDED, HeaderName};
+use http::header::FORWARDED;
 
 use crate::config::ForwardedHeader;
 use crate::http::head::Scheme;
 use crate::net::{Peer, Proxies};
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// What a trusted proxy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,62 +23,167 @@ pub struct Claimed {
     pub scheme: Option<Scheme>,
 }
 
+/// One hop as a proxy describes it: where the request came from, and how.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hop {
+    /// None if it is hidden, or cannot be read.
+    address: Option<IpAddr>,
+    /// None if it is not said.
+    scheme: Option<Scheme>,
+}
+
 impl Claimed {
     /// Reads what a proxy says that is trusted itself. Only one header is read, the one this proxy sets: another
     /// one may be the client's.
     #[must_use]
     pub fn read(headers: &HeaderMap, proxies: &Proxies) -> Self {
         match proxies.header() {
-            ForwardedHeader::XForwarded => Self {
-                peer: client(from_last(headers, &FORWARDED_FOR), proxies),
-                scheme: from_last(headers, &FORWARDED_PROTO).next().and_then(scheme),
-            },
-            ForwardedHeader::Forwarded => {
-                let hops = || from_last(headers, &FORWARDED);
-                Self {
-                    peer: client(hops().map_while(|hop| parameter(hop, "for")), proxies),
-                    scheme: hops()
-                        .next()
-                        .and_then(|hop| parameter(hop, "proto"))
-                        .and_then(scheme),
-                }
-            }
+            ForwardedHeader::XForwarded => Self::of(x_forwarded(headers), proxies),
+            ForwardedHeader::Forwarded => Self::of(forwarded(headers), proxies),
         }
     }
+
+    /// The first hop, seen from here, that is not a proxy's; the farthest proxy, if all are. Its scheme is the
+    /// client's: of a later one, it is that between two proxies. What cannot be read ends the way: nobody knows who
+    /// wrote what comes before it.
+    fn of(mut hops: impl Iterator<Item = Hop>, proxies: &Proxies) -> Self {
+        let Some(nearest) = hops.next() else {
+            return Self {
+                peer: None,
+                scheme: None,
+            };
+        };
+        let peer = |hop: &Hop| hop.address.map(Peer::named);
+        let mut found = Self {
+            peer: peer(&nearest),
+            scheme: nearest.scheme,
+        };
+        while found.peer.is_some_and(|peer| proxies.trust(&peer)) {
+            let Some(hop) = hops.next().filter(|hop| hop.address.is_some()) else {
+                break;
+            };
+            found = Self {
+                peer: peer(&hop),
+                // A proxy that only adds the address leaves the scheme to the others.
+                scheme: hop.scheme.or(found.scheme),
+            };
+        }
+        found
+    }
+}
+
+/// The hops of `X-Forwarded-For` and `X-Forwarded-Proto`, the nearest first. Each proxy adds to both lists, or sets
+/// the second one anew: then the one scheme is that of all.
+fn x_forwarded(headers: &HeaderMap) -> impl Iterator<Item = Hop> {
+    let mut schemes = from_last(headers, FORWARDED_PROTO).map(scheme).fuse();
+    let mut addresses = from_last(headers, FORWARDED_FOR);
+    let mut last = None;
+    let mut is_first = true;
+    std::iter::from_fn(move || {
+        let address = addresses.next();
+        // A proxy may say how the client came, and not from where.
+        if address.is_none() && !is_first {
+            return None;
+        }
+        is_first = false;
+        if let Some(scheme) = schemes.next() {
+            last = scheme;
+        }
+        Some(Hop {
+            address: address.and_then(self::address),
+            scheme: last,
+        })
+    })
+}
+
+/// The elements of `Forwarded`, the nearest first, as far as the lines can be read. A line that breaks the rules is
+/// nobody's word: where a quotation mark is not closed, what a client began swallows what the proxy has added.
+fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = Hop> {
+    let lines = headers.get_all(FORWARDED).iter().rev();
+    lines.flat_map(|line| {
+        let hops = line.to_str().ok().and_then(elements);
+        let mut hops = hops.unwrap_or_else(|| vec![Hop::default()]);
+        hops.reverse();
+        hops
+    })
 }
 
 /// The members of a list, of all its lines, the last one first.
-fn from_last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let lines: Vec<&str> = headers
-        .get_all(name)
-        .iter()
-        .map(|line| line.to_str().unwrap_or_default())
-        .collect();
+fn from_last<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).iter().rev();
     lines
-        .into_iter()
-        .rev()
-        .flat_map(|line| line.rsplit(','))
+        .flat_map(|line| line.to_str().unwrap_or_default().rsplit(','))
         .map(str::trim)
 }
 
-/// The first address, seen from here, that is not a proxy's; the farthest proxy, if all are. What cannot be read
-/// ends the way: nobody knows who wrote what comes before it.
-fn client<'a>(hops: impl Iterator<Item = &'a str>, proxies: &Proxies) -> Option<Peer> {
-    let mut found = None;
-    for hop in hops {
-        let Some(address) = address(hop) else {
-            return found;
-        };
-        let peer = Peer::named(address);
-        found = Some(peer);
-        if !proxies.trust(&peer) {
-            return found;
+/// The elements of one line (RFC 7239 §4): pairs with semicolons between them, values as tokens or in quotation
+/// marks. None if it is anything else.
+fn elements(line: &str) -> Option<Vec<Hop>> {
+    let mut hops = Vec::new();
+    let mut hop = Hop::default();
+    let mut is_empty = true;
+    let mut rest = line.trim();
+    while !rest.is_empty() {
+        if let Some(behind) = rest.strip_prefix(',') {
+            // A list may have empty elements (RFC 9110 §5.6.1.2).
+            if !std::mem::replace(&mut is_empty, true) {
+                hops.push(std::mem::take(&mut hop));
+            }
+            rest = behind.trim_start();
+            continue;
         }
+        let (name, behind) = rest.split_once('=')?;
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        {
+            return None;
+        }
+        let (value, behind) = value(behind)?;
+        if name.eq_ignore_ascii_case("for") {
+            hop.address = address(&value);
+        } else if name.eq_ignore_ascii_case("proto") {
+            hop.scheme = scheme(&value);
+        }
+        is_empty = false;
+        rest = behind.trim_start();
+        rest = match rest.strip_prefix(';') {
+            Some(behind) => behind.trim_start(),
+            None if rest.is_empty() || rest.starts_with(',') => rest,
+            None => return None,
+        };
     }
-    found
+    if !is_empty {
+        hops.push(hop);
+    }
+    Some(hops)
 }
 
-/// An address, perhaps with a port, perhaps in quotes and brackets.
+/// A token or quoted string (RFC 9110 §5.6.4) at the beginning of a text, and what is behind it. Some proxies leave
+/// out the quotation marks around addresses with colons and brackets.
+fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find([';', ',', ' ', '\t', '"']).unwrap_or(text.len());
+        let (token, behind) = text.split_at(end);
+        return (!behind.starts_with('"')).then_some((Cow::Borrowed(token), behind));
+    };
+    let end = quoted.find(['"', '\\'])?;
+    if quoted.get(end..)?.starts_with('"') {
+        return Some((Cow::Borrowed(quoted.get(..end)?), quoted.get(end + 1..)?));
+    }
+    let mut value = String::new();
+    let mut signs = quoted.char_indices();
+    while let Some((at, sign)) = signs.next() {
+        match sign {
+            '"' => return Some((Cow::Owned(value), quoted.get(at + 1..)?)),
+            '\\' => value.push(signs.next()?.1),
+            sign => value.push(sign),
+        }
+    }
+    None
+}
+
+/// An address, perhaps with a port, perhaps in brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text
         .strip_prefix('"')
@@ -94,18 +200,12 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(with_port.ip())
 }
 
-/// The value of a parameter of one element of `Forwarded` (RFC 7239 §4). Quoted values hold no semicolon there.
-fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
-    element.split(';').find_map(|pair| {
-        let (own, value) = pair.trim().split_once('=')?;
-        own.eq_ignore_ascii_case(name).then_some(value)
-    })
-}
-
+/// The scheme of a request; proxies that know WebSockets have names of their own for theirs.
 fn scheme(text: &str) -> Option<Scheme> {
-    if text.eq_ignore_ascii_case("https") {
+    let is = |name: &str| text.eq_ignore_ascii_case(name);
+    if is("https") || is("wss") {
         Some(Scheme::Https)
-    } else if text.eq_ignore_ascii_case("http") {
+    } else if is("http") || is("ws") {
         Some(Scheme::Http)
     } else {
         None
@@ -116,7 +216,7 @@ fn scheme(text: &str) -> Option<Scheme> {
 mod tests {
     use super::*;
     use crate::config::{Listener, Network};
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     fn claimed(header: ForwardedHeader, lines: &[(&'static str, &'static str)]) -> Claimed {
         let mut headers = HeaderMap::new();
@@ -193,5 +293,79 @@ mod tests {
         assert_eq!(other.scheme, Some(Scheme::Http));
         let hidden = [("forwarded", "for=192.0.2.1, for=_secret")];
         assert_eq!(named(ForwardedHeader::Forwarded, &hidden), None);
+    }
+
+    #[test]
+    fn the_scheme_is_that_of_the_same_hop_as_the_address() {
+        let of = |header, lines: &[_]| claimed(header, lines).scheme;
+        for (addresses, schemes, expected) in [
+            ("192.0.2.1, 10.0.0.7", "https, http", Some(Scheme::Https)),
+            ("192.0.2.1, 10.0.0.7", "http, https", Some(Scheme::Http)),
+            ("192.0.2.1, 10.0.0.7", "https", Some(Scheme::Https)),
+            // The last proxy is the only one: what comes before is the client's.
+            ("203.0.113.9, 192.0.2.1", "https, http", Some(Scheme::Http)),
+            ("192.0.2.1", "wss", Some(Scheme::Https)),
+            ("192.0.2.1", "ws", Some(Scheme::Http)),
+            ("192.0.2.1", "WSS", Some(Scheme::Https)),
+            ("192.0.2.1", "gopher", None),
+            ("192.0.2.1", "https, gopher", None),
+        ] {
+            let lines = [
+                ("x-forwarded-for", addresses),
+                ("x-forwarded-proto", schemes),
+            ];
+            let read = of(ForwardedHeader::XForwarded, &lines);
+            assert_eq!(read, expected, "{addresses} {schemes}");
+        }
+        let alone = [("x-forwarded-proto", "https")];
+        assert_eq!(of(ForwardedHeader::XForwarded, &alone), Some(Scheme::Https));
+        for (value, expected) in [
+            (
+                "for=192.0.2.1;proto=https, for=10.0.0.1;proto=http",
+                Some(Scheme::Https),
+            ),
+            (
+                "for=192.0.2.1;proto=http, for=10.0.0.1;proto=https",
+                Some(Scheme::Http),
+            ),
+            (
+                "for=192.0.2.1, for=10.0.0.1;proto=https",
+                Some(Scheme::Https),
+            ),
+            ("for=203.0.113.9;proto=https, for=192.0.2.1", None),
+            ("proto=\"https\";for=192.0.2.1", Some(Scheme::Https)),
+            ("proto=\"htt\\ps\";for=192.0.2.1", Some(Scheme::Https)),
+            ("Proto=WSS", Some(Scheme::Https)),
+        ] {
+            let read = of(ForwardedHeader::Forwarded, &[("forwarded", value)]);
+            assert_eq!(read, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_forwarded_is_read_whole_or_not_at_all() {
+        let of = |value| named(ForwardedHeader::Forwarded, &[("forwarded", value)]);
+        for (value, expected) in [
+            ("by=\"a,b;c\";for=192.0.2.1", Some("192.0.2.1")),
+            (
+                "by=\"a\\\"for=203.0.113.9\";for=192.0.2.1",
+                Some("192.0.2.1"),
+            ),
+            ("for=\"[2001:db9::1]:4711\"", Some("2001:db9::1")),
+            (
+                "for=192.0.2.1 ; proto=http , for=10.0.0.1",
+                Some("192.0.2.1"),
+            ),
+            (",for=192.0.2.1;,, for=10.0.0.1 ,", Some("192.0.2.1")),
+            // A client that leaves a quotation mark open does not swallow what the proxy adds.
+            ("for=203.0.113.9;by=\"x, for=192.0.2.1", None),
+            ("for=203.0.113.9;by=\"x, for=\"[2001:db9::1]\"", None),
+            ("for=203.0.113.9;by=x\", for=\"192.0.2.1\"", None),
+            ("for=203.0.113.9;by=\"x\"y, for=192.0.2.1", None),
+            ("for", None),
+            ("", None),
+        ] {
+            assert_eq!(of(value).as_deref(), expected, "{value}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::http::fields::{drop_where, is_for_the_door_to_set, is_own, same_when_folded};
 use crate::http::head::{Authority, Scheme};
 use crate::net::Peer;
 
@@ -40,59 +41,21 @@ impl Forwarded<'_> {
     }
 }
 
-/// Removes every header that only a proxy may set, and every name with an underscore or a dot: CGI and WSGI
-/// fold `X_Forwarded_For` and `X.Forwarded.For` into the same variable as the real one.
+/// Removes every header that only the door may set, in every spelling.
 pub fn drop_client_claims(headers: &mut HeaderMap) {
-    let doomed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_claim(name))
-        .cloned()
-        .collect();
-    for name in doomed {
-        headers.remove(name);
-    }
+    drop_where(headers, is_for_the_door_to_set);
 }
 
-fn is_claim(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    if name.contains(['_', '.']) || name.starts_with("x-forwarded") || name.starts_with("x-accel-")
-    {
-        return true;
-    }
-    if is_own(name) {
-        return true;
-    }
-    matches!(
-        name,
-        "forwarded"
-            | "x-real-ip"
-            | "x-client-ip"
-            | "x-cluster-client-ip"
-            | "true-client-ip"
-            // Becomes HTTP_PROXY in CGI, which libraries take for their proxy ("httpoxy").
-            | "proxy"
-            // Replace the path behind the checks in some frameworks.
-            | "x-original-url"
-            | "x-rewrite-url"
-            // Choose files to be sent in Rack.
-            | "x-sendfile-type"
-    )
+/// Removes every header whose name some gateway takes for this one.
+pub fn drop_spellings_of(headers: &mut HeaderMap, name: &HeaderName) {
+    drop_where(headers, |other| {
+        same_when_folded(other.as_str(), name.as_str())
+    });
 }
 
 /// Removes the headers by which Noren and an app speak to each other. What an app says there is not for its visitors.
 pub fn drop_own_headers(headers: &mut HeaderMap) {
-    let doomed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_own(name.as_str()))
-        .cloned()
-        .collect();
-    for name in doomed {
-        headers.remove(name);
-    }
-}
-
-fn is_own(name: &str) -> bool {
-    name.starts_with("noren-")
+    drop_where(headers, is_own);
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use crate::http::activity::Activity;
 use crate::http::credentials::check_authorization;
+use crate::http::fields;
 use crate::http::path::PathFault;
 use crate::http::refusal::Refusal;
 use crate::http::watch::Watch;
@@ -56,6 +57,8 @@ pub struct Context {
     pub watch: Option<Watch>,
     /// The proxies it comes from, if it does: what they say of the client is believed.
     pub proxies: Option<Arc<Proxies>>,
+    /// `limits.headers`: the most lines of a request head.
+    pub header_lines: usize,
     /// Where what happens on it is counted.
     pub inside: Arc<Inside>,
 }
@@ -85,6 +88,7 @@ impl Head {
     /// The refusal to send; nothing of such a request may reach the app.
     pub fn check(parts: &Parts, connection: &Context) -> Result<Self, Refusal> {
         check_method(parts)?;
+        fields::check(parts)?;
         check_framing(&parts.headers)?;
         check_expectation(&parts.headers)?;
         check_authorization(&parts.headers)?;

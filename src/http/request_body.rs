@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::config::WhenFull;
 use crate::http::body::BoxError;
+use crate::http::fields;
 use crate::http::refusal::Refusal;
 use crate::http::stall::{Rate, Stall};
 use crate::shutdown::Shutdown;
@@ -48,6 +49,8 @@ pub struct BodyLimits {
     pub size: u64,
     /// The most bytes taken in before the app is asked.
     pub buffer: usize,
+    /// The most fields behind it.
+    pub trailers: usize,
 }
 
 /// A body as far as it was taken in.
@@ -80,6 +83,9 @@ pub enum BodyFault {
     /// It has no length, or may not stream, and the spool is full or broken.
     #[error("there is no room for this request body at the moment")]
     NoRoom,
+    /// The fields behind it are malformed, or too many.
+    #[error("the trailers of the request are wrong: {0}")]
+    Trailers(&'static str),
     /// Its chunks or its length are wrong, or the client left.
     #[error("the request body ended before it was complete, or its framing is broken")]
     Broken,
@@ -92,7 +98,7 @@ impl From<BodyFault> for Refusal {
             BodyFault::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             BodyFault::NoLength(_) => StatusCode::LENGTH_REQUIRED,
             BodyFault::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
-            BodyFault::Broken => StatusCode::BAD_REQUEST,
+            BodyFault::Trailers(_) | BodyFault::Broken => StatusCode::BAD_REQUEST,
         };
         let refusal = Self::new(status, fault.to_string()).closing();
         match fault {
@@ -140,6 +146,7 @@ pub async fn receive_into(
         left: length.unwrap_or(limits.size),
         taken: 0,
         limit: limits.size,
+        trailers: limits.trailers,
         idle: Stall::with_rate(limits.idle, limits.rate),
         fault: Arc::default(),
         length: length.unwrap_or_default(),
@@ -256,6 +263,7 @@ pub struct RequestBody {
     left: u64,
     taken: u64,
     limit: u64,
+    trailers: usize,
     idle: Stall,
     fault: Arc<OnceLock<BodyFault>>,
     length: u64,
@@ -385,9 +393,12 @@ impl RequestBody {
                     return Poll::Ready(Err(BodyFault::Broken));
                 }
                 Some(Ok(frame)) => {
-                    // Trailers are dropped: they could carry what is forbidden in the head.
-                    let Ok(data) = frame.into_data() else {
-                        continue;
+                    let data = match frame.into_data() {
+                        Ok(data) => data,
+                        Err(other) => {
+                            self.check_trailers(&other)?;
+                            continue;
+                        }
                     };
                     self.taken += data.len() as u64;
                     if self.taken > self.limit {
@@ -398,6 +409,24 @@ impl RequestBody {
                 }
             }
         }
+    }
+}
+
+impl RequestBody {
+    /// Looks at the fields behind a body. They are dropped then: they could carry what is forbidden in the head.
+    fn check_trailers(&mut self, frame: &Frame<Bytes>) -> Result<(), BodyFault> {
+        let Some(trailers) = frame.trailers_ref() else {
+            return Ok(());
+        };
+        let fault = if trailers.len() > self.trailers {
+            Some("there are more lines than are accepted here")
+        } else {
+            fields::fault(trailers)
+        };
+        fault.map_or(Ok(()), |fault| {
+            self.incoming.body = None;
+            Err(BodyFault::Trailers(fault))
+        })
     }
 }
 

@@ -78,8 +78,8 @@ impl Proxies {
             .any(|network| network.contains(peer.ip()))
     }
 
-    /// Reads the header of a connection, and says whose it is. A proxy that speaks for itself, as for a health check,
-    /// stays the peer.
+    /// Reads the header of a connection, and says whose it is; none if the proxy names no address, as for a health
+    /// check or a client that it does not know.
     ///
     /// # Errors
     /// [`ProxyError`]; the connection is of no use then.
@@ -88,13 +88,13 @@ impl Proxies {
         socket: &mut Socket,
         peer: Peer,
         limit: Duration,
-    ) -> Result<Peer, ProxyError> {
+    ) -> Result<Option<Peer>, ProxyError> {
         if !self.trust(&peer) {
             return Err(ProxyError::NotTrusted);
         }
         let header = timeout(limit, read_header(socket));
         let header = header.await.map_err(|_| ProxyError::Slow(limit))??;
-        Ok(source(&header)?.map_or(peer, Peer::tcp))
+        Ok(source(&header)?.map(Peer::tcp))
     }
 }
 

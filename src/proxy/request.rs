@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Uri, Version};
 
-use crate::http::{Forwarded, drop_client_claims, drop_hop_by_hop};
+use crate::http::{Forwarded, drop_client_claims, drop_hop_by_hop, drop_spellings_of};
 use crate::proxy::Forward;
 use crate::tls::ClientName;
 use crate::upstream::Payload;
@@ -52,14 +52,16 @@ fn set_names(headers: &mut HeaderMap, forward: Forward<'_>) {
     let app = forward.upstream.settings();
     let user = forward.head.user.as_deref();
     let certificate = forward.context.client.as_ref().map(ClientName::as_str);
-    for (header, name) in [
+    let told = [
         (&app.user_header, user),
         (&app.certificate_header, certificate),
-    ] {
-        let Some(Ok(header)) = header.as_deref().map(HeaderName::try_from) else {
-            continue;
-        };
-        headers.remove(&header);
+    ];
+    let told = told.map(|(header, name)| {
+        let header = header.as_deref().map(HeaderName::try_from)?.ok()?;
+        drop_spellings_of(headers, &header);
+        Some((header, name))
+    });
+    for (header, name) in told.into_iter().flatten() {
         if let Some(Ok(name)) = name.map(|name| HeaderValue::from_bytes(name.as_bytes())) {
             headers.insert(header, name);
         }

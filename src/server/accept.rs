@@ -84,15 +84,30 @@ impl Door {
             () = self.shutdown.requested() => return,
         };
         match client {
-            Ok(peer) => self.admit(socket, peer, permit),
+            Ok(Some(peer)) => self.admit(socket, peer, permit),
+            // It may be anybody's, so that nothing it says of clients is the proxy's word.
+            Ok(None) => self.admit_as(socket, proxy, permit, None),
             Err(error) => debug!(peer = %proxy, %error, "not served"),
         }
     }
 
     /// Serves a connection, if its address has not too many.
     fn admit(&self, socket: Socket, peer: Peer, permit: OwnedSemaphorePermit) {
-        let is_proxy = self.proxies.trust(&peer);
-        let slot = if is_proxy {
+        let proxies = self.proxies.trust(&peer);
+        let proxies = proxies.then(|| Arc::clone(&self.proxies));
+        self.admit_as(socket, peer, permit, proxies);
+    }
+
+    /// The same, where it is known already whether what the peer says of clients is believed.
+    fn admit_as(
+        &self,
+        socket: Socket,
+        peer: Peer,
+        permit: OwnedSemaphorePermit,
+        proxies: Option<Arc<Proxies>>,
+    ) {
+        // A proxy has the connections of many clients.
+        let slot = if self.proxies.trust(&peer) {
             Some(self.slots.take_uncounted(permit))
         } else {
             self.slots.take(permit, &peer)
@@ -106,7 +121,6 @@ impl Door {
             return;
         };
         let stream = Stream::new(socket, peer, slot);
-        let proxies = is_proxy.then(|| Arc::clone(&self.proxies));
         let state = Arc::clone(&self.state);
         let shutdown = self.shutdown.clone();
         let role = self.role;

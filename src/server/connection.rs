@@ -169,6 +169,7 @@ impl Served {
             activity: Activity::new(),
             watch: None,
             proxies: None,
+            header_lines: state.config.limits.headers,
             inside: Arc::clone(&state.inside),
         };
         Self {

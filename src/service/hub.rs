@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, ORIGIN, VARY,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH, ORIGIN,
+    SEC_WEBSOCKET_KEY, VARY,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -89,7 +90,7 @@ impl Service {
                 "this is no channel; its name is words of letters, digits, - and _, joined by dots",
             ));
         };
-        if let Err(denied) = self.permit_origin(request.headers(), head, context) {
+        if let Err(denied) = self.permit_origin(&request, head, context) {
             refuse(request.into_body(), &self.shutdown);
             return Err(denied);
         }
@@ -124,12 +125,15 @@ impl Service {
 
     fn permit_origin(
         &self,
-        headers: &HeaderMap,
+        request: &Request<Incoming>,
         head: &Head,
         context: &Context,
     ) -> Result<(), Refusal> {
-        // Pages of the same site send no Origin with a GET, and neither do programs.
-        if !headers.contains_key(ORIGIN) && !headers.contains_key("sec-websocket-key") {
+        let headers = request.headers();
+        // Pages of the same site send no Origin with a GET, and neither do programs. Over HTTP/2 a WebSocket has no
+        // key, so the method tells it.
+        let is_socket = asks_for_websocket(request) || headers.contains_key(SEC_WEBSOCKET_KEY);
+        if !headers.contains_key(ORIGIN) && !is_socket {
             return Ok(());
         }
         Self::permit_page(&self.entrances.hub, headers, head, context)

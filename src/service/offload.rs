@@ -94,7 +94,7 @@ impl Offloads {
         let text = std::str::from_utf8(value).ok()?;
         let path = text.split('?').next()?;
         let (_, directory) = self.0.iter().find(|(at, _)| at.path.matches(path))?;
-        Some((directory, path.to_owned()))
+        Some((directory, quoted(path)))
     }
 
     fn by_file(&self, value: &[u8]) -> Option<(&Directory, String)> {
@@ -137,6 +137,24 @@ fn joined(mut headers: HeaderMap, file: Response<Body>) -> Response<Body> {
     Response::from_parts(head, body)
 }
 
+/// A path of which the app has quoted some, all or nothing: what no URL can hold is quoted, and what is quoted
+/// stays as it is. A percent sign without two digits behind it means itself.
+fn quoted(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let mut text = String::with_capacity(path.len());
+    for (at, byte) in bytes.iter().enumerate() {
+        let digits = bytes.get(at + 1..at + 3);
+        let is_quoted =
+            *byte == b'%' && digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        if is_quoted || byte.is_ascii_alphanumeric() || b"-._~/!$&'()*+,;=:@".contains(byte) {
+            text.push(char::from(*byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
 /// A path as it stands in a URL (RFC 3986 §2.1).
 fn encoded(path: &str) -> String {
     let mut text = String::with_capacity(path.len());
@@ -171,6 +189,12 @@ mod tests {
         for (value, path) in [
             ("/protected/a%20b?x=1", Some("/protected/a%20b")),
             ("/protected", Some("/protected")),
+            (
+                "/protected/bill of fare.txt",
+                Some("/protected/bill%20of%20fare.txt"),
+            ),
+            ("/protected/100%", Some("/protected/100%25")),
+            ("/protected/a#b\u{e9}", Some("/protected/a%23b%C3%A9")),
             ("/protectedx/a", None),
             ("/srv/files/a", None),
             ("protected/a", None),

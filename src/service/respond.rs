@@ -10,7 +10,9 @@ use hyper::body::Incoming;
 use tracing::warn;
 
 use crate::config::AccessFormat;
-use crate::http::{Body, Busy, Context, Form, RequestId, Scheme, set_date};
+use crate::http::{
+    Body, Busy, Context, Form, RequestId, Scheme, check_lines, drop_file_names, refuse, set_date,
+};
 use crate::router::Route;
 use crate::service::{Answer, Role, Service, limits};
 use crate::telemetry::{AccessLine, Handler, Measured};
@@ -50,6 +52,8 @@ impl Service {
         let named = limits::named(request.headers(), context);
         let context = named.as_ref().unwrap_or(context);
         let begun = Instant::now();
+        // Before the door adds its own.
+        let lines = check_lines(&request, context.header_lines);
         let id = RequestId::new();
         id.tell(request.headers_mut(), self.traces);
         let version = request.version();
@@ -69,9 +73,16 @@ impl Service {
         let method = request.method().clone();
         let mut cause = None;
         let mut route = None;
-        let asked = self
-            .dispatch(request, context, role, times, &mut route)
-            .await;
+        let asked = match lines {
+            Ok(()) => {
+                self.dispatch(request, context, role, times, &mut route)
+                    .await
+            }
+            Err(refusal) => {
+                refuse(request.into_body(), &self.shutdown);
+                Err(refusal)
+            }
+        };
         let mut response = match asked {
             Ok(response) => response,
             Err(mut refusal) => {
@@ -137,6 +148,8 @@ impl Service {
         close: bool,
     ) {
         let headers = response.headers_mut();
+        // Whatever route the answer came by: a path of the app's machine is nothing for clients.
+        drop_file_names(headers);
         set_date(headers);
         for (name, value) in &self.added {
             if !headers.contains_key(name) {

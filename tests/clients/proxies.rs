@@ -1,7 +1,7 @@
 //! The client behind a proxy: as `X-Forwarded-For` or `Forwarded` say, or the PROXY protocol; and whom nobody
 //! believes.
 
-use crate::harness::{Backend, Wire, bind, within};
+use crate::harness::{Backend, Door, Wire, bind, within};
 use std::net::SocketAddr;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -208,4 +208,57 @@ async fn connections_are_counted_by_the_client_the_proxy_names() {
     let _ = again.output.try_send(knock(1).as_bytes()).await;
     assert_eq!(within("the end", again.rest()).await, b"");
     assert_eq!(porch.connect().await.ask(&knock(2)).await.status, 204);
+}
+
+#[tokio::test]
+async fn of_a_connection_whose_proxy_names_no_address_nothing_is_believed() {
+    let listener = "trusted-proxies = ['127.0.0.1']\nproxy-protocol = true";
+    let porch = Porch::open(listener, "").await;
+    let mut unspecified = version_2(1, &[]);
+    unspecified[13] = 0;
+    let mut unix = version_2(1, &[0; 216]);
+    unix[13] = 0x31;
+    let lines = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n";
+    for header in [
+        b"PROXY UNKNOWN\r\n".to_vec(),
+        b"PROXY UNKNOWN 203.0.113.9 198.51.100.1 1 2\r\n".to_vec(),
+        version_2(0, &[]),
+        version_2(0, &[192, 0, 2, 8, 198, 51, 100, 1, 0x30, 0x39, 1, 0xbb]),
+        unspecified,
+        unix,
+    ] {
+        let told = porch.told(porch.connect().await, &header, lines).await;
+        assert_eq!(told, ["127.0.0.1", "http"], "{header:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_behind_a_proxy_that_says_wss_opens_its_websocket() {
+    let porch = Porch::open("trusted-proxies = ['127.0.0.1']", "").await;
+    let mut client = porch.connect().await;
+    let lines = "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: wss\r\nOrigin: https://door.example\r\n";
+    client.send(Door::handshake("/ws", lines)).await;
+    let mut worker = porch.app.accept().await;
+    assert_eq!(worker.head().await.one("x-forwarded-proto"), Some("https"));
+    worker
+        .send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+               Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        )
+        .await;
+    assert_eq!(client.head().await.status(), 101);
+}
+
+#[tokio::test]
+async fn scheme_and_address_are_those_of_one_element() {
+    let listener = "trusted-proxies = ['127.0.0.1']\nforwarded-header = 'forwarded'";
+    let porch = Porch::open(listener, "").await;
+    for line in [
+        "Forwarded: for=203.0.113.7;proto=https, for=127.0.0.1;proto=http\r\n",
+        "Forwarded: by=\"a,b\";for=\"203.0.113.7\";proto=\"https\"\r\n",
+        "Forwarded: for=203.0.113.7;proto=https\r\nForwarded: for=127.0.0.1;proto=http\r\n",
+    ] {
+        let told = porch.told(porch.connect().await, b"", line).await;
+        assert_eq!(told, ["203.0.113.7", "https"], "{line}");
+    }
 }

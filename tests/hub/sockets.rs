@@ -190,3 +190,34 @@ async fn other_sites_may_not_open_a_socket() {
         assert_eq!(answer.status, 403, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_socket_without_an_origin_is_refused_over_http2_too_where_one_is_required() {
+    let hub = hub("missing-origin = false", &channel("a", "")).await;
+    let mut client = Http2::open(&hub.door).await;
+    for path in [
+        "/events/a",
+        "/events/sockjs/a/websocket",
+        "/events/sockjs/a/0/s/websocket",
+    ] {
+        let (answer, _stream) = client.connect(path).await;
+        assert_eq!(
+            within("an answer", answer).await.unwrap().status(),
+            403,
+            "{path}"
+        );
+        let mut plain = hub.door.plain().await;
+        assert_eq!(
+            plain.ask(&Door::handshake(path, "")).await.status,
+            403,
+            "{path}"
+        );
+        let origin = [("origin", "https://door.example")];
+        let (answer, _stream) = client.connect_with(path, &origin).await;
+        assert_eq!(
+            within("an answer", answer).await.unwrap().status(),
+            200,
+            "{path}"
+        );
+    }
+}

@@ -117,3 +117,19 @@ async fn visitors_can_neither_name_a_file_nor_reach_its_directory() {
         "the app is asked, as for any path"
     );
 }
+
+#[tokio::test]
+async fn a_name_that_the_app_has_not_quoted_is_found() {
+    let named = Named::new().await;
+    let directory = named.tree.path().join("files");
+    for (name, line) in [
+        ("a b.iso", "/protected/a b.iso"),
+        ("100%", "/protected/100%"),
+        ("caf\u{e9} #1?.txt", "/protected/caf\u{e9} #1%3F.txt"),
+    ] {
+        fs::write(directory.join(name), name).unwrap();
+        let lines = format!("X-Accel-Redirect: {line}\r\n");
+        let answer = named.answer(&Door::get("/x", ""), &lines).await;
+        assert_eq!((answer.status, answer.text()), (200, name), "{line}");
+    }
+}

@@ -268,6 +268,8 @@ mod tests {
             "https://A.example:443",
             "http://b.example:8080",
             "moz-extension://0a-1b",
+            "capacitor://localhost",
+            "file://",
             "nonsense",
         ]);
         for origin in [
@@ -275,6 +277,8 @@ mod tests {
             "https://a.example:443",
             "http://b.example:8080",
             "moz-extension://0A-1b",
+            "capacitor://localhost",
+            "file://",
         ] {
             assert_eq!(judge(&rules, origin, "other.example"), Ok(()), "{origin}");
         }
@@ -282,6 +286,10 @@ mod tests {
             "http://a.example",
             "https://b.example:8080",
             "https://other.example",
+            "ionic://localhost",
+            "http://localhost",
+            "capacitor://localhost:80",
+            "moz-extension://",
         ] {
             let denied = not_listed(origin);
             assert_eq!(judge(&rules, origin, "other.example"), Err(denied));

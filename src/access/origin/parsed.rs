@@ -20,6 +20,8 @@ pub(super) struct Origin {
 /// A host that can be compared. An IPv6 address has many spellings, so it is compared as a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
+    /// `file://`, as some web views say.
+    None,
     Name(String),
     V6(Ipv6Addr),
 }
@@ -42,11 +44,12 @@ impl Origin {
         let scheme = scheme.to_ascii_lowercase();
         let (host, port) = split_port(authority)?;
         let port = port.filter(|port| default_port(&scheme) != Some(*port));
-        Some(Self {
-            host: Host::parse(host)?,
-            port,
-            scheme,
-        })
+        let host = if authority.is_empty() && default_port(&scheme).is_none() {
+            Host::None
+        } else {
+            Host::parse(host)?
+        };
+        Some(Self { scheme, host, port })
     }
 }
 
@@ -67,6 +70,7 @@ impl fmt::Display for Origin {
         let Self { scheme, host, port } = self;
         match host {
             Host::Name(name) => write!(f, "{scheme}://{name}")?,
+            Host::None => write!(f, "{scheme}://")?,
             Host::V6(address) => write!(f, "{scheme}://[{address}]")?,
         }
         port.map_or(Ok(()), |port| write!(f, ":{port}"))
@@ -118,6 +122,8 @@ mod tests {
             ("http://a.example:443", "http://a.example:443"),
             ("http://[0:0::1]:80", "http://[::1]"),
             ("app://a_b~c:00080", "app://a_b~c:80"),
+            ("Capacitor://LocalHost", "capacitor://localhost"),
+            ("file://", "file://"),
         ] {
             let origin = Origin::parse(text).expect("an origin");
             assert_eq!(origin.to_string(), shown);
