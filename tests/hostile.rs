@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-/// The text of every test file.
+/// The text of every test file, and of the program, whose tests of a single part stand beside it.
 fn tests() -> String {
     let mut text = String::new();
-    let mut waiting = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut waiting = vec![root.join("tests"), root.join("src")];
     while let Some(directory) = waiting.pop() {
         for entry in fs::read_dir(&directory).expect("a directory of the tests") {
             let path = entry.expect("a file of the tests").path();
