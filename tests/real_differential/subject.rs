@@ -1,0 +1,108 @@
+//! One server with its app, and the doors before it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+
+use tempfile::TempDir;
+
+use super::corpus::Case;
+use super::exchange::{Reply, exchange};
+use crate::harness::{Door, Identity};
+use crate::support::Peer;
+
+/// How many failed logins the strict door takes in a minute.
+pub const LOGINS: usize = 3;
+
+/// Hosts with an app each, which guard the same paths in different ways.
+pub const HOSTS: [&str; 3] = ["users.test", "slashes.test", "certificates.test"];
+
+/// A server under comparison.
+pub struct Subject {
+    /// The server itself, without a door.
+    pub app: SocketAddr,
+    /// A door that counts no logins.
+    pub door: Door,
+    /// One that does.
+    pub strict: Door,
+    _peer: Peer,
+    _files: TempDir,
+}
+
+impl Subject {
+    /// Opens both doors; `settings` are further keys of each app.
+    pub async fn open(peer: Peer, settings: &str) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let path = |name: &str| files.path().join(name).display().to_string();
+        fs::create_dir_all(path("static/private")).unwrap();
+        fs::write(path("static/private/page"), "GUARDED").unwrap();
+        fs::write(path("users"), "ann:right\n").unwrap();
+        Identity::new(files.path(), &["authority"]);
+        let mut apps = String::new();
+        for host in HOSTS {
+            let guard = if host == "certificates.test" {
+                "client-certificate = 'required'\n".to_owned()
+            } else {
+                format!("users = '{}'\n", path("users"))
+            };
+            let slashes = host == "slashes.test";
+            for (at, (prefix, guard)) in [
+                ("/", ""),
+                ("/wok", "server-root = '/wok'\n"),
+                ("/admin", guard.as_str()),
+                ("/wok/admin", guard.as_str()),
+                ("/static/private", guard.as_str()),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                write!(
+                    apps,
+                    "[[app]]\nname = '{host}-{at}'\nurl = 'http://{}'\nhosts = ['{host}']\npath = '{prefix}'\n{guard}\
+                     workers = 10\nencoded-slash = {slashes}\nuser-header = 'X-Remote-User'\n\
+                     certificate-header = 'X-Client-Name'\n{settings}",
+                    peer.address
+                )
+                .unwrap();
+            }
+            write!(
+                apps,
+                "[[files]]\npath = '/static'\ndirectory = '{}'\nhosts = ['{host}']\n",
+                path("static")
+            )
+            .unwrap();
+        }
+        let channels = "[session]\npath = '/session'\ncookies = ['wok']\nname-header = 'Remote-User'\nallow-cache = '1m'\ninterval = '1m'\n\
+             [[channel]]\nname = 'lobby'\npublish = ['app']\nreceive = '/receive'\n\
+             [[channel]]\nname = 'kitchen'\npublish = ['app']\nreceive = '/receive'\npublishers = ['nobody']\n\
+             [limits]\nrequest-rate = 0\nconnections-per-address = 0\n";
+        let keys = format!(
+            "client-authority = '{}'\nclient-certificate = 'optional'\n",
+            path("authority.pem")
+        );
+        let door = |logins: usize| {
+            let settings = format!("{apps}{channels}login-failures = {logins}\n");
+            let keys = keys.clone();
+            async move { Door::open_with_listener(&keys, &settings).await }
+        };
+        Self {
+            app: peer.address.parse().unwrap(),
+            door: door(0).await,
+            strict: door(LOGINS).await,
+            _peer: peer,
+            _files: files,
+        }
+    }
+
+    /// A case through the door that counts no logins, from the usual address.
+    pub async fn ask(&self, case: &Case, words: &[(&str, &str)]) -> Reply {
+        self.ask_from("127.0.0.1", case, words).await
+    }
+
+    /// The same from another address.
+    pub async fn ask_from(&self, from: &str, case: &Case, words: &[(&str, &str)]) -> Reply {
+        let mut all = vec![("host", HOSTS[0])];
+        all.splice(0..0, words.iter().copied());
+        exchange(self.door.http, from, &case.bytes(&all)).await
+    }
+}
