@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -248,6 +248,10 @@ fn answer(faults: &[String]) -> Response<Body> {
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let moment = HeaderValue::from_static("2");
+        response.headers_mut().insert(RETRY_AFTER, moment);
+    }
     no_store(&mut response);
     response
 }

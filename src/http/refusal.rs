@@ -10,6 +10,9 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use crate::http::body::{Body, full};
 use crate::http::trace::{REQUEST_ID, RequestId};
 
+/// When to come back after a 503 or 429 that says nothing more exact. An upgrade or a reload takes less.
+const RETRY: Duration = Duration::from_secs(2);
+
 /// A request that is not served, and what its sender is told. What the operator needs beside it is
 /// [`cause`](Self::cause), which goes to the log only.
 #[derive(Clone, Debug)]
@@ -149,6 +152,13 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // Whoever is turned away for a while is told for how long (RFC 9110 §10.2.3).
+        if matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(RETRY.as_secs()));
+        }
         if let Some((name, value)) = self.header {
             headers.insert(name, value);
         }
@@ -237,6 +247,22 @@ mod tests {
 
     fn preferred(accept: &'static str) -> Form {
         Form::preferred(Some(&HeaderValue::from_static(accept)))
+    }
+
+    #[test]
+    fn whoever_is_turned_away_for_a_while_is_told_for_how_long() {
+        let told = |refusal: Refusal| {
+            let response = refusal.into_response(Form::Text, &Method::GET);
+            let value = response.headers().get(RETRY_AFTER)?;
+            Some(value.to_str().expect("a number").to_owned())
+        };
+        for status in [503, 429] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            assert_eq!(told(Refusal::new(status, "busy")).as_deref(), Some("2"));
+            let longer = Refusal::new(status, "busy").retry_after(Duration::from_secs(9));
+            assert_eq!(told(longer).as_deref(), Some("9"));
+        }
+        assert_eq!(told(Refusal::not_found("nothing")), None);
     }
 
     #[test]
