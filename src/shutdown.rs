@@ -85,6 +85,12 @@ impl Shutdown {
         self.tunnels.cancelled().await;
     }
 
+    /// True once [`begin`](Self::begin) was called: this is not only an upgrade.
+    #[must_use]
+    pub fn tunnels_have_to_end(&self) -> bool {
+        self.tunnels.is_cancelled()
+    }
+
     /// True once [`begin`](Self::begin) or [`retire`](Self::retire) was called.
     #[must_use]
     pub fn has_begun(&self) -> bool {

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on should fail where it stands, and its tasks end with its runtime"
 )]
 
+mod drain;
 mod handover;
 mod tls;
 

@@ -11,6 +11,7 @@
 mod answers;
 mod bodies;
 mod breaks;
+mod framing;
 mod heads;
 mod pool;
 mod smuggling;

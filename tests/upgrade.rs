@@ -7,6 +7,8 @@
     reason = "a test that cannot go on should fail where it stands; it plays its clients on threads"
 )]
 
+mod kept;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -17,20 +17,22 @@ mod view;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tracing::{debug, error, info};
 
 use crate::config::{Config, Limits, ListenAddress};
-use crate::http::{AbortAfterFlush, Activity, Sent, Stall, Transport};
+use crate::http::{AbortAfterFlush, Activity, Drain, Framing, Sent, Stall, Transport};
 use crate::net::{BindError, Inherited, Listener, Slots, Stream};
 use crate::shutdown::Shutdown;
+use crate::telemetry::Measured;
 
 pub use orders::{Order, Ordered, Orders};
 pub use page::Page;
@@ -55,6 +57,7 @@ struct Door {
     routes: Arc<Routes>,
     /// As they were at the start: a reload does not reach this socket.
     limits: Limits,
+    drain: Drain,
     shutdown: Shutdown,
 }
 
@@ -81,6 +84,7 @@ impl Admin {
                 listener: Arc::new(Listener::bind(&address, admin.mode, inherited)?),
                 routes: Arc::new(routes),
                 limits: config.limits.clone(),
+                drain: Drain::new(&view.shutdown, config.server.drain),
                 shutdown: view.shutdown.clone(),
             });
         }
@@ -134,33 +138,41 @@ impl Door {
     fn serve(&self, stream: Stream) {
         let activity = Activity::new();
         let transport = Transport::plain(stream, Stall::new(self.limits.body_idle))
-            .with_head_limit(self.limits.head, activity.clone());
+            .with_head_limit(self.limits.head, activity.clone())
+            .lingering(&self.shutdown);
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.keep_alive)
             .max_header_size(self.limits.head_size)
             .max_headers(self.limits.headers);
-        let routes = Arc::clone(&self.routes);
         let (sent, limit) = (Sent::Flushed(transport.flushes()), self.limits.body_idle);
-        let service = service_fn(move |request| {
-            let (routes, busy) = (Arc::clone(&routes), activity.begin());
-            let sent = sent.clone();
+        let (routes, busy, shutdown) = (
+            Arc::clone(&self.routes),
+            activity.clone(),
+            self.shutdown.clone(),
+        );
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (routes, busy) = (Arc::clone(&routes), busy.begin());
+            let (sent, shutdown) = (sent.clone(), shutdown.clone());
             async move {
-                let answer = routes.respond(request).await;
-                drop(busy);
-                let answer =
-                    answer.map(|body| AbortAfterFlush::new(body, sent, limit).boxed_unsync());
-                Ok::<_, Infallible>(answer)
+                let mut framing = Framing::of(&request);
+                let response = routes.respond(request).await;
+                framing.close |= shutdown.has_begun();
+                let response = framing.fit(response);
+                let status = response.status();
+                Ok::<_, Infallible>(response.map(|body| {
+                    let body = Measured::new(body, None, status, None, busy);
+                    AbortAfterFlush::new(body, sent, limit).boxed_unsync()
+                }))
             }
         });
-        let connection = builder.serve_connection(TokioIo::new(transport), service);
-        let stop = self.shutdown.requested_owned();
+        let mut connection = Box::pin(builder.serve_connection(TokioIo::new(transport), service));
+        let drain = self.drain.clone();
         self.shutdown.spawn(async move {
-            let mut connection = pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = stop => {
+                () = drain.may_close(&activity) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }

@@ -1,6 +1,6 @@
 //! What happens on one connection: whether a request is under way, and since when none is.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ pub struct Activity(Arc<Shared>);
 struct Shared {
     requests: AtomicUsize,
     begun: AtomicU64,
+    /// Bytes of the next head have come.
+    reading: AtomicBool,
     idle_since: Mutex<Instant>,
     fate: Fate,
     abandoned: AtomicU64,
@@ -42,6 +44,7 @@ impl Activity {
         Self(Arc::new(Shared {
             requests: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
+            reading: AtomicBool::new(false),
             idle_since: Mutex::new(Instant::now()),
             fate: Fate::default(),
             abandoned: AtomicU64::new(0),
@@ -55,6 +58,7 @@ impl Activity {
     pub fn begin(&self) -> Busy {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.reading.store(false, Ordering::Relaxed);
         Busy(Arc::clone(&self.0))
     }
 
@@ -88,12 +92,29 @@ impl Activity {
         self.0.requests.load(Ordering::Relaxed) > 0
     }
 
+    /// Notes whether bytes of a head have come that is not complete yet.
+    pub fn reads_head(&self, begun: bool) {
+        self.0.reading.store(begun, Ordering::Relaxed);
+    }
+
+    /// True while a request is under way or has begun to come.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.is_busy() || self.0.reading.load(Ordering::Relaxed)
+    }
+
     /// How long no request has been under way.
     #[must_use]
     pub fn idle(&self) -> Duration {
         if self.is_busy() {
             return Duration::ZERO;
         }
+        self.quiet()
+    }
+
+    /// How long ago the last request ended or the connection began, whatever is under way now.
+    #[must_use]
+    pub fn quiet(&self) -> Duration {
         let since = self
             .0
             .idle_since

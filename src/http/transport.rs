@@ -17,16 +17,21 @@ use crate::http::abort::Flushes;
 use crate::http::activity::Activity;
 use crate::http::control::ControlFrames;
 use crate::http::gather::{Gather, Write};
+use crate::http::linger::Linger;
 use crate::http::stall::Stall;
 use crate::net::{Peer, Stream};
+use crate::shutdown::Shutdown;
 use crate::telemetry::Fate;
 use crate::tls::TlsStream;
 
 /// An accepted stream as HTTP sees it.
 pub struct Transport {
     stream: Layered,
+    peer: Peer,
     writing: Stall,
     head: Option<HeadLimit>,
+    preface: Option<PrefaceLimit>,
+    linger: Option<Linger>,
     gather: Option<Gather>,
     flushes: Flushes,
     fate: Fate,
@@ -44,35 +49,64 @@ struct HeadLimit {
     begun: bool,
 }
 
+/// The limit for the preface of HTTP/2 (RFC 9113 §3.4), from the handshake to the frame that has to follow it.
+#[derive(Debug)]
+struct PrefaceLimit {
+    missing: usize,
+    time: Stall,
+}
+
+/// The preface, and the head of the SETTINGS frame behind it.
+const PREFACE: usize = 24 + 9;
+
 /// Said to a client that began a head and did not end it (RFC 9110 §15.5.9). One that has said nothing gets
 /// no answer: browsers open connections ahead of need, and would take it for the answer to a later request.
 const HEAD_TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
+/// A stream with or without TLS.
 #[derive(Debug)]
-enum Layered {
+pub(super) enum Layered {
     Plain(Stream),
     Tls(TlsStream),
+    /// It was given away to be closed.
+    Gone(tokio::io::Empty),
+}
+
+impl Layered {
+    /// The accepted stream, on which nothing more is written.
+    pub(super) fn ended(&mut self) -> Option<&mut Stream> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.ended()),
+            Self::Gone(_) => None,
+        }
+    }
 }
 
 impl Transport {
     /// A stream without TLS. A write that makes no progress within the limit, or too little, fails.
     #[must_use]
     pub fn plain(stream: Stream, writing: Stall) -> Self {
-        Self::new(Layered::Plain(stream), writing)
+        let peer = stream.peer();
+        Self::new(Layered::Plain(stream), peer, writing)
     }
 
     /// A stream with TLS. A write that makes no progress within the limit, or too little, fails.
     #[must_use]
     pub fn tls(stream: TlsStream, writing: Stall) -> Self {
-        Self::new(Layered::Tls(stream), writing)
+        let peer = stream.get_ref().peer();
+        Self::new(Layered::Tls(stream), peer, writing)
     }
 
-    fn new(stream: Layered, writing: Stall) -> Self {
+    fn new(stream: Layered, peer: Peer, writing: Stall) -> Self {
         Self {
             stream,
+            peer,
             writing,
             head: None,
+            preface: None,
+            linger: None,
             gather: None,
             flushes: Flushes::default(),
             fate: Fate::default(),
@@ -84,6 +118,23 @@ impl Transport {
     #[must_use]
     pub fn telling(mut self, fate: &Fate) -> Self {
         self.fate = fate.clone();
+        self
+    }
+
+    /// Has the stream closed with what the client still sends being read for a moment. `tasks` runs that.
+    #[must_use]
+    pub fn lingering(mut self, tasks: &Shutdown) -> Self {
+        self.linger = Some(Linger::new(tasks));
+        self
+    }
+
+    /// Limits the time for the preface of HTTP/2, counted from now.
+    #[must_use]
+    pub fn with_preface_limit(mut self, limit: Duration) -> Self {
+        self.preface = Some(PrefaceLimit {
+            missing: PREFACE,
+            time: Stall::new(limit),
+        });
         self
     }
 
@@ -137,16 +188,14 @@ impl Transport {
     /// The other end.
     #[must_use]
     pub fn peer(&self) -> Peer {
-        match &self.stream {
-            Layered::Plain(stream) => stream.peer(),
-            Layered::Tls(stream) => stream.get_ref().peer(),
-        }
+        self.peer
     }
 
     fn inner(&mut self) -> Pin<&mut (dyn Duplex + '_)> {
         match &mut self.stream {
             Layered::Plain(stream) => Pin::new(stream),
             Layered::Tls(stream) => Pin::new(stream),
+            Layered::Gone(stream) => Pin::new(stream),
         }
     }
 
@@ -160,11 +209,13 @@ impl Transport {
         if std::mem::replace(&mut head.requests, requests) != requests || head.activity.is_busy() {
             head.time.progressed();
             head.begun = false;
+            head.activity.reads_head(false);
             if head.activity.is_busy() {
                 return false;
             }
         }
         head.begun |= came;
+        head.activity.reads_head(head.begun);
         // Between two requests there is time; hyper's own limit, the longer one, ends that.
         if !(head.begun || head.requests == 0) || !head.time.waited(cx) {
             return false;
@@ -174,6 +225,31 @@ impl Transport {
             let _ = self.inner().poll_flush(cx);
         }
         true
+    }
+
+    /// Looks at the clock of the preface after a read of so many bytes.
+    fn preface_is_late(&mut self, cx: &mut Context<'_>, came: usize) -> bool {
+        let Some(preface) = &mut self.preface else {
+            return false;
+        };
+        preface.missing = preface.missing.saturating_sub(came);
+        if preface.missing == 0 {
+            self.preface = None;
+            return false;
+        }
+        came == 0 && preface.time.waited(cx)
+    }
+
+    /// Notes what a read or write means for the close.
+    fn note<T>(&mut self, done: &Poll<io::Result<T>>, is_over: impl Fn(&T) -> bool) {
+        let Some(linger) = &mut self.linger else {
+            return;
+        };
+        match done {
+            Poll::Ready(Ok(done)) => linger.over |= is_over(done),
+            Poll::Ready(Err(_)) => linger.over = true,
+            Poll::Pending => {}
+        }
     }
 
     /// Starts or stops the clock, depending on whether the write got on.
@@ -188,6 +264,9 @@ impl Transport {
                 .progressed_by(written.as_ref().map_or(0, bytes));
         } else if self.writing.waited(cx) {
             self.fate.is("the client did not take the answer in time");
+            if let Some(linger) = &mut self.linger {
+                linger.over = true;
+            }
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         written
@@ -213,14 +292,21 @@ impl AsyncRead for Transport {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
+        let had_room = buf.remaining() > 0;
         let read = this.inner().poll_read(cx, buf);
+        let came = buf.filled().len() - before;
+        this.note(&read, |()| had_room && came == 0);
         if let Some(control) = &mut this.control
             && control.are_too_many(buf.filled().get(before..).unwrap_or_default())
         {
             this.fate.is("the client flooded the connection");
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        if this.head.is_some() && this.head_is_late(cx, buf.filled().len() > before) {
+        if this.preface_is_late(cx, came) {
+            this.fate.is("the client did not begin to speak HTTP/2");
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if this.head.is_some() && this.head_is_late(cx, came > 0) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         read
@@ -242,6 +328,9 @@ impl AsyncWrite for Transport {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if let Some(linger) = &mut this.linger {
+            linger.wrote = true;
+        }
         while let Some(gather) = &mut this.gather {
             match gather.take(bufs) {
                 Write::Taken => return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
@@ -250,6 +339,7 @@ impl AsyncWrite for Transport {
             }
         }
         let written = this.inner().poll_write_vectored(cx, bufs);
+        this.note(&written, |_| false);
         this.limit(cx, written, |bytes| *bytes)
     }
 
@@ -257,6 +347,7 @@ impl AsyncWrite for Transport {
         match &self.stream {
             Layered::Plain(stream) => stream.is_write_vectored(),
             Layered::Tls(stream) => stream.is_write_vectored(),
+            Layered::Gone(_) => false,
         }
     }
 
@@ -273,6 +364,7 @@ impl AsyncWrite for Transport {
             }
             this.flushes.completed();
         }
+        this.note(&flushed, |()| false);
         this.limit(cx, flushed, |()| 0)
     }
 
@@ -281,5 +373,14 @@ impl AsyncWrite for Transport {
         ready!(this.poll_write_out(cx))?;
         let closed = this.inner().poll_shutdown(cx);
         this.limit(cx, closed, |()| 0)
+    }
+}
+
+impl Drop for Transport {
+    fn drop(&mut self) {
+        if let Some(linger) = self.linger.take() {
+            let gone = Layered::Gone(tokio::io::empty());
+            linger.close(std::mem::replace(&mut self.stream, gone));
+        }
     }
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
+use crate::http::Drain;
 use crate::net::{Listener, Peer, Proxies, Slots, Socket, Stream};
 use crate::server::{State, connection};
 use crate::service::Role;
@@ -42,46 +44,70 @@ impl Door {
         let accepted = connections
             .accepted
             .get_or_create_owned(&ListenerLabel { listener });
-        let accepting = async {
-            let mut told_full = false;
-            let mut told_failing = false;
-            loop {
-                match self.listener.accept().await {
-                    Ok((socket, peer)) => {
-                        if std::mem::take(&mut told_failing) {
-                            info!(listener = %self.listener, "accepting again");
-                        }
-                        accepted.inc();
-                        let full = self.slots.is_full();
-                        if full && !std::mem::replace(&mut told_full, full) {
-                            warn!(listener = %self.listener, "limits.connections is reached; new clients wait");
-                        }
-                        told_full &= full;
-                        let permit = self.slots.free().await;
-                        if self.proxies.speak_proxy_protocol() {
-                            // Elsewhere: a proxy that says nothing must not keep the next one waiting.
-                            let door = self.clone();
-                            self.shutdown.spawn(door.introduced(socket, peer, permit));
-                        } else {
-                            self.admit(socket, peer, permit);
-                        }
-                    }
-                    Err(failure) => self.failed(&failure, &mut told_failing).await,
+        let mut told_full = false;
+        let mut told_failing = false;
+        loop {
+            let next = tokio::select! {
+                next = self.listener.accept() => next,
+                () = shutdown.requested() => return,
+            };
+            let (socket, peer) = match next {
+                Ok(next) => next,
+                Err(failure) => {
+                    self.failed(&failure, &mut told_failing).await;
+                    continue;
+                }
+            };
+            if std::mem::take(&mut told_failing) {
+                info!(listener = %self.listener, "accepting again");
+            }
+            accepted.inc();
+            let full = self.slots.is_full();
+            if full && !std::mem::replace(&mut told_full, full) {
+                warn!(listener = %self.listener, "limits.connections is reached; new clients wait");
+            }
+            told_full &= full;
+            tokio::select! {
+                permit = self.slots.free() => self.receive(socket, peer, permit),
+                // It was accepted here, so it is served here.
+                () = shutdown.requested() => {
+                    self.shutdown.spawn(self.clone().receive_late(socket, peer));
+                    return;
                 }
             }
-        };
-        tokio::select! {
-            () = accepting => {}
-            () = shutdown.requested() => {}
         }
+    }
+
+    /// Serves a connection that has its permit.
+    fn receive(&self, socket: Socket, peer: Peer, permit: OwnedSemaphorePermit) {
+        if self.proxies.speak_proxy_protocol() {
+            // Elsewhere: a proxy that says nothing must not keep the next one waiting.
+            let door = self.clone();
+            self.shutdown.spawn(door.introduced(socket, peer, permit));
+        } else {
+            self.admit(socket, peer, permit);
+        }
+    }
+
+    /// Serves a connection that waited for its permit when the stop was asked for.
+    async fn receive_late(self, socket: Socket, peer: Peer) {
+        let limit = self.state.load().config.limits.handshake;
+        if let Ok(permit) = timeout(limit, self.slots.free()).await {
+            self.receive(socket, peer, permit);
+        }
+    }
+
+    fn drain(&self) -> Drain {
+        Drain::new(&self.shutdown, self.state.load().config.server.drain)
     }
 
     /// Lets a proxy say whose connection this is, and serves it.
     async fn introduced(self, mut socket: Socket, proxy: Peer, permit: OwnedSemaphorePermit) {
         let limit = self.state.load().config.limits.handshake;
+        let drain = self.drain();
         let client = tokio::select! {
             client = self.proxies.client_of(&mut socket, proxy, limit) => client,
-            () = self.shutdown.requested() => return,
+            () = drain.may_give_up() => return,
         };
         match client {
             Ok(Some(peer)) => self.admit(socket, peer, permit),

@@ -18,7 +18,7 @@ use tracing::debug;
 
 use crate::config::Limits;
 use crate::http::{
-    AbortAfterFlush, Activity, Context, Rate, Scheme, Sent, Stall, Transport, Watch,
+    AbortAfterFlush, Activity, Context, Drain, Rate, Scheme, Sent, Stall, Transport, Watch,
 };
 use crate::net::{Proxies, Stream};
 use crate::server::State;
@@ -59,10 +59,11 @@ pub(super) fn serve_tls(
     let state = current.load_full();
     let peer = stream.peer();
     let handshake = Box::pin(handshake(stream, listener, Arc::clone(&state)));
+    let drain = Drain::new(&shutdown, state.config.server.drain);
     async move {
         let accepted = tokio::select! {
             accepted = handshake => accepted,
-            () = may_close(&shutdown, begun) => return,
+            () = drain.may_give_up() => return,
         };
         match accepted {
             Some(Ok(accepted)) => {
@@ -172,8 +173,9 @@ impl Served {
             header_lines: state.config.limits.headers,
             inside: Arc::clone(&state.inside),
         };
+        let transport = transport.telling(context.activity.fate());
         Self {
-            transport: transport.telling(context.activity.fate()),
+            transport: transport.lingering(&shutdown),
             context,
             state,
             current,
@@ -185,9 +187,10 @@ impl Served {
 
     fn http1(self) -> impl Future<Output = ()> + Send {
         let limits = &self.state.config.limits;
+        let activity = self.context.activity.clone();
         let transport = self
             .transport
-            .with_head_limit(limits.head, self.context.activity.clone());
+            .with_head_limit(limits.head, activity.clone());
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -199,12 +202,12 @@ impl Served {
         let connection = builder
             .serve_connection(TokioIo::new(transport), service)
             .with_upgrades();
-        let (mut connection, shutdown) = (Box::pin(connection), self.shutdown);
-        let begun = self.begun;
+        let mut connection = Box::pin(connection);
+        let drain = Drain::new(&self.shutdown, self.state.config.server.drain);
         async move {
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = may_close(&shutdown, begun) => {
+                () = drain.may_close(&activity) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -233,12 +236,11 @@ impl Served {
             builder.enable_connect_protocol();
         }
         let (keep_alive, body_idle) = (limits.keep_alive, limits.body_idle);
+        let transport = self.transport.gathering().counting_control_frames();
+        let transport = transport.with_preface_limit(limits.head);
         let activity = self.context.activity.clone();
         let service = answer(self.current, self.context, self.role, Sent::Fenced);
-        let mut connection = pin!(builder.serve_connection(
-            TokioIo::new(self.transport.gathering().counting_control_frames()),
-            service
-        ));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(transport), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = look_after(&watch, body_idle) => return,

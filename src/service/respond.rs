@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::header::STRICT_TRANSPORT_SECURITY;
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tracing::warn;
 
 use crate::config::AccessFormat;
 use crate::http::{
-    Body, Busy, Context, Form, RequestId, Scheme, check_lines, drop_file_names, refuse, set_date,
+    Body, Busy, Context, Form, Framing, RequestId, Scheme, check_lines, drop_file_names, refuse,
+    set_date,
 };
 use crate::router::Route;
 use crate::service::{Answer, Role, Service, limits};
@@ -56,7 +57,6 @@ impl Service {
         let lines = check_lines(&request, context.header_lines);
         let id = RequestId::new();
         id.tell(request.headers_mut(), self.traces);
-        let version = request.version();
         let mut line = self.access.map(|format| {
             let fate = context.activity.fate().clone();
             let line = AccessLine::begin(&context.peer, &request, fate).called(id);
@@ -66,11 +66,8 @@ impl Service {
             })
         });
         let times = line.as_deref().map(AccessLine::times);
-        // RFC 9112 §6.1: hyper takes a chunked body and ignores a length beside it. Another proxy before us may
-        // have believed the length, so nothing that follows on such a connection can be trusted.
-        let close = version < Version::HTTP_2 && request.headers().contains_key(TRANSFER_ENCODING);
+        let mut framing = Framing::of(&request);
         let accept = request.headers().get(http::header::ACCEPT).cloned();
-        let method = request.method().clone();
         let mut cause = None;
         let mut route = None;
         let asked = match lines {
@@ -101,11 +98,13 @@ impl Service {
                 }
                 refusal
                     .of(id)
-                    .into_response(Form::preferred(accept.as_ref()), &method)
+                    .into_response(Form::preferred(accept.as_ref()), &framing.method)
             }
         };
         pending.answered();
-        self.finish(&mut response, context, version, close);
+        self.finish(&mut response, context);
+        framing.close |= self.shutdown.has_begun();
+        let response = framing.fit(response);
         let status = response.status();
         let counted = self.count(route, status, begun);
         response.map(|body| {
@@ -139,14 +138,8 @@ impl Service {
         None
     }
 
-    /// The headers every answer has unless the app set them, and what the version of HTTP needs.
-    fn finish(
-        &self,
-        response: &mut Response<Body>,
-        context: &Context,
-        version: Version,
-        close: bool,
-    ) {
+    /// The headers every answer has unless the app set them.
+    fn finish(&self, response: &mut Response<Body>, context: &Context) {
         let headers = response.headers_mut();
         // Whatever route the answer came by: a path of the app's machine is nothing for clients.
         drop_file_names(headers);
@@ -162,11 +155,6 @@ impl Service {
             && !headers.contains_key(STRICT_TRANSPORT_SECURITY)
         {
             headers.insert(STRICT_TRANSPORT_SECURITY, value.clone());
-        }
-        if version == Version::HTTP_2 {
-            headers.remove(CONNECTION);
-        } else if close {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
 }

@@ -28,6 +28,25 @@ impl TlsStream {
     pub fn get_ref(&self) -> &Stream {
         self.0.get_ref().0
     }
+
+    /// The accepted stream underneath, after the goodbye: nothing more is written with TLS.
+    pub fn ended(&mut self) -> &mut Stream {
+        self.say_goodbye();
+        self.0.get_mut().0
+    }
+
+    fn say_goodbye(&mut self) {
+        let (stream, session) = self.0.get_mut();
+        // Does nothing if a shutdown has sent it before.
+        session.send_close_notify();
+        while session.wants_write() {
+            // A full socket buffer means that the peer does not read; then it does not get the goodbye.
+            match session.write_tls(&mut NowOrNever(stream)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+    }
 }
 
 impl AsyncRead for TlsStream {
@@ -79,16 +98,7 @@ impl AsyncWrite for TlsStream {
 
 impl Drop for TlsStream {
     fn drop(&mut self) {
-        let (stream, session) = self.0.get_mut();
-        // Does nothing if a shutdown has sent it before.
-        session.send_close_notify();
-        while session.wants_write() {
-            // A full socket buffer means that the peer does not read; then it does not get the goodbye.
-            match session.write_tls(&mut NowOrNever(stream)) {
-                Ok(1..) => {}
-                Ok(0) | Err(_) => break,
-            }
-        }
+        self.say_goodbye();
     }
 }
 

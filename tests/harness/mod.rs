@@ -27,7 +27,7 @@ pub use door::{Door, bind};
 pub use frames::{
     BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, binary, masked, unmasked,
 };
-pub use http2::{Http2, send_all};
+pub use http2::{Http2, read_all, send_all};
 pub use tls::{Identity, client_config, connector};
 pub use wire::{Answer, Head, Input, Output, Wire};
 

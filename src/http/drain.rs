@@ -1,0 +1,74 @@
+//! The end of a persistent connection when the server stops or another process takes over.
+//!
+//! A client may send its next request at the moment in which an idle connection is closed, and cannot know what
+//! became of it (RFC 9112 §9.3.1). So an idle connection stays open for a while after the stop was asked for; the
+//! response to what comes meanwhile says `Connection: close` (§9.6), which no request crosses.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use crate::http::activity::Activity;
+use crate::shutdown::Shutdown;
+
+/// How long an idle connection may still bring a request after a stop, if the drain is not shorter still. After
+/// that the listeners are gone, and the client would get nothing from another connection either.
+const AFTER_STOP: Duration = Duration::from_secs(1);
+/// A connection that is busy is looked at as often as this.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The rule for the connections of one server.
+#[derive(Clone, Debug)]
+pub struct Drain {
+    shutdown: Shutdown,
+    /// The whole time for a stop, and for idle connections after an upgrade.
+    grace: Duration,
+}
+
+impl Drain {
+    /// `grace` is `server.drain`.
+    #[must_use]
+    pub fn new(shutdown: &Shutdown, grace: Duration) -> Self {
+        Self {
+            shutdown: shutdown.clone(),
+            grace,
+        }
+    }
+
+    /// Ready when a connection of HTTP/1.1 may be closed: the server stops, no request is under way or has begun to
+    /// come, and there was time for one.
+    pub async fn may_close(&self, activity: &Activity) {
+        self.shutdown.requested().await;
+        let asked = Instant::now();
+        // The response under way promises more. A client that waits for its end, as that of an event stream, goes on
+        // elsewhere as soon as the connection is closed.
+        let promised = activity.is_busy();
+        loop {
+            let stops = self.shutdown.tunnels_have_to_end();
+            let time = if stops || promised {
+                self.after_stop()
+            } else {
+                self.grace
+            };
+            let quiet = activity.quiet().min(asked.elapsed());
+            if quiet >= time && !activity.is_in_use() {
+                return;
+            }
+            let wait = time.saturating_sub(quiet).max(LOOK).min(time.max(LOOK));
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.shutdown.tunnels_requested(), if !stops => {}
+            }
+        }
+    }
+
+    /// Ready when a handshake that is not complete may be given up. After an upgrade it goes on within its own limit.
+    pub async fn may_give_up(&self) {
+        self.shutdown.tunnels_requested().await;
+        sleep(self.after_stop()).await;
+    }
+
+    fn after_stop(&self) -> Duration {
+        AFTER_STOP.min(self.grace / 2)
+    }
+}
