@@ -43,7 +43,7 @@
 //!
 //! **A notification.** A source reads a message (a line of a socket, a POST, the app's answer to a page, RabbitMQ) and hands
 //! it to the hub, which gives it the next offset of the one sequence, puts it into the channel's history under the
-//! same lock, and wakes who listens. Each subscriber is the task of its own connection: it walks the history from
+//! same lock, and wakes who listens; where the history is on disk, once the disk has it. Each subscriber is the task of its own connection: it walks the history from
 //! its place, takes the form of the message its transport needs, which is made once for all, and writes it. What
 //! it cannot write stays where it is, once for everybody, until the budget is spent; then the channel's rule
 //! decides, and the subscriber is told. A subscriber that comes back names the last id it saw, and goes on there.
@@ -72,7 +72,8 @@
 //! - No token, cookie, key or message body reaches a log; no token is compared in a way that leaks time.
 //! - No lock is held across an await; nothing is spawned outside the tracker; only `main` exits.
 //! - A console target is connected exactly once per accepted upgrade.
-//! - A publisher hears that a message was taken when it is as durable as it will be: on disk, or in the stream.
+//! - A publisher hears that a message was taken, and subscribers see it, when it is as durable as it will be: on disk, or
+//!   in the stream. What was refused nobody has seen.
 //! - Publishing never waits for a subscriber, and no subscriber for another.
 //! - A subscriber gets every message of its channels after its place, in order and once, or is told of the gap.
 

@@ -33,6 +33,7 @@ mod real_clients;
 mod real_cluster;
 mod real_demo;
 mod real_differential;
+mod real_disk;
 mod real_horizon;
 mod real_journal;
 mod real_kill;

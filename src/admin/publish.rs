@@ -123,7 +123,11 @@ impl Routes {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         };
-        Refusal::new(status, error.to_string())
+        let refusal = Refusal::new(status, error.to_string());
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => refusal.retry_after(self.hub.retry()),
+            _ => refusal,
+        }
     }
 
     /// Publishes each line as it comes. The stream may be silent for as long as it likes: `tail -f` is a sender.

@@ -72,6 +72,8 @@ impl View {
         let overview = self.hub.overview();
         channels.subscribers.set(signed(overview.subscribers));
         channels.open.set(signed(overview.channels.len()));
+        let trouble = self.hub.disk_is_in_trouble();
+        channels.disk_trouble.set(i64::from(trouble));
         let mut sums: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for row in overview.channels {
             let sum = sums.entry(row.rule).or_default();

@@ -55,8 +55,8 @@ pub enum PublishError {
     /// Another process takes over.
     #[error("Noren is just being upgraded; publish again")]
     Moving,
-    /// The disk does not take it.
-    #[error("the message could not be kept: {0}")]
+    /// The disk does not take it, and nobody has seen it. The text goes to whoever published: it names no file.
+    #[error("the message could not be kept: {0}; publish it again later")]
     NotKept(String),
 }
 
@@ -82,6 +82,9 @@ pub enum SubscribeError {
     /// What was said in the cluster is not all here yet.
     #[error("this node has just started, and reads what the cluster has said")]
     Starting,
+    /// Its history is on a disk that cannot be read now.
+    #[error("the history of {0} cannot be read now")]
+    Unread(ChannelName),
     /// As many listen as may.
     #[error("{0} subscribers are here already (hub.subscribers)")]
     Full(usize),

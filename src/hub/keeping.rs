@@ -1,15 +1,23 @@
-//! Between the hub and its store: what is put there, what is taken back at the start, and where a cursor of an
-//! earlier run stands.
+//! Between the hub and its store: what is put there, when it is shown, what is taken back at the start, and where a
+//! cursor of an earlier run stands.
+//!
+//! A message of a history on disk is in no history and has no offset before the disk has it: nobody sees what could
+//! still be lost or refused.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
 
 use crate::config::ChannelName;
-use crate::hub::Hub;
 use crate::hub::channel::Channel;
 use crate::hub::error::PublishError;
-use crate::hub::message::{Data, Draft, EventId, Kind, Message, age_of, came_before};
-use crate::hub::store::{self, Acknowledgement, Record, Recovered};
+use crate::hub::message::{
+    Data, Draft, Epoch, EventId, Kind, Message, age_of, came_before, unix_milliseconds,
+};
+use crate::hub::places::Places;
+use crate::hub::publishing::Published;
+use crate::hub::store::{self, Append, Order, Record, Recovered, StoreError};
+use crate::hub::{Hub, Shared, lock};
 
 /// Where a cursor stands.
 pub(super) struct Resumed {
@@ -35,8 +43,8 @@ impl Hub {
             }
             for record in records {
                 // All that is left of a run that has ended is the machine's clock.
-                let age = age_of(record.time);
-                if let Some(message) = self.message_of(&channel.name, record, age) {
+                let came = came_before(age_of(record.time));
+                if let Some(message) = self.message_of(&channel.name, record, came) {
                     let appended = channel.append(Arc::new(message));
                     self.forget(&channel, appended.replaced, appended.lost);
                 }
@@ -54,7 +62,7 @@ impl Hub {
         &self,
         channel: &ChannelName,
         record: Record,
-        age: Duration,
+        came: Instant,
     ) -> Option<Message> {
         let kind = match record.kind {
             store::Kind::Text => Kind::Text,
@@ -67,40 +75,83 @@ impl Hub {
             data: Data::stored(kind, record.data)?,
         };
         let id = self.id(record.offset);
-        let came = came_before(age);
         Some(Message::new(id, channel.clone(), draft, record.time, came))
     }
 
-    /// Puts a message into the store, if its channel is kept there.
-    pub(super) fn keep(
-        &self,
-        channel: &Channel,
-        message: &Message,
-    ) -> Result<Option<Acknowledgement>, PublishError> {
-        if !channel.is_kept() {
-            return Ok(None);
+    /// Queues a message for the disk. It is shown once it is there.
+    pub(super) fn keep(&self, channel: &Channel, draft: Draft) -> Result<Published, PublishError> {
+        if self.0.packed.load(Ordering::Acquire) {
+            return Err(PublishError::Moving);
         }
         let store = self.0.store.load();
         let Some(store) = store.as_ref() else {
-            return Ok(None);
+            return Err(not_kept(&StoreError::Stopped));
         };
-        let draft = &message.draft;
         let record = Record {
-            offset: message.id.offset,
-            event: draft.event.clone(),
-            key: draft.key.clone(),
+            offset: 0,
+            event: draft.event,
+            key: draft.key,
             kind: match draft.data.kind() {
                 Kind::Text => store::Kind::Text,
                 Kind::Json => store::Kind::Json,
                 Kind::Bytes => store::Kind::Bytes,
             },
             data: draft.data.as_bytes().clone(),
-            time: message.time,
+            time: unix_milliseconds(),
         };
-        let appended = store.append(channel.name.as_str(), record);
-        appended
-            .map(Some)
-            .map_err(|error| PublishError::NotKept(error.to_string()))
+        let appended = store.append(channel.name.as_str(), record, Instant::now());
+        match appended {
+            Ok(kept) => Ok(Published::on_disk(Epoch::clone(&self.0.epoch.load()), kept)),
+            Err(StoreError::Stopped) if self.0.packed.load(Ordering::Acquire) => {
+                Err(PublishError::Moving)
+            }
+            Err(error) => Err(not_kept(&error)),
+        }
+    }
+
+    /// Lets messages that are on the disk be seen. The sequence is locked meanwhile.
+    fn show(&self, appends: &[Append]) {
+        for append in appends {
+            let name = ChannelName::parse(&append.channel).ok();
+            // It was there when the message was published. If it is gone, nobody listens to it.
+            let Some(channel) = name.and_then(|name| self.channel(&name).ok()) else {
+                continue;
+            };
+            let record = append.record.clone();
+            if let Some(message) = self.message_of(&channel.name, record, append.came) {
+                let appended = channel.append(Arc::new(message));
+                self.forget(&channel, appended.replaced, appended.lost);
+                channel.metrics.messages.inc();
+            }
+        }
+    }
+
+    /// Wakes those who listen to the channels of these messages.
+    fn wake(&self, appends: &[Append]) {
+        let mut names: Vec<_> = appends.iter().map(|append| &*append.channel).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let name = ChannelName::parse(name).ok();
+            if let Some(channel) = name.and_then(|name| self.open_channel(&name)) {
+                channel.wake();
+            }
+        }
+    }
+
+    /// What the disk says of a channel now, for those who look.
+    pub(super) fn trouble_of(&self, channel: &Channel) -> Option<String> {
+        let store = channel.is_kept().then(|| self.0.store.load_full())?;
+        store?.trouble().map(|error| error.to_string())
+    }
+
+    /// Whether the disk takes nothing now.
+    #[must_use]
+    pub fn disk_is_in_trouble(&self) -> bool {
+        let store = self.0.store.load();
+        store
+            .as_ref()
+            .is_some_and(|store| store.trouble().is_some())
     }
 
     /// Lets the store go of what the history has let go of.
@@ -129,13 +180,83 @@ impl Hub {
             });
         }
         let name = id.epoch.to_string();
-        let run = self.0.epochs.iter().position(|run| run.epoch == name)?;
-        let next = self.0.epochs.get(run + 1)?;
-        // Beyond lie messages that were delivered and not kept, whose offsets were given again. Who has seen
-        // them has seen all that was kept.
+        let epochs = self.0.epochs.load();
+        let run = epochs.iter().rposition(|run| run.epoch == name)?;
+        let next = epochs.get(run + 1)?;
+        // Beyond lie messages in memory, whose offsets were given again. Who has seen them has seen all that was
+        // kept.
         Some(Resumed {
             offset: id.offset.min(next.first.saturating_sub(1)),
             this_run: false,
         })
     }
+}
+
+/// The hub's side of the store's commits. Holds no hub: the store belongs to it, and ends with it.
+pub(super) struct DiskOrder {
+    hub: Weak<Shared>,
+    places: Arc<Mutex<Places>>,
+}
+
+impl DiskOrder {
+    pub(super) fn of(hub: &Hub) -> Self {
+        Self {
+            hub: Arc::downgrade(&hub.0),
+            places: Arc::clone(&hub.0.places),
+        }
+    }
+}
+
+impl Order for DiskOrder {
+    fn number(&self, appends: &mut [Append], beyond: u64) {
+        let first = lock(&self.places).reserve(beyond);
+        for (offset, append) in (first..).zip(appends) {
+            append.record.offset = offset;
+        }
+    }
+
+    fn show(&self, appends: &[Append]) -> bool {
+        let Some(last) = appends.last().map(|append| append.record.offset) else {
+            return true;
+        };
+        let hub = self.hub.upgrade().map(Hub);
+        let mut places = lock(&self.places);
+        if !places.fill(last) {
+            return false;
+        }
+        let Some(hub) = hub else {
+            return true;
+        };
+        hub.show(appends);
+        hub.0.head.store(last, Ordering::Release);
+        drop(places);
+        hub.wake(appends);
+        true
+    }
+
+    fn give_up(&self) {
+        lock(&self.places).release();
+    }
+
+    fn found(&self, recovered: Recovered) {
+        let Some(hub) = self.hub.upgrade().map(Hub) else {
+            return;
+        };
+        let mut places = lock(&self.places);
+        let last = places.last().max(recovered.last);
+        places.set(last);
+        drop(places);
+        hub.0.epochs.store(Arc::new(recovered.epochs.clone()));
+        hub.restore(recovered);
+        // Only now: up to the head all is there.
+        let places = lock(&self.places);
+        hub.0.head.store(places.last(), Ordering::Release);
+        drop(places);
+        hub.0.behind.store(false, Ordering::Release);
+    }
+}
+
+/// Why a message was not kept, without what is nobody's business elsewhere.
+pub(super) fn not_kept(error: &StoreError) -> PublishError {
+    PublishError::NotKept(error.for_publishers().to_owned())
 }

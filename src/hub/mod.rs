@@ -5,6 +5,8 @@
 //! under one lock, and then becomes visible by the head being moved past it; so whoever reads up to the head
 //! sees all channels at one moment, and one number says how far it has come in any number of them.
 //!
+//! A message of a history on disk gets its offset and its place when the disk has it, and not before.
+//!
 //! **Publishing never waits for a subscriber.** It appends to the history, and wakes. Each subscriber walks the
 //! histories at its own pace, within a budget of bytes; what happens beyond that is the channel's rule, and is
 //! always told.
@@ -28,6 +30,7 @@ mod message;
 mod moving;
 mod outbox;
 mod overview;
+mod places;
 mod poll;
 mod publishing;
 mod rate;
@@ -76,9 +79,11 @@ pub use upkeep::Hook;
 use backbone::Backbone;
 use channel::Channel;
 use channels::Missing;
+use keeping::DiskOrder;
+use places::Places;
 use rate::Rate;
 use settings::Settings;
-use store::{EpochStart, Recovered, Store};
+use store::{EpochStart, Opened, Recovered, Store};
 
 /// All channels of a server. Clones are the same hub; it outlives a reload.
 #[derive(Clone)]
@@ -89,14 +94,17 @@ struct Shared {
     /// The way into a cluster, if this hub is one of several.
     backbone: Option<Backbone>,
     /// The runs before this one, where a store remembers them, oldest first.
-    epochs: Vec<EpochStart>,
+    epochs: ArcSwap<Vec<EpochStart>>,
+    /// The histories on disk, if there were channels with one at the start.
     store: ArcSwapOption<Store>,
+    /// There is a history on disk that could not be read so far.
+    behind: AtomicBool,
     /// The messages are another process's: nothing is published here any more.
     packed: AtomicBool,
     settings: ArcSwap<Settings>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
-    /// The last offset given away. Held while a message gets its place.
-    sequence: Mutex<u64>,
+    /// Held while a message gets its place.
+    places: Arc<Mutex<Places>>,
     /// Messages up to this one were gone before this hub could have them.
     base: AtomicU64,
     /// The last offset whose message is in its history.
@@ -125,12 +133,17 @@ impl Hub {
         luggage: Option<Luggage>,
         metrics: Channels,
     ) -> Result<Self, HubError> {
+        let moves = luggage.is_some();
         let luggage = luggage.unwrap_or_default();
         let epoch = Epoch::parse(&luggage.epoch).unwrap_or_default();
         let settings = Settings::of(config)?;
         let (store, recovered) = if settings.keeps() {
-            let (store, recovered) = Store::open(&config.hub.store, &epoch.to_string())?;
-            (Some(store), recovered)
+            let (opened, recovered) = Opened::open(&config.hub.store, &epoch.to_string())?;
+            // The process before this one has all of it in memory, and may go on with that.
+            if let Some(error) = opened.trouble().filter(|_| moves) {
+                return Err(error.into());
+            }
+            (Some(opened), recovered)
         } else {
             (None, Recovered::default())
         };
@@ -141,18 +154,23 @@ impl Hub {
             epoch: ArcSwap::from_pointee(epoch),
             backbone: cluster.map_err(HubError::Cluster)?,
             base: AtomicU64::new(0),
-            epochs: recovered.epochs.clone(),
-            store: ArcSwapOption::from(store.map(Arc::new)),
+            epochs: ArcSwap::from_pointee(recovered.epochs.clone()),
+            store: ArcSwapOption::empty(),
+            behind: AtomicBool::new(store.as_ref().is_some_and(Opened::is_behind)),
             packed: AtomicBool::new(false),
             settings: ArcSwap::from_pointee(settings),
             channels: RwLock::default(),
-            sequence: Mutex::new(last),
+            places: Arc::new(Mutex::new(Places::new(last))),
             head: AtomicU64::new(last),
             subscribers: Shares::new(config.hub.subscribers as u64, Parts::from(&config.limits)),
             made: Shares::new(config.hub.channels as u64, Parts::from(&config.limits)),
             rate: Mutex::new(Rate::new(config.hub.connect_rate)),
             metrics,
         }));
+        if let Some(opened) = store {
+            let store = opened.run(DiskOrder::of(&hub))?;
+            hub.0.store.store(Some(Arc::new(store)));
+        }
         hub.restore(recovered);
         hub.settle(luggage);
         hub.open_named();
@@ -260,6 +278,10 @@ impl Hub {
         })?;
         // A channel is only made for who may listen to it.
         let channels = self.channels_for(client, names)?;
+        let behind = self.0.behind.load(Ordering::Acquire);
+        if let Some(channel) = channels.iter().find(|channel| behind && channel.is_kept()) {
+            return Err(SubscribeError::Unread(channel.name.clone()));
+        }
         Ok(Subscription::new(self, channels, place, from, lease))
     }
 
@@ -338,7 +360,7 @@ impl Hub {
 
     /// Takes and gives back the locks that every message needs. A process in which this does not return is stuck.
     pub fn touch(&self) {
-        drop(lock(&self.0.sequence));
+        drop(lock(&self.0.places));
         drop(self.channels_now());
     }
 

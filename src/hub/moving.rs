@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ChannelName;
 use crate::hub::channel::Channel;
-use crate::hub::message::{Kind, Message, age_of};
-use crate::hub::store::{self, Record, Store};
+use crate::hub::keeping::DiskOrder;
+use crate::hub::message::{Kind, Message, age_of, came_before};
+use crate::hub::store::{self, Opened, Record};
 use crate::hub::{Hub, HubError, lock};
 
 /// All that another process needs to go on.
@@ -61,13 +62,14 @@ impl Hub {
     /// Publishes nothing from now on, closes the store, and packs. Blocks until what was published is on disk. What
     /// somebody wants to publish meanwhile is refused, and can be published in the other process.
     pub fn pack(&self) -> Luggage {
-        let sequence = lock(&self.0.sequence);
+        let places = lock(&self.0.places);
         self.0.packed.store(true, Ordering::Release);
-        let last = *sequence;
-        drop(sequence);
-        if let Some(store) = self.0.store.swap(None) {
+        drop(places);
+        if let Some(store) = self.0.store.load_full() {
             store.end();
         }
+        // The last messages on disk have their places only now.
+        let last = lock(&self.0.places).last();
         let channels = self.channels_now();
         let packed = channels
             .iter()
@@ -80,20 +82,28 @@ impl Hub {
         }
     }
 
-    /// Takes [`pack`](Self::pack) back: the other process did not come up.
+    /// Takes [`pack`](Self::pack) back: the other process did not come up. Where the history on disk cannot be opened
+    /// now, its channels refuse what is published until it can: what is taken is kept.
     ///
     /// # Errors
-    /// [`HubError`]: the store cannot be opened any more. Channels in memory go on.
+    /// [`HubError`]: nothing can write to the disk any more. Channels in memory go on.
     pub fn unpack(&self) -> Result<(), HubError> {
-        if !self.0.packed.swap(false, Ordering::AcqRel) {
+        if !self.0.packed.load(Ordering::Acquire) {
             return Ok(());
         }
-        let settings = self.0.settings.load();
-        if settings.keeps() {
+        let opened = self.0.store.load().as_ref().map(|_| {
+            let settings = self.0.settings.load();
             let epoch = self.0.epoch.load().to_string();
-            let (store, _) = Store::open(&settings.hub.store, &epoch)?;
-            self.0.store.store(Some(Arc::new(store)));
+            let read = !self.0.behind.load(Ordering::Acquire);
+            let opened = Opened::again(&settings.hub.store, &epoch, read);
+            opened.run(DiskOrder::of(self)).map(Arc::new)
+        });
+        let opened = opened.transpose();
+        if let Ok(Some(store)) = &opened {
+            self.0.store.store(Some(Arc::clone(store)));
         }
+        self.0.packed.store(false, Ordering::Release);
+        opened?;
         Ok(())
     }
 
@@ -107,9 +117,10 @@ impl Hub {
             };
             channel.history().forget_before(packed.floor);
             for message in packed.messages {
-                let age = message.age();
+                let came = came_before(message.age());
                 let record = message.record();
-                let message = record.and_then(|record| self.message_of(&channel.name, record, age));
+                let message =
+                    record.and_then(|record| self.message_of(&channel.name, record, came));
                 if let Some(message) = message {
                     channel.append(Arc::new(message));
                 }

@@ -27,6 +27,9 @@ pub struct Row {
     pub messages: usize,
     /// How many listen to it.
     pub listeners: usize,
+    /// Why nothing can be published on it now, if its history is on a disk that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 impl Hub {
@@ -40,6 +43,7 @@ impl Hub {
                 rule: channel.rules().name.to_string(),
                 messages: channel.history().count(),
                 listeners: channel.presence().count,
+                trouble: self.trouble_of(&channel),
             })
             .collect();
         channels.sort_unstable_by(|one, other| one.name.cmp(&other.name));

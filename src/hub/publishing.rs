@@ -1,5 +1,5 @@
-//! Publishing: a message gets its id and its place. It waits for nobody; whether it is kept, whoever asks is told
-//! later.
+//! Publishing: a message gets its id and its place, at once or when the disk has it. It waits for nobody; what became
+//! of it, whoever asks is told later.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::config::ChannelName;
-use crate::hub::message::{Draft, EventId, Message, unix_milliseconds};
+use crate::hub::keeping::not_kept;
+use crate::hub::message::{Draft, Epoch, EventId, Message, unix_milliseconds};
 use crate::hub::store::Acknowledgement;
 use crate::hub::{Hub, PublishError, lock};
 
@@ -27,18 +28,23 @@ pub struct Published(Settled);
 enum Settled {
     /// Nothing: it is as durable as it will be.
     Now(EventId),
-    Disk(EventId, Acknowledgement),
+    /// Its place, once it is on the disk.
+    Disk(Epoch, Acknowledgement),
     /// Its place in the stream.
     Cluster(oneshot::Receiver<EventId>),
 }
 
 impl Published {
-    /// The id it got; in a cluster it has none yet.
+    pub(super) fn on_disk(epoch: Epoch, kept: Acknowledgement) -> Self {
+        Self(Settled::Disk(epoch, kept))
+    }
+
+    /// The id it got; on disk and in a cluster it has none yet.
     #[cfg(test)]
     pub fn id(&self) -> Option<&EventId> {
         match &self.0 {
-            Settled::Now(id) | Settled::Disk(id, _) => Some(id),
-            Settled::Cluster(_) => None,
+            Settled::Now(id) => Some(id),
+            Settled::Disk(..) | Settled::Cluster(_) => None,
         }
     }
 
@@ -46,14 +52,13 @@ impl Published {
     /// stream of the cluster.
     ///
     /// # Errors
-    /// [`PublishError::NotKept`]: it was delivered, but may be gone after a restart; or in a cluster, it has not
-    /// been delivered within a time.
+    /// [`PublishError::NotKept`]: nobody has seen it; or in a cluster, it has not been delivered within a time.
     pub async fn acknowledged(self) -> Result<EventId, PublishError> {
         match self.0 {
             Settled::Now(id) => Ok(id),
-            Settled::Disk(id, kept) => match kept.await {
-                Ok(()) => Ok(id),
-                Err(error) => Err(PublishError::NotKept(error.to_string())),
+            Settled::Disk(epoch, kept) => match kept.await {
+                Ok(offset) => Ok(EventId { epoch, offset }),
+                Err(error) => Err(not_kept(&error)),
             },
             Settled::Cluster(seen) => match timeout(CLUSTER_LIMIT, seen).await {
                 Ok(Ok(id)) => Ok(id),
@@ -63,6 +68,12 @@ impl Published {
                 )),
             },
         }
+    }
+
+    /// The same for a message whose history is on disk; none for others.
+    pub(super) fn pending_on_disk(self) -> Option<Pending> {
+        let waits = matches!(self.0, Settled::Disk(..));
+        waits.then(|| Box::pin(self.acknowledged()) as Pending)
     }
 
     /// The same, to wait for it beside others; none if there is nothing to wait for.
@@ -110,25 +121,22 @@ impl Hub {
             let seen = backbone.send(name.clone(), draft)?;
             return Ok(Published(Settled::Cluster(seen)));
         }
-        let mut sequence = lock(&self.0.sequence);
+        if channel.is_kept() {
+            return self.keep(&channel, draft);
+        }
+        let mut places = lock(&self.0.places);
         if self.0.packed.load(Ordering::Acquire) {
             return Err(PublishError::Moving);
         }
-        let id = self.id(*sequence + 1);
+        let offset = places.take();
+        let id = self.id(offset);
         let (time, came) = (unix_milliseconds(), Instant::now());
         let message = Message::new(id.clone(), name.clone(), draft, time, came);
-        // Under the lock, so that the store has them in the same order. It only queues.
-        let kept = self.keep(&channel, &message)?;
-        let appended = channel.append(Arc::new(message));
-        self.forget(&channel, appended.replaced, appended.lost);
-        *sequence += 1;
-        self.0.head.store(*sequence, Ordering::Release);
-        drop(sequence);
+        channel.append(Arc::new(message));
+        self.0.head.store(offset, Ordering::Release);
+        drop(places);
         channel.metrics.messages.inc();
         channel.wake();
-        Ok(Published(match kept {
-            Some(kept) => Settled::Disk(id, kept),
-            None => Settled::Now(id),
-        }))
+        Ok(Published(Settled::Now(id)))
     }
 }

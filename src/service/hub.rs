@@ -279,6 +279,7 @@ impl Service {
                 }
                 SubscribeError::TooManyChannels(_)
                 | SubscribeError::Starting
+                | SubscribeError::Unread(_)
                 | SubscribeError::Full(_)
                 | SubscribeError::TooFast(_) => {
                     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason)

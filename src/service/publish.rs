@@ -5,6 +5,7 @@
 //! the answer says so in its headers, it is published.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
@@ -21,7 +22,7 @@ use crate::http::{
     Body, BodyLimits, BoxError, Context, Head, Received, Refusal, drop_own_headers, full, receive,
     refuse,
 };
-use crate::hub::{Data, Draft, Hook, Kind, Outcome, Parameters, PublishError, Receiver};
+use crate::hub::{Data, Draft, EventId, Hook, Kind, Outcome, Parameters, PublishError, Receiver};
 use crate::proxy::Forward;
 use crate::service::Service;
 use crate::service::answers::json;
@@ -78,15 +79,14 @@ impl Service {
             Received::Whole(bytes) => bytes,
             // Cannot be: all of the size is buffered.
             Received::Begun(_) => {
-                return Err(unpublished(&PublishError::TooLarge { size, limit: size }));
+                let error = PublishError::TooLarge { size, limit: size };
+                return Err(unpublished(&error, self.hub.retry()));
             }
         };
         if trusted {
             let draft = draft(parameters, &parts.headers, bytes)?;
-            let published = self.hub.publish(&name, draft);
-            let published = published.map_err(|error| unpublished(&error))?;
-            let id = published.acknowledged().await;
-            let id = id.map_err(|error| unpublished(&error))?;
+            let published = self.publish_whole(&name, draft).await;
+            let id = published.map_err(|error| unpublished(&error, self.hub.retry()))?;
             let object = serde_json::json!({"id": id.to_string()});
             return Ok(json(StatusCode::ACCEPTED, &object));
         }
@@ -210,20 +210,38 @@ impl Service {
             key,
             ..Parameters::default()
         };
-        let published = ChannelName::parse(&channel).and_then(|name| {
-            let draft = draft(&parameters, &parts.headers, bytes.clone())
-                .map_err(|refusal| refusal.reason.into_owned())?;
-            // A channel that a visitor's message makes counts as the visitor's.
-            let address = context.peer.counted_as();
-            let opened = self.hub.open_for(address, &name);
-            opened
-                .and_then(|()| self.hub.publish(&name, draft))
-                .map_err(|error| error.to_string())
+        let named = ChannelName::parse(&channel).and_then(|name| {
+            let draft = draft(&parameters, &parts.headers, bytes.clone());
+            Ok((name, draft.map_err(|refusal| refusal.reason.into_owned())?))
         });
+        let published = match named {
+            // A channel that a visitor's message makes counts as the visitor's.
+            Ok((name, draft)) => match self.hub.open_for(context.peer.counted_as(), &name) {
+                Ok(()) => self.publish_whole(&name, draft).await,
+                Err(error) => Err(error),
+            },
+            Err(error) => {
+                warn!(%channel, error, "an answer of the app could not be published");
+                return Ok(Response::from_parts(parts, full(bytes)));
+            }
+        };
         if let Err(error) = published {
-            warn!(%channel, error, "an answer of the app could not be published");
+            warn!(%channel, %error, "an answer of the app could not be published");
+            // The visitor may try again: nobody has seen it.
+            if matches!(error, PublishError::NotKept(_) | PublishError::Moving) {
+                return Err(unpublished(&error, self.hub.retry()));
+            }
         }
         Ok(Response::from_parts(parts, full(bytes)))
+    }
+
+    /// Publishes a message, and waits until it is as durable as its channel promises.
+    async fn publish_whole(
+        &self,
+        name: &ChannelName,
+        draft: Draft,
+    ) -> Result<EventId, PublishError> {
+        self.hub.publish(name, draft)?.acknowledged().await
     }
 
     /// What becomes of messages on a page's WebSocket; none if no channel of it takes any.
@@ -438,7 +456,8 @@ fn labels(parameters: &Parameters, data: Data) -> Draft {
     }
 }
 
-fn unpublished(error: &PublishError) -> Refusal {
+/// What to say to one whose message was not taken; `retry` is when it may be.
+fn unpublished(error: &PublishError, retry: Duration) -> Refusal {
     let status = match error {
         PublishError::Unknown(_) => StatusCode::NOT_FOUND,
         PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -448,7 +467,11 @@ fn unpublished(error: &PublishError) -> Refusal {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
-    Refusal::new(status, error.to_string())
+    let refusal = Refusal::new(status, error.to_string());
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => refusal.retry_after(retry),
+        _ => refusal,
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -86,12 +86,13 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
     );
     add(
         "Channels".to_owned(),
-        &["NAME", "LISTENERS", "MESSAGES"],
+        &["NAME", "LISTENERS", "MESSAGES", "TROUBLE"],
         rows(of(status, "channels"), |one| {
             vec![
                 word(of(one, "name")),
                 word(of(one, "listeners")),
                 word(of(one, "messages")),
+                word(of(one, "trouble")),
             ]
         }),
     );

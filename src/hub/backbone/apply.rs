@@ -48,19 +48,20 @@ impl Hub {
         }
         let came = came_before(age);
         let message = Message::new(self.id(offset), name.clone(), draft, time, came);
-        let mut sequence = lock(&self.0.sequence);
+        let mut places = lock(&self.0.places);
         channel.append(Arc::new(message));
-        *sequence = offset;
+        places.set(offset);
         self.0.head.store(offset, Ordering::Release);
-        drop(sequence);
+        drop(places);
         channel.wake();
     }
 
     /// Nothing up to here is still to come.
     pub(super) fn advance(&self, offset: u64) {
-        let mut sequence = lock(&self.0.sequence);
-        *sequence = (*sequence).max(offset);
-        self.0.head.store(*sequence, Ordering::Release);
+        let mut places = lock(&self.0.places);
+        let last = places.last().max(offset);
+        places.set(last);
+        self.0.head.store(last, Ordering::Release);
     }
 
     /// Messages up to this one are gone without having been here: whoever waits for one is told of a gap.
@@ -93,11 +94,11 @@ impl Hub {
         if let Some(backbone) = self.backbone() {
             backbone.caught_up.store(false, Ordering::Release);
         }
-        let mut sequence = lock(&self.0.sequence);
-        *sequence = 0;
+        let mut places = lock(&self.0.places);
+        places.set(0);
         self.0.base.store(0, Ordering::Release);
         self.0.head.store(0, Ordering::Release);
-        drop(sequence);
+        drop(places);
         self.open_named();
     }
 

@@ -14,8 +14,10 @@ use tokio::time::sleep;
 
 use super::outlet::Outlet;
 use super::splitter::{Piece, Splitter};
+use super::unkept::Unkept;
 use super::{CHUNK, Stop};
 use crate::config::{Framing, Listen};
+use crate::hub::publishing::Published;
 use crate::net::{OwnedPath, bind_unix_datagram, listen_unix};
 
 /// Connections to one socket at once. Each may hold a message that is not complete.
@@ -124,37 +126,51 @@ async fn converse(mut stream: UnixStream, uid: u32, outlet: &Outlet, rules: &Rul
     let _counted = outlet.connected();
     let mut splitter = rules.splitter();
     let mut chunk = vec![0; CHUNK];
+    let mut unkept = Unkept::default();
     loop {
         let limit = rules.longest(outlet.message_size());
-        match stream.read(&mut chunk).await {
+        let read = tokio::select! {
+            read = stream.read(&mut chunk), if !unkept.is_full() => read,
+            () = unkept.settle(outlet) => continue,
+        };
+        match read {
             Ok(0) => {
                 // The last line of `printf`, unlike a message that shall end with a boundary, may be whole.
                 if rules.framing != Framing::Boundary
                     && let Some(piece) = splitter.rest(limit)
                 {
-                    rules.take(outlet, uid, piece);
+                    unkept.push(uid, rules.take(outlet, uid, piece));
                 }
-                return;
+                break;
             }
             Ok(count) => splitter.push(chunk.get(..count).unwrap_or_default()),
-            Err(error) => return outlet.set_error(&error),
+            Err(error) => {
+                outlet.set_error(&error);
+                break;
+            }
         }
         while let Some(piece) = splitter.next(limit) {
-            rules.take(outlet, uid, piece);
+            unkept.push(uid, rules.take(outlet, uid, piece));
         }
     }
+    unkept.settle_all(outlet).await;
 }
 
 /// Each datagram is a message, whatever is in it.
 async fn receive_all(socket: &UnixDatagram, outlet: &Outlet, rules: &Rules) {
     let splitter = rules.splitter();
     let mut buffer = Vec::new();
+    let mut unkept = Unkept::default();
     loop {
         let limit = rules.longest(outlet.message_size());
         // The kernel cuts off what does not fit, silently: one byte more tells it from what just fits.
         let room = limit + rules.boundary.len().max(2) + 1;
         buffer.resize(room, 0);
-        let count = match socket.recv(&mut buffer).await {
+        let received = tokio::select! {
+            received = socket.recv(&mut buffer), if !unkept.is_full() => received,
+            () = unkept.settle(outlet) => continue,
+        };
+        let count = match received {
             Ok(count) => count,
             Err(error) => {
                 failed(outlet, &error).await;
@@ -163,9 +179,9 @@ async fn receive_all(socket: &UnixDatagram, outlet: &Outlet, rules: &Rules) {
         };
         let message = splitter.only(buffer.get(..count).unwrap_or_default());
         if count == room || message.len() > limit {
-            rules.take(outlet, None, Piece::TooLarge);
+            outlet.too_large(None, limit);
         } else if !message.is_empty() {
-            rules.take(outlet, None, Piece::Message(message));
+            unkept.push(None, rules.take(outlet, None, Piece::Message(message)));
         }
     }
 }
@@ -199,11 +215,14 @@ impl Rules {
         }
     }
 
-    fn take(&self, outlet: &Outlet, uid: Option<u32>, piece: Piece<'_>) {
+    fn take(&self, outlet: &Outlet, uid: Option<u32>, piece: Piece<'_>) -> Option<Published> {
         match piece {
-            Piece::TooLarge => outlet.too_large(uid, self.longest(outlet.message_size())),
+            Piece::TooLarge => {
+                outlet.too_large(uid, self.longest(outlet.message_size()));
+                None
+            }
             Piece::Message(object) if self.framing == Framing::Json => {
-                outlet.publish_json(uid, object);
+                outlet.publish_json(uid, object)
             }
             Piece::Message(message) => outlet.publish(uid, message),
         }

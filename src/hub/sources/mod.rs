@@ -10,6 +10,7 @@ mod json;
 mod listen;
 mod outlet;
 mod splitter;
+mod unkept;
 mod users;
 mod wok;
 

@@ -141,23 +141,27 @@ impl Outlet {
     }
 
     /// Publishes bytes as they are. `uid` is who wrote them, where that is known.
-    pub(super) fn publish(&self, uid: Option<u32>, message: &[u8]) {
+    pub(super) fn publish(&self, uid: Option<u32>, message: &[u8]) -> Option<Published> {
         // A copy: a slice would keep all of what was read with it as long as the history keeps it.
         let data = Data::text_or_bytes(Bytes::copy_from_slice(message));
-        self.give_own(uid, Draft::new(data));
+        self.give_own(uid, Draft::new(data))
     }
 
     /// Publishes what a JSON object says, in the channel it says.
-    pub(super) fn publish_json(&self, uid: Option<u32>, message: &[u8]) {
+    pub(super) fn publish_json(&self, uid: Option<u32>, message: &[u8]) -> Option<Published> {
         match json::parse(message) {
-            Err(reason) => self.refuse(uid, &reason),
+            Err(reason) => {
+                self.refuse(uid, &reason);
+                None
+            }
             Ok((draft, None)) => self.give_own(uid, draft),
             Ok((draft, Some(channel))) if self.may_publish(&channel) => {
-                self.give(uid, &channel, draft);
+                self.give(uid, &channel, draft)
             }
             Ok((_, Some(channel))) => {
                 let reason = format!(r#"the channel {channel} has no publish = ["local"]"#);
                 self.refuse(uid, &reason);
+                None
             }
         }
     }
@@ -171,16 +175,27 @@ impl Outlet {
     }
 
     /// Publishes in its own channel. The configuration gives no socket to a pattern.
-    fn give_own(&self, uid: Option<u32>, draft: Draft) {
-        if let Some(own) = &self.own {
-            self.give(uid, own, draft);
+    fn give_own(&self, uid: Option<u32>, draft: Draft) -> Option<Published> {
+        let own = self.own.as_ref()?;
+        self.give(uid, own, draft)
+    }
+
+    fn give(&self, uid: Option<u32>, channel: &ChannelName, draft: Draft) -> Option<Published> {
+        match self.offer(channel, draft) {
+            Ok(published) => Some(published),
+            Err(reason) => {
+                self.refuse(uid, &reason);
+                None
+            }
         }
     }
 
-    fn give(&self, uid: Option<u32>, channel: &ChannelName, draft: Draft) {
-        if let Err(reason) = self.offer(channel, draft) {
-            self.refuse(uid, &reason);
-        }
+    /// A message that was on its way to the disk did not get there.
+    pub(super) fn not_kept(&self, uid: Option<u32>, reason: &PublishError) {
+        let mut state = self.state();
+        state.status.messages = state.status.messages.saturating_sub(1);
+        drop(state);
+        self.refuse(uid, reason);
     }
 
     /// Publishes, and counts what was taken; what becomes of what was not is the source's to say.

@@ -14,6 +14,7 @@ use super::CHUNK;
 use super::backoff::{Backoff, LONGEST_PAUSE};
 use super::outlet::Outlet;
 use super::splitter::{Piece, Splitter};
+use super::unkept::Unkept;
 use crate::config::Endpoint;
 use crate::net::{Socket, connect};
 
@@ -55,9 +56,14 @@ async fn read_all(outlet: &Outlet, mut socket: Socket, boundary: &str) -> (Strin
     outlet.set_up(true);
     let mut splitter = Splitter::boundary(boundary.as_bytes());
     let mut chunk = vec![0; CHUNK];
+    let mut unkept = Unkept::default();
     let mut use_of_it = false;
     let reason = loop {
-        let read = match socket.read(&mut chunk).await {
+        let read = tokio::select! {
+            read = socket.read(&mut chunk), if !unkept.is_full() => read,
+            () = unkept.settle(outlet) => continue,
+        };
+        let read = match read {
             Ok(0) => break "the app closed the connection".to_owned(),
             Ok(count) => chunk.get(..count).unwrap_or_default(),
             Err(error) => break error.to_string(),
@@ -67,11 +73,12 @@ async fn read_all(outlet: &Outlet, mut socket: Socket, boundary: &str) -> (Strin
         let limit = outlet.message_size();
         while let Some(piece) = splitter.next(limit) {
             match piece {
-                Piece::Message(message) => outlet.publish(None, message),
+                Piece::Message(message) => unkept.push(None, outlet.publish(None, message)),
                 Piece::TooLarge => outlet.too_large(None, limit),
             }
         }
     };
+    unkept.settle_all(outlet).await;
     if splitter.rest(usize::MAX).is_some() {
         debug!(channel = %outlet.channel(), address = outlet.address(), "half a message of a source was dropped");
     }

@@ -6,6 +6,7 @@
 //! | `forgotten` | channel | the highest offset that was trimmed |
 //! | `epochs` | number of the start | its epoch and the first offset it gave |
 //! | `state` | `last` | the highest offset ever written |
+//! | `room` | | bytes that show, after an error, that there is room |
 //!
 //! A batch is one transaction: after a crash all of it is there or nothing. Any error makes redb refuse further
 //! work until the file is opened anew, so whoever gets one drops the [`HistoryFile`].
@@ -18,7 +19,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadableTable, ReadableTableMetadata, Table, TableDefinition};
+use redb::{
+    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    TableDefinition,
+};
 
 use super::encoding;
 use super::queue::{Append, Trims};
@@ -28,6 +32,8 @@ const RECORDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("r
 const FORGOTTEN: TableDefinition<'_, &str, u64> = TableDefinition::new("forgotten");
 const EPOCHS: TableDefinition<'_, u64, (&str, u64)> = TableDefinition::new("epochs");
 const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
+/// What shows that there is room; nothing is ever read of it.
+const ROOM: TableDefinition<'_, u8, &[u8]> = TableDefinition::new("room");
 const LAST: &str = "last";
 
 /// Starts that are remembered. A page that was away for longer than this many restarts is told of a gap.
@@ -36,6 +42,22 @@ pub const EPOCHS_KEPT: u64 = 1_000;
 /// redb's page cache. Nothing is read after the start but the paths to the pages that change, so its default of
 /// 1 GiB would only hold what nobody asks for.
 const CACHE: usize = 8 << 20;
+
+/// A channel and an offset.
+pub type Key = (Box<str>, u64);
+
+/// What one transaction writes.
+#[derive(Clone, Copy)]
+pub struct Commit<'a> {
+    /// The start that is not recorded yet.
+    pub start: Option<&'a EpochStart>,
+    /// Records of a commit whose messages were refused, or numbered anew; removed first.
+    pub stale: &'a [Key],
+    /// The messages.
+    pub appends: &'a [Append],
+    /// What is to be removed afterwards.
+    pub trims: &'a Trims,
+}
 
 /// The open database.
 #[derive(Debug)]
@@ -78,55 +100,115 @@ impl HistoryFile {
         Ok(Self(database))
     }
 
-    /// Reads everything, and records that a new epoch begins after the last offset.
-    pub fn begin(&self, epoch: &str) -> Result<Recovered, redb::Error> {
-        let transaction = self.0.begin_write()?;
+    /// Reads everything. Writes nothing, so that a full disk is no reason not to.
+    pub fn read(&self) -> Result<Recovered, redb::Error> {
+        let transaction = self.0.begin_read()?;
         let mut recovered = Recovered::default();
-        {
-            let state = transaction.open_table(STATE)?;
+        if let Some(state) = there(transaction.open_table(STATE))? {
             recovered.last = state.get(LAST)?.map_or(0, |last| last.value());
-            let mut epochs = transaction.open_table(EPOCHS)?;
-            let number = epochs.last()?.map_or(0, |(number, _)| number.value() + 1);
-            epochs.insert(number, (epoch, recovered.last.saturating_add(1)))?;
-            while epochs.len()? > EPOCHS_KEPT {
-                epochs.pop_first()?;
-            }
-            read_epochs(&epochs, &mut recovered)?;
-            read_forgotten(&transaction.open_table(FORGOTTEN)?, &mut recovered)?;
-            read_records(&transaction.open_table(RECORDS)?, &mut recovered)?;
         }
-        transaction.commit()?;
+        if let Some(epochs) = there(transaction.open_table(EPOCHS))? {
+            read_epochs(&epochs, &mut recovered)?;
+        }
+        if let Some(forgotten) = there(transaction.open_table(FORGOTTEN))? {
+            read_forgotten(&forgotten, &mut recovered)?;
+        }
+        if let Some(records) = there(transaction.open_table(RECORDS))? {
+            read_records(&records, &mut recovered)?;
+        }
         Ok(recovered)
     }
 
-    /// Writes messages, then removes what is to go, in one transaction that is on the disk when this returns.
-    pub fn commit(&self, appends: &[Append], trims: &Trims) -> Result<(), redb::Error> {
+    /// Those of these records that the file has.
+    pub fn present(&self, keys: &[Key]) -> Result<Vec<Key>, redb::Error> {
+        let transaction = self.0.begin_read()?;
+        let Some(records) = there(transaction.open_table(RECORDS))? else {
+            return Ok(Vec::new());
+        };
+        let mut present = Vec::new();
+        for (channel, offset) in keys {
+            if records.get((&**channel, *offset))?.is_some() {
+                present.push((channel.clone(), *offset));
+            }
+        }
+        Ok(present)
+    }
+
+    /// Whether there is room for so many bytes more: they are written, and removed again.
+    pub fn try_room(&self, bytes: usize) -> Result<(), redb::Error> {
         let transaction = self.0.begin_write()?;
+        transaction
+            .open_table(ROOM)?
+            .insert(0, vec![0; bytes].as_slice())?;
+        transaction.commit()?;
+        let transaction = self.0.begin_write()?;
+        transaction.delete_table(ROOM)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Writes a batch in one transaction that is on the disk when this returns.
+    pub fn commit(&self, batch: &Commit<'_>) -> Result<(), redb::Error> {
+        let transaction = self.0.begin_write()?;
+        if let Some(start) = batch.start {
+            begin(&mut transaction.open_table(EPOCHS)?, start)?;
+        }
         {
             let mut records = transaction.open_table(RECORDS)?;
+            for (channel, offset) in batch.stale {
+                records.remove((&**channel, *offset))?;
+            }
             for Append {
                 channel, record, ..
-            } in appends
+            } in batch.appends
             {
                 let bytes = encoding::encode(record);
                 records.insert((&**channel, record.offset), bytes.as_slice())?;
             }
-            for (channel, offset) in &trims.removed {
+            for (channel, offset) in &batch.trims.removed {
                 records.remove((&**channel, *offset))?;
             }
             let mut forgotten = transaction.open_table(FORGOTTEN)?;
-            for (channel, through) in &trims.forgotten {
+            for (channel, through) in &batch.trims.forgotten {
                 let channel = &**channel;
                 records.retain_in((channel, 0)..=(channel, *through), |_, _| false)?;
                 raise(&mut forgotten, channel, *through)?;
             }
-            if let Some(last) = appends.iter().map(|append| append.record.offset).max() {
+            let offsets = batch.appends.iter().map(|append| append.record.offset);
+            if let Some(last) = offsets.max() {
                 raise(&mut transaction.open_table(STATE)?, LAST, last)?;
             }
         }
         transaction.commit()?;
         Ok(())
     }
+}
+
+/// A table, unless nothing was ever written to it.
+fn there<T>(table: Result<T, redb::TableError>) -> Result<Option<T>, redb::Error> {
+    match table {
+        Ok(table) => Ok(Some(table)),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Records that an epoch begins. One that goes on in another process, or after an upgrade that failed, has begun
+/// already.
+fn begin(epochs: &mut Table<'_, u64, (&str, u64)>, start: &EpochStart) -> Result<(), redb::Error> {
+    let last = epochs
+        .last()?
+        .map(|(number, last)| (number.value(), last.value().0 == start.epoch));
+    let number = match last {
+        Some((_, true)) => return Ok(()),
+        Some((number, false)) => number + 1,
+        None => 0,
+    };
+    epochs.insert(number, (start.epoch.as_str(), start.first))?;
+    while epochs.len()? > EPOCHS_KEPT {
+        epochs.pop_first()?;
+    }
+    Ok(())
 }
 
 /// Sets a number unless it is higher already.

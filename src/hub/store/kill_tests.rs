@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::tests::record;
-use super::{Acknowledgement, Recovered, Store, StoreError};
+use super::tests::{record, start};
+use super::{Acknowledgement, Recovered, StoreError};
 
 /// Tells the child which directory to use.
 const DIRECTORY: &str = "NOREN_TEST_STORE";
@@ -56,12 +56,14 @@ async fn publishes_until_it_is_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else {
         return;
     };
-    let (store, found) = Store::open(Path::new(&directory), "epoch").expect("a store");
+    let (store, found) = start(Path::new(&directory), "epoch").expect("a store");
     say("open");
     let mut waiting = std::collections::VecDeque::<(u64, Acknowledgement)>::new();
     for offset in found.last + 1.. {
         let name = channel(offset);
-        let acknowledgement = store.append(name, record(offset)).expect("room");
+        let acknowledgement = store
+            .append(name, record(offset), Instant::now())
+            .expect("room");
         if superseded(offset) {
             store.remove(name, offset);
         }
@@ -154,7 +156,7 @@ async fn killed_a_hundred_times_it_has_every_acknowledged_message_once_and_in_or
             kept.extend(now);
             // Every other time, so that a child too opens what a kill left.
             if round % 2 == 1 {
-                let (_store, found) = Store::open(directory.path(), "check").expect("a store");
+                let (_store, found) = start(directory.path(), "check").expect("a store");
                 check(&found, &kept);
             }
         }
@@ -171,13 +173,16 @@ async fn publishes_until_it_is_refused_and_taken_again() {
     let Some(directory) = std::env::var_os(DIRECTORY) else {
         return;
     };
-    let (store, found) = Store::open(Path::new(&directory), "epoch").expect("a store");
+    let (store, found) = start(Path::new(&directory), "epoch").expect("a store");
     let (mut refused, begun) = (false, Instant::now());
     for offset in found.last + 1.. {
-        let answer = store.append("whole", record(offset)).expect("room").await;
+        let answer = store
+            .append("whole", record(offset), Instant::now())
+            .expect("room")
+            .await;
         match answer {
-            Ok(()) if refused => return say(&format!("again {offset}")),
-            Ok(()) => say(&format!("kept {offset}")),
+            Ok(_) if refused => return say(&format!("again {offset}")),
+            Ok(_) => say(&format!("kept {offset}")),
             Err(StoreError::Write { .. } | StoreError::Open { .. }) if refused => {
                 assert!(begun.elapsed() < PATIENCE, "still refused");
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -234,7 +239,7 @@ fn a_disk_that_is_full_refuses_by_name_and_once_there_is_room_messages_are_kept_
     let refusal = refusal.expect("a refusal");
     assert!(refusal.contains("history.redb: "), "{refusal}");
     kept.push(again.expect("a message that was kept again"));
-    let (_store, found) = Store::open(directory.path(), "check").expect("a store");
+    let (_store, found) = start(directory.path(), "check").expect("a store");
     let offsets: Vec<u64> = found
         .channels
         .get("whole")

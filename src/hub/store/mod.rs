@@ -1,10 +1,15 @@
 //! The store: what channels with `history.store = "disk"` keep over a restart or a `kill -9`.
 //!
-//! **What an acknowledgement means.** A message is delivered at once and appended here; its [`Acknowledgement`]
-//! comes after the commit it is part of was written *and* `fdatasync` returned. Every acknowledged message is
-//! there after the process is killed at any moment, once and in order, and after a power cut if the disk does not
-//! lie about its cache. A message without an acknowledgement may be there or not. There is no setting for less:
-//! messages that arrive while the disk is busy share the next commit, so safety costs time and not throughput.
+//! **What an acknowledgement means.** A message is queued here; it gets its offset right before the commit it is part
+//! of, and is shown to subscribers, and its [`Acknowledgement`] comes, after that was written *and* `fdatasync`
+//! returned. Every message that was shown or acknowledged is there after the process is killed at any moment, once and
+//! in order, and after a power cut if the disk does not lie about its cache. A message without an acknowledgement was
+//! shown to nobody before; after a kill it may be there or not. There is no setting for less: messages that arrive
+//! while the disk is busy share the next commit, so safety costs time and not throughput.
+//!
+//! **What a full disk means.** Messages are refused, and each second the disk is tried again: there is nothing to
+//! restart, also where it was full from the start. What can be read then is read; a history that cannot even be read
+//! is read later.
 //!
 //! **What it does not promise.** If `fdatasync` itself reports an error (a broken disk, not a full one), Linux may
 //! keep in memory what the disk does not have, and a power cut after that can lose what was acknowledged later.
@@ -15,8 +20,8 @@
 //! that was ever trimmed. What waits for the disk is bounded in number and in
 //! bytes, and what is beyond is refused.
 //!
-//! **Offsets.** They are one sequence for the whole hub and never used twice in one epoch. Those that were given
-//! but not written before a crash are given again, in the next epoch: a page whose cursor has an epoch and an
+//! **Offsets.** They are one sequence for the whole hub, and the hub gives them ([`Order`]). Those of messages in
+//! memory that were given before a crash are given again, in the next epoch: a page whose cursor has an epoch and an
 //! offset at or beyond the `first` of the epoch after it has seen something that is lost.
 //!
 //! Must not know subscribers, delivery, or policy: which records go, and when, is the hub's to say.
@@ -24,6 +29,7 @@
 mod encoding;
 mod error;
 mod file;
+mod place;
 mod queue;
 mod writer;
 
@@ -33,25 +39,24 @@ mod kill_tests;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fmt;
 use std::future::Future;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use self::error::Doing;
 pub use self::error::StoreError;
-use self::file::HistoryFile;
-use self::queue::{Append, Queue, Refused};
-use self::writer::Writer;
+use self::file::EPOCHS_KEPT;
+use self::place::{Lock, Place};
+pub use self::queue::Append;
+use self::queue::{Queue, Refused};
+use self::writer::{Trouble, Writer};
 
 /// The file in the directory.
 const FILE: &str = "history.redb";
@@ -74,7 +79,7 @@ pub enum Kind {
 /// A message as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its place among all messages of the hub, from 1.
+    /// Its place among all messages of the hub, from 1; 0 until it has one.
     pub offset: u64,
     /// The event's name.
     pub event: Option<Box<str>>,
@@ -110,58 +115,126 @@ pub struct Recovered {
     pub forgotten: BTreeMap<String, u64>,
 }
 
-/// Resolves when a message is on the disk, or with the reason why it is not. May be dropped.
+impl Recovered {
+    /// Adds this start.
+    fn begin(&mut self, start: &EpochStart) {
+        let goes_on = self.epochs.last().map(|last| &last.epoch) == Some(&start.epoch);
+        if !goes_on {
+            self.epochs.push(start.clone());
+        }
+        let kept = usize::try_from(EPOCHS_KEPT).unwrap_or(usize::MAX);
+        let beyond = self.epochs.len().saturating_sub(kept);
+        self.epochs.drain(..beyond);
+    }
+}
+
+/// The hub's side of a commit. It is called by the thread that writes, for one batch after the other.
+pub trait Order: Send + 'static {
+    /// Gives these messages their offsets, each above the one before and all above `beyond`.
+    fn number(&self, appends: &mut [Append], beyond: u64);
+
+    /// Shows these messages, which are on the disk. False if others were shown with their offsets meanwhile: they are
+    /// numbered and written again then.
+    fn show(&self, appends: &[Append]) -> bool;
+
+    /// The messages that were numbered last are not on the disk; nobody sees them.
+    fn give_up(&self);
+
+    /// The history that could not be read at the start could be read now.
+    fn found(&self, recovered: Recovered);
+}
+
+/// Resolves to the offset when a message is on the disk and shown, or to the reason why it is not. May be dropped.
 #[derive(Debug)]
 #[must_use = "a message is kept only once this says so"]
-pub struct Acknowledgement(oneshot::Receiver<Result<(), StoreError>>);
+pub struct Acknowledgement(oneshot::Receiver<Result<u64, StoreError>>);
+
+/// A store that does not write yet.
+#[must_use]
+pub struct Opened(Writer, Arc<Queue>);
 
 /// The open store, and the thread that writes to it. One for a directory.
-#[derive(Debug)]
 pub struct Store {
     queue: Arc<Queue>,
     path: Arc<Path>,
-    thread: Option<JoinHandle<()>>,
-    /// Locked. redb locks its file as well, but lets go of it when the file is opened anew after an error.
-    directory: File,
+    trouble: Trouble,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    lock: Lock,
+}
+
+impl Opened {
+    /// Opens the history in a directory, makes it when it is missing, and records that `epoch` begins. Blocks
+    /// while the file is read, and after a crash while it is repaired.
+    ///
+    /// # Errors
+    /// [`StoreError`]; not for want of room, which is [trouble](Store::trouble) that may end.
+    pub fn open(directory: &Path, epoch: &str) -> Result<(Self, Recovered), StoreError> {
+        let queue = Arc::new(Queue::default());
+        let mut writer = Writer::new(Arc::clone(&queue), Place::new(directory), epoch);
+        let (recovered, result) = writer.open();
+        match result {
+            Err(error) if !error.is_no_room() => Err(error),
+            Ok(()) | Err(_) => Ok((Self(writer, queue), recovered)),
+        }
+    }
+
+    /// Opens a history that this process has had open, and of which it knows all if it could be `read`. What is in the
+    /// way is trouble.
+    pub fn again(directory: &Path, epoch: &str, read: bool) -> Self {
+        let queue = Arc::new(Queue::default());
+        let mut writer = Writer::new(Arc::clone(&queue), Place::new(directory), epoch);
+        writer.goes_on(read);
+        Self(writer, queue)
+    }
+
+    /// Why nothing can be written now, if so.
+    pub fn trouble(&self) -> Option<StoreError> {
+        self.0.trouble().get()
+    }
+
+    /// Whether there is a history that could not be read so far.
+    pub fn is_behind(&self) -> bool {
+        self.0.is_behind()
+    }
+
+    /// Begins to write.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn run(self, order: impl Order) -> Result<Store, StoreError> {
+        let Self(writer, queue) = self;
+        let (path, lock, trouble) = (writer.path(), writer.lock(), writer.trouble());
+        let thread = std::thread::Builder::new()
+            .name("noren-store".to_owned())
+            .spawn(move || writer.run(&order))
+            .map_err(|error| StoreError::Open {
+                file: Arc::clone(&path),
+                no_room: false,
+                reason: format!("no thread for it: {error}").into(),
+            })?;
+        Ok(Store {
+            queue,
+            path,
+            trouble,
+            thread: Mutex::new(Some(thread)),
+            lock,
+        })
+    }
 }
 
 impl Store {
-    /// Opens the history in a directory, makes it when it is missing, and records that `epoch` begins. Blocks
-    /// while the file is read, and after a crash while it is repaired.
-    pub fn open(directory: &Path, epoch: &str) -> Result<(Self, Recovered), StoreError> {
-        let lock = take(directory)?;
-        let path: Arc<Path> = directory.join(FILE).into();
-        let described = |error| StoreError::from_redb(&error, Doing::Opening, &path);
-        if !path.exists() {
-            HistoryFile::create(&path).map_err(described)?;
-        }
-        let file = HistoryFile::open(&path).map_err(described)?;
-        let recovered = file.begin(epoch).map_err(described)?;
-        let queue = Arc::new(Queue::default());
-        let writer = Writer::new(Arc::clone(&queue), Arc::clone(&path), file);
-        let thread = std::thread::Builder::new()
-            .name("noren-store".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| StoreError::Open {
-                file: Arc::clone(&path),
-                reason: format!("no thread for it: {error}").into(),
-            })?;
-        let store = Self {
-            queue,
-            path,
-            thread: Some(thread),
-            directory: lock,
-        };
-        Ok((store, recovered))
-    }
-
-    /// Queues a message; never waits for the disk. The offsets of a channel must rise from one to the next.
-    pub fn append(&self, channel: &str, record: Record) -> Result<Acknowledgement, StoreError> {
+    /// Queues a message; never waits for the disk.
+    pub fn append(
+        &self,
+        channel: &str,
+        record: Record,
+        came: Instant,
+    ) -> Result<Acknowledgement, StoreError> {
         let (done, answer) = oneshot::channel();
-        let channel = channel.into();
         let append = Append {
-            channel,
+            channel: channel.into(),
             record,
+            came,
             done,
         };
         match self.queue.push(append) {
@@ -170,11 +243,17 @@ impl Store {
             Err(Refused::Full { first }) => {
                 let error = StoreError::Full(Arc::clone(&self.path));
                 if first {
-                    tracing::error!(%error, "messages are not kept over a restart");
+                    let remedy = error.remedy();
+                    tracing::error!(%error, remedy, "messages of channels on disk are refused");
                 }
                 Err(error)
             }
         }
+    }
+
+    /// Why nothing can be written now, if so.
+    pub fn trouble(&self) -> Option<StoreError> {
+        self.trouble.get()
     }
 
     /// Removes the records of a channel up to and with an offset, and remembers the offset. Part of the next
@@ -195,65 +274,54 @@ impl Store {
     pub fn end(&self) -> bool {
         self.queue.close();
         if !self.queue.wait_ended(END) {
-            // Whoever waits for those messages has had no acknowledgement, so no promise is broken.
+            // Whoever waits for those messages has had no acknowledgement, so no promise is broken. The thread keeps
+            // the lock until it is through.
             tracing::error!(file = %self.path.display(), "the last messages could not be written in time");
             return false;
         }
-        // Closing is not enough: a child that is just being forked has a copy of the descriptor until it runs its
-        // program, and the lock with it. If this fails, closing it is what is left.
-        let _ = self.directory.unlock();
+        self.lock.release();
         true
     }
 }
 
 impl Drop for Store {
-    /// Writes what is queued. Blocks until that is done, at most 5 seconds.
+    /// Writes what is queued. Blocks until that is done, at most 5 seconds, unless somebody has waited for it before.
     fn drop(&mut self) {
-        if !self.end() {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(thread) = thread.take() else {
+            return;
+        };
+        // The thread itself may hold the hub for a moment, and so be the last that does.
+        if thread.thread().id() == std::thread::current().id() {
+            self.queue.close();
             return;
         }
-        if let Some(thread) = self.thread.take() {
+        let ended = if self.queue.close() {
+            self.end()
+        } else {
+            self.queue.wait_ended(Duration::ZERO)
+        };
+        if ended {
             // A panic has been reported by the hook, and there is no one else to tell.
             let _ = thread.join();
         }
     }
 }
 
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Future for Acknowledgement {
-    type Output = Result<(), StoreError>;
+    type Output = Result<u64, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0)
             .poll(cx)
             .map(|answer| answer.unwrap_or(Err(StoreError::Stopped)))
-    }
-}
-
-/// Makes the directory if it is missing, and locks it for as long as the file is held.
-fn take(directory: &Path) -> Result<File, StoreError> {
-    let failed = |error: io::Error| StoreError::Directory {
-        directory: directory.to_owned(),
-        reason: error.to_string().into(),
-    };
-    if !directory.exists() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(failed)?;
-        // Its name is to survive a power cut. Whoever may write a directory but not read it cannot do this, and
-        // the system then does it some seconds later.
-        if let Some(parent) = directory
-            .parent()
-            .and_then(|parent| File::open(parent).ok())
-        {
-            let _ = parent.sync_all();
-        }
-    }
-    let opened = File::open(directory).map_err(failed)?;
-    match opened.try_lock() {
-        Ok(()) => Ok(opened),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(PathBuf::from(directory))),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -32,10 +32,12 @@ const OVERHEAD: usize = 160;
 pub struct Append {
     /// The channel's name.
     pub channel: Box<str>,
-    /// The message.
+    /// The message. Its offset is given to it right before it is written.
     pub record: Record,
-    /// Told once it is on the disk, or not.
-    pub done: oneshot::Sender<Result<(), StoreError>>,
+    /// When it was published, by the clock that no one sets.
+    pub came: Instant,
+    /// Told its offset once it is on the disk and shown, or why it is not.
+    pub done: oneshot::Sender<Result<u64, StoreError>>,
 }
 
 /// Records that are to go.
@@ -120,7 +122,7 @@ impl Trims {
 }
 
 impl Append {
-    fn weight(&self) -> usize {
+    pub fn weight(&self) -> usize {
         OVERHEAD + self.channel.len() + encoding::weight(&self.record)
     }
 }
@@ -151,18 +153,23 @@ impl Queue {
         change(&mut self.lock().waiting.trims);
     }
 
-    /// Waits for messages and takes all there are; after [`close`](Self::close) what is left, and then `None`.
-    pub fn take(&self) -> Option<Batch> {
-        let state = self
-            .wake
-            .wait_while(self.lock(), |state| {
-                state.waiting.appends.is_empty() && !state.closed
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut state = state;
+    /// Waits for messages and takes all there are; after [`close`](Self::close) what is left, and then `None`. With a
+    /// limit it waits no longer, and the batch may have no messages.
+    pub fn take(&self, limit: Option<Duration>) -> Option<Batch> {
+        let idle = |state: &mut State| state.waiting.appends.is_empty() && !state.closed;
+        let mut state = match limit {
+            None => self
+                .wake
+                .wait_while(self.lock(), idle)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                let waited = self.wake.wait_timeout_while(self.lock(), limit, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
         let batch = std::mem::take(&mut state.waiting);
-        let nothing = batch.appends.is_empty() && batch.trims.is_empty();
-        (!nothing).then_some(batch)
+        let over = state.closed && batch.appends.is_empty() && batch.trims.is_empty();
+        (!over).then_some(batch)
     }
 
     /// Tells those who wait for these messages, and makes room for others.
@@ -174,14 +181,16 @@ impl Queue {
         drop(state);
         for append in appends {
             // A publisher that does not wait has dropped its end.
-            let _ = append.done.send(result.clone());
+            let offset = append.record.offset;
+            let _ = append.done.send(result.clone().map(|()| offset));
         }
     }
 
-    /// No more will be queued: the thread is to write what is left and end.
-    pub fn close(&self) {
-        self.lock().closed = true;
+    /// No more will be queued: the thread is to write what is left and end. False if that was said before.
+    pub fn close(&self) -> bool {
+        let before = std::mem::replace(&mut self.lock().closed, true);
         self.wake.notify_all();
+        !before
     }
 
     /// The thread has ended, for whatever reason. Whoever still waits is told by the end of its channel.
@@ -229,6 +238,7 @@ mod tests {
         let append = Append {
             channel,
             record,
+            came: Instant::now(),
             done,
         };
         (append, Acknowledgement(answer))
@@ -243,7 +253,7 @@ mod tests {
         let full = |first| Err(Refused::Full { first });
         assert_eq!(queue.push(append(0).0), full(true));
         assert_eq!(queue.push(append(0).0), full(false));
-        let batch = queue.take().expect("a batch");
+        let batch = queue.take(None).expect("a batch");
         assert!(batch.overflowed);
         assert_eq!(queue.push(append(0).0), full(true), "while it is written");
         queue.settle(batch.appends, &Ok(()));
@@ -263,9 +273,9 @@ mod tests {
         queue.trim(|trims| trims.forget("wok", 5));
         queue.trim(|trims| trims.forget("wok", 3));
         queue.close();
-        let batch = queue.take().expect("what is left");
+        let batch = queue.take(None).expect("what is left");
         assert_eq!(batch.trims.forgotten.get("wok"), Some(&5));
-        assert!(queue.take().is_none());
+        assert!(queue.take(None).is_none());
     }
 
     #[tokio::test]

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::file::EPOCHS_KEPT;
-use super::{Acknowledgement, EpochStart, FILE, Kind, Record, Recovered, Store, StoreError};
+use super::file::{Commit, EPOCHS_KEPT};
+use super::queue::Trims;
+use super::{
+    Acknowledgement, Append, EpochStart, FILE, Kind, Opened, Order, Record, Recovered, Store,
+    StoreError,
+};
 
 /// A message that can be told from every other.
 pub fn record(offset: u64) -> Record {
@@ -25,8 +30,29 @@ pub fn record(offset: u64) -> Record {
     }
 }
 
+/// Messages have the offsets they came with.
+struct AsGiven;
+
+impl Order for AsGiven {
+    fn number(&self, _: &mut [Append], _: u64) {}
+
+    fn show(&self, _: &[Append]) -> bool {
+        true
+    }
+
+    fn give_up(&self) {}
+
+    fn found(&self, _: Recovered) {}
+}
+
+/// Opens a store and lets it write.
+pub fn start(directory: &Path, epoch: &str) -> Result<(Store, Recovered), StoreError> {
+    let (opened, recovered) = Opened::open(directory, epoch)?;
+    Ok((opened.run(AsGiven)?, recovered))
+}
+
 fn open(directory: &Path) -> (Store, Recovered) {
-    Store::open(directory, "epoch").expect("a store")
+    start(directory, "epoch").expect("a store")
 }
 
 /// What a further start finds.
@@ -37,7 +63,11 @@ fn reopened(directory: &Path) -> Recovered {
 async fn keep(store: &Store, channel: &str, offsets: impl IntoIterator<Item = u64>) {
     let waiting: Vec<Acknowledgement> = offsets
         .into_iter()
-        .map(|offset| store.append(channel, record(offset)).expect("room"))
+        .map(|offset| {
+            store
+                .append(channel, record(offset), Instant::now())
+                .expect("room")
+        })
         .collect();
     for acknowledgement in waiting {
         acknowledgement.await.expect("a commit");
@@ -78,7 +108,11 @@ fn what_is_queued_is_written_when_the_store_is_dropped() {
     let directory = tempfile::tempdir().expect("a directory");
     let (store, _) = open(directory.path());
     for offset in 1..=500 {
-        drop(store.append("wok", record(offset)).expect("room"));
+        drop(
+            store
+                .append("wok", record(offset), Instant::now())
+                .expect("room"),
+        );
     }
     drop(store);
     let found = reopened(directory.path());
@@ -117,7 +151,7 @@ async fn the_last_offset_outlives_its_record() {
 #[tokio::test]
 async fn every_start_is_remembered_with_the_first_offset_it_could_give() {
     let directory = tempfile::tempdir().expect("a directory");
-    let start = |epoch: &str| Store::open(directory.path(), epoch).expect("a store");
+    let start = |epoch: &str| start(directory.path(), epoch).expect("a store");
     let (store, _) = start("first");
     keep(&store, "a", [1, 2]).await;
     drop(store);
@@ -135,13 +169,23 @@ fn only_the_last_starts_are_remembered() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join(FILE);
     let file = {
-        super::HistoryFile::create(&path).expect("a new file");
-        super::HistoryFile::open(&path).expect("the file")
+        super::file::HistoryFile::create(&path).expect("a new file");
+        super::file::HistoryFile::open(&path).expect("the file")
     };
-    let mut found = Recovered::default();
     for start in 0..EPOCHS_KEPT + 2 {
-        found = file.begin(&start.to_string()).expect("a start");
+        let start = EpochStart {
+            epoch: start.to_string(),
+            first: 1,
+        };
+        let batch = Commit {
+            start: Some(&start),
+            stale: &[],
+            appends: &[],
+            trims: &Trims::default(),
+        };
+        file.commit(&batch).expect("a start");
     }
+    let found = file.read().expect("what was written");
     assert_eq!(found.epochs.len() as u64, EPOCHS_KEPT);
     assert_eq!(found.epochs.first().expect("a start").epoch, "2");
 }
@@ -150,7 +194,7 @@ fn only_the_last_starts_are_remembered() {
 fn a_second_store_on_the_directory_is_refused_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
     let (_store, _) = open(directory.path());
-    let error = Store::open(directory.path(), "second").expect_err("the directory is taken");
+    let error = start(directory.path(), "second").expect_err("the directory is taken");
     assert!(matches!(error, StoreError::InUse(_)), "{error:?}");
     let text = error.to_string();
     assert!(
@@ -163,7 +207,7 @@ fn a_second_store_on_the_directory_is_refused_by_name() {
 fn a_copy_of_its_descriptor_in_a_child_does_not_keep_the_directory() {
     let directory = tempfile::tempdir().expect("a directory");
     let (store, _) = open(directory.path());
-    let _copy = store.directory.try_clone().expect("a copy");
+    let _copy = store.lock.copy().expect("a copy");
     drop(store);
     reopened(directory.path());
 }
@@ -185,13 +229,13 @@ fn the_directory_and_the_file_are_private() {
 fn a_directory_that_cannot_be_made_is_named() {
     let outer = tempfile::NamedTempFile::new().expect("a file");
     let directory = outer.path().join("below-a-file");
-    let error = Store::open(&directory, "epoch").expect_err("no directory");
+    let error = start(&directory, "epoch").expect_err("no directory");
     assert!(matches!(error, StoreError::Directory { .. }), "{error:?}");
     assert!(error.to_string().contains("below-a-file"), "{error}");
 }
 
 fn refused_as_damaged(directory: &Path) -> String {
-    let error = Store::open(directory, "epoch").expect_err("a damaged file");
+    let error = start(directory, "epoch").expect_err("a damaged file");
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
     let text = error.to_string();
     let file = directory.join(FILE);

@@ -1,4 +1,5 @@
-//! The thread that writes: takes all that waits, commits it, tells those who wait, and takes what has come since.
+//! The thread that writes: takes all that waits, commits it, has it shown, tells those who wait, and takes what has
+//! come since.
 //!
 //! That is group commit without a timer: alone, a message waits for its own `fsync`; under load, as many share
 //! one as arrive while the disk is busy with the one before.
@@ -8,27 +9,52 @@
 //! [`Store`](super::Store) that holds it waits for its end.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::{Doing, StoreError};
-use super::file::HistoryFile;
+use super::file::{Commit, HistoryFile, Key};
+use super::place::{Lock, Place};
 use super::queue::{Append, Queue, Trims};
+use super::{EpochStart, Order, Recovered};
 
-/// After an error nothing is tried for this long: opening the file anew reads all of it, which a full disk and a
-/// busy channel would else cause with every message.
+/// After an error nothing is tried for this long, and then again, whether there are messages or not: opening the file
+/// anew reads all of it, which a full disk and a busy channel would else cause with every message.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Where opening it takes long, the pause is as many times longer, up to this.
+const SHARE: u32 = 10;
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Bytes for which there must be room before all is said to be right again: what was refused last, but at least and at
+/// most this. A transaction without a message would succeed on a full disk too.
+const ROOM: std::ops::RangeInclusive<usize> = 16 * 1024..=1024 * 1024;
+
+/// What is wrong with the disk now, for those who look.
+#[derive(Clone, Debug, Default)]
+pub struct Trouble(Arc<Mutex<Option<StoreError>>>);
 
 /// What the thread owns.
 #[derive(Debug)]
 pub struct Writer {
     queue: Arc<Queue>,
-    path: Arc<Path>,
+    place: Place,
+    trouble: Trouble,
     /// `None` after an error, until it is opened again.
     file: Option<HistoryFile>,
+    epoch: String,
+    /// The file has not been read so far.
+    unread: bool,
+    /// The start of this epoch, until the file has it.
+    start: Option<EpochStart>,
     /// What is to be removed, also of batches that failed: else the file would keep it for good.
     trims: Trims,
-    failing: Option<(Instant, StoreError)>,
+    /// Records that must not be in the file: a commit that reported an error may have reached the disk.
+    stale: Vec<Key>,
+    failed: Option<Instant>,
+    /// How long nothing is tried after an error.
+    pause: Duration,
+    /// How many bytes were refused last.
+    wanted: usize,
 }
 
 /// Marks the end of the thread also when it panics.
@@ -40,76 +66,226 @@ impl Drop for Ended {
     }
 }
 
+impl Trouble {
+    pub fn get(&self) -> Option<StoreError> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, error: Option<StoreError>) -> Option<StoreError> {
+        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *trouble, error)
+    }
+}
+
 impl Writer {
-    /// Takes over an open file.
-    pub fn new(queue: Arc<Queue>, path: Arc<Path>, file: HistoryFile) -> Self {
+    /// For a history of which nothing has been opened.
+    pub fn new(queue: Arc<Queue>, place: Place, epoch: &str) -> Self {
         Self {
             queue,
-            path,
-            file: Some(file),
+            place,
+            trouble: Trouble::default(),
+            file: None,
+            epoch: epoch.to_owned(),
+            unread: true,
+            start: None,
             trims: Trims::default(),
-            failing: None,
+            stale: Vec::new(),
+            failed: None,
+            pause: PAUSE,
+            wanted: *ROOM.start(),
         }
     }
 
+    pub fn path(&self) -> Arc<Path> {
+        Arc::clone(&self.place.path)
+    }
+
+    pub fn lock(&self) -> Lock {
+        self.place.lock()
+    }
+
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.clone()
+    }
+
+    /// Whether there is a history that could not be read so far.
+    pub fn is_behind(&self) -> bool {
+        self.unread && self.place.has_history()
+    }
+
+    /// Opens the file and reads it, then records that its epoch begins.
+    pub fn open(&mut self) -> (Recovered, Result<(), StoreError>) {
+        let mut recovered = Recovered::default();
+        let result = self.read().and_then(|found| {
+            recovered = found;
+            self.commit(&[])
+        });
+        self.note(&result);
+        (recovered, result)
+    }
+
+    /// The file is known already, if it could be `read`: it is only to be opened again, whenever that can be.
+    pub fn goes_on(&mut self, read: bool) {
+        self.unread = !read;
+        let result = if read {
+            self.commit(&[])
+        } else {
+            // It is tried again by the thread, which can hand on what it finds.
+            Err(StoreError::Stopped)
+        };
+        self.note(&result);
+    }
+
     /// Writes until the queue is closed and empty.
-    pub fn run(self) {
+    pub fn run(self, order: &dyn Order) {
         // In this order, so that the file is closed before the end is told, also after a panic.
         let _ended = Ended(Arc::clone(&self.queue));
         let mut writer = self;
-        while let Some(batch) = writer.queue.take() {
+        while let Some(mut batch) = writer.queue.take(writer.failed.map(|_| writer.pause)) {
             writer.trims.merge(batch.trims);
-            let result = writer.write(&batch.appends);
+            let result = writer.write(&mut batch.appends, order);
             if batch.overflowed && result.is_ok() {
-                let file = writer.path.display();
+                let file = writer.place.path.display();
                 tracing::info!(%file, "the disk keeps up with the history again");
             }
             writer.queue.settle(batch.appends, &result);
         }
     }
 
-    fn write(&mut self, appends: &[Append]) -> Result<(), StoreError> {
-        if let Some((since, error)) = &self.failing
-            && since.elapsed() < PAUSE
+    /// Keeps the messages, or else whatever there is to do while none wait.
+    fn write(&mut self, appends: &mut [Append], order: &dyn Order) -> Result<(), StoreError> {
+        if let Some(since) = self.failed
+            && since.elapsed() < self.pause
+            && let Some(error) = self.trouble.get()
         {
-            return Err(error.clone());
+            return Err(error);
         }
-        let result = self.commit(appends);
+        let begun = Instant::now();
+        let result = self.read_late(order).and_then(|()| {
+            if appends.is_empty() {
+                self.look_for_room()
+            } else {
+                self.keep(appends, order)
+            }
+        });
+        if result.is_err() {
+            self.pause = (begun.elapsed() * SHARE).clamp(PAUSE, LONGEST_PAUSE);
+        }
         self.note(&result);
         result
     }
 
-    fn commit(&mut self, appends: &[Append]) -> Result<(), StoreError> {
-        let described = |error, doing| StoreError::from_redb(&error, doing, &self.path);
+    /// Reads what could not be read at the start.
+    fn read_late(&mut self, order: &dyn Order) -> Result<(), StoreError> {
+        if self.unread {
+            let recovered = self.read()?;
+            order.found(recovered);
+        }
+        Ok(())
+    }
+
+    /// Nothing waits: is all right again?
+    fn look_for_room(&mut self) -> Result<(), StoreError> {
+        if self.failed.is_none() {
+            return self.commit(&[]);
+        }
         let file = match self.file.take() {
             Some(file) => file,
-            // Never made anew: an empty file would forget the epochs and the last offset without a word.
-            None => {
-                HistoryFile::open(&self.path).map_err(|error| described(error, Doing::Opening))?
-            }
+            None => self.place.open()?,
         };
-        file.commit(appends, &self.trims)
-            .map_err(|error| described(error, Doing::Writing))?;
+        let tried = file.try_room(self.wanted);
+        tried.map_err(|error| StoreError::from_redb(&error, Doing::Writing, &self.place.path))?;
         self.file = Some(file);
+        self.commit(&[])
+    }
+
+    /// Numbers the messages, commits them and has them shown, in this order.
+    fn keep(&mut self, appends: &mut [Append], order: &dyn Order) -> Result<(), StoreError> {
+        let mut beyond = 0;
+        loop {
+            order.number(appends, beyond);
+            let result = self.commit(appends);
+            if result.is_err() {
+                order.give_up();
+                let refused = appends.iter().map(Append::weight).sum::<usize>();
+                self.wanted = refused.clamp(*ROOM.start(), *ROOM.end());
+                return result;
+            }
+            if order.show(appends) {
+                return Ok(());
+            }
+            // Others were shown with these offsets meanwhile: an id is given once.
+            self.stale = keys(appends);
+            beyond = appends.last().map_or(0, |append| append.record.offset);
+        }
+    }
+
+    fn read(&mut self) -> Result<Recovered, StoreError> {
+        let file = self.place.open()?;
+        let read = file.read();
+        let described = |error| StoreError::from_redb(&error, Doing::Opening, &self.place.path);
+        let mut recovered = read.map_err(described)?;
+        let start = EpochStart {
+            epoch: self.epoch.clone(),
+            first: recovered.last.saturating_add(1),
+        };
+        recovered.begin(&start);
+        self.start = Some(start);
+        self.file = Some(file);
+        self.unread = false;
+        self.place.settle();
+        Ok(recovered)
+    }
+
+    fn commit(&mut self, appends: &[Append]) -> Result<(), StoreError> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => self.place.open()?,
+        };
+        let path = &self.place.path;
+        let described = |error, doing| StoreError::from_redb(&error, doing, path);
+        if !self.stale.is_empty() {
+            let stale = file.present(&self.stale);
+            self.stale = stale.map_err(|error| described(error, Doing::Opening))?;
+        }
+        let batch = Commit {
+            start: self.start.as_ref(),
+            stale: &self.stale,
+            appends,
+            trims: &self.trims,
+        };
+        if let Err(error) = file.commit(&batch) {
+            self.stale.extend(keys(appends));
+            return Err(described(error, Doing::Writing));
+        }
+        self.file = Some(file);
+        self.start = None;
+        self.stale.clear();
         self.trims = Trims::default();
         Ok(())
     }
 
     /// Says once that messages are not kept, and once that they are again.
     fn note(&mut self, result: &Result<(), StoreError>) {
-        let failed_before = self.failing.is_some();
-        self.failing = result
-            .as_ref()
-            .err()
-            .map(|error| (Instant::now(), error.clone()));
-        match result {
-            Err(error) if !failed_before => {
-                tracing::error!(%error, "messages are not kept over a restart");
+        self.failed = result.as_ref().err().map(|_| Instant::now());
+        let before = self.trouble.set(result.as_ref().err().cloned());
+        match (result, before) {
+            (Err(error), None) => {
+                let remedy = error.remedy();
+                tracing::error!(%error, remedy, "messages of channels on disk are refused until they can be written");
             }
-            Ok(()) if failed_before => {
-                tracing::info!(file = %self.path.display(), "messages are kept over a restart again");
+            (Ok(()), Some(_)) => {
+                tracing::info!(file = %self.place.path.display(), "messages of channels on disk are taken again");
             }
-            Ok(()) | Err(_) => {}
+            _ => {}
         }
     }
+}
+
+fn keys(appends: &[Append]) -> Vec<Key> {
+    let key = |append: &Append| (append.channel.clone(), append.record.offset);
+    appends.iter().map(key).collect()
 }

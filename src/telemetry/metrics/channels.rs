@@ -23,6 +23,8 @@ pub struct Channels {
     pub listeners: Family<ChannelLabel, Gauge>,
     /// Messages that can still be got.
     pub kept: Family<ChannelLabel, Gauge>,
+    /// 1 while messages of histories on disk are refused, because they cannot be written.
+    pub disk_trouble: Gauge,
     messages: Family<ChannelLabel, Counter>,
     deliveries: Family<ChannelLabel, Counter>,
     delivery: Family<ChannelLabel, Histogram, fn() -> Histogram>,
@@ -70,6 +72,11 @@ impl Channels {
             "channel_history_messages",
             "Messages that can still be got",
             own.kept.clone(),
+        );
+        registry.register(
+            "channel_disk_trouble",
+            "1 while messages of histories on disk are refused, because they cannot be written",
+            own.disk_trouble.clone(),
         );
         registry.register(
             "channel_messages",
@@ -142,6 +149,7 @@ impl Default for Channels {
             open: Gauge::default(),
             listeners: Family::default(),
             kept: Family::default(),
+            disk_trouble: Gauge::default(),
             messages: Family::default(),
             deliveries: Family::default(),
             delivery: Family::new_with_constructor(seconds as fn() -> Histogram),

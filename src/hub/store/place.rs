@@ -1,0 +1,124 @@
+//! The place of a history: its directory, which is locked, and the file in it, which is made once.
+//!
+//! Opening may fail for want of room, at the start or later, and is tried again by whoever holds the place. Must not
+//! know threads or what is written.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::Doing;
+use super::file::HistoryFile;
+use super::{FILE, StoreError};
+
+/// The lock on the directory; it holds for as long as the file is open. redb locks its file as well, but lets go of it
+/// when the file is opened anew after an error.
+#[derive(Clone, Debug, Default)]
+pub struct Lock(Arc<Mutex<Option<File>>>);
+
+/// A directory with a history.
+#[derive(Debug)]
+pub struct Place {
+    directory: PathBuf,
+    pub path: Arc<Path>,
+    lock: Lock,
+    /// There has been no file so far, so it may be made. Afterwards never: an empty file would forget the epochs and
+    /// the last offset without a word.
+    fresh: bool,
+}
+
+impl Lock {
+    fn hold(&self, directory: &Path) -> Result<(), StoreError> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() {
+            *held = Some(take(directory)?);
+        }
+        Ok(())
+    }
+
+    /// Lets go of the directory.
+    pub fn release(&self) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(directory) = held.take() {
+            // Closing is not enough: a child that is just being forked has a copy of the descriptor until it runs its
+            // program, and the lock with it. If this fails, closing it is what is left.
+            let _ = directory.unlock();
+        }
+    }
+
+    #[cfg(test)]
+    pub fn copy(&self) -> Option<File> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().and_then(|file| file.try_clone().ok())
+    }
+}
+
+impl Place {
+    pub fn new(directory: &Path) -> Self {
+        let path: Arc<Path> = directory.join(FILE).into();
+        Self {
+            directory: directory.to_owned(),
+            fresh: !path.exists(),
+            path,
+            lock: Lock::default(),
+        }
+    }
+
+    pub fn lock(&self) -> Lock {
+        self.lock.clone()
+    }
+
+    /// Whether there is a history that was there before.
+    pub fn has_history(&self) -> bool {
+        !self.fresh
+    }
+
+    /// Locks the directory and opens the file; makes both where they were never there. Blocks while the file is read,
+    /// and after a crash while it is repaired.
+    pub fn open(&mut self) -> Result<HistoryFile, StoreError> {
+        self.lock.hold(&self.directory)?;
+        let described = |error| StoreError::from_redb(&error, Doing::Opening, &self.path);
+        if self.fresh && !self.path.exists() {
+            HistoryFile::create(&self.path).map_err(described)?;
+        }
+        let file = HistoryFile::open(&self.path).map_err(described)?;
+        Ok(file)
+    }
+
+    /// Its file has been read, or written to: it is not made a second time.
+    pub fn settle(&mut self) {
+        self.fresh = false;
+    }
+}
+
+/// Makes the directory if it is missing, and locks it for as long as the file is held.
+fn take(directory: &Path) -> Result<File, StoreError> {
+    let failed = |error: io::Error| StoreError::Directory {
+        directory: directory.to_owned(),
+        no_room: super::error::is_no_room(&error),
+        reason: error.to_string().into(),
+    };
+    if !directory.exists() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed)?;
+        // Its name is to survive a power cut. Whoever may write a directory but not read it cannot do this, and
+        // the system then does it some seconds later.
+        if let Some(parent) = directory
+            .parent()
+            .and_then(|parent| File::open(parent).ok())
+        {
+            let _ = parent.sync_all();
+        }
+    }
+    let opened = File::open(directory).map_err(failed)?;
+    match opened.try_lock() {
+        Ok(()) => Ok(opened),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(PathBuf::from(directory))),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}

@@ -1,0 +1,396 @@
+//! A history on a disk that fills up, is full from the start, or is full while the program is upgraded: what is taken is
+//! kept, what is refused was seen by nobody, and when there is room again all goes on by itself.
+//!
+//! A limit on the size of files is a full disk that needs no rights.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should fail where it stands"
+)]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{PATIENCE, Process, Ran, path, run, scratch, until};
+
+/// The program on a disk of its own, and where it is told and heard.
+struct House {
+    directory: TempDir,
+    program: Child,
+}
+
+/// A response: its status, its head and its body.
+struct Response(u16, String, String);
+
+impl House {
+    /// Its files cannot be larger than this.
+    fn open(most: &str) -> Self {
+        let directory = scratch();
+        let settings = format!(
+            "[[listener]]\naddress = 'unix:{}'\nprotocol = 'http'\n[admin]\nsocket = '{}'\n\
+             [limits]\nconnections-per-address = 0\nrequest-rate = 0\n\
+             [hub]\nstore = '{}'\n\
+             [[channel]]\nname = 'log'\n[channel.history]\nstore = 'disk'\nsize = '64MiB'\n\
+             [[channel]]\nname = 'live'\n\
+             [[channel]]\nname = 'lines'\n[channel.history]\nstore = 'disk'\n[[channel.source]]\n\
+             source = 'listen'\naddress = 'unix:{}'\n",
+            path(&directory, "door.sock"),
+            path(&directory, "admin.sock"),
+            path(&directory, "store"),
+            path(&directory, "lines.sock"),
+        );
+        fs::write(path(&directory, "noren.toml"), settings).unwrap();
+        let program = Self::start(&directory, most);
+        Self { directory, program }
+    }
+
+    fn start(directory: &TempDir, most: &str) -> Child {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(path(directory, "log"))
+            .unwrap();
+        // SIGXFSZ would end the process where a full disk only returns an error.
+        let child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+            .args(["prlimit", &format!("--fsize={most}:unlimited")])
+            .args([env!("CARGO_BIN_EXE_noren"), "serve", "--config"])
+            .arg(path(directory, "noren.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            // Through a pipe: the log is no file of the program.
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = child.expect("the binary that cargo built for this test");
+        let mut errors = child.stderr.take().unwrap();
+        std::thread::Builder::new()
+            .spawn(move || std::io::copy(&mut errors, &mut &log))
+            .unwrap();
+        child
+    }
+
+    fn until_it_serves(&self) {
+        until("the door to open", || {
+            self.ask("admin.sock", "GET", "/status", "").ok()
+        });
+    }
+
+    fn kill(&mut self) {
+        self.program.kill().unwrap();
+        self.program.wait().unwrap();
+    }
+
+    fn restart(&mut self, most: &str) {
+        self.kill();
+        self.program = Self::start(&self.directory, most);
+        self.until_it_serves();
+    }
+
+    /// The disk is as full as that, or has room again.
+    fn limit(process: u32, most: &str) {
+        let limit = format!("--fsize={most}:unlimited");
+        let set = run(Command::new("prlimit").args([&limit, "--pid", &process.to_string()]));
+        let _ = set.well();
+    }
+
+    /// No file can grow.
+    fn fill(&self, process: u32) {
+        let file = fs::metadata(path(&self.directory, "store/history.redb")).unwrap();
+        Self::limit(process, &file.len().to_string());
+    }
+
+    fn ask(
+        &self,
+        socket: &str,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> std::io::Result<Response> {
+        self.ask_with(socket, &format!("{method} {target}"), "", body)
+    }
+
+    fn ask_with(
+        &self,
+        socket: &str,
+        start: &str,
+        lines: &str,
+        body: &str,
+    ) -> std::io::Result<Response> {
+        let mut stream = UnixStream::connect(path(&self.directory, socket))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            stream,
+            "{start} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: text/plain\r\n{lines}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let status = status.ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok(Response(status, head.to_owned(), body.to_owned()))
+    }
+
+    fn publish(&self, channel: &str, text: &str) -> Response {
+        self.ask("admin.sock", "POST", &format!("/publish/{channel}"), text)
+            .unwrap()
+    }
+
+    /// All there is in a history.
+    fn history(&self, channel: &str) -> Vec<String> {
+        let target = format!("/events/{channel}?last-event-id=earliest&wait=0");
+        let (mut texts, mut target) = (Vec::new(), target);
+        loop {
+            let answer = self.ask("door.sock", "GET", &target, "").unwrap();
+            assert_eq!(answer.0, 200, "{}", answer.2);
+            let object: Value = serde_json::from_str(&answer.2).unwrap();
+            let messages = object["messages"].as_array().unwrap();
+            if messages.is_empty() {
+                return texts;
+            }
+            texts.extend(
+                messages
+                    .iter()
+                    .map(|message| label(message["data"].as_str().unwrap())),
+            );
+            target = format!(
+                "/events/{channel}?last-event-id={}&wait=0",
+                object["id"].as_str().unwrap()
+            );
+        }
+    }
+
+    fn trouble(&self, channel: &str) -> Option<String> {
+        let answer = self.ask("admin.sock", "GET", "/status", "").unwrap();
+        let status: Value = serde_json::from_str(&answer.2).unwrap();
+        let mut channels = status["channels"].as_array().unwrap().iter();
+        let row = channels.find(|row| row["name"] == channel).unwrap();
+        row["trouble"].as_str().map(str::to_owned)
+    }
+
+    fn metrics(&self) -> String {
+        self.ask("admin.sock", "GET", "/metrics", "").unwrap().2
+    }
+
+    /// Publishes until the disk refuses; what was taken before.
+    fn publish_until_refused(&self) -> Vec<String> {
+        let mut taken = Vec::new();
+        for number in 0.. {
+            let Response(status, _, body) = self.publish("log", &text(number));
+            if status != 202 {
+                assert_eq!(status, 503, "{body}");
+                break;
+            }
+            taken.push(number.to_string());
+        }
+        taken
+    }
+
+    fn upgrade(&self) -> Ran {
+        run(Command::new(env!("CARGO_BIN_EXE_noren")).args([
+            "upgrade",
+            "--socket",
+            &path(&self.directory, "admin.sock"),
+        ]))
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(path(&self.directory, "log")).unwrap()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+        if std::thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "{}", self.log());
+        }
+    }
+}
+
+/// A message of 8 KiB.
+fn text(number: usize) -> String {
+    format!("{number} {}", "x".repeat(8 << 10))
+}
+
+fn label(text: &str) -> String {
+    text.split(' ').next().unwrap().to_owned()
+}
+
+/// What a page of a channel hears, by one long poll after the other.
+struct Page(String, Vec<String>);
+
+impl Page {
+    fn hear(&mut self, house: &House) {
+        let target = format!("/events/log,live?last-event-id={}&wait=0", self.0);
+        let answer = house.ask("door.sock", "GET", &target, "").unwrap();
+        let object: Value = serde_json::from_str(&answer.2).unwrap();
+        assert_eq!(object["reset"], Value::Null, "{}", answer.2);
+        object["id"].as_str().unwrap().clone_into(&mut self.0);
+        let messages = object["messages"].as_array().unwrap();
+        self.1.extend(
+            messages
+                .iter()
+                .map(|message| label(message["data"].as_str().unwrap())),
+        );
+    }
+}
+
+#[test]
+fn what_a_full_disk_refuses_was_seen_by_nobody_and_with_room_all_goes_on() {
+    let mut house = House::open("unlimited");
+    house.until_it_serves();
+    let mut page = Page("earliest".to_owned(), Vec::new());
+    assert_eq!(house.publish("log", "first").0, 202);
+    house.fill(house.program.id());
+    let mut taken = vec!["first".to_owned()];
+    taken.extend(house.publish_until_refused());
+
+    let Response(status, head, refusal) = house.publish("log", &text(0));
+    assert_eq!(status, 503, "{refusal}");
+    assert!(head.to_lowercase().contains("retry-after"), "{head}");
+    assert!(
+        refusal.contains("full") && !refusal.contains('/'),
+        "{refusal}"
+    );
+    assert!(house.trouble("log").unwrap().contains("history.redb"));
+    assert_eq!(house.trouble("live"), None);
+    assert!(house.metrics().contains("noren_channel_disk_trouble 1"));
+    assert!(house.log().contains("make room on the disk of hub.store"));
+    // A channel in memory does not need the disk.
+    assert_eq!(house.publish("live", "live").0, 202);
+    let mut lines = UnixStream::connect(path(&house.directory, "lines.sock")).unwrap();
+    lines
+        .write_all(format!("{}\n", "y".repeat(60_000)).as_bytes())
+        .unwrap();
+    until("the source to say that its message was dropped", || {
+        let status = house.ask("admin.sock", "GET", "/status", "").unwrap().2;
+        let status: Value = serde_json::from_str(&status).unwrap();
+        (status["sources"][0]["refused"] == 1).then_some(())
+    });
+    page.hear(&house);
+    taken.push("live".to_owned());
+    assert_eq!(page.1, taken);
+
+    House::limit(house.program.id(), "unlimited");
+    until("the trouble to end by itself", || {
+        house.trouble("log").is_none().then_some(())
+    });
+    assert_eq!(house.publish("log", "again").0, 202);
+    page.hear(&house);
+    taken.push("again".to_owned());
+    assert_eq!(page.1, taken);
+    house.restart("unlimited");
+    taken.retain(|text| text != "live");
+    assert_eq!(house.history("log"), taken);
+}
+
+#[test]
+fn with_a_full_disk_noren_starts_and_its_channels_on_disk_wait_for_room() {
+    let house = House::open("0");
+    house.until_it_serves();
+    assert!(house.trouble("log").is_some());
+    let Response(status, _, refusal) = house.publish("log", "refused");
+    assert_eq!(status, 503, "{refusal}");
+    assert!(!refusal.contains('/'), "{refusal}");
+    assert_eq!(house.publish("live", "live").0, 202);
+    assert_eq!(house.history("log"), [""; 0]);
+    assert!(!house.upgrade().status.success());
+    assert_eq!(house.publish("log", "refused").0, 503);
+    House::limit(house.program.id(), "unlimited");
+    until("the trouble to end by itself", || {
+        house.trouble("log").is_none().then_some(())
+    });
+    assert_eq!(house.publish("log", "taken").0, 202);
+    assert_eq!(house.history("log"), ["taken"]);
+}
+
+#[test]
+fn a_history_that_was_there_is_shown_though_the_disk_is_full_after_a_kill() {
+    let mut house = House::open("unlimited");
+    house.until_it_serves();
+    house.publish("log", "first");
+    house.fill(house.program.id());
+    let mut taken = vec!["first".to_owned()];
+    taken.extend(house.publish_until_refused());
+    let size = fs::metadata(path(&house.directory, "store/history.redb"))
+        .unwrap()
+        .len();
+    house.restart(&size.to_string());
+    assert_eq!(house.publish("log", &text(0)).0, 503);
+    let found = until("the history", || {
+        let answer = house.ask(
+            "door.sock",
+            "GET",
+            "/events/log?last-event-id=earliest&wait=0",
+            "",
+        );
+        (answer.unwrap().0 == 200).then(|| house.history("log"))
+    });
+    assert_eq!(found, taken);
+    House::limit(house.program.id(), "unlimited");
+    until("the trouble to end by itself", || {
+        house.trouble("log").is_none().then_some(())
+    });
+    assert_eq!(house.publish("log", "again").0, 202);
+    taken.push("again".to_owned());
+    house.restart("unlimited");
+    assert_eq!(house.history("log"), taken);
+}
+
+#[test]
+fn an_upgrade_on_a_full_disk_leaves_no_process_that_takes_what_it_does_not_keep() {
+    let mut house = House::open("unlimited");
+    house.until_it_serves();
+    house.publish("log", "first");
+    house.fill(house.program.id());
+    let mut taken = vec!["first".to_owned()];
+    taken.extend(house.publish_until_refused());
+    // One that fails at something else, with the histories in its hands.
+    let file = path(&house.directory, "noren.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    let bad = "[[listener]]\naddress = '192.0.2.1:1'\nprotocol = 'http'\n";
+    fs::write(&file, format!("{good}{bad}")).unwrap();
+    assert!(!house.upgrade().status.success());
+    fs::write(&file, good).unwrap();
+    let answer = house.publish("log", &text(0));
+    assert_eq!(answer.0, 503, "{}", answer.2);
+    let reload = run(Command::new(env!("CARGO_BIN_EXE_noren")).args([
+        "reload",
+        "--socket",
+        &path(&house.directory, "admin.sock"),
+    ]));
+    let _ = reload.well();
+    // And one that may succeed.
+    let upgraded = house.upgrade();
+    let next = upgraded
+        .status
+        .success()
+        .then(|| Process::after_upgrade(&upgraded));
+    let process = next.as_ref().map_or(house.program.id(), |next| next.0);
+    let answer = house.publish("log", &text(0));
+    assert_eq!(answer.0, 503, "{}", answer.2);
+    House::limit(process, "unlimited");
+    for number in 0..12 {
+        until("the message to be taken", || {
+            (house.publish("log", &format!("again-{number}")).0 == 202).then_some(())
+        });
+        taken.push(format!("again-{number}"));
+    }
+    assert_eq!(house.history("log"), taken);
+    drop(next);
+    house.restart("unlimited");
+    assert_eq!(house.history("log"), taken);
+}
