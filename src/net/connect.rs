@@ -73,7 +73,8 @@ async fn open(endpoint: &Endpoint, permits: impl Fn(IpAddr) -> bool) -> io::Resu
             addresses.retain(|address| permits(address.ip()));
             if found && addresses.is_empty() {
                 return Err(io::Error::other(
-                    "none of its addresses is permitted (`allow`)",
+                    "none of its addresses is permitted (`allow`; this machine, its link, metadata services and translated \
+                     addresses need a rule of their own)",
                 ));
             }
             let stream = TcpStream::connect(addresses.as_slice()).await?;

@@ -5,6 +5,7 @@
 mod connect;
 mod handed;
 mod listener;
+mod machine;
 mod peer;
 mod proxies;
 mod slots;
@@ -14,6 +15,7 @@ mod unix;
 pub use connect::{ConnectError, connect, connect_if};
 pub use handed::{receive_sockets, send_sockets};
 pub use listener::{BindError, Inherited, Listener};
+pub use machine::{host_name, is_own_address};
 pub use peer::Peer;
 pub use proxies::{Proxies, source as proxy_source};
 pub use slots::{NoSlot, Slot, Slots};

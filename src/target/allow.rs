@@ -5,10 +5,12 @@
 //! resolve to something else a moment later.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Hosts, TargetRule};
+
+use super::place::Place;
 
 /// The rules of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,20 +35,11 @@ impl Allow {
 
     /// Whether `address`, to which `host` has resolved, may be connected to.
     pub(super) fn permits(&self, host: &str, port: u16, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        let kind = Kind::of(address);
+        let place = Place::of(address.to_canonical());
         self.ports(port).any(|hosts| match hosts {
-            Hosts::Network(network, bits) => {
-                // `0.0.0.0/0` means the networks there are, and not this machine or the cloud's metadata: those
-                // only a rule opens that is about them.
-                let meant = kind == Kind::Ordinary || kind == Kind::of(*network);
-                meant && kind != Kind::Nowhere && is_within(address, *network, *bits)
-            }
-            Hosts::Any => kind == Kind::Ordinary,
-            named => {
-                let here = kind == Kind::Loopback && host.eq_ignore_ascii_case("localhost");
-                is_called(host, named) && (kind == Kind::Ordinary || here)
-            }
+            Hosts::Network(network, bits) => place.is_meant_by(*network, *bits),
+            Hosts::Any => place.is_ordinary(),
+            named => is_called(host, named) && (place.is_ordinary() || place.is_called(host)),
         })
     }
 
@@ -100,72 +93,6 @@ pub(super) fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     shared >= u32::from(bits)
 }
 
-/// What an address is apart from a place in a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Ordinary,
-    /// This machine.
-    Loopback,
-    /// Its link, where clouds also serve the secrets of a machine.
-    LinkLocal,
-    /// Where else clouds serve them.
-    Metadata,
-    /// `0.0.0.0`, which Linux takes for this machine, and groups of machines.
-    Nowhere,
-}
-
-/// Amazon over IPv6, and Alibaba, Azure and Oracle. The others, and Amazon over IPv4, are link-local.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-const METADATA_V4: [Ipv4Addr; 3] = [
-    Ipv4Addr::new(100, 100, 100, 200),
-    Ipv4Addr::new(168, 63, 129, 16),
-    Ipv4Addr::new(192, 0, 0, 192),
-];
-
-impl Kind {
-    fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(address) => Self::of_v4(address),
-            IpAddr::V6(address) => Self::of_v6(address),
-        }
-    }
-
-    fn of_v4(address: Ipv4Addr) -> Self {
-        if address.is_loopback() {
-            Self::Loopback
-        } else if address.is_link_local() {
-            Self::LinkLocal
-        } else if METADATA_V4.contains(&address) {
-            Self::Metadata
-        } else if matches!(address.octets(), [0 | 224..=239 | 255, ..]) {
-            Self::Nowhere
-        } else {
-            Self::Ordinary
-        }
-    }
-
-    fn of_v6(address: Ipv6Addr) -> Self {
-        // 64:ff9b::/96 leads to the IPv4 address in its end (RFC 6052 §2.1), and ::a.b.c.d once did.
-        let embedded = match address.segments() {
-            [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0, 0, ..] => Some(Ipv4Addr::from_bits(
-                (address.to_bits() & 0xffff_ffff) as u32,
-            )),
-            _ => None,
-        };
-        if address.is_loopback() {
-            Self::Loopback
-        } else if address.is_unicast_link_local() {
-            Self::LinkLocal
-        } else if address == METADATA_V6 {
-            Self::Metadata
-        } else if address.is_unspecified() || address.is_multicast() {
-            Self::Nowhere
-        } else {
-            embedded.map_or(Self::Ordinary, Self::of_v4)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,9 +144,19 @@ mod tests {
             "64:ff9b::a9fe:a9fe",
             "::127.0.0.1",
             "fe80::1",
+            "fec0::1",
             "fd00:ec2::254",
+            "fd20:ce::254",
             "100.100.100.200",
             "168.63.129.16",
+            "192.0.0.192",
+            // Translated: in the middle of one network, and at the end of others.
+            "64:ff9b::c000:201",
+            "64:ff9b:1::c000:201",
+            "64:ff9b:1:c000:2:100::",
+            "2002:c000:201::1",
+            "2001:0:c000:201::1",
+            "::192.0.2.1",
             "0.0.0.0",
             "::",
             "224.0.0.1",
@@ -240,6 +177,63 @@ mod tests {
             5900,
             "169.254.1.1"
         ));
+    }
+
+    #[test]
+    fn a_translated_address_is_opened_by_its_own_network_and_judged_by_what_it_holds() {
+        for (rule, address, permitted) in [
+            ("[64:ff9b::/96]:*", "64:ff9b::c000:201", true),
+            ("[64:ff9b::c000:200/120]:*", "64:ff9b::c000:201", true),
+            ("[64:ff9b::/64]:*", "64:ff9b::c000:201", false),
+            ("192.0.2.0/24:*", "64:ff9b::c000:201", false),
+            ("[64:ff9b::/96]:*", "64:ff9b::7f00:1", false),
+            ("[64:ff9b::/96]:*", "64:ff9b::a9fe:a9fe", false),
+            ("[64:ff9b::/96]:*", "64:ff9b::6464:64c8", false),
+            ("[64:ff9b::a9fe:a9fe]:*", "64:ff9b::a9fe:a9fe", true),
+            ("[64:ff9b:1::/48]:*", "64:ff9b:1::c000:201", true),
+            ("[64:ff9b:1::/48]:*", "64:ff9b:1::7f00:1", false),
+            ("[64:ff9b:1::/48]:*", "64:ff9b:1:7f00:0:100::", false),
+            ("[64:ff9b:1::/48]:*", "64:ff9b:1:a9fe:a9:fe00::", false),
+            ("[2002::/16]:*", "2002:c000:201::1", true),
+            ("[2002::/16]:*", "2002:7f00:1::1", false),
+            ("[2002::/16]:*", "2002:a9fe:a9fe::", false),
+            ("[2000::/3]:*", "2002:c000:201::1", false),
+            ("[2000::/3]:*", "2001:db8::1", true),
+            // Teredo: the client is in the end, with its bits turned around.
+            ("[2001::/32]:*", "2001:0:c000:201::3fff:fdfe", true),
+            ("[2001::/32]:*", "2001:0:c000:201::80ff:fffe", false),
+            ("[::/96]:*", "::192.0.2.1", true),
+            ("[::/96]:*", "::127.0.0.1", false),
+            ("[::/96]:*", "::1", false),
+        ] {
+            let is = permits(&[rule], "x", 1, address);
+            assert_eq!(is, permitted, "{rule} {address}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_opened_by_its_own_name_only() {
+        let out = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
+        if out.connect("198.51.100.1:9").is_err() {
+            return;
+        }
+        let own = out.local_addr().expect("an address").ip().to_string();
+        let name = crate::net::host_name().expect("a host name");
+        for rule in [
+            "*:*",
+            "0.0.0.0/0:*",
+            "[::/0]:*",
+            "vm.example:*",
+            "*.example:*",
+        ] {
+            assert!(!permits(&[rule], "vm.example", 1, &own), "{rule}");
+            let translated = format!("64:ff9b::{own}");
+            assert!(!permits(&[rule, "[64:ff9b::/96]:*"], "x", 1, &translated));
+        }
+        assert!(!permits(&[&format!("{own}/24:*")], "x", 1, &own));
+        assert!(permits(&[&format!("{own}:*")], "x", 1, &own));
+        assert!(permits(&[&format!("{name}:*")], &name, 1, &own));
+        assert!(!permits(&["*:*"], &name, 1, &own));
     }
 
     #[test]

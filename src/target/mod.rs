@@ -10,6 +10,7 @@
 mod allow;
 mod file_name;
 mod named_file;
+mod place;
 mod resolver;
 mod search;
 mod signed;
@@ -116,7 +117,9 @@ pub enum ResolveError {
         reason: String,
     },
     /// A source names a target that its `allow` does not permit.
-    #[error("{asked}: it names {target}, which its `allow` does not permit")]
+    #[error(
+        "{asked}: it names {target}, which its `allow` does not permit (this machine, its link, metadata services and translated addresses need a rule of their own)"
+    )]
     Forbidden {
         /// What it is, and where.
         asked: String,

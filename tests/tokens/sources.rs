@@ -196,3 +196,31 @@ async fn the_host_name_is_the_token_where_it_is_asked_for() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_address_of_this_machine_or_of_a_translator_is_named_or_closed() {
+    let out = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Without a network this machine has no other address than loopback.
+    if out.connect("198.51.100.1:9").is_err() {
+        return;
+    }
+    let own = out.local_addr().unwrap().ip().to_string();
+    let console = tokio::net::TcpListener::bind((own.as_str(), 0))
+        .await
+        .unwrap();
+    let port = console.local_addr().unwrap().port();
+    for (host, allow, status) in [
+        (own.clone(), "*:*".to_owned(), 404),
+        (own.clone(), "0.0.0.0/0:*".to_owned(), 404),
+        (format!("::ffff:{own}"), "*:*".to_owned(), 404),
+        (format!("64:ff9b::{own}"), "*:*".to_owned(), 404),
+        ("2002:7f00:1::".to_owned(), "[::/0]:*".to_owned(), 404),
+        ("fd00:ec2::254".to_owned(), "*:*".to_owned(), 404),
+        (own.clone(), format!("{own}:*"), 101),
+    ] {
+        let api = Api::ok(&format!("{{\"host\": \"{host}\", \"port\": {port}}}")).await;
+        let door = Door::open(&api.settings(&format!("'{allow}'"))).await;
+        let answer = knock(&door, "vm").await;
+        assert_eq!(answer.status, status, "{host} {allow}");
+    }
+}

@@ -1,0 +1,60 @@
+//! This machine: the addresses it has, and its name.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use rustix::net::sockopt::ip_mtu;
+use socket2::{Domain, Socket, Type};
+
+/// The largest packet of the loopback interface, by which the way to an address of this machine leads. No network
+/// has one as large.
+const LOOPBACK_MTU: u32 = 65_535;
+
+/// Whether an address is one of this machine's, on whatever interface. The system is asked for the way to it each
+/// time, since addresses come and go; nothing is sent. A list of interfaces would need netlink, and a trial to listen
+/// there a permission: the sandbox of the service has neither.
+#[must_use]
+pub fn is_own_address(address: IpAddr) -> bool {
+    address.is_loopback() || leads_here(address).unwrap_or(false)
+}
+
+/// The host name that the system has, in small letters; none if it has no readable one.
+#[must_use]
+pub fn host_name() -> Option<String> {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_str().ok()?.to_ascii_lowercase();
+    (!name.is_empty() && name != "(none)").then_some(name)
+}
+
+fn leads_here(address: IpAddr) -> io::Result<bool> {
+    let to = SocketAddr::new(address, 9);
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, None)?;
+    socket.connect(&to.into())?;
+    let from = socket.local_addr()?.as_socket().map(|from| from.ip());
+    // To itself a machine speaks as the address it speaks to, but for the further IPv4 addresses of one network:
+    // there it is the first of them.
+    Ok(from == Some(address) || (address.is_ipv4() && ip_mtu(&socket)? >= LOOPBACK_MTU))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    #[test]
+    fn what_this_machine_speaks_as_is_its_own_and_what_nobody_has_is_not() {
+        assert!(is_own_address(Ipv4Addr::LOCALHOST.into()));
+        assert!(is_own_address(Ipv4Addr::new(127, 5, 5, 5).into()));
+        // RFC 1112 §4, RFC 6666.
+        assert!(!is_own_address(Ipv4Addr::new(240, 0, 0, 1).into()));
+        assert!(!is_own_address(
+            Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1).into()
+        ));
+        // The address of the way out, where there is one.
+        let out = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
+        if out.connect("198.51.100.1:9").is_ok() {
+            let own = out.local_addr().expect("an address").ip();
+            assert!(is_own_address(own), "{own}");
+        }
+    }
+}
