@@ -407,7 +407,7 @@ impl Service {
             refuse(request.into_body(), &self.shutdown);
             return Err(refusal);
         }
-        let is_known = |headers: &HeaderMap| self.knows(headers, context);
+        let is_known = |headers: &HeaderMap| self.knows(headers);
         let forward = Forward {
             upstream,
             body: self.body,
@@ -435,10 +435,9 @@ impl Service {
                 "the only protocol for CONNECT known here is websocket",
             ));
         }
-        let leaving = self
-            .sessions
-            .as_ref()
-            .and_then(|sessions| Some((sessions, sessions.leaving(index, &request, context)?)));
+        let leaving = self.sessions.as_ref().and_then(|sessions| {
+            Some((sessions, sessions.leaving(index, &request, head, context)?))
+        });
         let offloads = self.offloads.get(index);
         let asked = offloads.and_then(|offloads| Some((offloads, offloads.remember(&request)?)));
         let mut answer = forward.request(request).await?;
@@ -450,7 +449,7 @@ impl Service {
             && !answer.status().is_server_error()
         {
             sessions.end(&leaving);
-            if let Some(told) = sessions.to_tell(&leaving) {
+            for told in sessions.to_tell(&leaving) {
                 self.hub.tell_ended(told);
             }
         }

@@ -41,6 +41,7 @@ mod real_manual;
 mod real_messages;
 mod real_page;
 mod real_prometheus;
+mod real_readings;
 mod real_replay;
 mod real_session;
 mod real_sockjs;

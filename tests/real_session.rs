@@ -23,9 +23,15 @@ fn kitchen(settings: &str) -> (tempfile::TempDir, Peer, Peer, Door) {
     let directory = scratch();
     let socket = path(&directory, "echo");
     let echo = Peer::start("echo_server.py", &[&format!("unix:{socket}")]);
+    // The socket of a serial console is called like its guest.
+    std::os::unix::fs::symlink("echo", directory.path().join("cook-vm")).expect("a link");
     let tokens = path(&directory, "ws-tokens");
     fs::create_dir(&tokens).expect("a directory for the tokens");
     for name in ["cook-vm", "cook-vm-console", "guest-vm", "woknotifications"] {
+        let socket = match name {
+            "cook-vm-console" => path(&directory, "cook-vm"),
+            _ => socket.clone(),
+        };
         let line = format!("{}: unix_socket:{socket}", noren::encode_token(name));
         fs::write(format!("{tokens}/{name}"), line).expect("a token file");
     }

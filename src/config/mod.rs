@@ -94,7 +94,9 @@ pub use path_prefix::PathPrefix;
 pub use recording::{Recording, WhenUnrecordable};
 pub use secret_file::SecretFile;
 pub use server::Server;
-pub use session::{PLACE_OF_CHANNEL, PLACE_OF_NAME, Session, SessionRule};
+pub use session::{
+    PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME, Session, SessionRule,
+};
 pub use signed::Signed;
 pub use spool::{Spool, WhenFull};
 pub use target_rule::{Hosts, TargetRule};

@@ -9,8 +9,14 @@ use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::value;
 
-/// What stands for the console's name in `token-path`.
-pub const PLACE_OF_NAME: &str = "{vm}";
+/// What stands for the name of the guest in `token-path`.
+pub const PLACE_OF_GUEST: &str = "{vm}";
+
+/// What may stand for the whole name of the console in `token-path`.
+pub const PLACE_OF_NAME: &str = "{name}";
+
+/// What may stand for the kind of console in `token-path`.
+pub const PLACE_OF_KIND: &str = "{kind}";
 
 /// What stands for the channel's name in `channel-path`.
 pub const PLACE_OF_CHANNEL: &str = "{channel}";
@@ -36,10 +42,11 @@ pub struct Session {
     pub path: Option<String>,
     /// `[session.headers]`: sent along with each question.
     pub headers: BTreeMap<String, String>,
-    /// `cookies`: the names of the cookies that make the session. Empty, the default: all of them.
+    /// `cookies`: the names of the cookies that make the session, by which a logout finds it. Empty,
+    /// the default: all of them.
     pub cookies: Vec<String>,
-    /// `allow-cache`: how long a yes or no is believed for the next request. Default 5 s; with 0
-    /// only those who wait for the same question share its answer.
+    /// `allow-cache`: how long a yes is believed for the next request with the same bytes. Default
+    /// 5 s; with 0 only those who wait for the same question share its answer.
     pub allow_cache: Duration,
     /// `interval`: how often the question is repeated while a socket is open. Default 30 s.
     pub interval: Duration,
@@ -52,8 +59,9 @@ pub struct Session {
     /// `groups-header`: the header of the answer that lists the user's groups, with commas. Default
     /// `None`.
     pub groups_header: Option<String>,
-    /// `token-path`: a second question, for each console by its name, below the app's
-    /// `server-root`; holds [`PLACE_OF_NAME`] once. Default `None`.
+    /// `token-path`: a second question, for each console by its guest, below the app's
+    /// `server-root`; holds [`PLACE_OF_GUEST`] once, and may hold [`PLACE_OF_NAME`] and
+    /// [`PLACE_OF_KIND`]. Default `None`.
     pub token_path: Option<String>,
     /// `channel-path`: a second question, for each channel by its name, below the app's
     /// `server-root`; holds [`PLACE_OF_CHANNEL`] once. Default `None`.
@@ -122,7 +130,7 @@ impl Session {
                 parse_header_name(text).map(Some)
             }),
             token_path: table.text("token-path", None, |text| {
-                parse_path_with(text, PLACE_OF_NAME, "/plugins/kimchi/vms/{vm}").map(Some)
+                parse_path_with(text, PLACE_OF_GUEST, "/plugins/kimchi/vms/{vm}").map(Some)
             }),
             channel_path: table.text("channel-path", None, |text| {
                 parse_path_with(text, PLACE_OF_CHANNEL, "/realtime/{channel}").map(Some)

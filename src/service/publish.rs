@@ -168,7 +168,7 @@ impl Service {
         parts.method = Method::POST;
         set_message_type(&mut parts.headers);
         let own = message.headers(name);
-        let is_known = |headers: &HeaderMap| self.knows(headers, context);
+        let is_known = |headers: &HeaderMap| self.knows(headers);
         let forward = Forward {
             upstream,
             body: self.body,

@@ -34,9 +34,9 @@ impl Service {
 
     /// Whether the app has said a moment ago that it knows this visitor, or still says so because of an open socket.
     /// Nobody is asked.
-    pub(super) fn knows(&self, headers: &HeaderMap, context: &Context) -> bool {
+    pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
         let sessions = self.sessions.as_ref();
-        sessions.is_some_and(|sessions| sessions.knows(headers, context.peer))
+        sessions.is_some_and(|sessions| sessions.knows(headers))
     }
 
     /// Asks the app whether this visitor may listen to these channels, and for how long.
@@ -57,7 +57,7 @@ impl Service {
         let Some(sessions) = &self.sessions else {
             return Err(refused(&Denied::NotLoggedIn));
         };
-        let asked = sessions.ask_for_console(visitor, &target.name).await;
+        let asked = sessions.ask_for_console(visitor, &target.claims()).await;
         asked
             .map(|visitor| visitor.watch())
             .map_err(|denied| refused(&denied))
@@ -71,7 +71,16 @@ fn refused(denied: &Denied) -> Refusal {
             StatusCode::UNAUTHORIZED,
             "this is only for who is logged in; log in, and try again",
         ),
-        Denied::Forbidden => (
+        Denied::Illegible => (
+            StatusCode::UNAUTHORIZED,
+            "your cookies could be read in too many ways; log in again, and try again",
+        ),
+        Denied::Ambiguous => (
+            StatusCode::FORBIDDEN,
+            "two guests may claim a console of this name, so it is not opened",
+        ),
+        // Whether there is no such thing or it is not shown makes no difference to who asks.
+        Denied::Forbidden | Denied::Missing => (
             StatusCode::FORBIDDEN,
             "the application does not permit this to you",
         ),

@@ -8,6 +8,7 @@
 //! names the file, the directory or the server, a target is shown as its endpoint.
 
 mod allow;
+mod console;
 mod file_name;
 mod named_file;
 mod place;
@@ -32,6 +33,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use console::Console;
+#[cfg(test)]
+pub use console::ConsoleKind;
 pub use resolver::{Asked, Resolver, TargetError};
 pub use signed::{LinkError, LinkOrder, LinksError, SignError, sign_link};
 pub use token::{Token, encode, same_bytes};

@@ -134,18 +134,86 @@ async fn an_answer_is_believed_for_as_long_as_the_configuration_says() {
 }
 
 #[tokio::test]
-async fn named_cookies_alone_make_the_session() {
-    let (app, console, door) = kitchen("cookies = ['wok']").await;
-    let _open = tunnel(&door, &console, "Cookie: wok=cook; lang=en\r\n").await;
+async fn a_yes_is_believed_for_the_same_credential_and_for_no_other() {
+    let (app, console, door) = kitchen("cookies = ['wok']\nallow-cache = '60s'").await;
+    let line = "Cookie: wok=cook; lang=en\r\n";
+    let _open = tunnel(&door, &console, line).await;
     assert_eq!(app.last().one("cookie"), Some("wok=cook; lang=en"));
-    let _known = tunnel(&door, &console, "Cookie: lang=de; wok=cook\r\n").await;
+    let _known = tunnel(&door, &console, line).await;
     assert_eq!(
         app.asked("/tasks"),
         0,
         "it was asked once, and that was taken"
     );
-    let _other = tunnel(&door, &console, "Cookie: lang=en; wok=other\r\n").await;
-    assert_eq!(app.asked("/tasks"), 1);
+    app.answers("/tasks", "401 Unauthorized\r\n");
+    for other in [
+        "",
+        "Cookie: lang=en\r\n",
+        "Cookie: lang=de; wok=cook\r\n",
+        "Cookie: wok=cook\r\n",
+        "Cookie: wok=cook;lang=en\r\n",
+        "Cookie: lang=en; wok=other\r\n",
+        "Cookie: wok=cook; lang=en\r\nAuthorization: Basic YTpi\r\n",
+    ] {
+        assert_eq!(knock(&door, PATH, other).await.status, 401, "{other}");
+    }
+    // Of the question the host is a part, too.
+    let handshake = Door::handshake(PATH, line).replace("door.example", "also.example");
+    assert_eq!(door.plain().await.ask(&handshake).await.status, 401);
+    assert_eq!(knock(&door, PATH, line).await.status, 101);
+}
+
+#[tokio::test]
+async fn a_cookie_that_is_read_in_several_ways_is_asked_about_each_time() {
+    let (app, console, door) = kitchen("cookies = ['wok']\nallow-cache = '60s'").await;
+    for line in [
+        "wok =cook",
+        "wok= cook",
+        "a=b wok=cook",
+        "a=b, wok=cook",
+        "wok=\"cook\"",
+        "wok=1; wok=cook",
+        "wok=cook; wok=cook",
+        "w%6fk=cook",
+        "lang=en",
+        "wok=cook; a=\"x, y\"",
+    ] {
+        let lines = format!("Cookie: {line}\r\n");
+        app.answers("/tasks", "200 OK\r\n");
+        for _ in 0..2 {
+            let before = app.asked("/tasks");
+            let _open = tunnel(&door, &console, &lines).await;
+            assert_eq!(app.asked("/tasks"), before + 1, "{line}");
+        }
+        app.answers("/tasks", "401 Unauthorized\r\n");
+        assert_eq!(knock(&door, PATH, &lines).await.status, 401, "{line}");
+        let mut client = Http2::open(&door).await;
+        let before = app.asked("/tasks");
+        let (answer, _) = client.connect_with(PATH, &[("cookie", line)]).await;
+        assert_eq!(answer.await.unwrap().status(), 401, "{line}");
+        assert_eq!(app.asked("/tasks"), before + 1, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn cookies_with_too_many_readings_are_nobodys() {
+    let (app, _console, door) = kitchen("cookies = ['wok']").await;
+    let many: Vec<String> = (0..40).map(|number| format!("wok={number}")).collect();
+    let lines = format!("Cookie: {}\r\n", many.join("; "));
+    assert_eq!(knock(&door, PATH, &lines).await.status, 401);
+    assert_eq!(app.asked("/tasks"), 0);
+}
+
+#[tokio::test]
+async fn a_no_is_not_believed_for_the_next_request() {
+    let (app, console, door) = kitchen("allow-cache = '60s'\ntoken-path = '/vms/{vm}'").await;
+    app.answers("/tasks", "401 Unauthorized\r\n");
+    assert_eq!(knock(&door, PATH, COOK).await.status, 401);
+    app.answers("/tasks", "200 OK\r\n");
+    app.answers("/vms/vm", "403 Forbidden\r\n");
+    assert_eq!(knock(&door, PATH, COOK).await.status, 403);
+    app.answers("/vms/vm", "200 OK\r\n");
+    let _open = tunnel(&door, &console, COOK).await;
 }
 
 #[tokio::test]

@@ -56,6 +56,35 @@ async fn after_a_logout_the_app_is_asked_again_and_a_new_session_of_the_same_coo
 }
 
 #[tokio::test]
+async fn a_logout_finds_its_session_in_whatever_spelling_either_was() {
+    let (_app, console, door) = kitchen("cookies = ['wok']").await;
+    let spelled = [
+        "wok=cook",
+        "lang=en; wok=cook",
+        "wok =cook",
+        "wok= cook",
+        "a=b wok=cook",
+        "a=b, wok=cook",
+        "wok=\"cook\"",
+        "wok=1; wok=cook",
+        "w%6fk=cook",
+    ];
+    for logout in spelled {
+        let mut opened = Vec::new();
+        for line in spelled {
+            opened.push(tunnel(&door, &console, &format!("Cookie: {line}\r\n")).await);
+        }
+        let mut other = tunnel(&door, &console, "Cookie: wok=other; lang=en\r\n").await;
+        let lines = format!("Cookie: {logout}\r\n");
+        assert_eq!(log_out(&door, "POST", "/logout", &lines).await, 200);
+        for own in &mut opened {
+            is_ended(own).await;
+        }
+        is_open(&mut other).await;
+    }
+}
+
+#[tokio::test]
 async fn a_question_under_way_at_the_logout_lets_nobody_in() {
     let (app, console, door) = kitchen("").await;
     app.open(false);

@@ -92,12 +92,16 @@ async fn each_console_is_a_question_of_its_own() {
         other.target("o ther-console")
     ))
     .await;
-    app.answers("/vms/o%20ther", "403 Forbidden\r\n");
+    app.answers("/vms/o%20ther-console", "403 Forbidden\r\n");
     let _open = tunnel(&door, &console, COOK).await;
     assert_eq!(app.asked("/vms/vm"), 1);
     let path = "/websockify?token=o%20ther-console";
     assert_eq!(knock(&door, path, COOK).await.status, 403);
-    assert_eq!(app.asked("/vms/o%20ther"), 1);
+    assert_eq!(app.asked("/vms/o%20ther-console"), 1);
+    let head = app.last();
+    assert_eq!(head.one("noren-console"), Some("o%20ther-console"));
+    assert_eq!(head.one("noren-console-guest"), Some("o%20ther-console"));
+    assert_eq!(head.one("noren-console-kind"), Some("graphical"));
     other.has_nobody().await;
     assert_eq!(
         knock(&door, "/websockify?token=news", COOK).await.status,
@@ -108,4 +112,81 @@ async fn each_console_is_a_question_of_its_own() {
     app.answers("/vms/vm", "404 Not Found\r\n");
     let answer = knock(&door, PATH, "Cookie: wok=other\r\n").await;
     assert_eq!(answer.status, 403);
+}
+
+/// A console at a UNIX socket of this name, and the target that leads there.
+fn at_socket(directory: &tempfile::TempDir, token: &str, name: &str) -> (Backend, String) {
+    let path = directory.path().join(name);
+    let console = Backend::unix(&path);
+    let target = format!(
+        "[[bridge.target]]\ntoken = '{token}'\naddress = 'unix:{}'\n",
+        path.display()
+    );
+    (console, target)
+}
+
+#[tokio::test]
+async fn whoever_may_see_a_guest_gets_its_serial_console_and_no_display_of_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let (serial, target) = at_socket(&directory, "web-console", "web");
+    let (app, _console, door) = kitchen(&format!(
+        "token-path = '/vms/{{vm}}?{{kind}}={{name}}'\n{target}"
+    ))
+    .await;
+    app.answers(
+        "/vms/web-console?graphical=web-console",
+        "404 Not Found\r\n",
+    );
+    let path = "/websockify?token=web-console";
+    let answer = knock(&door, path, COOK).await;
+    assert_eq!(answer.status, 101, "{}", answer.text());
+    serial.accept().await;
+    assert_eq!(app.asked("/vms/web?serial=web-console"), 1);
+    assert_eq!(app.asked("/vms/web-console?graphical=web-console"), 0);
+    let display = Backend::tcp().await;
+    let settings = format!(
+        "token-path = '/vms/{{vm}}'\n{}",
+        display.target("web-console")
+    );
+    let (app, _console, door) = kitchen(&settings).await;
+    app.answers("/vms/web-console", "403 Forbidden\r\n");
+    for token in ["web-console", &noren::encode_token("web-console")] {
+        let path = format!("/websockify?token={token}");
+        assert_eq!(knock(&door, &path, COOK).await.status, 403);
+    }
+    assert_eq!(
+        (app.asked("/vms/web"), app.asked("/vms/web-console")),
+        (0, 1 + 1)
+    );
+    display.has_nobody().await;
+}
+
+#[tokio::test]
+async fn a_name_that_two_guests_can_claim_opens_nothing() {
+    for (web, display, expected) in [
+        ("200 OK\r\n", "404 Not Found\r\n", 101),
+        ("404 Not Found\r\n", "200 OK\r\n", 101),
+        ("200 OK\r\n", "200 OK\r\n", 403),
+        ("200 OK\r\n", "403 Forbidden\r\n", 403),
+        ("403 Forbidden\r\n", "200 OK\r\n", 403),
+        ("403 Forbidden\r\n", "404 Not Found\r\n", 403),
+        ("404 Not Found\r\n", "404 Not Found\r\n", 403),
+        ("200 OK\r\n", "500 Internal Server Error\r\n", 502),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        // Neither the name of the one nor that of the other.
+        let (console, target) = at_socket(&directory, "web-console", "echo");
+        let settings = format!("token-path = '/vms/{{vm}}'\n{target}");
+        let (app, _console, door) = kitchen(&settings).await;
+        app.answers("/vms/web", web);
+        app.answers("/vms/web-console", display);
+        let path = "/websockify?token=web-console";
+        let answer = knock(&door, path, COOK).await;
+        assert_eq!(answer.status, expected, "{web} {display}");
+        if expected == 101 {
+            console.accept().await;
+        } else {
+            console.has_nobody().await;
+        }
+    }
 }

@@ -1,23 +1,44 @@
-//! Who a visitor is, as far as the door can tell: what the visitor's cookies and `Authorization` are, and not
-//! what they mean.
+//! Who a visitor is, as far as Noren can tell: what the app is told of the visitor, and by which sessions that may go,
+//! and not what they mean.
 //!
-//! Only a keyed hash is kept, so that neither a dump of memory nor a log gives away a session that nobody has
+//! Two hashes, for two uses. An answer of the app is about **all** that it was told: every byte of `Cookie` and
+//! `Authorization`, the host and the address; a difference that one parser sees and another does not is a difference
+//! here. A logout is about a **session**, which goes by the values of the cookies that make it, in each reading that
+//! some parser has of them.
+//!
+//! Only keyed hashes are kept, so that neither a dump of memory nor a log gives away a session that nobody has
 //! a socket open for. Must not know what the app says of it.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, COOKIE, HOST};
+use http::{HeaderMap, HeaderValue};
 
+use crate::access::session::cookies;
 use crate::access::session::question::Matter;
-use crate::net::Peer;
 
-/// A keyed hash of a credential, or of what was asked about with one. Equal for equal ones only.
+/// A keyed hash of what the app is told of a visitor, of a session, or of what was asked about. Equal for equal ones
+/// only.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Credential([u8; 32]);
 
 /// What the hashes are keyed with: new for each start unless a cluster shares it, kept over a reload.
 pub(super) struct Secret(hmac::Key);
+
+/// The credentials of a visitor.
+#[derive(Clone)]
+pub(super) struct Shown {
+    /// Of all that the app is told.
+    pub(super) whole: Credential,
+    /// The sessions that these may be, one for each reading.
+    pub(super) sessions: Box<[Credential]>,
+    /// Whether all parsers read the same session, so that an answer may be believed for a while.
+    pub(super) is_usual: bool,
+    /// Whether these are all readings.
+    pub(super) is_complete: bool,
+    /// Whether there is neither a cookie nor an `Authorization`: a login brings one, so a no stays true.
+    pub(super) is_anonymous: bool,
+}
 
 impl Credential {
     /// As another node of a cluster is told of it.
@@ -42,34 +63,66 @@ impl Secret {
         Self(key.expect("the generator every TLS handshake needs as well"))
     }
 
-    /// The credential in a request head. `cookies` names those that count; if it is empty all do.
-    ///
-    /// Without any, the address is what the app can go by, so one visitor's yes is not another's.
-    pub(super) fn credential(
-        &self,
-        headers: &HeaderMap,
-        cookies: &[String],
-        peer: Peer,
-    ) -> Credential {
-        let mut parts = Parts::new(self);
-        for value in headers.get_all(AUTHORIZATION) {
-            parts.add("authorization", value.as_bytes());
+    /// The credentials in the head of a request as the app gets it. `names` are the cookies that make a session; if
+    /// it is empty, all do.
+    pub(super) fn shown(&self, told: &HeaderMap, names: &[String]) -> Shown {
+        let (sessions, is_complete) = self.sessions(told, names);
+        let has_authorization = told.contains_key(AUTHORIZATION);
+        let is_usual = match told.get(COOKIE) {
+            None => true,
+            Some(line) if names.is_empty() => cookies::are_usual(line.as_bytes()),
+            Some(line) => cookies::make_a_session(line.as_bytes(), names, has_authorization),
+        };
+        Shown {
+            whole: self.whole(told),
+            sessions,
+            is_usual,
+            is_complete,
+            is_anonymous: !has_authorization && !told.contains_key(COOKIE),
         }
-        // HTTP/2 may spread them over several lines (RFC 9113 §8.2.3), so lines mean nothing.
-        let lines = headers.get_all(COOKIE).iter();
-        let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-        for pair in pairs.map(<[u8]>::trim_ascii) {
-            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-            if cookies.is_empty() || cookies.iter().any(|cookie| cookie.as_bytes() == name) {
-                parts.add("cookie", pair);
+    }
+
+    fn whole(&self, told: &HeaderMap) -> Credential {
+        let mut parts = Parts::new(self);
+        let lines = [
+            ("authorization", AUTHORIZATION.as_str()),
+            ("cookie", COOKIE.as_str()),
+            ("host", HOST.as_str()),
+            ("scheme", "x-forwarded-proto"),
+            ("address", "x-real-ip"),
+        ];
+        for (kind, name) in lines {
+            for value in told.get_all(name) {
+                parts.add(kind, value.as_bytes());
             }
         }
-        if parts.none
-            && let Some(address) = peer.ip()
-        {
-            parts.add("address", address.to_string().as_bytes());
-        }
         parts.end()
+    }
+
+    /// The sessions that a visitor may have shown, and whether there are no more.
+    pub(super) fn sessions(&self, told: &HeaderMap, names: &[String]) -> (Box<[Credential]>, bool) {
+        let authorization = told.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let Some(line) = told.get(COOKIE).map(HeaderValue::as_bytes) else {
+            let mut parts = Parts::new(self);
+            match authorization {
+                Some(value) => parts.add_authorization(value),
+                // Without anything to go by, a session is an address.
+                None => parts.add_all("address", told.get_all("x-real-ip").iter()),
+            }
+            return (Box::new([parts.end()]), true);
+        };
+        let (readings, is_complete) = cookies::readings(line, names);
+        let sessions = readings.iter().map(|reading| {
+            let mut parts = Parts::new(self);
+            if let Some(value) = authorization {
+                parts.add_authorization(value);
+            }
+            for part in reading {
+                parts.add("cookie", part);
+            }
+            parts.end()
+        });
+        (sessions.collect(), is_complete)
     }
 
     /// The credential together with what it is asked about.
@@ -77,7 +130,11 @@ impl Secret {
         let mut parts = Parts::new(self);
         parts.add("credential", &credential.0);
         match matter {
-            Matter::Console(name) => parts.add("console", name.as_bytes()),
+            Matter::Console(console) => {
+                parts.add("console", console.name.as_bytes());
+                parts.add("guest", console.guest.as_bytes());
+                parts.add("kind", console.kind.as_str().as_bytes());
+            }
             Matter::Channel(name) => parts.add("channel", name.as_str().as_bytes()),
         }
         parts.end()
@@ -85,31 +142,39 @@ impl Secret {
 }
 
 /// A hash that is being made of parts, each with its kind and its length, so that two lists never look alike.
-struct Parts {
-    hash: hmac::Context,
-    none: bool,
-}
+struct Parts(hmac::Context);
 
 impl Parts {
     fn new(secret: &Secret) -> Self {
-        Self {
-            hash: hmac::Context::with_key(&secret.0),
-            none: true,
-        }
+        Self(hmac::Context::with_key(&secret.0))
     }
 
     fn add(&mut self, kind: &str, bytes: &[u8]) {
-        self.none = false;
-        self.hash.update(kind.as_bytes());
-        self.hash.update(&[0]);
-        self.hash.update(&bytes.len().to_be_bytes());
-        self.hash.update(bytes);
+        self.0.update(kind.as_bytes());
+        self.0.update(&[0]);
+        self.0.update(&bytes.len().to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    fn add_all<'a>(&mut self, kind: &str, values: impl Iterator<Item = &'a HeaderValue>) {
+        for value in values {
+            self.add(kind, value.as_bytes());
+        }
+    }
+
+    /// The letter case of a scheme and the number of blanks behind it mean nothing (RFC 9110 §11.4).
+    fn add_authorization(&mut self, value: &[u8]) {
+        let mut words = value.splitn(2, |byte| *byte == b' ');
+        let scheme = words.next().unwrap_or_default().to_ascii_lowercase();
+        self.add("scheme", &scheme);
+        let rest = words.next().unwrap_or_default();
+        self.add("authorization", rest.trim_ascii());
     }
 
     fn end(self) -> Credential {
         let mut hash = [0; 32];
         // HMAC-SHA-256 has 32 bytes, as many as there is room for.
-        let tag = self.hash.sign();
+        let tag = self.0.sign();
         for (own, byte) in hash.iter_mut().zip(tag.as_ref()) {
             *own = *byte;
         }
@@ -121,13 +186,10 @@ impl Parts {
 mod tests {
     use super::*;
     use crate::config::ChannelName;
+    use crate::target::{Console, ConsoleKind};
+    use http::HeaderName;
 
-    fn channel(name: &str) -> Matter {
-        Matter::Channel(ChannelName::parse(name).expect("a name"))
-    }
-    use http::{HeaderName, HeaderValue};
-
-    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn told(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(
@@ -138,55 +200,174 @@ mod tests {
         headers
     }
 
-    fn peer(address: &str) -> Peer {
-        Peer::Tcp(address.parse().expect("an address"))
-    }
-
     #[test]
-    fn lines_mean_nothing_and_every_other_difference_does() {
+    fn every_difference_in_what_the_app_is_told_is_one() {
         let secret = Secret::new();
-        let here = peer("192.0.2.1:1");
-        let of = |lines: &[_]| secret.credential(&headers(lines), &[], here);
-        assert!(of(&[("cookie", "a=1; b=2")]) == of(&[("cookie", "a=1"), ("cookie", "b=2")]));
+        let of = |lines: &[_]| secret.shown(&told(lines), &["wok".to_owned()]).whole;
+        let console = |guest: &str, kind| {
+            Matter::Console(Console {
+                name: "vm-console".into(),
+                guest: guest.into(),
+                kind,
+            })
+        };
+        let cookie = of(&[("cookie", "a=1")]);
         let different = [
             of(&[]),
-            of(&[("cookie", "a=1")]),
+            cookie,
+            of(&[("cookie", "a =1")]),
             of(&[("cookie", "a=1; b=2")]),
+            of(&[("cookie", "a=1;b=2")]),
+            of(&[("cookie", "b=2; a=1")]),
             of(&[("cookie", "a=1b=2")]),
             of(&[("authorization", "a=1")]),
             of(&[("cookie", "a=1"), ("authorization", "Basic YTox")]),
-            Secret::new().credential(&headers(&[("cookie", "a=1")]), &[], here),
-            secret.matter(of(&[("cookie", "a=1")]), &Matter::Console("vm".into())),
-            secret.matter(of(&[("cookie", "a=1")]), &channel("vm")),
+            of(&[("cookie", "a=1"), ("x-real-ip", "192.0.2.1")]),
+            of(&[("cookie", "a=1"), ("host", "a.example")]),
+            of(&[("cookie", "a=1"), ("x-forwarded-proto", "https")]),
+            Secret::new().shown(&told(&[("cookie", "a=1")]), &[]).whole,
+            secret.matter(cookie, &console("vm", ConsoleKind::Serial)),
+            secret.matter(cookie, &console("vm", ConsoleKind::Graphical)),
+            secret.matter(cookie, &console("vm-console", ConsoleKind::Graphical)),
+            secret.matter(
+                cookie,
+                &Matter::Channel(ChannelName::parse("vm").expect("a name")),
+            ),
         ];
         for (at, one) in different.iter().enumerate() {
-            assert!(!different.iter().skip(at + 1).any(|other| one == other));
+            assert!(
+                !different.iter().skip(at + 1).any(|other| one == other),
+                "{at}"
+            );
         }
     }
 
-    #[test]
-    fn the_address_counts_only_where_nothing_else_does() {
-        let secret = Secret::new();
-        let of = |lines: &[_], address, cookies: &[String]| {
-            secret.credential(&headers(lines), cookies, peer(address))
-        };
-        let cookie = [("cookie", "a=1")];
-        assert!(of(&cookie, "192.0.2.1:1", &[]) == of(&cookie, "192.0.2.2:1", &[]));
-        assert!(of(&[], "192.0.2.1:1", &[]) == of(&[], "192.0.2.1:2", &[]));
-        assert!(of(&[], "192.0.2.1:1", &[]) != of(&[], "192.0.2.2:1", &[]));
-        let named = ["wok".to_owned()];
-        assert!(of(&cookie, "192.0.2.1:1", &named) != of(&cookie, "192.0.2.2:1", &named));
+    /// Whether a logout with the one head ends what the other has opened.
+    fn ends(
+        names: &[&str],
+        logout: &[(&'static str, &'static str)],
+        open: &[(&'static str, &'static str)],
+    ) -> bool {
+        let secret = Secret::shared(b"key");
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let of = |lines: &[_]| secret.shown(&told(lines), &names).sessions;
+        let open = of(open);
+        of(logout).iter().any(|session| open.contains(session))
     }
 
     #[test]
-    fn of_named_cookies_the_others_do_not_count() {
-        let secret = Secret::new();
+    fn a_session_is_found_by_its_cookies_in_every_reading() {
+        let cookie = |value| [("cookie", value)];
+        for (logout, open) in [
+            ("wok=1", "wok=1"),
+            ("wok=1; lang=en", "last=x; wok=1"),
+            ("wok =1", "wok=1"),
+            ("wok\t=\t1", "wok=1"),
+            ("wok=1", "a=b wok=1"),
+            ("wok=1", "a=b, wok=1"),
+            ("wok=1", "wok=\"1\""),
+            ("wok=1", "wok=\"\\061\""),
+            ("wok=1", "wok=2; wok=1"),
+            ("wok=1", "wok=1; wok=2"),
+            ("wok=1", "w%6fk=1"),
+            ("wok=1", "wok=%31"),
+            ("wok=1", "WOK=1"),
+            ("wok=1", "wok=1,x"),
+            ("wok=1", "$Version=1; wok=1; $Path=/"),
+        ] {
+            assert!(
+                ends(&["wok"], &cookie(logout), &cookie(open)),
+                "{logout} {open}"
+            );
+            assert!(
+                ends(&["wok"], &cookie(open), &cookie(logout)),
+                "{open} {logout}"
+            );
+        }
+        for (logout, open) in [
+            ("wok=1", "wok=2"),
+            ("wok=1", "wok2=1"),
+            ("lang=en", "wok=1; lang=en"),
+        ] {
+            assert!(
+                !ends(&["wok"], &cookie(logout), &cookie(open)),
+                "{logout} {open}"
+            );
+        }
+        let (a, b) = ([("x-real-ip", "192.0.2.1")], [("x-real-ip", "192.0.2.2")]);
+        assert!(ends(&["wok"], &a, &a) && !ends(&["wok"], &a, &b));
+        assert!(!ends(
+            &["wok"],
+            &a,
+            &[("x-real-ip", "192.0.2.1"), ("cookie", "wok=1")]
+        ));
+        assert!(!ends(
+            &["wok"],
+            &a,
+            &[("x-real-ip", "192.0.2.1"), ("cookie", "lang=en")]
+        ));
+    }
+
+    #[test]
+    fn where_all_cookies_make_it_a_session_is_found_by_all_of_them() {
+        let cookie = |value| [("cookie", value)];
+        for (logout, open) in [
+            ("a=1; b=2", "b=2; a=1"),
+            ("a=1; b=2", "a =1;b=2"),
+            ("a=1; b=2", "a=\"1\", b=2"),
+        ] {
+            assert!(ends(&[], &cookie(logout), &cookie(open)), "{logout} {open}");
+        }
+        assert!(!ends(&[], &cookie("a=1; b=2"), &cookie("a=1; b=3")));
+        assert!(!ends(&[], &cookie("a=1"), &cookie("a=1; b=3")));
+    }
+
+    #[test]
+    fn only_what_all_parsers_read_alike_is_usual() {
+        let usual = |names: &[String], line: &'static str| {
+            let secret = Secret::shared(b"key");
+            secret.shown(&told(&[("cookie", line)]), names).is_usual
+        };
         let named = ["wok".to_owned()];
-        let of =
-            |line| secret.credential(&headers(&[("cookie", line)]), &named, peer("192.0.2.1:1"));
-        assert!(of("lang=en; wok=1") == of("wok=1; last=x"));
-        assert!(of("wok=1") != of("wok=2"));
-        assert!(of("wok=1") != of("wok2=1"));
-        assert!(of("wok=1") != of("wok=1; wok=2"));
+        for line in [
+            "wok=1",
+            "lang=en; wok=1",
+            "wok=s%3Aabc.d/e+f==; _ga=GA1.2",
+            "wok=1;a.b=2",
+        ] {
+            assert!(usual(&named, line) && usual(&[], line), "{line}");
+        }
+        for line in [
+            "wok =1",
+            "wok= 1",
+            "wok=1 ",
+            "wok=\"1\"",
+            "a=b wok=1",
+            "a=b, wok=1",
+            "wok=1,2",
+            "wok",
+            "wok=1; wok=1",
+            "wok=1; WOK=2",
+            "w%6fk=1; wok=2",
+            "wok=1;; a=2",
+            "wok=1;",
+            "a=\"x\"; wok=1",
+            "$Version=1; wok=1",
+            "wok=1; path=/",
+            "wok=1\\",
+            "wok=1;  a=2",
+            "w.k=1; w_k=2; wok=1",
+            "=1; wok=1",
+            "wok=1; a[b]=1",
+        ] {
+            assert!(!usual(&named, line), "{line}");
+            assert!(!usual(&[], line), "{line}");
+        }
+        assert!(
+            !usual(&named, "lang=en"),
+            "it has no cookie that makes a session"
+        );
+        let basic = told(&[("cookie", "lang=en"), ("authorization", "Basic YTox")]);
+        assert!(Secret::shared(b"key").shown(&basic, &named).is_usual);
     }
 }

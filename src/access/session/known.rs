@@ -1,7 +1,8 @@
 //! What the app has said of each credential, who waits for it to say more, and what is open because of it.
 //!
-//! Asks nothing itself. There is one entry for each session, and one for each console or channel it was
-//! asked about; each has a token that is cancelled when the app, or a logout, says no.
+//! Asks nothing itself. There is one entry for all that the app is told of a visitor, and one for each console or
+//! channel it was asked about; each has a token that is cancelled when the app, or a logout, says no. Entries that may
+//! be of one session are found by it, for logouts and for administrators.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -13,13 +14,15 @@ use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::session::Identity;
-use crate::access::session::credential::{Credential, Secret};
+use crate::access::session::credential::{Credential, Secret, Shown};
 use crate::access::session::question::{Matter, Verdict};
+use crate::access::session::{Denied, Identity};
 
 /// Entries that may be there before those nobody needs are dropped, even if their answer could still be
 /// believed: a made-up cookie costs its maker nothing.
 const MOST: usize = 10_000;
+/// Entries of one session that are looked at where one that the app knows is enough.
+const SAMPLE: usize = 16;
 
 /// All that is known. Kept over a reload, so that a logout still finds what was opened before.
 pub(super) struct Known {
@@ -29,6 +32,8 @@ pub(super) struct Known {
 
 struct Entries {
     of: HashMap<Credential, Arc<Entry>>,
+    /// Where the entries of a session are.
+    sessions: HashMap<Credential, Vec<Credential>>,
     /// The number at which to look for entries that nobody needs; twice as many as were left the last time,
     /// so that looking costs little even if all are needed.
     limit: usize,
@@ -43,18 +48,29 @@ pub(super) struct Entry {
     pub(super) matter: Option<Matter>,
     /// The session then. Held, so that a logout reaches what is about it as long as that is known.
     session: Option<Arc<Entry>>,
+    /// The sessions that it may be.
+    sessions: Box<[Credential]>,
     /// Who holds this asks; others wait for the same answer.
     pub(super) turn: Semaphore,
     state: Mutex<State>,
 }
 
 struct State {
-    answer: Option<(Instant, Verdict)>,
+    answer: Option<Said>,
     /// Who the last yes has said the visitor is; what was opened on it was opened to that one.
     identity: Option<Identity>,
     /// Cancelled by a no. What was opened on a yes holds the token of that yes.
     ended: CancellationToken,
     watched: Weak<Watched>,
+}
+
+/// An answer of the app.
+struct Said {
+    /// When it was asked.
+    asked: Instant,
+    /// When it had answered.
+    at: Instant,
+    verdict: Verdict,
 }
 
 /// An entry for which something is open, with the credential in clear, without which the app could not be
@@ -71,18 +87,26 @@ impl Known {
             secret,
             entries: Mutex::new(Entries {
                 of: HashMap::new(),
+                sessions: HashMap::new(),
                 limit: MOST,
             }),
         }
     }
 
-    /// The entry of a session.
-    pub(super) fn session(&self, credential: Credential) -> Arc<Entry> {
+    /// The entry of a visitor's session.
+    pub(super) fn session(&self, shown: &Shown) -> Arc<Entry> {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        self.entry(credential, || {
+        let mut entries = lock(&self.entries);
+        if let Some(entry) = entries.of.get(&shown.whole) {
+            return Arc::clone(entry);
+        }
+        let number = entries.number_of(&shown.sessions).unwrap_or_else(|| {
             let before = LAST.fetch_add(1, Ordering::Relaxed);
-            Entry::new(NonZeroU64::MIN.saturating_add(before), None, None)
-        })
+            NonZeroU64::MIN.saturating_add(before)
+        });
+        let mut entry = Entry::new(number, None, None);
+        entry.sessions.clone_from(&shown.sessions);
+        entries.insert(shown.whole, entry)
     }
 
     /// The entry of one console or channel for a session.
@@ -92,35 +116,30 @@ impl Known {
         session: &Arc<Entry>,
         matter: Matter,
     ) -> Arc<Entry> {
-        self.entry(self.secret.matter(credential, &matter), || {
-            Entry::new(session.number, Some(matter), Some(Arc::clone(session)))
-        })
-    }
-
-    fn entry(&self, credential: Credential, new: impl FnOnce() -> Entry) -> Arc<Entry> {
+        let credential = self.secret.matter(credential, &matter);
+        // A session's lock is taken before its console's is, and the list's before both.
         let mut entries = lock(&self.entries);
         if let Some(entry) = entries.of.get(&credential) {
             return Arc::clone(entry);
         }
-        if entries.of.len() >= entries.limit {
-            entries.of.retain(|_, entry| is_needed(entry));
-            entries.limit = MOST.max(2 * entries.of.len());
-        }
-        let entry = Arc::new(new());
-        entries.of.insert(credential, Arc::clone(&entry));
-        entry
+        let session = Some(Arc::clone(session));
+        let number = session
+            .as_ref()
+            .map_or(NonZeroU64::MIN, |session| session.number);
+        entries.insert(credential, Entry::new(number, Some(matter), session))
     }
 
-    /// Whether the last that was said of a session is that there is one.
-    pub(super) fn has_session(&self, credential: Credential) -> bool {
-        let entry = lock(&self.entries).of.get(&credential).cloned();
-        entry.is_some_and(|entry| matches!(entry.answer_since(None), Some(Ok(_))))
+    /// Whether the last that was said of one of these sessions is that there is one.
+    pub(super) fn has_session(&self, sessions: &[Credential]) -> bool {
+        let found: Vec<_> = lock(&self.entries).found(sessions).take(SAMPLE).collect();
+        let knows = |entry: &Arc<Entry>| matches!(entry.answer_since(None), Some(Ok(_)));
+        found.iter().any(knows)
     }
 
-    /// Ends a session and all of its consoles.
-    pub(super) fn end(&self, credential: Credential) {
-        let entry = lock(&self.entries).of.get(&credential).cloned();
-        if let Some(entry) = entry {
+    /// Ends a session, in all its readings, and all of its consoles.
+    pub(super) fn end(&self, session: Credential) {
+        let found: Vec<_> = lock(&self.entries).found(&[session]).collect();
+        for entry in found {
             entry.end();
         }
     }
@@ -135,13 +154,51 @@ impl Known {
     /// What is open and was not asked about for `interval`. Drops what nobody needs and nobody would believe.
     pub(super) fn due(&self, interval: Duration, believed: Duration) -> Vec<Arc<Watched>> {
         let mut entries = lock(&self.entries);
-        entries
-            .of
-            .retain(|_, entry| is_needed(entry) || entry.is_known_for_less_than(believed));
+        entries.retain(|entry| is_needed(entry) || entry.is_known_for_less_than(believed));
         let due = |entry: &&Arc<Entry>| !entry.is_known_for_less_than(interval);
         let due: Vec<_> = entries.of.values().filter(due).cloned().collect();
         drop(entries);
         due.iter().filter_map(|entry| entry.watched()).collect()
+    }
+}
+
+impl Entries {
+    fn insert(&mut self, credential: Credential, entry: Entry) -> Arc<Entry> {
+        if self.of.len() >= self.limit {
+            self.retain(is_needed);
+            self.limit = MOST.max(2 * self.of.len());
+        }
+        let entry = Arc::new(entry);
+        for session in &entry.sessions {
+            self.sessions.entry(*session).or_default().push(credential);
+        }
+        self.of.insert(credential, Arc::clone(&entry));
+        entry
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Arc<Entry>) -> bool) {
+        let before = self.of.len();
+        self.of.retain(|_, entry| is_kept(entry));
+        if self.of.len() < before {
+            self.sessions.retain(|_, entries| {
+                entries.retain(|entry| self.of.contains_key(entry));
+                !entries.is_empty()
+            });
+        }
+    }
+
+    /// The entries that may be of these sessions.
+    fn found<'a>(&'a self, sessions: &'a [Credential]) -> impl Iterator<Item = Arc<Entry>> + 'a {
+        let entries = sessions
+            .iter()
+            .filter_map(|session| self.sessions.get(session));
+        entries
+            .flatten()
+            .filter_map(|entry| self.of.get(entry).cloned())
+    }
+
+    fn number_of(&self, sessions: &[Credential]) -> Option<NonZeroU64> {
+        self.found(sessions).next().map(|entry| entry.number)
     }
 }
 
@@ -157,6 +214,7 @@ impl Entry {
             number,
             matter,
             session,
+            sessions: Box::default(),
             turn: Semaphore::new(1),
             state: Mutex::new(State {
                 answer: None,
@@ -198,22 +256,35 @@ impl Entry {
     /// What was said since `earliest`.
     pub(super) fn answer_since(&self, earliest: Option<Instant>) -> Option<Verdict> {
         let state = lock(&self.state);
-        let (at, verdict) = state.answer.as_ref()?;
-        earliest
-            .is_none_or(|earliest| *at >= earliest)
-            .then(|| verdict.clone())
+        let said = state.answer.as_ref()?;
+        let is_new = earliest.is_none_or(|earliest| said.at >= earliest);
+        is_new.then(|| said.verdict.clone())
     }
 
-    /// Keeps an answer to a question that was asked under `token`. A no ends what is open, and so does a yes to
-    /// somebody else: who has lost a name or a group may have lost what it opened.
-    pub(super) fn learn(&self, verdict: &Verdict, token: &CancellationToken) {
+    /// What was said to the others, for somebody who came meanwhile. A no to a question from before is none: a login
+    /// may have come between.
+    pub(super) fn answer_for(&self, came: Instant) -> Option<Verdict> {
+        let state = lock(&self.state);
+        let said = state.answer.as_ref()?;
+        let is_no = said.verdict.as_ref().is_err_and(Denied::is_no);
+        let since = if is_no { said.asked } else { said.at };
+        (since >= came).then(|| said.verdict.clone())
+    }
+
+    /// Keeps an answer to a question that was asked then and under `token`. A no ends what is open, and so does a yes
+    /// to somebody else: who has lost a name or a group may have lost what it opened.
+    pub(super) fn learn(&self, verdict: &Verdict, asked: Instant, token: &CancellationToken) {
         let fresh = token_below(self.session.as_ref());
         let mut state = lock(&self.state);
         // The session was ended after the question was asked, so the answer may be from before.
         if token.is_cancelled() {
             return;
         }
-        state.answer = Some((Instant::now(), verdict.clone()));
+        state.answer = Some(Said {
+            asked,
+            at: Instant::now(),
+            verdict: verdict.clone(),
+        });
         let ends = match verdict {
             // Of a console or a channel only the session says who asks.
             Ok(identity) if self.matter.is_none() => {
@@ -245,7 +316,7 @@ impl Entry {
         state
             .answer
             .as_ref()
-            .is_some_and(|(at, _)| at.elapsed() < time)
+            .is_some_and(|said| said.at.elapsed() < time)
     }
 
     /// Has the entry, and its session, asked about again as long as what is returned is held.
@@ -278,4 +349,24 @@ fn token_below(session: Option<&Arc<Entry>>) -> CancellationToken {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_no_is_only_for_those_who_came_before_it_was_asked_for() {
+        let entry = Entry::new(NonZeroU64::MIN, None, None);
+        let (before, asked) = (Instant::now(), Instant::now());
+        let came = asked + Duration::from_nanos(1);
+        entry.learn(&Err(Denied::NotLoggedIn), asked, &entry.token());
+        assert!(entry.answer_for(before).is_some(), "it is shared");
+        assert!(
+            entry.answer_for(came).is_none(),
+            "a login may have come between"
+        );
+        entry.learn(&Ok(Identity::default()), asked, &entry.token());
+        assert!(entry.answer_for(before).is_some());
+    }
 }

@@ -1,10 +1,11 @@
 //! The session, asked of the app: before anything is opened for a visitor, and again while it is open.
 //!
 //! The question is a request of our own with the visitor's cookies and `Authorization`. For each credential one
-//! question is under way at a time, whatever the number of visitors who wait for it, and its answer is believed
-//! for a moment. Nobody is let in by a mistake: whatever is not a yes is a refusal. Must not know what is
-//! opened, nor how a refusal is sent.
+//! question is under way at a time, whatever the number of visitors who wait for it, and a yes is believed
+//! for a moment, where every parser reads the same credential. Nobody is let in by a mistake: whatever is not a yes is
+//! a refusal. Must not know what is opened, nor how a refusal is sent.
 
+mod cookies;
 mod credential;
 mod known;
 mod question;
@@ -22,10 +23,10 @@ use tracing::{debug, warn};
 
 use crate::config::{self, ChannelName, Config};
 use crate::http::{Context, Head, Lease};
-use crate::net::Peer;
 use crate::shutdown::Shutdown;
+use crate::target::Console;
 
-use credential::{Credential, Secret};
+use credential::{Credential, Secret, Shown};
 use known::{Entry, Known, Watched};
 use question::{Matter, Question, Verdict};
 
@@ -43,7 +44,7 @@ pub struct Sessions {
 #[derive(Clone)]
 pub struct Visitor {
     identity: Identity,
-    credential: Credential,
+    shown: Shown,
     entry: Arc<Entry>,
     ended: CancellationToken,
     headers: Arc<HeaderMap>,
@@ -58,8 +59,8 @@ pub struct Identity {
     pub groups: Arc<[Box<str>]>,
 }
 
-/// The credential of a request that ends its session, if the app agrees.
-pub struct Leaving(Credential);
+/// The sessions that a request may end, if the app agrees.
+pub struct Leaving(Box<[Credential]>);
 
 /// Why a visitor may not pass. The text is for the log.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -67,9 +68,20 @@ pub enum Denied {
     /// No session, or one that has expired.
     #[error("the app knows no session of this visitor")]
     NotLoggedIn,
+    /// Cookies that different parsers take for too many sessions.
+    #[error("the cookies of this visitor could be read in too many ways")]
+    Illegible,
     /// A session without the right to this.
     #[error("the app forbids it to this visitor")]
     Forbidden,
+    /// Nothing of this name, as far as the app tells this visitor.
+    #[error("the app knows nothing of this name, or does not show it to this visitor")]
+    Missing,
+    /// A name that two guests may claim.
+    #[error(
+        "the app knows a guest of this name and one of the name without -console, and the socket is called like neither"
+    )]
+    Ambiguous,
     /// More questions wait than may.
     #[error("{0}")]
     Busy(Arc<str>),
@@ -84,7 +96,10 @@ pub enum Denied {
 impl Denied {
     /// Whether the app has said no, rather than nothing.
     fn is_no(&self) -> bool {
-        matches!(self, Self::NotLoggedIn | Self::Forbidden)
+        matches!(
+            self,
+            Self::NotLoggedIn | Self::Illegible | Self::Forbidden | Self::Missing | Self::Ambiguous
+        )
     }
 }
 
@@ -143,30 +158,51 @@ impl Sessions {
         context: &Context,
         head: &Head,
     ) -> Result<Visitor, Denied> {
-        let credential = self.credential(headers, context.peer);
-        let entry = self.known.session(credential);
         let headers = Arc::new(question::visitor(headers, context, head));
-        let (identity, ended) = self.settle(&entry, &headers).await?;
+        let shown = self.shown(&headers);
+        if !shown.is_complete {
+            return Err(Denied::Illegible);
+        }
+        let entry = self.known.session(&shown);
+        let (identity, ended) = self.settle(&entry, &headers, &shown).await?;
         Ok(Visitor {
             identity,
-            credential,
+            shown,
             entry,
             ended,
             headers,
         })
     }
 
-    /// Asks whether a visitor may open the console of this name, if that is a question here.
+    /// Asks whether a visitor may open a console, if that is a question here. `claims` are the guests that it may be
+    /// of: if the app knows more than one of them, it is nobody's.
     ///
     /// # Errors
     /// As for [`ask`](Self::ask).
-    pub async fn ask_for_console(&self, visitor: Visitor, name: &str) -> Result<Visitor, Denied> {
-        if !self.question.has_consoles()
-            || self.settings.open_tokens.iter().any(|open| open == name)
-        {
+    pub async fn ask_for_console(
+        &self,
+        visitor: Visitor,
+        claims: &[Console],
+    ) -> Result<Visitor, Denied> {
+        let is_open = |claim: &Console| {
+            let mut open = self.settings.open_tokens.iter();
+            open.any(|open| **open == *claim.name)
+        };
+        if !self.question.has_consoles() || claims.iter().any(is_open) {
             return Ok(visitor);
         }
-        self.ask_about(visitor, Matter::Console(name.into())).await
+        let mut answer = Err(Denied::Missing);
+        for claim in claims {
+            let matter = Matter::Console(claim.clone());
+            match self.ask_about(visitor.clone(), matter).await {
+                Err(Denied::Missing) => {}
+                // What is not answered decides nothing.
+                Err(denied) if !denied.is_no() => return Err(denied),
+                _ if !matches!(answer, Err(Denied::Missing)) => return Err(Denied::Ambiguous),
+                answered => answer = answered,
+            }
+        }
+        answer
     }
 
     /// Asks whether a visitor may listen to all of these channels, where each is a question; the lease ends with
@@ -193,8 +229,10 @@ impl Sessions {
     async fn ask_about(&self, visitor: Visitor, matter: Matter) -> Result<Visitor, Denied> {
         let entry = self
             .known
-            .matter(visitor.credential, &visitor.entry, matter);
-        let (_, ended) = self.settle(&entry, &visitor.headers).await?;
+            .matter(visitor.shown.whole, &visitor.entry, matter);
+        let (_, ended) = self
+            .settle(&entry, &visitor.headers, &visitor.shown)
+            .await?;
         // The session may have ended since it was asked about, and a new one of the same cookie have begun.
         if visitor.ended.is_cancelled() {
             return Err(Denied::NotLoggedIn);
@@ -206,10 +244,13 @@ impl Sessions {
         })
     }
 
-    /// Whether the app is known to know this visitor: it has said so, and nothing else since. Asks nobody.
+    /// Whether the app is known to know the visitor who is in these headers for an app: it has said so, and nothing
+    /// else since. Asks nobody.
     #[must_use]
-    pub fn knows(&self, headers: &HeaderMap, peer: Peer) -> bool {
-        self.known.has_session(self.credential(headers, peer))
+    pub fn knows(&self, headers: &HeaderMap) -> bool {
+        let cookies = &self.settings.cookies;
+        let (sessions, is_complete) = self.known.secret.sessions(headers, cookies);
+        is_complete && self.known.has_session(&sessions)
     }
 
     /// Looks whether a request to the app with index `app` is a logout.
@@ -218,6 +259,7 @@ impl Sessions {
         &self,
         app: usize,
         request: &http::Request<impl Sized>,
+        head: &Head,
         context: &Context,
     ) -> Option<Leaving> {
         // Django has a slash at the end of every path, and the file has none.
@@ -226,18 +268,23 @@ impl Sessions {
         let is_logout = app == self.settings.app
             && request.method() == Method::POST
             && self.logout.iter().any(|known| known == path);
-        is_logout.then(|| Leaving(self.credential(request.headers(), context.peer)))
+        is_logout.then(|| {
+            let told = question::visitor(request.headers(), context, head);
+            Leaving(self.shown(&told).sessions)
+        })
     }
 
     /// Ends the session of a logout, and with it all that is open: to be called when the app has agreed.
     pub fn end(&self, leaving: &Leaving) {
-        self.known.end(leaving.0);
+        for session in &leaving.0 {
+            self.known.end(*session);
+        }
     }
 
-    /// What to tell the other nodes of a cluster of a logout, if they can understand it.
-    #[must_use]
-    pub fn to_tell(&self, leaving: &Leaving) -> Option<Vec<u8>> {
-        self.is_shared.then(|| leaving.0.to_bytes())
+    /// What to tell the other nodes of a cluster of a logout, if they can understand it: something for each reading.
+    pub fn to_tell(&self, leaving: &Leaving) -> impl Iterator<Item = Vec<u8>> {
+        let sessions = if self.is_shared { &*leaving.0 } else { &[] };
+        sessions.iter().map(|session| session.to_bytes())
     }
 
     /// Ends a session of which another node has told.
@@ -274,9 +321,8 @@ impl Sessions {
         }
     }
 
-    fn credential(&self, headers: &HeaderMap, peer: Peer) -> Credential {
-        let cookies = &self.settings.cookies;
-        self.known.secret.credential(headers, cookies, peer)
+    fn shown(&self, told: &HeaderMap) -> Shown {
+        self.known.secret.shown(told, &self.settings.cookies)
     }
 
     /// An answer that may be believed: known, or of the question under way, or of one asked now.
@@ -284,15 +330,15 @@ impl Sessions {
         &self,
         entry: &Entry,
         visitor: &HeaderMap,
+        shown: &Shown,
     ) -> Result<(Identity, CancellationToken), Denied> {
         let came = Instant::now();
         let token = entry.token();
-        let verdict = match entry.answer_since(came.checked_sub(self.settings.allow_cache)) {
-            // Whoever has no answer yet may try again at once.
-            Some(verdict) if verdict.as_ref().map_or_else(Denied::is_no, |_| true) => verdict,
-            _ => self.in_turn(entry, visitor, came, &token).await,
+        let known = entry.answer_since(came.checked_sub(self.settings.allow_cache));
+        let identity = match known.filter(|verdict| is_believed(verdict, shown)) {
+            Some(verdict) => verdict?,
+            None => self.in_turn(entry, visitor, came, &token).await?,
         };
-        let identity = verdict?;
         if !token.is_cancelled() {
             return Ok((identity, token));
         }
@@ -313,7 +359,7 @@ impl Sessions {
         let answered = timeout(limit, async {
             let _turn = entry.turn.acquire().await;
             // A logout leaves no answer.
-            if let Some(verdict) = entry.answer_since(Some(came)) {
+            if let Some(verdict) = entry.answer_for(came) {
                 return verdict;
             }
             if token.is_cancelled() {
@@ -326,8 +372,9 @@ impl Sessions {
     }
 
     async fn put(&self, entry: &Entry, visitor: &HeaderMap, token: &CancellationToken) -> Verdict {
+        let asked = Instant::now();
         let verdict = self.question.ask(entry.matter.as_ref(), visitor).await;
-        entry.learn(&verdict, token);
+        entry.learn(&verdict, asked, token);
         verdict
     }
 
@@ -337,7 +384,7 @@ impl Sessions {
         let Ok(_turn) = entry.turn.try_acquire() else {
             return;
         };
-        let token = entry.token();
+        let (token, begun) = (entry.token(), Instant::now());
         let asked = timeout(
             self.settings.timeout,
             self.put(entry, &watched.visitor, &token),
@@ -348,8 +395,20 @@ impl Sessions {
             }
             Ok(_) => {}
             // Otherwise it would be due again at once.
-            Err(_) => entry.learn(&Err(Denied::Slow(slow(self.settings.timeout))), &token),
+            Err(_) => {
+                let late = Err(Denied::Slow(slow(self.settings.timeout)));
+                entry.learn(&late, begun, &token);
+            }
         }
+    }
+}
+
+/// Whether an answer holds for the next request. A no to a credential does not, for with a login it becomes good; and
+/// whoever has no answer yet may try again at once.
+fn is_believed(verdict: &Verdict, shown: &Shown) -> bool {
+    match verdict {
+        Ok(_) => shown.is_usual,
+        Err(denied) => shown.is_anonymous && denied.is_no(),
     }
 }
 

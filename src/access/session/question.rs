@@ -12,10 +12,13 @@ use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
 use crate::access::session::{Denied, Identity};
-use crate::config::{self, ChannelName, PLACE_OF_CHANNEL, PLACE_OF_NAME};
-use crate::http::{Context, Forwarded, Head};
+use crate::config::{
+    self, ChannelName, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME,
+};
+use crate::http::{Context, Forwarded, Head, encoded};
 use crate::net::{ConnectError, Peer};
 use crate::shutdown::Shutdown;
+use crate::target::Console;
 use crate::telemetry::AppMetrics;
 use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError};
 
@@ -36,8 +39,27 @@ pub(super) type Verdict = Result<Identity, Denied>;
 /// What the app is asked about beside the session itself.
 #[derive(Clone, Debug)]
 pub(super) enum Matter {
-    Console(Box<str>),
+    Console(Console),
     Channel(ChannelName),
+}
+
+impl Matter {
+    /// Sets what it is about in headers that no client can send, each percent-encoded.
+    fn tell(&self, headers: &mut HeaderMap) {
+        let mut set = |name, value: &str| {
+            if let Ok(value) = HeaderValue::try_from(encoded(value)) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        match self {
+            Self::Console(console) => {
+                set("noren-console", &console.name);
+                set("noren-console-guest", &console.guest);
+                set("noren-console-kind", console.kind.as_str());
+            }
+            Self::Channel(name) => set("noren-channel", name.as_str()),
+        }
+    }
 }
 
 /// How the app is asked.
@@ -107,9 +129,10 @@ impl Question {
     /// Asks about a session, or about one console or channel for it. `visitor` is what [`visitor`] has made.
     pub(super) async fn ask(&self, matter: Option<&Matter>, visitor: &HeaderMap) -> Verdict {
         let path = match (matter, &self.console, &self.channel) {
-            (Some(Matter::Console(name)), Some(path), _) => {
-                path.replace(PLACE_OF_NAME, &encoded(name)?)
-            }
+            (Some(Matter::Console(console)), Some(path), _) => path
+                .replace(PLACE_OF_GUEST, &segment(&console.guest)?)
+                .replace(PLACE_OF_NAME, &segment(&console.name)?)
+                .replace(PLACE_OF_KIND, console.kind.as_str()),
             // The name of a channel holds nothing that would have to be encoded.
             (Some(Matter::Channel(name)), _, Some(path)) => {
                 path.replace(PLACE_OF_CHANNEL, name.as_str())
@@ -124,7 +147,11 @@ impl Question {
         let uri = path.parse::<Uri>();
         let uri = uri.map_err(|error| broken(format!("{path}: {error}")))?;
         let asker = Asker::unknown(address(visitor));
-        let answer = match self.upstream.send(self.request(uri, visitor), asker).await {
+        let mut request = self.request(uri, visitor);
+        if let Some(matter) = matter {
+            matter.tell(request.headers_mut());
+        }
+        let answer = match self.upstream.send(request, asker).await {
             Ok(answer) => answer,
             Err(error) => return Err(self.unavailable(&error)),
         };
@@ -135,8 +162,7 @@ impl Question {
             // Apps with a login page for people send everybody there.
             401 | 302 | 303 | 307 => Err(Denied::NotLoggedIn),
             403 => Err(Denied::Forbidden),
-            // Whether there is no such thing or it is not shown makes no difference to who asks.
-            404 if matter.is_some() => Err(Denied::Forbidden),
+            404 if matter.is_some() => Err(Denied::Missing),
             _ => Err(broken(format!("it answered {status} to the question"))),
         }
     }
@@ -239,16 +265,16 @@ pub(super) fn below_root(path: &str, app: &config::App) -> String {
     }
 }
 
-/// A name as one segment of a path. One that could be taken for something else than a segment is nobody's.
-fn encoded(name: &str) -> Result<String, Denied> {
-    let bare = name.strip_suffix("-console").unwrap_or(name);
-    if matches!(bare, "" | "." | "..")
-        || bare.contains(['/', '\\'])
-        || bare.contains(char::is_control)
+/// A name as one segment of a path, and all of it. One that could be taken for something else than a segment is
+/// nobody's.
+fn segment(name: &str) -> Result<String, Denied> {
+    if matches!(name, "" | "." | "..")
+        || name.contains(['/', '\\'])
+        || name.contains(char::is_control)
     {
         return Err(Denied::Forbidden);
     }
-    Ok(crate::http::encoded(bare))
+    Ok(encoded(name))
 }
 
 /// Reads the rest of an answer that nobody needs. What goes wrong here costs the connection and nothing else.
@@ -264,26 +290,15 @@ mod tests {
     fn a_name_stays_within_its_segment() {
         for (name, expected) in [
             ("vm1", "vm1"),
-            ("vm1-console", "vm1"),
-            ("a-console-console", "a-console"),
+            ("vm1-console", "vm1-console"),
             ("a b?c#d%2F;e", "a%20b%3Fc%23d%252F%3Be"),
             ("café", "caf%C3%A9"),
             ("...", "..."),
         ] {
-            assert_eq!(encoded(name).as_deref().ok(), Some(expected), "{name}");
+            assert_eq!(segment(name).as_deref().ok(), Some(expected), "{name}");
         }
-        for name in [
-            "",
-            "-console",
-            ".",
-            "..",
-            "..-console",
-            "a/b",
-            "../vms",
-            "a\\b",
-            "a\nb",
-        ] {
-            assert!(matches!(encoded(name), Err(Denied::Forbidden)), "{name:?}");
+        for name in ["", ".", "..", "a/b", "../vms", "a\\b", "a\nb"] {
+            assert!(matches!(segment(name), Err(Denied::Forbidden)), "{name:?}");
         }
     }
 
