@@ -50,6 +50,9 @@ impl Away {
         F: Future<Output = Result<T, ConnectError>>,
     {
         let mut pause = FIRST_PAUSE;
+        // Each request also counts for itself: the outage that all share is forgotten when the tries are further apart
+        // than the patience, as they are if that is shorter than a pause.
+        let mut begun = None;
         loop {
             let error = match connect().await {
                 Ok(connected) => {
@@ -59,7 +62,9 @@ impl Away {
                 Err(error) if nobody_is_there(&error) => error,
                 Err(error) => return Err(error),
             };
-            let left = self.patience_left(&error);
+            let waited = begun.get_or_insert_with(Instant::now).elapsed();
+            let left = self.patience.saturating_sub(waited);
+            let left = self.patience_left(&error).min(left);
             if left.is_zero() {
                 return Err(error);
             }

@@ -237,6 +237,15 @@ async fn a_client_that_leaves_the_queue_makes_room_in_it() {
 }
 
 #[tokio::test]
+async fn a_wait_that_is_shorter_than_the_pause_between_two_tries_ends() {
+    let door = Door::open("[[app]]\nurl = 'unix:/nonexistent/app'\nrestart-wait = '1ms'\n").await;
+    for _ in 0..3 {
+        let mut client = door.plain().await;
+        assert_eq!(client.ask(&Door::get("/", "")).await.status, 503);
+    }
+}
+
+#[tokio::test]
 async fn an_app_whose_queue_is_full_for_a_moment_is_waited_for() {
     // CherryPy's queue has five places. A UNIX socket refuses the sixth at once, where TCP asks again.
     let directory = tempfile::tempdir().unwrap();
