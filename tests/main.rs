@@ -24,6 +24,7 @@ mod limits;
 mod notify;
 mod offload;
 mod proxy;
+mod real_accessible;
 mod real_acme;
 mod real_activation;
 mod real_amqp;

@@ -89,8 +89,8 @@ function peaks(all) {
 
 function draw(name) {
   const parts = figures.get(name), all = values.get(name), points = peaks(all);
-  const most = Math.max(1, ...points.filter((value) => value !== null));
-  const at = (value) => (HEIGHT - 2 - (value / most) * (HEIGHT - 6)).toFixed(1);
+  const most = Math.max(0, ...points.filter((value) => value !== null));
+  const at = (value) => (HEIGHT - 2 - (value / Math.max(1, most)) * (HEIGHT - 6)).toFixed(1);
   let path = "", first = null;
   points.forEach((value, x) => {
     if (value === null) return;
@@ -115,7 +115,11 @@ const sections = new Map();
 // Each of `errors` is a line of its own below its row, across all columns.
 function table(title, count, heads, rows, errors = []) {
   if (!rows.length) return [];
-  if (!sections.has(title)) sections.set(title, [element("h2"), element("div", undefined, "scroll")]);
+  if (!sections.has(title)) {
+    // A table that is wider than the window is scrolled by keyboard too.
+    const scroll = Object.assign(element("div", undefined, "scroll"), { tabIndex: 0, role: "region", ariaLabel: title });
+    sections.set(title, [element("h2"), scroll]);
+  }
   const [heading, box] = sections.get(title), made = element("table");
   heading.replaceChildren(title);
   if (count !== null) heading.append(element("span", plain(count)));

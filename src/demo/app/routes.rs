@@ -136,7 +136,7 @@ fn wrong_method(allowed: &str) -> Response {
 
 fn missing(request: &Request) -> Response {
     if request.method == "GET" && accepts(request, "text/html") {
-        let text = "<!doctype html><meta charset=utf-8><title>Not here</title><link rel=stylesheet \
+        let text = "<!doctype html><html lang=en><meta charset=utf-8><title>Not here</title><link rel=stylesheet \
                     href=/style.css><main class=lone><h1>Not here</h1><p><a href=/>To the demo</a>";
         return Response::new(404, "text/html; charset=utf-8", text);
     }

@@ -8,7 +8,7 @@ const MOST_LINES = 60;
 export function showGuests() {
   listen("chat", {
     message: ({ user, text }, { time }) => {
-      $("chat").append(element("li", {},
+      $("chat").append(element("p", {},
         element("time", { textContent: clock(time) }),
         element("b", { textContent: user }),
         element("span", { textContent: text }),

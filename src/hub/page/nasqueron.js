@@ -194,10 +194,14 @@ function clear() {
   filter();
 }
 
+// Who speaks to the machine, or rests a hand on the keys, switches shortcuts of a single key off (WCAG 2.1.4).
+$("shortcuts").checked = localStorage.getItem("noren-shortcuts") !== "off";
+$("shortcuts").addEventListener("change", () => localStorage.setItem("noren-shortcuts", $("shortcuts").checked ? "on" : "off"));
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (event.key === "Escape") return clear();
-  if (event.target.closest("input, select")) return;
+  if (!$("shortcuts").checked || event.target.closest("input, select")) return;
   const keys = { "/": () => $("text").focus(), j: () => move(1), k: () => move(-1), o: () => focused()?.querySelector("a")?.click() };
   const action = keys[event.key];
   if (!action) return;

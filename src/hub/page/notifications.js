@@ -224,10 +224,14 @@ function clear() {
   filter();
 }
 
+// Who speaks to the machine, or rests a hand on the keys, switches shortcuts of a single key off (WCAG 2.1.4).
+$("shortcuts").checked = localStorage.getItem("noren-shortcuts") !== "off";
+$("shortcuts").addEventListener("change", () => localStorage.setItem("noren-shortcuts", $("shortcuts").checked ? "on" : "off"));
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (event.key === "Escape") return clear();
-  if (event.target.closest("input, select")) return;
+  if (!$("shortcuts").checked || event.target.closest("input, select")) return;
   const action = { "/": () => $("text").focus(), j: () => move(1), k: () => move(-1), p: pause }[event.key];
   if (!action) return;
   event.preventDefault();
