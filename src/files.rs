@@ -22,17 +22,26 @@ use tower_http::services::ServeDir;
 use tower_http::services::fs::{Backend, File};
 
 use crate::config;
-use crate::http::{Body, Refusal, empty};
+use crate::http::{Body, Refusal, empty, encoded};
 
 /// A directory that is served.
 #[derive(Clone, Debug)]
 pub struct Directory {
     beneath: Beneath,
-    prefix: String,
+    prefix: config::PathPrefix,
     cache_control: Option<HeaderValue>,
     precompressed: bool,
     /// Whether names that begin with a dot are served.
     hidden: bool,
+}
+
+/// A file by its name below the prefix of a directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// The decoded path, prefix included.
+    pub path: &'a str,
+    /// The query, which a redirect keeps.
+    pub query: Option<&'a str>,
 }
 
 impl Directory {
@@ -42,7 +51,7 @@ impl Directory {
         let cache_control = settings.cache_control.as_deref();
         Self {
             beneath: Beneath(settings.directory.clone()),
-            prefix: settings.path.as_str().trim_end_matches('/').to_owned(),
+            prefix: settings.path.clone(),
             cache_control: cache_control.and_then(|value| value.parse().ok()),
             precompressed: settings.precompressed,
             hidden: false,
@@ -54,14 +63,14 @@ impl Directory {
     pub fn offloaded(settings: &config::Offload) -> Self {
         Self {
             beneath: Beneath(settings.directory.clone()),
-            prefix: settings.path.as_str().trim_end_matches('/').to_owned(),
+            prefix: settings.path.clone(),
             cache_control: None,
             precompressed: false,
             hidden: true,
         }
     }
 
-    /// Serves the file at a path that begins with the prefix. `headers` are the visitor's, for ranges and
+    /// Serves the file of a path that begins with the prefix. `headers` are the visitor's, for ranges and
     /// conditions.
     ///
     /// # Errors
@@ -69,15 +78,21 @@ impl Directory {
     pub async fn serve(
         &self,
         method: &Method,
-        path: &str,
+        file: Named<'_>,
         headers: &HeaderMap,
     ) -> Result<Response<Body>, Refusal> {
-        let rest = path.strip_prefix(&self.prefix).unwrap_or(path);
+        let prefix = self.prefix.decoded().trim_end_matches('/');
+        let rest = file.path.strip_prefix(prefix).unwrap_or(file.path);
         let rest = if rest.starts_with('/') { rest } else { "/" };
         if !self.hidden && rest.split('/').any(is_hidden) {
             return Err(missing());
         }
-        let uri: Uri = rest.parse().map_err(|_| missing())?;
+        let mut target = spelled(rest);
+        if let Some(query) = file.query {
+            target.push('?');
+            target.push_str(query);
+        }
+        let uri: Uri = target.parse().map_err(|_| missing())?;
         let mut request = Request::new(empty());
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
@@ -123,7 +138,7 @@ impl Directory {
 
     fn service(&self) -> ServeDir<tower_http::services::fs::DefaultServeDirFallback, Beneath> {
         let service = ServeDir::with_backend("", self.beneath.clone())
-            .redirect_path_prefix(self.prefix.clone())
+            .redirect_path_prefix(self.prefix.as_str().trim_end_matches('/').to_owned())
             .ignore_multi_range_requests(true)
             // An app names files. A redirect would tell visitors where they are.
             .redirect_to_trailing_slash(!self.hidden)
@@ -150,9 +165,12 @@ impl Directory {
 
 /// `.git` and `.htaccess` are seldom meant to be seen; `.well-known` (RFC 8615) always is.
 fn is_hidden(segment: &str) -> bool {
-    // An encoded dot is a dot.
-    let dot = segment.starts_with('.') || segment.to_ascii_lowercase().starts_with("%2e");
-    dot && segment != ".well-known"
+    segment.starts_with('.') && segment != ".well-known"
+}
+
+/// A decoded path as it stands in a URL.
+fn spelled(path: &str) -> String {
+    path.split('/').map(encoded).collect::<Vec<_>>().join("/")
 }
 
 fn missing() -> Refusal {

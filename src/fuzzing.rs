@@ -1,15 +1,18 @@
 //! The entrances of the fuzz targets in `tests/fuzz`: what reads bytes from outside, with the properties that
 //! must hold whatever they are. Not part of the public interface.
 
+use std::sync::LazyLock;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 
 use crate::bridge::{decode_base64, frame_base64};
 use crate::config::{Config, ForwardedHeader, Listener, Network};
 use crate::http::{
-    Activity, Authority, Claimed, Context, Head, PathFault, Scheme, drop_client_claims,
+    Activity, Authority, Claimed, Context, Head, RequestPath, Scheme, drop_client_claims,
     drop_hop_by_hop,
 };
 use crate::net::{Peer, Proxies, proxy_source};
+use crate::router::{Asked, Route, Router};
 use crate::target::{Token, token_file_names};
 use crate::telemetry::Inside;
 use crate::websocket::{Event, FrameReader};
@@ -24,21 +27,94 @@ pub fn config(text: &str) {
     }
 }
 
-/// A path that passes has one reading only: decoding it once more finds nothing to climb with.
+/// No reading of a path that passes has anything to climb with, and whatever a server makes of the path, nobody gets
+/// by its bytes to what is guarded there.
 ///
 /// # Panics
-/// If one passes that does.
+/// If somebody does.
 pub fn path(path: &str) {
-    if PathFault::check(path).is_ok() && PathFault::check_slashes(path).is_ok() {
-        let decoded = path.replace("%2e", ".").replace("%2E", ".");
-        assert!(decoded.starts_with('/') && !decoded.contains('\\'));
+    let Ok(read) = RequestPath::parse(path) else {
+        return;
+    };
+    for reading in std::iter::once(read.as_str()).chain(read.others()) {
+        assert!(reading.starts_with('/') && !reading.contains(['\\', '\0', '\n', '\r']));
         assert!(
-            !decoded
+            !reading
                 .split('/')
-                .any(|segment| segment == "." || segment == "..")
+                .any(|segment| matches!(segment, "." | ".."))
         );
-        assert!(!path.contains("%00") && !path.to_ascii_lowercase().contains("%5c"));
     }
+    let sent = read.as_sent().to_owned();
+    let once = percent_decoded(&sent);
+    let twice = percent_decoded(&once);
+    for text in [&sent, &once, &twice] {
+        for merges in [true, false] {
+            for cuts in [true, false] {
+                let seen = as_a_server_reads(text, merges, cuts);
+                if seen == "/admin" || seen.starts_with("/admin/") && !is_public(&seen) {
+                    let asked = Asked {
+                        host: "a",
+                        path: &read,
+                        query: None,
+                        websocket: false,
+                    };
+                    let route = GUARDED.route(asked).ok();
+                    assert!(
+                        matches!(route, None | Some(Route::App(1))),
+                        "{path:?}: {seen:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// An open app, a guarded one below it, and an open one below that.
+static GUARDED: LazyLock<Router> = LazyLock::new(|| {
+    let app = |name, keys| format!("[[app]]\nname = '{name}'\nurl = 'http://a'\n{keys}\n");
+    let text = [
+        app("open", "encoded-slash = true"),
+        app(
+            "admin",
+            "path = '/admin'\nusers = '/u'\nencoded-slash = true",
+        ),
+        app("public", "path = '/admin/public'\nencoded-slash = true"),
+    ];
+    Router::new(&Config::parse(&text.concat(), "fuzz.toml").expect("a valid configuration"))
+});
+
+fn is_public(path: &str) -> bool {
+    path == "/admin/public" || path.starts_with("/admin/public/")
+}
+
+/// Written apart from what it is compared with: the way of WSGI servers, which leave alone what is broken.
+fn percent_decoded(path: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut pieces = path.split('%');
+    bytes.extend_from_slice(pieces.next().unwrap_or_default().as_bytes());
+    for piece in pieces {
+        let digits = piece.get(..2).filter(|digits| !digits.starts_with('+'));
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            bytes.push(byte);
+            bytes.extend_from_slice(piece.get(2..).unwrap_or_default().as_bytes());
+        } else {
+            bytes.push(b'%');
+            bytes.extend_from_slice(piece.as_bytes());
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The path of an app that drops empty segments, as Rack and nginx do, or cuts parameters off, as servlets do.
+fn as_a_server_reads(path: &str, merges: bool, cuts: bool) -> String {
+    let segments = path.split('/').skip(1).map(|segment| {
+        let end = segment.find(';').filter(|_| cuts);
+        segment
+            .get(..end.unwrap_or(segment.len()))
+            .unwrap_or_default()
+    });
+    let read = segments.filter(|segment| !merges || !segment.is_empty());
+    read.fold(String::new(), |path, segment| path + "/" + segment)
 }
 
 /// An authority that passes is a host and perhaps a port, and nothing that could break out of a header.
@@ -229,4 +305,46 @@ pub fn base64(bytes: &[u8]) {
     let text = frame.len() - bytes.len().div_ceil(3) * 4;
     let back = decode_base64(frame.get(text..).unwrap_or_default());
     assert_eq!(back.as_deref().ok(), Some(bytes));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pieces of which paths are put together that could be read in several ways.
+    const PIECES: &[&str] = &[
+        "/",
+        "//",
+        "admin",
+        "public",
+        "%61dmin",
+        ";",
+        ";x=1",
+        "%3B",
+        "%2F",
+        "%2561dmin",
+        "%252F",
+        ".",
+        "%2e",
+        "x",
+        "%3f",
+        "%25",
+    ];
+
+    #[test]
+    fn no_path_of_up_to_four_pieces_gets_by_a_guard() {
+        let mut paths = vec![String::from("/")];
+        let mut passed = 0;
+        for _ in 0..4 {
+            let longer = paths
+                .iter()
+                .flat_map(|path| PIECES.iter().map(move |piece| path.clone() + piece));
+            paths = longer.collect();
+            for text in &paths {
+                path(text);
+                passed += usize::from(RequestPath::parse(text).is_ok());
+            }
+        }
+        assert!(passed > 10_000, "{passed}");
+    }
 }

@@ -1,9 +1,13 @@
 //! Which handler a request goes to: a pure function of its host and path.
+//!
+//! The path is what servers make of its bytes, and where they differ, no reading of it may be guarded better than the
+//! route that is chosen.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use crate::config::{Config, HostPattern, PathPrefix};
-use crate::http::{PathFault, Refusal};
+use crate::config::{Config, Entrance, HostPattern, PathPrefix};
+use crate::http::{PathFault, Refusal, RequestPath};
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +18,9 @@ pub enum Route {
     Files(usize),
     /// To the bridge.
     Websockify,
-    /// To the hub; what is asked of it begins here in the path.
+    /// To the hub; what is asked of it begins here in the canonical path.
     Hub(usize),
-    /// To the admin page; what is asked of it begins here in the path, or lies beyond its end.
+    /// To the admin page; what is asked of it begins here in the canonical path, or lies beyond its end.
     Page(usize),
     /// To the page of a door without an app.
     Welcome,
@@ -48,10 +52,28 @@ pub fn places(config: &Config) -> Vec<Place> {
     Router::new(config).places().collect()
 }
 
+/// A request as far as it says where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The public name.
+    pub host: &'a str,
+    /// The path, and what else it could be taken for.
+    pub path: &'a RequestPath,
+    /// The query.
+    pub query: Option<&'a str>,
+    /// Whether it is to become a WebSocket.
+    pub websocket: bool,
+}
+
 /// The routes of a configuration.
 #[derive(Debug)]
 pub struct Router {
+    /// Without a slash at the end.
     bridge: HashSet<String>,
+    /// The bridge is at `/` too, for WebSockets.
+    bridge_at_root: bool,
+    /// The token of the bridge is the host, and in no query.
+    host_token: bool,
     /// Paths below these are websockify's `/websockify/host/…/port/…`, which lets a client name any target.
     open_targets: Vec<String>,
     /// The hub's path and a slash, if there is a channel.
@@ -68,62 +90,38 @@ struct Entry {
     host: Option<HostPattern>,
     route: Route,
     path: PathPrefix,
+    /// None for a directory: it is open to everybody, and what it serves is read by nobody else.
+    app: Option<Rules>,
+}
+
+/// What an app asks of requests.
+#[derive(Clone, Debug)]
+struct Rules {
+    entrance: Arc<Entrance>,
     encoded_slash: bool,
+    case_insensitive: bool,
 }
 
 impl Router {
     /// The routes of a configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let mut entries = Vec::new();
-        let mut add = |route, path: &PathPrefix, hosts: &[HostPattern], encoded_slash| {
-            let entry = |host| Entry {
-                host,
-                route,
-                path: path.clone(),
-                encoded_slash,
-            };
-            if hosts.is_empty() {
-                entries.push(entry(None));
-            }
-            entries.extend(hosts.iter().cloned().map(|host| entry(Some(host))));
-        };
-        // Before the apps: of the same paths, those of a directory are meant.
-        for (index, files) in config.files.iter().enumerate() {
-            add(Route::Files(index), &files.path, &files.hosts, false);
-        }
-        for (index, app) in config.apps.iter().enumerate() {
-            add(Route::App(index), &app.path, &app.hosts, app.encoded_slash);
-        }
-        // A named host before a wildcard before any; below that, the longer path first.
-        entries.sort_by_key(|entry| {
-            let host = match &entry.host {
-                Some(HostPattern::Exact(_)) => 0,
-                Some(HostPattern::Wildcard(_)) => 1,
-                None => 2,
-            };
-            (host, usize::MAX - entry.path.as_str().len())
-        });
+        let paths = || config.bridge.paths.iter().map(String::as_str).map(decoded);
         Self {
-            bridge: config
-                .bridge
-                .paths
-                .iter()
-                .flat_map(|path| spellings(path, config))
-                .collect(),
-            open_targets: config
-                .bridge
-                .paths
-                .iter()
+            bridge: paths().flat_map(|path| spellings(&path, config)).collect(),
+            bridge_at_root: paths().any(|path| path == "/"),
+            host_token: config.bridge.host_token,
+            open_targets: paths()
+                .filter(|path| path != "/")
                 .map(|path| format!("{path}/"))
                 .collect(),
             page: config
                 .admin
                 .page
                 .as_ref()
-                .map(|path| path.as_str().trim_end_matches('/').to_owned()),
-            hub: (!config.channels.is_empty()).then(|| format!("{}/", config.hub.path)),
-            entries,
+                .map(|path| path.decoded().trim_end_matches('/').to_owned()),
+            hub: (!config.channels.is_empty()).then(|| format!("{}/", decoded(&config.hub.path))),
+            entries: entries(config),
             welcome: config.server.welcome && config.apps.is_empty() && config.files.is_empty(),
         }
     }
@@ -146,19 +144,46 @@ impl Router {
         })
     }
 
-    /// Chooses the route.
+    /// Chooses the route by the canonical reading of the path.
     ///
     /// # Errors
-    /// A refusal, if there is none, or if its app does not take such a path.
-    pub fn route(&self, host: &str, path: &str) -> Result<Route, Refusal> {
-        if self.bridge.contains(path) {
-            return Ok(Route::Websockify);
+    /// A refusal, if there is none, if its app does not take such a path, or if the app could read a path in it that
+    /// is guarded otherwise.
+    pub fn route(&self, asked: Asked<'_>) -> Result<Route, Refusal> {
+        if let Some(route) = self.own(asked)? {
+            asked.path.check_slashes().map_err(refused)?;
+            return Ok(route);
         }
-        if self
-            .open_targets
-            .iter()
-            .any(|below| path.starts_with(below.as_str()))
-        {
+        let path = asked.path.as_str();
+        let fits = |entry: &&Entry| {
+            // A file may have parameters in its name.
+            let path = match entry.app {
+                Some(_) => path,
+                None => asked.path.with_parameters(),
+            };
+            entry.is_for(asked.host, path, false)
+        };
+        let Some(entry) = self.entries.iter().find(fits) else {
+            return Err(Refusal::not_found("nothing is served at this address"));
+        };
+        if !entry.app.as_ref().is_some_and(|app| app.encoded_slash) {
+            asked.path.check_slashes().map_err(refused)?;
+        }
+        if let Some(app) = &entry.app {
+            self.check_readings(app, asked)?;
+        }
+        Ok(entry.route)
+    }
+
+    /// A route to what answers here itself, and so has one reading.
+    fn own(&self, asked: Asked<'_>) -> Result<Option<Route>, Refusal> {
+        let path = asked.path.as_str();
+        let bare = path.strip_suffix('/').unwrap_or(path);
+        if self.bridge.contains(bare) || (path == "/" && self.is_console_at_root(asked)) {
+            return Ok(Some(Route::Websockify));
+        }
+        let mut open_targets = self.open_targets.iter();
+        if open_targets.any(|below| path.starts_with(below.as_str())) {
             return Err(Refusal::not_found(
                 "a console is named by its token, not by host and port",
             ));
@@ -169,45 +194,125 @@ impl Router {
             .and_then(|page| path.strip_prefix(page.as_str()))
             && (rest.is_empty() || rest.starts_with('/'))
         {
-            return Ok(Route::Page(path.len() - rest.len() + 1));
+            return Ok(Some(Route::Page(path.len() - rest.len() + 1)));
         }
         if let Some(hub) = &self.hub
             && path.starts_with(hub.as_str())
         {
-            return Ok(Route::Hub(hub.len()));
+            return Ok(Some(Route::Hub(hub.len())));
         }
-        if self.welcome && path == "/" {
-            return Ok(Route::Welcome);
-        }
-        let matches = |entry: &&Entry| {
-            entry.path.matches(path)
-                && entry
-                    .host
-                    .as_ref()
-                    .is_none_or(|pattern| pattern.matches(host))
+        Ok((self.welcome && path == "/").then_some(Route::Welcome))
+    }
+
+    /// Whether a request for `/` is for a console there: pages and the app's own WebSockets have no token.
+    fn is_console_at_root(&self, asked: Asked<'_>) -> bool {
+        let has_token = || {
+            let mut parameters = asked.query.unwrap_or_default().split('&');
+            parameters.any(|parameter| parameter.starts_with("token="))
         };
-        let Some(entry) = self.entries.iter().find(matches) else {
-            return Err(Refusal::not_found("nothing is served at this address"));
-        };
-        if !entry.encoded_slash {
-            PathFault::check_slashes(path)
-                .map_err(|fault| Refusal::bad_request(fault.to_string()))?;
+        self.bridge_at_root && asked.websocket && (self.host_token || has_token())
+    }
+
+    /// Holds what other servers could read in a path against the rules for it: no spelling passes a guard by being
+    /// read in one way here and in another by the app.
+    fn check_readings(&self, app: &Rules, asked: Asked<'_>) -> Result<(), Refusal> {
+        let folded = app.case_insensitive.then(|| asked.path.as_str());
+        for reading in asked.path.others().chain(folded) {
+            let fits = |entry: &&Entry| entry.is_for(asked.host, reading, app.case_insensitive);
+            let other = self.entries.iter().find(fits);
+            let entrance = other.and_then(|entry| Some(&entry.app.as_ref()?.entrance));
+            if entrance
+                .is_some_and(|other| !app.entrance.admits_no_more_than(other, asked.websocket))
+            {
+                return Err(Refusal::bad_request(
+                    "the path can be read in two ways, one of which is for others",
+                ));
+            }
         }
-        Ok(entry.route)
+        Ok(())
     }
 }
 
-/// A bridge path, and the old slips of pages that are meant for it: a doubled slash, and the app's prefix
-/// with and without a slash in between.
+impl Entry {
+    fn is_for(&self, host: &str, path: &str, ignores_case: bool) -> bool {
+        let folds = ignores_case || self.app.as_ref().is_some_and(|app| app.case_insensitive);
+        let is_below = if folds {
+            self.path.matches_in_any_case(path)
+        } else {
+            self.path.matches(path)
+        };
+        is_below
+            && self
+                .host
+                .as_ref()
+                .is_none_or(|pattern| pattern.matches(host))
+    }
+}
+
+/// The apps and directories, in the order in which they are tried.
+fn entries(config: &Config) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut add = |route, path: &PathPrefix, hosts: &[HostPattern], app: Option<Rules>| {
+        let entry = |host| Entry {
+            host,
+            route,
+            path: path.clone(),
+            app: app.clone(),
+        };
+        if hosts.is_empty() {
+            entries.push(entry(None));
+        }
+        entries.extend(hosts.iter().cloned().map(|host| entry(Some(host))));
+    };
+    // Before the apps: of the same paths, those of a directory are meant.
+    for (index, files) in config.files.iter().enumerate() {
+        add(Route::Files(index), &files.path, &files.hosts, None);
+    }
+    for (index, app) in config.apps.iter().enumerate() {
+        let rules = Rules {
+            entrance: Arc::new(app.entrance.clone()),
+            encoded_slash: app.encoded_slash,
+            case_insensitive: app.case_insensitive,
+        };
+        add(Route::App(index), &app.path, &app.hosts, Some(rules));
+    }
+    // A named host before a wildcard before any; below that, the longer path first.
+    entries.sort_by_key(|entry| {
+        let host = match &entry.host {
+            Some(HostPattern::Exact(_)) => 0,
+            Some(HostPattern::Wildcard(_)) => 1,
+            None => 2,
+        };
+        (host, usize::MAX - entry.path.decoded().len())
+    });
+    entries
+}
+
+fn refused(fault: PathFault) -> Refusal {
+    Refusal::bad_request(fault.to_string())
+}
+
+/// A path of the configuration as readings of requests are compared with it.
+fn decoded(path: &str) -> String {
+    PathPrefix::parse(path).map_or_else(|_| path.to_owned(), |path| path.decoded().to_owned())
+}
+
+/// A bridge path, and the old slips of pages that are meant for it: the app's prefix with and without a slash in
+/// between. Doubled slashes are one in every path that is looked at.
 fn spellings(path: &str, config: &Config) -> Vec<String> {
-    let mut all = vec![path.to_owned(), format!("/{path}")];
+    // At the root it is only for WebSockets, of whatever prefix.
+    if path == "/" {
+        return Vec::new();
+    }
+    let mut all = vec![path.to_owned()];
     for root in config
         .apps
         .iter()
         .filter_map(|app| app.server_root.as_ref())
+        .map(PathPrefix::decoded)
     {
-        all.push(format!("{}{path}", root.as_str()));
-        all.push(format!("{}{}", root.as_str(), path.trim_start_matches('/')));
+        all.push(format!("{root}{path}"));
+        all.push(format!("{root}{}", path.trim_start_matches('/')));
     }
     all
 }
@@ -218,6 +323,21 @@ mod tests {
 
     fn router(text: &str) -> Router {
         Router::new(&Config::parse(text, "test").expect("a valid configuration"))
+    }
+
+    /// The route of a target, or the status of its refusal.
+    fn route(router: &Router, host: &str, target: &str, websocket: bool) -> Result<Route, u16> {
+        let uri: http::Uri = target.parse().expect(target);
+        let path = RequestPath::of(&uri).map_err(|_| 400u16)?;
+        let asked = Asked {
+            host,
+            path: &path,
+            query: uri.query(),
+            websocket,
+        };
+        router
+            .route(asked)
+            .map_err(|refusal| refusal.status.as_u16())
     }
 
     #[test]
@@ -231,16 +351,20 @@ mod tests {
             "//websockify",
             "/wok/websockify",
             "/wokwebsockify",
+            "//wokwebsockify",
+            "//wok/websockify",
+            "/wok//websockify",
+            "/websockify/",
+            "/%77ebsockify",
         ] {
-            assert_eq!(router.route("a", path).expect(path), Route::Websockify);
+            assert_eq!(
+                route(&router, "a", path, false).expect(path),
+                Route::Websockify
+            );
         }
-        assert!(
-            router
-                .route("a", "/websockify/host/10.0.0.1/port/22")
-                .is_err()
-        );
+        assert!(route(&router, "a", "/websockify/host/10.0.0.1/port/22", true).is_err());
         assert_eq!(
-            router.route("a", "/websockifyx").expect("the app"),
+            route(&router, "a", "/websockifyx", false).expect("the app"),
             Route::App(0)
         );
     }
@@ -261,7 +385,7 @@ mod tests {
             ("a.example", "/api/x", 3),
         ] {
             assert_eq!(
-                router.route(host, path).expect(path),
+                route(&router, host, path, false).expect(path),
                 Route::App(app),
                 "{host}{path}"
             );
@@ -277,26 +401,233 @@ mod tests {
              [[files]]\npath = '/static'\ndirectory = '/a'\n\
              [[files]]\npath = '/same'\ndirectory = '/b'",
         );
-        for (path, route) in [
+        for (path, expected) in [
             ("/", Route::App(0)),
             ("/static/x", Route::Files(0)),
             ("/staticx", Route::App(0)),
             ("/static/live/x", Route::App(1)),
             ("/same", Route::Files(1)),
         ] {
-            assert_eq!(router.route("a", path).expect(path), route, "{path}");
+            assert_eq!(
+                route(&router, "a", path, false).expect(path),
+                expected,
+                "{path}"
+            );
         }
-        assert!(router.route("a", "/static/a%2Fb").is_err());
+        assert!(route(&router, "a", "/static/a%2Fb", false).is_err());
     }
 
     #[test]
     fn an_encoded_slash_passes_only_where_the_app_takes_it() {
         let app = "[[app]]\nname = 'a'\nurl = 'http://127.0.0.1:1'\n";
-        assert!(router(app).route("h", "/vms/a%2Fb").is_err());
-        assert!(
-            router(&format!("{app}encoded-slash = true"))
-                .route("h", "/vms/a%2Fb")
-                .is_ok()
+        for path in ["/vms/a%2Fb", "/vms/a%252Fb"] {
+            assert_eq!(route(&router(app), "h", path, false), Err(400), "{path}");
+            let router = router(&format!("{app}encoded-slash = true"));
+            assert!(route(&router, "h", path, false).is_ok(), "{path}");
+        }
+    }
+
+    /// An open app at `/`, one with users at `/admin`, an open one below it, and one for certificates.
+    fn guarded(keys: &str) -> Router {
+        router(&format!(
+            "[[app]]\nname = 'open'\nurl = 'http://127.0.0.1:1'\n{keys}\n\
+             [[app]]\nname = 'admin'\nurl = 'http://127.0.0.1:1'\npath = '/admin'\nusers = '/u'\n{keys}\n\
+             [[app]]\nname = 'public'\nurl = 'http://127.0.0.1:1'\npath = '/admin/public'\n{keys}\n\
+             [[app]]\nname = 'keys'\nurl = 'http://127.0.0.1:1'\npath = '/keys'\nusers = '/v'\n{keys}\n\
+             [[files]]\npath = '/static'\ndirectory = '/a'\n",
+        ))
+    }
+
+    #[test]
+    fn every_spelling_of_a_guarded_path_gets_its_guard() {
+        let router = guarded("encoded-slash = true");
+        for path in [
+            "/admin",
+            "/admin/",
+            "/%61dmin",
+            "/a%64min/x",
+            "//admin",
+            "///admin",
+            "/admin;x=1",
+            "/;x/admin",
+            "/admin%3Bx",
+            "/admin%2Fx",
+            "/%2Fadmin",
+            "/admin/x%20/.",
+        ] {
+            let expected = if path.ends_with("/.") {
+                Err(400)
+            } else {
+                Ok(Route::App(1))
+            };
+            assert_eq!(route(&router, "a", path, false), expected, "{path}");
+        }
+        for path in [
+            "/admin/public",
+            "/%61dmin/public/x",
+            "/admin/public/x;y",
+            "/admin/p%75blic",
+        ] {
+            assert_eq!(
+                route(&router, "a", path, false),
+                Ok(Route::App(2)),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_that_some_server_reads_as_a_guarded_one_is_refused() {
+        let router = guarded("encoded-slash = true");
+        for path in [
+            "/admin;/public",
+            "/admin//public",
+            "/admin%3B/public",
+            "/admin/;x/public",
+            "/admin/public;x",
+            "/x//../admin",
+            "/%2561dmin",
+            "/%252561dmin",
+            "/admin%3fx",
+            "/admin%23x",
+            "/admin%20",
+            "/admin.",
+            "//a.example/admin",
+            "/keys//x/%61/..",
+            "//x/keys",
+            "/%252Fadmin",
+            "/admin;/public/%2561",
+        ] {
+            assert_eq!(route(&router, "a", path, false), Err(400), "{path}");
+        }
+        for path in [
+            "/x;y/z",
+            "//x",
+            "/x//y",
+            "/x%3fy",
+            "/x.",
+            "/x%20",
+            "/%2561",
+            "/administrator",
+        ] {
+            assert_eq!(
+                route(&router, "a", path, false),
+                Ok(Route::App(0)),
+                "{path}"
+            );
+        }
+        // What is served here has one reading.
+        for path in ["//static/x", "/static//x;y", "/%73tatic/x"] {
+            assert_eq!(
+                route(&router, "a", path, false),
+                Ok(Route::Files(0)),
+                "{path}"
+            );
+        }
+        assert_eq!(route(&router, "a", "/static%2Fx", false), Err(400));
+    }
+
+    #[test]
+    fn an_open_directory_of_a_guarded_app_keeps_its_guard_closed_for_other_spellings() {
+        let router = router(
+            "[[app]]\nname = 'all'\nurl = 'http://127.0.0.1:1'\nusers = '/u'\n\
+             [[app]]\nname = 'open'\nurl = 'http://127.0.0.1:1'\npath = '/open'",
         );
+        assert_eq!(route(&router, "a", "/open/x", false), Ok(Route::App(1)));
+        assert_eq!(
+            route(&router, "a", "/open/x;y//z", false),
+            Ok(Route::App(1))
+        );
+        assert_eq!(route(&router, "a", "/%6Fpen/x", false), Ok(Route::App(1)));
+        for path in ["//open/x", "/open;x", "/open%3Bx", "/;x/open"] {
+            assert_eq!(route(&router, "a", path, false), Err(400), "{path}");
+        }
+    }
+
+    #[test]
+    fn letter_case_is_one_where_the_app_folds_it() {
+        let strict = guarded("");
+        assert_eq!(route(&strict, "a", "/ADMIN", false), Ok(Route::App(0)));
+        let folding = guarded("case-insensitive = true");
+        for path in ["/ADMIN", "/Admin/x", "//aDmin"] {
+            assert_eq!(
+                route(&folding, "a", path, false),
+                Ok(Route::App(1)),
+                "{path}"
+            );
+        }
+        // The app at the root folds, and would take it for the guarded path, which does not say so.
+        let mixed = router(
+            "[[app]]\nname = 'all'\nurl = 'http://127.0.0.1:1'\ncase-insensitive = true\n\
+             [[app]]\nname = 'admin'\nurl = 'http://127.0.0.1:1'\npath = '/admin'\nusers = '/u'",
+        );
+        assert_eq!(route(&mixed, "a", "/ADMIN/x", false), Err(400));
+        assert_eq!(route(&mixed, "a", "/admin/x", false), Ok(Route::App(1)));
+    }
+
+    #[test]
+    fn the_pages_of_a_guard_count_for_websockets_only() {
+        let router = router(
+            "[[app]]\nname = 'all'\nurl = 'http://127.0.0.1:1'\norigins = ['any']\n\
+             [[app]]\nname = 'chat'\nurl = 'http://127.0.0.1:1'\npath = '/chat'\n",
+        );
+        assert_eq!(route(&router, "a", "/chat%20", true), Err(400));
+        assert_eq!(route(&router, "a", "/chat%20", false), Ok(Route::App(0)));
+        assert_eq!(route(&router, "a", "/%63hat", true), Ok(Route::App(1)));
+    }
+
+    #[test]
+    fn the_hub_and_the_admin_page_are_known_in_every_spelling() {
+        let router = router(
+            "[[app]]\nname = 'all'\nurl = 'http://127.0.0.1:1'\n\
+             [[channel]]\nname = 'news'\n[admin]\npage = '/noren'\nusers = ['cook']\n[session]\npath = '/tasks'\nname-header = 'X-User'",
+        );
+        for path in [
+            "/events/news",
+            "//events/news",
+            "/%65vents//n%65ws",
+            "/events;x/news",
+        ] {
+            assert_eq!(
+                route(&router, "a", path, false),
+                Ok(Route::Hub(8)),
+                "{path}"
+            );
+        }
+        for path in ["/noren/x", "//noren/x", "/n%6fren/x"] {
+            assert_eq!(
+                route(&router, "a", path, false),
+                Ok(Route::Page(7)),
+                "{path}"
+            );
+        }
+        assert_eq!(route(&router, "a", "/events%2Fnews", false), Err(400));
+    }
+
+    #[test]
+    fn a_bridge_at_the_root_takes_websockets_with_a_token_and_leaves_the_rest() {
+        let app = "[[app]]\nname = 'a'\nurl = 'http://127.0.0.1:1'\n\
+                   [[bridge.tokens]]\nsource = 'directory'\npath = '/t'\n[bridge]\n";
+        let root = router(&format!("{app}paths = ['/', '/websockify/']"));
+        for (target, websocket, expected) in [
+            ("/?token=vm", true, Route::Websockify),
+            ("//?a=b&token=vm", true, Route::Websockify),
+            ("/?token=vm", false, Route::App(0)),
+            ("/?x=token=", true, Route::App(0)),
+            ("/", true, Route::App(0)),
+            ("/x?token=vm", true, Route::App(0)),
+            ("/host/a/port/1", false, Route::App(0)),
+            ("/websockify?token=vm", true, Route::Websockify),
+            ("/websockify/?token=vm", true, Route::Websockify),
+        ] {
+            assert_eq!(
+                route(&root, "a", target, websocket),
+                Ok(expected),
+                "{target}"
+            );
+        }
+        let hosts = router(&format!("{app}paths = ['/']\nhost-token = true"));
+        assert_eq!(route(&hosts, "vm", "/", true), Ok(Route::Websockify));
+        assert_eq!(route(&hosts, "vm", "/", false), Ok(Route::App(0)));
     }
 }

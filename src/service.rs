@@ -33,12 +33,12 @@ use crate::access::tokens::Tokens;
 use crate::admin::Page;
 use crate::bridge::Recorder;
 use crate::config::{self, AccessFormat, ChannelName, Config, Needs};
-use crate::files::Directory;
+use crate::files::{Directory, Named};
 use crate::http::{Body, BodyLimits, Context, Head, Rate, Refusal, refuse};
 use crate::hub::{Hub, SockJs};
 use crate::net::Slots;
 use crate::proxy::{self, Forward};
-use crate::router::{Route, Router};
+use crate::router::{Asked, Route, Router};
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
 use crate::target::Resolver;
@@ -291,11 +291,12 @@ impl Service {
         times: Option<&Times>,
         route: &mut Option<Route>,
     ) -> Result<Response<Body>, Refusal> {
+        let websocket = asks_for_websocket(&request);
         let (parts, body) = request.into_parts();
         let decided = self
             .within_rate(context)
             .and_then(|()| Head::check(&parts, context))
-            .and_then(|head| Ok((self.decide(&parts, &head, role)?, head)));
+            .and_then(|head| Ok((self.decide(&parts, &head, websocket, role)?, head)));
         let (decision, mut head) = match decided {
             Ok(decided) => decided,
             Err(refusal) => {
@@ -310,7 +311,7 @@ impl Service {
         };
         *route = Some(decided);
         let mut attempt = Attempt::new(decided, &request, context);
-        let guess = self.may_guess(decided, &request, context);
+        let guess = self.may_guess(decided, &request, &head, context);
         let entered = match &guess {
             Ok(_) => self.enter(decided, &mut request, &mut head, context).await,
             Err(refusal) => Err(refusal.clone()),
@@ -347,13 +348,12 @@ impl Service {
         match route {
             Route::Websockify => self.websockify(request, head, context, attempt).await,
             Route::Hub(at) => {
-                let path = request.uri().path().to_owned();
-                let rest = path.get(at..).unwrap_or_default();
+                let rest = head.path.as_str().get(at..).unwrap_or_default();
                 self.hub(rest, request, head, context, attempt).await
             }
             Route::Page(at) => {
-                let path = request.uri().path().to_owned();
-                self.page(path.get(at..), request, head, context).await
+                let rest = head.path.as_str().get(at..);
+                self.page(rest, request, head, context).await
             }
             Route::Welcome => {
                 refuse(request.into_body(), &self.shutdown);
@@ -363,13 +363,19 @@ impl Service {
                 self.app(index, request, head, context, times, attempt)
                     .await
             }
-            Route::Files(index) => self.file(index, request).await,
+            Route::Files(index) => self.file(index, request, head).await,
         }
     }
 
     /// What a checked head alone decides.
-    fn decide(&self, parts: &Parts, head: &Head, role: Role) -> Result<Decision, Refusal> {
-        if let Some(text) = self.challenges.file(parts.uri.path()) {
+    fn decide(
+        &self,
+        parts: &Parts,
+        head: &Head,
+        websocket: bool,
+        role: Role,
+    ) -> Result<Decision, Refusal> {
+        if let Some(text) = self.challenges.file(head.path.as_str()) {
             return Ok(Decision::Answer(Box::new(challenge(&text))));
         }
         if let Role::Redirect(port) = role {
@@ -379,7 +385,12 @@ impl Service {
         if head.asterisk {
             return Ok(Decision::Answer(Box::new(no_content())));
         }
-        let route = self.router.route(head.authority.host(), parts.uri.path())?;
+        let route = self.router.route(Asked {
+            host: head.authority.host(),
+            path: &head.path,
+            query: parts.uri.query(),
+            websocket,
+        })?;
         if route == Route::Websockify && self.targets.is_empty() && self.channel_tokens.is_empty() {
             return Err(Refusal::not_found(
                 "no tokens are configured here ([[bridge.tokens]])",
@@ -460,6 +471,7 @@ impl Service {
         &self,
         index: usize,
         request: Request<Incoming>,
+        head: &Head,
     ) -> Result<Response<Body>, Refusal> {
         let (parts, body) = request.into_parts();
         // Nobody wants it, and its sender still gets the answer.
@@ -467,8 +479,11 @@ impl Service {
         let Some(directory) = self.files.get(index) else {
             return Err(Refusal::not_found("nothing is served at this address"));
         };
-        let path = parts.uri.path();
-        directory.serve(&parts.method, path, &parts.headers).await
+        let file = Named {
+            path: head.path.with_parameters(),
+            query: parts.uri.query(),
+        };
+        directory.serve(&parts.method, file, &parts.headers).await
     }
 }
 

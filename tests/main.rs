@@ -23,6 +23,7 @@ mod lifecycle;
 mod limits;
 mod notify;
 mod offload;
+mod paths;
 mod proxy;
 mod real_accessible;
 mod real_acme;

@@ -31,6 +31,9 @@ pub struct App {
     /// `encoded-slash`: whether paths with `%2F` are passed on, byte for byte. Default no: most apps
     /// would take it for a slash, after rules for paths were applied to something else.
     pub encoded_slash: bool,
+    /// `case-insensitive`: whether `/LOGIN` is `/login` to the app, as on Windows and for some Java
+    /// apps. Its path, its login paths and its logout are known in any letter case then. Default no.
+    pub case_insensitive: bool,
     /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may
     /// come in. The first two are about the WebSockets of the app; what pages of other origins may
     /// ask for beside those is the app's to say (CORS).
@@ -95,6 +98,7 @@ impl Default for App {
             path: PathPrefix::default(),
             server_root: None,
             encoded_slash: false,
+            case_insensitive: false,
             entrance: Entrance::default(),
             user_header: None,
             certificate_header: None,
@@ -142,6 +146,7 @@ impl App {
             path: table.text("path", default.path, PathPrefix::parse),
             server_root: table.text("server-root", default.server_root, parse_server_root),
             encoded_slash: table.flag("encoded-slash", default.encoded_slash),
+            case_insensitive: table.flag("case-insensitive", default.case_insensitive),
             entrance: Entrance::read(table),
             user_header: table.text("user-header", None, |text| parse_header(text).map(Some)),
             certificate_header: table.text("certificate-header", None, |text| {
@@ -178,7 +183,7 @@ impl App {
         }
         if let Some(other) = earlier
             .iter()
-            .find(|other| other.path == self.path && other.shares_a_host(self))
+            .find(|other| other.path.decoded() == self.path.decoded() && other.shares_a_host(self))
         {
             let text = format!(
                 r#"app "{}" already answers these hosts at "{}"; give one of them another path or other hosts"#,

@@ -31,7 +31,8 @@ pub struct StaticTarget {
 /// `[bridge]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bridge {
-    /// `paths`: the paths that are upgraded, matched exactly. Never empty. Default `/websockify`.
+    /// `paths`: the paths that are upgraded, with or without a slash at the end. At `/` only a WebSocket
+    /// with a token is meant, all else is for files and apps. Never empty. Default `/websockify`.
     pub paths: Vec<String>,
     /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may
     /// come in.
@@ -109,9 +110,7 @@ impl Bridge {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         let default = Self::default();
         let bridge = Self {
-            paths: table.list("paths", default.paths, |text| {
-                PathPrefix::parse(text).map(Into::into)
-            }),
+            paths: table.list("paths", default.paths, parse_path),
             entrance: Entrance::read(table),
             session: SessionRule::read(table),
             connect: table.time_limit("connect", default.connect),
@@ -181,6 +180,15 @@ impl StaticTarget {
         });
         targets
     }
+}
+
+/// Many pages have `/websockify/`; it is the same path here, with or without the slash.
+fn parse_path(text: &str) -> Result<String, String> {
+    let bare = match text.strip_suffix('/') {
+        Some(bare) if !bare.is_empty() => bare,
+        _ => text,
+    };
+    PathPrefix::parse(bare).map(Into::into)
 }
 
 /// An empty marker would be found everywhere and mark nothing.

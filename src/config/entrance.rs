@@ -93,6 +93,22 @@ impl Entrance {
     pub fn needs_certificate(&self) -> bool {
         self.certificate == CertificateRule::Required
     }
+
+    /// Whether everybody who comes in here could come in by the other too: it asks for nothing more. For a request
+    /// that opens a `websocket` the pages count as well.
+    #[must_use]
+    pub fn admits_no_more_than(&self, other: &Self, websocket: bool) -> bool {
+        let users = other.users.is_none() || self.users == other.users;
+        let certificate = !other.needs_certificate()
+            || (self.needs_certificate()
+                && (other.certificate_names.is_empty()
+                    || self.certificate_names == other.certificate_names));
+        let missing = !self.missing_origin || other.missing_origin;
+        let pages = self.origins.is_empty()
+            || self.origins == other.origins
+            || other.origins.contains(&OriginRule::Any);
+        users && certificate && (!websocket || (missing && pages))
+    }
 }
 
 /// What can stand between the quotes of a header (RFC 9110, section 5.6.4).

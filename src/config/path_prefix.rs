@@ -1,11 +1,15 @@
-//! A prefix of a URL path, compared segment by segment. Knows nothing of routes: the router asks
+//! A prefix of a URL path, compared segment by segment with a decoded path. Knows nothing of routes: the router asks
 //! it.
 
 use std::fmt;
 
 /// `/`, or a path that begins with `/` and does not end with one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PathPrefix(String);
+pub struct PathPrefix {
+    text: String,
+    /// Without percent-encoding, if there is any.
+    decoded: Option<String>,
+}
 
 impl PathPrefix {
     /// Reads a prefix such as `/wok`; the error text says what to write instead.
@@ -22,8 +26,9 @@ impl PathPrefix {
                 if trimmed.is_empty() { "/" } else { trimmed }
             ));
         }
-        // The request's path is compared as it came, so a prefix with an empty or a dot segment, or
-        // with a byte that no request line can hold, would never match (RFC 3986, section 3.3).
+        // Paths are compared without empty segments and `;parameters`, and one with a dot segment is refused, so a
+        // prefix with such would never match; nor would one with a byte that no request line can hold (RFC 3986,
+        // section 3.3).
         let hopeless = |segment: &str| matches!(segment, "" | "." | "..");
         if text.len() > 1 && text.split('/').skip(1).any(hopeless) {
             return Err(format!(
@@ -32,46 +37,103 @@ impl PathPrefix {
         }
         if let Some(c) = text
             .chars()
-            .find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#'))
+            .find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#' | '\\'))
         {
             return Err(format!(
                 "{text:?} has {c:?} in it, which cannot stand in a path; write it percent-encoded"
             ));
         }
-        Ok(Self(text.to_owned()))
+        if text.contains(';') {
+            return Err(format!(
+                r#""{text}" has a ";" in it, and what follows that is no part of a path for all servers; write a prefix without"#
+            ));
+        }
+        let decoded = text.contains('%').then(|| decode(text)).transpose()?;
+        Ok(Self {
+            text: text.to_owned(),
+            decoded,
+        })
     }
 
-    /// Whether `path` is this prefix or lies under it: `/wok` matches `/wok` and `/wok/x`, not
+    /// Whether a decoded path is this prefix or lies under it: `/wok` matches `/wok` and `/wok/x`, not
     /// `/wokx`.
     pub fn matches(&self, path: &str) -> bool {
-        if self.0 == "/" {
-            return path.starts_with('/');
-        }
-        path.strip_prefix(self.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        self.rest_of(path, false).is_some()
     }
 
-    /// The prefix as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The same for an app to which `/WOK` is `/wok`.
+    pub fn matches_in_any_case(&self, path: &str) -> bool {
+        self.rest_of(path, true).is_some()
     }
+
+    fn rest_of<'a>(&self, path: &'a str, ignores_case: bool) -> Option<&'a str> {
+        let prefix = self.decoded();
+        if prefix == "/" {
+            return path.starts_with('/').then_some(path);
+        }
+        let (begin, rest) = path.split_at_checked(prefix.len())?;
+        let same = begin == prefix || (ignores_case && begin.eq_ignore_ascii_case(prefix));
+        (same && (rest.is_empty() || rest.starts_with('/'))).then_some(rest)
+    }
+
+    /// The prefix as it was written, and as it stands in a URL.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The prefix without percent-encoding.
+    pub fn decoded(&self) -> &str {
+        self.decoded.as_deref().unwrap_or(&self.text)
+    }
+}
+
+/// Undoes percent-encoding, which a prefix needs only for letters beyond ASCII.
+fn decode(text: &str) -> Result<String, String> {
+    let broken = || {
+        format!(
+            r#"{text:?} has a percent sign that encodes no letter; write a path such as "/caf%C3%A9""#
+        )
+    };
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, encoded)) = rest.split_once('%') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let digits = encoded.get(..2).ok_or_else(broken)?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(broken());
+        }
+        let byte = u8::from_str_radix(digits, 16).map_err(|_| broken())?;
+        // A slash, a dot or a control character would be read otherwise by every second server.
+        if byte.is_ascii() && byte != b' ' && !byte.is_ascii_alphanumeric() {
+            return Err(format!(
+                "{text:?} has %{digits} in it, which servers read in several ways; write a path without"
+            ));
+        }
+        bytes.push(byte);
+        rest = encoded.get(2..).unwrap_or_default();
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8(bytes).map_err(|_| broken())
 }
 
 impl Default for PathPrefix {
     fn default() -> Self {
-        Self("/".to_owned())
+        Self {
+            text: "/".to_owned(),
+            decoded: None,
+        }
     }
 }
 
 impl fmt::Display for PathPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl From<PathPrefix> for String {
     fn from(prefix: PathPrefix) -> Self {
-        prefix.0
+        prefix.text
     }
 }
 
@@ -99,10 +161,28 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_is_compared_decoded() {
+        for text in ["/caf%C3%A9", "/c%61f%c3%a9"] {
+            let prefix = PathPrefix::parse(text).unwrap_or_default();
+            assert_eq!((prefix.as_str(), prefix.decoded()), (text, "/caf\u{e9}"));
+            assert!(prefix.matches("/caf\u{e9}/x") && !prefix.matches(text));
+        }
+    }
+
+    #[test]
+    fn letter_case_is_folded_where_the_app_does() {
+        let wok = PathPrefix::parse("/wok").unwrap_or_default();
+        assert!(!wok.matches("/WOK"));
+        assert!(wok.matches_in_any_case("/WOK") && wok.matches_in_any_case("/Wok/X"));
+        assert!(!wok.matches_in_any_case("/wokx") && !wok.matches_in_any_case("/w"));
+    }
+
+    #[test]
     fn a_prefix_that_could_never_match_is_refused() {
         for text in [
             "", "wok", "/wok/", "//", "//wok", "/a//b", "/a/../b", "/./a", "/a b", "/é", "/a?b",
-            "/a#b", "/a\n",
+            "/a#b", "/a\n", "/a;b", "/a\\b", "/a%2Fb", "/a%2e", "/a%00", "/a%", "/a%zz", "/a%+1",
+            "/a%E9", "/a%3Bb", "/a%25",
         ] {
             assert!(PathPrefix::parse(text).is_err(), "{text:?} was taken");
         }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::http::activity::Activity;
 use crate::http::credentials::check_authorization;
 use crate::http::fields;
-use crate::http::path::PathFault;
+use crate::http::path::{PathFault, RequestPath};
 use crate::http::refusal::Refusal;
 use crate::http::watch::Watch;
 use crate::net::{Peer, Proxies};
@@ -75,6 +75,8 @@ pub struct Authority {
 pub struct Head {
     /// The public name and port.
     pub authority: Authority,
+    /// The path, and what the app may take it for.
+    pub path: RequestPath,
     /// `OPTIONS *`: a question to this server, not to an app.
     pub asterisk: bool,
     /// Who has shown a password of the route, once that was asked for.
@@ -102,16 +104,17 @@ impl Head {
             ));
         }
         let asterisk = parts.uri.path() == "*";
-        if asterisk {
-            if parts.method != Method::OPTIONS {
-                return Err(Refusal::bad_request("only OPTIONS may ask for *"));
-            }
-        } else {
-            PathFault::check(parts.uri.path())
-                .map_err(|fault| Refusal::bad_request(fault.to_string()))?;
+        if asterisk && parts.method != Method::OPTIONS {
+            return Err(Refusal::bad_request("only OPTIONS may ask for *"));
         }
+        let path = if asterisk {
+            RequestPath::asterisk()
+        } else {
+            path(parts).map_err(|fault| Refusal::bad_request(fault.to_string()))?
+        };
         Ok(Self {
             authority,
+            path,
             asterisk,
             user: None,
         })
@@ -219,6 +222,18 @@ fn authority(parts: &Parts) -> Result<Authority, Refusal> {
         }
         (None, _) => Err(Refusal::bad_request("there is no Host")),
     }
+}
+
+/// The path of a target. `http` cuts a fragment off, so that `#x` is nothing; and `?x` is a whole path and query to it,
+/// which it may be only behind an authority (RFC 3986 §3.3), and so never in HTTP/2 (RFC 9113 §8.3.1).
+fn path(parts: &Parts) -> Result<RequestPath, PathFault> {
+    let sent = parts.uri.path_and_query().ok_or(PathFault::Missing)?;
+    let is_absolute = parts.version < Version::HTTP_2 && parts.uri.scheme().is_some();
+    let is_empty = Uri::from(sent.clone()).path().is_empty();
+    if is_empty || (sent.as_str().starts_with('?') && !is_absolute) {
+        return Err(PathFault::Missing);
+    }
+    RequestPath::of(&parts.uri)
 }
 
 fn junk_host() -> Refusal {

@@ -42,7 +42,7 @@ pub use framing::Framing;
 pub use head::{Authority, Context, Head, Scheme};
 pub use hop::drop_hop_by_hop;
 pub use lease::Lease;
-pub use path::PathFault;
+pub use path::{PathFault, RequestPath};
 pub use query::{encoded, parameter};
 pub use refusal::{Form, Refusal};
 pub use request_body::{

@@ -1,8 +1,18 @@
-//! Which paths are refused because two programs could read them differently.
+//! The path of a request: the bytes of the client, and what servers read in them (RFC 3986 §6.2).
 //!
-//! hyper normalises nothing, the app's server normalises in its own way, and a rule that was matched
-//! against one spelling must hold for what the app finally serves. So a path that has more than one
-//! reading (RFC 3986 §6) is refused, and every other is matched and forwarded byte for byte.
+//! hyper normalises nothing, and the app's server normalises in its own way: it decodes, drops empty segments, cuts
+//! `;parameters` off. So every rule of the door is held against one reading, which is what most servers make of a path,
+//! and the router looks at the other readings too. A path with which somebody could climb is refused, and the bytes
+//! that the app gets are the client's. Knows no route.
+
+mod readings;
+
+use std::sync::Arc;
+
+use http::Uri;
+use http::uri::PathAndQuery;
+
+use readings::Readings;
 
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,6 +20,9 @@ pub enum PathFault {
     /// It does not begin with a slash.
     #[error("the path does not begin with a slash")]
     Relative,
+    /// There is none, or only a fragment (RFC 9112 §3.2: a target has none).
+    #[error("the request target has no path")]
+    Missing,
     /// A segment is `.` or `..`, possibly encoded; a browser resolves them before it asks.
     #[error("the path contains a dot segment")]
     DotSegment,
@@ -19,157 +32,137 @@ pub enum PathFault {
     /// An encoded NUL.
     #[error("the path contains a NUL")]
     Nul,
+    /// Another encoded control character, which some parsers drop and others end a line with.
+    #[error("the path contains a control character")]
+    Control,
     /// An encoded slash, where the route does not allow it.
     #[error("the path contains an encoded slash")]
     EncodedSlash,
-    /// An encoded percent sign that a second decoding would turn into one of the above.
+    /// An encoded percent sign that a further decoding would turn into one of the above, or too many of them.
     #[error("the path is encoded twice")]
     EncodedTwice,
     /// A percent sign that two hexadecimal digits do not follow.
     #[error("the path contains a broken percent-encoding")]
     BrokenEncoding,
+    /// A character in more bytes than it needs, such as `%C0%AF` for a slash (RFC 3629 §3).
+    #[error("the path contains a character in an overlong form")]
+    Overlong,
 }
 
-impl PathFault {
-    /// Looks for the first fault of a path (without the query).
+/// A checked path. Clones share it.
+#[derive(Clone, Debug)]
+pub struct RequestPath {
+    sent: PathAndQuery,
+    /// None if every server reads the bytes as they are.
+    readings: Option<Arc<Readings>>,
+}
+
+impl RequestPath {
+    /// Reads the path of a request target.
     ///
     /// # Errors
-    /// The fault.
-    pub fn check(path: &str) -> Result<(), Self> {
+    /// The first fault.
+    pub fn of(uri: &Uri) -> Result<Self, PathFault> {
+        let sent = uri.path_and_query().ok_or(PathFault::Missing)?;
+        Self::read(sent.clone())
+    }
+
+    /// Reads a path with perhaps a query, as an app writes it into a header.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn parse(text: &str) -> Result<Self, PathFault> {
+        let sent = PathAndQuery::try_from(text).map_err(|_| PathFault::Relative)?;
+        Self::read(sent)
+    }
+
+    /// The target of `OPTIONS *`, which is no path.
+    #[must_use]
+    pub fn asterisk() -> Self {
+        Self {
+            sent: PathAndQuery::from_static("*"),
+            readings: None,
+        }
+    }
+
+    fn read(sent: PathAndQuery) -> Result<Self, PathFault> {
+        let path = sent.path();
         if !path.starts_with('/') {
-            return Err(Self::Relative);
+            return Err(PathFault::Relative);
         }
-        if path.contains('\\') {
-            return Err(Self::Backslash);
-        }
-        // The common path has no percent sign, and no segment that begins with a dot.
-        if path.contains('%') {
-            check_encoding(path.as_bytes())?;
-        }
-        if path.contains("/.") || path.contains("/%") {
-            check_segments(path)?;
-        }
-        Ok(())
+        let readings = if is_plain(path) {
+            None
+        } else {
+            Readings::of(path)?.map(Arc::new)
+        };
+        Ok(Self { sent, readings })
+    }
+
+    /// The path byte for byte, as the app gets it.
+    #[must_use]
+    pub fn as_sent(&self) -> &str {
+        self.sent.path()
+    }
+
+    /// The reading by which routes, logins and channels are known: decoded once, without empty segments and without
+    /// `;parameters`. Bytes that are no UTF-8 stay encoded.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.readings
+            .as_ref()
+            .map_or(self.as_sent(), |readings| &readings.canonical)
+    }
+
+    /// The same with `;parameters`, which are part of the name of a file.
+    #[must_use]
+    pub fn with_parameters(&self) -> &str {
+        self.readings
+            .as_ref()
+            .map_or(self.as_sent(), |readings| &readings.with_parameters)
+    }
+
+    /// The readings of servers that differ from [`as_str`](Self::as_str); none for a plain path.
+    pub fn others(&self) -> impl Iterator<Item = &str> {
+        let readings = self.readings.iter();
+        readings.flat_map(|readings| readings.others.iter().map(String::as_str))
+    }
+
+    /// Whether any server could take it for this path, with or without a slash at its end.
+    #[must_use]
+    pub fn may_be(&self, path: &str, ignores_case: bool) -> bool {
+        let bare = |path: &str| path.trim_end_matches('/').len();
+        let known = path.get(..bare(path)).unwrap_or_default();
+        let is = |reading: &str| {
+            let reading = reading.get(..bare(reading)).unwrap_or_default();
+            reading == known || (ignores_case && reading.eq_ignore_ascii_case(known))
+        };
+        is(self.as_str()) || self.others().any(is)
     }
 
     /// Looks for `%2F`, which most apps take for a slash and a few, Wok among them, for a part of a name.
     ///
     /// # Errors
-    /// [`EncodedSlash`](Self::EncodedSlash).
-    pub fn check_slashes(path: &str) -> Result<(), Self> {
-        let mut rest = path.as_bytes();
-        while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
-            rest = rest.get(at + 1..).unwrap_or_default();
-            if decoded(rest) == Some(b'/') {
-                return Err(Self::EncodedSlash);
-            }
+    /// [`EncodedSlash`](PathFault::EncodedSlash).
+    pub fn check_slashes(&self) -> Result<(), PathFault> {
+        match &self.readings {
+            Some(readings) if readings.encoded_slash => Err(PathFault::EncodedSlash),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
-fn check_encoding(path: &[u8]) -> Result<(), PathFault> {
-    let mut once = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        if *first != b'%' {
-            once.push(*first);
-            continue;
-        }
-        match decoded(behind) {
-            None => return Err(PathFault::BrokenEncoding),
-            Some(0) => return Err(PathFault::Nul),
-            Some(b'\\') => return Err(PathFault::Backslash),
-            Some(byte) => once.push(byte),
-        }
-        rest = behind.get(2..).unwrap_or_default();
-    }
-    // What a second decoding, by an app behind the app's server, would turn into a sign with a meaning.
-    let twice = |at: usize| decoded(once.get(at + 1..).unwrap_or_default());
-    let climbs = |at: usize| matches!(twice(at), Some(0 | b'/' | b'\\' | b'.'));
-    let mut signs = once.iter().enumerate().filter(|(_, byte)| **byte == b'%');
-    if signs.any(|(at, _)| climbs(at)) {
-        return Err(PathFault::EncodedTwice);
-    }
-    Ok(())
-}
-
-/// The byte that the two hexadecimal digits at the beginning stand for.
-fn decoded(digits: &[u8]) -> Option<u8> {
-    let digit = |at: usize| {
-        digits
-            .get(at)
-            .and_then(|digit| (*digit as char).to_digit(16))
-    };
-    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
-}
-
-fn check_segments(path: &str) -> Result<(), PathFault> {
-    for segment in path.split('/') {
-        // `..;x=1` is `..` to Java servers, which cut path parameters off first.
-        let name = segment.split(';').next().unwrap_or_default();
-        let name = name.replace("%2e", ".").replace("%2E", ".");
-        if name == "." || name == ".." {
-            return Err(PathFault::DotSegment);
+/// Whether there is nothing in a path that any server decodes, merges or cuts off: one look at each byte, since nearly
+/// all paths are such.
+fn is_plain(path: &str) -> bool {
+    let mut previous = 0;
+    for byte in path.bytes() {
+        match (previous, byte) {
+            (_, b'%' | b';' | b'\\') | (b'/', b'/' | b'.') | (b'.', b'/') => return false,
+            _ => previous = byte,
         }
     }
-    Ok(())
+    previous != b'.'
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ordinary_paths_pass_byte_for_byte() {
-        for path in [
-            "/",
-            "//websockify",
-            "/a%20b",
-            "/%C3%A9",
-            "/a..b/.well-known/x",
-            "/...",
-            "/100%25",
-            "/a;b=c",
-        ] {
-            assert_eq!(PathFault::check(path), Ok(()), "{path}");
-        }
-    }
-
-    #[test]
-    fn paths_with_a_second_reading_are_refused() {
-        use PathFault::*;
-        let cases = [
-            ("x", Relative),
-            ("/a/../b", DotSegment),
-            ("/a/.", DotSegment),
-            ("/%2e%2E/b", DotSegment),
-            ("/.%2e", DotSegment),
-            ("/a/..;x=1/b", DotSegment),
-            ("/a\\b", Backslash),
-            ("/a%5Cb", Backslash),
-            ("/a%00", Nul),
-            ("/a%252fb", EncodedTwice),
-            ("/a%255c", EncodedTwice),
-            ("/%252e%252e/", EncodedTwice),
-            ("/a%25%32%66b", EncodedTwice),
-            ("/a%zz", BrokenEncoding),
-            ("/a%2", BrokenEncoding),
-            ("/%", BrokenEncoding),
-        ];
-        for (path, fault) in cases {
-            assert_eq!(PathFault::check(path), Err(fault), "{path}");
-        }
-    }
-
-    #[test]
-    fn an_encoded_slash_is_a_question_for_the_route() {
-        assert_eq!(PathFault::check("/vms/a%2Fb"), Ok(()));
-        assert_eq!(
-            PathFault::check_slashes("/vms/a%2fb"),
-            Err(PathFault::EncodedSlash)
-        );
-        assert_eq!(PathFault::check_slashes("/vms/a%20b"), Ok(()));
-    }
-}
+mod tests;

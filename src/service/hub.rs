@@ -332,7 +332,9 @@ impl Service {
         context: &Context,
         attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        let Some(asked) = Asked::parse(rest) else {
+        // The protocol has nothing behind an empty segment, which a canonical path has none of.
+        let is_whole = !head.path.as_sent().trim_start_matches('/').contains("//");
+        let Some(asked) = Asked::parse(rest).filter(|_| is_whole) else {
             refuse(request.into_body(), &self.shutdown);
             return Err(Refusal::not_found("SockJS has nothing at this address"));
         };

@@ -7,8 +7,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 
 use crate::access::limits::TooMany;
-use crate::config;
-use crate::http::{Body, Claimed, Context, Refusal};
+use crate::config::{self, PathPrefix};
+use crate::http::{Body, Claimed, Context, Head, Refusal, RequestPath};
 use crate::net::{NoSlot, Slot};
 use crate::router::Route;
 use crate::service::Service;
@@ -53,11 +53,12 @@ impl Service {
         &self,
         route: Route,
         request: &Request<B>,
+        head: &Head,
         context: &Context,
     ) -> Result<Guess, Refusal> {
         let logins = self.limits.logins();
         let too_many = |wait| too_many("failed logins", wait);
-        let guess = if self.is_login_of(route, request) {
+        let guess = if self.is_login_of(route, &head.path) {
             // Many apps log in by whatever method comes.
             if !request.method().is_safe() {
                 logins.take(context.peer).map_err(too_many)?;
@@ -132,21 +133,23 @@ impl Service {
         Err(Refusal::new(status, reason).retry_after(NO_SLOT_RETRY))
     }
 
-    fn is_login_of<B>(&self, route: Route, request: &Request<B>) -> bool {
+    fn is_login_of(&self, route: Route, path: &RequestPath) -> bool {
         let Route::App(index) = route else {
             return false;
         };
         let app = self.apps.get(index);
-        app.is_some_and(|app| self.is_login(app.settings(), request.uri().path()))
+        app.is_some_and(|app| self.is_login(app.settings(), path))
     }
 
-    fn is_login(&self, app: &config::App, path: &str) -> bool {
-        let below = app
-            .server_root
-            .as_ref()
-            .and_then(|root| path.strip_prefix(root.as_str()));
-        let is = |login: &String| login == path || Some(login.as_str()) == below;
-        self.login_paths.iter().any(is)
+    /// Whether the app could take a path for one of its logins, in whatever spelling.
+    fn is_login(&self, app: &config::App, path: &RequestPath) -> bool {
+        let root = app.server_root.as_ref().map(PathPrefix::decoded);
+        self.login_paths.iter().any(|login| {
+            path.may_be(login, app.case_insensitive)
+                || root.is_some_and(|root| {
+                    path.may_be(&format!("{root}{login}"), app.case_insensitive)
+                })
+        })
     }
 }
 

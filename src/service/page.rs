@@ -38,7 +38,7 @@ impl Service {
             ));
         }
         let Some(rest) = rest else {
-            return moved(parts.uri.path());
+            return moved(head.path.as_str());
         };
         page.answer(rest, lease)
     }

@@ -35,6 +35,8 @@ pub struct Sessions {
     settings: config::Session,
     question: Question,
     logout: Vec<String>,
+    /// Whether the app takes `/LOGOUT` for `/logout`.
+    ignores_case: bool,
     /// Whether other nodes of a cluster know a session by the same hash.
     is_shared: bool,
     known: Arc<Known>,
@@ -143,6 +145,7 @@ impl Sessions {
             question,
             is_shared: cluster_key(config).is_some(),
             logout: paths.map(|path| question::below_root(path, app)).collect(),
+            ignores_case: app.case_insensitive,
             settings: config.session.clone(),
             known,
         })
@@ -262,12 +265,10 @@ impl Sessions {
         head: &Head,
         context: &Context,
     ) -> Option<Leaving> {
-        // Django has a slash at the end of every path, and the file has none.
-        let path = request.uri().path();
-        let path = path.strip_suffix('/').unwrap_or(path);
+        let is_path = |known: &String| head.path.may_be(known, self.ignores_case);
         let is_logout = app == self.settings.app
             && request.method() == Method::POST
-            && self.logout.iter().any(|known| known == path);
+            && self.logout.iter().any(is_path);
         is_logout.then(|| {
             let told = question::visitor(request.headers(), context, head);
             Leaving(self.shown(&told).sessions)

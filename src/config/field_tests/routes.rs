@@ -13,6 +13,7 @@ fn apps_are_read() {
         path = "/a"
         server-root = "/wok"
         encoded-slash = true
+        case-insensitive = true
         workers = 1
         queue = 0
         queue-wait = "0s"
@@ -45,6 +46,7 @@ fn apps_are_read() {
         path: PathPrefix::parse("/a").unwrap_or_default(),
         server_root: PathPrefix::parse("/wok").ok(),
         encoded_slash: true,
+        case_insensitive: true,
         entrance: Entrance::default(),
         user_header: None,
         certificate_header: None,
