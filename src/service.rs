@@ -169,7 +169,11 @@ impl Service {
                 .ok()
                 .filter(|value| !value.is_empty())
         };
-        let spool = Spool::new(config.spool.clone(), before.map(|before| &before.spool));
+        let spool = Spool::new(
+            config.spool.clone(),
+            &config.limits,
+            before.map(|before| &before.spool),
+        );
         let added = [
             (X_FRAME_OPTIONS, header(&config.headers.x_frame_options)),
             (

@@ -11,6 +11,10 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
 
@@ -23,7 +27,18 @@ const LITTLE: u64 = 32;
 
 /// What clients share. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Shares(Arc<Mutex<State>>);
+pub struct Shares {
+    rules: Arc<Mutex<Rules>>,
+    held: Arc<Mutex<Held>>,
+    /// Something was given back.
+    freed: Arc<Notify>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    total: u64,
+    parts: Parts,
+}
 
 /// For whom something is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,10 +67,8 @@ pub enum Denied {
     All,
 }
 
-#[derive(Debug)]
-struct State {
-    total: u64,
-    parts: Parts,
+#[derive(Debug, Default)]
+struct Held {
     taken: u64,
     addresses: HashMap<IpAddr, u64>,
     sessions: HashMap<NonZeroU64, u64>,
@@ -82,26 +95,37 @@ impl Shares {
     /// A whole of this size, of which nothing is taken.
     #[must_use]
     pub fn new(total: u64, parts: Parts) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            total,
-            parts,
-            taken: 0,
-            addresses: HashMap::new(),
-            sessions: HashMap::new(),
-        })))
+        Self {
+            rules: Arc::new(Mutex::new(Rules { total, parts })),
+            held: Arc::default(),
+            freed: Arc::default(),
+        }
     }
 
     /// Another size and other parts. Nobody loses what he holds.
     pub fn change(&self, total: u64, parts: Parts) {
-        let mut state = self.lock();
-        state.total = total;
-        state.parts = parts;
+        *lock(&self.rules) = Rules { total, parts };
+    }
+
+    /// The same by another size and other parts, for whoever has this one; what is held counts for both.
+    #[must_use]
+    pub fn resized(&self, total: u64, parts: Parts) -> Self {
+        Self {
+            rules: Arc::new(Mutex::new(Rules { total, parts })),
+            ..self.clone()
+        }
     }
 
     /// How much is taken.
     #[must_use]
     pub fn taken(&self) -> u64 {
-        self.lock().taken
+        lock(&self.held).taken
+    }
+
+    /// Whether more than half of it is taken.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.taken() > lock(&self.rules).total / 2
     }
 
     /// A share that holds nothing yet.
@@ -123,29 +147,68 @@ impl Shares {
         share.take(amount).map(|()| share)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// So much for this client, for which it waits no longer than this.
+    ///
+    /// # Errors
+    /// [`Denied`]: it was still so when the time was over.
+    pub async fn take_within(
+        &self,
+        limit: Duration,
+        client: Client,
+        amount: u64,
+    ) -> Result<Share, Denied> {
+        let end = Instant::now() + limit;
+        loop {
+            // Before the try, so that what is given back meanwhile counts.
+            let freed = self.freed.notified();
+            let denied = match self.take(client, amount) {
+                Ok(share) => return Ok(share),
+                Err(denied) => denied,
+            };
+            if timeout_at(end, freed).await.is_err() {
+                return Err(denied);
+            }
+        }
     }
 }
 
-impl State {
-    fn take(&mut self, client: Client, amount: u64) -> Result<(), Denied> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Rules {
+    fn part(self, percent: u64) -> u64 {
+        let part = u128::from(self.total) * u128::from(percent) / 100;
+        u64::try_from(part)
+            .unwrap_or(u64::MAX)
+            .clamp(SMALLEST.min(self.total), self.total)
+    }
+
+    /// There is none where one address may take all, and none of very little.
+    fn reserve(self) -> u64 {
+        let shared = self.parts.address < 100 && self.total >= RESERVE * 2;
+        if shared { self.total / RESERVE } else { 0 }
+    }
+}
+
+impl Held {
+    fn take(&mut self, rules: Rules, client: Client, amount: u64) -> Result<(), Denied> {
         let taken = self.taken.checked_add(amount).ok_or(Denied::All)?;
-        if taken > self.total {
+        if taken > rules.total {
             return Err(Denied::All);
         }
         let held = |held: Option<&u64>| held.copied().unwrap_or_default() + amount;
         if let Some(address) = client.address {
             let held = held(self.addresses.get(&address));
-            let in_reserve = taken > self.total - self.reserve();
-            if held > self.part(self.parts.address)
-                || (in_reserve && held > (self.total / LITTLE).max(1))
+            let in_reserve = taken > rules.total - rules.reserve();
+            if held > rules.part(rules.parts.address)
+                || (in_reserve && held > (rules.total / LITTLE).max(1))
             {
                 return Err(Denied::Client);
             }
         }
         if let Some(session) = client.session
-            && held(self.sessions.get(&session)) > self.part(self.parts.session)
+            && held(self.sessions.get(&session)) > rules.part(rules.parts.session)
         {
             return Err(Denied::Client);
         }
@@ -168,19 +231,6 @@ impl State {
             subtract(&mut self.sessions, session, amount);
         }
     }
-
-    fn part(&self, percent: u64) -> u64 {
-        let part = u128::from(self.total) * u128::from(percent) / 100;
-        u64::try_from(part)
-            .unwrap_or(u64::MAX)
-            .clamp(SMALLEST.min(self.total), self.total)
-    }
-
-    /// There is none where one address may take all, and none of very little.
-    fn reserve(&self) -> u64 {
-        let shared = self.parts.address < 100 && self.total >= RESERVE * 2;
-        if shared { self.total / RESERVE } else { 0 }
-    }
 }
 
 /// Whoever holds nothing any more must not stay in the map: a scan of many addresses would fill it.
@@ -199,13 +249,14 @@ impl Share {
     /// # Errors
     /// [`Denied`]; it is as it was then.
     pub fn take(&mut self, amount: u64) -> Result<(), Denied> {
-        self.of.lock().take(self.client, amount)?;
+        let rules = *lock(&self.of.rules);
+        lock(&self.of.held).take(rules, self.client, amount)?;
         self.held += amount;
         Ok(())
     }
 
     /// How much it holds.
-    #[cfg(test)]
+    #[must_use]
     pub fn held(&self) -> u64 {
         self.held
     }
@@ -215,7 +266,8 @@ impl Share {
         let amount = amount.min(self.held);
         if amount > 0 {
             self.held -= amount;
-            self.of.lock().give_back(self.client, amount);
+            lock(&self.of.held).give_back(self.client, amount);
+            self.of.freed.notify_waiters();
         }
     }
 }
@@ -274,7 +326,7 @@ mod tests {
         assert!(shares.take(from(4), 1).is_ok());
         drop((first, second, third));
         assert_eq!(shares.taken(), 0);
-        assert!(shares.lock().addresses.is_empty());
+        assert!(lock(&shares.held).addresses.is_empty());
     }
 
     #[test]
@@ -325,5 +377,28 @@ mod tests {
         assert_eq!(share.take(1), Err(Denied::All));
         drop(share);
         assert_eq!(shares.taken(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_gets_what_is_given_back_or_hears_why_not() {
+        let shares = shares(8);
+        let first = shares.take(from(1), 4).expect("its share");
+        let limit = Duration::from_secs(10);
+        let denied = shares.take_within(limit, from(1), 1).await;
+        assert_eq!(denied.err(), Some(Denied::Client));
+        let waiting = shares.take_within(limit, from(1), 1);
+        let free = async { drop(first) };
+        let (got, ()) = tokio::join!(waiting, free);
+        assert_eq!(got.map(|share| share.held()), Ok(1));
+    }
+
+    #[test]
+    fn by_another_size_what_is_held_counts() {
+        let before = shares(100);
+        let _held = before.take(from(1), 40).expect("its share");
+        let after = before.resized(60, WHOLE);
+        assert!(after.is_tight() && !before.is_tight());
+        assert!(after.take(from(1), 21).is_err());
+        assert!(after.take(from(1), 20).is_ok());
     }
 }

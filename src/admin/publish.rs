@@ -83,7 +83,7 @@ impl Routes {
             buffer: size,
             trailers: MOST_TRAILERS,
         };
-        match receive(body, limits, &self.shutdown).await {
+        match receive(body, limits, None, &self.shutdown).await {
             Ok(Received::Whole(bytes)) => Ok(bytes),
             // A body that is larger than the buffer is larger than the limit, which is the same.
             Ok(Received::None | Received::Begun(_)) => Ok(Bytes::new()),

@@ -163,6 +163,7 @@ fn limits_are_read() {
         minimum-rate-grace = "10s"
         body-size = 0
         request-buffer = "7B"
+        request-memory = "9B"
         streams = 8
         "#,
     );
@@ -185,6 +186,7 @@ fn limits_are_read() {
         minimum_rate_grace: seconds(10),
         body_size: 0,
         request_buffer: 7,
+        request_memory: 9,
         streams: 8,
     };
     assert_eq!(config.limits, expected);
@@ -197,6 +199,7 @@ fn the_spool_is_read() {
         [spool]
         directory = "/srv/spool"
         size = "1MiB"
+        files = 5
         memory = 0
         request-size = "2KiB"
         answer-buffer = "3KiB"
@@ -207,6 +210,7 @@ fn the_spool_is_read() {
     let expected = Spool {
         directory: "/srv/spool".into(),
         size: 1 << 20,
+        files: 5,
         memory: 0,
         request_size: 2 << 10,
         answer_buffer: 3 << 10,

@@ -57,6 +57,9 @@ pub struct Limits {
     /// GiB. A body without a length must fit (411). Default 256 KiB. It is paid once per request
     /// with a body.
     pub request_buffer: usize,
+    /// `request-memory`: bytes of request bodies in memory, all connections together. What finds
+    /// no room goes to the spool sooner. Default 128 MiB.
+    pub request_memory: u64,
     /// `streams`: concurrent HTTP/2 streams of one connection, 1 to 10,000. Default 100.
     pub streams: u32,
 }
@@ -82,6 +85,7 @@ impl Default for Limits {
             minimum_rate_grace: Duration::from_secs(60),
             body_size: 4 * GIB,
             request_buffer: 256 << 10,
+            request_memory: 128 * MIB,
             streams: 100,
         }
     }
@@ -115,6 +119,7 @@ impl Limits {
             minimum_rate_grace: table.time_limit("minimum-rate-grace", default.minimum_rate_grace),
             body_size: table.size("body-size", default.body_size),
             request_buffer: table.buffer("request-buffer", default.request_buffer, 0..=GIB),
+            request_memory: table.size("request-memory", default.request_memory),
             streams: table.number("streams", default.streams, 1..=10_000),
         }
     }

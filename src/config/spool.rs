@@ -14,6 +14,9 @@ pub struct Spool {
     pub directory: PathBuf,
     /// `size`: bytes on disk, all bodies together. Default 4 GiB; with 0 nothing goes to disk.
     pub size: u64,
+    /// `files`: bodies on disk at once, each of which has a descriptor, 1 to 1,000,000. Default 4,096; lower where
+    /// there are fewer descriptors.
+    pub files: usize,
     /// `memory`: bytes of answers in memory that nobody has asked for yet, all answers together.
     /// Default 64 MiB.
     pub memory: u64,
@@ -45,6 +48,7 @@ impl Default for Spool {
         Self {
             directory: PathBuf::from("/var/tmp"),
             size: 4 * GIB,
+            files: 4096,
             memory: 64 * MIB,
             request_size: GIB,
             answer_buffer: 256 << 10,
@@ -60,6 +64,7 @@ impl Spool {
         Self {
             directory: table.text("directory", default.directory, value::path),
             size: table.size("size", default.size),
+            files: table.number("files", default.files, 1..=1_000_000),
             memory: table.size("memory", default.memory),
             request_size: table.size("request-size", default.request_size),
             answer_buffer: table.buffer("answer-buffer", default.answer_buffer, 0..=GIB),

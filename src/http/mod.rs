@@ -24,6 +24,7 @@ mod path;
 mod query;
 mod refusal;
 mod request_body;
+mod request_store;
 mod stall;
 mod trace;
 mod transport;
@@ -45,9 +46,8 @@ pub use lease::Lease;
 pub use path::{PathFault, RequestPath};
 pub use query::{encoded, parameter};
 pub use refusal::{Form, Refusal};
-pub use request_body::{
-    BodyFault, BodyLimits, Received, RequestBody, receive, receive_into, refuse,
-};
+pub use request_body::{BodyFault, BodyLimits, Received, RequestBody, receive, refuse};
+pub use request_store::Budget;
 pub use stall::{Rate, Stall};
 pub use trace::RequestId;
 pub use transport::Transport;

@@ -21,13 +21,14 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use crate::config::WhenFull;
 use crate::http::body::BoxError;
 use crate::http::fields;
 use crate::http::refusal::Refusal;
+use crate::http::request_store::{Budget, Store};
 use crate::http::stall::{Rate, Stall};
+use crate::shares::{Denied, Share};
 use crate::shutdown::Shutdown;
-use crate::spool::{Spool, SpoolError, SpoolFile, SpoolReader};
+use crate::spool::SpoolReader;
 
 /// How much is read of a body nobody wants any more, so that the refusal reaches a client that still sends.
 const LINGER_BYTES: u64 = 16 * 1024 * 1024;
@@ -35,6 +36,8 @@ const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(5);
 /// What goes to disk at once.
 const PIECE: usize = 256 * 1024;
+/// How long nothing may come of a body until it counts as slow, and goes to disk if memory is short.
+const SLOW: Duration = Duration::from_secs(1);
 /// When a client may come back whose body found no room.
 const NO_ROOM_RETRY: Duration = Duration::from_secs(5);
 
@@ -83,12 +86,29 @@ pub enum BodyFault {
     /// It has no length, or may not stream, and the spool is full or broken.
     #[error("there is no room for this request body at the moment")]
     NoRoom,
+    /// The memory for bodies is taken and nothing can go to disk, or as many uploads stream as may.
+    #[error("too many request bodies are under way at the moment")]
+    Busy,
+    /// This client has taken its share of the room for request bodies.
+    #[error(
+        "as much room for request bodies is taken from your address as may be; please wait a moment"
+    )]
+    Share,
     /// The fields behind it are malformed, or too many.
     #[error("the trailers of the request are wrong: {0}")]
     Trailers(&'static str),
     /// Its chunks or its length are wrong, or the client left.
     #[error("the request body ended before it was complete, or its framing is broken")]
     Broken,
+}
+
+impl From<Denied> for BodyFault {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Client => Self::Share,
+            Denied::All => Self::Busy,
+        }
+    }
 }
 
 impl From<BodyFault> for Refusal {
@@ -98,38 +118,31 @@ impl From<BodyFault> for Refusal {
             BodyFault::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             BodyFault::NoLength(_) => StatusCode::LENGTH_REQUIRED,
             BodyFault::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
+            BodyFault::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            BodyFault::Share => StatusCode::TOO_MANY_REQUESTS,
             BodyFault::Trailers(_) | BodyFault::Broken => StatusCode::BAD_REQUEST,
         };
         let refusal = Self::new(status, fault.to_string()).closing();
         match fault {
-            BodyFault::NoRoom => refusal.retry_after(NO_ROOM_RETRY),
+            BodyFault::NoRoom | BodyFault::Busy | BodyFault::Share => {
+                refusal.retry_after(NO_ROOM_RETRY)
+            }
             _ => refusal,
         }
     }
 }
 
-/// Takes in a body that fits into the buffer, or the beginning of a larger one. `tasks` runs the little that
-/// is left to do for a client whose body is refused while it is still sending.
+/// Takes in a body: what fits into the buffer to memory, more to the spool where there is one, until the body is
+/// complete or there is no more room. `budget` says whose memory and disk it is; without one nothing is counted, and
+/// nothing goes to disk. `tasks` runs the little that is left to do for a client whose body is refused while it is
+/// still sending.
 ///
 /// # Errors
 /// The fault of the body, to be answered as a [`Refusal`].
 pub async fn receive(
     incoming: Incoming,
     limits: BodyLimits,
-    tasks: &Shutdown,
-) -> Result<Received, BodyFault> {
-    receive_into(incoming, limits, None, tasks).await
-}
-
-/// The same, but what does not fit into the buffer goes to the spool, until the body is complete or there is
-/// no more room.
-///
-/// # Errors
-/// As [`receive`], and [`BodyFault::NoRoom`].
-pub async fn receive_into(
-    incoming: Incoming,
-    limits: BodyLimits,
-    spool: Option<&Spool>,
+    budget: Option<Budget<'_>>,
     tasks: &Shutdown,
 ) -> Result<Received, BodyFault> {
     if incoming.is_end_stream() {
@@ -151,108 +164,49 @@ pub async fn receive_into(
         fault: Arc::default(),
         length: length.unwrap_or_default(),
         passed_on: Arc::default(),
+        held: [None, None],
     };
     if length.is_some_and(|length| length > limits.size) {
         return Err(BodyFault::TooLarge(limits.size));
     }
-    let mut room = spool.map(|spool| Room::new(spool, length));
+    let mut store = Store::new(budget, length, limits.idle);
     let mut buffer = limits.buffer;
     let mut begun = BytesMut::new();
     loop {
-        match poll_fn(|cx| body.poll_in_time(cx)).await? {
-            None => break,
-            Some(data) if body.taken == data.len() as u64 && body.is_end_stream() => {
-                return Ok(Received::Whole(data));
-            }
-            Some(data) => begun.extend_from_slice(&data),
-        }
-        if begun.len() <= buffer || body.is_end_stream() {
-            continue;
-        }
-        let piece = begun.split().freeze();
-        let Some(open) = &mut room else {
-            return body.streamed(length, piece, limits.buffer as u64);
-        };
-        match open.keep(&piece).await {
-            Ok(()) => buffer = PIECE,
-            Err(refused) => {
-                body.kept = room.and_then(Room::reader);
-                return refused.otherwise(body, length, piece);
-            }
-        }
-    }
-    Ok(body.complete(begun.freeze(), room.and_then(Room::reader)))
-}
-
-/// Where one body is kept on disk.
-struct Room<'a> {
-    spool: &'a Spool,
-    file: Option<SpoolFile>,
-    /// It is known to be larger than what may be kept of one body.
-    hopeless: bool,
-}
-
-/// Why a piece of a body was not kept.
-struct Refused {
-    error: SpoolError,
-    when_full: WhenFull,
-}
-
-impl<'a> Room<'a> {
-    fn new(spool: &'a Spool, length: Option<u64>) -> Self {
-        let most = spool.settings().request_size;
-        Self {
-            spool,
-            file: None,
-            hopeless: length.is_some_and(|length| length > most) || !spool.has_disk(),
-        }
-    }
-
-    async fn keep(&mut self, piece: &Bytes) -> Result<(), Refused> {
-        let most = self.spool.settings().request_size;
-        let kept = async {
-            if self.hopeless {
-                return Err(SpoolError::TooLarge(most));
-            }
-            let file = match &mut self.file {
-                Some(file) => file,
-                none => {
-                    self.spool.count_request();
-                    none.insert(self.spool.file(most).await?)
+        let (piece, denied) = match body.next(store.may_spill(begun.len())).await? {
+            Next::End => break,
+            // The slow make room for others first.
+            Next::Slow => (begun.split().freeze(), Ok(())),
+            Next::Data(data) => {
+                let denied = store.remember(data.len());
+                let end = body.is_end_stream();
+                if denied.is_ok() && end && body.taken == data.len() as u64 {
+                    return Ok(Received::Whole(store.counted(data)));
                 }
-            };
-            file.append(piece).await
+                begun.extend_from_slice(&data);
+                if denied.is_ok() && (end || begun.len() <= buffer) {
+                    continue;
+                }
+                (begun.split().freeze(), denied)
+            }
         };
-        kept.await.map_err(|error| Refused {
-            error,
-            when_full: self.spool.settings().when_full,
-        })
-    }
-
-    /// What was kept.
-    fn reader(self) -> Option<SpoolReader> {
-        self.file.map(|file| file.reader())
-    }
-}
-
-impl Refused {
-    /// The body goes on to the app as it comes, if that is allowed and its length is known.
-    fn otherwise(
-        self,
-        body: RequestBody,
-        length: Option<u64>,
-        piece: Bytes,
-    ) -> Result<Received, BodyFault> {
-        let (full, most) = match self.error {
-            SpoolError::TooLarge(most) => (false, most),
-            SpoolError::Full(most) => (true, most),
-            SpoolError::Disk { .. } => (true, 0),
+        let Some(room) = store.room_for(denied)? else {
+            return body.streamed(length, piece, store, limits.buffer as u64);
         };
-        if full && (length.is_none() || self.when_full == WhenFull::Refuse) {
-            return Err(BodyFault::NoRoom);
+        match room.keep(&piece).await {
+            Ok(()) => {
+                buffer = PIECE;
+                store.forget();
+            }
+            Err(refused) => {
+                let most = refused.streams(denied, length.is_some())?;
+                body.kept = store.reader();
+                return body.streamed(length, piece, store, most);
+            }
         }
-        body.streamed(length, piece, most)
     }
+    let kept = store.reader();
+    Ok(body.complete(store.counted(begun.freeze()), kept))
 }
 
 /// A body whose beginning was taken in: first what is on disk, then what is in memory, then what is to come.
@@ -268,6 +222,16 @@ pub struct RequestBody {
     fault: Arc<OnceLock<BodyFault>>,
     length: u64,
     passed_on: Arc<AtomicU64>,
+    /// What it takes of the memory for bodies and of the workers that may be held, until it is over.
+    held: [Option<Share>; 2],
+}
+
+/// What comes next of a body that is taken in.
+enum Next {
+    Data(Bytes),
+    End,
+    /// Nothing for a while.
+    Slow,
 }
 
 /// The part that is not read yet. If it is dropped unread, the client is still sending and would get a
@@ -321,8 +285,34 @@ impl RequestBody {
             idle: self.idle.again(),
             fault: Arc::default(),
             passed_on: Arc::default(),
+            held: [None, None],
             ..*self
         })
+    }
+
+    /// Whether a part of it is still to come from the client.
+    #[must_use]
+    pub fn is_streaming(&self) -> bool {
+        self.incoming.body.is_some()
+    }
+
+    /// Holds a place until it is over.
+    pub fn hold(&mut self, place: Option<Share>) {
+        self.held[1] = place;
+    }
+
+    /// The next piece, or that there was none for a while, if `watched`.
+    async fn next(&mut self, watched: bool) -> Result<Next, BodyFault> {
+        let polled = poll_fn(|cx| self.poll_in_time(cx));
+        let next = if watched {
+            match timeout(SLOW, polled).await {
+                Ok(next) => next?,
+                Err(_) => return Ok(Next::Slow),
+            }
+        } else {
+            polled.await?
+        };
+        Ok(next.map_or(Next::End, Next::Data))
     }
 
     /// The rest comes as the app reads, which needs a length.
@@ -330,11 +320,15 @@ impl RequestBody {
         mut self,
         length: Option<u64>,
         piece: Bytes,
+        mut store: Store<'_>,
         most: u64,
     ) -> Result<Received, BodyFault> {
         if length.is_none() {
             return Err(BodyFault::NoLength(most));
         }
+        // What the client may send ahead while the app does not read.
+        store.remember_window(self.left)?;
+        self.held[0] = store.into_memory();
         self.begun = Some(piece);
         Ok(Received::Begun(Box::new(self)))
     }

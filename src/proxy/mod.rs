@@ -20,8 +20,9 @@ use hyper::body::Incoming;
 
 use crate::http::{
     Body, BodyFault, BodyLimits, Context, Head, Received, Refusal, drop_hop_by_hop,
-    drop_own_headers, receive_into,
+    drop_own_headers, receive,
 };
+use crate::shares::Client;
 use crate::shutdown::Shutdown;
 use crate::upstream::{Asker, Payload, Upstream};
 
@@ -55,12 +56,22 @@ impl Forward<'_> {
     pub async fn request(self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
         let wish = Wish::of(&parts.headers, self.upstream.settings());
-        let spool = self.upstream.spool_for_requests();
-        let received = receive_into(incoming, self.body, spool, self.tasks).await?;
+        let client = Client {
+            address: self.asker.address,
+            session: None,
+        };
+        let budget = Some(self.upstream.budget(client));
+        let received = receive(incoming, self.body, budget, self.tasks).await?;
         let payload = match received {
             Received::None => Payload::Empty,
             Received::Whole(bytes) => Payload::Whole(bytes),
-            Received::Begun(body) => Payload::Stream(body),
+            Received::Begun(mut body) => {
+                if body.is_streaming() {
+                    let place = self.upstream.place_for_upload(client).await;
+                    body.hold(place.map_err(BodyFault::from)?);
+                }
+                Payload::Stream(body)
+            }
         };
         let fault = match &payload {
             Payload::Stream(body) => Some(body.fault()),

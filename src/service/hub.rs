@@ -358,6 +358,7 @@ impl Service {
             receiver: self.receiver(&asked.channels, &permit, headers, head, context),
             lease: permit.lease,
             body: self.body,
+            budget: self.budget(context),
             client: context,
             tasks: &self.shutdown,
         };

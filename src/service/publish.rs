@@ -19,8 +19,8 @@ use tracing::warn;
 
 use crate::config::{self, ChannelName, Publisher};
 use crate::http::{
-    Body, BodyLimits, BoxError, Context, Head, Received, Refusal, drop_own_headers, full, receive,
-    refuse,
+    Body, BodyLimits, BoxError, Budget, Context, Head, Received, Refusal, drop_own_headers, full,
+    receive, refuse,
 };
 use crate::hub::{Data, Draft, EventId, Hook, Kind, Outcome, Parameters, PublishError, Receiver};
 use crate::proxy::Forward;
@@ -31,6 +31,7 @@ use crate::service::page_message::{
     CHANNEL, EVENT, KEY, PageMessage, essence, set_message_type, set_own,
 };
 use crate::service::permit::{Asking, Permit};
+use crate::shares::Client;
 use crate::upstream::{Asker, Payload, Upstream};
 
 /// How much of the app's answer to a message is read.
@@ -74,7 +75,7 @@ impl Service {
             buffer: size,
             ..self.body
         };
-        let bytes = match receive(body, limits, &self.shutdown).await? {
+        let bytes = match receive(body, limits, Some(self.budget(context)), &self.shutdown).await? {
             Received::None => Bytes::new(),
             Received::Whole(bytes) => bytes,
             // Cannot be: all of the size is buffered.
@@ -100,6 +101,18 @@ impl Service {
             bytes,
         };
         self.ask_app(&name, parts, message, head, context).await
+    }
+
+    /// Whose memory a message takes while it comes. It never goes to disk.
+    pub(super) fn budget(&self, context: &Context) -> Budget<'_> {
+        Budget {
+            spool: &self.spool,
+            client: Client {
+                address: context.peer.counted_as(),
+                session: None,
+            },
+            disk: false,
+        }
     }
 
     /// Whether somebody may publish by himself; otherwise the app is to decide about the message.
@@ -442,7 +455,8 @@ fn draft(parameters: &Parameters, headers: &HeaderMap, bytes: Bytes) -> Result<D
         let text = String::from_utf8(bytes.into()).map_err(|_| unsound("UTF-8"))?;
         Data::text(text)
     } else {
-        Data::bytes(bytes)
+        // A copy, which holds neither the buffer it came in nor its place in the memory for request bodies.
+        Data::bytes(Bytes::copy_from_slice(&bytes))
     };
     Ok(labels(parameters, data))
 }

@@ -5,14 +5,15 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::spool::{Spool, SpoolError, Used, take};
+use crate::shares::{Client, Denied, Share};
+use crate::spool::{Spool, SpoolError};
 
 /// What is read at once.
 const PIECE: usize = 256 * 1024;
@@ -40,16 +41,28 @@ pub struct SpoolReader {
 #[derive(Debug)]
 struct Kept {
     file: File,
-    room: AtomicU64,
-    used: Arc<Used>,
+    room: Mutex<Share>,
+    /// Of the files that there may be.
+    _place: Share,
 }
 
 impl Spool {
-    /// A new file without a name, for at most so many bytes.
+    /// A new file without a name, for at most so many bytes of this client. Waits no longer than this until there
+    /// may be one more.
     ///
     /// # Errors
-    /// [`SpoolError::Disk`].
-    pub async fn file(&self, most: u64) -> Result<SpoolFile, SpoolError> {
+    /// [`SpoolError::Disk`], [`SpoolError::TooManyFiles`] and [`SpoolError::Share`].
+    pub async fn file(
+        &self,
+        most: u64,
+        client: Client,
+        wait: Duration,
+    ) -> Result<SpoolFile, SpoolError> {
+        let place = self.files.take_within(wait, client, 1).await;
+        let place = place.map_err(|denied| match denied {
+            Denied::All => SpoolError::TooManyFiles(self.settings.files),
+            Denied::Client => SpoolError::Share,
+        })?;
         let directory = self.settings.directory.clone();
         let made = spawn_blocking(move || tempfile::tempfile_in(directory)).await;
         let file = made
@@ -58,8 +71,8 @@ impl Spool {
         Ok(SpoolFile {
             kept: Arc::new(Kept {
                 file,
-                room: AtomicU64::new(0),
-                used: Arc::clone(&self.used),
+                room: Mutex::new(self.disk.of(client)),
+                _place: place,
             }),
             spool: self.clone(),
             length: 0,
@@ -102,19 +115,18 @@ impl SpoolFile {
     }
 
     fn take_room(&mut self, end: u64) -> Result<(), SpoolError> {
-        let room = self.kept.room.load(Ordering::Relaxed);
-        if end <= room {
+        let mut room = self.kept.room();
+        if end <= room.held() {
             return Ok(());
         }
-        let most = self.spool.settings.size;
-        let more = (end - room).next_multiple_of(STEP);
+        let least = end - room.held();
+        let more = least.next_multiple_of(STEP);
         // The last bytes of the spool need not be a whole step.
-        let taken = [more, end - room]
-            .into_iter()
-            .find(|more| take(&self.spool.used.disk, *more, most));
-        let more = taken.ok_or(SpoolError::Full(most))?;
-        self.kept.room.fetch_add(more, Ordering::Relaxed);
-        Ok(())
+        let taken = room.take(more).or_else(|_| room.take(least));
+        taken.map_err(|denied| match denied {
+            Denied::All => SpoolError::Full(self.spool.settings.size),
+            Denied::Client => SpoolError::Share,
+        })
     }
 
     /// Begins again at the beginning: what was there has been read.
@@ -193,9 +205,8 @@ impl fmt::Debug for SpoolReader {
     }
 }
 
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let room = *self.room.get_mut();
-        self.used.disk.fetch_sub(room, Ordering::Relaxed);
+impl Kept {
+    fn room(&self) -> MutexGuard<'_, Share> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

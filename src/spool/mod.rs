@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use crate::config;
+use crate::config::{self, Limits};
+use crate::shares::{Client, Parts, Share, Shares};
 use crate::telemetry::Spooled;
 
 pub use file::{SpoolFile, SpoolReader};
@@ -25,14 +26,21 @@ const TELL_AGAIN: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Spool {
     settings: Arc<config::Spool>,
+    /// Bytes on disk.
+    disk: Shares,
+    /// Files.
+    files: Shares,
+    /// Bytes of answers in memory.
+    memory: Shares,
+    /// Bytes of request bodies in memory.
+    requests: Shares,
+    parts: Parts,
     used: Arc<Used>,
 }
 
-/// What is taken at the moment, and what was since the start.
+/// What was kept since the start.
 #[derive(Debug)]
 struct Used {
-    disk: AtomicU64,
-    memory: AtomicU64,
     requests: AtomicU64,
     answers: AtomicU64,
     begun: Instant,
@@ -49,6 +57,12 @@ pub enum SpoolError {
     /// More than all may have.
     #[error("the spool is full with {0} bytes")]
     Full(u64),
+    /// There are as many files as there may be, and none has become free in time.
+    #[error("there are {0} files in the spool")]
+    TooManyFiles(usize),
+    /// More than this client may have.
+    #[error("an address has taken its share of the spool (limits.address-share)")]
+    Share,
     /// The disk is full, or the directory is not to be written to.
     #[error("spool in {directory}: {source}", directory = .directory.display())]
     Disk {
@@ -59,22 +73,23 @@ pub enum SpoolError {
     },
 }
 
-/// Memory that is accounted for until it is dropped.
-#[derive(Debug)]
-pub struct Memory {
-    used: Arc<Used>,
-    most: u64,
-    held: u64,
-}
-
 impl Spool {
     /// A spool, empty unless it takes the place of another one, whose bytes then count as well.
     #[must_use]
-    pub fn new(settings: config::Spool, before: Option<&Self>) -> Self {
-        let used = before.map_or_else(Arc::default, |before| Arc::clone(&before.used));
+    pub fn new(settings: config::Spool, limits: &Limits, before: Option<&Self>) -> Self {
+        let parts = Parts::from(limits);
+        let shares = |before: Option<&Shares>, total| match before {
+            Some(before) => before.resized(total, parts),
+            None => Shares::new(total, parts),
+        };
         Self {
+            disk: shares(before.map(|before| &before.disk), settings.size),
+            files: shares(before.map(|before| &before.files), settings.files as u64),
+            memory: shares(before.map(|before| &before.memory), settings.memory),
+            requests: shares(before.map(|before| &before.requests), limits.request_memory),
+            used: before.map_or_else(Arc::default, |before| Arc::clone(&before.used)),
+            parts,
             settings: Arc::new(settings),
-            used,
         }
     }
 
@@ -84,20 +99,34 @@ impl Spool {
         &self.settings
     }
 
+    /// What one client may have of what all share.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        self.parts
+    }
+
     /// Whether anything may go to disk.
     #[must_use]
     pub fn has_disk(&self) -> bool {
         self.settings.size > 0
     }
 
-    /// Room in memory for one answer, none of it taken.
+    /// Room in memory for one answer to this client, none of it taken.
     #[must_use]
-    pub fn memory(&self) -> Memory {
-        Memory {
-            used: Arc::clone(&self.used),
-            most: self.settings.memory,
-            held: 0,
-        }
+    pub fn memory(&self, client: Client) -> Share {
+        self.memory.of(client)
+    }
+
+    /// Room in memory for one request body of this client, none of it taken.
+    #[must_use]
+    pub fn request_memory(&self, client: Client) -> Share {
+        self.requests.of(client)
+    }
+
+    /// Whether more than half of the memory for request bodies is taken.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.requests.is_tight()
     }
 
     /// The figures now.
@@ -105,8 +134,8 @@ impl Spool {
     pub fn figures(&self) -> Spooled {
         let used = &self.used;
         Spooled {
-            disk: used.disk.load(Ordering::Relaxed),
-            memory: used.memory.load(Ordering::Relaxed),
+            disk: self.disk.taken(),
+            memory: self.memory.taken(),
             requests: used.requests.load(Ordering::Relaxed),
             answers: used.answers.load(Ordering::Relaxed),
         }
@@ -142,45 +171,12 @@ impl Spool {
 impl Default for Used {
     fn default() -> Self {
         Self {
-            disk: AtomicU64::new(0),
-            memory: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             answers: AtomicU64::new(0),
             begun: Instant::now(),
             told: AtomicU64::new(0),
         }
     }
-}
-
-impl Memory {
-    /// Takes so many bytes more, if all together may have them.
-    pub fn take(&mut self, bytes: usize) -> bool {
-        let taken = take(&self.used.memory, bytes as u64, self.most);
-        if taken {
-            self.held += bytes as u64;
-        }
-        taken
-    }
-
-    /// Gives some of them back.
-    pub fn give_back(&mut self, bytes: usize) {
-        let bytes = self.held.min(bytes as u64);
-        self.held -= bytes;
-        self.used.memory.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        self.used.memory.fetch_sub(self.held, Ordering::Relaxed);
-    }
-}
-
-/// Adds to a sum unless it would be more than `most`.
-fn take(sum: &AtomicU64, bytes: u64, most: u64) -> bool {
-    let more = |sum: u64| sum.checked_add(bytes).filter(|sum| *sum <= most);
-    sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-        .is_ok()
 }
 
 #[cfg(test)]
@@ -196,7 +192,7 @@ mod tests {
             memory: 10,
             ..config::Spool::default()
         };
-        Spool::new(settings, None)
+        Spool::new(settings, &Limits::default(), None)
     }
 
     async fn all(mut reader: SpoolReader) -> Vec<u8> {
@@ -211,7 +207,10 @@ mod tests {
     async fn what_is_kept_is_read_again_and_room_is_given_back_with_its_last_reader() {
         let spool = spool(3 << 20);
         let pattern: Vec<u8> = (0..=250).cycle().take(700_001).collect();
-        let mut file = spool.file(2 << 20).await.expect("a file");
+        let mut file = spool
+            .file(2 << 20, Client::default(), Duration::ZERO)
+            .await
+            .expect("a file");
         for piece in pattern.chunks(100_000) {
             file.append(&Bytes::copy_from_slice(piece))
                 .await
@@ -229,13 +228,19 @@ mod tests {
     async fn one_body_and_all_together_have_their_bounds() {
         let spool = spool(1 << 20);
         let half = Bytes::from(vec![0; 512 << 10]);
-        let mut first = spool.file(512 << 10).await.expect("a file");
+        let mut first = spool
+            .file(512 << 10, Client::default(), Duration::ZERO)
+            .await
+            .expect("a file");
         first.append(&half).await.expect("there is room");
         assert!(matches!(
             first.append(&half).await,
             Err(SpoolError::TooLarge(_))
         ));
-        let mut second = spool.file(2 << 20).await.expect("a file");
+        let mut second = spool
+            .file(2 << 20, Client::default(), Duration::ZERO)
+            .await
+            .expect("a file");
         second.append(&half).await.expect("there is room");
         assert!(matches!(
             second.append(&half).await,
@@ -243,7 +248,7 @@ mod tests {
         ));
         drop(first);
         second.append(&half).await.expect("there is room again");
-        let another = Spool::new(spool.settings().clone(), Some(&spool));
+        let another = Spool::new(spool.settings().clone(), &Limits::default(), Some(&spool));
         assert_eq!(another.figures().disk, 1 << 20, "a reload forgets nothing");
     }
 
@@ -253,8 +258,8 @@ mod tests {
             directory: "/nonexistent/spool".into(),
             ..config::Spool::default()
         };
-        let error = Spool::new(settings, None)
-            .file(1)
+        let error = Spool::new(settings, &Limits::default(), None)
+            .file(1, Client::default(), Duration::ZERO)
             .await
             .expect_err("no file");
         assert!(error.to_string().contains("/nonexistent/spool"), "{error}");
@@ -263,11 +268,28 @@ mod tests {
     #[test]
     fn memory_is_counted_and_given_back() {
         let spool = spool(0);
-        let (mut one, mut other) = (spool.memory(), spool.memory());
-        assert!(one.take(6) && !other.take(6) && other.take(4));
+        let nobody = Client::default();
+        let (mut one, mut other) = (spool.memory(nobody), spool.memory(nobody));
+        assert!(one.take(6).is_ok() && other.take(6).is_err() && other.take(4).is_ok());
         one.give_back(2);
         assert_eq!(spool.figures().memory, 8);
         drop((one, other));
         assert_eq!(spool.figures().memory, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_are_limited_and_waited_for() {
+        let settings = config::Spool {
+            directory: std::env::temp_dir(),
+            files: 1,
+            ..config::Spool::default()
+        };
+        let spool = Spool::new(settings, &Limits::default(), None);
+        let file = |wait| spool.file(1, Client::default(), wait);
+        let first = file(Duration::ZERO).await.expect("a file");
+        let second = file(Duration::from_secs(1)).await;
+        assert!(matches!(second, Err(SpoolError::TooManyFiles(1))));
+        let (second, ()) = tokio::join!(file(Duration::from_secs(60)), async { drop(first) });
+        assert!(second.is_ok());
     }
 }

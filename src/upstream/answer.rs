@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::http::BoxError;
+use crate::shares::Client;
 use crate::upstream::Upstream;
 use crate::upstream::kept::Kept;
 use crate::upstream::source::{Beginning, End, Source};
@@ -32,7 +33,8 @@ enum Rest {
 }
 
 impl Answer {
-    pub(super) fn new(beginning: Beginning, upstream: &Arc<Upstream>) -> Self {
+    /// `client` is whose answer it is.
+    pub(super) fn new(beginning: Beginning, client: Client, upstream: &Arc<Upstream>) -> Self {
         let Beginning { mut pieces, end } = beginning;
         let rest = match end {
             End::Complete => Rest::Nothing,
@@ -42,7 +44,7 @@ impl Answer {
             }
             End::Open(source) => {
                 let pieces = std::mem::take(&mut pieces);
-                Rest::Kept(Kept::new(pieces, source, upstream))
+                Rest::Kept(Kept::new(pieces, source, client, upstream))
             }
         };
         Self { pieces, rest }

@@ -9,12 +9,14 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tracing::debug;
 
 use crate::http::BoxError;
-use crate::spool::{Memory, Spool, SpoolError, SpoolFile, SpoolReader};
+use crate::shares::{Client, Share};
+use crate::spool::{Spool, SpoolError, SpoolFile, SpoolReader};
 use crate::upstream::Upstream;
 use crate::upstream::lagging::Place;
 use crate::upstream::source::Source;
@@ -39,7 +41,9 @@ struct State {
     source: Option<Source>,
     /// The oldest bytes there are, and how many of each are accounted for.
     pieces: VecDeque<(Bytes, usize)>,
-    memory: Memory,
+    memory: Share,
+    /// Its disk counts as this client's too.
+    owner: Client,
     /// Younger than the pieces, if there are bytes in it.
     disk: Option<SpoolReader>,
     /// How the answer ended, once the task has all of it.
@@ -57,13 +61,19 @@ struct State {
 }
 
 impl Kept {
-    pub(super) fn new(pieces: VecDeque<Bytes>, source: Source, upstream: &Arc<Upstream>) -> Self {
+    pub(super) fn new(
+        pieces: VecDeque<Bytes>,
+        source: Source,
+        client: Client,
+        upstream: &Arc<Upstream>,
+    ) -> Self {
         let here: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         let left = source.left().map(|left| left + here);
         let flow = Arc::new(Flow(Mutex::new(State {
             source: Some(source),
             pieces: pieces.into_iter().map(|piece| (piece, 0)).collect(),
-            memory: upstream.spool.memory(),
+            memory: upstream.spool.memory(client),
+            owner: client,
             disk: None,
             end: None,
             clients_turn: true,
@@ -116,7 +126,7 @@ impl State {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         if let Some((piece, accounted)) = self.pieces.pop_front() {
-            self.memory.give_back(accounted);
+            self.memory.give_back(accounted as u64);
             self.wake_task();
             return Poll::Ready(Some(Ok(piece)));
         }
@@ -171,7 +181,7 @@ impl State {
             return false;
         }
         let held: usize = self.pieces.iter().map(|(piece, _)| piece.len()).sum();
-        let accounted = held + piece.len() <= most && self.memory.take(piece.len());
+        let accounted = held + piece.len() <= most && self.memory.take(piece.len() as u64).is_ok();
         if !accounted && held > 0 {
             return false;
         }
@@ -202,7 +212,8 @@ impl Flow {
     /// Takes an answer in to its end, for a client that takes its time.
     pub(super) async fn take_in(self: Arc<Self>, mut source: Source, spool: Spool) {
         spool.count_answer();
-        let mut disk = Disk::new(spool);
+        let client = self.lock().owner;
+        let mut disk = Disk::new(spool, client);
         let end = loop {
             let next = poll_fn(|cx| {
                 if self.is_gone(cx) {
@@ -280,16 +291,18 @@ impl Flow {
 /// The task's end of the file of one answer.
 struct Disk {
     spool: Spool,
+    client: Client,
     file: Option<SpoolFile>,
     /// It has failed once, which is enough.
     broken: bool,
 }
 
 impl Disk {
-    fn new(spool: Spool) -> Self {
+    fn new(spool: Spool, client: Client) -> Self {
         Self {
             broken: !spool.has_disk(),
             spool,
+            client,
             file: None,
         }
     }
@@ -302,7 +315,11 @@ impl Disk {
         if self.file.is_none() {
             self.file = self
                 .spool
-                .file(self.spool.settings().answer_size)
+                .file(
+                    self.spool.settings().answer_size,
+                    self.client,
+                    Duration::ZERO,
+                )
                 .await
                 .ok();
         }

@@ -34,8 +34,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use crate::config;
-use crate::http::{BoxError, Stall};
+use crate::http::{BoxError, Budget, Stall};
 use crate::net::{ConnectError, Socket, connect};
+use crate::shares::{Client, Denied, Share, Shares};
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
 use crate::telemetry::AppMetrics;
@@ -68,6 +69,8 @@ pub struct Upstream {
     lagging: Lagging,
     away: Away,
     health: Option<Health>,
+    /// Workers that uploads may hold while they come.
+    uploads: Shares,
     tasks: Shutdown,
 }
 
@@ -110,7 +113,7 @@ impl Upstream {
             health_path: None,
             ..settings
         };
-        let nowhere = Spool::new(config::Spool::default(), None);
+        let nowhere = Spool::new(config::Spool::default(), &config::Limits::default(), None);
         Self::with_spool(settings, metrics, &nowhere, before, tasks)
     }
 
@@ -129,14 +132,18 @@ impl Upstream {
             (&other.settings.name, &other.settings.url) == (&settings.name, &settings.url)
         };
         let (workers, most, wait) = (settings.workers, settings.queue, settings.queue_wait);
-        let queue = if let Some(same) = before.iter().find(is_same) {
+        let streaming = (workers / 2).max(1) as u64;
+        let (queue, uploads) = if let Some(same) = before.iter().find(is_same) {
             same.queue.set_limits(workers, most, wait);
-            same.queue.clone()
+            let uploads = same.uploads.resized(streaming, spool.parts());
+            (same.queue.clone(), uploads)
         } else {
-            Queue::new(workers, most, wait)
+            let uploads = Shares::new(streaming, spool.parts());
+            (Queue::new(workers, most, wait), uploads)
         };
         Arc::new(Self {
             queue,
+            uploads,
             spool: spool.clone(),
             lagging: Lagging::default(),
             away: Away::new(&settings.name, settings.restart_wait),
@@ -161,10 +168,27 @@ impl Upstream {
         &self.spool
     }
 
-    /// Where request bodies are kept until they are complete, if they are.
+    /// Where request bodies of this client are kept until they are complete.
     #[must_use]
-    pub fn spool_for_requests(&self) -> Option<&Spool> {
-        self.settings.request_spool.then_some(&self.spool)
+    pub fn budget(&self, client: Client) -> Budget<'_> {
+        Budget {
+            spool: &self.spool,
+            client,
+            disk: self.settings.request_spool,
+        }
+    }
+
+    /// The permission to hold a worker while an upload comes that found no room: half of the workers are for
+    /// others. Waits for one as long as for a worker. None where the app wants uploads as they come.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn place_for_upload(&self, client: Client) -> Result<Option<Share>, Denied> {
+        if !self.settings.request_spool {
+            return Ok(None);
+        }
+        let wait = self.settings.queue_wait;
+        self.uploads.take_within(wait, client, 1).await.map(Some)
     }
 
     /// Closes the connections that were idle for too long. To be called about once a second: an idle
@@ -198,7 +222,11 @@ impl Upstream {
     ) -> Result<Response<Answer>, UpstreamError> {
         let slot = self.slot(asker, request.headers()).await?;
         let begun = Instant::now();
-        let answered = self.ask(request, slot).await;
+        let client = Client {
+            address: asker.address,
+            session: None,
+        };
+        let answered = self.ask(request, slot, client).await;
         if let Some(times) = asker.times {
             times.answered(begun.elapsed());
         }
@@ -209,6 +237,7 @@ impl Upstream {
         self: &Arc<Self>,
         mut request: Request<Payload>,
         mut slot: Slot,
+        client: Client,
     ) -> Result<Response<Answer>, UpstreamError> {
         self.be_well().await?;
         let repeatable = is_idempotent(request.method());
@@ -225,7 +254,7 @@ impl Upstream {
             } else {
                 None
             };
-            let failed = match self.exchange(connection, request, slot).await? {
+            let failed = match self.exchange(connection, request, slot, client).await? {
                 Ok(response) => return Ok(response),
                 Err((failed, back)) => {
                     slot = back;
@@ -283,6 +312,7 @@ impl Upstream {
         mut connection: Connection,
         request: Request<Payload>,
         slot: Slot,
+        client: Client,
     ) -> Running {
         let upstream = Arc::clone(self);
         let exchange = async move {
@@ -292,7 +322,9 @@ impl Upstream {
             let ended: Ended = match sent.await? {
                 Ok(response) => {
                     upstream.metrics.answered(begun.elapsed());
-                    Ok(Ok(upstream.answer(response, connection, slot).await))
+                    Ok(Ok(upstream
+                        .answer(response, connection, slot, client)
+                        .await))
                 }
                 Err(failed) => Ok(Err((failed, slot))),
             };
@@ -383,6 +415,7 @@ impl Upstream {
         response: Response<Incoming>,
         connection: Connection,
         slot: Slot,
+        client: Client,
     ) -> Response<Answer> {
         let (head, body) = response.into_parts();
         let source = Source::new(&head.headers, body, connection, slot, Arc::clone(self));
@@ -392,7 +425,7 @@ impl Upstream {
             // A future is not asked again after it was ready.
             None => Poll::Pending,
         });
-        let answer = Answer::new(beginning.await, self);
+        let answer = Answer::new(beginning.await, client, self);
         Response::from_parts(head, answer)
     }
 

@@ -203,16 +203,19 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         minimum_rate_grace: _,
         body_size: _,
         request_buffer: _,
+        request_memory: _,
         streams: _,
     } = Limits::default();
     shows(
         "limits",
         "connections connections-per-address address-share session-share request-rate login-failures login-paths \
-         token-failures handshake head head-size headers keep-alive body-idle minimum-rate minimum-rate-grace body-size request-buffer streams",
+         token-failures handshake head head-size headers keep-alive body-idle minimum-rate minimum-rate-grace body-size request-buffer \
+         request-memory streams",
     );
     let Spool {
         directory: _,
         size: _,
+        files: _,
         memory: _,
         request_size: _,
         answer_buffer: _,
@@ -221,7 +224,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = Spool::default();
     shows(
         "spool",
-        "directory size memory request-size answer-buffer answer-size when-full",
+        "directory size files memory request-size answer-buffer answer-size when-full",
     );
     let SecurityHeaders {
         strict_transport_security: _,

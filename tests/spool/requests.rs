@@ -1,7 +1,7 @@
 //! Uploads: complete before the app is asked, with a length, within bounds.
 
 use super::OK;
-use crate::harness::{Backend, Door, Http2, pattern, send_all, within};
+use crate::harness::{Backend, Door, Http2, Wire, pattern, send_all, within};
 
 fn upload(lines: &str) -> String {
     format!("PUT /upload HTTP/1.1\r\nHost: door.example\r\n{lines}\r\n")
@@ -24,14 +24,33 @@ fn chunked(body: &[u8]) -> Vec<u8> {
     sent
 }
 
+/// A door with one worker. The client may have all of the spool; its share has tests of its own.
 async fn door(spool: &str) -> (Backend, Door) {
+    with_limits(
+        "workers = 1",
+        "request-buffer = '4KiB'\naddress-share = 100",
+        spool,
+    )
+    .await
+}
+
+/// Keys of the app, of `[limits]` and of `[spool]`.
+async fn with_limits(app_keys: &str, limits: &str, spool: &str) -> (Backend, Door) {
     let app = Backend::tcp().await;
     let door = Door::open(&format!(
-        "{}workers = 1\n[limits]\nrequest-buffer = '4KiB'\n[spool]\n{spool}\n",
+        "{}{app_keys}\n[limits]\n{limits}\n[spool]\n{spool}\n",
         app.app()
     ))
     .await;
     (app, door)
+}
+
+/// An upload of which so much is still to come.
+async fn unfinished(door: &Door, address: &str, length: usize, left: usize) -> Wire {
+    let mut client = door.plain_from(address).await;
+    client.send(with_length(length)).await;
+    client.send(&pattern(length)[..length - left]).await;
+    client
 }
 
 #[tokio::test]
@@ -191,4 +210,96 @@ async fn an_upload_on_disk_is_sent_again_when_the_connection_turns_out_to_be_sta
     assert!(worker.take(body.len()).await == body, "all of it again");
     worker.send(OK).await;
     assert_eq!(client.answer().await.text(), "ok");
+}
+
+#[tokio::test]
+async fn an_address_that_fills_its_share_of_the_spool_streams_nothing_and_others_find_room() {
+    let (app, door) = with_limits("workers = 1", "request-buffer = '4KiB'", "size = '4MiB'").await;
+    let _first = unfinished(&door, "127.0.0.1", 1_500_000, 10).await;
+    let mut second = unfinished(&door, "127.0.0.1", 1_500_000, 10).await;
+    let refused = second.answer().await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert_eq!(refused.head.one("retry-after"), Some("5"));
+    app.has_nobody().await;
+    let mut other = unfinished(&door, "127.0.0.2", 900_000, 0).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    assert!(worker.take(900_000).await == pattern(900_000));
+    worker.send(OK).await;
+    assert_eq!(other.answer().await.text(), "ok");
+}
+
+#[tokio::test]
+async fn request_bodies_have_a_budget_of_memory_and_an_address_its_share_of_it() {
+    let limits = "request-memory = '1MiB'";
+    let (app, door) = with_limits("", limits, "size = '0B'").await;
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(unfinished(&door, "127.0.0.1", 110_000, 10_000).await);
+    }
+    let mut sixth = unfinished(&door, "127.0.0.1", 110_000, 10_000).await;
+    let refused = sixth.answer().await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert!(refused.head.one("retry-after").is_some());
+    app.has_nobody().await;
+    let mut other = unfinished(&door, "127.0.0.2", 110_000, 0).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    assert!(worker.take(110_000).await == pattern(110_000));
+    worker.send(OK).await;
+    assert_eq!(other.answer().await.text(), "ok");
+}
+
+#[tokio::test]
+async fn bodies_that_find_no_memory_go_to_disk_and_arrive_whole() {
+    let limits = "request-memory = '1MiB'";
+    let (app, door) = with_limits("workers = 1", limits, "").await;
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(unfinished(&door, "127.0.0.1", 110_000, 10_000).await);
+    }
+    app.has_nobody().await;
+    let mut worker = None;
+    for mut client in held {
+        client.send(&pattern(110_000)[100_000..]).await;
+        let mut open = match worker.take() {
+            Some(open) => open,
+            None => app.accept().await,
+        };
+        open.head().await;
+        assert!(open.take(110_000).await == pattern(110_000));
+        open.send(OK).await;
+        assert_eq!(client.answer().await.text(), "ok");
+        worker = Some(open);
+    }
+}
+
+#[tokio::test]
+async fn uploads_that_stream_hold_half_of_the_workers_at_most() {
+    let keys = "workers = 4\nqueue-wait = '200ms'";
+    let limits = "request-buffer = '4KiB'";
+    let (app, door) = with_limits(keys, limits, "request-size = '8KiB'").await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let client = unfinished(&door, "127.0.0.1", 100_000, 10).await;
+        held.push((client, app.accept().await));
+    }
+    let mut third = unfinished(&door, "127.0.0.2", 100_000, 10).await;
+    let refused = third.answer().await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    let mut visitor = door.plain().await;
+    visitor.send(Door::get("/page", "")).await;
+    let mut worker = app.accept().await;
+    assert_eq!(worker.head().await.start, "GET /page HTTP/1.1");
+    worker.send(OK).await;
+    assert_eq!(visitor.answer().await.text(), "ok");
+    // One that ends makes room.
+    let (mut client, mut worker) = held.remove(0);
+    client.send(&pattern(100_000)[99_990..]).await;
+    worker.head().await;
+    worker.take(100_000).await;
+    worker.send(OK).await;
+    assert_eq!(client.answer().await.text(), "ok");
+    let _fourth = unfinished(&door, "127.0.0.2", 100_000, 10).await;
+    assert!(worker.head().await.start.starts_with("PUT /upload"));
 }

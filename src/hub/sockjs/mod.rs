@@ -34,7 +34,7 @@ use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, COOKIE, ORIGIN
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::http::{Body, BodyLimits, Context, Lease, Refusal, refuse};
+use crate::http::{Body, BodyLimits, Budget, Context, Lease, Refusal, refuse};
 use crate::hub::address::Parameters;
 use crate::hub::inbox::Receiver;
 use crate::hub::message::From;
@@ -74,6 +74,8 @@ pub struct Visitor<'a> {
     pub receiver: Option<Receiver>,
     /// How long a body may stand still; its size is limited here.
     pub body: BodyLimits,
+    /// Whose memory it takes.
+    pub budget: Budget<'a>,
     /// The connection.
     pub client: &'a Context,
     /// Runs the tasks of WebSockets.

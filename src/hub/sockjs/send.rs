@@ -36,7 +36,8 @@ pub(super) async fn send(
         buffer: largest,
         ..visitor.body
     };
-    let Received::Whole(body) = receive(body, limits, visitor.tasks).await? else {
+    let Received::Whole(body) = receive(body, limits, Some(visitor.budget), visitor.tasks).await?
+    else {
         return Ok(nonsense("Payload expected."));
     };
     if body.is_empty() {
