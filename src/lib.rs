@@ -8,7 +8,7 @@
 //!
 //! | layer | module | job | must not know |
 //! |---|---|---|---|
-//! | 0 | [`config`] | the file as types; an invalid [`Config`] cannot exist | sockets, HTTP |
+//! | 0 | [`text`], then [`config`] | text of others, shown without control sequences and read without a byte order mark, the sections of PEM; the file as types; an invalid [`Config`] cannot exist | sockets, HTTP |
 //! | 1 | [`telemetry`], [`shutdown`], [`recording`], `shares` | the log and its lines, metrics, what is open; stop signal, task tracker, drain; the file of a recorded console; what clients share, and the part of each | what is served |
 //! | 2 | `net`, `spool`, `jwt`, then `tls` | listener, stream (holds its permits), peer, connect; bodies on disk, bounded; signed tokens and their keys; handshake, certificates | HTTP |
 //! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
@@ -100,6 +100,7 @@ pub mod shutdown;
 mod spool;
 mod target;
 pub mod telemetry;
+pub mod text;
 mod tls;
 mod upstream;
 mod websocket;
@@ -111,3 +112,4 @@ pub use router::{Destination, Place, places};
 pub use server::{Handle, ReloadError, Server, StartError};
 pub use shutdown::Drained;
 pub use target::{LinkOrder, SignError, encode as encode_token, sign_link};
+pub use tls::{TlsError, client as tls_client};

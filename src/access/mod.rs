@@ -4,6 +4,7 @@
 //! Must not know what is opened, nor how a refusal is sent.
 
 pub mod entrance;
+mod hash_kind;
 pub mod limits;
 pub mod origin;
 pub mod session;

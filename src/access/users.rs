@@ -1,14 +1,12 @@
 //! Users of the door itself, with passwords from a file (HTTP basic authentication, RFC 7617).
 //!
-//! A line of the file is `name:password` or `name:hash`, with a bcrypt hash as `htpasswd -B` makes it. Neither is
-//! kept in clear, and how long a refusal takes does not tell whether there is such a user, also where the hashes
-//! have different costs: each refusal does the work of the dearest. Must not know which route asks, nor how a
-//! refusal is sent.
+//! A line of the file is `name:password` or `name:hash`, with a bcrypt hash as `htpasswd -B` makes it. A password that
+//! could be taken for a hash of another kind is written `name:{PLAIN}password`. None is kept in clear, and how long a
+//! refusal takes does not tell whether there is such a user, also where the hashes have different costs: each refusal
+//! does the work of the dearest. Must not know which route asks, nor how a refusal is sent.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,10 +18,15 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use tokio::sync::Semaphore;
 
+use crate::access::hash_kind::hash_kind;
+use crate::text::file::read_text;
+
 /// The largest file that is read: some twenty thousand users.
 const LARGEST_FILE: u64 = 1 << 20;
 /// A hash costs its checker as much as its maker, and twice as much for each one more; 10 is some 50 ms.
 const MOST_COST: u32 = 14;
+/// Says that what follows is a password, whatever it looks like.
+const PLAIN: &str = "{PLAIN}";
 /// Passwords that wait to be compared with a hash. One is at a time, so that guesses take one core at most.
 const WAITING: usize = 16;
 /// Right passwords that are remembered, so that the next request of the same user costs no hash.
@@ -235,21 +238,34 @@ fn entry(line: &str, key: &hmac::Key) -> Result<(Box<str>, Secret), String> {
     if secret.is_empty() {
         return Err(format!("{name} has no password"));
     }
-    if !secret.starts_with(['$', '{']) {
-        return Ok((
+    let password = |text: &str| {
+        (
             name.into(),
-            Secret::Password(hmac::sign(key, secret.as_bytes())),
-        ));
+            Secret::Password(hmac::sign(key, text.as_bytes())),
+        )
+    };
+    if let Some(text) = said_plain(secret) {
+        return match text {
+            "" => Err(format!("{name} has no password")),
+            text => Ok(password(text)),
+        };
     }
-    match cost_of(secret) {
-        Some(4..=MOST_COST) => Ok((name.into(), Secret::Hash(secret.into()))),
-        Some(cost) => Err(format!(
+    match (cost_of(secret), hash_kind(secret)) {
+        (Some(4..=MOST_COST), _) => Ok((name.into(), Secret::Hash(secret.into()))),
+        (Some(cost), _) => Err(format!(
             "the hash of {name} has a cost of {cost}; make one of 4 to {MOST_COST}"
         )),
-        None => Err(format!(
-            "the hash of {name} is of a kind that is not known here; make one with: htpasswd -nB {name}"
+        (None, Some(kind)) => Err(format!(
+            "the hash of {name} is of a kind that is not known here ({kind}); make one with: htpasswd -nB {name}; if it is a password and no hash, write {name}:{PLAIN} and then the password"
         )),
+        (None, None) => Ok(password(secret)),
     }
+}
+
+/// The password behind [`PLAIN`], as nginx has it too.
+fn said_plain(secret: &str) -> Option<&str> {
+    let (mark, password) = secret.split_at_checked(PLAIN.len())?;
+    mark.eq_ignore_ascii_case(PLAIN).then_some(password)
 }
 
 /// The cost in a bcrypt hash, `$2y$10$` and 53 letters. None for one that cannot be compared with: it would be
@@ -275,14 +291,7 @@ fn credentials(line: &[u8]) -> Option<(String, String)> {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let read = file.take(LARGEST_FILE + 1).read_to_string(&mut text);
-    read.map_err(|error| error.to_string())?;
-    if text.len() as u64 > LARGEST_FILE {
-        return Err("it is larger than 1 MiB".to_owned());
-    }
-    Ok(text)
+    read_text(path, LARGEST_FILE).map_err(|error| error.to_string())
 }
 
 /// Without names and secrets.
@@ -421,6 +430,46 @@ mod tests {
         assert_eq!(proven(&users, "cook:wok").await, Err(Unproven::Busy));
     }
 
+    #[tokio::test]
+    async fn a_hash_of_another_kind_is_no_password_unless_the_file_says_so() {
+        for hash in [
+            "abYXn0BjEIEUU",
+            "_J9..CCCCXBrJUJV154M",
+            "$1$abcdefgh$irWbblnpmw.5z7wgBnprh0",
+            "5f4dcc3b5aa765d61d8327deb882cf99",
+            "Staff:0123456789abcdef0123456789abcdef",
+            "!locked",
+            "*",
+        ] {
+            let said = Users::parse(&format!("ann:{hash}"))
+                .err()
+                .unwrap_or_default();
+            assert!(
+                said.starts_with("line 1: the hash of ann is of a kind"),
+                "{hash}: {said}"
+            );
+            assert!(
+                said.contains("htpasswd -nB ann") && !said.contains(hash),
+                "{said}"
+            );
+            let users = users(&format!("ann:{{PLAIN}}{hash}"));
+            assert_eq!(
+                proven(&users, &format!("ann:{hash}")).await,
+                Ok("ann".to_owned())
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_byte_order_mark_is_no_part_of_the_first_name() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("users");
+        std::fs::write(&path, "\u{feff}ann:tea\r\nbob:wok\r\n").expect("a file");
+        let users = Users::load(&path).expect("two users");
+        assert_eq!(proven(&users, "ann:tea").await, Ok("ann".to_owned()));
+        assert_eq!(proven(&users, "bob:wok").await, Ok("bob".to_owned()));
+    }
+
     #[test]
     fn a_file_that_cannot_be_meant_is_refused_without_its_secrets() {
         let hash = bcrypt::hash("wok", 4).expect("a hash");
@@ -432,6 +481,7 @@ mod tests {
             ("cook:a\ncook:b", "line 2: this user is there twice"),
             ("cook:$apr1$secret", "line 1: the hash of cook is of a kind"),
             ("cook:{SHA}secret", "line 1: the hash of cook is of a kind"),
+            ("cook:{PLAIN}", "line 1: cook has no password"),
             (
                 &format!("cook:{}", hash.replace("$04$", "$31$")),
                 "line 1: the hash of cook has a cost of 31",

@@ -9,12 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD_INDIFFERENT;
 use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::error::{AcmeError, explain};
 use super::transport::Transport;
 use crate::config::{Acme, ExternalKey};
+use crate::text::file::{LARGEST_SECRET, read_text};
 use crate::tls;
 
 /// Its file in the directory of the authority.
@@ -131,7 +133,16 @@ fn copy(credentials: &AccountCredentials, path: &Path) -> Result<AccountCredenti
 fn damaged(path: &Path, error: &serde_json::Error) -> AcmeError {
     AcmeError::Account {
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason: format!("line {}: {}", error.line(), words(error)),
+    }
+}
+
+/// What is wrong in general: the library's own words quote the value that it does not like, and that may be the key.
+fn words(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        Category::Data => "this is not what an account has",
+        Category::Eof => "it has no end",
+        Category::Io | Category::Syntax => "it is not JSON",
     }
 }
 
@@ -140,7 +151,8 @@ fn external_key(key: &ExternalKey) -> Result<ExternalAccountKey, AcmeError> {
         file: key.file.clone(),
         reason,
     };
-    let text = fs::read_to_string(key.file.path()).map_err(|error| unfit(error.to_string()))?;
+    let text =
+        read_text(&key.file.path(), LARGEST_SECRET).map_err(|error| unfit(error.to_string()))?;
     let bytes = URL_SAFE_NO_PAD_INDIFFERENT
         .decode(text.trim())
         .map_err(|_| unfit("it is not base64url".to_owned()))?;

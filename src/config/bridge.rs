@@ -163,8 +163,8 @@ impl StaticTarget {
                 return;
             };
             if !names.insert(token.clone()) {
-                let text = format!(r#"two targets have the token "{token}"; remove one"#);
-                table.problem("token", text);
+                // Tokens are secrets, and this goes into logs.
+                table.problem("token", "another target has this token; remove one of them");
             }
             if let (Endpoint::Unix(_), Some(TargetTls { name: None, .. })) = (&address, &tls) {
                 table.problem(

@@ -35,7 +35,9 @@ const LONGEST_HEARTBEAT: Duration = Duration::from_secs(u16::MAX as u64);
 impl Broker {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let place = table.required("url", r#""amqp://rabbit.example:5672/%2F""#, Self::parse);
-        let credentials = table.text("credentials", None, |text| value::path(text).map(Some));
+        let credentials = table.text("credentials", None, |text| {
+            value::secret_path(text).map(Some)
+        });
         let ca = table.text("ca", None, |text| value::path(text).map(Some));
         let heartbeat = table.time_limit("heartbeat", Duration::from_secs(30));
         if heartbeat < Duration::from_secs(1) || heartbeat > LONGEST_HEARTBEAT {

@@ -38,7 +38,7 @@ impl Cluster {
             max_age: table.time_limit("max-age", Duration::from_secs(86_400)),
             pending: table.number("pending", 10_000, 1..=1_000_000),
             pending_size: table.buffer("pending-size", 64 << 20, MIB..=GIB),
-            key: table.text("key", None, |text| value::path(text).map(Some)),
+            key: table.text("key", None, |text| value::secret_path(text).map(Some)),
             broker: broker?,
         })
     }

@@ -62,7 +62,7 @@ impl Entrance {
         let entrance = Self {
             origins: table.list("origins", default.origins, OriginRule::parse),
             missing_origin: table.flag("missing-origin", default.missing_origin),
-            users: table.text("users", None, |text| value::path(text).map(Some)),
+            users: table.text("users", None, |text| value::secret_path(text).map(Some)),
             realm: table.text("realm", default.realm, parse_realm),
             certificate: table.text("client-certificate", default.certificate, |text| {
                 value::choice(text, &CertificateRule::NAMES)

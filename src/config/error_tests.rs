@@ -186,7 +186,7 @@ fn two_apps_for_the_same_requests_are_refused() {
 fn two_targets_with_one_token_are_refused() {
     let target = "[[bridge.target]]\ntoken = \"a\"\naddress = \"unix:/run/a\"\n";
     let said =
-        r#"noren.toml:7: bridge.target[1].token: two targets have the token "a"; remove one"#;
+        "noren.toml:7: bridge.target[1].token: another target has this token; remove one of them";
     says(&format!("{target}{target}"), said);
 }
 

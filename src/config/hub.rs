@@ -95,7 +95,9 @@ impl Hub {
             connect_rate: table.number("connect-rate", default.connect_rate, 1..=1_000_000),
             channels: table.number("channels", default.channels, 1..=1_000_000),
             store: table.text("store", default.store, value::path),
-            publish_token: table.text("publish-token", None, |text| value::path(text).map(Some)),
+            publish_token: table.text("publish-token", None, |text| {
+                value::secret_path(text).map(Some)
+            }),
             tokens: table.table("tokens", ChannelTokens::read),
         }
     }

@@ -31,6 +31,7 @@ mod hub;
 mod limits;
 mod listener;
 mod log;
+mod mask;
 mod member;
 mod nearest;
 mod needs;
@@ -198,6 +199,8 @@ impl Config {
     /// is not TOML yields its first syntax error only, because what follows a syntax error is
     /// guesswork.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        // Editors on Windows put a mark in front.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let document = toml::de::DeTable::parse(text)
             .map_err(|error| ConfigError::syntax(file_name, text, &error))?;
         let problems = Problems::default();

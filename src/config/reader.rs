@@ -20,7 +20,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::nearest::nearest;
 use super::problems::Problems;
-use super::{size, value};
+use super::{mask, size, value};
 
 /// One table of the document, while it is being read.
 pub(super) struct Table<'a> {
@@ -320,6 +320,7 @@ impl<'a> Table<'a> {
     }
 
     fn report_at(&self, found: &Spanned<DeValue<'_>>, key: &str, text: String) {
+        let text = mask::masked(key, found.get_ref(), text);
         self.problems
             .report(Some(found.span().start), self.path_of(key), text);
     }

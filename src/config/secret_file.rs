@@ -4,6 +4,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::mask;
+
 /// Where systemd puts the credentials of a service (systemd.exec(5), `LoadCredential=`).
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
@@ -20,17 +22,16 @@ impl SecretFile {
     /// Reads `/path` or `credential:NAME`; the error text says what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
         let unfit = || {
-            format!(
-                r#"{text:?} is no place of a secret; write a file such as "/etc/noren/secret", or "credential:NAME""#
-            )
+            // Without the text, which may be the secret itself.
+            r#"is no place of a secret; write a file such as "/etc/noren/secret" or "./secret", or "credential:NAME""#.to_owned()
         };
         match text.strip_prefix("credential:") {
             Some(name) if name.is_empty() || name.starts_with('.') || name.contains('/') => {
                 Err(unfit())
             }
             Some(name) => Ok(Self::Credential(name.to_owned())),
-            None if text.is_empty() || text.contains('\0') => Err(unfit()),
-            None => Ok(Self::File(PathBuf::from(text))),
+            None if mask::is_place(text) => Ok(Self::File(PathBuf::from(text))),
+            None => Err(unfit()),
         }
     }
 

@@ -5,6 +5,8 @@
 //! write. A message not known here goes through as it is: this file makes errors clearer but
 //! decides nothing.
 
+use super::mask;
+
 /// What to say of a syntax error; `line` is the line it is on, `at` the text it points to.
 pub(super) fn explain(message: &str, line: &str, at: &str) -> String {
     if line.trim_start().starts_with(['/', ';']) {
@@ -98,6 +100,12 @@ fn quote_the_value(line: &str) -> Option<String> {
     // In a list or an inline table the quotes belong somewhere inside.
     if value.starts_with(['[', '{', '"', '\'']) {
         return None;
+    }
+    // It may be a secret, or a part of one that goes on in the next line.
+    if mask::is_secret(key) || mask::looks_secret(value) {
+        return Some(format!(
+            r#"the value needs straight double quotes; write {key} = "…""#
+        ));
     }
     let lower = value.to_lowercase();
     if matches!(lower.as_str(), "true" | "false") {

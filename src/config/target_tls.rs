@@ -25,7 +25,7 @@ impl TargetTls {
             let ca = table.text("ca", None, |text| value::path(text).map(Some));
             let name = table.text("name", None, |text| parse_name(text).map(Some));
             let certificate = table.text("certificate", None, |text| value::path(text).map(Some));
-            let key = table.text("key", None, |text| value::path(text).map(Some));
+            let key = table.text("key", None, |text| value::secret_path(text).map(Some));
             for (one, other, there) in [
                 ("certificate", "key", key.is_some()),
                 ("key", "certificate", certificate.is_some()),

@@ -97,7 +97,7 @@ impl Certificate {
                 .required("certificate", r#""/etc/noren/cert.pem""#, value::path)
                 .unwrap_or_default(),
             key: table
-                .required("key", r#""/etc/noren/key.pem""#, value::path)
+                .required("key", r#""/etc/noren/key.pem""#, value::secret_path)
                 .unwrap_or_default(),
             names: table.list("names", Vec::new(), |text| {
                 Ok(HostPattern::parse(text)?.to_string())

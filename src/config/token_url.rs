@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::endpoint::Endpoint;
+use super::mask;
 
 /// What stands for the token.
 const PLACE: &str = "{token}";
@@ -82,8 +83,25 @@ impl fmt::Display for TokenUrl {
             after,
             ..
         } = self;
+        let (before, after) = (masked(before), masked(after));
         write!(f, "{scheme}://{authority}{before}{PLACE}{after}")
     }
+}
+
+/// A part of a target, where fields of the query that are for secrets have no value.
+fn masked(part: &str) -> String {
+    let fields = part.split_inclusive('&').map(|field| {
+        let end = if field.ends_with('&') { "&" } else { "" };
+        match field.split_once('=') {
+            Some((name, value))
+                if mask::is_secret(name.rsplit('?').next().unwrap_or(name)) && value != end =>
+            {
+                format!("{name}=…{end}")
+            }
+            _ => field.to_owned(),
+        }
+    });
+    fields.collect()
 }
 
 #[cfg(test)]
@@ -100,6 +118,9 @@ mod tests {
             ("/c?id=", "&x=1")
         );
         assert_eq!(url.to_string(), "https://api.example:8443/c?id={token}&x=1");
+        let keyed = TokenUrl::parse("https://a/key/c?api_key=s3cret&id={token}&secret=s3cret&x=1");
+        let shown = keyed.expect("a URL").to_string();
+        assert_eq!(shown, "https://a/key/c?api_key=…&id={token}&secret=…&x=1");
         let plain = TokenUrl::parse("http://[::1]/{token}").expect("a URL");
         assert_eq!(plain.endpoint().to_string(), "[::1]:80");
     }

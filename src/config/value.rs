@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toml::de::{DeInteger, DeValue};
 
-use super::{duration, size};
+use super::{duration, mask, size};
 
 /// A string.
 pub(super) fn string<'a>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
@@ -142,9 +142,19 @@ fn integer(number: &DeInteger<'_>) -> Option<i64> {
     i64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
+/// The name of a file with a secret. What looks like the secret itself is refused, and not repeated.
+pub(super) fn secret_path(text: &str) -> Result<PathBuf, String> {
+    if mask::is_place(text) || text.starts_with("credential:") {
+        return path(text);
+    }
+    Err(r#"is not the place of a secret; write a file with its directory, such as "/etc/noren/secret" or "./secret", and the secret into it"#.to_owned())
+}
+
 /// The name of a file or directory.
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() || text.contains('\0') {
+    if mask::looks_secret(text) {
+        Err(r#"is the content of a file; write its path, such as "/etc/noren/cert.pem""#.to_owned())
+    } else if text.is_empty() || text.contains('\0') {
         Err(format!(
             r#"{text:?} is not a path; write for example "/etc/noren/cert.pem""#
         ))

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::config::{self, ChannelName, ChannelPattern, Config, StoreKind};
 use crate::hub::error::HubError;
+use crate::text::file::{LARGEST_SECRET, read_text};
 
 /// What a reload replaces.
 #[derive(Debug)]
@@ -120,7 +121,7 @@ fn read_token(path: &Path) -> Result<String, HubError> {
         path: path.to_owned(),
         reason,
     };
-    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let text = read_text(path, LARGEST_SECRET).map_err(|error| fault(error.to_string()))?;
     let token = text.trim();
     if token.len() < 16 {
         return Err(fault(

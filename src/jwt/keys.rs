@@ -4,8 +4,7 @@
 //! `JWTTokenApi` takes it. Each key has exactly one algorithm, its own or the usual one of its kind, so that no
 //! token can choose another: a public RSA key never becomes a secret for HMAC. Must not know tokens.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +15,15 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 
 use crate::config::SecretFile;
+use crate::text;
+use crate::text::pem::{sections, written};
 
 /// The largest file with keys.
 const LARGEST: u64 = 256 * 1024;
 /// The most keys in one file; a token without a key id is checked with all of its algorithm.
 const MOST: usize = 64;
+/// By what a file of PEM is known, whatever stands before it.
+const BEGIN: &[u8] = b"-----BEGIN ";
 /// RFC 7518 §3.2: a secret as long as the hash, or longer.
 const SHORTEST_SECRET: usize = 32;
 
@@ -98,13 +101,7 @@ fn stamp(file: &SecretFile) -> Result<Stamp, String> {
 /// The stamp is from before: a file that changes while it is read is read again.
 fn read(file: &SecretFile) -> Result<(Stamp, Arc<[Key]>), String> {
     let before = stamp(file)?;
-    let mut bytes = Vec::new();
-    File::open(file.path())
-        .and_then(|open| open.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > LARGEST {
-        return Err("larger than 256 KiB, which no list of keys is".to_owned());
-    }
+    let bytes = text::file::read(&file.path(), LARGEST).map_err(|error| error.to_string())?;
     Ok((before, parse(&bytes)?.into()))
 }
 
@@ -114,8 +111,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Key>, String> {
     if text.starts_with(b"{") {
         return parse_json(text);
     }
-    if text.starts_with(b"-----BEGIN ") {
-        return parse_pem(text).map(|key| vec![key]);
+    if text.windows(BEGIN.len()).any(|window| window == BEGIN) {
+        return parse_pem(text);
     }
     let secret = URL_SAFE_NO_PAD_INDIFFERENT.decode(text).map_err(|_| {
         "it is neither a JWKS, nor PEM, nor a secret in base64url; make one with: openssl rand 32 | basenc --base64url"
@@ -139,8 +136,8 @@ fn secret_key(secret: &[u8], id: Option<String>, algorithm: Algorithm) -> Result
 }
 
 fn parse_json(text: &[u8]) -> Result<Vec<Key>, String> {
-    let object: serde_json::Value =
-        serde_json::from_slice(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    let object: serde_json::Value = serde_json::from_slice(text)
+        .map_err(|error| format!("line {}: it is not JSON", error.line()))?;
     let list = match object.get("keys") {
         Some(serde_json::Value::Array(list)) => list.clone(),
         Some(_) => return Err("its member `keys` is not a list".to_owned()),
@@ -208,16 +205,31 @@ fn parse_jwk(jwk: &Jwk) -> Result<Option<Key>, String> {
     }))
 }
 
-fn parse_pem(text: &[u8]) -> Result<Key, String> {
-    let private = text.windows(16).any(|window| window == b"PRIVATE KEY-----");
-    let key = if private {
-        private_pem(text)
-    } else {
-        public_pem(text)
-    };
-    key.ok_or_else(|| {
-        "the PEM file has no key of RSA, Ed25519, P-256 or P-384 in PKCS#8; convert it with: openssl pkey -in FILE -out FILE.pem".to_owned()
-    })
+/// The keys of all sections that have one.
+fn parse_pem(text: &[u8]) -> Result<Vec<Key>, String> {
+    let mut keys = Vec::new();
+    for section in sections(text).map_err(|error| error.to_string())? {
+        // The curve of a key, which is in the key too.
+        if section.label.ends_with(" PARAMETERS") {
+            continue;
+        }
+        let private = section.label.ends_with("PRIVATE KEY");
+        let text = section.der.map(|der| written(&section.label, &der));
+        let read = if private { private_pem } else { public_pem };
+        let key = text.and_then(|text| read(text.as_bytes()));
+        let key = key.ok_or_else(|| {
+            format!(
+                "line {}: this is no key of RSA, Ed25519, P-256 or P-384 in PKCS#8; convert it with: openssl pkey -in FILE -out FILE.pem",
+                section.line
+            )
+        })?;
+        keys.push(key);
+    }
+    match keys.len() {
+        0 => Err("the PEM file has no key".to_owned()),
+        1..=MOST => Ok(keys),
+        _ => Err(format!("it has more than {MOST} keys")),
+    }
 }
 
 fn private_pem(text: &[u8]) -> Option<Key> {

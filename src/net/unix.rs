@@ -109,7 +109,9 @@ fn bind_closed(path: &Path, mode: u32, kind: Type) -> io::Result<(RawSocket, Own
 /// Makes the directory of a socket if only that one is missing. Everybody may pass through it: the mode of the socket
 /// decides who may connect.
 fn make_directory(path: &Path) -> Result<(), String> {
-    let Some(directory) = path.parent().filter(|directory| !directory.exists()) else {
+    // The directory of a bare name is the working directory, which is there.
+    let missing = |directory: &&Path| !directory.as_os_str().is_empty() && !directory.exists();
+    let Some(directory) = path.parent().filter(missing) else {
         return Ok(());
     };
     let made = fs::create_dir(directory)

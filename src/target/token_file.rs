@@ -14,6 +14,7 @@ use super::search::Search;
 use super::written::parse_address;
 use super::{ResolveError, Token};
 use crate::config::Endpoint;
+use crate::text::file::UTF8_MARK;
 
 /// Looks for the token in the file. What is wrong with the file is noted in the search.
 pub(super) fn find(path: &Path, search: &mut Search) -> Option<Endpoint> {
@@ -56,6 +57,10 @@ pub(super) fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
         .read_to_end(&mut content)?;
     if content.len() as u64 > largest {
         return Err(too_large());
+    }
+    // Without it the first token would not be found.
+    if content.starts_with(UTF8_MARK) {
+        content.drain(..UTF8_MARK.len());
     }
     Ok(content)
 }
@@ -174,6 +179,11 @@ mod tests {
         assert_eq!(found("dm0: ::1:5901"), found("dm0: [::1]:5901"));
         assert_eq!(found("dm0: unix_socket:/run/a:b"), "unix:/run/a:b");
         assert_eq!(found("dm0: unix:/run/a"), "unix:/run/a");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_token() {
+        assert_eq!(found("\u{feff}dm0: localhost:5901\r\n"), "localhost:5901");
     }
 
     #[test]

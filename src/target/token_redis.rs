@@ -7,12 +7,14 @@ use redis::RedisConnectionInfo;
 use redis::aio::MultiplexedConnection;
 use tokio::io::{AsyncReadExt as _, join, split};
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Token;
 use super::written::parse_answer;
 use crate::config::{Endpoint, RedisSource};
 use crate::net::connect;
+use crate::text::file::{LARGEST_SECRET, read_text};
 
 /// What is read of one connection at most: the answers to three short commands.
 const LONGEST: u64 = 16 * 1024;
@@ -82,7 +84,9 @@ impl TokenRedis {
             login = login.set_username(user);
         }
         if let Some(file) = &self.source.password {
-            let password = tokio::fs::read_to_string(file.path()).await;
+            let path = file.path();
+            let password = spawn_blocking(move || read_text(&path, LARGEST_SECRET)).await;
+            let password = password.map_err(|error| error.to_string())?;
             let password =
                 password.map_err(|error| format!("read the password {file}: {error}"))?;
             login = login.set_password(password.trim_end_matches(['\r', '\n']));

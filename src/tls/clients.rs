@@ -5,18 +5,19 @@
 
 use std::sync::Arc;
 
-use rustls::RootCertStore;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
 use crate::config::ClientCertificates;
-use crate::tls::TlsError;
 use crate::tls::pem::PemFile;
+use crate::tls::{TlsError, trust};
 
 /// The longest name that is taken from a certificate.
 const LONGEST_NAME: usize = 256;
@@ -83,11 +84,8 @@ pub(super) fn verifier(
         path: path.clone(),
         reason,
     };
-    let mut roots = RootCertStore::empty();
-    for authority in PemFile::read(path, "certificate")?.certificates()? {
-        let added = roots.add(authority);
-        added.map_err(|error| unusable(error.to_string()))?;
-    }
+    let pinned = PemFile::read(path, "certificate")?.certificates()?;
+    let roots = trust::roots(path, &pinned)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let builder = if clients.required {
@@ -95,7 +93,67 @@ pub(super) fn verifier(
     } else {
         builder.allow_unauthenticated()
     };
-    builder.build().map_err(|error| unusable(error.to_string()))
+    let chain = builder.build();
+    let chain = chain.map_err(|error| unusable(error.to_string()))?;
+    Ok(Arc::new(Verifier { chain, pinned }))
+}
+
+/// Verifies a chain to an authority, or that a certificate is one of those in the file: a client may have signed its
+/// own, and then it often calls itself an authority, which for a client is forbidden otherwise.
+#[derive(Debug)]
+struct Verifier {
+    chain: Arc<dyn ClientCertVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+impl ClientCertVerifier for Verifier {
+    fn offer_client_auth(&self) -> bool {
+        self.chain.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        if trust::is_pinned(&self.pinned, end_entity) {
+            trust::is_valid(end_entity, now)?;
+            return Ok(ClientCertVerified::assertion());
+        }
+        self.chain
+            .verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::text::pem::PemError;
+
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file is missing, may not be read, or is no proper PEM file (RFC 7468).
+    /// A file is missing, or may not be read.
     #[error("cannot read the {what} {}: {source}{}", path.display(), remedy(source))]
     Read {
         /// `certificate` or `key`.
@@ -17,6 +19,16 @@ pub enum TlsError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The file is no proper PEM file (RFC 7468).
+    #[error("cannot read the {what} {}: {reason}", path.display())]
+    Pem {
+        /// `certificate` or `key`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The line, and what is wrong there; nothing that stands in the file.
+        reason: PemError,
     },
     /// The file holds something else.
     #[error("no {what} in {}: {found}", path.display())]

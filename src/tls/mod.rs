@@ -19,6 +19,7 @@ mod store;
 mod stream;
 #[cfg(test)]
 mod test_certificates;
+mod trust;
 mod written;
 
 pub use certificates::LoadedCertificate;
@@ -30,4 +31,5 @@ pub use names::CertificateNames;
 pub use outgoing::{Connector, DialError, Outgoing, dial};
 pub use store::CertificateStore;
 pub use stream::TlsStream;
+pub use trust::client;
 pub use written::{draft, replace};

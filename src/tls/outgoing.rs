@@ -5,15 +5,13 @@
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -21,8 +19,8 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::{Endpoint, TargetTls};
 use crate::net::{ConnectError, Socket, connect_if};
-use crate::tls::TlsError;
 use crate::tls::pem::PemFile;
+use crate::tls::{TlsError, trust};
 
 /// How connections to one kind of server are encrypted.
 #[derive(Clone)]
@@ -74,10 +72,7 @@ impl Connector {
     /// # Errors
     /// [`TlsError`] names the file, and what is wrong with it.
     pub fn new(tls: &TargetTls) -> Result<Self, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots(tls.ca.as_deref())?);
+        let builder = trust::client(tls.ca.as_deref())?;
         let config = match &tls.client {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
@@ -145,6 +140,14 @@ impl Connector {
             rustls::Error::InvalidCertificate(
                 CertificateError::Expired | CertificateError::ExpiredContext { .. },
             ) => "its certificate has expired".to_owned(),
+            rustls::Error::InvalidCertificate(CertificateError::Other(other))
+                if other.to_string().contains("CaUsedAsEndEntity") =>
+            {
+                format!(
+                    "its certificate calls itself an authority (CA:TRUE), and is not the very one in {}; put that one into a file of its own and name it as ca",
+                    self.trusted
+                )
+            }
             rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
                 "it wants a client certificate (tls.certificate and tls.key)".to_owned()
             }
@@ -152,29 +155,6 @@ impl Connector {
             other => other.to_string(),
         }
     }
-}
-
-/// The authorities in a file, or those this system trusts.
-fn roots(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = file {
-        let certificates = PemFile::read(path, "certificate")?.certificates()?;
-        for (index, certificate) in certificates.into_iter().enumerate() {
-            let damaged = |error: rustls::Error| TlsError::Certificate {
-                path: path.to_owned(),
-                position: index + 1,
-                reason: error.to_string(),
-            };
-            roots.add(certificate).map_err(damaged)?;
-        }
-        return Ok(roots);
-    }
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        return Err(TlsError::NoAuthorities);
-    }
-    Ok(roots)
 }
 
 /// Connects once, and performs the handshake, all within `limit`. Only addresses that `permits` says yes to are

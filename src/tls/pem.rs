@@ -2,100 +2,111 @@
 //!
 //! Knows nothing of X.509 and of which key fits which certificate.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+};
 
+use crate::text::file;
+use crate::text::pem::{Section, sections};
 use crate::tls::TlsError;
 
 /// The largest file that is read. A chain has a few kilobytes; this only keeps a slip such as `/dev/zero`
 /// from filling the memory.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// One section of a PEM file.
-enum PemItem {
-    Certificate(CertificateDer<'static>),
-    Key(PrivateKeyDer<'static>),
-    Request,
-    Other,
-}
+/// The labels of a certificate; the second is an older word for the same (RFC 7468 §5.1).
+const CERTIFICATE: &[&str] = &["CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE"];
 
 /// A PEM file in memory.
 pub(super) struct PemFile<'a> {
     path: &'a Path,
     bytes: Vec<u8>,
-    items: Vec<PemItem>,
+    sections: Vec<Section>,
 }
 
 impl<'a> PemFile<'a> {
     /// Reads a file that is to hold a `what`.
     pub(super) fn read(path: &'a Path, what: &'static str) -> Result<Self, TlsError> {
-        let bytes = read_bounded(path).map_err(|source| {
+        let bytes = file::read(path, LARGEST_FILE).map_err(|source| {
             let path = path.to_owned();
             TlsError::Read { what, path, source }
         })?;
-        // A section encrypted in the old way is no base64 text, so it is looked for first.
-        if contains(&bytes, "Proc-Type: 4,ENCRYPTED") {
-            return Err(TlsError::Encrypted {
-                path: path.to_owned(),
-            });
-        }
-        let items = pem_items(&bytes).map_err(|source| {
+        let sections = sections(&bytes).map_err(|reason| {
             let path = path.to_owned();
-            TlsError::Read { what, path, source }
+            TlsError::Pem { what, path, reason }
         })?;
-        Ok(Self { path, bytes, items })
+        Ok(Self {
+            path,
+            bytes,
+            sections,
+        })
     }
 
-    /// All certificates, in the order of the file.
+    /// All certificates, in the order of the file. A section of another form that would be lost is refused.
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-        let certificates = self.items.iter().filter_map(|item| match item {
-            PemItem::Certificate(der) => Some(der.clone()),
-            _ => None,
-        });
-        let certificates: Vec<_> = certificates.collect();
-        if certificates.is_empty() {
-            return Err(self.missing("certificate", self.instead_of_certificate()));
+        let certificates = self
+            .sections
+            .iter()
+            .filter(|section| is_certificate(section));
+        let certificates: Vec<_> = certificates
+            .filter_map(|section| section.der.clone())
+            .map(CertificateDer::from)
+            .collect();
+        let lost = self.foreign_certificate();
+        if certificates.is_empty() || lost.is_some() {
+            let found = lost.unwrap_or_else(|| self.instead_of_certificate());
+            return Err(self.missing("certificate", found));
         }
         Ok(certificates)
     }
 
     /// The first private key.
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
-        let key = self.items.iter().find_map(|item| match item {
-            PemItem::Key(key) => Some(key.clone_key()),
-            _ => None,
-        });
-        if key.is_none() && self.has("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+        let keys = || {
+            self.sections
+                .iter()
+                .filter(|section| is_private_key(section))
+        };
+        if let Some(key) = keys().find_map(key_in) {
+            return Ok(key);
+        }
+        let is_encrypted =
+            |section: &Section| section.der.is_none() || section.label.starts_with("ENCRYPTED");
+        if keys().any(is_encrypted) {
             return Err(TlsError::Encrypted {
                 path: self.path.to_owned(),
             });
         }
-        key.ok_or_else(|| self.missing("private key", self.instead_of_key()))
+        Err(self.missing("private key", self.instead_of_key()))
     }
 
     /// Whether there is a private key of any kind.
     pub(super) fn holds_key(&self) -> bool {
-        self.has("PRIVATE KEY-----")
+        self.sections.iter().any(is_private_key)
+    }
+
+    /// Certificates in a form that nothing here reads.
+    fn foreign_certificate(&self) -> Option<String> {
+        let path = self.path.display();
+        if self.has("TRUSTED CERTIFICATE") {
+            return Some(format!(
+                "it has OpenSSL's own form; convert it with: openssl x509 -in {path} -out {path}.pem"
+            ));
+        }
+        (self.has("PKCS7") || self.has("CMS")).then(|| {
+            format!("it has the form of PKCS#7; convert it with: openssl pkcs7 -print_certs -in {path} -out {path}.pem")
+        })
     }
 
     fn instead_of_certificate(&self) -> String {
         let path = self.path.display();
         if self.holds_key() {
             "it holds a private key; are certificate and key swapped?".to_owned()
-        } else if self
-            .items
-            .iter()
-            .any(|item| matches!(item, PemItem::Request))
-        {
+        } else if self.has("CERTIFICATE REQUEST") || self.has("NEW CERTIFICATE REQUEST") {
             "it holds a certificate request, which a certificate authority has yet to sign"
                 .to_owned()
-        } else if self.has("-----BEGIN TRUSTED CERTIFICATE-----") {
-            format!(
-                "it has OpenSSL's own form; convert it with: openssl x509 -in {path} -out {path}.pem"
-            )
         } else if self.is_binary() {
             format!("it is binary; convert it to PEM with: openssl x509 -in {path} -out {path}.pem")
         } else {
@@ -105,13 +116,9 @@ impl<'a> PemFile<'a> {
 
     fn instead_of_key(&self) -> String {
         let path = self.path.display();
-        if self
-            .items
-            .iter()
-            .any(|item| matches!(item, PemItem::Certificate(_)))
-        {
+        if self.sections.iter().any(is_certificate) {
             "it holds a certificate; are certificate and key swapped?".to_owned()
-        } else if self.has("-----BEGIN OPENSSH PRIVATE KEY-----") {
+        } else if self.has("OPENSSH PRIVATE KEY") {
             "it holds an OpenSSH key, which is not made for TLS".to_owned()
         } else if self.holds_key() {
             "it holds a private key of a kind that TLS does not know".to_owned()
@@ -134,8 +141,8 @@ impl<'a> PemFile<'a> {
         TlsError::Missing { what, path, found }
     }
 
-    fn has(&self, text: &str) -> bool {
-        contains(&self.bytes, text)
+    fn has(&self, label: &str) -> bool {
+        self.sections.iter().any(|section| section.label == label)
     }
 
     /// DER and PKCS#12 both begin with the tag of an ASN.1 sequence, and are no text.
@@ -144,44 +151,21 @@ impl<'a> PemFile<'a> {
     }
 }
 
-/// The only place that knows `rustls-pemfile`: the crate is no longer maintained (RUSTSEC-2025-0134), and
-/// its successor, `rustls::pki_types::pem`, has to fit here without a change elsewhere.
-fn pem_items(bytes: &[u8]) -> io::Result<Vec<PemItem>> {
-    use rustls_pemfile::Item;
-
-    let mut bytes = bytes;
-    let items = rustls_pemfile::read_all(&mut bytes).map(|item| {
-        Ok(match item? {
-            Item::X509Certificate(der) => PemItem::Certificate(der),
-            Item::Pkcs1Key(key) => PemItem::Key(key.into()),
-            Item::Pkcs8Key(key) => PemItem::Key(key.into()),
-            Item::Sec1Key(key) => PemItem::Key(key.into()),
-            Item::Csr(_) => PemItem::Request,
-            _ => PemItem::Other,
-        })
-    });
-    items.collect()
+fn is_certificate(section: &Section) -> bool {
+    CERTIFICATE.contains(&section.label.as_str())
 }
 
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LARGEST_FILE + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other(
-            "larger than 1 MiB, which no certificate is",
-        ));
-    }
-    // Editors on Windows put a mark in front, and then the first line is not recognised.
-    match bytes.strip_prefix(b"\xEF\xBB\xBF") {
-        Some(text) => Ok(text.to_vec()),
-        None => Ok(bytes),
-    }
+fn is_private_key(section: &Section) -> bool {
+    section.label.ends_with("PRIVATE KEY")
 }
 
-fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes
-        .windows(text.len())
-        .any(|window| window == text.as_bytes())
+/// The key of a section, if it is of a kind that TLS knows and not encrypted.
+fn key_in(section: &Section) -> Option<PrivateKeyDer<'static>> {
+    let der = section.der.clone()?;
+    match section.label.as_str() {
+        "PRIVATE KEY" => Some(PrivatePkcs8KeyDer::from(der).into()),
+        "RSA PRIVATE KEY" => Some(PrivatePkcs1KeyDer::from(der).into()),
+        "EC PRIVATE KEY" => Some(PrivateSec1KeyDer::from(der).into()),
+        _ => None,
+    }
 }

@@ -1,13 +1,13 @@
 //! TLS between the door and a console, and a token API over https.
 
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
@@ -71,19 +71,15 @@ impl Authority {
         } else {
             builder.with_no_client_auth()
         };
-        let key = fs::read_to_string(self.file("kvm.example.key")).unwrap();
-        let key = rustls_pemfile::private_key(&mut key.as_bytes()).unwrap();
-        let key: PrivateKeyDer<'static> = key.unwrap();
+        let key = PrivateKeyDer::from_pem_file(self.file("kvm.example.key")).unwrap();
         let chain = certificates(&self.file("kvm.example.pem"));
         TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()))
     }
 }
 
-fn certificates(path: &Path) -> Vec<rustls::pki_types::CertificateDer<'static>> {
-    let mut reader = BufReader::new(File::open(path).unwrap());
-    rustls_pemfile::certs(&mut reader)
-        .map(Result::unwrap)
-        .collect()
+fn certificates(path: &Path) -> Vec<CertificateDer<'static>> {
+    let read = CertificateDer::pem_file_iter(path).unwrap();
+    read.map(Result::unwrap).collect()
 }
 
 /// A console that speaks TLS.

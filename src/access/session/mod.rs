@@ -25,6 +25,7 @@ use crate::config::{self, ChannelName, Config};
 use crate::http::{Context, Head, Lease};
 use crate::shutdown::Shutdown;
 use crate::target::Console;
+use crate::text::file::{LARGEST_SECRET, read};
 
 use credential::{Credential, Secret, Shown};
 use known::{Entry, Known, Watched};
@@ -422,7 +423,7 @@ fn secret(config: &Config) -> Secret {
     let Some(path) = cluster_key(config) else {
         return Secret::new();
     };
-    match std::fs::read(path) {
+    match read(path, LARGEST_SECRET) {
         Ok(key) => Secret::shared(key.trim_ascii()),
         // The hub has read it a moment ago, and would have said so.
         Err(error) => {

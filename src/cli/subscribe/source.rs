@@ -1,8 +1,7 @@
 //! Where a terminal subscribes: a URL, or the admin socket; and the connection to it. Knows no event.
 
-use std::fs::File;
-use std::io::{self, BufReader};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -177,52 +176,23 @@ impl Source {
 
 impl Trust {
     fn config(&self) -> anyhow::Result<ClientConfig> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .context("set up TLS")?;
-        let mut config = match self {
-            Self::System => builder.with_root_certificates(system_roots()?),
-            Self::File(file) => builder.with_root_certificates(roots_of(file)?),
-            Self::Anyone => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anyone(provider))),
-        }
-        .with_no_client_auth();
+        let builder = match self {
+            Self::System => noren::tls_client(None).context("use --ca FILE")?,
+            Self::File(file) => noren::tls_client(Some(file))?,
+            Self::Anyone => {
+                let provider = Arc::new(aws_lc_rs::default_provider());
+                ClientConfig::builder_with_provider(Arc::clone(&provider))
+                    .with_safe_default_protocol_versions()
+                    .context("set up TLS")?
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+            }
+        };
+        let mut config = builder.with_no_client_auth();
         // One stream is all there is: HTTP/2 has nothing to offer here.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
-}
-
-fn system_roots() -> anyhow::Result<RootCertStore> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    match found.errors.into_iter().next() {
-        _ if !roots.is_empty() => Ok(roots),
-        Some(error) => Err(anyhow!(error).context("read the certificates this system trusts")),
-        None => {
-            bail!("this system trusts no certificate; install ca-certificates, or use --ca FILE")
-        }
-    }
-}
-
-fn roots_of(file: &Path) -> anyhow::Result<RootCertStore> {
-    let name = || format!("read the certificates in {}", file.display());
-    let mut reader = BufReader::new(File::open(file).with_context(name)?);
-    let mut roots = RootCertStore::empty();
-    for certificate in rustls_pemfile::certs(&mut reader) {
-        roots
-            .add(certificate.with_context(name)?)
-            .with_context(name)?;
-    }
-    ensure!(
-        !roots.is_empty(),
-        "{} has no PEM certificate",
-        file.display()
-    );
-    Ok(roots)
 }
 
 /// Takes any certificate, as `--insecure` says; that the other end has its key is still checked.

@@ -23,6 +23,7 @@ use crate::hub::broker::Broker;
 use crate::hub::channel::Presence;
 use crate::hub::message::{Draft, Epoch, EventId, unix_milliseconds};
 use crate::hub::{ChannelName, PublishError, lock};
+use crate::text::file::{LARGEST_SECRET, read};
 
 use letter::Said;
 use others::{Listeners, Others};
@@ -136,7 +137,7 @@ impl Backbone {
 
 /// Whether a file has a key that is worth the name.
 fn check_key(path: &Path) -> Result<(), String> {
-    let key = std::fs::read(path).map_err(|error| error.to_string())?;
+    let key = read(path, LARGEST_SECRET).map_err(|error| error.to_string())?;
     if key.trim_ascii().len() < 32 {
         return Err(
             "the key of the cluster has fewer than 32 characters; make one with: openssl rand -hex 32"

@@ -6,7 +6,6 @@
 mod kit;
 mod trust;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::config;
 use crate::net::{ConnectError, connect};
+use crate::text::file::{LARGEST_SECRET, read_text};
 
 use kit::{Io, kit};
 
@@ -148,7 +148,7 @@ fn credentials(file: Option<&Path>) -> Result<AMQPUserInfo, BrokerError> {
         path: path.to_owned(),
         reason,
     };
-    let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let text = read_text(path, LARGEST_SECRET).map_err(|error| fault(error.to_string()))?;
     let line = text.trim_end_matches(['\r', '\n']);
     match line.split_once(':') {
         Some((user, password))
@@ -174,7 +174,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("amqp");
         let read = |text: &str| {
-            fs::write(&path, text).expect("a file");
+            std::fs::write(&path, text).expect("a file");
             credentials(Some(&path)).map(|info| (info.username, info.password))
         };
         let expected = ("noren".to_owned(), "a:b".to_owned());

@@ -1,0 +1,358 @@
+//! The sections of a PEM file (RFC 7468), read by their markers and not by their lines.
+//!
+//! Files that were joined without a line feed between them have two markers in one line; a key that came through an
+//! environment variable or JSON has the letters `\n` where its lines ended, or blanks. All of these are read. What
+//! cannot be is refused with its line, for a section that is passed over in silence is a chain without its issuer.
+//! An error has no byte of the file: it may be a key. Must not know X.509 and keys.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+const END: &[u8] = b"-----END ";
+const DASHES: &[u8] = b"-----";
+/// The longest label that is looked for; the longest in use has 24 letters.
+const LONGEST_LABEL: usize = 64;
+/// The most sections in one file: no system trusts more authorities.
+const MOST: usize = 10_000;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// One section.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Section {
+    /// What stands behind BEGIN, such as `CERTIFICATE`.
+    pub label: String,
+    /// The line, from 1, of its first marker.
+    pub line: usize,
+    /// The bytes in it; none if they are encrypted in the way of RFC 1421.
+    pub der: Option<Vec<u8>>,
+}
+
+/// Why a file cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {fault}")]
+pub struct PemError {
+    /// The line, from 1.
+    line: usize,
+    fault: Fault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Fault {
+    #[error(
+        "the section that begins here has no end; write its line -----END …-----, with the same words as the first"
+    )]
+    Endless,
+    #[error("the section that begins here is not base64")]
+    NotBase64,
+    #[error("the section that begins here is empty")]
+    Empty,
+    #[error(
+        "this is no whole marker; it begins and ends with five dashes, as in -----BEGIN CERTIFICATE-----"
+    )]
+    Marker,
+    #[error("no section begins before this end")]
+    NoBegin,
+    #[error("more than 10,000 sections")]
+    TooMany,
+}
+
+/// All sections, in the order of the file; what is between them is commentary (RFC 7468 §5.2).
+///
+/// # Errors
+/// [`PemError`] for a section or a marker that cannot be read.
+pub fn sections(bytes: &[u8]) -> Result<Vec<Section>, PemError> {
+    let mut found = Vec::new();
+    let mut rest = bytes;
+    let mut line = 1;
+    loop {
+        let begin = position(rest, BEGIN);
+        let (outside, inside) = rest
+            .split_at_checked(begin.unwrap_or(rest.len()))
+            .unwrap_or_default();
+        if let Some((lines, fault)) = stray(outside) {
+            return Err(PemError {
+                line: line + lines,
+                fault,
+            });
+        }
+        line += line_feeds(outside);
+        if begin.is_none() {
+            return Ok(found);
+        }
+        let read = if found.len() < MOST {
+            section(inside, line)
+        } else {
+            Err(Fault::TooMany)
+        };
+        let (section, behind) = read.map_err(|fault| PemError { line, fault })?;
+        found.push(section);
+        let read = inside.len() - behind.len();
+        line += line_feeds(inside.get(..read).unwrap_or_default());
+        rest = behind;
+    }
+}
+
+/// A section as a text that every reader of PEM takes.
+#[must_use]
+pub fn written(label: &str, der: &[u8]) -> String {
+    let encoded = BASE64.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in encoded.as_bytes().chunks(64) {
+        text.push_str(std::str::from_utf8(line).unwrap_or_default());
+        text.push('\n');
+    }
+    text.push_str("-----END ");
+    text.push_str(label);
+    text.push_str("-----\n");
+    text
+}
+
+/// The section that begins here, and what is behind it: its last dashes still, which the
+/// next marker may share.
+fn section(bytes: &[u8], line: usize) -> Result<(Section, &[u8]), Fault> {
+    let rest = bytes.strip_prefix(BEGIN).ok_or(Fault::Marker)?;
+    let label = label(rest).ok_or(Fault::Marker)?;
+    let rest = rest.get(label.len() + DASHES.len()..).unwrap_or_default();
+    let length = position(rest, DASHES).ok_or(Fault::Endless)?;
+    let (body, rest) = rest.split_at_checked(length).ok_or(Fault::Endless)?;
+    let end = [END, label.as_bytes()].concat();
+    let behind = rest.strip_prefix(end.as_slice()).ok_or(Fault::Endless)?;
+    if !behind.starts_with(DASHES) {
+        return Err(Fault::Endless);
+    }
+    let section = Section {
+        label: label.to_owned(),
+        line,
+        der: decoded(body)?,
+    };
+    Ok((section, behind))
+}
+
+/// Letters, digits, blanks and the like up to five dashes.
+fn label(bytes: &[u8]) -> Option<&str> {
+    let near = bytes.get(..LONGEST_LABEL.min(bytes.len()))?;
+    let label = std::str::from_utf8(near.get(..position(near, DASHES)?)?).ok()?;
+    let fits = label
+        .chars()
+        .all(|sign| sign.is_ascii_alphanumeric() || " .#/+_".contains(sign));
+    (fits && !label.is_empty()).then_some(label)
+}
+
+/// The bytes of a body. `\n`, `\r` and `\/` are what JSON and environment files make of line ends and slashes.
+fn decoded(body: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    if position(body, b"Proc-Type:").is_some() {
+        return Ok(None);
+    }
+    let mut text = Vec::with_capacity(body.len());
+    let mut rest = body.iter().copied().peekable();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'\\' => {
+                while rest
+                    .next_if(|next| matches!(next, b'\\' | b'n' | b'r' | b't'))
+                    .is_some()
+                {}
+            }
+            byte if byte.is_ascii_whitespace() => {}
+            byte => text.push(byte),
+        }
+    }
+    let der = BASE64.decode(text).map_err(|_| Fault::NotBase64)?;
+    if der.is_empty() {
+        return Err(Fault::Empty);
+    }
+    Ok(Some(der))
+}
+
+/// A marker outside of sections that is not whole, such as one with four dashes or with those of a word processor,
+/// and how many lines are before it. Comments may have these words: "front-end", "end of the chain".
+fn stray(outside: &[u8]) -> Option<(usize, Fault)> {
+    let text = String::from_utf8_lossy(outside);
+    let kinds = [("BEGIN ", Fault::Marker), ("END ", Fault::NoBegin)];
+    for (number, line) in text.split('\n').enumerate() {
+        let upper = line.to_ascii_uppercase();
+        for (word, fault) in kinds {
+            let is_marker = upper.match_indices(word).any(|(at, _)| {
+                let (before, behind) = line.split_at_checked(at).unwrap_or_default();
+                let dashes = before
+                    .trim_end()
+                    .chars()
+                    .rev()
+                    .take_while(|sign| is_dash(*sign));
+                let begins =
+                    before.trim().is_empty() && behind.starts_with(word) && behind.contains("----");
+                dashes.count() > 1
+                    || begins
+                    || before.ends_with(is_dash) && behind.starts_with(word)
+            });
+            if is_marker {
+                return Some((number, fault));
+            }
+        }
+    }
+    None
+}
+
+fn is_dash(sign: char) -> bool {
+    sign == '-' || ('\u{2010}'..='\u{2015}').contains(&sign) || sign == '\u{2212}'
+}
+
+fn line_feeds(bytes: &[u8]) -> usize {
+    bytes.split(|byte| *byte == b'\n').count() - 1
+}
+
+/// Where `part` first stands in `bytes`.
+fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
+}
+
+/// Without its bytes, which may be a key.
+impl std::fmt::Debug for Section {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Section")
+            .field("line", &self.line)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Label, line and bytes of each section.
+    fn read(text: &str) -> Vec<(String, usize, Vec<u8>)> {
+        let sections = sections(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let one = |section: Section| (section.label, section.line, section.der.unwrap_or_default());
+        sections.into_iter().map(one).collect()
+    }
+
+    fn one(text: &str) -> Vec<u8> {
+        match read(text).as_slice() {
+            [(label, _, der)] if label == "PRIVATE KEY" => der.clone(),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_section_is_read_however_its_lines_were_ended() {
+        let der: Vec<u8> = (0..=255).collect();
+        let written = written("PRIVATE KEY", &der);
+        assert!(written.lines().all(|line| line.len() <= 64));
+        for text in [
+            written.clone(),
+            written.replace('\n', "\r\n"),
+            written.replace('\n', "\r"),
+            written.replace('\n', "\\n"),
+            written.replace('\n', "\\r\\n"),
+            written.replace('\n', "\\\\n"),
+            written.replace('\n', " "),
+            written.replace('\n', "\t"),
+            written.replace('\n', ""),
+            written.replace('\n', "\\n").replace('/', "\\/"),
+            written.replace('\n', "\n\n"),
+            written.replace('\n', "  \n  "),
+            format!("KEY=\"{}\"\n", written.replace('\n', "\\n")),
+            format!("subject=cook\n  i: kitchen, begin end\n{written}trailing words"),
+            written.replace('=', ""),
+        ] {
+            assert_eq!(one(&text), der, "{text}");
+        }
+    }
+
+    #[test]
+    fn sections_that_are_glued_together_are_all_read() {
+        let (a, b) = (written("A B", b"first"), written("CERTIFICATE", b"second"));
+        let expected = |line| {
+            vec![
+                ("A B".to_owned(), 1, b"first".to_vec()),
+                ("CERTIFICATE".to_owned(), line, b"second".to_vec()),
+            ]
+        };
+        let glued = format!("{}{b}", a.trim_end());
+        assert!(glued.contains("----------"), "{glued}");
+        assert_eq!(read(&glued), expected(3));
+        // With five dashes for both.
+        assert_eq!(read(&glued.replace("----------", "-----")), expected(3));
+        assert_eq!(read(&format!("{} {b}", a.trim_end())), expected(3));
+        assert_eq!(read(&format!("{a}\n# words\n{b}")), expected(6));
+        assert_eq!(read(&format!("{a}{b}").replace('\n', "\\n")), expected(1));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_its_line_and_without_its_words() {
+        let good = written("CERTIFICATE", b"secret");
+        let with = |text: &str| format!("{good}\n{text}\n");
+        for (text, reason) in [
+            (
+                with("-----BEGIN CERTIFICATE-----\nc2VjcmV0\n"),
+                "line 5: the section that begins here has no end",
+            ),
+            (
+                with("-----BEGIN CERTIFICATE-----\nc2VjcmV0\n-----END PRIVATE KEY-----"),
+                "line 5: the section that begins here has no end",
+            ),
+            (
+                with("-----BEGIN A-----\nc2VjcmV0\n-----BEGIN A-----\nc2VjcmV0\n-----END A-----"),
+                "line 5: the section that begins here has no end",
+            ),
+            (
+                with("-----BEGIN A-----\nc2Vjcm%V0\n-----END A-----"),
+                "line 5: the section that begins here is not base64",
+            ),
+            (
+                with("-----BEGIN A-----\n-----END A-----"),
+                "line 5: the section that begins here is empty",
+            ),
+            (
+                with("-----BEGIN A\nc2VjcmV0\n-----END A-----"),
+                "line 5: this is no whole marker",
+            ),
+            (
+                with("----BEGIN A-----\nc2VjcmV0\n-----END A-----"),
+                "line 5: this is no whole marker",
+            ),
+            (
+                with("—–BEGIN A—–\nc2VjcmV0\n—–END A—–"),
+                "line 5: this is no whole marker",
+            ),
+            (
+                with("----- BEGIN A -----\nc2VjcmV0\n----- END A -----"),
+                "line 5: this is no whole marker",
+            ),
+            (
+                with("-----begin A-----\nc2VjcmV0\n-----end A-----"),
+                "line 5: this is no whole marker",
+            ),
+            (
+                with("BEGIN CERTIFICATE-----\nc2VjcmV0"),
+                "line 5: this is no whole marker",
+            ),
+            (
+                with("c2VjcmV0\n-----END CERTIFICATE-----"),
+                "line 6: no section begins before this end",
+            ),
+            (
+                with("-----BEGIN A-----\nc2VjcmV0\n-----END A"),
+                "line 5: the section that begins here has no end",
+            ),
+        ] {
+            let said = sections(text.as_bytes()).expect_err(&text).to_string();
+            assert!(said.starts_with(reason), "{text}: {said}");
+            assert!(!said.contains("c2V"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_section_that_is_encrypted_in_the_old_way_has_no_bytes() {
+        let text = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        let sections = sections(text.as_bytes()).expect("a section");
+        assert!(sections.iter().all(|section| section.der.is_none()) && sections.len() == 1);
+        assert!(!format!("{sections:?}").contains("AAAA"));
+    }
+}

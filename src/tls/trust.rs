@@ -1,0 +1,178 @@
+//! The certificates of servers that Noren believes: those that an authority in a file, or in this system's list, has
+//! signed; and the very ones in the file.
+//!
+//! A console often has a certificate that signed itself, and calls itself an authority (`openssl req -x509` makes it
+//! so). RFC 5280 §4.2.1.9 forbids that for a server, so it is taken where the file has it byte for byte, and
+//! nowhere else: who has its key is who the operator meant. It must still be valid today and have the name.
+//! Must not know what is spoken.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WantsClientCert, WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme,
+};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::time::ASN1Time;
+
+use crate::tls::TlsError;
+use crate::tls::pem::PemFile;
+
+/// The beginning of the settings of a client that believes what is in this file (PEM), or what this system does.
+///
+/// # Errors
+/// [`TlsError`] names the file, and what is wrong with it.
+pub fn client(
+    file: Option<&Path>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let Some(path) = file else {
+        return Ok(builder.with_root_certificates(system()?));
+    };
+    let pinned = PemFile::read(path, "certificate")?.certificates()?;
+    let roots = Arc::new(roots(path, &pinned)?);
+    let chain = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+    let chain = chain.map_err(|error| TlsError::Authority {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok(builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier { chain, pinned })))
+}
+
+/// The certificates of a file as authorities.
+pub(super) fn roots(
+    path: &Path,
+    certificates: &[CertificateDer<'static>],
+) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in certificates.iter().enumerate() {
+        let damaged = |error: Error| TlsError::Certificate {
+            path: path.to_owned(),
+            position: index + 1,
+            reason: error.to_string(),
+        };
+        roots.add(certificate.clone()).map_err(damaged)?;
+    }
+    Ok(roots)
+}
+
+/// Those this system trusts.
+fn system() -> Result<RootCertStore, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        return Err(TlsError::NoAuthorities);
+    }
+    Ok(roots)
+}
+
+/// Verifies a chain to an authority, or that a certificate is one of those in the file.
+#[derive(Debug)]
+struct Verifier {
+    chain: Arc<WebPkiServerVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if is_pinned(&self.pinned, end_entity) {
+            is_valid(end_entity, now)?;
+            has_name(end_entity, server_name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.chain
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// Whether a file has this very certificate.
+pub(super) fn is_pinned(pinned: &[CertificateDer<'_>], certificate: &CertificateDer<'_>) -> bool {
+    pinned
+        .iter()
+        .any(|one| one.as_ref() == certificate.as_ref())
+}
+
+/// Whether a certificate is valid at this time.
+pub(super) fn is_valid(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let parsed = parsed(certificate)?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let now = ASN1Time::from_timestamp(now).map_err(|_| CertificateError::BadEncoding)?;
+    if now < parsed.validity().not_before {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > parsed.validity().not_after {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
+}
+
+/// Whether a certificate has a name: among its alternative ones or, where there are none, as its common name. The
+/// latter is out of use where anybody's certificate is believed (RFC 9525 §2), and here it is exactly this one.
+fn has_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
+    let alternative = verify_server_name(&ParsedCertificate::try_from(certificate)?, name);
+    if alternative.is_ok() {
+        return Ok(());
+    }
+    let parsed = parsed(certificate)?;
+    if !matches!(parsed.subject_alternative_name(), Ok(None)) {
+        return alternative;
+    }
+    let mut common = parsed.subject().iter_common_name();
+    let name = name.to_str();
+    let fits = common.any(|common| {
+        common
+            .as_str()
+            .is_ok_and(|common| common.eq_ignore_ascii_case(&name))
+    });
+    if fits { Ok(()) } else { alternative }
+}
+
+fn parsed<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
+    let (_, parsed) =
+        X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    Ok(parsed)
+}
+
+#[cfg(test)]
+mod tests;
