@@ -398,8 +398,10 @@ async fn a_reload_with_an_error_changes_nothing() {
             listening("mode = '0600'")
         )
     };
-    let failed = house.reload(&more("missing/u")).expect_err("no directory");
-    assert!(failed.to_string().contains("/missing/u"), "{failed}");
+    let failed = house
+        .reload(&more("missing/as-well/u"))
+        .expect_err("no directory");
+    assert!(failed.to_string().contains("/missing/as-well"), "{failed}");
     assert!(!house.directory.path().join("t").exists());
     drop(write(&house.path(), "one\n"));
     assert_eq!(house.next(1).await, ["one"]);
