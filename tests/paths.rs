@@ -251,6 +251,8 @@ async fn every_spelling_of_a_login_counts_as_one() {
                 "/login;x",
                 "/login%3Fx",
                 "//a/login",
+                "/login/ann",
+                "/%6cogin//ann/x",
             ][..],
         ),
         (
@@ -258,7 +260,11 @@ async fn every_spelling_of_a_login_counts_as_one() {
             "",
             &["/wok/login", "/wok//%6Cogin/"],
         ),
-        ("case-insensitive = true", "", &["/LOGIN", "/Login/"]),
+        (
+            "case-insensitive = true",
+            "",
+            &["/LOGIN", "/Login/", "/LOG%C4%B1N"],
+        ),
         (
             "",
             "login-paths = ['/a/login/']",

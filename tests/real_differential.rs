@@ -108,3 +108,8 @@ async fn tomcat_acts_on_nothing_that_the_door_did_not_decide_about() {
 async fn no_request_line_or_header_reaches_an_app_that_a_gateway_could_read_otherwise() {
     compare(python("raw.py", &[]), "").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_folds_letters_acts_on_nothing_that_the_door_did_not_decide_about() {
+    compare(python("wsgi.py", &["folding"]), "case-insensitive = true\n").await;
+}

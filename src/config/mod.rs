@@ -91,7 +91,7 @@ pub use member::Member;
 pub use needs::Needs;
 pub use network::Network;
 pub use origin::OriginRule;
-pub use path_prefix::PathPrefix;
+pub use path_prefix::{PathPrefix, without_case};
 pub use recording::{Recording, WhenUnrecordable};
 pub use secret_file::SecretFile;
 pub use server::Server;

@@ -1,6 +1,7 @@
 //! A prefix of a URL path, compared segment by segment with a decoded path. Knows nothing of routes: the router asks
 //! it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// `/`, or a path that begins with `/` and does not end with one.
@@ -58,22 +59,12 @@ impl PathPrefix {
     /// Whether a decoded path is this prefix or lies under it: `/wok` matches `/wok` and `/wok/x`, not
     /// `/wokx`.
     pub fn matches(&self, path: &str) -> bool {
-        self.rest_of(path, false).is_some()
+        is_below(path, self.decoded())
     }
 
     /// The same for an app to which `/WOK` is `/wok`.
     pub fn matches_in_any_case(&self, path: &str) -> bool {
-        self.rest_of(path, true).is_some()
-    }
-
-    fn rest_of<'a>(&self, path: &'a str, ignores_case: bool) -> Option<&'a str> {
-        let prefix = self.decoded();
-        if prefix == "/" {
-            return path.starts_with('/').then_some(path);
-        }
-        let (begin, rest) = path.split_at_checked(prefix.len())?;
-        let same = begin == prefix || (ignores_case && begin.eq_ignore_ascii_case(prefix));
-        (same && (rest.is_empty() || rest.starts_with('/'))).then_some(rest)
+        is_below(&without_case(path), &without_case(self.decoded()))
     }
 
     /// The prefix as it was written, and as it stands in a URL.
@@ -85,6 +76,27 @@ impl PathPrefix {
     pub fn decoded(&self) -> &str {
         self.decoded.as_deref().unwrap_or(&self.text)
     }
+}
+
+fn is_below(path: &str, prefix: &str) -> bool {
+    let rest = if prefix == "/" {
+        return path.starts_with('/');
+    } else {
+        path.strip_prefix(prefix)
+    };
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A path as an app may see it to which letter case means nothing: letters beyond ASCII are capitals of some within it, as the
+/// sign for kelvin is of `k`, and `ſ`, `ı` and `ß` become `S`, `I` and `SS`.
+pub fn without_case(path: &str) -> Cow<'_, str> {
+    if !path.is_ascii() {
+        return Cow::Owned(path.to_uppercase().to_lowercase());
+    }
+    if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Cow::Owned(path.to_ascii_lowercase());
+    }
+    Cow::Borrowed(path)
 }
 
 /// Undoes percent-encoding, which a prefix needs only for letters beyond ASCII.
@@ -175,6 +187,8 @@ mod tests {
         assert!(!wok.matches("/WOK"));
         assert!(wok.matches_in_any_case("/WOK") && wok.matches_in_any_case("/Wok/X"));
         assert!(!wok.matches_in_any_case("/wokx") && !wok.matches_in_any_case("/w"));
+        // The sign for kelvin, of which `k` is the small letter.
+        assert!(wok.matches_in_any_case("/wo\u{212a}/x") && !wok.matches("/wo\u{212a}/x"));
     }
 
     #[test]

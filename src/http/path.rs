@@ -7,10 +7,13 @@
 
 mod readings;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::Uri;
 use http::uri::PathAndQuery;
+
+use crate::config::without_case;
 
 use readings::Readings;
 
@@ -130,11 +133,20 @@ impl RequestPath {
     /// Whether any server could take it for this path, with or without a slash at its end.
     #[must_use]
     pub fn may_be(&self, path: &str, ignores_case: bool) -> bool {
-        let bare = |path: &str| path.trim_end_matches('/').len();
-        let known = path.get(..bare(path)).unwrap_or_default();
+        self.may(path, ignores_case, str::is_empty)
+    }
+
+    /// The same for what lies below the path, which many apps take for its arguments.
+    #[must_use]
+    pub fn may_be_below(&self, path: &str, ignores_case: bool) -> bool {
+        self.may(path, ignores_case, |rest| rest.starts_with('/'))
+    }
+
+    fn may(&self, path: &str, ignores_case: bool, fits: impl Fn(&str) -> bool) -> bool {
+        let known = folded(path, ignores_case);
         let is = |reading: &str| {
-            let reading = reading.get(..bare(reading)).unwrap_or_default();
-            reading == known || (ignores_case && reading.eq_ignore_ascii_case(known))
+            let reading = folded(reading, ignores_case);
+            reading.strip_prefix(known.as_ref()).is_some_and(&fits)
         };
         is(self.as_str()) || self.others().any(is)
     }
@@ -148,6 +160,16 @@ impl RequestPath {
             Some(readings) if readings.encoded_slash => Err(PathFault::EncodedSlash),
             _ => Ok(()),
         }
+    }
+}
+
+/// A path without slashes at its end, and without capitals for an app to which they mean nothing.
+fn folded(path: &str, ignores_case: bool) -> Cow<'_, str> {
+    let path = path.trim_end_matches('/');
+    if ignores_case {
+        without_case(path)
+    } else {
+        Cow::Borrowed(path)
     }
 }
 

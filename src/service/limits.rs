@@ -141,14 +141,18 @@ impl Service {
         app.is_some_and(|app| self.is_login(app.settings(), path))
     }
 
-    /// Whether the app could take a path for one of its logins, in whatever spelling.
+    /// Whether the app could take a path for one of its logins, in whatever spelling: what lies below one may be the
+    /// arguments of the same page (`PATH_INFO`).
     fn is_login(&self, app: &config::App, path: &RequestPath) -> bool {
+        let folds = app.case_insensitive;
+        let is = |login: &str, is_root: bool| {
+            path.may_be(login, folds) || (!is_root && path.may_be_below(login, folds))
+        };
         let root = app.server_root.as_ref().map(PathPrefix::decoded);
         self.login_paths.iter().any(|login| {
-            path.may_be(login, app.case_insensitive)
-                || root.is_some_and(|root| {
-                    path.may_be(&format!("{root}{login}"), app.case_insensitive)
-                })
+            // Below `/` is all of the app.
+            let is_root = login == "/";
+            is(login, is_root) || root.is_some_and(|root| is(&format!("{root}{login}"), is_root))
         })
     }
 }

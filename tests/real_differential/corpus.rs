@@ -4,6 +4,7 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use http::Request;
 
 /// A request of the corpus.
 #[derive(Clone, Debug)]
@@ -50,6 +51,12 @@ impl Case {
             fields: fields.iter().map(|field| (*field).to_owned()).collect(),
             body: (!body.is_empty()).then(|| body.to_owned()),
         })
+    }
+
+    /// Whether a header line has this credential, in base64.
+    pub fn shows(&self, credential: &str) -> bool {
+        let mut fields = self.fields.iter();
+        fields.any(|field| field.contains(&format!(" {credential}}}")))
     }
 
     /// The same with another request line, and without a body.
@@ -103,6 +110,27 @@ impl Case {
         }
         bytes
     }
+}
+
+/// The same request for HTTP/2, and its body; none for one that cannot be said there by an ordinary client.
+pub fn for_http2(bytes: &[u8], host: &str) -> Option<(Request<()>, Vec<u8>)> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&bytes[..end]).ok()?;
+    let mut lines = head.split("\r\n");
+    let mut start = lines.next()?.split(' ');
+    let mut request = Request::builder().method(start.next()?);
+    let target = start.next().filter(|target| target.starts_with('/'))?;
+    request = request.uri(format!("https://{host}{target}"));
+    for line in lines {
+        let (name, value) = line.split_once(':')?;
+        match name.to_ascii_lowercase().as_str() {
+            "host" | "connection" => {}
+            "upgrade" | "transfer-encoding" => return None,
+            // RFC 9113, section 8.2.1: no blank at either end.
+            _ => request = request.header(name, value.trim_matches([' ', '\t'])),
+        }
+    }
+    Some((request.body(()).ok()?, bytes[end + 4..].to_vec()))
 }
 
 /// A line with its words and escapes replaced.

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use http::Request;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::harness::{PATIENCE, within};
+use crate::harness::{Http2, PATIENCE, within};
 
 /// How long a connection may stay silent whose answer has no end.
 const SILENCE: Duration = Duration::from_millis(500);
@@ -64,6 +65,26 @@ pub async fn exchange(to: SocketAddr, from: &str, request: &[u8]) -> Reply {
             Ok(_) | Err(_) => return whole(&read, head_only, true).unwrap_or_default(),
         }
     }
+}
+
+/// The same in a stream of HTTP/2.
+pub async fn exchange_http2(http2: &mut Http2, request: Request<()>, body: Vec<u8>) -> Reply {
+    let (answer, mut sender) = http2.begin(request, body.is_empty()).await;
+    if !body.is_empty() {
+        // A refusal may have come first.
+        let _ = sender.send_data(body.into(), true);
+    }
+    let Ok(answer) = within("an answer over HTTP/2", answer).await else {
+        return Reply::default();
+    };
+    let status = answer.status().as_u16();
+    let mut stream = answer.into_body();
+    let mut read = Vec::new();
+    while let Some(Ok(piece)) = within("more of an answer", stream.data()).await {
+        let _ = stream.flow_control().release_capacity(piece.len());
+        read.extend_from_slice(&piece);
+    }
+    Reply::of(Some(status), read)
 }
 
 fn end_of_head(read: &[u8]) -> Option<usize> {

@@ -5,17 +5,18 @@ use std::fs;
 use std::net::SocketAddr;
 
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 
-use super::corpus::Case;
-use super::exchange::{Reply, exchange};
-use crate::harness::{Door, Identity};
+use super::corpus::{Case, for_http2};
+use super::exchange::{Reply, exchange, exchange_http2};
+use crate::harness::{Door, Http2, Identity};
 use crate::support::Peer;
 
 /// How many failed logins the strict door takes in a minute.
 pub const LOGINS: usize = 3;
 
 /// Hosts with an app each, which guard the same paths in different ways.
-pub const HOSTS: [&str; 3] = ["users.test", "slashes.test", "certificates.test"];
+pub const HOSTS: [&str; 3] = ["door.example", "also.example", "certificates.test"];
 
 /// A server under comparison.
 pub struct Subject {
@@ -25,6 +26,8 @@ pub struct Subject {
     pub door: Door,
     /// One that does.
     pub strict: Door,
+    /// A connection to the first; the hosts with a name in its certificate are asked there too.
+    http2: Mutex<Http2>,
     _peer: Peer,
     _files: TempDir,
 }
@@ -40,12 +43,12 @@ impl Subject {
         Identity::new(files.path(), &["authority"]);
         let mut apps = String::new();
         for host in HOSTS {
-            let guard = if host == "certificates.test" {
+            let guard = if host == HOSTS[2] {
                 "client-certificate = 'required'\n".to_owned()
             } else {
                 format!("users = '{}'\n", path("users"))
             };
-            let slashes = host == "slashes.test";
+            let slashes = host == HOSTS[1];
             for (at, (prefix, guard)) in [
                 ("/", ""),
                 ("/wok", "server-root = '/wok'\n"),
@@ -85,24 +88,38 @@ impl Subject {
             let keys = keys.clone();
             async move { Door::open_with_listener(&keys, &settings).await }
         };
+        let lenient = door(0).await;
         Self {
+            http2: Mutex::new(Http2::open(&lenient).await),
             app: peer.address.parse().unwrap(),
-            door: door(0).await,
+            door: lenient,
             strict: door(LOGINS).await,
             _peer: peer,
             _files: files,
         }
     }
 
-    /// A case through the door that counts no logins, from the usual address.
+    /// A case through the door that counts no logins.
     pub async fn ask(&self, case: &Case, words: &[(&str, &str)]) -> Reply {
-        self.ask_from("127.0.0.1", case, words).await
+        let mut all = words.to_vec();
+        all.push(("host", HOSTS[0]));
+        exchange(self.door.http, "127.0.0.1", &case.bytes(&all)).await
     }
 
-    /// The same from another address.
-    pub async fn ask_from(&self, from: &str, case: &Case, words: &[(&str, &str)]) -> Reply {
-        let mut all = vec![("host", HOSTS[0])];
-        all.splice(0..0, words.iter().copied());
-        exchange(self.door.http, from, &case.bytes(&all)).await
+    /// The same over HTTP/2, as far as it can be said there.
+    pub async fn ask_http2(&self, case: &Case, words: &[(&str, &str)]) -> Option<Reply> {
+        let mut all = words.to_vec();
+        all.push(("host", HOSTS[0]));
+        let host = all.iter().find(|(word, _)| *word == "host")?.1;
+        let (request, body) = for_http2(&case.bytes(&all), host)?;
+        let mut http2 = self.http2.lock().await;
+        Some(exchange_http2(&mut http2, request, body).await)
+    }
+
+    /// The answers in both versions of HTTP.
+    pub async fn ask_both(&self, case: &Case, words: &[(&str, &str)]) -> Vec<Reply> {
+        let mut replies = vec![self.ask(case, words).await];
+        replies.extend(self.ask_http2(case, words).await);
+        replies
     }
 }

@@ -18,9 +18,14 @@ import contract
 FOLDING = False
 
 
+def folded(path):
+    """As letters, of which more than those of ASCII have a capital or a small one within it."""
+    return path.encode("latin-1").decode("utf-8", "replace").upper().casefold().replace("\\", "/")
+
+
 def app(environ, start_response):
     path = environ["PATH_INFO"]
-    routed = path.lower().replace("\\", "/") if FOLDING else path
+    routed = folded(path) if FOLDING else path
     page = contract.page_of([segment for segment in routed.split("/") if segment])
     try:
         cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get("wok")

@@ -68,12 +68,17 @@ impl Stream {
         begin.starts_with("HTTP/1.1 200").then_some(Self(stream))
     }
 
-    /// Whether it ends before this moment.
+    /// Whether it ends before this moment, with its last chunk or with the connection.
     async fn ends(mut self, deadline: Instant) -> bool {
-        let mut read = Vec::new();
-        timeout_at(deadline, self.0.read_to_end(&mut read))
-            .await
-            .is_ok()
+        let (mut read, mut piece) = (Vec::new(), [0; 4096]);
+        while !read.ends_with(b"\r\n0\r\n\r\n") {
+            match timeout_at(deadline, self.0.read(&mut piece)).await {
+                Ok(Ok(length @ 1..)) => read.extend_from_slice(&piece[..length]),
+                Ok(_) => return true,
+                Err(_) => return false,
+            }
+        }
+        true
     }
 }
 
