@@ -68,8 +68,10 @@ pub async fn exchange(to: SocketAddr, from: &str, request: &[u8]) -> Reply {
 }
 
 /// The same in a stream of HTTP/2.
-pub async fn exchange_http2(http2: &mut Http2, request: Request<()>, body: Vec<u8>) -> Reply {
-    let (answer, mut sender) = http2.begin(request, body.is_empty()).await;
+pub async fn exchange_http2(http2: &Http2, request: Request<()>, body: Vec<u8>) -> Reply {
+    let ready = within("a free stream", http2.requests.clone().ready()).await;
+    let sent = ready.unwrap().send_request(request, body.is_empty());
+    let (answer, mut sender) = sent.unwrap();
     if !body.is_empty() {
         // A refusal may have come first.
         let _ = sender.send_data(body.into(), true);

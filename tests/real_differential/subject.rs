@@ -5,7 +5,6 @@ use std::fs;
 use std::net::SocketAddr;
 
 use tempfile::TempDir;
-use tokio::sync::Mutex;
 
 use super::corpus::{Case, for_http2};
 use super::exchange::{Reply, exchange, exchange_http2};
@@ -27,7 +26,7 @@ pub struct Subject {
     /// One that does.
     pub strict: Door,
     /// A connection to the first; the hosts with a name in its certificate are asked there too.
-    http2: Mutex<Http2>,
+    http2: Http2,
     _peer: Peer,
     _files: TempDir,
 }
@@ -90,7 +89,7 @@ impl Subject {
         };
         let lenient = door(0).await;
         Self {
-            http2: Mutex::new(Http2::open(&lenient).await),
+            http2: Http2::open(&lenient).await,
             app: peer.address.parse().unwrap(),
             door: lenient,
             strict: door(LOGINS).await,
@@ -112,8 +111,7 @@ impl Subject {
         all.push(("host", HOSTS[0]));
         let host = all.iter().find(|(word, _)| *word == "host")?.1;
         let (request, body) = for_http2(&case.bytes(&all), host)?;
-        let mut http2 = self.http2.lock().await;
-        Some(exchange_http2(&mut http2, request, body).await)
+        Some(exchange_http2(&self.http2, request, body).await)
     }
 
     /// The answers in both versions of HTTP.
