@@ -12,6 +12,7 @@ mod app;
 mod kept;
 mod limits;
 mod polls;
+mod repeats;
 mod signals;
 mod sockets;
 mod sockjs;

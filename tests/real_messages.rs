@@ -148,6 +148,38 @@ fn each_line_of_standard_input_is_published_as_it_comes() {
 }
 
 #[test]
+fn what_is_published_again_with_its_id_is_there_once() {
+    let house = House::open();
+    let ids = |arguments: &[&str]| {
+        let ran = house.publish(arguments);
+        ran.well().stdout
+    };
+    let one = ids(&["wok", "one", "--id", "a \"b\"", "--print-id"]);
+    assert_eq!(ids(&["wok", "one", "--id", "a \"b\"", "--print-id"]), one);
+    for _ in 0..2 {
+        let mut lines = Running::start(house.command("publish", &["wok", "--id", "file"]));
+        lines.write("two\nthree\n");
+        assert!(lines.finish());
+    }
+    let all = ["wok", "--from", "earliest", "--once", "3"];
+    let heard = run(&mut house.command("subscribe", &all)).well().stdout;
+    let told: Vec<_> = heard
+        .lines()
+        .filter_map(|line| line.rsplit_once(' '))
+        .collect();
+    let told: Vec<_> = told.iter().map(|(_, text)| *text).collect();
+    assert_eq!(told, ["one", "two", "three"]);
+    // Nothing is behind them.
+    let last = ids(&["wok", "last", "--print-id"]);
+    let offset = |id: &str| {
+        id.trim()
+            .rsplit_once(':')
+            .map(|(_, offset)| offset.to_owned())
+    };
+    assert_eq!(offset(&last).as_deref(), Some("4"));
+}
+
+#[test]
 fn a_bad_line_ends_publishing_and_those_before_it_are_there() {
     let house = House::open();
     let mut publisher = house.command("publish", &["wok", "--json"]);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::admin::publish::Labels;
-use crate::hub::{Data, Draft};
+use crate::hub::{Data, Draft, PublisherId};
 
 /// The lines of a stream of bytes, each of limited length.
 #[derive(Debug)]
@@ -73,12 +73,14 @@ struct Line<'l> {
     #[serde(borrow)]
     key: Option<Cow<'l, str>>,
     #[serde(borrow)]
+    id: Option<Cow<'l, str>>,
+    #[serde(borrow)]
     data: &'l RawValue,
     #[serde(borrow)]
     encoding: Option<Cow<'l, str>>,
 }
 
-/// The message in a line: `{"event":…,"key":…,"data":…}`. Data that is a string is text, unless `encoding` says
+/// The message in a line: `{"event":…,"key":…,"id":…,"data":…}`. Data that is a string is text, unless `encoding` says
 /// that it is `base64`; all else is a JSON value. The error text says what is wrong.
 pub(super) fn draft(line: &[u8], labels: &Labels<'_>) -> Result<Draft, String> {
     let parsed: Line<'_> = serde_json::from_slice(line).map_err(|error| {
@@ -104,6 +106,7 @@ pub(super) fn draft(line: &[u8], labels: &Labels<'_>) -> Result<Draft, String> {
     Ok(Draft {
         event: label(&parsed.event, &labels.event),
         key: label(&parsed.key, &labels.key),
+        id: parsed.id.as_deref().map(PublisherId::parse).transpose()?,
         data,
     })
 }

@@ -13,9 +13,10 @@ use crate::admin::lines::{Lines, draft};
 use crate::admin::routes::{Routes, object};
 use crate::config::{ChannelName, Publisher};
 use crate::http::{
-    Body, BodyFault, BodyLimits, Rate, Received, Refusal, parameter, receive, refuse,
+    Body, BodyFault, BodyLimits, Rate, Received, Refusal, idempotency_key, parameter, receive,
+    refuse,
 };
-use crate::hub::{Data, Draft, EventId, PublishError};
+use crate::hub::{Data, Draft, EventId, PublishError, PublisherId};
 
 /// JSON may write one byte of text as six (`\u001b`), and the names of the fields come on top.
 const ESCAPED: usize = 6;
@@ -64,7 +65,10 @@ impl Routes {
             "application/x-ndjson" => self.publish_lines(name, &labels, body).await,
             kind => {
                 let bytes = self.whole(body).await?;
-                let id = self.one(name, data(kind, bytes)?, &labels).await?;
+                let own = idempotency_key(&parts.headers)?;
+                let own = own.as_deref().map(PublisherId::parse).transpose();
+                let own = own.map_err(Refusal::bad_request)?;
+                let id = self.one(name, data(kind, bytes)?, own, &labels).await?;
                 Ok(object(
                     StatusCode::ACCEPTED,
                     &json!({ "id": id.to_string() }),
@@ -100,11 +104,13 @@ impl Routes {
         &self,
         name: &ChannelName,
         data: Data,
+        id: Option<PublisherId>,
         labels: &Labels<'_>,
     ) -> Result<EventId, Refusal> {
         let draft = Draft {
             event: labels.event.as_deref().map(Into::into),
             key: labels.key.as_deref().map(Into::into),
+            id,
             data,
         };
         let published = self.hub.publish(name, draft);

@@ -44,6 +44,10 @@ pub(super) struct Publish {
     /// What the message is about: on a channel with slow = "conflate", it replaces the one before with this key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// What you call the message: a second try with the same id publishes nothing. Each line of standard input gets it
+    /// with its number: ID:1, ID:2, …
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
     /// The message, or each line, is a JSON value
     #[arg(long)]
     json: bool,
@@ -56,6 +60,13 @@ pub(super) struct Publish {
 
 /// A body of any kind.
 type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
+
+/// What the lines of standard input are.
+struct Form {
+    json: bool,
+    /// What the ids of their messages begin with.
+    id: Option<String>,
+}
 
 /// What is wrong with a line of standard input, if anything is.
 type Fault = Arc<OnceLock<String>>;
@@ -72,15 +83,21 @@ impl Publish {
             Some(text) => ("text/plain; charset=utf-8", whole(text)),
             None => {
                 hint();
-                let lines = lines(self.json, Arc::clone(&fault)).context("read standard input")?;
+                let form = Form {
+                    json: self.json,
+                    id: self.id.take(),
+                };
+                let lines = lines(form, Arc::clone(&fault)).context("read standard input")?;
                 ("application/x-ndjson", lines)
             }
         };
-        let request = Request::post(self.target())
+        let mut request = Request::post(self.target())
             .header(HOST, "localhost")
-            .header(CONTENT_TYPE, kind)
-            .body(body)
-            .context("make the request")?;
+            .header(CONTENT_TYPE, kind);
+        if let Some(id) = &self.id {
+            request = request.header("Idempotency-Key", quoted(id));
+        }
+        let request = request.body(body).context("make the request")?;
         let socket = self.place.socket()?;
         let answer = current_runtime()?.block_on(async {
             let stream = connect(&socket).await?;
@@ -115,6 +132,11 @@ impl Publish {
         }
         target
     }
+}
+
+/// A string of structured fields (RFC 8941 §3.3.3).
+fn quoted(id: &str) -> String {
+    format!("\"{}\"", id.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Percent-encoding (RFC 3986 §2.1) of all but the unreserved characters.
@@ -174,14 +196,14 @@ fn print_id(answer: &[u8]) -> anyhow::Result<()> {
 
 /// Standard input as a body. It is read on a thread, since reading it cannot be given up: the thread ends with
 /// the input, or with the process.
-fn lines(json: bool, fault: Fault) -> std::io::Result<Body> {
+fn lines(form: Form, fault: Fault) -> std::io::Result<Body> {
     let (sender, receiver) = mpsc::channel(2);
     std::thread::Builder::new()
         .name("standard input".to_owned())
         .spawn(move || {
             let send = |batch: Vec<u8>| sender.blocking_send(batch.into()).is_ok();
             // The end of the body must not be seen before the fault, so the sender is only lent.
-            if let Err(error) = read_lines(std::io::stdin(), json, &send) {
+            if let Err(error) = read_lines(std::io::stdin(), &form, &send) {
                 let _ = fault.set(format!("{error:#}"));
             }
         })?;
@@ -191,7 +213,7 @@ fn lines(json: bool, fault: Fault) -> std::io::Result<Body> {
 /// Hands on each line as a message, in batches of what is there. Ends early, and well, if `send` says no.
 fn read_lines(
     input: impl Read,
-    json: bool,
+    form: &Form,
     mut send: impl FnMut(Vec<u8>) -> bool,
 ) -> anyhow::Result<()> {
     let mut input = BufReader::with_capacity(BATCH, input);
@@ -206,10 +228,11 @@ fn read_lines(
             break;
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        let message = if json {
-            value_line(text)
+        let id = form.id.as_ref().map(|id| format!("{id}:{number}"));
+        let message = if form.json {
+            value_line(text, id)
         } else {
-            Ok(text_line(text))
+            Ok(text_line(text, id))
         };
         match message {
             Ok(message) => batch.extend(message.into_bytes()),
@@ -233,20 +256,26 @@ fn read_lines(
 }
 
 /// A line of text as a message. What is not UTF-8 goes as bytes.
-fn text_line(text: &[u8]) -> String {
-    match std::str::from_utf8(text) {
+fn text_line(text: &[u8], id: Option<String>) -> String {
+    let mut message = match std::str::from_utf8(text) {
         Ok(text) => serde_json::json!({ "data": text }),
         Err(_) => serde_json::json!({ "data": STANDARD.encode(text), "encoding": "base64" }),
+    };
+    if let (Some(id), Some(object)) = (id, message.as_object_mut()) {
+        object.insert("id".to_owned(), id.into());
     }
-    .to_string()
+    message.to_string()
 }
 
 /// A line of JSON as a message; an empty line stays empty, and is none.
-fn value_line(text: &[u8]) -> anyhow::Result<String> {
+fn value_line(text: &[u8], id: Option<String>) -> anyhow::Result<String> {
     if text.trim_ascii().is_empty() {
         return Ok(String::new());
     }
-    Ok(format!(r#"{{"data":{}}}"#, json_value(text)?.get()))
+    let id = id.map_or(String::new(), |id| {
+        format!(r#""id":{},"#, serde_json::Value::from(id))
+    });
+    Ok(format!(r#"{{{id}"data":{}}}"#, json_value(text)?.get()))
 }
 
 fn json_value(text: &[u8]) -> anyhow::Result<&RawValue> {
@@ -277,7 +306,8 @@ mod tests {
 
     fn read(input: &[u8], json: bool) -> (Vec<u8>, anyhow::Result<()>) {
         let mut sent = Vec::new();
-        let ended = read_lines(input, json, |batch| {
+        let form = Form { json, id: None };
+        let ended = read_lines(input, &form, |batch| {
             sent.extend(batch);
             true
         });

@@ -79,6 +79,9 @@ pub struct History {
     pub age: Duration,
     /// `store`: where. Default memory.
     pub store: StoreKind,
+    /// `ids`: of how many messages the publisher's own id is remembered, for `age`, so that a second one with the same id
+    /// is not published. Default 1,000; 0 remembers none.
+    pub ids: usize,
 }
 
 impl Default for History {
@@ -88,6 +91,7 @@ impl Default for History {
             size: 1 << 20,
             age: Duration::from_secs(3600),
             store: StoreKind::Memory,
+            ids: 1000,
         }
     }
 }
@@ -309,6 +313,7 @@ impl History {
             store: table.text("store", default.store, |text| {
                 value::choice(text, &StoreKind::NAMES)
             }),
+            ids: table.number("ids", default.ids, 0..=1_000_000),
         }
     }
 }

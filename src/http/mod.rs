@@ -18,6 +18,7 @@ mod framing;
 mod gather;
 mod head;
 mod hop;
+mod idempotency;
 mod lease;
 mod linger;
 mod path;
@@ -42,6 +43,7 @@ pub use forwarded::{Forwarded, drop_client_claims, drop_own_headers, drop_spelli
 pub use framing::Framing;
 pub use head::{Authority, Context, Head, Scheme};
 pub use hop::drop_hop_by_hop;
+pub use idempotency::idempotency_key;
 pub use lease::Lease;
 pub use path::{PathFault, RequestPath};
 pub use query::{encoded, parameter};

@@ -11,6 +11,7 @@ use slab::Slab;
 use crate::config::{self, ChannelName, Slow, StoreKind};
 use crate::hub::history::{Appended, History};
 use crate::hub::message::Message;
+use crate::hub::publisher_id::{PublisherId, PublisherIds};
 use crate::hub::subscriber::Subscriber;
 use crate::shares::Share;
 use crate::telemetry::ChannelMetrics;
@@ -21,6 +22,7 @@ pub(super) struct Channel {
     /// Replaced by a reload.
     rules: ArcSwap<config::Channel>,
     history: Mutex<History>,
+    ids: Mutex<PublisherIds>,
     subscribers: Mutex<Subscribers>,
     pub(super) metrics: ChannelMetrics,
     /// Of the channels that patterns may make, for whom this one was made.
@@ -81,6 +83,7 @@ impl Channel {
             name,
             rules: ArcSwap::from_pointee(rules),
             history: Mutex::new(history),
+            ids: Mutex::default(),
             subscribers: Mutex::default(),
             metrics,
             _share: share,
@@ -100,6 +103,31 @@ impl Channel {
 
     pub(super) fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The ids of publishers that are remembered.
+    pub(super) fn ids(&self) -> MutexGuard<'_, PublisherIds> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the publisher's id of a message; the last offset whose id was forgotten for it.
+    pub(super) fn remember(
+        &self,
+        id: Option<PublisherId>,
+        offset: u64,
+        came: Instant,
+    ) -> Option<u64> {
+        let id = id?;
+        let mut ids = self.ids();
+        ids.insert(id.digest(), offset, came);
+        let rules = self.rules.load();
+        ids.trim(Instant::now(), rules.history.ids, rules.history.age)
+    }
+
+    /// Forgets ids that are too old, or too many after a reload.
+    pub(super) fn trim_ids(&self, now: Instant) -> Option<u64> {
+        let rules = self.rules.load();
+        self.ids().trim(now, rules.history.ids, rules.history.age)
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Subscribers> {

@@ -230,6 +230,7 @@ mod tests {
         let draft = Draft {
             event: event.map(Into::into),
             key: None,
+            id: None,
             data,
         };
         let channel = ChannelName::parse("c").expect("a name");

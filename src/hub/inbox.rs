@@ -23,8 +23,8 @@ const READ: usize = 4 * 1024;
 /// What an object may hold beside its data.
 const ENVELOPE: usize = 2 * 1024;
 
-/// What becomes of a message of a page.
-pub type Receiver = Arc<dyn Fn(ChannelName, Draft) -> Receiving + Send + Sync>;
+/// What becomes of a message of a page, with what the page calls it.
+pub type Receiver = Arc<dyn Fn(ChannelName, Draft, Option<Box<str>>) -> Receiving + Send + Sync>;
 
 /// The message on its way.
 pub type Receiving = Pin<Box<dyn Future<Output = Outcome> + Send>>;
@@ -98,6 +98,7 @@ struct Object<'a> {
     channel: Option<&'a str>,
     event: Option<Box<str>>,
     key: Option<Box<str>>,
+    id: Option<Box<str>>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     #[serde(rename = "ref")]
@@ -278,13 +279,15 @@ pub(super) fn understand(text: &str, receiver: Option<&Receiver>) -> Understood 
     let draft = Draft {
         event: object.event,
         key: object.key,
+        // It is the page's, and others have theirs: who hands it on says whose it is.
+        id: None,
         // A string is text, as it would be without JSON around it.
         data: match serde_json::from_str::<String>(data.get()) {
             Ok(text) => Data::text(text),
             Err(_) => Data::raw(data),
         },
     };
-    Understood::UnderWay(object.reference, receiver(channel, draft))
+    Understood::UnderWay(object.reference, receiver(channel, draft, object.id))
 }
 
 impl Outcome {

@@ -4,6 +4,8 @@
 //! A message of a history on disk is in no history and has no offset before the disk has it: nobody sees what could
 //! still be lost or refused.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
@@ -15,6 +17,7 @@ use crate::hub::message::{
     Data, Draft, Epoch, EventId, Kind, Message, age_of, came_before, unix_milliseconds,
 };
 use crate::hub::places::Places;
+use crate::hub::publisher_id::{Digest, PublisherId};
 use crate::hub::publishing::Published;
 use crate::hub::store::{self, Append, Order, Record, Recovered, StoreError};
 use crate::hub::{Hub, Shared, lock};
@@ -50,6 +53,23 @@ impl Hub {
                 }
             }
         }
+        for (name, ids) in recovered.ids {
+            let channel = ChannelName::parse(&name).ok();
+            let channel = channel.and_then(|name| self.channel(&name).ok());
+            match channel.filter(|channel| channel.is_kept()) {
+                Some(channel) => {
+                    for id in ids {
+                        let came = came_before(age_of(id.time));
+                        channel.ids().insert(id.digest, id.offset, came);
+                    }
+                }
+                None => {
+                    if let (Some(store), Some(last)) = (&*self.0.store.load(), ids.last()) {
+                        store.forget_ids(&name, last.offset);
+                    }
+                }
+            }
+        }
         for (name, forgotten) in recovered.forgotten {
             let name = ChannelName::parse(&name).ok();
             if let Some(channel) = name.and_then(|name| self.open_channel(&name)) {
@@ -72,6 +92,7 @@ impl Hub {
         let draft = Draft {
             event: record.event,
             key: record.key,
+            id: None,
             data: Data::stored(kind, record.data)?,
         };
         let id = self.id(record.offset);
@@ -87,8 +108,12 @@ impl Hub {
         let Some(store) = store.as_ref() else {
             return Err(not_kept(&StoreError::Stopped));
         };
+        if let Some(before) = draft.id.and_then(|id| channel.ids().find(&id)) {
+            return Ok(Published::before(self.id_on_disk(before)));
+        }
         let record = Record {
             offset: 0,
+            id: draft.id.map(|id| id.digest()),
             event: draft.event,
             key: draft.key,
             kind: match draft.data.kind() {
@@ -99,9 +124,10 @@ impl Hub {
             data: draft.data.as_bytes().clone(),
             time: unix_milliseconds(),
         };
-        let appended = store.append(channel.name.as_str(), record, Instant::now());
+        let unique = draft.id.is_some_and(|id| id.is_unique());
+        let appended = store.append(channel.name.as_str(), record, unique, Instant::now());
         match appended {
-            Ok(kept) => Ok(Published::on_disk(Epoch::clone(&self.0.epoch.load()), kept)),
+            Ok(kept) => Ok(Published::on_disk(self, kept)),
             Err(StoreError::Stopped) if self.0.packed.load(Ordering::Acquire) => {
                 Err(PublishError::Moving)
             }
@@ -111,13 +137,18 @@ impl Hub {
 
     /// Lets messages that are on the disk be seen. The sequence is locked meanwhile.
     fn show(&self, appends: &[Append]) {
-        for append in appends {
+        for append in appends.iter().filter(|append| append.is_new()) {
             let name = ChannelName::parse(&append.channel).ok();
             // It was there when the message was published. If it is gone, nobody listens to it.
             let Some(channel) = name.and_then(|name| self.channel(&name).ok()) else {
                 continue;
             };
             let record = append.record.clone();
+            let own = record
+                .id
+                .map(|digest| PublisherId::stored(digest, append.unique));
+            let forgotten = channel.remember(own, record.offset, append.came);
+            self.forget_ids(&channel, forgotten);
             if let Some(message) = self.message_of(&channel.name, record, append.came) {
                 let appended = channel.append(Arc::new(message));
                 self.forget(&channel, appended.replaced, appended.lost);
@@ -171,6 +202,25 @@ impl Hub {
         }
     }
 
+    /// Lets the store go of the ids of publishers that the channel has forgotten.
+    pub(super) fn forget_ids(&self, channel: &Channel, through: Option<u64>) {
+        let store = self.0.store.load();
+        if let (true, Some(store), Some(through)) = (channel.is_kept(), store.as_ref(), through) {
+            store.forget_ids(channel.name.as_str(), through);
+        }
+    }
+
+    /// The id that a message on disk had when it was published, perhaps in an earlier run.
+    pub(super) fn id_on_disk(&self, offset: u64) -> EventId {
+        let epochs = self.0.epochs.load();
+        let run = epochs.iter().rev().find(|run| run.first <= offset);
+        let epoch = run.and_then(|run| Epoch::parse(&run.epoch));
+        EventId {
+            epoch: epoch.unwrap_or_else(|| Epoch::clone(&self.0.epoch.load())),
+            offset,
+        }
+    }
+
     /// The offset an id stands for, if it is of a sequence we know.
     pub(super) fn resume(&self, id: &EventId) -> Option<Resumed> {
         if id.epoch == **self.0.epoch.load() {
@@ -199,6 +249,22 @@ pub(super) struct DiskOrder {
 }
 
 impl DiskOrder {
+    /// Finds those whose publisher has said them before. All earlier batches are remembered by now.
+    fn find_repeated(&self, appends: &mut [Append]) {
+        let hub = self.hub.upgrade().map(Hub);
+        for append in appends {
+            append.repeats = None;
+            let id = append.record.id.filter(|_| append.unique);
+            let (Some(hub), Some(digest)) = (&hub, id) else {
+                continue;
+            };
+            let name = ChannelName::parse(&append.channel).ok();
+            let channel = name.and_then(|name| hub.open_channel(&name));
+            let id = PublisherId::stored(digest, true);
+            append.repeats = channel.and_then(|channel| channel.ids().find(&id));
+        }
+    }
+
     pub(super) fn of(hub: &Hub) -> Self {
         Self {
             hub: Arc::downgrade(&hub.0),
@@ -209,14 +275,31 @@ impl DiskOrder {
 
 impl Order for DiskOrder {
     fn number(&self, appends: &mut [Append], beyond: u64) {
-        let first = lock(&self.places).reserve(beyond);
-        for (offset, append) in (first..).zip(appends) {
-            append.record.offset = offset;
+        self.find_repeated(appends);
+        let mut next = lock(&self.places).reserve(beyond);
+        let mut here: HashMap<(Box<str>, Digest), u64> = HashMap::new();
+        for append in appends.iter_mut().filter(|append| append.is_new()) {
+            let digest = append.record.id.filter(|_| append.unique);
+            if let Some(digest) = digest {
+                match here.entry((append.channel.clone(), digest)) {
+                    Entry::Occupied(first) => {
+                        append.repeats = Some(*first.get());
+                        continue;
+                    }
+                    Entry::Vacant(first) => {
+                        first.insert(next);
+                    }
+                }
+            }
+            append.record.offset = next;
+            next += 1;
         }
     }
 
     fn show(&self, appends: &[Append]) -> bool {
-        let Some(last) = appends.last().map(|append| append.record.offset) else {
+        let new = appends.iter().filter(|append| append.is_new());
+        let Some(last) = new.map(|append| append.record.offset).max() else {
+            lock(&self.places).release();
             return true;
         };
         let hub = self.hub.upgrade().map(Hub);

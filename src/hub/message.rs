@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::config::ChannelName;
 use crate::hub::event_name;
 use crate::hub::forms::Forms;
+use crate::hub::publisher_id::PublisherId;
 
 /// What a message costs beside its text: the entry, the counters, the forms' places.
 const OVERHEAD: usize = 256;
@@ -218,6 +219,8 @@ pub struct Draft {
     pub event: Option<Box<str>>,
     /// What it is about: where only the newest matters, a later message with the same key replaces it.
     pub key: Option<Box<str>>,
+    /// What its publisher calls it: a second message with the same id is not published.
+    pub id: Option<PublisherId>,
     /// The data.
     pub data: Data,
 }
@@ -232,6 +235,7 @@ impl Draft {
         Self {
             event: None,
             key: None,
+            id: None,
             data,
         }
     }

@@ -16,6 +16,7 @@ use crate::config::ChannelName;
 use crate::hub::channel::Channel;
 use crate::hub::keeping::DiskOrder;
 use crate::hub::message::{Kind, Message, age_of, came_before};
+use crate::hub::publisher_id::Digest;
 use crate::hub::store::{self, Opened, Record};
 use crate::hub::{Hub, HubError, lock};
 
@@ -36,6 +37,18 @@ struct PackedChannel {
     /// The last message that nobody can get any more.
     floor: u64,
     messages: Vec<PackedMessage>,
+    /// The ids of publishers; a Noren of before has packed none.
+    #[serde(default)]
+    ids: Vec<PackedId>,
+}
+
+/// A publisher's own id of a message.
+#[derive(Debug, Serialize, Deserialize)]
+struct PackedId {
+    digest: Digest,
+    offset: u64,
+    /// In milliseconds.
+    age: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -116,6 +129,10 @@ impl Hub {
                 continue;
             };
             channel.history().forget_before(packed.floor);
+            for id in packed.ids {
+                let came = came_before(Duration::from_millis(id.age));
+                channel.ids().insert(id.digest, id.offset, came);
+            }
             for message in packed.messages {
                 let came = came_before(message.age());
                 let record = message.record();
@@ -131,10 +148,18 @@ impl Hub {
 
 impl PackedChannel {
     fn of(name: &ChannelName, channel: &Channel) -> Self {
+        let ids = channel.ids();
+        let ids = ids.iter().map(|id| PackedId {
+            digest: id.digest,
+            offset: id.offset,
+            age: u64::try_from(id.came.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+        let ids = ids.collect();
         let history = channel.history();
         Self {
             name: name.to_string(),
             floor: history.floor(),
+            ids,
             messages: history
                 .kept()
                 .map(|message| PackedMessage::of(message))
@@ -184,6 +209,7 @@ impl PackedMessage {
         };
         Some(Record {
             offset: self.offset,
+            id: None,
             event: self.event,
             key: self.key,
             kind,
@@ -199,11 +225,13 @@ mod tests {
     use crate::config::Config;
     use crate::hub::PublishError;
     use crate::hub::message::{Data, Draft};
+    use crate::hub::publisher_id::PublisherId;
 
     fn draft(text: &str) -> Draft {
         Draft {
             event: Some("e".into()),
             key: None,
+            id: None,
             data: Data::text(text),
         }
     }
@@ -219,6 +247,9 @@ mod tests {
             old.publish(&name("a"), draft(text)).expect("published");
         }
         old.publish(&name("b.7"), draft("…")).expect("published");
+        let mut own = draft("own");
+        own.id = Some(PublisherId::parse("own").expect("an id"));
+        let first = old.publish(&name("b.7"), own.clone()).expect("published");
         let luggage = old.pack();
         let refused = old.publish(&name("a"), draft("late"));
         assert_eq!(refused.err(), Some(PublishError::Moving));
@@ -227,7 +258,7 @@ mod tests {
         let new = Hub::new(&config, Some(luggage)).expect("a hub");
         let next = new.publish(&name("a"), draft("4")).expect("published");
         let next = next.id().expect("a number of its own");
-        assert_eq!(next.offset, 5);
+        assert_eq!(next.offset, 6);
         assert_eq!(next.epoch, old.newest().epoch);
         let said = |channel| {
             let channel = new.channel(&name(channel)).ok().expect("a channel");
@@ -238,7 +269,9 @@ mod tests {
             (texts.collect::<Vec<_>>(), history.floor())
         };
         assert_eq!(said("a"), (vec!["3".into(), "4".into()], 2));
-        assert_eq!(said("b.7"), (vec!["…".into()], 0));
+        let again = new.publish(&name("b.7"), own).expect("published");
+        assert_eq!(again.id(), first.id());
+        assert_eq!(said("b.7"), (vec!["…".into(), "own".into()], 0));
         old.unpack().expect("taken back");
         assert!(old.publish(&name("a"), draft("4")).is_ok());
     }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::config::ChannelName;
 use crate::hub::keeping::not_kept;
-use crate::hub::message::{Draft, Epoch, EventId, Message, unix_milliseconds};
+use crate::hub::message::{Draft, EventId, Message, unix_milliseconds};
 use crate::hub::store::Acknowledgement;
 use crate::hub::{Hub, PublishError, lock};
 
@@ -29,14 +29,19 @@ enum Settled {
     /// Nothing: it is as durable as it will be.
     Now(EventId),
     /// Its place, once it is on the disk.
-    Disk(Epoch, Acknowledgement),
+    Disk(Hub, Acknowledgement),
     /// Its place in the stream.
     Cluster(oneshot::Receiver<EventId>),
 }
 
 impl Published {
-    pub(super) fn on_disk(epoch: Epoch, kept: Acknowledgement) -> Self {
-        Self(Settled::Disk(epoch, kept))
+    /// One that there was before.
+    pub(super) fn before(id: EventId) -> Self {
+        Self(Settled::Now(id))
+    }
+
+    pub(super) fn on_disk(hub: &Hub, kept: Acknowledgement) -> Self {
+        Self(Settled::Disk(hub.clone(), kept))
     }
 
     /// The id it got; on disk and in a cluster it has none yet.
@@ -56,8 +61,8 @@ impl Published {
     pub async fn acknowledged(self) -> Result<EventId, PublishError> {
         match self.0 {
             Settled::Now(id) => Ok(id),
-            Settled::Disk(epoch, kept) => match kept.await {
-                Ok(offset) => Ok(EventId { epoch, offset }),
+            Settled::Disk(hub, kept) => match kept.await {
+                Ok(offset) => Ok(hub.id_on_disk(offset)),
                 Err(error) => Err(not_kept(&error)),
             },
             Settled::Cluster(seen) => match timeout(CLUSTER_LIMIT, seen).await {
@@ -105,7 +110,7 @@ impl Hub {
     pub(super) fn publish_own(
         &self,
         name: &ChannelName,
-        draft: Draft,
+        mut draft: Draft,
     ) -> Result<Published, PublishError> {
         let limit = self.0.settings.load().hub.message_size;
         let size = draft.size();
@@ -124,7 +129,11 @@ impl Hub {
         if channel.is_kept() {
             return self.keep(&channel, draft);
         }
+        let own = draft.id.take();
         let mut places = lock(&self.0.places);
+        if let Some(before) = own.and_then(|id| channel.ids().find(&id)) {
+            return Ok(Published(Settled::Now(self.id(before))));
+        }
         if self.0.packed.load(Ordering::Acquire) {
             return Err(PublishError::Moving);
         }
@@ -133,6 +142,7 @@ impl Hub {
         let (time, came) = (unix_milliseconds(), Instant::now());
         let message = Message::new(id.clone(), name.clone(), draft, time, came);
         channel.append(Arc::new(message));
+        channel.remember(own, offset, came);
         self.0.head.store(offset, Ordering::Release);
         drop(places);
         channel.metrics.messages.inc();

@@ -161,6 +161,7 @@ fn only_the_newest_of_a_key_reaches_one_that_lags() {
         let draft = Draft {
             event: None,
             key: Some("17".into()),
+            id: None,
             data: Data::text(position.to_string()),
         };
         hub.publish(&name("job"), draft).expect("published");

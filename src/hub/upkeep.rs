@@ -51,6 +51,8 @@ impl Hub {
             let listening = channel.is_listened_to();
             let lost = channel.history().trim(now, listening);
             self.forget(&channel, None, lost);
+            let forgotten = channel.trim_ids(now);
+            self.forget_ids(&channel, forgotten);
         }
         self.tell_cluster();
         self.close_unused();
@@ -84,6 +86,7 @@ impl Hub {
         let draft = Draft {
             event: Some(PRESENCE.into()),
             key: Some(PRESENCE.into()),
+            id: None,
             data: Data::json(&data.to_string()).unwrap_or_else(|_| Data::text("")),
         };
         let _ = self.publish_own(name, draft);
@@ -93,7 +96,8 @@ impl Hub {
     fn close_unused(&self) {
         let settings = self.0.settings.load();
         let unused = |name: &ChannelName, channel: &Channel| {
-            !settings.names(name) && !channel.is_listened_to() && channel.history().is_empty()
+            let is_empty = || channel.history().is_empty() && channel.ids().is_empty();
+            !settings.names(name) && !channel.is_listened_to() && is_empty()
         };
         let mut channels = self.change_channels();
         // Whoever is about to join holds a second reference.

@@ -15,11 +15,15 @@ pub(super) const CHANNEL: &str = "noren-channel";
 /// The name of the event and the key, in both directions; percent-encoded in a request to an app.
 pub(super) const EVENT: &str = "noren-event";
 pub(super) const KEY: &str = "noren-key";
+/// The publisher's own id of the message, in both directions.
+pub(super) const ID: &str = "noren-id";
 
 /// A message of a page, as the app gets it.
 pub(super) struct PageMessage {
     pub(super) event: Option<String>,
     pub(super) key: Option<String>,
+    /// What the page calls it.
+    pub(super) id: Option<String>,
     pub(super) bytes: Bytes,
 }
 
@@ -40,7 +44,7 @@ impl PageMessage {
     pub(super) fn headers(&self, channel: &ChannelName) -> HeaderMap {
         let mut headers = HeaderMap::new();
         set_own(&mut headers, CHANNEL, channel.as_str());
-        for (name, value) in [(EVENT, &self.event), (KEY, &self.key)] {
+        for (name, value) in [(EVENT, &self.event), (KEY, &self.key), (ID, &self.id)] {
             if let Some(value) = value {
                 set_own(&mut headers, name, value);
             }
@@ -138,6 +142,7 @@ mod tests {
         let message = PageMessage {
             event: Some("a&channel=kitchen;channel=kitchen\r\n".to_owned()),
             key: Some("\u{e9}".to_owned()),
+            id: None,
             bytes: Bytes::new(),
         };
         assert_eq!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -20,15 +20,17 @@ use tracing::warn;
 use crate::config::{self, ChannelName, Publisher};
 use crate::http::{
     Body, BodyLimits, BoxError, Budget, Context, Head, Received, Refusal, drop_own_headers, full,
-    receive, refuse,
+    idempotency_key, receive, refuse,
 };
-use crate::hub::{Data, Draft, EventId, Hook, Kind, Outcome, Parameters, PublishError, Receiver};
+use crate::hub::{
+    Data, Draft, EventId, Hook, Kind, Outcome, Parameters, PublishError, PublisherId, Receiver,
+};
 use crate::proxy::Forward;
 use crate::service::Service;
 use crate::service::answers::json;
 use crate::service::attempt::Attempt;
 use crate::service::page_message::{
-    CHANNEL, EVENT, KEY, PageMessage, essence, set_message_type, set_own,
+    CHANNEL, EVENT, ID, KEY, PageMessage, essence, set_message_type, set_own,
 };
 use crate::service::permit::{Asking, Permit};
 use crate::shares::Client;
@@ -84,8 +86,10 @@ impl Service {
                 return Err(unpublished(&error, self.hub.retry()));
             }
         };
+        let id = idempotency_key(&parts.headers)?;
         if trusted {
-            let draft = draft(parameters, &parts.headers, bytes)?;
+            let mut draft = draft(parameters, &parts.headers, bytes)?;
+            draft.id = own_id(id.as_deref())?;
             let published = self.publish_whole(&name, draft).await;
             let id = published.map_err(|error| unpublished(&error, self.hub.retry()))?;
             let object = serde_json::json!({"id": id.to_string()});
@@ -98,6 +102,7 @@ impl Service {
         let message = PageMessage {
             event: parameters.event.clone(),
             key: parameters.key.clone(),
+            id,
             bytes,
         };
         self.ask_app(&name, parts, message, head, context).await
@@ -181,6 +186,8 @@ impl Service {
         parts.method = Method::POST;
         set_message_type(&mut parts.headers);
         let own = message.headers(name);
+        let id = own_id(message.id.as_deref())?.and(message.id.as_deref());
+        let id = id.map(|id| PublisherId::scoped(&shown(&parts.headers, context), id));
         let is_known = |headers: &HeaderMap| self.knows(headers);
         let forward = Forward {
             upstream,
@@ -195,13 +202,15 @@ impl Service {
             tasks: &self.shutdown,
         };
         let response = forward.submit(parts, message.bytes, own).await?;
-        self.publish_answer(response, context).await
+        self.publish_answer(response, id, context).await
     }
 
-    /// Publishes the app's answer where its headers say so. The visitor gets it too.
+    /// Publishes the app's answer where its headers say so. The visitor gets it too. Its id is the app's, or else that of
+    /// the page's message.
     async fn publish_answer(
         &self,
         response: Response<Body>,
+        id: Option<PublisherId>,
         context: &Context,
     ) -> Result<Response<Body>, Refusal> {
         let (mut parts, body) = response.into_parts();
@@ -210,6 +219,7 @@ impl Service {
             value.to_str().ok().map(str::to_owned)
         };
         let (channel, event, key) = (header(PUBLISH), header(EVENT), header(KEY));
+        let app_id = header(ID);
         drop_own_headers(&mut parts.headers);
         let Some(channel) = channel else {
             return Ok(Response::from_parts(parts, body));
@@ -225,7 +235,10 @@ impl Service {
         };
         let named = ChannelName::parse(&channel).and_then(|name| {
             let draft = draft(&parameters, &parts.headers, bytes.clone());
-            Ok((name, draft.map_err(|refusal| refusal.reason.into_owned())?))
+            let mut draft = draft.map_err(|refusal| refusal.reason.into_owned())?;
+            let app_id = app_id.as_deref().map(PublisherId::parse).transpose()?;
+            draft.id = app_id.or(id);
+            Ok((name, draft))
         });
         let published = match named {
             // A channel that a visitor's message makes counts as the visitor's.
@@ -281,7 +294,7 @@ impl Service {
         }
         let (service, head, context) = (Arc::clone(self), head.clone(), context.clone());
         let headers = visitor(headers);
-        Some(Arc::new(move |channel, draft| {
+        Some(Arc::new(move |channel, draft, id| {
             let permitted = names.contains(&channel);
             let (service, head, context) = (Arc::clone(&service), head.clone(), context.clone());
             let headers = headers.clone();
@@ -293,7 +306,8 @@ impl Service {
                 if let Some(fault) = draft.fault() {
                     return Outcome::refused(400, fault.to_owned());
                 }
-                let (parts, message) = request_of(headers, draft);
+                let (parts, mut message) = request_of(headers, draft);
+                message.id = id.map(String::from);
                 let answer = service
                     .ask_app(&channel, parts, message, &head, &context)
                     .await;
@@ -419,6 +433,7 @@ fn request_of(headers: HeaderMap, draft: Draft) -> (Parts, PageMessage) {
     let message = PageMessage {
         event: draft.event.map(String::from),
         key: draft.key.map(String::from),
+        id: None,
         bytes: draft.data.as_bytes().clone(),
     };
     (parts, message)
@@ -466,8 +481,26 @@ fn labels(parameters: &Parameters, data: Data) -> Draft {
     Draft {
         event: parameters.event.as_deref().map(Into::into),
         key: parameters.key.as_deref().map(Into::into),
+        id: None,
         data,
     }
+}
+
+/// What a publisher calls its message.
+fn own_id(text: Option<&str>) -> Result<Option<PublisherId>, Refusal> {
+    let id = text.map(PublisherId::parse).transpose();
+    id.map_err(Refusal::bad_request)
+}
+
+/// What tells a visitor from others: the ids of one must not take those of another.
+fn shown(headers: &HeaderMap, context: &Context) -> Vec<u8> {
+    let lines = [COOKIE, AUTHORIZATION];
+    let lines = lines.iter().flat_map(|name| headers.get_all(name));
+    let shown: Vec<_> = lines.map(HeaderValue::as_bytes).collect();
+    if shown.is_empty() {
+        return format!("{:?}", context.peer.counted_as()).into_bytes();
+    }
+    shown.join(&b'\n')
 }
 
 /// What to say to one whose message was not taken; `retry` is when it may be.

@@ -5,7 +5,7 @@ use crate::harness::within;
 
 const DISK: &str = "[channel.history]\nstore = 'disk'\nmessages = 3";
 
-async fn restarted(hub: Hub, settings: &str, tables: &str) -> Hub {
+pub(super) async fn restarted(hub: Hub, settings: &str, tables: &str) -> Hub {
     let stopped = hub.door.stop();
     assert_eq!(within("the stop", stopped).await.unwrap().left, 0);
     super::hub(settings, tables).await

@@ -36,12 +36,23 @@ impl Hub {
         }
     }
 
-    /// Gives a message its place. Whether its channel is here, the configuration of this node says.
-    pub(super) fn apply(&self, offset: u64, name: &ChannelName, draft: Draft, time: u64) {
+    /// Gives a message its place, and returns it: that of the message before, if its publisher has said it twice. Whether
+    /// its channel is here, the configuration of this node says.
+    pub(super) fn apply(
+        &self,
+        offset: u64,
+        name: &ChannelName,
+        mut draft: Draft,
+        time: u64,
+    ) -> u64 {
         let Ok(channel) = self.channel(name) else {
             debug!(channel = %name, offset, "a message of the cluster is for a channel that is not here");
-            return;
+            return offset;
         };
+        let own = draft.id.take();
+        if let Some(before) = own.and_then(|id| channel.ids().find(&id)) {
+            return before;
+        }
         let mut age = age_of(time);
         if self.backbone().is_some_and(Backbone::has_caught_up) {
             age = age.min(LONGEST_WAY);
@@ -50,10 +61,12 @@ impl Hub {
         let message = Message::new(self.id(offset), name.clone(), draft, time, came);
         let mut places = lock(&self.0.places);
         channel.append(Arc::new(message));
+        channel.remember(own, offset, came);
         places.set(offset);
         self.0.head.store(offset, Ordering::Release);
         drop(places);
         channel.wake();
+        offset
     }
 
     /// Nothing up to here is still to come.

@@ -1,5 +1,7 @@
 //! A message on its way through the stream: what is said of it in its headers, and back. Knows no connection.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
@@ -7,6 +9,7 @@ use lapin::types::{AMQPValue, FieldTable};
 
 use crate::config::ChannelName;
 use crate::hub::message::{Data, Draft, Epoch, Kind};
+use crate::hub::publisher_id::PublisherId;
 
 /// What a node writes into the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +77,10 @@ impl Letter {
                         put(name, text(label));
                     }
                 }
+                if let Some(id) = &draft.id {
+                    let name = if id.is_unique() { "id" } else { "source-id" };
+                    put(name, text(&STANDARD.encode(id.digest())));
+                }
                 draft.data.as_bytes().clone()
             }
             Said::Hello { proposed } => {
@@ -116,6 +123,7 @@ impl Headers<'_> {
                 draft: Draft {
                     event: self.text("event").map(Into::into),
                     key: self.text("key").map(Into::into),
+                    id: self.id(),
                     data: Data::stored(self.kind()?, bytes)?,
                 },
                 time: self.number("time")?,
@@ -135,6 +143,15 @@ impl Headers<'_> {
             epoch: self.text("epoch").and_then(Epoch::parse),
             said,
         })
+    }
+
+    /// The publisher's own id.
+    fn id(&self) -> Option<PublisherId> {
+        let read = |name: &str, unique: bool| {
+            let digest = STANDARD.decode(self.text(name)?).ok()?;
+            Some(PublisherId::stored(digest.try_into().ok()?, unique))
+        };
+        read("id", true).or_else(|| read("source-id", false))
     }
 
     fn kind(&self) -> Option<Kind> {
@@ -192,6 +209,7 @@ mod tests {
         let draft = Draft {
             event: Some("e".into()),
             key: None,
+            id: Some(PublisherId::of_source("s", "i", false)),
             data: Data::bytes(&b"\xff\0"[..]),
         };
         let all = [

@@ -295,16 +295,17 @@ impl Reading {
             }
             *highest = letter.number;
         }
+        let mut place = offset + 1;
         match letter.said {
             Said::Message {
                 channel,
                 draft,
                 time,
-            } => self.hub.apply(offset + 1, &channel, draft, time),
+            } => place = self.hub.apply(place, &channel, draft, time),
             Said::Note { kind, data } => self.hub.heard(&letter.node, &kind, &data),
             Said::Hello { .. } => {}
         }
-        self.hub.came_back(&letter.node, letter.number, offset + 1);
+        self.hub.came_back(&letter.node, letter.number, place);
     }
 }
 

@@ -32,6 +32,7 @@ fn message(offset: u64, key: Option<&str>, time: u64) -> Arc<Message> {
     let draft = Draft {
         event: None,
         key: key.map(Into::into),
+        id: None,
         data: Data::text("x"),
     };
     let channel = ChannelName::parse("c").expect("a name");

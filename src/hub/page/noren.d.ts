@@ -76,8 +76,8 @@ export interface Connection {
   readonly leads: boolean;
   /** A function alone hears every message. Throws a `TypeError` when the channel is no name. */
   subscribe(channel: string, handlers: Handlers | Handler, options?: SubscribeOptions): Subscription;
-  /** Rejects with an error that has a `status`, 0 when the connection was lost before the answer. */
-  send(channel: string, data: unknown, options?: { event?: string; key?: string }): Promise<Sent>;
+  /** With an `id` of your own a second try is harmless. Rejects with an error that has a `status`, 0 when the connection was lost before the answer. */
+  send(channel: string, data: unknown, options?: { event?: string; key?: string; id?: string }): Promise<Sent>;
   /** Gives the function that takes the listener back. */
   on(name: "state", listener: (state: State, report: Report) => void): () => void;
   on(name: "error", listener: (refused: { channel: string; status: number }) => void): () => void;

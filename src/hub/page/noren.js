@@ -204,14 +204,14 @@
     }
 
     /** Sends a message into a channel; gives the answer's `{ status }` or throws with one. */
-    async send(channel, data, { event, key } = {}) {
+    async send(channel, data, { event, key, id } = {}) {
       const raw = data instanceof ArrayBuffer || ArrayBuffer.isView(data) || data instanceof Blob;
       const stream = this.#tabs?.stream;
-      if (!raw && !key && stream?.socket && stream.channels.includes(channel)) return stream.send({ channel, event, data });
+      if (!raw && !key && stream?.socket && stream.channels.includes(channel)) return stream.send({ channel, event, id, data });
       const text = typeof data === "string";
       const type = raw ? "application/octet-stream" : text ? "text/plain" : "application/json";
       const answer = await ask(address(this.url, channel, { event, key }), {
-        method: "POST", headers: { "Content-Type": type }, body: raw || text ? data : JSON.stringify(data),
+        method: "POST", headers: { "Content-Type": type, ...(id && { "Idempotency-Key": JSON.stringify(id) }) }, body: raw || text ? data : JSON.stringify(data),
       });
       const json = answer.headers.get("Content-Type")?.includes("json") && (await answer.json().catch(() => null));
       return { status: answer.status, ...(json?.id && { id: json.id }) };

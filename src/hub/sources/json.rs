@@ -1,4 +1,4 @@
-//! One message as a JSON object: `{"event": …, "key": …, "data": …, "channel": …}`, of which only `data` must be
+//! One message as a JSON object: `{"event": …, "key": …, "id": …, "data": …, "channel": …}`, of which only `data` must be
 //! there. A string is text, anything else stays JSON. Knows no socket, and not who may publish where.
 
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::config::ChannelName;
-use crate::hub::{Data, Draft};
+use crate::hub::{Data, Draft, PublisherId};
 
 /// The longest wrong name of a channel that is quoted.
 const LONGEST_QUOTED: usize = 128;
@@ -16,6 +16,7 @@ const LONGEST_QUOTED: usize = 128;
 struct Object<'a> {
     event: Option<Box<str>>,
     key: Option<Box<str>>,
+    id: Option<String>,
     #[serde(borrow)]
     data: &'a RawValue,
     channel: Option<String>,
@@ -39,6 +40,7 @@ pub(super) fn parse(text: &[u8]) -> Result<(Draft, Option<ChannelName>), String>
     let draft = Draft {
         event: object.event,
         key: object.key,
+        id: object.id.as_deref().map(PublisherId::parse).transpose()?,
         data,
     };
     Ok((draft, channel.transpose()?))
@@ -51,7 +53,7 @@ fn reason(error: &serde_json::Error) -> String {
     if error.classify() == Category::Data && !harmless {
         let column = error.column();
         return format!(
-            "it is not an object with the strings event, key and channel, and data (column {column})"
+            "it is not an object with the strings event, key, id and channel, and data (column {column})"
         );
     }
     text

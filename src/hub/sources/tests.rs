@@ -274,6 +274,18 @@ async fn an_object_named_like_a_signal_of_the_hub_is_dropped_and_told() {
 }
 
 #[tokio::test]
+async fn an_object_that_comes_twice_with_its_id_is_published_once() {
+    let mut house = House::new(&listening("framing = 'json'"));
+    let lines = "{\"id\":\"1\",\"data\":1}\n{\"id\":\"1\",\"data\":1}\n{\"id\":\"2\",\"data\":2}\n";
+    drop(write(&house.path(), lines));
+    drop(write(&house.path(), lines));
+    assert_eq!(house.next(2).await, ["1", "2"]);
+    house.status_when(|status| status.messages == 6).await;
+    drop(write(&house.path(), "{\"data\":3}\n"));
+    assert_eq!(house.next(1).await, ["3"]);
+}
+
+#[tokio::test]
 async fn each_datagram_is_a_message() {
     let mut house = House::new(&listening("type = 'datagram'"));
     let program = UnixDatagram::unbound().expect("a socket");

@@ -91,6 +91,7 @@ pub fn decode(offset: u64, bytes: &[u8]) -> Result<Record, Malformed> {
     let data = Bytes::copy_from_slice(rest.0);
     Ok(Record {
         offset,
+        id: None,
         event,
         key,
         kind,
@@ -139,6 +140,7 @@ mod tests {
     fn record(kind: Kind, event: Option<&str>, key: Option<&str>, data: &[u8]) -> Record {
         Record {
             offset: 7,
+            id: None,
             event: event.map(Into::into),
             key: key.map(Into::into),
             kind,

@@ -1,8 +1,9 @@
-//! The file: one redb database with four tables.
+//! The file: one redb database with these tables.
 //!
 //! | table | key | value |
 //! |---|---|---|
 //! | `records` | channel, offset | a record, see `encoding` |
+//! | `ids` | channel, offset | the digest of the publisher's own id, and the time |
 //! | `forgotten` | channel | the highest offset that was trimmed |
 //! | `epochs` | number of the start | its epoch and the first offset it gave |
 //! | `state` | `last` | the highest offset ever written |
@@ -26,12 +27,13 @@ use redb::{
 
 use super::encoding;
 use super::queue::{Append, Trims};
-use super::{EpochStart, Recovered};
+use super::{EpochStart, Recovered, StoredId};
 
 const RECORDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("records");
 const FORGOTTEN: TableDefinition<'_, &str, u64> = TableDefinition::new("forgotten");
 const EPOCHS: TableDefinition<'_, u64, (&str, u64)> = TableDefinition::new("epochs");
 const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
+const IDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ids");
 /// What shows that there is room; nothing is ever read of it.
 const ROOM: TableDefinition<'_, u8, &[u8]> = TableDefinition::new("room");
 const LAST: &str = "last";
@@ -116,6 +118,9 @@ impl HistoryFile {
         if let Some(records) = there(transaction.open_table(RECORDS))? {
             read_records(&records, &mut recovered)?;
         }
+        if let Some(ids) = there(transaction.open_table(IDS))? {
+            read_ids(&ids, &mut recovered)?;
+        }
         Ok(recovered)
     }
 
@@ -158,13 +163,15 @@ impl HistoryFile {
             for (channel, offset) in batch.stale {
                 records.remove((&**channel, *offset))?;
             }
+            let new = batch.appends.iter().filter(|append| append.is_new());
             for Append {
                 channel, record, ..
-            } in batch.appends
+            } in new.clone()
             {
                 let bytes = encoding::encode(record);
                 records.insert((&**channel, record.offset), bytes.as_slice())?;
             }
+            write_ids(&mut transaction.open_table(IDS)?, batch)?;
             for (channel, offset) in &batch.trims.removed {
                 records.remove((&**channel, *offset))?;
             }
@@ -174,7 +181,7 @@ impl HistoryFile {
                 records.retain_in((channel, 0)..=(channel, *through), |_, _| false)?;
                 raise(&mut forgotten, channel, *through)?;
             }
-            let offsets = batch.appends.iter().map(|append| append.record.offset);
+            let offsets = new.map(|append| append.record.offset);
             if let Some(last) = offsets.max() {
                 raise(&mut transaction.open_table(STATE)?, LAST, last)?;
             }
@@ -216,6 +223,49 @@ fn raise(table: &mut Table<'_, &str, u64>, name: &str, to: u64) -> Result<(), re
     let now = table.get(name)?.map_or(0, |now| now.value());
     if now < to {
         table.insert(name, to)?;
+    }
+    Ok(())
+}
+
+fn write_ids(
+    ids: &mut Table<'_, (&str, u64), &[u8]>,
+    batch: &Commit<'_>,
+) -> Result<(), redb::Error> {
+    for (channel, offset) in batch.stale {
+        ids.remove((&**channel, *offset))?;
+    }
+    for append in batch.appends.iter().filter(|append| append.is_new()) {
+        let record = &append.record;
+        if let Some(digest) = record.id {
+            let value = [&digest[..], &record.time.to_le_bytes()].concat();
+            ids.insert((&*append.channel, record.offset), value.as_slice())?;
+        }
+    }
+    for (channel, through) in &batch.trims.ids {
+        let channel = &**channel;
+        ids.retain_in((channel, 0)..=(channel, *through), |_, _| false)?;
+    }
+    Ok(())
+}
+
+/// Ids that are not understood are left alone: without them a message may come twice, and nothing else.
+fn read_ids(
+    table: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
+    recovered: &mut Recovered,
+) -> Result<(), redb::Error> {
+    for entry in table.iter()? {
+        let (key, bytes) = entry?;
+        let (channel, offset) = key.value();
+        let parts = bytes.value().split_first_chunk::<16>();
+        let id = parts.and_then(|(digest, time)| {
+            Some(StoredId {
+                digest: *digest,
+                offset,
+                time: u64::from_le_bytes(time.try_into().ok()?),
+            })
+        });
+        let ids = recovered.ids.entry(channel.to_owned()).or_default();
+        ids.extend(id);
     }
     Ok(())
 }

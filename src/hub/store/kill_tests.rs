@@ -62,7 +62,7 @@ async fn publishes_until_it_is_killed() {
     for offset in found.last + 1.. {
         let name = channel(offset);
         let acknowledgement = store
-            .append(name, record(offset), Instant::now())
+            .append(name, record(offset), false, Instant::now())
             .expect("room");
         if superseded(offset) {
             store.remove(name, offset);
@@ -177,7 +177,7 @@ async fn publishes_until_it_is_refused_and_taken_again() {
     let (mut refused, begun) = (false, Instant::now());
     for offset in found.last + 1.. {
         let answer = store
-            .append("whole", record(offset), Instant::now())
+            .append("whole", record(offset), false, Instant::now())
             .expect("room")
             .await;
         match answer {

@@ -81,6 +81,8 @@ pub enum Kind {
 pub struct Record {
     /// Its place among all messages of the hub, from 1; 0 until it has one.
     pub offset: u64,
+    /// The digest of the publisher's own id. It is kept beside the record, and longer.
+    pub id: Option<Digest>,
     /// The event's name.
     pub event: Option<Box<str>>,
     /// The key for conflation.
@@ -89,6 +91,20 @@ pub struct Record {
     pub kind: Kind,
     /// The data; UTF-8 unless the kind is [`Kind::Bytes`].
     pub data: Bytes,
+    /// When it was published, in Unix milliseconds.
+    pub time: u64,
+}
+
+/// A digest of an id, which says nothing about the id.
+pub type Digest = [u8; 16];
+
+/// A publisher's own id of a message, as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredId {
+    /// The digest of the id.
+    pub digest: Digest,
+    /// The message that had it.
+    pub offset: u64,
     /// When it was published, in Unix milliseconds.
     pub time: u64,
 }
@@ -113,6 +129,8 @@ pub struct Recovered {
     pub channels: BTreeMap<String, Vec<Record>>,
     /// By channel, the highest offset that was trimmed.
     pub forgotten: BTreeMap<String, u64>,
+    /// By channel, the ids of publishers, in the order of their offsets.
+    pub ids: BTreeMap<String, Vec<StoredId>>,
 }
 
 impl Recovered {
@@ -130,7 +148,8 @@ impl Recovered {
 
 /// The hub's side of a commit. It is called by the thread that writes, for one batch after the other.
 pub trait Order: Send + 'static {
-    /// Gives these messages their offsets, each above the one before and all above `beyond`.
+    /// Gives these messages their offsets, each above the one before and all above `beyond`; and says which of them are
+    /// messages that there were before.
     fn number(&self, appends: &mut [Append], beyond: u64);
 
     /// Shows these messages, which are on the disk. False if others were shown with their offsets meanwhile: they are
@@ -223,17 +242,20 @@ impl Opened {
 }
 
 impl Store {
-    /// Queues a message; never waits for the disk.
+    /// Queues a message; never waits for the disk. `unique` says that no other message has its id, unless it is the same.
     pub fn append(
         &self,
         channel: &str,
         record: Record,
+        unique: bool,
         came: Instant,
     ) -> Result<Acknowledgement, StoreError> {
         let (done, answer) = oneshot::channel();
         let append = Append {
             channel: channel.into(),
             record,
+            unique,
+            repeats: None,
             came,
             done,
         };
@@ -260,6 +282,11 @@ impl Store {
     /// commit, which a crash may come before: the record is then found once more.
     pub fn forget(&self, channel: &str, through: u64) {
         self.queue.trim(|trims| trims.forget(channel, through));
+    }
+
+    /// Removes the ids of publishers of a channel up to and with an offset. Part of the next commit.
+    pub fn forget_ids(&self, channel: &str, through: u64) {
+        self.queue.trim(|trims| trims.forget_ids(channel, through));
     }
 
     /// Removes one record, which a newer one with its key has superseded. Part of the next commit.

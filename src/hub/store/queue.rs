@@ -34,6 +34,10 @@ pub struct Append {
     pub channel: Box<str>,
     /// The message. Its offset is given to it right before it is written.
     pub record: Record,
+    /// No other message has its id, unless it is the same.
+    pub unique: bool,
+    /// The message it is, if there was one with its id: it is not written then.
+    pub repeats: Option<u64>,
     /// When it was published, by the clock that no one sets.
     pub came: Instant,
     /// Told its offset once it is on the disk and shown, or why it is not.
@@ -45,6 +49,8 @@ pub struct Append {
 pub struct Trims {
     /// By channel, the highest offset of those that go.
     pub forgotten: BTreeMap<Box<str>, u64>,
+    /// By channel, the highest offset of those whose ids go.
+    pub ids: BTreeMap<Box<str>, u64>,
     /// Single records: channel and offset.
     pub removed: Vec<(Box<str>, u64)>,
 }
@@ -93,11 +99,12 @@ struct State {
 impl Trims {
     /// Removes all of a channel up to an offset.
     pub fn forget(&mut self, channel: &str, through: u64) {
-        if let Some(highest) = self.forgotten.get_mut(channel) {
-            *highest = through.max(*highest);
-        } else {
-            self.forgotten.insert(channel.into(), through);
-        }
+        raise(&mut self.forgotten, channel, through);
+    }
+
+    /// Removes the ids of a channel up to an offset.
+    pub fn forget_ids(&mut self, channel: &str, through: u64) {
+        raise(&mut self.ids, channel, through);
     }
 
     /// Removes one record.
@@ -112,16 +119,32 @@ impl Trims {
         for (channel, through) in later.forgotten {
             self.forget(&channel, through);
         }
+        for (channel, through) in later.ids {
+            self.forget_ids(&channel, through);
+        }
         let room = REMOVALS.saturating_sub(self.removed.len());
         self.removed.extend(later.removed.into_iter().take(room));
     }
 
     fn is_empty(&self) -> bool {
-        self.forgotten.is_empty() && self.removed.is_empty()
+        self.forgotten.is_empty() && self.ids.is_empty() && self.removed.is_empty()
+    }
+}
+
+fn raise(marks: &mut BTreeMap<Box<str>, u64>, channel: &str, through: u64) {
+    if let Some(highest) = marks.get_mut(channel) {
+        *highest = through.max(*highest);
+    } else {
+        marks.insert(channel.into(), through);
     }
 }
 
 impl Append {
+    /// Whether it is a message that there was not before.
+    pub fn is_new(&self) -> bool {
+        self.repeats.is_none()
+    }
+
     pub fn weight(&self) -> usize {
         OVERHEAD + self.channel.len() + encoding::weight(&self.record)
     }
@@ -181,7 +204,7 @@ impl Queue {
         drop(state);
         for append in appends {
             // A publisher that does not wait has dropped its end.
-            let offset = append.record.offset;
+            let offset = append.repeats.unwrap_or(append.record.offset);
             let _ = append.done.send(result.clone().map(|()| offset));
         }
     }
@@ -228,6 +251,7 @@ mod tests {
         let (done, answer) = oneshot::channel();
         let record = Record {
             offset: 1,
+            id: None,
             event: None,
             key: None,
             kind: Kind::Bytes,
@@ -238,6 +262,8 @@ mod tests {
         let append = Append {
             channel,
             record,
+            unique: false,
+            repeats: None,
             came: Instant::now(),
             done,
         };

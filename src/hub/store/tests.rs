@@ -19,6 +19,7 @@ use super::{
 pub fn record(offset: u64) -> Record {
     Record {
         offset,
+        id: None,
         event: (offset.is_multiple_of(2)).then(|| "even".into()),
         key: (offset.is_multiple_of(3)).then(|| format!("key {offset}").into()),
         kind: [Kind::Text, Kind::Json, Kind::Bytes]
@@ -65,7 +66,7 @@ async fn keep(store: &Store, channel: &str, offsets: impl IntoIterator<Item = u6
         .into_iter()
         .map(|offset| {
             store
-                .append(channel, record(offset), Instant::now())
+                .append(channel, record(offset), false, Instant::now())
                 .expect("room")
         })
         .collect();
@@ -110,7 +111,7 @@ fn what_is_queued_is_written_when_the_store_is_dropped() {
     for offset in 1..=500 {
         drop(
             store
-                .append("wok", record(offset), Instant::now())
+                .append("wok", record(offset), false, Instant::now())
                 .expect("room"),
         );
     }

@@ -207,6 +207,11 @@ impl Writer {
         let mut beyond = 0;
         loop {
             order.number(appends, beyond);
+            if !appends.iter().any(Append::is_new) {
+                // All of them were there before.
+                order.give_up();
+                return Ok(());
+            }
             let result = self.commit(appends);
             if result.is_err() {
                 order.give_up();
@@ -219,7 +224,8 @@ impl Writer {
             }
             // Others were shown with these offsets meanwhile: an id is given once.
             self.stale = keys(appends);
-            beyond = appends.last().map_or(0, |append| append.record.offset);
+            let new = appends.iter().filter(|append| append.is_new());
+            beyond = new.map(|append| append.record.offset).max().unwrap_or(0);
         }
     }
 
@@ -287,5 +293,6 @@ impl Writer {
 
 fn keys(appends: &[Append]) -> Vec<Key> {
     let key = |append: &Append| (append.channel.clone(), append.record.offset);
-    appends.iter().map(key).collect()
+    let new = appends.iter().filter(|append| append.is_new());
+    new.map(key).collect()
 }

@@ -113,8 +113,9 @@ fn the_reference_shows_every_key_of_a_channel() {
         size: _,
         age: _,
         store: _,
+        ids: _,
     } = history;
-    shows("channel.history", "messages size age store");
+    shows("channel.history", "messages size age store ids");
     assert_eq!(*history, History::default());
     shows(
         "channel.source",

@@ -119,6 +119,7 @@ impl Content {
         Ok(Draft {
             event: label(&source.event)?,
             key: label(&source.key)?,
+            id: None,
             data: match &source.data {
                 None => self.body.clone(),
                 Some(template) => self.data(template)?,

@@ -33,7 +33,7 @@ use super::outlet::Outlet;
 use crate::config::{AmqpSource, ChannelName};
 use crate::hub::broker::{Broker, BrokerError, close};
 use crate::hub::publishing::{Pending, Published};
-use crate::hub::{Draft, PublishError};
+use crate::hub::{Draft, PublishError, PublisherId};
 
 use content::{Content, Unfit};
 use seen::Seen;
@@ -318,10 +318,14 @@ impl Reader<'_> {
             self.outlet.repeated();
             return Ok(None);
         }
-        let (channel, draft) = match self.fill(&content) {
+        let (channel, mut draft) = match self.fill(&content) {
             Ok(filled) => filled,
             Err(unfit) => return Ok(self.refuse(&unfit)),
         };
+        // The channel remembers it too, over a restart where it is on disk: what was kept and not acknowledged then
+        // comes again.
+        let known = |own: &String| PublisherId::of_source(self.outlet.address(), own, id.is_some());
+        draft.id = content.id.as_ref().map(known);
         match self.outlet.offer(&channel, draft) {
             Ok(published) => {
                 if let Some(id) = &content.id {

@@ -1,0 +1,179 @@
+//! A publisher's own id of a message, which makes a second try harmless: within a window the channel remembers which
+//! ids there were, and a message that has one of them is not published again; its publisher gets the id of the first.
+//!
+//! Bounded twice: by number and by age. The text itself is not kept, only a part of its SHA-256. Knows no transport and
+//! no disk.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+/// The longest id; a UUID has 36 bytes.
+const LONGEST: usize = 256;
+
+/// The first half of the SHA-256 of an id.
+pub type Digest = [u8; 16];
+
+/// What a publisher calls a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublisherId {
+    digest: Digest,
+    /// The publisher gives no two messages the same one. Of others it is remembered, and not looked for.
+    unique: bool,
+}
+
+impl PublisherId {
+    /// An id as a publisher writes it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() || text.len() > LONGEST || text.contains(char::is_control) {
+            return Err("the id of a message has 1 to 256 bytes and no control characters");
+        }
+        Ok(Self::of(&["", text]))
+    }
+
+    /// The id of one among many who do not know each other's, and must not take them from each other.
+    #[must_use]
+    pub fn scoped(scope: &[u8], text: &str) -> Self {
+        let scope = digest(&SHA256, scope);
+        Self::of_bytes(&[scope.as_ref(), text.as_bytes()])
+    }
+
+    /// An id that is only believed where something else says that the message comes again.
+    pub(super) fn of_source(address: &str, text: &str, unique: bool) -> Self {
+        Self {
+            unique,
+            ..Self::of(&[address, text])
+        }
+    }
+
+    fn of(parts: &[&str]) -> Self {
+        let parts: Vec<_> = parts.iter().map(|part| part.as_bytes()).collect();
+        Self::of_bytes(&parts)
+    }
+
+    fn of_bytes(parts: &[&[u8]]) -> Self {
+        let whole = digest(&SHA256, &parts.join(&0));
+        let mut own = Digest::default();
+        for (to, from) in own.iter_mut().zip(whole.as_ref()) {
+            *to = *from;
+        }
+        Self {
+            digest: own,
+            unique: true,
+        }
+    }
+
+    /// As it was written with [`digest`](Self::digest).
+    pub(super) fn stored(digest: Digest, unique: bool) -> Self {
+        Self { digest, unique }
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub(super) fn is_unique(&self) -> bool {
+        self.unique
+    }
+}
+
+/// One that is remembered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remembered {
+    pub(super) digest: Digest,
+    pub(super) offset: u64,
+    pub(super) came: Instant,
+}
+
+/// The ids of the newest messages of a channel that had one.
+#[derive(Debug, Default)]
+pub(super) struct PublisherIds {
+    order: VecDeque<Remembered>,
+    offsets: HashMap<Digest, u64>,
+}
+
+impl PublisherIds {
+    /// The message that had this id.
+    pub(super) fn find(&self, id: &PublisherId) -> Option<u64> {
+        id.unique.then(|| self.offsets.get(&id.digest).copied())?
+    }
+
+    /// Remembers one. Offsets rise from one to the next.
+    pub(super) fn insert(&mut self, digest: Digest, offset: u64, came: Instant) {
+        self.offsets.insert(digest, offset);
+        self.order.push_back(Remembered {
+            digest,
+            offset,
+            came,
+        });
+    }
+
+    /// Forgets what is beyond the bounds; the last offset that was forgotten, if there is one.
+    pub(super) fn trim(&mut self, now: Instant, most: usize, age: Duration) -> Option<u64> {
+        let mut through = None;
+        while let Some(oldest) = self.order.front() {
+            let old = now.saturating_duration_since(oldest.came) > age;
+            if self.order.len() <= most && !old {
+                break;
+            }
+            if self.offsets.get(&oldest.digest) == Some(&oldest.offset) {
+                self.offsets.remove(&oldest.digest);
+            }
+            through = Some(oldest.offset);
+            self.order.pop_front();
+        }
+        through
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// All of them, the oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Remembered> {
+        self.order.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> PublisherId {
+        PublisherId::parse(text).expect("an id")
+    }
+
+    #[test]
+    fn the_newest_are_remembered_by_number_and_by_age() {
+        let (mut ids, begin) = (PublisherIds::default(), Instant::now());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let age = Duration::from_secs(60);
+        for offset in 1..=5 {
+            ids.insert(id(&offset.to_string()).digest, offset, at(offset));
+        }
+        assert_eq!(ids.trim(at(5), 3, age), Some(2));
+        assert_eq!((ids.find(&id("2")), ids.find(&id("3"))), (None, Some(3)));
+        assert_eq!(ids.trim(at(64), 3, age), Some(3));
+        assert_eq!(ids.trim(at(64), 3, age), None);
+        ids.insert(id("5").digest, 6, at(64));
+        assert_eq!(ids.find(&id("5")), Some(6));
+        assert_eq!(ids.trim(at(70), 1, age), Some(5));
+        assert_eq!(ids.find(&id("5")), Some(6), "it came again");
+    }
+
+    #[test]
+    fn nobody_takes_the_id_of_another() {
+        assert_ne!(id("a"), PublisherId::scoped(b"ann", "a"));
+        assert_ne!(
+            PublisherId::scoped(b"ann", "a"),
+            PublisherId::scoped(b"bob", "a")
+        );
+        for text in ["", "a\nb", &"x".repeat(257)] {
+            assert!(PublisherId::parse(text).is_err());
+        }
+    }
+}
