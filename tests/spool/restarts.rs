@@ -68,7 +68,7 @@ async fn an_app_that_stays_away_is_told_of_and_then_at_once() {
     let answer = first.answer().await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.head.one("retry-after"), Some("5"));
-    assert!(answer.text().contains("http-equiv=\"refresh\""));
+    assert!(answer.text().contains("location.reload(), 5 * 1000"));
     let begun = std::time::Instant::now();
     for _ in 0..5 {
         let answer = door.plain().await.ask(&Door::get("/", "")).await;

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::{Certificates, path, scratch, until};
 
@@ -165,9 +166,16 @@ impl Rabbit {
 }
 
 /// A port that nothing listens on now. Another program could take it first; then the broker says so.
+/// A port for a server that opens it some time later. Each is given out once, and none is of the range from which the
+/// kernel takes the ports of connections: between this look and the server's own, one of those could get it.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Several programs with these tests begin at different places.
+    let begin = u16::try_from(std::process::id() % 80).expect("a small number") * 100;
+    (0..8_000)
+        .map(|_| 20_000 + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }
 
 impl Drop for Rabbit {
