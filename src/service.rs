@@ -27,6 +27,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use crate::access::hosts::KnownHosts;
 use crate::access::limits::Limits;
 use crate::access::session::Sessions;
 use crate::access::tokens::Tokens;
@@ -100,6 +101,7 @@ pub struct Service {
     added: Vec<(HeaderName, HeaderValue)>,
     hsts: Option<HeaderValue>,
     limits: Limits,
+    hosts: KnownHosts,
     login_paths: Vec<String>,
     access: Option<AccessFormat>,
     traces: bool,
@@ -237,6 +239,7 @@ impl Service {
                 .collect(),
             spool,
             hsts: header(&config.headers.strict_transport_security),
+            hosts: KnownHosts::new(config),
             limits: Limits::new(&config.limits, before.map(|before| &before.limits)),
             login_paths: config.limits.login_paths.clone(),
             access: config.log.access.then_some(config.log.access_format),
@@ -245,6 +248,12 @@ impl Service {
             slots,
             shutdown,
         })
+    }
+
+    /// The names under which the door is known; those in certificates change while a service goes on.
+    #[must_use]
+    pub fn hosts(&self) -> &KnownHosts {
+        &self.hosts
     }
 
     /// The admin page, if there is one.
@@ -300,7 +309,7 @@ impl Service {
         let decided = self
             .within_rate(context)
             .and_then(|()| Head::check(&parts, context))
-            .and_then(|head| Ok((self.decide(&parts, &head, websocket, role)?, head)));
+            .and_then(|head| Ok((self.decide(&parts, &head, websocket, context, role)?, head)));
         let (decision, mut head) = match decided {
             Ok(decided) => decided,
             Err(refusal) => {
@@ -377,6 +386,7 @@ impl Service {
         parts: &Parts,
         head: &Head,
         websocket: bool,
+        context: &Context,
         role: Role,
     ) -> Result<Decision, Refusal> {
         if let Some(text) = self.challenges.file(head.path.as_str()) {
@@ -395,6 +405,7 @@ impl Service {
             query: parts.uri.query(),
             websocket,
         })?;
+        self.permit_host(route, head, context)?;
         if route == Route::Websockify && self.targets.is_empty() && self.channel_tokens.is_empty() {
             return Err(Refusal::not_found(
                 "no tokens are configured here ([[bridge.tokens]])",

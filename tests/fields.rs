@@ -218,3 +218,73 @@ async fn a_client_never_learns_which_file_an_app_names() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_page_that_has_its_name_lead_here_is_told_nothing_without_tls() {
+    let app = Backend::tcp().await;
+    let tables =
+        "[[channel]]\nname = 'a'\n[[bridge.target]]\ntoken = 't'\naddress = '127.0.0.1:1'\n";
+    let door = Door::open(&format!("{}{tables}", app.app())).await;
+    let ask = |host: &str, path: &str| {
+        let origin = format!("Origin: http://{host}\r\n");
+        Door::get(path, &origin).replace("door.example", host)
+    };
+    for path in [
+        "/events/a?wait=0s",
+        "/events/-/noren.js",
+        "/events/sockjs/a/info",
+        "/websockify?token=t",
+    ] {
+        let handshake = Door::handshake(path, "Origin: http://evil.example\r\n");
+        for request in [
+            ask("evil.example", path),
+            handshake.replace("door.example", "evil.example"),
+        ] {
+            let answer = door.plain().await.ask(&request).await;
+            assert_eq!(answer.status, 421, "{path}");
+            assert!(
+                answer.text().contains("hosts of [server]"),
+                "{}",
+                answer.text()
+            );
+        }
+        for host in [
+            "127.0.0.1",
+            "localhost",
+            "[::1]",
+            "door.example",
+            "also.example",
+            "portal",
+        ] {
+            let answer = door.plain().await.ask(&ask(host, path)).await;
+            assert_ne!(answer.status, 421, "{host} {path}");
+        }
+    }
+    // What an app is called is its own affair.
+    let head = seen(&door, &app, &ask("elsewhere.example", "/")).await;
+    assert_eq!(head.one("host"), Some("elsewhere.example"));
+}
+
+#[tokio::test]
+async fn names_are_known_that_the_configuration_says_and_all_of_them_if_it_says_so() {
+    for (hosts, status) in [
+        ("['b.example']", 421),
+        ("['*.example']", 200),
+        ("'any'", 200),
+    ] {
+        let tables = "[[channel]]\nname = 'a'\n";
+        let door = Door::open(&format!("[server]\nhosts = {hosts}\n{tables}")).await;
+        let request = Door::get("/events/-/noren.js", "").replace("door.example", "a.example");
+        assert_eq!(
+            door.plain().await.ask(&request).await.status,
+            status,
+            "{hosts}"
+        );
+        let request = request.replace("a.example", "b.example");
+        assert_eq!(
+            door.plain().await.ask(&request).await.status,
+            200,
+            "{hosts}"
+        );
+    }
+}

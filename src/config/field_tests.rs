@@ -36,6 +36,7 @@ fn log_and_server_are_read() {
         drain = "0s"
         handover = "off"
         welcome = true
+         hosts = ["door.example"]
         threads = 3
         traces = false
         "#,
@@ -56,6 +57,7 @@ fn log_and_server_are_read() {
             drain: Duration::ZERO,
             handover: None,
             welcome: true,
+            hosts: ServerHosts::Listed(vec![HostPattern::Exact("door.example".to_owned())]),
             threads: 3,
             traces: false,
         }

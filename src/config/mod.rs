@@ -94,7 +94,7 @@ pub use origin::OriginRule;
 pub use path_prefix::{PathPrefix, without_case};
 pub use recording::{Recording, WhenUnrecordable};
 pub use secret_file::SecretFile;
-pub use server::Server;
+pub use server::{Server, ServerHosts};
 pub use session::{
     PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME, Session, SessionRule,
 };

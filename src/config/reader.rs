@@ -175,6 +175,20 @@ impl<'a> Table<'a> {
         list
     }
 
+    /// A list of strings that `parse` understands, or the word `any`, which is none.
+    pub(super) fn list_or_any<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let found = self.entries.get(key);
+        if found.is_some_and(|found| found.get_ref().as_str() == Some("any")) {
+            self.known.push(key);
+            return None;
+        }
+        Some(self.list(key, Vec::new(), parse))
+    }
+
     /// The whole table, when its keys are names that the operator chooses, with strings that
     /// `parse` understands.
     pub(super) fn map(

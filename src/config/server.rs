@@ -2,7 +2,17 @@
 
 use std::time::Duration;
 
+use super::host_pattern::HostPattern;
 use super::reader::Table;
+
+/// `hosts`: under which names the door is reached without TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerHosts {
+    /// `"any"`: every name.
+    Any,
+    /// These, and those that other keys name.
+    Listed(Vec<HostPattern>),
+}
 
 /// `[server]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +25,9 @@ pub struct Server {
     pub handover: Option<Duration>,
     /// `welcome`: whether a door without an app has a page that says what to do next. Default `false`.
     pub welcome: bool,
+    /// `hosts`: under which names the bridge, the hub and the door's own pages are reached without TLS, beside
+    /// addresses, `localhost` and names that other keys have. Default none.
+    pub hosts: ServerHosts,
     /// `threads`: worker threads, at most 1024. Default 0, one a core.
     pub threads: usize,
     /// `traces`: whether requests without a valid `traceparent` get one on their way to the app. Default `true`.
@@ -27,8 +40,21 @@ impl Default for Server {
             drain: Duration::from_secs(10),
             handover: Some(Duration::from_secs(8 * 60 * 60)),
             welcome: false,
+            hosts: ServerHosts::Listed(Vec::new()),
             threads: 0,
             traces: true,
+        }
+    }
+}
+
+impl ServerHosts {
+    fn read(table: &mut Table<'_>) -> Self {
+        let listed = table.list_or_any("hosts", HostPattern::parse);
+        // Written as `origins` has it.
+        let any = HostPattern::Exact("any".to_owned());
+        match listed {
+            Some(listed) if !listed.contains(&any) => Self::Listed(listed),
+            _ => Self::Any,
         }
     }
 }
@@ -40,6 +66,7 @@ impl Server {
             drain: table.duration("drain", default.drain),
             handover: table.time_limit_or_off("handover", default.handover),
             welcome: table.flag("welcome", default.welcome),
+            hosts: ServerHosts::read(table),
             threads: table.number("threads", default.threads, 0..=1024),
             traces: table.flag("traces", default.traces),
         }

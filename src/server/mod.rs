@@ -287,8 +287,12 @@ impl State {
     ) -> Result<Self, BuildError> {
         let before = before.map(|state| state.service.as_ref());
         let service = Service::new(&config, around, before)?;
+        let acceptors = Acceptor::of_listeners(&config, &around.challenges)?;
+        service
+            .hosts()
+            .certified_by(acceptors.iter().flatten().next());
         Ok(Self {
-            acceptors: Acceptor::of_listeners(&config, &around.challenges)?,
+            acceptors,
             service: Arc::new(service),
             inside: Arc::clone(&around.inside),
             config,

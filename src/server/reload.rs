@@ -136,6 +136,8 @@ impl Handle {
             inside: Arc::clone(&now.inside),
         };
         state.show_certificates();
+        let acceptor = state.acceptors.iter().flatten().next();
+        state.service.hosts().certified_by(acceptor);
         self.state.store(Arc::new(state));
         Ok(true)
     }

@@ -8,7 +8,7 @@ use crate::access::UsersError;
 use crate::access::entrance::{Entrance, NotAdmitted};
 use crate::access::users::Unproven;
 use crate::config::Config;
-use crate::http::{Context, Head, Refusal};
+use crate::http::{Context, Head, Refusal, Scheme};
 use crate::router::Route;
 use crate::service::Service;
 
@@ -66,6 +66,32 @@ impl Service {
             request.headers_mut().remove(AUTHORIZATION);
         }
         Ok(())
+    }
+
+    /// Whether the door is known under the host of a request for what is its own. Apps and directories have `hosts`
+    /// of their own, and a host that is a token (`bridge.host-token`) proves itself.
+    pub(super) fn permit_host(
+        &self,
+        route: Route,
+        head: &Head,
+        context: &Context,
+    ) -> Result<(), Refusal> {
+        let is_open = match route {
+            Route::App(_) | Route::Files(_) => true,
+            Route::Websockify => self.bridge.host_token,
+            Route::Hub(_) | Route::Page(_) | Route::Welcome => false,
+        };
+        let host = head.authority.host();
+        // With TLS the certificate is for the name, or the browser has said that it is not.
+        if is_open || context.scheme == Scheme::Https || self.hosts.permits(host) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            format!(
+                "this server is not known under the name {host} without TLS; if it is one of its names, write it into hosts of [server]"
+            ),
+        ))
     }
 
     /// Whether the page that asks for a WebSocket may have one.

@@ -153,6 +153,12 @@ impl Acceptor {
         config.listeners.iter().map(acceptor).collect()
     }
 
+    /// Whether a certificate is for this host.
+    #[must_use]
+    pub fn covers(&self, host: &str) -> bool {
+        self.certificates.names_for(Some(host)).covers(host)
+    }
+
     /// The file of each certificate, and when clients begin to refuse it.
     #[must_use]
     pub fn expiries(&self) -> &[(PathBuf, SystemTime)] {

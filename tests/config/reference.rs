@@ -180,10 +180,11 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         drain: _,
         handover: _,
         welcome: _,
+        hosts: _,
         threads: _,
         traces: _,
     } = Server::default();
-    shows("server", "drain handover welcome threads traces");
+    shows("server", "drain handover welcome hosts threads traces");
     let Limits {
         connections: _,
         connections_per_address: _,
