@@ -27,6 +27,7 @@ struct Shared {
     abandoned: AtomicU64,
     answered: AtomicU64,
     too_many: Notify,
+    fragment: AtomicBool,
 }
 
 /// A request without an answer yet.
@@ -50,6 +51,7 @@ impl Activity {
             abandoned: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             too_many: Notify::new(),
+            fragment: AtomicBool::new(false),
         }))
     }
 
@@ -84,6 +86,16 @@ impl Activity {
     /// those that we have not seen yet (CVE-2023-44487); each of these has cost us the same work.
     pub async fn many_are_abandoned(&self) {
         self.0.too_many.notified().await;
+    }
+
+    /// Takes note that the target of the request that comes next has a fragment.
+    pub(super) fn saw_fragment(&self) {
+        self.0.fragment.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the target of the request that has just come has a fragment. Asked once for each.
+    pub(super) fn take_fragment(&self) -> bool {
+        self.0.fragment.load(Ordering::Relaxed) && self.0.fragment.swap(false, Ordering::Relaxed)
     }
 
     /// True while a request is under way.

@@ -96,12 +96,16 @@ impl Head {
         check_authorization(&parts.headers)?;
         let authority = authority(parts)?;
         if let Some(server) = &connection.server
+            && !authority.is_unknown()
             && !server.permits(authority.host())
         {
             return Err(Refusal::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 "this connection was opened for another host name",
             ));
+        }
+        if connection.activity.take_fragment() {
+            return Err(refused(PathFault::Fragment));
         }
         let asterisk = parts.uri.path() == "*";
         if asterisk && parts.method != Method::OPTIONS {
@@ -110,7 +114,7 @@ impl Head {
         let path = if asterisk {
             RequestPath::asterisk()
         } else {
-            path(parts).map_err(|fault| Refusal::bad_request(fault.to_string()))?
+            path(parts).map_err(refused)?
         };
         Ok(Self {
             authority,
@@ -204,22 +208,24 @@ fn authority(parts: &Parts) -> Result<Authority, Refusal> {
             "the scheme of the request target is not known here",
         ));
     }
+    let target = target.map(|target| {
+        let target = HeaderValue::from_str(target.as_str()).map_err(|_| junk_host())?;
+        Authority::parse(&target)
+    });
     match (host, target) {
         (Some(host), None) => Authority::parse(host),
-        (None, Some(target)) if parts.version == Version::HTTP_2 => {
-            Authority::parse(&HeaderValue::from_str(target.as_str()).map_err(|_| junk_host())?)
-        }
         (Some(host), Some(target)) => {
-            if !host
-                .as_bytes()
-                .eq_ignore_ascii_case(target.as_str().as_bytes())
-            {
+            let host = Authority::parse(host)?;
+            if !host.as_str().eq_ignore_ascii_case(target?.as_str()) {
                 return Err(Refusal::bad_request(
                     "Host and the request target name different hosts",
                 ));
             }
-            Authority::parse(host)
+            Ok(host)
         }
+        (None, Some(target)) if parts.version != Version::HTTP_11 => target,
+        // RFC 9112 §3.2 asks for Host in HTTP/1.1 only; load balancers and monitors have none.
+        (None, None) if parts.version == Version::HTTP_10 => Ok(Authority::unknown()),
         (None, _) => Err(Refusal::bad_request("there is no Host")),
     }
 }
@@ -236,6 +242,10 @@ fn path(parts: &Parts) -> Result<RequestPath, PathFault> {
     RequestPath::of(&parts.uri)
 }
 
+fn refused(fault: PathFault) -> Refusal {
+    Refusal::bad_request(fault.to_string())
+}
+
 fn junk_host() -> Refusal {
     Refusal::bad_request("Host is not a host name with an optional port")
 }
@@ -248,10 +258,27 @@ impl Authority {
     pub fn parse(value: &HeaderValue) -> Result<Self, Refusal> {
         let text = value.to_str().map_err(|_| junk_host())?;
         let host_end = host_end(text).ok_or_else(junk_host)?;
-        Ok(Self {
-            text: value.clone(),
-            host_end,
-        })
+        // An empty port is none (RFC 3986 §3.2.3, §6.2.3).
+        let text = match text.strip_suffix(':') {
+            Some(bare) => HeaderValue::from_str(bare).map_err(|_| junk_host())?,
+            None => value.clone(),
+        };
+        Ok(Self { text, host_end })
+    }
+
+    /// The authority of a request that names none. An app of HTTP/1.1 needs a `Host`, and gets the one of Noren's own
+    /// requests; nothing is chosen by it.
+    fn unknown() -> Self {
+        Self {
+            text: HeaderValue::from_static("localhost"),
+            host_end: 0,
+        }
+    }
+
+    /// Whether the request names no host.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.host_end == 0
     }
 
     /// A known text, for tests.
@@ -308,7 +335,9 @@ fn host_end(text: &str) -> Option<usize> {
     let valid_port = match port.strip_prefix(':') {
         None => port.is_empty(),
         Some(digits) => {
-            digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+            digits.is_empty()
+                || (digits.bytes().all(|byte| byte.is_ascii_digit())
+                    && digits.parse::<u16>().is_ok())
         }
     };
     (valid_host && valid_port).then_some(end)
@@ -335,10 +364,19 @@ mod tests {
             ("a.example:8001", "a.example"),
             ("192.0.2.1:80", "192.0.2.1"),
             ("[::1]", "[::1]"),
+            ("a.example:", "a.example"),
+            ("[::1]:", "[::1]"),
             ("[2001:db8::1]:8001", "[2001:db8::1]"),
         ] {
             let end = host_end(text).expect(text);
             assert_eq!(&text[..end], host);
+        }
+    }
+
+    #[test]
+    fn an_empty_port_is_none() {
+        for (text, bare) in [("a.example:", "a.example"), ("[::1]:", "[::1]")] {
+            assert_eq!(Authority::from_static(text).as_str(), bare);
         }
     }
 
@@ -349,7 +387,10 @@ mod tests {
             ":80",
             "a b",
             "user@a.example",
-            "a.example:",
+            "a.example::",
+            "a.example:80:",
+            "::",
+            ":",
             "a.example:x",
             "a.example:99999",
             "[::1",

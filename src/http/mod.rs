@@ -25,6 +25,7 @@ mod path;
 mod query;
 mod refusal;
 mod request_body;
+mod request_line;
 mod request_store;
 mod stall;
 mod trace;

@@ -23,9 +23,12 @@ pub enum PathFault {
     /// It does not begin with a slash.
     #[error("the path does not begin with a slash")]
     Relative,
-    /// There is none, or only a fragment (RFC 9112 §3.2: a target has none).
+    /// There is none.
     #[error("the request target has no path")]
     Missing,
+    /// A fragment, which is for browsers and no part of a target (RFC 9112 §3.2).
+    #[error("the request target has a fragment")]
+    Fragment,
     /// A segment is `.` or `..`, possibly encoded; a browser resolves them before it asks.
     #[error("the path contains a dot segment")]
     DotSegment,

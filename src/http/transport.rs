@@ -18,6 +18,7 @@ use crate::http::activity::Activity;
 use crate::http::control::ControlFrames;
 use crate::http::gather::{Gather, Write};
 use crate::http::linger::Linger;
+use crate::http::request_line::RequestLine;
 use crate::http::stall::Stall;
 use crate::net::{Peer, Stream};
 use crate::shutdown::Shutdown;
@@ -30,6 +31,7 @@ pub struct Transport {
     peer: Peer,
     writing: Stall,
     head: Option<HeadLimit>,
+    line: Option<RequestLine>,
     preface: Option<PrefaceLimit>,
     linger: Option<Linger>,
     gather: Option<Gather>,
@@ -105,6 +107,7 @@ impl Transport {
             peer,
             writing,
             head: None,
+            line: None,
             preface: None,
             linger: None,
             gather: None,
@@ -172,10 +175,11 @@ impl Transport {
         written
     }
 
-    /// Limits the time for each request head, the first one counted from now. Without effect while a request
+    /// Looks for fragments in targets, which hyper does not tell of, and limits the time for each request head, the first one counted from now. Without effect while a request
     /// is under way, and so after an upgrade, if that is counted as one.
     #[must_use]
     pub fn with_head_limit(mut self, limit: Duration, activity: Activity) -> Self {
+        self.line = Some(RequestLine::new(activity.clone()));
         self.head = Some(HeadLimit {
             activity,
             time: Stall::new(limit),
@@ -305,6 +309,11 @@ impl AsyncRead for Transport {
         if this.preface_is_late(cx, came) {
             this.fate.is("the client did not begin to speak HTTP/2");
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if let Some(line) = &mut this.line
+            && came > 0
+        {
+            line.came(buf.filled().get(before..).unwrap_or_default());
         }
         if this.head.is_some() && this.head_is_late(cx, came > 0) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

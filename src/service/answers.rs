@@ -10,6 +10,11 @@ pub(super) fn redirect(head: &Head, uri: &http::Uri, port: u16) -> Result<Respon
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let path = if path.starts_with('/') { path } else { "/" };
     let host = head.authority.host();
+    if head.authority.is_unknown() {
+        return Err(Refusal::bad_request(
+            "there is no Host, so this leads nowhere",
+        ));
+    }
     let location = if port == 443 {
         format!("https://{host}{path}")
     } else {

@@ -1,7 +1,7 @@
 //! The opening handshake: over HTTP/1.1 (RFC 6455 §4.2) and over HTTP/2 (RFC 8441 §5).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -25,11 +25,13 @@ pub fn asks_for_websocket<B>(request: &Request<B>) -> bool {
     if request.method() == Method::CONNECT {
         return protocol_is_websocket(request);
     }
-    let upgrades = request.headers().get_all(UPGRADE).iter();
-    names(request.headers(), CONNECTION).any(|name| name.eq_ignore_ascii_case("upgrade"))
-        && upgrades
-            .into_iter()
-            .any(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    lists(request.headers(), CONNECTION, "upgrade")
+        && lists(request.headers(), UPGRADE, "websocket")
+}
+
+/// Whether a list has a member, in any of its lines (RFC 9110 §5.3, RFC 6455 §4.2.1).
+fn lists(headers: &HeaderMap, header: HeaderName, member: &str) -> bool {
+    names(headers, header).any(|name| name.eq_ignore_ascii_case(member))
 }
 
 impl Handshake {
@@ -106,14 +108,14 @@ fn upgrade<B>(request: &Request<B>) -> Result<Response<Body>, Refusal> {
     if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
         return Err(Refusal::bad_request("a WebSocket handshake has no body"));
     }
-    for name in [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE] {
+    for name in [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION] {
         if headers.get_all(name).iter().nth(1).is_some() {
             return Err(Refusal::bad_request(
                 "a header of the WebSocket handshake is given twice",
             ));
         }
     }
-    create_response_with_body(request, empty).map_err(|error| match error {
+    create_response_with_body(&one_line_each(request), empty).map_err(|error| match error {
         Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => wrong_version(),
         Error::Protocol(
             ProtocolError::MissingConnectionUpgradeHeader
@@ -133,6 +135,25 @@ fn upgrade<B>(request: &Request<B>) -> Result<Response<Body>, Refusal> {
     })
 }
 
+/// The head with each list as one line, which is all that tungstenite looks at.
+fn one_line_each<B>(request: &Request<B>) -> Request<()> {
+    let mut head = Request::new(());
+    head.method_mut().clone_from(request.method());
+    *head.version_mut() = request.version();
+    let headers = head.headers_mut();
+    for name in [SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION] {
+        if let Some(value) = request.headers().get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    for (name, member) in [(CONNECTION, "upgrade"), (UPGRADE, "websocket")] {
+        if lists(request.headers(), name.clone(), member) {
+            headers.insert(name, HeaderValue::from_static(member));
+        }
+    }
+    head
+}
+
 /// RFC 6455 §4.4: the answer names the version that is known.
 fn wrong_version() -> Refusal {
     Refusal::new(
@@ -143,7 +164,7 @@ fn wrong_version() -> Refusal {
 }
 
 /// The comma-separated names of all headers of one name, trimmed.
-fn names(headers: &HeaderMap, header: http::HeaderName) -> impl Iterator<Item = &str> {
+fn names(headers: &HeaderMap, header: HeaderName) -> impl Iterator<Item = &str> {
     headers
         .get_all(header)
         .into_iter()

@@ -83,3 +83,111 @@ async fn is_refused(client: &mut Wire) -> bool {
         }
     }
 }
+
+#[tokio::test]
+async fn a_fragment_is_refused_on_every_request_of_a_connection() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let app = telling(app);
+    let mut client = door.plain().await;
+    let body = "GET /b#c HTTP/1.1\r\n\r\n";
+    let length = body.len();
+    for _ in 0..3 {
+        // What stands in a body or a header is no target.
+        let post = format!(
+            "POST /a HTTP/1.1\r\n{HOST}X: GET /b#c HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        assert_eq!(client.ask(&post).await.status, 200);
+    }
+    assert_eq!(client.ask(&Door::get("/a#b", "")).await.status, 400);
+    // Sent ahead, it is cut off: the app does not see it.
+    let mut client = door.plain().await;
+    client
+        .send(Door::get("/a", "") + &Door::get("/a?b#c", ""))
+        .await;
+    assert_eq!(client.answer().await.text(), "/a");
+    let answer = client.answer().await;
+    assert!(answer.status == 400 || answer.text() == "/a?b");
+    app.abort();
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_needs_no_host_and_a_port_may_be_empty() {
+    let app = Backend::tcp().await;
+    let settings = format!(
+        "{}[[app]]\nname = 'other'\nhosts = ['localhost']\nurl = 'http://127.0.0.1:9'\n",
+        app.app()
+    );
+    let door = Door::open(&settings).await;
+    for (request, host) in [
+        ("GET /health HTTP/1.0\r\n\r\n".to_owned(), "localhost"),
+        (
+            "GET http://door.example/health HTTP/1.0\r\n\r\n".to_owned(),
+            "door.example",
+        ),
+        (
+            "GET /health HTTP/1.1\r\nHost: door.example:\r\n\r\n".to_owned(),
+            "door.example",
+        ),
+        (
+            "GET http://door.example:/health HTTP/1.1\r\nHost: door.example\r\n\r\n".to_owned(),
+            "door.example",
+        ),
+    ] {
+        for encrypted in [false, true] {
+            let mut client = if encrypted {
+                door.tls().await
+            } else {
+                door.plain().await
+            };
+            client.send(&request).await;
+            let mut worker = app.accept().await;
+            let head = worker.head().await;
+            assert_eq!(head.start, "GET /health HTTP/1.1", "{request}");
+            assert_eq!(head.all("host"), [host], "{request}");
+            worker
+                .send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                .await;
+            assert_eq!(client.answer().await.status, 200, "{request}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_a_handshake_is_one_over_all_its_lines() {
+    let (app, console) = (Backend::tcp().await, Backend::tcp().await);
+    let door = Door::open(&format!("{}{}", app.app(), console.target("vm"))).await;
+    let handshake = |path: &str, lines: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\n{HOST}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Version: 13\r\n{lines}\r\n"
+        )
+    };
+    for lines in [
+        "Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+        "Connection: keep-alive, Upgrade\r\nUpgrade: websocket, h2c\r\n",
+        "Connection: upgrade\r\nUpgrade: h2c\r\nUpgrade: WebSocket\r\n",
+        "Connection: Upgrade,keep-alive\r\nUpgrade:  h2c ,websocket\r\n",
+    ] {
+        let request = handshake("/websockify?token=vm", lines);
+        let answer = door.plain().await.ask(&request).await;
+        assert_eq!(answer.status, 101, "{lines}");
+        console.accept().await;
+        // The app's own get one line each.
+        let mut client = door.plain().await;
+        client.send(handshake("/chat", lines)).await;
+        let head = app.accept().await.head().await;
+        assert_eq!(head.all("connection"), ["upgrade"], "{lines}");
+        assert_eq!(head.all("upgrade"), ["websocket"], "{lines}");
+    }
+    for lines in [
+        "Connection: keep-alive\r\nUpgrade: websocket\r\n",
+        "Connection: Upgrade\r\nUpgrade: websockets\r\n",
+        "Connection: Upgrade\r\n",
+        "Connection: Upgraded\r\nUpgrade: websocket\r\n",
+    ] {
+        let request = handshake("/websockify?token=vm", lines);
+        let answer = door.plain().await.ask(&request).await;
+        assert_eq!(answer.status, 426, "{lines}");
+    }
+}
