@@ -1,8 +1,11 @@
 //! The entrances of the fuzz targets in `tests/fuzz`: what reads bytes from outside, with the properties that
 //! must hold whatever they are. Not part of the public interface.
 
+mod reading;
+
 use std::sync::LazyLock;
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 
 use crate::bridge::{decode_base64, frame_base64};
@@ -16,6 +19,8 @@ use crate::router::{Asked, Route, Router};
 use crate::target::{Token, token_file_names};
 use crate::telemetry::Inside;
 use crate::websocket::{Event, FrameReader};
+
+pub use reading::reading;
 
 /// A configuration is taken or refused with a text; it never panics.
 ///
@@ -186,26 +191,19 @@ pub fn tokens(bytes: &[u8]) {
     }
 }
 
-/// A request head that passes has one authority and one path, and what an app would get of its headers is nothing
-/// that only a proxy may say, in no spelling.
-///
-/// # Panics
-/// If one passes that has not.
-pub fn head(text: &str) {
+/// A request head in a text, and what the door makes of it; none if it is refused.
+fn checked(text: &str) -> Option<(Parts, Head)> {
     let mut lines = text.split('\n');
     let mut start = lines.next().unwrap_or_default().split(' ');
-    let (method, target) = (start.next().unwrap_or_default(), start.next());
+    let (method, target) = (start.next()?.parse::<Method>(), start.next()?.parse());
     let mut request = Request::new(());
-    let (Ok(method), Some(Ok(uri))) = (method.parse::<Method>(), target.map(str::parse)) else {
-        return;
-    };
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
+    *request.method_mut() = method.ok()?;
+    *request.uri_mut() = target.ok()?;
     if start.next() == Some("2") {
         *request.version_mut() = Version::HTTP_2;
     }
     *request.headers_mut() = headers(lines);
-    let (mut parts, ()) = request.into_parts();
+    let (parts, ()) = request.into_parts();
     let context = Context {
         peer: Peer::Unix,
         scheme: Scheme::Https,
@@ -217,7 +215,17 @@ pub fn head(text: &str) {
         header_lines: 200,
         inside: Inside::new(),
     };
-    let Ok(checked) = Head::check(&parts, &context) else {
+    let head = Head::check(&parts, &context).ok()?;
+    Some((parts, head))
+}
+
+/// A request head that passes has one authority and one path, and what an app would get of its headers is nothing
+/// that only a proxy may say, in no spelling.
+///
+/// # Panics
+/// If one passes that has not.
+pub fn head(text: &str) {
+    let Some((mut parts, checked)) = checked(text) else {
         return;
     };
     assert!(!checked.authority.host().is_empty());
