@@ -5,6 +5,9 @@
 Commands, of which each opens a connection of its own unless it says otherwise:
 
     exchange NAME TYPE DURABLE      declare an exchange (DURABLE is yes or no)
+    delete EXCHANGE                 delete an exchange, and all bindings with it
+    unbind QUEUE EXCHANGE KEY       remove a binding
+    delete-queue QUEUE              delete a queue
     send EXCHANGE KEY BODY          one message, persistent, without any other property
     twice EXCHANGE KEY BODY         the same message two times
     flood EXCHANGE KEY COUNT SIZE   that many numbered messages of that many bytes; answers when the broker has them
@@ -32,6 +35,22 @@ def exchange(argument):
     name, kind, durable = argument.split(" ")
     with connection() as opened:
         opened.channel().exchange_declare(name, kind, durable=durable == "yes", auto_delete=False)
+
+
+def delete(argument):
+    with connection() as opened:
+        opened.channel().exchange_delete(argument)
+
+
+def unbind(argument):
+    queue, name, key = argument.split(" ")
+    with connection() as opened:
+        opened.channel().queue_unbind(queue, name, key)
+
+
+def delete_queue(argument):
+    with connection() as opened:
+        opened.channel().queue_delete(argument)
 
 
 def send(argument, times=1):
@@ -92,6 +111,9 @@ if __name__ == "__main__":
         f"127.0.0.1:{PORT}",
         {
             "exchange": exchange,
+            "delete": delete,
+            "unbind": unbind,
+            "delete-queue": delete_queue,
             "send": send,
             "twice": lambda argument: send(argument, 2),
             "flood": flood,

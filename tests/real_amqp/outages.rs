@@ -127,3 +127,37 @@ fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
     });
     assert!(!door.log().contains("swordfish"));
 }
+
+#[test]
+fn an_exchange_a_queue_and_a_binding_that_go_while_connected_are_there_again() {
+    let mut house = House::open("e topic yes", KEPT);
+    house.connected();
+    let status = |house: &House| -> serde_json::Value {
+        let status = run(&mut house.command(&["status", "--json"])).well().stdout;
+        serde_json::from_str(&status).expect("JSON")
+    };
+    let messages = |house: &House| status(house)["sources"][0]["messages"].as_u64();
+    // A message comes once all is bound again; what was published before is lost, so it is said until it comes.
+    let arrives = |house: &mut House| {
+        let before = messages(house);
+        until("a message to come again", || {
+            house.publisher.ask("send e k {}");
+            (messages(house) > before).then_some(())
+        });
+    };
+    arrives(&mut house);
+    house.publisher.ask("delete e");
+    house.until_logged("the exchange of a source is gone");
+    assert!(status(&house)["sources"][0]["since"].is_null());
+    house.publisher.ask("exchange e topic yes");
+    house.until_logged("bound to it again");
+    arrives(&mut house);
+    // So fast that nobody sees it.
+    house.publisher.ask("delete e");
+    house.publisher.ask("exchange e topic yes");
+    arrives(&mut house);
+    house.publisher.ask("unbind noren-a e #");
+    arrives(&mut house);
+    house.publisher.ask("delete-queue noren-a");
+    arrives(&mut house);
+}

@@ -6,6 +6,7 @@
 //! again, for ever. Knows no subscriber.
 
 mod content;
+mod exchange;
 mod inflate;
 mod oslo;
 mod seen;
@@ -18,12 +19,9 @@ use std::time::Duration;
 
 use futures_core::Stream as _;
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions,
-    QueueBindOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection, Consumer, ExchangeKind};
+use lapin::{Channel, Connection, Consumer};
 use tokio::time::{Instant, interval, sleep};
 use tracing::{info, warn};
 
@@ -36,14 +34,15 @@ use crate::hub::publishing::{Pending, Published};
 use crate::hub::{Draft, PublishError, PublisherId};
 
 use content::{Content, Unfit};
+use exchange::Exchange;
 use seen::Seen;
 
 /// How long the end waits until what was published is acknowledged, so that it does not come again: as long as a
 /// store may take for its last messages.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How often the broker is asked how many messages wait.
-const LOOK: Duration = Duration::from_secs(10);
+/// How often the broker is asked how many messages wait, and whether the exchange is still there.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Why a connection is of no use any more.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +141,7 @@ impl Reader<'_> {
         info!(channel = %self.outlet.channel(), address = self.outlet.address(), queue = %open.queue, "connected to a source");
         let mut unsettled = Unsettled::default();
         let mut looks = interval(LOOK);
+        let mut exchange = Exchange::new(self.outlet, self.source);
         let batch = usize::from(self.source.prefetch).div_ceil(2);
         let mut end = pin!(stop.requested());
         loop {
@@ -158,7 +158,10 @@ impl Reader<'_> {
                     settle(&open.channel, unsettled.settled_now()?).await?;
                 }
                 tag = unsettled.settled() => settle(&open.channel, Some(tag?)).await?,
-                _ = looks.tick() => self.look(&open).await?,
+                _ = looks.tick() => {
+                    self.look(&open).await?;
+                    exchange.look(connection, &open.channel, &open.queue).await?;
+                }
                 () = end.as_mut() => break,
             }
         }
@@ -171,20 +174,8 @@ impl Reader<'_> {
 
     async fn open(&mut self, connection: &Connection) -> Result<Open, Lost> {
         let channel = connection.create_channel().await?;
-        let passive = ExchangeDeclareOptions {
-            passive: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        let exchange = self.source.exchange.as_str();
-        // The kind is not looked at: it is whatever its owner has made it.
-        channel
-            .exchange_declare(
-                exchange.into(),
-                ExchangeKind::Topic,
-                passive,
-                FieldTable::default(),
-            )
-            .await?;
+        let exchange = Exchange::new(self.outlet, self.source);
+        exchange.check(&channel).await?;
         let named = self.source.queue.as_deref();
         let options = QueueDeclareOptions {
             durable: named.is_some(),
@@ -197,17 +188,7 @@ impl Reader<'_> {
             .await?;
         self.backlog = self.look_back(queue.message_count());
         let queue = queue.name().clone();
-        for binding in &self.source.bindings {
-            channel
-                .queue_bind(
-                    queue.clone(),
-                    exchange.into(),
-                    binding.as_str().into(),
-                    QueueBindOptions::default(),
-                    FieldTable::default(),
-                )
-                .await?;
-        }
+        exchange.bind(&channel, &queue).await?;
         channel
             .basic_qos(self.source.prefetch, BasicQosOptions::default())
             .await?;

@@ -1,0 +1,97 @@
+//! The exchange of somebody else that a queue is bound to. It may be deleted and made again while the connection stays,
+//! and takes the bindings with it; no broker tells of that. So it is looked at again and again, and bound again: a
+//! binding that is there stays as it is. Knows no message.
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection, ExchangeKind};
+use tracing::warn;
+
+use super::super::outlet::Outlet;
+use crate::config::AmqpSource;
+
+/// An exchange, as it was last seen.
+pub(super) struct Exchange<'a> {
+    outlet: &'a Outlet,
+    source: &'a AmqpSource,
+    is_gone: bool,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(outlet: &'a Outlet, source: &'a AmqpSource) -> Self {
+        Self {
+            outlet,
+            source,
+            is_gone: false,
+        }
+    }
+
+    /// Fails if it is not there, and the channel is of no use any more then. The kind is not looked at: it is whatever
+    /// its owner has made it.
+    pub(super) async fn check(&self, channel: &Channel) -> Result<(), lapin::Error> {
+        let passive = ExchangeDeclareOptions {
+            passive: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let name = self.source.exchange.as_str();
+        let kind = ExchangeKind::Topic;
+        channel
+            .exchange_declare(name.into(), kind, passive, FieldTable::default())
+            .await
+    }
+
+    pub(super) async fn bind(
+        &self,
+        channel: &Channel,
+        queue: &ShortString,
+    ) -> Result<(), lapin::Error> {
+        for binding in &self.source.bindings {
+            channel
+                .queue_bind(
+                    queue.clone(),
+                    self.source.exchange.as_str().into(),
+                    binding.as_str().into(),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Looks whether it is still there, and binds the queue to it again. What has come stays in the queue meanwhile.
+    pub(super) async fn look(
+        &mut self,
+        connection: &Connection,
+        channel: &Channel,
+        queue: &ShortString,
+    ) -> Result<(), lapin::Error> {
+        // On a channel of its own, which the broker closes if it is gone.
+        let own = connection.create_channel().await?;
+        if let Err(error) = self.check(&own).await {
+            if !connection.status().connected() {
+                return Err(error);
+            }
+            self.went(&error);
+            return Ok(());
+        }
+        own.close(200, "seen".into()).await?;
+        self.bind(channel, queue).await?;
+        if std::mem::replace(&mut self.is_gone, false) {
+            self.outlet.set_up(true);
+            let reason = "the exchange was made again, and the queue is bound to it again; what was published before that is lost";
+            self.outlet.set_error(&reason);
+            warn!(channel = %self.outlet.channel(), address = self.outlet.address(), reason, "a source is there again");
+        }
+        Ok(())
+    }
+
+    fn went(&mut self, error: &lapin::Error) {
+        if std::mem::replace(&mut self.is_gone, true) {
+            return;
+        }
+        self.outlet.set_up(false);
+        self.outlet.set_error(error);
+        warn!(channel = %self.outlet.channel(), address = self.outlet.address(), reason = %error, "the exchange of a source is gone; it is bound again when it is there");
+    }
+}
