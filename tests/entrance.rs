@@ -382,6 +382,39 @@ async fn a_route_asks_for_certificates_of_certain_names_where_the_listener_leave
 }
 
 #[tokio::test]
+async fn no_spelling_of_a_path_gets_by_a_certificate_or_the_pages_of_its_websockets() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new(&directory, "authority");
+    let app = Backend::tcp().await;
+    let admin = app.app().replace("'app'", "'admin'");
+    let settings = format!(
+        "{}origins = ['any']\n{admin}path = '/admin'\nclient-certificate = 'required'\nclient-names = ['cook']\n",
+        app.app()
+    );
+    let door = door(&authority, "optional", &settings).await;
+    let guest = authority.sign("guest", &[]);
+    for path in ["/admin", "/%61dmin/x", "//admin", "/admin;x", "/;x/admin"] {
+        for client in [None, Some(&guest)] {
+            for request in [Door::get(path, ""), Door::handshake(path, "")] {
+                let answer = ask(&door, client, &request).await.unwrap();
+                assert_eq!(answer.status, 403, "{path}");
+            }
+        }
+    }
+    let cook = authority.sign("cook", &[]);
+    for path in ["/%61dmin/x", "//admin"] {
+        // The certificate is good, the page is not.
+        let answer = ask(&door, Some(&cook), &Door::handshake(path, PAGE)).await;
+        assert_eq!(answer.unwrap().status, 403, "{path}");
+    }
+    app.has_nobody().await;
+    let request = Door::get("/%61dmin", "");
+    let (answer, head) = tokio::join!(ask(&door, Some(&cook), &request), serve(&app));
+    assert_eq!(answer.unwrap().status, 200);
+    assert_eq!(head.start, "GET /%61dmin HTTP/1.1");
+}
+
+#[tokio::test]
 async fn an_app_is_told_the_name_in_the_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let authority = Authority::new(&directory, "authority");

@@ -43,6 +43,24 @@ async fn a_logout_closes_all_tunnels_of_its_session_and_no_others() {
 }
 
 #[tokio::test]
+async fn every_spelling_of_the_logout_ends_its_session() {
+    let (_app, console, door) = kitchen("").await;
+    for path in [
+        "/logout/",
+        "//logout",
+        "/%6cogout",
+        "/logout;x=1",
+        "/logou%74/",
+    ] {
+        let mut own = tunnel(&door, &console, COOK).await;
+        let mut other = tunnel(&door, &console, OTHER).await;
+        assert_eq!(log_out(&door, "POST", path, COOK).await, 200, "{path}");
+        is_ended(&mut own).await;
+        is_open(&mut other).await;
+    }
+}
+
+#[tokio::test]
 async fn after_a_logout_the_app_is_asked_again_and_a_new_session_of_the_same_cookie_lasts() {
     let (app, console, door) = kitchen("allow-cache = '60s'\ntoken-path = '/vms/{vm}'").await;
     let mut before = tunnel(&door, &console, COOK).await;

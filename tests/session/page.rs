@@ -25,7 +25,14 @@ async fn nobody_sees_the_page_whom_the_configuration_does_not_name() {
         ("200 OK\r\nX-User: ann\r\n", 200),
     ] {
         app.answers("/tasks", answer);
-        for path in ["/noren/", "/noren/page.js", "/noren/hour"] {
+        for path in [
+            "/noren/",
+            "/noren/page.js",
+            "/noren/hour",
+            "//noren/",
+            "/%6eoren//hour",
+            "/noren;x/hour",
+        ] {
             let asked = client.ask(&Door::get(path, "")).await;
             assert_eq!(
                 asked.status,
@@ -41,6 +48,11 @@ async fn nobody_sees_the_page_whom_the_configuration_does_not_name() {
         (moved.status, moved.head.one("location")),
         (308, Some("/noren/"))
     );
+    // Two slashes would be another host to a browser.
+    for path in ["//noren", "///noren", "/nor%65n"] {
+        let moved = client.ask(&Door::get(path, "")).await;
+        assert_eq!(moved.head.one("location"), Some("/noren/"), "{path}");
+    }
     // What begins alike is the app's own.
     let other = client.ask(&Door::get("/norenx", "")).await;
     assert_eq!((other.status, other.text()), (200, "[]"));
