@@ -229,6 +229,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             End::SessionEnded | End::Asked | End::TokenGone => {
                 let _ = timeout(CLOSE_LIMIT, self.target.shutdown()).await;
             }
+            // What the client sent before that was good, and the recording says that the console got it.
+            End::Violation { .. } | End::Stopping => {
+                let given = poll_fn(|cx| self.up.poll_write(&mut self.target, cx));
+                let _ = timeout(CLOSE_LIMIT, given).await;
+            }
             _ => {}
         }
         if matches!(end, End::ClientGone | End::ClientBroke(_)) {

@@ -137,6 +137,9 @@ pub fn open_socket(
     handshake.accept(protocol)
 }
 
+/// The code for a message that makes no sense (RFC 6455 §7.4.1).
+const NOT_JSON: u16 = 1007;
+
 /// An open socket.
 struct Session<C> {
     client: C,
@@ -312,6 +315,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     async fn close(&mut self, cause: &Cause) {
         let (code, reason) = match cause {
             Cause::Gone | Cause::Broke(_) => return,
+            // The protocol wants an abrupt end for what is no JSON: no frame, and no handshake.
+            Cause::Violation(NOT_JSON, _) if matches!(self.form, Form::SockJs) => {
+                let _ = self.client.shutdown().await;
+                return;
+            }
             Cause::Closed => (None, ""),
             Cause::Violation(code, reason) => (Some(*code), *reason),
             Cause::Ended(End::Slow) | Cause::Untold => (Some(1013), "too slow"),

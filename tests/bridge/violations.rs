@@ -122,3 +122,41 @@ async fn what_came_before_a_violation_still_reaches_the_console() {
     drop(client);
     assert_eq!(target.rest().await, b"");
 }
+
+/// What the console gets of frames that come in one piece, and end with a violation.
+async fn reaches(protocol: &str, frames: &[u8], code: u16, behind_handshake: bool) -> Vec<u8> {
+    let (console, door) = console("").await;
+    let mut client = door.tls().await;
+    let mut sent = Door::handshake(PATH, protocol).into_bytes();
+    if behind_handshake {
+        sent.extend_from_slice(frames);
+    }
+    client.send(sent).await;
+    let mut target = console.accept().await;
+    assert_eq!(client.head().await.status(), 101);
+    if !behind_handshake {
+        client.send(frames).await;
+    }
+    assert_eq!(client.close_code().await, code);
+    drop(client);
+    target.rest().await
+}
+
+#[tokio::test]
+async fn what_stands_before_a_violation_reaches_the_console() {
+    let base64 = "Sec-WebSocket-Protocol: base64\r\n";
+    let text = |text: &str| masked(FIN | TEXT, text.as_bytes());
+    let good = [text("aGVs"), text("bG8=")].concat();
+    for behind in [false, true] {
+        for (bad, code) in [
+            (text("no base64!"), 1007),
+            (binary(b"x"), 1003),
+            (unmasked(FIN | TEXT, b"x"), 1002),
+        ] {
+            let frames = [&good[..], &bad].concat();
+            assert_eq!(reaches(base64, &frames, code, behind).await, b"hello");
+        }
+        let frames = [binary(b"hel"), binary(b"lo"), text("x")].concat();
+        assert_eq!(reaches("", &frames, 1003, behind).await, b"hello");
+    }
+}

@@ -14,8 +14,10 @@ use crate::http::{Body, empty, full};
 const TEXT: &str = "text/plain; charset=UTF-8";
 const JSON: &str = "application/json; charset=UTF-8";
 const SCRIPT: &str = "application/javascript; charset=UTF-8";
-const EVENTS: &str = "text/event-stream; charset=UTF-8";
-const NOT_CACHED: &str = "no-store, no-cache, must-revalidate, max-age=0";
+/// Without a charset: the format has only one (HTML standard, "Server-sent events").
+const EVENTS: &str = "text/event-stream";
+/// A proxy that compresses would hold back pieces, so `no-transform` is one of them.
+const NOT_CACHED: &str = "no-store, no-cache, no-transform, must-revalidate, max-age=0";
 
 /// Permits a page of another origin the headers it asks for. That it may read the answer at all is said by the
 /// caller, for all of the hub.
