@@ -210,6 +210,7 @@ fn checked(text: &str) -> Option<(Parts, Head)> {
         server: None,
         client: None,
         activity: Activity::new(),
+        interim: None,
         watch: None,
         proxies: None,
         header_lines: 200,

@@ -8,11 +8,13 @@
     reason = "a test that cannot go on should fail where it stands, and its tasks end with its runtime"
 )]
 
+mod aborts;
 mod answers;
 mod bodies;
 mod breaks;
 mod framing;
 mod heads;
+mod interim;
 mod pool;
 mod smuggling;
 mod trouble;

@@ -72,6 +72,9 @@ pub struct App {
     /// `request-spool`: whether a request body is complete before the app is asked, as far as the spool
     /// has room. Default yes; with no, what is larger than `limits.request-buffer` streams.
     pub request_spool: bool,
+    /// `ignore-client-abort`: whether the app's connection stays open when the client of a request has left. An app
+    /// that notices its end is told at once with `false`. Default true.
+    pub ignore_client_abort: bool,
     /// `response-spool`: whether an answer is taken off the worker faster than its client takes it.
     /// Default yes.
     pub response_spool: bool,
@@ -113,6 +116,7 @@ impl Default for App {
             health_path: None,
             health_interval: Duration::from_secs(5),
             request_spool: true,
+            ignore_client_abort: true,
             response_spool: true,
             compress: Vec::new(),
             compress_private: false,
@@ -165,6 +169,7 @@ impl App {
             }),
             health_interval: table.time_limit("health-interval", default.health_interval),
             request_spool: table.flag("request-spool", default.request_spool),
+            ignore_client_abort: table.flag("ignore-client-abort", default.ignore_client_abort),
             response_spool: table.flag("response-spool", default.response_spool),
             compress: table.list("compress", default.compress, parse_media_type),
             compress_private: table.flag("compress-private", default.compress_private),

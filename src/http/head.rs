@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use crate::http::activity::Activity;
 use crate::http::credentials::check_authorization;
 use crate::http::fields;
+use crate::http::interim::Interim;
 use crate::http::path::{PathFault, RequestPath};
 use crate::http::refusal::Refusal;
 use crate::http::watch::Watch;
@@ -53,6 +54,8 @@ pub struct Context {
     pub client: Option<ClientName>,
     /// What is under way on it.
     pub activity: Activity,
+    /// Where interim responses are sent, if it is an HTTP/1.1 connection.
+    pub interim: Option<Interim>,
     /// Its answers, if it is an HTTP/2 connection.
     pub watch: Option<Watch>,
     /// The proxies it comes from, if it does: what they say of the client is believed.

@@ -19,6 +19,7 @@ mod gather;
 mod head;
 mod hop;
 mod idempotency;
+mod interim;
 mod lease;
 mod linger;
 mod path;

@@ -11,12 +11,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::abort::Flushes;
 use crate::http::activity::Activity;
 use crate::http::control::ControlFrames;
 use crate::http::gather::{Gather, Write};
+use crate::http::interim::Interim;
 use crate::http::linger::Linger;
 use crate::http::request_line::RequestLine;
 use crate::http::stall::Stall;
@@ -36,6 +38,9 @@ pub struct Transport {
     linger: Option<Linger>,
     gather: Option<Gather>,
     flushes: Flushes,
+    interim: Interim,
+    /// What is left to write of an interim response.
+    begun: Bytes,
     fate: Fate,
     control: Option<ControlFrames>,
 }
@@ -112,6 +117,8 @@ impl Transport {
             linger: None,
             gather: None,
             flushes: Flushes::default(),
+            interim: Interim::default(),
+            begun: Bytes::new(),
             fate: Fate::default(),
             control: None,
         }
@@ -122,6 +129,29 @@ impl Transport {
     pub fn telling(mut self, fate: &Fate) -> Self {
         self.fate = fate.clone();
         self
+    }
+
+    /// The interim responses that are sent on this stream, between whatever else is.
+    #[must_use]
+    pub fn interim(&self) -> Interim {
+        self.interim.clone()
+    }
+
+    /// Writes what is left of an interim response.
+    fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.begun.is_empty() {
+            let mut begun = std::mem::take(&mut self.begun);
+            let written = self.inner().poll_write(cx, &begun);
+            let written = self.limit(cx, written, |bytes| *bytes);
+            if let Poll::Ready(Ok(count)) = &written {
+                begun.advance(*count);
+            }
+            self.begun = begun;
+            if ready!(written)? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Has the stream closed with what the client still sends being read for a moment. `tasks` runs that.
@@ -340,6 +370,7 @@ impl AsyncWrite for Transport {
         if let Some(linger) = &mut this.linger {
             linger.wrote = true;
         }
+        ready!(this.poll_begun(cx))?;
         while let Some(gather) = &mut this.gather {
             match gather.take(bufs) {
                 Write::Taken => return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
@@ -365,6 +396,12 @@ impl AsyncWrite for Transport {
         if let Some(gather) = &mut this.gather {
             ready!(gather.poll_turn(cx));
             ready!(this.poll_write_out(cx))?;
+        }
+        // hyper has nothing left to write when it asks for this, so nothing of its is cut in two.
+        ready!(this.poll_begun(cx))?;
+        while let Some(next) = this.interim.next() {
+            this.begun = next;
+            ready!(this.poll_begun(cx))?;
         }
         let flushed = this.inner().poll_flush(cx);
         if flushed.is_ready() {

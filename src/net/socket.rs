@@ -3,7 +3,9 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -19,6 +21,15 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// Has the other end told by a reset that nothing is read any more, when this is dropped: its next write fails
+    /// then, and not only the one after that.
+    pub fn reset_on_drop(&self) {
+        if let Self::Tcp(stream) = self {
+            // Without it the end is an ordinary one, which is noticed a little later.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// Writes what the kernel takes at once, without waiting. For the last words on a connection that is
     /// being dropped, where nobody can wait.
     ///

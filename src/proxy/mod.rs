@@ -111,7 +111,11 @@ impl Forward<'_> {
         own: HeaderMap,
         fault: Option<Arc<OnceLock<BodyFault>>>,
     ) -> Result<Response<Body>, Refusal> {
+        let version = parts.version;
         let mut request = request::rewrite(parts, payload, self);
+        if let Some(interim) = &self.context.interim {
+            interim.pass_on(&mut request, version);
+        }
         // Whatever the client has sent under these names is gone by now.
         request.headers_mut().extend(own);
         let response = self

@@ -168,6 +168,7 @@ impl Served {
             server,
             client: None,
             activity: Activity::new(),
+            interim: None,
             watch: None,
             proxies: None,
             header_lines: state.config.limits.headers,
@@ -198,7 +199,9 @@ impl Served {
             .max_header_size(limits.head_size)
             .max_headers(limits.headers);
         let sent = Sent::Flushed(transport.flushes());
-        let service = answer(self.current, self.context, self.role, sent);
+        let mut context = self.context;
+        context.interim = Some(transport.interim());
+        let service = answer(self.current, context, self.role, sent);
         let connection = builder
             .serve_connection(TokioIo::new(transport), service)
             .with_upgrades();
@@ -328,6 +331,9 @@ fn answer(
             let service = Arc::clone(&state.service);
             drop(state);
             let response = service.respond(request, context, role).await;
+            if let Some(interim) = &context.interim {
+                interim.all_sent().await;
+            }
             Ok(response.map(|body| AbortAfterFlush::new(body, sent.clone(), limit)))
         };
         Box::pin(answered) as Pin<Box<dyn Future<Output = _> + Send>>

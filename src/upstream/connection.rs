@@ -8,6 +8,8 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -34,6 +36,35 @@ pub(super) struct Connection {
     driver: Box<Driver<TokioIo<Forgiving>, Payload>>,
     ended: bool,
     idle_since: Instant,
+    hang_up: HangUp,
+}
+
+/// Closes a connection while hyper has it. Clones belong to the same one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HangUp(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    /// Nothing more will be sent, and the app is told so.
+    finished: AtomicBool,
+    /// Nothing more will be read.
+    reset: AtomicBool,
+}
+
+impl HangUp {
+    /// Tells the app that nothing more will come, with the next poll of the connection. What it sends is read on.
+    pub(super) fn finish(&self) {
+        self.0.finished.store(true, Ordering::Relaxed);
+    }
+
+    /// Has the connection end with a reset when it is dropped.
+    pub(super) fn reset(&self) {
+        self.0.reset.store(true, Ordering::Relaxed);
+    }
+
+    fn is_finished(&self) -> bool {
+        self.0.finished.load(Ordering::Relaxed)
+    }
 }
 
 /// A failed exchange, and the request, if it did not leave.
@@ -46,10 +77,16 @@ pub(super) struct SendError {
 impl Connection {
     /// HTTP over a socket that was just opened.
     pub(super) async fn over(socket: Socket) -> Result<Self, UpstreamError> {
+        let hang_up = HangUp::default();
+        let stream = Forgiving {
+            socket,
+            hang_up: hang_up.clone(),
+            finished: false,
+        };
         let (sender, driver) = Builder::new()
             .max_headers(MAX_HEADERS)
             .max_buf_size(READ_BUFFER)
-            .handshake(TokioIo::new(Forgiving(socket)))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(broken)?;
         Ok(Self {
@@ -57,7 +94,13 @@ impl Connection {
             driver: Box::new(driver),
             ended: false,
             idle_since: Instant::now(),
+            hang_up,
         })
+    }
+
+    /// The way to close it while it is in use.
+    pub(super) fn hang_up(&self) -> HangUp {
+        self.hang_up.clone()
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -103,7 +146,7 @@ impl Connection {
     /// True if the connection is open and between two exchanges, as far as can be seen from here.
     pub(super) fn is_idle(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
-        !self.ended && self.sender.is_ready()
+        !self.ended && self.sender.is_ready() && !self.hang_up.is_finished()
     }
 
     /// Since when it has been in the pool.
@@ -129,7 +172,12 @@ fn drive(driver: &mut Driver<TokioIo<Forgiving>, Payload>, ended: &mut bool, cx:
 /// An app may refuse a large body early and close: our next write fails, while its answer waits to be read.
 /// If there is none, the read fails in turn.
 #[derive(Debug)]
-struct Forgiving(Socket);
+struct Forgiving {
+    socket: Socket,
+    hang_up: HangUp,
+    /// The app was told that nothing more will come.
+    finished: bool,
+}
 
 impl Forgiving {
     fn forgive(written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
@@ -149,7 +197,11 @@ impl AsyncRead for Forgiving {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
+        let this = self.get_mut();
+        if !this.finished && this.hang_up.is_finished() {
+            this.finished = Pin::new(&mut this.socket).poll_shutdown(cx).is_ready();
+        }
+        Pin::new(&mut this.socket).poll_read(cx, buf)
     }
 }
 
@@ -160,7 +212,7 @@ impl AsyncWrite for Forgiving {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         Self::forgive(
-            Pin::new(&mut self.get_mut().0).poll_write(cx, buf),
+            Pin::new(&mut self.get_mut().socket).poll_write(cx, buf),
             buf.len(),
         )
     }
@@ -172,20 +224,28 @@ impl AsyncWrite for Forgiving {
     ) -> Poll<io::Result<usize>> {
         let all = bufs.iter().map(|buf| buf.len()).sum();
         Self::forgive(
-            Pin::new(&mut self.get_mut().0).poll_write_vectored(cx, bufs),
+            Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, bufs),
             all,
         )
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Forgiving {
+    fn drop(&mut self) {
+        if self.hang_up.0.reset.load(Ordering::Relaxed) {
+            self.socket.reset_on_drop();
+        }
     }
 }

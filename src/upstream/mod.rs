@@ -315,6 +315,7 @@ impl Upstream {
         client: Client,
     ) -> Running {
         let upstream = Arc::clone(self);
+        let hang_up = (!self.settings.ignore_client_abort).then(|| connection.hang_up());
         let exchange = async move {
             let upload = payload::passed_on(&request);
             let begun = Instant::now();
@@ -330,7 +331,7 @@ impl Upstream {
             };
             ended
         };
-        Running::new(exchange, &self.tasks)
+        Running::new(exchange, hang_up, &self.tasks)
     }
 
     /// Sends an upgrade request on a connection of its own, which leaves HTTP if the app agrees. `tasks` runs

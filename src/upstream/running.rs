@@ -4,6 +4,10 @@
 //! then finds out. If the slot were given back when the client leaves, the next request would be sent to an app
 //! whose workers are all busy, and would wait inside of it. So the rest of such an exchange is awaited by a task of
 //! its own, which holds the slot, and its answer is thrown away.
+//!
+//! An app that does see it is told at once, where `ignore-client-abort = false` says so: nothing more is sent to it,
+//! which it can read, and its connection is reset as soon as it writes all the same. The slot is held until the app
+//! closes its side, or for about as long as it needs to notice the reset.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -12,10 +16,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Response;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::shutdown::Shutdown;
-use crate::upstream::connection::SendError;
+use crate::upstream::connection::{HangUp, SendError};
 use crate::upstream::queue::Slot;
 use crate::upstream::source::Source;
 use crate::upstream::{Answer, UpstreamError};
@@ -25,12 +29,17 @@ use crate::upstream::{Answer, UpstreamError};
 const UNWANTED_BYTES: usize = 16 * 1024 * 1024;
 const UNWANTED_TIME: Duration = Duration::from_secs(10);
 
+/// An app that looks at its connection does so within this time.
+const NOTICED: Duration = Duration::from_millis(50);
+
 /// How an exchange ended. If it failed in a way that permits another try, the slot comes back.
 pub(super) type Ended = Result<Result<Response<Answer>, (SendError, Slot)>, UpstreamError>;
 
 /// An exchange that has been begun.
 pub(super) struct Running {
     exchange: Option<Pin<Box<dyn Future<Output = Ended> + Send>>>,
+    /// Where the app is told when the client leaves.
+    hang_up: Option<HangUp>,
     tasks: Shutdown,
 }
 
@@ -38,10 +47,12 @@ impl Running {
     /// `exchange` must hold all it needs: the connection and the slot. `tasks` runs it if nobody else does.
     pub(super) fn new(
         exchange: impl Future<Output = Ended> + Send + 'static,
+        hang_up: Option<HangUp>,
         tasks: &Shutdown,
     ) -> Self {
         Self {
             exchange: Some(Box::pin(exchange)),
+            hang_up,
             tasks: tasks.clone(),
         }
     }
@@ -68,6 +79,9 @@ impl Drop for Running {
         let Some(exchange) = self.exchange.take() else {
             return;
         };
+        if let Some(hang_up) = &self.hang_up {
+            hang_up.finish();
+        }
         let stop = self.tasks.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -88,6 +102,37 @@ pub(super) fn let_end(source: Source, tasks: &Shutdown) {
             () = stop.requested() => {}
         }
     });
+}
+
+/// Tells the app that the client has left, and holds the slot until it knows.
+pub(super) fn hang_up(source: Source, tasks: &Shutdown) {
+    let stop = tasks.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = until_noticed(source) => {}
+            () = stop.requested() => {}
+        }
+    });
+}
+
+/// Bounded by the time in which the app has to send something (`response-idle`).
+async fn until_noticed(mut source: Source) {
+    source.hang_up().finish();
+    let begun = Instant::now();
+    let mut left = UNWANTED_BYTES;
+    while let Some(Ok(piece)) = poll_fn(|cx| source.poll(cx)).await {
+        // What was on its way says nothing about what the app knows.
+        let rest = left.checked_sub(piece.len());
+        if rest.is_none() || begun.elapsed() >= NOTICED {
+            let pause = source.pause();
+            source.hang_up().reset();
+            let slot = source.close();
+            sleep((pause * 2).min(UNWANTED_TIME)).await;
+            drop(slot);
+            return;
+        }
+        left = rest.unwrap_or_default();
+    }
 }
 
 async fn discard(mut source: Source) {

@@ -6,6 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -14,9 +15,9 @@ use hyper::body::Incoming;
 
 use crate::http::{BoxError, Stall};
 use crate::upstream::Upstream;
-use crate::upstream::connection::Connection;
+use crate::upstream::connection::{Connection, HangUp};
 use crate::upstream::queue::Slot;
-use crate::upstream::running::let_end;
+use crate::upstream::running::{hang_up, let_end};
 
 /// How much of an answer is read before its head goes on to the client. hyper reads no further ahead at first,
 /// so most pages are complete with it.
@@ -36,7 +37,10 @@ struct Exchange {
     idle: Stall,
     connection: Connection,
     upstream: Arc<Upstream>,
-    _slot: Slot,
+    slot: Slot,
+    /// When the latest piece came, and how long after the one before it.
+    latest: Instant,
+    pause: Duration,
 }
 
 /// What has come of an answer by the time its head goes on.
@@ -70,7 +74,9 @@ impl Source {
                 idle: Stall::new(upstream.settings.response_idle),
                 connection,
                 upstream,
-                _slot: slot,
+                slot,
+                latest: Instant::now(),
+                pause: Duration::ZERO,
             }),
             is_endless: is_endless(headers),
             is_unwanted: false,
@@ -119,6 +125,8 @@ impl Source {
                     // Trailers are dropped, as a request's are.
                     if let Ok(data) = frame.into_data() {
                         exchange.idle.progressed();
+                        exchange.pause = exchange.latest.elapsed();
+                        exchange.latest += exchange.pause;
                         return Poll::Ready(Some(Ok(data)));
                     }
                 }
@@ -143,6 +151,23 @@ impl Source {
         Poll::Pending
     }
 
+    /// Closes the app's connection while it is in use.
+    pub(super) fn hang_up(&self) -> HangUp {
+        let exchange = self.exchange.as_ref();
+        exchange.map_or_else(HangUp::default, |exchange| exchange.connection.hang_up())
+    }
+
+    /// The time between the two latest pieces.
+    pub(super) fn pause(&self) -> Duration {
+        let exchange = self.exchange.as_ref();
+        exchange.map_or(Duration::ZERO, |exchange| exchange.pause)
+    }
+
+    /// Closes the app's connection; the slot is left.
+    pub(super) fn close(&mut self) -> Option<Slot> {
+        self.exchange.take().map(|exchange| exchange.slot)
+    }
+
     /// How many bytes are still to come, if that is known.
     pub(super) fn left(&self) -> Option<u64> {
         let exchange = self.exchange.as_ref();
@@ -152,6 +177,15 @@ impl Source {
     pub(super) fn is_end_stream(&self) -> bool {
         let exchange = self.exchange.as_ref();
         exchange.is_none_or(|exchange| exchange.body.is_end_stream())
+    }
+
+    /// The same, but nobody wants it any more.
+    fn unwanted(exchange: Exchange) -> Self {
+        Self {
+            exchange: Some(exchange),
+            is_endless: false,
+            is_unwanted: true,
+        }
     }
 
     /// Gives the slot back, and the connection too, if the exchange is complete on both sides.
@@ -186,17 +220,17 @@ fn is_endless(headers: &HeaderMap) -> bool {
 impl Drop for Source {
     fn drop(&mut self) {
         // hyper does not ask again when it knows from the length that the body is complete.
-        if self.is_end_stream() || self.is_endless || self.is_unwanted {
+        let notices = |exchange: &Exchange| !exchange.upstream.settings.ignore_client_abort;
+        let is_told = !self.is_end_stream() && !self.is_unwanted;
+        if is_told && let Some(exchange) = self.exchange.take_if(|exchange| notices(exchange)) {
+            let tasks = exchange.upstream.tasks.clone();
+            hang_up(Self::unwanted(exchange), &tasks);
+        } else if self.is_end_stream() || self.is_endless || self.is_unwanted {
             // In the middle of a body the connection is not idle, and is closed.
             self.finish();
         } else if let Some(exchange) = self.exchange.take() {
             let tasks = exchange.upstream.tasks.clone();
-            let unwanted = Self {
-                exchange: Some(exchange),
-                is_endless: false,
-                is_unwanted: true,
-            };
-            let_end(unwanted, &tasks);
+            let_end(Self::unwanted(exchange), &tasks);
         }
     }
 }

@@ -258,6 +258,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         health_path: _,
         health_interval: _,
         request_spool: _,
+        ignore_client_abort: _,
         response_spool: _,
         compress: _,
         compress_private: _,
@@ -268,7 +269,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         "name url hosts path server-root encoded-slash case-insensitive origins missing-origin users realm \
          client-certificate client-names user-header certificate-header workers queue queue-wait \
          connect response response-idle keep-alive restart-wait health-path health-interval \
-         request-spool response-spool \
+         request-spool ignore-client-abort response-spool \
          compress compress-private offload",
     );
 }

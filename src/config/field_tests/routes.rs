@@ -26,6 +26,7 @@ fn apps_are_read() {
         health-interval = "4s"
         request-spool = false
         response-spool = false
+        ignore-client-abort = false
         compress = ["TEXT/html"]
         compress-private = true
         [[app.offload]]
@@ -62,6 +63,7 @@ fn apps_are_read() {
         health_interval: seconds(4),
         request_spool: false,
         response_spool: false,
+        ignore_client_abort: false,
         compress: vec!["text/html".to_owned()],
         compress_private: true,
         offload: vec![Offload {

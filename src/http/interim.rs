@@ -1,0 +1,126 @@
+//! Interim responses of the app (RFC 9110 §15.2), such as 103 (RFC 8297), on their way to a client of HTTP/1.1.
+//!
+//! hyper's server cannot send them. The transport under it can: it knows when everything of hyper's is flushed, and
+//! nothing else is written between that and the head of the final response, which waits for them. HTTP/2 offers no
+//! such place, and there they are dropped, as for HTTP/1.0, which does not know them.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Request, StatusCode, Version};
+
+use crate::http::fields::drop_file_names;
+use crate::http::hop::drop_hop_by_hop;
+
+/// For one request; an app has no reason for more, and the rest is dropped.
+const MOST: usize = 16;
+/// The largest of them, as bytes.
+const LARGEST: usize = 16 * 1024;
+
+/// The interim responses of a connection that are not sent yet. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Interim(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Counts the requests. Only the latest may add something, and only until its final response is there.
+    request: u64,
+    open: bool,
+    count: usize,
+    waiting: VecDeque<Bytes>,
+    /// Taken by the transport, and not written yet.
+    writing: bool,
+    finals: Option<Waker>,
+}
+
+impl Interim {
+    /// Has the interim responses to `request` to the app sent to the client, which speaks `version`.
+    pub fn pass_on<B>(&self, request: &mut Request<B>, version: Version) {
+        if version != Version::HTTP_11 {
+            return;
+        }
+        let number = {
+            let mut state = self.lock();
+            state.request += 1;
+            state.count = 0;
+            state.open = true;
+            state.request
+        };
+        let interim = self.clone();
+        hyper::ext::on_informational(request, move |response| {
+            interim.add(number, response.status(), response.headers());
+        });
+    }
+
+    fn add(&self, request: u64, status: StatusCode, headers: &HeaderMap) {
+        // 100 is Noren's own affair, and 101 is none of the app's.
+        if matches!(status.as_u16(), 100 | 101) {
+            return;
+        }
+        let Some(head) = encode(status, headers) else {
+            return;
+        };
+        let mut state = self.lock();
+        if state.open && state.request == request && state.count < MOST {
+            state.count += 1;
+            state.waiting.push_back(head);
+        }
+    }
+
+    /// Returns when all of them are sent; nothing is added any more.
+    pub async fn all_sent(&self) {
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            state.open = false;
+            if state.waiting.is_empty() && !state.writing {
+                return Poll::Ready(());
+            }
+            state.finals = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The next one to write.
+    pub(super) fn next(&self) -> Option<Bytes> {
+        let mut state = self.lock();
+        let next = state.waiting.pop_front();
+        state.writing = next.is_some();
+        if next.is_none()
+            && let Some(waker) = state.finals.take()
+        {
+            waker.wake();
+        }
+        next
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A head as it is written; none if it is too large.
+fn encode(status: StatusCode, headers: &HeaderMap) -> Option<Bytes> {
+    let mut headers = headers.clone();
+    drop_hop_by_hop(&mut headers);
+    drop_file_names(&mut headers);
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(TRANSFER_ENCODING);
+    let mut head = BytesMut::new();
+    let reason = status.canonical_reason().unwrap_or_default();
+    head.put_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
+    for (name, value) in &headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.put_slice(part);
+        }
+        if head.len() > LARGEST {
+            return None;
+        }
+    }
+    head.put_slice(b"\r\n");
+    Some(head.freeze())
+}
