@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::http::BoxError;
@@ -22,19 +24,26 @@ use crate::upstream::source::{Beginning, End, Source};
 pub struct Answer {
     pieces: VecDeque<Bytes>,
     rest: Rest,
+    /// Its length is not told though it is known: the app wants its chunks to stay as they are.
+    keeps_chunks: bool,
 }
 
 /// What follows the pieces that were there at the beginning.
 enum Rest {
     Nothing,
     Broken(Option<BoxError>),
-    AtOnce(Source),
+    AtOnce(Box<Source>),
     Kept(Kept),
 }
 
 impl Answer {
-    /// `client` is whose answer it is.
-    pub(super) fn new(beginning: Beginning, client: Client, upstream: &Arc<Upstream>) -> Self {
+    /// The body that belongs to `headers`; `client` is whose answer it is.
+    pub(super) fn new(
+        headers: &HeaderMap,
+        beginning: Beginning,
+        client: Client,
+        upstream: &Arc<Upstream>,
+    ) -> Self {
         let Beginning { mut pieces, end } = beginning;
         let rest = match end {
             End::Complete => Rest::Nothing,
@@ -44,10 +53,14 @@ impl Answer {
             }
             End::Open(source) => {
                 let pieces = std::mem::take(&mut pieces);
-                Rest::Kept(Kept::new(pieces, source, client, upstream))
+                Rest::Kept(Kept::new(pieces, *source, client, upstream))
             }
         };
-        Self { pieces, rest }
+        Self {
+            pieces,
+            rest,
+            keeps_chunks: keeps_chunks(headers),
+        }
     }
 }
 
@@ -83,6 +96,9 @@ impl Body for Answer {
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.keeps_chunks && !self.is_end_stream() {
+            return SizeHint::default();
+        }
         let here: u64 = self.pieces.iter().map(|piece| piece.len() as u64).sum();
         let rest = match &self.rest {
             Rest::Nothing => Some(0),
@@ -92,6 +108,17 @@ impl Body for Answer {
         };
         rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(here + rest))
     }
+}
+
+/// Whether the app forbids proxies to change a response that has no length (RFC 9110 §7.7). Of any other that is
+/// complete before its head goes on, the client is told the length.
+fn keeps_chunks(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(CACHE_CONTROL).iter();
+    let mut directives = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    !headers.contains_key(CONTENT_LENGTH)
+        && directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-transform"))
 }
 
 impl fmt::Debug for Answer {

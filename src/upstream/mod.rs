@@ -426,7 +426,7 @@ impl Upstream {
             // A future is not asked again after it was ready.
             None => Poll::Pending,
         });
-        let answer = Answer::new(beginning.await, client, self);
+        let answer = Answer::new(&head.headers, beginning.await, client, self);
         Response::from_parts(head, answer)
     }
 

@@ -54,7 +54,7 @@ pub(super) enum End {
     /// Nothing: the worker is free already.
     Complete,
     /// More.
-    Open(Source),
+    Open(Box<Source>),
     /// The app broke off.
     Broken(BoxError),
 }
@@ -98,7 +98,7 @@ impl Source {
                 break End::Complete;
             }
             if bytes >= AHEAD {
-                break End::Open(self);
+                break End::Open(Box::new(self));
             }
             match self.poll(cx) {
                 Poll::Ready(Some(Ok(piece))) => {
@@ -107,7 +107,7 @@ impl Source {
                 }
                 Poll::Ready(Some(Err(error))) => break End::Broken(error),
                 Poll::Ready(None) => break End::Complete,
-                Poll::Pending => break End::Open(self),
+                Poll::Pending => break End::Open(Box::new(self)),
             }
         };
         Beginning { pieces, end }

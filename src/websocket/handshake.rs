@@ -19,13 +19,17 @@ pub struct Handshake {
     offered: Vec<String>,
 }
 
-/// True if a request wants to become a WebSocket, valid or not.
+/// True if a request wants to become a WebSocket, valid or not. Another method than GET with nothing else of a
+/// handshake is an ordinary request, whose `Upgrade` is ignored (RFC 9110 §7.8).
 #[must_use]
 pub fn asks_for_websocket<B>(request: &Request<B>) -> bool {
     if request.method() == Method::CONNECT {
         return protocol_is_websocket(request);
     }
-    lists(request.headers(), CONNECTION, "upgrade")
+    let is_handshake =
+        request.method() == Method::GET || request.headers().contains_key(SEC_WEBSOCKET_KEY);
+    is_handshake
+        && lists(request.headers(), CONNECTION, "upgrade")
         && lists(request.headers(), UPGRADE, "websocket")
 }
 

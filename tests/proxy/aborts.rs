@@ -1,6 +1,6 @@
 //! A client that leaves, and an app that notices: `ignore-client-abort = false`.
 
-use std::io;
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -74,7 +74,6 @@ async fn an_app_that_has_begun_a_stream_is_told_at_once_and_cannot_go_on_writing
             async move { tried.err() }
         })
         .await;
-        use io::ErrorKind::{BrokenPipe, ConnectionReset};
         assert!(matches!(refused.kind(), BrokenPipe | ConnectionReset));
     }
 }

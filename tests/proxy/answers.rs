@@ -133,12 +133,22 @@ async fn a_redirect_that_forgets_the_root_of_the_app_is_repaired() {
 
 #[tokio::test]
 async fn interim_answers_of_the_app_do_not_hide_its_answer() {
-    let answer = answered(
-        "",
-        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
-         HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-    )
-    .await;
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = door.plain().await;
+    client.send(Door::get("/", "")).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    worker
+        .send(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
+             HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        )
+        .await;
+    let hints = client.answer().await;
+    assert_eq!(hints.status, 103, "100 is the door's own affair");
+    assert_eq!(hints.head.one("link"), Some("</a>"));
+    let answer = client.answer().await;
     assert_eq!((answer.status, answer.text()), (200, "ok"));
     assert_eq!(answer.head.one("link"), None);
 }

@@ -196,3 +196,52 @@ async fn curl_takes_a_204_with_a_length_over_http2() {
     let said = String::from_utf8_lossy(&asked.stdout).into_owned();
     assert_eq!(said, "204 2", "{}", String::from_utf8_lossy(&asked.stderr));
 }
+
+#[tokio::test]
+async fn chunks_that_may_not_be_transformed_stay_as_they_are() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let said = |line: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{line}\r\n\
+             1\r\no\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
+        )
+    };
+    let mut client = door.plain().await;
+    client.send(Door::get("/", "")).await;
+    let mut worker = app.accept().await;
+    worker.head().await;
+    worker
+        .send(said("Cache-Control: no-store, No-Transform\r\n"))
+        .await;
+    let head = client.head().await;
+    assert_eq!(head.one("content-length"), None);
+    assert_eq!(head.one("transfer-encoding"), Some("chunked"));
+    for piece in ["o", "one", "two", ""] {
+        assert_eq!(client.input.chunk().await, piece.as_bytes());
+    }
+    // Any other response that is complete has a length.
+    client.send(Door::get("/", "")).await;
+    worker.head().await;
+    worker.send(said("")).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.head.one("content-length"), Some("7"));
+    assert_eq!(answer.text(), "oonetwo");
+}
+
+#[tokio::test]
+async fn an_upgrade_with_another_method_is_an_ordinary_request() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = door.plain().await;
+    client
+        .send("POST /0/0/websocket HTTP/1.1\r\nHost: door.example\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    let mut worker = app.accept().await;
+    let head = worker.head().await;
+    assert_eq!(head.one("upgrade"), None);
+    worker
+        .send("HTTP/1.1 405 Method Not Allowed\r\nAllow: GET\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.status, 405);
+}
