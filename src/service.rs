@@ -426,9 +426,7 @@ impl Service {
         let Some(upstream) = self.apps.get(index) else {
             return Err(Refusal::not_found("nothing is served at this address"));
         };
-        let reserved = self
-            .reserved
-            .check(upstream.settings(), request.uri().path());
+        let reserved = self.reserved.check(upstream.settings(), &head.path);
         if let Err(refusal) = reserved {
             refuse(request.into_body(), &self.shutdown);
             return Err(refusal);

@@ -4,7 +4,7 @@
 use http::StatusCode;
 
 use crate::config::{self, Config, Endpoint, PathPrefix};
-use crate::http::Refusal;
+use crate::http::{Refusal, RequestPath};
 
 /// The paths, each with the address of its app, which several routes may lead to.
 #[derive(Debug)]
@@ -28,21 +28,24 @@ impl Reserved {
         Self(paths.collect())
     }
 
-    /// Looks whether a path is one of those, or below one: apps take what follows for parameters.
+    /// Looks whether any server could take a path for one of those, or for one below: apps take what follows for
+    /// parameters.
     ///
     /// # Errors
     /// A [`Refusal`] (403).
-    pub(super) fn check(&self, app: &config::App, path: &str) -> Result<(), Refusal> {
-        let is_path = |reserved: &PathPrefix| match reserved.as_str() {
-            // Below it is everything.
-            "/" => path == "/",
-            _ => reserved.matches(path),
-        };
-        let found = self
-            .0
-            .iter()
-            .any(|(url, path)| *url == app.url && is_path(path));
-        if found {
+    pub(super) fn check(&self, app: &config::App, path: &RequestPath) -> Result<(), Refusal> {
+        let mut paths = self.0.iter().filter(|(url, _)| *url == app.url);
+        let is_one = paths.any(|(_, reserved)| {
+            let is_below = |path: &str| {
+                reserved.matches(path)
+                    || (app.case_insensitive && reserved.matches_in_any_case(path))
+            };
+            // Below the root is everything.
+            let is_root = reserved.as_str() == "/";
+            path.may_be(reserved.decoded(), app.case_insensitive)
+                || (!is_root && (is_below(path.as_str()) || path.others().any(is_below)))
+        });
+        if is_one {
             return Err(Refusal::new(
                 StatusCode::FORBIDDEN,
                 "this path of the application is for messages of channels only; send them to the channel",

@@ -57,8 +57,9 @@ impl Service {
         let Some(sessions) = &self.sessions else {
             return Err(refused(&Denied::NotLoggedIn));
         };
-        let asked = sessions.ask_for_console(visitor, &target.claims()).await;
+        let asked = sessions.ask_for_console(visitor, &target.name, target.console());
         asked
+            .await
             .map(|visitor| visitor.watch())
             .map_err(|denied| refused(&denied))
     }
@@ -79,8 +80,7 @@ fn refused(denied: &Denied) -> Refusal {
             StatusCode::FORBIDDEN,
             "two guests may claim a console of this name, so it is not opened",
         ),
-        // Whether there is no such thing or it is not shown makes no difference to who asks.
-        Denied::Forbidden | Denied::Missing => (
+        Denied::Forbidden => (
             StatusCode::FORBIDDEN,
             "the application does not permit this to you",
         ),

@@ -45,28 +45,29 @@ impl ConsoleKind {
 }
 
 impl Target {
-    /// The consoles that this may be: one, unless neither its name nor its socket tells which.
+    /// The console that this is; none if neither its name nor its socket tells whose, so that two guests may claim it.
     #[must_use]
-    pub fn claims(&self) -> Vec<Console> {
-        claims(&self.name, &self.endpoint)
+    pub fn console(&self) -> Option<Console> {
+        console(&self.name, &self.endpoint)
     }
 }
 
-fn claims(name: &str, endpoint: &Endpoint) -> Vec<Console> {
-    let console = |guest: &str, kind| Console {
-        name: name.into(),
-        guest: guest.into(),
-        kind,
+fn console(name: &str, endpoint: &Endpoint) -> Option<Console> {
+    let of = |guest: &str, kind| {
+        Some(Console {
+            name: name.into(),
+            guest: guest.into(),
+            kind,
+        })
     };
-    let graphical = console(name, ConsoleKind::Graphical);
     let (Some(guest), Endpoint::Unix(path)) = (name.strip_suffix(SERIAL), endpoint) else {
-        return vec![graphical];
+        return of(name, ConsoleKind::Graphical);
     };
-    let serial = console(guest, ConsoleKind::Serial);
     match path.file_name() {
-        Some(file) if file == OsStr::new(name) => vec![graphical],
-        Some(file) if file == OsStr::new(guest) => vec![serial],
-        _ => vec![serial, graphical],
+        Some(file) if file == OsStr::new(name) => of(name, ConsoleKind::Graphical),
+        Some(file) if file == OsStr::new(guest) => of(guest, ConsoleKind::Serial),
+        // The app cannot decide between them: whether it knows a guest, it may not tell everybody.
+        _ => None,
     }
 }
 
@@ -77,40 +78,35 @@ mod tests {
     #[test]
     fn a_console_is_its_guests_by_name_and_socket() {
         for (name, endpoint, expected) in [
-            ("web", "localhost:5901", &["web graphical"][..]),
-            ("web", "unix:/run/web", &["web graphical"]),
-            ("web-console", "localhost:5901", &["web-console graphical"]),
-            ("web-console", "unix:/run/web", &["web serial"]),
+            ("web", "localhost:5901", "web graphical"),
+            ("web", "unix:/run/web", "web graphical"),
+            ("web-console", "localhost:5901", "web-console graphical"),
+            ("web-console", "unix:/run/web", "web serial"),
             (
                 "web-console",
                 "unix:/run/web-console",
-                &["web-console graphical"],
+                "web-console graphical",
             ),
             (
                 "web-console-console",
                 "unix:/run/web-console",
-                &["web-console serial"],
-            ),
-            (
-                "web-console",
-                "unix:/run/echo",
-                &["web serial", "web-console graphical"],
+                "web-console serial",
             ),
             (
                 "caf\u{e9}-console",
                 "unix:/run/caf\u{e9}",
-                &["caf\u{e9} serial"],
+                "caf\u{e9} serial",
             ),
         ] {
             let endpoint = Endpoint::parse(endpoint).expect("an address");
-            let found: Vec<_> = claims(name, &endpoint)
-                .iter()
-                .map(|console| {
-                    assert_eq!(&*console.name, name);
-                    format!("{} {}", console.guest, console.kind.as_str())
-                })
-                .collect();
+            let found = console(name, &endpoint).expect("one console");
+            assert_eq!(&*found.name, name);
+            let found = format!("{} {}", found.guest, found.kind.as_str());
             assert_eq!(found, expected, "{name} {endpoint}");
+        }
+        for name in ["web-console", "-console"] {
+            let endpoint = Endpoint::parse("unix:/run/echo").expect("an address");
+            assert_eq!(console(name, &endpoint), None, "{name}");
         }
     }
 }

@@ -301,12 +301,11 @@ impl Resolver {
         let Some(endpoint) = checked else {
             return Err(search.into_error());
         };
-        // A token file holds the token as it was sent, which Wok makes of a name. What is asked about this name
-        // must hold for this socket, so the client's choice of a spelling may not change it.
-        let name = search.name.unwrap_or_else(|| {
-            let token = &search.token;
-            token.decoded().unwrap_or(token.plain()).to_owned()
-        });
+        // What is asked about this name must hold for this socket, so the client's choice of a spelling may not change
+        // it: each source says by which one it was found.
+        let name = search
+            .name
+            .unwrap_or_else(|| search.token.plain().to_owned());
         Ok(Found {
             endpoint,
             name,

@@ -140,6 +140,17 @@ impl Token {
             .any(|own| same_bytes(own.as_bytes(), written))
     }
 
+    /// The name that a token file means which has `written` for this token: what Wok makes a token of, or the text
+    /// itself, if that is not what Wok would write. A plain text that decodes by accident is not another guest's.
+    pub(super) fn name_of(&self, written: &[u8]) -> &str {
+        let is_encoded = |name: &&str| {
+            let bare = written.iter().rposition(|byte| *byte != b'=');
+            let bare = bare.and_then(|last| written.get(..=last));
+            bare.is_some_and(|bare| bare == encode(name).as_bytes())
+        };
+        self.decoded().filter(is_encoded).unwrap_or(self.plain())
+    }
+
     /// All that a token file may have written for it.
     pub(super) fn spellings(&self) -> impl Iterator<Item = &str> {
         let canonical = self.canonical.as_deref();
@@ -294,6 +305,25 @@ mod tests {
                 Some(name)
             );
         }
+    }
+
+    #[test]
+    fn a_written_token_is_one_name() {
+        for (sent, written, name) in [
+            ("dm0", "dm0", "vm"),
+            ("dm0=", "dm0", "vm"),
+            ("dm0=", "dm0=", "vm"),
+            ("Y2Fm6Q", "Y2Fmw6k", "café"),
+            // It decodes to bytes that are no UTF-8, which Wok never writes.
+            ("web1", "web1", "web1"),
+            ("Y2Fm6Q", "Y2Fm6Q", "Y2Fm6Q"),
+            ("a.b", "a.b", "a.b"),
+        ] {
+            let token = token(&format!("token={sent}"));
+            assert_eq!(token.name_of(written.as_bytes()), name, "{sent} {written}");
+        }
+        let named = Token::named("vm");
+        assert_eq!((named.name_of(b"vm"), named.name_of(b"dm0")), ("vm", "vm"));
     }
 
     #[test]

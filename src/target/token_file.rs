@@ -29,11 +29,17 @@ pub(super) fn find(path: &Path, search: &mut Search) -> Option<Endpoint> {
         search.note_being_written(path);
         return None;
     }
-    find_in(&content, &search.token).unwrap_or_else(|Malformed { line, reason }| {
-        let path = path.to_owned();
-        search.note(ResolveError::Malformed { path, line, reason });
-        None
-    })
+    match find_in(&content, &search.token) {
+        Ok(found) => found.map(|(written, endpoint)| {
+            search.name = Some(search.token.name_of(written).to_owned());
+            endpoint
+        }),
+        Err(Malformed { line, reason }) => {
+            let path = path.to_owned();
+            search.note(ResolveError::Malformed { path, line, reason });
+            None
+        }
+    }
 }
 
 /// Only a regular file is opened: opening a pipe would wait for somebody to write to it.
@@ -77,22 +83,26 @@ pub fn token_file_names(content: &[u8], token: &Token) -> bool {
     matches!(find_in(content, token), Ok(Some(_)))
 }
 
-/// The last line of the token decides, even when its address is bad: the line before it is out of date.
-fn find_in(content: &[u8], token: &Token) -> Result<Option<Endpoint>, Malformed> {
+/// The target of a token, and the token as it is written. The last line of the token decides, even when its address is
+/// bad: the line before it is out of date.
+fn find_in<'a>(
+    content: &'a [u8],
+    token: &Token,
+) -> Result<Option<(&'a [u8], Endpoint)>, Malformed> {
     let mut last = None;
     let mut unclear = None;
     for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
         match Line::parse(line) {
             Line::Unclear => unclear = unclear.or(Some(number)),
             Line::Entry { written, address } if token.is_written(written) => {
-                last = Some((number, address));
+                last = Some((number, written, address));
             }
             Line::Nothing | Line::Entry { .. } => {}
         }
     }
     match (last, unclear) {
-        (Some((line, address)), _) => parse_address(address)
-            .map(Some)
+        (Some((line, written, address)), _) => parse_address(address)
+            .map(|endpoint| Some((written, endpoint)))
             .map_err(|reason| Malformed { line, reason }),
         // It may have been meant for this token; nobody can tell.
         (None, Some(line)) => Err(Malformed {

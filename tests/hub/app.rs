@@ -92,6 +92,12 @@ async fn no_client_reaches_a_path_by_which_the_app_is_told_of_channels() {
         "/chat/say?channel=kitchen",
         "/chat/say/kitchen",
         "/here",
+        "/chat/s%61y",
+        "//chat/say",
+        "/chat//say/",
+        "/chat/say;x=1",
+        "/chat;x=1/say",
+        "/chat/say/%6bitchen",
         "/gone",
     ] {
         for method in ["POST", "GET", "PUT"] {

@@ -77,12 +77,9 @@ pub enum Denied {
     /// A session without the right to this.
     #[error("the app forbids it to this visitor")]
     Forbidden,
-    /// Nothing of this name, as far as the app tells this visitor.
-    #[error("the app knows nothing of this name, or does not show it to this visitor")]
-    Missing,
     /// A name that two guests may claim.
     #[error(
-        "the app knows a guest of this name and one of the name without -console, and the socket is called like neither"
+        "two guests may claim a console of this name: call its socket like the guest, or like the token (see token-path)"
     )]
     Ambiguous,
     /// More questions wait than may.
@@ -101,7 +98,7 @@ impl Denied {
     fn is_no(&self) -> bool {
         matches!(
             self,
-            Self::NotLoggedIn | Self::Illegible | Self::Forbidden | Self::Missing | Self::Ambiguous
+            Self::NotLoggedIn | Self::Illegible | Self::Forbidden | Self::Ambiguous
         )
     }
 }
@@ -178,35 +175,23 @@ impl Sessions {
         })
     }
 
-    /// Asks whether a visitor may open a console, if that is a question here. `claims` are the guests that it may be
-    /// of: if the app knows more than one of them, it is nobody's.
+    /// Asks whether a visitor may open the console of this name, if that is a question here.
     ///
     /// # Errors
-    /// As for [`ask`](Self::ask).
+    /// As for [`ask`](Self::ask); and [`Denied::Ambiguous`] if it is not known whose the console is.
     pub async fn ask_for_console(
         &self,
         visitor: Visitor,
-        claims: &[Console],
+        name: &str,
+        console: Option<Console>,
     ) -> Result<Visitor, Denied> {
-        let is_open = |claim: &Console| {
-            let mut open = self.settings.open_tokens.iter();
-            open.any(|open| **open == *claim.name)
-        };
-        if !self.question.has_consoles() || claims.iter().any(is_open) {
+        if !self.question.has_consoles()
+            || self.settings.open_tokens.iter().any(|open| open == name)
+        {
             return Ok(visitor);
         }
-        let mut answer = Err(Denied::Missing);
-        for claim in claims {
-            let matter = Matter::Console(claim.clone());
-            match self.ask_about(visitor.clone(), matter).await {
-                Err(Denied::Missing) => {}
-                // What is not answered decides nothing.
-                Err(denied) if !denied.is_no() => return Err(denied),
-                _ if !matches!(answer, Err(Denied::Missing)) => return Err(Denied::Ambiguous),
-                answered => answer = answered,
-            }
-        }
-        answer
+        let console = console.ok_or(Denied::Ambiguous)?;
+        self.ask_about(visitor, Matter::Console(console)).await
     }
 
     /// Asks whether a visitor may listen to all of these channels, where each is a question; the lease ends with

@@ -162,7 +162,8 @@ impl Question {
             // Apps with a login page for people send everybody there.
             401 | 302 | 303 | 307 => Err(Denied::NotLoggedIn),
             403 => Err(Denied::Forbidden),
-            404 if matter.is_some() => Err(Denied::Missing),
+            // Whether there is no such thing or it is not shown makes no difference to who asks.
+            404 if matter.is_some() => Err(Denied::Forbidden),
             _ => Err(broken(format!("it answered {status} to the question"))),
         }
     }
