@@ -288,3 +288,100 @@ async fn names_are_known_that_the_configuration_says_and_all_of_them_if_it_says_
         );
     }
 }
+
+/// Asserts that a head has a name in exactly this spelling.
+fn spells(head: &Head, name: &str) {
+    assert!(
+        head.names.iter().any(|own| own == name),
+        "{name}: {:?}",
+        head.names
+    );
+}
+
+#[tokio::test]
+async fn header_names_keep_their_spelling_over_http1_both_ways() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = door.plain().await;
+    client
+        .send("GET / HTTP/1.1\r\nHOST: door.example\r\nX-cUSTOM: 1\r\nx-small: 1\r\nSOAPAction: 1\r\n\r\n")
+        .await;
+    let mut worker = app.accept().await;
+    let head = worker.head().await;
+    for name in [
+        "HOST",
+        "X-cUSTOM",
+        "x-small",
+        "SOAPAction",
+        "X-Forwarded-For",
+    ] {
+        spells(&head, name);
+    }
+    worker
+        .send("HTTP/1.1 200 OK\r\nETAG: 1\r\nX-oWN: 1\r\nx-low: 1\r\nContent-Length: 2\r\n\r\nok")
+        .await;
+    let head = client.head().await;
+    for name in [
+        "ETAG",
+        "X-oWN",
+        "x-low",
+        "Content-Length",
+        "Date",
+        "X-Frame-Options",
+    ] {
+        spells(&head, name);
+    }
+}
+
+#[tokio::test]
+async fn what_came_over_http2_is_spelled_as_the_standards_do() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = Http2::open(&door).await;
+    let (_answer, _) = client
+        .begin(with(&[("x-custom", b"1"), ("te", b"trailers")]), true)
+        .await;
+    let mut worker = app.accept().await;
+    let head = worker.head().await;
+    for name in ["Host", "X-Custom", "X-Forwarded-For", "X-Real-IP"] {
+        spells(&head, name);
+    }
+    let (_answer, _stream) = client.connect("/ws").await;
+    let mut worker = app.accept().await;
+    let head = worker.head().await;
+    for name in [
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "Upgrade",
+        "Connection",
+    ] {
+        spells(&head, name);
+    }
+}
+
+#[tokio::test]
+async fn the_door_spells_its_own_answers_as_the_standards_do() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!("{}[[channel]]\nname = 'a'\n", app.app())).await;
+    let mut client = door.plain().await;
+    client.send(Door::handshake("/events/a", "")).await;
+    let head = client.head().await;
+    assert_eq!(head.status(), 101);
+    for name in ["Sec-WebSocket-Accept", "Upgrade", "Connection"] {
+        spells(&head, name);
+    }
+    let mut client = door.plain().await;
+    client.send(Door::get("/events/-/noren.js", "")).await;
+    spells(&client.head().await, "ETag");
+    let mut client = door.plain().await;
+    client.send(Door::handshake("/ws", "")).await;
+    let mut worker = app.accept().await;
+    spells(&worker.head().await, "Sec-WebSocket-Key");
+    worker
+        .send(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+               Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        )
+        .await;
+    spells(&client.head().await, "Sec-WebSocket-Accept");
+}

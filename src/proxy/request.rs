@@ -3,9 +3,11 @@
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Uri, Version};
+use http::{Extensions, HeaderValue, Request, Uri, Version};
 
-use crate::http::{Forwarded, drop_client_claims, drop_hop_by_hop, drop_spellings_of};
+use crate::http::{
+    Forwarded, drop_client_claims, drop_hop_by_hop, drop_spellings_of, standard_spelling,
+};
 use crate::proxy::Forward;
 use crate::tls::ClientName;
 use crate::upstream::Payload;
@@ -27,7 +29,17 @@ pub(super) fn rewrite(parts: Parts, payload: Payload, forward: Forward<'_>) -> R
     }
     *request.method_mut() = parts.method;
     *request.headers_mut() = headers;
+    *request.extensions_mut() = spelling(parts.version, parts.extensions);
     request
+}
+
+/// How the names of headers are spelled to the app: as they came, where they came with a spelling.
+pub(super) fn spelling(version: Version, came: Extensions) -> Extensions {
+    if version < Version::HTTP_2 {
+        came
+    } else {
+        standard_spelling()
+    }
 }
 
 /// Everything the app must not see, and everything it is told.

@@ -110,6 +110,7 @@ fn upgrade_request(
     *upgrade.method_mut() = Method::GET;
     *upgrade.uri_mut() = request::origin_form(&parts.uri);
     *upgrade.headers_mut() = headers;
+    *upgrade.extensions_mut() = request::spelling(parts.version, parts.extensions);
     Ok((upgrade, key))
 }
 

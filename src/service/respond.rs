@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::config::AccessFormat;
 use crate::http::{
     Body, Busy, Context, Form, Framing, RequestId, Scheme, check_lines, drop_file_names, refuse,
-    set_date,
+    set_date, standard_spelling,
 };
 use crate::router::Route;
 use crate::service::{Answer, Role, Service, limits};
@@ -140,6 +140,10 @@ impl Service {
 
     /// The headers every answer has unless the app set them.
     fn finish(&self, response: &mut Response<Body>, context: &Context) {
+        // One of an app has the spelling that it came with.
+        if response.extensions().is_empty() {
+            *response.extensions_mut() = standard_spelling();
+        }
         let headers = response.headers_mut();
         // Whatever route the answer came by: a path of the app's machine is nothing for clients.
         drop_file_names(headers);

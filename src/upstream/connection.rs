@@ -85,6 +85,8 @@ impl Connection {
         };
         let (sender, driver) = Builder::new()
             .max_headers(MAX_HEADERS)
+            .preserve_header_case(true)
+            .title_case_headers(true)
             .max_buf_size(READ_BUFFER)
             .handshake(TokioIo::new(stream))
             .await

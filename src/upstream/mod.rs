@@ -370,7 +370,10 @@ impl Upstream {
         // Taken for the handshake only: how many sockets the app can hold afterwards is its own affair.
         let _slot = self.slot(asker, request.headers()).await?;
         let socket = self.connect().await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(socket))
+        let (mut sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .title_case_headers(true)
+            .handshake(TokioIo::new(socket))
             .await
             .map_err(broken)?;
         self.tasks.spawn(async move {

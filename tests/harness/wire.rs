@@ -27,6 +27,8 @@ pub struct Output(Box<dyn AsyncWrite + Unpin + Send>);
 pub struct Head {
     pub start: String,
     fields: Vec<(String, String)>,
+    /// The names of the fields, as they are spelled.
+    pub names: Vec<String>,
 }
 
 /// An answer with all of its body.
@@ -169,13 +171,18 @@ impl Input {
 
     pub async fn head(&mut self) -> Head {
         let start = self.line().await;
-        let mut fields = Vec::new();
+        let (mut fields, mut names) = (Vec::new(), Vec::new());
         loop {
             let line = self.line().await;
             if line.is_empty() {
-                return Head { start, fields };
+                return Head {
+                    start,
+                    fields,
+                    names,
+                };
             }
             let (name, value) = line.split_once(':').unwrap();
+            names.push(name.to_owned());
             fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
