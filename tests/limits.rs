@@ -336,6 +336,21 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
 }
 
 #[tokio::test]
+async fn with_all_places_taken_an_answered_connection_makes_room_for_one_that_waits() {
+    let (_app, door) = with_limits("connections = 2\nkeep-alive = '10m'").await;
+    let ask = "OPTIONS * HTTP/1.1\r\nHost: door.example\r\n\r\n";
+    let mut first = door.plain().await;
+    let answer = first.ask(ask).await;
+    assert_eq!(answer.head.one("connection"), None, "there is room");
+    let _second = door.tls().await;
+    let mut waiting = door.plain().await;
+    waiting.send(ask).await;
+    let answer = first.ask(ask).await;
+    assert_eq!(answer.head.one("connection"), Some("close"));
+    assert_eq!(waiting.answer().await.status, 204);
+}
+
+#[tokio::test]
 async fn the_place_of_an_upgraded_connection_is_free_only_when_its_tunnel_ends() {
     let console = Backend::tcp().await;
     let app = Backend::tcp().await;

@@ -186,3 +186,41 @@ fn a_disk_that_takes_no_more_is_told_of_and_the_others_go_on() {
     assert!(upload(&door, 4, false).ends_with("\r\n4194304"));
     assert!(upload(&door, 0, false).ends_with("\r\n0"));
 }
+
+#[test]
+fn with_few_descriptors_limits_are_lower_from_the_start_and_a_hundred_uploads_are_served() {
+    let door = Between::open("ulimit -Sn 64; ulimit -Hn 128; ", "");
+    let log = door.log();
+    assert!(
+        log.contains("the limit of file descriptors was raised"),
+        "{log}"
+    );
+    assert!(
+        log.contains("fewer file descriptors than the limits need"),
+        "{log}"
+    );
+    let uploads: Vec<_> = (0..100)
+        .map(|_| {
+            let mut client = door.connect().expect("a connection");
+            let thread = std::thread::Builder::new().spawn(move || {
+                let size = 400_000;
+                let head = format!(
+                    "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n"
+                );
+                client.write_all(head.as_bytes()).expect("a head");
+                client.write_all(&vec![b'x'; size]).expect("a body");
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).expect("an answer");
+                answer
+            });
+            thread.expect("a thread")
+        })
+        .collect();
+    for upload in uploads {
+        let answer = upload.join().expect("a thread");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.ends_with("400000"), "{answer}");
+    }
+    let log = door.log();
+    assert!(!log.contains("cannot accept"), "{log}");
+}

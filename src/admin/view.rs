@@ -137,6 +137,7 @@ impl View {
             "version": env!("CARGO_PKG_VERSION"),
             "connections": {"open": self.slots.taken(), "limit": self.slots.limit()},
             "memory": telemetry::resident_bytes(),
+            "descriptors": telemetry::descriptors().map(|(open, limit)| json!({"open": open, "limit": limit})),
             "apps": apps,
             "tunnel_count": tunnel_count,
             "tunnels": tunnels,

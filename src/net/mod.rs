@@ -3,6 +3,7 @@
 //! Knows nothing of TLS and HTTP.
 
 mod connect;
+mod descriptors;
 mod handed;
 mod listener;
 mod machine;
@@ -13,6 +14,7 @@ mod socket;
 mod unix;
 
 pub use connect::{ConnectError, connect, connect_if};
+pub use descriptors::raise_descriptors;
 pub use handed::{receive_sockets, send_sockets};
 pub use listener::{BindError, Inherited, Listener};
 pub use machine::{host_name, is_own_address};

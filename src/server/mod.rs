@@ -5,6 +5,7 @@
 
 mod accept;
 mod connection;
+mod descriptors;
 mod handover;
 mod reload;
 mod renewal;
@@ -120,7 +121,8 @@ impl Server {
         Ok(())
     }
 
-    fn open(config: Config, inheritance: Option<Inheritance>) -> Result<Self, StartError> {
+    fn open(mut config: Config, inheritance: Option<Inheritance>) -> Result<Self, StartError> {
+        descriptors::provide(&mut config);
         let shutdown = Shutdown::new();
         let (sockets, luggage, before) = match inheritance.map(Inheritance::open) {
             Some((sockets, luggage, line)) => (sockets, Some(luggage), Some(line)),

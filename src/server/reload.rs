@@ -13,7 +13,7 @@ use crate::config::{Acme, Config};
 use crate::hub::{HubError, SourceError, Sources};
 use crate::jwt::KeyError;
 use crate::net::{Listener, Slots};
-use crate::server::{Server, State};
+use crate::server::{Server, State, descriptors};
 use crate::service::{BuildError, Surroundings};
 use crate::target::LinksError;
 use crate::telemetry;
@@ -94,13 +94,14 @@ impl Handle {
     ///
     /// # Errors
     /// [`ReloadError`] says why nothing was changed.
-    pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
+    pub fn reload(&self, mut config: Config) -> Result<(), ReloadError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.state.load();
         let fixed = only_at_the_start(&now.config, &config);
         if !fixed.is_empty() {
             return Err(ReloadError::NeedsRestart(fixed.join(", ")));
         }
+        descriptors::provide(&mut config);
         let state = State::build(config, &self.around, Some(&now))?;
         let opened = self.sources.open(&state.config)?;
         self.around.hub.reload(&state.config)?;

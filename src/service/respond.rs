@@ -103,7 +103,8 @@ impl Service {
         };
         pending.answered();
         self.finish(&mut response, context);
-        framing.close |= self.shutdown.has_begun();
+        // With all places taken, a connection that could wait idle for its next request makes room instead.
+        framing.close |= self.shutdown.has_begun() || self.slots.is_full();
         let response = framing.fit(response);
         let status = response.status();
         let counted = self.count(route, status, begun);

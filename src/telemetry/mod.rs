@@ -25,7 +25,7 @@ pub use metrics::{
     AppLabel, AppMetrics, Apps, CONTENT_TYPE, ChannelLabel, ChannelMetrics, Channels, Classes,
     Connections, Failure, FileLabel, Handler, ListenerLabel, Metrics, OfKind, ReasonLabel,
     Requests, Seen, SourceLabel, Sources, SpoolMetrics, Spooled, TunnelKind, TunnelMetrics,
-    resident_bytes,
+    descriptors, resident_bytes,
 };
 pub use pulse::Pulse;
 pub use since::since;

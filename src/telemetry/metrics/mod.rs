@@ -26,7 +26,7 @@ pub use apps::{AppMetrics, Apps, Failure};
 pub use channels::{ChannelMetrics, Channels};
 pub use connections::Connections;
 pub use labels::{AppLabel, ChannelLabel, FileLabel, ListenerLabel, ReasonLabel, SourceLabel};
-pub use process::resident_bytes;
+pub use process::{descriptors, resident_bytes};
 pub use requests::{Classes, Handler, Requests};
 pub use sources::{Seen, Sources};
 pub use spool::{SpoolMetrics, Spooled};

@@ -68,6 +68,12 @@ fn booted() -> Option<f64> {
     line.trim().parse().ok()
 }
 
+/// How many file descriptors are open, and how many there may be.
+#[must_use]
+pub fn descriptors() -> Option<(i64, i64)> {
+    Some((open_descriptors()?, most_descriptors()?))
+}
+
 fn open_descriptors() -> Option<i64> {
     // One of them is the directory that is being read.
     i64::try_from(

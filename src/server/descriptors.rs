@@ -1,0 +1,153 @@
+//! Fits the limits of a configuration to the file descriptors there are, so that what is accepted can be served.
+//!
+//! A connection takes one descriptor, and as a tunnel another one for its target; a request at an app takes one, and
+//! a body in the spool one. Without room for those behind a connection, its client would get 503 instead of waiting.
+
+use tracing::{info, warn};
+
+use crate::config::{Config, SourceKind, StoreKind};
+use crate::net::raise_descriptors;
+
+/// For the runtime, the log, the signals, and files that are read for a moment: certificates, tokens, users.
+const OWN: u64 = 32;
+/// Look-ups that a token source in the network, or those in files together, may have at once.
+const LOOK_UPS: u64 = 16;
+/// The files of the histories on disk.
+const STORE: u64 = 16;
+
+/// Raises the soft limit as far as it may be, and lowers the limits of the configuration to what there is. Says
+/// both in the log.
+pub(super) fn provide(config: &mut Config) {
+    let most = match raise_descriptors() {
+        Ok(descriptors) => {
+            let (from, to) = (descriptors.before, descriptors.now);
+            if from < to {
+                info!(from, to, "the limit of file descriptors was raised");
+            }
+            to
+        }
+        Err(error) => {
+            warn!(%error, "the limit of file descriptors cannot be raised");
+            return;
+        }
+    };
+    let wanted = needed(config);
+    if !fit(config, most) {
+        return;
+    }
+    warn!(
+        descriptors = most,
+        needed = wanted,
+        connections = config.limits.connections,
+        files = config.spool.files,
+        workers = workers(config),
+        "there are fewer file descriptors than the limits need, so these are lower: raise LimitNOFILE= or `ulimit -Hn`"
+    );
+}
+
+/// Lowers what takes descriptors to what there is; false if there are enough.
+fn fit(config: &mut Config, most: u64) -> bool {
+    if needed(config) <= most {
+        return false;
+    }
+    let left = most.saturating_sub(own(config)).max(8);
+    let at_work = workers(config);
+    lower_workers(config, left / 4);
+    let left = left.saturating_sub(workers(config).min(at_work));
+    config.spool.files = at_most(config.spool.files, left / 4);
+    let left = left.saturating_sub(config.spool.files as u64);
+    config.limits.connections = at_most(config.limits.connections, left / of_connection(config));
+    true
+}
+
+/// All that there may be at once.
+fn needed(config: &Config) -> u64 {
+    let connections = config.limits.connections as u64 * of_connection(config);
+    own(config) + workers(config) + config.spool.files as u64 + connections
+}
+
+/// A tunnel has its target, and one that is recorded has a file.
+fn of_connection(config: &Config) -> u64 {
+    2 + u64::from(config.bridge.recording.directory.is_some())
+}
+
+fn workers(config: &Config) -> u64 {
+    config.apps.iter().map(|app| app.workers as u64).sum()
+}
+
+/// What does not depend on how many come.
+fn own(config: &Config) -> u64 {
+    let sources = config.channels.iter().map(|channel| channel.sources.len());
+    // The socket of a source, and a program that writes to it.
+    let sources = 2 * sources.sum::<usize>() as u64;
+    let in_network = |kind: &SourceKind| matches!(kind, SourceKind::Http(_) | SourceKind::Redis(_));
+    let tokens = &config.bridge.tokens;
+    let look_ups = tokens.iter().filter(|source| in_network(&source.kind));
+    let look_ups = look_ups.count() as u64 + u64::from(!tokens.is_empty());
+    let on_disk = |store: StoreKind| store == StoreKind::Disk;
+    let mut channels = config.channels.iter();
+    let store = channels.any(|channel| on_disk(channel.history.store));
+    let session = config.session.path.as_ref();
+    let questions = session.map_or(0, |_| config.session.workers as u64);
+    let listeners = config.listeners.len() as u64 + 4;
+    OWN + listeners + sources + look_ups * LOOK_UPS + u64::from(store) * STORE + questions
+}
+
+/// Each app keeps its part, and one worker at least.
+fn lower_workers(config: &mut Config, most: u64) {
+    let all = workers(config);
+    if all <= most {
+        return;
+    }
+    for app in &mut config.apps {
+        let part = app.workers as u64 * most / all.max(1);
+        app.workers = at_most(app.workers, part);
+    }
+}
+
+fn at_most(value: usize, most: u64) -> usize {
+    usize::try_from(most).map_or(value, |most| value.min(most.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(tables: &str) -> Config {
+        let app = "[[app]]\nurl = 'http://127.0.0.1:8010'\n";
+        Config::parse(&format!("{app}{tables}"), "test").expect("a configuration")
+    }
+
+    #[test]
+    fn with_enough_descriptors_nothing_is_lower_than_the_file_says() {
+        let mut fitted = config("");
+        assert!(
+            !fit(&mut fitted, 65_536),
+            "as the unit of the package has it"
+        );
+        assert_eq!(fitted, config(""));
+    }
+
+    #[test]
+    fn with_fewer_all_that_may_be_open_fits_into_them() {
+        let recorded = "[bridge.recording]\ndirectory = '/r'\n[[bridge.tokens]]\nsource = 'file'\npath = '/t'\n\
+                        [[app]]\nname = 'b'\npath = '/b'\nurl = 'unix:/b'\nworkers = 7\n";
+        for tables in ["", recorded] {
+            for most in [100, 128, 256, 1024, 4096, 20_000] {
+                let mut fitted = config(tables);
+                assert!(fit(&mut fitted, most));
+                let needed = needed(&fitted);
+                assert!(needed <= most, "{needed} of {most}");
+                assert!(needed > most / 2, "only {needed} of {most} are used");
+                assert!(fitted.apps.iter().all(|app| app.workers >= 1));
+            }
+        }
+    }
+
+    #[test]
+    fn with_hardly_any_there_is_still_one_of_each() {
+        let mut fitted = config("");
+        assert!(fit(&mut fitted, 10));
+        assert!(fitted.limits.connections >= 1 && fitted.spool.files >= 1);
+    }
+}
