@@ -12,7 +12,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::Response;
@@ -76,11 +76,16 @@ impl Future for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Some(exchange) = self.exchange.take() else {
+        let Some(mut exchange) = self.exchange.take() else {
             return;
         };
         if let Some(hang_up) = &self.hang_up {
             hang_up.finish();
+            // At once, before anything else that the client has sent may reach the app.
+            let now = &mut Context::from_waker(Waker::noop());
+            if exchange.as_mut().poll(now).is_ready() {
+                return;
+            }
         }
         let stop = self.tasks.clone();
         self.tasks.spawn(async move {
@@ -105,7 +110,8 @@ pub(super) fn let_end(source: Source, tasks: &Shutdown) {
 }
 
 /// Tells the app that the client has left, and holds the slot until it knows.
-pub(super) fn hang_up(source: Source, tasks: &Shutdown) {
+pub(super) fn hang_up(mut source: Source, tasks: &Shutdown) {
+    source.finish_sending();
     let stop = tasks.clone();
     tasks.spawn(async move {
         tokio::select! {
@@ -117,7 +123,6 @@ pub(super) fn hang_up(source: Source, tasks: &Shutdown) {
 
 /// Bounded by the time in which the app has to send something (`response-idle`).
 async fn until_noticed(mut source: Source) {
-    source.hang_up().finish();
     let begun = Instant::now();
     let mut left = UNWANTED_BYTES;
     while let Some(Ok(piece)) = poll_fn(|cx| source.poll(cx)).await {

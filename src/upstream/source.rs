@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -155,6 +155,15 @@ impl Source {
     pub(super) fn hang_up(&self) -> HangUp {
         let exchange = self.exchange.as_ref();
         exchange.map_or_else(HangUp::default, |exchange| exchange.connection.hang_up())
+    }
+
+    /// Tells the app at once that nothing more will come.
+    pub(super) fn finish_sending(&mut self) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.connection.hang_up().finish();
+            let now = &mut Context::from_waker(Waker::noop());
+            exchange.connection.drive(now);
+        }
     }
 
     /// The time between the two latest pieces.
