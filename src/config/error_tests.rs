@@ -78,7 +78,7 @@ fn a_misspelt_key_is_told_the_nearest_one() {
     );
     says(
         "body_size = 1",
-        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, origins, missing-origin, users, realm, client-certificate, client-names, user-header, certificate-header, workers, queue, queue-wait, connect, response, response-idle, keep-alive, restart-wait, health-path, health-interval, request-spool, ignore-client-abort, response-spool, compress, compress-private, offload",
+        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, case-insensitive, origins, missing-origin, users, realm, client-certificate, client-names, user-header, certificate-header, workers, queue, queue-wait, connect, response, response-idle, keep-alive, restart-wait, health-path, health-interval, request-spool, ignore-client-abort, response-spool, compress, compress-private, offload",
     );
     says(
         "[log]\ncolour = true",
