@@ -448,3 +448,87 @@ fn options_of_websockify_with_a_value_take_it_and_a_socket_leaves_the_target_alo
         ("unix:/run/d".to_owned(), "h:5901".to_owned())
     );
 }
+
+#[test]
+fn what_nginx_refuses_is_never_answered_by_the_app_of_a_shorter_path() {
+    for guard in [
+        "allow 192.0.2.0/24; deny all;",
+        "internal;",
+        "return 403;",
+        "return 444;",
+        "auth_request /ask;",
+        "satisfy any; allow 192.0.2.1;",
+        "limit_except GET { deny all; }",
+        "if ($ssl_client_verify != SUCCESS) { return 403; }",
+        "auth_basic Staff;",
+    ] {
+        let (config, made) = nginx(&format!(
+            "server {{ listen 80; location / {{ proxy_pass http://h:1;
+               location /in {{ {guard} proxy_pass http://h:1; }} }}
+             location /admin/ {{ {guard} proxy_pass http://h:1; }} }}"
+        ));
+        for path in ["/admin", "/in"] {
+            let app = config.apps.iter().find(|app| app.path.as_str() == path);
+            let url = app.map(|app| app.url.to_string());
+            assert_eq!(url.as_deref(), Some("unix:/dev/null/closed"), "{made}");
+        }
+        assert!(made.contains("location /admin/ { … }"), "{made}");
+        // For a pattern of paths, the whole server.
+        let (config, made) = nginx(&format!(
+            "server {{ listen 80; location / {{ proxy_pass http://h:1; }} location ~ /\\.git {{ {guard} }} }}"
+        ));
+        assert!(
+            config
+                .apps
+                .iter()
+                .all(|app| app.url.to_string() == "unix:/dev/null/closed"),
+            "{made}"
+        );
+    }
+}
+
+#[test]
+fn what_nginx_redirects_to_https_is_not_served_in_clear() {
+    for redirect in [
+        "if ($host = a.example) { return 301 https://$host$request_uri; } return 404;",
+        "location / { return 301 https://$host$request_uri; }",
+    ] {
+        let (config, made) = nginx(&format!(
+            "server {{ listen 443 ssl; server_name a.example; ssl_certificate /c; ssl_certificate_key /k;
+               location / {{ proxy_pass http://h:1; }} }}
+             server {{ listen 80; server_name a.example; {redirect} }}"
+        ));
+        let plain = config
+            .listeners
+            .iter()
+            .find(|one| one.address.to_string() == "[::]:80");
+        assert_eq!(
+            plain.map(|one| one.protocol),
+            Some(Protocol::Redirect),
+            "{made}"
+        );
+        assert_eq!(config.apps.len(), 1, "{made}");
+    }
+}
+
+#[test]
+fn two_families_of_one_port_are_one_listener_and_a_named_location_is_an_app() {
+    let (config, made) = nginx(
+        "upstream kitchen { server unix:/run/kitchen.sock fail_timeout=0; }
+         server { listen 0.0.0.0:80; listen [::]:80 ipv6only=on; listen 80 quic; root /srv;
+           location / { try_files $uri @kitchen; }
+           location @kitchen { proxy_pass http://kitchen; } }",
+    );
+    let listening: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|one| one.address.to_string())
+        .collect();
+    assert_eq!(listening, ["[::]:80"], "{made}");
+    let app = config.apps.first().unwrap();
+    assert_eq!(
+        (app.path.as_str(), app.url.to_string()),
+        ("/", "unix:/run/kitchen.sock".to_owned()),
+        "{made}"
+    );
+}

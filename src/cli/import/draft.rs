@@ -36,6 +36,29 @@ impl Draft {
         }
     }
 
+    /// Whether this address is listened on already, in this family or in the other: `[::]` takes IPv4 too, and is what
+    /// remains of the two.
+    pub(super) fn has_listener(&mut self, address: &str) -> bool {
+        let line = |host: &str, port: &str| format!("\naddress = \"{host}:{port}\"\n");
+        let Some((host, port)) = address.rsplit_once(':') else {
+            return false;
+        };
+        let both = line("[::]", port);
+        match host {
+            "0.0.0.0" => self.many.iter().any(|table| table.contains(&both)),
+            "[::]" => {
+                let four = line("0.0.0.0", port);
+                let mut tables = self.many.iter_mut();
+                let found = tables.find(|table| table.contains(&four));
+                found.is_some_and(|table| {
+                    *table = table.replace(&four, &both);
+                    true
+                })
+            }
+            _ => false,
+        }
+    }
+
     /// Something that has no place here, and why.
     pub(super) fn leave(&mut self, what: &str, why: &str) {
         self.left

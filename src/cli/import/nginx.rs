@@ -60,11 +60,18 @@ const OWN_HEADERS: &[&str] = &[
 const GUARDS: &[&str] = &[
     "allow",
     "auth_jwt",
+    "auth_jwt_require",
     "auth_request",
     "deny",
     "internal",
+    "limit_except",
+    "satisfy",
     "secure_link",
+    "valid_referers",
 ];
+
+/// An address at which nothing can ever listen: what nginx kept closed stays closed until a person has decided.
+const CLOSED: &str = "unix:/dev/null/closed";
 
 const ONLY_BCRYPT: &str = "it is read as it is, but only bcrypt is taken: make lines of another kind anew with htpasswd -nB NAME";
 
@@ -76,6 +83,7 @@ pub(super) fn import(text: &str, file: &str) -> Result<String> {
         draft: Draft::default(),
         upstreams: HashMap::new(),
         apps: 0,
+        closed: false,
     };
     import.all(&directives, &[]);
     Ok(import.draft.finish(file))
@@ -87,6 +95,36 @@ struct Importer<'a> {
     /// Of each `upstream` its first server.
     upstreams: HashMap<String, String>,
     apps: usize,
+    /// Whether the apps of the server that is being read have to be closed.
+    closed: bool,
+}
+
+/// Whether a directive keeps somebody out. A condition does if a refusal is in it.
+fn guards(directive: &Directive) -> bool {
+    let argument = directive.argument(0);
+    match directive.name() {
+        "allow" => argument != "all",
+        "auth_request" | "auth_jwt" => argument != "off",
+        "return" => argument.starts_with(['4', '5']),
+        "if" => directive.block.iter().any(guards),
+        name => GUARDS.contains(&name),
+    }
+}
+
+/// A location for a pattern of paths that keeps somebody out, at any depth.
+fn guarded_pattern(location: &Directive) -> Option<&Directive> {
+    if location.name() != "location" {
+        return None;
+    }
+    let is_pattern = location
+        .arguments()
+        .first()
+        .is_some_and(|sign| sign.starts_with('~'));
+    let asks = |one: &Directive| one.name() == "auth_basic" && one.argument(0) != "off";
+    if is_pattern && location.block.iter().any(|one| guards(one) || asks(one)) {
+        return Some(location);
+    }
+    location.block.iter().find_map(guarded_pattern)
 }
 
 impl Importer<'_> {
@@ -125,15 +163,28 @@ impl Importer<'_> {
 
     fn server(&mut self, server: &Directive, around: &[&Directive]) {
         let redirect = redirect_port(server);
+        let secure = server
+            .all("listen")
+            .any(|listen| listen.arguments().iter().any(|word| word == "ssl"))
+            || server.all("ssl").any(|ssl| ssl.argument(0) == "on");
+        let pattern = server.block.iter().find_map(guarded_pattern);
+        self.closed = pattern.is_some();
+        if let Some(pattern) = pattern {
+            self.leave(
+                pattern,
+                "this is closed in nginx for a pattern of paths, and there are no patterns here: the apps of this server are closed as a whole; if the app refuses these paths itself, write its url in the place of unix:/dev/null/closed",
+            );
+        }
         for listen in server.all("listen") {
             self.listen(listen, server, redirect.as_deref(), around);
         }
         self.certificate(server, around);
         for inner in &server.block {
             match inner.name() {
+                // Whatever was redirected is never served in clear.
+                "location" | "if" | "return" | "rewrite" if redirect.is_some() && !secure => {}
                 "location" => self.location(inner, server, around),
                 "listen" | "server_name" | "ssl_certificate" | "ssl_certificate_key" => {}
-                "return" | "rewrite" if redirect.is_some() => {}
                 _ => self.setting(inner),
             }
         }
@@ -146,6 +197,10 @@ impl Importer<'_> {
         redirect: Option<&str>,
         around: &[&Directive],
     ) {
+        // HTTP/3 is not spoken, and its clients come over HTTP/2 too.
+        if listen.arguments().iter().any(|word| word == "quic") {
+            return;
+        }
         let address = match listen.argument(0) {
             address if address.contains(':') && !address.ends_with(']') => address.to_owned(),
             port if port.bytes().all(|byte| byte.is_ascii_digit()) => format!("[::]:{port}"),
@@ -154,6 +209,9 @@ impl Importer<'_> {
         let address = address
             .strip_prefix("*:")
             .map_or(address.clone(), |port| format!("0.0.0.0:{port}"));
+        if self.draft.has_listener(&address) {
+            return;
+        }
         let tls = listen.arguments().iter().any(|word| word == "ssl")
             || server.all("ssl").any(|ssl| ssl.argument(0) == "on");
         let protocol = match (tls, redirect) {
@@ -235,22 +293,48 @@ impl Importer<'_> {
             .chain(&server.block)
             .chain(around.iter().copied())
             .collect();
-        if let Some(guard) = nearest.iter().find(|one| GUARDS.contains(&one.name())) {
-            return self.leave(
-                location,
-                &format!(
-                    "`{}` decides there who may see this, and nothing here does: see users, client-certificate and [session], then write the table yourself",
-                    guard.words.join(" ")
-                ),
+        // The place of what `try_files` ends in.
+        if path.starts_with('@') {
+            return;
+        }
+        for inner in location.all("location") {
+            let around: Vec<_> = location
+                .block
+                .iter()
+                .chain(around.iter().copied())
+                .collect();
+            self.location(inner, server, &around);
+        }
+        let named = location
+            .all("try_files")
+            .filter_map(|files| files.arguments().last())
+            .find(|name| name.starts_with('@'));
+        let named = named.and_then(|name| {
+            server
+                .all("location")
+                .find(|one| one.arguments() == std::slice::from_ref(name))
+        });
+        let behind: Vec<_> = named.iter().flat_map(|one| &one.block).collect();
+        let nearest: Vec<_> = behind.into_iter().chain(nearest).collect();
+        if let Some(guard) = nearest.iter().find(|one| guards(one)) {
+            let why = format!(
+                "`{}` decides there who may see this, and nothing here does, so it is closed here: see users, client-certificate and [session], then write its url in the place of unix:/dev/null/closed",
+                guard.words.join(" ")
             );
+            self.leave(location, &why);
+            return self.close(path, server);
         }
         let login = login(&nearest);
+        let asks = nearest.iter().find(|one| one.name() == "auth_basic");
+        let asks = asks.is_some_and(|realm| realm.argument(0) != "off");
+        let location = named.unwrap_or(location);
         let Some(pass) = location.all("proxy_pass").next() else {
-            if login.is_some() {
-                return self.leave(
+            if asks {
+                self.leave(
                     location,
-                    "[[files]] are for everybody; let an [[app]] with `users` serve what is not",
+                    "[[files]] are for everybody; let an [[app]] with `users` serve what is not; it is closed here",
                 );
+                return self.close(path, server);
             }
             if let Some(directory) = directory(location, path) {
                 return self.files(location, path, &directory, server);
@@ -269,8 +353,19 @@ impl Importer<'_> {
             let address = self.upstreams.get(host).map_or(host, String::as_str);
             (address.to_owned(), below)
         };
+        if asks && login.is_none() {
+            self.leave(
+                location,
+                "passwords without a file of them: it is closed here",
+            );
+            return self.close(path, server);
+        }
         if scheme.is_empty() || place.contains('$') {
-            return self.leave(pass, "the address has to be a fixed one");
+            self.leave(
+                pass,
+                "the address has to be a fixed one; until then it is closed here",
+            );
+            return self.close(path, server);
         }
         let upgrades = location
             .all("proxy_set_header")
@@ -291,6 +386,24 @@ impl Importer<'_> {
             );
         }
         self.app(&place, scheme, path, location, server, around);
+    }
+
+    /// Closes a path, which the app of a shorter one would answer otherwise.
+    fn close(&mut self, path: &str, server: &Directive) {
+        self.apps += 1;
+        let mut keys = vec![
+            ("name", quoted(&format!("closed-{}", self.apps))),
+            ("url", quoted(CLOSED)),
+            ("restart-wait", quoted("0s")),
+        ];
+        if path != "/" {
+            keys.push(("path", quoted(path.trim_end_matches('/'))));
+        }
+        let hosts = hosts(server);
+        if !hosts.is_empty() {
+            keys.push(("hosts", list(hosts)));
+        }
+        self.draft.add("app", &keys);
     }
 
     /// A directory that is served as it is.
@@ -354,7 +467,9 @@ impl Importer<'_> {
         around: &[&Directive],
     ) {
         self.apps += 1;
-        let url = if place.starts_with("unix:") {
+        let url = if self.closed {
+            CLOSED.to_owned()
+        } else if place.starts_with("unix:") {
             place.to_owned()
         } else {
             format!("{scheme}://{}", with_port(place, scheme))

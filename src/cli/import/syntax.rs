@@ -39,18 +39,21 @@ enum Sign {
     End,
 }
 
+/// How deep blocks may be in each other. nginx itself knows five levels; each takes a part of the stack here.
+const DEEPEST: usize = 64;
+
 /// Reads a whole file.
 pub(super) fn read(text: &str) -> Result<Vec<Directive>> {
     let signs = signs(text);
     let mut rest = signs.as_slice();
-    let read = block(&mut rest)?;
+    let read = block(&mut rest, 0)?;
     if let Some((line, _)) = rest.first() {
         bail!("line {line}: there is a `}}` too many");
     }
     Ok(read)
 }
 
-fn block(rest: &mut &[(usize, Sign)]) -> Result<Vec<Directive>> {
+fn block(rest: &mut &[(usize, Sign)], depth: usize) -> Result<Vec<Directive>> {
     let mut directives = Vec::new();
     let mut words: Vec<String> = Vec::new();
     let mut begin = 0;
@@ -70,7 +73,10 @@ fn block(rest: &mut &[(usize, Sign)]) -> Result<Vec<Directive>> {
                 block: Vec::new(),
             }),
             Sign::Open => {
-                let block = block(rest)?;
+                if depth == DEEPEST {
+                    bail!("line {line}: blocks are more than {DEEPEST} deep in each other");
+                }
+                let block = block(rest, depth + 1)?;
                 match rest.split_first() {
                     Some((_, behind)) => *rest = behind,
                     None => bail!("line {line}: the block that begins here has no end"),
@@ -158,6 +164,10 @@ mod tests {
             ("a;\nserver {\n", "line 2: the block"),
             ("a;\n}\n", "line 2: there is a `}`"),
             ("a;\nb c\n", "line 2: `b c`"),
+            (
+                &"a {\n".repeat(100_000),
+                "line 65: blocks are more than 64 deep",
+            ),
         ] {
             let error = read(text).expect_err(text).to_string();
             assert!(error.starts_with(reason), "{error}");

@@ -4,9 +4,19 @@ use crate::cli::import::syntax::Directive;
 
 /// The port a server sends everybody to, with https.
 pub(super) fn redirect_port(server: &Directive) -> Option<String> {
+    // The whole server, whatever name was asked for: certbot writes a condition for each of its names.
+    let whole = |one: &&Directive| match one.name() {
+        "if" => one.arguments().iter().any(|word| {
+            word.contains("$host") || word.contains("$scheme") || word.contains("$server_name")
+        }),
+        "location" => matches!(one.arguments(), [path] if path == "/"),
+        _ => false,
+    };
+    let inside = server.block.iter().filter(whole).flat_map(|one| &one.block);
     let mut targets = server
         .block
         .iter()
+        .chain(inside)
         .filter(|one| matches!(one.name(), "return" | "rewrite"));
     let target = targets.find_map(|one| {
         one.arguments()
