@@ -178,7 +178,7 @@ fn a_disk_that_takes_no_more_is_told_of_and_the_others_go_on() {
     let door = Between::open("trap '' XFSZ; ulimit -f 2048; ", "");
     let answer = upload(&door, 4, true);
     assert!(answer.starts_with("HTTP/1.1 507 "), "{answer}");
-    assert!(answer.contains("retry-after: 5"), "{answer}");
+    assert!(answer.contains("Retry-After: 5"), "{answer}");
     let log = door.log();
     assert_eq!(log.matches("nothing can be kept on disk").count(), 1);
     assert!(log.contains(&door.directory.path().display().to_string()));
