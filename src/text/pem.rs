@@ -153,11 +153,10 @@ fn decoded(body: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
     let mut rest = body.iter().copied().peekable();
     while let Some(byte) = rest.next() {
         match byte {
+            // Any number of backslashes and one letter: the next one is a letter of the section.
             b'\\' => {
-                while rest
-                    .next_if(|next| matches!(next, b'\\' | b'n' | b'r' | b't'))
-                    .is_some()
-                {}
+                while rest.next_if_eq(&b'\\').is_some() {}
+                rest.next_if(|next| matches!(next, b'n' | b'r' | b't'));
             }
             byte if byte.is_ascii_whitespace() => {}
             byte => text.push(byte),
@@ -262,6 +261,20 @@ mod tests {
             written.replace('=', ""),
         ] {
             assert_eq!(one(&text), der, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_letter_behind_a_line_feed_that_is_two_letters_belongs_to_the_section() {
+        // Base64 whose lines begin with the letters of the escapes.
+        for line in ["nnnn", "rrrr", "tttt", "nrtn", "/nnn"] {
+            let text =
+                format!("-----BEGIN PRIVATE KEY-----\n{line}\n{line}\n-----END PRIVATE KEY-----\n");
+            let expected = one(&text);
+            assert_eq!(expected.len(), 6);
+            for ends in ["\\n", "\\r\\n", "\\\\n"] {
+                assert_eq!(one(&text.replace('\n', ends)), expected, "{line} {ends}");
+            }
         }
     }
 
