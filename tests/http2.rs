@@ -424,3 +424,107 @@ async fn a_stream_that_takes_its_answer_in_a_trickle_is_cut_off_and_the_others_a
     worker.send(OK).await;
     assert_eq!(within("an answer", answer).await.unwrap().status(), 200);
 }
+
+/// A frame of the first stream but for those that belong to none.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = vec![0, high, low, kind, flags, 0, 0, 0, stream];
+    frame.extend(payload);
+    frame
+}
+
+/// The head of a POST for `https://door.example/a`, whose `:path` is the newest entry of the dynamic table.
+fn post_head() -> Vec<u8> {
+    [
+        &[0x83, 0x87, 0x01, 12][..],
+        b"door.example",
+        &[0x44, 2],
+        b"/a",
+    ]
+    .concat()
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[tokio::test]
+async fn a_pseudo_header_in_trailers_ends_the_connection_before_the_app_is_asked() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let literal = [&[0x00, 5][..], b":path", &[1], b"/"].concat();
+    let long = [&[0x00, 3][..], b"x-a", &[1], b"1", &[0x84]].concat();
+    let head = post_head();
+    for (name, trailers) in [
+        ("an index of the static table", frame(1, 5, 1, &[0x84])),
+        ("its name", frame(1, 5, 1, &[0x04, 1, b'b'])),
+        ("a literal", frame(1, 5, 1, &literal)),
+        (
+            "one never indexed",
+            frame(1, 5, 1, &[&[0x10], &literal[1..]].concat()),
+        ),
+        (
+            "Huffman code",
+            frame(1, 5, 1, &[0, 0x84, 0xb9, 0x58, 0xd3, 0x3f, 1, b'/']),
+        ),
+        ("the dynamic table", frame(1, 5, 1, &[0xbe])),
+        ("a name of it", frame(1, 5, 1, &[0x7e, 1, b'c'])),
+        ("behind another field", frame(1, 5, 1, &long)),
+        ("padding", frame(1, 0xd, 1, &[2, 0x84, 0, 0])),
+        ("a priority", frame(1, 0x25, 1, &[0, 0, 0, 0, 9, 0x84])),
+        (
+            "two frames",
+            [frame(1, 1, 1, &literal[..4]), frame(9, 4, 1, &literal[4..])].concat(),
+        ),
+    ] {
+        let mut client = Wire::new(door.tls_stream("h2").await);
+        client.send(PREFACE).await;
+        client.send(frame(1, 4, 1, &head)).await;
+        client.send(frame(0, 0, 1, b"body")).await;
+        client.send(trailers).await;
+        // Without an end, a test that waits in vain would fail here.
+        let rest = client.rest().await;
+        assert!(!rest.windows(2).any(|two| two == b"ok"), "{name}");
+    }
+    app.has_nobody().await;
+}
+
+#[tokio::test]
+async fn a_push_of_a_client_ends_the_connection() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = Wire::new(door.tls_stream("h2").await);
+    client.send(PREFACE).await;
+    client.send(frame(1, 4, 1, &post_head())).await;
+    client.send(frame(5, 4, 1, &[0, 0, 0, 2, 0x82])).await;
+    client.rest().await;
+    app.has_nobody().await;
+}
+
+#[tokio::test]
+async fn ordinary_trailers_and_two_hundred_requests_with_tables_pass() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let mut client = Http2::open(&door).await;
+    let mut worker = None;
+    for number in 0..200 {
+        let mut request = Http2::get(&format!("/{}", number % 7));
+        *request.method_mut() = http::Method::POST;
+        let value = "v".repeat(number * 13 % 700).parse().unwrap();
+        request.headers_mut().insert("x-value", value);
+        let (answer, mut stream) = client.begin(request, false).await;
+        stream
+            .send_data(Bytes::from_static(b"body"), false)
+            .unwrap();
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("x-path", format!("/{}", number % 5).parse().unwrap());
+        stream.send_trailers(trailers).unwrap();
+        let mut app_side: Wire = match worker.take() {
+            Some(worker) => worker,
+            None => app.accept().await,
+        };
+        app_side.head().await;
+        assert_eq!(app_side.take(4).await, b"body");
+        app_side.send(OK).await;
+        assert_eq!(within("an answer", answer).await.unwrap().status(), 200);
+        worker = Some(app_side);
+    }
+}

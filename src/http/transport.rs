@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::abort::Flushes;
 use crate::http::activity::Activity;
-use crate::http::control::ControlFrames;
+use crate::http::frames::Frames;
 use crate::http::gather::{Gather, Write};
 use crate::http::interim::Interim;
 use crate::http::linger::Linger;
@@ -42,7 +42,8 @@ pub struct Transport {
     /// What is left to write of an interim response.
     begun: Bytes,
     fate: Fate,
-    control: Option<ControlFrames>,
+    /// In a box: connections of HTTP/1.1 have none.
+    frames: Option<Box<Frames>>,
 }
 
 /// The limit for a request head of HTTP/1.1, from its first byte to its last.
@@ -120,7 +121,7 @@ impl Transport {
             interim: Interim::default(),
             begun: Bytes::new(),
             fate: Fate::default(),
-            control: None,
+            frames: None,
         }
     }
 
@@ -177,10 +178,11 @@ impl Transport {
         self.flushes.clone()
     }
 
-    /// Ends a connection of HTTP/2 that is flooded with frames that ask for answers.
+    /// Ends a connection of HTTP/2 that is flooded with frames that ask for answers, and one whose trailers have a
+    /// pseudo-header.
     #[must_use]
-    pub fn counting_control_frames(mut self) -> Self {
-        self.control = Some(ControlFrames::new());
+    pub fn checking_frames(mut self) -> Self {
+        self.frames = Some(Box::new(Frames::new()));
         self
     }
 
@@ -330,10 +332,11 @@ impl AsyncRead for Transport {
         let read = this.inner().poll_read(cx, buf);
         let came = buf.filled().len() - before;
         this.note(&read, |()| had_room && came == 0);
-        if let Some(control) = &mut this.control
-            && control.are_too_many(buf.filled().get(before..).unwrap_or_default())
+        let new = buf.filled().get(before..).unwrap_or_default();
+        if let Some(frames) = &mut this.frames
+            && let Err(violation) = frames.check(new)
         {
-            this.fate.is("the client flooded the connection");
+            this.fate.is(violation.as_str());
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if this.preface_is_late(cx, came) {

@@ -241,7 +241,7 @@ impl Served {
             builder.enable_connect_protocol();
         }
         let (keep_alive, body_idle) = (limits.keep_alive, limits.body_idle);
-        let transport = self.transport.gathering().counting_control_frames();
+        let transport = self.transport.gathering().checking_frames();
         let transport = transport.with_preface_limit(limits.head);
         let activity = self.context.activity.clone();
         let service = answer(self.current, self.context, self.role, Sent::Fenced);

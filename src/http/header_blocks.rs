@@ -1,0 +1,157 @@
+//! Header blocks of HTTP/2 in their frames (RFC 9113 §4.3, §6.2, §6.10), and pseudo-headers in those of trailers.
+//!
+//! Trailers with a pseudo-header are malformed (RFC 9113 §8.1). h2 drops such a field without a word, so that nothing
+//! above it can refuse the request. Whatever breaks another rule is left to h2, which ends the connection for it.
+
+use crate::http::hpack::{FieldNames, Lost};
+
+const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
+
+/// The header blocks that a client sends.
+#[derive(Debug)]
+pub(super) struct HeaderBlocks {
+    names: FieldNames,
+    /// The highest stream that was opened. A block of that one, or of one before, holds trailers.
+    opened: u32,
+    block: Option<Block>,
+    frame: Frame,
+}
+
+/// The block under way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Block {
+    Head,
+    Trailers,
+    /// h2 does not decode the block of a stream that depends on itself, but refuses the stream.
+    Skipped,
+}
+
+/// A frame of the block.
+#[derive(Debug, Default)]
+struct Frame {
+    stream: u32,
+    ends_block: bool,
+    is_padded: bool,
+    /// Octets of the payload that have not come yet.
+    left: usize,
+    /// The length of the padding, the dependency and the weight, as far as they have come.
+    prefix: [u8; 6],
+    begun: usize,
+    /// How much of the prefix there is.
+    prefixed: usize,
+    padding: usize,
+}
+
+impl HeaderBlocks {
+    pub(super) fn new() -> Self {
+        Self {
+            names: FieldNames::new(),
+            opened: 0,
+            block: None,
+            frame: Frame::default(),
+        }
+    }
+
+    /// A HEADERS frame begins.
+    pub(super) fn begin(&mut self, stream: u32, flags: u8, length: usize) -> Result<(), Lost> {
+        if self.block.is_some() {
+            return Err(Lost);
+        }
+        self.block = Some(if stream > self.opened {
+            Block::Head
+        } else {
+            Block::Trailers
+        });
+        let is_padded = flags & PADDED != 0;
+        let has_priority = flags & PRIORITY != 0;
+        self.frame = Frame {
+            stream,
+            ends_block: flags & END_HEADERS != 0,
+            is_padded,
+            left: length,
+            prefixed: usize::from(is_padded) + 5 * usize::from(has_priority),
+            ..Frame::default()
+        };
+        self.end_of_frame()
+    }
+
+    /// A CONTINUATION frame begins.
+    pub(super) fn resume(&mut self, stream: u32, flags: u8, length: usize) -> Result<(), Lost> {
+        if self.block.is_none() || stream != self.frame.stream {
+            return Err(Lost);
+        }
+        self.frame = Frame {
+            stream,
+            ends_block: flags & END_HEADERS != 0,
+            left: length,
+            ..Frame::default()
+        };
+        self.end_of_frame()
+    }
+
+    /// Reads more of the payload; true if there is a pseudo-header in trailers.
+    pub(super) fn take(&mut self, payload: &[u8]) -> Result<bool, Lost> {
+        let rest = self.prefix(payload)?;
+        let here = self.frame.left.saturating_sub(self.frame.padding);
+        let fragment = rest.get(..here.min(rest.len())).unwrap_or_default();
+        self.frame.left = self.frame.left.checked_sub(rest.len()).ok_or(Lost)?;
+        let is_wrong = match self.block {
+            Some(Block::Head) => self.names.take(fragment).map(|_| false)?,
+            Some(Block::Trailers) => self.names.take(fragment)? > 0,
+            Some(Block::Skipped) | None => false,
+        };
+        self.end_of_frame()?;
+        Ok(is_wrong)
+    }
+
+    /// Takes off what stands before the fragment of the block.
+    fn prefix<'a>(&mut self, payload: &'a [u8]) -> Result<&'a [u8], Lost> {
+        let frame = &mut self.frame;
+        let missing = frame.prefixed - frame.begun;
+        if missing == 0 {
+            return Ok(payload);
+        }
+        let (part, rest) = payload.split_at(missing.min(payload.len()));
+        for (place, byte) in frame.prefix.iter_mut().skip(frame.begun).zip(part) {
+            *place = *byte;
+        }
+        frame.begun += part.len();
+        frame.left = frame.left.checked_sub(part.len()).ok_or(Lost)?;
+        if frame.begun < frame.prefixed {
+            return Ok(rest);
+        }
+        let [first, second, third, fourth, fifth, _] = frame.prefix;
+        let dependency = if frame.is_padded {
+            frame.padding = usize::from(first);
+            [second, third, fourth, fifth]
+        } else {
+            [first, second, third, fourth]
+        };
+        let dependency = u32::from_be_bytes(dependency) & 0x7fff_ffff;
+        if frame.prefixed >= 5 && dependency == frame.stream {
+            self.block = Some(Block::Skipped);
+        } else if frame.padding > frame.left {
+            return Err(Lost);
+        }
+        Ok(rest)
+    }
+
+    fn end_of_frame(&mut self) -> Result<(), Lost> {
+        let frame = &self.frame;
+        if frame.left > 0 {
+            return Ok(());
+        }
+        if frame.begun < frame.prefixed {
+            return Err(Lost);
+        }
+        if frame.ends_block {
+            if self.block.take() != Some(Block::Skipped) {
+                self.opened = self.opened.max(frame.stream);
+            }
+            self.names.end()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! Reads compressed header blocks (HPACK, RFC 7541) as far as it takes to know which fields are pseudo-headers.
+//!
+//! h2 decodes the same blocks behind this and refuses what is broken. So here nothing is refused: a block that cannot
+//! be followed is [`Lost`], and its connection with it, by h2. Names and values are not kept, only their lengths,
+//! which decide what the dynamic table holds.
+
+mod huffman;
+mod table;
+
+use crate::http::hpack::huffman::DecodedLength;
+use crate::http::hpack::table::{Name, Table};
+
+/// A header block does not follow the rules.
+#[derive(Debug, PartialEq)]
+pub(super) struct Lost;
+
+/// The header blocks of one direction of a connection, in pieces as they come.
+#[derive(Debug)]
+pub(super) struct FieldNames {
+    table: Table,
+    step: Step,
+    /// The integer that is coming in, and how far the next bits of it are shifted.
+    value: usize,
+    shift: u32,
+    /// The field that is coming in, and whether it goes into the table.
+    name: Name,
+    indexed: bool,
+    length: DecodedLength,
+    /// Pseudo-headers of this block.
+    pseudo: usize,
+}
+
+/// Position in a header block: the part of it that comes next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    /// A field, or another size of the table.
+    Field,
+    /// More of an integer (RFC 7541 §5.1).
+    Integer(Meaning),
+    /// The length of a name or a value (RFC 7541 §5.2).
+    Length { is_name: bool },
+    /// The octets of a string.
+    Text(Text),
+}
+
+/// Meaning of an integer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Meaning {
+    Field,
+    Name,
+    TableSize,
+    Length(Part),
+}
+
+/// A string, with its coding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Part {
+    is_name: bool,
+    is_huffman: bool,
+}
+
+/// A string that is coming in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Text {
+    part: Part,
+    /// Its octets, as they are coded.
+    length: usize,
+    /// Those that have not come yet.
+    left: usize,
+}
+
+impl FieldNames {
+    pub(super) fn new() -> Self {
+        Self {
+            table: Table::new(),
+            step: Step::Field,
+            value: 0,
+            shift: 0,
+            name: Name::default(),
+            indexed: false,
+            length: DecodedLength::default(),
+            pseudo: 0,
+        }
+    }
+
+    /// Reads more of a header block; the number of pseudo-headers in it so far.
+    pub(super) fn take(&mut self, mut piece: &[u8]) -> Result<usize, Lost> {
+        while let Some((first, rest)) = piece.split_first() {
+            piece = match self.step {
+                Step::Text(text) => {
+                    let (octets, rest) = piece.split_at(text.left.min(piece.len()));
+                    self.text(text, octets);
+                    rest
+                }
+                Step::Field => self.begin_field(*first).map(|()| rest)?,
+                Step::Integer(meaning) => self.integer(meaning, *first).map(|()| rest)?,
+                Step::Length { is_name } => self.begin_string(is_name, *first).map(|()| rest)?,
+            };
+        }
+        Ok(self.pseudo)
+    }
+
+    /// The end of a header block; the number of pseudo-headers in it.
+    pub(super) fn end(&mut self) -> Result<usize, Lost> {
+        if self.step != Step::Field {
+            return Err(Lost);
+        }
+        Ok(std::mem::take(&mut self.pseudo))
+    }
+
+    /// The first byte of a field says of which kind it is (RFC 7541 §6).
+    fn begin_field(&mut self, byte: u8) -> Result<(), Lost> {
+        self.indexed = byte & 0xc0 == 0x40;
+        match byte {
+            0x80.. => self.begin_integer(Meaning::Field, byte, 0x7f),
+            0x40.. => self.begin_integer(Meaning::Name, byte, 0x3f),
+            0x20.. => self.begin_integer(Meaning::TableSize, byte, 0x1f),
+            _ => self.begin_integer(Meaning::Name, byte, 0x0f),
+        }
+    }
+
+    fn begin_string(&mut self, is_name: bool, byte: u8) -> Result<(), Lost> {
+        let is_huffman = byte & 0x80 != 0;
+        let part = Part {
+            is_name,
+            is_huffman,
+        };
+        self.begin_integer(Meaning::Length(part), byte, 0x7f)
+    }
+
+    fn begin_integer(&mut self, meaning: Meaning, byte: u8, mask: u8) -> Result<(), Lost> {
+        let value = usize::from(byte & mask);
+        if value < usize::from(mask) {
+            return self.complete(meaning, value);
+        }
+        (self.value, self.shift) = (value, 0);
+        self.step = Step::Integer(meaning);
+        Ok(())
+    }
+
+    fn integer(&mut self, meaning: Meaning, byte: u8) -> Result<(), Lost> {
+        self.value += usize::from(byte & 0x7f) << self.shift;
+        self.shift += 7;
+        match byte {
+            ..0x80 => self.complete(meaning, self.value),
+            // h2 takes no more bytes either.
+            0x80.. if self.shift < 28 => Ok(()),
+            0x80.. => Err(Lost),
+        }
+    }
+
+    fn complete(&mut self, meaning: Meaning, value: usize) -> Result<(), Lost> {
+        self.step = match meaning {
+            Meaning::Field => {
+                self.pseudo += usize::from(self.table.name(value)?.is_pseudo);
+                Step::Field
+            }
+            Meaning::Name if value == 0 => Step::Length { is_name: true },
+            Meaning::Name => {
+                self.name = self.table.name(value)?;
+                self.pseudo += usize::from(self.name.is_pseudo);
+                Step::Length { is_name: false }
+            }
+            Meaning::TableSize => {
+                self.table.resize(value)?;
+                Step::Field
+            }
+            Meaning::Length(part) => {
+                let (length, left) = (value, value);
+                let text = Text { part, length, left };
+                self.step = Step::Text(text);
+                // An empty string is over at once.
+                if length == 0 {
+                    self.text(text, &[]);
+                }
+                return Ok(());
+            }
+        };
+        Ok(())
+    }
+
+    /// Octets of a string that follow those before.
+    fn text(&mut self, mut text: Text, octets: &[u8]) {
+        let Part {
+            is_name,
+            is_huffman,
+        } = text.part;
+        if is_name && text.left == text.length {
+            self.name = Name::new(0, begins_with_colon(octets, is_huffman));
+            self.pseudo += usize::from(self.name.is_pseudo);
+        }
+        if is_huffman && self.indexed {
+            self.length.take(octets);
+        }
+        text.left -= octets.len();
+        if text.left > 0 {
+            self.step = Step::Text(text);
+            return;
+        }
+        let length = if is_huffman {
+            self.length.end()
+        } else {
+            text.length
+        };
+        if is_name {
+            self.name = Name::new(length, self.name.is_pseudo);
+            self.step = Step::Length { is_name: false };
+            return;
+        }
+        if self.indexed {
+            self.table.insert(self.name, length);
+        }
+        self.step = Step::Field;
+    }
+}
+
+/// The first letter of a name. The code of the colon has seven bits (RFC 7541 Appendix B).
+fn begins_with_colon(octets: &[u8], is_huffman: bool) -> bool {
+    octets.first().is_some_and(|first| {
+        if is_huffman {
+            first >> 1 == 0b101_1100
+        } else {
+            *first == b':'
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! The decoded length of Huffman-coded strings (RFC 7541 §5.2), without the strings.
+//!
+//! The code is canonical: shorter codes have the lower values, and codes of one length follow each other. So the
+//! number of codes of each length says where each code ends.
+
+/// How many of the 257 codes have each length (RFC 7541 Appendix B).
+const CODES: [(u32, u64); 21] = [
+    (5, 10),
+    (6, 26),
+    (7, 32),
+    (8, 6),
+    (10, 5),
+    (11, 3),
+    (12, 2),
+    (13, 6),
+    (14, 2),
+    (15, 3),
+    (19, 3),
+    (20, 8),
+    (21, 13),
+    (22, 26),
+    (23, 29),
+    (24, 12),
+    (25, 4),
+    (26, 15),
+    (27, 19),
+    (28, 29),
+    (30, 4),
+];
+
+/// The bits that one look at [`STARTS`] sees.
+const SEEN: u32 = 12;
+/// For each possible start of the bits: the symbols that are whole in it (at most two) and, times 16, their bits.
+/// Zero where the first code is longer. A static, because a constant of this size would be copied.
+static STARTS: [u8; 1 << SEEN] = starts();
+
+/// A count of the symbols in a string that comes in pieces.
+#[derive(Debug, Default)]
+pub(super) struct DecodedLength {
+    /// Bits that no symbol was made of yet, from the highest on.
+    bits: u64,
+    held: u32,
+    symbols: usize,
+}
+
+impl DecodedLength {
+    pub(super) fn take(&mut self, piece: &[u8]) {
+        // At most 29 bits are held over, and 32 come.
+        for bytes in piece.chunks(4) {
+            for byte in bytes {
+                self.bits |= u64::from(*byte) << (56 - self.held);
+                self.held += 8;
+            }
+            self.count();
+        }
+    }
+
+    fn count(&mut self) {
+        while self.held >= SEEN {
+            let start = usize::try_from(self.bits >> (64 - SEEN)).unwrap_or_default();
+            let whole = STARTS.get(start).copied().unwrap_or_default();
+            if whole == 0 {
+                let length = code_length(self.bits >> 32);
+                if length > self.held {
+                    return;
+                }
+                self.drop_bits(length);
+                self.symbols += 1;
+            } else {
+                self.drop_bits(u32::from(whole >> 4));
+                self.symbols += usize::from(whole & 3);
+            }
+        }
+    }
+
+    fn drop_bits(&mut self, count: u32) {
+        self.bits <<= count;
+        self.held -= count;
+    }
+
+    /// The length of the string that ends here; the count begins anew. Padding is no symbol: no code is as short
+    /// and all ones.
+    pub(super) fn end(&mut self) -> usize {
+        loop {
+            let length = code_length(self.bits >> 32);
+            if length > self.held {
+                return std::mem::take(self).symbols;
+            }
+            self.drop_bits(length);
+            self.symbols += 1;
+        }
+    }
+}
+
+/// The length of the code that 32 bits begin with.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "within the table's length; used to make a constant"
+)]
+const fn code_length(bits: u64) -> u32 {
+    let (mut end, mut at) = (0, 0);
+    while at < CODES.len() {
+        let (length, count) = CODES[at];
+        end += count << (32 - length);
+        if bits < end {
+            return length;
+        }
+        at += 1;
+    }
+    30
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "within the table's length, when it is compiled"
+)]
+const fn starts() -> [u8; 1 << SEEN] {
+    let mut starts = [0; 1 << SEEN];
+    let (mut at, mut bits) = (0, 0_u64);
+    while at < starts.len() {
+        let first = code_length(bits);
+        if first <= SEEN {
+            let both = first + code_length(bits << first & 0xffff_ffff);
+            let (symbols, length) = if both <= SEEN { (2, both) } else { (1, first) };
+            // Twelve and two at most.
+            starts[at] = (length << 4 | symbols).to_le_bytes()[0];
+        }
+        at += 1;
+        bits += 1 << (32 - SEEN);
+    }
+    starts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(coded: &[u8], step: usize) -> usize {
+        let mut length = DecodedLength::default();
+        coded.chunks(step).for_each(|piece| length.take(piece));
+        length.end()
+    }
+
+    #[test]
+    fn the_code_has_257_symbols_and_no_gap() {
+        assert_eq!(CODES.iter().map(|(_, count)| count).sum::<u64>(), 257);
+        let space: u64 = CODES.iter().map(|(of, count)| count << (32 - of)).sum();
+        assert_eq!(space, 1 << 32);
+    }
+
+    #[test]
+    fn the_length_of_a_string_is_that_of_its_symbols_however_it_is_cut() {
+        let www = [
+            0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff,
+        ];
+        for (coded, symbols) in [
+            (&www[..], "www.example.com".len()),
+            (&[], 0),
+            // "o", "0", "#" and a line feed: 5, 5, 12 and 30 bits.
+            (&[0b0011_1111], 1),
+            (&[0b0000_0111], 1),
+            (&[0xff, 0xaf], 1),
+            (&[0xff, 0xff, 0xff, 0xf3], 1),
+            (&[0; 500], 800),
+        ] {
+            for step in 1..=coded.len().max(1) {
+                assert_eq!(length(coded, step), symbols, "{coded:x?} by {step}");
+            }
+        }
+    }
+}
