@@ -18,10 +18,17 @@ const RESERVED_PREFIX: &str = "noren:";
 /// The text for a publisher who has chosen one.
 pub(super) const REFUSAL: &str = "this event name is one of Noren's own signals (*, reset, keep-alive, open, error, presence, noren:…); choose another";
 
-/// Whether a name is one of Noren's own. Blanks around it do not count: not all readers of event streams keep them.
+/// Whether a name is one of Noren's own. Blanks around it do not count, nor what cannot be seen: not all readers of event
+/// streams keep them, and `trim()` of a page takes a byte order mark for a blank.
 pub(super) fn is_reserved(name: &str) -> bool {
-    let name = name.trim();
+    let name = name.trim_matches(is_invisible);
     RESERVED.contains(&name) || name.starts_with(RESERVED_PREFIX)
+}
+
+/// Blanks, the byte order mark, and the signs without a width.
+fn is_invisible(sign: char) -> bool {
+    sign.is_whitespace()
+        || matches!(sign, '\u{feff}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}')
 }
 
 /// Whether a name that is found in a history is shown as it is. `presence` is: there it is Noren's own.
@@ -37,6 +44,7 @@ mod tests {
     fn noren_s_own_names_are_reserved_and_their_like_are_not() {
         for name in RESERVED {
             assert!(is_reserved(name) && is_reserved(&format!(" {name}\t")));
+            assert!(is_reserved(&format!("\u{feff}{name}\u{200b} ")));
             assert!(REFUSAL.contains(name), "{name} is told");
         }
         assert!(is_reserved("noren:anything"));

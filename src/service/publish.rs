@@ -88,6 +88,7 @@ impl Service {
         };
         let id = idempotency_key(&parts.headers)?;
         if trusted {
+            self.count_channel(&name, &parts.headers, context)?;
             let mut draft = draft(parameters, &parts.headers, bytes)?;
             draft.id = own_id(id.as_deref())?;
             let published = self.publish_whole(&name, draft).await;
@@ -106,6 +107,21 @@ impl Service {
             bytes,
         };
         self.ask_app(&name, parts, message, head, context).await
+    }
+
+    /// Counts a channel that this message makes to the address it comes from, unless that is a program with the publish
+    /// token: who has a token for a pattern could take all channels of it.
+    fn count_channel(
+        &self,
+        name: &ChannelName,
+        headers: &HeaderMap,
+        context: &Context,
+    ) -> Result<(), Refusal> {
+        if bearer(headers).is_some_and(|token| self.hub.is_publish_token(token)) {
+            return Ok(());
+        }
+        let opened = self.hub.open_for(context.peer.counted_as(), name);
+        opened.map_err(|error| unpublished(&error, self.hub.retry()))
     }
 
     /// Whose memory a message takes while it comes. It never goes to disk.

@@ -4,7 +4,7 @@ use super::{channel, hub, post};
 use crate::harness::{Backend, FIN, TEXT, masked};
 
 /// What a page takes for a word of the door.
-const SIGNALS: [&str; 8] = [
+const SIGNALS: [&str; 10] = [
     "*",
     "reset",
     "keep-alive",
@@ -13,6 +13,8 @@ const SIGNALS: [&str; 8] = [
     "presence",
     "noren:closing",
     "%20reset%09",
+    "%EF%BB%BFopen",
+    "error%E2%80%8B%20",
 ];
 
 const CHAT: &str = "[[channel]]\nname = 'chat'\npublish = ['app']\nreceive = '/say'\n";

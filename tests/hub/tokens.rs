@@ -134,6 +134,26 @@ async fn a_token_opens_the_channels_that_it_names_and_no_others() {
 }
 
 #[tokio::test]
+async fn a_token_for_a_pattern_makes_no_more_channels_from_one_address_than_its_share() {
+    let mint = Mint::new();
+    let keys = format!("[hub.tokens]\nkeys = ['{}']\n", mint.file().display());
+    let hub = hub("channels = 16", &(keys + &channel("job.*", ""))).await;
+    let claims = json!({"mercure": {"publish": ["job.*"]}, "exp": now() + 60});
+    let lines = bearer(&signed("old", SECRET, &claims)) + "Content-Type: text/plain\r\n";
+    for number in 0..8 {
+        let path = format!("/events/job.n{number}");
+        assert_eq!(hub.post(&path, &lines, "x").await.status, 202);
+    }
+    let refused = hub.post("/events/job.another", &lines, "x").await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert!(refused.head.one("retry-after").is_some());
+    let known = hub.post("/events/job.n1", &lines, "x").await;
+    assert_eq!(known.status, 202, "its channel is there");
+    // A program with the publish token is trusted with the names.
+    hub.say("job.mine", "x").await;
+}
+
+#[tokio::test]
 async fn a_token_that_is_forged_expired_early_or_endless_opens_nothing() {
     let mint = Mint::new();
     let hub = mint.hub("", "").await;
