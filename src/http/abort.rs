@@ -15,7 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot::{Receiver, Sender, channel};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How long after its last bytes a stream of HTTP/2 is reset. A client that reads both at once may drop the response
+/// with the stream, as curl does.
+const RESET_LAG: Duration = Duration::from_millis(100);
 
 use crate::http::body::BoxError;
 
@@ -65,6 +69,9 @@ struct Failure {
     flushed: Receiver<()>,
     /// Still to be queued.
     fence: Option<Bytes>,
+    /// How long after the flush the client is told.
+    lag: Duration,
+    is_flushed: bool,
     clock: Pin<Box<Sleep>>,
 }
 
@@ -91,19 +98,36 @@ impl<B> AbortAfterFlush<B> {
 
 impl Failure {
     fn new(error: BoxError, sent: &Sent, limit: Duration) -> Self {
-        let (flushed, fence) = match sent {
-            Sent::Flushed(flushes) => (flushes.next(), None),
+        let (flushed, fence, lag) = match sent {
+            Sent::Flushed(flushes) => (flushes.next(), None, Duration::ZERO),
             Sent::Fenced => {
                 let (sender, receiver) = channel();
-                (receiver, Some(Bytes::from_owner(Fence(sender))))
+                let fence = Bytes::from_owner(Fence(sender));
+                (receiver, Some(fence), RESET_LAG.min(limit))
             }
         };
         Self {
             error,
             flushed,
             fence,
+            lag,
+            is_flushed: false,
             clock: Box::pin(sleep(limit)),
         }
+    }
+}
+
+impl Failure {
+    /// Resolves when the client may be told: its bytes were sent, or the limit is over.
+    fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_flushed && Pin::new(&mut self.flushed).poll(cx).is_ready() {
+            self.is_flushed = true;
+            if self.lag.is_zero() {
+                return Poll::Ready(());
+            }
+            self.clock.as_mut().reset(Instant::now() + self.lag);
+        }
+        self.clock.as_mut().poll(cx)
     }
 }
 
@@ -133,8 +157,7 @@ where
         if let Some(fence) = failure.fence.take() {
             return Poll::Ready(Some(Ok(Frame::data(fence))));
         }
-        let sent = Pin::new(&mut failure.flushed).poll(cx).is_ready();
-        if !sent && failure.clock.as_mut().poll(cx).is_pending() {
+        if failure.poll_told(cx).is_pending() {
             return Poll::Pending;
         }
         let failure = this.failure.take();
@@ -153,5 +176,27 @@ where
 impl<B> fmt::Debug for AbortAfterFlush<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AbortAfterFlush").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt, StreamBody};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_reset_some_time_after_its_last_bytes() {
+        let frames = [
+            Ok(Frame::data(Bytes::from_static(b"half"))),
+            Err(BoxError::from("broken")),
+        ];
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let mut body = AbortAfterFlush::new(body, Sent::Fenced, Duration::from_secs(9));
+        assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+        let fence = body.frame().await.and_then(Result::ok);
+        let begun = Instant::now();
+        drop(fence);
+        assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
+        assert!(begun.elapsed() >= RESET_LAG && begun.elapsed() < RESET_LAG * 2);
     }
 }
