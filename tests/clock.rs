@@ -363,7 +363,8 @@ fn ten_days_ahead_and_ten_days_back_end_nothing_and_lose_nothing() {
         .each_ref()
         .map(|(name, value)| (*name, value.as_str()));
     let tables = format!(
-        "{}[bridge]\nidle = '1h'\n[[bridge.target]]\ntoken = 'vm'\naddress = 'unix:{}'\n\
+        "{}[limits]\nconnections = 1000\n[bridge]\nidle = '1h'\n\
+         [[bridge.target]]\ntoken = 'vm'\naddress = 'unix:{}'\n\
          [[channel]]\nname = 'news'\n[[channel.source]]\nsource = 'listen'\naddress = 'unix:{}'\n\
          [[channel]]\nname = 'short'\n[channel.history]\nage = '1s'\n",
         app.table(),
