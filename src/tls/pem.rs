@@ -4,12 +4,11 @@
 
 use std::path::Path;
 
-use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pemfile::Item;
 
 use crate::text::file;
-use crate::text::pem::{Section, sections};
+use crate::text::pem::{Section, sections, written};
 use crate::tls::TlsError;
 
 /// The largest file that is read. A chain has a few kilobytes; this only keeps a slip such as `/dev/zero`
@@ -49,11 +48,11 @@ impl<'a> PemFile<'a> {
         let certificates = self
             .sections
             .iter()
-            .filter(|section| is_certificate(section));
-        let certificates: Vec<_> = certificates
-            .filter_map(|section| section.der.clone())
-            .map(CertificateDer::from)
-            .collect();
+            .filter_map(|section| match item(section)? {
+                Item::X509Certificate(certificate) => Some(certificate),
+                _ => None,
+            });
+        let certificates: Vec<_> = certificates.collect();
         let lost = self.foreign_certificate();
         if certificates.is_empty() || lost.is_some() {
             let found = lost.unwrap_or_else(|| self.instead_of_certificate());
@@ -161,11 +160,23 @@ fn is_private_key(section: &Section) -> bool {
 
 /// The key of a section, if it is of a kind that TLS knows and not encrypted.
 fn key_in(section: &Section) -> Option<PrivateKeyDer<'static>> {
-    let der = section.der.clone()?;
-    match section.label.as_str() {
-        "PRIVATE KEY" => Some(PrivatePkcs8KeyDer::from(der).into()),
-        "RSA PRIVATE KEY" => Some(PrivatePkcs1KeyDer::from(der).into()),
-        "EC PRIVATE KEY" => Some(PrivateSec1KeyDer::from(der).into()),
+    match item(section)? {
+        Item::Pkcs8Key(key) => Some(key.into()),
+        Item::Pkcs1Key(key) => Some(key.into()),
+        Item::Sec1Key(key) => Some(key.into()),
         _ => None,
     }
+}
+
+/// The item that TLS makes of a section. The library gets it as a text without the damage that a file may have. Its
+/// errors quote what they could not read, which may be a key, so none of them is passed on.
+fn item(section: &Section) -> Option<Item> {
+    let label = if is_certificate(section) {
+        "CERTIFICATE"
+    } else {
+        &section.label
+    };
+    let text = written(label, section.der.as_deref()?);
+    let (item, _) = rustls_pemfile::read_one_from_slice(text.as_bytes()).ok()??;
+    Some(item)
 }
