@@ -71,7 +71,7 @@ fn escaped(text: &str, is_active: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Writes text on as one [`line`].
+/// Writes text on as one line, escaped by [`line()`].
 #[derive(Debug)]
 pub struct LineWriter<W>(pub W);
 
