@@ -532,3 +532,47 @@ fn two_families_of_one_port_are_one_listener_and_a_named_location_is_an_app() {
         "{made}"
     );
 }
+
+#[test]
+fn what_may_hold_or_be_a_guard_is_closed_until_somebody_decides() {
+    const CLOSED: &str = "unix:/dev/null/closed";
+    for guard in [
+        "include /etc/nginx/snippets/staff.conf;",
+        "auth_ldap Staff;",
+        "access_by_lua_file /etc/nginx/a.lua;",
+        "return 302 /elsewhere;",
+        "if ($cookie_s = \"\") { return 302 /login; }",
+        "if ($cookie_s = \"\") { rewrite ^ /login redirect; }",
+    ] {
+        let (config, made) = nginx(&format!(
+            "server {{ listen 80; location / {{ proxy_pass http://h:1; }}
+             location /admin {{ {guard} proxy_pass http://h:1; }} }}"
+        ));
+        let app = config.apps.iter().find(|app| app.path.as_str() == "/admin");
+        let url = app.map(|app| app.url.to_string());
+        assert_eq!(url.as_deref(), Some(CLOSED), "{made}");
+    }
+    // A directory below a pattern that is closed, and a server that another would answer for.
+    let (config, made) = nginx(
+        "server { listen 80; server_name a.example; location /w/ { alias /srv/; location ~ \\.php$ { deny all; } } }
+         server { listen 80; server_name b.example; return 403; }
+         server { listen 80; server_name _; location / { proxy_pass http://h:1; } }",
+    );
+    assert!(config.files.is_empty(), "{made}");
+    let closed = config
+        .apps
+        .iter()
+        .filter(|app| app.url.to_string() == CLOSED);
+    assert_eq!(closed.count(), 2, "{made}");
+    // A listener that was there already asks nobody for a certificate.
+    let (config, made) = nginx(
+        "ssl_certificate /c; ssl_certificate_key /k;
+         server { listen 0.0.0.0:443 ssl; server_name a.example; location / { proxy_pass http://h:1; } }
+         server { listen [::]:443 ssl; server_name b.example; ssl_client_certificate /a; ssl_verify_client on;
+           location / { proxy_pass http://h:2; } }",
+    );
+    assert!(
+        config.apps.iter().any(|app| app.url.to_string() == CLOSED),
+        "{made}"
+    );
+}

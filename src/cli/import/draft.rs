@@ -59,6 +59,14 @@ impl Draft {
         }
     }
 
+    /// Whether the listener of this port asks its clients for certificates.
+    pub(super) fn listener_asks(&self, address: &str) -> bool {
+        let port = address.rsplit(':').next().unwrap_or_default();
+        let end = format!(":{port}\"\n");
+        let mut tables = self.many.iter();
+        tables.any(|table| table.contains(&end) && table.contains("\nclient-authority = "))
+    }
+
     /// Something that has no place here, and why.
     pub(super) fn leave(&mut self, what: &str, why: &str) {
         self.left

@@ -105,10 +105,34 @@ fn guards(directive: &Directive) -> bool {
     match directive.name() {
         "allow" => argument != "all",
         "auth_request" | "auth_jwt" => argument != "off",
-        "return" => argument.starts_with(['4', '5']),
-        "if" => directive.block.iter().any(guards),
-        name => GUARDS.contains(&name),
+        "return" => !leads_to_https(directive),
+        // A condition that leads elsewhere keeps its clients out as well.
+        "if" => directive
+            .block
+            .iter()
+            .any(|one| guards(one) || (one.name() == "rewrite" && !leads_to_https(one))),
+        "include" => !is_harmless(argument),
+        "auth_basic" | "auth_basic_user_file" | "auth_delay" => false,
+        // Modules of others: auth_ldap, auth_pam, access_by_lua_block.
+        name => {
+            GUARDS.contains(&name) || name.starts_with("auth_") || name.starts_with("access_by")
+        }
     }
+}
+
+fn leads_to_https(directive: &Directive) -> bool {
+    let mut words = directive.arguments().iter();
+    words.any(|word| word.starts_with("https://"))
+}
+
+/// Whether a file that is included is one of those that come with nginx and certbot. Any other may hold a guard.
+fn is_harmless(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.ends_with("_params")
+        || matches!(name, "mime.types" | "options-ssl-nginx.conf")
+        || ["conf.d/*", "sites-enabled/*", "modules-enabled/*"]
+            .iter()
+            .any(|place| path.contains(place))
 }
 
 /// A location for a pattern of paths that keeps somebody out, at any depth.
@@ -179,6 +203,18 @@ impl Importer<'_> {
             self.listen(listen, server, redirect.as_deref(), around);
         }
         self.certificate(server, around);
+        let is_root = |one: &Directive| one.arguments().last().is_some_and(|path| path == "/");
+        let guard = server.block.iter().find(|one| guards(one));
+        if let Some(guard) = guard
+            && (redirect.is_none() || secure)
+            && !server.all("location").any(is_root)
+        {
+            self.leave(
+                guard,
+                "this holds for the whole server, and another one would answer in its place: it is closed here",
+            );
+            self.close("/", server);
+        }
         for inner in &server.block {
             match inner.name() {
                 // Whatever was redirected is never served in clear.
@@ -210,6 +246,18 @@ impl Importer<'_> {
             .strip_prefix("*:")
             .map_or(address.clone(), |port| format!("0.0.0.0:{port}"));
         if self.draft.has_listener(&address) {
+            let asks =
+                |one: &&Directive| one.name() == "ssl_verify_client" && one.argument(0) != "off";
+            let mut settings = around.iter().copied().chain(&server.block);
+            if let Some(asks) = settings.find(asks)
+                && !self.draft.listener_asks(&address)
+            {
+                self.closed = true;
+                self.leave(
+                    asks,
+                    "another server listens there without client certificates, and a listener asks all its clients or none: the apps of this server are closed",
+                );
+            }
             return;
         }
         let tls = listen.arguments().iter().any(|word| word == "ssl")
@@ -337,6 +385,9 @@ impl Importer<'_> {
                 return self.close(path, server);
             }
             if let Some(directory) = directory(location, path) {
+                if self.closed {
+                    return self.close(path, server);
+                }
                 return self.files(location, path, &directory, server);
             }
             return self.leave(

@@ -7,7 +7,9 @@ pub(super) fn redirect_port(server: &Directive) -> Option<String> {
     // The whole server, whatever name was asked for: certbot writes a condition for each of its names.
     let whole = |one: &&Directive| match one.name() {
         "if" => one.arguments().iter().any(|word| {
-            word.contains("$host") || word.contains("$scheme") || word.contains("$server_name")
+            ["$host", "$scheme", "$server_", "$https", "$ssl_protocol"]
+                .iter()
+                .any(|name| word.contains(name))
         }),
         "location" => matches!(one.arguments(), [path] if path == "/"),
         _ => false,
