@@ -54,7 +54,7 @@ impl Admin {
 
 /// An address of the network: what a UNIX socket can do, `socket` can do better. A port alone is one of this machine,
 /// because metrics are not for everybody.
-fn tcp(text: &str) -> Result<String, String> {
+pub(super) fn tcp(text: &str) -> Result<String, String> {
     if let Some(port) = port_alone(text) {
         return Ok(format!("127.0.0.1:{port}"));
     }

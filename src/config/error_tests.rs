@@ -400,3 +400,56 @@ fn acme_is_told_what_an_authority_needs() {
         r#"noren.toml:6: acme.key-id: needs its key; write key-file = "/etc/noren/acme-key""#,
     );
 }
+
+#[test]
+fn an_address_that_is_listened_on_twice_is_told_with_both_lines() {
+    let two = |one: &str, other: &str| {
+        said_of(&with_app(&format!(
+            "[[listener]]\naddress = \"{one}\"\nprotocol = \"http\"\n[[listener]]\naddress = \"{other}\"\nprotocol = \"http\""
+        )))
+    };
+    assert_eq!(
+        two("[::]:80", "[::]:80"),
+        r#"noren.toml:7: listener[1].address: "[::]:80" is listened on already by listener[0].address (noren.toml:4); remove one of them, or give it another address"#
+    );
+    assert_eq!(
+        two("0.0.0.0:80", "80"),
+        r#"noren.toml:7: listener[1].address: "[::]:80" is listened on already by listener[0].address = "0.0.0.0:80" (noren.toml:4); remove one of them, or give it another address"#
+    );
+    for (one, other) in [
+        ("[::]:80", "192.0.2.1:80"),
+        ("door.example:80", "[::]:80"),
+        ("0.0.0.0:80", "192.0.2.1:80"),
+        ("localhost:80", "127.0.0.1:80"),
+        ("[::1]:80", "LocalHost:80"),
+        ("[::ffff:127.0.0.1]:80", "127.0.0.1:80"),
+        ("[0:0::1]:80", "[::1]:80"),
+        ("unix:/run/d", "unix:/run//d"),
+        ("systemd:d", "systemd:d"),
+    ] {
+        let said = two(one, other);
+        assert!(
+            said.contains("noren.toml:7: listener[1].address") && said.contains("(noren.toml:4)"),
+            "{one} {other}: {said}"
+        );
+    }
+    for (one, other) in [
+        ("[::]:0", "[::]:0"),
+        ("[::]:80", "[::]:81"),
+        ("0.0.0.0:80", "[::1]:80"),
+        ("127.0.0.1:80", "127.0.0.2:80"),
+        ("unix:/run/d", "unix:/run/e"),
+        ("unix:/run/d", "systemd:d"),
+    ] {
+        assert_eq!(two(one, other), "", "{one} {other}");
+    }
+    says(
+        "[admin]\naddress = \"127.0.0.1:8001\"",
+        r#"noren.toml:4: admin.address: "127.0.0.1:8001" is listened on already by listener[0].address = "[::]:8001" (the default); remove one of them, or give it another address"#,
+    );
+    let source = "[[channel]]\nname = \"a\"\n[[channel.source]]\nsource = \"listen\"\naddress = \"unix:/run/d\"";
+    says(
+        &format!("[admin]\nsocket = \"/run/d\"\n{source}"),
+        r#"noren.toml:9: channel[0].source[0].address: "unix:/run/d" is listened on already by admin.socket (noren.toml:4); remove one of them, or give it another address"#,
+    );
+}

@@ -30,6 +30,7 @@ mod host_pattern;
 mod hub;
 mod limits;
 mod listener;
+mod listening;
 mod log;
 mod mask;
 mod member;
@@ -207,6 +208,7 @@ impl Config {
         let mut root = Table::root(document.get_ref(), &problems);
         let config = Self::read(&mut root);
         root.finish();
+        listening::check(document.get_ref(), text, file_name, &problems);
         let problems = problems.in_order(text, file_name);
         if problems.is_empty() {
             Ok(config)
