@@ -52,3 +52,27 @@ fn a_url_is_read_with_a_certificate_that_is_trusted_and_not_without() {
         ran.stderr
     );
 }
+
+#[test]
+fn messages_of_others_cannot_command_the_terminal_and_json_keeps_their_value() {
+    let directory = scratch();
+    let socket = path(&directory, "admin.sock");
+    let door = Door::open(&format!(
+        "[[channel]]\nname = \"wok\"\n[[channel]]\nname = \"other\"\n[admin]\nsocket = \"{socket}\"\n"
+    ));
+    let hostile = "a\u{1b}]0;x\u{7}\u{9b}2J\u{7f}\u{202e}\u{2028}\u{e0041}";
+    let mut publish = Command::new(env!("CARGO_BIN_EXE_noren"));
+    run(publish.args(["publish", "--socket", &socket, "wok", hostile])).well();
+    let certificate = door.file("ca.pem");
+    let text = subscribe(&door, "1", &["--ca", &certificate]).well().stdout;
+    let json = subscribe(&door, "1", &["--ca", &certificate, "--json"])
+        .well()
+        .stdout;
+    for line in [&text, &json] {
+        let line = line.strip_suffix('\n').expect("a line");
+        assert!(!line.contains(noren::text::escape::is_active), "{line:?}");
+    }
+    assert!(text.contains(r"a\u{1b}]0;x\u{7}\u{9b}2J"), "{text}");
+    let message: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(message.get("data"), Some(&hostile.into()));
+}

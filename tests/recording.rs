@@ -284,6 +284,32 @@ async fn a_serial_console_is_played_to_the_terminal_also_from_a_file_that_was_cu
 }
 
 #[test]
+fn the_head_of_a_recording_cannot_command_the_terminal_and_its_content_can() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hostile.noren");
+    let hostile = "a\u{1b}]0;x\u{7}\u{9b}2J\r\nb\u{202e}c";
+    let mut header = Header::new(0, format!("target {hostile}"), hostile.to_owned());
+    header.user = Some(hostile.to_owned());
+    for console in [None, Some(hostile.to_owned())] {
+        header.console = console;
+        let mut file = header.line();
+        noren::recording::encode(
+            Kind::Output,
+            std::time::Duration::ZERO,
+            hostile.as_bytes(),
+            &mut file,
+        );
+        fs::write(&path, file).unwrap();
+        let (output, errors) = played(&path);
+        assert_eq!(output, hostile.as_bytes());
+        let line = errors.strip_suffix('\n').unwrap();
+        assert!(!line.contains(noren::text::escape::is_active), "{line:?}");
+        let escaped = r"as a\u{1b}]0;x\u{7}\u{9b}2J\r\nb\u{202e}c at a";
+        assert!(line.contains(escaped), "{line}");
+    }
+}
+
+#[test]
 fn a_recording_is_offered_to_this_machine_only() {
     let ran = Command::new(env!("CARGO_BIN_EXE_noren"))
         .args(["replay", "--listen", "0.0.0.0:5999", "nothing.noren"])

@@ -8,6 +8,7 @@ mod explain;
 mod generate;
 mod import;
 mod order;
+mod output;
 mod publish;
 mod replay;
 mod serve;
@@ -159,22 +160,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Prints the reason of a failure.
-#[expect(
-    clippy::print_stderr,
-    reason = "the last words of a program belong on standard error"
-)]
 pub(crate) fn complain(failure: &Failure) {
-    eprintln!("noren: {failure}");
+    output::note(&failure.to_string());
 }
 
-/// Writes to standard output. A reader that has gone (`| head`) is not an error.
+/// Writes lines to standard output.
 fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::{ErrorKind, Write};
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
+    output::print(text).map(drop)
 }
 
 /// A runtime for a command that does one thing.

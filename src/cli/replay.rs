@@ -9,10 +9,12 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use noren::config::Endpoint;
 use noren::recording::{Kind, Reader};
+use noren::text::escape;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::cli::output::note;
 use crate::cli::{Failure, current_runtime};
 
 /// How long a viewer may take to leave after the last picture.
@@ -98,14 +100,12 @@ impl Replay {
         let console = header.console.as_deref().unwrap_or(&header.target);
         let user = header.user.as_deref().unwrap_or("somebody");
         let peer = &header.peer;
-        let mut text = format!("noren: {console}, as {user} at {peer} saw it\n");
+        note(&escape::line(&format!(
+            "{console}, as {user} at {peer} saw it"
+        )));
         if !self.terminal {
-            text.push_str("noren: a viewer can connect to ");
-            text.push_str(&self.listen.to_string());
-            text.push('\n');
+            note(&format!("a viewer can connect to {}", self.listen));
         }
-        // Nobody may be reading, and that changes nothing.
-        let _ = std::io::stderr().write_all(text.as_bytes());
     }
 
     async fn serve(&self) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::config::{Audit, Level, Log, LogFormat};
 use crate::telemetry::audit;
+use crate::telemetry::escaped::{Escaped, JsonWriter, TextFields};
 
 /// The level of the one log of this process, which a reload may change; and whether the audit is apart from it, which
 /// it may not.
@@ -37,9 +38,15 @@ fn subscriber(
 ) {
     let apart = log.audit == Audit::Stdout;
     let (level, handle) = reload::Layer::new(filter(log.level, apart));
-    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = fmt::layer()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .fmt_fields(TextFields);
     let lines = match log.format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => {
+            let lines = lines.with_writer(|| JsonWriter(io::stderr()));
+            lines.json().flatten_event(true).boxed()
+        }
         LogFormat::Text if std::env::var_os("JOURNAL_STREAM").is_some() => {
             // journald adds the time itself, and shows colours as rubbish.
             lines.without_time().with_ansi(false).boxed()
@@ -50,12 +57,14 @@ fn subscriber(
     };
     // Without a journal, the lines say as much.
     let lines = match log.format {
-        LogFormat::Journald => journal().map_or(lines, Layer::boxed),
+        LogFormat::Journald => journal().map_or(lines, |journal| Escaped(journal).boxed()),
         LogFormat::Text | LogFormat::Json => lines,
     };
     let mut layers = vec![lines.with_filter(level).boxed()];
     if apart {
-        let audit = fmt::layer().with_writer(io::stdout).with_target(false);
+        let audit = fmt::layer()
+            .with_writer(|| JsonWriter(io::stdout()))
+            .with_target(false);
         let only = Targets::new().with_target(audit::TARGET, LevelFilter::INFO);
         layers.push(audit.json().flatten_event(true).with_filter(only).boxed());
     }

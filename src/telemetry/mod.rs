@@ -6,6 +6,7 @@
 mod access;
 pub mod audit;
 mod combined;
+mod escaped;
 mod fate;
 mod flood;
 mod inside;

@@ -3,7 +3,7 @@
 //! A control sequence in a name or a message could rename the window, overwrite the line before, or answer as if
 //! somebody had typed; a mark that turns the direction of writing (Unicode Standard Annex 9) shows another order
 //! than there is. What does so is written out: as in Rust (`\u{9b}`), and in JSON as JSON has it (`\u009b`), where
-//! the value stays the same. This is the only place that says which characters these are.
+//! the value stays the same; in TOML too. This is the only place that says which characters these are.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -49,6 +49,26 @@ pub fn json(text: &str) -> Cow<'_, str> {
                 // Writing to a string cannot fail.
                 let _ = write!(shown, "\\u{unit:04x}");
             }
+        } else {
+            shown.push(sign);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// A text of TOML: basic strings keep their value. Outside of strings and comments, TOML has none of these characters
+/// but white space.
+#[must_use]
+pub fn toml(text: &str) -> Cow<'_, str> {
+    let is_active = |sign| !matches!(sign, '\n' | '\t') && is_active(sign);
+    if !text.contains(is_active) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for sign in text.chars() {
+        if is_active(sign) {
+            // Writing to a string cannot fail.
+            let _ = write!(shown, "\\U{:08x}", u32::from(sign));
         } else {
             shown.push(sign);
         }
@@ -117,6 +137,7 @@ mod tests {
             assert_eq!(line(text), text);
             assert_eq!(lines(text), text);
             assert_eq!(json(text), text);
+            assert_eq!(toml(text), text);
         }
     }
 
@@ -130,6 +151,22 @@ mod tests {
             let read: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
             assert_eq!(read, value);
         }
+    }
+
+    #[test]
+    fn toml_keeps_its_value() {
+        let active: String = ACTIVE
+            .chars()
+            .filter(|sign| !sign.is_ascii_control())
+            .collect();
+        let text = format!("# {active}\n[table]\n\tkey = \"{active}\\n\"\n");
+        let shown = toml(&text);
+        let bare = shown.replace(['\n', '\t'], "");
+        assert!(!bare.contains(is_active), "{bare:?}");
+        let read: ::toml::Table = shown.parse().expect("TOML");
+        let value = read.get("table").and_then(|table| table.get("key"));
+        let value = value.and_then(::toml::Value::as_str);
+        assert_eq!(value, Some(format!("{active}\n").as_str()));
     }
 
     #[test]

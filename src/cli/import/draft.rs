@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use noren::text::escape;
+
 /// The text so far.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -94,6 +96,10 @@ impl Draft {
 
 /// A string of TOML.
 pub(super) fn quoted(text: &str) -> String {
+    if text.contains(escape::is_active) {
+        // A literal string could not be escaped on its way to the terminal. A string of JSON is a basic one of TOML.
+        return serde_json::Value::from(text).to_string();
+    }
     toml::Value::String(text.to_owned()).to_string()
 }
 

@@ -13,7 +13,8 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use noren::Config;
 
-use crate::cli::{Failure, print};
+use crate::cli::Failure;
+use crate::cli::output::print_toml;
 
 /// The arguments of `noren import`.
 #[derive(Debug, Args)]
@@ -50,7 +51,8 @@ impl Import {
             }
             What::Websockify { line } => websockify::import(&line),
         };
-        print(&checked(text)).map_err(Failure::Other)
+        print_toml(&checked(text))?;
+        Ok(())
     }
 }
 

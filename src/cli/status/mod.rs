@@ -7,6 +7,7 @@ use clap::Args;
 use http::Method;
 
 use crate::cli::admin::{Place, ask};
+use crate::cli::output::print_json;
 use crate::cli::{Failure, current_runtime, print};
 
 /// The arguments of `noren status`.
@@ -34,7 +35,8 @@ impl Status {
         }
         let answer = current_runtime()?.block_on(ask(&socket, Method::GET, &target))?;
         if self.json {
-            return Ok(print(&String::from_utf8_lossy(&answer))?);
+            print_json(&String::from_utf8_lossy(&answer))?;
+            return Ok(());
         }
         let lines = table::lines(&answer)?;
         Ok(print(&(lines.join("\n") + "\n"))?)

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use noren::text::escape;
 use serde_json::Value;
 
 /// The lines of a status, as the admin socket gives it.
@@ -169,7 +170,7 @@ fn word(value: &Value) -> String {
         other => other.to_string(),
     };
     text.chars()
-        .map(|sign| if sign.is_control() { '?' } else { sign })
+        .map(|sign| if escape::is_active(sign) { '?' } else { sign })
         .collect()
 }
 
@@ -237,7 +238,7 @@ mod tests {
             "connections": {"open": 12, "limit": 10000},
             "apps": [{"name": "wok", "url": "127.0.0.1:8010", "workers": 8, "busy": 3, "waiting": 0, "queue": 1000}],
             "tunnel_count": 1,
-            "tunnels": [{"id": 7, "target": "unix:/run/\u{1b}[2J", "peer": "192.0.2.1:5", "user": null, "session": 5, "since": 3_600_000, "up": 1500, "down": 9}],
+            "tunnels": [{"id": 7, "target": "unix:/run/\u{1b}\u{202e}J", "peer": "192.0.2.1:5", "user": null, "session": 5, "since": 3_600_000, "up": 1500, "down": 9}],
             "subscribers": 0,
             "listeners": [],
             "channels": [],
@@ -254,8 +255,8 @@ mod tests {
                 "  wok   127.0.0.1:8010  3 of 8  0 of 1000",
                 "",
                 "Tunnels: 1",
-                "  ID  TARGET          PEER         USER  SESSION  OPEN   UP       DOWN",
-                "  t7  unix:/run/?[2J  192.0.2.1:5  -     v5       1 d 0 h  1.4 KiB  9 B",
+                "  ID  TARGET         PEER         USER  SESSION  OPEN   UP       DOWN",
+                "  t7  unix:/run/??J  192.0.2.1:5  -     v5       1 d 0 h  1.4 KiB  9 B",
             ]
             .map(|line| line.replace("OPEN   UP", "OPEN     UP"))
         );

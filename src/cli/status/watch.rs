@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
 use crossterm::{cursor, execute, terminal};
 use http::Method;
+use noren::text::escape;
 
 use crate::cli::admin::ask;
 use crate::cli::current_runtime;
@@ -74,7 +75,7 @@ fn frame(lines: &[String], width: usize, height: usize) -> String {
     let mut text = String::from("\x1b[?2026h\x1b[H");
     let shown = height.saturating_sub(1);
     for line in lines.iter().take(shown) {
-        let cut: String = line.chars().take(width).collect();
+        let cut: String = escape::line(line).chars().take(width).collect();
         let title = !cut.starts_with(' ');
         let (begin, end) = if title {
             ("\x1b[1m", "\x1b[0m")
@@ -132,5 +133,9 @@ mod tests {
             text,
             "\x1b[?2026h\x1b[H  line 0\x1b[K\r\n  line 1\x1b[K\r\n\x1b[2m3 more l\x1b[0m\x1b[K\x1b[J\x1b[?2026l"
         );
+        // An error may quote others.
+        let lines = ["a\x1b[2J\u{9b}".to_owned()];
+        let text = frame(&lines, 80, 3);
+        assert!(text.contains(r"a\u{1b}[2J\u{9b}"), "{text:?}");
     }
 }

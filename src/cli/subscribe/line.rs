@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use noren::text::escape;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use time::UtcDateTime;
@@ -48,16 +49,7 @@ pub(super) fn human(envelope: &str) -> serde_json::Result<String> {
 /// Text that a terminal only shows. Others have written it, and an escape sequence could do more: rename the
 /// window, or overwrite what was said before.
 fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for sign in text.chars() {
-        match sign {
-            '\n' => shown.push_str("\n    "),
-            '\t' => shown.push(sign),
-            sign if sign.is_control() => shown.extend(sign.escape_default()),
-            sign => shown.push(sign),
-        }
-    }
-    shown
+    escape::lines(text).replace('\n', "\n    ")
 }
 
 /// Milliseconds since 1970 as a date and time, UTC.
@@ -103,9 +95,9 @@ mod tests {
     #[test]
     fn what_others_wrote_cannot_command_the_terminal() {
         let line = human(
-            r#"{"channel":"c","event":"\u001b[2J","data":"\u001b]0;x\u0007\u009b","time":0}"#,
+            r#"{"channel":"c","event":"\u001b[2J","data":"\u001b]0;x\u0007\u009b\u202e","time":0}"#,
         );
         let line = line.expect("an envelope");
-        assert!(!line.trim_end().contains(char::is_control), "{line:?}");
+        assert!(!line.trim_end().contains(escape::is_active), "{line:?}");
     }
 }

@@ -6,7 +6,6 @@ mod line;
 mod source;
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::{ErrorKind, Write};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,9 +19,11 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use noren::config::ChannelName;
+use noren::text::escape;
 use tokio::time::{sleep, timeout};
 
 use crate::cli::admin::{Place, alongside};
+use crate::cli::output::{note, print, print_json};
 use crate::cli::{Failure, current_runtime};
 
 use events::{Event, Events};
@@ -267,11 +268,11 @@ impl Reader {
             _ => return Ok(true),
         }
         let line = line::human(&event.data).context("this is no message of Noren")?;
-        let read = print(&if self.json {
-            format!("{}\n", event.data)
+        let read = if self.json {
+            print_json(&format!("{}\n", event.data))?
         } else {
-            line
-        })?;
+            print(&line)?
+        };
         if let Some(left) = &mut self.left {
             *left -= 1;
         }
@@ -297,12 +298,7 @@ async fn refused(response: Response<Incoming>) -> Ended {
         return Ended::Final(anyhow!("{status}: the server sends to {location}"));
     }
     let said = String::from_utf8_lossy(&body);
-    let said: String = said
-        .trim()
-        .chars()
-        .filter(|sign| !sign.is_control())
-        .collect();
-    let reason = anyhow!("{status}: {said}");
+    let reason = anyhow!("{status}: {}", escape::line(said.trim()));
     match status {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
             let seconds = text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
@@ -327,20 +323,4 @@ fn reason(data: &str) -> String {
         Some("slow") => "they came faster than they were read".to_owned(),
         other => format!("{:?}", other.unwrap_or_default()),
     }
-}
-
-/// Writes a message out at once; false if nobody reads any more (`| head`).
-fn print(text: &str) -> anyhow::Result<bool> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(anyhow!(error).context("write to standard output")),
-    }
-}
-
-/// News of the connection; standard output has the messages only.
-#[expect(clippy::print_stderr, reason = "it belongs to no message")]
-fn note(text: &str) {
-    eprintln!("noren: {text}");
 }
