@@ -44,8 +44,8 @@ impl Import {
     pub(super) fn run(self) -> Result<(), Failure> {
         let text = match self.what {
             What::Nginx { file } => {
-                let text = fs::read_to_string(&file)
-                    .with_context(|| format!("read {}", file.display()))?;
+                let bytes = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+                let text = text_of(&bytes);
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
                 nginx::import(&text, &name)?
             }
@@ -54,6 +54,17 @@ impl Import {
         print_toml(&checked(text))?;
         Ok(())
     }
+}
+
+/// nginx takes bytes as they are, and old comments are in Latin-1. Each line is read by itself, so that one does not
+/// spoil the names in others.
+fn text_of(bytes: &[u8]) -> String {
+    let line = |line: &[u8]| {
+        let latin = || line.iter().copied().map(char::from).collect();
+        str::from_utf8(line).map_or_else(|_| latin(), str::to_owned)
+    };
+    let lines: Vec<String> = bytes.split(|byte| *byte == b'\n').map(line).collect();
+    lines.join("\n")
 }
 
 /// What comes out is read once, so that nobody finds out later that it is no configuration.
@@ -68,5 +79,16 @@ fn checked(text: String) -> String {
                 reasons.collect::<String>()
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_not_utf_8_is_latin_1_and_the_others_are_what_they_were() {
+        assert_eq!(text_of(b"a\n# caf\xe9\nb"), "a\n# caf\u{e9}\nb");
+        assert_eq!(text_of("# café\n".as_bytes()), "# café\n");
     }
 }

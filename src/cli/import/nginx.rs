@@ -397,7 +397,9 @@ impl Importer<'_> {
         };
         let (scheme, rest) = pass.argument(0).split_once("://").unwrap_or(("", ""));
         let (place, below) = if let Some(socket) = rest.strip_prefix("unix:") {
-            (format!("unix:{}", socket.trim_end_matches(':')), "")
+            // The path of the URL stands behind a second colon.
+            let (socket, below) = socket.split_once(':').unwrap_or((socket, ""));
+            (format!("unix:{socket}"), below)
         } else {
             let at = rest.find('/').unwrap_or(rest.len());
             let (host, below) = rest.split_at(at);
@@ -452,7 +454,7 @@ impl Importer<'_> {
         }
         let hosts = hosts(server);
         if !hosts.is_empty() {
-            keys.push(("hosts", list(hosts)));
+            keys.push(("hosts", list(hosts.iter().map(String::as_str))));
         }
         self.draft.add("app", &keys);
     }
@@ -465,7 +467,7 @@ impl Importer<'_> {
         ];
         let hosts = hosts(server);
         if !hosts.is_empty() {
-            keys.push(("hosts", list(hosts)));
+            keys.push(("hosts", list(hosts.iter().map(String::as_str))));
         }
         self.draft.add("files", &keys);
         for inner in &location.block {
@@ -534,13 +536,17 @@ impl Importer<'_> {
         }
         let hosts = hosts(server);
         if !hosts.is_empty() {
-            keys.push(("hosts", list(hosts)));
+            keys.push(("hosts", list(hosts.iter().map(String::as_str))));
         }
         let inside = location.block.iter().chain(&server.block);
         let nearest: Vec<_> = inside.chain(around.iter().copied()).collect();
-        let time = |name: &str| {
+        let mut time = |name: &str| {
             let found = nearest.iter().find(|one| one.name() == name)?;
-            duration(found.argument(0))
+            let limit = duration(&found.arguments().join(" "));
+            if limit.is_none() {
+                self.leave(found, "this is no time that can be waited");
+            }
+            limit
         };
         if let Some(limit) = time("proxy_read_timeout") {
             keys.push(("response", quoted(&limit)));

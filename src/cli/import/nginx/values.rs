@@ -55,12 +55,15 @@ pub(super) fn without_slash(path: &str) -> &str {
     }
 }
 
-/// The names of a server, as far as they are names.
-pub(super) fn hosts(server: &Directive) -> Vec<&str> {
+/// The names of a server, as far as they are names. One that begins with a dot is a domain with all that is below.
+pub(super) fn hosts(server: &Directive) -> Vec<String> {
     let names = server.all("server_name").flat_map(Directive::arguments);
+    let names = names.filter(|name| *name != "_" && !name.is_empty() && !name.starts_with('~'));
     names
-        .map(String::as_str)
-        .filter(|name| *name != "_" && !name.is_empty() && !name.starts_with('~'))
+        .flat_map(|name| match name.strip_prefix('.') {
+            Some(domain) => vec![domain.to_owned(), format!("*.{domain}")],
+            None => vec![name.to_owned()],
+        })
         .collect()
 }
 
@@ -75,18 +78,38 @@ pub(super) fn with_port(place: &str, scheme: &str) -> String {
     }
 }
 
-/// A time of nginx, whose default unit is the second.
+/// A time of nginx, such as `90`, `1h30m` or `1d 12h`, whose default unit is the second; none for what is no time, and
+/// for 0.
 pub(super) fn duration(text: &str) -> Option<String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
-    let unit = match unit {
-        "" | "s" => "s",
-        "ms" | "m" | "h" | "d" => unit,
-        _ => return None,
-    };
-    Some(format!("{number}{unit}"))
+    let mut rest = text.trim();
+    let mut sum: u64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, behind) = behind.split_at(letters);
+        let known = NGINX_UNITS.iter().find(|(name, _)| *name == unit);
+        let part = number.parse::<u64>().ok()?.checked_mul(known?.1)?;
+        sum = sum.checked_add(part)?;
+        rest = behind.trim_start();
+    }
+    let whole = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let (unit, name) = whole.iter().find(|(unit, _)| sum.is_multiple_of(*unit))?;
+    (sum > 0).then(|| format!("{}{name}", sum / unit))
 }
+
+/// Milliseconds in each unit of nginx; its months have 30 days and its years 365.
+const NGINX_UNITS: &[(&str, u64)] = &[
+    ("ms", 1),
+    ("", 1000),
+    ("s", 1000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+    ("w", 604_800_000),
+    ("M", 2_592_000_000),
+    ("y", 31_536_000_000),
+];
 
 /// A size of nginx in our units; none for 0, which is no limit there.
 pub(super) fn size(text: &str) -> Option<String> {
@@ -114,4 +137,47 @@ pub(super) fn login<'a>(nearest: &[&'a Directive]) -> Option<(&'a Directive, &'a
     let find = |name: &str| nearest.iter().copied().find(|one| one.name() == name);
     let realm = find("auth_basic").filter(|realm| realm.argument(0) != "off")?;
     Some((find("auth_basic_user_file")?, realm))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_nginx_may_have_several_units() {
+        for (text, ours) in [
+            ("90", Some("90s")),
+            ("600", Some("10m")),
+            ("1h30m", Some("90m")),
+            ("1h 30m 1s", Some("5401s")),
+            ("1m500ms", Some("60500ms")),
+            ("2d", Some("48h")),
+            ("1w", Some("168h")),
+            ("1M", Some("720h")),
+            ("1y", Some("8760h")),
+            ("0", None),
+            ("", None),
+            ("1x", None),
+            ("m", None),
+            ("$time", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(duration(text).as_deref(), ours, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_domain_a_socket_with_a_path_and_a_time_are_carried_over_or_told_with_their_line() {
+        let text = "server { listen 80; server_name .example.com;\n proxy_read_timeout 1h30m;\n proxy_connect_timeout 0;
+            location / { proxy_pass http://unix:/run/s:/; } }";
+        let made = super::super::import(text, "n").expect("a good file");
+        for part in [
+            r#"hosts = ["example.com", "*.example.com"]"#,
+            r#"response = "90m""#,
+            r#"url = "unix:/run/s""#,
+            "not carried over: n:3: proxy_connect_timeout 0;",
+        ] {
+            assert!(made.contains(part), "{part}\n{made}");
+        }
+    }
 }
