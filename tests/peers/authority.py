@@ -15,7 +15,6 @@ import http.client
 import http.server
 import json
 import os
-import socket
 import ssl
 import subprocess
 import sys
@@ -31,20 +30,14 @@ seconds = int(sys.argv[4]) if len(sys.argv) > 4 else 7776000
 external = dict([sys.argv[5:7]]) if len(sys.argv) > 5 else {}
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def get(port, path):
     context = ssl._create_unverified_context()
     with urllib.request.urlopen(f"https://127.0.0.1:{port}{path}", context=context) as answer:
         return answer.read()
 
 
-names, names_management = free_port(), free_port()
-port, management = free_port(), free_port()
+names, names_management = lifeline.free_port(), lifeline.free_port()
+port, management = lifeline.free_port(), lifeline.free_port()
 config = os.path.join(directory, "pebble.json")
 with open(config, "w") as file:
     own = {

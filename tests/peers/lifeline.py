@@ -7,6 +7,8 @@ even when a test is killed.
 """
 
 import os
+import random
+import socket
 import sys
 import threading
 
@@ -40,3 +42,16 @@ def hold_in_background(where, commands=None):
     """The same for a peer whose main thread is busy serving."""
     say(f"ready {where}")
     threading.Thread(target=_obey, args=(commands or {}, None), daemon=True).start()
+
+
+def free_port():
+    """A port for a server that opens it some time later: outside of the range from which the kernel takes the ports of
+    connections, one of which could get it in between."""
+    for port in random.sample(range(10_000, 20_000), 1_000):
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    sys.exit("no port is free")

@@ -11,13 +11,8 @@ import time
 import lifeline
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def main():
-    port = free_port()
+    port = lifeline.free_port()
     server = subprocess.Popen(
         ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--requirepass", sys.argv[1],
          "--save", "", "--appendonly", "no"],

@@ -13,8 +13,7 @@ import lifeline
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # It takes no socket from outside, so a port that was free a moment ago must do.
-with socket.create_server(("127.0.0.1", 0)) as probe:
-    port = probe.getsockname()[1]
+port = lifeline.free_port()
 state = tempfile.TemporaryDirectory(prefix="noren-php-")
 server = subprocess.Popen(
     ["php", "-n", "-q", "-d", "display_errors=0", "-d", "expose_php=0", "-S", f"127.0.0.1:{port}", "-t", f"{HERE}/php"],
