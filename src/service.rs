@@ -340,7 +340,7 @@ impl Service {
                 Err(refusal)
             }
         };
-        if let Ok(guess) = guess {
+        if let Ok(Some(guess)) = guess {
             self.guessed(guess, &answered, context);
         }
         if let Err(refusal) = &answered {

@@ -1,7 +1,12 @@
 //! One reading: what servers of Python make of credentials, cookies and parameters never lets anybody pass whom Noren
 //! would have kept out.
 
-use crate::support::{Door, Peer, VERSIONS, ask};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
+
+use crate::support::{Door, Peer, VERSIONS, ask, until};
 
 const SERVERS: [&str; 2] = ["wsgiref", "cheroot"];
 
@@ -69,6 +74,75 @@ fn no_spelling_of_a_guess_goes_uncounted() {
                 .method("PUT")
                 .gets(429);
             assert_eq!(app.count("guesses"), 5, "{server} {version}");
+        }
+    }
+}
+
+/// What so many requests with this password get that are all asked before the app answers any of them, as connections or
+/// as streams of one.
+fn at_once(
+    app: &mut Peer,
+    door: &Door,
+    version: &'static str,
+    secret: &str,
+    number: usize,
+) -> Vec<String> {
+    let before = app.count("guesses");
+    app.ask("close");
+    let mut command = ask(door, &format!("/private?[1-{number}]"))
+        .over(version)
+        .header(&format!("Authorization: Basic {secret}"))
+        .with("--parallel-max", &number.to_string())
+        .with("--output", "/dev/null")
+        .with("--write-out", "%{stderr}%{http_code}\n")
+        .into_command();
+    let mut curl = command
+        .args(["--parallel", "--no-progress-meter"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("curl");
+    let lines = BufReader::new(curl.stderr.take().expect("its errors")).lines();
+    let (sender, receiver) = mpsc::sync_channel(number);
+    let reader = thread::Builder::new()
+        .name("answers".into())
+        .spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+    let mut answers = Vec::new();
+    until("all to be asked or refused", || {
+        answers.extend(receiver.try_iter());
+        (answers.len() + app.count("guesses") - before == number).then_some(())
+    });
+    app.ask("open");
+    answers.extend(receiver);
+    reader.expect("a thread").join().expect("all lines");
+    assert!(curl.wait().expect("an end").success());
+    answers.sort();
+    answers
+}
+
+#[test]
+fn guesses_that_are_sent_at_once_are_no_more_than_those_sent_one_by_one() {
+    for version in VERSIONS {
+        let (mut app, door) = kitchen("wsgiref");
+        let answers = at_once(&mut app, &door, version, "eA==", 40);
+        assert_eq!(app.count("guesses"), 5, "{version}: {answers:?}");
+        assert_eq!(answers, [vec!["401"; 5], vec!["429"; 35]].concat());
+        let right = ask(&door, "/private").header("Authorization: Basic Y29vazp3b2s=");
+        right.over(version).gets(429);
+    }
+}
+
+#[test]
+fn a_password_that_is_right_is_never_refused_however_much_is_loaded_at_once() {
+    for version in VERSIONS {
+        let (mut app, door) = kitchen("wsgiref");
+        for number in [5, 60, 60] {
+            let answers = at_once(&mut app, &door, version, "Y29vazp3b2s=", number);
+            assert_eq!(answers, vec!["200"; number], "{version}");
         }
     }
 }

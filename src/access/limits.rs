@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::access::accepted::Accepted;
 use crate::config;
 use crate::net::Peer;
 
@@ -28,6 +29,7 @@ const BURST: u32 = 10;
 pub struct Limits {
     requests: Limit,
     logins: Limit,
+    accepted: Accepted,
     tokens: Limit,
 }
 
@@ -58,7 +60,18 @@ struct Counts {
     parts: [Mutex<HashMap<IpAddr, Duration>>; PARTS],
     /// The share of those for whom there was no place.
     others: Mutex<Duration>,
+    /// How many places each address holds; no more than there are requests.
+    held: Mutex<HashMap<IpAddr, u32>>,
     most: usize,
+}
+
+/// A place that is held in a limit. It counts when it is given up, unless it is forgiven.
+#[derive(Debug)]
+pub struct Place {
+    counts: Arc<Counts>,
+    rate: Rate,
+    address: IpAddr,
+    forgiven: bool,
 }
 
 impl Limits {
@@ -76,6 +89,7 @@ impl Limits {
                 a_minute(limits.login_failures),
                 before.map(|before| &before.logins),
             ),
+            accepted: Accepted::new(limits.login_failures, before.map(|before| &before.accepted)),
             tokens: Limit::new(
                 a_minute(limits.token_failures),
                 before.map(|before| &before.tokens),
@@ -93,6 +107,12 @@ impl Limits {
     #[must_use]
     pub fn logins(&self) -> &Limit {
         &self.logins
+    }
+
+    /// Credentials that are no guesses.
+    #[must_use]
+    pub fn accepted(&self) -> &Accepted {
+        &self.accepted
     }
 
     /// Tokens that nobody has given out.
@@ -153,19 +173,53 @@ impl Limit {
     /// Counts one that has happened, whether or not there was room for it: many at once are refused for longer.
     pub fn count(&self, peer: Peer) {
         if let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) {
-            self.counts.change(address, |used, now| {
-                let most = now + rate.burst + LONGEST;
-                *used = ((*used).max(now) + rate.each).min(most);
-            });
+            self.counts.count(address, rate);
         }
     }
 
-    /// Takes one back that turned out to be none.
-    pub fn forgive(&self, peer: Peer) {
-        if let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) {
-            self.counts.change(address, |used, _| {
-                *used = used.saturating_sub(rate.each);
-            });
+    /// A place for one of which it is not known yet whether it counts, if it may count; none where there is no
+    /// limit. It does not run out while it is held, so that there is never more to forgive than was taken.
+    ///
+    /// # Errors
+    /// [`TooMany`].
+    pub fn hold(&self, peer: Peer) -> Result<Option<Place>, TooMany> {
+        let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
+            return Ok(None);
+        };
+        let mut held = lock(&self.counts.held);
+        let of_address = held.get(&address).copied().unwrap_or_default();
+        self.counts.look(address, |used, now| {
+            rate.has_room(used.max(now) + rate.each * of_address, now)
+        })?;
+        held.insert(address, of_address + 1);
+        Ok(Some(Place {
+            counts: Arc::clone(&self.counts),
+            rate,
+            address,
+            forgiven: false,
+        }))
+    }
+}
+
+impl Place {
+    /// Gives it back: it was none that counts.
+    pub fn forgive(mut self) {
+        self.forgiven = true;
+    }
+}
+
+impl Drop for Place {
+    /// Nobody waits for the answer any more, or it says that it counts.
+    fn drop(&mut self) {
+        let mut held = lock(&self.counts.held);
+        if !self.forgiven {
+            self.counts.count(self.address, self.rate);
+        }
+        match held.get_mut(&self.address) {
+            Some(of_address) if *of_address > 1 => *of_address -= 1,
+            _ => {
+                held.remove(&self.address);
+            }
         }
     }
 }
@@ -187,6 +241,7 @@ impl Counts {
             since: Instant::now(),
             parts: Default::default(),
             others: Mutex::default(),
+            held: Mutex::default(),
             most: most / PARTS,
         }
     }
@@ -205,6 +260,13 @@ impl Counts {
             return change(&mut lock(&self.others), now);
         }
         change(part.entry(address).or_default(), now)
+    }
+
+    fn count(&self, address: IpAddr, rate: Rate) {
+        self.change(address, |used, now| {
+            let most = now + rate.burst + LONGEST;
+            *used = ((*used).max(now) + rate.each).min(most);
+        });
     }
 
     fn look<T>(&self, address: IpAddr, look: impl FnOnce(Duration, Duration) -> T) -> T {
@@ -295,9 +357,28 @@ mod tests {
         assert!(wait < LONGEST + Duration::from_secs(10), "{wait:?}");
         let other = peer("192.0.2.2:1");
         for _ in 0..100 {
-            assert!(limit.take(other).is_ok());
-            limit.forgive(other);
+            let place = limit.hold(other).expect("room").expect("a place");
+            place.forgive();
         }
+    }
+
+    #[test]
+    fn as_many_are_held_as_may_count_and_what_is_forgiven_is_what_was_held() {
+        let limit = limit(10, MOST);
+        let client = peer("192.0.2.1:1");
+        let hold = || (0..100).map_while(|_| limit.hold(client).ok().flatten());
+        let first: Vec<_> = hold().collect();
+        assert_eq!(first.len(), 10);
+        assert!(limit.check(client).is_ok(), "none has counted yet");
+        for place in first {
+            place.forgive();
+        }
+        let mut second: Vec<_> = hold().collect();
+        assert_eq!(second.len(), 10);
+        second.drain(..3).for_each(Place::forgive);
+        drop(second);
+        assert_eq!(hold().count(), 3);
+        assert_eq!(limit.counts.held.lock().expect("a count").len(), 0);
     }
 
     #[test]

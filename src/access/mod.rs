@@ -3,6 +3,7 @@
 //!
 //! Must not know what is opened, nor how a refusal is sent.
 
+pub mod accepted;
 pub mod entrance;
 mod hash_kind;
 pub mod hosts;

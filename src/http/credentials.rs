@@ -32,6 +32,15 @@ pub fn check_authorization(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
+/// Whether an `Authorization` line is, or could be taken for, a name and a password (RFC 7617).
+#[must_use]
+pub fn is_basic(line: &[u8]) -> bool {
+    // Sloppy parsers look at the letters only, and cut off what stands behind them.
+    const SCHEME: &[u8] = b"basic";
+    let scheme = line.get(..SCHEME.len());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
+}
+
 /// Whether this is one credential. Schemes that are not known here may look as they like, but for white space other
 /// than blanks and for a second credential behind a comma.
 fn is_single(line: &[u8]) -> bool {

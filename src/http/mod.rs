@@ -40,6 +40,7 @@ pub use abort::{AbortAfterFlush, Sent};
 pub use activity::{Activity, Busy};
 pub use body::{Body, BoxError, empty, full};
 pub use client::Claimed;
+pub use credentials::is_basic;
 pub use date::set_date;
 pub use drain::Drain;
 pub use exchange::exchange;

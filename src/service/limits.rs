@@ -6,9 +6,10 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 
-use crate::access::limits::TooMany;
+use crate::access::accepted::Mark;
+use crate::access::limits::{Place, TooMany};
 use crate::config::{self, PathPrefix};
-use crate::http::{Body, Claimed, Context, Head, Refusal, RequestPath};
+use crate::http::{Body, Claimed, Context, Head, Refusal, RequestPath, is_basic};
 use crate::net::{NoSlot, Slot};
 use crate::router::Route;
 use crate::service::Service;
@@ -17,18 +18,15 @@ use crate::service::Service;
 const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
 
 /// A way to try a password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guess {
-    /// Nothing of the kind.
-    None,
-    /// A request to a login path that may change something. It counts from the beginning, so that many at once are
-    /// not as good as one.
-    Login,
-    /// Another request to a login path, which usually shows the form. It counts when it has failed.
-    LoginPage,
-    /// A request with a credential of any scheme, which browsers send with everything once they are let in. It
-    /// counts when it has failed.
-    Credential,
+pub(super) struct Guess {
+    /// Whether it is for a login path.
+    at_login: bool,
+    /// The name and password that a browser sends with everything once they are let in.
+    basic: Option<Mark>,
+    /// Its place in the limit, which it has from the beginning, so that many at once are not as good as one; none
+    /// for a request that shows the form of a login, for a credential that was accepted lately and for one of
+    /// another scheme, which count when they have failed.
+    place: Option<Place>,
 }
 
 /// What is known of a client when a trusted proxy has said so; none if nobody has.
@@ -55,23 +53,29 @@ impl Service {
         request: &Request<B>,
         head: &Head,
         context: &Context,
-    ) -> Result<Guess, Refusal> {
+    ) -> Result<Option<Guess>, Refusal> {
+        let at_login = self.is_login_of(route, &head.path);
+        let credential = request.headers().get(AUTHORIZATION);
+        if !at_login && credential.is_none() {
+            return Ok(None);
+        }
+        let accepted = self.limits.accepted();
+        let basic = credential
+            .filter(|line| is_basic(line.as_bytes()))
+            .map(|line| accepted.mark(line.as_bytes()));
+        let is_new = basic.is_some_and(|mark| !accepted.has(context.peer, mark));
         let logins = self.limits.logins();
-        let too_many = |wait| too_many("failed logins", wait);
-        let guess = if self.is_login_of(route, &head.path) {
-            // Many apps log in by whatever method comes.
-            if !request.method().is_safe() {
-                logins.take(context.peer).map_err(too_many)?;
-                return Ok(Guess::Login);
-            }
-            Guess::LoginPage
-        } else if request.headers().contains_key(AUTHORIZATION) {
-            Guess::Credential
+        // Many apps log in by whatever method comes.
+        let place = if is_new || (at_login && !request.method().is_safe()) {
+            logins.hold(context.peer)
         } else {
-            return Ok(Guess::None);
+            logins.check(context.peer).map(|()| None)
         };
-        logins.check(context.peer).map_err(too_many)?;
-        Ok(guess)
+        Ok(Some(Guess {
+            at_login,
+            basic,
+            place: place.map_err(|wait| too_many("failed logins", wait))?,
+        }))
     }
 
     /// Counts a guess by what came of it.
@@ -81,12 +85,18 @@ impl Service {
         answered: &Result<Response<Body>, Refusal>,
         context: &Context,
     ) {
-        let failed = has_failed(guess, answered);
-        let logins = self.limits.logins();
-        match guess {
-            Guess::Login if !failed => logins.forgive(context.peer),
-            Guess::LoginPage | Guess::Credential if failed => logins.count(context.peer),
-            Guess::None | Guess::Login | Guess::LoginPage | Guess::Credential => {}
+        let accepted = self.limits.accepted();
+        let failed = guess.has_failed(answered);
+        match guess.basic {
+            Some(mark) if failed => accepted.forget(context.peer, mark),
+            Some(mark) if is_accepted(answered) => accepted.keep(context.peer, mark),
+            _ => {}
+        }
+        match guess.place {
+            Some(place) if !failed => place.forgive(),
+            None if failed => self.limits.logins().count(context.peer),
+            // It counts as it is given up.
+            _ => {}
         }
     }
 
@@ -157,15 +167,28 @@ impl Service {
     }
 }
 
-/// Whether a guess was wrong, as far as the answer says so.
-fn has_failed(guess: Guess, answered: &Result<Response<Body>, Refusal>) -> bool {
-    match answered {
-        // Elsewhere 403 is for a user who is known.
-        Ok(answer) if answer.status() == StatusCode::FORBIDDEN => guess != Guess::Credential,
-        Ok(answer) => answer.status() == StatusCode::UNAUTHORIZED,
-        // Tokens for channels have a limit of their own, which those that have only expired do not count for.
-        Err(refusal) => refusal.status == StatusCode::UNAUTHORIZED && !refusal.asks_for(b"Bearer"),
+impl Guess {
+    /// Whether it was wrong, as far as the answer says so.
+    fn has_failed(&self, answered: &Result<Response<Body>, Refusal>) -> bool {
+        match answered {
+            // Elsewhere 403 is for a user who is known.
+            Ok(answer) if answer.status() == StatusCode::FORBIDDEN => self.at_login,
+            Ok(answer) => answer.status() == StatusCode::UNAUTHORIZED,
+            // Tokens for channels have a limit of their own, which those that have only expired do not count for.
+            Err(refusal) => {
+                refusal.status == StatusCode::UNAUTHORIZED && !refusal.asks_for(b"Bearer")
+            }
+        }
     }
+}
+
+/// Whether an answer is one for somebody who may pass.
+fn is_accepted(answered: &Result<Response<Body>, Refusal>) -> bool {
+    answered.as_ref().is_ok_and(|answer| {
+        let status = answer.status();
+        let is_same = status == StatusCode::NOT_MODIFIED;
+        status.is_success() || is_same || status == StatusCode::SWITCHING_PROTOCOLS
+    })
 }
 
 fn too_many(what: &str, TooMany(wait): TooMany) -> Refusal {

@@ -6,12 +6,13 @@ A session is a cookie `wok` as SimpleCookie finds it, or HTTP Basic with cook:wo
 one, and 401; POST /login?password=wok begins the session of the cookie that is shown, as CherryPy does; POST /logout
 ends it. /private asks for the password only. /say answers with the channel it was told in the header, and with the
 last one of the parameters. Commands: `admit ID` and `forget ID` begin and end a session; `questions` counts those at
-/tasks, `guesses` the passwords that were looked at.
+/tasks, `guesses` the passwords that were looked at. `close` lets them wait for their answer, until `open`.
 """
 
 import base64
 import socketserver
 import sys
+import threading
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -20,6 +21,8 @@ import lifeline
 
 sessions = set()
 counts = {"questions": 0, "guesses": 0}
+gate = threading.Event()
+gate.set()
 
 
 def session_of(environ):
@@ -35,6 +38,7 @@ def has_password(environ):
     if len(words) != 2 or words[0].lower() != "basic":
         return False
     counts["guesses"] += 1
+    gate.wait()
     try:
         return base64.b64decode(words[1]) == b"cook:wok"
     except ValueError:
@@ -85,6 +89,7 @@ def app(environ, start_response):
 
 class Threaded(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128
 
 
 class Silent(WSGIRequestHandler):
@@ -98,6 +103,8 @@ def main():
         "forget": sessions.discard,
         "questions": lambda _: counts["questions"],
         "guesses": lambda _: counts["guesses"],
+        "close": lambda _: gate.clear(),
+        "open": lambda _: gate.set(),
     }
     if sys.argv[1] == "cheroot":
         from cheroot import wsgi
