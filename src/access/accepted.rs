@@ -53,7 +53,7 @@ impl Accepted {
         Mark(self.memory.hasher.hash_one(credential))
     }
 
-    /// Whether it was accepted lately from this address.
+    /// True if this credential was accepted from this address within the last hour.
     #[must_use]
     pub fn has(&self, peer: Peer, mark: Mark) -> bool {
         let now = self.memory.since.elapsed();

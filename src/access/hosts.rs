@@ -22,7 +22,7 @@ pub struct KnownHosts {
     listed: Vec<HostPattern>,
     /// `portal.example.org` and `portal.local`, if the system is called one of them.
     own: Vec<String>,
-    /// Where the names in the certificates are.
+    /// The certificates, whose names are known hosts.
     certified: ArcSwapOption<Acceptor>,
 }
 
@@ -61,7 +61,7 @@ impl KnownHosts {
         self.certified.store(acceptor.cloned().map(Into::into));
     }
 
-    /// Whether the door is known under a host without a port; an IPv6 address is in brackets.
+    /// True if Noren is known under this host, given without a port and with brackets around an IPv6 address.
     #[must_use]
     pub fn permits(&self, host: &str) -> bool {
         let bare = host.strip_suffix('.').unwrap_or(host);

@@ -60,7 +60,7 @@ struct Counts {
     parts: [Mutex<HashMap<IpAddr, Duration>>; PARTS],
     /// The share of those for whom there was no place.
     others: Mutex<Duration>,
-    /// How many places each address holds; no more than there are requests.
+    /// The number of places that each address holds, which is at most that of its requests under way.
     held: Mutex<HashMap<IpAddr, u32>>,
     most: usize,
 }

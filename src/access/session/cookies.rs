@@ -22,12 +22,13 @@ const ATTRIBUTES: &[&[u8]] = &[
     b"version",
 ];
 
-/// Whether each parser reads the same cookies in a line.
+/// True if every known parser reads the same cookies in a line.
 pub(super) fn are_usual(line: &[u8]) -> bool {
     usual_names(line).is_some()
 }
 
-/// Whether each parser reads the same, and finds one of `names` at least, unless something else makes the session.
+/// True if every known parser reads the same cookies, at least one of `names` among them; with `is_optional`, which
+/// says that an `Authorization` makes the session, none of them is needed.
 pub(super) fn make_a_session(line: &[u8], names: &[String], is_optional: bool) -> bool {
     let mut found = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let is_one = |pair: &[u8]| {
@@ -84,7 +85,7 @@ fn fold(byte: u8) -> u8 {
     }
 }
 
-/// What a line may say of the session: for each reading the parts that make it. And whether there are no more.
+/// The sessions that a line may mean, each as the parts of its key; and true if the list is complete.
 pub(super) fn readings(line: &[u8], names: &[String]) -> (Vec<Vec<Vec<u8>>>, bool) {
     let decoded = percent_decoded(line);
     let texts: &[&[u8]] = if decoded == line {
