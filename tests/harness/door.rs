@@ -1,6 +1,7 @@
 //! The server under test, on ports of its own.
 
 use std::net::SocketAddr;
+use std::sync::Once;
 
 use noren::{Config, Drained, Handle, Server};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -9,6 +10,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::tls::{Identity, connector};
 use super::wire::Wire;
@@ -143,6 +146,19 @@ impl Door {
 
 /// A server that does not run yet.
 pub fn bind(settings: &str) -> Server {
+    keep_log_lines_alive();
     let config = Config::parse(settings, "test.toml").unwrap_or_else(|error| panic!("{error}"));
     Server::bind(config).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Installs a process-wide subscriber that takes no line, so that each line asks the subscriber of its own thread.
+///
+/// Without one, a line that is first written by a thread without a subscriber may be cached as wanted by none, for
+/// good, while the test that waits for it installs its own on another thread (tracing-core, `Interest::never`).
+fn keep_log_lines_alive() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let deaf = tracing_subscriber::registry().with(dynamic_filter_fn(|_, _| false));
+        tracing::subscriber::set_global_default(deaf).unwrap();
+    });
 }
