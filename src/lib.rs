@@ -52,8 +52,9 @@
 //! broker, and comes back from there to every node, in one order, with the offset it has in the stream. From there on
 //! it is as above. A node that was cut off goes on reading where it was; what it could not write it writes again.
 //!
-//! **Start, reload, upgrade, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload builds
-//! everything anew and swaps one pointer, which each request looks at; on any error the old stays. Certificates
+//! **Start, reload, upgrade, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload
+//! first reads and opens everything that can fail, beside what serves (the plan), and then puts it in force, which
+//! cannot fail (the commit): on any error nothing has changed. Certificates
 //! whose files change are swapped in the same way, and those that an authority gives (ACME) are files too: a task asks
 //! for them, shows the authority what it looks for in a handshake or on a plain listener, and writes what it gets. An upgrade gives the listening sockets and the luggage of the
 //! hub to another process ([`Server::take_over`]), which confirms; then this one retires: what is at hand ends,
@@ -68,6 +69,7 @@
 //!   hidden in a first.
 //! - The app never has more requests than workers, whoever leaves and whatever is reloaded, and no client keeps
 //!   others out of the queue before it.
+//! - A reload that is refused has changed nothing, whatever was new in its file.
 //! - Nobody is let in by a mistake: where a session is required, whatever is not a yes of the app is a refusal.
 //! - No token, cookie, key or message body reaches a log; no token is compared in a way that leaks time.
 //! - No lock is held across an await; nothing is spawned outside the tracker; only `main` exits.

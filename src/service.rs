@@ -14,6 +14,7 @@ mod offload;
 mod page;
 mod page_message;
 mod permit;
+mod plan;
 mod publish;
 mod recheck;
 mod reserved;
@@ -50,6 +51,7 @@ use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
 pub use error::BuildError;
+pub use plan::Plan;
 
 use answers::{challenge, no_content, redirect, welcome};
 use attempt::Attempt;
@@ -147,16 +149,11 @@ pub enum Role {
 }
 
 impl Service {
-    /// The service for a configuration. Reads the files that it needs, and opens nothing else. `before` is the
-    /// service it takes the place of.
-    ///
-    /// # Errors
-    /// [`BuildError`] names the file and what is wrong with it.
-    pub fn new(
-        config: &Config,
-        around: &Surroundings,
-        before: Option<&Self>,
-    ) -> Result<Self, BuildError> {
+    /// The service for a configuration and its plan. `before` is the service it takes the place of: workers,
+    /// sessions and counts of that one go on under the new limits from here on. It cannot fail, and belongs to the
+    /// commit of a reload: everything that can fail comes before it.
+    #[must_use]
+    pub fn new(plan: Plan, config: &Config, around: &Surroundings, before: Option<&Self>) -> Self {
         let Surroundings {
             hub,
             sockjs,
@@ -189,7 +186,7 @@ impl Service {
             let counted = metrics.apps.of(&settings.name);
             Upstream::with_spool(settings.clone(), counted, &spool, known, &shutdown)
         };
-        Ok(Self {
+        Self {
             router: Router::new(config),
             apps: config.apps.iter().map(app).collect(),
             counted: config
@@ -203,7 +200,7 @@ impl Service {
             offloads: config.apps.iter().map(Offloads::new).collect(),
             reserved: Reserved::new(config),
             files: config.files.iter().map(Directory::new).collect(),
-            entrances: Entrances::new(config)?,
+            entrances: plan.entrances,
             sessions: Sessions::new(
                 config,
                 before.and_then(|before| before.sessions.as_deref()),
@@ -212,8 +209,8 @@ impl Service {
             .map(Arc::new),
             asks_for_consoles: config.session.is_required(config.bridge.session),
             channels_need: config.needs(None),
-            tokens: Tokens::new(&config.hub.tokens)?,
-            targets: Arc::new(Resolver::new(&config.bridge)?),
+            tokens: plan.tokens,
+            targets: Arc::new(plan.targets),
             tells_names: config.session.token_path.is_some(),
             recorder: Recorder::new(
                 &config.bridge.recording,
@@ -247,7 +244,7 @@ impl Service {
             challenges,
             slots,
             shutdown,
-        })
+        }
     }
 
     /// The names under which the door is known; those in certificates change while a service goes on.

@@ -54,6 +54,7 @@ mod real_tokens;
 mod real_vnc;
 mod real_wok;
 mod recording;
+mod reload;
 mod secrets;
 mod security;
 mod session;

@@ -71,9 +71,10 @@ pub use message::{Data, Draft, Epoch, EventId, From, Kind};
 pub use moving::Luggage;
 pub use poll::{Wait, poll};
 pub use publisher_id::PublisherId;
+pub use settings::HubPlan;
 pub use socket::{Form, Listening, open_socket};
 pub use sockjs::{Asked, SockJs, Visitor};
-pub use sources::{SourceError, Sources};
+pub use sources::{SourceError, Sources, SourcesPlan};
 pub use stream::{event_stream, set_headers};
 pub use subscription::{End, Next, Subscription, channels_named};
 pub use upkeep::Hook;
@@ -179,18 +180,24 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Takes another configuration. Subscribers stay, even of a channel that is not in it any more.
+    /// Reads what another configuration needs. Changes nothing.
     ///
     /// # Errors
-    /// [`HubError`]; nothing has changed then.
-    pub fn reload(&self, config: &Config) -> Result<(), HubError> {
+    /// [`HubError`] says why this hub cannot take it.
+    pub fn plan(&self, config: &Config) -> Result<HubPlan, HubError> {
         let settings = Settings::of(config)?;
         let moved = settings.hub.store != self.0.settings.load().hub.store;
         if settings.keeps() && (self.0.store.load().is_none() || moved) {
             return Err(HubError::StoreNeedsRestart);
         }
-        lock(&self.0.rate).change(settings.hub.connect_rate);
         let parts = Parts::from(&config.limits);
+        Ok(HubPlan { settings, parts })
+    }
+
+    /// Takes another configuration. Subscribers stay, even of a channel that is not in it any more.
+    pub fn commit(&self, plan: HubPlan) {
+        let HubPlan { settings, parts } = plan;
+        lock(&self.0.rate).change(settings.hub.connect_rate);
         let subscribers = settings.hub.subscribers as u64;
         self.0.subscribers.change(subscribers, parts);
         self.0.made.change(settings.hub.channels as u64, parts);
@@ -201,7 +208,6 @@ impl Hub {
         }
         self.0.settings.store(Arc::new(settings));
         self.open_named();
-        Ok(())
     }
 
     /// Whether this is the publish token.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::config::{self, ChannelName, ChannelPattern, Config, StoreKind};
 use crate::hub::error::HubError;
+use crate::shares::Parts;
 use crate::text::file::{LARGEST_SECRET, read_text};
 
 /// What a reload replaces.
@@ -32,6 +33,13 @@ struct Shape {
     /// Of each word, whether it is a star.
     stars: Box<[bool]>,
     patterns: HashMap<String, usize>,
+}
+
+/// Another configuration of a hub that runs, checked and not in force.
+#[derive(Debug)]
+pub struct HubPlan {
+    pub(super) settings: Settings,
+    pub(super) parts: Parts,
 }
 
 impl Settings {

@@ -274,8 +274,8 @@ fn a_reload_keeps_subscribers_and_history() {
     let mut listener = listen(&hub, &["a"], From::Now);
     say(&hub, "a", "1");
     let config = Config::parse("[[channel]]\nname = 'a'\n[[channel]]\nname = 'c'\n", "n");
-    hub.reload(&config.expect("a configuration"))
-        .expect("taken");
+    let plan = hub.plan(&config.expect("a configuration"));
+    hub.commit(plan.expect("a plan"));
     say(&hub, "a", "2");
     assert_eq!(drained(&mut listener), ["1", "2"]);
     say(&hub, "c", "new");
@@ -333,7 +333,7 @@ fn ten_times_as_many_channels_cost_a_start_and_a_reload_some_ten_times_as_much()
             let name = name(&format!("p{number}.x"));
             let _ = hub.subscribe(&[name], From::Now, None).map(drop);
         }
-        hub.reload(&config).expect("reloaded");
+        hub.commit(hub.plan(&config).expect("a plan"));
         let _ = hub.look_after();
         let _ = (hub.overview(), hub.listeners());
         time_on_core() - begun

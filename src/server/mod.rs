@@ -7,6 +7,7 @@ mod accept;
 mod connection;
 mod descriptors;
 mod handover;
+mod plan;
 mod reload;
 mod renewal;
 
@@ -32,6 +33,8 @@ use crate::target::LinksError;
 use crate::telemetry::{FileLabel, Inside};
 use crate::tls::{Acceptor, Challenges, TlsError};
 use crate::upstream::Apps;
+
+use plan::Plan;
 
 pub use handover::{HandoverError, Inheritance};
 pub use reload::{Handle, ReloadError};
@@ -162,7 +165,7 @@ impl Server {
             slots: slots.clone(),
             shutdown,
         };
-        let state = State::build(config, &around, None)?;
+        let state = Plan::new(config, &around)?.commit(&around, None);
         apps.replace(state.service.apps().to_vec());
         let (admin, orders) = Admin::bind(&state.config, &view, &mut inherited)?.unzip();
         state.show_certificates();
@@ -278,27 +281,6 @@ impl From<BuildError> for StartError {
             BuildError::Links(error) => Self::Links(error),
             BuildError::Tokens(error) => Self::Tokens(error),
         }
-    }
-}
-
-impl State {
-    fn build(
-        config: Config,
-        around: &Surroundings,
-        before: Option<&Self>,
-    ) -> Result<Self, BuildError> {
-        let before = before.map(|state| state.service.as_ref());
-        let service = Service::new(&config, around, before)?;
-        let acceptors = Acceptor::of_listeners(&config, &around.challenges)?;
-        service
-            .hosts()
-            .certified_by(acceptors.iter().flatten().next());
-        Ok(Self {
-            acceptors,
-            service: Arc::new(service),
-            inside: Arc::clone(&around.inside),
-            config,
-        })
     }
 }
 

@@ -10,10 +10,10 @@ use crate::access::UsersError;
 use crate::acme::Keeper;
 use crate::admin::Admin;
 use crate::config::{Acme, Config};
-use crate::hub::{HubError, SourceError, Sources};
+use crate::hub::{HubError, HubPlan, SourceError, Sources, SourcesPlan};
 use crate::jwt::KeyError;
 use crate::net::{Listener, Slots};
-use crate::server::{Server, State, descriptors};
+use crate::server::{Plan, Server, State, descriptors};
 use crate::service::{BuildError, Surroundings};
 use crate::target::LinksError;
 use crate::telemetry;
@@ -102,10 +102,20 @@ impl Handle {
             return Err(ReloadError::NeedsRestart(fixed.join(", ")));
         }
         descriptors::provide(&mut config);
-        let state = State::build(config, &self.around, Some(&now))?;
-        let opened = self.sources.open(&state.config)?;
-        self.around.hub.reload(&state.config)?;
-        self.sources.take(opened);
+        let plan = Plan::new(config, &self.around)?;
+        let hub = self.around.hub.plan(&plan.config)?;
+        // Last, so that no program connects to a socket that only a refused file has.
+        let sources = self.sources.plan(&plan.config)?;
+        self.commit(plan, hub, sources, &now);
+        info!("configuration reloaded");
+        Ok(())
+    }
+
+    /// Puts a configuration in force. Nothing else of a reload changes what serves, and nothing here can fail.
+    fn commit(&self, plan: Plan, hub: HubPlan, sources: SourcesPlan, now: &State) {
+        let state = plan.commit(&self.around, Some(now));
+        self.around.hub.commit(hub);
+        self.sources.commit(sources);
         let limits = &state.config.limits;
         self.slots
             .change(limits.connections, limits.connections_per_address);
@@ -114,8 +124,6 @@ impl Handle {
         telemetry::set_level(state.config.log.level);
         self.state.store(Arc::new(state));
         self.acme.reloaded();
-        info!("configuration reloaded");
-        Ok(())
     }
 
     /// Loads the certificates again if their files are others than those that were loaded, and says whether there

@@ -78,9 +78,9 @@ enum Origin {
     Amqp(Box<config::AmqpSource>),
 }
 
-/// The sources of a configuration, their sockets open and nothing running: see [`Sources::take`].
+/// The sources of a configuration, their sockets open and nothing running: see [`Sources::commit`].
 #[must_use]
-pub struct Opened(Vec<(Source, Way)>);
+pub struct SourcesPlan(Vec<(Source, Way)>);
 
 /// What a source has opened before it runs.
 #[derive(Clone)]
@@ -116,20 +116,20 @@ impl Sources {
     }
 
     /// Takes the sources of another configuration: those that are in it as they were go on, the others stop,
-    /// new ones start. [`open`](Self::open) and [`take`](Self::take) in one.
+    /// new ones start. [`plan`](Self::plan) and [`commit`](Self::commit) in one.
     ///
     /// # Errors
     /// [`SourceError`]; nothing has changed then.
     pub fn reload(&self, config: &Config) -> Result<(), SourceError> {
-        self.open(config).map(|opened| self.take(opened))
+        self.plan(config).map(|plan| self.commit(plan))
     }
 
     /// Opens the sockets that another configuration needs and this one has not. Nothing else is changed; what was
-    /// opened is closed when the answer is dropped.
+    /// opened is closed when the plan is dropped.
     ///
     /// # Errors
     /// [`SourceError`].
-    pub fn open(&self, config: &Config) -> Result<Opened, SourceError> {
+    pub fn plan(&self, config: &Config) -> Result<SourcesPlan, SourceError> {
         let mut opened = Vec::new();
         let doors = self.doors();
         for channel in &config.channels {
@@ -144,11 +144,11 @@ impl Sources {
                 opened.push((source, way));
             }
         }
-        Ok(Opened(opened))
+        Ok(SourcesPlan(opened))
     }
 
     /// Lets what was opened run, and stops what is not in it.
-    pub fn take(&self, opened: Opened) {
+    pub fn commit(&self, plan: SourcesPlan) {
         let mut running = self
             .0
             .running
@@ -160,7 +160,7 @@ impl Sources {
             let channel = before.entry(old.source.channel.clone()).or_default();
             channel.push(old);
         }
-        for (source, way) in opened.0 {
+        for (source, way) in plan.0 {
             let same = before.get_mut(&source.channel).and_then(|channel| {
                 let index = channel.iter().position(|old| old.source == source)?;
                 Some(channel.swap_remove(index))

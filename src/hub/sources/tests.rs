@@ -56,9 +56,9 @@ impl House {
 
     fn reload(&self, text: &str) -> Result<(), SourceError> {
         let config = config(self.directory.path(), text);
-        let opened = self.sources.open(&config)?;
-        self.hub.reload(&config).expect("taken");
-        self.sources.take(opened);
+        let sources = self.sources.plan(&config)?;
+        self.hub.commit(self.hub.plan(&config).expect("a plan"));
+        self.sources.commit(sources);
         Ok(())
     }
 
