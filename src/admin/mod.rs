@@ -15,10 +15,8 @@ mod stream;
 mod view;
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Request;
 use http_body_util::BodyExt;
@@ -30,7 +28,7 @@ use tracing::{debug, error, info};
 
 use crate::config::{Config, Limits, ListenAddress};
 use crate::http::{AbortAfterFlush, Activity, Drain, Framing, Sent, Stall, Transport};
-use crate::net::{BindError, Inherited, Listener, Slots, Stream};
+use crate::net::{AcceptRetry, BindError, Inherited, Listener, Slots, Stream};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Measured;
 
@@ -43,8 +41,6 @@ use routes::{Routes, Scope};
 /// Connections at once; the next ones wait in the kernel. They do not count among `limits.connections`, so
 /// that a full house can still be looked into.
 const CONNECTIONS: usize = 256;
-/// How long to wait when the system is out of descriptors or memory.
-const EXHAUSTED: Duration = Duration::from_millis(200);
 
 /// The socket and the address, open.
 #[derive(Debug)]
@@ -117,15 +113,28 @@ impl Door {
         info!(address = %self.listener, "admin socket open");
         let slots = Slots::new(CONNECTIONS, 0);
         let accepting = async {
+            let mut retry = AcceptRetry::default();
             loop {
                 let permit = slots.free().await;
                 match self.listener.accept().await {
                     Ok((socket, peer)) => {
+                        if retry.ends() {
+                            info!(listener = %self.listener, "accepting again");
+                        }
                         if let Some(slot) = slots.take(permit, &peer) {
                             self.serve(Stream::new(socket, peer, slot));
                         }
                     }
-                    Err(failure) => failed(&failure).await,
+                    Err(failure) => {
+                        let report = || {
+                            error!(
+                                listener = %self.listener,
+                                error = %failure,
+                                "cannot accept on the admin socket; trying again"
+                            );
+                        };
+                        retry.after(&failure, report).await;
+                    }
                 }
             }
         };
@@ -182,9 +191,4 @@ impl Door {
             }
         });
     }
-}
-
-async fn failed(failure: &io::Error) {
-    error!(error = %failure, "cannot accept on the admin socket; trying again");
-    tokio::time::sleep(EXHAUSTED).await;
 }

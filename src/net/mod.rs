@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of TLS and HTTP.
 
+mod accept;
 mod connect;
 mod descriptors;
 mod handed;
@@ -13,6 +14,7 @@ mod slots;
 mod socket;
 mod unix;
 
+pub use accept::AcceptRetry;
 pub use connect::{ConnectError, connect, connect_if};
 pub use descriptors::raise_descriptors;
 pub use handed::{receive_sockets, send_sockets};

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::OwnedSemaphorePermit;
@@ -10,15 +9,11 @@ use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
 use crate::http::Drain;
-use crate::net::{Listener, Peer, Proxies, Slots, Socket, Stream};
+use crate::net::{AcceptRetry, Listener, Peer, Proxies, Slots, Socket, Stream};
 use crate::server::{State, connection};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Inside, ListenerLabel};
-
-/// How long to wait when the system is out of descriptors or memory. Accepting again at once would fail
-/// again at once, on a full core.
-const EXHAUSTED: Duration = Duration::from_millis(200);
 
 /// All that serving the connections of a listener takes.
 #[derive(Clone, Debug)]
@@ -45,7 +40,7 @@ impl Door {
             .accepted
             .get_or_create_owned(&ListenerLabel { listener });
         let mut told_full = false;
-        let mut told_failing = false;
+        let mut retry = AcceptRetry::default();
         loop {
             let next = tokio::select! {
                 next = self.listener.accept() => next,
@@ -54,11 +49,11 @@ impl Door {
             let (socket, peer) = match next {
                 Ok(next) => next,
                 Err(failure) => {
-                    self.failed(&failure, &mut told_failing).await;
+                    retry.after(&failure, || self.report(&failure)).await;
                     continue;
                 }
             };
-            if std::mem::take(&mut told_failing) {
+            if retry.ends() {
                 info!(listener = %self.listener, "accepting again");
             }
             accepted.inc();
@@ -161,24 +156,11 @@ impl Door {
         }
     }
 
-    /// Three classes of errors: of the one connection that is gone already, of a system that is out of
-    /// something for now, and of the listener itself, which does not pass either but must not spin.
-    async fn failed(&self, failure: &io::Error, told: &mut bool) {
-        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-        if matches!(
-            failure.kind(),
-            ConnectionAborted | ConnectionReset | Interrupted
-        ) {
-            return;
-        }
-        // Once, and not five times a second for as long as it lasts.
-        if !std::mem::replace(told, true) {
-            error!(
-                listener = %self.listener,
-                error = %failure,
-                "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
-            );
-        }
-        tokio::time::sleep(EXHAUSTED).await;
+    fn report(&self, failure: &io::Error) {
+        error!(
+            listener = %self.listener,
+            error = %failure,
+            "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
+        );
     }
 }

@@ -5,12 +5,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
 
 use super::outlet::Outlet;
 use super::splitter::{Piece, Splitter};
@@ -18,16 +16,13 @@ use super::unkept::Unkept;
 use super::{CHUNK, Stop};
 use crate::config::{Framing, Listen};
 use crate::hub::publishing::Published;
-use crate::net::{OwnedPath, bind_unix_datagram, listen_unix};
+use crate::net::{AcceptRetry, OwnedPath, bind_unix_datagram, listen_unix};
 
 /// Connections to one socket at once. Each may hold a message that is not complete.
 const CONNECTIONS: usize = 64;
 
 /// Connections the kernel keeps for us between two accepts.
 const BACKLOG: i32 = 128;
-
-/// How long to wait when the system is out of descriptors or memory.
-const EXHAUSTED: Duration = Duration::from_millis(200);
 
 /// What a JSON object may have beside the data: the longest event, key and channel, and their names.
 const AROUND_DATA: usize = 1024;
@@ -89,14 +84,16 @@ pub(super) async fn serve(door: &Door, outlet: &Arc<Outlet>, rules: Rules, stop:
 
 async fn accept_all(listener: &UnixListener, outlet: &Arc<Outlet>, rules: Arc<Rules>, stop: &Stop) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut retry = AcceptRetry::default();
     loop {
         let (stream, uid) = match accept(listener).await {
             Ok(accepted) => accepted,
             Err(error) => {
-                failed(outlet, &error).await;
+                retry.after(&error, || report(outlet, &error)).await;
                 continue;
             }
         };
+        let _ = retry.ends();
         if !rules.users.is_empty() && !rules.users.contains(&uid) {
             outlet.refuse(Some(uid), &"`users` does not name this user");
             continue;
@@ -161,6 +158,7 @@ async fn receive_all(socket: &UnixDatagram, outlet: &Outlet, rules: &Rules) {
     let splitter = rules.splitter();
     let mut buffer = Vec::new();
     let mut unkept = Unkept::default();
+    let mut retry = AcceptRetry::default();
     loop {
         let limit = rules.longest(outlet.message_size());
         // The kernel cuts off what does not fit, silently: one byte more tells it from what just fits.
@@ -173,10 +171,11 @@ async fn receive_all(socket: &UnixDatagram, outlet: &Outlet, rules: &Rules) {
         let count = match received {
             Ok(count) => count,
             Err(error) => {
-                failed(outlet, &error).await;
+                retry.after(&error, || report(outlet, &error)).await;
                 continue;
             }
         };
+        let _ = retry.ends();
         let message = splitter.only(buffer.get(..count).unwrap_or_default());
         if count == room || message.len() > limit {
             outlet.too_large(None, limit);
@@ -186,16 +185,8 @@ async fn receive_all(socket: &UnixDatagram, outlet: &Outlet, rules: &Rules) {
     }
 }
 
-/// Nothing that happens to one connection closes the door, and nothing that stays may spin.
-async fn failed(outlet: &Outlet, error: &io::Error) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    if !matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionReset | Interrupted
-    ) {
-        outlet.warn(None, error, "a source's socket fails; trying again");
-        sleep(EXHAUSTED).await;
-    }
+fn report(outlet: &Outlet, failure: &io::Error) {
+    outlet.warn(None, failure, "a source's socket fails; trying again");
 }
 
 impl Rules {
