@@ -61,4 +61,5 @@ mod session;
 mod spool;
 mod support;
 mod tokens;
+mod units;
 mod upgrade;
