@@ -1,5 +1,11 @@
 //! What the package brings beside the program: its units stay up and heal, and its documents lead somewhere.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should fail where it stands"
+)]
+
 use std::fs;
 use std::path::Path;
 
@@ -56,4 +62,51 @@ fn a_service_with_own_ports_does_not_start_the_socket_unit() {
     assert!(
         shipped("systemd/drop-ins/own-ports.conf").contains("systemctl mask --now noren.socket")
     );
+}
+
+/// Links of a document to other files of the repository, without their anchors.
+fn links(text: &str) -> Vec<&str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', '#']).next())
+        .filter(|link| !link.is_empty() && !link.contains(':'))
+        .collect()
+}
+
+#[test]
+fn each_file_that_the_readme_links_to_lies_at_its_place_in_the_package() {
+    let manifest: toml::Table = toml::from_str(&shipped("Cargo.toml")).unwrap();
+    let assets = manifest["package"]["metadata"]["deb"]["assets"]
+        .as_array()
+        .unwrap();
+    let installed = |link: &str| {
+        assets.iter().any(|asset| {
+            let (source, place) = (asset[0].as_str().unwrap(), asset[1].as_str().unwrap());
+            let (directory, _) = link.rsplit_once('/').unwrap_or(("", link));
+            let matches = match source.split_once('*') {
+                Some((begin, end)) => {
+                    link.starts_with(begin)
+                        && link.ends_with(end)
+                        && begin.trim_end_matches('/') == directory
+                }
+                None => source == link,
+            };
+            matches
+                && place.trim_end_matches('/')
+                    == format!("usr/share/doc/noren/{directory}").trim_end_matches('/')
+        })
+    };
+    let readme = shipped("README.md");
+    let found = links(&readme);
+    assert!(found.len() > 20, "{found:?}");
+    for link in found {
+        assert!(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(link).exists(),
+            "{link} is no file of the repository"
+        );
+        assert!(
+            installed(link),
+            "{link} is not in the package, at its place"
+        );
+    }
 }
