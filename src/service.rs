@@ -10,6 +10,7 @@ mod entrance;
 mod error;
 mod hub;
 mod limits;
+mod methods;
 mod offload;
 mod page;
 mod page_message;
@@ -56,6 +57,7 @@ pub use plan::Plan;
 use answers::{challenge, no_content, redirect, welcome};
 use attempt::Attempt;
 use entrance::Entrances;
+use methods::permit_method;
 use offload::Offloads;
 use reserved::Reserved;
 use respond::Held;
@@ -403,6 +405,11 @@ impl Service {
             websocket,
         })?;
         self.permit_host(route, head, context)?;
+        if let Route::App(index) = route
+            && let Some(app) = self.apps.get(index)
+        {
+            permit_method(&app.settings().methods, parts)?;
+        }
         if route == Route::Websockify && self.targets.is_empty() && self.channel_tokens.is_empty() {
             return Err(Refusal::not_found(
                 "no tokens are configured here ([[bridge.tokens]])",

@@ -16,6 +16,8 @@ use http::Request;
 
 use crate::harness::{Backend, Door, Http2, Wire, pattern, send_all, within};
 
+/// A method of 33 letters.
+const LONG: &str = "AVERYVERYVERYVERYVERYVERYLONGTOKE";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[tokio::test]
@@ -50,7 +52,12 @@ async fn a_request_with_two_meanings_is_refused_and_the_others_go_on() {
         ("another name", uri("https://elsewhere.example/"), 421),
         ("a strange scheme", uri("ftp://door.example/"), 400),
         ("a lower-case method", method("get"), 501),
-        ("an unknown method", method("BREW"), 501),
+        (
+            "a small letter in a method of WebDAV",
+            method("pROPFIND"),
+            501,
+        ),
+        ("a long method", method(LONG), 501),
         ("trace", method("TRACE"), 405),
         ("a plain connect", method("CONNECT"), 405),
         ("a dot segment", Http2::get("/a/../b"), 400),

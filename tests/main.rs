@@ -52,6 +52,7 @@ mod real_starvation;
 mod real_subscribe;
 mod real_tokens;
 mod real_vnc;
+mod real_webdav;
 mod real_wok;
 mod recording;
 mod reload;

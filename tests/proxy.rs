@@ -15,6 +15,7 @@ mod breaks;
 mod framing;
 mod heads;
 mod interim;
+mod methods;
 mod pool;
 mod smuggling;
 mod trouble;

@@ -120,6 +120,9 @@ fn routes(text: &mut Text, config: &Config) {
                     ),
                 );
                 text.more(queue(app));
+                if let Some(allow) = app.methods.allow() {
+                    text.more(format_args!("takes {allow} only"));
+                }
                 entrance(text, &app.entrance);
                 text.more("beyond that the app itself decides");
             }
@@ -318,6 +321,7 @@ mod tests {
         let config = Config::parse(
             "[[app]]\nname = 'wok'\nurl = 'http://127.0.0.1:8010'\nworkers = 8\n\
              [[app]]\nname = 'docs'\nurl = 'unix:/run/docs'\nhosts = ['docs.example']\npath = '/d'\n\
+             methods = ['GET', 'POST']\n\
              [session]\npath = '/tasks'\nname-header = 'X-User'\n\
              [[bridge.target]]\ntoken = 'secret'\naddress = 'unix:/run/vm'\n\
              [[channel]]\nname = 'job.*'\nsubscribers = ['ann', 'bob']\n\
@@ -337,6 +341,7 @@ mod tests {
             "for who has a token that names it, or for whom wok answers GET /tasks with yes\n",
             "of these may listen: ann, bob\n",
             " 3. /d on docs.example -> the app docs at unix:/run/docs\n",
+            "takes GET, POST, HEAD only\n",
             " 4. / on any host -> the app wok at 127.0.0.1:8010\n",
             "8 workers; then 1000 requests wait, 30s at most; an answer within 10m\n",
             " 5. anything else -> 404\n",

@@ -7,6 +7,7 @@ use super::endpoint::Endpoint;
 use super::entrance::Entrance;
 use super::files::Offload;
 use super::host_pattern::HostPattern;
+use super::methods::Methods;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::session::{is_set_elsewhere, parse_header_name};
@@ -34,6 +35,9 @@ pub struct App {
     /// `case-insensitive`: whether `/LOGIN` is `/login` to the app, as on Windows and for some Java
     /// apps. Its path, its login paths and its logout are known in any letter case then. Default no.
     pub case_insensitive: bool,
+    /// `methods`: the request methods this app takes; others get 405. HEAD comes with GET. Empty, the
+    /// default: any but CONNECT and TRACE.
+    pub methods: Methods,
     /// `origins`, `missing-origin`, `users`, `realm`, `client-certificate` and `client-names`: who may
     /// come in. The first two are about the WebSockets of the app; what pages of other origins may
     /// ask for beside those is the app's to say (CORS).
@@ -102,6 +106,7 @@ impl Default for App {
             server_root: None,
             encoded_slash: false,
             case_insensitive: false,
+            methods: Methods::default(),
             entrance: Entrance::default(),
             user_header: None,
             certificate_header: None,
@@ -151,6 +156,7 @@ impl App {
             server_root: table.text("server-root", default.server_root, parse_server_root),
             encoded_slash: table.flag("encoded-slash", default.encoded_slash),
             case_insensitive: table.flag("case-insensitive", default.case_insensitive),
+            methods: Methods::new(table.list("methods", Vec::new(), Methods::parse)),
             entrance: Entrance::read(table),
             user_header: table.text("user-header", None, |text| parse_header(text).map(Some)),
             certificate_header: table.text("certificate-header", None, |text| {

@@ -51,6 +51,28 @@ fn a_size_out_of_range_is_told_the_range() {
 }
 
 #[test]
+fn a_method_that_no_app_gets_is_told_what_to_write() {
+    for (written, said) in [
+        (
+            "Propfind",
+            r#""Propfind" is refused, because methods are written in capitals; write "PROPFIND""#,
+        ),
+        (
+            "CONNECT",
+            r#""CONNECT" never reaches an app; leave it out: WebSockets over HTTP/2 come with "GET""#,
+        ),
+        ("TRACE", r#""TRACE" never reaches an app; leave it out"#),
+        (
+            "GET, POST",
+            r#""GET, POST" is not a method; write one such as "GET" or "PROPFIND""#,
+        ),
+    ] {
+        let said = format!("noren.toml:3: app[0].methods[1]: {said}");
+        says(&format!("methods = [\"GET\", \"{written}\"]"), &said);
+    }
+}
+
+#[test]
 fn a_number_out_of_range_is_told_the_range() {
     says(
         "workers = 0",
@@ -78,7 +100,7 @@ fn a_misspelt_key_is_told_the_nearest_one() {
     );
     says(
         "body_size = 1",
-        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, case-insensitive, origins, missing-origin, users, realm, client-certificate, client-names, user-header, certificate-header, workers, queue, queue-wait, connect, response, response-idle, keep-alive, restart-wait, health-path, health-interval, request-spool, ignore-client-abort, response-spool, compress, compress-private, offload",
+        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, case-insensitive, methods, origins, missing-origin, users, realm, client-certificate, client-names, user-header, certificate-header, workers, queue, queue-wait, connect, response, response-idle, keep-alive, restart-wait, health-path, health-interval, request-spool, ignore-client-abort, response-spool, compress, compress-private, offload",
     );
     says(
         "[log]\ncolour = true",

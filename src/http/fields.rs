@@ -4,7 +4,7 @@
 //! Which fields the app gets in the end is decided in `forwarded` and in the proxy.
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 
 use crate::http::refusal::Refusal;
 
@@ -61,18 +61,22 @@ fn is_token(name: &str) -> bool {
 /// is never repeated, and counts as a login. A GET that becomes a POST behind the door would be repeated when a
 /// connection breaks, and would not count.
 fn check_method_override(parts: &Parts) -> Result<(), Refusal> {
-    const NAMES: [&str; 3] = [
-        "x-http-method-override",
-        "x-http-method",
-        "x-method-override",
-    ];
-    let overrides = || NAMES.iter().any(|name| parts.headers.contains_key(*name));
-    if parts.method != Method::POST && overrides() {
+    if parts.method != Method::POST && method_overrides(&parts.headers).next().is_some() {
         return Err(Refusal::bad_request(
             "only a POST may ask to be taken for another method",
         ));
     }
     Ok(())
+}
+
+/// The methods that a request asks to be taken for, by headers that frameworks know.
+pub fn method_overrides(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
+    const NAMES: [&str; 3] = [
+        "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
+    ];
+    NAMES.iter().flat_map(|name| headers.get_all(*name))
 }
 
 /// Whether two names are one to some gateway: CGI, WSGI and their relatives make `X_REAL_IP` of `X-Real-IP`, and of

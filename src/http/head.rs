@@ -1,7 +1,7 @@
 //! A request head that means one thing only (RFC 9112 §3.2, RFC 9113 §8.3).
 //!
 //! hyper accepts heads that two programs could read differently; this is where they end. What passes has
-//! one method of a known list, one authority, one path, and one framing of the body.
+//! one method, which no other one folds into, one authority, one path, and one framing of the body.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
+use crate::config::{LONGEST_METHOD, folds_into_a_method};
 use crate::http::activity::Activity;
 use crate::http::credentials::check_authorization;
 use crate::http::fields;
@@ -144,11 +145,24 @@ fn check_method(parts: &Parts) -> Result<(), Refusal> {
             format!("{} is not allowed here", parts.method),
         )
         .allow("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
-        _ => Err(Refusal::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "this method is not known here (methods are written in capitals)",
-        )),
+        _ => check_token(parts.method.as_str()),
     }
+}
+
+/// Any token is a method (RFC 9110 §9.1), and what it means is the app's to say: it counts as one that changes
+/// something. Not a token that an app may take for another method.
+fn check_token(method: &str) -> Result<(), Refusal> {
+    let reason = if folds_into_a_method(method) {
+        "methods are written in capitals"
+    } else if method.len() > LONGEST_METHOD {
+        "the name of this method is too long"
+    } else if method == "PRI" {
+        // RFC 9113 §11.7: no request has it.
+        "PRI is the beginning of an HTTP/2 connection and no method of a request"
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason))
 }
 
 /// hyper rejects lengths that differ or do not parse, but accepts a length beside a transfer coding, and

@@ -22,7 +22,9 @@ pub(super) struct RequestLine {
 enum Place {
     /// Before the first byte of a head.
     Before,
-    /// In its first line, after a number sign or not.
+    /// In its method, which may hold number signs of its own (RFC 9110 §9.1).
+    Method,
+    /// Behind the method, after a number sign or not.
     Inside { fragment: bool },
     /// Behind it.
     Behind,
@@ -52,11 +54,9 @@ impl RequestLine {
     }
 
     fn has_fragment(&mut self, bytes: &[u8]) -> bool {
-        let mut fragment = match self.place {
-            Place::Before => false,
-            Place::Inside { fragment } => fragment,
-            Place::Behind => return false,
-        };
+        if self.place == Place::Behind {
+            return false;
+        }
         // Empty lines before a head are skipped (RFC 9112 §2.2).
         let begin = match self.place {
             Place::Before => bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')),
@@ -67,9 +67,17 @@ impl RequestLine {
         };
         let end = rest.iter().position(|byte| *byte == b'\n');
         let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        fragment |= line.contains(&b'#');
+        let target = match self.place {
+            Place::Inside { .. } => Some(line),
+            _ => line.splitn(2, |byte| *byte == b' ').nth(1),
+        };
+        let known = self.place == Place::Inside { fragment: true };
+        let fragment = known || target.is_some_and(|target| target.contains(&b'#'));
         if end.is_none() {
-            self.place = Place::Inside { fragment };
+            self.place = match target {
+                Some(_) => Place::Inside { fragment },
+                None => Place::Method,
+            };
             return false;
         }
         self.place = Place::Behind;
@@ -100,6 +108,7 @@ mod tests {
             &["\r\n\r\nGET /#x HTTP/1.1\r\n"],
             &["\r", "\nGET /", "#", "x HTTP/1.1\r\nHost"],
             &["GET /#x HTTP/1.", "1\r\n"],
+            &["A#", "B", " ", "/", "#", "x HTTP/1.1\r\n"],
         ] {
             assert!(sees(pieces), "{pieces:?}");
         }
@@ -109,6 +118,8 @@ mod tests {
             &["Cookie: GET /a#b\r\n"],
             &["GET /%23 HTTP/1.1\r\n\r\nPOST /#x HTTP/1.1\r\n"],
             &["GET /#x"],
+            &["A#B / HTTP/1.1\r\n"],
+            &["A", "#", "B", " / HTTP/1.1\r\n"],
         ] {
             assert!(!sees(pieces), "{pieces:?}");
         }

@@ -92,10 +92,11 @@ pub(super) fn origin_form(uri: &Uri) -> Uri {
     Uri::from(path)
 }
 
+/// Whether the app may expect a body. It may of any method that RFC 9110 does not know.
 fn expects_length(method: &http::Method) -> bool {
-    matches!(
+    !matches!(
         *method,
-        http::Method::POST | http::Method::PUT | http::Method::PATCH
+        http::Method::GET | http::Method::HEAD | http::Method::OPTIONS | http::Method::DELETE
     )
 }
 

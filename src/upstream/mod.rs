@@ -442,11 +442,13 @@ fn broken(error: impl Into<BoxError>) -> UpstreamError {
     UpstreamError::Broken(error.into())
 }
 
+/// Whether a request may be sent again when nothing came back. Of methods that RFC 9110 does not know only the safe ones
+/// are: to repeat a MOVE that has been done would make an error of it.
 fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
-    )
+    ) || matches!(method.as_str(), "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
 }
 
 /// True if the app closed the connection without a byte of an answer: it was about to close it as idle.
@@ -466,4 +468,28 @@ fn nothing_came_back(error: &BoxError) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| closed(error.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_changes_nothing_when_it_comes_twice_is_idempotent() {
+        for (names, expected) in [
+            (
+                "GET HEAD OPTIONS PUT DELETE PROPFIND REPORT SEARCH QUERY",
+                true,
+            ),
+            (
+                "POST PATCH MOVE COPY MKCOL LOCK UNLOCK PURGE BREW query",
+                false,
+            ),
+        ] {
+            for name in names.split(' ') {
+                let method = Method::from_bytes(name.as_bytes()).expect("a token");
+                assert_eq!(is_idempotent(&method), expected, "{name}");
+            }
+        }
+    }
 }

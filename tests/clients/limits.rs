@@ -124,7 +124,8 @@ async fn wrong_basic_credentials_count_and_pages_without_any_do_not() {
 async fn a_login_counts_by_every_method_that_an_app_may_take_for_one() {
     let answer = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno";
     let door = with_app(answer, "[limits]\nlogin-failures = 4").await;
-    for (number, method) in ["PUT", "PATCH", "DELETE", "GET"].into_iter().enumerate() {
+    let methods = ["PUT", "PATCH", "DELETE", "GET", "PROPFIND", "QUERY", "BREW"];
+    for (number, method) in methods.into_iter().enumerate() {
         let mut client = door.plain_from(&format!("127.0.0.{}", number + 2)).await;
         let request = login("/login?user=cook").replacen("POST", method, 1);
         for _ in 0..4 {

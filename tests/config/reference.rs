@@ -244,6 +244,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         server_root: _,
         encoded_slash: _,
         case_insensitive: _,
+        methods: _,
         entrance: _,
         user_header: _,
         certificate_header: _,
@@ -266,7 +267,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = App::default();
     shows(
         "app",
-        "name url hosts path server-root encoded-slash case-insensitive origins missing-origin users realm \
+        "name url hosts path server-root encoded-slash case-insensitive methods origins missing-origin users realm \
          client-certificate client-names user-header certificate-header workers queue queue-wait \
          connect response response-idle keep-alive restart-wait health-path health-interval \
          request-spool ignore-client-abort response-spool \

@@ -124,7 +124,7 @@ async fn a_request_without_exactly_one_host_is_refused() {
 }
 
 #[tokio::test]
-async fn a_method_or_target_that_is_not_known_is_refused() {
+async fn a_method_with_two_readings_or_a_target_that_is_not_known_is_refused() {
     let app = Backend::tcp().await;
     let door = Door::open(&app.app()).await;
     let request = |line: &str| format!("{line} HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n");
@@ -138,8 +138,15 @@ async fn a_method_or_target_that_is_not_known_is_refused() {
             (request("get /"), 501),
             (request("Get /"), 501),
             (request("post /"), 501),
-            (request("BREW /"), 501),
-            (request("PROPFIND /"), 501),
+            (request("Propfind /"), 501),
+            (request("version-control /"), 501),
+            (request("trace /"), 501),
+            (request("PRI /"), 501),
+            (request(&format!("{} /", "M".repeat(33))), 501),
+            (request("BR(EW /"), 400),
+            (request("BREW *"), 400),
+            (request("BREW ?x"), 400),
+            (request("BREW /a/../b"), 400),
             (request("GET *"), 400),
             (request("POST *"), 400),
             (request("GET x"), 400),

@@ -14,6 +14,7 @@ fn apps_are_read() {
         server-root = "/wok"
         encoded-slash = true
         case-insensitive = true
+        methods = ["GET", "PROPFIND"]
         workers = 1
         queue = 0
         queue-wait = "0s"
@@ -48,6 +49,7 @@ fn apps_are_read() {
         server_root: PathPrefix::parse("/wok").ok(),
         encoded_slash: true,
         case_insensitive: true,
+        methods: Methods::new(vec!["GET".to_owned(), "PROPFIND".to_owned()]),
         entrance: Entrance::default(),
         user_header: None,
         certificate_header: None,
