@@ -576,3 +576,93 @@ fn what_may_hold_or_be_a_guard_is_closed_until_somebody_decides() {
         "{made}"
     );
 }
+
+#[test]
+fn what_nginx_never_hands_to_an_app_is_closed_here() {
+    const CLOSED: &str = "unix:/dev/null/closed";
+    let inside = |locations: &str| {
+        format!("server {{ listen 80; {locations} location / {{ proxy_pass http://h:1; }} }}")
+    };
+    let secure = |settings: &str| {
+        format!(
+            "server {{ listen 443 ssl; ssl_certificate /c; ssl_certificate_key /k; {settings}
+               location / {{ proxy_pass http://h:1; }} }}"
+        )
+    };
+    let other = "server { listen 8080; location /m { proxy_pass http://h:2; } }";
+    for (text, path) in [
+        (inside("location /e { }"), "/e"),
+        (inside("location /e { try_files $uri =403; }"), "/e"),
+        (
+            inside("location /e { try_files $uri =403; proxy_pass http://h:1; }"),
+            "/e",
+        ),
+        (
+            inside("location /e { return 301 https://x/; proxy_pass http://h:1; }"),
+            "/e",
+        ),
+        (
+            inside("location /e { proxy_pass http://h:1/public/; }"),
+            "/e",
+        ),
+        (inside("location /adm { deny all; }"), "/"),
+        (
+            inside("location /adm { auth_basic x; auth_basic_user_file /u; proxy_pass http://h:1; }"),
+            "/",
+        ),
+        (inside("rewrite ^/admin /login;"), "/"),
+        (inside("location ~ /\\. { try_files /none =404; }"), "/"),
+        (
+            inside("if ($http_x_forwarded_proto != https) { return 301 https://$host$request_uri; }"),
+            "/",
+        ),
+        (
+            inside("if ($denied) { return 302 https://login.example/; }"),
+            "/",
+        ),
+        (secure("ssl_verify_client on;"), "/"),
+        (
+            secure("ssl_verify_client optional_no_ca; ssl_client_certificate /a;"),
+            "/",
+        ),
+        (secure("return 301 https://www.example$request_uri;"), "/"),
+        (format!("{}{other}", secure("")), "/m"),
+        (
+            format!(
+                "{}{}",
+                secure("ssl_verify_client on; ssl_client_certificate /a;"),
+                "server { listen 80; location /p { proxy_pass http://h:2; } }"
+            ),
+            "/",
+        ),
+        (
+            "server { listen 80; location / { proxy_pass http://h:1; } }
+             server { listen 127.0.0.1:81; server_name in; location /i { proxy_pass http://h:2; } }"
+                .to_owned(),
+            "/i",
+        ),
+    ] {
+        let (config, made) = nginx(&text);
+        let app = config.apps.iter().find(|app| app.path.as_str() == path);
+        let url = app.map(|app| app.url.to_string());
+        assert_eq!(url.as_deref(), Some(CLOSED), "{text}\n{made}");
+        assert!(made.contains("# not carried over: "), "{text}\n{made}");
+    }
+}
+
+#[test]
+fn a_redirect_for_a_pattern_of_paths_is_not_served_in_clear() {
+    let (config, made) = nginx(
+        "server { listen 80; location ~ ^/(.*)$ { return 301 https://$host$request_uri; } }
+         server { listen 443 ssl; ssl_certificate /c; ssl_certificate_key /k;
+           location /api/ { proxy_pass http://h:1; } }",
+    );
+    let plain = config.listeners.first().map(|one| one.protocol);
+    assert_eq!(plain, Some(Protocol::Redirect), "{made}");
+    let app = config.apps.first().unwrap();
+    assert_eq!(
+        app.url,
+        Endpoint::parse_url("http://h:1").unwrap(),
+        "{made}"
+    );
+}

@@ -8,7 +8,10 @@ use anyhow::Result;
 
 use super::draft::{Draft, list, quoted};
 use super::syntax::{Directive, read};
-use values::{directory, duration, hosts, login, redirect_port, size, with_port, without_slash};
+use values::{
+    directory, duration, hosts, is_about_the_address, login, redirect_port, size, with_port,
+    without_slash,
+};
 
 /// What Noren does without being told, or has no need of.
 const BY_ITSELF: &[&str] = &[
@@ -84,7 +87,10 @@ pub(super) fn import(text: &str, file: &str) -> Result<String> {
         upstreams: HashMap::new(),
         apps: 0,
         closed: false,
+        wide: Vec::new(),
+        offers: Vec::new(),
     };
+    import.offers = offers(&directives);
     import.all(&directives, &[]);
     Ok(import.draft.finish(file))
 }
@@ -97,6 +103,10 @@ struct Importer<'a> {
     apps: usize,
     /// Whether the apps of the server that is being read have to be closed.
     closed: bool,
+    /// Paths of that server whose app would get what nginx refuses.
+    wide: Vec<String>,
+    /// The servers that offer something, each with its ports.
+    offers: Vec<(usize, Vec<(String, bool)>)>,
 }
 
 /// Whether a directive keeps somebody out. A condition does if a refusal is in it.
@@ -105,12 +115,9 @@ fn guards(directive: &Directive) -> bool {
     match directive.name() {
         "allow" => argument != "all",
         "auth_request" | "auth_jwt" => argument != "off",
-        "return" => !leads_to_https(directive),
-        // A condition that leads elsewhere keeps its clients out as well.
-        "if" => directive
-            .block
-            .iter()
-            .any(|one| guards(one) || (one.name() == "rewrite" && !leads_to_https(one))),
+        // nginx comes to neither the app nor the directory behind a `return`, and a `rewrite` leads to another location.
+        "return" | "rewrite" => true,
+        "if" => directive.block.iter().any(guards) && !only_redirects_to_https(directive),
         "include" => !is_harmless(argument),
         "auth_basic" | "auth_basic_user_file" | "auth_delay" => false,
         // Modules of others: auth_ldap, auth_pam, access_by_lua_block.
@@ -118,6 +125,47 @@ fn guards(directive: &Directive) -> bool {
             GUARDS.contains(&name) || name.starts_with("auth_") || name.starts_with("access_by")
         }
     }
+}
+
+/// Whether a condition sends its clients to https for the name or the scheme they came with, and does nothing else.
+fn only_redirects_to_https(condition: &Directive) -> bool {
+    is_about_the_address(condition) && condition.block.iter().all(leads_to_https)
+}
+
+/// Whether `try_files` ends in a status or a path, so that nginx never asks the app of the location.
+fn is_answered_by_files(location: &Directive) -> bool {
+    let mut last = location
+        .all("try_files")
+        .filter_map(|files| files.arguments().last());
+    last.any(|name| !name.starts_with('@'))
+}
+
+/// Whether clients without a certificate of a known authority are kept out, as nginx would do it.
+fn asks_certificates(one: &Directive) -> bool {
+    one.name() == "ssl_verify_client" && one.argument(0) != "off"
+}
+
+/// The port of each address that a server listens at, and whether the address can be reached from elsewhere.
+fn ports(server: &Directive) -> Vec<(String, bool)> {
+    let listens = server.all("listen").map(|listen| {
+        let address = listen.argument(0);
+        let (host, port) = match address.rsplit_once(':') {
+            Some((host, port)) if !address.ends_with(']') => (host, port),
+            None if address.bytes().all(|byte| byte.is_ascii_digit()) => ("*", address),
+            _ => (address, "80"),
+        };
+        let local = host.starts_with("127.")
+            || host.starts_with("unix")
+            || matches!(host, "localhost" | "[::1]");
+        // Sockets differ in their whole path.
+        let port = if host.starts_with("unix") {
+            address
+        } else {
+            port
+        };
+        (port.to_owned(), !local)
+    });
+    listens.collect()
 }
 
 fn leads_to_https(directive: &Directive) -> bool {
@@ -145,10 +193,33 @@ fn guarded_pattern(location: &Directive) -> Option<&Directive> {
         .first()
         .is_some_and(|sign| sign.starts_with('~'));
     let asks = |one: &Directive| one.name() == "auth_basic" && one.argument(0) != "off";
-    if is_pattern && location.block.iter().any(|one| guards(one) || asks(one)) {
+    let keeps_out = location.block.iter().any(|one| guards(one) || asks(one));
+    if is_pattern && (keeps_out || is_answered_by_files(location)) {
         return Some(location);
     }
     location.block.iter().find_map(guarded_pattern)
+}
+
+/// The servers that do more than redirect to https, by their lines.
+fn offers(directives: &[Directive]) -> Vec<(usize, Vec<(String, bool)>)> {
+    let mut found = Vec::new();
+    for one in directives {
+        match one.name() {
+            "http" => found.extend(offers(&one.block)),
+            "server" if redirect_port(one).is_none() || is_secure(one) => {
+                found.push((one.line, ports(one)));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn is_secure(server: &Directive) -> bool {
+    server
+        .all("listen")
+        .any(|listen| listen.arguments().iter().any(|word| word == "ssl"))
+        || server.all("ssl").any(|ssl| ssl.argument(0) == "on")
 }
 
 impl Importer<'_> {
@@ -187,12 +258,17 @@ impl Importer<'_> {
 
     fn server(&mut self, server: &Directive, around: &[&Directive]) {
         let redirect = redirect_port(server);
-        let secure = server
-            .all("listen")
-            .any(|listen| listen.arguments().iter().any(|word| word == "ssl"))
-            || server.all("ssl").any(|ssl| ssl.argument(0) == "on");
+        let secure = is_secure(server);
+        let redirects = redirect.is_some() && !secure;
         let pattern = server.block.iter().find_map(guarded_pattern);
+        let pattern = pattern.filter(|_| !redirects);
         self.closed = pattern.is_some();
+        self.wide.clear();
+        if !redirects {
+            self.certificates_of_clients(server, around);
+            self.other_listeners(server, around);
+            self.loose_prefixes(&server.block);
+        }
         if let Some(pattern) = pattern {
             self.leave(
                 pattern,
@@ -206,7 +282,7 @@ impl Importer<'_> {
         let is_root = |one: &Directive| one.arguments().last().is_some_and(|path| path == "/");
         let guard = server.block.iter().find(|one| guards(one));
         if let Some(guard) = guard
-            && (redirect.is_none() || secure)
+            && !redirects
             && !server.all("location").any(is_root)
         {
             self.leave(
@@ -218,12 +294,99 @@ impl Importer<'_> {
         for inner in &server.block {
             match inner.name() {
                 // Whatever was redirected is never served in clear.
-                "location" | "if" | "return" | "rewrite" if redirect.is_some() && !secure => {}
+                "location" | "if" | "return" | "rewrite" if redirects => {}
                 "location" => self.location(inner, server, around),
                 "listen" | "server_name" | "ssl_certificate" | "ssl_certificate_key" => {}
                 _ => self.setting(inner),
             }
         }
+    }
+
+    /// Closes a server that checks the certificates of its clients in a way that no listener has here.
+    fn certificates_of_clients(&mut self, server: &Directive, around: &[&Directive]) {
+        let settings: Vec<_> = around.iter().copied().chain(&server.block).collect();
+        let verifies = settings
+            .iter()
+            .rfind(|one| one.name() == "ssl_verify_client");
+        let has_authority = settings
+            .iter()
+            .any(|one| one.name() == "ssl_client_certificate");
+        let Some(verifies) = verifies.filter(|one| asks_certificates(one)) else {
+            return;
+        };
+        if !has_authority || !matches!(verifies.argument(0), "on" | "optional") {
+            self.closed = true;
+            self.leave(
+                verifies,
+                "certificates of clients are checked against the authority of ssl_client_certificate or not at all: the apps of this server are closed",
+            );
+        }
+    }
+
+    /// Every listener offers every app here. A server that nginx has at some of them only would be open at the others.
+    fn other_listeners(&mut self, server: &Directive, around: &[&Directive]) {
+        let own = ports(server);
+        let asks = around
+            .iter()
+            .copied()
+            .chain(&server.block)
+            .any(asks_certificates);
+        let is_web = |port: &str| matches!(port, "80" | "443");
+        let is_public = own.iter().any(|(port, public)| *public && is_web(port));
+        let local = !own.is_empty() && own.iter().all(|(_, public)| !public);
+        let foreign = self
+            .offers
+            .iter()
+            .filter(|(line, _)| *line != server.line)
+            .flat_map(|(_, ports)| ports)
+            .find(|(port, public)| {
+                let here = own.iter().any(|(mine, _)| mine == port);
+                if local {
+                    *public
+                } else {
+                    !here && (asks || *public && !(is_public && is_web(port)))
+                }
+            });
+        let Some((port, _)) = foreign else {
+            return;
+        };
+        let why = format!(
+            "every app is offered by every listener here, and nginx has none of this server at port {port} of another one: the apps of this server are closed; import them into a noren.toml of their own, or write their url in the place of {CLOSED}"
+        );
+        self.closed = true;
+        self.leave(server, &why);
+    }
+
+    /// `location /adm` holds for /admin too in nginx. Here a path ends at a slash, so what is above would be asked.
+    fn loose_prefixes(&mut self, directives: &[Directive]) {
+        for location in directives.iter().filter(|one| one.name() == "location") {
+            self.loose_prefixes(&location.block);
+            let path = match location.arguments() {
+                [path] => path,
+                [sign, path] if sign == "^~" => path,
+                _ => continue,
+            };
+            let asks = |one: &Directive| one.name() == "auth_basic" && one.argument(0) != "off";
+            let keeps_out = location.block.iter().any(|one| guards(one) || asks(one));
+            if path.ends_with('/') || !path.starts_with('/') || !keeps_out {
+                continue;
+            }
+            self.wide.push(path.clone());
+            let why = format!(
+                "nginx keeps out of all that begins with {path}, and a path ends at a slash here: what is above it is closed too; write `location {path}/` and `location = {path}` if no more is meant"
+            );
+            self.leave(location, &why);
+        }
+    }
+
+    /// Whether the app of a path would get what a guarded prefix below it refuses.
+    fn is_wide(&self, path: &str) -> bool {
+        let above = path.trim_end_matches('/');
+        self.wide.iter().any(|guarded| {
+            guarded
+                .strip_prefix(above)
+                .is_some_and(|rest| rest.starts_with('/'))
+        })
     }
 
     fn listen(
@@ -246,10 +409,8 @@ impl Importer<'_> {
             .strip_prefix("*:")
             .map_or(address.clone(), |port| format!("0.0.0.0:{port}"));
         if self.draft.has_listener(&address) {
-            let asks =
-                |one: &&Directive| one.name() == "ssl_verify_client" && one.argument(0) != "off";
             let mut settings = around.iter().copied().chain(&server.block);
-            if let Some(asks) = settings.find(asks)
+            if let Some(asks) = settings.find(|one| asks_certificates(one))
                 && !self.draft.listener_asks(&address)
             {
                 self.closed = true;
@@ -385,16 +546,28 @@ impl Importer<'_> {
                 return self.close(path, server);
             }
             if let Some(directory) = directory(location, path) {
-                if self.closed {
+                if self.closed || self.is_wide(path) {
                     return self.close(path, server);
                 }
                 return self.files(location, path, &directory, server);
             }
-            return self.leave(
+            self.leave(
                 location,
-                "Noren serves apps and consoles; let the app serve these files",
+                "Noren serves apps and consoles; let the app serve these files, or write [[files]]",
             );
+            // The app of a shorter path would get the requests of this one.
+            if path != "/" {
+                self.close(path, server);
+            }
+            return;
         };
+        if is_answered_by_files(location) {
+            self.leave(
+                location,
+                "try_files ends in no place that is an app, so nginx never asks this one: it is closed here",
+            );
+            return self.close(path, server);
+        }
         let (scheme, rest) = pass.argument(0).split_once("://").unwrap_or(("", ""));
         let (place, below) = if let Some(socket) = rest.strip_prefix("unix:") {
             // The path of the URL stands behind a second colon.
@@ -423,6 +596,9 @@ impl Importer<'_> {
         let upgrades = location
             .all("proxy_set_header")
             .any(|header| header.argument(0).eq_ignore_ascii_case("upgrade"));
+        if self.closed || self.is_wide(path) {
+            return self.close(path, server);
+        }
         if upgrades && path.contains("websockify") {
             return self.console(location, path, &place, login);
         }
@@ -437,6 +613,14 @@ impl Importer<'_> {
                 pass,
                 &format!("paths are not rewritten: the app gets {path} and what is below as it is"),
             );
+            // Through a URL that ends in `/` all of the app can be asked; through any other only a part.
+            if below != "/" {
+                self.leave(
+                    pass,
+                    "the app would get more than what nginx lets through: it is closed here",
+                );
+                return self.close(path, server);
+            }
         }
         self.app(&place, scheme, path, location, server, around);
     }
@@ -520,9 +704,7 @@ impl Importer<'_> {
         around: &[&Directive],
     ) {
         self.apps += 1;
-        let url = if self.closed {
-            CLOSED.to_owned()
-        } else if place.starts_with("unix:") {
+        let url = if place.starts_with("unix:") {
             place.to_owned()
         } else {
             format!("{scheme}://{}", with_port(place, scheme))

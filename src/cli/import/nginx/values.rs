@@ -6,12 +6,13 @@ use crate::cli::import::syntax::Directive;
 pub(super) fn redirect_port(server: &Directive) -> Option<String> {
     // The whole server, whatever name was asked for: certbot writes a condition for each of its names.
     let whole = |one: &&Directive| match one.name() {
-        "if" => one.arguments().iter().any(|word| {
-            ["$host", "$scheme", "$server_", "$https", "$ssl_protocol"]
-                .iter()
-                .any(|name| word.contains(name))
-        }),
-        "location" => matches!(one.arguments(), [path] if path == "/"),
+        "if" => is_about_the_address(one),
+        // A pattern is taken for the whole, so that nothing it redirects is served in clear.
+        "location" => match one.arguments() {
+            [path] => path == "/" || path.starts_with('~'),
+            [sign, path] => sign.starts_with('~') || (sign == "^~" && path == "/"),
+            _ => false,
+        },
         _ => false,
     };
     let inside = server.block.iter().filter(whole).flat_map(|one| &one.block);
@@ -36,6 +37,13 @@ pub(super) fn redirect_port(server: &Directive) -> Option<String> {
         port.filter(|port| !port.is_empty())
             .unwrap_or_else(|| "443".to_owned()),
     )
+}
+
+/// Whether a condition is about the name or the scheme of the request alone.
+pub(super) fn is_about_the_address(condition: &Directive) -> bool {
+    let names = ["$host", "$scheme", "$server_", "$https", "$ssl_protocol"];
+    let mut words = condition.arguments().iter();
+    words.any(|word| names.iter().any(|name| word.contains(name)))
 }
 
 /// The directory of a location that has one of its own.
