@@ -1,13 +1,16 @@
 //! The end: every subscriber is told to leave, one after the other, so that they do not come back all at once.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::hub::Hub;
 use crate::shutdown::Shutdown;
 
 impl Hub {
-    /// Tells all subscribers to leave, spread over `window`, and returns when all were told.
+    /// Tells all subscribers to leave, spread over `window`, and returns when all were told. Who subscribes from now on
+    /// is told at once: the messages are another process's, and none would ever come.
     pub async fn dismiss(&self, window: Duration) {
+        self.0.dismissed.store(true, Ordering::SeqCst);
         let mut listeners: Vec<_> = Vec::new();
         for (_, channel) in self.channels_now() {
             listeners.extend(channel.listeners());
@@ -27,7 +30,5 @@ impl Hub {
     pub async fn drain(self, shutdown: Shutdown, grace: impl Fn() -> Duration) {
         shutdown.requested().await;
         self.dismiss(grace() / 2).await;
-        // Who was about to subscribe when the others were told.
-        self.dismiss(Duration::ZERO).await;
     }
 }

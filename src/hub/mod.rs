@@ -104,6 +104,8 @@ struct Shared {
     behind: AtomicBool,
     /// The messages are another process's: nothing is published here any more.
     packed: AtomicBool,
+    /// Everybody was told to leave, and so is whoever subscribes now.
+    dismissed: AtomicBool,
     settings: ArcSwap<Settings>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
     /// Held while a message gets its place.
@@ -161,6 +163,7 @@ impl Hub {
             store: ArcSwapOption::empty(),
             behind: AtomicBool::new(store.as_ref().is_some_and(Opened::is_behind)),
             packed: AtomicBool::new(false),
+            dismissed: AtomicBool::new(false),
             settings: ArcSwap::from_pointee(settings),
             channels: RwLock::default(),
             places: Arc::new(Mutex::new(Places::new(last))),

@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use crate::config::{ChannelName, Slow};
@@ -167,6 +168,10 @@ impl Subscription {
             _place: place,
         };
         subscription.begin(from);
+        // After it has joined its channels: either this sees the dismissal, or the dismissal sees the subscriber.
+        if hub.0.dismissed.load(Ordering::SeqCst) {
+            subscription.subscriber.dismiss();
+        }
         subscription
     }
 

@@ -293,6 +293,9 @@ async fn everybody_is_told_when_the_server_stops() {
     for listener in &mut listeners {
         assert_eq!(drained(listener), ["Stopping"]);
     }
+    // A request that was on its way meanwhile: it would wait for messages that another process has.
+    let mut late = listen(&hub, &["a"], From::Now);
+    assert_eq!(drained(&mut late), ["Stopping"]);
 }
 
 #[test]

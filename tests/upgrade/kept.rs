@@ -6,10 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{App, House};
-use crate::support::{PATIENCE, Process, until};
+use crate::support::{PATIENCE, Process, path, scratch, until};
 
 /// A response: its status, whether the connection ends with it, and when to come back.
 struct Response {
@@ -147,4 +147,34 @@ fn upgrades_and_reloads_answer_every_request_and_every_publish_on_persistent_con
     clients.go_on(100);
     let lost = clients.end();
     assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[test]
+fn a_subscriber_that_still_comes_to_the_old_process_is_sent_to_the_new_one() {
+    let directory = scratch();
+    let echo = path(&directory, "vm");
+    super::echo_server(&echo);
+    let house = House::open(&format!(
+        "[[bridge.target]]\ntoken = 'vm'\naddress = 'unix:{echo}'\n[[channel]]\nname = 'news'\n"
+    ));
+    // It keeps the old process alive: without a tunnel, that would end and take the subscriber along.
+    let _console = house.ask(
+        "GET /websockify?token=vm HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    );
+    let stream = TcpStream::connect(house.http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut early = BufReader::new(stream);
+    let page = "GET /events/news HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n";
+    assert_eq!(exchange(&mut early, page).unwrap().status, 200);
+    let _end = Process::after_upgrade(&house.noren(&["upgrade"]).well());
+    let listen = "GET /events/news HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n";
+    early.get_mut().write_all(listen.as_bytes()).unwrap();
+    let (mut answer, begun) = (String::new(), Instant::now());
+    while early.read_line(&mut answer).unwrap() > 0 {
+        // Comments keep a stream alive for ever, so the patience is with all of it.
+        assert!(begun.elapsed() < PATIENCE, "it goes on: {answer}");
+    }
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("retry: "), "{answer}");
 }
