@@ -1,5 +1,5 @@
-//! The account at an authority: made once, kept in a file that nobody else can read. Must not know what is ordered
-//! with it.
+//! The account at an ACME authority: created once, kept in a file that only its owner can read. Independent of
+//! orders.
 
 use std::fs;
 use std::io;
@@ -19,18 +19,18 @@ use crate::config::{Acme, ExternalKey};
 use crate::text::file::{LARGEST_SECRET, read_text};
 use crate::tls;
 
-/// Its file in the directory of the authority.
+/// Name of the account file in the directory of the authority.
 const FILE: &str = "account.json";
 
-/// What is in the file.
+/// Content of the account file.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    /// Whom the authority was told to write to.
+    /// Contact addresses registered with the authority.
     contact: Vec<String>,
     credentials: AccountCredentials,
 }
 
-/// The account of an earlier time, or a new one.
+/// Opens the existing account, or registers a new one.
 pub(super) async fn open(acme: &Acme) -> Result<Account, AcmeError> {
     let path = acme.home().join(FILE);
     let transport = {
@@ -77,7 +77,7 @@ pub(super) async fn open(acme: &Acme) -> Result<Account, AcmeError> {
     Ok(account)
 }
 
-/// Forgets an account that the authority does not know any more.
+/// Deletes the file of an account that the authority does not know any more.
 pub(super) async fn forget(acme: &Acme) -> Result<(), AcmeError> {
     let path = acme.home().join(FILE);
     let removed = spawn_blocking(move || fs::remove_file(&path).map_err(|source| (path, source)));
@@ -115,7 +115,7 @@ fn write(path: &Path, kept: &Kept) -> Result<(), AcmeError> {
     })
 }
 
-/// The directory of an authority.
+/// Creates the directory of an authority.
 pub(super) fn make_home(home: &Path) -> Result<(), AcmeError> {
     fs::create_dir_all(home).map_err(|source| AcmeError::File {
         path: home.to_owned(),
@@ -123,7 +123,7 @@ pub(super) fn make_home(home: &Path) -> Result<(), AcmeError> {
     })
 }
 
-/// The library takes credentials and gives none back.
+/// Copies the credentials, because the library consumes them and does not give them back.
 fn copy(credentials: &AccountCredentials, path: &Path) -> Result<AccountCredentials, AcmeError> {
     serde_json::to_value(credentials)
         .and_then(serde_json::from_value)
@@ -137,7 +137,7 @@ fn damaged(path: &Path, error: &serde_json::Error) -> AcmeError {
     }
 }
 
-/// What is wrong in general: the library's own words quote the value that it does not like, and that may be the key.
+/// Describes a JSON error in general terms: the library's own text quotes the invalid value, which may be the key.
 fn words(error: &serde_json::Error) -> &'static str {
     match error.classify() {
         Category::Data => "this is not what an account has",

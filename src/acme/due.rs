@@ -1,4 +1,4 @@
-//! When another certificate is asked for. Has no clock: everything is a function of what it is given.
+//! Renewal times: computes when a certificate is to be renewed. Pure functions without a clock of their own.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::time::{Duration, SystemTime};
@@ -7,19 +7,20 @@ use instant_acme::RenewalInfo;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// Certificates that live no longer have less time to spare for a clock that is wrong (RFC 9773 §4.3.2).
+/// Lifetime up to which a certificate counts as short: it has less time to spare for a wrong clock (RFC 9773
+/// §4.3.2).
 const SHORT: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 
-/// The first wait after a failure. Authorities count: Let's Encrypt allows five failures in an hour for a name,
-/// which this, doubled each time, just keeps to.
+/// First wait after a failure. Let's Encrypt allows five failures an hour for a name, and this, doubled each time,
+/// just stays within that.
 const FIRST_WAIT: Duration = Duration::from_secs(2 * 60);
-/// The longest wait.
+/// Upper bound of the wait after failures.
 const LONGEST_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
-/// The longest rest after a success.
+/// Upper bound of the rest after a success.
 const LONGEST_REST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A number from 0 to 1 that is always the same for one certificate, and differs between two: those that were
-/// given out in one moment are not all renewed in one.
+/// A number between 0 and 1 that is fixed for a certificate and differs between certificates, so that those issued
+/// at the same time are not all renewed at the same time.
 pub(super) fn share(certificate: &[u8]) -> f64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(certificate);
@@ -27,37 +28,36 @@ pub(super) fn share(certificate: &[u8]) -> f64 {
     f64::from(upper) / f64::from(u32::MAX)
 }
 
-/// When a certificate is due that nobody has said anything of: after two thirds of its life, or half of a short
-/// one, and up to a twentieth of it earlier.
+/// Renewal time of a certificate without a renewal window: after two thirds of its lifetime, or half of a short
+/// one, minus up to a twentieth.
 pub(super) fn by_age(begins: SystemTime, expires: SystemTime, share: f64) -> SystemTime {
     let life = expires.duration_since(begins).unwrap_or_default();
     let part = if life <= SHORT { 0.5 } else { 2.0 / 3.0 };
     begins + life.mul_f64(part - share / 20.0)
 }
 
-/// When a certificate is due for which the authority has named a window (RFC 9773 §4.2).
+/// Renewal time of a certificate for which the authority suggests a window (RFC 9773 §4.2).
 pub(super) fn by_window(info: &RenewalInfo, share: f64) -> SystemTime {
     let (start, end) = (&info.suggested_window.start, &info.suggested_window.end);
     let (start, end) = (SystemTime::from(*start), SystemTime::from(*end));
     start + end.duration_since(start).unwrap_or_default().mul_f64(share)
 }
 
-/// How long to wait after so many failures.
+/// Wait after this many failures in a row.
 pub(super) fn wait(failures: u32, rate_limited: bool) -> Duration {
     let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
     let wait = FIRST_WAIT.saturating_mul(doubled).min(LONGEST_WAIT);
     if rate_limited { wait.max(HOUR) } else { wait }
 }
 
-/// How long a certificate is left in peace that was just issued, whatever the clock and the authority say of it:
-/// otherwise a clock that is years ahead, or a window that is always over, would have one asked for after another.
+/// Minimum time between issuing a certificate and its renewal, whatever the clock and the authority say: a clock
+/// that is years ahead, or a window in the past, would otherwise cause one order after another.
 pub(super) fn rest(begins: SystemTime, expires: SystemTime) -> Duration {
     let life = expires.duration_since(begins).unwrap_or_default();
     (life / 10).clamp(Duration::from_secs(1), LONGEST_REST)
 }
 
-/// How long to sleep until something that is due, by a clock that may be set meanwhile: never so long that a jump
-/// would not be seen.
+/// Time to sleep until a renewal is due. It is bounded, so that a jump of the wall clock is noticed.
 pub(super) fn sleep(now: SystemTime, due: SystemTime) -> Duration {
     due.duration_since(now)
         .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Why there is no certificate, in words for the operator. Decides nothing.
+//! Errors of ordering a certificate, in words for the operator.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,83 +8,84 @@ use instant_acme::Problem;
 use crate::config::{Challenge, SecretFile};
 use crate::tls::TlsError;
 
-/// Why an authority gives no certificate.
+/// Reasons why an authority issues no certificate.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AcmeError {
-    /// A file that is kept for it.
+    /// A file cannot be read or written.
     #[error("{}: {source}; let the user that noren runs as write there, or set acme.store", path.display())]
     File {
-        /// The file or directory.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The account that is kept is none.
+    /// The account file is invalid.
     #[error("the account in {} cannot be read ({reason}); remove the file to have another one made", path.display())]
     Account {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the fault.
         reason: String,
     },
-    /// The key that the authority has given out.
+    /// The external account key of the authority is invalid.
     #[error("acme.key-file: {file}: {reason}")]
     ExternalKey {
-        /// The file.
+        /// Path of the key file.
         file: SecretFile,
-        /// What is wrong with it.
+        /// Description of the fault.
         reason: String,
     },
-    /// It refused something.
+    /// The authority refused a request.
     #[error("{}", said(.0))]
     Refused(Problem),
-    /// It could not be reached, or gave an answer that makes no sense.
+    /// The authority cannot be reached, or sent an invalid response.
     #[error("the authority at {directory}: {reason}")]
     Unreachable {
-        /// Its URL.
+        /// URL of its directory.
         directory: String,
-        /// Why.
+        /// Description of the failure.
         reason: String,
     },
-    /// It cannot look at the name in the way that is configured.
+    /// The authority does not offer the configured challenge for this name.
     #[error(
         "the authority does not offer {wanted} for this name, but {offered}; set acme.challenge"
     )]
     NotOffered {
-        /// What is configured.
+        /// The configured challenge.
         wanted: Challenge,
-        /// What it offers.
+        /// The challenges that it offers.
         offered: String,
     },
-    /// It has looked, and not seen what it should.
+    /// The authority could not validate the challenge.
     #[error(
-        "the authority has not seen the answer to its challenge: {}; the name must lead to this machine, and its port {} to a listener of Noren",
+        "the authority has not seen the answer to its challenge: {}; the name must lead to this machine, \
+         and its port {} to a listener of Noren",
         reason, challenge.port()
     )]
     NotSeen {
-        /// How it has looked.
+        /// The challenge in use.
         challenge: Challenge,
-        /// What it says.
+        /// The error that the authority reports.
         reason: String,
     },
-    /// What it gave, or what is shown to it, cannot be used.
+    /// The issued certificate, or the one for the challenge, cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The cryptographic library could not make a key or a request.
+    /// The cryptographic library could not make a key or a certificate request.
     #[error("cannot make a request for a certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// A thread that writes files did not come to its end.
+    /// A thread that writes files has panicked or was cancelled.
     #[error("a task was cut off: {0}")]
     Cut(#[from] tokio::task::JoinError),
 }
 
 impl AcmeError {
-    /// Whether the authority has had enough for now (RFC 8555 §6.6).
+    /// True if the authority limits the rate of requests (RFC 8555 §6.6).
     pub(super) fn is_rate_limit(&self) -> bool {
         self.is("rateLimited")
     }
 
-    /// Whether it does not know our account any more.
+    /// True if the authority does not know the account any more.
     pub(super) fn is_lost_account(&self) -> bool {
         self.is("accountDoesNotExist")
     }
@@ -98,12 +99,12 @@ impl AcmeError {
     }
 }
 
-/// The last part of `urn:ietf:params:acme:error:…`.
+/// The last part of an error type `urn:ietf:params:acme:error:…`.
 fn kind_of(name: &str) -> Option<&str> {
     name.strip_prefix("urn:ietf:params:acme:error:")
 }
 
-/// A problem as one line.
+/// Formats a problem as one line.
 pub(super) fn said(problem: &Problem) -> String {
     let part = |kind: Option<&str>, detail: Option<&str>| {
         let kind = kind.map_or("no reason given", |kind| kind_of(kind).unwrap_or(kind));
@@ -127,7 +128,7 @@ pub(super) fn said(problem: &Problem) -> String {
     text
 }
 
-/// An error of the library, with the URL that was asked.
+/// Converts an error of the library, with the URL of the directory.
 pub(super) fn explain(directory: &str) -> impl Fn(instant_acme::Error) -> AcmeError + '_ {
     |error| match error {
         instant_acme::Error::Api(problem) => AcmeError::Refused(problem),

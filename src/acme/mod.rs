@@ -1,8 +1,8 @@
-//! Certificates from an authority that speaks ACME (RFC 8555): asked for when there is none, and again before the one
-//! that is there ends. What the authority looks at is shown by [`Challenges`]; what it gives is a file, which the
-//! server loads as it loads any other.
+//! Certificates from an ACME authority (RFC 8555): ordered when there is none, and renewed before they expire.
+//! [`Challenges`] shows the proofs that the authority checks; an issued certificate is a file, which the server
+//! loads like any other.
 //!
-//! The protocol is that of the library `instant-acme`. Knows nothing of listeners and of what is served.
+//! The library `instant-acme` implements the protocol. Independent of listeners and of routes.
 
 mod account;
 mod due;
@@ -27,14 +27,14 @@ use crate::tls::{Challenges, LoadedCertificate};
 
 use error::AcmeError;
 
-/// How long to sleep where there is nothing to do.
+/// Time to sleep if nothing is configured.
 const IDLE: Duration = Duration::from_secs(600);
-/// Between two attempts for a name, whoever asks for the second.
+/// Minimum pause between two attempts for a name, also after a reload.
 const BREATH: Duration = Duration::from_secs(10);
-/// When to ask again for the window of a certificate where the authority names none.
+/// Interval of asking for the renewal window of a certificate if the authority names none.
 const WITHOUT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Keeps certificates fresh. Clones are the same one.
+/// Keeps certificates up to date. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Keeper(Arc<Shared>);
 
@@ -46,46 +46,46 @@ struct Shared {
     again: Notify,
 }
 
-/// What is known of a name.
+/// Renewal state of a name.
 #[derive(Debug, Default)]
 struct Progress {
     held: Option<Held>,
-    /// How often it failed since it last did not.
+    /// Number of failures since the last success.
     failures: u32,
     tried: Option<Instant>,
-    /// Not before this, after an attempt.
+    /// Earliest time of the next attempt.
     not_before: Option<Instant>,
     error: Option<String>,
 }
 
-/// A certificate that is there.
+/// The current certificate of a name.
 #[derive(Debug)]
 struct Held {
     begins: SystemTime,
     expires: SystemTime,
     due: SystemTime,
     share: f64,
-    /// How the authority calls it.
+    /// Identifier of the certificate at the authority.
     id: Option<CertificateIdentifier<'static>>,
-    /// When to ask the authority next whether it should be renewed earlier.
+    /// Time of the next query for its renewal window.
     ask: Instant,
 }
 
-/// How things are with a name, for those who look inside.
+/// Status of a name.
 #[derive(Debug, Serialize)]
 pub struct Kept {
-    /// The name.
+    /// The domain name.
     pub name: String,
-    /// When its certificate ends, in milliseconds since 1970; none if there is none.
+    /// Expiry of its certificate, in Unix milliseconds; `None` without a certificate.
     pub expires: Option<u64>,
-    /// When it is asked for next, in milliseconds since 1970.
+    /// Time of the next order, in Unix milliseconds.
     pub next: u64,
-    /// Why the last attempt failed, if it did.
+    /// Error of the last attempt, if it failed.
     pub last_error: Option<String>,
 }
 
 impl Keeper {
-    /// One that has nothing to keep yet.
+    /// Creates a keeper without certificates.
     #[must_use]
     pub fn new(challenges: Challenges, inside: Arc<Inside>) -> Self {
         Self(Arc::new(Shared {
@@ -96,18 +96,19 @@ impl Keeper {
         }))
     }
 
-    /// What is shown to the authority.
+    /// The proofs shown to the authority.
     #[must_use]
     pub fn challenges(&self) -> &Challenges {
         &self.0.challenges
     }
 
-    /// To be called when the configuration was loaded again: what has failed is tried at once, since it may be mended.
+    /// Notifies the keeper of a reload: names that have failed are tried at once, since the cause may be
+    /// corrected.
     pub fn reloaded(&self) {
         self.0.again.notify_one();
     }
 
-    /// How things are with each name.
+    /// Status of each name.
     #[must_use]
     pub fn overview(&self) -> Vec<Kept> {
         let row = |(name, progress): (&String, &Progress)| Kept {
@@ -119,8 +120,8 @@ impl Keeper {
         self.with_names(|names| names.iter().map(row).collect())
     }
 
-    /// Keeps the certificates that `wanted` names, as it does at each moment, and calls `issued`, which may block,
-    /// when a file of one was written. Never ready.
+    /// Keeps the certificates that `wanted` returns at each moment, and calls `issued`, which may block, after it
+    /// has written the file of one. Never completes.
     pub async fn keep(
         &self,
         wanted: impl Fn() -> Option<Acme>,
@@ -139,7 +140,7 @@ impl Keeper {
         }
     }
 
-    /// Looks at each name once, and says how long it may be until the next look.
+    /// Checks each name once, and returns the time until the next check.
     async fn round(&self, acme: &Acme, issued: &(impl Fn() + Clone + Send + 'static)) -> Duration {
         self.with_names(|names| names.retain(|name, _| acme.names.contains(name)));
         let mut account = None;
@@ -160,7 +161,7 @@ impl Keeper {
         next.map_or(IDLE, |next| due::sleep(now, next))
     }
 
-    /// Takes in the file of a name, as it is now.
+    /// Updates the state of a name from its file.
     async fn look(&self, acme: &Acme, name: &str) {
         let place = acme.certificate(name);
         let loaded = spawn_blocking(move || LoadedCertificate::load(&place)).await;
@@ -181,7 +182,7 @@ impl Keeper {
         });
     }
 
-    /// Asks the authority when it wants a certificate to be renewed, where it has a say in that (RFC 9773).
+    /// Asks the authority for the renewal window of a certificate, if it supports that (RFC 9773).
     async fn ask_for_window(&self, acme: &Acme, name: &str, account: &mut Option<Account>) {
         let id = self.with_name(name, |progress| {
             let held = progress.held.as_mut()?;
@@ -220,7 +221,7 @@ impl Keeper {
         })
     }
 
-    /// Asks for a certificate, and says whether there is one now.
+    /// Orders a certificate; true if there is one now.
     async fn attempt(&self, acme: &Acme, name: &str, account: &mut Option<Account>) -> bool {
         info!(name, directory = acme.directory, "asking for a certificate");
         let begun = Instant::now();
@@ -273,7 +274,7 @@ impl Keeper {
 }
 
 impl Progress {
-    /// After a success.
+    /// Resets the failures after a success.
     fn rest(&mut self) {
         let rest = self
             .held
@@ -284,7 +285,7 @@ impl Progress {
         self.not_before = Some(Instant::now() + rest);
     }
 
-    /// When a certificate is asked for next.
+    /// Time of the next order.
     fn next(&self, now: SystemTime) -> SystemTime {
         let due = self.held.as_ref().map_or(UNIX_EPOCH, |held| held.due);
         let free = self.not_before.map(|moment| {
@@ -311,8 +312,8 @@ impl Held {
         }
     }
 
-    /// Whether the authority is to be asked about it now. It is not again for a day, unless the answer says so: what
-    /// fails is not worth more.
+    /// True if the renewal window is to be queried now. Sets the next query to a day later; a response may set it
+    /// earlier, a failure does not.
     fn is_turn(&mut self, now: Instant) -> bool {
         let is_turn = self.ask <= now;
         if is_turn {
@@ -322,7 +323,7 @@ impl Held {
     }
 }
 
-/// The account, opened once in a round.
+/// Opens the account, once a round.
 async fn opened<'a>(
     acme: &Acme,
     account: &'a mut Option<Account>,

@@ -1,4 +1,5 @@
-//! One order: for one name, from the challenge to the file with key and chain. Must not know when one is due.
+//! One order for one name, from the challenge to the file with key and certificate chain. Independent of when it
+//! is due.
 
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ use super::error::{AcmeError, explain, said};
 use crate::config::{Acme, Certificate, Challenge};
 use crate::tls::{Challenges, LoadedCertificate, Shown, draft};
 
-/// How long the authority may take to look at a name, and then to sign.
+/// Time limit for the authority to validate the name, and then again to issue the certificate.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Orders a certificate and keeps it.
+/// Orders a certificate and stores it.
 pub(super) async fn order(
     account: &Account,
     acme: &Acme,
@@ -74,7 +75,7 @@ pub(super) async fn order(
     spawn_blocking(move || keep(&place, &text)).await?
 }
 
-/// Shows the answers to all challenges of an order, for as long as the value is kept.
+/// Shows the proofs for all challenges of an order while the returned value lives.
 async fn show(
     order: &mut Order,
     acme: &Acme,
@@ -120,7 +121,7 @@ fn called(kind: &ChallengeType) -> String {
     }
 }
 
-/// What the authority says of the challenges that have failed.
+/// Collects the authority's errors for the failed challenges.
 async fn failures(order: &mut Order) -> Result<Vec<String>, Error> {
     let mut reasons = Vec::new();
     let mut authorizations = order.authorizations();
@@ -144,7 +145,7 @@ fn not_seen(acme: &Acme, reasons: &[String]) -> AcmeError {
     }
 }
 
-/// Puts key and chain in the place of those before, if they can be used.
+/// Replaces key and certificate chain, if the new ones can be used.
 fn keep(place: &Certificate, text: &str) -> Result<(), AcmeError> {
     let path = &place.certificate;
     let failed = |source| AcmeError::File {

@@ -1,5 +1,5 @@
-//! How the library for ACME reaches an authority: one connection for each request, with the TLS that all of Noren's
-//! own connections have. Must not know what is asked.
+//! HTTP transport of the ACME library: one connection per request, with the TLS settings of Noren's own
+//! connections.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,17 +15,19 @@ use crate::config::{Acme, Endpoint, TargetTls};
 use crate::http::{BoxError, exchange};
 use crate::tls::{Connector, TlsError, dial};
 
-/// How long a request may take, with connection and handshake.
+/// Time limit of a request, including connection and handshake.
 const LIMIT: Duration = Duration::from_secs(30);
-/// The largest answer; a chain of certificates has about 5 KiB.
+/// Size limit of a response; a certificate chain has about 5 KiB.
 const LARGEST: usize = 1 << 20;
 
-/// The way to an authority.
+/// The transport, with the TLS settings for the authority.
 pub(super) struct Transport(Connector);
 
 impl Transport {
+    /// Creates a transport with the root certificates from the configuration.
+    ///
     /// # Errors
-    /// [`TlsError`]: the authorities that the directory is verified with cannot be loaded.
+    /// [`TlsError`] if the root certificates for the directory cannot be loaded.
     pub(super) fn new(acme: &Acme) -> Result<Self, TlsError> {
         Connector::new(&TargetTls {
             ca: acme.ca.clone(),
@@ -74,7 +76,7 @@ async fn ask(
     .await
 }
 
-/// Where to connect to, and what to call it.
+/// The endpoint of a URL and the value of its `Host` header.
 fn place(url: &Uri) -> Option<(Endpoint, HeaderValue)> {
     if url.scheme_str() != Some("https") {
         return None;

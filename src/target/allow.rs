@@ -1,8 +1,8 @@
-//! Which targets a source may name: the check against `allow`, before a name is resolved and again for each
-//! address it resolves to.
+//! The targets that a source may name: checks against `allow`, before a name is resolved and again for each
+//! address that it resolves to.
 //!
-//! Must not resolve or connect. What is checked is the address that is then connected to, because a name can
-//! resolve to something else a moment later.
+//! Does not resolve or connect. The check is on the address that is then connected, because a name can resolve to
+//! another one a moment later.
 
 use std::io;
 use std::net::IpAddr;
@@ -21,8 +21,7 @@ impl Allow {
         Self(rules.to_vec())
     }
 
-    /// Whether a host could be permitted, as far as that shows before it is resolved: nobody is asked for a name
-    /// that no rule could let pass.
+    /// True if a host could be permitted as far as its name shows. A name that no rule can permit is not resolved.
     pub(super) fn may_name(&self, host: &str, port: u16) -> bool {
         if let Ok(address) = host.parse() {
             return self.permits(host, port, address);
@@ -33,7 +32,7 @@ impl Allow {
         })
     }
 
-    /// Whether `address`, to which `host` has resolved, may be connected to.
+    /// True if `address`, to which `host` has resolved, may be connected.
     pub(super) fn permits(&self, host: &str, port: u16, address: IpAddr) -> bool {
         let place = Place::of(address.to_canonical());
         self.ports(port).any(|hosts| match hosts {
@@ -43,7 +42,8 @@ impl Allow {
         })
     }
 
-    /// The socket to connect to, if it may be: links are resolved first, so that none leads out.
+    /// Returns the path of the socket to connect, if it is permitted. Symbolic links are resolved first, so that
+    /// none leads out of a permitted directory.
     pub(super) fn socket(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         if !self
             .0
@@ -71,7 +71,7 @@ impl Allow {
     }
 }
 
-/// Whether a name is the one in a rule. A dot at the end makes it absolute and no other.
+/// True if the host is the one in a rule. A final dot only makes a name absolute.
 fn is_called(host: &str, hosts: &Hosts) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     match hosts {
@@ -83,7 +83,7 @@ fn is_called(host: &str, hosts: &Hosts) -> bool {
     }
 }
 
-/// Whether an address is in a network of so many bits.
+/// True if the address is within a network of this prefix length.
 pub(super) fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     let shared = match (address, network) {
         (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),

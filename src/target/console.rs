@@ -1,4 +1,4 @@
-//! The guest that a console belongs to, as far as its name and its socket tell.
+//! The guest that a console belongs to, derived from its name and its socket.
 //!
 //! A token is a name, and Kimchi makes two of each guest: that of its display, which is the guest's, and that of its
 //! serial console with `-console` behind it. So `web-console` is the serial console of `web`, or the display of a guest
@@ -10,31 +10,31 @@ use std::ffi::OsStr;
 use super::Target;
 use crate::config::Endpoint;
 
-/// The end of the name of a serial console.
+/// Suffix of the name of a serial console.
 const SERIAL: &str = "-console";
 
-/// A console, as its guest has it.
+/// A console of a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Console {
-    /// The name in the token, all of it.
+    /// The complete name in the token.
     pub name: Box<str>,
-    /// Whose it is.
+    /// Name of the guest.
     pub guest: Box<str>,
-    /// Which one of the guest's it is.
+    /// Kind of the console.
     pub kind: ConsoleKind,
 }
 
 /// A kind of console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsoleKind {
-    /// A display: VNC, SPICE, or whatever a guest has under its own name.
+    /// A display: VNC, SPICE, or anything else under the guest's own name.
     Graphical,
     /// The serial console.
     Serial,
 }
 
 impl ConsoleKind {
-    /// As the app is told.
+    /// The name of the kind in questions to the app.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -45,7 +45,8 @@ impl ConsoleKind {
 }
 
 impl Target {
-    /// The console that this is; none if neither its name nor its socket tells whose, so that two guests may claim it.
+    /// Determines the console; `None` if neither name nor socket tells the guest, so that two guests could claim
+    /// it.
     #[must_use]
     pub fn console(&self) -> Option<Console> {
         console(&self.name, &self.endpoint)

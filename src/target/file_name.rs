@@ -1,10 +1,10 @@
-//! A name from outside that may be looked up in a directory.
+//! A file name from a client that is safe to look up in a directory.
 //!
-//! Must not touch the file system.
+//! Does not access the file system.
 
 use std::path::Path;
 
-/// The longest name of a file on Linux, in bytes.
+/// Length limit of a file name on Linux, in bytes.
 const LONGEST: usize = 255;
 
 /// One visible name within a directory. It cannot lead out of it: no `/`, no NUL, not `.` or `..`.

@@ -1,11 +1,11 @@
-//! Token -> [`Target`]: which socket a browser's `/websockify?token=…` means.
+//! Resolves a token to a [`Target`]: the socket that a browser's `/websockify?token=…` means.
 //!
-//! The static targets of the configuration are asked first, then its sources in the order written: all those of
-//! websockify, with its formats. They are asked at each request, because Wok adds and removes consoles while we
-//! run and tells nobody. A source in the network may only name what its `allow` permits.
+//! The static targets of the configuration come first, then its sources in the order written; they have all
+//! formats of websockify. They are read at each request, because Wok adds and removes consoles at any time without
+//! a notice. A source in the network may only name what its `allow` permits.
 //!
-//! Must not know who is asking, or what is relayed to a target. No token reaches an error or a log: an error
-//! names the file, the directory or the server, a target is shown as its endpoint.
+//! Independent of the client and of what is relayed. No token reaches an error or a log: an error names the file,
+//! the directory or the server, and a target is shown as its endpoint.
 
 mod allow;
 mod console;
@@ -46,21 +46,21 @@ use crate::tls::{DialError, Outgoing, dial};
 
 use source::Terms;
 
-/// What a token leads to.
+/// The target of a token.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Whose it is: the name by which the token was found. For questions about it, not for a log.
+    /// The name by which the token was found, which identifies the console in questions to the app. Not for logs.
     pub name: String,
-    /// Where to connect.
+    /// Address to connect to.
     pub endpoint: Endpoint,
-    /// The marker on which each frame to the client has to end, from `bridge.boundaries`; `None` for a byte
-    /// stream, which may be cut anywhere.
+    /// The marker at which frames to the client have to end, from `bridge.boundaries`; `None` for a byte stream,
+    /// which may be cut anywhere.
     pub boundary: Option<Arc<[u8]>>,
     terms: Terms,
 }
 
 impl Target {
-    /// Connects once, within `limit`, to what its source may name, and with TLS where that is asked for.
+    /// Connects once, within `limit`, to an address that the source may name, with TLS if it is configured.
     ///
     /// # Errors
     /// [`DialError`] names the endpoint and the reason.
@@ -77,60 +77,61 @@ impl fmt::Display for Target {
     }
 }
 
-/// Why a token leads nowhere. The text is for the log. It names the file or the directory to look at and never
-/// the token; a client should learn no more than that the token is not known.
+/// Reasons why a token cannot be resolved. The text is for the log. It names the file or the directory and never
+/// the token; a client should only learn that the token is not known.
 ///
-/// When several sources could not be used the first is told, and only after no other source knew the token.
+/// If several sources cannot be read, the first is reported, and only after no other source knows the token.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    /// Every source was read and none knows the token.
+    /// All sources were read and none knows the token.
     #[error("no source knows this token")]
     Unknown,
-    /// A source is missing, not permitted, too large or otherwise not to be read.
+    /// A source is missing, not permitted, too large or not readable for another reason.
     #[error("{}: {source}", path.display())]
     Unreadable {
-        /// The file or the directory.
+        /// Path of the file or the directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A line that is not `token: host:port` or `token: unix_socket:/path`.
+    /// A line is neither `token: host:port` nor `token: unix_socket:/path`.
     #[error("{}:{line}: {reason}", path.display())]
     Malformed {
-        /// The token file.
+        /// Path of the token file.
         path: PathBuf,
-        /// The line, counted from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What is wrong with it, without its words.
+        /// Description of the fault, without quoting the line.
         reason: &'static str,
     },
-    /// A directory of sockets has the name, but it must not be connected to.
+    /// The name exists in a directory of sockets, but may not be connected.
     #[error("{}: {reason}", directory.display())]
     Refused {
-        /// The directory of sockets.
+        /// Path of the directory of sockets.
         directory: PathBuf,
-        /// What the name turned out to be.
+        /// Description of the file that has the name.
         reason: &'static str,
     },
-    /// A server that knows tokens could not be asked, or its answer makes no sense.
+    /// A server that knows tokens cannot be reached, or sent an invalid response.
     #[error("{asked}: {reason}")]
     Failed {
-        /// What it is, and where; the place of a token is written `{token}`.
+        /// Kind and address of the server, with `{token}` in place of the token.
         asked: String,
-        /// What is wrong with it.
+        /// Description of the failure.
         reason: String,
     },
     /// A source names a target that its `allow` does not permit.
     #[error(
-        "{asked}: it names {target}, which its `allow` does not permit (this machine, its link, metadata services and translated addresses need a rule of their own)"
+        "{asked}: it names {target}, which its `allow` does not permit (this machine, its link, metadata \
+         services and translated addresses need a rule of their own)"
     )]
     Forbidden {
-        /// What it is, and where.
+        /// Kind and address of the source.
         asked: String,
-        /// What it names.
+        /// The target that it names.
         target: Endpoint,
     },
-    /// The sources could not be read in time: a file system that hangs, or too many look-ups at once.
+    /// The sources could not be read in time: a file system hangs, or there are too many look-ups at once.
     #[error("the token sources could not be read in time")]
     Slow,
 }

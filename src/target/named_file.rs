@@ -1,4 +1,4 @@
-//! A directory in which the token is the name of a file with one address, as websockify's `TokenFileName` has it.
+//! A directory in which each token is the name of a file with one address, as in websockify's `TokenFileName`.
 //!
 //! The client chooses the name, so it is held within the directory, as in a directory of sockets; the directory
 //! is its owner's, and symbolic links in it are followed.
@@ -12,7 +12,7 @@ use super::written::parse_address;
 use super::{ResolveError, token_file};
 use crate::config::Endpoint;
 
-/// Looks for a file with the name in the token. What is wrong with it is noted in the search.
+/// Reads the file with the token's name. A problem is noted in the search.
 pub(super) fn find(directory: &Path, search: &mut Search) -> Option<Endpoint> {
     let names: Vec<String> = search.token.names().map(str::to_owned).collect();
     for text in names {

@@ -1,61 +1,61 @@
-//! What an address is apart from a place in a network: this machine, its link, the metadata service of a cloud, or
-//! another address in disguise. Rules about hosts in general do not mean those.
+//! Special addresses: this machine, its link, the metadata service of a cloud, and addresses that embed another
+//! one. General rules about hosts do not apply to them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::allow::is_within;
 use crate::net::{host_name, is_own_address};
 
-/// Where an address leads.
+/// Classification of an address.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     address: IpAddr,
     kind: Kind,
-    /// The range of a translator (RFC 6052, RFC 3056, RFC 4380) that it is in: what it leads to is the IPv4 address
-    /// in it, which its kind is of.
+    /// The range of an IPv6 transition mechanism (RFC 6052, RFC 3056, RFC 4380) that contains the address; the
+    /// classification is that of the embedded IPv4 address.
     translated: Option<(Ipv6Addr, u8)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Ordinary,
-    /// This machine.
+    /// A loopback address.
     Loopback,
-    /// This machine by one of its other addresses, where it serves what loopback may not.
+    /// Another address of this machine, at which it may offer services that it does not offer on loopback.
     Own,
-    /// Its link, where clouds also serve the secrets of a machine, or its site.
+    /// A link-local or site-local address; clouds serve the secrets of a machine there.
     LinkLocal,
-    /// Where else clouds serve them.
+    /// Another address of a cloud's metadata service.
     Metadata,
-    /// `0.0.0.0`, which Linux takes for this machine, and groups of machines.
+    /// An unspecified address (`0.0.0.0`, which Linux treats as this machine) or a multicast group.
     Nowhere,
 }
 
-/// Alibaba, Azure and Oracle. The others, and Amazon over IPv4, are link-local.
+/// IPv4 metadata services of Alibaba, Azure and Oracle. Those of others, and Amazon's, are link-local.
 const METADATA_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(100, 100, 100, 200),
     Ipv4Addr::new(168, 63, 129, 16),
     Ipv4Addr::new(192, 0, 0, 192),
 ];
-/// Amazon, with name and time servers and the identities of pods beside it; Google; Scaleway.
+/// IPv6 metadata services of Amazon (with name and time servers, and pod identities), Google and Scaleway.
 const METADATA_V6: [(Ipv6Addr, u8); 3] = [
     (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32),
     (Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), 128),
     (Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42), 128),
 ];
 
-/// NAT64 (RFC 6052 §2.1), and NAT64 in a network of one's own (RFC 8215).
+/// Ranges of NAT64 (RFC 6052 §2.1), and of NAT64 in a local network (RFC 8215).
 const NAT64: (Ipv6Addr, u8) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 const NAT64_LOCAL: (Ipv6Addr, u8) = (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48);
-/// 6to4 (RFC 3056 §2).
+/// Range of 6to4 (RFC 3056 §2).
 const SIX_TO_FOUR: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16);
-/// Teredo (RFC 4380 §4).
+/// Range of Teredo (RFC 4380 §4).
 const TEREDO: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32);
-/// `::a.b.c.d` (RFC 4291 §2.5.5.1).
+/// Range of IPv4-compatible addresses, `::a.b.c.d` (RFC 4291 §2.5.5.1).
 const COMPATIBLE: (Ipv6Addr, u8) = (Ipv6Addr::UNSPECIFIED, 96);
 
 impl Place {
-    /// Looks at an address in its canonical form.
+    /// Classifies an address in its canonical form.
     pub(super) fn of(address: IpAddr) -> Self {
         let (kind, translated) = match address {
             IpAddr::V4(address) => (Kind::of_v4(address), None),
@@ -74,12 +74,12 @@ impl Place {
         }
     }
 
-    /// Whether it is an address like any other.
+    /// True for an address without special meaning.
     pub(super) fn is_ordinary(self) -> bool {
         self.kind == Kind::Ordinary && self.translated.is_none()
     }
 
-    /// Whether it is this machine, and the host a name that it has for itself.
+    /// True if the address is this machine, and `host` is one of its own names.
     pub(super) fn is_called(self, host: &str) -> bool {
         match self.kind {
             Kind::Loopback => host.eq_ignore_ascii_case("localhost"),
@@ -88,9 +88,9 @@ impl Place {
         }
     }
 
-    /// Whether a rule for a network is about it. `0.0.0.0/0` means the networks there are, and not this machine, the
-    /// cloud's metadata or what a translator leads to: those only a rule opens that is about them, and another
-    /// address of this machine only one that names it.
+    /// True if a rule for a network applies to the address. `0.0.0.0/0` covers ordinary networks, but not this
+    /// machine, metadata services, or the targets of transition mechanisms: those need a rule of their own, and
+    /// another address of this machine needs a rule that names it.
     pub(super) fn is_meant_by(self, network: IpAddr, bits: u8) -> bool {
         if !is_within(self.address, network, bits) {
             return false;
@@ -145,7 +145,7 @@ impl Kind {
     }
 }
 
-/// The range of a translator, and the IPv4 addresses that an address in it may lead to.
+/// The transition range of an address, and the IPv4 addresses that it may embed.
 fn translated(address: Ipv6Addr) -> Option<((Ipv6Addr, u8), Vec<Ipv4Addr>)> {
     let is_in = |(network, bits): (Ipv6Addr, u8)| is_within(address.into(), network.into(), bits);
     let bits = address.to_bits();
@@ -167,8 +167,8 @@ fn translated(address: Ipv6Addr) -> Option<((Ipv6Addr, u8), Vec<Ipv4Addr>)> {
     }
 }
 
-/// In `64:ff9b:1::/48` each network chooses a prefix of 48, 56, 64 or 96 bits, and the IPv4 address follows it,
-/// around the eight bits in the middle, with zeros behind (RFC 6052 §2.2). All that it can be.
+/// All IPv4 addresses that an address in `64:ff9b:1::/48` may embed: each network chooses a prefix of 48, 56, 64
+/// or 96 bits; the IPv4 address follows, around the eight bits in the middle, with zeros behind (RFC 6052 §2.2).
 fn local_nat64(bits: u128) -> Vec<Ipv4Addr> {
     // Without those eight bits, which are zero.
     let joined = (bits >> 64 << 56) | (bits & 0x00ff_ffff_ffff_ffff);
@@ -185,7 +185,7 @@ fn local_nat64(bits: u128) -> Vec<Ipv4Addr> {
     found
 }
 
-/// The kind that is not ordinary, if one is not.
+/// The first kind that is not ordinary, if there is one.
 fn worst(addresses: &[Ipv4Addr]) -> Kind {
     let mut kinds = addresses.iter().map(|address| Kind::of_v4(*address));
     kinds

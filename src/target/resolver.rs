@@ -1,6 +1,6 @@
-//! Asks the static targets and the sources in order, off the runtime's threads and within limits.
+//! Looks a token up in the static targets and the sources in order, on blocking threads and within limits.
 //!
-//! Must not know how a source stores its tokens.
+//! Independent of how a source stores its tokens.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,63 +16,63 @@ use super::{LinkError, LinksError, ResolveError, Target, Token, token_file};
 use crate::config::{Bridge, Endpoint};
 use crate::tls::TlsError;
 
-/// How long an empty token file is left alone before it is read again. Between truncating and writing lie
-/// microseconds, so the first retry usually succeeds.
+/// Delay before an empty token file is read again. Between truncating and writing lie microseconds, so the first
+/// retry usually succeeds.
 const RETRY_STEP: Duration = Duration::from_millis(20);
 
-/// The most look-ups that read files at once. Each may look at thousands of files for a token somebody made up;
-/// without this bound a flood of those would take all of tokio's blocking threads, which also resolve names.
+/// Limit on concurrent look-ups in files. Each may read thousands of files for a made-up token; without this bound
+/// a flood of those would take all of tokio's blocking threads, which also resolve host names.
 const READERS: usize = 8;
 
-/// Finds the target of a token. No target is cached: what Wok has removed must not be found again.
+/// Resolves tokens to targets. No target is cached, because a removed one must not be found again.
 pub struct Resolver {
     targets: Vec<Fixed>,
     sources: Vec<Source>,
     links: Option<(Arc<Links>, Terms)>,
     boundaries: BTreeMap<String, Arc<[u8]>>,
     retry: Duration,
-    /// In bytes.
+    /// Size limit of a token file, in bytes.
     largest_file: u64,
-    /// The files of one look-up get as long as the connection to the target.
+    /// Time limit of the look-ups in files: the same as for the connection to the target.
     limit: Duration,
     readers: Arc<Semaphore>,
 }
 
-/// What a client asks for, after its link, if it has one, was found to be in order.
+/// A client's request for a target, after its signed link, if there is one, was verified.
 #[derive(Debug)]
 pub struct Asked {
     token: Token,
-    /// What the link itself names.
+    /// The target that the link itself names.
     target: Option<Endpoint>,
     once: Option<Once>,
 }
 
 impl Asked {
-    /// The token that is meant.
+    /// The token to resolve.
     pub fn token(&self) -> &Token {
         &self.token
     }
 }
 
-/// Why targets cannot be found with this configuration on this machine.
+/// Reasons why this configuration cannot be used on this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// A certificate or key of a `tls` table.
+    /// A certificate or key of a `tls` table cannot be loaded.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The keys or the store of signed links.
+    /// The keys or the store of signed links cannot be loaded.
     #[error(transparent)]
     Links(#[from] LinksError),
 }
 
-/// A target of the configuration.
+/// A static target of the configuration.
 struct Fixed {
     token: String,
     address: Endpoint,
     terms: Terms,
 }
 
-/// What a source has found.
+/// A target found by a source.
 struct Found {
     endpoint: Endpoint,
     name: String,
@@ -87,7 +87,7 @@ impl std::fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    /// Takes targets, sources, boundaries and limits from the configuration. Reads certificates, and no tokens.
+    /// Creates a resolver from the configuration. Reads certificates, but no tokens.
     ///
     /// # Errors
     /// [`TargetError`] names the file that cannot be used.
@@ -126,15 +126,15 @@ impl Resolver {
         })
     }
 
-    /// True if there is nothing to ask, and so no token can be known.
+    /// True if there are no targets and no sources, so that no token can be known.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty() && self.sources.is_empty() && self.links.is_none()
     }
 
-    /// Checks what kind of token this is, and a signed link whether it is in order for this peer.
+    /// Verifies a token: a signed link must be valid for this peer, a plain token must be permitted.
     ///
     /// # Errors
-    /// [`LinkError`]; nothing was looked up, so it says nothing of what there is.
+    /// [`LinkError`] gives the reason. Nothing was looked up, so it reveals nothing about existing targets.
     pub async fn admit(&self, token: Token, peer: Option<IpAddr>) -> Result<Asked, LinkError> {
         let plain = |token| Asked {
             token,
@@ -168,11 +168,11 @@ impl Resolver {
         })
     }
 
-    /// Remembers that a single-use link is used now. To be called when all else permits it, and before anything
-    /// is opened.
+    /// Marks a single-use link as used. To be called when everything else permits it, and before anything is
+    /// opened.
     ///
     /// # Errors
-    /// [`LinkError`], if it was used before or cannot be remembered.
+    /// [`LinkError`] if the link was used before, or its use cannot be recorded.
     pub async fn spend(&self, asked: &Asked) -> Result<(), LinkError> {
         let (Some(once), Some((links, _))) = (asked.once.clone(), &self.links) else {
             return Ok(());
@@ -182,8 +182,8 @@ impl Resolver {
         self.blocking(spend).await.ok_or(LinkError::Slow)?
     }
 
-    /// Finds the target of a token. The first that knows it wins: a static target, then the sources in the order
-    /// of the configuration.
+    /// Finds the target of a token: the first match of the static targets, then of the sources in the order of the
+    /// configuration.
     ///
     /// If none knows it and a token file was empty, that file is read again for `bridge.token-retry`, because
     /// Wok truncates a file before it writes it.
@@ -214,7 +214,7 @@ impl Resolver {
         })
     }
 
-    /// What a link names itself, if it may.
+    /// Checks the target that a link itself names.
     async fn named_by_link(&self, target: &Endpoint) -> Result<Found, ResolveError> {
         let Some((_, terms)) = &self.links else {
             return Err(ResolveError::Unknown);
@@ -255,7 +255,7 @@ impl Resolver {
         Err(search.into_error())
     }
 
-    /// Asks one source. What is wrong with it is noted, and does not hide the next.
+    /// Searches one source. A problem with it is noted, and does not hide the next source.
     async fn ask(
         &self,
         index: usize,
@@ -285,7 +285,7 @@ impl Resolver {
         }
     }
 
-    /// What a source has named, if it may name it.
+    /// Checks that a source may name the target it has found.
     async fn found(
         &self,
         source: &Source,
@@ -301,8 +301,8 @@ impl Resolver {
         let Some(endpoint) = checked else {
             return Err(search.into_error());
         };
-        // What is asked about this name must hold for this socket, so the client's choice of a spelling may not change
-        // it: each source says by which one it was found.
+        // Questions about this name must refer to this socket, so the client's choice of a spelling must not
+        // change it: each source reports the name by which it was found.
         let name = search
             .name
             .unwrap_or_else(|| search.token.plain().to_owned());
@@ -313,7 +313,7 @@ impl Resolver {
         })
     }
 
-    /// Runs one look-up where it may block.
+    /// Runs one look-up in files on a blocking thread.
     async fn read<F>(
         &self,
         mut search: Search,
@@ -326,8 +326,8 @@ impl Resolver {
         self.blocking(look_up).await.ok_or(ResolveError::Slow)
     }
 
-    /// Runs what may block on files, off the runtime's threads; none if it took too long. It holds its permit
-    /// until it has really ended, even when nobody waits for it any more.
+    /// Runs file access on a blocking thread; `None` if it took too long. It holds its permit until it has really
+    /// ended, even when its caller has given up.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

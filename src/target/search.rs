@@ -1,6 +1,6 @@
-//! What is known so far while the sources are asked for one token.
+//! State of the search for one token.
 //!
-//! Must not read anything; the sources do that and note here what they saw.
+//! Does not read anything; the sources do, and note their findings here.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,26 +8,26 @@ use std::time::Instant;
 
 use super::{ResolveError, Token};
 
-/// The most empty files that are read again. Wok writes one at a time; a directory full of files that stay empty
-/// must not be read again and again for a token somebody made up.
+/// Limit on empty files that are read again. Wok writes one at a time; a directory full of empty files must not be
+/// read again and again for a made-up token.
 const MOST_REREAD: usize = 16;
 
 /// A search for one token.
 #[derive(Debug)]
 pub(super) struct Search {
-    /// What is looked for.
+    /// The token to find.
     pub(super) token: Token,
-    /// Since when: what was written before has to be found.
+    /// Start of the search: files written before it must be found.
     pub(super) begun: Instant,
-    /// The largest token file that is read, in bytes.
+    /// Size limit of a token file, in bytes.
     pub(super) largest: u64,
-    /// The name that was found, where a source goes by names.
+    /// The name that was found, in sources that use names.
     pub(super) name: Option<String>,
-    /// Which source is being asked, by its place in the configuration.
+    /// Index in the configuration of the source being searched.
     pub(super) source: usize,
-    /// Token files that were empty, which is how a file looks while it is being written, with their sources.
+    /// Empty token files, which may be in the middle of being written, with their sources.
     being_written: Vec<(usize, PathBuf)>,
-    /// The first thing that went wrong, told only if no source knows the token.
+    /// The first problem, reported only if no source knows the token.
     problem: Option<ResolveError>,
 }
 
@@ -44,22 +44,22 @@ impl Search {
         }
     }
 
-    /// Notes a problem. It must not end the search: one bad file does not hide the tokens of the others.
+    /// Notes a problem without ending the search: one bad file does not hide the tokens of others.
     pub(super) fn note(&mut self, problem: ResolveError) {
         self.problem.get_or_insert(problem);
     }
 
-    /// Whether there was one already.
+    /// True if a problem was noted.
     pub(super) fn has_problem(&self) -> bool {
         self.problem.is_some()
     }
 
-    /// Ends the search: a target was found, and must not be connected to.
+    /// Ends the search, because the target that was found may not be connected.
     pub(super) fn forbid(&mut self, reason: ResolveError) {
         self.problem = Some(reason);
     }
 
-    /// Notes what the system said of `path`.
+    /// Notes an error of the system for `path`.
     pub(super) fn note_unreadable(&mut self, path: &Path, source: io::Error) {
         self.note(ResolveError::Unreadable {
             path: path.to_owned(),
@@ -74,17 +74,17 @@ impl Search {
         }
     }
 
-    /// True if reading again may find what was not there.
+    /// True if reading files again may find the token.
     pub(super) fn may_yet_find(&self) -> bool {
         !self.being_written.is_empty()
     }
 
-    /// The files to read again; those that are still empty are noted anew.
+    /// Takes the files to read again; those that are still empty will be noted again.
     pub(super) fn take_being_written(&mut self) -> Vec<(usize, PathBuf)> {
         std::mem::take(&mut self.being_written)
     }
 
-    /// The end of a search that found nothing.
+    /// The error of a search that found nothing.
     pub(super) fn into_error(self) -> ResolveError {
         self.problem.unwrap_or(ResolveError::Unknown)
     }

@@ -1,8 +1,8 @@
-//! A directory of UNIX sockets: the token is the name of a socket, plain or as base64url.
+//! A directory of UNIX sockets: each token is the name of a socket, plain or as base64url.
 //!
-//! Must not connect to anything. The client chooses the name, so it is held within the directory: one visible
-//! component, and a symbolic link only if it resolves to a socket inside. The answer is then the resolved path,
-//! so that turning the link afterwards changes nothing.
+//! Does not connect. The client chooses the name, so it is confined to the directory: one visible component, and a
+//! symbolic link only if it resolves to a socket inside. The result is the resolved path, so that changing the
+//! link later has no effect.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use super::file_name::FileName;
 use super::search::Search;
 use crate::config::Endpoint;
 
-/// Looks for a socket with the name in the token. What is wrong with the directory is noted in the search.
+/// Finds a socket with the token's name. A problem with the directory is noted in the search.
 pub(super) fn find(directory: &Path, search: &mut Search) -> Option<Endpoint> {
     let mut problem = None;
     let names: Vec<String> = search.token.names().map(str::to_owned).collect();
@@ -40,15 +40,15 @@ pub(super) fn find(directory: &Path, search: &mut Search) -> Option<Endpoint> {
     None
 }
 
-/// Why a name gives no socket.
+/// Reasons why a name gives no socket.
 enum Miss {
-    /// No such name.
+    /// The name does not exist.
     Nothing,
-    /// Something the log should tell.
+    /// A problem to be logged.
     Problem(ResolveError),
 }
 
-/// The path to connect to.
+/// Returns the path to connect.
 fn socket(directory: &Path, name: FileName<'_>) -> Result<PathBuf, Miss> {
     let path = directory.join(name);
     let kind = fs::symlink_metadata(&path)
@@ -82,7 +82,7 @@ fn socket(directory: &Path, name: FileName<'_>) -> Result<PathBuf, Miss> {
     }
 }
 
-/// Names the directory and not the file, whose name is the token.
+/// Wraps an error with the path of the directory, not of the file, whose name is the token.
 fn miss(directory: &Path, source: io::Error) -> Miss {
     match source.kind() {
         io::ErrorKind::NotFound => Miss::Nothing,
@@ -106,7 +106,7 @@ mod tests {
     use crate::target::test_directory::TestDirectory;
     use crate::target::{Token, encode};
 
-    /// `parent/dir/vm`, `parent/dir/café` and `parent/dir-evil/vm` are sockets.
+    /// Creates the sockets `parent/dir/vm`, `parent/dir/café` and `parent/dir-evil/vm`.
     fn sockets() -> (TestDirectory, PathBuf) {
         let parent = TestDirectory::new();
         for path in ["dir", "dir/sub", "dir-evil"] {

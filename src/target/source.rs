@@ -1,4 +1,4 @@
-//! One source of tokens, ready to be asked, and the terms on which its targets are connected.
+//! One source of tokens, with the policy for connecting to its targets.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,38 +14,38 @@ use super::{ResolveError, named_file, sockets};
 use crate::config::{Endpoint, SourceKind, TargetRule, TargetTls, TokenSource};
 use crate::tls::{Connector, TlsError};
 
-/// One `[[bridge.tokens]]`.
+/// One `[[bridge.tokens]]` table, ready to be searched.
 pub(super) struct Source {
     pub(super) by: By,
     pub(super) terms: Terms,
-    /// For errors: what it is, and where.
+    /// Kind and address of the source, for errors.
     pub(super) label: String,
 }
 
-/// How a source is asked.
+/// The backend of a source.
 pub(super) enum By {
-    /// By reading files, which blocks.
+    /// Files, whose reading blocks.
     Files(Arc<LookUp>),
-    /// Over HTTP.
+    /// An HTTP API.
     Api(TokenApi),
     /// A Redis server.
     Redis(TokenRedis),
 }
 
-/// A look-up in files.
+/// A function that looks a token up in files.
 type LookUp = dyn Fn(&mut Search) -> Option<Endpoint> + Send + Sync;
 
-/// Which targets may be connected, and how.
+/// Connect policy: which targets may be connected, and how.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Terms {
-    /// `None`: any.
+    /// Permitted targets; `None` permits all.
     pub(super) allow: Option<Allow>,
-    /// `None`: without TLS.
+    /// TLS settings; `None` connects without TLS.
     pub(super) tls: Option<Connector>,
 }
 
 impl Source {
-    /// Loads what it needs to be asked over TLS; asks nobody.
+    /// Loads the certificates that the source needs; does not connect.
     pub(super) fn new(source: &TokenSource) -> Result<Self, TlsError> {
         let by = match &source.kind {
             SourceKind::Directory(path) => By::indexed(TokenFiles::directory(path.clone())),
@@ -73,7 +73,7 @@ impl By {
     }
 }
 
-/// Without what is asked, which may hold a password.
+/// Omits the backend, whose settings may contain a password.
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.label)
@@ -91,7 +91,8 @@ impl Terms {
         })
     }
 
-    /// The endpoint as it is to be connected, if it may be named. Blocks on the links of a socket's path.
+    /// Returns the endpoint to connect, if the source may name it. Blocks while it resolves the symbolic links of
+    /// a socket's path.
     pub(super) fn check(&self, endpoint: Endpoint, source: &str) -> Result<Endpoint, ResolveError> {
         let Some(allow) = &self.allow else {
             return Ok(endpoint);
@@ -106,7 +107,7 @@ impl Terms {
         })
     }
 
-    /// Whether an address that the endpoint has resolved to may be connected to.
+    /// True if an address that the endpoint has resolved to may be connected.
     pub(super) fn permits(&self, endpoint: &Endpoint, address: IpAddr) -> bool {
         match (&self.allow, endpoint) {
             (None, _) => true,

@@ -1,4 +1,4 @@
-//! A directory for one test, removed with its value.
+//! A directory for one test, removed when it is dropped.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,6 @@
-//! The token as the browser sends it: taken out of the query string, read, and compared without leaking time.
+//! The token that a browser sends: parsed from the query string, decoded, and compared in constant time.
 //!
-//! Must not know what a token leads to. Percent-encoding is RFC 3986, section 2.1; base64url is RFC 4648,
-//! section 5.
+//! Independent of targets. Percent-encoding is RFC 3986, section 2.1; base64url is RFC 4648, section 5.
 
 use std::fmt;
 use std::hint::black_box;
@@ -9,38 +8,37 @@ use std::hint::black_box;
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE_NO_PAD, URL_SAFE_NO_PAD_INDIFFERENT};
 
-/// The longest token, in bytes after percent-decoding. A file name has at most 255 bytes, which is 340 as
+/// Length limit of a token after percent-decoding, in bytes. A file name has at most 255 bytes, which is 340 as
 /// base64url; a signed link with an RSA key has about 700.
 const LONGEST: usize = 4096;
 
 /// A token from a request: 1 to 4096 bytes without control characters. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
-    /// As sent.
+    /// The token as sent.
     plain: String,
-    /// What `plain` says if it is base64url.
+    /// The text that `plain` encodes, if it is base64url.
     decoded: Option<String>,
-    /// `decoded` as Wok would encode it, where that is not `plain`.
+    /// `decoded` as Wok would encode it, if that differs from `plain`.
     canonical: Option<String>,
 }
 
-/// Why the query string of a request holds no usable token: the client's mistake, and its text may be told to
-/// the client.
+/// Reasons why the query string contains no usable token. The client is at fault, and may be told the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// There is no `token=` parameter.
+    /// The query has no `token=` parameter.
     #[error("the address has no token= parameter")]
     Missing,
-    /// `token=` with nothing behind it.
+    /// The value of `token=` is empty.
     #[error("the token is empty")]
     Empty,
-    /// More than 4096 bytes.
+    /// The token is longer than 4096 bytes.
     #[error("the token is longer than {LONGEST} bytes")]
     Long,
-    /// A `%` that two hexadecimal digits do not follow.
+    /// A `%` is not followed by two hexadecimal digits.
     #[error("the token has a % that is not followed by two hexadecimal digits")]
     Escape,
-    /// A control character, such as a line feed.
+    /// The token contains a control character, such as a line feed.
     #[error("the token contains a control character")]
     Control,
 }
@@ -70,8 +68,8 @@ impl Token {
         Ok(Self::read(plain))
     }
 
-    /// The host name of a request as its token, as websockify's `--host-token` takes it; an address in brackets
-    /// is none.
+    /// Takes the host name of a request as its token, as websockify's `--host-token` does; an address in brackets
+    /// is invalid.
     pub fn from_host(host: &str) -> Result<Self, TokenError> {
         if host.is_empty() || host.starts_with('[') {
             return Err(TokenError::Missing);
@@ -82,7 +80,7 @@ impl Token {
         Ok(Self::read(host.to_ascii_lowercase()))
     }
 
-    /// The token of a name that is known to be meant: no other reading of it counts.
+    /// A token with exactly this name, without a second reading as base64url.
     pub(super) fn named(name: &str) -> Self {
         Self {
             plain: name.to_owned(),
@@ -92,7 +90,7 @@ impl Token {
     }
 
     fn read(plain: String) -> Self {
-        // What decodes to nothing or to control characters is not a name somebody gave to a console.
+        // Text that decodes to nothing or to control characters is no console's name.
         let decoded = URL_SAFE_NO_PAD_INDIFFERENT
             .decode(&plain)
             .ok()
@@ -114,15 +112,15 @@ impl Token {
         &self.plain
     }
 
-    /// The name in the token if it is base64url, with or without padding. Bytes that are not UTF-8 are read as
-    /// Latin-1, which is what `btoa` of an old page encodes.
+    /// The name that the token encodes if it is base64url, with or without padding. Bytes that are not UTF-8 are
+    /// read as Latin-1, which `btoa` of an old page encodes.
     ///
     /// Many plain tokens decode by accident ("demo" does), so this is a second reading and not the better one.
     pub fn decoded(&self) -> Option<&str> {
         self.decoded.as_deref()
     }
 
-    /// The names the token may mean: its plain text, then what it decodes to.
+    /// All names that the token may mean: its plain text, then its decoded text.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.plain()).chain(self.decoded())
     }
@@ -133,15 +131,15 @@ impl Token {
             .any(|own| same_bytes(own.as_bytes(), name.as_bytes()))
     }
 
-    /// True if a token file that has `written` before the colon means this token: byte for byte, or as the
+    /// True if the token matches `written`, the text before the colon in a token file: byte for byte, or as the
     /// base64url of UTF-8 without padding that Wok writes, where a client sent Latin-1 or padding.
     pub(super) fn is_written(&self, written: &[u8]) -> bool {
         self.spellings()
             .any(|own| same_bytes(own.as_bytes(), written))
     }
 
-    /// The name that a token file means which has `written` for this token: what Wok makes a token of, or the text
-    /// itself, if that is not what Wok would write. A plain text that decodes by accident is not another guest's.
+    /// The name that `written` in a token file stands for: the text that Wok would have encoded, or else the plain
+    /// text. A plain text that decodes by accident does not name another guest.
     pub(super) fn name_of(&self, written: &[u8]) -> &str {
         let is_encoded = |name: &&str| {
             let bare = written.iter().rposition(|byte| *byte != b'=');
@@ -151,7 +149,7 @@ impl Token {
         self.decoded().filter(is_encoded).unwrap_or(self.plain())
     }
 
-    /// All that a token file may have written for it.
+    /// All spellings of the token in a token file.
     pub(super) fn spellings(&self) -> impl Iterator<Item = &str> {
         let canonical = self.canonical.as_deref();
         std::iter::once(self.plain()).chain(canonical)
@@ -164,13 +162,13 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The token for a name: base64url without padding, as Wok writes it.
+/// Encodes a name as a token: base64url without padding, as Wok does.
 pub fn encode(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(name)
 }
 
-/// Compares without stopping at the first difference, so that the time of an answer does not tell how much of a
-/// guess was right. The length may leak; it is no secret.
+/// Compares in constant time, so that the response time does not reveal how much of a guess was right. The length
+/// may leak; it is no secret.
 ///
 /// `black_box` keeps the compiler from seeing that the result is settled once a bit is set. The crate `subtle`
 /// rests on the same barrier; one line does not need it.
@@ -182,13 +180,13 @@ pub fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && difference == 0
 }
 
-/// UTF-8 where it is, else Latin-1, in which every byte is the character of its number.
+/// Decodes UTF-8 if it is valid, otherwise Latin-1, in which every byte is the character of its number.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| error.as_bytes().iter().copied().map(char::from).collect())
 }
 
-/// `None` if a `%` is not followed by two hexadecimal digits.
+/// Percent-decodes; `None` if a `%` is not followed by two hexadecimal digits.
 fn percent_decode(value: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(value.len());
     let mut bytes = value.bytes();
@@ -256,7 +254,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf_8_are_read_as_latin_1() {
         assert_eq!(token("token=caf%E9").plain(), "café");
-        // What `btoa("café")` gives.
+        // The result of `btoa("café")`.
         assert_eq!(token("token=Y2Fm6Q").decoded(), Some("café"));
         assert_eq!(token("token=Y2Fm6Q%3D%3D").decoded(), Some("café"));
         assert_eq!(token("token=Y2Fmw6k").decoded(), Some("café"));

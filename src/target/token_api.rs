@@ -1,8 +1,8 @@
-//! An HTTP API that knows tokens, as websockify's `BaseTokenAPI` and `JSONTokenApi` ask it.
+//! Token source that queries an HTTP API, as websockify's `BaseTokenAPI` and `JSONTokenApi` do.
 //!
-//! One GET for each token, on a connection of its own: consoles are opened seldom. The token is percent-encoded,
-//! redirects are not followed, and time, head and body of the answer have limits. Must not know which targets
-//! may be named. No error names the token.
+//! Sends one GET per token on a connection of its own, because consoles are rarely opened. The token is
+//! percent-encoded, redirects are not followed, and time, head and body of the response have limits. Does not
+//! decide which targets may be named. No error contains the token.
 
 use std::fmt::Write as _;
 
@@ -18,9 +18,9 @@ use crate::config::{Endpoint, HttpSource, TargetTls};
 use crate::http::exchange;
 use crate::tls::{Connector, TlsError, dial};
 
-/// The longest answer; an address has a few dozen bytes.
+/// Size limit of a response; an address has a few dozen bytes.
 const LONGEST: usize = 4096;
-/// Questions at once. A flood of made-up tokens must not become one at the API.
+/// Limit on concurrent queries, so that a flood of made-up tokens does not reach the API.
 const AT_ONCE: usize = 16;
 
 /// The API.
@@ -50,7 +50,7 @@ impl TokenApi {
         })
     }
 
-    /// Where the token leads, if the API knows it; else what is wrong with the API.
+    /// Returns the target if the API knows the token; the error describes a failure of the API.
     pub(super) async fn find(&self, token: &Token) -> Result<Option<Endpoint>, String> {
         // No encoding keeps these from meaning another path.
         if matches!(token.plain(), "." | "..") {
@@ -91,7 +91,7 @@ impl TokenApi {
     }
 }
 
-/// What an answer means.
+/// Interprets a response.
 async fn understand(response: Response<Incoming>) -> Result<Option<Endpoint>, String> {
     let status = response.status();
     match status {
@@ -115,7 +115,8 @@ async fn understand(response: Response<Incoming>) -> Result<Option<Endpoint>, St
     Err(format!("it answered {status}"))
 }
 
-/// RFC 3986 §2.3: all but the unreserved characters, so that no token can change the path or the query.
+/// Percent-encodes all but unreserved characters (RFC 3986 §2.3), so that no token can change the path or the
+/// query.
 fn encoded(token: &str) -> String {
     let mut text = String::with_capacity(token.len());
     for byte in token.bytes() {

@@ -1,10 +1,10 @@
-//! One token file, as websockify's `TokenFile` reads it and Wok writes it.
+//! One token file, in the format that websockify's `TokenFile` reads and Wok writes.
 //!
 //! Each line is `token: host:port` or `token: unix_socket:/path`. Blank lines and lines that begin with `#` are
-//! skipped, of two lines for one token the last counts, and the last line needs no line feed. A file is written
-//! by truncating it first, so an empty one is *being written*.
+//! skipped, the last line of a token counts, and the last line needs no line feed. Programs truncate a file before
+//! they write it, so an empty one is *being written*.
 //!
-//! Must not know in which source the file was found.
+//! Independent of the source that the file belongs to.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ use super::{ResolveError, Token};
 use crate::config::Endpoint;
 use crate::text::file::UTF8_MARK;
 
-/// Looks for the token in the file. What is wrong with the file is noted in the search.
+/// Finds the token in the file. A problem with the file is noted in the search.
 pub(super) fn find(path: &Path, search: &mut Search) -> Option<Endpoint> {
     let content = match read(path, search.largest) {
         Ok(content) => content,
@@ -42,7 +42,7 @@ pub(super) fn find(path: &Path, search: &mut Search) -> Option<Endpoint> {
     }
 }
 
-/// Only a regular file is opened: opening a pipe would wait for somebody to write to it.
+/// Reads the file. Only a regular file is opened, because opening a pipe would wait for a writer.
 pub(super) fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
@@ -71,20 +71,20 @@ pub(super) fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// A line that keeps the token from being found, or may do so.
+/// A line that prevents, or may prevent, finding the token.
 struct Malformed {
-    /// Counted from 1.
+    /// Line number, from 1.
     line: usize,
     reason: &'static str,
 }
 
-/// True if the content of a token file has a good line for a token. For the fuzz targets, which have no file.
+/// True if the content of a token file has a valid line for a token. For fuzz targets, which have no file.
 pub fn token_file_names(content: &[u8], token: &Token) -> bool {
     matches!(find_in(content, token), Ok(Some(_)))
 }
 
-/// The target of a token, and the token as it is written. The last line of the token decides, even when its address is
-/// bad: the line before it is out of date.
+/// Returns the target of a token, and the token as written. The last line of the token counts, even if its address
+/// is invalid: earlier lines are outdated.
 fn find_in<'a>(
     content: &'a [u8],
     token: &Token,
@@ -113,21 +113,21 @@ fn find_in<'a>(
     }
 }
 
-/// One line, split and not yet understood. It is bytes, because junk in one line is no reason to lose another.
+/// One line, split but not interpreted. It is bytes, so that invalid text in one line does not hide another.
 pub(super) enum Line<'a> {
-    /// Blank or a comment.
+    /// A blank line or a comment.
     Nothing,
     Entry {
         written: &'a [u8],
         address: &'a [u8],
     },
-    /// There is no telling which token it was meant for.
+    /// A line whose token cannot be determined.
     Unclear,
 }
 
 impl<'a> Line<'a> {
-    /// Splits at the first colon that white space follows. White space around the line, and with it the
-    /// carriage return of a file from Windows, is no part of it.
+    /// Splits a line at the first colon that is followed by white space. White space around the line, including
+    /// the carriage return of a file from Windows, is removed.
     pub(super) fn parse(line: &'a [u8]) -> Self {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::target::test_directory::TestDirectory;
 
-    /// The answer for the token "vm" in base64url (dm0) from a file with this content.
+    /// Looks up the token "vm" (base64url `dm0`) in a file with this content.
     fn find_vm(content: impl AsRef<[u8]>) -> Result<Endpoint, ResolveError> {
         let directory = TestDirectory::new();
         let path = directory.write("tokens", content);

@@ -1,11 +1,11 @@
 //! A directory of token files, such as Wok's `/var/lib/wok/ws-tokens`, or one such file.
 //!
-//! Every visible regular file in it may hold any token. Wok names the file after the virtual machine, so the
-//! file of that name is read first and usually alone. For all other tokens there is an index: each look-up
-//! compares the files with it and reads those that have changed, and look-ups that come at once share that. A token
-//! in the index is then read from its file, so that nothing is found that is not there any more.
+//! Every visible regular file in it may contain any token. Wok names a file after its virtual machine, so the file
+//! with the token's name is read first, and is usually the only one. For all other tokens there is an index: each
+//! look-up compares the files with it and reads changed ones, and concurrent look-ups share that work. A token in
+//! the index is then read from its file, so that a removed one is not found.
 //!
-//! Must not know the form of a line. The directory is its owner's: symbolic links in it are followed.
+//! Independent of the format of a line. The directory belongs to its owner: symbolic links in it are followed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,9 +21,9 @@ use super::token_file;
 use super::token_index::{Indexed, Marks, SETTLED};
 use crate::config::Endpoint;
 
-/// The most entries of a directory that are looked at. Beyond, only the file named after the token is found.
+/// Limit on directory entries. Beyond it, only the file with the token's name is found.
 const MOST_FILES: usize = 100_000;
-/// The most tokens of a directory that are in its index, which takes 16 bytes for each.
+/// Limit on tokens in the index of a directory, which takes 16 bytes for each.
 const MOST_TOKENS: usize = 2_000_000;
 
 /// A directory or a file, with its index.
@@ -40,31 +40,31 @@ pub(super) struct TokenFiles {
 struct Bounds {
     files: usize,
     tokens: usize,
-    /// The age from which a file that looks the same is the same.
+    /// Age from which unchanged metadata of a file proves unchanged content.
     settled: Duration,
 }
 
-/// The files as they were at the last look.
+/// Index of the files at the last scan.
 #[derive(Debug, Default)]
 struct Index {
-    /// By name: of two files with one token the last counts.
+    /// Files by name: of two files with one token the last counts.
     files: BTreeMap<OsString, Indexed>,
-    /// When that look began. What was written before, it has seen.
+    /// Start of that scan, which includes everything written before.
     begun: Option<Instant>,
-    /// Why some files are not in it.
+    /// Reason why some files are missing from the index.
     problem: Option<&'static str>,
-    /// How often files were looked through, and how many were read.
+    /// Number of scans, and of files read.
     #[cfg(test)]
     counts: (usize, usize),
 }
 
 impl TokenFiles {
-    /// The files of a directory.
+    /// An index of the files in a directory.
     pub(super) fn directory(path: PathBuf) -> Self {
         Self::new(path, true)
     }
 
-    /// One file.
+    /// An index of one file.
     pub(super) fn file(path: PathBuf) -> Self {
         Self::new(path, false)
     }
@@ -83,7 +83,7 @@ impl TokenFiles {
         }
     }
 
-    /// Looks for the token in the files. What is wrong with them is noted in the search. Blocks.
+    /// Finds the token in the files. Problems with them are noted in the search. Blocks.
     pub(super) fn find(&self, search: &mut Search) -> Option<Endpoint> {
         let own_file = self.own_file(search);
         if let Some(own_file) = &own_file
@@ -99,7 +99,7 @@ impl TokenFiles {
         None
     }
 
-    /// The name of the file that is named after the token, if there is one.
+    /// Name of the file that is named after the token, if it exists.
     fn own_file(&self, search: &Search) -> Option<OsString> {
         let name = search.token.decoded().filter(|_| self.is_directory);
         let name = name.and_then(FileName::parse)?;
@@ -108,7 +108,7 @@ impl TokenFiles {
         is_there.then(|| name.as_os_str().to_owned())
     }
 
-    /// Where a file of the index is.
+    /// Path of a file in the index.
     fn path_of(&self, name: &OsString) -> PathBuf {
         if self.is_directory {
             self.path.join(name)
@@ -117,8 +117,8 @@ impl TokenFiles {
         }
     }
 
-    /// The files that have the token, from the last name to the first, and the first of those that have something
-    /// wrong, unless something is wrong already. Empty ones are noted to be read again.
+    /// Files that contain the token, from the last name to the first, then the first faulty file unless a problem
+    /// is known already. Empty files are noted to be read again.
     fn candidates(&self, own_file: Option<&OsString>, search: &mut Search) -> Vec<OsString> {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         // A look that began after the token came has seen all that was there when it came.
@@ -153,7 +153,7 @@ impl TokenFiles {
         found
     }
 
-    /// Brings the index up to date.
+    /// Updates the index.
     fn look(&self, index: &mut Index, largest: u64) -> io::Result<()> {
         index.problem = None;
         let mut names = if self.is_directory {
@@ -188,7 +188,7 @@ impl TokenFiles {
                 index.problem = Some("more than 2,000,000 tokens; the others are not read");
                 break;
             }
-            // What is no file at all, or not any more.
+            // Directories and removed files are not indexed.
             if !self.is_directory || !file.is_absent() {
                 index.files.insert(name, file);
             }
@@ -197,7 +197,7 @@ impl TokenFiles {
     }
 }
 
-/// The names of what may be visible regular files, one more than the limit if there are that many.
+/// Lists names of possible visible regular files, up to one more than the limit.
 fn list(directory: &Path, most: usize) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -244,7 +244,7 @@ mod tests {
         find_with(&files(directory), token)
     }
 
-    /// How often the files were looked through, and how many were read.
+    /// Number of scans, and of files read.
     fn counts(files: &TokenFiles) -> (usize, usize) {
         files.index.lock().expect("not poisoned").counts
     }

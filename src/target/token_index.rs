@@ -1,7 +1,7 @@
-//! The tokens of one file, without the file: as keyed hashes, so that neither a look-up's time nor a dump of memory
-//! tells them, and with the look of the file when it was read, so that a change is noticed.
+//! Index of the tokens in one file. Tokens are stored as keyed hashes, so that neither the time of a look-up nor a
+//! memory dump reveals them, together with the file's metadata when it was read, so that a change is noticed.
 //!
-//! Must not know which files there are.
+//! Independent of the set of files.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -16,19 +16,19 @@ use aws_lc_rs::rand::SystemRandom;
 use super::Token;
 use super::token_file::{self, Line};
 
-/// The age from which a file that looks the same is the same. Two writes within one tick of the file system's clock
-/// look alike; ticks are of some milliseconds, and of two seconds on the coarsest.
+/// Age from which unchanged metadata proves an unchanged file. Two writes within one clock tick of the file system
+/// look alike; ticks are some milliseconds, and two seconds on the coarsest file systems.
 pub(super) const SETTLED: Duration = Duration::from_secs(3);
 
-/// A keyed hash of a token, shortened: 128 bits are enough to tell tokens apart that their owners did not choose to
-/// collide, and a file is read before its token counts.
+/// A keyed hash of a token, shortened to 128 bits: enough to tell tokens apart whose owners do not try to collide,
+/// and a file is read before its token counts.
 type Mark = [u8; 16];
 
-/// Makes the marks of tokens.
+/// The key for hashing tokens.
 #[derive(Debug)]
 pub(super) struct Marks(hmac::Key);
 
-/// One file at the time when it was read.
+/// The index of one file at the time it was read.
 #[derive(Debug)]
 pub(super) struct Indexed {
     look: Option<Look>,
@@ -37,29 +37,29 @@ pub(super) struct Indexed {
 
 #[derive(Debug)]
 enum State {
-    /// There is no file, or something else that was never one.
+    /// There is no file, or something that is not a regular file.
     Absent,
-    /// As a file is while it is being written.
+    /// The file is empty, possibly because it is being written.
     Empty,
-    /// It cannot be read.
+    /// The file cannot be read.
     Unreadable,
     Read {
-        /// Sorted.
+        /// Hashes of its tokens, sorted.
         marks: Box<[Mark]>,
-        /// It has a line that may be meant for any token.
+        /// True if it has a line whose token cannot be determined.
         unclear: bool,
     },
 }
 
-/// By which a file is known again.
+/// Metadata that identifies a version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Look {
     file: (u64, u64),
     size: u64,
     modified: (i64, i64),
-    /// Nobody can set this one.
+    /// Time of the last change, which no program can set.
     changed: (i64, i64),
-    /// It had not been changed for a while when it was read.
+    /// True if the file had been unchanged for a while when it was read.
     settled: bool,
 }
 
@@ -80,7 +80,7 @@ impl Marks {
         mark
     }
 
-    /// The marks of all that a file may have written for a token.
+    /// Hashes of all spellings of a token.
     pub(super) fn of_token(&self, token: &Token) -> Vec<Mark> {
         let spellings = token.spellings();
         spellings.map(|text| self.of(text.as_bytes())).collect()
@@ -88,7 +88,7 @@ impl Marks {
 }
 
 impl Indexed {
-    /// Reads a file. Blocks.
+    /// Reads and indexes a file. Blocks.
     pub(super) fn read(path: &Path, largest: u64, marks: &Marks) -> Self {
         // Before the content, so that a change while it is read is a change.
         let now = SystemTime::now();
@@ -107,7 +107,7 @@ impl Indexed {
         Self { look, state }
     }
 
-    /// Whether the file is as it was when it was read. Looks at the file and does not read it.
+    /// True if the file is unchanged since it was read. Checks metadata only.
     pub(super) fn is_still(&self, path: &Path, settled: Duration) -> bool {
         let Some(look) = self.look else { return false };
         let Ok(metadata) = fs::metadata(path) else {
@@ -123,7 +123,7 @@ impl Indexed {
         readable && was_settled && now == look
     }
 
-    /// How many tokens it has.
+    /// Number of tokens in the file.
     pub(super) fn count(&self) -> usize {
         match &self.state {
             State::Read { marks, .. } => marks.len(),
@@ -146,7 +146,7 @@ impl Indexed {
         matches!(self.state, State::Empty)
     }
 
-    /// Whether something is wrong with it that a look-up in vain has to tell.
+    /// True if the file has a fault to report after a look-up without a result.
     pub(super) fn is_faulty(&self) -> bool {
         match self.state {
             State::Absent | State::Unreadable => true,

@@ -1,7 +1,7 @@
-//! A Redis server that knows tokens, as websockify's `TokenRedis` asks it: `GET [namespace:]token`.
+//! Token source that queries a Redis server, as websockify's `TokenRedis` does: `GET [namespace:]token`.
 //!
-//! One connection for each token, on our own socket and polled here, so that no task is left behind and the
-//! server cannot make us read more than a limit. Must not know which targets may be named.
+//! Uses one connection per token on a socket of our own that is polled here, so that no task is left behind, and
+//! the amount read from the server is limited. Does not decide which targets may be named.
 
 use redis::RedisConnectionInfo;
 use redis::aio::MultiplexedConnection;
@@ -16,9 +16,9 @@ use crate::config::{Endpoint, RedisSource};
 use crate::net::connect;
 use crate::text::file::{LARGEST_SECRET, read_text};
 
-/// What is read of one connection at most: the answers to three short commands.
+/// Limit on bytes read from one connection: the replies to three short commands.
 const LONGEST: u64 = 16 * 1024;
-/// Look-ups at once. A flood of made-up tokens must not become one at the server.
+/// Limit on concurrent queries, so that a flood of made-up tokens does not reach the server.
 const AT_ONCE: usize = 16;
 
 /// The server.
@@ -35,7 +35,7 @@ impl TokenRedis {
         }
     }
 
-    /// Where the token leads, if the server has it; else what is wrong with the server.
+    /// Returns the target if the server knows the token; the error describes a failure of the server.
     pub(super) async fn find(&self, token: &Token) -> Result<Option<Endpoint>, String> {
         let limit = self.source.timeout;
         let asked = timeout(limit, self.ask(token)).await;
@@ -75,7 +75,7 @@ impl TokenRedis {
         }
     }
 
-    /// Read each time, so that a password can be changed without a reload.
+    /// Reads the password file, each time, so that a password can be changed without a reload.
     async fn login(&self) -> Result<RedisConnectionInfo, String> {
         let mut login = RedisConnectionInfo::default()
             .set_db(self.source.database)

@@ -1,15 +1,14 @@
-//! An address as websockify's token sources write it: `host:port`, `unix_socket:/path`, or a JSON object.
+//! Parses an address as websockify's token sources write it: `host:port`, `unix_socket:/path`, or a JSON object.
 //!
-//! Must not know where it was written. No word of it reaches an error: it may be a secret that was taken for an
-//! address.
+//! Independent of the source. No error quotes the text, which may be a secret in the place of an address.
 
 use serde::Deserialize;
 
 use crate::config::Endpoint;
 
-/// Reads `unix_socket:/path` or `host:port`, split at its last colon, so that an IPv6 address needs no brackets.
-/// `unix:/path`, as Noren's own configuration spells it, is read too. On failure gives the reason, without the
-/// words of the file.
+/// Parses `unix_socket:/path` or `host:port`, split at its last colon, so that an IPv6 address needs no brackets.
+/// `unix:/path`, as Noren's own configuration spells it, is accepted too. The error gives the reason without
+/// quoting.
 pub(super) fn parse_address(address: &[u8]) -> Result<Endpoint, &'static str> {
     const NO_SOCKET: &str =
         "the path behind unix_socket: is not absolute, or too long for a socket";
@@ -31,8 +30,8 @@ pub(super) fn parse_address(address: &[u8]) -> Result<Endpoint, &'static str> {
     endpoint.map_err(|_| NEITHER)
 }
 
-/// What a source in the network answers: the same text, or an object `{"host": "h", "port": 1}` or `{"host":
-/// "h:1"}`.
+/// Parses the response of a source in the network: the same text, or an object `{"host": "h", "port": 1}` or
+/// `{"host": "h:1"}`.
 pub(super) fn parse_answer(answer: &[u8]) -> Result<Endpoint, &'static str> {
     let answer = answer.trim_ascii();
     if !answer.starts_with(b"{") {
@@ -43,7 +42,7 @@ pub(super) fn parse_answer(answer: &[u8]) -> Result<Endpoint, &'static str> {
     object.endpoint()
 }
 
-/// A host and port in JSON; websockify takes the port as a number or as text.
+/// A host and port in JSON; websockify accepts the port as a number or as text.
 #[derive(Debug, Deserialize)]
 pub(super) struct Named {
     host: String,
@@ -58,7 +57,7 @@ enum Port {
 }
 
 impl Named {
-    /// A host and port that came apart.
+    /// Combines separate host and port.
     pub(super) fn new(host: String, port: Option<serde_json::Value>) -> Option<Self> {
         let port = port.map(serde_json::from_value).transpose().ok()?;
         Some(Self { host, port })

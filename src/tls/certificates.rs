@@ -1,11 +1,11 @@
-//! Loading a certificate chain with its key, from the two files an operator names.
+//! Loads a certificate chain with its key, from the two files an operator names.
 //!
-//! Every certificate that a handshake can be made with is loaded, also one that clients complain about: Wok
-//! makes its own with SHA-1, without alternative names and dated into the future, and those who have put an
-//! exception for it into their browsers must not be locked out. What is odd about it goes into the log.
-//! That is why the checks here are our own: rustls refuses X.509 version 1, for one.
+//! Every certificate that works in a handshake is loaded, also one that clients complain about: Wok makes its own
+//! with SHA-1, without alternative names and dated into the future, and users who have accepted it as an exception
+//! in their browsers must not be locked out. Its faults go into the log. That is why the checks here are our own:
+//! rustls refuses X.509 version 1, for one.
 //!
-//! Blocks on files. Knows nothing of handshakes and of which certificate is presented to whom.
+//! Blocks on files. Independent of handshakes and of the choice among certificates.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -34,38 +34,38 @@ pub struct LoadedCertificate {
 }
 
 impl LoadedCertificate {
-    /// Reads, checks and pairs the two files.
+    /// Reads and checks the two files, and checks that they match.
     ///
     /// # Errors
-    /// [`TlsError`] names the file and what is wrong with it.
+    /// [`TlsError`] names the file and its fault.
     pub fn load(files: &Certificate) -> Result<Self, TlsError> {
         Self::load_at(files, SystemTime::now())
     }
 
-    /// What goes to rustls.
+    /// The chain and key in the form that rustls uses.
     pub(super) fn certified_key(&self) -> &Arc<CertifiedKey> {
         &self.key
     }
 
-    /// The names it is presented for: those in the configuration, else those in the certificate.
+    /// The names it is presented for: those in the configuration, or else those in the certificate.
     #[must_use]
     pub fn names(&self) -> &Arc<CertificateNames> {
         &self.names
     }
 
-    /// The certificate itself, without its chain; none only if the file has none.
+    /// The certificate itself, without its chain; `None` only if the file has none.
     #[must_use]
     pub fn end_entity(&self) -> Option<&CertificateDer<'static>> {
         self.key.cert.first()
     }
 
-    /// When clients begin to take it.
+    /// Start of its validity.
     #[must_use]
     pub fn begins(&self) -> SystemTime {
         self.begins
     }
 
-    /// When clients begin to refuse it.
+    /// End of its validity.
     #[must_use]
     pub fn expires(&self) -> SystemTime {
         self.expires
@@ -77,13 +77,13 @@ impl LoadedCertificate {
         &self.file
     }
 
-    /// What clients will complain about, one whole sentence each, with the name of the file.
+    /// Warnings about what clients will complain about, one whole sentence each, with the name of the file.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Adds a sentence to the warnings.
+    /// Adds a warning.
     pub(super) fn warn(&mut self, sentence: String) {
         self.warnings.push(sentence);
     }
@@ -147,8 +147,8 @@ fn load_key(path: &Path) -> Result<Arc<dyn SigningKey>, TlsError> {
     })
 }
 
-/// Whether the certificate is for this key. Only the key bits are compared, because the parameters beside
-/// them may be written in several ways that mean the same.
+/// True if the certificate belongs to this key. Only the key bits are compared, because the parameters beside them
+/// may be encoded in several equivalent ways.
 fn is_pair(certificate: &X509Certificate<'_>, key: &dyn SigningKey) -> bool {
     let Some(own) = key.public_key() else {
         return false;
@@ -203,7 +203,7 @@ fn certificate_warnings(
     warnings
 }
 
-/// Names that the operator wants and the certificate has not.
+/// Names that the operator has configured and the certificate lacks.
 fn uncovered(
     files: &Certificate,
     wanted: &CertificateNames,
@@ -220,7 +220,7 @@ fn uncovered(
     ))
 }
 
-/// Wok leaves its key readable by everyone (0644), so that is no error here.
+/// Warnings about file permissions. Wok leaves its key readable by everyone (0644), so that is no error here.
 fn file_warnings(files: &Certificate, certificate_file: &PemFile<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     let mode = files

@@ -1,7 +1,7 @@
-//! What is shown to an authority that gives certificates (ACME), so that it sees that a name leads here: a certificate
-//! made for this (tls-alpn-01, RFC 8737), or a file (http-01, RFC 8555 §8.3). It is there only while it is asked for.
+//! ACME challenges: shows an authority the proof that a name leads here, as a special certificate (tls-alpn-01,
+//! RFC 8737) or a file (http-01, RFC 8555 §8.3). A proof is shown only while an order needs it.
 //!
-//! Knows nothing of orders and accounts.
+//! Independent of orders and accounts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use rustls::sign::CertifiedKey;
 use crate::tls::names::normal;
 use crate::tls::{TlsError, key};
 
-/// The application protocol of the handshake that looks at a proof (RFC 8737 §6.2).
+/// Application protocol of a validation handshake (RFC 8737 §6.2).
 pub(super) const PROTOCOL: &[u8] = b"acme-tls/1";
-/// Where an authority asks for a file.
+/// Path prefix of validation files.
 const PATH: &str = "/.well-known/acme-challenge/";
 
-/// All that is shown now. Clones show the same.
+/// The proofs that are shown now. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Challenges(Arc<ArcSwap<Proofs>>);
 
@@ -30,7 +30,7 @@ struct Proofs {
     files: HashMap<String, Arc<str>>,
 }
 
-/// Something that is shown for as long as this is kept.
+/// A guard that shows a proof while it lives.
 #[derive(Debug)]
 #[must_use]
 pub struct Shown {
@@ -80,14 +80,14 @@ impl Challenges {
         }
     }
 
-    /// The file at this path, if it is shown.
+    /// The file at this path, if there is one to show.
     #[must_use]
     pub fn file(&self, path: &str) -> Option<Arc<str>> {
         let token = path.strip_prefix(PATH)?;
         self.0.load().files.get(token).cloned()
     }
 
-    /// Whether there is a certificate to look at.
+    /// True if there is a certificate to show.
     pub(super) fn has_certificates(&self) -> bool {
         !self.0.load().certificates.is_empty()
     }
@@ -118,7 +118,7 @@ impl Drop for Shown {
     }
 }
 
-/// Whether this handshake is one that looks at a proof: those speak of no other protocol (RFC 8737 §3).
+/// True if this is a validation handshake, which offers no other protocol (RFC 8737 §3).
 pub(super) fn is_asked_for(hello: &ClientHello<'_>) -> bool {
     hello.alpn().is_some_and(|names| names.eq([PROTOCOL]))
 }

@@ -1,7 +1,7 @@
-//! Certificates of clients: which authorities may have signed them, and whose name is in one (RFC 5280 §4.1.2.6,
+//! Client certificates: the authorities that may have signed them, and the names in them (RFC 5280 §4.1.2.6,
 //! §4.2.1.6).
 //!
-//! Knows nothing of routes: a certificate that is good here may still not be good enough for one of them.
+//! Independent of routes: one of them may still refuse a certificate that is valid here.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use crate::config::ClientCertificates;
 use crate::tls::pem::PemFile;
 use crate::tls::{TlsError, trust};
 
-/// The longest name that is taken from a certificate.
+/// Length limit of a name in a certificate.
 const LONGEST_NAME: usize = 256;
 
-/// Whose certificate a client has shown, and that it was verified. Cheap to clone.
+/// The names in a client's verified certificate. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientName(Arc<Names>);
 
@@ -33,8 +33,8 @@ struct Names {
 }
 
 impl ClientName {
-    /// The names in a certificate that the handshake has verified; none if it has no name at all, which is then
-    /// nobody's.
+    /// Reads the names of a certificate that the handshake has verified; `None` if it has no name, and so
+    /// identifies no one.
     pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let common = certificate.subject().iter_common_name();
@@ -55,27 +55,27 @@ impl ClientName {
         Some(Self(Arc::new(Names { shown, all })))
     }
 
-    /// For logs, and for the app: the common name, else the first alternative one.
+    /// The name for logs and for the app: the common name, or else the first alternative name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.shown
     }
 
-    /// Whether one of its names is in a list.
+    /// True if one of the names is in a list.
     #[must_use]
     pub fn is_one_of(&self, names: &[String]) -> bool {
         self.0.all.iter().any(|own| names.contains(own))
     }
 }
 
-/// What could break a line of the log, or of a header, is no name.
+/// False for a name that could break a line of the log or a header.
 fn is_sound(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len())
         && !name.contains(char::is_control)
         && name.trim() == name
 }
 
-/// What verifies the certificates of a listener's clients.
+/// Builds the verifier for the client certificates of a listener.
 pub(super) fn verifier(
     clients: &ClientCertificates,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
@@ -98,8 +98,8 @@ pub(super) fn verifier(
     Ok(Arc::new(Verifier { chain, pinned }))
 }
 
-/// Verifies a chain to an authority, or that a certificate is one of those in the file: a client may have signed its
-/// own, and then it often calls itself an authority, which for a client is forbidden otherwise.
+/// Verifies a chain to an authority, or that a certificate is one of those in the file: a client may have a
+/// self-signed one, which often claims to be an authority, and that is forbidden for a client otherwise.
 #[derive(Debug)]
 struct Verifier {
     chain: Arc<dyn ClientCertVerifier>,

@@ -1,116 +1,116 @@
-//! What can be wrong with certificates, keys and TLS settings, in words for the operator.
+//! Errors in certificates, keys and TLS settings, in words for the operator.
 //!
-//! Each text says what, where, why, and, where it is not obvious, what to do.
+//! Each text says what, where, why, and, if it is not obvious, what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::text::pem::PemError;
 
-/// Why there is no TLS.
+/// Reasons why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file is missing, or may not be read.
+    /// A file is missing, or cannot be read.
     #[error("cannot read the {what} {}: {source}{}", path.display(), remedy(source))]
     Read {
         /// `certificate` or `key`.
         what: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The file is no proper PEM file (RFC 7468).
+    /// The file is no valid PEM file (RFC 7468).
     #[error("cannot read the {what} {}: {reason}", path.display())]
     Pem {
         /// `certificate` or `key`.
         what: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The line, and what is wrong there; nothing that stands in the file.
+        /// The line and its fault, without quoting the file.
         reason: PemError,
     },
-    /// The file holds something else.
+    /// The file contains something else.
     #[error("no {what} in {}: {found}", path.display())]
     Missing {
         /// `certificate` or `private key`.
         what: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What it holds, and what that suggests.
+        /// The content that was found, and advice derived from it.
         found: String,
     },
-    /// The key has a pass phrase, which nobody could type at a restart.
+    /// The key has a pass phrase, which could not be entered at a restart.
     #[error(
         "the key {} is encrypted; decrypt it with: openssl pkey -in {} -out {}",
         path.display(), path.display(), decrypted(path).display()
     )]
     Encrypted {
-        /// The key file.
+        /// Path of the key file.
         path: PathBuf,
     },
-    /// A certificate that is none inside.
+    /// A certificate cannot be parsed.
     #[error("certificate number {position} in {} is damaged: {reason}", path.display())]
     Certificate {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Which one in the file, from 1.
+        /// Position of the certificate in the file, from 1.
         position: usize,
-        /// What the parser said.
+        /// The error of the parser.
         reason: String,
     },
-    /// A key that cannot be used.
+    /// A key cannot be used.
     #[error("cannot use the key {}: {reason}", path.display())]
     Key {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its kind or size, and what is wrong with it.
+        /// Kind or size of the key, and its fault.
         reason: String,
     },
-    /// Certificate and key are both good, but not a pair.
+    /// Certificate and key are both valid, but do not match.
     #[error("the key {} does not belong to the certificate {}: {hint}", key.display(), certificate.display())]
     Mismatch {
-        /// The certificate file.
+        /// Path of the certificate file.
         certificate: PathBuf,
-        /// The key file.
+        /// Path of the key file.
         key: PathBuf,
-        /// What to look at.
+        /// Advice for finding the cause.
         hint: String,
     },
-    /// The self-signed certificate could not be made or kept.
+    /// The self-signed certificate could not be made or stored.
     #[error(
         "noren cannot write {}: {source}; give --cert and --key, or set tls.self-signed to a directory it may write",
         path.display()
     )]
     Write {
-        /// The file or directory.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The self-signed certificate that was kept cannot be used.
+    /// The stored self-signed certificate cannot be used.
     #[error("{reason}; remove noren-cert.pem and noren-key.pem from {} to have them made again", directory.display())]
     Kept {
-        /// Where the two files are.
+        /// Directory of the two files.
         directory: PathBuf,
-        /// What is wrong with them.
+        /// The fault of the files.
         reason: Box<TlsError>,
     },
     /// The cryptographic library could not make a certificate.
     #[error("cannot make a self-signed certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// An authority of clients that nothing can be verified with.
+    /// A certificate in the file of client authorities cannot be used.
     #[error("cannot verify clients with {}: {reason}", path.display())]
     Authority {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the library said.
+        /// The error of the library.
         reason: String,
     },
-    /// A client needs authorities to believe in.
+    /// The list of trusted authorities is empty.
     #[error("this system trusts no certificate; install ca-certificates, or name a file as ca")]
     NoAuthorities,
-    /// A server needs a certificate.
+    /// A server has no certificate.
     #[error("there is no certificate to present")]
     NoCertificate,
     /// The cryptographic library refuses the settings, or has no randomness.
@@ -119,7 +119,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// Whether a file is not there, rather than wrong.
+    /// True if a file is missing, rather than invalid.
     #[must_use]
     pub fn is_absence(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)

@@ -23,42 +23,42 @@ use crate::tls::{CertificateNames, CertificateStore, Challenges, TlsError, chall
 /// The type byte of a TLS handshake record (RFC 8446 §5.1); every TLS connection begins with it.
 const HANDSHAKE_RECORD: u8 = 22;
 
-/// What a browser sees that was sent here with `http://`.
+/// Response to a client that sends plain HTTP to a TLS port.
 const PLAIN_HTTP: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 74\r\nConnection: close\r\n\r\n\
     This port speaks HTTPS: write https:// instead of http:// in the address.\n";
 
-/// Turns accepted streams into TLS streams.
+/// Performs TLS handshakes on accepted streams.
 #[derive(Clone)]
 pub struct Acceptor {
     tls: TlsAcceptor,
     certificates: Arc<CertificateStore>,
     files: Prints,
     challenges: Challenges,
-    /// For those who look at a challenge.
+    /// Settings for validation handshakes of an ACME authority.
     proving: Arc<ServerConfig>,
 }
 
-/// The application protocol agreed on (ALPN, RFC 7301).
+/// The negotiated application protocol (ALPN, RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alpn {
-    /// `http/1.1`, or a client that named no protocol.
+    /// `http/1.1`, also for a client that named no protocol.
     Http1,
-    /// `h2`.
+    /// HTTP/2 (`h2`).
     Http2,
 }
 
 /// A completed handshake.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The stream to serve.
+    /// The encrypted stream.
     pub stream: TlsStream,
-    /// The protocol to serve on it.
+    /// The negotiated protocol.
     pub protocol: Alpn,
-    /// Which server the client meant to reach.
+    /// The server that the client asked for.
     pub server: ServerName,
-    /// Whose certificate the client has shown, if it has shown one.
+    /// Names in the client's certificate, if it has presented one.
     pub client: Option<ClientName>,
 }
 
@@ -69,25 +69,25 @@ pub struct ServerName {
     names: Arc<CertificateNames>,
 }
 
-/// Why there is no TLS stream.
+/// Reasons why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    /// The client was silent or slow.
+    /// The client did not complete the handshake in time.
     #[error("the handshake was not complete after {0:?}")]
     Slow(Duration),
-    /// It spoke plain HTTP, or anything else that is not TLS, and was told so.
+    /// The client sent plain HTTP, or anything else that is not TLS, and got an error response.
     #[error("the client does not speak TLS")]
     NotTls,
-    /// It left before it had said anything; port scanners and health checks do that.
+    /// The client closed before it had sent anything, as port scanners and health checks do.
     #[error("the client closed the connection without a handshake")]
     Closed,
-    /// The handshake failed: no common version, an unknown certificate authority at the client, and such.
+    /// TLS failed: no common version, an authority unknown to the client, and similar.
     #[error("{0}")]
     Failed(io::Error),
 }
 
 impl HandshakeError {
-    /// Whether it failed because of the client's certificate, or because there was none.
+    /// True if the client's certificate was refused or missing.
     #[must_use]
     pub fn is_about_the_client(&self) -> bool {
         use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
@@ -98,7 +98,7 @@ impl HandshakeError {
         matches!(cause, Some(InvalidCertificate(_) | NoCertificatesPresented))
     }
 
-    /// The word that it is counted under.
+    /// The label in metrics.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -111,11 +111,11 @@ impl HandshakeError {
 }
 
 impl Acceptor {
-    /// One for each listener of a configuration, none where it speaks without TLS. Loads the certificates once
-    /// for all of them, or makes one when none is configured.
+    /// Creates one acceptor for each listener of a configuration; `None` for a listener without TLS. The
+    /// certificates are loaded once for all of them, and made if none are configured.
     ///
     /// # Errors
-    /// [`TlsError`] names the file and what is wrong with it.
+    /// [`TlsError`] names the file and its fault.
     pub fn of_listeners(
         config: &Config,
         challenges: &Challenges,
@@ -153,26 +153,26 @@ impl Acceptor {
         config.listeners.iter().map(acceptor).collect()
     }
 
-    /// Whether a certificate is for this host.
+    /// True if a certificate covers this host.
     #[must_use]
     pub fn covers(&self, host: &str) -> bool {
         self.certificates.names_for(Some(host)).covers(host)
     }
 
-    /// The file of each certificate, and when clients begin to refuse it.
+    /// The file and the expiry of each certificate.
     #[must_use]
     pub fn expiries(&self) -> &[(PathBuf, SystemTime)] {
         self.certificates.expiries()
     }
 
-    /// Whether the files of the certificates are others than those that were loaded.
+    /// True if the certificate files have changed since they were loaded.
     #[must_use]
     pub fn is_outdated(&self) -> bool {
         self.files.differ()
     }
 
-    /// Performs the handshake; all of it, the first byte included, has to be done within `limit`. None if all that
-    /// the client wanted was to see the answer to a challenge: the connection is closed then.
+    /// Performs the complete handshake within `limit`, the first byte included. `None` after a validation
+    /// handshake, whose connection is closed then.
     ///
     /// # Errors
     /// See [`HandshakeError`]; the stream is closed then.
@@ -223,7 +223,8 @@ impl Acceptor {
         }))
     }
 
-    /// The handshake while there is a challenge: only the first message says what the client wants.
+    /// Performs a handshake while a challenge is shown: the first message tells whether it is a validation
+    /// handshake.
     async fn perhaps_challenged(
         &self,
         stream: Stream,
@@ -250,8 +251,8 @@ impl std::fmt::Debug for Acceptor {
 
 impl ServerName {
     /// False if a request for `host` contradicts the handshake: the client asked for another name, and the
-    /// certificate it was shown does not cover this one (RFC 9110 §15.5.20: 421). A browser may send
-    /// requests for several hosts on one connection as long as the certificate covers them all.
+    /// certificate that it got does not cover this one (RFC 9110 §15.5.20: 421). A browser may send requests for
+    /// several hosts on one connection if the certificate covers them all.
     #[must_use]
     pub fn permits(&self, host: &str) -> bool {
         match &self.name {
@@ -263,8 +264,8 @@ impl ServerName {
     }
 }
 
-/// Answers a plain HTTP request, and takes in what the client still sends: closing with unread bytes makes
-/// the kernel send a reset, which can overtake the answer.
+/// Responds to a plain HTTP request, and reads what the client still sends: closing with unread bytes makes the
+/// kernel send a reset, which can overtake the response.
 async fn refuse_plain(stream: &mut Stream) {
     if stream.write_all(PLAIN_HTTP).await.is_err() || stream.shutdown().await.is_err() {
         return;

@@ -1,6 +1,6 @@
-//! Private keys: from DER to something that signs, or to the reason why not.
+//! Private keys: converts DER to a signing key, or explains why it cannot be used.
 //!
-//! Knows nothing of files.
+//! Independent of files.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use rustls::sign::SigningKey;
 use x509_parser::asn1_rs::{Any, FromDer as _, Integer, Tag};
 use x509_parser::x509::AlgorithmIdentifier;
 
-/// What is offered in the place of a key that cannot be used.
+/// Advice for the replacement of an unusable key.
 const USABLE: &str = "use ECDSA on P-256 or P-384, or RSA of 2048 to 8192 bits";
 
-/// The sizes of RSA keys that aws-lc signs with. Browsers, too, refuse shorter ones.
+/// Sizes of RSA keys that aws-lc can sign with. Browsers refuse shorter ones too.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// Object identifiers of kinds of keys and of curves, with their names and whether they can be used.
+/// Object identifiers of key kinds and curves, with their names and whether they can be used.
 const KNOWN: [(&str, &str, bool); 13] = [
     ("1.2.840.113549.1.1.1", "RSA", true),
     ("1.2.840.113549.1.1.10", "RSA-PSS", false),
@@ -35,10 +35,10 @@ const KNOWN: [(&str, &str, bool); 13] = [
 
 const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
 
-/// A key to sign handshakes with.
+/// Parses a key for signing handshakes.
 ///
 /// # Errors
-/// Says what kind of key it is and why that does not do.
+/// The text names the kind of key and the reason.
 pub(super) fn signing_key(der: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>, String> {
     any_supported_type(der).map_err(|_| match Kind::of(der) {
         Some(kind) => kind.objection(),
@@ -46,7 +46,7 @@ pub(super) fn signing_key(der: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>
     })
 }
 
-/// What a key says it is.
+/// The kind that a key declares.
 enum Kind {
     Rsa { bits: usize },
     Curve(String),
@@ -54,7 +54,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Reads only as far as needed to name the kind: this is for keys that the library has refused.
+    /// Parses a key as far as needed to name its kind; used for keys that the library has refused.
     fn of(key: &PrivateKeyDer<'_>) -> Option<Self> {
         match key {
             PrivateKeyDer::Pkcs1(key) => Self::of_rsa(key.secret_pkcs1_der()),
@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// `SEQUENCE { version, modulus, … }` (RFC 8017 §A.1.2)
+    /// Parses a PKCS#1 key, `SEQUENCE { version, modulus, … }` (RFC 8017 §A.1.2).
     fn of_rsa(der: &[u8]) -> Option<Self> {
         let (_, key) = Any::from_der(der).ok()?;
         let (rest, _version) = Integer::from_der(key.data).ok()?;
@@ -75,7 +75,7 @@ impl Kind {
         Some(Self::Rsa { bits })
     }
 
-    /// `SEQUENCE { version, privateKey OCTET STRING, [0] parameters, … }` (RFC 5915 §3)
+    /// Parses a SEC1 key, `SEQUENCE { version, privateKey OCTET STRING, [0] parameters, … }` (RFC 5915 §3).
     fn of_sec1(der: &[u8]) -> Option<Self> {
         let (_, key) = Any::from_der(der).ok()?;
         let (rest, _version) = Integer::from_der(key.data).ok()?;
@@ -85,7 +85,7 @@ impl Kind {
         Some(Self::Curve(curve_name(&curve)))
     }
 
-    /// `SEQUENCE { version, algorithm, privateKey OCTET STRING, … }` (RFC 5958 §2)
+    /// Parses a PKCS#8 key, `SEQUENCE { version, algorithm, privateKey OCTET STRING, … }` (RFC 5958 §2).
     fn of_pkcs8(der: &[u8]) -> Option<Self> {
         let (_, key) = Any::from_der(der).ok()?;
         let (rest, _version) = Integer::from_der(key.data).ok()?;

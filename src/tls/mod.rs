@@ -1,6 +1,6 @@
-//! TLS: certificates, which of them a client gets, and the settings of the handshake.
+//! TLS: certificates, the choice among them, and the settings of the handshake.
 //!
-//! Knows nothing of HTTP, of routes and of the app.
+//! Independent of HTTP, of routes and of the app.
 
 mod certificates;
 mod challenges;

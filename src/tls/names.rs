@@ -1,6 +1,6 @@
-//! The names a certificate is for, and whether a host is one of them (RFC 6125 §6.4, RFC 2818 §3.1).
+//! The names in a certificate, and matching of hosts against them (RFC 6125 §6.4, RFC 2818 §3.1).
 //!
-//! Knows nothing of files, keys and handshakes.
+//! Independent of files, keys and handshakes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,16 +14,16 @@ use crate::config::HostPattern;
 /// The host names, wildcards and addresses of one certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateNames {
-    /// `example.org`, in lower case, without a trailing dot.
+    /// Exact names such as `example.org`, in lower case, without a trailing dot.
     exact: BTreeSet<String>,
-    /// `.example.org` for `*.example.org`.
+    /// Wildcards: `.example.org` for `*.example.org`.
     wildcards: BTreeSet<String>,
     addresses: BTreeSet<IpAddr>,
 }
 
 impl CertificateNames {
-    /// The subject alternative names; the common name only if there are none, because browsers no longer
-    /// look at it, but programs that were given such a certificate to trust still do.
+    /// Reads the subject alternative names, or the common name if there are none: browsers ignore it, but programs
+    /// that were told to trust such a certificate still use it.
     pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
         let mut names = Self::default();
         if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
@@ -43,8 +43,7 @@ impl CertificateNames {
         names
     }
 
-    /// The names an operator wrote, in the place of those in the certificate; the configuration has seen to it
-    /// that they are names.
+    /// Uses names from the configuration, already validated, in place of those in the certificate.
     pub(super) fn written(list: &[String]) -> Self {
         let mut names = Self::default();
         for name in list {
@@ -53,7 +52,7 @@ impl CertificateNames {
         names
     }
 
-    /// Whether a client that wants `host` accepts a certificate with these names.
+    /// True if a client that wants `host` accepts a certificate with these names.
     ///
     /// `host` is a host name or an address, without a port; an IPv6 address may stand in brackets, a name
     /// may end in a dot. Case does not matter. A wildcard stands for exactly one label.
@@ -67,12 +66,12 @@ impl CertificateNames {
             || wildcard_key(&host).is_some_and(|key| self.wildcards.contains(key))
     }
 
-    /// True if nothing at all is covered.
+    /// True if there are no names.
     pub(super) fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.wildcards.is_empty() && self.addresses.is_empty()
     }
 
-    /// The host names, in lower case.
+    /// The exact names, in lower case.
     pub(super) fn exact(&self) -> impl Iterator<Item = &str> {
         self.exact.iter().map(String::as_str)
     }
@@ -82,7 +81,7 @@ impl CertificateNames {
         self.wildcards.iter().map(String::as_str)
     }
 
-    /// Takes a name in. A name that no host can have is of no use to anyone, but does no harm either.
+    /// Adds a name. An impossible host name has no effect.
     fn add(&mut self, name: &str) {
         match HostPattern::parse(&normal(name)) {
             Ok(HostPattern::Wildcard(key)) => {
@@ -101,7 +100,7 @@ impl CertificateNames {
     }
 }
 
-/// `a.example, *.b.example, 127.0.0.1`
+/// Lists the names: `a.example, *.b.example, 127.0.0.1`.
 impl fmt::Display for CertificateNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exact = self.exact.iter().cloned();
@@ -112,19 +111,19 @@ impl fmt::Display for CertificateNames {
     }
 }
 
-/// The form in which names are kept and compared: lower case, no dot at the end.
+/// Normal form of a name for storage and comparison: lower case, no final dot.
 pub(super) fn normal(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
-/// What a wildcard for `host` is kept under: `.example.org` for `www.example.org`.
+/// Key of the wildcard that covers `host`: `.example.org` for `www.example.org`.
 pub(super) fn wildcard_key(host: &str) -> Option<&str> {
     let dot = host.find('.').filter(|&dot| dot > 0)?;
     host.get(dot..)
 }
 
-/// An address, with or without brackets. An IPv4 address inside an IPv6 one is the IPv4 address, as which a
-/// client on a dual-stack socket appears.
+/// Parses an address, with or without brackets. An IPv4-mapped address becomes the IPv4 address, since a client on
+/// a dual-stack socket appears as the former.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let inner = text
         .strip_prefix('[')
@@ -133,7 +132,7 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// An address as a certificate holds it: its bytes in network order.
+/// Decodes an address in a certificate: its bytes in network order.
 fn address(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(four) = <[u8; 4]>::try_from(bytes) {
         return Some(Ipv4Addr::from(four).into());

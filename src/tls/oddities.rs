@@ -1,6 +1,6 @@
-//! What is unusual about a certificate that can be served all the same: the things clients complain about.
+//! Warnings about a usable certificate: what clients will complain about.
 //!
-//! Gives sentences for the log. Whether a certificate can be served at all is decided elsewhere.
+//! Returns sentences for the log. Other code decides whether a certificate can be served at all.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::time::ASN1Time;
 
-/// Signature algorithms on hashes that are broken.
+/// Signature algorithms on broken hashes.
 const BROKEN: [(&str, &str); 5] = [
     ("1.2.840.113549.1.1.4", "MD5"),
     ("1.2.840.113549.1.1.5", "SHA-1"),
@@ -19,7 +19,7 @@ const BROKEN: [(&str, &str); 5] = [
     ("1.2.840.10045.4.1", "SHA-1"),
 ];
 
-/// What signature schemes browsers know; Chromium and Firefox agree on these.
+/// Signature schemes that browsers support; Chromium and Firefox agree on these.
 const BROWSERS: [SignatureScheme; 5] = [
     SignatureScheme::ECDSA_NISTP256_SHA256,
     SignatureScheme::ECDSA_NISTP384_SHA384,
@@ -28,7 +28,7 @@ const BROWSERS: [SignatureScheme; 5] = [
     SignatureScheme::RSA_PSS_SHA512,
 ];
 
-/// Sentences about the server's own certificate.
+/// Warnings about the server's own certificate.
 pub(super) fn of_certificate(certificate: &X509Certificate<'_>, now: SystemTime) -> Vec<String> {
     let mut found: Vec<String> = of_any(certificate, now).into_iter().collect();
     if !names_a_host(certificate) {
@@ -41,7 +41,7 @@ pub(super) fn of_certificate(certificate: &X509Certificate<'_>, now: SystemTime)
     found
 }
 
-/// Sentences about a certificate further up the chain.
+/// Warnings about a certificate further up the chain.
 pub(super) fn of_issuer(certificate: &X509Certificate<'_>, now: SystemTime) -> Vec<String> {
     let mut found: Vec<String> = of_any(certificate, now).into_iter().collect();
     // A root is trusted for being known, its signature on itself is not looked at.
@@ -51,7 +51,7 @@ pub(super) fn of_issuer(certificate: &X509Certificate<'_>, now: SystemTime) -> V
     found
 }
 
-/// A sentence about a key that few clients can use.
+/// A warning about a key that few clients can use.
 pub(super) fn of_key(key: &dyn SigningKey) -> Option<String> {
     if key.choose_scheme(&BROWSERS).is_some() {
         return None;
@@ -62,7 +62,7 @@ pub(super) fn of_key(key: &dyn SigningKey) -> Option<String> {
     )
 }
 
-/// A moment in a certificate. Those before 1970 are taken for 1970, which is long past just as well.
+/// Converts a time in a certificate. One before 1970 becomes 1970, which is expired as well.
 pub(super) fn moment(time: ASN1Time) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
 }

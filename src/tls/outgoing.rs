@@ -1,7 +1,6 @@
-//! Connections that Noren opens, with or without TLS: to consoles, and to those who know tokens.
+//! Outgoing connections, with or without TLS: to consoles, and to servers that know tokens.
 //!
-//! Certificates are verified, chain and name; there is no way to switch that off. Knows nothing of what is
-//! spoken over them.
+//! Certificates are verified, chain and name; that cannot be switched off. Independent of the protocol on them.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -22,17 +21,17 @@ use crate::net::{ConnectError, Socket, connect_if};
 use crate::tls::pem::PemFile;
 use crate::tls::{TlsError, trust};
 
-/// How connections to one kind of server are encrypted.
+/// TLS settings for connections to one kind of server.
 #[derive(Clone)]
 pub struct Connector {
     config: Arc<ClientConfig>,
-    /// The name that must be in the certificate, if not that of the host.
+    /// The name to verify in the certificate, if not that of the host.
     name: Option<String>,
-    /// Whose certificates are believed, for errors.
+    /// Description of the trusted certificates, for errors.
     trusted: Arc<str>,
 }
 
-/// Without keys.
+/// Omits the keys.
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connector")
@@ -42,26 +41,26 @@ impl std::fmt::Debug for Connector {
     }
 }
 
-/// Why there is no connection.
+/// Reasons why a connection cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
-    /// None at all.
+    /// The connection itself failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// There is one, and no TLS on it.
+    /// The connection is open, but TLS failed.
     #[error("TLS with {endpoint}: {reason}")]
     Handshake {
-        /// Where to.
+        /// Address of the server.
         endpoint: Endpoint,
-        /// What is wrong, and with whose certificate.
+        /// Description of the failure, with the trusted certificates.
         reason: String,
     },
-    /// The server did not answer the handshake.
+    /// The TLS handshake did not complete in time.
     #[error("TLS with {endpoint}: the handshake was not done within {limit:?}")]
     Slow {
-        /// Where to.
+        /// Address of the server.
         endpoint: Endpoint,
-        /// How long connection and handshake were tried.
+        /// Time limit of connection and handshake.
         limit: Duration,
     },
 }
@@ -70,7 +69,7 @@ impl Connector {
     /// Loads authorities, certificate and key.
     ///
     /// # Errors
-    /// [`TlsError`] names the file, and what is wrong with it.
+    /// [`TlsError`] names the file and its fault.
     pub fn new(tls: &TargetTls) -> Result<Self, TlsError> {
         let builder = trust::client(tls.ca.as_deref())?;
         let config = match &tls.client {
@@ -121,11 +120,15 @@ impl Connector {
         Ok(Outgoing::Tls(Box::new(stream)))
     }
 
-    /// What is wrong, in the operator's words.
+    /// Describes a failed handshake in words for the operator.
     fn explain(&self, error: &io::Error, name: &str) -> String {
         let Some(cause) = error.get_ref().and_then(|error| error.downcast_ref()) else {
             return match error.kind() {
-                io::ErrorKind::UnexpectedEof => "it closed the connection; does it speak TLS, and does it want a client certificate?".to_owned(),
+                io::ErrorKind::UnexpectedEof => {
+                    "it closed the connection; does it speak TLS, and does it \
+                    want a client certificate?"
+                        .to_owned()
+                }
                 _ => error.to_string(),
             };
         };
@@ -144,7 +147,8 @@ impl Connector {
                 if other.to_string().contains("CaUsedAsEndEntity") =>
             {
                 format!(
-                    "its certificate calls itself an authority (CA:TRUE), and is not the very one in {}; put that one into a file of its own and name it as ca",
+                    "its certificate calls itself an authority (CA:TRUE), and is not the very one in {}; \
+                     put that one into a file of its own and name it as ca",
                     self.trusted
                 )
             }
@@ -157,8 +161,7 @@ impl Connector {
     }
 }
 
-/// Connects once, and performs the handshake, all within `limit`. Only addresses that `permits` says yes to are
-/// connected.
+/// Connects once and performs the handshake, within `limit`. Only addresses that `permits` accepts are connected.
 ///
 /// # Errors
 /// [`DialError`] names the endpoint and the reason.
@@ -182,12 +185,12 @@ pub async fn dial(
     })
 }
 
-/// A connection that Noren has opened.
+/// A connection opened by Noren.
 #[derive(Debug)]
 pub enum Outgoing {
-    /// As it is.
+    /// A connection without TLS.
     Plain(Socket),
-    /// With TLS on it; boxed, because a TLS session is more than a kilobyte.
+    /// A connection with TLS; boxed, because a TLS session is more than a kilobyte.
     Tls(Box<TlsStream<Socket>>),
 }
 
@@ -244,7 +247,7 @@ impl AsyncWrite for Outgoing {
         }
     }
 
-    /// Over TLS a `close_notify` goes first (RFC 8446 §6.1), and the other half stays open.
+    /// Sends `close_notify` first on a TLS connection (RFC 8446 §6.1); the other half stays open.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),

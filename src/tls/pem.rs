@@ -1,6 +1,6 @@
-//! Reading PEM files (RFC 7468): the items in them, and what they hold when it is not the right thing.
+//! Reads PEM files (RFC 7468), and describes the content of those that hold the wrong thing.
 //!
-//! Knows nothing of X.509 and of which key fits which certificate.
+//! Independent of X.509, and of which key belongs to which certificate.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use crate::text::file;
 use crate::text::pem::{Section, sections, written};
 use crate::tls::TlsError;
 
-/// The largest file that is read. A chain has a few kilobytes; this only keeps a slip such as `/dev/zero`
-/// from filling the memory.
+/// Size limit of a file. A chain has a few kilobytes; this only keeps a mistake such as `/dev/zero` from filling
+/// the memory.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// The labels of a certificate; the second is an older word for the same (RFC 7468 §5.1).
+/// Labels of certificates; the second and third are older spellings (RFC 7468 §5.1).
 const CERTIFICATE: &[&str] = &["CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE"];
 
 /// A PEM file in memory.
@@ -26,7 +26,7 @@ pub(super) struct PemFile<'a> {
 }
 
 impl<'a> PemFile<'a> {
-    /// Reads a file that is to hold a `what`.
+    /// Reads a file that should hold a `what`.
     pub(super) fn read(path: &'a Path, what: &'static str) -> Result<Self, TlsError> {
         let bytes = file::read(path, LARGEST_FILE).map_err(|source| {
             let path = path.to_owned();
@@ -43,7 +43,7 @@ impl<'a> PemFile<'a> {
         })
     }
 
-    /// All certificates, in the order of the file. A section of another form that would be lost is refused.
+    /// All certificates, in the order of the file. An unsupported section that would be ignored is an error.
     pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let certificates = self
             .sections
@@ -81,12 +81,12 @@ impl<'a> PemFile<'a> {
         Err(self.missing("private key", self.instead_of_key()))
     }
 
-    /// Whether there is a private key of any kind.
+    /// True if the file has a private key of any kind.
     pub(super) fn holds_key(&self) -> bool {
         self.sections.iter().any(is_private_key)
     }
 
-    /// Certificates in a form that nothing here reads.
+    /// Describes a certificate in an unsupported form.
     fn foreign_certificate(&self) -> Option<String> {
         let path = self.path.display();
         if self.has("TRUSTED CERTIFICATE") {
@@ -144,7 +144,7 @@ impl<'a> PemFile<'a> {
         self.sections.iter().any(|section| section.label == label)
     }
 
-    /// DER and PKCS#12 both begin with the tag of an ASN.1 sequence, and are no text.
+    /// True for DER and PKCS#12, which begin with the tag of an ASN.1 sequence and are not text.
     fn is_binary(&self) -> bool {
         self.bytes.first() == Some(&0x30) && str::from_utf8(&self.bytes).is_err()
     }
@@ -158,7 +158,7 @@ fn is_private_key(section: &Section) -> bool {
     section.label.ends_with("PRIVATE KEY")
 }
 
-/// The key of a section, if it is of a kind that TLS knows and not encrypted.
+/// Parses the key of a section, if TLS supports its kind and it is not encrypted.
 fn key_in(section: &Section) -> Option<PrivateKeyDer<'static>> {
     match item(section)? {
         Item::Pkcs8Key(key) => Some(key.into()),
@@ -168,8 +168,8 @@ fn key_in(section: &Section) -> Option<PrivateKeyDer<'static>> {
     }
 }
 
-/// The item that TLS makes of a section. The library gets it as a text without the damage that a file may have. Its
-/// errors quote what they could not read, which may be a key, so none of them is passed on.
+/// Parses a section with the TLS library, from text without the faults that a file may have. The library's errors
+/// quote what could not be parsed, which may be a key, so they are not passed on.
 fn item(section: &Section) -> Option<Item> {
     let label = if is_certificate(section) {
         "CERTIFICATE"

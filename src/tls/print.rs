@@ -1,15 +1,14 @@
-//! Whether files are still the ones that were read, without reading them again.
+//! Detects changed files without reading them again.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// What is known of some files without opening them.
+/// Identity of the contents of several files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Prints(Vec<(PathBuf, Option<Print>)>);
 
-/// Two files with the same one are the same: one that is written to has another time of change, and one that
-/// was put in its place is another inode.
+/// Identity of a file's contents: writing in place changes ctime, replacing it changes the inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Print {
     device: u64,
@@ -19,19 +18,20 @@ struct Print {
 }
 
 impl Prints {
-    /// Looks at the files; to be done before they are read, so that a change meanwhile is found later.
+    /// Records the identities; to be called before the files are read, so that a change meanwhile is detected
+    /// later.
     pub(super) fn of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let looked = files.into_iter().map(|file| (file.clone(), print(file)));
         Self(looked.collect())
     }
 
-    /// Whether any of the files is another now.
+    /// True if any of the files has changed.
     pub(super) fn differ(&self) -> bool {
         self.0.iter().any(|(file, before)| print(file) != *before)
     }
 }
 
-/// None for a file that is not there or out of reach.
+/// Identity of a file; `None` if it is missing or inaccessible.
 fn print(file: &PathBuf) -> Option<Print> {
     let found = fs::metadata(file).ok()?;
     Some(Print {

@@ -1,9 +1,10 @@
-//! The certificate for those who have none: made once, kept in a directory, made again before it expires.
+//! The self-signed certificate for operators without one: made once, kept in a directory, and renewed before it
+//! expires.
 //!
-//! The key is made only once, and outlives its certificates. Whoever pins the key need not do it again, and
-//! a certificate is then the one file that is ever replaced, so that no crash can leave an unequal pair.
+//! The key is made only once, and outlives its certificates. Whoever pins the key need not do it again, and only
+//! the certificate file is ever replaced, so that no crash can leave a mismatched pair.
 //!
-//! Knows nothing of the certificates an operator brings.
+//! Does not handle certificates of the operator.
 
 use std::fs;
 use std::io;
@@ -20,24 +21,24 @@ use crate::tls::pem::PemFile;
 use crate::tls::written::{draft, replace};
 use crate::tls::{LoadedCertificate, TlsError};
 
-/// The certificate's file in the directory.
+/// Name of the certificate file in the directory.
 const CERTIFICATE_FILE: &str = "noren-cert.pem";
-/// The key's file in the directory.
+/// Name of the key file in the directory.
 const KEY_FILE: &str = "noren-key.pem";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Some clients, Apple's for one, refuse more than 398 days.
+/// Lifetime of a certificate. Some clients, Apple's for one, refuse more than 398 days.
 const VALIDITY: Duration = Duration::from_secs(397 * DAY.as_secs());
-/// Valid from yesterday, because the clock of a client may be behind.
+/// Backdating of the start of validity, because the clock of a client may be behind.
 const HEAD_START: Duration = DAY;
-/// Made again this long before the end: a server restarted once a week never serves an expired one.
+/// Time before the expiry at which it is renewed: a server restarted once a week never serves an expired one.
 const RENEWAL: Duration = Duration::from_secs(7 * DAY.as_secs());
 
-/// Loads the certificate in `directory`, which is made, together with the key, if it is not there or about
-/// to expire.
+/// Loads the certificate in `directory`; makes it, and the key if necessary, when it is missing or about to
+/// expire.
 ///
 /// # Errors
-/// [`TlsError`] names the file or directory, and what to do.
+/// [`TlsError`] names the file or directory, and the remedy.
 pub(super) fn load_or_make(directory: &Path) -> Result<LoadedCertificate, TlsError> {
     load_or_make_at(directory, SystemTime::now())
 }
@@ -67,7 +68,7 @@ fn load_or_make_at(directory: &Path, now: SystemTime) -> Result<LoadedCertificat
     }
 }
 
-/// The pair of an earlier start, if both files are there and not empty. A full disk leaves empty ones.
+/// Loads the pair of an earlier start, if both files exist and are not empty. A full disk leaves empty ones.
 fn load_kept(files: &Certificate, directory: &Path) -> Result<Option<LoadedCertificate>, TlsError> {
     if is_absent(&files.certificate) || is_absent(&files.key) {
         return Ok(None);
@@ -114,7 +115,7 @@ fn params(now: SystemTime) -> Result<CertificateParams, TlsError> {
     Ok(params)
 }
 
-/// What the machine calls itself, if that is a name others can use.
+/// Host name of the machine, if other machines can use it.
 fn machine_name() -> Option<String> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     match HostPattern::parse(name.trim()) {
@@ -123,7 +124,7 @@ fn machine_name() -> Option<String> {
     }
 }
 
-/// True if there is nothing to read, and nothing to lose.
+/// True if the file is missing or empty, so that there is nothing to lose.
 fn is_absent(path: &Path) -> bool {
     match fs::metadata(path) {
         Ok(metadata) => metadata.is_file() && metadata.len() == 0,
@@ -135,7 +136,7 @@ fn is_absent(path: &Path) -> bool {
     }
 }
 
-/// Puts the key in place unless there is one: of two processes that start at once, both take the first key.
+/// Puts the key in place unless there is one: if two processes start at once, both use the first key.
 fn publish_key(path: &Path, text: &[u8]) -> Result<(), TlsError> {
     let draft = draft(path, text, 0o600).map_err(|source| write_error(path, source))?;
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {

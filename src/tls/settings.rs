@@ -1,6 +1,6 @@
-//! The TLS settings of a listener: versions, protocols, resumption.
+//! TLS settings of a listener: versions, protocols, resumption.
 //!
-//! Knows nothing of sockets and of what the certificates are.
+//! Independent of sockets and of the certificates.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use rustls::{ServerConfig, SupportedProtocolVersion, version};
 use crate::config::{Tls, TlsVersion};
 use crate::tls::{CertificateStore, Challenges, TlsError, challenges};
 
-/// TLS 1.2 sessions kept for clients that know no tickets, which are few and old; about 0.5 KiB each.
+/// Number of TLS 1.2 sessions kept for clients without ticket support, which are few and old; about 0.5 KiB each.
 const SESSIONS: usize = 1024;
 
-/// Tickets after a TLS 1.3 handshake. A client uses each one once (RFC 8446 §C.4), and browsers open a second
-/// connection soon.
+/// Number of tickets after a TLS 1.3 handshake. A client uses each only once (RFC 8446 §C.4), and browsers soon
+/// open a second connection.
 const TICKETS: usize = 2;
 
-/// Makes the settings. The cipher suites and key exchanges are those of rustls with aws-lc, which begin with
-/// the post-quantum hybrid X25519MLKEM768.
+/// Builds the settings. Cipher suites and key exchanges are those of rustls with aws-lc, which begin with the
+/// post-quantum hybrid X25519MLKEM768.
 ///
 /// # Errors
 /// [`TlsError::Setup`] if the library has no randomness for the ticket keys.
@@ -54,7 +54,7 @@ pub fn server_config(
     Ok(config)
 }
 
-/// The settings of a handshake in which an authority looks at a proof. Nothing is said on such a connection.
+/// Builds the settings of a validation handshake of an ACME authority. No data is exchanged on its connection.
 ///
 /// # Errors
 /// [`TlsError::Setup`] if the library refuses them.
@@ -75,7 +75,7 @@ fn versions(minimum: TlsVersion) -> Vec<&'static SupportedProtocolVersion> {
     }
 }
 
-/// The application protocols (RFC 7301), best first.
+/// Application protocols (RFC 7301) in order of preference.
 fn alpn(http2: bool) -> Vec<Vec<u8>> {
     let names: &[&[u8]] = if http2 {
         &[b"h2", b"http/1.1"]

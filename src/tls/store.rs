@@ -1,6 +1,6 @@
-//! All certificates of a listener, and which one a client gets (RFC 6066 §3).
+//! All certificates of a listener, and the choice among them by server name (RFC 6066 §3).
 //!
-//! A store never changes. A reload builds a new one, and sessions that began with the old one keep it.
+//! A store is immutable. A reload builds a new one, and existing sessions keep the old one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,17 +16,17 @@ use crate::config::{self, Certificate};
 use crate::tls::names::{normal, wildcard_key};
 use crate::tls::{CertificateNames, LoadedCertificate, TlsError, self_signed};
 
-/// Certificates for the same name, with keys of different kinds; the cheapest first.
+/// Certificates for the same name, with keys of different kinds, in order of cost.
 type Group = Vec<Arc<LoadedCertificate>>;
 
-/// The certificates by name: exact names go before wildcards, and those before the default, which is the
-/// first certificate (with others for exactly the same names).
+/// The certificates by name: exact names come before wildcards, and those before the default, which is the first
+/// certificate (with others for exactly the same names).
 ///
-/// Among several certificates for a name the client gets the first one that it can check; ECDSA goes before
-/// RSA then, since it costs the server a quarter.
+/// Among several certificates for a name the client gets the first one that it can verify; ECDSA comes before RSA,
+/// since it costs the server a quarter.
 pub struct CertificateStore {
     exact: HashMap<String, Group>,
-    /// By `.example.org` for `*.example.org`.
+    /// Wildcards by suffix: `.example.org` for `*.example.org`.
     wildcards: HashMap<String, Group>,
     default: Group,
     default_names: Arc<CertificateNames>,
@@ -35,11 +35,11 @@ pub struct CertificateStore {
 }
 
 impl CertificateStore {
-    /// Loads the configured certificates, and those that an authority has `issued`, as far as they are there
-    /// already. Without any, the self-signed one is made or taken again.
+    /// Loads the configured certificates, and those `issued` by an ACME authority as far as they exist already.
+    /// Without any, the self-signed one is loaded or made.
     ///
     /// # Errors
-    /// [`TlsError`] names the file and what is wrong with it.
+    /// [`TlsError`] names the file and its fault.
     pub fn load(tls: &config::Tls, issued: &[Certificate]) -> Result<Self, TlsError> {
         let configured = tls.certificates.iter().map(LoadedCertificate::load);
         let mut certificates = configured.collect::<Result<Vec<_>, _>>()?;
@@ -93,21 +93,21 @@ impl CertificateStore {
         Ok(store)
     }
 
-    /// The names of the certificate that a client gets which asks for `server_name`, for the question
-    /// whether its other requests on the connection may stay there (RFC 9110 §15.5.20).
+    /// The names of the certificate that a client gets for `server_name`, to decide whether its requests for other
+    /// hosts may use the connection (RFC 9110 §15.5.20).
     ///
-    /// When the certificates of a name differ, it is the one that most clients get.
+    /// If the certificates of a name differ, it is the one that most clients get.
     pub fn names_for(&self, server_name: Option<&str>) -> Arc<CertificateNames> {
         let first = self.group(server_name).first();
         Arc::clone(first.map_or(&self.default_names, |certificate| certificate.names()))
     }
 
-    /// What clients will complain about in all the certificates, one sentence each.
+    /// Warnings about all certificates, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The file of each certificate, and when clients begin to refuse it.
+    /// The file and the expiry of each certificate.
     pub fn expiries(&self) -> &[(PathBuf, SystemTime)] {
         &self.expiries
     }
@@ -131,7 +131,8 @@ impl CertificateStore {
         }
     }
 
-    /// Addresses are no server names (RFC 6066 §3): a client that has only one asks for nothing.
+    /// Finds the certificates for a server name. An address is no server name (RFC 6066 §3): a client that has
+    /// only an address sends none.
     fn group(&self, server_name: Option<&str>) -> &Group {
         let Some(name) = server_name.map(normal) else {
             return &self.default;
@@ -176,7 +177,7 @@ impl fmt::Debug for CertificateStore {
     }
 }
 
-/// The relative cost of a signature: an RSA-2048 handshake takes the time of four on P-256.
+/// Relative cost of a signature: an RSA-2048 handshake takes as long as four on P-256.
 fn cost(certificate: &LoadedCertificate) -> u8 {
     match certificate.certified_key().key.algorithm() {
         SignatureAlgorithm::ECDSA | SignatureAlgorithm::ED25519 => 0,

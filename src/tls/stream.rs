@@ -1,8 +1,8 @@
-//! An established TLS stream that says goodbye on every close (RFC 8446 §6.1).
+//! An established TLS stream that sends `close_notify` on every close (RFC 8446 §6.1).
 //!
-//! A peer that sees no `close_notify` cannot tell the end of an answer from a cut by an attacker, and
-//! OpenSSL 3 reports it as an error. hyper shuts a stream down properly when a connection ends in peace,
-//! but drops it when a limit has passed; this type covers that case.
+//! A peer that sees no `close_notify` cannot tell the end of a response from a cut by an attacker, and OpenSSL 3
+//! reports it as an error. hyper shuts a stream down properly when a connection ends in order, but drops it when a
+//! limit has passed; this type covers that case.
 
 use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
@@ -17,8 +17,8 @@ use crate::net::Stream;
 pub struct TlsStream(Box<tokio_rustls::server::TlsStream<Stream>>);
 
 impl TlsStream {
-    /// Boxed, because a TLS session is more than a kilobyte, and moving it between states and tasks
-    /// would otherwise reserve that much in each of them.
+    /// Wraps a stream, boxed: a TLS session is more than a kilobyte, and moving it between states and tasks would
+    /// otherwise reserve that much in each of them.
     pub(super) fn new(inner: tokio_rustls::server::TlsStream<Stream>) -> Self {
         Self(Box::new(inner))
     }
@@ -29,7 +29,7 @@ impl TlsStream {
         self.0.get_ref().0
     }
 
-    /// The accepted stream underneath, after the goodbye: nothing more is written with TLS.
+    /// Ends TLS with `close_notify` and returns the accepted stream underneath.
     pub fn ended(&mut self) -> &mut Stream {
         self.say_goodbye();
         self.0.get_mut().0
@@ -102,7 +102,7 @@ impl Drop for TlsStream {
     }
 }
 
-/// Writes what the kernel takes at once.
+/// A writer that writes only what the kernel accepts at once.
 struct NowOrNever<'a>(&'a Stream);
 
 impl Write for NowOrNever<'_> {

@@ -55,7 +55,7 @@ impl Scratch {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// A self-signed certificate in `NAME-cert.pem` and `NAME-key.pem`.
+    /// Makes a self-signed certificate in `NAME-cert.pem` and `NAME-key.pem`.
     pub(super) fn pair(
         &self,
         name: &str,
@@ -86,7 +86,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A client that trusts the certificates in these files and checks all that browsers check.
+/// A client that trusts the certificates in these files and checks what browsers check.
 pub(super) fn client(
     trusted: &[&Certificate],
     versions: &[&'static SupportedProtocolVersion],
@@ -106,7 +106,7 @@ pub(super) fn client(
         .with_no_client_auth()
 }
 
-/// A client that takes any certificate, but knows only these signature schemes.
+/// A client that accepts any certificate, but supports only these signature schemes.
 pub(super) fn client_with_schemes(schemes: &[SignatureScheme]) -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
@@ -116,7 +116,7 @@ pub(super) fn client_with_schemes(schemes: &[SignatureScheme]) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// Performs a handshake in memory, and passes on what comes after it (tickets).
+/// Performs a handshake in memory, and transfers the tickets that follow it.
 pub(super) fn handshake(
     server: &Arc<ServerConfig>,
     client: &Arc<ClientConfig>,

@@ -1,10 +1,10 @@
-//! The certificates of servers that Noren believes: those that an authority in a file, or in this system's list, has
-//! signed; and the very ones in the file.
+//! Trust in the certificates of servers: those signed by an authority in a file, or in the system's list, and
+//! those that are in the file themselves.
 //!
-//! A console often has a certificate that signed itself, and calls itself an authority (`openssl req -x509` makes it
-//! so). RFC 5280 §4.2.1.9 forbids that for a server, so it is taken where the file has it byte for byte, and
-//! nowhere else: who has its key is who the operator meant. It must still be valid today and have the name.
-//! Must not know what is spoken.
+//! A console often has a self-signed certificate that claims to be an authority (`openssl req -x509` makes it so).
+//! RFC 5280 §4.2.1.9 forbids that for a server, so it is accepted only if the file contains it byte for byte:
+//! whoever has its key is who the operator meant. It must still be valid today and have the name. Independent of
+//! the protocol.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use x509_parser::time::ASN1Time;
 use crate::tls::TlsError;
 use crate::tls::pem::PemFile;
 
-/// The beginning of the settings of a client that believes what is in this file (PEM), or what this system does.
+/// Starts the settings of a client that trusts the certificates in this PEM file, or those of the system.
 ///
 /// # Errors
-/// [`TlsError`] names the file, and what is wrong with it.
+/// [`TlsError`] names the file and its fault.
 pub fn client(
     file: Option<&Path>,
 ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
@@ -50,7 +50,7 @@ pub fn client(
         .with_custom_certificate_verifier(Arc::new(Verifier { chain, pinned })))
 }
 
-/// The certificates of a file as authorities.
+/// Loads the certificates of a file as authorities.
 pub(super) fn roots(
     path: &Path,
     certificates: &[CertificateDer<'static>],
@@ -67,7 +67,7 @@ pub(super) fn roots(
     Ok(roots)
 }
 
-/// Those this system trusts.
+/// Loads the certificates that the system trusts.
 fn system() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
@@ -126,14 +126,14 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether a file has this very certificate.
+/// True if a file contains exactly this certificate.
 pub(super) fn is_pinned(pinned: &[CertificateDer<'_>], certificate: &CertificateDer<'_>) -> bool {
     pinned
         .iter()
         .any(|one| one.as_ref() == certificate.as_ref())
 }
 
-/// Whether a certificate is valid at this time.
+/// Checks that a certificate is valid at this time.
 pub(super) fn is_valid(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let parsed = parsed(certificate)?;
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
@@ -147,8 +147,8 @@ pub(super) fn is_valid(certificate: &CertificateDer<'_>, now: UnixTime) -> Resul
     Ok(())
 }
 
-/// Whether a certificate has a name: among its alternative ones or, where there are none, as its common name. The
-/// latter is out of use where anybody's certificate is believed (RFC 9525 §2), and here it is exactly this one.
+/// Checks that a certificate has a name: among its alternative ones or, if there are none, as its common name. The
+/// latter is obsolete for public certificates (RFC 9525 §2), but here the certificate is exactly the pinned one.
 fn has_name(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
     let alternative = verify_server_name(&ParsedCertificate::try_from(certificate)?, name);
     if alternative.is_ok() {

@@ -1,6 +1,6 @@
-//! Files that are there whole or not at all: neither a power cut nor another reader finds one half done.
+//! Atomic file writes: after a power cut, or for a concurrent reader, a file is complete or absent.
 //!
-//! Blocks on files. Knows nothing of what is in them.
+//! Blocks on files. Independent of their content.
 
 use std::fs::Permissions;
 use std::io::{self, Write as _};
@@ -9,11 +9,11 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
-/// A new file beside `path`, in its directory. It has its mode from the moment it is there, and its contents are on
-/// the disk when this returns; whoever keeps it gives it its name, and otherwise it is removed.
+/// Writes a temporary file next to `path`. It has its mode from the moment it exists, and its contents are on the
+/// disk when this returns; the caller renames it, and otherwise it is removed.
 ///
 /// # Errors
-/// What the system says, if the directory cannot be written to.
+/// The error of the system, if the directory cannot be written.
 pub fn draft(path: &Path, text: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let directory = match path.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
@@ -29,10 +29,10 @@ pub fn draft(path: &Path, text: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// Writes a file, or another one in its place.
+/// Writes a file atomically, or replaces it.
 ///
 /// # Errors
-/// What the system says; the file is as it was then.
+/// The error of the system; the file is unchanged then.
 pub fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     draft(path, text, mode)?.persist(path)?;
     Ok(())

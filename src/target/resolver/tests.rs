@@ -19,7 +19,7 @@ fn token(text: &str) -> Token {
 }
 
 impl Resolver {
-    /// Resolves a plain token.
+    /// Resolves a token that is not a signed link.
     async fn find(&self, token: &Token) -> Result<Target, ResolveError> {
         let asked = self
             .admit(token.clone(), None)

@@ -22,7 +22,7 @@ use crate::jwt::Period;
 use crate::target::allow::is_within;
 use crate::target::written::Named;
 
-/// The claims that mean something here; others are left alone.
+/// Supported claims; others are ignored.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Claims {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +31,7 @@ pub(super) struct Claims {
     pub(super) host: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) port: Option<serde_json::Value>,
-    /// RFC 7519 §2: a number, possibly with a fraction.
+    /// Expiry: a number of seconds, possibly with a fraction (RFC 7519 §2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exp: Option<serde_json::Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +47,7 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// What a link with these claims opens for this peer at this time.
+    /// Checks the claims for this peer at this time, and returns the link.
     pub(super) fn check(
         self,
         header: &Header,
@@ -100,7 +100,7 @@ impl Claims {
     }
 }
 
-/// Whether `peer` has the address, or is in the network, that a link is for.
+/// True if `peer` has the address, or is in the network, in the claim.
 fn is_of(network: &str, peer: IpAddr) -> bool {
     let (address, bits) = match network.split_once('/') {
         Some((address, bits)) => (address, Some(bits)),
@@ -115,7 +115,7 @@ fn is_of(network: &str, peer: IpAddr) -> bool {
     bits.is_some_and(|bits| bits <= longest && is_within(peer.to_canonical(), address, bits))
 }
 
-/// One number for who has made a link and for its `jti`, of a length that no link can choose.
+/// Fixed-size identifier of a link, derived from the issuer's key and the `jti`.
 fn id(key: &str, jti: &str) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     // The length keeps two pairs of texts from being one text.

@@ -1,4 +1,4 @@
-//! Making a signed link, for `noren token --sign`. The key comes from the same files that links are checked with.
+//! Issues signed links, for `noren token --sign`, with a key from the same files that links are verified with.
 
 use std::time::Duration;
 
@@ -11,31 +11,32 @@ use super::{SETTING, now};
 use crate::config::Signed;
 use crate::jwt::{KeyError, Keys, Unsigned};
 
-/// What a link is to be.
+/// The properties of a link to issue.
 #[derive(Debug, Clone)]
 pub struct LinkOrder<'a> {
-    /// The name of the token it stands for.
+    /// Name of the token.
     pub name: &'a str,
-    /// How long it is good.
+    /// Lifetime of the link.
     pub expires: Duration,
-    /// Whether it opens once.
+    /// True if the link can be used only once.
     pub single_use: bool,
-    /// The address, or the network, it is for.
+    /// Address or network that may use it.
     pub address: Option<String>,
 }
 
-/// Why there is no link.
+/// Reasons why a link cannot be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// A key.
+    /// A key file cannot be read.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// No file has a key that can sign.
+    /// No file contains a key that can sign.
     #[error(
-        "bridge.signed.keys has no secret and no private key to sign with; make one with: openssl genpkey -algorithm ed25519 -out /etc/noren/links.pem"
+        "bridge.signed.keys has no secret and no private key to sign with; make one with: openssl genpkey \
+         -algorithm ed25519 -out /etc/noren/links.pem"
     )]
     NoKey,
-    /// It would not be accepted.
+    /// The lifetime exceeds the accepted maximum.
     #[error("a link may be good for {0:?} at most (bridge.signed.longest)")]
     Long(Duration),
     /// The cryptographic library refuses the key.
@@ -43,7 +44,7 @@ pub enum SignError {
     Sign(String),
 }
 
-/// Signs with the first key that can.
+/// Signs a link with the first key that can sign.
 ///
 /// # Errors
 /// [`SignError`] says what is missing.

@@ -1,9 +1,8 @@
 //! Signed links: tokens that are JSON Web Tokens (RFC 7519), signed by an app or by `noren token --sign`.
 //!
-//! A link names a token, or, where `allow` permits it, a host and port; for how long, for whom and how often it
-//! opens it stands in its claims, which `claims` has in full. The signature is checked before anything else is
-//! read, and the target is looked up only after all of it is in order, so a bad link says nothing of what there
-//! is.
+//! A link names a token, or, where `allow` permits it, a host and port; its claims limit its time, its client and
+//! its uses, as `claims` lists them. The signature is checked before anything else is read, and the target is
+//! looked up only after all checks, so an invalid link reveals nothing about existing targets.
 //!
 //! Blocks on files. Must not know how a token is resolved. No link reaches a log.
 
@@ -22,85 +21,85 @@ pub use issue::{LinkOrder, SignError, sign_link};
 use claims::Claims;
 use used::Used;
 
-/// What the configuration calls the keys.
+/// Name of the key setting in the configuration.
 const SETTING: &str = "bridge.signed.keys";
 
-/// Reads signed links.
+/// Verifies signed links.
 pub(super) struct Links {
     keys: Keys,
     used: Used,
     rules: config::Signed,
 }
 
-/// A link that is in order.
+/// A verified link.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) purpose: Purpose,
     pub(super) once: Option<Once>,
 }
 
-/// What a link opens.
+/// The purpose of a link.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// What the token of this name opens.
+    /// Opens the target of the token with this name.
     Token(String),
-    /// This, if it is allowed.
+    /// Opens this target, if `allow` permits it.
     Target(Endpoint),
 }
 
-/// A single-use link, to be remembered.
+/// Identification of a single-use link, for the record of its use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Once {
-    /// Who has made it, and what is the same in no other link of theirs.
+    /// Unique identifier of the link: a hash of its key and its `jti`.
     id: [u8; 32],
-    /// When nobody would believe it any more, in seconds since 1970.
+    /// Time after which no verifier accepts it, in Unix seconds.
     until: u64,
-    /// Who uses it: an address, or [`UNIX`].
+    /// The client that uses it: an address, or [`UNIX`].
     peer: String,
 }
 
-/// The peer of a connection on a UNIX socket, which has no address.
+/// Name of a client on a UNIX socket, which has no address.
 const UNIX: &str = "unix";
 
-/// Why a link opens nothing. The text is for the log, and has nothing of the link in it.
+/// Reasons why a link is refused. The text is for the log, and contains nothing of the link.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// A plain token, where only signed links are accepted.
     #[error("the token is not signed")]
     Unsigned,
-    /// It was not made by whoever has the key, or makes no sense.
+    /// The signature or the content is invalid.
     #[error("the link is not valid: {0}")]
     Invalid(&'static str),
-    /// It is too late.
+    /// The link has expired.
     #[error("the link has expired")]
     Expired,
-    /// It is too early.
+    /// The link is not valid yet.
     #[error("the link is not valid yet")]
     Early,
-    /// It is for another client.
+    /// The link is for another client.
     #[error("the link is for another address")]
     Elsewhere,
-    /// It has done what it was for.
+    /// The single-use link was used before.
     #[error("the link was used already")]
     Used,
-    /// The keys cannot be read, so nothing can be checked.
+    /// The keys cannot be read, so no link can be verified.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// That it was used could not be remembered, so it must not be.
+    /// The use cannot be recorded, so the link must not be used.
     #[error("{0}")]
     Store(String),
-    /// Files did not answer in time.
+    /// File access did not complete in time.
     #[error("the link could not be checked in time")]
     Slow,
 }
 
-/// Why links cannot be read at all.
+/// Reasons why links cannot be verified at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LinksError {
-    /// A key.
+    /// A key cannot be read.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// The store of used links.
+    /// The store of used links cannot be opened.
     #[error(
         "bridge.signed.store: {0}; let the user that noren runs as write it, or name another file"
     )]
@@ -108,7 +107,7 @@ pub enum LinksError {
 }
 
 impl Links {
-    /// Reads the keys and the links that were used.
+    /// Reads the keys and the store of used links.
     pub(super) fn open(rules: &config::Signed) -> Result<Self, LinksError> {
         Ok(Self {
             keys: Keys::open(SETTING, &rules.keys)?,
@@ -117,24 +116,24 @@ impl Links {
         })
     }
 
-    /// Whether every token has to be a link.
+    /// True if every token has to be a signed link.
     pub(super) fn required(&self) -> bool {
         self.rules.required
     }
 
-    /// Whether a token looks like a link.
+    /// True if a token has the form of a signed link.
     pub(super) fn is_link(token: &Token) -> bool {
         jwt::is_token(token.plain())
     }
 
-    /// Checks a link. Nothing is remembered by that.
+    /// Verifies a link, without recording its use.
     pub(super) fn read(&self, token: &Token, peer: Option<IpAddr>) -> Result<Link, LinkError> {
         let audience = self.rules.audience.as_deref();
         let (header, claims) = self.keys.verify::<Claims>(token.plain(), audience)?;
         claims.check(&header, &self.rules, peer, now())
     }
 
-    /// Remembers that a single-use link was used.
+    /// Records the use of a single-use link.
     pub(super) fn spend(&self, once: &Once) -> Result<(), LinkError> {
         self.used.spend(once, now())
     }

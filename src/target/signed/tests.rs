@@ -8,7 +8,7 @@ use super::*;
 use crate::config::SecretFile;
 use crate::target::test_directory::TestDirectory;
 
-/// 32 bytes in base64url, and 32 others.
+/// Two secrets of 32 bytes, in base64url.
 const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
 const OTHER: &str = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA";
 
@@ -26,7 +26,7 @@ fn hs256(claims: &Value) -> Token {
     signed(&Header::new(Algorithm::HS256), claims, &secret(SECRET))
 }
 
-/// Claims of a link for `vm` that is good for a minute, with others on top.
+/// Claims of a link for `vm` that expires in a minute, with others added.
 fn claims(more: Value) -> Value {
     let mut claims = json!({"token": "vm", "exp": now() + 60});
     let (Value::Object(all), Value::Object(more)) = (&mut claims, more) else {

@@ -1,9 +1,9 @@
-//! The single-use links that were used: a file that grows by one line for each, and is read again at a start.
+//! Store of used single-use links: a file that grows by one line for each, and is read at the start.
 //!
-//! A line is written, and on the disk, before a link opens anything, so neither a crash nor a restart makes it
-//! good again. What has long expired is left out when the file is written anew. Several processes may share the file,
-//! as during an upgrade: each holds its lock (flock(2)) while it looks and writes, and reads first what the
-//! others have added. Must not know links; no line has anything of one but a hash.
+//! A line is durable on the disk before its link opens anything, so neither a crash nor a restart makes the link
+//! valid again. Long expired links are dropped when the file is rewritten. Several processes may share the file,
+//! as during an upgrade: each holds its lock (flock(2)) while it reads and writes, and reads the lines of others
+//! first. Independent of the form of links; a line contains only a hash of its link.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -16,16 +16,16 @@ use std::time::Duration;
 
 use super::{LinkError, Once, UNIX};
 
-/// The most links that are remembered at once, about 12 MB. Beyond, those that have expired are forgotten, and if
-/// there are none, no link is accepted until some do.
+/// Limit on remembered links, about 12 MB. At the limit expired ones are dropped, and if there are none, no link
+/// is accepted until one expires.
 const MOST: usize = 100_000;
-/// Lines that mean nothing any more, above which the file is written anew.
+/// Number of outdated lines above which the file is rewritten.
 const STALE: usize = 10_000;
-/// Seconds that a link is remembered beyond its end, as long as there is room: a clock that was put ahead by less,
-/// and is put back, makes none good again.
+/// Seconds that a link is remembered beyond its expiry while there is room: no link becomes valid again if a clock
+/// that was ahead by less than this is set back.
 const BEYOND: u64 = 30 * 86_400;
 
-/// The links that were used.
+/// The store of used links.
 pub(super) struct Used {
     path: PathBuf,
     grace: Duration,
@@ -34,13 +34,13 @@ pub(super) struct Used {
 
 struct State {
     file: File,
-    /// How far the file was read.
+    /// Position up to which the file was read.
     read: u64,
     lines: usize,
     uses: HashMap<[u8; 32], Use>,
 }
 
-/// When and by whom a link was used for the first time.
+/// The first use of a link.
 struct Use {
     until: u64,
     first: u64,
@@ -48,7 +48,7 @@ struct Use {
 }
 
 impl Used {
-    /// Opens the file, or makes it, and leaves out what has long expired.
+    /// Opens or creates the file, and drops long expired links.
     pub(super) fn open(path: &Path, grace: Duration, now: u64) -> Result<Self, String> {
         let told = |error: io::Error| format!("{}: {error}", path.display());
         let mut state = State::open(path).map_err(told)?;
@@ -62,7 +62,7 @@ impl Used {
         Ok(used)
     }
 
-    /// Remembers a use, or says that there was one.
+    /// Records a use; an error if the link was used before.
     pub(super) fn spend(&self, once: &Once, now: u64) -> Result<(), LinkError> {
         let spent = self.locked(|state| {
             if let Some(before) = state.uses.get(&once.id) {
@@ -100,7 +100,7 @@ impl Used {
         }
     }
 
-    /// Does something with the file as it is now, while no other process does.
+    /// Runs `work` on the current content of the file, with the file locked.
     fn locked<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -110,7 +110,7 @@ impl Used {
             if named == Some(state.file.metadata()?.ino()) {
                 break;
             }
-            // What is known stays known, also if somebody has removed the file.
+            // Known uses are kept even if the file was removed meanwhile.
             let known = std::mem::take(&mut state.uses);
             *state = State::open(&self.path)?;
             state.uses = known;
@@ -122,8 +122,8 @@ impl Used {
         done
     }
 
-    /// Forgets what has long expired, all that has if there is no room else, and writes the file anew if that makes
-    /// it shorter.
+    /// Drops long expired links, and all expired ones if there is no room otherwise; rewrites the file if that
+    /// makes it shorter.
     fn tidy(&self, state: &mut State, now: u64) -> io::Result<()> {
         state.forget(now.saturating_sub(BEYOND));
         if state.uses.len() >= MOST {
@@ -133,7 +133,7 @@ impl Used {
             return Ok(());
         }
         let path = self.path.with_extension("new");
-        // What a crash has left there is worth nothing.
+        // A file left by a crash is worthless.
         let _ = fs::remove_file(&path);
         let mut next = State::open(&path)?;
         let text: String = state.uses.iter().map(|(id, used)| line(id, used)).collect();
@@ -164,13 +164,12 @@ impl State {
         })
     }
 
-    /// Forgets the links that ended by this time.
+    /// Drops the links that had expired by this time.
     fn forget(&mut self, end: u64) {
         self.uses.retain(|_, used| used.until > end);
     }
 
-    /// Takes in what was added since. A line that a crash has cut short is ended, and means nothing: its link
-    /// opened nothing.
+    /// Reads the lines added since the last read. A line cut short by a crash is ignored: its link opened nothing.
     fn read_new(&mut self) -> io::Result<()> {
         let mut text = String::new();
         self.file.seek(SeekFrom::Start(self.read))?;
@@ -198,7 +197,7 @@ impl State {
     }
 }
 
-/// `hash until first peer`, as hexadecimal digits, two times and an address.
+/// Formats a line: `hash until first peer`, which are hexadecimal digits, two times and an address.
 fn line(id: &[u8; 32], used: &Use) -> String {
     let mut line = String::with_capacity(128);
     for byte in id {

@@ -1,4 +1,4 @@
-//! Every certificate and key that cannot be served is refused with the file, the reason and the remedy.
+//! Tests that every unusable certificate and key is refused with the file, the reason and the remedy.
 
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 

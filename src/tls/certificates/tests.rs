@@ -1,4 +1,4 @@
-//! Every certificate that can be served is loaded, and what is odd about it is told.
+//! Tests that every usable certificate is loaded, and that warnings describe its faults.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -22,14 +22,15 @@ fn load(files: &Certificate) -> LoadedCertificate {
     LoadedCertificate::load(files).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Whether one of the sentences has all the parts.
+/// True if one of the sentences contains all the parts.
 fn says(warnings: &[String], parts: &[&str]) -> bool {
     warnings
         .iter()
         .any(|warning| parts.iter().all(|part| warning.contains(part)))
 }
 
-/// As Wok makes it: self-signed RSA in PKCS#8, with SHA-1, without extensions, dated into the future.
+/// Makes a certificate as Wok does: self-signed RSA in PKCS#8, with SHA-1, without extensions, dated into the
+/// future.
 fn woks_own(scratch: &Scratch) -> Certificate {
     scratch.write(
         "ca.cnf",
@@ -49,7 +50,7 @@ fn woks_own(scratch: &Scratch) -> Certificate {
     scratch.files("wok-cert.pem", "wok-key.pem")
 }
 
-/// Serves one connection with these files and gives what `openssl s_client` says about it.
+/// Serves one connection with these files and returns the output of `openssl s_client`.
 fn s_client(scratch: &Scratch, files: &Certificate, options: &str) -> String {
     let tls = Tls {
         certificates: vec![files.clone()],
@@ -196,7 +197,10 @@ fn every_form_of_key_that_openssl_writes_is_loaded() {
             String::from_utf8_lossy(&scratch.read("key.pem")).contains(label),
             "{kind}"
         );
-        scratch.openssl("req -x509 -key key.pem -subj /CN=x -addext subjectAltName=DNS:a.example -days 3 -out cert.pem");
+        scratch.openssl(
+            "req -x509 -key key.pem -subj /CN=x -addext subjectAltName=DNS:a.example -days 3 \
+                         -out cert.pem",
+        );
         let loaded = load(&scratch.files("cert.pem", "key.pem"));
         assert!(
             loaded.names().covers("a.example") && !loaded.names().covers("x"),
@@ -258,7 +262,10 @@ fn one_file_may_hold_certificate_and_key_in_any_order_with_windows_line_ends() {
 #[test]
 fn an_expired_certificate_is_loaded_with_a_warning() {
     let scratch = Scratch::new();
-    scratch.openssl("req -x509 -newkey ed25519 -nodes -keyout key.pem -subj /CN=x -addext subjectAltName=IP:::1 -days 1 -out cert.pem");
+    scratch.openssl(
+        "req -x509 -newkey ed25519 -nodes -keyout key.pem -subj /CN=x -addext \
+                     subjectAltName=IP:::1 -days 1 -out cert.pem",
+    );
     let files = scratch.files("cert.pem", "key.pem");
     let now = SystemTime::now();
     let valid = LoadedCertificate::load_at(&files, now).expect("a valid certificate");

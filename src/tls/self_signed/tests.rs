@@ -1,4 +1,4 @@
-//! The self-signed certificate is good, is made once, and is never made over something of value.
+//! Tests that the self-signed certificate is valid, is made once, and never overwrites a file of value.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What a client and a server with our settings agree on.
+//! Tests of what a client and a server with our settings negotiate.
 
 use rcgen::PKCS_ECDSA_P256_SHA256;
 use rustls::client::{Resumption, Tls12Resumption};
@@ -73,7 +73,7 @@ fn the_minimum_version_is_kept() {
     );
 }
 
-/// Whether the second of two connections resumes the first.
+/// True if the second of two connections resumes the first.
 fn resumes(server: &Arc<ServerConfig>, client: ClientConfig) -> bool {
     let client = Arc::new(client);
     let (first, _) = handshake(server, &client, "a.example").expect("a handshake");

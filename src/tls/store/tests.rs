@@ -1,4 +1,4 @@
-//! A client gets the certificate for the name it asked for, with a key it can check.
+//! Tests that a client gets the certificate for the name it asked for, with a key that it can verify.
 
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
 use rustls::pki_types::CertificateDer;
@@ -16,7 +16,7 @@ fn store(certificates: &[&Certificate]) -> CertificateStore {
     CertificateStore::new(certificates.iter().map(load).collect()).expect("not empty")
 }
 
-/// The certificate that a client is presented with in a real handshake.
+/// The certificate that a client receives in a real handshake.
 fn presented(
     store: &Arc<CertificateStore>,
     name: &str,
@@ -156,7 +156,10 @@ fn a_configuration_without_certificates_gets_a_self_signed_one() {
 fn the_warnings_of_all_certificates_are_collected() {
     let scratch = Scratch::new();
     let make = |name: &str| {
-        scratch.openssl(&format!("req -x509 -newkey ed25519 -nodes -keyout {name}.key -subj /CN={name} -days 3 -out {name}.pem"));
+        scratch.openssl(&format!(
+            "req -x509 -newkey ed25519 -nodes -keyout {name}.key -subj /CN={name} \
+                                  -days 3 -out {name}.pem"
+        ));
         scratch.files(&format!("{name}.pem"), &format!("{name}.key"))
     };
     let (first, second) = (make("first"), make("second"));

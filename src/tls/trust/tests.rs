@@ -1,4 +1,4 @@
-//! A certificate that is in the file byte for byte is believed, whatever it calls itself, and no other.
+//! Tests that a certificate in the file is trusted byte for byte, whatever it claims to be, and no other one.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::tls::settings::server_config;
 use crate::tls::test_certificates::{Scratch, handshake};
 use crate::tls::{CertificateStore, TlsError};
 
-/// The outcome of a handshake with a server that shows this certificate, by a client that has this file as `ca`.
+/// Result of a handshake with a server that presents this certificate, by a client that has this file as `ca`.
 fn reached(scratch: &Scratch, server: &Certificate, ca: &str, name: &str) -> Result<(), String> {
     let tls = Tls {
         certificates: vec![server.clone()],
@@ -28,7 +28,7 @@ fn reached(scratch: &Scratch, server: &Certificate, ca: &str, name: &str) -> Res
         .map_err(|error| error.to_string())
 }
 
-/// A certificate that calls itself an authority, as `openssl req -x509` makes it without more ado.
+/// Makes a certificate that claims to be an authority, as `openssl req -x509` does by default.
 fn authority(
     scratch: &Scratch,
     file: &str,
