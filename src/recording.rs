@@ -1,72 +1,73 @@
-//! The file of a recorded tunnel: how it is written, and how it is read.
+//! File format of a recorded tunnel, with writer and reader.
 //!
-//! One line of JSON, then records until the end of the file. A record is one byte that says what it is, eight
-//! bytes of time in microseconds since the beginning, four bytes of length, and so many bytes; numbers have their
-//! most significant byte first. What follows the last whole record was cut off when the writer was killed, and
-//! means nothing. The guide has this for those who read it with other programs. Knows no sockets and no limits.
+//! A file is one line of JSON, followed by records. A record is one byte with its kind, eight bytes of time in
+//! microseconds since the beginning, four bytes of length, and as many bytes of data; numbers are big-endian.
+//! Bytes behind the last complete record were cut off when the writer was killed, and are ignored. The guide
+//! documents the format for other programs. Independent of sockets and limits.
 
 use std::io::{self, BufRead, Read as _};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The form of the file that is written and read here.
+/// The format version that is written and read here.
 const VERSION: u32 = 1;
-/// The longest first line, and the longest record, that is read.
+/// Size limit of the first line, and of a record.
 const LONGEST_LINE: u64 = 64 * 1024;
 const LONGEST_RECORD: u32 = 64 * 1024 * 1024;
 
-/// The first line.
+/// The first line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// The form of what follows: 1.
+    /// Format version of the records: 1.
     #[serde(rename = "noren-recording")]
     pub version: u32,
-    /// When it began, in milliseconds since 1970.
+    /// Start of the tunnel, in Unix milliseconds.
     pub begun: u64,
-    /// Where the tunnel led.
+    /// Address of the target.
     pub target: String,
-    /// The name of the console, where it is known and no secret.
+    /// Name of the console, if it is known and no secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
-    /// Where the client came from.
+    /// Address of the client.
     pub peer: String,
-    /// Who it was: the name that the app gave, or the user of the door, or the name in the certificate.
+    /// User name: the one that the app reports, or the one of a password login, or the name in the client
+    /// certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
 }
 
-/// What a record is.
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `<`: bytes from the client to the target.
     Input,
     /// `>`: bytes from the target to the client.
     Output,
-    /// `!`: here so many bytes are missing (eight bytes), because the disk did not keep up.
+    /// `!`: a gap; the data is the number of missing bytes (eight bytes), because the disk did not keep up.
     Gap,
-    /// `.`: the end, and why.
+    /// `.`: the end; the data is its reason.
     End,
 }
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// When, since the beginning.
+    /// Time since the beginning.
     pub at: Duration,
-    /// What.
+    /// Kind of the record.
     pub kind: Kind,
-    /// The bytes.
+    /// Data of the record.
     pub data: Vec<u8>,
 }
 
-/// Why a file cannot be read.
+/// Reasons why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The system says so.
+    /// The error of the system.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is no recording, or one of another version.
+    /// The file is no recording, or has another version.
     #[error("this is no recording of Noren: {0}")]
     Foreign(String),
 }
@@ -79,7 +80,7 @@ pub struct Reader<R> {
 }
 
 impl Header {
-    /// The header of a recording of this version.
+    /// Creates the header of a recording of this version.
     #[must_use]
     pub fn new(begun: u64, target: String, peer: String) -> Self {
         Self {
@@ -92,7 +93,7 @@ impl Header {
         }
     }
 
-    /// The first line, with its end.
+    /// The first line, including its line end.
     #[must_use]
     pub fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).unwrap_or_default();
@@ -117,7 +118,7 @@ impl Kind {
     }
 }
 
-/// Adds a record to what is to be written.
+/// Appends an encoded record.
 pub fn encode(kind: Kind, at: Duration, data: &[u8], into: &mut Vec<u8>) {
     let microseconds = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
     // Nothing that is recorded at once comes near the limit: it is what was read at once.
@@ -132,7 +133,7 @@ impl<R: BufRead> Reader<R> {
     /// Reads the first line.
     ///
     /// # Errors
-    /// [`ReadError`].
+    /// [`ReadError`] if the file cannot be read or is no recording.
     pub fn open(mut input: R) -> Result<Self, ReadError> {
         let mut line = Vec::new();
         (&mut input)
@@ -154,10 +155,10 @@ impl<R: BufRead> Reader<R> {
         &self.header
     }
 
-    /// The next record; none at the end of the file, or where the writer was cut off.
+    /// Reads the next record; `None` at the end of the file, or where the writer was cut off.
     ///
     /// # Errors
-    /// [`ReadError`], also for what cannot be a record.
+    /// [`ReadError`] if the file cannot be read or is damaged.
     pub fn read(&mut self) -> Result<Option<Record>, ReadError> {
         let mut head = [0; 13];
         if !self.fill(&mut head)? {
@@ -181,7 +182,7 @@ impl<R: BufRead> Reader<R> {
         }))
     }
 
-    /// Fills all of a buffer; false if the file ends before.
+    /// Fills a buffer completely; false if the file ends before.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<bool, io::Error> {
         match self.input.read_exact(buffer) {
             Ok(()) => Ok(true),

@@ -1,9 +1,9 @@
-//! Something that all clients share, of which one of them can take a part only: subscriptions, channels, memory and
-//! disk for request bodies.
+//! Fair shares of a resource that all clients use, of which one client can only take a part: subscriptions,
+//! channels, memory and disk for request bodies.
 //!
-//! An address (an IPv6 network) and a session each have a share. The last quarter is a reserve for those that have
-//! little: whoever has taken its share, or a few of them together, leaves room for the next who comes. What is held
-//! is given back when its [`Share`] is dropped. Must not know what is shared, nor how a refusal is sent.
+//! An address (an IPv6 network) and a session each have a share. The last quarter is a reserve for clients that
+//! hold little: a client at its share, or a few of them together, leave room for the next. A held amount is
+//! released when its [`Share`] is dropped. Independent of the resource, and of how a refusal is sent.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,19 +18,19 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
 
-/// A share is never smaller than this: of very little there is nothing to be shared.
+/// Minimum of a share: a tiny resource is not divided.
 const SMALLEST: u64 = 4;
-/// From which part of the whole on only those get something who have little.
+/// The reserve, as a divisor of the total, from which only clients get something that hold little.
 const RESERVE: u64 = 4;
-/// Little is less than this part of the whole.
+/// The amount that counts as little, as a divisor of the total.
 const LITTLE: u64 = 32;
 
-/// What clients share. Clones are the same.
+/// A resource with a total and shares. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Shares {
     rules: Arc<Mutex<Rules>>,
     held: Arc<Mutex<Held>>,
-    /// Something was given back.
+    /// Notified when an amount is released.
     freed: Arc<Notify>,
 }
 
@@ -40,30 +40,30 @@ struct Rules {
     parts: Parts,
 }
 
-/// For whom something is held.
+/// The client that holds an amount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Client {
-    /// The address, as it is counted by; none for programs of this machine.
+    /// The address, in the form used for limits; `None` for programs of this machine.
     pub address: Option<IpAddr>,
-    /// The number of its session, if it has one.
+    /// Number of its session, if it has one.
     pub session: Option<NonZeroU64>,
 }
 
-/// The parts of the whole, in percent; 100 and more is all of it.
+/// Sizes of the shares, in percent of the total; 100 and more means all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
-    /// Of one address.
+    /// Share of one address.
     pub address: u64,
-    /// Of one session.
+    /// Share of one session.
     pub session: u64,
 }
 
-/// Why somebody gets nothing more.
+/// Reasons why a client gets no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// This client has its share.
+    /// The client's share is used up.
     Client,
-    /// All of it is taken.
+    /// The total is used up.
     All,
 }
 
@@ -74,7 +74,7 @@ struct Held {
     sessions: HashMap<NonZeroU64, u64>,
 }
 
-/// What one client holds, given back when dropped.
+/// The amount that one client holds, released when it is dropped.
 #[derive(Debug)]
 pub struct Share {
     of: Shares,
@@ -92,7 +92,7 @@ impl From<&Limits> for Parts {
 }
 
 impl Shares {
-    /// A whole of this size, of which nothing is taken.
+    /// Creates a resource of this size, of which nothing is taken.
     #[must_use]
     pub fn new(total: u64, parts: Parts) -> Self {
         Self {
@@ -102,12 +102,13 @@ impl Shares {
         }
     }
 
-    /// Another size and other parts. Nobody loses what he holds.
+    /// Changes size and shares. Held amounts are not affected.
     pub fn change(&self, total: u64, parts: Parts) {
         *lock(&self.rules) = Rules { total, parts };
     }
 
-    /// The same by another size and other parts, for whoever has this one; what is held counts for both.
+    /// The same resource with another size and other shares for the holder of this value; held amounts count for
+    /// both.
     #[must_use]
     pub fn resized(&self, total: u64, parts: Parts) -> Self {
         Self {
@@ -116,13 +117,13 @@ impl Shares {
         }
     }
 
-    /// How much is taken.
+    /// The amount taken.
     #[must_use]
     pub fn taken(&self) -> u64 {
         lock(&self.held).taken
     }
 
-    /// Whether more than half of it is taken.
+    /// True if more than half of the total is taken.
     #[must_use]
     pub fn is_tight(&self) -> bool {
         self.taken() > lock(&self.rules).total / 2
@@ -138,19 +139,19 @@ impl Shares {
         }
     }
 
-    /// So much for this client.
+    /// Takes an amount for this client.
     ///
     /// # Errors
-    /// [`Denied`]; nothing is taken then.
+    /// [`Denied`] says which limit is reached; nothing is taken then.
     pub fn take(&self, client: Client, amount: u64) -> Result<Share, Denied> {
         let mut share = self.of(client);
         share.take(amount).map(|()| share)
     }
 
-    /// So much for this client, for which it waits no longer than this.
+    /// Takes an amount for this client, and waits for it up to a time limit.
     ///
     /// # Errors
-    /// [`Denied`]: it was still so when the time was over.
+    /// [`Denied`] says which limit was still reached at the end of that time.
     pub async fn take_within(
         &self,
         limit: Duration,
@@ -184,7 +185,7 @@ impl Rules {
             .clamp(SMALLEST.min(self.total), self.total)
     }
 
-    /// There is none where one address may take all, and none of very little.
+    /// Size of the reserve: 0 if one address may take everything, or if the total is tiny.
     fn reserve(self) -> u64 {
         let shared = self.parts.address < 100 && self.total >= RESERVE * 2;
         if shared { self.total / RESERVE } else { 0 }
@@ -233,7 +234,8 @@ impl Held {
     }
 }
 
-/// Whoever holds nothing any more must not stay in the map: a scan of many addresses would fill it.
+/// Subtracts an amount, and removes a client that holds nothing more from the map, which a scan from many
+/// addresses would fill otherwise.
 fn subtract<K: Eq + Hash>(map: &mut HashMap<K, u64>, key: K, amount: u64) {
     if let Entry::Occupied(mut held) = map.entry(key) {
         *held.get_mut() = held.get().saturating_sub(amount);
@@ -244,10 +246,10 @@ fn subtract<K: Eq + Hash>(map: &mut HashMap<K, u64>, key: K, amount: u64) {
 }
 
 impl Share {
-    /// Takes so much more.
+    /// Takes a further amount.
     ///
     /// # Errors
-    /// [`Denied`]; it is as it was then.
+    /// [`Denied`] says which limit is reached; the held amount is unchanged then.
     pub fn take(&mut self, amount: u64) -> Result<(), Denied> {
         let rules = *lock(&self.of.rules);
         lock(&self.of.held).take(rules, self.client, amount)?;
@@ -255,13 +257,13 @@ impl Share {
         Ok(())
     }
 
-    /// How much it holds.
+    /// The amount held.
     #[must_use]
     pub fn held(&self) -> u64 {
         self.held
     }
 
-    /// Gives so much of it back.
+    /// Releases an amount.
     pub fn give_back(&mut self, amount: u64) {
         let amount = amount.min(self.held);
         if amount > 0 {
@@ -282,7 +284,7 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    /// No client has a limit of its own.
+    /// Shares without a limit for single clients.
     const WHOLE: Parts = Parts {
         address: 100,
         session: 100,
@@ -303,7 +305,7 @@ mod tests {
         Shares::new(total, parts)
     }
 
-    /// As many as somebody gets, one by one, and why no more.
+    /// All single units that a client gets, and the reason why no more.
     fn all(shares: &Shares, client: Client) -> (Vec<Share>, Denied) {
         let mut held = Vec::new();
         loop {

@@ -1,21 +1,21 @@
-//! Frames that end on whole messages.
+//! Frames that end at a message boundary.
 //!
 //! Wok's page splits each frame on `//EOM//` and carries nothing over, so a message that is cut by the end of
 //! a frame is lost, twice. A stream socket cuts wherever it likes.
 
 use std::sync::Arc;
 
-/// The longest beginning of a message that is kept while its end has not come.
+/// Limit on the bytes of an incomplete message that are held back.
 pub(super) const LONGEST_MESSAGE: usize = 1024 * 1024;
 
-/// Holds back the beginning of a message.
+/// Buffer that holds back an incomplete message.
 #[derive(Debug)]
 pub(super) struct Boundary {
     marker: Arc<[u8]>,
     begun: Vec<u8>,
 }
 
-/// A message without an end, and how long it has become.
+/// Error for a message that exceeds the limit without an end; the value is its length so far.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Endless(pub(super) usize);
 
@@ -27,12 +27,12 @@ impl Boundary {
         }
     }
 
-    /// How many bytes of a message there are whose end has not come.
+    /// Number of bytes of the incomplete message.
     pub(super) fn begun(&self) -> usize {
         self.begun.len()
     }
 
-    /// Takes what was read, and returns all whole messages there are now.
+    /// Appends bytes, and returns all messages that are complete now.
     pub(super) fn whole(&mut self, read: &[u8]) -> Result<Vec<u8>, Endless> {
         // The marker itself may be cut, so the search begins a little before the new bytes.
         let from = (self.begun.len() + 1).saturating_sub(self.marker.len());
@@ -49,7 +49,8 @@ impl Boundary {
         Ok(std::mem::replace(&mut self.begun, rest))
     }
 
-    /// Where to cut whole messages so that each piece is at most `limit` long, if its messages are.
+    /// Returns the position to cut whole messages at, so that each piece is at most `limit` long if its messages
+    /// are.
     pub(super) fn cut(&self, messages: &[u8], limit: usize) -> usize {
         if messages.len() <= limit {
             return messages.len();

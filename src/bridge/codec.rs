@@ -1,4 +1,4 @@
-//! What a message looks like: bytes, or one padded base64 string (RFC 4648 §4) in a text frame.
+//! Encoding of messages: raw bytes, or one padded base64 string (RFC 4648 §4) in a text frame.
 
 use base64::Engine;
 use base64::engine::Simd;
@@ -6,21 +6,21 @@ use base64::engine::general_purpose::PAD;
 
 use crate::websocket::{HEADER_SPACE, Kind, Opcode, Violation, write_header};
 
-/// The form of messages, agreed on in the handshake.
+/// The negotiated encoding of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Codec {
-    /// The payload itself, in binary frames.
+    /// Raw payload in binary frames.
     Binary,
-    /// In both directions each text frame is one complete padded base64 string.
+    /// One complete padded base64 string in each text frame, in both directions.
     Base64,
 }
 
-/// The longest base64 message taken from a client. It has to be complete before any of it may reach the
-/// target, and clients of this subprotocol send what a person types.
+/// Size limit of a base64 message from a client. It has to be complete before any of it may reach the target, and
+/// clients of this subprotocol send what a person types.
 pub(super) const LONGEST_TEXT: usize = 1024 * 1024;
 
 impl Codec {
-    /// The kind of message a client has to send.
+    /// Checks that the client sends messages of the agreed kind.
     pub(super) fn accepts(self, kind: Kind) -> Result<(), Violation> {
         let reason = match (self, kind) {
             (Self::Binary, Kind::Binary) | (Self::Base64, Kind::Text) => return Ok(()),
@@ -30,7 +30,7 @@ impl Codec {
         Err(Violation { code: 1003, reason })
     }
 
-    /// How much may be read for a frame of at most `frame` bytes.
+    /// Number of bytes to read for a frame of at most `frame` bytes.
     pub(super) fn read_size(self, frame: usize) -> usize {
         match self {
             Self::Binary => frame,
@@ -38,7 +38,7 @@ impl Codec {
         }
     }
 
-    /// Makes a frame of `raw[HEADER_SPACE..][..length]`, in the same place or in `text`.
+    /// Builds a frame around `raw[HEADER_SPACE..][..length]`, in place or in `text`.
     pub(super) fn frame<'a>(
         self,
         raw: &'a mut [u8],
@@ -62,7 +62,7 @@ impl Codec {
         }
     }
 
-    /// Makes a frame of bytes that are not in a buffer with space before them.
+    /// Builds a frame from bytes without room for a header in front of them.
     pub(super) fn frame_of(self, payload: &[u8]) -> Vec<u8> {
         let length = match self {
             Self::Binary => payload.len(),
@@ -75,7 +75,8 @@ impl Codec {
     }
 }
 
-/// The fastest the processor offers; `STANDARD` of the same crate is the portable one, three times slower.
+/// The fastest encoder that the processor supports; `STANDARD` of the same crate is portable and three times
+/// slower.
 fn engine() -> Simd {
     Simd::standard(PAD)
 }
@@ -88,17 +89,17 @@ pub(super) fn decode(text: &[u8]) -> Result<Vec<u8>, Violation> {
     })
 }
 
-/// [`decode`], for the fuzz targets.
+/// Exposes [`decode`] to the fuzz targets.
 pub fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Violation> {
     decode(text)
 }
 
-/// A whole text frame, for the fuzz targets.
+/// Builds a whole text frame, for the fuzz targets.
 pub fn frame_base64(payload: &[u8]) -> Vec<u8> {
     Codec::Base64.frame_of(payload)
 }
 
-/// Puts the header before a payload of `length` bytes at `buffer[HEADER_SPACE..]`.
+/// Writes the header in front of a payload of `length` bytes at `buffer[HEADER_SPACE..]`.
 fn finish(buffer: &mut [u8], opcode: Opcode, length: usize) -> &[u8] {
     let start = match buffer.first_chunk_mut::<HEADER_SPACE>() {
         Some(space) => write_header(space, opcode, length),

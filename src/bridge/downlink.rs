@@ -1,4 +1,4 @@
-//! From the target to the client: reads bytes, writes frames, and the control frames in between.
+//! The direction from the target to the client: reads bytes, writes frames, with control frames in between.
 
 use std::io;
 use std::pin::Pin;
@@ -27,9 +27,9 @@ pub(super) struct Downlink {
     took: bool,
     unflushed: bool,
     target_ended: bool,
-    /// Bytes the target has sent.
+    /// Bytes received from the target.
     pub(super) bytes: u64,
-    /// Takes a copy of what the target sends.
+    /// Recorder of the target's bytes.
     pub(super) tap: Option<Tap>,
 }
 
@@ -53,23 +53,23 @@ impl Downlink {
         }
     }
 
-    /// Answers a ping, in place of an older answer that has not left: only the latest is due (RFC 6455 §5.5.3),
-    /// so a client that sends pings and does not read makes nothing grow.
+    /// Queues a pong in place of an older unsent one: only the latest is due (RFC 6455 §5.5.3), so a client that
+    /// pings and does not read cannot make memory grow.
     pub(super) fn answer_ping(&mut self, payload: &[u8]) {
         self.pong = Some(control_frame(Opcode::Pong, payload));
     }
 
-    /// Asks for a sign of life. False if the last ping has not even left; it cannot have been answered then.
+    /// Queues a ping. False if the last one is still unsent and so cannot have been answered.
     pub(super) fn ping(&mut self) -> bool {
         !std::mem::replace(&mut self.ping, true)
     }
 
-    /// True if the client has taken anything since the last call.
+    /// True if the client has accepted any bytes since the last call.
     pub(super) fn client_took(&mut self) -> bool {
         std::mem::take(&mut self.took)
     }
 
-    /// Writes what waits, and then the control frames: these go between two frames, never into one.
+    /// Writes queued bytes, and then control frames, which go between two frames and never into one.
     fn poll_waiting<C>(&mut self, client: &mut C, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
         C: AsyncWrite + Unpin,
@@ -96,7 +96,7 @@ impl Downlink {
         }
     }
 
-    /// Queues the close frame, which nothing may follow.
+    /// Queues the close frame, which must be the last frame.
     pub(super) fn push_close(&mut self, frame: &[u8]) {
         self.waiting.push(frame);
     }
@@ -106,7 +106,7 @@ impl Downlink {
         self.target_ended
     }
 
-    /// Writes what waits. Ready when the client has all of it.
+    /// Writes queued bytes. Ready when the client's socket has all of them.
     pub(super) fn poll_write<C>(
         &mut self,
         client: &mut C,
@@ -123,7 +123,7 @@ impl Downlink {
         Poll::Ready(Ok(()))
     }
 
-    /// Relays until one of the two has to be waited for, or the target ends.
+    /// Relays until one side has to be waited for, or the target ends.
     pub(super) fn poll<C, T>(
         &mut self,
         client: &mut C,
@@ -157,7 +157,7 @@ impl Downlink {
         }
     }
 
-    /// One read from the target, and as much of one write as the client takes.
+    /// Performs one read from the target, and writes as much as the client accepts at once.
     fn poll_move<C, T>(
         &mut self,
         client: &mut C,
@@ -217,7 +217,7 @@ impl Downlink {
         Poll::Ready(Ok(()))
     }
 
-    /// Frames the whole messages there are.
+    /// Frames the messages that are complete.
     fn push_messages(&mut self, read: &[u8]) -> Result<(), End> {
         let Some(boundary) = &mut self.boundary else {
             return Ok(());

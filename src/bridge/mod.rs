@@ -1,7 +1,7 @@
 //! Relays a WebSocket to a socket (the job of websockify): subprotocols `binary` and `base64`, or none.
 //!
-//! The target is connected by the caller, before the handshake is answered, so that a dead console is a 502
-//! and not a broken socket. Knows nothing of tokens and of who may pass.
+//! The caller connects the target before it accepts the handshake, so that a dead console is a 502 and not a
+//! broken socket. Independent of tokens and of permissions.
 
 mod boundary;
 mod codec;
@@ -40,21 +40,21 @@ pub use recorder::{NotRecorded, Recorder, Tap};
 pub struct Opened {
     /// The connection.
     pub socket: Outgoing,
-    /// Its place among the connections, where it has one of its own.
+    /// Its connection permit, if it has one of its own.
     pub slot: Option<Slot>,
-    /// Its line in the audit.
+    /// Its pair of audit lines.
     pub line: audit::Opened,
-    /// What records it, if anything does.
+    /// Its recorder, if it is recorded.
     pub tap: Option<Tap>,
-    /// If each frame to the client has to end on a whole message: what ends a message.
+    /// The message boundary, if each frame to the client has to end at one.
     pub boundary: Option<Arc<[u8]>>,
-    /// How long it may stay open, if not for as long as both sides like.
+    /// The lease that limits its lifetime, if there is one.
     pub lease: Option<Lease>,
-    /// What ends it when its token is taken away, if somebody looks after that.
+    /// Its revocation, if somebody watches its token.
     pub revocation: Option<Revocation>,
 }
 
-/// The end of a tunnel's token. Dropped with the tunnel, which tells whoever looks after it.
+/// Revocation of a tunnel's token. Dropping it with the tunnel tells the watcher that the tunnel is gone.
 #[derive(Debug)]
 pub struct Revocation {
     revoked: CancellationToken,
@@ -62,7 +62,7 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// A tunnel ends with `revoked`, and `held` is dropped with it.
+    /// Creates a revocation: the tunnel ends when `revoked` is cancelled, and drops `held` when it ends.
     #[must_use]
     pub fn new(revoked: CancellationToken, held: DropGuard) -> Self {
         Self {
@@ -77,13 +77,13 @@ impl Revocation {
 }
 
 impl Opened {
-    /// Who has opened it, if the session says so.
+    /// User who opened the tunnel, if the session names one.
     fn user(&self) -> Option<String> {
         self.lease.as_ref()?.user().map(str::to_owned)
     }
 }
 
-/// Answers a valid handshake and relays in a task of its own until one side ends it.
+/// Accepts a valid handshake and relays in a task of its own until either side closes.
 pub fn open(
     mut request: Request<Incoming>,
     handshake: Handshake,
@@ -125,7 +125,7 @@ pub fn open(
     handshake.accept(subprotocol.name)
 }
 
-/// The subprotocol of a tunnel.
+/// The negotiated subprotocol of a tunnel.
 #[derive(Clone, Copy, Debug)]
 pub struct Subprotocol {
     codec: Codec,
@@ -133,11 +133,11 @@ pub struct Subprotocol {
 }
 
 impl Subprotocol {
-    /// `binary` if it is offered, else `base64`; without an offer the answer names none and frames are
-    /// binary. To be chosen before the target is connected: some take one connection only.
+    /// Chooses `binary` if it is offered, else `base64`; without an offer the response names none and frames are
+    /// binary. To be called before the target is connected, because some targets accept only one connection.
     ///
     /// # Errors
-    /// A refusal, when the client offers only subprotocols that are not known here.
+    /// A refusal, if the client offers only unknown subprotocols.
     pub fn choose(handshake: &Handshake) -> Result<Self, Refusal> {
         let (codec, name) = if handshake.offers("binary") {
             (Codec::Binary, Some("binary"))
@@ -153,7 +153,7 @@ impl Subprotocol {
         Ok(Self { codec, name })
     }
 
-    /// Its name, if the client offered any.
+    /// Name of the subprotocol, if the client offered any.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         self.name

@@ -1,11 +1,11 @@
-//! How a tunnel ends.
+//! The end of a tunnel: its reason, and the bytes it carried.
 
 use std::io;
 use std::time::Duration;
 
 use crate::websocket::Violation;
 
-/// Why a tunnel ended.
+/// Reasons why a tunnel ends.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum End {
     #[error("the client closed it")]
@@ -41,7 +41,7 @@ pub(super) enum End {
 }
 
 impl End {
-    /// The close code for the client (RFC 6455 §7.4.1), and the reason it reads.
+    /// The close code for the client (RFC 6455 §7.4.1), and the text of the reason.
     pub(super) fn close(&self) -> (Option<u16>, &'static str) {
         match self {
             Self::ClientClosed(code) => (*code, ""),
@@ -72,12 +72,12 @@ impl From<Violation> for End {
     }
 }
 
-/// A tunnel that is over.
+/// Result of a tunnel that has ended.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) end: End,
-    /// Bytes the target was given.
+    /// Bytes written to the target.
     pub(super) up: u64,
-    /// Bytes the target has sent.
+    /// Bytes received from the target.
     pub(super) down: u64,
 }

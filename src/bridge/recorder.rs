@@ -1,7 +1,7 @@
-//! Records tunnels to files: who is recorded, how much, and what happens when there is no more room.
+//! Records tunnels to files: selects the consoles, limits the size, and applies the rule for a full directory.
 //!
-//! A tunnel never waits for the disk. It hands what passes to a bounded queue, and where that is full the recording
-//! says how much is missing. Knows no tokens; the form of the file is in `recording`.
+//! A tunnel never waits for the disk. It puts records into a bounded queue, and if that is full the recording
+//! notes the number of missing bytes. Independent of tokens; `recording` defines the file format.
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -21,20 +21,20 @@ use crate::config::{self, WhenUnrecordable};
 use crate::recording::{Header, Kind, encode};
 use crate::shutdown::Shutdown;
 
-/// How the names of recordings end. Nothing else in the directory is counted or deleted.
+/// File name extension of recordings. Other files in the directory are neither counted nor deleted.
 const ENDING: &str = ".noren";
-/// Records in the queue of one recording; its bytes are the closer limit.
+/// Limit on queued records of one recording; the limit on their bytes is usually reached first.
 const QUEUE: usize = 4096;
-/// Records that are written together.
+/// Number of records written at once.
 const TOGETHER: usize = 64;
-/// Names that are tried where another process writes into the same directory.
+/// Number of file names tried if another process writes into the same directory.
 const TRIES: u32 = 100;
-/// Digits of the number in the name of a file: milliseconds since 1970, until the year 2286.
+/// Number of digits in a file name: Unix milliseconds, until the year 2286.
 const DIGITS: usize = 13;
-/// The longest part of a console's name in the name of a file.
+/// Length limit of the console's name within a file name.
 const LONGEST_LABEL: usize = 64;
 
-/// What records tunnels, as the configuration says. Clones share one room.
+/// Starts recordings as the configuration demands. Clones share the accounting of the directory.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     settings: Arc<config::Recording>,
@@ -42,17 +42,18 @@ pub struct Recorder {
     room: Arc<Room>,
 }
 
-/// What the recordings in a directory take.
+/// Accounting of the recordings in a directory.
 #[derive(Debug, Default)]
 struct Room {
     used: AtomicU64,
-    /// The number in the name of the last one.
+    /// The number in the name of the newest recording.
     newest: AtomicU64,
-    /// Those that are being written, which are not deleted.
+    /// Recordings in progress, which are not deleted.
     open: Mutex<HashSet<PathBuf>>,
 }
 
-/// Where a tunnel puts what passes. Clones are the same recording, which ends with the last of them.
+/// The recording of one tunnel, into which it puts its data. Clones belong to the same recording, which ends when
+/// the last is dropped.
 #[derive(Clone, Debug)]
 pub struct Tap {
     records: mpsc::Sender<Vec<u8>>,
@@ -67,30 +68,30 @@ struct Shared {
     queued: AtomicUsize,
     lost: AtomicU64,
     stopped: AtomicBool,
-    /// Cancelled when the tunnel must not go on without it.
+    /// Cancelled when the tunnel must not continue without a recording.
     close: CancellationToken,
     reason: OnceLock<String>,
 }
 
-/// Why a console that must be recorded cannot be. The text is for the log.
+/// Reasons why a console that must be recorded cannot be. The text is for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRecorded {
-    /// All of `total` is used.
+    /// The limit `total` is reached.
     #[error("the recordings have reached bridge.recording.total")]
     Full,
-    /// The file cannot be made.
+    /// The file cannot be created.
     #[error("cannot make a recording in {}: {source}", directory.display())]
     Io {
-        /// Where.
+        /// Path of the directory.
         directory: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 impl Recorder {
-    /// What records, if anything is to be recorded. Looks how much there is in the directory. `before` is what this
-    /// takes the place of.
+    /// Creates a recorder if anything is to be recorded, and adds up the files in the directory. `before` is the
+    /// recorder that it replaces at a reload.
     #[must_use]
     pub fn new(settings: &config::Recording, before: Option<&Self>) -> Option<Self> {
         let directory = settings.directory.clone()?;
@@ -115,10 +116,10 @@ impl Recorder {
         })
     }
 
-    /// Begins to record a tunnel, if the console that was found by `name` is one to be recorded.
+    /// Starts to record a tunnel, if the console named `name` is to be recorded.
     ///
     /// # Errors
-    /// [`NotRecorded`], where the configuration wants no console open that is not recorded.
+    /// [`NotRecorded`], if the configuration forbids an unrecorded console.
     pub async fn begin(
         &self,
         name: &str,
@@ -163,7 +164,7 @@ impl Recorder {
         Ok(Some(Tap { records, shared }))
     }
 
-    /// Makes the file, which only its owner may read. Blocks.
+    /// Creates the file, readable by its owner only. Blocks.
     fn make(&self, header: &Header) -> Result<(fs::File, PathBuf), NotRecorded> {
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&self.directory);
@@ -197,8 +198,8 @@ impl Recorder {
         Err(self.failed(io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// The number in the name of a recording: the time it began at, and higher than that of any before, so that the
-    /// oldest are found by their names also when the clock was put back.
+    /// The number for a file name: the current time, but higher than in any earlier name, so that names sort by
+    /// age even after the clock was set back.
     fn number(&self, begun: u64) -> u64 {
         let next = |newest: u64| begun.max(newest.saturating_add(1));
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
@@ -208,8 +209,8 @@ impl Recorder {
         next(before.unwrap_or_default())
     }
 
-    /// Whether so many bytes more fit. With `drop-oldest`, room is made for them as far as that can be; with the
-    /// other rules a recording may begin as long as there is any room at all. Blocks.
+    /// True if this many more bytes fit. With `drop-oldest` old recordings are deleted to make room; with the
+    /// other rules a recording may begin while there is any room. Blocks.
     fn has_room_for(&self, wanted: u64) -> bool {
         let total = self.settings.total;
         if self.settings.when_full == WhenUnrecordable::DropOldest {
@@ -257,25 +258,25 @@ impl Recorder {
 }
 
 impl Tap {
-    /// Records what the client sends, where that is recorded.
+    /// Records bytes from the client, if input is recorded.
     pub(super) fn input(&self, bytes: &[u8]) {
         if self.shared.input {
             self.push(Kind::Input, bytes);
         }
     }
 
-    /// Records what the target sends.
+    /// Records bytes from the target.
     pub(super) fn output(&self, bytes: &[u8]) {
         self.push(Kind::Output, bytes);
     }
 
-    /// Says why the tunnel ends.
+    /// Sets the reason for the end of the tunnel.
     pub(super) fn end(&self, reason: &str) {
         // The first reason is the one.
         let _ = self.shared.reason.set(reason.to_owned());
     }
 
-    /// Ready when the tunnel must not go on, because its recording cannot.
+    /// Completes when the tunnel must close because its recording cannot continue.
     pub(super) fn must_close(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.shared.close.clone().cancelled_owned()
     }
@@ -308,7 +309,7 @@ impl Tap {
     }
 }
 
-/// What brings the records of one tunnel to the disk.
+/// The writer task of one recording.
 struct Writer {
     recorder: Recorder,
     file: tokio::fs::File,
@@ -372,7 +373,7 @@ impl Writer {
         made.await.unwrap_or(false)
     }
 
-    /// The recording cannot go on; the tunnel may, if it may.
+    /// Stops the recording; the tunnel goes on if the configuration permits it.
     fn stop(&self, cause: &str) {
         warn!(file = %self.path.display(), cause, "a recording ends before its console");
         self.shared.stopped.store(true, Ordering::Relaxed);
@@ -381,8 +382,8 @@ impl Writer {
         }
     }
 
-    /// The last words: what is missing, and why it ends. A few bytes more than the limits, so that the file says
-    /// that it is complete.
+    /// Writes the final records: missing bytes, and the reason for the end. They may exceed the limits by a few
+    /// bytes, so that a complete file can be recognised.
     async fn finish(&mut self, reason: &str) {
         let at = self.shared.begun.elapsed();
         let missing = self.shared.lost.swap(0, Ordering::Relaxed);
@@ -397,7 +398,7 @@ impl Writer {
     }
 }
 
-/// The recordings in a directory, the oldest first. One that is not there yet has none.
+/// The recordings in a directory, oldest first. A missing directory has none.
 fn recordings(directory: &Path) -> Vec<(PathBuf, u64)> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut found: Vec<(PathBuf, u64)> = entries
@@ -415,7 +416,7 @@ fn number_in(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.get(..DIGITS)?.parse().ok()
 }
 
-/// What of a name can stand in the name of a file.
+/// The part of a name that is safe in a file name.
 fn label(name: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || "-_".contains(c) {

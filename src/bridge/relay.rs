@@ -1,10 +1,10 @@
-//! One tunnel: both directions side by side in one task, and the orderly end of it.
+//! One tunnel: relays both directions in one task, and ends them in order.
 //!
-//! Each direction is polled by itself, so neither waits for the other: a client that stops reading can
-//! still type, and a full-duplex echo of any size cannot lock up. The end has two halves. When the client
-//! closes, what it has sent still reaches the target, the target is told by a half-close, and what it still
-//! answers reaches the client before the close frame does. When the target closes, the client gets the rest
-//! and a close frame, and what it had already sent still reaches the target.
+//! The directions are polled independently, so neither waits for the other: a client that stops reading can still
+//! type, and a full-duplex echo of any size cannot deadlock. When the client closes, all it has sent still reaches
+//! the target, followed by a half-close, and the target's remaining output reaches the client before the close
+//! frame. When the target closes, the client gets the rest and a close frame, and all it had sent still reaches
+//! the target.
 
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -27,11 +27,11 @@ use crate::telemetry::Tunnel;
 use crate::tls::Outgoing;
 use crate::websocket::close_frame;
 
-/// How long each half of the end may take.
+/// Time limit for each half of the end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
-/// How long a tunnel without heartbeat and without idle limit sleeps between two looks at the clock.
+/// Interval of checking the clock in a tunnel without heartbeat and idle limit.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
-/// Pings in a row that may stay unanswered.
+/// Number of consecutive pings that may stay unanswered.
 const MISSED_PINGS: u32 = 2;
 
 /// The limits of a tunnel.
@@ -40,7 +40,7 @@ pub(super) struct Limits {
     pub(super) idle: Option<Duration>,
     pub(super) heartbeat: Option<Duration>,
     pub(super) frame: usize,
-    /// Over HTTP/2: the bytes that may gather for a target that does not read.
+    /// Limit on queued bytes for a target that does not read, over HTTP/2.
     pub(super) upload: Option<usize>,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Relay<C> {
     up: Uplink,
     down: Downlink,
     limits: Limits,
-    /// Since when nothing was sent either way, as seen at the last look.
+    /// Start of the current silence in both directions, as of the last check.
     quiet_since: Instant,
     moved: u64,
     next_ping: Option<Instant>,
@@ -83,7 +83,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         }
     }
 
-    /// The same, recorded.
+    /// Adds a recording of the tunnel.
     pub(super) fn recorded(mut self, tap: Option<&Tap>) -> Self {
         self.up.tap = tap.cloned();
         self.down.tap = tap.cloned();
@@ -91,8 +91,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         self
     }
 
-    /// Relays until one side ends the tunnel, a limit passes, the lease or the token ends, somebody asks for it, or
-    /// the server stops. `read` is what came from the client right behind its handshake.
+    /// Relays until either side ends the tunnel, a limit passes, the lease or the token ends, an administrator
+    /// closes it, or the server stops. `read` holds bytes that arrived right behind the handshake.
     pub(super) async fn run(
         mut self,
         read: &[u8],
@@ -174,7 +174,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         .await
     }
 
-    /// When the clock has to be looked at next.
+    /// Time of the next check of the clock.
     fn next_look(&self) -> Instant {
         let idle = self.limits.idle.map(|limit| self.quiet_since + limit);
         [idle, self.next_ping]
@@ -229,7 +229,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             End::SessionEnded | End::Asked | End::TokenGone => {
                 let _ = timeout(CLOSE_LIMIT, self.target.shutdown()).await;
             }
-            // What the client sent before that was good, and the recording says that the console got it.
+            // The client's earlier bytes were valid, and the recording says that the console got them.
             End::Violation { .. } | End::Stopping => {
                 let given = poll_fn(|cx| self.up.poll_write(&mut self.target, cx));
                 let _ = timeout(CLOSE_LIMIT, given).await;
@@ -244,7 +244,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         let _ = timeout(CLOSE_LIMIT, self.finish_client(end)).await;
     }
 
-    /// The client is done: gives the target the rest, and the client what the target still answers.
+    /// After the client has closed: writes the rest to the target, and the target's remaining output to the
+    /// client.
     async fn finish_target(&mut self) {
         let given = poll_fn(|cx| self.up.poll_write(&mut self.target, cx)).await;
         if given.is_ok() && self.target.shutdown().await.is_ok() && !self.down.target_ended() {
@@ -252,8 +253,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         }
     }
 
-    /// Sends the close frame and waits for the client's own, so that closing the connection cannot overtake
-    /// what it is still receiving (RFC 6455 §7.1.1).
+    /// Sends the close frame and waits for the client's own, so that closing the connection cannot overtake data
+    /// in flight (RFC 6455 §7.1.1).
     async fn finish_client(&mut self, end: &End) {
         if poll_fn(|cx| self.down.poll_write(&mut self.client, cx))
             .await

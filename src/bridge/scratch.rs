@@ -1,7 +1,7 @@
-//! One large buffer for each thread, in place of one for each tunnel.
+//! Per-thread buffers, in place of a buffer for each tunnel.
 //!
-//! A tunnel is idle nearly all of the time, and reads take at most one poll; what the other side does not
-//! take at once is copied to a buffer of the tunnel's own, which lives until it is drained.
+//! A tunnel is idle nearly all of the time, and reads are limited to one poll; bytes that the other side does not
+//! accept at once are copied to the tunnel's own backlog, which is freed when it is drained.
 
 use std::cell::RefCell;
 use std::io;
@@ -12,18 +12,18 @@ use tokio::io::AsyncWrite;
 
 use crate::websocket::HEADER_SPACE;
 
-/// What one read takes at most. Reading at least 16 KiB is what makes bulk transfer cheap; a UNIX socket
-/// hands out what two or three writes of its peer put in.
+/// Size of a read. At least 16 KiB make bulk transfer cheap; a UNIX socket returns the data of two or three writes
+/// of its peer.
 pub(super) const READ: usize = 64 * 1024;
 
-/// A base64 text is a third larger than what was read.
+/// Size of the base64 text of one read, a third larger.
 const ENCODED: usize = READ.div_ceil(3) * 4;
 
 /// The buffers of a thread.
 pub(super) struct Scratch {
-    /// Space for a frame header, followed by what was read.
+    /// Room for a frame header, followed by the bytes read.
     pub(super) raw: Box<[u8]>,
-    /// Space for a frame header, followed by the text of it.
+    /// Room for a frame header, followed by their base64 text.
     pub(super) text: Box<[u8]>,
 }
 
@@ -34,12 +34,12 @@ thread_local! {
     });
 }
 
-/// Lends the buffers for the time of one poll.
+/// Lends the buffers for one poll.
 pub(super) fn with<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
     SCRATCH.with_borrow_mut(work)
 }
 
-/// Bytes that one side has to take yet. Empty ones own no memory.
+/// Bytes that one side has not accepted yet. An empty backlog owns no memory.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     bytes: Vec<u8>,
@@ -51,7 +51,7 @@ impl Backlog {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// What is left.
+    /// The bytes that are left.
     fn left(&self) -> &[u8] {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
@@ -64,7 +64,7 @@ impl Backlog {
         self.bytes.len() - self.taken
     }
 
-    /// Marks the first `count` bytes as taken, and gives the memory back with the last of them.
+    /// Removes the first `count` bytes, and frees the memory when it becomes empty.
     fn take(&mut self, count: usize) {
         self.taken += count;
         if self.taken >= self.bytes.len() {
@@ -75,7 +75,7 @@ impl Backlog {
         }
     }
 
-    /// Writes what is left. Ready when `writer` has all of it.
+    /// Writes the backlog. Ready when `writer` has all of it.
     pub(super) fn poll_to<W>(
         &mut self,
         writer: &mut W,

@@ -1,4 +1,4 @@
-//! From the client to the target: reads frames in place, writes their payload.
+//! The direction from the client to the target: decodes frames in place, and writes their payload.
 
 use std::io;
 use std::pin::Pin;
@@ -14,33 +14,33 @@ use crate::bridge::scratch::{self, Backlog};
 use crate::http::Stall;
 use crate::websocket::{Event, FrameReader, Violation};
 
-/// How long a full backlog may stand still over HTTP/2. In this time the stream is not read; see below.
+/// Time limit for a full backlog without progress over HTTP/2. The stream is not read meanwhile; see below.
 const FULL_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Uplink {
     codec: Codec,
     frames: FrameReader,
-    /// A base64 message whose end has not come.
+    /// The incomplete base64 message.
     text: Vec<u8>,
     waiting: Backlog,
-    /// Over HTTP/2: how much may wait for the target while the client is still read.
+    /// Limit on the backlog while the client is still read, over HTTP/2.
     upload: Option<usize>,
-    /// Something came from the client since this was last set to false.
+    /// True if the client has sent anything since this was last reset.
     pub(super) heard: bool,
-    /// The target does not take what the client has sent, so the client is not read.
+    /// True while the client is not read because the target does not accept its bytes.
     pub(super) stalled: bool,
-    /// Bytes the target was given.
+    /// Bytes written to the target.
     pub(super) bytes: u64,
-    /// The payload of the latest ping, to be answered.
+    /// Payload of the latest ping that awaits a pong.
     pub(super) ping: Option<Vec<u8>>,
-    /// Something was written since the target was last flushed, which TLS may still hold.
+    /// True if bytes were written since the last flush; TLS may still hold them.
     unflushed: bool,
-    /// The target takes nothing any more; what it has sent may still be on its way to the client.
+    /// True once the target accepts no more bytes; its own output may still be on the way to the client.
     closed: bool,
-    /// Over HTTP/2: how long the target takes nothing of a full backlog.
+    /// Stall timer of a full backlog, over HTTP/2.
     full: Stall,
-    /// Takes a copy of what is for the target.
+    /// Recorder of the client's bytes.
     pub(super) tap: Option<Tap>,
 }
 
@@ -63,7 +63,7 @@ impl Uplink {
         }
     }
 
-    /// Takes bytes that were read before the relay began.
+    /// Decodes bytes that were read before the relay began.
     pub(super) fn feed(&mut self, read: &[u8]) -> Result<(), End> {
         let mut read = read.to_vec();
         let (length, end) = self.decode(&mut read);
@@ -73,7 +73,7 @@ impl Uplink {
         end.map_or(Ok(()), Err)
     }
 
-    /// Gives the target what waits for it. Ready when it has all.
+    /// Writes the backlog to the target. Ready when it is empty.
     pub(super) fn poll_write<T>(
         &mut self,
         target: &mut T,
@@ -105,8 +105,8 @@ impl Uplink {
         }
     }
 
-    /// A target that has closed may have said something before, which the other direction still brings to the
-    /// client; so this one only stops giving.
+    /// Stops writing. A target that has closed may have sent data before, which the other direction still delivers
+    /// to the client.
     fn close(&mut self) -> Poll<io::Result<()>> {
         self.closed = true;
         self.unflushed = false;
@@ -114,7 +114,7 @@ impl Uplink {
         Poll::Ready(Ok(()))
     }
 
-    /// Relays until one of the two has to be waited for, or the client ends it.
+    /// Relays until one side has to be waited for, or the client ends it.
     pub(super) fn poll<C, T>(
         &mut self,
         client: &mut C,
@@ -153,7 +153,7 @@ impl Uplink {
         }
     }
 
-    /// One read from the client, decoded in place, and as much of one write as the target takes.
+    /// Performs one read from the client, decodes it in place, and writes as much as the target accepts at once.
     fn poll_read<C, T>(
         &mut self,
         client: &mut C,
@@ -193,8 +193,8 @@ impl Uplink {
         })
     }
 
-    /// Takes the frames in `bytes` apart. The payload of binary messages is moved together at the front, and
-    /// its length returned; base64 messages go to what waits. An end is returned beside what came before it.
+    /// Decodes the frames in `bytes`. The payload of binary messages is moved together at the front, and its
+    /// length is returned; base64 messages go to the backlog. An end is returned beside the payload before it.
     fn decode(&mut self, bytes: &mut [u8]) -> (usize, Option<End>) {
         let (mut at, mut length) = (0, 0);
         loop {
@@ -225,7 +225,7 @@ impl Uplink {
         }
     }
 
-    /// Collects a base64 message; nothing of it may reach the target before all of it is known to be valid.
+    /// Collects a base64 message; none of it may reach the target before all of it is known to be valid.
     fn text_piece(&mut self, piece: &[u8], last: bool) -> Result<(), Violation> {
         if self.text.len() + piece.len() > LONGEST_TEXT {
             return Err(Violation {
@@ -254,7 +254,7 @@ impl Uplink {
         }
     }
 
-    /// Writes payload, after what waits already.
+    /// Writes payload behind the backlog.
     fn pass<T>(&mut self, payload: &[u8], target: &mut T, cx: &mut Context<'_>) -> Result<(), End>
     where
         T: AsyncWrite + Unpin,

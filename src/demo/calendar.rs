@@ -6,7 +6,7 @@ use time::UtcDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-/// A moment, UTC.
+/// A UTC time.
 pub(super) struct Moment(UtcDateTime);
 
 impl Moment {
@@ -18,12 +18,12 @@ impl Moment {
         Self(time.into())
     }
 
-    /// `18:21:59`
+    /// The time of day, as `18:21:59`.
     pub(super) fn clock(&self) -> String {
         self.text(format_description!(version = 2, "[hour]:[minute]:[second]"))
     }
 
-    /// `2026-11-23T18:21:59Z` (RFC 3339)
+    /// The time as `2026-11-23T18:21:59Z` (RFC 3339).
     pub(super) fn stamp(&self) -> String {
         self.text(format_description!(
             version = 2,
@@ -31,7 +31,7 @@ impl Moment {
         ))
     }
 
-    /// `Mon, 23 Nov 2026 18:21:59 GMT` (RFC 9110, section 5.6.7)
+    /// The time as `Mon, 23 Nov 2026 18:21:59 GMT` (RFC 9110, section 5.6.7).
     pub(super) fn http(&self) -> String {
         self.text(format_description!(
             version = 2,

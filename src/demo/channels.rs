@@ -1,7 +1,7 @@
-//! What the app has to say to the hub: lines of JSON, written into the socket on which the hub listens for the channel
+//! Publishes messages of the app: writes lines of JSON to the socket on which the hub listens for the channel
 //! `jobs`.
 //!
-//! Plain blocking code without a library, as it would be in any language. Knows nothing of what it says.
+//! Plain blocking code without a library, as it would be in any language. Independent of the messages' meaning.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use super::json;
 
-/// The hub reads at once; one that does not is gone.
+/// Write timeout: the hub reads at once, and one that does not is gone.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// The way to the hub.
+/// The connection to the hub.
 #[derive(Default)]
 pub(super) struct Channels {
     path: OnceLock<PathBuf>,
@@ -27,7 +27,7 @@ pub(super) struct Line<'a> {
     pub(super) channel: &'a str,
     pub(super) key: &'a str,
     pub(super) event: &'a str,
-    /// JSON already.
+    /// Data that is JSON already.
     pub(super) data: &'a str,
 }
 
@@ -43,13 +43,13 @@ impl fmt::Display for Line<'_> {
 }
 
 impl Channels {
-    /// Where the hub will listen. It may not be there yet.
+    /// Sets the path of the hub's socket, which need not exist yet.
     pub(super) fn lead_to(&self, path: PathBuf) {
         // A second time would be a mistake of the demo's; the first way stays.
         let _ = self.path.set(path);
     }
 
-    /// Says these lines. Without a hub nobody listens, and they are gone: what is said next is newer.
+    /// Publishes these lines. Without a hub they are dropped, because newer ones will follow.
     pub(super) fn say(&self, lines: &str) {
         let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
         if hub.is_none() {

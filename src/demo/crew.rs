@@ -1,8 +1,7 @@
-//! The threads and sockets of the demo, and how all of them end together.
+//! The threads and sockets of the demo, and their common end.
 //!
-//! Blocking code cannot be cancelled, it can only be woken: `stop` sets a flag, wakes every sleeper and shuts every
-//! socket down, so that each thread returns from the call it waits in and sees the flag. Knows nothing of what the
-//! threads do.
+//! Blocking code cannot be cancelled, only woken: `stop` sets a flag, wakes all sleepers and shuts all sockets
+//! down, so that each thread returns from its blocking call and sees the flag. Independent of the threads' work.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,10 +13,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Pause after a failed accept (out of descriptors, most likely), so that the loop does not spin.
+/// Pause after a failed accept (usually for lack of descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Every thread and every open socket of one demo; clones are handles to the same one.
+/// All threads and open sockets of one demo; clones share them.
 #[derive(Clone)]
 pub(super) struct Crew(Arc<Shared>);
 
@@ -42,7 +41,7 @@ impl Crew {
         }))
     }
 
-    /// Runs `work` on a thread of its own. Fails when the system has no thread left or the demo has stopped.
+    /// Runs `work` on a new thread. Fails if the system has no thread left or the demo has stopped.
     pub(super) fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut state = self.state();
         if state.stopped {
@@ -55,7 +54,7 @@ impl Crew {
         Ok(())
     }
 
-    /// Sleeps for `pause`, less when the demo stops. True means: go on.
+    /// Sleeps for `pause`, or until the demo stops. True if it has not stopped.
     pub(super) fn sleep(&self, pause: Duration) -> bool {
         let running = |state: &mut State| !state.stopped;
         let waited = self
@@ -66,7 +65,7 @@ impl Crew {
         !state.stopped
     }
 
-    /// Opens a listening socket at `path`. A connection made while the path has no reader yet waits in the backlog.
+    /// Opens a listening socket at `path`. Connections made before the first accept wait in the backlog.
     pub(super) fn listen(&self, path: &Path) -> io::Result<Listening> {
         let listener = UnixListener::bind(path)?;
         // The standard library can shut a stream down but not a listener. For the system both are sockets, and a
@@ -75,7 +74,7 @@ impl Crew {
         Ok(Listening { listener, socket })
     }
 
-    /// Stops everything and waits for it, at most for `limit`. Returns the names of the threads still running then.
+    /// Stops everything and waits for it, at most for `limit`. Returns the names of threads that still run.
     pub(super) fn stop(&self, limit: Duration) -> Vec<String> {
         let threads = {
             let mut state = self.state();
@@ -98,7 +97,7 @@ impl Crew {
             .collect()
     }
 
-    /// Keeps `stream` in the list of sockets to shut down, for as long as the returned value lives.
+    /// Registers `stream` for shutdown while the returned guard lives.
     fn hold(&self, stream: UnixStream) -> Held {
         let stream = Arc::new(stream);
         let mut state = self.state();
@@ -133,7 +132,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// A number no other socket of this demo has.
+    /// Number of the socket, unique in this demo.
     pub(super) fn id(&self) -> u64 {
         self.id
     }
@@ -160,7 +159,7 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// The next connection; `None` once the demo stops.
+    /// Accepts the next connection; `None` once the demo stops.
     pub(super) fn accept(&self) -> Option<Held> {
         loop {
             match self.listener.accept() {
@@ -175,7 +174,7 @@ impl Listening {
     }
 }
 
-/// Ends both directions. It fails only when the peer has already gone, which is as good.
+/// Shuts down both directions. It fails only if the peer has already gone, which is just as good.
 pub(super) fn shut(stream: &UnixStream) {
     let _ = stream.shutdown(Shutdown::Both);
 }

@@ -1,7 +1,7 @@
-//! The private directory the demo's sockets and token files live in, removed with everything in it at the end.
+//! The private directory of the demo's sockets and token files, removed with everything in it at the end.
 //!
-//! Only this user may enter it (mode 0700): the app and the console behind the sockets ask nobody for a password of
-//! their own, exactly like the ones Noren is made for.
+//! Only this user may enter it (mode 0700): the app and the console behind the sockets ask for no password,
+//! exactly like the ones that Noren is made for.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// A directory nobody else can enter, with `tokens/` in it.
+/// A private directory with `tokens/` in it.
 pub(super) struct Directory(PathBuf);
 
 impl Directory {
@@ -35,7 +35,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// The path of a socket in it.
+    /// Path of a socket in the directory.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -44,8 +44,8 @@ impl Directory {
         self.0.join("tokens")
     }
 
-    /// Writes the token file of the socket `name` as Wok does: one line `token: unix_socket:path` without an end of
-    /// line, the token being the name in base64url without padding.
+    /// Writes the token file of the socket `name` as Wok does: one line `token: unix_socket:path` without a line
+    /// end; the token is the name in base64url without padding.
     pub(super) fn announce(&self, name: &str) -> io::Result<()> {
         let line = format!("{}: unix_socket:{}", token(name), self.path(name).display());
         fs::write(self.tokens().join(name), line)
@@ -60,12 +60,12 @@ impl Drop for Directory {
     }
 }
 
-/// What a page asks the bridge for to reach the socket `name`.
+/// The token with which a page reaches the socket `name` through the bridge.
 pub(super) fn token(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(name)
 }
 
-/// 22 characters nobody can guess: 128 bits of the system's randomness.
+/// A random name of 22 characters, which has 128 bits.
 pub(super) fn random_name() -> io::Result<String> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

@@ -1,6 +1,6 @@
-//! What the parts of the demo share: who is logged in, what happened, what is cooking, who listens.
+//! Shared state of the demo's parts: logins, user log, jobs and consoles.
 //!
-//! Holds state and tells the push server and the hub when it changes; it reads no socket and writes none.
+//! Notifies the push server and the hub of changes; does not use sockets itself.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +16,7 @@ use super::channels::Channels;
 use super::crew::Crew;
 use super::push::Push;
 
-/// How often the clock ticks on the notification socket.
+/// Interval of the clock on the notification socket.
 const TICK: Duration = Duration::from_secs(5);
 
 pub(super) struct House {
@@ -26,9 +26,9 @@ pub(super) struct House {
     pub(super) sessions: Sessions,
     pub(super) journal: Journal,
     pub(super) jobs: Jobs,
-    /// Workers of the app that answer a request right now.
+    /// Number of workers of the app that are handling a request.
     pub(super) busy: Count,
-    /// Workers of the app that are held by a slow page right now.
+    /// Number of workers of the app that are occupied by a slow page.
     pub(super) slow: Count,
     opened: Instant,
     consoles: Mutex<BTreeMap<u64, SystemTime>>,
@@ -50,7 +50,7 @@ impl House {
         }
     }
 
-    /// Lets a clock tick on the notification socket, so that a live page can be seen to be live.
+    /// Starts a clock on the notification socket, so that a live page can be seen to be live.
     pub(super) fn start_clock(&self) -> io::Result<()> {
         let (crew, push) = (self.crew.clone(), self.push.clone());
         self.crew.spawn("clock", move || {
@@ -60,7 +60,7 @@ impl House {
         })
     }
 
-    /// Writes the user log and tells every page that it has a new line.
+    /// Adds a line to the user log and notifies all pages.
     pub(super) fn record(&self, user: &str, action: &str, address: &str) {
         self.journal.add(user, action, address);
         self.push.notify("POST:/demo/logs");
@@ -70,12 +70,12 @@ impl House {
         self.opened.elapsed()
     }
 
-    /// When each open console was opened.
+    /// The times at which the open consoles were opened.
     pub(super) fn consoles(&self) -> Vec<SystemTime> {
         self.seats(|seats| seats.values().copied().collect())
     }
 
-    /// A seat at the console for connection `id`; `None` when `most` are taken.
+    /// Takes a seat at the console for connection `id`; `None` if `most` are taken.
     pub(super) fn sit(self: &Arc<Self>, id: u64, most: usize) -> Option<Seat> {
         let seated = self.seats(|seats| {
             let free = seats.len() < most;
@@ -95,7 +95,7 @@ impl House {
     }
 }
 
-/// A place at the console, free again when this is dropped.
+/// A seat at the console, freed when it is dropped.
 pub(super) struct Seat {
     house: Arc<House>,
     id: u64,
@@ -107,7 +107,7 @@ impl Drop for Seat {
     }
 }
 
-/// How many are at something now: as many as there are `Counted`. Clones count together.
+/// A counter of concurrent activities: as many as there are `Counted` guards. Clones count together.
 #[derive(Clone, Default)]
 pub(super) struct Count(Arc<AtomicUsize>);
 

@@ -1,11 +1,11 @@
-//! As much JSON as the demo needs (RFC 8259): quoting a string, and reading a flat object of strings.
+//! Minimal JSON (RFC 8259) for the demo: quotes a string, and parses a flat object of strings.
 //!
-//! The login is the only JSON the app reads. Anything but one flat object of strings is refused.
+//! The login is the only JSON that the app reads. Anything but one flat object of strings is refused.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// `text` as a JSON string, quotes included. It is a TOML basic string as well.
+/// Quotes `text` as a JSON string, which is a TOML basic string as well.
 pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -23,12 +23,12 @@ pub(super) fn quote(text: &str) -> String {
     quoted
 }
 
-/// A JSON array of things that are JSON already.
+/// A JSON array of items that are JSON already.
 pub(super) fn array(items: impl IntoIterator<Item = String>) -> String {
     format!("[{}]", items.into_iter().collect::<Vec<_>>().join(","))
 }
 
-/// Reads `{"name": "value", ...}`. Of a name given twice the last one counts.
+/// Parses `{"name": "value", ...}`. Of a repeated name the last value counts.
 pub(super) fn flat_object(text: &str) -> Option<BTreeMap<String, String>> {
     serde_json::from_str(text).ok()
 }

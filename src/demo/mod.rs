@@ -1,9 +1,9 @@
-//! `noren demo`: everything the door needs behind it, in the same process: a blocking web app with a push server like
-//! Wok's, a queue of jobs and a chat, a console, and a page that shows them.
+//! `noren demo`: everything that Noren needs behind it, in the same process: a blocking web app with a push server
+//! like Wok's, a queue of jobs and a chat, a console, and a page that shows them.
 //!
-//! All of it is plain blocking code on threads of its own and UNIX sockets in a private directory,
-//! for that is what Noren is made for. It knows the door only as text: the configuration it asks
-//! the door to run with. The page is in `page/`.
+//! All of it is plain blocking code on threads of its own, with UNIX sockets in a private directory, because that
+//! is what Noren is made for. It knows the server only by the configuration text that it generates. The page is in
+//! `page/`.
 
 mod app;
 mod calendar;
@@ -27,18 +27,18 @@ use crew::Crew;
 use directory::Directory;
 use house::House;
 
-/// The names of the sockets. Of the push server and the console they are also what pages name them by.
+/// Names of the sockets. Pages also use those of the push server and the console.
 const APP: &str = "app";
 const PUSH: &str = "woknotifications";
 const CONSOLE: &str = "console";
-/// These two the door makes: where the app says how its jobs go, and where this machine's programs come in.
+/// Sockets that the server creates: for messages of the app about jobs, and for programs of this machine.
 const JOBS: &str = "jobs";
 const ADMIN: &str = "admin";
 
-/// Threads have this long to end. They are woken, so they need milliseconds.
+/// Time limit for the threads to end. They are woken, so they need milliseconds.
 const END: Duration = Duration::from_secs(1);
 
-/// The parts behind the door, running. Dropping it stops them and removes their directory.
+/// The running parts of the demo. Dropping it stops them and removes their directory.
 pub(crate) struct Backstage {
     crew: Crew,
     // Goes when this is dropped, after `drop` below has closed its sockets.
@@ -46,7 +46,7 @@ pub(crate) struct Backstage {
 }
 
 impl Backstage {
-    /// Makes the directory and starts every part. What fails is undone.
+    /// Creates the directory and starts all parts; on a failure everything is undone.
     pub(crate) fn start() -> io::Result<Backstage> {
         let crew = Crew::new();
         let backstage = Backstage {
@@ -64,7 +64,7 @@ impl Backstage {
         Ok(backstage)
     }
 
-    /// The configuration that puts a door listening on `address` in front of this.
+    /// The configuration of a server that listens on `address` in front of the demo.
     pub(crate) fn config(&self, address: &str) -> String {
         let quote = |path: std::path::PathBuf| json::quote(&path.to_string_lossy());
         let unix = |name| json::quote(&format!("unix:{}", self.directory.path(name).display()));
@@ -81,12 +81,12 @@ impl Backstage {
         )
     }
 
-    /// Where the door makes its admin socket.
+    /// Path of the server's admin socket.
     pub(crate) fn admin(&self) -> std::path::PathBuf {
         self.directory.path(ADMIN)
     }
 
-    /// Stops every part and removes the directory; takes a second at most.
+    /// Stops all parts and removes the directory; takes at most a second.
     pub(crate) fn stop(self) {
         drop(self);
     }
@@ -100,8 +100,8 @@ impl Drop for Backstage {
     }
 }
 
-/// What to open and what to try, for a terminal of 80 columns. `address` is where the door listens, `admin` its admin
-/// socket, `program` this program.
+/// The welcome text with URLs and commands to try, for a terminal of 80 columns. `address` is the server's
+/// address, `admin` its admin socket, `program` this program.
 pub(crate) fn banner(address: SocketAddr, admin: &Path, program: &Path) -> String {
     let url = if address.ip().is_unspecified() || address.ip().is_loopback() {
         format!("https://localhost:{}", address.port())

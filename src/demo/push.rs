@@ -1,8 +1,8 @@
-//! The push server: a UNIX stream socket that broadcasts notifications to everybody connected, in
-//! Wok's form: `<METHOD>:/<app>/<class>[/<action>]//EOM//`.
+//! The push server: a UNIX stream socket that broadcasts notifications to all connected clients, in Wok's form:
+//! `<METHOD>:/<app>/<class>[/<action>]//EOM//`.
 //!
-//! What clients send is read and thrown away. Notifying never waits: a client that does not read
-//! fills its own bounded queue and is dropped. Knows nothing of what the notifications mean.
+//! Bytes from clients are read and discarded. Notifying never waits: a client that does not read fills its own
+//! bounded queue and is disconnected. Independent of the notifications' meaning.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -15,18 +15,17 @@ use std::time::Duration;
 
 use super::crew::{Crew, Held, Listening, shut};
 
-/// Ends every notification. The bridge cuts its frames there, for Wok's page keeps no remainder.
+/// End marker of a notification. The bridge cuts its frames there, because Wok's page keeps no remainder.
 pub(super) const END_OF_MESSAGE: &str = "//EOM//";
 
-/// Clients at once. One connection of a hub serves any number of browsers; without a hub each
-/// browser takes one.
+/// Limit on clients. One connection of a hub serves any number of browsers; without a hub each browser takes one.
 const MOST_LISTENERS: usize = 64;
-/// Notifications waiting for one client, about 10 KiB; beyond, the client is stuck.
+/// Limit on queued notifications of one client, about 10 KiB; beyond it the client is stuck.
 const QUEUE: usize = 256;
-/// One write may take this long once the system's own buffer is full.
+/// Time limit of a write once the system's own buffer is full.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// The list of those who listen; clones are handles to the same one.
+/// The list of clients; clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Push(Arc<Board>);
 
@@ -42,7 +41,7 @@ struct Listener {
 }
 
 impl Push {
-    /// Sends `text`, for example `POST:/demo/login`, to everybody. Never waits.
+    /// Sends `text`, for example `POST:/demo/login`, to all clients. Never waits.
     pub(super) fn notify(&self, text: &str) {
         let message: Arc<str> = format!("{text}{END_OF_MESSAGE}").into();
         self.0.sent.fetch_add(1, Ordering::Relaxed);
@@ -56,12 +55,12 @@ impl Push {
         });
     }
 
-    /// Notifications sent since the start.
+    /// Number of notifications sent since the start.
     pub(super) fn sent(&self) -> u64 {
         self.0.sent.load(Ordering::Relaxed)
     }
 
-    /// Clients connected now.
+    /// Number of connected clients.
     pub(super) fn audience(&self) -> usize {
         self.listeners().len()
     }
@@ -84,7 +83,7 @@ impl Push {
         }
     }
 
-    /// Two threads a client: one writes what is queued, the other reads to see the client go.
+    /// Starts two threads for a client: one writes the queue, the other reads to detect the client's end.
     fn join(&self, connection: Held, crew: &Crew) -> io::Result<()> {
         let id = connection.id();
         let (queue, messages) = sync_channel(QUEUE);
@@ -116,8 +115,8 @@ impl Push {
     }
 }
 
-/// Takes the client off the list when its reader ends, or could not be started. That closes the
-/// queue and so ends the writer.
+/// A guard that removes the client when its reader ends or could not be started. That closes the queue and so ends
+/// the writer.
 struct Leaving {
     push: Push,
     id: u64,

@@ -1,4 +1,4 @@
-//! The demo's parts together, over their sockets, as a door would use them.
+//! Tests of the demo's parts together, over their sockets, used as the server uses them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -15,7 +15,7 @@ impl Backstage {
         stream
     }
 
-    /// The whole answer to one request on a connection of its own.
+    /// The complete response to one request on a connection of its own.
     fn ask(&self, line: &str, headers: &str, body: &str) -> String {
         let mut stream = self.open(APP);
         let size = body.len();
@@ -26,7 +26,7 @@ impl Backstage {
         answer
     }
 
-    /// Listens where the app will look for the hub.
+    /// Listens on the path where the app will look for the hub.
     fn hub(&self) -> Hub {
         Hub(UnixListener::bind(self.directory.path(JOBS)).expect("a listener"))
     }
@@ -43,11 +43,11 @@ impl Backstage {
     }
 }
 
-/// What the app takes for the hub.
+/// A socket that the app takes for the hub's.
 struct Hub(UnixListener);
 
 impl Hub {
-    /// The app, which has something to say.
+    /// Accepts the connection of the app, which has something to publish.
     fn connection(&self) -> UnixStream {
         let (stream, _) = self.0.accept().expect("the app");
         let patience = Some(Duration::from_secs(10));
@@ -60,7 +60,7 @@ fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or_default()
 }
 
-/// Reads until `wanted` has come, and returns all that came.
+/// Reads until `wanted` has arrived, and returns everything read.
 fn read_until(stream: &mut UnixStream, wanted: &str) -> String {
     let mut text = String::new();
     let mut piece = [0; 1024];

@@ -1,14 +1,13 @@
-//! Failures of accept(2): which of them an accept loop has to wait for, and one report for each outage. Must not
-//! know what is accepted, nor where a report goes.
+//! Failures of accept(2): decides whether an accept loop has to wait, and reports each outage once. Independent of
+//! the listener, and of where a report goes.
 
 use std::io;
 use std::time::Duration;
 
-/// The wait when the system is out of descriptors or memory. Accepting again at once would fail again at once, on a
-/// full core.
+/// Wait when the system is out of descriptors or memory. An immediate retry would fail again and occupy a core.
 const EXHAUSTED: Duration = Duration::from_millis(200);
 
-/// The failures of one accept loop since its last connection.
+/// Failures of one accept loop since its last connection.
 #[derive(Debug, Default)]
 pub struct AcceptRetry {
     is_failing: bool,
@@ -16,8 +15,8 @@ pub struct AcceptRetry {
 
 impl AcceptRetry {
     /// Waits until it makes sense to accept again. There are three classes of failures: a connection that is gone
-    /// already, for which there is no wait; a system that is out of something for now; and a broken listener, which
-    /// does not pass but must not spin. The last two are reported once, and not five times a second.
+    /// already, without a wait; a system that lacks a resource for now; and a broken listener, which does not
+    /// recover but must not spin. The last two are reported once, and not five times a second.
     pub async fn after(&mut self, failure: &io::Error, report: impl FnOnce()) {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
         if matches!(
@@ -32,7 +31,7 @@ impl AcceptRetry {
         tokio::time::sleep(EXHAUSTED).await;
     }
 
-    /// Notes a connection; true if it is the first after an outage.
+    /// Resets the failures after a connection; true if it is the first after an outage.
     #[must_use]
     pub fn ends(&mut self) -> bool {
         std::mem::take(&mut self.is_failing)
@@ -43,7 +42,7 @@ impl AcceptRetry {
 mod tests {
     use super::*;
 
-    /// Errno 24 of Linux.
+    /// The error for exhausted descriptors (errno 24 of Linux).
     fn no_descriptors() -> io::Error {
         io::Error::from_raw_os_error(24)
     }

@@ -10,26 +10,27 @@ use tokio::time::sleep;
 use crate::config::Endpoint;
 use crate::net::Socket;
 
-/// How long to wait before another try at a UNIX socket whose queue is full.
+/// Delay before another attempt at a UNIX socket whose backlog is full.
 const FULL_QUEUE: Duration = Duration::from_millis(10);
 
-/// Why an endpoint could not be reached. The text names the endpoint and, where there is one, the remedy.
+/// Reasons why an endpoint could not be connected. The text names the endpoint and, if there is one, the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// No answer within the limit.
+    /// The connection was not established within the limit.
     #[error("connect to {endpoint}: no answer within {limit:?}")]
     Slow {
-        /// Where to.
+        /// The endpoint.
         endpoint: Endpoint,
-        /// How long it was tried.
+        /// The time limit.
         limit: Duration,
     },
-    /// Nobody listens there, the socket file is missing, access is denied, or it is not permitted.
+    /// The connection was refused: no program listens there, the socket file is missing, or access is denied or
+    /// not permitted.
     #[error("connect to {endpoint}: {}", explain(.source))]
     Refused {
-        /// Where to.
+        /// The endpoint.
         endpoint: Endpoint,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -42,10 +43,10 @@ pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Socket, Con
     connect_if(endpoint, limit, |_| true).await
 }
 
-/// Connects once, within `limit`, and of the addresses a name has only to those that `permits` says yes to.
+/// Connects once, within `limit`, and only to addresses that `permits` accepts.
 ///
 /// # Errors
-/// As for [`connect`].
+/// [`ConnectError`] names the endpoint and the reason.
 pub async fn connect_if(
     endpoint: &Endpoint,
     limit: Duration,
@@ -73,8 +74,8 @@ async fn open(endpoint: &Endpoint, permits: impl Fn(IpAddr) -> bool) -> io::Resu
             addresses.retain(|address| permits(address.ip()));
             if found && addresses.is_empty() {
                 return Err(io::Error::other(
-                    "none of its addresses is permitted (`allow`; this machine, its link, metadata services and translated \
-                     addresses need a rule of their own)",
+                    "none of its addresses is permitted (`allow`; this machine, its link, metadata services and \
+                     translated addresses need a rule of their own)",
                 ));
             }
             let stream = TcpStream::connect(addresses.as_slice()).await?;
@@ -93,7 +94,7 @@ async fn open(endpoint: &Endpoint, permits: impl Fn(IpAddr) -> bool) -> io::Resu
     }
 }
 
-/// The system's words, followed by the usual cause where they alone do not tell it.
+/// The system's text, with the usual cause if the text alone does not explain it.
 fn explain(error: &io::Error) -> String {
     let cause = match error.kind() {
         io::ErrorKind::NotFound => "no such socket; is the program behind it running?",

@@ -1,23 +1,23 @@
-//! How many file descriptors this process may have.
+//! The limit on file descriptors of this process.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The descriptors there may be, before and after the limit was raised.
+/// The soft limit on descriptors, before and after it was raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptors {
-    /// The soft limit as it was found.
+    /// The soft limit as found.
     pub before: u64,
-    /// The soft limit as it is now.
+    /// The soft limit now.
     pub now: u64,
 }
 
-/// Raises the soft limit to the hard one. Most systems begin with a soft limit of 1,024, for programs that cannot
-/// have more, and a hard one that is high enough.
+/// Raises the soft limit to the hard limit. Most systems start with a soft limit of 1,024, for programs that
+/// cannot handle more, and a much higher hard limit.
 ///
 /// # Errors
-/// The system does not raise it; it is as it was.
+/// The error of the system, if it does not raise the limit, which is unchanged then.
 pub fn raise_descriptors() -> io::Result<Descriptors> {
     let limit = getrlimit(Resource::Nofile);
     // None is no limit, which no system has for descriptors.

@@ -1,7 +1,7 @@
-//! Listening sockets that go from one process to another, over a UNIX socket between the two (`SCM_RIGHTS`,
-//! unix(7)). The kernel's queue goes with them, so that no client is refused meanwhile.
+//! Passes listening sockets from one process to another, over a UNIX socket between the two (`SCM_RIGHTS`,
+//! unix(7)). The kernel's accept queue goes with them, so that no client is refused meanwhile.
 //!
-//! Blocks. Knows no process and nothing of what else the two have to say to each other.
+//! Blocks. Independent of the other messages between the two processes.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -13,15 +13,15 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// The most sockets. The kernel takes 253 in a message; nobody has nearly as many listeners.
+/// Limit on sockets. The kernel takes 253 in a message.
 const MOST: usize = 128;
-/// The byte that carries them: there is no message without one.
+/// The data byte that carries the sockets, because the kernel requires one.
 const CARRIER: u8 = b'L';
 
-/// Gives the sockets to the other end.
+/// Sends the sockets.
 ///
 /// # Errors
-/// What the system said, or that there are too many.
+/// The error of the system, or an error if there are too many.
 pub fn send_sockets(to: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -39,10 +39,10 @@ pub fn send_sockets(to: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<(
     Ok(())
 }
 
-/// Takes what [`send_sockets`] has given. They are closed when this process runs another program.
+/// Receives the sockets of [`send_sockets`]. They are close-on-exec.
 ///
 /// # Errors
-/// What the system said, or that something else came.
+/// The error of the system, or an error if anything else was received.
 pub fn receive_sockets(from: &UnixStream) -> io::Result<Vec<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -14,11 +14,11 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::config::ListenAddress;
 use crate::net::{OwnedPath, Peer, Socket, listen_unix};
 
-/// Connections the kernel keeps for us between two accepts. A page that returns to 5,000 browsers at once
-/// must not lose most of them; the kernel lowers this to `net.core.somaxconn` by itself.
+/// Accept backlog in the kernel. A page that returns to 5,000 browsers at once must not lose most of them; the
+/// kernel lowers this to `net.core.somaxconn` by itself.
 const BACKLOG: i32 = 4096;
 
-/// How long a connection may be silent before the kernel asks whether the client is still there, and again.
+/// TCP keep-alive: idle time before the first probe, and interval of further probes.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// A listening socket.
@@ -26,7 +26,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 pub struct Listener {
     inner: Inner,
     address: BoundAddress,
-    /// As it is in the configuration.
+    /// The address as the configuration spells it.
     name: String,
 }
 
@@ -35,19 +35,19 @@ enum Inner {
     Tcp(TcpListener),
     Unix {
         listener: UnixListener,
-        /// None for a socket of systemd, which looks after its file itself.
+        /// Path of the socket file; `None` for a socket of systemd, which removes the file itself.
         path: Option<OwnedPath>,
     },
 }
 
-/// Where a listener really listens, the port filled in.
+/// The actual address of a listener, with its real port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum BoundAddress {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
-/// Why a listener could not be opened.
+/// Failure to open a listener.
 #[derive(Debug, thiserror::Error)]
 #[error("listen on {address}: {reason}")]
 pub struct BindError {
@@ -55,8 +55,8 @@ pub struct BindError {
     reason: String,
 }
 
-/// The sockets this process was given: by systemd, by name (`sd_listen_fds(3)`), or by the process it takes the
-/// place of, by their addresses in its configuration.
+/// Inherited sockets: those of systemd by name (`sd_listen_fds(3)`), and those of a process that this one
+/// replaces, by the addresses in its configuration.
 pub struct Inherited {
     sockets: ListenFd,
     names: Vec<String>,
@@ -72,7 +72,7 @@ impl fmt::Debug for Inherited {
 }
 
 impl Inherited {
-    /// Takes them from the environment; empty when there are none.
+    /// Takes the sockets of systemd from the environment; empty if there are none.
     #[must_use]
     pub fn from_env() -> Self {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -83,14 +83,14 @@ impl Inherited {
         }
     }
 
-    /// Adds those of another process.
+    /// Adds the sockets of another process.
     #[must_use]
     pub fn with(mut self, handed: Vec<(String, OwnedFd)>) -> Self {
         self.handed = handed;
         self
     }
 
-    /// The socket that another process had for this address.
+    /// The socket that another process used for this address.
     fn handed(&mut self, address: &ListenAddress) -> Option<OwnedFd> {
         let name = address.to_string();
         let index = self.handed.iter().position(|(known, _)| *known == name)?;
@@ -140,7 +140,7 @@ impl Listener {
     /// Opens the socket. `mode` is the file mode of a UNIX socket.
     ///
     /// # Errors
-    /// [`BindError`] names the address and what to do.
+    /// [`BindError`] names the address and the remedy.
     pub fn bind(
         address: &ListenAddress,
         mode: u32,
@@ -164,13 +164,13 @@ impl Listener {
         })
     }
 
-    /// Its address as it is in the configuration.
+    /// The address as the configuration spells it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The socket, for another process.
+    /// The descriptor, to be passed to another process.
     #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         match &self.inner {
@@ -179,8 +179,8 @@ impl Listener {
         }
     }
 
-    /// Says whether the file of the socket is another process's. It is as long as one of two might still have to
-    /// serve alone.
+    /// Sets whether the socket file belongs to another process. It does while either of two processes might still
+    /// have to serve alone.
     pub fn give_away(&self, away: bool) {
         if let Inner::Unix {
             path: Some(path), ..
@@ -190,7 +190,7 @@ impl Listener {
         }
     }
 
-    /// The TCP address with its real port; none for a UNIX socket.
+    /// The TCP address with its real port; `None` for a UNIX socket.
     #[must_use]
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match self.address {
@@ -202,7 +202,7 @@ impl Listener {
     /// Waits for the next connection.
     ///
     /// # Errors
-    /// What accept(2) ran into; most of it passes, see the server's accept loop.
+    /// The error of accept(2); most of them pass, see the server's accept loop.
     pub async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match &self.inner {
             Inner::Tcp(listener) => {
@@ -227,7 +227,7 @@ impl fmt::Display for Listener {
     }
 }
 
-/// A socket that another process listened on.
+/// Takes over a socket of another process.
 fn adopt(address: &ListenAddress, socket: OwnedFd) -> io::Result<(Inner, BoundAddress)> {
     let socket = RawSocket::from(socket);
     let local = socket.local_addr()?;
@@ -304,7 +304,8 @@ fn explain(error: &io::Error, address: SocketAddr) -> String {
             format!("another program listens on port {port} already; `ss -ltnp` shows which")
         }
         io::ErrorKind::PermissionDenied => format!(
-            "permission denied; either ports below 1024, which need CAP_NET_BIND_SERVICE, or the unit of the service, which opens ports by noren.socket only: write address = \"systemd:https\", or use its drop-in own-ports.conf (port {port})"
+            "permission denied; either ports below 1024, which need CAP_NET_BIND_SERVICE, or the unit of \
+             the service, which opens ports by noren.socket only: write address = \"systemd:https\", or use its drop-in own-ports.conf (port {port})"
         ),
         _ => error.to_string(),
     }

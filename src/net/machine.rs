@@ -1,4 +1,4 @@
-//! This machine: the addresses it has, and its name.
+//! This machine: its addresses and its name.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -6,19 +6,19 @@ use std::net::{IpAddr, SocketAddr};
 use rustix::net::sockopt::ip_mtu;
 use socket2::{Domain, Socket, Type};
 
-/// The largest packet of the loopback interface, by which the way to an address of this machine leads. No network
-/// has one as large.
+/// Packet size of the loopback interface, over which addresses of this machine are routed. No network has one as
+/// large.
 const LOOPBACK_MTU: u32 = 65_535;
 
-/// Whether an address is one of this machine's, on whatever interface. The system is asked for the way to it each
-/// time, since addresses come and go; nothing is sent. A list of interfaces would need netlink, and a trial to listen
-/// there a permission: the sandbox of the service has neither.
+/// True if an address belongs to this machine, on any interface. Asks the system for the route each time, since
+/// addresses come and go; nothing is sent. A list of interfaces would need netlink, and a trial to listen there a
+/// permission: the sandbox of the service has neither.
 #[must_use]
 pub fn is_own_address(address: IpAddr) -> bool {
     address.is_loopback() || leads_here(address).unwrap_or(false)
 }
 
-/// The host name that the system has, in small letters; none if it has no readable one.
+/// The host name of the system, in lower case; `None` if it is not readable.
 #[must_use]
 pub fn host_name() -> Option<String> {
     let system = rustix::system::uname();

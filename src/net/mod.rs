@@ -1,6 +1,6 @@
 //! Sockets: listeners, accepted streams with the permits they hold, peers, and connections to endpoints.
 //!
-//! Knows nothing of TLS and HTTP.
+//! Independent of TLS and HTTP.
 
 mod accept;
 mod connect;

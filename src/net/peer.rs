@@ -1,34 +1,34 @@
-//! Who is at the other end of an accepted connection.
+//! The peer of an accepted connection.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The other end of an accepted connection.
+/// The client at the other end of an accepted connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// An address and port.
+    /// A TCP client, by address and port.
     Tcp(SocketAddr),
-    /// A client of a trusted proxy, which names its address only.
+    /// A client behind a trusted proxy, which reports only its address.
     Named(IpAddr),
     /// A process of this machine, on a UNIX socket.
     Unix,
 }
 
 impl Peer {
-    /// The peer of a TCP connection. An IPv4 address that a dual-stack socket reports as `::ffff:a.b.c.d`
-    /// becomes the IPv4 address again, so that logs, limits and `X-Forwarded-For` know one form only.
+    /// Creates the peer of a TCP connection. An IPv4-mapped address `::ffff:a.b.c.d` from a dual-stack socket
+    /// becomes the IPv4 address again, so that logs, limits and `X-Forwarded-For` know only one form.
     #[must_use]
     pub fn tcp(address: SocketAddr) -> Self {
         Self::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
-    /// A client that a trusted proxy names.
+    /// Creates the peer that a trusted proxy reports.
     #[must_use]
     pub fn named(address: IpAddr) -> Self {
         Self::Named(address.to_canonical())
     }
 
-    /// The address without the port; none for a UNIX socket.
+    /// The address without the port; `None` for a UNIX socket.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
@@ -38,8 +38,8 @@ impl Peer {
         }
     }
 
-    /// What one client is counted by: the IPv4 address, or the /64 network of an IPv6 address, of which
-    /// a single host commonly has all 2^64 addresses.
+    /// The key for limits per client: the IPv4 address, or the /64 network of an IPv6 address, since a single host
+    /// commonly has all 2^64 addresses of it.
     #[must_use]
     pub fn counted_as(&self) -> Option<IpAddr> {
         match self.ip()? {

@@ -1,8 +1,8 @@
-//! Who may speak for clients: the proxies before a listener, and the PROXY protocol by which they do it without
-//! knowing HTTP (haproxy's proxy-protocol.txt, versions 1 and 2).
+//! Trusted proxies in front of a listener, and the PROXY protocol (haproxy's proxy-protocol.txt, versions 1 and
+//! 2), with which a proxy without HTTP reports its clients.
 //!
-//! Nothing is guessed: a listener with the protocol takes it from the networks that are listed, and then always;
-//! everybody else is turned away, and a listener without it never looks for it.
+//! Nothing is guessed: a listener with the protocol requires it on every connection from the listed networks and
+//! refuses all others, and a listener without it never looks for it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use tokio::time::timeout;
 use crate::config::{self, ForwardedHeader, Network};
 use crate::net::{Peer, Socket};
 
-/// The first bytes of version 2.
+/// Signature of version 2.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
-/// The longest line of version 1, by its specification.
+/// Length limit of a line of version 1, by its specification.
 const LONGEST_LINE: usize = 107;
-/// The longest header of version 2 that is read. The addresses take 36 bytes (of UNIX sockets 216); what follows are
-/// remarks that are passed over.
+/// Size limit of a header of version 2. Addresses take 36 bytes (216 for UNIX sockets); additional fields are
+/// skipped.
 const LONGEST_HEADER: usize = 4096;
 
-/// The proxies before one listener.
+/// The trusted proxies in front of one listener.
 #[derive(Clone, Debug)]
 pub struct Proxies {
     networks: Vec<Network>,
@@ -30,25 +30,25 @@ pub struct Proxies {
     speak_proxy_protocol: bool,
 }
 
-/// Why a connection is turned away before its first byte for us.
+/// Reasons why a connection is refused before its first byte of data.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// It comes from elsewhere than the proxies.
+    /// The peer is not a trusted proxy.
     #[error("it is not one of trusted-proxies, and this listener is for those only")]
     NotTrusted,
-    /// No whole header in time.
+    /// The header was not complete in time.
     #[error("no PROXY header came within {0:?}")]
     Slow(Duration),
-    /// The connection ended or failed before.
+    /// The connection ended or failed before the header.
     #[error("the connection ended before its PROXY header: {0}")]
     Ended(#[from] std::io::Error),
-    /// What came is something else.
+    /// The bytes are not a PROXY header.
     #[error("what came is no PROXY header: {0}")]
     Malformed(&'static str),
 }
 
 impl Proxies {
-    /// The proxies of a listener; often there are none.
+    /// Reads the proxies of a listener from the configuration; often there are none.
     #[must_use]
     pub fn new(listener: &config::Listener) -> Self {
         Self {
@@ -58,19 +58,19 @@ impl Proxies {
         }
     }
 
-    /// The header in which they name the client of a request.
+    /// The header in which they report the client of a request.
     #[must_use]
     pub fn header(&self) -> ForwardedHeader {
         self.header
     }
 
-    /// Whether connections begin with a PROXY header.
+    /// True if connections begin with a PROXY header.
     #[must_use]
     pub fn speak_proxy_protocol(&self) -> bool {
         self.speak_proxy_protocol
     }
 
-    /// Whether what this peer says of its clients is believed.
+    /// True if this peer is trusted to report its clients.
     #[must_use]
     pub fn trust(&self, peer: &Peer) -> bool {
         self.networks
@@ -78,11 +78,11 @@ impl Proxies {
             .any(|network| network.contains(peer.ip()))
     }
 
-    /// Reads the header of a connection, and says whose it is; none if the proxy names no address, as for a health
-    /// check or a client that it does not know.
+    /// Reads the PROXY header of a connection, and returns the client; `None` if the proxy reports no address, as
+    /// for a health check or an unknown client.
     ///
     /// # Errors
-    /// [`ProxyError`]; the connection is of no use then.
+    /// [`ProxyError`] gives the reason; the connection cannot be used then.
     pub async fn client_of(
         &self,
         socket: &mut Socket,
@@ -98,7 +98,7 @@ impl Proxies {
     }
 }
 
-/// Takes exactly the header: what follows it belongs to TLS or HTTP.
+/// Reads exactly the header, because the bytes behind it belong to TLS or HTTP.
 async fn read_header(socket: &mut Socket) -> Result<Vec<u8>, ProxyError> {
     let mut header = vec![0; SIGNATURE.len()];
     socket.read_exact(&mut header).await?;
@@ -130,7 +130,7 @@ async fn read_header(socket: &mut Socket) -> Result<Vec<u8>, ProxyError> {
     Ok(header)
 }
 
-/// The client in a header; none if the proxy speaks for itself, or does not know.
+/// Parses the client from a header; `None` if the proxy speaks for itself or does not know it.
 pub fn source(header: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
     // LOCAL: whatever addresses follow mean nothing (proxy-protocol.txt, §2.2).
     if header.starts_with(SIGNATURE) && header.get(SIGNATURE.len()) == Some(&0x20) {

@@ -1,8 +1,8 @@
-//! How many connections there may be, in all and from one address.
+//! Limits on connections, in total and from one address.
 //!
-//! A [`Slot`] lives inside the stream, not inside the task that serves it: an upgraded stream moves to
-//! another task, and a permit that stayed behind would let a second client in beyond the limit. A tunnel inside an
-//! HTTP/2 connection is a connection of its own here: it opens a socket to its target, as one over TCP does.
+//! A [`Slot`] lives inside the stream, not inside the task that serves it: an upgraded stream moves to another
+//! task, and a permit that stayed behind would admit a second client beyond the limit. A tunnel inside an HTTP/2
+//! connection counts as a connection of its own: it opens a socket to its target, as one over HTTP/1.1 does.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,47 +14,48 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::net::Peer;
 
-/// The places for connections of all listeners together. Clones share one count.
+/// The connection permits of all listeners together. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Slots {
     all: Arc<Semaphore>,
     by_address: Arc<ByAddress>,
-    /// How many there are in all.
+    /// The configured total.
     size: Arc<Mutex<usize>>,
     surplus: Arc<Surplus>,
 }
 
-/// Places that were taken away while they were in use: each goes when its connection ends.
+/// Number of permits to remove that were in use when the limit was lowered: each is removed when its connection
+/// ends.
 #[derive(Debug, Default)]
 struct Surplus(AtomicUsize);
 
 #[derive(Debug)]
 struct ByAddress {
-    /// The most connections of one address; 0 means that addresses are not counted.
+    /// Limit on connections of one address; 0 means that addresses are not counted.
     limit: AtomicUsize,
     held: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// Why there is no place for a tunnel.
+/// Reasons why a tunnel gets no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSlot {
-    /// Its address has as many as it may.
+    /// Its address is at its limit.
     Address,
-    /// All are taken.
+    /// The total limit is reached.
     All,
 }
 
-/// The place of one connection, given back when dropped.
+/// The permit of one connection, released when it is dropped.
 #[derive(Debug)]
 pub struct Slot {
-    /// Some until it is dropped, unless another one counts among all.
+    /// The permit of the total limit; `None` if another connection holds it.
     permit: Option<OwnedSemaphorePermit>,
     surplus: Arc<Surplus>,
     address: Option<(IpAddr, Arc<ByAddress>)>,
 }
 
 impl Slots {
-    /// `connections` in all, `by_address` of them for one client address (0: no such limit).
+    /// Creates the limits: `connections` in total, `by_address` of them for one client address (0: no such limit).
     #[must_use]
     pub fn new(connections: usize, by_address: usize) -> Self {
         let connections = connections.min(Semaphore::MAX_PERMITS);
@@ -69,7 +70,8 @@ impl Slots {
         }
     }
 
-    /// Other limits. With fewer places than are in use nobody is cut off, and nobody let in until enough have left.
+    /// Changes the limits. If the total is below the number in use, no connection is cut, and none is accepted
+    /// until enough have ended.
     pub fn change(&self, connections: usize, by_address: usize) {
         self.by_address.limit.store(by_address, Ordering::Relaxed);
         let connections = connections.min(Semaphore::MAX_PERMITS);
@@ -85,65 +87,67 @@ impl Slots {
         *size = connections;
     }
 
-    /// Waits for a free place. A listener asks when it has accepted one connection, and accepts no other
-    /// until there is one, so that connections beyond the limit wait in the kernel's backlog. To ask before
-    /// accepting would let every quiet listener keep a place that another one needs.
+    /// Waits for a free permit. A listener calls this when it has accepted a connection, and accepts no other
+    /// until there is one, so that connections beyond the limit wait in the kernel's backlog. Waiting before
+    /// accepting would let every quiet listener keep a permit that another one needs.
     pub async fn free(&self) -> OwnedSemaphorePermit {
         let permit = Arc::clone(&self.all).acquire_owned().await;
         permit.expect("this semaphore is never closed")
     }
 
-    /// True when the next [`free`](Self::free) has to wait.
+    /// True if the next [`free`](Self::free) has to wait.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.all.available_permits() == 0
     }
 
-    /// The place of a proxy, which has as many connections as all its clients.
+    /// The permit for a connection of a proxy, which is not limited by address since it carries all its clients.
     #[must_use]
     pub fn take_uncounted(&self, permit: OwnedSemaphorePermit) -> Slot {
         self.slot(Some(permit), None)
     }
 
-    /// How many there are.
+    /// The total limit.
     #[must_use]
     pub fn limit(&self) -> usize {
         *self.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many are taken.
+    /// Number of permits in use.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.limit().saturating_sub(self.all.available_permits())
     }
 
-    /// The place for an accepted peer, or none if its address has as many as it may.
+    /// The permit for an accepted peer, or `None` if its address is at its limit.
     #[must_use]
     pub fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {
         let address = self.counted(peer)?;
         Some(self.slot(Some(permit), address))
     }
 
-    /// The place for a tunnel inside a connection that has many.
+    /// Takes the permit for a tunnel inside a connection that has many.
     ///
     /// # Errors
-    /// [`NoSlot`]: it waits for none, since whoever waits is on a connection that is open.
+    /// [`NoSlot`] if a limit is reached. It does not wait, because the waiting client would itself hold a
+    /// connection.
     pub fn take_inner(&self, peer: &Peer) -> Result<Slot, NoSlot> {
         let permit = Arc::clone(&self.all).try_acquire_owned();
         let permit = permit.map_err(|_| NoSlot::All)?;
         self.take(permit, peer).ok_or(NoSlot::Address)
     }
 
-    /// The place for a tunnel of a client of a proxy, whose connection has its place among all.
+    /// Takes the permit for a tunnel of a proxy's client; the proxy's connection holds the permit of the total
+    /// limit.
     ///
     /// # Errors
-    /// [`NoSlot::Address`].
+    /// [`NoSlot::Address`] if the client's address is at its limit.
     pub fn take_of_address(&self, peer: &Peer) -> Result<Slot, NoSlot> {
         let address = self.counted(peer).ok_or(NoSlot::Address)?;
         Ok(self.slot(None, address))
     }
 
-    /// Counts a connection of a peer where that is limited; none if there is no room.
+    /// Counts a connection of a peer if its address is limited; `None` if it is at the limit.
     #[expect(clippy::option_option, reason = "no room is not the same as no limit")]
     fn counted(&self, peer: &Peer) -> Option<Option<(IpAddr, Arc<ByAddress>)>> {
         match peer.counted_as() {
@@ -192,7 +196,7 @@ impl ByAddress {
 }
 
 impl Surplus {
-    /// Takes away at most `most` of them, and says how many.
+    /// Removes at most `most` of the pending permits, and returns the number.
     fn cancel(&self, most: usize) -> usize {
         let less = |surplus: usize| Some(surplus - surplus.min(most));
         let before = self

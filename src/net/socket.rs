@@ -1,4 +1,4 @@
-//! A connected socket, TCP or UNIX, and the accepted form of it that holds its place among the connections.
+//! A connected socket, TCP or UNIX, and an accepted socket with its connection permit.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,15 +14,15 @@ use crate::net::{Peer, Slot};
 /// A connected socket.
 #[derive(Debug)]
 pub enum Socket {
-    /// Over the network, Nagle's algorithm off.
+    /// A TCP socket with Nagle's algorithm off.
     Tcp(TcpStream),
-    /// On this machine.
+    /// A UNIX socket.
     Unix(UnixStream),
 }
 
 impl Socket {
-    /// Has the other end told by a reset that nothing is read any more, when this is dropped: its next write fails
-    /// then, and not only the one after that.
+    /// Makes dropping the socket send a reset, so that the next write of the other end fails, and not only the one
+    /// after it.
     pub fn reset_on_drop(&self) {
         if let Self::Tcp(stream) = self {
             // Without it the end is an ordinary one, which is noticed a little later.
@@ -30,11 +30,11 @@ impl Socket {
         }
     }
 
-    /// Writes what the kernel takes at once, without waiting. For the last words on a connection that is
-    /// being dropped, where nobody can wait.
+    /// Writes as much as the kernel accepts at once, without waiting; for final bytes on a connection that is
+    /// being dropped.
     ///
     /// # Errors
-    /// `WouldBlock` if the kernel's buffer is full, or what the write itself ran into.
+    /// `WouldBlock` if the kernel's buffer is full, or the error of the write.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
@@ -98,7 +98,7 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// An accepted socket. It holds its [`Slot`], wherever it is moved to, until it is closed.
+/// An accepted socket. It holds its [`Slot`] until it is closed, wherever it is moved.
 #[derive(Debug)]
 pub struct Stream {
     socket: Socket,
@@ -107,7 +107,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Ties a socket to the place it takes.
+    /// Combines a socket with its connection permit.
     #[must_use]
     pub fn new(socket: Socket, peer: Peer, slot: Slot) -> Self {
         Self {
@@ -117,17 +117,17 @@ impl Stream {
         }
     }
 
-    /// The other end.
+    /// The peer of the connection.
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Waits for the first byte of the client and looks at it without taking it. None if the client closed
-    /// first, or if the socket is a UNIX socket, which only programs use that know what they speak.
+    /// Waits for the first byte of the client without consuming it. `None` if the client closed first, or on a
+    /// UNIX socket, which only programs use that know the protocol.
     ///
     /// # Errors
-    /// What the read ran into.
+    /// The error of the read.
     pub async fn peek_byte(&self) -> io::Result<Option<u8>> {
         let mut first = [0];
         match &self.socket {
@@ -136,10 +136,10 @@ impl Stream {
         }
     }
 
-    /// See [`Socket::try_write`].
+    /// Writes as much as the kernel accepts at once: see [`Socket::try_write`].
     ///
     /// # Errors
-    /// As there.
+    /// As for [`Socket::try_write`].
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.try_write(bytes)
     }

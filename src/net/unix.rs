@@ -1,5 +1,5 @@
-//! UNIX sockets that others connect or write to: made with the permissions they shall have and never with
-//! more, in the place of a dead one, and removed at the end.
+//! UNIX listening sockets: created with exactly their permissions, in place of a stale file, and removed at the
+//! end.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -11,21 +11,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
-/// A socket file that we made, removed when this is dropped.
+/// A socket file of this process, removed when it is dropped.
 #[derive(Debug)]
 pub struct OwnedPath {
     path: PathBuf,
-    /// It is another process's now.
+    /// True while another process is to remove it.
     given_away: AtomicBool,
-    /// Which file it is. Another one at this path is not ours.
+    /// Device and inode of the file. Another file at this path is not ours.
     identity: (u64, u64),
 }
 
 impl OwnedPath {
-    /// The file of a socket.
+    /// Takes ownership of the file of a socket.
     ///
     /// # Errors
-    /// There is no such file.
+    /// The error of the system if there is no such file.
     pub fn of(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
@@ -34,7 +34,7 @@ impl OwnedPath {
         })
     }
 
-    /// Says whether another process is to remove it.
+    /// Sets whether another process is to remove it.
     pub fn give_away(&self, away: bool) {
         self.given_away.store(away, Ordering::Relaxed);
     }
@@ -42,7 +42,7 @@ impl OwnedPath {
     /// Changes the permission bits, whatever the process's umask.
     ///
     /// # Errors
-    /// The reason.
+    /// The text names the reason.
     pub fn set_mode(&self, mode: u32) -> Result<(), String> {
         fs::set_permissions(&self.path, Permissions::from_mode(mode))
             .map_err(|error| format!("set its mode: {error}"))
@@ -61,10 +61,10 @@ impl Drop for OwnedPath {
     }
 }
 
-/// Listens for connections; `backlog` of them wait in the kernel between two accepts.
+/// Listens for connections with this accept backlog.
 ///
 /// # Errors
-/// The reason, without the path.
+/// The text names the reason, without the path.
 pub fn listen_unix(
     path: &Path,
     mode: u32,
@@ -75,10 +75,10 @@ pub fn listen_unix(
     Ok((OwnedFd::from(socket).into(), path))
 }
 
-/// A socket for datagrams.
+/// Binds a datagram socket.
 ///
 /// # Errors
-/// The reason, without the path.
+/// The text names the reason, without the path.
 pub fn bind_unix_datagram(path: &Path, mode: u32) -> Result<(UnixDatagram, OwnedPath), String> {
     let (socket, path) = bind(path, mode, Type::DGRAM)?;
     Ok((OwnedFd::from(socket).into(), path))
@@ -94,8 +94,8 @@ fn bind(path: &Path, mode: u32, kind: Type) -> Result<(RawSocket, OwnedPath), St
     Ok((socket, owned))
 }
 
-/// Makes the file with at most the bits of `mode`. Linux gives a socket file the mode of its descriptor, less
-/// the umask; with the usual 0777 of a descriptor anybody could connect until a chmod of the path.
+/// Creates the file with at most the bits of `mode`. Linux gives a socket file the mode of its descriptor, less
+/// the umask; with the usual 0777 of a descriptor any user could connect until a chmod of the path.
 fn bind_closed(path: &Path, mode: u32, kind: Type) -> io::Result<(RawSocket, OwnedPath)> {
     let socket = RawSocket::new(Domain::UNIX, kind, None)?;
     // Only a `File` has fchmod; it takes any descriptor.
@@ -106,8 +106,8 @@ fn bind_closed(path: &Path, mode: u32, kind: Type) -> io::Result<(RawSocket, Own
     Ok((socket, OwnedPath::of(path)?))
 }
 
-/// Makes the directory of a socket if only that one is missing. Everybody may pass through it: the mode of the socket
-/// decides who may connect.
+/// Creates the directory of a socket if only that one is missing. Every user may pass through it: the mode of the
+/// socket decides who may connect.
 fn make_directory(path: &Path) -> Result<(), String> {
     // The directory of a bare name is the working directory, which is there.
     let missing = |directory: &&Path| !directory.as_os_str().is_empty() && !directory.exists();
@@ -125,7 +125,7 @@ fn make_directory(path: &Path) -> Result<(), String> {
     })
 }
 
-/// Removes a socket file that nobody listens on any more. Anything else at that path is left alone.
+/// Removes a stale socket file, on which no process listens. Anything else at that path is left alone.
 fn remove_stale(path: &Path) -> Result<(), String> {
     let Ok(found) = fs::symlink_metadata(path) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! One body on disk: written at its end, read from its beginning, both away from the threads that serve.
+//! One spooled body on disk: appended at its end and read from its beginning, both on blocking threads.
 
 use std::fmt;
 use std::fs::File;
@@ -15,9 +15,9 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::shares::{Client, Denied, Share};
 use crate::spool::{Spool, SpoolError};
 
-/// What is read at once.
+/// Size of a read.
 const PIECE: usize = 256 * 1024;
-/// Room is taken in steps of this, so that the sum that all share is seldom touched.
+/// Step in which disk space is reserved, so that the shared sum is rarely updated.
 const STEP: u64 = 64 * 1024;
 
 /// A body that is being written.
@@ -29,7 +29,7 @@ pub struct SpoolFile {
     most: u64,
 }
 
-/// Reads a body from its beginning to where it ended when the reader was made or last moved on.
+/// Reads a body from its beginning to its end at the time the reader was made or last extended.
 pub struct SpoolReader {
     kept: Arc<Kept>,
     at: u64,
@@ -37,18 +37,18 @@ pub struct SpoolReader {
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
-/// The file, and the room that is taken for it, until nobody needs it.
+/// The file and its reserved space, until the last user is dropped.
 #[derive(Debug)]
 struct Kept {
     file: File,
     room: Mutex<Share>,
-    /// Of the files that there may be.
+    /// Share of the limit on files.
     _place: Share,
 }
 
 impl Spool {
-    /// A new file without a name, for at most so many bytes of this client. Waits no longer than this until there
-    /// may be one more.
+    /// Creates a nameless file, for at most this many bytes of this client. Waits for a free file up to a time
+    /// limit.
     ///
     /// # Errors
     /// [`SpoolError::Disk`], [`SpoolError::TooManyFiles`] and [`SpoolError::Share`].
@@ -89,16 +89,16 @@ impl Spool {
 }
 
 impl SpoolFile {
-    /// How many bytes it has.
+    /// Length in bytes.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Writes all of it behind what is there, or nothing.
+    /// Appends all of the bytes, or none.
     ///
     /// # Errors
-    /// [`SpoolError`]; what was there before is still to be read.
+    /// [`SpoolError`] gives the reason; earlier bytes can still be read.
     pub async fn append(&mut self, bytes: &Bytes) -> Result<(), SpoolError> {
         let end = self.length + bytes.len() as u64;
         if end > self.most {
@@ -129,12 +129,12 @@ impl SpoolFile {
         })
     }
 
-    /// Begins again at the beginning: what was there has been read.
+    /// Restarts at the beginning, after all bytes have been read.
     pub fn rewind(&mut self) {
         self.length = 0;
     }
 
-    /// A reader of what is there now.
+    /// Creates a reader of the current content.
     #[must_use]
     pub fn reader(&self) -> SpoolReader {
         SpoolReader {
@@ -147,24 +147,24 @@ impl SpoolFile {
 }
 
 impl SpoolReader {
-    /// How many bytes are left to be read.
+    /// Number of bytes left to read.
     #[must_use]
     pub fn left(&self) -> u64 {
         self.end - self.at
     }
 
-    /// More was written: the body now ends here.
+    /// Extends the readable part after more was written.
     pub fn extend_to(&mut self, end: u64) {
         self.end = end;
     }
 
-    /// Begins again at the beginning, of a file that is empty.
+    /// Restarts at the beginning of a file that was emptied.
     pub fn rewind(&mut self) {
         self.at = 0;
         self.end = 0;
     }
 
-    /// A reader of the same body, from its beginning.
+    /// Creates a reader of the same body, from its beginning.
     #[must_use]
     pub fn again(&self) -> Self {
         Self {
@@ -175,7 +175,7 @@ impl SpoolReader {
         }
     }
 
-    /// The next piece; none at the end.
+    /// Reads the next piece; `None` at the end.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.left() == 0 {
             return Poll::Ready(None);

@@ -1,8 +1,8 @@
-//! Bytes that wait for those who are slow: files without a name, bounded one by one and all together.
+//! The spool: bytes that wait for slow clients, in nameless files, limited each and in total.
 //!
-//! A request body waits here until it is complete, an answer until its client has taken it; the worker of the
-//! app waits for neither. The files have no name from the beginning, so the kernel removes them with whoever
-//! holds them, even if that is killed. Knows nothing of HTTP.
+//! A request body waits here until it is complete, a response until its client has taken it; the app's worker
+//! waits for neither. The files never have a name, so the kernel removes them with the process, even if it is
+//! killed. Independent of HTTP.
 
 mod file;
 
@@ -19,62 +19,62 @@ use crate::telemetry::Spooled;
 
 pub use file::{SpoolFile, SpoolReader};
 
-/// A disk that is full is told once in this time, however many requests meet it.
+/// Minimum interval between log lines about a failing disk, however many requests are affected.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 
-/// The room for bodies. Clones share it.
+/// The space for bodies. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Spool {
     settings: Arc<config::Spool>,
-    /// Bytes on disk.
+    /// Share of disk space, in bytes.
     disk: Shares,
-    /// Files.
+    /// Share of the number of files.
     files: Shares,
-    /// Bytes of answers in memory.
+    /// Share of the memory for responses, in bytes.
     memory: Shares,
-    /// Bytes of request bodies in memory.
+    /// Share of the memory for request bodies, in bytes.
     requests: Shares,
     parts: Parts,
     used: Arc<Used>,
 }
 
-/// What was kept since the start.
+/// Counters since the start.
 #[derive(Debug)]
 struct Used {
     requests: AtomicU64,
     answers: AtomicU64,
     begun: Instant,
-    /// Milliseconds after `begun` of the last word about a failing disk, and 1.
+    /// Time of the last log line about a failing disk, in milliseconds after `begun`, plus 1; 0 means never.
     told: AtomicU64,
 }
 
-/// Why bytes could not be kept.
+/// Reasons why bytes could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// More than one body may have.
+    /// The limit of one body is reached.
     #[error("a body may have no more than {0} bytes in the spool")]
     TooLarge(u64),
-    /// More than all may have.
+    /// The limit of all bodies together is reached.
     #[error("the spool is full with {0} bytes")]
     Full(u64),
-    /// There are as many files as there may be, and none has become free in time.
+    /// The limit on files is reached, and none has become free in time.
     #[error("there are {0} files in the spool")]
     TooManyFiles(usize),
-    /// More than this client may have.
+    /// The client's share is used up.
     #[error("an address has taken its share of the spool (limits.address-share)")]
     Share,
-    /// The disk is full, or the directory is not to be written to.
+    /// The disk is full, or the directory is not writable.
     #[error("spool in {directory}: {source}", directory = .directory.display())]
     Disk {
-        /// Where.
+        /// Path of the directory.
         directory: std::path::PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 impl Spool {
-    /// A spool, empty unless it takes the place of another one, whose bytes then count as well.
+    /// Creates a spool. At a reload it replaces `before`, whose bytes count here as well.
     #[must_use]
     pub fn new(settings: config::Spool, limits: &Limits, before: Option<&Self>) -> Self {
         let parts = Parts::from(limits);
@@ -93,43 +93,43 @@ impl Spool {
         }
     }
 
-    /// The settings this was made of.
+    /// The settings of the spool.
     #[must_use]
     pub fn settings(&self) -> &config::Spool {
         &self.settings
     }
 
-    /// What one client may have of what all share.
+    /// Sizes of the shares of one client.
     #[must_use]
     pub fn parts(&self) -> Parts {
         self.parts
     }
 
-    /// Whether anything may go to disk.
+    /// True if bodies may go to disk.
     #[must_use]
     pub fn has_disk(&self) -> bool {
         self.settings.size > 0
     }
 
-    /// Room in memory for one answer to this client, none of it taken.
+    /// An empty share of the memory for responses to this client.
     #[must_use]
     pub fn memory(&self, client: Client) -> Share {
         self.memory.of(client)
     }
 
-    /// Room in memory for one request body of this client, none of it taken.
+    /// An empty share of the memory for request bodies of this client.
     #[must_use]
     pub fn request_memory(&self, client: Client) -> Share {
         self.requests.of(client)
     }
 
-    /// Whether more than half of the memory for request bodies is taken.
+    /// True if more than half of the memory for request bodies is taken.
     #[must_use]
     pub fn is_tight(&self) -> bool {
         self.requests.is_tight()
     }
 
-    /// The figures now.
+    /// The current figures for metrics and status.
     #[must_use]
     pub fn figures(&self) -> Spooled {
         let used = &self.used;
@@ -146,12 +146,12 @@ impl Spool {
         self.used.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts an answer that waits for its client.
+    /// Counts a response that waits for its client.
     pub fn count_answer(&self) {
         self.used.answers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Tells the operator of a failing disk, though not with every request.
+    /// Logs a failing disk, though not for every request.
     fn tell(&self, error: &SpoolError) {
         let now = self.used.begun.elapsed();
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX) + 1;

@@ -1,4 +1,4 @@
-//! One line for each request, written when the last byte of the answer is on its way, or when the client has left.
+//! The access line of a request, written when the last byte of the response is sent, or when the client has left.
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,32 +14,32 @@ use tracing::{info, warn};
 use crate::telemetry::combined::Combined;
 use crate::telemetry::{Fate, Times};
 
-/// The status in the line of a request whose client left before there was an answer. None is ever sent with it.
+/// Status in the access line of a request whose client left before there was a response. It is never sent.
 const LEFT: u16 = 499;
 
-/// What is known of a request when it comes. Its line is written in any case, when this is dropped at the latest.
+/// The access line in progress. It is written in any case, at the latest when this is dropped.
 #[derive(Debug)]
 pub struct AccessLine {
     peer: String,
     method: Method,
-    /// Without the query, which may carry a token. A copy: what is of the request would keep all its head in memory,
-    /// for as long as the answer takes, and an event stream takes hours.
+    /// The path without the query, which may contain a token. It is a copy: a reference would keep the whole head
+    /// in memory for the duration of the response, which takes hours for an event stream.
     path: Box<str>,
     version: Version,
     begun: Instant,
-    /// The request's own name, which the app and the error page have too.
+    /// Id of the request, which the app and the error page have too.
     request: Option<String>,
     fate: Fate,
     times: Times,
-    /// What the combined form says beside: the page before, and the browser.
+    /// Additional values of the combined format: `Referer` and `User-Agent`.
     combined: Option<[Option<HeaderValue>; 2]>,
-    /// How many lines of its kind were not written before this one.
+    /// Number of suppressed lines of its kind before this one.
     not_told: Option<u64>,
     written: bool,
 }
 
 impl AccessLine {
-    /// A request that just came, on a connection with this fate.
+    /// Begins the line of a request that just arrived; `fate` will hold the close reason of its connection.
     #[must_use]
     pub fn begin<B>(peer: &impl fmt::Display, request: &Request<B>, fate: Fate) -> Self {
         Self {
@@ -57,14 +57,14 @@ impl AccessLine {
         }
     }
 
-    /// With the request's own name.
+    /// Sets the id of the request.
     #[must_use]
     pub fn called(mut self, name: impl fmt::Display) -> Self {
         self.request = Some(name.to_string());
         self
     }
 
-    /// Has the line written in the combined form.
+    /// Selects the combined format.
     #[must_use]
     pub fn combined<B>(mut self, request: &Request<B>) -> Self {
         let copy = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
@@ -73,13 +73,13 @@ impl AccessLine {
         self
     }
 
-    /// Writes it only if `turn` has come, which says how many of its kind were not written.
+    /// Sets whether the line is written: only with a `turn`, which is the number of suppressed lines of its kind.
     pub fn in_turn(&mut self, turn: Option<u64>) {
         self.written = turn.is_none();
         self.not_told = turn;
     }
 
-    /// Where the times of this request are noted.
+    /// The timings of this request.
     #[must_use]
     pub fn times(&self) -> &Times {
         &self.times
@@ -113,9 +113,39 @@ impl AccessLine {
         let (queued, app) = self.times.milliseconds();
         let received = self.times.bytes();
         if (500..600).contains(&status) {
-            warn!(%peer, request, %method, path, ?version, status, bytes, received, milliseconds, queued, app, cause, not_told, "request");
+            warn!(
+                %peer,
+                request,
+                %method,
+                path,
+                ?version,
+                status,
+                bytes,
+                received,
+                milliseconds,
+                queued,
+                app,
+                cause,
+                not_told,
+                "request",
+            );
         } else {
-            info!(%peer, request, %method, path, ?version, status, bytes, received, milliseconds, queued, app, cause, not_told, "request");
+            info!(
+                %peer,
+                request,
+                %method,
+                path,
+                ?version,
+                status,
+                bytes,
+                received,
+                milliseconds,
+                queued,
+                app,
+                cause,
+                not_told,
+                "request",
+            );
         }
     }
 }
@@ -131,17 +161,17 @@ impl Drop for AccessLine {
     }
 }
 
-/// The body of an answer. Dropping it writes the line, if there is one, and drops `held`, which stands for
-/// the request being under way.
+/// A response body that counts its bytes. Dropping it writes the line, if there is one, and drops `held`, which
+/// represents the request in progress.
 pub struct Measured<B, H> {
     body: B,
-    /// Boxed, because most of an answer that waits for hours would be its space.
+    /// The line; boxed, because it would make most of the size of a response that stays open for hours.
     line: Option<Box<AccessLine>>,
     end: End,
     _held: H,
 }
 
-/// How an answer ended.
+/// State at the end of a response.
 struct End {
     status: StatusCode,
     cause: Option<String>,
@@ -150,7 +180,7 @@ struct End {
 }
 
 impl<B: Body, H> Measured<B, H> {
-    /// The answer's body, with what is known when its head is sent. `cause` says why it is an error.
+    /// Wraps a response body when its head is sent. `cause` is the reason of an error response.
     pub fn new(
         body: B,
         line: Option<Box<AccessLine>>,

@@ -1,6 +1,6 @@
-//! Who opened what, and who was refused: one line when something opens, one when it ends, one for a refusal.
+//! The audit log: one line when a tunnel or stream opens, one when it ends, one for each refusal.
 //!
-//! These lines are an interface. Their target is [`TARGET`], the message is a constant, and all else is a field:
+//! The lines are an interface. Their target is [`TARGET`], the message is a constant, and all else is a field:
 //! names, addresses and numbers, never a token, a cookie or a body.
 
 use std::borrow::Cow;
@@ -10,28 +10,28 @@ use std::time::Instant;
 
 use tracing::info;
 
-/// What these lines go by in a filter of the log.
+/// Log target of audit lines.
 pub const TARGET: &str = "noren::audit";
 
-/// Somebody, by all the names that were verified.
+/// An identified client, with all its verified names.
 #[derive(Clone, Debug, Default)]
 pub struct Who {
-    /// Where the connection comes from.
+    /// Address of the client.
     pub peer: String,
-    /// The name that the app gave with the session.
+    /// User name that the app reports for the session.
     pub user: Option<Arc<str>>,
-    /// The user whose password of the door was shown.
+    /// User name of a verified password login.
     pub login: Option<Arc<str>>,
-    /// The name in the client's certificate.
+    /// Name in the client's certificate.
     pub certificate: Option<Arc<str>>,
 }
 
-/// What kind of thing it is about.
+/// The kind of object that a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A tunnel of the bridge.
     Console,
-    /// A subscription to channels, whatever its transport.
+    /// A subscription to channels, over any transport.
     Stream,
     /// A WebSocket of the app.
     WebSocket,
@@ -39,22 +39,22 @@ pub enum Kind {
     Message,
     /// An ordinary request to an app.
     Request,
-    /// A connection, before there is a request.
+    /// A connection without a request.
     Connection,
 }
 
-/// What somebody opens, or would like to.
+/// The object that a client opens or wants to open.
 #[derive(Clone, Debug)]
 pub struct What {
-    /// The kind of it.
+    /// Kind of the object.
     pub kind: Kind,
-    /// Where it leads: a socket, an address, an app, channels. Never a token.
+    /// Its target: a socket, an address, an app, channels. Never a token.
     pub target: Option<String>,
-    /// The name of the console, where names are no secrets.
+    /// Name of the console, if names are no secrets.
     pub console: Option<String>,
 }
 
-/// Something open. Dropping it writes the closing line, so there is exactly one for each opening line.
+/// An open object. Dropping it writes the closing line, so each opening line has exactly one.
 #[derive(Debug)]
 pub struct Opened {
     who: Who,
@@ -85,7 +85,7 @@ impl fmt::Display for Kind {
 }
 
 impl What {
-    /// A thing of this kind at this target.
+    /// Creates an object of this kind with this target.
     #[must_use]
     pub fn new(kind: Kind, target: impl Into<String>) -> Self {
         Self {
@@ -131,24 +131,24 @@ impl Opened {
         self.down += down;
     }
 
-    /// Says why it ends; the last one counts.
+    /// Sets the close reason; the last call counts.
     pub fn because(&mut self, reason: impl Into<Cow<'static, str>>) {
         self.reason = reason.into();
     }
 
-    /// The bytes so far, from the client and to it.
+    /// Bytes so far, from the client and to it.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
         (self.up, self.down)
     }
 
-    /// Who has opened it.
+    /// The client that opened it.
     #[must_use]
     pub fn who(&self) -> &Who {
         &self.who
     }
 
-    /// What is open.
+    /// The open object.
     #[must_use]
     pub fn what(&self) -> &What {
         &self.what
@@ -180,7 +180,7 @@ impl Drop for Opened {
     }
 }
 
-/// Writes the line of a refusal. `reason` is one that may be in a log.
+/// Writes the line of a refusal. `reason` must be fit for a log.
 pub fn refused(who: &Who, what: &What, status: Option<u16>, reason: &str) {
     let Who {
         peer,

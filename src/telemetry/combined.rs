@@ -1,4 +1,4 @@
-//! The access line in the "combined" form that many programs read, on standard output.
+//! The access line in the "combined" format that many programs read, on standard output.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -8,10 +8,10 @@ use http::HeaderValue;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-/// What a line says.
+/// The values of a line.
 pub(super) struct Combined<'a> {
     pub(super) peer: &'a str,
-    /// Method, path and version.
+    /// The request line: method, path and version.
     pub(super) request: String,
     pub(super) status: u16,
     pub(super) bytes: u64,
@@ -20,7 +20,7 @@ pub(super) struct Combined<'a> {
 }
 
 impl Combined<'_> {
-    /// Writes the line. A reader that is gone must not end the server, so what goes wrong is nobody's matter.
+    /// Writes the line. Errors are ignored, because the loss of the reader must not end the server.
     pub(super) fn write(&self) {
         let line = self.line(SystemTime::now());
         let _ = std::io::stdout().lock().write_all(line.as_bytes());
@@ -55,7 +55,7 @@ impl Combined<'_> {
     }
 }
 
-/// Text of a client, so that it stays within its quotes and its line.
+/// Appends text of a client, escaped so that it stays within its quotes and its line.
 fn quote(line: &mut String, bytes: &[u8]) {
     for byte in bytes {
         match byte {
@@ -67,7 +67,7 @@ fn quote(line: &mut String, bytes: &[u8]) {
     }
 }
 
-/// `25/Nov/2026:22:53:08 +0000`.
+/// Formats a time as `25/Nov/2026:22:53:08 +0000`.
 fn time(now: SystemTime) -> String {
     let format = format_description!(
         version = 2,

@@ -1,5 +1,5 @@
-//! The last step of an event before it is a line of the log: what others wrote into its fields is escaped here, and
-//! so in every line, whoever makes it.
+//! Escapes field values in log events: the last step before an event becomes a line, applied to every line, so
+//! that text of others cannot forge one.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -16,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::text::escape::{self, LineWriter};
 
-/// The fields of a line of text, with the colours of the terminal where there is one, and none of their own.
+/// Formats fields for text lines, with the terminal's colours if there is one and without any from the values.
 #[derive(Debug)]
 pub(super) struct TextFields;
 
@@ -65,7 +65,7 @@ impl Visit for TextVisitor<'_> {
     }
 }
 
-/// Writes lines of JSON on, with the same value.
+/// Writes lines of JSON with escaped values, unchanged in meaning.
 #[derive(Debug)]
 pub(super) struct JsonWriter<W>(pub(super) W);
 
@@ -84,7 +84,7 @@ impl<W: io::Write> io::Write for JsonWriter<W> {
     }
 }
 
-/// A layer that has no form of its own to escape in: it gets events and spans with escaped fields.
+/// A layer that cannot escape by itself, such as the journal's: it receives events and spans with escaped fields.
 #[derive(Debug)]
 pub(super) struct Escaped<L>(pub(super) L);
 
@@ -122,7 +122,7 @@ where
     }
 }
 
-/// The values of fields as text, by the number of the field.
+/// Field values as text, by index of the field.
 struct Texts(Vec<Option<String>>);
 
 impl Texts {
@@ -185,7 +185,7 @@ mod tests {
         }
     }
 
-    /// Text of others in every place an event has for it.
+    /// Logs foreign text in every place of an event.
     fn speak() {
         let span = info_span!("within", of = HOSTILE, by = %HOSTILE);
         let _within = span.enter();
@@ -240,7 +240,7 @@ mod tests {
         );
     }
 
-    /// A layer such as that of the journal: it takes fields as they come.
+    /// A layer like that of the journal, which takes fields as they are.
     struct Raw(Arc<Mutex<Vec<(&'static str, String)>>>);
 
     struct RawVisitor<'r>(&'r Raw);

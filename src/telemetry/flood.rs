@@ -1,4 +1,5 @@
-//! Lines that a client can cause as often as it likes: so many a second, and then how many there were.
+//! Rate limiter for log lines that a client can trigger at will: 10 a second of each kind; the next line carries
+//! the number suppressed.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 const MOST: u32 = 10;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One kind of line.
+/// The limiter of one kind of line.
 #[derive(Debug)]
 pub struct Flood(Mutex<State>);
 
@@ -19,7 +20,7 @@ struct State {
 }
 
 impl Flood {
-    /// Nothing has been told yet.
+    /// Creates a limiter that has passed no line yet.
     #[must_use]
     pub fn new() -> Self {
         Self(Mutex::new(State {
@@ -29,7 +30,7 @@ impl Flood {
         }))
     }
 
-    /// Whether to write a line: if so, with how many were not written since the last one that was.
+    /// Returns the number of lines suppressed since the last one if this line is to be written, and `None` if not.
     #[must_use]
     pub fn line(&self) -> Option<u64> {
         self.line_at(Instant::now())

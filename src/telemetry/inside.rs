@@ -1,29 +1,29 @@
-//! What can be looked into while the server runs. One value, made at the start and handed down to whoever has
-//! something to tell; nothing is global.
+//! Metrics, open tunnels and log limiters of a server: one value, made at the start and passed to all parts, so
+//! that nothing is global.
 
 use std::sync::Arc;
 
 use crate::telemetry::{Flood, Metrics, Pulse, Tunnels};
 
-/// The insides of one server, shared by all its parts.
+/// Telemetry of one server, shared by all its parts.
 #[derive(Debug)]
 pub struct Inside {
-    /// What is counted and timed.
+    /// Counters and timings.
     pub metrics: Metrics,
-    /// The tunnels that are open.
+    /// The open tunnels.
     pub tunnels: Tunnels,
-    /// Whether the server still does what it does every second.
+    /// Heartbeat of the task that runs every second.
     pub pulse: Pulse,
-    /// The lines of handshakes that failed.
+    /// Limiter for lines about failed handshakes.
     pub failed_handshakes: Flood,
-    /// The lines of connections that were refused.
+    /// Limiter for lines about refused connections.
     pub refused_connections: Flood,
-    /// Requests beyond what their address may ask.
+    /// Limiter for lines about requests beyond the rate of their address.
     pub refused_requests: Flood,
 }
 
 impl Inside {
-    /// Of a server that has done nothing yet.
+    /// Creates the telemetry of a server that has not started yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
         let metrics = Metrics::new();

@@ -1,4 +1,4 @@
-//! Where log lines go, and in what form.
+//! Log setup: destination, format and level.
 
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
@@ -13,8 +13,8 @@ use crate::config::{Audit, Level, Log, LogFormat};
 use crate::telemetry::audit;
 use crate::telemetry::escaped::{Escaped, JsonWriter, TextFields};
 
-/// The level of the one log of this process, which a reload may change; and whether the audit is apart from it, which
-/// it may not.
+/// Handle for changing the log level at a reload, and whether the audit has a destination of its own, which a
+/// reload does not change.
 static LEVEL: OnceLock<(Handle<EnvFilter, Registry>, bool)> = OnceLock::new();
 
 /// Sends the log to standard error, for journald or a terminal, in the form the configuration asks for.
@@ -28,8 +28,8 @@ pub fn install(log: &Log) {
     }
 }
 
-/// Layers in a list, each with a filter of its own: one without, even one that is not there, would have every span of
-/// every library made.
+/// Builds the list of layers, each with a filter of its own: one without, even a disabled one, would make every
+/// library's spans be created.
 fn subscriber(
     log: &Log,
 ) -> (
@@ -71,15 +71,15 @@ fn subscriber(
     (tracing_subscriber::registry().with(layers), handle)
 }
 
-/// The journal of systemd, if this machine has one. A field is `NOREN_` and its name in capitals, so that none is taken
-/// for one of the journal's own.
+/// The journal of systemd, if this machine has one. Fields are named `NOREN_` and their name in capitals, so that
+/// none is taken for one of the journal's own.
 fn journal() -> Option<tracing_journald::Layer> {
     let journal = tracing_journald::layer().ok()?;
     let named = journal.with_syslog_identifier("noren".to_owned());
     Some(named.with_field_prefix(Some("NOREN".to_owned())))
 }
 
-/// Logs at another level from now on. Without effect where [`install`] had none.
+/// Changes the log level. No effect if [`install`] had none.
 pub fn set_level(level: Level) {
     if let Some((handle, apart)) = LEVEL.get() {
         // It fails only when the log is gone, and then there is nobody to tell.
@@ -87,7 +87,7 @@ pub fn set_level(level: Level) {
     }
 }
 
-/// What is written to the log; the audit only if it is not written `apart`.
+/// The filter of the log; it includes the audit unless that is written `apart`.
 fn filter(level: Level, apart: bool) -> EnvFilter {
     let level = match level {
         Level::Error => LevelFilter::ERROR,

@@ -1,5 +1,4 @@
-//! What is told about the work: the log itself, the lines of requests, the audit, and what can be looked into
-//! while it goes on.
+//! Observability: the log, access lines, the audit, metrics, and the list of open tunnels.
 //!
 //! Lines have a constant message and their values as fields. No token, cookie, query or body is ever a field.
 

@@ -1,22 +1,22 @@
-//! A sign of life of the runtime: the task that works once a second leaves the time here.
+//! Heartbeat of the runtime: the task that runs once a second records the time here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Older than this, and the runtime does not turn any more. The beat comes each second; a machine that is
-/// short of everything may miss some.
+/// Age above which the runtime counts as stopped. The heartbeat comes each second; a machine that is short of
+/// everything may miss some.
 const STOPPED: Duration = Duration::from_secs(15);
 
-/// When something last happened that happens all the time.
+/// The heartbeat, with the time of its last beat.
 #[derive(Debug)]
 pub struct Pulse {
     begun: Instant,
-    /// Milliseconds since `begun`.
+    /// Time of the last beat, in milliseconds since `begun`.
     last: AtomicU64,
 }
 
 impl Pulse {
-    /// A pulse that beats now for the first time.
+    /// Creates a heartbeat whose first beat is now.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -25,20 +25,20 @@ impl Pulse {
         }
     }
 
-    /// It happened now.
+    /// Records a beat.
     pub fn beat(&self) {
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
     }
 
-    /// How long ago it was.
+    /// Time since the last beat.
     #[must_use]
     pub fn age(&self) -> Duration {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
         self.begun.elapsed().saturating_sub(last)
     }
 
-    /// False once it has not beaten for much longer than it ever should.
+    /// False once the last beat is much older than it should ever be.
     #[must_use]
     pub fn is_beating(&self) -> bool {
         self.age() < STOPPED

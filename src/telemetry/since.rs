@@ -1,10 +1,10 @@
-//! When something began, for who looks: kept by the clock that no one sets, told by the machine's clock as it is now.
+//! Converts a monotonic start time to Unix milliseconds for display.
 //!
-//! Kept by the machine's clock it would have begun ten days ago once that clock is put ahead by ten days.
+//! Storing an `Instant` keeps ages right when the wall clock is set.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// A moment in milliseconds since 1970; 0 before.
+/// The Unix milliseconds of an instant; 0 for one before 1970.
 #[must_use]
 pub fn since(moment: Instant) -> u64 {
     let since = SystemTime::now()

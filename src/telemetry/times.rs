@@ -1,35 +1,35 @@
-//! Where the time of one request went, and how much came with it; noted on its way, told in its line.
+//! Timings of one request: recorded on its way, written in its access line.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What is noted of a request. Nothing is, unless an app was asked.
+/// Timings and body size of a request. Nothing is recorded unless an app handles it.
 #[derive(Debug, Default)]
 pub struct Times {
-    /// In microseconds, and one more, so that nought is nothing.
+    /// Microseconds + 1; 0 means "not recorded".
     queued: AtomicU64,
     answered: AtomicU64,
     received: AtomicU64,
 }
 
 impl Times {
-    /// It has got a worker after so long in the queue.
+    /// Records the time in the queue, when a worker was granted.
     pub fn queued(&self, wait: Duration) {
         self.queued.store(microseconds(wait) + 1, Ordering::Relaxed);
     }
 
-    /// The head of the answer has come, so long after it got the worker.
+    /// Records the time from there to the head of the response.
     pub fn answered(&self, after: Duration) {
         self.answered
             .store(microseconds(after) + 1, Ordering::Relaxed);
     }
 
-    /// Its body has so many bytes.
+    /// Records the size of the request body.
     pub fn received(&self, bytes: u64) {
         self.received.store(bytes, Ordering::Relaxed);
     }
 
-    /// Milliseconds in the queue, and from there to the head of the answer.
+    /// Milliseconds in the queue, and from there to the head of the response.
     pub(super) fn milliseconds(&self) -> (Option<f64>, Option<f64>) {
         let told = |noted: &AtomicU64| {
             let noted = noted.load(Ordering::Relaxed).checked_sub(1)?;

@@ -1,4 +1,4 @@
-//! Tunnels: what is open, and how much has passed; each can be asked to close. The audit has their lines.
+//! Registry of open tunnels, with their byte counts; each can be asked to close. The audit writes their lines.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,35 +14,35 @@ use serde::Serialize;
 use crate::telemetry::metrics::{TunnelKind, TunnelMetrics};
 use crate::telemetry::since;
 
-/// The tunnels of a server. Clones are the same ones.
+/// The open tunnels of a server. Clones share them.
 #[derive(Clone)]
 pub struct Tunnels(Arc<Shared>);
 
 struct Shared {
     metrics: TunnelMetrics,
     last: AtomicU64,
-    /// By number, so that the oldest comes first. Those of channels are not here: the hub knows who listens.
+    /// Tunnels by number, oldest first, without subscriptions: the hub lists its subscribers.
     open: Mutex<BTreeMap<u64, Arc<Entry>>>,
 }
 
-/// What is known of a tunnel when it opens.
+/// Properties of a tunnel that are known when it opens.
 #[derive(Debug)]
 pub struct Begun {
-    /// What it leads to.
+    /// Kind of its target.
     pub kind: TunnelKind,
-    /// Who is at the other end.
+    /// Address of the client.
     pub peer: String,
-    /// A socket or an address, never a token.
+    /// Address of the target, never a token.
     pub target: String,
-    /// Who the app says has opened it.
+    /// User name, as the app reports it.
     pub user: Option<String>,
-    /// The number of that visitor's session, if there is one.
+    /// Number of the visitor's session, if there is one.
     pub session: Option<NonZeroU64>,
-    /// The subprotocol that was agreed on.
+    /// The negotiated subprotocol.
     pub subprotocol: Option<&'static str>,
 }
 
-/// An open tunnel. Dropping it takes it out of the list.
+/// An open tunnel. Dropping it removes it from the registry.
 pub struct Tunnel {
     entry: Arc<Entry>,
     tunnels: Tunnels,
@@ -63,28 +63,28 @@ struct Entry {
     waker: AtomicWaker,
 }
 
-/// An open tunnel as somebody who looks sees it.
+/// An open tunnel as the status lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OpenTunnel {
-    /// Its number, which no other tunnel of this process ever has.
+    /// Number of the tunnel, unique in this process.
     pub id: u64,
-    /// `console` or `app`.
+    /// Kind: `console` or `app`.
     pub kind: &'static str,
-    /// Where it leads.
+    /// Address of the target.
     pub target: String,
-    /// Who has opened it.
+    /// Address of the client.
     pub peer: String,
-    /// The name the app gives that visitor.
+    /// User name, as the app reports it.
     pub user: Option<String>,
-    /// The number of that visitor's session.
+    /// Number of the visitor's session.
     pub session: Option<NonZeroU64>,
-    /// The subprotocol that was agreed on.
+    /// The negotiated subprotocol.
     pub subprotocol: Option<&'static str>,
-    /// When it was opened, in milliseconds since 1970.
+    /// Start of the tunnel, in Unix milliseconds.
     pub since: u64,
-    /// Bytes the target was given.
+    /// Bytes written to the target.
     pub up: u64,
-    /// Bytes the target has sent.
+    /// Bytes received from the target.
     pub down: u64,
 }
 
@@ -97,7 +97,7 @@ impl Tunnels {
         }))
     }
 
-    /// A tunnel opens.
+    /// Adds a tunnel.
     #[must_use]
     pub fn open(&self, begun: Begun) -> Tunnel {
         let Begun {
@@ -135,20 +135,20 @@ impl Tunnels {
         }
     }
 
-    /// Those that are open, the oldest first, without those of channels.
+    /// The open tunnels, oldest first, without subscriptions.
     #[must_use]
     pub fn now(&self) -> Vec<OpenTunnel> {
         let entries: Vec<_> = self.list().values().cloned().collect();
         entries.iter().map(|entry| entry.seen()).collect()
     }
 
-    /// How many are open.
+    /// Number of open tunnels.
     #[must_use]
     pub fn count(&self) -> usize {
         self.list().len()
     }
 
-    /// Asks the tunnel with this number to close; none if there is none.
+    /// Asks the tunnel with this number to close; returns it, or `None` if there is none.
     #[must_use]
     pub fn ask_to_close(&self, number: u64) -> Option<OpenTunnel> {
         let entry = self.list().get(&number).cloned()?;
@@ -180,7 +180,7 @@ impl Entry {
 }
 
 impl Tunnel {
-    /// So much has passed so far: bytes the target was given, and has sent.
+    /// Sets the bytes so far: written to the target, and received from it.
     pub fn moved(&self, up: u64, down: u64) {
         let metrics = self.tunnels.0.metrics.of(self.entry.kind);
         for (now, seen, counter) in [
@@ -196,7 +196,7 @@ impl Tunnel {
         }
     }
 
-    /// Ready once somebody has asked for it to be closed.
+    /// Ready once an administrator has asked the tunnel to close.
     pub fn poll_asked(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.entry.waker.register(cx.waker());
         if self.entry.asked.load(Ordering::Acquire) {

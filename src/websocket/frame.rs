@@ -1,7 +1,7 @@
-//! Frames: reading what a client sends, piece by piece, and writing what a server sends (RFC 6455 §5).
+//! Frames: decodes what a client sends, piece by piece, and encodes what a server sends (RFC 6455 §5).
 //!
-//! The reader does no I/O and keeps no payload. It works in place on whatever bytes have come, so a frame
-//! of any size passes through a buffer of any size.
+//! The reader does no I/O and keeps no payload. It works in place on the bytes that have arrived, so a frame of
+//! any size passes through a buffer of any size.
 
 use std::io::Cursor;
 use std::ops::Range;
@@ -11,23 +11,23 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 
 use crate::websocket::mask::unmask;
 
-/// The longest header: two bytes, eight of length, four of mask.
+/// Length of the longest header: two bytes, eight of length, four of mask.
 const LONGEST_HEADER: usize = 14;
-/// The space a header takes at most that [`write_header`] puts before a payload; a server does not mask.
+/// Length of the longest header that [`write_header`] writes; a server does not mask.
 pub const HEADER_SPACE: usize = 10;
-/// The most a control frame carries (RFC 6455 §5.5).
+/// Payload limit of a control frame (RFC 6455 §5.5).
 const CONTROL_PAYLOAD: usize = 125;
 
 /// The two kinds of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// UTF-8.
+    /// A text message (UTF-8).
     Text,
-    /// Bytes.
+    /// A binary message.
     Binary,
 }
 
-/// What a server sends.
+/// The kinds of frames that a server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {
     /// A whole text message.
@@ -40,33 +40,33 @@ pub enum Opcode {
     Pong,
 }
 
-/// What was found in the bytes.
+/// An event found in the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A piece of a message, unmasked in place.
     Data {
-        /// Of which kind of message.
+        /// Kind of the message.
         kind: Kind,
-        /// Where in the buffer.
+        /// Position of the piece in the buffer.
         piece: Range<usize>,
         /// True if the message ends with this piece.
         last: bool,
     },
-    /// A ping, with what the pong has to carry.
+    /// A ping; its payload has to be returned in a pong.
     Ping(Vec<u8>),
     /// A pong.
     Pong,
-    /// The client closes, with its code, if it gave one.
+    /// A close frame, with the client's code, if it gave one.
     Close(Option<u16>),
 }
 
-/// A client that does not keep to the protocol, and the close code it gets for it.
+/// A violation of the protocol, with the close code that the client gets for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Violation {
     /// The close code (RFC 6455 §7.4.1).
     pub code: u16,
-    /// In words, for the log and the close frame.
+    /// Description, for the log and the close frame.
     pub reason: &'static str,
 }
 
@@ -77,13 +77,13 @@ impl Violation {
     }
 }
 
-/// Finds frames in what a client sends.
+/// Finds frames in the bytes of a client.
 #[derive(Debug, Default)]
 pub struct FrameReader {
     header: [u8; LONGEST_HEADER],
     header_length: usize,
     frame: Option<Open>,
-    /// The kind of the message whose last fragment has not come.
+    /// Kind of the message whose last fragment has not arrived.
     message: Option<Kind>,
 }
 
@@ -103,16 +103,17 @@ enum Content {
 }
 
 impl FrameReader {
-    /// Before the first byte.
+    /// Creates a reader for the start of a connection.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next event out of `bytes`, from `at` on, which moves behind it. None when all is read.
+    /// Takes the next event out of `bytes`, from `at` on, and moves `at` behind it. `None` if all bytes are
+    /// consumed.
     ///
     /// # Errors
-    /// A [`Violation`]; the connection must be closed with its code then, and nothing read any more.
+    /// A [`Violation`]; the connection must be closed with its code then, and nothing more be read.
     pub fn next(&mut self, bytes: &mut [u8], at: &mut usize) -> Result<Option<Event>, Violation> {
         loop {
             if self.frame.is_none() && !self.read_header(bytes, at)? {
@@ -156,7 +157,7 @@ impl FrameReader {
         }
     }
 
-    /// How long the header is, as far as its first two bytes tell.
+    /// Length of the header, as far as its first two bytes tell.
     fn wanted_header(&self) -> usize {
         let [_, second, ..] = self.header;
         if self.header_length < 2 {
@@ -294,8 +295,8 @@ fn close_event(payload: &[u8]) -> Result<Event, Violation> {
     Ok(Event::Close(Some(code)))
 }
 
-/// Writes the header of an unmasked, final frame so that it ends right before `space[HEADER_SPACE]`, where
-/// the payload of `length` bytes begins. Returns where the header begins.
+/// Writes the header of an unmasked, final frame so that it ends right before `space[HEADER_SPACE]`, where the
+/// payload of `length` bytes begins. Returns the position of the header.
 pub fn write_header(space: &mut [u8; HEADER_SPACE], opcode: Opcode, length: usize) -> usize {
     let header = FrameHeader {
         opcode: match opcode {
@@ -318,7 +319,7 @@ pub fn write_header(space: &mut [u8; HEADER_SPACE], opcode: Opcode, length: usiz
     start
 }
 
-/// A ping or pong frame. `payload` is cut at the 125 bytes a control frame may have.
+/// Encodes a ping or pong frame. `payload` is cut at the 125 bytes that a control frame may have.
 #[must_use]
 pub fn control_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let payload = payload.get(..CONTROL_PAYLOAD).unwrap_or(payload);
@@ -329,7 +330,7 @@ pub fn control_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A close frame; `None` answers a close frame without a code.
+/// Encodes a close frame; `None` replies to a close frame without a code.
 #[must_use]
 pub fn close_frame(code: Option<u16>, reason: &str) -> Vec<u8> {
     let Some(code) = code else {

@@ -19,8 +19,8 @@ pub struct Handshake {
     offered: Vec<String>,
 }
 
-/// True if a request wants to become a WebSocket, valid or not. Another method than GET with nothing else of a
-/// handshake is an ordinary request, whose `Upgrade` is ignored (RFC 9110 §7.8).
+/// True if a request wants to become a WebSocket, valid or not. A method other than GET without any other part of
+/// a handshake is an ordinary request, whose `Upgrade` is ignored (RFC 9110 §7.8).
 #[must_use]
 pub fn asks_for_websocket<B>(request: &Request<B>) -> bool {
     if request.method() == Method::CONNECT {
@@ -33,7 +33,7 @@ pub fn asks_for_websocket<B>(request: &Request<B>) -> bool {
         && lists(request.headers(), UPGRADE, "websocket")
 }
 
-/// Whether a list has a member, in any of its lines (RFC 9110 §5.3, RFC 6455 §4.2.1).
+/// True if a list header contains a member, in any of its lines (RFC 9110 §5.3, RFC 6455 §4.2.1).
 fn lists(headers: &HeaderMap, header: HeaderName, member: &str) -> bool {
     names(headers, header).any(|name| name.eq_ignore_ascii_case(member))
 }
@@ -74,7 +74,7 @@ impl Handshake {
         !self.offered.is_empty()
     }
 
-    /// The answer that opens the WebSocket: 101, or 200 over HTTP/2.
+    /// The response that accepts the handshake: 101, or 200 over HTTP/2.
     #[must_use]
     pub fn accept(mut self, protocol: Option<&'static str>) -> Response<Body> {
         if let Some(protocol) = protocol {
@@ -108,7 +108,7 @@ fn extended_connect<B>(request: &Request<B>) -> Result<Response<Body>, Refusal> 
 
 fn upgrade<B>(request: &Request<B>) -> Result<Response<Body>, Refusal> {
     let headers = request.headers();
-    // What follows the head belongs to the WebSocket, so there is no place for a body.
+    // Bytes behind the head belong to the WebSocket, so there cannot be a body.
     if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
         return Err(Refusal::bad_request("a WebSocket handshake has no body"));
     }
@@ -139,7 +139,7 @@ fn upgrade<B>(request: &Request<B>) -> Result<Response<Body>, Refusal> {
     })
 }
 
-/// The head with each list as one line, which is all that tungstenite looks at.
+/// The head with each list header joined to one line, which is all that tungstenite reads.
 fn one_line_each<B>(request: &Request<B>) -> Request<()> {
     let mut head = Request::new(());
     head.method_mut().clone_from(request.method());
@@ -158,7 +158,7 @@ fn one_line_each<B>(request: &Request<B>) -> Request<()> {
     head
 }
 
-/// RFC 6455 §4.4: the answer names the version that is known.
+/// The 426 response, which names the supported version (RFC 6455 §4.4).
 fn wrong_version() -> Refusal {
     Refusal::new(
         StatusCode::UPGRADE_REQUIRED,
@@ -167,7 +167,7 @@ fn wrong_version() -> Refusal {
     .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
 }
 
-/// The comma-separated names of all headers of one name, trimmed.
+/// The trimmed, comma-separated values of all lines of a header.
 fn names(headers: &HeaderMap, header: HeaderName) -> impl Iterator<Item = &str> {
     headers
         .get_all(header)

@@ -1,9 +1,9 @@
 //! RFC 6455 as far as a bridge needs it: the handshake over HTTP/1.1 and HTTP/2, and frames.
 //!
-//! The handshake, the frame header, the opcodes and the close codes are tokio-tungstenite's. Its
-//! `WebSocketStream` hands out whole messages only and keeps its buffers, so a message of 16 MiB takes as
-//! much memory, and a connection that once was busy never becomes small again. A bridge needs neither: the
-//! [`FrameReader`] here passes payload on as it comes and owns no buffer at all.
+//! The handshake, the frame header, the opcodes and the close codes are tokio-tungstenite's. Its `WebSocketStream`
+//! returns whole messages only and keeps its buffers, so a message of 16 MiB takes as much memory, and a
+//! connection that was busy once never becomes small again. A bridge needs neither: the [`FrameReader`] here
+//! passes payload on as it arrives and owns no buffer.
 
 mod frame;
 mod handshake;

@@ -1,4 +1,4 @@
-//! From the answered handshake to the stream behind it.
+//! Waits for the upgraded stream behind an accepted handshake.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use tokio::time::timeout;
 use tracing::debug;
 
-/// How long the client may take from our 101 to the upgraded stream. It is ours to give, so this only
-/// guards against a client that vanishes in between.
+/// Time limit from our 101 to the upgraded stream. Both are on our side, so this only guards against a client that
+/// vanishes in between.
 const UPGRADE_LIMIT: Duration = Duration::from_secs(10);
 
-/// The stream behind an answered handshake; none if the client has left meanwhile.
+/// The stream behind an accepted handshake; `None` if the client has left meanwhile.
 pub async fn upgraded(upgrade: OnUpgrade) -> Option<Upgraded> {
     match timeout(UPGRADE_LIMIT, upgrade).await {
         Ok(Ok(upgraded)) => Some(upgraded),

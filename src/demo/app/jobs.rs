@@ -1,9 +1,9 @@
-//! The queue of jobs: work that goes on after the answer. Eight cook at once, the others wait and are told their
-//! places.
+//! The job queue of the demo: work that continues after the response. Eight jobs run at once, the others wait and
+//! are told their positions.
 //!
-//! Each job has a channel of its own, `job.17`, and all of them together the board, `jobs`. When one begins, everybody
-//! behind it moves up and is told so: hundreds of small messages at once, of which each page gets its own. Knows no
-//! page, and not how many look.
+//! Each job has a channel of its own, `job.17`, and all of them together have `jobs`. When a job starts, all jobs
+//! behind it move up and are notified: hundreds of small messages at once, of which each page gets its own.
+//! Independent of pages and of the number of viewers.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -14,28 +14,28 @@ use super::super::channels::Line;
 use super::super::house::House;
 use super::super::json;
 
-/// Jobs that cook at once, each on a thread of its own.
+/// Number of jobs that run at once, each on a thread of its own.
 const STOVES: usize = 8;
-/// How many wait in a full queue.
+/// Number of waiting jobs in a full queue.
 const FULL: usize = 400;
-/// Visitors may still order when the queue is full, up to here.
+/// Limit on waiting jobs: visitors may still add some when the queue is full.
 const MOST: usize = 450;
-/// Whoever orders what nobody ordered.
+/// User name of jobs that no visitor added.
 const REGULARS: &str = "a regular";
-/// A job is twenty steps of about this length, three seconds.
+/// Length of a step; a job has twenty and so takes about three seconds.
 const STEP: Duration = Duration::from_millis(120);
 
-/// The queue, and what cooks.
+/// The queue and the running jobs.
 #[derive(Default)]
 pub(in super::super) struct Jobs(Mutex<Board>);
 
 #[derive(Default)]
 struct Board {
-    /// Jobs that were ever ordered; the number of the last one.
+    /// Number of jobs ever added, which is the number of the last one.
     ordered: u64,
     waiting: VecDeque<Job>,
     cooking: Vec<Job>,
-    /// Threads that cook, or look for something to cook.
+    /// Number of threads that run jobs or look for one.
     cooks: usize,
 }
 
@@ -47,7 +47,7 @@ struct Job {
 }
 
 impl Jobs {
-    /// Takes an order. Returns its number and its place; `None` when too many wait.
+    /// Adds a job. Returns its number and its position; `None` if too many wait.
     pub(super) fn order(house: &Arc<House>, user: &str) -> Option<(u64, usize)> {
         let mut board = house.jobs.board();
         if board.waiting.len() >= MOST {
@@ -60,7 +60,7 @@ impl Jobs {
         Some((id, place))
     }
 
-    /// Orders until the queue is full. Returns how many that were.
+    /// Adds jobs until the queue is full. Returns their number.
     pub(super) fn fill(house: &Arc<House>) -> usize {
         let mut board = house.jobs.board();
         let mut lines = String::new();
@@ -74,7 +74,7 @@ impl Jobs {
         FULL.saturating_sub(before)
     }
 
-    /// What cooks, as a JSON array, and how many wait.
+    /// The running jobs as a JSON array, and the number of waiting ones.
     pub(super) fn json(&self) -> String {
         let board = self.board();
         let cooking = json::array(board.cooking.iter().map(|job| {
@@ -87,7 +87,7 @@ impl Jobs {
         format!(r#""cooking":{cooking},"waiting":{}"#, board.waiting.len())
     }
 
-    /// Lights a stove for each job that waits, as long as there are stoves.
+    /// Starts a thread for each waiting job, up to the limit.
     fn light(&self, house: &Arc<House>) {
         let mut board = self.board();
         let wanted = STOVES.min(board.cooks + board.waiting.len());
@@ -102,7 +102,7 @@ impl Jobs {
         }
     }
 
-    /// Cooks one job after the other, until none waits.
+    /// Runs one job after the other until none waits.
     fn cook(&self, house: &House) {
         while let Some(job) = self.take(house) {
             // Not all take the same time, so that they do not begin all at once.
@@ -116,7 +116,7 @@ impl Jobs {
         }
     }
 
-    /// The next job, and everybody behind it moves up. Without one, the stove goes out.
+    /// Takes the next job, and moves up all behind it. Without one, the thread ends.
     fn take(&self, house: &House) -> Option<Job> {
         let mut board = self.board();
         let Some(job) = board.waiting.pop_front() else {
@@ -167,7 +167,7 @@ impl Jobs {
 }
 
 impl Board {
-    /// One more that waits: its number, its place, and what is to be told.
+    /// Adds a waiting job: returns its number, its position, and the notification.
     fn add(&mut self, user: &str) -> (u64, usize, String) {
         self.ordered += 1;
         let id = self.ordered;

@@ -1,4 +1,4 @@
-//! The user log: who did what, when, from which address.
+//! The user log: user, action, time and address.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::super::calendar::Moment;
 use super::super::json;
 
-/// Lines kept; the oldest go.
+/// Number of lines kept; older ones are removed.
 const KEPT: usize = 100;
 
 #[derive(Default)]

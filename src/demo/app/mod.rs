@@ -1,8 +1,8 @@
-//! A small blocking web app, the kind Noren stands in front of: HTTP/1.1 on a UNIX socket, five
-//! worker threads, and a worker belongs to one connection for as long as that lasts.
+//! A small blocking web app, of the kind that Noren protects: HTTP/1.1 on a UNIX socket and five worker threads,
+//! each occupied by one connection for as long as it lasts.
 //!
-//! Five half-sent requests would stop it, and so would five slow downloads. Behind the door they do
-//! not. This file is the server; what it answers is in `routes`.
+//! Five half-sent requests would block it, and so would five slow downloads; behind Noren they do not. This file
+//! is the server; `routes` has the responses.
 
 pub(super) mod jobs;
 pub(super) mod journal;
@@ -25,12 +25,12 @@ use response::Response;
 use wire::Wire;
 
 pub(super) const WORKERS: usize = 5;
-/// Of these, the door takes so many for its own question who a visitor is. Pages get the others.
+/// Number of workers that Noren uses for its session queries. Pages get the others.
 pub(super) const ASKED: usize = 1;
-/// Accepted connections that wait for a worker; beyond, they wait in the system's backlog.
+/// Limit on accepted connections that wait for a worker; others wait in the system's backlog.
 const QUEUE: usize = 64;
 
-/// Serves the app at `path` on threads of the house's crew.
+/// Serves the app at `path` on threads of the demo.
 pub(super) fn serve(house: &Arc<House>, path: &Path) -> io::Result<()> {
     let listening = house.crew.listen(path)?;
     let (sender, receiver) = sync_channel(QUEUE);
@@ -54,7 +54,7 @@ fn accept(listening: &Listening, queue: &SyncSender<(Held, Counted)>, waiting: &
     }
 }
 
-/// The life of a worker: one connection after the other, until the acceptor has gone.
+/// The loop of a worker: serves one connection after the other until the acceptor has ended.
 fn work(house: &Arc<House>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting: &Count) {
     loop {
         // The worker that waits holds the lock; the others wait for the lock, which is the same.
@@ -67,7 +67,7 @@ fn work(house: &Arc<House>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting: &
     }
 }
 
-/// Answers the requests of one connection until it ends.
+/// Responds to the requests of one connection until it ends.
 fn converse(house: &Arc<House>, connection: &Held, waiting: &Count) {
     let stream = connection.stream();
     let Ok(mut wire) = Wire::new(stream) else {
@@ -98,7 +98,7 @@ fn converse(house: &Arc<House>, connection: &Held, waiting: &Count) {
     }
 }
 
-/// A mistake in one page must not cost a worker, for there are only four.
+/// Handles a request and catches panics: a fault in one page must not cost one of the few workers.
 fn answer(house: &Arc<House>, request: &Request) -> Response {
     let answered = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         routes::answer(house, request)

@@ -6,7 +6,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The page for somebody logged in. Not an asset: without a login it is a redirect.
+/// The page for logged-in users. It is not an asset: without a login it is a redirect.
 pub(super) fn index() -> Response {
     page(HTML, include_str!("../page/index.html"))
 }

@@ -1,25 +1,25 @@
-//! A request, and what makes one out of the bytes of its head (RFC 9112).
+//! A request, and the parser of its head (RFC 9112).
 //!
-//! As picky as the servers it stands for: no chunked body (`CherryPy` answers 400), no folded
-//! headers, and of a header given twice the last one counts. Pure: reads no connection.
+//! As strict as the servers it stands for: no chunked body (`CherryPy` responds 400), no folded headers, and of a
+//! repeated header the last one counts. Pure: reads no connection.
 
 /// A whole request.
 pub(in super::super) struct Request {
     pub(super) method: String,
     /// The target without its query.
     pub(super) path: String,
-    /// The request line as it came.
+    /// The request line as received.
     pub(super) line: String,
-    /// Names in lower case.
+    /// Headers, with names in lower case.
     pub(super) headers: Vec<(String, String)>,
-    /// Empty when the body was only counted.
+    /// The body; empty if it was only counted.
     pub(super) body: Vec<u8>,
     pub(super) body_size: u64,
     pub(super) keep_alive: bool,
 }
 
 impl Request {
-    /// The last header called `name` (in lower case).
+    /// The last header named `name` (in lower case).
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut found = self
             .headers
@@ -30,12 +30,12 @@ impl Request {
     }
 }
 
-/// Why there is no request.
+/// Reasons why there is no request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The connection ended, or its worker is needed elsewhere: nobody waits for an answer.
+    /// The connection ended, or its worker is needed elsewhere: no response is sent.
     Over,
-    /// Answer this status with this reason, then close.
+    /// Respond with this status and this reason, then close.
     Refused(u16, &'static str),
 }
 
@@ -103,8 +103,8 @@ pub(super) fn parse_header(line: &str) -> Result<(String, String), Trouble> {
     Ok((name.to_ascii_lowercase(), value.to_owned()))
 }
 
-/// The size of the body. Two lengths, or a length that is not a number, are refused, for the next
-/// request would begin at a place the client chooses (RFC 9112, section 6.3).
+/// The size of the body. Two lengths, or a length that is not a number, are refused, because the next request
+/// would begin at a position that the client chooses (RFC 9112, section 6.3).
 pub(super) fn body_size(request: &Request) -> Result<u64, Trouble> {
     if request.header("transfer-encoding").is_some() {
         return Err(Refused(

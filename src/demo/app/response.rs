@@ -1,11 +1,11 @@
-//! An answer, and how it is written on the connection (RFC 9112).
+//! A response, and its form on the connection (RFC 9112).
 
 use std::io::{self, Write};
 
 use super::super::calendar::Moment;
 use super::super::json;
 
-/// Only what the app itself serves may run or load, and only the app's own pages may show it. The
+/// Content security policy: only what the app serves may run or load, and only its own pages may embed it. The
 /// `wss:` is for browsers that do not count a WebSocket to the same host as 'self'.
 const POLICY: &str = "default-src 'self'; connect-src 'self' wss:; object-src 'none'; \
                       base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -31,7 +31,7 @@ impl Response {
         }
     }
 
-    /// `body` is JSON already.
+    /// A response whose `body` is JSON already.
     pub(super) fn json(status: u16, body: impl Into<Vec<u8>>) -> Response {
         // No page of the app may be old: what it shows changes all the time.
         Response::new(status, "application/json", body).with("Cache-Control", "no-store")
@@ -49,7 +49,7 @@ impl Response {
         self
     }
 
-    /// Writes the answer; the body only when the method is not HEAD.
+    /// Writes the response; the body only if the method is not HEAD.
     pub(super) fn write(
         &self,
         mut to: impl Write,

@@ -1,7 +1,7 @@
-//! What the app answers, and to whom: a table of paths and one function for each.
+//! Routes of the app: a table of paths and one function for each.
 //!
-//! Shaped like Wok: a JSON login that sets a cookie, `/tasks` that answers 200 or 401 and so tells
-//! whether a cookie is good, redirects made from the headers only a door may set.
+//! Modelled on Wok: a JSON login that sets a cookie, `/tasks` that responds 200 or 401 and so tells whether a
+//! cookie is valid, redirects built from headers that only a proxy may set.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ struct Route {
 
 enum Handler {
     Open(fn(&Arc<House>, &Request) -> Response),
-    /// Answers 401 without a login.
+    /// A route for logged-in users; others get 401.
     LoggedIn(fn(&Arc<House>, &Request, &Visitor) -> Response),
 }
 
@@ -91,7 +91,7 @@ const ROUTES: [Route; 11] = [
     },
 ];
 
-/// Whether the body of this request is only counted, and not kept.
+/// True if the body of this request is only counted and not kept.
 pub(super) fn counts_body(method: &str, path: &str) -> bool {
     method == "POST" && path == "/upload"
 }
@@ -143,7 +143,7 @@ fn missing(request: &Request) -> Response {
     Response::error(404, "there is nothing here")
 }
 
-/// The front page, or where to log in.
+/// The front page, or a redirect to the login.
 fn front(house: &Arc<House>, request: &Request) -> Response {
     if visitor(house, request).is_some() {
         return pages::index();
@@ -157,7 +157,7 @@ fn front(house: &Arc<House>, request: &Request) -> Response {
         .with("Cache-Control", "no-store")
 }
 
-/// The public origin, as `CherryPy` makes it: right only when the door says what it is.
+/// The public origin, as `CherryPy` derives it from the proxy's headers.
 fn origin(request: &Request) -> Option<String> {
     let host = request
         .header("x-forwarded-host")
@@ -200,7 +200,7 @@ fn login(house: &Arc<House>, request: &Request) -> Response {
     )
 }
 
-/// Logging out twice is no error.
+/// Logs out. Doing so twice is no error.
 fn logout(house: &Arc<House>, request: &Request) -> Response {
     if let Some(visitor) = visitor(house, request) {
         cookies(request).for_each(|cookie| house.sessions.close(cookie));
@@ -215,7 +215,7 @@ fn logs(house: &Arc<House>, _: &Request, _: &Visitor) -> Response {
     Response::json(200, house.journal.json())
 }
 
-/// What cooks. It is also what the door asks to know who somebody is.
+/// The running jobs. Noren also uses it as the session query.
 fn tasks(house: &Arc<House>, _: &Request, visitor: &Visitor) -> Response {
     let (user, jobs) = (json::quote(&visitor.name), house.jobs.json());
     let answer = Response::json(200, format!(r#"{{"user":{user},{jobs}}}"#));
@@ -249,7 +249,7 @@ fn fill(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
     Response::json(202, format!(r#"{{"ordered":{ordered}}}"#))
 }
 
-/// What somebody says to all. The app has no connection to any of them: the door publishes this answer.
+/// Publishes a chat message. The app has no connection to the readers: Noren publishes this response.
 fn chat(_: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
     // Only the door can say so, and only of somebody who may publish there.
     if request.header("noren-channel") != Some("chat") {
@@ -264,7 +264,7 @@ fn chat(_: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
     Response::json(200, format!(r#"{{"user":{user},"text":{text}}}"#)).with("Noren-Publish", "chat")
 }
 
-/// Holds the worker for three seconds, as a blocking app does when something behind it is slow.
+/// Occupies the worker for three seconds, as a blocking app does when a service behind it is slow.
 fn slow(house: &Arc<House>, _: &Request, _: &Visitor) -> Response {
     let counted = house.slow.enter();
     let tell = || {
@@ -278,7 +278,7 @@ fn slow(house: &Arc<House>, _: &Request, _: &Visitor) -> Response {
     Response::json(200, format!(r#"{{"seconds":{}}}"#, SLOW.as_secs()))
 }
 
-/// The request as the app saw it. The cookie is left out: a page's script may not read it.
+/// The request as the app received it. The cookie is omitted, because a page's script may not read it.
 fn headers(_: &Arc<House>, request: &Request, _: &Visitor) -> Response {
     let headers = request.headers.iter().map(|(name, value)| {
         let secret = matches!(name.as_str(), "cookie" | "authorization");
@@ -299,7 +299,7 @@ fn upload(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response 
     Response::json(200, format!(r#"{{"bytes":{size}}}"#))
 }
 
-/// The values of the cookie in the one Cookie line that counts.
+/// Values of the session cookie in the one Cookie line that counts.
 fn cookies(request: &Request) -> impl Iterator<Item = &str> {
     let pairs = request.header("cookie").unwrap_or_default().split(';');
     pairs
@@ -318,7 +318,7 @@ fn accepts(request: &Request, kind: &str) -> bool {
         .is_some_and(|accept| accept.contains(kind))
 }
 
-/// Whom the door saw. Believed because only the door can reach this socket.
+/// Address of the client as Noren reports it. Trustworthy because only Noren can reach this socket.
 fn address(request: &Request) -> String {
     let last = request
         .header("x-forwarded-for")

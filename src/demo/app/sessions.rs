@@ -1,4 +1,4 @@
-//! Who is logged in: the value of the cookie `demo` against a user name.
+//! The table of logins: value of the cookie `demo` to user name.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,10 +7,10 @@ use std::time::SystemTime;
 
 use super::super::directory::random_name;
 
-/// Logins at once; one more ends the oldest.
+/// Limit on logins; another one ends the oldest.
 const MOST: usize = 1000;
 
-/// Somebody logged in.
+/// A logged-in user.
 #[derive(Clone)]
 pub(in super::super) struct Visitor {
     pub(in super::super) name: String,
@@ -49,7 +49,7 @@ impl Sessions {
         self.sessions().remove(cookie);
     }
 
-    /// Everybody logged in, the first first.
+    /// All logged-in users, oldest login first.
     pub(in super::super) fn visitors(&self) -> Vec<Visitor> {
         let mut visitors: Vec<_> = self.sessions().values().cloned().collect();
         visitors.sort_by_key(|visitor| visitor.since);

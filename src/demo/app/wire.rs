@@ -1,4 +1,4 @@
-//! Reads the requests of one connection, blocking and within limits. Knows nothing of routes.
+//! Reads the requests of one connection, blocking and within limits. Independent of routes.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -9,19 +9,19 @@ use super::request::Trouble::{self, Over, Refused};
 use super::request::{Request, body_size, parse_head};
 
 const MOST_HEAD: usize = 16 * 1024;
-/// A body that is kept in memory.
+/// Size limit of a body kept in memory.
 const MOST_BODY: usize = 1024 * 1024;
-/// A body that is only counted.
+/// Size limit of a body that is only counted.
 const MOST_COUNTED: u64 = 256 * 1024 * 1024;
 
-/// A connection may be idle this long between two requests, like cheroot's.
+/// Idle time limit between two requests, like cheroot's.
 const IDLE: Duration = Duration::from_secs(10);
-/// A head must be complete after this long, and each piece of a body must come within it.
+/// Time limit for a complete head, and for each piece of a body.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a worker that waits for the next request looks whether somebody else needs it.
+/// Interval at which a worker that waits for the next request checks whether it is needed elsewhere.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// A connection and what was read of it but not used yet.
+/// A connection with the bytes that were read but not used yet.
 pub(super) struct Wire<'a> {
     stream: &'a UnixStream,
     unused: Vec<u8>,
@@ -36,8 +36,8 @@ impl<'a> Wire<'a> {
         })
     }
 
-    /// The next request. `wanted` is asked now and then while the connection is idle: true gives
-    /// the worker to another one. `counted` says by method and path which bodies are not kept.
+    /// Reads the next request. `wanted` is polled while the connection is idle: true gives the worker to another
+    /// connection. `counted` decides by method and path which bodies are not kept.
     pub(super) fn next(
         &mut self,
         wanted: impl Fn() -> bool,
@@ -66,8 +66,8 @@ impl<'a> Wire<'a> {
         Ok(request)
     }
 
-    /// Reads what the client still sends after a refusal, for a short while and not without end.
-    /// Closing over unread bytes would reset the connection, and the client might never see why.
+    /// Reads what the client still sends after a refusal, for a short while and up to a limit. Closing with unread
+    /// bytes would reset the connection, and the client might never see the reason.
     pub(super) fn linger(mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let deadline = Instant::now() + Duration::from_secs(1);
@@ -129,7 +129,7 @@ impl<'a> Wire<'a> {
         Ok(body)
     }
 
-    /// Reads something into `unused`.
+    /// Reads more bytes into `unused`.
     fn fill(&mut self, deadline: Instant) -> Result<(), Trouble> {
         let mut piece = [0; 16 * 1024];
         loop {
@@ -158,7 +158,7 @@ impl<'a> Wire<'a> {
 mod tests {
     use super::*;
 
-    /// What a worker makes of `sent`, with the connection closed after it.
+    /// Parses `sent` as a worker does, with the connection closed after it.
     fn read(sent: &str) -> Result<Request, Trouble> {
         let (mut client, server) = UnixStream::pair().expect("two ends");
         client

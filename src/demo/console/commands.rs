@@ -28,7 +28,7 @@ const CURTAIN: &str = "\x1b[33m  ===================================\x1b[0m\r
   that cooks in a wok: we are open.\r
 ";
 
-/// What follows a command.
+/// The next step after a command.
 pub(super) enum Next {
     Prompt,
     Leave,
@@ -66,7 +66,7 @@ pub(super) fn run(house: &House, terminal: &mut Terminal<'_>, line: &str) -> io:
     Ok(Next::Prompt)
 }
 
-/// A line a second until a key. The app may be busy to the last worker; this goes on.
+/// Prints a line each second until a key is pressed, even if all workers of the app are busy.
 fn watch(house: &House, terminal: &mut Terminal<'_>) -> io::Result<()> {
     terminal.write("Press any key to stop.\r\n")?;
     let mut next = Instant::now();
@@ -110,11 +110,12 @@ fn say(text: &str) -> String {
     });
     let bar = "-".repeat(text.chars().count() + 2);
     format!(
-        " .{bar}.\r\n ( {text} )\r\n '{bar}'\r\n     \\\r\n      \\   /\\_/\\  _\r\n         ( o.o )//\r\n          > ^ <\r\n"
+        " .{bar}.\r\n ( {text} )\r\n '{bar}'\r\n     \\\r\n      \\   /\\_/\\  _\r\n\x20        \
+         ( o.o )//\r\n          > ^ <\r\n"
     )
 }
 
-/// `1:02:03`
+/// Formats a duration as `1:02:03`.
 fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     format!(
@@ -125,7 +126,7 @@ fn duration(duration: Duration) -> String {
     )
 }
 
-/// Without control characters: a user name or a line must not steer somebody's terminal.
+/// Removes control characters, so that a user name or a line cannot control a terminal.
 fn printable(text: &str) -> String {
     text.chars()
         .filter(|character| !character.is_control())

@@ -1,7 +1,7 @@
-//! The demo's console: a tiny shell on a UNIX socket, raw bytes both ways like a serial line.
+//! The demo's console: a tiny shell on a UNIX socket, raw bytes in both directions like a serial line.
 //!
-//! One thread a connection, at most sixteen. It stands for the serial console of a virtual machine:
-//! the bridge carries its bytes and knows nothing of them.
+//! Each connection has a thread, at most sixteen. It stands for the serial console of a virtual machine; the
+//! bridge relays its bytes.
 
 mod commands;
 mod terminal;
@@ -15,14 +15,14 @@ use super::house::House;
 use commands::Next;
 use terminal::{Line, Terminal};
 
-/// Consoles at once.
+/// Limit on open consoles.
 const MOST: usize = 16;
 
 const WELCOME: &str = "\r\n\x1b[94mNoren demo console\x1b[0m, raw bytes over a UNIX socket.\r\n\
                        Type \x1b[1mhelp\x1b[0m, or \x1b[1mring\x1b[0m and look at the notifications.\r\n\r\n";
 const PROMPT: &str = "\x1b[94mdemo$\x1b[0m ";
 
-/// Serves the console at `path` on threads of the house's crew.
+/// Serves the console at `path` on threads of the demo.
 pub(super) fn serve(house: &Arc<House>, path: &Path) -> io::Result<()> {
     let listening = house.crew.listen(path)?;
     let inside = Arc::clone(house);

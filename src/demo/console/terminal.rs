@@ -1,18 +1,18 @@
-//! Line editing on a raw byte stream: what a terminal driver does for a shell.
+//! Line editing on a raw byte stream, as a terminal driver does it for a shell.
 //!
-//! The far end is a terminal without a mind of its own: it sends keys as bytes and shows what comes
-//! back, so everything typed is echoed from here. Knows nothing of commands.
+//! The far end is a plain terminal: it sends keys as bytes and shows what comes back, so all input is echoed from
+//! here. Independent of commands.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// Bytes in a line; more are refused with a bell.
+/// Length limit of a line; further bytes are refused with a bell.
 const MOST_LINE: usize = 1000;
-/// A console nobody types at is closed, for there are only so many.
+/// Idle time limit of a console, because their number is limited.
 const IDLE: Duration = Duration::from_secs(3600);
-/// A client that takes nothing for this long has lost its console.
+/// Write timeout of a client that does not read.
 const STUCK: Duration = Duration::from_secs(10);
 
 const ESCAPE: u8 = 0x1b;
@@ -20,24 +20,24 @@ const ESCAPE: u8 = 0x1b;
 pub(super) struct Terminal<'a> {
     stream: &'a UnixStream,
     unread: VecDeque<u8>,
-    // What is typed is echoed when nothing more of it is there to be read: a paste in one piece.
+    // Input is echoed once no more of it can be read: a paste is echoed in one piece.
     unshown: Vec<u8>,
     // Enter is CR, LF or both.
     after_cr: bool,
 }
 
-/// How the editing of a line ended.
+/// Result of editing a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Entered(String),
-    /// Ctrl-C.
+    /// Ctrl-C was pressed.
     Interrupted,
-    /// Ctrl-D on an empty line.
+    /// Ctrl-D was pressed on an empty line.
     Ended,
     Idle,
 }
 
-/// What a byte means while a line is edited.
+/// Meaning of a byte while a line is edited.
 enum Key {
     Text(u8),
     Enter,
@@ -59,13 +59,13 @@ impl<'a> Terminal<'a> {
         }
     }
 
-    /// Shows `text`, which ends its lines with CR LF.
+    /// Shows `text`, whose lines end with CR LF.
     pub(super) fn write(&mut self, text: &str) -> io::Result<()> {
         self.echo(text.as_bytes());
         self.show()
     }
 
-    /// Waits for a byte at most until `deadline`; `None` when none came.
+    /// Waits for a byte until `deadline`; `None` if none arrived.
     pub(super) fn byte(&mut self, deadline: Instant) -> io::Result<Option<u8>> {
         while self.unread.is_empty() {
             self.show()?;
@@ -149,8 +149,8 @@ impl<'a> Terminal<'a> {
         }))
     }
 
-    /// Arrow keys and the like (ECMA-48: ESC [ ... final, or ESC and one more) do nothing here. A
-    /// lone Escape key is over when nothing follows at once.
+    /// Skips arrow keys and the like (ECMA-48: ESC [ ... final, or ESC and one more), which have no function. A
+    /// lone Escape key ends when nothing follows at once.
     fn skip_escape_sequence(&mut self) -> io::Result<()> {
         let soon = Instant::now() + Duration::from_millis(50);
         let Some(introducer) = self.byte(soon)? else {
@@ -175,7 +175,7 @@ impl<'a> Terminal<'a> {
     }
 }
 
-/// Takes the last character off, which may be several bytes of UTF-8. False when there is none.
+/// Removes the last character, which may be several bytes of UTF-8. False if there is none.
 fn erase(line: &mut Vec<u8>) -> bool {
     while let Some(byte) = line.pop() {
         let continues = byte & 0b1100_0000 == 0b1000_0000;
@@ -190,7 +190,7 @@ fn erase(line: &mut Vec<u8>) -> bool {
 mod tests {
     use super::*;
 
-    /// The line that `typed` makes, and what the screen was sent.
+    /// The line that results from `typed`, and the output to the screen.
     fn edit(typed: &[u8]) -> (Line, String) {
         let (mut client, server) = UnixStream::pair().expect("two ends");
         client.write_all(typed).expect("room for the keys");

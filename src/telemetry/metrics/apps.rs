@@ -1,4 +1,4 @@
-//! The apps: how long requests wait for a worker, how long the app takes, and what goes wrong.
+//! Metrics of apps: queueing time, response time and failures.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::telemetry::metrics::labels::AppLabel;
 use crate::telemetry::metrics::seconds;
 
-/// Why an app has not answered.
+/// Reasons why an app has not responded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// As many requests waited as may.
+    /// The queue was full.
     QueueFull,
-    /// No worker was free in time.
+    /// No worker became free in time.
     QueueSlow,
-    /// It could not be reached.
+    /// The connection failed.
     Connect,
-    /// It did not begin to answer in time.
+    /// The response did not begin in time.
     Slow,
-    /// It broke off.
+    /// The response broke off.
     Broken,
 }
 
@@ -38,11 +38,11 @@ struct FailureLabel {
 /// The handles of all apps.
 #[derive(Clone, Debug)]
 pub struct Apps {
-    /// Workers that are busy with a request of ours.
+    /// Number of workers that handle a request.
     pub busy: Family<AppLabel, Gauge>,
-    /// Workers there are.
+    /// Number of workers.
     pub workers: Family<AppLabel, Gauge>,
-    /// Requests that wait for a worker.
+    /// Number of requests that wait for a worker.
     pub waiting: Family<AppLabel, Gauge>,
     duration: Family<AppLabel, Histogram, fn() -> Histogram>,
     queue: Family<AppLabel, Histogram, fn() -> Histogram>,
@@ -112,7 +112,7 @@ impl Apps {
         own
     }
 
-    /// The handles of an app.
+    /// Returns the handles of an app.
     #[must_use]
     pub fn of(&self, name: &str) -> AppMetrics {
         let label = AppLabel {
@@ -134,7 +134,7 @@ impl Apps {
 }
 
 impl AppMetrics {
-    /// Handles that nobody reads, for connections that are not those of an app's requests.
+    /// Handles without a reader, for connections that do not carry an app's requests.
     #[must_use]
     pub fn unread() -> Self {
         Self {
@@ -145,22 +145,22 @@ impl AppMetrics {
         }
     }
 
-    /// A request has been answered to its end.
+    /// Counts a completed response.
     pub fn done(&self, after: Duration) {
         self.duration.observe(after.as_secs_f64());
     }
 
-    /// A request has got its worker.
+    /// Records the queueing time of a request that got its worker.
     pub fn waited(&self, for_so_long: Duration) {
         self.queue.observe(for_so_long.as_secs_f64());
     }
 
-    /// The head of an answer came.
+    /// Records the time until the head of the response.
     pub fn answered(&self, after: Duration) {
         self.answer.observe(after.as_secs_f64());
     }
 
-    /// There was no answer.
+    /// Counts a request without a response.
     pub fn failed(&self, failure: Failure) {
         if let Some(counter) = self.failures.get(failure as usize) {
             counter.inc();

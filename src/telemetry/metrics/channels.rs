@@ -1,4 +1,4 @@
-//! Channels: messages, deliveries, and who listens.
+//! Metrics of channels: messages, deliveries and subscribers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,13 +15,13 @@ use crate::telemetry::metrics::seconds;
 /// The handles of all channels.
 #[derive(Clone, Debug)]
 pub struct Channels {
-    /// Who listens now; who listens to two channels counts once.
+    /// Number of subscribers; a subscriber to two channels counts once.
     pub subscribers: Gauge,
-    /// Channels that are open now.
+    /// Number of open channels.
     pub open: Gauge,
-    /// Who listens to each now.
+    /// Number of subscribers by channel.
     pub listeners: Family<ChannelLabel, Gauge>,
-    /// Messages that can still be got.
+    /// Number of messages in the history, by channel.
     pub kept: Family<ChannelLabel, Gauge>,
     /// 1 while messages of histories on disk are refused, because they cannot be written.
     pub disk_trouble: Gauge,
@@ -33,14 +33,14 @@ pub struct Channels {
     all: Arc<Mutex<HashMap<String, ChannelMetrics>>>,
 }
 
-/// The handles of one channel, or of all that a pattern makes.
+/// The handles of one channel, or of all channels of a pattern.
 #[derive(Clone, Debug)]
 pub struct ChannelMetrics {
-    /// Messages published.
+    /// Number of messages published.
     pub messages: Counter,
-    /// Messages handed to subscribers, each counted.
+    /// Number of messages delivered, counted for each subscriber.
     pub deliveries: Counter,
-    /// From publishing to being handed to a subscriber's transport.
+    /// Time from publishing to delivery to a subscriber's transport.
     pub delivery: Histogram,
 }
 
@@ -107,7 +107,7 @@ impl Channels {
         own
     }
 
-    /// The handles of a channel, by its name or pattern in the configuration.
+    /// Returns the handles of a channel, by its name or pattern in the configuration.
     #[must_use]
     pub fn of(&self, rule: &str) -> ChannelMetrics {
         let label = ChannelLabel {
@@ -123,25 +123,25 @@ impl Channels {
         own
     }
 
-    /// All deliveries so far.
+    /// Total number of deliveries.
     #[must_use]
     pub fn delivered(&self) -> u64 {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.values().map(|one| one.deliveries.get()).sum()
     }
 
-    /// A subscriber was told of a gap, or let go.
+    /// Counts a gap, or a subscriber that was disconnected for lag.
     pub fn reset(&self, reason: &'static str) {
         self.resets.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// One who wanted to subscribe was refused.
+    /// Counts a refused subscription.
     pub fn refuse(&self, reason: &'static str) {
         self.refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 }
 
-/// Handles that nobody reads.
+/// Creates handles without a reader.
 impl Default for Channels {
     fn default() -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Connections of all listeners, and the handshakes on them.
+//! Metrics of connections and TLS handshakes, for all listeners.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,21 +12,21 @@ use crate::telemetry::metrics::seconds;
 /// The handles of listeners and handshakes.
 #[derive(Clone, Debug)]
 pub struct Connections {
-    /// How many are open now.
+    /// Number of open connections.
     pub open: Gauge,
-    /// How many there may be.
+    /// Limit on connections.
     pub limit: Gauge,
-    /// Those that were accepted.
+    /// Number of accepted connections.
     pub accepted: Family<ListenerLabel, Counter>,
-    /// TLS handshakes that were completed.
+    /// Number of completed TLS handshakes.
     pub handshakes: Counter,
-    /// How long they took.
+    /// Duration of handshakes.
     pub handshake_time: Histogram,
-    /// When each certificate ends, in seconds since 1970.
+    /// Expiry of each certificate, in Unix seconds.
     pub certificates: Family<FileLabel, Gauge>,
-    /// Certificates that an authority has given (ACME).
+    /// Number of certificates issued by an ACME authority.
     pub issued: Counter,
-    /// Attempts to get one that failed.
+    /// Number of failed attempts to get one.
     pub not_issued: Counter,
     refused: Family<ReasonLabel, Counter>,
     failed: Family<ReasonLabel, Counter>,
@@ -103,12 +103,12 @@ impl Connections {
         own
     }
 
-    /// A connection was closed before anything was read from it.
+    /// Counts a connection that was closed before anything was read from it.
     pub fn refuse(&self, reason: &'static str) {
         self.refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// There was no TLS handshake on a connection.
+    /// Counts a failed TLS handshake.
     pub fn fail(&self, reason: &'static str) {
         self.failed.get_or_create(&ReasonLabel { reason }).inc();
     }

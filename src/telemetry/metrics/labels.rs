@@ -3,48 +3,48 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 
-/// An app, by its name in the configuration.
+/// Label for an app, by its name in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct AppLabel {
-    /// Its name.
+    /// Name of the app.
     pub app: String,
 }
 
-/// A channel, by its name or pattern in the configuration: names that a pattern covers are made by clients.
+/// Label for a channel, by its name or pattern in the configuration: clients can make names that a pattern covers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ChannelLabel {
-    /// The name or pattern.
+    /// Name or pattern of the channel.
     pub channel: String,
 }
 
-/// A listener, by its address.
+/// Label for a listener, by its address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ListenerLabel {
-    /// The address.
+    /// Address of the listener.
     pub listener: String,
 }
 
-/// A file of the configuration.
+/// Label for a file of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FileLabel {
-    /// Its path.
+    /// Path of the file.
     pub file: String,
 }
 
-/// Why.
+/// Label for a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReasonLabel {
-    /// A word of this program.
+    /// A constant word for the reason.
     pub reason: &'static str,
 }
 
-/// A source of a channel.
+/// Label for a source of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct SourceLabel {
-    /// The channel.
+    /// Name of the channel.
     pub channel: String,
-    /// The kind of source.
+    /// Kind of the source.
     pub kind: &'static str,
-    /// Where it is.
+    /// Address of the source.
     pub address: String,
 }

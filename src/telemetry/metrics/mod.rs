@@ -1,9 +1,9 @@
-//! What is counted and timed, as `OpenMetrics` text for Prometheus.
+//! Metrics as `OpenMetrics` text for Prometheus.
 //!
-//! Each part of the server has its group of handles, found once and used without a look-up. Every label is a
-//! constant of this program or a name of the configuration, so no client can make a series. What somebody
-//! else counts anyway (connections, queues, channels, sources) is set just before the text is written, by
-//! [`Metrics::text`]'s caller. Does not know what is served.
+//! Each part of the server has a group of handles, looked up once. Every label is a constant of this program or a
+//! name of the configuration, so no client can create a series. Values that other parts count anyway (connections,
+//! queues, channels, sources) are set right before the text is written, by the caller of [`Metrics::text`].
+//! Independent of the requests.
 
 mod apps;
 mod channels;
@@ -32,7 +32,7 @@ pub use sources::{Seen, Sources};
 pub use spool::{SpoolMetrics, Spooled};
 pub use tunnels::{OfKind, TunnelKind, TunnelMetrics};
 
-/// The type of [`Metrics::text`].
+/// Media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All metrics of a server.
@@ -40,25 +40,25 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Metrics {
     /// Listeners and handshakes.
     pub connections: Connections,
-    /// Requests, whoever answered them.
+    /// Requests, by handler.
     pub requests: Requests,
-    /// The apps: queue and answers.
+    /// The apps: queues and responses.
     pub apps: Apps,
     /// The spool.
     pub spool: SpoolMetrics,
-    /// Tunnels.
+    /// Tunnels of the bridge, of apps and of channels.
     pub tunnels: TunnelMetrics,
-    /// Channels and who listens.
+    /// Channels and subscribers.
     pub channels: Channels,
-    /// Where messages come from.
+    /// Sources of messages.
     pub sources: Sources,
     registry: Registry,
-    /// Held while values are set and the text is written, so that two readers cannot take them apart.
+    /// Locked while values are set and the text is written, so that concurrent readers cannot mix.
     reading: Mutex<()>,
 }
 
 impl Metrics {
-    /// All at nought.
+    /// Creates metrics that are all zero.
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::default();
@@ -79,7 +79,7 @@ impl Metrics {
         }
     }
 
-    /// The text of all of them. `observe` sets what is counted elsewhere.
+    /// Writes all metrics as text. `observe` sets the values that are counted elsewhere.
     #[must_use]
     pub fn text(&self, observe: impl FnOnce(&Self)) -> String {
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +97,7 @@ impl Default for Metrics {
     }
 }
 
-/// From a millisecond to ten minutes, which is as long as an app may take by default.
+/// A histogram from a millisecond to ten minutes, the default time limit of an app.
 fn seconds() -> Histogram {
     Histogram::new([
         0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,

@@ -1,4 +1,4 @@
-//! The process, under the names that Prometheus' own client libraries use, read from proc(5) at each look.
+//! Metrics of the process, under the names of Prometheus' own client libraries, read from proc(5) each time.
 
 use std::fmt;
 use std::fs;
@@ -9,8 +9,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-/// The unit of times in /proc/self/stat. Linux shows them in hundredths of a second to every program, whatever
-/// the kernel counts in (`USER_HZ`).
+/// Unit of times in /proc/self/stat: hundredths of a second for every program, whatever the kernel counts in
+/// (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 /// The size of a page in /proc/self/stat, on all machines this is built for.
 const PAGE: u64 = 4096;
@@ -19,7 +19,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.register_collector(Box::new(Process));
 }
 
-/// The memory of this process that is not swapped out.
+/// Resident memory of this process in bytes.
 #[must_use]
 pub fn resident_bytes() -> u64 {
     Stat::read().map_or(0, |stat| stat.resident)
@@ -28,12 +28,12 @@ pub fn resident_bytes() -> u64 {
 #[derive(Debug)]
 struct Process;
 
-/// What is used of /proc/self/stat.
+/// The fields of /proc/self/stat that are used.
 #[derive(Debug, PartialEq)]
 struct Stat {
     cpu: f64,
     threads: i64,
-    /// Seconds from the machine's start to the process's.
+    /// Seconds from boot to the start of the process.
     started: f64,
     virtual_size: u64,
     resident: u64,
@@ -44,7 +44,7 @@ impl Stat {
         Self::parse(&fs::read_to_string("/proc/self/stat").ok()?)
     }
 
-    /// The second field is the program's name in parentheses, which may contain anything.
+    /// Parses the line. Its second field is the program's name in parentheses, which may contain anything.
     fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -61,14 +61,14 @@ impl Stat {
     }
 }
 
-/// When the machine started, in seconds since 1970.
+/// Boot time of the machine, in Unix seconds.
 fn booted() -> Option<f64> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("btime "))?;
     line.trim().parse().ok()
 }
 
-/// How many file descriptors are open, and how many there may be.
+/// Number of open file descriptors, and their limit.
 #[must_use]
 pub fn descriptors() -> Option<(i64, i64)> {
     Some((open_descriptors()?, most_descriptors()?))

@@ -1,4 +1,4 @@
-//! Requests, by who answered them and how.
+//! Metrics of requests, by handler and status.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,10 +9,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-/// Who answers a request.
+/// The handler that responded to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handler {
-    /// An app; its requests are counted with the app's name, by [`AppMetrics`](super::AppMetrics).
+    /// An app; its requests are counted under the app's name, by [`AppMetrics`](super::AppMetrics).
     App,
     /// The bridge.
     Bridge,
@@ -22,7 +22,7 @@ pub enum Handler {
     Page,
     /// A directory of files.
     Files,
-    /// Nobody: there was no route, or the head was wrong.
+    /// No handler: there was no route, or the head was invalid.
     None,
 }
 
@@ -50,7 +50,7 @@ struct Labels {
     code: &'static str,
 }
 
-/// A refusal, by its status.
+/// The label of a refusal: its status.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {
     status: u16,
@@ -61,7 +61,7 @@ struct StatusLabel {
 pub struct Classes([Counter; 5]);
 
 impl Classes {
-    /// Counts an answer.
+    /// Counts a response.
     pub fn count(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         if let Some(counter) = self.0.get(class) {
@@ -110,7 +110,7 @@ impl Requests {
         }
     }
 
-    /// The counters of an app.
+    /// Returns the counters of an app.
     #[must_use]
     pub fn of_app(&self, name: &str) -> Classes {
         let own = classes(&self.all, Handler::App, name);
@@ -119,7 +119,7 @@ impl Requests {
         own
     }
 
-    /// All answers so far, and how many of them were 5xx.
+    /// Total number of responses, and of those with a 5xx status.
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
         let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,7 +132,7 @@ impl Requests {
         })
     }
 
-    /// Counts an answer that is no app's.
+    /// Counts a response that does not come from an app.
     pub fn count(&self, handler: Handler, status: StatusCode) {
         match handler {
             Handler::Bridge => self.bridge.count(status),
@@ -143,7 +143,7 @@ impl Requests {
         }
     }
 
-    /// Counts a refusal of ours, beside the request itself.
+    /// Counts a refusal, in addition to the request itself.
     pub fn refuse(&self, status: StatusCode) {
         let status = status.as_u16();
         self.refused.get_or_create(&StatusLabel { status }).inc();

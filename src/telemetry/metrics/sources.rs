@@ -1,4 +1,4 @@
-//! The sources of channels, as they are when somebody looks.
+//! Metrics of the sources of channels, set when they are read.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -17,18 +17,18 @@ pub struct Sources {
     refused: Family<SourceLabel, Counter>,
 }
 
-/// One source at one moment.
+/// State of one source.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// It is connected, or listens.
+    /// True if it is connected or listens.
     pub up: bool,
-    /// Connections now.
+    /// Number of connections.
     pub connections: usize,
-    /// Messages so far.
+    /// Number of messages so far.
     pub messages: u64,
-    /// Their bytes.
+    /// Total bytes of their data.
     pub bytes: u64,
-    /// Messages and connections that were refused.
+    /// Number of messages and connections refused.
     pub refused: u64,
 }
 
@@ -64,7 +64,7 @@ impl Sources {
         own
     }
 
-    /// Forgets those of the last look: a reload may have taken some away.
+    /// Removes all sources, because a reload may have removed some.
     pub fn clear(&self) {
         self.up.clear();
         self.connections.clear();
@@ -73,7 +73,7 @@ impl Sources {
         self.refused.clear();
     }
 
-    /// Sets all of one source.
+    /// Sets all values of one source.
     pub fn set(&self, label: &SourceLabel, seen: Seen) {
         use std::sync::atomic::Ordering::Relaxed;
         self.up.get_or_create(label).set(i64::from(seen.up));

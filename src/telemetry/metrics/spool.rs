@@ -1,4 +1,4 @@
-//! The spool: what waits there for slow clients.
+//! Metrics of the spool.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,13 +9,13 @@ use prometheus_client::registry::{Registry, Unit};
 /// The figures of the spool, which counts by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spooled {
-    /// Bytes on disk now.
+    /// Bytes on disk.
     pub disk: u64,
-    /// Bytes in memory now.
+    /// Bytes in memory.
     pub memory: u64,
-    /// Requests whose body went to disk, since the start.
+    /// Number of requests whose body went to disk, since the start.
     pub requests: u64,
-    /// Answers that waited for their client, in memory or on disk, since the start.
+    /// Number of responses that waited for their client, in memory or on disk, since the start.
     pub answers: u64,
 }
 
@@ -56,7 +56,7 @@ impl SpoolMetrics {
         own
     }
 
-    /// Sets all of them.
+    /// Sets all values.
     pub fn set(&self, seen: Spooled) {
         let signed = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.disk.set(signed(seen.disk));

@@ -1,4 +1,4 @@
-//! Tunnels: how many, for how long, how much.
+//! Metrics of tunnels: number, duration, bytes.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -7,19 +7,19 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-/// What a tunnel leads to.
+/// The kind of target of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TunnelKind {
     /// A console, over the bridge.
     Console,
-    /// A WebSocket of the app's own.
+    /// A WebSocket of an app.
     App,
-    /// A channel.
+    /// A subscription to channels.
     Channel,
 }
 
 impl TunnelKind {
-    /// The word for it.
+    /// The name of the kind in labels.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -41,14 +41,14 @@ struct BytesLabel {
     direction: &'static str,
 }
 
-/// The handles of tunnels of one kind.
+/// The handles for tunnels of one kind.
 #[derive(Clone, Debug)]
 pub struct OfKind {
-    /// Open now.
+    /// Number of open tunnels.
     pub open: Gauge,
-    /// Opened so far.
+    /// Number of tunnels opened so far.
     pub opened: Counter,
-    /// How long they were open.
+    /// Duration of tunnels.
     pub duration: Histogram,
     /// Bytes from clients.
     pub up: Counter,
@@ -108,7 +108,7 @@ impl TunnelMetrics {
         }
     }
 
-    /// Those of one kind.
+    /// The handles of one kind.
     #[must_use]
     pub fn of(&self, kind: TunnelKind) -> &OfKind {
         match kind {
@@ -119,7 +119,7 @@ impl TunnelMetrics {
     }
 }
 
-/// From a second to a day: consoles stay open for a working day.
+/// A histogram from a second to a day, because consoles stay open for a working day.
 fn lifetime() -> Histogram {
     Histogram::new([
         1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 28800.0, 86400.0,

@@ -1,4 +1,4 @@
-//! Frames cut anywhere, and clients that break the protocol.
+//! Tests with frames cut anywhere, and with clients that break the protocol.
 
 use super::*;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -17,7 +17,7 @@ fn client_frame(opcode: OpCode, last: bool, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// All events of some bytes that come in pieces of `step`, with the payload of data joined.
+/// All events of some bytes that arrive in pieces of `step`, with the payload of data joined.
 fn read(bytes: &[u8], step: usize) -> Result<(Vec<u8>, Vec<Event>), Violation> {
     let mut reader = FrameReader::new();
     let (mut data, mut others) = (Vec::new(), Vec::new());
