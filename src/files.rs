@@ -1,9 +1,9 @@
-//! Files of a directory, as they are: for the paths of `[[files]]`, and for an app that names a file instead of
-//! sending it (`X-Accel-Redirect`, `X-Sendfile`).
+//! Serves files of a directory: for the paths of `[[files]]`, and for an app that names a file instead of sending
+//! it (`X-Accel-Redirect`, `X-Sendfile`).
 //!
-//! `tower-http` does what HTTP asks for (RFC 9110 §13 conditions, §14 ranges, content coding of files that are
-//! there in several). What it may open is decided here, by the kernel: nothing outside of the directory, whatever
-//! links lie in it. Must not know of apps, nor who asks.
+//! `tower-http` implements HTTP (RFC 9110 §13 conditions, §14 ranges, precompressed variants). The restriction to
+//! the directory is enforced here, by the kernel: nothing outside is opened, whatever links the directory
+//! contains. Independent of apps and visitors.
 
 use std::fs::Metadata;
 use std::io;
@@ -24,28 +24,28 @@ use tower_http::services::fs::{Backend, File};
 use crate::config;
 use crate::http::{Body, Refusal, empty, encoded};
 
-/// A directory that is served.
+/// A directory to serve.
 #[derive(Clone, Debug)]
 pub struct Directory {
     beneath: Beneath,
     prefix: config::PathPrefix,
     cache_control: Option<HeaderValue>,
     precompressed: bool,
-    /// Whether names that begin with a dot are served.
+    /// True if names that begin with a dot are served.
     hidden: bool,
 }
 
-/// A file by its name below the prefix of a directory.
+/// A requested file, by its path below the directory's prefix.
 #[derive(Clone, Copy, Debug)]
 pub struct Named<'a> {
-    /// The decoded path, prefix included.
+    /// The decoded path, including the prefix.
     pub path: &'a str,
     /// The query, which a redirect keeps.
     pub query: Option<&'a str>,
 }
 
 impl Directory {
-    /// The directory of a `[[files]]` table.
+    /// Creates the directory of a `[[files]]` table.
     #[must_use]
     pub fn new(settings: &config::Files) -> Self {
         let cache_control = settings.cache_control.as_deref();
@@ -58,7 +58,7 @@ impl Directory {
         }
     }
 
-    /// The directory of an `[[app.offload]]` table.
+    /// Creates the directory of an `[[app.offload]]` table.
     #[must_use]
     pub fn offloaded(settings: &config::Offload) -> Self {
         Self {
@@ -111,8 +111,8 @@ impl Directory {
         }
     }
 
-    /// A part is of use only to who has the rest of the same file (RFC 9110 §13.1.5), which `tower-http` does
-    /// not look at.
+    /// Removes a range request for another version of the file (RFC 9110 §13.1.5), which `tower-http` does not
+    /// check.
     async fn drop_stale_range(&self, request: &mut Request<Body>) {
         let Some(known) = request.headers_mut().remove(IF_RANGE) else {
             return;
@@ -163,12 +163,13 @@ impl Directory {
     }
 }
 
-/// `.git` and `.htaccess` are seldom meant to be seen; `.well-known` (RFC 8615) always is.
+/// True for a hidden name. `.git` and `.htaccess` are rarely meant to be public; `.well-known` (RFC 8615) always
+/// is.
 fn is_hidden(segment: &str) -> bool {
     segment.starts_with('.') && segment != ".well-known"
 }
 
-/// A decoded path as it stands in a URL.
+/// Percent-encodes a decoded path.
 fn spelled(path: &str) -> String {
     path.split('/').map(encoded).collect::<Vec<_>>().join("/")
 }
@@ -196,7 +197,7 @@ fn failed(directory: &Path, rest: &str, error: &io::Error) -> Refusal {
 struct Beneath(PathBuf);
 
 impl Beneath {
-    /// The directory is opened anew each time, so that one that was replaced as a whole is seen.
+    /// Opens a file. The directory is opened each time, so that a replaced directory takes effect.
     fn open(&self, path: &Path) -> io::Result<(std::fs::File, Metadata)> {
         let directory: OwnedFd = open(
             &self.0,

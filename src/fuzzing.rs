@@ -1,5 +1,5 @@
-//! The entrances of the fuzz targets in `tests/fuzz`: what reads bytes from outside, with the properties that
-//! must hold whatever they are. Not part of the public interface.
+//! Entry points of the fuzz targets in `tests/fuzz`: parsers of bytes from outside, with the properties that must
+//! hold for any input. Not part of the public interface.
 
 mod reading;
 
@@ -22,9 +22,10 @@ use crate::websocket::{Event, FrameReader};
 
 pub use reading::reading;
 
-/// A configuration is taken or refused with a text; it never panics.
+/// Checks that a configuration is accepted or refused with a text, without a panic.
 ///
 /// # Panics
+///
 /// If an error has no text.
 pub fn config(text: &str) {
     if let Err(error) = Config::parse(text, "fuzz.toml") {
@@ -32,11 +33,12 @@ pub fn config(text: &str) {
     }
 }
 
-/// No reading of a path that passes has anything to climb with, and whatever a server makes of the path, nobody gets
-/// by its bytes to what is guarded there.
+/// Checks that no reading of an accepted path can climb, and that however a server reads the path, it cannot get
+/// around a guard.
 ///
 /// # Panics
-/// If somebody does.
+///
+/// If it can.
 pub fn path(path: &str) {
     let Ok(read) = RequestPath::parse(path) else {
         return;
@@ -74,7 +76,7 @@ pub fn path(path: &str) {
     }
 }
 
-/// An open app, a guarded one below it, and an open one below that.
+/// Routes with an open app, a guarded one below it, and an open one below that.
 static GUARDED: LazyLock<Router> = LazyLock::new(|| {
     let app = |name, keys| format!("[[app]]\nname = '{name}'\nurl = 'http://a'\n{keys}\n");
     let text = [
@@ -92,7 +94,7 @@ fn is_public(path: &str) -> bool {
     path == "/admin/public" || path.starts_with("/admin/public/")
 }
 
-/// Written apart from what it is compared with: the way of WSGI servers, which leave alone what is broken.
+/// Percent-decodes as WSGI servers do, which keep broken escapes. Independent of the code under test.
 fn percent_decoded(path: &str) -> String {
     let mut bytes = Vec::new();
     let mut pieces = path.split('%');
@@ -110,7 +112,8 @@ fn percent_decoded(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The path of an app that drops empty segments, as Rack and nginx do, or cuts parameters off, as servlets do.
+/// The path as read by an app that drops empty segments, as Rack and nginx do, or cuts parameters off, as servlets
+/// do.
 fn as_a_server_reads(path: &str, merges: bool, cuts: bool) -> String {
     let segments = path.split('/').skip(1).map(|segment| {
         let end = segment.find(';').filter(|_| cuts);
@@ -122,10 +125,11 @@ fn as_a_server_reads(path: &str, merges: bool, cuts: bool) -> String {
     read.fold(String::new(), |path, segment| path + "/" + segment)
 }
 
-/// An authority that passes is a host and perhaps a port, and nothing that could break out of a header.
+/// Checks that an accepted authority is a host and possibly a port, and nothing that could break out of a header.
 ///
 /// # Panics
-/// If anything else passes.
+///
+/// If anything else is accepted.
 pub fn authority(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else {
         return;
@@ -137,9 +141,10 @@ pub fn authority(bytes: &[u8]) {
     }
 }
 
-/// Frames cut anywhere are read as the same frames read at once.
+/// Checks that frames cut anywhere are read like frames read at once.
 ///
 /// # Panics
+///
 /// If they are not.
 pub fn frames(bytes: &[u8]) {
     let step = usize::from(bytes.first().copied().unwrap_or_default()) + 1;
@@ -170,10 +175,11 @@ fn read_frames(bytes: &[u8], step: usize) -> (Vec<u8>, Vec<Event>, Option<u16>) 
     (data, others, None)
 }
 
-/// A token file and a query, divided by the first NUL: found, not found or malformed, never a panic, and a
-/// token without a line of its own is not found.
+/// Checks a token file and a query, separated by the first NUL: the result is found, not found or malformed, never
+/// a panic, and a token without a line of its own is not found.
 ///
 /// # Panics
+///
 /// If something is found in an empty file.
 pub fn tokens(bytes: &[u8]) {
     let cut = bytes
@@ -191,7 +197,7 @@ pub fn tokens(bytes: &[u8]) {
     }
 }
 
-/// A request head in a text, and what the door makes of it; none if it is refused.
+/// Parses a request head from text, and checks it; `None` if it is refused.
 fn checked(text: &str) -> Option<(Parts, Head)> {
     let mut lines = text.split('\n');
     let mut start = lines.next().unwrap_or_default().split(' ');
@@ -220,11 +226,12 @@ fn checked(text: &str) -> Option<(Parts, Head)> {
     Some((parts, head))
 }
 
-/// A request head that passes has one authority and one path, and what an app would get of its headers is nothing
-/// that only a proxy may say, in no spelling.
+/// Checks that an accepted request head has one authority and one path, and that the headers for an app contain
+/// nothing that only a proxy may set, in any spelling.
 ///
 /// # Panics
-/// If one passes that has not.
+///
+/// If they do.
 pub fn head(text: &str) {
     let Some((mut parts, checked)) = checked(text) else {
         return;
@@ -247,9 +254,10 @@ pub fn head(text: &str) {
     }
 }
 
-/// What a client puts before what the trusted proxy says changes nothing.
+/// Checks that what a client puts in front of a trusted proxy's header changes nothing.
 ///
 /// # Panics
+///
 /// If it does.
 pub fn forwarded(text: &str) {
     let trusted = Network::parse("10.0.0.0/8").into_iter().collect();
@@ -278,7 +286,7 @@ pub fn forwarded(text: &str) {
     }
 }
 
-/// Header lines as far as they are some.
+/// Parses lines as headers, and skips invalid ones.
 fn headers<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
@@ -290,9 +298,10 @@ fn headers<'a>(lines: impl Iterator<Item = &'a str>) -> HeaderMap {
     headers
 }
 
-/// A PROXY header is read or refused, and one that was cut is never read.
+/// Checks that a PROXY header is parsed or refused, and that a truncated one is never accepted.
 ///
 /// # Panics
+///
 /// If one is.
 pub fn proxy_header(bytes: &[u8]) {
     if matches!(proxy_source(bytes), Ok(Some(_))) {
@@ -302,9 +311,10 @@ pub fn proxy_header(bytes: &[u8]) {
     }
 }
 
-/// Base64 that is taken has one spelling: encoding what it stands for gives it back.
+/// Checks that accepted base64 has one spelling: encoding the decoded bytes gives it back.
 ///
 /// # Panics
+///
 /// If it does not.
 pub fn base64(bytes: &[u8]) {
     if let Ok(decoded) = decode_base64(bytes) {
@@ -320,7 +330,7 @@ pub fn base64(bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    /// The pieces of which paths are put together that could be read in several ways.
+    /// Pieces from which ambiguous paths are built.
     const PIECES: &[&str] = &[
         "/",
         "//",

@@ -1,14 +1,14 @@
-//! What systemd is told (`sd_notify(3)`). Without systemd, nothing happens.
+//! Notifications for systemd (`sd_notify(3)`). Without systemd they have no effect.
 
 use sd_notify::NotifyState;
 use tracing::warn;
 
-/// The sockets are open, or a reload is over.
+/// Reports that the sockets are open, or that a reload is complete.
 pub(crate) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// A reload begins. With `Type=notify-reload` the time must be in the same message.
+/// Reports the start of a reload. With `Type=notify-reload` the time must be in the same message.
 pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -16,13 +16,13 @@ pub(crate) fn reloading() {
     }
 }
 
-/// Another process is the service now; this one only ends what it has begun.
+/// Reports that another process is the main process now; this one only ends what it has begun.
 pub(crate) fn replaced_by(process: u32) {
     tell(&[NotifyState::MainPid(process)]);
 }
 
-/// Tells systemd's watchdog that the process serves, as often as that wants, as long as `beat` returns each time.
-/// Never returns, and does nothing without a watchdog.
+/// Notifies systemd's watchdog at the interval it asks for, while `beat` completes each time. Never returns, and
+/// does nothing without a watchdog.
 pub(crate) async fn feed_watchdog<F: Future<Output = ()>>(beat: impl Fn() -> F) {
     let Some(limit) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;
@@ -43,7 +43,7 @@ pub(crate) async fn feed_watchdog<F: Future<Output = ()>>(beat: impl Fn() -> F) 
     }
 }
 
-/// The drain begins.
+/// Reports the start of the drain.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }

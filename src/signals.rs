@@ -1,21 +1,21 @@
-//! Signals, as wishes.
+//! Signals, as control events.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// The control event of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// SIGHUP: read the configuration again.
+    /// Reload the configuration (SIGHUP).
     Reload,
-    /// SIGUSR2: start the program anew and hand over to it.
+    /// Start the program anew and hand over to it (SIGUSR2).
     Upgrade,
-    /// SIGTERM or SIGINT (Ctrl-C).
+    /// Stop (SIGTERM or SIGINT, Ctrl-C).
     Stop,
 }
 
-/// The signals of this process.
+/// The signal handlers of this process.
 #[derive(Debug)]
 pub(crate) struct Signals {
     hangup: Signal,
@@ -25,7 +25,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// From now on these signals do not end the process by themselves.
+    /// Installs the handlers: these signals do not end the process by themselves any more.
     pub(crate) fn install() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
@@ -35,7 +35,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next event.
     pub(crate) async fn next(&mut self) -> Wish {
         tokio::select! {
             _ = self.hangup.recv() => Wish::Reload,
@@ -45,7 +45,7 @@ impl Signals {
         }
     }
 
-    /// Waits until one asks to stop.
+    /// Waits until a signal asks to stop.
     pub(crate) async fn stop(&mut self) {
         while self.next().await != Wish::Stop {}
     }

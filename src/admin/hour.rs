@@ -1,14 +1,14 @@
-//! The last hour, a sample each second: for the admin page, which shows it as curves. Knows no page.
+//! The last hour as time series of one sample a second, which the admin page shows as curves.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-/// Samples that are kept. At eight numbers of four bytes each, an hour is 115 KiB.
+/// Number of samples kept. With eight numbers of four bytes each, an hour takes 115 KiB.
 const KEPT: usize = 3600;
 
-/// What a sample has, in this order.
+/// Names of the values in a sample, in order.
 pub(super) const CURVES: [&str; 8] = [
     "requests",
     "errors",
@@ -20,7 +20,7 @@ pub(super) const CURVES: [&str; 8] = [
     "memory",
 ];
 
-/// Numbers of one second: of what is counted, how many in this second; of all else, how many now.
+/// The values of one second: of counters the increase in this second, of gauges the current value.
 pub(super) type Sample = [u32; CURVES.len()];
 
 /// The samples of the last hour.
@@ -33,7 +33,7 @@ struct State {
     counted: Counted,
 }
 
-/// What only grows, as it was at the last sample.
+/// Counters as of the last sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) requests: u64,
@@ -41,18 +41,18 @@ pub(super) struct Counted {
     pub(super) deliveries: u64,
 }
 
-/// What is there now.
+/// Current values of gauges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Now {
     pub(super) waiting: usize,
     pub(super) connections: usize,
     pub(super) tunnels: usize,
     pub(super) subscribers: usize,
-    /// In KiB, so that four bytes are enough.
+    /// Resident memory in KiB, so that four bytes are enough.
     pub(super) memory: u64,
 }
 
-/// All samples, by curve, the oldest first.
+/// All samples by curve, oldest first.
 #[derive(Debug, Serialize)]
 pub(super) struct Curves {
     /// Seconds between two samples.
@@ -67,7 +67,7 @@ struct Curve {
 }
 
 impl Hour {
-    /// Adds the sample of this second and gives it back.
+    /// Adds the sample of this second and returns it.
     pub(super) fn add(&self, counted: Counted, now: Now) -> Sample {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // The first one has nothing to be compared with.
@@ -94,7 +94,7 @@ impl Hour {
         sample
     }
 
-    /// All of them.
+    /// All samples.
     pub(super) fn curves(&self) -> Curves {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let curves = CURVES.iter().enumerate().map(|(index, name)| Curve {

@@ -1,4 +1,4 @@
-//! Messages as lines of JSON: the lines of a stream, and the message in a line. Publishes nothing.
+//! Messages as NDJSON: splits a stream into lines, and parses the message in a line. Does not publish.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 use crate::admin::publish::Labels;
 use crate::hub::{Data, Draft, PublisherId};
 
-/// The lines of a stream of bytes, each of limited length.
+/// Splits a byte stream into lines of limited length.
 #[derive(Debug)]
 pub(super) struct Lines {
     limit: usize,
     waiting: BytesMut,
     line: BytesMut,
-    /// Up to here no line ends.
+    /// Position up to which there is no line end.
     looked: usize,
     finished: bool,
 }
@@ -37,12 +37,12 @@ impl Lines {
         self.waiting.extend_from_slice(bytes);
     }
 
-    /// Nothing more comes: what is left is a line too.
+    /// Marks the end of the stream: the remaining bytes are a line too.
     pub(super) fn finish(&mut self) {
         self.finished = true;
     }
 
-    /// The next whole line, without what ends it.
+    /// Returns the next complete line, without its line end.
     pub(super) fn next(&mut self) -> Option<&[u8]> {
         let unseen = self.waiting.get(self.looked..).unwrap_or_default();
         if let Some(end) = unseen.iter().position(|byte| *byte == b'\n') {
@@ -58,13 +58,13 @@ impl Lines {
         Some(&self.line)
     }
 
-    /// True if the line that has begun is too long already.
+    /// True if the incomplete line has exceeded the limit.
     pub(super) fn is_too_long(&self) -> bool {
         self.waiting.len() > self.limit
     }
 }
 
-/// A line.
+/// The JSON object in a line.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line<'l> {
@@ -80,8 +80,8 @@ struct Line<'l> {
     encoding: Option<Cow<'l, str>>,
 }
 
-/// The message in a line: `{"event":…,"key":…,"id":…,"data":…}`. Data that is a string is text, unless `encoding` says
-/// that it is `base64`; all else is a JSON value. The error text says what is wrong.
+/// Parses the message in a line: `{"event":…,"key":…,"id":…,"data":…}`. A string as data is text, or bytes if
+/// `encoding` is `base64`; anything else is a JSON value. The error describes the fault.
 pub(super) fn draft(line: &[u8], labels: &Labels<'_>) -> Result<Draft, String> {
     let parsed: Line<'_> = serde_json::from_slice(line).map_err(|error| {
         format!(

@@ -1,9 +1,9 @@
-//! The admin socket: HTTP/1.1 on a UNIX socket, for the programs of this machine. They publish, listen, and
-//! look inside.
+//! The admin socket: HTTP/1.1 on a UNIX socket, where programs of this machine publish, subscribe, and read the
+//! status.
 //!
-//! Who may open the socket may do all of that: its file mode is the whole of the access control, and no
-//! browser can reach a UNIX socket. On the address beside it, which anybody may reach who can connect, there is
-//! nothing but metrics and health. Serves no request of the public listeners.
+//! Everyone who may open the socket may do all of that: its file mode is the whole access control, and no browser
+//! can reach a UNIX socket. The optional TCP address, which anyone may reach who can connect, offers only metrics
+//! and health. Serves no request of the public listeners.
 
 mod hour;
 mod lines;
@@ -38,30 +38,30 @@ pub use view::View;
 
 use routes::{Routes, Scope};
 
-/// Connections at once; the next ones wait in the kernel. They do not count among `limits.connections`, so
-/// that a full house can still be looked into.
+/// Limit on connections; further ones wait in the kernel. They do not count towards `limits.connections`, so that
+/// a full server can still be inspected.
 const CONNECTIONS: usize = 256;
 
-/// The socket and the address, open.
+/// The open admin socket and address.
 #[derive(Debug)]
 pub struct Admin(Vec<Door>);
 
-/// One of them.
+/// One admin listener.
 #[derive(Debug)]
 struct Door {
     listener: Arc<Listener>,
     routes: Arc<Routes>,
-    /// As they were at the start: a reload does not reach this socket.
+    /// Limits as of the start: a reload does not affect this socket.
     limits: Limits,
     drain: Drain,
     shutdown: Shutdown,
 }
 
 impl Admin {
-    /// Opens what is configured; none if nothing is.
+    /// Opens the configured admin listeners; `None` if there are none.
     ///
     /// # Errors
-    /// [`BindError`] names the path or address and what to do.
+    /// [`BindError`] names the path or address and the remedy.
     pub fn bind(
         config: &Config,
         view: &View,
@@ -87,18 +87,18 @@ impl Admin {
         Ok((!doors.is_empty()).then_some((Self(doors), orders)))
     }
 
-    /// The open sockets.
+    /// The open listeners.
     pub fn listeners(&self) -> impl Iterator<Item = &Arc<Listener>> {
         self.0.iter().map(|door| &door.listener)
     }
 
-    /// The TCP address, its port filled in, if there is one.
+    /// The TCP address with its real port, if there is one.
     #[must_use]
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.0.iter().find_map(|door| door.listener.tcp_address())
     }
 
-    /// Accepts until the server stops, in tasks of its own.
+    /// Accepts connections in tracked tasks until the server stops.
     pub fn run(self) {
         for door in self.0 {
             let tasks = door.shutdown.clone();
@@ -108,7 +108,7 @@ impl Admin {
 }
 
 impl Door {
-    /// Accepts until the server stops; the socket is closed and its file removed then.
+    /// Accepts connections until the server stops; then the socket is closed and its file removed.
     async fn accept_all(self) {
         info!(address = %self.listener, "admin socket open");
         let slots = Slots::new(CONNECTIONS, 0);

@@ -1,5 +1,5 @@
-//! Orders to the whole process, given on the admin socket: they are answered by whoever runs the server, since
-//! only that knows where the configuration comes from.
+//! Control commands for the whole process, received on the admin socket. The owner of the server executes them,
+//! since only it knows where the configuration comes from.
 
 use std::future::pending;
 
@@ -11,40 +11,40 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admin::routes::{Routes, not_allowed};
 use crate::http::{Body, Refusal, full, refuse};
 
-/// Orders that wait; there is one operator.
+/// Limit on queued commands; there is one operator.
 const WAITING: usize = 4;
 
-/// What is to be done.
+/// A control command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Read the configuration again.
+    /// Reload the configuration.
     Reload,
-    /// Start the program anew, and give it the listening sockets.
+    /// Start the program anew, and hand the listening sockets over to it.
     Upgrade,
 }
 
-/// An order with whoever waits for its outcome.
+/// A command with the channel for its result.
 #[derive(Debug)]
 pub struct Ordered {
-    /// What is to be done.
+    /// The command.
     pub order: Order,
     answer: oneshot::Sender<Result<String, String>>,
 }
 
 impl Ordered {
-    /// Tells what was done, or why nothing was.
+    /// Reports the result, or the reason why nothing was done.
     pub fn answer(self, outcome: Result<String, String>) {
         // Whoever has gone away meanwhile finds it in the log.
         let _ = self.answer.send(outcome);
     }
 }
 
-/// The orders as they come.
+/// The queue of commands.
 #[derive(Debug)]
 pub struct Orders(mpsc::Receiver<Ordered>);
 
 impl Orders {
-    /// Waits for the next one; for ever, when there can be none.
+    /// Waits for the next command; for ever if there can be none.
     pub async fn next(&mut self) -> Ordered {
         match self.0.recv().await {
             Some(ordered) => ordered,
@@ -53,11 +53,11 @@ impl Orders {
     }
 }
 
-/// Where orders are given.
+/// Sender of commands.
 #[derive(Clone, Debug)]
 pub(super) struct Desk(mpsc::Sender<Ordered>);
 
-/// A desk, and the orders that are given there.
+/// Creates the sender and the queue of commands.
 pub(super) fn desk() -> (Desk, Orders) {
     let (sender, receiver) = mpsc::channel(WAITING);
     (Desk(sender), Orders(receiver))
@@ -78,7 +78,7 @@ impl Desk {
 }
 
 impl Routes {
-    /// Has an order carried out, and answers with its outcome.
+    /// Has a command executed, and responds with its result.
     pub(super) async fn order(
         &self,
         order: Order,

@@ -1,7 +1,7 @@
-//! The admin page: the status once a second while somebody looks, and the last hour as curves.
+//! The admin page: the status once a second while the page is open, and the last hour as curves.
 //!
-//! It is live through a hub of its own with one channel, so that nothing of the public channels leads to it.
-//! Who may see it is decided above.
+//! Live updates use a separate hub with one channel, so that the public channels do not lead to it. The service
+//! decides who may see the page.
 
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
@@ -15,14 +15,14 @@ use crate::http::{Body, Lease, Refusal, full};
 use crate::hub::{Data, Draft, Format, From, Hub, event_stream};
 use crate::telemetry::{Channels, resident_bytes};
 
-/// The one channel.
+/// Name of the one channel.
 const CHANNEL: &str = "noren.status";
-/// Rows of each list.
+/// Limit on rows of each list.
 const ROWS: usize = 50;
-/// All that the page loads is its own.
+/// Content security policy: the page loads only its own files.
 const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// The files of the page: name, type, content.
+/// Files of the page: name, type, content.
 const FILES: [(&str, &str, &str); 3] = [
     (
         "",
@@ -41,7 +41,7 @@ const FILES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// The page, with what it shows.
+/// The page and its live status.
 #[derive(Debug)]
 pub struct Page {
     view: View,
@@ -51,7 +51,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page, if the configuration has one.
+    /// Creates the page, if the configuration has one.
     #[must_use]
     pub fn new(config: &Config, view: &View) -> Option<Self> {
         config.admin.page.as_ref()?;
@@ -69,8 +69,8 @@ impl Page {
         })
     }
 
-    /// Takes the sample of this second, and publishes it with the status if somebody looks. To be called once a
-    /// second.
+    /// Takes the sample of this second, and publishes it with the status while the page is open. To be called once
+    /// a second.
     pub fn look(&self) {
         let metrics = &self.view.inside.metrics;
         let (requests, errors) = metrics.requests.totals();
@@ -106,10 +106,10 @@ impl Page {
         }
     }
 
-    /// Answers a GET for what is below the page's path. The live stream ends with the lease.
+    /// Responds to a GET below the page's path. The live stream ends with the lease.
     ///
     /// # Errors
-    /// A refusal, if there is nothing of this name, or too many look.
+    /// A refusal, if there is no such file, or too many pages are open.
     pub fn answer(&self, rest: &str, lease: Lease) -> Result<Response<Body>, Refusal> {
         match rest {
             "hour" => Ok(object(StatusCode::OK, &self.everything())),
@@ -134,7 +134,7 @@ impl Page {
         Value::Object(status)
     }
 
-    /// The status with as many rows as a page can show, and a message may have.
+    /// The status with as many rows as a page can show and a message may have.
     fn status(&self) -> Map<String, Value> {
         let mut status = self.view.status(ROWS);
         if let Some(Value::Array(channels)) = status.get_mut("channels") {
@@ -143,7 +143,7 @@ impl Page {
         status
     }
 
-    /// Tells those who look to come back later: the server stops.
+    /// Asks open pages to reconnect later, because the server stops.
     pub async fn dismiss(&self) {
         self.hub.dismiss(std::time::Duration::ZERO).await;
     }

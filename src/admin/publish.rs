@@ -1,4 +1,4 @@
-//! `POST /publish/CHANNEL`: one message, or one a line for as long as the sender likes.
+//! `POST /publish/CHANNEL`: publishes one message, or one a line for as long as the sender likes.
 
 use std::borrow::Cow;
 
@@ -18,20 +18,20 @@ use crate::http::{
 };
 use crate::hub::{Data, Draft, EventId, PublishError, PublisherId};
 
-/// JSON may write one byte of text as six (`\u001b`), and the names of the fields come on top.
+/// Growth of text in JSON: one byte may become six (`\u001b`), plus the names of the fields.
 const ESCAPED: usize = 6;
 const FIELDS: usize = 4096;
-/// Header lines behind the body of a message; none has a meaning.
+/// Limit on trailer fields behind the body of a message; they are ignored.
 const MOST_TRAILERS: usize = 100;
 
-/// The event name and key that messages get which have none of their own.
+/// Default event name and key for messages without their own.
 #[derive(Debug)]
 pub(super) struct Labels<'r> {
     pub(super) event: Option<Cow<'r, str>>,
     pub(super) key: Option<Cow<'r, str>>,
 }
 
-/// What has been published of a stream.
+/// Progress of a stream of messages.
 #[derive(Debug, Default)]
 struct Progress {
     line: u64,
@@ -40,7 +40,7 @@ struct Progress {
 }
 
 impl Routes {
-    /// Publishes what a request brings.
+    /// Publishes the message or the messages of a request.
     pub(super) async fn publish(
         &self,
         name: &ChannelName,
@@ -77,7 +77,7 @@ impl Routes {
         }
     }
 
-    /// All of a body that is one message.
+    /// Reads the whole body of a single message.
     async fn whole(&self, body: Incoming) -> Result<Bytes, Refusal> {
         let size = self.hub.settings().message_size;
         let limits = BodyLimits {
@@ -136,7 +136,7 @@ impl Routes {
         }
     }
 
-    /// Publishes each line as it comes. The stream may be silent for as long as it likes: `tail -f` is a sender.
+    /// Publishes each line as it arrives. The stream may be silent for any time: `tail -f` is a sender.
     async fn publish_lines(
         &self,
         name: &ChannelName,
@@ -241,7 +241,7 @@ impl<'r> Labels<'r> {
     }
 }
 
-/// The data of a message, by what it says it is.
+/// Converts the data of a message by its media type.
 fn data(kind: &str, bytes: Bytes) -> Result<Data, Refusal> {
     if kind != "application/json" && !kind.starts_with("text/") {
         return Ok(Data::bytes(bytes));
@@ -255,7 +255,7 @@ fn data(kind: &str, bytes: Bytes) -> Result<Data, Refusal> {
     }
 }
 
-/// `text/plain` of `Text/Plain; charset=utf-8`.
+/// The media type without parameters, in lower case: `text/plain` for `Text/Plain; charset=utf-8`.
 fn media_type(headers: &HeaderMap) -> String {
     let value = headers
         .get(CONTENT_TYPE)

@@ -1,4 +1,4 @@
-//! The requests of the admin socket: which of them there are, and their answers.
+//! Routes of the admin socket, and their responses.
 
 use std::time::{Duration, Instant};
 
@@ -19,33 +19,33 @@ use crate::shutdown::Shutdown;
 use crate::telemetry;
 use crate::telemetry::audit::Who;
 
-/// What there is, told with every 404.
+/// List of the resources, included in every 404.
 const KNOWN: &str = "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL, GET /status, POST /close/WHAT, \
                      GET /metrics, GET /healthz, GET /readyz, POST /reload and POST /upgrade";
-/// The same of the address.
+/// List of the resources of the TCP address.
 const KNOWN_WATCHING: &str =
     "there is GET /metrics, GET /healthz and GET /readyz; for all else use the admin socket";
 
-/// Rows of each list in a status, unless more are asked for.
+/// Default limit on rows of each list in a status.
 const ROWS: usize = 200;
 
-/// What may be asked for.
+/// The set of resources that a listener offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// All there is.
+    /// All resources.
     All,
-    /// Metrics and health.
+    /// Metrics and health only.
     Watching,
 }
 
-/// What serves the requests.
+/// Handler of the requests.
 #[derive(Debug)]
 pub(super) struct Routes {
     pub(super) hub: Hub,
     pub(super) desk: Desk,
     view: View,
     scope: Scope,
-    /// The longest time without a byte of a message.
+    /// Time limit without a byte of a message.
     pub(super) idle: Duration,
     pub(super) shutdown: Shutdown,
     since: Instant,
@@ -64,7 +64,7 @@ impl Routes {
         }
     }
 
-    /// Answers a request; every failure is an answer too.
+    /// Responds to a request; every failure becomes a response too.
     pub(super) async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
         let accept = request.headers().get(ACCEPT).cloned();
         let method = request.method().clone();
@@ -111,7 +111,7 @@ impl Routes {
         }
     }
 
-    /// A GET, whose body nobody wants.
+    /// Checks that the method is GET, and ignores the body.
     fn reading(
         &self,
         request: Request<Incoming>,
@@ -125,7 +125,7 @@ impl Routes {
         answer(&parts)
     }
 
-    /// A refusal that reaches a client which is still sending.
+    /// Builds a refusal that reaches a client which is still sending.
     pub(super) fn refuse<T>(
         &self,
         request: Request<Incoming>,
@@ -135,7 +135,7 @@ impl Routes {
         Err(refusal)
     }
 
-    /// The name of a channel in a path.
+    /// Parses the channel name in a path.
     fn name(&self, text: &str) -> Result<ChannelName, Refusal> {
         let name = ChannelName::parse(text).map_err(Refusal::not_found)?;
         match self.hub.rules(&name) {
@@ -216,7 +216,7 @@ impl Routes {
         Ok(object(StatusCode::OK, &Value::Object(status)))
     }
 
-    /// Closes what is open.
+    /// Closes a tunnel, a subscriber, or everything of a session or a user.
     fn close(&self, what: &str, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         if request.method() != Method::POST {
             return self.refuse(request, not_allowed("POST"));
@@ -227,7 +227,7 @@ impl Routes {
     }
 }
 
-/// An answer for a program, on one line.
+/// A JSON response on one line.
 pub(super) fn object(status: StatusCode, value: &Value) -> Response<Body> {
     let mut response = Response::new(full(format!("{value}\n")));
     *response.status_mut() = status;
@@ -237,7 +237,7 @@ pub(super) fn object(status: StatusCode, value: &Value) -> Response<Body> {
     response
 }
 
-/// What is wrong, if anything, for a probe: 200 or 503, and a line for each reason.
+/// Response to a health probe: 200 without faults, or 503 with a line for each fault.
 fn answer(faults: &[String]) -> Response<Body> {
     let (status, text) = if faults.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())

@@ -1,6 +1,6 @@
 //! A subscription as an event stream (HTML, "Server-sent events"), for programs on this machine.
 //!
-//! The public door has its own transports; here there is no page, no session and no negotiation.
+//! The public listeners have their own transports; here there is no page, no session and no negotiation.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::http::BoxError;
 use crate::hub::{Format, Hub, Next, Subscription};
 
-/// The body of an answer that does not end by itself.
+/// The body of an endless response.
 pub(super) struct Stream {
     subscription: Subscription,
     format: Format,
@@ -30,7 +30,7 @@ enum State {
 }
 
 impl Stream {
-    /// The stream ends when `stop` is ready, or when the hub says so.
+    /// Creates a stream that ends when `stop` is ready, or when the hub ends the subscription.
     pub(super) fn new(
         subscription: Subscription,
         format: Format,
@@ -87,7 +87,7 @@ impl Stream {
         format!("retry: {}\n", self.hub.retry().as_millis())
     }
 
-    /// The last words: when to come back.
+    /// The final event, with the reconnect delay.
     fn end(&mut self) -> Bytes {
         self.state = State::Ended;
         format!("{}\n", self.retry()).into()

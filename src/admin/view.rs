@@ -1,4 +1,4 @@
-//! What can be seen of the running server from here: its metrics, and whether it is well.
+//! Status of the running server: metrics, health, and the list of open connections.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -15,27 +15,27 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::{self, AppLabel, ChannelLabel, Inside, Metrics, Seen, SourceLabel};
 use crate::upstream::Apps;
 
-/// The parts that can be looked into. Clones look at the same ones.
+/// The parts of the server that the status reads. Clones share them.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// Channels and who listens.
+    /// Channels and subscribers.
     pub hub: Hub,
-    /// Where their messages come from.
+    /// Sources of their messages.
     pub sources: Sources,
     /// The apps of the configuration in force.
     pub apps: Apps,
-    /// The places for connections of the public listeners.
+    /// Connection permits of the public listeners.
     pub slots: Slots,
-    /// The certificates that an authority gives.
+    /// Certificates of an ACME authority.
     pub acme: Keeper,
-    /// What is counted, and which tunnels are open.
+    /// Metrics and open tunnels.
     pub inside: std::sync::Arc<Inside>,
     /// The stop signal.
     pub shutdown: Shutdown,
 }
 
 impl View {
-    /// The text of all metrics.
+    /// All metrics as text.
     pub(super) fn metrics(&self) -> String {
         self.inside.metrics.text(|metrics| {
             metrics.connections.open.set(signed(self.slots.taken()));
@@ -66,7 +66,7 @@ impl View {
         }
     }
 
-    /// Channels of a pattern are counted together, under the pattern.
+    /// Sets the metrics of channels. Channels of a pattern are added up under the pattern.
     fn observe_channels(&self, metrics: &Metrics) {
         let channels = &metrics.channels;
         let overview = self.hub.overview();
@@ -111,7 +111,7 @@ impl View {
         }
     }
 
-    /// All of it, as one object. Of what is open at most so many rows each; the counts are whole.
+    /// The status as one object. Lists are limited to this many rows; counts are complete.
     pub(super) fn status(&self, rows: usize) -> Map<String, Value> {
         let hub = self.hub.overview();
         let (mut tunnels, mut listeners) = (self.inside.tunnels.now(), self.hub.listeners());
@@ -155,8 +155,8 @@ impl View {
         }
     }
 
-    /// Closes what is meant: `t7` a tunnel, `s7` a subscriber, `v7` all that is open for the session of a visitor,
-    /// `user=ann` all that is open for one user. Gives what was closed, a sentence each.
+    /// Closes connections: `t7` a tunnel, `s7` a subscriber, `v7` all that is open for the session of a visitor,
+    /// `user=ann` all that is open for one user. Returns a sentence for each.
     pub(super) fn close(&self, what: &str) -> Result<Vec<String>, Refusal> {
         let mut pairs = form_urlencoded::parse(what.as_bytes());
         if let Some((_, user)) = pairs.find(|(key, _)| key == "user") {
@@ -167,7 +167,8 @@ impl View {
         let number: u64 = number.parse().map_err(|_| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
-                "say what to close: t7 (a tunnel), s7 (a subscriber), v7 (a session) or user=NAME; the numbers are in /status",
+                "say what to close: t7 (a tunnel), s7 (a subscriber), v7 (a session) or user=NAME; the \
+                 numbers are in /status",
             )
         })?;
         if kind == "v" {
@@ -206,7 +207,7 @@ impl View {
         Some(format!("s{number} of {peer}"))
     }
 
-    /// All that is open for somebody, by the name of the user and the number of the session.
+    /// Closes all tunnels and subscribers of a user or a session.
     fn close_all(
         &self,
         is_meant: impl Fn(Option<&str>, Option<NonZeroU64>) -> bool,
@@ -225,7 +226,7 @@ impl View {
             .collect()
     }
 
-    /// What keeps the process from being alive: nothing, as a rule.
+    /// Faults that mean the process is not alive; normally none.
     pub(super) fn health(&self) -> Vec<String> {
         let pulse = &self.inside.pulse;
         // Nothing beats any more once the server stops, which is no illness.
@@ -238,7 +239,7 @@ impl View {
         )]
     }
 
-    /// What keeps it from serving: it stops, it is not alive, or an app cannot be reached.
+    /// Faults that keep the server from serving: it is stopping, it is not alive, or an app cannot be reached.
     pub(super) async fn readiness(&self) -> Vec<String> {
         let mut faults = self.health();
         if self.shutdown.has_begun() {

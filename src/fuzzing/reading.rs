@@ -1,5 +1,5 @@
-//! A request as gateways and apps read it, against what the door has decided about: small models of their readers, with
-//! nothing of the door's own code in them.
+//! Models of the request parsers of gateways and apps, for comparison with Noren's decision. They use none of
+//! Noren's own code.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, HeaderName};
 
 use crate::http::{drop_client_claims, drop_hop_by_hop};
 
-/// Names that reach an app from the door or not at all, as CGI folds them.
+/// Header names that an app gets from Noren or not at all, as CGI folds them.
 const RESERVED: [&str; 6] = [
     "FORWARDED",
     "PROXY",
@@ -21,7 +21,7 @@ const RESERVED: [&str; 6] = [
     "X_REWRITE_URL",
 ];
 
-/// Names that have one meaning for the door, which no other name may take for an app.
+/// Header names with one meaning for Noren, which no other name may imitate for an app.
 const SINGLE: [&str; 6] = [
     "AUTHORIZATION",
     "CONTENT_LENGTH",
@@ -31,8 +31,8 @@ const SINGLE: [&str; 6] = [
     "TRANSFER_ENCODING",
 ];
 
-/// Whatever an app makes of a request that passes is what the door has decided about: one credential for every reader of
-/// Basic, a target that is a path, and no name that a gateway folds into one of the door's.
+/// Checks that every model parser of a request that passes sees what Noren has decided about: one credential for
+/// every parser of Basic, a target that is a path, and no header name that a gateway folds into a reserved one.
 ///
 /// # Panics
 /// If some reader sees something else.
@@ -65,7 +65,7 @@ pub fn reading(text: &str) {
     }
 }
 
-/// The variable of a header in a gateway that knows no sign but the underscore.
+/// Name of a header's variable in a gateway that maps every special character to the underscore.
 fn folded(name: &HeaderName) -> String {
     let sign = |sign: char| match sign {
         'a'..='z' | '0'..='9' => sign.to_ascii_uppercase(),
@@ -74,8 +74,8 @@ fn folded(name: &HeaderName) -> String {
     name.as_str().chars().map(sign).collect()
 }
 
-/// Each `name:password` that some reader of Basic finds: in the first line, in the last, or in all joined with commas, as
-/// cheroot, Node and WSGI servers differ; divided at one blank, at any white space, or as a list.
+/// Every `name:password` that some parser of Basic finds: in the first line, in the last, or in all joined with
+/// commas, as cheroot, Node and WSGI servers differ; split at one blank, at any white space, or as a list.
 fn users(headers: &HeaderMap) -> BTreeSet<Vec<u8>> {
     let lines: Vec<&str> = headers
         .get_all(AUTHORIZATION)
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// What a mutation puts somewhere: the signs that parsers differ about.
+    /// Pieces that a mutation inserts: the characters that parsers treat differently.
     const PIECES: [&str; 16] = [
         ", ",
         "\t",

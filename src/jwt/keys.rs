@@ -1,8 +1,8 @@
-//! The keys of tokens: files that are read again when they change.
+//! Keys for tokens, from files that are read again when they change.
 //!
 //! A file is a JWKS or one JWK (RFC 7517), a PEM file with one key, or a secret in base64url, as websockify's
 //! `JWTTokenApi` takes it. Each key has exactly one algorithm, its own or the usual one of its kind, so that no
-//! token can choose another: a public RSA key never becomes a secret for HMAC. Must not know tokens.
+//! token can choose another: a public RSA key never becomes a secret for HMAC. Independent of tokens.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -18,13 +18,13 @@ use crate::config::SecretFile;
 use crate::text;
 use crate::text::pem::{sections, written};
 
-/// The largest file with keys.
+/// Size limit of a key file.
 const LARGEST: u64 = 256 * 1024;
-/// The most keys in one file; a token without a key id is checked with all of its algorithm.
+/// Limit on keys in one file; a token without a key id is checked with all of its algorithm.
 const MOST: usize = 64;
-/// By what a file of PEM is known, whatever stands before it.
+/// Marker by which a PEM file is recognised, whatever text precedes it.
 const BEGIN: &[u8] = b"-----BEGIN ";
-/// RFC 7518 §3.2: a secret as long as the hash, or longer.
+/// Minimum length of a secret: that of the hash (RFC 7518 §3.2).
 const SHORTEST_SECRET: usize = 32;
 
 /// One key.
@@ -33,28 +33,28 @@ pub(super) struct Key {
     pub(super) id: Option<String>,
     pub(super) algorithm: Algorithm,
     pub(super) verify: DecodingKey,
-    /// Only where the file has a private key, or a secret.
+    /// The signing key, if the file has a private key or a secret.
     pub(super) sign: Option<EncodingKey>,
 }
 
-/// Why keys cannot be used.
+/// Failure to use the keys of a file.
 #[derive(Debug, thiserror::Error)]
 #[error("{setting}: {file}: {reason}")]
 pub struct KeyError {
-    /// What the configuration calls it.
+    /// Name of the setting in the configuration.
     setting: &'static str,
     file: SecretFile,
     reason: String,
 }
 
-/// A file and what was in it.
+/// A key file and its parsed content.
 pub(super) struct KeyFile {
     setting: &'static str,
     file: SecretFile,
     read: Mutex<(Stamp, Arc<[Key]>)>,
 }
 
-/// By what a change shows: inode, seconds and nanoseconds of the last change, size.
+/// Metadata that shows a change: inode, seconds and nanoseconds of the last modification, size.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp(u64, i64, i64, u64);
 
@@ -68,7 +68,7 @@ impl KeyFile {
         })
     }
 
-    /// The keys as they are now. A file that cannot be read has none: whoever removes a key means it.
+    /// The current keys. An unreadable file has none, because removing a key must take effect.
     pub(super) fn current(&self) -> Result<Arc<[Key]>, KeyError> {
         let told = |reason| fault(self.setting, &self.file, reason);
         let stamp = stamp(&self.file).map_err(told)?;
@@ -98,14 +98,14 @@ fn stamp(file: &SecretFile) -> Result<Stamp, String> {
     ))
 }
 
-/// The stamp is from before: a file that changes while it is read is read again.
+/// Reads the file. The stamp is taken before, so that a change during the read is noticed.
 fn read(file: &SecretFile) -> Result<(Stamp, Arc<[Key]>), String> {
     let before = stamp(file)?;
     let bytes = text::file::read(&file.path(), LARGEST).map_err(|error| error.to_string())?;
     Ok((before, parse(&bytes)?.into()))
 }
 
-/// The keys of a file; the reason has none of its words.
+/// Parses the keys of a file; the reason quotes nothing of it.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Key>, String> {
     let text = bytes.trim_ascii();
     if text.starts_with(b"{") {
@@ -123,7 +123,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Key>, String> {
 fn secret_key(secret: &[u8], id: Option<String>, algorithm: Algorithm) -> Result<Key, String> {
     if secret.len() < SHORTEST_SECRET {
         return Err(format!(
-            "a secret has {} bytes and must have {SHORTEST_SECRET}; make one with: openssl rand 32 | basenc --base64url",
+            "a secret has {} bytes and must have {SHORTEST_SECRET}; make one with: openssl rand 32 | basenc \
+             --base64url",
             secret.len()
         ));
     }
@@ -158,7 +159,7 @@ fn parse_json(text: &[u8]) -> Result<Vec<Key>, String> {
     Ok(keys)
 }
 
-/// None for a key that is not for signatures, or of a kind that is not known here (RFC 7517 §5).
+/// Parses a JWK; `None` if it is not for signatures, or of an unsupported kind (RFC 7517 §5).
 fn parse_jwk(jwk: &Jwk) -> Result<Option<Key>, String> {
     if matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {
         return Ok(None);
@@ -205,7 +206,7 @@ fn parse_jwk(jwk: &Jwk) -> Result<Option<Key>, String> {
     }))
 }
 
-/// The keys of all sections that have one.
+/// Parses the keys of all PEM sections.
 fn parse_pem(text: &[u8]) -> Result<Vec<Key>, String> {
     let mut keys = Vec::new();
     for section in sections(text).map_err(|error| error.to_string())? {
@@ -219,7 +220,8 @@ fn parse_pem(text: &[u8]) -> Result<Vec<Key>, String> {
         let key = text.and_then(|text| read(text.as_bytes()));
         let key = key.ok_or_else(|| {
             format!(
-                "line {}: this is no key of RSA, Ed25519, P-256 or P-384 in PKCS#8; convert it with: openssl pkey -in FILE -out FILE.pem",
+                "line {}: this is no key of RSA, Ed25519, P-256 or P-384 in PKCS#8; convert it with: \
+                 openssl pkey -in FILE -out FILE.pem",
                 section.line
             )
         })?;
@@ -253,7 +255,7 @@ fn private_pem(text: &[u8]) -> Option<Key> {
 }
 
 fn public_pem(text: &[u8]) -> Option<Key> {
-    /// Bytes of an uncompressed point on P-384 (SEC 1 §2.3.3).
+    /// Length of an uncompressed point on P-384 (SEC 1 §2.3.3).
     const POINT_P384: usize = 97;
     let kinds = [
         (DecodingKey::from_ed_pem(text), Algorithm::EdDSA),

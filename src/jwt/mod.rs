@@ -1,10 +1,9 @@
-//! JSON Web Tokens (RFC 7519): whether a token was signed with one of the keys in some files, and whether it is in
-//! its time. Signed links to consoles and tokens for channels are both of this kind.
+//! JSON Web Tokens (RFC 7519): verifies signatures with the keys in some files, and checks validity periods.
+//! Signed links to consoles and tokens for channels are both of this kind.
 //!
-//! The key decides about the algorithm, and the token does not (RFC 8725 §3.1): each key has exactly one, and `none`
-//! is not among them. Encrypted tokens (JWE) are not read: the libraries for that bring OpenSSL, a second
-//! cryptography, along. Blocks on files. Must not know what a token is for, nor where it was found. No token reaches
-//! a log.
+//! The key determines the algorithm, and not the token (RFC 8725 §3.1): each key has exactly one, and `none` is
+//! not among them. Encrypted tokens (JWE) are not supported: the libraries for them bring OpenSSL, a second
+//! cryptography, along. Blocks on files. Independent of the purpose of a token. No token reaches a log.
 
 mod keys;
 mod time;
@@ -21,24 +20,24 @@ pub use time::{Period, Untimely, now};
 
 use keys::{Key, KeyFile};
 
-/// The keys that tokens are checked with, and signed with.
+/// The keys that tokens are verified and signed with.
 pub struct Keys(Vec<KeyFile>);
 
-/// Why a token is not believed. The text is for the log, and has nothing of the token in it.
+/// Reasons why a token is not accepted. The text is for the log, and contains nothing of the token.
 #[derive(Debug, thiserror::Error)]
 pub enum Unverified {
-    /// It was not made by whoever has the key, or makes no sense.
+    /// The signature or the form is invalid.
     #[error("{0}")]
     Invalid(&'static str),
-    /// The keys cannot be read, so nothing can be checked.
+    /// The keys cannot be read, so no token can be verified.
     #[error(transparent)]
     Keys(#[from] KeyError),
 }
 
-/// Why there is no token.
+/// Reasons why a token cannot be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsigned {
-    /// A key.
+    /// A key file cannot be read.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// No file has a key that can sign.
@@ -49,15 +48,15 @@ pub enum Unsigned {
     Refused(String),
 }
 
-/// Whether a text looks like a token of this kind: it begins as every JSON object does in base64url, and has the
-/// dots of a JWS or a JWE.
+/// True if a text has the form of a JWT: it begins as every JSON object does in base64url, and has the dots of a
+/// JWS or a JWE.
 #[must_use]
 pub fn is_token(text: &str) -> bool {
     text.starts_with("eyJ") && matches!(text.matches('.').count(), 2 | 4)
 }
 
 impl Keys {
-    /// Reads the files. `setting` is what the configuration calls them, for errors.
+    /// Reads the key files. `setting` is their name in the configuration, for errors.
     ///
     /// # Errors
     /// [`KeyError`] names the file.
@@ -68,11 +67,11 @@ impl Keys {
         opened.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Header and claims, if one of the keys, as they are in the files now, has signed them. The times among the
-    /// claims are left to [`Period`]. Without an audience a token that has one is for somebody else.
+    /// Returns header and claims if one of the current keys has signed them. Times are left to [`Period`]. If
+    /// `audience` is `None`, a token with an audience is for another recipient and is refused.
     ///
     /// # Errors
-    /// [`Unverified`].
+    /// [`Unverified`] gives the reason, which is fit for the log.
     pub fn verify<C: DeserializeOwned>(
         &self,
         token: &str,
@@ -123,7 +122,7 @@ impl Keys {
     }
 }
 
-/// Times are checked with the other claims.
+/// Settings of the library: times are checked with the other claims, and so not here.
 fn validation(key: &Key, audience: Option<&str>) -> Validation {
     let mut validation = Validation::new(key.algorithm);
     validation.validate_exp = false;
@@ -136,7 +135,7 @@ fn validation(key: &Key, audience: Option<&str>) -> Validation {
     validation
 }
 
-/// The keys that may have signed it: of its algorithm, and of its key id where it and the key have one.
+/// Keys that may have signed it: those of its algorithm, and of its key id if both have one.
 fn candidates<'a>(keys: &'a [Key], header: &'a Header) -> impl Iterator<Item = &'a Key> {
     keys.iter().filter(|key| {
         let fits = match (&key.id, &header.kid) {

@@ -1,35 +1,36 @@
-//! When a token is good: `exp` and `nbf` (RFC 7519 §4.1.4, §4.1.5). Must not know what it is for.
+//! Validity period of a token: `exp` and `nbf` (RFC 7519 §4.1.4, §4.1.5). Independent of its purpose.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Number;
 
-/// The times in a token: a number, possibly with a fraction (RFC 7519 §2).
+/// The times in a token, each a number that may have a fraction (RFC 7519 §2).
 #[derive(Clone, Copy, Debug)]
 pub struct Period<'a> {
-    /// `exp`: not at this time or after.
+    /// `exp`: the token expires at this time.
     pub until: Option<&'a Number>,
-    /// `nbf`: not before.
+    /// `nbf`: the token is not valid before this time.
     pub from: Option<&'a Number>,
 }
 
-/// Why a token is not good now.
+/// Reasons why a token is not valid now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Untimely {
-    /// It is too late.
+    /// It has expired.
     Expired,
-    /// It is too early.
+    /// It is not valid yet.
     Early,
-    /// Its times make no sense, or are not permitted.
+    /// Its times are malformed, or not permitted.
     Invalid(&'static str),
 }
 
 impl Period<'_> {
-    /// Whether now is in it, with this leeway; a period may end at most `longest` from now, and must have an end
-    /// unless that is `None`. Gives the end, if there is one, in seconds since 1970 and without the leeway.
+    /// Checks that the current time is in the period, with this leeway. A period may end at most `longest` from
+    /// now, and must have an end unless that is `None`. Returns the end, if there is one, in Unix seconds and
+    /// without the leeway.
     ///
     /// # Errors
-    /// [`Untimely`].
+    /// [`Untimely`] says whether the token has expired, is not valid yet, or has malformed times.
     pub fn check(
         self,
         leeway: Duration,
@@ -58,7 +59,7 @@ impl Period<'_> {
     }
 }
 
-/// A time in whole seconds. The fraction is dropped, at most a second of the leeway.
+/// A time in whole seconds. Dropping the fraction costs at most a second of the leeway.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -75,7 +76,7 @@ fn seconds(number: &Number) -> Result<u64, Untimely> {
         .ok_or(Untimely::Invalid("its exp or nbf is no time"))
 }
 
-/// Seconds since 1970.
+/// Current time in Unix seconds.
 #[must_use]
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

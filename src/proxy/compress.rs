@@ -1,8 +1,8 @@
-//! Content coding of answers, for types that the operator has named.
+//! Compression of responses, for media types that the operator has listed.
 //!
-//! Never where a secret could be guessed from the length of an answer (BREACH: a page that shows both a secret
-//! and what an attacker can choose), unless that is allowed: not for visitors with credentials, nor for answers
-//! that are private or set cookies. And never for streams, whose pieces would be held back.
+//! Never where a secret could be guessed from the length of a response (BREACH: a page that shows both a secret
+//! and text that an attacker can choose), unless that is allowed: not for visitors with credentials, nor for
+//! responses that are private or set cookies. And never for streams, whose pieces would be held back.
 
 use std::convert::Infallible;
 use std::future::Ready;
@@ -24,25 +24,25 @@ use tower_service::Service;
 use crate::config;
 use crate::http::{Body, BoxError};
 
-/// Below this a coding saves nothing.
+/// Size below which compression saves nothing.
 const LEAST: u64 = 1024;
-/// Most of what can be saved, at a fraction of the time of the highest level, which is what a page can wait for.
+/// Compression level: most of the savings at a fraction of the time of the highest level.
 const LEVEL: i32 = 4;
 
-/// What a visitor takes.
+/// The codings that a visitor accepts.
 pub(super) struct Wish {
     accept: HeaderValue,
     credentials: bool,
 }
 
 impl Wish {
-    /// Of the head of a request; none if no answer to it may be coded.
+    /// Reads the head of a request; `None` if no response to it may be compressed.
     pub(super) fn of(headers: &HeaderMap, app: &config::App) -> Option<Self> {
         if app.compress.is_empty() {
             return None;
         }
         let accept = headers.get(ACCEPT_ENCODING)?;
-        // Who takes nothing as it is would get 406 for an answer that cannot be coded.
+        // A client that refuses the uncompressed form would get 406 for a response that cannot be compressed.
         if refuses_plain(accept.to_str().ok()?) {
             return None;
         }
@@ -53,7 +53,7 @@ impl Wish {
         })
     }
 
-    /// Codes an answer, if it may be.
+    /// Compresses a response, if it may be compressed.
     pub(super) async fn fulfil(
         self,
         mut answer: Response<Body>,
@@ -101,7 +101,7 @@ impl Wish {
     }
 }
 
-/// The error that has ended the uncoded body.
+/// The error that has ended the uncompressed body.
 #[derive(Clone, Default)]
 struct Failure(Arc<Mutex<Option<BoxError>>>);
 
@@ -111,8 +111,8 @@ impl Failure {
     }
 }
 
-/// An uncoded body that ends where it fails. A coder that sees an error gives out nothing of the bytes it has taken;
-/// one that sees an end does.
+/// An uncompressed body whose failure looks like its end. An encoder that sees an error discards the bytes it has
+/// taken; one that sees an end emits them.
 struct Whole {
     body: Body,
     failure: Failure,
@@ -153,7 +153,7 @@ impl http_body::Body for Whole {
     }
 }
 
-/// A coded body that fails after its bytes if the uncoded one did.
+/// A compressed body that fails at its end if the uncompressed one failed.
 struct Coded<B> {
     body: B,
     failure: Failure,
@@ -185,7 +185,7 @@ where
     }
 }
 
-/// Whether `identity` is not acceptable (RFC 9110 §12.5.3).
+/// True if the client does not accept `identity` (RFC 9110 §12.5.3).
 fn refuses_plain(accept: &str) -> bool {
     accept.split(',').any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
@@ -204,7 +204,7 @@ fn kind(headers: &HeaderMap) -> Option<String> {
     Some(kind.to_ascii_lowercase())
 }
 
-/// A strong validator says that the bytes are the same, which they no longer are (RFC 9110 §8.8.1).
+/// Makes the entity tag weak. A strong one would claim that the bytes are the same (RFC 9110 §8.8.1).
 fn weaken(headers: &mut HeaderMap) {
     let Some(tag) = headers.get(ETAG) else { return };
     if tag.as_bytes().starts_with(b"W/") {
@@ -216,7 +216,7 @@ fn weaken(headers: &mut HeaderMap) {
     };
 }
 
-/// An answer that is there, in the shape `tower` asks for.
+/// A finished response as a `tower` service.
 struct Once(Option<Response<Body>>);
 
 impl Service<Request<()>> for Once {

@@ -1,4 +1,4 @@
-//! What a client is told when the app does not answer.
+//! Refusals for a failed exchange with the app.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::http::Refusal;
 use crate::net::ConnectError;
 use crate::upstream::UpstreamError;
 
-/// When to try again: soon enough for a restart, seldom enough for a thousand waiting pages.
+/// `Retry-After`: soon enough for a restart, late enough for a thousand waiting pages.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The refusal for a failed exchange. The client learns what it can do, the log why.
+/// The refusal for a failed exchange. The client gets a remedy, the log the cause.
 pub(super) fn from_upstream(app: &config::App, error: &UpstreamError) -> Refusal {
     let cause = format!("app {}: {error}", app.name);
     let refusal = match error {
@@ -45,7 +45,7 @@ pub(super) fn from_upstream(app: &config::App, error: &UpstreamError) -> Refusal
     refusal.because(&cause)
 }
 
-/// 502 for an answer that no app may give.
+/// The 502 refusal for a response that no app may send.
 pub(super) fn nonsense(app: &config::App, what: &'static str) -> Refusal {
     Refusal::new(
         StatusCode::BAD_GATEWAY,

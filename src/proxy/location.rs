@@ -24,7 +24,7 @@ pub(super) fn repair(
     HeaderValue::try_from(format!("{origin}{root}{path}")).ok()
 }
 
-/// The origin, empty for a path, and the path; none if the redirect leads elsewhere.
+/// Splits a redirect into origin, empty for a path, and path; `None` if it leads to another origin.
 fn split<'a>(text: &'a str, scheme: Scheme, authority: &Authority) -> Option<(&'a str, &'a str)> {
     // `//host/path` names another host.
     if text.starts_with('/') && !text.starts_with("//") {

@@ -1,7 +1,7 @@
-//! Forwards one request to the app and its answer to the client.
+//! Forwards one request to the app, and its response to the client.
 //!
-//! Asks no questions: whether the request may pass, and to which app, is decided before. Knows the header
-//! rules of a proxy (RFC 9110 §7.6), and nothing of the bridge.
+//! Makes no decisions: the service has decided whether the request may pass, and to which app. Implements the
+//! header rules of a proxy (RFC 9110 §7.6). Independent of the bridge.
 
 mod compress;
 mod error;
@@ -31,20 +31,20 @@ use error::{from_upstream, nonsense};
 
 pub use tunnel::open as open_tunnel;
 
-/// What a request is forwarded with.
+/// Context for forwarding a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward<'a> {
     /// The app.
     pub upstream: &'a Arc<Upstream>,
-    /// The limits of the request body.
+    /// Limits of the request body.
     pub body: BodyLimits,
-    /// Who asks.
+    /// The client's connection.
     pub context: &'a Context,
-    /// The checked head.
+    /// The checked head of the request.
     pub head: &'a Head,
-    /// Whose turn it is when there is no free worker.
+    /// Position of the client in the queue for workers.
     pub asker: Asker<'a>,
-    /// Runs what outlives the request.
+    /// Task tracker for work that outlives the request.
     pub tasks: &'a Shutdown,
 }
 
@@ -89,11 +89,11 @@ impl Forward<'_> {
         })
     }
 
-    /// Sends what we have the body of already, as a request of the visitor with headers of our own. Those of the
-    /// answer that are for us are left in it.
+    /// Sends a request of the visitor whose body is complete, with headers of our own. Internal headers of the
+    /// response are left in it.
     ///
     /// # Errors
-    /// As [`request`](Self::request), but for faults of the body.
+    /// As for [`request`](Self::request), except faults of the body.
     pub async fn submit(
         self,
         parts: Parts,
@@ -139,7 +139,7 @@ impl Forward<'_> {
         self.answer(response)
     }
 
-    /// Makes the app's answer one of ours.
+    /// Converts the app's response into ours.
     fn answer(self, mut response: Response<Body>) -> Result<Response<Body>, Refusal> {
         let headers = response.headers_mut();
         let mut lengths = headers.get_all(CONTENT_LENGTH).iter();

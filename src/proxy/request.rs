@@ -1,4 +1,4 @@
-//! The head the app gets.
+//! The request head for the app.
 
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName};
 use http::request::Parts;
@@ -33,7 +33,7 @@ pub(super) fn rewrite(parts: Parts, payload: Payload, forward: Forward<'_>) -> R
     request
 }
 
-/// How the names of headers are spelled to the app: as they came, where they came with a spelling.
+/// The spelling of header names for the app: as received, if the client's protocol has a spelling.
 pub(super) fn spelling(version: Version, came: Extensions) -> Extensions {
     if version < Version::HTTP_2 {
         came
@@ -42,7 +42,7 @@ pub(super) fn spelling(version: Version, came: Extensions) -> Extensions {
     }
 }
 
-/// Everything the app must not see, and everything it is told.
+/// Removes all headers that the app must not get, and adds those that describe the client.
 pub(super) fn clean(headers: &mut HeaderMap, forward: Forward<'_>) {
     drop_hop_by_hop(headers);
     drop_client_claims(headers);
@@ -59,7 +59,7 @@ pub(super) fn clean(headers: &mut HeaderMap, forward: Forward<'_>) {
     set_names(headers, forward);
 }
 
-/// Who the door knows this to be, in the headers that the app has for it. What a client sends there is a lie.
+/// Sets the headers with the verified user names, and removes the client's.
 fn set_names(headers: &mut HeaderMap, forward: Forward<'_>) {
     let app = forward.upstream.settings();
     let user = forward.head.user.as_deref();
@@ -80,7 +80,7 @@ fn set_names(headers: &mut HeaderMap, forward: Forward<'_>) {
     }
 }
 
-/// The path and query, byte for byte; the scheme and authority of HTTP/2 and of absolute forms go.
+/// The path and query, byte for byte, without the scheme and authority of HTTP/2 and of absolute targets.
 pub(super) fn origin_form(uri: &Uri) -> Uri {
     if uri.scheme().is_none() && uri.authority().is_none() {
         return uri.clone();
@@ -92,7 +92,7 @@ pub(super) fn origin_form(uri: &Uri) -> Uri {
     Uri::from(path)
 }
 
-/// Whether the app may expect a body. It may of any method that RFC 9110 does not know.
+/// True if the app may expect a body. It may for any method that RFC 9110 does not define.
 fn expects_length(method: &http::Method) -> bool {
     !matches!(
         *method,
@@ -100,8 +100,8 @@ fn expects_length(method: &http::Method) -> bool {
     )
 }
 
-/// HTTP/2 lets browsers send a line for each cookie (RFC 9113 §8.2.3). HTTP/1.1 has one line (RFC 6265 §5.4),
-/// and apps take the first or the last of several.
+/// Joins Cookie lines. HTTP/2 lets browsers send a line for each cookie (RFC 9113 §8.2.3), while HTTP/1.1 has one
+/// line (RFC 6265 §5.4), and apps take the first or the last of several.
 fn join_cookies(headers: &mut HeaderMap) {
     let mut cookies = headers.get_all(COOKIE).iter();
     let (Some(first), Some(second)) = (cookies.next(), cookies.next()) else {

@@ -1,7 +1,7 @@
-//! The app's own WebSockets, passed through (RFC 9110 §7.8, RFC 8441).
+//! Passes WebSockets of the app itself through (RFC 9110 §7.8, RFC 8441).
 //!
-//! A browser that has an HTTP/2 connection opens its WebSockets on it, so the app's own must be reachable
-//! that way too; towards the app it is always the HTTP/1.1 handshake.
+//! A browser with an HTTP/2 connection opens its WebSockets on it, so the app must be reachable that way too;
+//! towards the app it is always the HTTP/1.1 handshake.
 
 use std::future::poll_fn;
 use std::io;
@@ -26,14 +26,15 @@ use crate::telemetry::{Begun, TunnelKind, audit};
 use crate::upstream::Payload;
 use crate::websocket::Handshake;
 
-/// The buffer of each direction. The app's own WebSockets are few; the bridge, which is made for many, has none.
+/// Buffer size for each direction. An app's own WebSockets are few; the bridge, which is made for many, needs no
+/// buffers.
 const BUFFER: usize = 16 * 1024;
 
-/// Passes a valid handshake on, and the connection after it. Client bytes go on only after the app agreed. `slot` is
-/// the tunnel's place among the connections, where it has one of its own.
+/// Forwards a valid handshake, and then relays the connection. Client bytes are forwarded only after the app has
+/// accepted. `slot` is the tunnel's connection permit, if it has one of its own.
 ///
 /// # Errors
-/// The refusal to send. An answer of the app that is not a 101 is an ordinary answer.
+/// The refusal to send. A response of the app other than 101 is an ordinary response.
 pub async fn open(
     forward: Forward<'_>,
     mut request: Request<Incoming>,
@@ -135,7 +136,7 @@ fn ordinary(response: Response<Incoming>) -> Response<Body> {
     response
 }
 
-/// Our answer: the app's headers, without those that belong to its side of the connection.
+/// Our response: the app's headers without those of its side of the connection.
 fn answer(headers: &mut HeaderMap, handshake: Handshake, over_http2: bool) -> Response<Body> {
     let own = handshake.accept(None);
     drop_hop_by_hop(headers);
@@ -152,7 +153,7 @@ fn answer(headers: &mut HeaderMap, handshake: Handshake, over_http2: bool) -> Re
     answer
 }
 
-/// Copies both ways until both have ended, and counts in the line, however it ends.
+/// Copies in both directions until both have ended, and counts the bytes for the audit, however it ends.
 async fn copy(
     client: OnUpgrade,
     upstream: OnUpgrade,
@@ -168,7 +169,7 @@ async fn copy(
     Ok("both sides closed it")
 }
 
-/// The client's side, with what passes counted in the audit line.
+/// The client's side of the tunnel, which counts bytes for the audit.
 struct Counted<'a, S> {
     stream: S,
     line: &'a mut audit::Opened,

@@ -1,15 +1,15 @@
-//! Text of others as a terminal or a log may show it.
+//! Escapes foreign text for a terminal or a log.
 //!
-//! A control sequence in a name or a message could rename the window, overwrite the line before, or answer as if
-//! somebody had typed; a mark that turns the direction of writing (Unicode Standard Annex 9) shows another order
-//! than there is. What does so is written out: as in Rust (`\u{9b}`), and in JSON as JSON has it (`\u009b`), where
-//! the value stays the same; in TOML too. This is the only place that says which characters these are.
+//! A control sequence in a name or a message could rename the window, overwrite the previous line, or inject
+//! keyboard input; a direction mark (Unicode Standard Annex 9) changes the visible order. Such characters are
+//! escaped: as in Rust (`\u{9b}`), in JSON as JSON does (`\u009b`), where the value stays the same; in TOML too.
+//! This is the only place that defines which characters these are.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// Whether a character does something instead of being seen: controls (C0, DEL, C1), marks of direction, separators
-/// of lines, characters without a width that hide others, and tags.
+/// True if a character has an effect instead of a visible form: controls (C0, DEL, C1), direction marks, line
+/// separators, characters without a width that hide others, and tags.
 #[must_use]
 pub fn is_active(sign: char) -> bool {
     sign.is_control()
@@ -23,19 +23,19 @@ pub fn is_active(sign: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A text as one line.
+/// Escapes a text as one line.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_active)
 }
 
-/// A text that may have several lines, and tabs.
+/// Escapes a text that may have several lines, and tabs.
 #[must_use]
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |sign| !matches!(sign, '\n' | '\t') && is_active(sign))
 }
 
-/// A text of JSON with the same value. Outside of strings, JSON has none of these characters but white space.
+/// Escapes JSON without changing its value. Outside of strings, JSON has none of these characters but white space.
 #[must_use]
 pub fn json(text: &str) -> Cow<'_, str> {
     let is_active = |sign| !matches!(sign, '\n' | '\r' | '\t') && is_active(sign);
@@ -56,8 +56,8 @@ pub fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A text of TOML: basic strings keep their value. Outside of strings and comments, TOML has none of these characters
-/// but white space.
+/// Escapes TOML; basic strings keep their value. Outside of strings and comments, TOML has none of these
+/// characters but white space.
 #[must_use]
 pub fn toml(text: &str) -> Cow<'_, str> {
     let is_active = |sign| !matches!(sign, '\n' | '\t') && is_active(sign);
@@ -91,7 +91,7 @@ fn escaped(text: &str, is_active: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Writes text on as one line, escaped by [`line()`].
+/// A writer that escapes text as one line by [`line()`].
 #[derive(Debug)]
 pub struct LineWriter<W>(pub W);
 
@@ -105,9 +105,9 @@ impl<W: Write> Write for LineWriter<W> {
 mod tests {
     use super::*;
 
-    /// One of each kind.
-    const ACTIVE: &str = "\0\u{7}\u{8}\n\r\t\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{9f}\u{61c}\u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\
-                          \u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{206f}\u{feff}\u{fffa}\u{e0001}\u{e007f}";
+    /// One active character of each kind.
+    const ACTIVE: &str = "\0\u{7}\u{8}\n\r\t\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{9f}\u{61c}\u{200b}\u{200e}\u{200f}\
+                          \u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{206f}\u{feff}\u{fffa}\u{e0001}\u{e007f}";
 
     #[test]
     fn what_commands_a_terminal_is_written_out() {

@@ -1,20 +1,20 @@
-//! Reading small files of text that people write: bounded, and without the mark that editors on Windows put in
-//! front, which would else be a part of the first word.
+//! Reads small text files that people write: up to a size limit, and without the byte order mark of Windows
+//! editors, which would become a part of the first word.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// The largest file with one secret in it: a password, a token or a key.
+/// Size limit of a file with one secret: a password, a token or a key.
 pub const LARGEST_SECRET: u64 = 64 * 1024;
 
 /// The byte order mark of UTF-8.
 pub const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Reads a file of at most so many bytes, without its byte order mark. The error quotes nothing of it.
+/// Reads a file up to a size limit, without its byte order mark. The error quotes nothing of it.
 ///
 /// # Errors
-/// What the system says; that the file is too large; that it is UTF-16.
+/// The error of the system; the file is too large; it is UTF-16.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
@@ -29,10 +29,10 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same, as text.
+/// Reads a file as [`read`] does, as text.
 ///
 /// # Errors
-/// As [`read`]; that the file is not UTF-8, with the line.
+/// As for [`read`]; the file is not UTF-8 (with the line).
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(read(path, most)?).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
@@ -43,10 +43,10 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     })
 }
 
-/// The bytes behind a byte order mark of UTF-8, if there is one.
+/// Removes a byte order mark of UTF-8, if there is one.
 ///
 /// # Errors
-/// The mark is that of UTF-16, as Notepad writes "Unicode".
+/// The mark is that of UTF-16, which Notepad calls "Unicode".
 pub fn without_mark(bytes: &[u8]) -> io::Result<&[u8]> {
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         return Err(io::Error::other(
@@ -56,7 +56,7 @@ pub fn without_mark(bytes: &[u8]) -> io::Result<&[u8]> {
     Ok(bytes.strip_prefix(UTF8_MARK).unwrap_or(bytes))
 }
 
-/// The line, from 1, that holds the byte at `offset`.
+/// Number of the line, from 1, that contains the byte at `offset`.
 #[must_use]
 pub fn line_at(bytes: &[u8], offset: usize) -> usize {
     let before = bytes.iter().take(offset);

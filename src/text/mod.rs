@@ -1,5 +1,5 @@
-//! Text that others have written: shown without what commands a terminal, read without a byte order mark, and the
-//! sections of PEM files in it. Must not know what a file is for, nor where a line of a log goes.
+//! Foreign text: escaping for terminals, reading without a byte order mark, and PEM sections. Independent of the
+//! purpose of a file, and of the destination of a log line.
 
 pub mod escape;
 pub mod file;

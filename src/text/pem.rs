@@ -1,9 +1,9 @@
-//! The sections of a PEM file (RFC 7468), read by their markers and not by their lines.
+//! The sections of a PEM file (RFC 7468), found by their markers and not by lines.
 //!
-//! Files that were joined without a line feed between them have two markers in one line; a key that came through an
-//! environment variable or JSON has the letters `\n` where its lines ended, or blanks. All of these are read. What
-//! cannot be is refused with its line, for a section that is passed over in silence is a chain without its issuer.
-//! An error has no byte of the file: it may be a key. Must not know X.509 and keys.
+//! Files that were joined without a line feed have two markers in one line; a key that went through an environment
+//! variable or JSON has the letters `\n` in place of its line ends, or blanks. All of these are accepted. Anything
+//! else is refused with its line, because silently skipping a section would lose a chain's issuer. An error
+//! contains no byte of the file, which may be a key. Independent of X.509 and keys.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -12,9 +12,9 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
-/// The longest label that is looked for; the longest in use has 24 letters.
+/// Length limit of a label; the longest in use has 24 letters.
 const LONGEST_LABEL: usize = 64;
-/// The most sections in one file: no system trusts more authorities.
+/// Limit on sections in one file: no system trusts more authorities.
 const MOST: usize = 10_000;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -25,19 +25,19 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// One section.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Section {
-    /// What stands behind BEGIN, such as `CERTIFICATE`.
+    /// The label in its BEGIN marker, such as `CERTIFICATE`.
     pub label: String,
-    /// The line, from 1, of its first marker.
+    /// Line of its first marker, from 1.
     pub line: usize,
-    /// The bytes in it; none if they are encrypted in the way of RFC 1421.
+    /// The decoded bytes; `None` if they are encrypted as in RFC 1421.
     pub der: Option<Vec<u8>>,
 }
 
-/// Why a file cannot be read.
+/// Fault that makes a file unreadable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {fault}")]
 pub struct PemError {
-    /// The line, from 1.
+    /// Line of the fault, from 1.
     line: usize,
     fault: Fault,
 }
@@ -62,10 +62,10 @@ enum Fault {
     TooMany,
 }
 
-/// All sections, in the order of the file; what is between them is commentary (RFC 7468 §5.2).
+/// Parses all sections, in the order of the file; text between them is commentary (RFC 7468 §5.2).
 ///
 /// # Errors
-/// [`PemError`] for a section or a marker that cannot be read.
+/// [`PemError`] for a section or a marker that cannot be parsed.
 pub fn sections(bytes: &[u8]) -> Result<Vec<Section>, PemError> {
     let mut found = Vec::new();
     let mut rest = bytes;
@@ -98,7 +98,7 @@ pub fn sections(bytes: &[u8]) -> Result<Vec<Section>, PemError> {
     }
 }
 
-/// A section as a text that every reader of PEM takes.
+/// Writes a section in a form that every PEM parser accepts.
 #[must_use]
 pub fn written(label: &str, der: &[u8]) -> String {
     let encoded = BASE64.encode(der);
@@ -113,7 +113,7 @@ pub fn written(label: &str, der: &[u8]) -> String {
     text
 }
 
-/// The section that begins here, and what is behind it: its last dashes still, which the
+/// Parses the section that begins here; returns it with the remaining bytes, including its last dashes, which the
 /// next marker may share.
 fn section(bytes: &[u8], line: usize) -> Result<(Section, &[u8]), Fault> {
     let rest = bytes.strip_prefix(BEGIN).ok_or(Fault::Marker)?;
@@ -134,7 +134,7 @@ fn section(bytes: &[u8], line: usize) -> Result<(Section, &[u8]), Fault> {
     Ok((section, behind))
 }
 
-/// Letters, digits, blanks and the like up to five dashes.
+/// The label: letters, digits, blanks and the like up to five dashes.
 fn label(bytes: &[u8]) -> Option<&str> {
     let near = bytes.get(..LONGEST_LABEL.min(bytes.len()))?;
     let label = std::str::from_utf8(near.get(..position(near, DASHES)?)?).ok()?;
@@ -144,7 +144,7 @@ fn label(bytes: &[u8]) -> Option<&str> {
     (fits && !label.is_empty()).then_some(label)
 }
 
-/// The bytes of a body. `\n`, `\r` and `\/` are what JSON and environment files make of line ends and slashes.
+/// Decodes a body. `\n`, `\r` and `\/` are what JSON and environment files turn line ends and slashes into.
 fn decoded(body: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
     if position(body, b"Proc-Type:").is_some() {
         return Ok(None);
@@ -169,8 +169,8 @@ fn decoded(body: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
     Ok(Some(der))
 }
 
-/// A marker outside of sections that is not whole, such as one with four dashes or with those of a word processor,
-/// and how many lines are before it. Comments may have these words: "front-end", "end of the chain".
+/// Finds an incomplete marker outside of sections, such as one with four dashes or with those of a word processor,
+/// and the number of lines before it. Commentary may contain the words: "front-end", "end of the chain".
 fn stray(outside: &[u8]) -> Option<(usize, Fault)> {
     let text = String::from_utf8_lossy(outside);
     let kinds = [("BEGIN ", Fault::Marker), ("END ", Fault::NoBegin)];
@@ -206,12 +206,12 @@ fn line_feeds(bytes: &[u8]) -> usize {
     bytes.split(|byte| *byte == b'\n').count() - 1
 }
 
-/// Where `part` first stands in `bytes`.
+/// Position of the first occurrence of `part` in `bytes`.
 fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
 }
 
-/// Without its bytes, which may be a key.
+/// Omits the bytes, which may be a key.
 impl std::fmt::Debug for Section {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Section")
@@ -363,7 +363,8 @@ mod tests {
 
     #[test]
     fn a_section_that_is_encrypted_in_the_old_way_has_no_bytes() {
-        let text = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,0\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        let text = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: \
+                    AES-256-CBC,0\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
         let sections = sections(text.as_bytes()).expect("a section");
         assert!(sections.iter().all(|section| section.der.is_none()) && sections.len() == 1);
         assert!(!format!("{sections:?}").contains("AAAA"));
