@@ -1,7 +1,7 @@
-//! Which handler a request goes to: a pure function of its host and path.
+//! Maps a request's host and path to a handler: a pure function.
 //!
-//! The path is what servers make of its bytes, and where they differ, no reading of it may be guarded better than the
-//! route that is chosen.
+//! Routes match the path as most servers read it; if other servers could read it differently, none of these
+//! readings may be better guarded than the chosen route.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,35 +9,35 @@ use std::sync::Arc;
 use crate::config::{Config, Entrance, HostPattern, PathPrefix};
 use crate::http::{PathFault, Refusal, RequestPath};
 
-/// Where a request goes.
+/// The handler of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// To the app with this index in the configuration.
+    /// The app with this index in the configuration.
     App(usize),
-    /// To the directory with this index in the configuration.
+    /// The directory with this index in the configuration.
     Files(usize),
-    /// To the bridge.
+    /// The bridge.
     Websockify,
-    /// To the hub; what is asked of it begins here in the canonical path.
+    /// The hub; its resource begins at this position of the canonical path.
     Hub(usize),
-    /// To the admin page; what is asked of it begins here in the canonical path, or lies beyond its end.
+    /// The admin page; its resource begins at this position of the canonical path, or the path ends before it.
     Page(usize),
-    /// To the page of a door without an app.
+    /// The welcome page of a server without apps.
     Welcome,
 }
 
-/// Where an app or a directory is, for people.
+/// Description of a route to an app or a directory, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The host or pattern; none is any.
+    /// Host or pattern; `None` matches any.
     pub host: Option<String>,
-    /// What its paths begin with.
+    /// Prefix of its paths.
     pub path: String,
-    /// Where it leads.
+    /// The target of the route.
     pub leads_to: Destination,
 }
 
-/// What a path leads to, by its index in the configuration.
+/// Target of a path, by its index in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// An app.
@@ -46,41 +46,41 @@ pub enum Destination {
     Files(usize),
 }
 
-/// Where the apps and directories of a configuration are, in the order in which they are tried: the first that fits is taken.
+/// The routes to apps and directories of a configuration, in the order of matching: the first match is taken.
 #[must_use]
 pub fn places(config: &Config) -> Vec<Place> {
     Router::new(config).places().collect()
 }
 
-/// A request as far as it says where it goes.
+/// The properties of a request that determine its route.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
-    /// The public name.
+    /// The public host name.
     pub host: &'a str,
-    /// The path, and what else it could be taken for.
+    /// The path, and its other possible readings.
     pub path: &'a RequestPath,
     /// The query.
     pub query: Option<&'a str>,
-    /// Whether it is to become a WebSocket.
+    /// True if it is a WebSocket handshake.
     pub websocket: bool,
 }
 
 /// The routes of a configuration.
 #[derive(Debug)]
 pub struct Router {
-    /// Without a slash at the end.
+    /// Paths of the bridge, without a final slash.
     bridge: HashSet<String>,
-    /// The bridge is at `/` too, for WebSockets.
+    /// True if the bridge is at `/` too, for WebSockets.
     bridge_at_root: bool,
-    /// The token of the bridge is the host, and in no query.
+    /// True if the host, and not the query, is the token of the bridge.
     host_token: bool,
-    /// Paths below these are websockify's `/websockify/host/…/port/…`, which lets a client name any target.
+    /// Prefixes of websockify's `/websockify/host/…/port/…`, which lets a client name any target.
     open_targets: Vec<String>,
-    /// The hub's path and a slash, if there is a channel.
+    /// Path of the hub and a slash, if there is a channel.
     hub: Option<String>,
-    /// The path of the admin page.
+    /// Path of the admin page.
     page: Option<String>,
-    /// The most specific first.
+    /// Routes, most specific first.
     entries: Vec<Entry>,
     welcome: bool,
 }
@@ -90,11 +90,11 @@ struct Entry {
     host: Option<HostPattern>,
     route: Route,
     path: PathPrefix,
-    /// None for a directory: it is open to everybody, and what it serves is read by nobody else.
+    /// Rules of the app; `None` for a directory, which is public and whose files no other server parses.
     app: Option<Rules>,
 }
 
-/// What an app asks of requests.
+/// Requirements of an app.
 #[derive(Clone, Debug)]
 struct Rules {
     entrance: Arc<Entrance>,
@@ -103,7 +103,7 @@ struct Rules {
 }
 
 impl Router {
-    /// The routes of a configuration.
+    /// Builds the routes of a configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let paths = || config.bridge.paths.iter().map(String::as_str).map(decoded);
@@ -126,7 +126,7 @@ impl Router {
         }
     }
 
-    /// Where apps and directories are, in the order in which they are tried.
+    /// Descriptions of the routes in the order of matching.
     fn places(&self) -> impl Iterator<Item = Place> {
         self.entries.iter().filter_map(|entry| {
             let leads_to = match entry.route {
@@ -147,8 +147,8 @@ impl Router {
     /// Chooses the route by the canonical reading of the path.
     ///
     /// # Errors
-    /// A refusal, if there is none, if its app does not take such a path, or if the app could read a path in it that
-    /// is guarded otherwise.
+    /// A refusal, if no route matches, if the app does not accept such a path, or if the app could read it as a
+    /// path with other guards.
     pub fn route(&self, asked: Asked<'_>) -> Result<Route, Refusal> {
         if let Some(route) = self.own(asked)? {
             asked.path.check_slashes().map_err(refused)?;
@@ -175,7 +175,7 @@ impl Router {
         Ok(entry.route)
     }
 
-    /// A route to what answers here itself, and so has one reading.
+    /// Matches Noren's own handlers, for which a path has one reading.
     fn own(&self, asked: Asked<'_>) -> Result<Option<Route>, Refusal> {
         let path = asked.path.as_str();
         let bare = path.strip_suffix('/').unwrap_or(path);
@@ -204,7 +204,7 @@ impl Router {
         Ok((self.welcome && path == "/").then_some(Route::Welcome))
     }
 
-    /// Whether a request for `/` is for a console there: pages and the app's own WebSockets have no token.
+    /// True if a request for `/` is for the bridge: pages and the app's own WebSockets have no token.
     fn is_console_at_root(&self, asked: Asked<'_>) -> bool {
         let has_token = || {
             let mut parameters = asked.query.unwrap_or_default().split('&');
@@ -213,8 +213,8 @@ impl Router {
         self.bridge_at_root && asked.websocket && (self.host_token || has_token())
     }
 
-    /// Holds what other servers could read in a path against the rules for it: no spelling passes a guard by being
-    /// read in one way here and in another by the app.
+    /// Checks that no other reading of the path has stricter rules: no spelling evades a guard by being read one
+    /// way here and another way by the app.
     fn check_readings(&self, app: &Rules, asked: Asked<'_>) -> Result<(), Refusal> {
         let folded = app.case_insensitive.then(|| asked.path.as_str());
         for reading in asked.path.others().chain(folded) {
@@ -249,7 +249,7 @@ impl Entry {
     }
 }
 
-/// The apps and directories, in the order in which they are tried.
+/// The routes to apps and directories, in the order of matching.
 fn entries(config: &Config) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut add = |route, path: &PathPrefix, hosts: &[HostPattern], app: Option<Rules>| {
@@ -292,13 +292,13 @@ fn refused(fault: PathFault) -> Refusal {
     Refusal::bad_request(fault.to_string())
 }
 
-/// A path of the configuration as readings of requests are compared with it.
+/// Decodes a path of the configuration for comparison with readings of requests.
 fn decoded(path: &str) -> String {
     PathPrefix::parse(path).map_or_else(|_| path.to_owned(), |path| path.decoded().to_owned())
 }
 
-/// A bridge path, and the old slips of pages that are meant for it: the app's prefix with and without a slash in
-/// between. Doubled slashes are one in every path that is looked at.
+/// A bridge path, and common misspellings by pages: the app's prefix with and without a slash in between. Paths
+/// are compared with doubled slashes merged.
 fn spellings(path: &str, config: &Config) -> Vec<String> {
     // At the root it is only for WebSockets, of whatever prefix.
     if path == "/" {
@@ -427,7 +427,7 @@ mod tests {
         }
     }
 
-    /// An open app at `/`, one with users at `/admin`, an open one below it, and one for certificates.
+    /// Routes with an open app at `/`, one with users at `/admin`, an open one below it, and one for certificates.
     fn guarded(keys: &str) -> Router {
         router(&format!(
             "[[app]]\nname = 'open'\nurl = 'http://127.0.0.1:1'\n{keys}\n\
@@ -516,7 +516,7 @@ mod tests {
                 "{path}"
             );
         }
-        // What is served here has one reading.
+        // Noren serves this itself, so it has one reading.
         for path in ["//static/x", "/static//x;y", "/%73tatic/x"] {
             assert_eq!(
                 route(&router, "a", path, false),
@@ -580,7 +580,8 @@ mod tests {
     fn the_hub_and_the_admin_page_are_known_in_every_spelling() {
         let router = router(
             "[[app]]\nname = 'all'\nurl = 'http://127.0.0.1:1'\n\
-             [[channel]]\nname = 'news'\n[admin]\npage = '/noren'\nusers = ['cook']\n[session]\npath = '/tasks'\nname-header = 'X-User'",
+             [[channel]]\nname = 'news'\n[admin]\npage = '/noren'\nusers = ['cook']\n\
+             [session]\npath = '/tasks'\nname-header = 'X-User'",
         );
         for path in [
             "/events/news",

@@ -1,7 +1,7 @@
-//! The body of the app's answer, as its client takes it.
+//! The response body that the client reads.
 //!
-//! Most answers are complete before their head goes on. Of the others some pass at once, as event streams
-//! must, and the rest is taken in ahead of a client that is slow: see `kept`.
+//! Most responses are complete before their head is sent. Of the others some are streamed, as event streams must
+//! be, and the rest is buffered ahead of a slow client: see `kept`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,15 +20,15 @@ use crate::upstream::Upstream;
 use crate::upstream::kept::Kept;
 use crate::upstream::source::{Beginning, End, Source};
 
-/// The body of an answer.
+/// The body of a response.
 pub struct Answer {
     pieces: VecDeque<Bytes>,
     rest: Rest,
-    /// Its length is not told though it is known: the app wants its chunks to stay as they are.
+    /// True if the length is withheld although it is known: the app wants its chunks to stay as they are.
     keeps_chunks: bool,
 }
 
-/// What follows the pieces that were there at the beginning.
+/// The part behind the pieces that were available at the beginning.
 enum Rest {
     Nothing,
     Broken(Option<BoxError>),
@@ -37,7 +37,7 @@ enum Rest {
 }
 
 impl Answer {
-    /// The body that belongs to `headers`; `client` is whose answer it is.
+    /// Creates the body that belongs to `headers`, for this client.
     pub(super) fn new(
         headers: &HeaderMap,
         beginning: Beginning,
@@ -110,8 +110,8 @@ impl Body for Answer {
     }
 }
 
-/// Whether the app forbids proxies to change a response that has no length (RFC 9110 §7.7). Of any other that is
-/// complete before its head goes on, the client is told the length.
+/// True if the app forbids proxies to transform a response without a length (RFC 9110 §7.7). For any other that is
+/// complete before its head is sent, the client gets the length.
 fn keeps_chunks(headers: &HeaderMap) -> bool {
     let values = headers.get_all(CACHE_CONTROL).iter();
     let mut directives = values

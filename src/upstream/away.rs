@@ -1,8 +1,8 @@
-//! An app that is not there for a moment, because it restarts: its visitors wait, and notice nothing.
+//! Waits for an app that is restarting, so that its visitors do not notice.
 //!
-//! Nothing has been sent when a connection is refused, so a request of any kind can wait for the next try. It
-//! holds a slot meanwhile, and what comes behind it waits in the queue, so the queue's limits are all there
-//! are to hold. An app that stays away longer than a restart takes is told of at once again.
+//! Nothing has been sent when a connection is refused, so a request of any kind can wait for the next attempt. It
+//! holds a worker permit meanwhile, and further requests wait in the queue, so no limits beside the queue's are
+//! needed. For an app that stays away longer than a restart takes, requests fail at once.
 
 use std::future::Future;
 use std::io;
@@ -14,15 +14,15 @@ use tracing::{info, warn};
 
 use crate::net::ConnectError;
 
-/// Between two tries, growing from the first to the second.
+/// Pause between two attempts, growing from the first to the second value.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Since when an app cannot be reached.
+/// Start of the current outage of an app.
 #[derive(Debug)]
 pub(super) struct Away {
     app: String,
-    /// How long it may take to restart.
+    /// Time that a restart may take.
     patience: Duration,
     outage: Mutex<Option<Outage>>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Away {
 #[derive(Clone, Copy, Debug)]
 struct Outage {
     begun: Instant,
-    /// The last failed try.
+    /// Time of the last failed attempt.
     last: Instant,
 }
 
@@ -43,8 +43,8 @@ impl Away {
         }
     }
 
-    /// Tries to connect until it succeeds, or fails for another reason than that nobody is there, or the app
-    /// has been away for too long.
+    /// Tries to connect until it succeeds, fails for another reason than a missing listener, or the outage lasts
+    /// too long.
     pub(super) async fn wait<T, F>(&self, mut connect: impl FnMut() -> F) -> Result<T, ConnectError>
     where
         F: Future<Output = Result<T, ConnectError>>,
@@ -73,7 +73,7 @@ impl Away {
         }
     }
 
-    /// How much longer a request may wait, after a failed try.
+    /// Time that a request may still wait after a failed attempt.
     fn patience_left(&self, error: &ConnectError) -> Duration {
         if self.patience.is_zero() {
             return Duration::ZERO;
@@ -104,7 +104,7 @@ impl Away {
     }
 }
 
-/// Whether an app that is just being started would look like this.
+/// True if the error is the one of an app that is just being started.
 pub(super) fn nobody_is_there(error: &ConnectError) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
     match error {

@@ -1,9 +1,9 @@
-//! One connection to the app, driven by whoever uses it.
+//! One connection to the app, driven by the task that uses it.
 //!
 //! The usual way is to spawn hyper's connection as a task of its own and to talk to it over channels; each
-//! exchange then wakes a second task, perhaps on another core, several times. Here the connection is polled
-//! by the request that holds it, in the same task. Nobody polls a connection in the pool, so it is looked
-//! at again before it is used.
+//! exchange then wakes a second task, perhaps on another core, several times. Here the request that holds the
+//! connection polls it, in the same task. A connection in the pool is not polled, so it is checked before it is
+//! used.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -23,41 +23,42 @@ use crate::http::BoxError;
 use crate::net::Socket;
 use crate::upstream::{Payload, UpstreamError, broken};
 
-/// More than any app sends, and few enough that a broken one cannot make us collect without end.
+/// Limit on header lines of a response: more than any app sends, and few enough to bound a broken one.
 const MAX_HEADERS: usize = 256;
-/// What is read ahead of an answer. hyper begins with 8 KiB and grows towards this under load.
+/// Limit of hyper's read buffer, which begins with 8 KiB and grows under load.
 const READ_BUFFER: usize = 128 * 1024;
 
 /// A connection to the app.
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: SendRequest<Payload>,
-    /// Boxed once, since a connection is moved between the pool, the request and the answer each time.
+    /// The connection's future; boxed once, since it moves between the pool, the request and the response each
+    /// time.
     driver: Box<Driver<TokioIo<Forgiving>, Payload>>,
     ended: bool,
     idle_since: Instant,
     hang_up: HangUp,
 }
 
-/// Closes a connection while hyper has it. Clones belong to the same one.
+/// Handle that closes a connection while hyper owns it. Clones belong to the same connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HangUp(Arc<Flags>);
 
 #[derive(Debug, Default)]
 struct Flags {
-    /// Nothing more will be sent, and the app is told so.
+    /// True once the sending side is shut down, so that the app knows that nothing more will come.
     finished: AtomicBool,
-    /// Nothing more will be read.
+    /// True once the connection is to be reset.
     reset: AtomicBool,
 }
 
 impl HangUp {
-    /// Tells the app that nothing more will come, with the next poll of the connection. What it sends is read on.
+    /// Shuts the sending side down with the next poll of the connection. Bytes of the app are still read.
     pub(super) fn finish(&self) {
         self.0.finished.store(true, Ordering::Relaxed);
     }
 
-    /// Has the connection end with a reset when it is dropped.
+    /// Makes the connection end with a reset when it is dropped.
     pub(super) fn reset(&self) {
         self.0.reset.store(true, Ordering::Relaxed);
     }
@@ -67,7 +68,7 @@ impl HangUp {
     }
 }
 
-/// A failed exchange, and the request, if it did not leave.
+/// A failed exchange, with the request if it was not sent.
 #[derive(Debug)]
 pub(super) struct SendError {
     pub(super) error: BoxError,
@@ -75,7 +76,7 @@ pub(super) struct SendError {
 }
 
 impl Connection {
-    /// HTTP over a socket that was just opened.
+    /// Starts HTTP on a socket that was just opened.
     pub(super) async fn over(socket: Socket) -> Result<Self, UpstreamError> {
         let hang_up = HangUp::default();
         let stream = Forgiving {
@@ -100,12 +101,12 @@ impl Connection {
         })
     }
 
-    /// The way to close it while it is in use.
+    /// A handle to close the connection while it is in use.
     pub(super) fn hang_up(&self) -> HangUp {
         self.hang_up.clone()
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request and waits for the head of the response.
     pub(super) async fn send(
         &mut self,
         request: Request<Payload>,
@@ -140,23 +141,23 @@ impl Connection {
         }
     }
 
-    /// Lets the connection read and write what it can.
+    /// Lets the connection read and write as much as it can.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         drive(&mut self.driver, &mut self.ended, cx);
     }
 
-    /// True if the connection is open and between two exchanges, as far as can be seen from here.
+    /// True if the connection is open and between two exchanges, as far as can be seen locally.
     pub(super) fn is_idle(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         !self.ended && self.sender.is_ready() && !self.hang_up.is_finished()
     }
 
-    /// Since when it has been in the pool.
+    /// Time since which it has been in the pool.
     pub(super) fn idle_since(&self) -> Instant {
         self.idle_since
     }
 
-    /// To be called when it is put into the pool.
+    /// Records the time at which it goes into the pool.
     pub(super) fn rest(&mut self) {
         self.idle_since = Instant::now();
     }
@@ -169,15 +170,15 @@ fn drive(driver: &mut Driver<TokioIo<Forgiving>, Payload>, ended: &mut bool, cx:
     }
 }
 
-/// A socket that keeps silent about failed writes, so that what the app has sent is read to its end.
+/// A socket that hides failed writes, so that bytes of the app are read to their end.
 ///
-/// An app may refuse a large body early and close: our next write fails, while its answer waits to be read.
-/// If there is none, the read fails in turn.
+/// An app may refuse a large body early and close: our next write fails, while its response waits to be read. If
+/// there is none, the read fails in turn.
 #[derive(Debug)]
 struct Forgiving {
     socket: Socket,
     hang_up: HangUp,
-    /// The app was told that nothing more will come.
+    /// True once the sending side is shut down.
     finished: bool,
 }
 

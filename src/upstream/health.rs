@@ -1,8 +1,9 @@
-//! Asking an app now and then whether it is well (`health-path`): one that is there and cannot work yet, or no
-//! more, is waited for as one that is away.
+//! Health checks of an app (`health-path`): one that is reachable but unhealthy is waited for like one that is
+//! restarting.
 //!
-//! A busy app is not asked. It would be slow to answer for a good reason, and the question takes a worker. Once
-//! it is known not to be well it is asked in any case: those who wait for it hold its slots, but none is at work.
+//! A busy app is not checked: it would respond late for a good reason, and the check takes a worker. Once it is
+//! known to be unhealthy it is checked in any case: waiting requests hold its worker permits, but no worker is
+//! busy.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,18 +20,18 @@ use crate::net::connect;
 use crate::upstream::connection::Connection;
 use crate::upstream::{Asker, Payload, Upstream, UpstreamError};
 
-/// What is known of an app's health.
+/// Health state of an app.
 #[derive(Debug)]
 pub(super) struct Health {
     path: Uri,
     interval: Duration,
-    /// Since when it has not been well.
+    /// Time since which it has been unhealthy.
     unwell: watch::Sender<Option<Instant>>,
     started: AtomicBool,
 }
 
 impl Health {
-    /// Of an app that is well until it says otherwise; none, if it is never asked.
+    /// State of an app that is healthy until a check fails; `None` if it is never checked.
     pub(super) fn new(path: Option<&str>, interval: Duration) -> Option<Self> {
         Some(Self {
             path: path?.parse().ok()?,
@@ -40,7 +41,7 @@ impl Health {
         })
     }
 
-    /// True for the one who is to start the questions.
+    /// True for the caller that has to start the checks.
     pub(super) fn is_to_start(&self) -> bool {
         !self.started.swap(true, Ordering::Relaxed)
     }
@@ -49,7 +50,7 @@ impl Health {
         self.unwell.borrow().is_some()
     }
 
-    /// Waits for an app that is not well, as long as it may take to restart.
+    /// Waits for an unhealthy app, for as long as it may take to restart.
     pub(super) async fn wait(&self, patience: Duration) -> Result<(), UpstreamError> {
         let mut seen = self.unwell.subscribe();
         let Some(since) = *seen.borrow_and_update() else {
@@ -79,7 +80,7 @@ impl Health {
     }
 }
 
-/// Asks until the app is gone from the configuration.
+/// Checks repeatedly until the app is removed from the configuration.
 pub(super) fn look_after(upstream: &Arc<Upstream>) -> impl Future<Output = ()> + use<> {
     let upstream = Arc::downgrade(upstream);
     async move {
@@ -101,7 +102,7 @@ pub(super) fn look_after(upstream: &Arc<Upstream>) -> impl Future<Output = ()> +
 }
 
 impl Upstream {
-    /// None if no worker is free for the question.
+    /// Performs one check; `None` if no worker is free for it.
     async fn ask_whether_well(&self, health: &Health) -> Option<bool> {
         let nobody = HeaderMap::new();
         let slot = self.queue.slot(Asker::unknown(None), &nobody);

@@ -1,9 +1,9 @@
-//! An answer that is taken off the worker faster than its client takes it.
+//! Response buffering: takes a response off the worker faster than its client reads it (nginx: `proxy_buffering`).
 //!
-//! As long as the client keeps up, it reads the answer itself, and this costs a lock. A client that does not
-//! come back for the next piece is noticed by the look of [`Lagging`]; from then on a task takes the answer in,
-//! as fast as the app gives it, to memory and then to disk, and the worker is free when it is complete. Where
-//! there is no more room the task waits for the client, as everybody did before.
+//! A client that keeps up reads the response directly, which costs a lock. The scan of [`Lagging`] notices a
+//! client that does not fetch the next piece; from then on a task reads the response as fast as the app sends it,
+//! to memory and then to disk, and the worker is free when it is complete. If there is no more room the task waits
+//! for the client.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -21,40 +21,40 @@ use crate::upstream::Upstream;
 use crate::upstream::lagging::Place;
 use crate::upstream::source::Source;
 
-/// Pieces below this size are copied: each would otherwise keep alive the buffer it was read into.
+/// Pieces below this size are copied, because each would otherwise keep its read buffer alive.
 const SMALL: usize = 16 * 1024;
 
-/// An answer on its way to the client.
+/// The client's side of a buffered response.
 pub(super) struct Kept {
     flow: Arc<Flow>,
-    /// How many bytes the client is still to get, if that is known.
+    /// Number of bytes that the client has not got yet, if it is known.
     left: Option<u64>,
     place: Place,
 }
 
-/// What the client's side and the task share.
+/// State shared between the client's side and the task.
 #[derive(Debug)]
 pub(super) struct Flow(Mutex<State>);
 
 struct State {
-    /// Here as long as the client reads by itself.
+    /// The response reader, while the client reads directly.
     source: Option<Source>,
-    /// The oldest bytes there are, and how many of each are accounted for.
+    /// The oldest buffered pieces, with the accounted size of each.
     pieces: VecDeque<(Bytes, usize)>,
     memory: Share,
-    /// Its disk counts as this client's too.
+    /// The client that memory and disk space are accounted to.
     owner: Client,
-    /// Younger than the pieces, if there are bytes in it.
+    /// Reader of the bytes on disk, which are newer than the pieces.
     disk: Option<SpoolReader>,
-    /// How the answer ended, once the task has all of it.
+    /// Result of the response, once the task has all of it.
     end: Option<Result<(), BoxError>>,
-    /// A piece was handed out, and the next one not asked for yet.
+    /// The client holds a piece and has not polled for the next.
     clients_turn: bool,
-    /// That was so at the last look already.
+    /// It was already in that state at the previous scan.
     seen: bool,
-    /// The client's side is gone.
+    /// True once the client's side is dropped.
     gone: bool,
-    /// How many pieces it has taken.
+    /// Number of pieces that the client has taken.
     taken: u64,
     client: Option<Waker>,
     task: Option<Waker>,
@@ -87,12 +87,12 @@ impl Kept {
         Self { flow, left, place }
     }
 
-    /// How many bytes the client is still to get, if that is known.
+    /// Number of bytes that the client has not got yet, if it is known.
     pub(super) fn left(&self) -> Option<u64> {
         self.left
     }
 
-    /// The next piece for the client.
+    /// Returns the next piece for the client.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         let polled = self.flow.lock().poll(cx);
         if let (Some(left), Poll::Ready(Some(Ok(piece)))) = (&mut self.left, &polled) {
@@ -156,7 +156,7 @@ impl State {
         }
     }
 
-    /// The client has taken something: there may be room again.
+    /// Wakes the task when the client has taken something, since there may be room again.
     fn wake_task(&mut self) {
         self.taken += 1;
         if let Some(task) = self.task.take() {
@@ -174,9 +174,9 @@ impl State {
         self.disk.as_ref().is_none_or(|disk| disk.left() == 0)
     }
 
-    /// Keeps a piece in memory, if it may be there. One always may, or nothing would get on.
+    /// Buffers a piece in memory if there is room. One piece always fits, or there would be no progress.
     fn keep(&mut self, piece: &Bytes, most: usize) -> bool {
-        // What is on disk comes before it.
+        // Bytes on disk come before it.
         if !self.disk_is_empty() {
             return false;
         }
@@ -199,7 +199,7 @@ impl State {
 }
 
 impl Flow {
-    /// Gives the answer away if its client has not come back since the last look.
+    /// Returns the response reader if the client has not come back since the previous scan.
     pub(super) fn look(&self) -> Option<Source> {
         let mut state = self.lock();
         if state.clients_turn && state.seen {
@@ -209,7 +209,7 @@ impl Flow {
         None
     }
 
-    /// Takes an answer in to its end, for a client that takes its time.
+    /// Reads a response to its end on behalf of a slow client.
     pub(super) async fn take_in(self: Arc<Self>, mut source: Source, spool: Spool) {
         spool.count_answer();
         let client = self.lock().owner;
@@ -235,7 +235,7 @@ impl Flow {
         state.wake_client();
     }
 
-    /// Keeps a piece in memory or on disk, or waits until the client has made room.
+    /// Buffers a piece in memory or on disk, or waits until the client has made room.
     async fn keep(&self, piece: Bytes, disk: &mut Disk) {
         let most = disk.spool.settings().answer_buffer;
         loop {
@@ -265,14 +265,14 @@ impl Flow {
         .await
     }
 
-    /// Whether the client's side is gone. If not, the task is woken when it is, or when it has taken a piece.
+    /// True if the client's side is gone. Otherwise the task is woken when it is, or when it takes a piece.
     fn is_gone(&self, cx: &mut Context<'_>) -> bool {
         let mut state = self.lock();
         state.task = Some(cx.waker().clone());
         state.gone
     }
 
-    /// Lets the file be used from its beginning again, if all of it was read.
+    /// Rewinds the file if all of it was read.
     fn rewind(&self) -> bool {
         match &mut self.lock().disk {
             Some(disk) if disk.left() == 0 => {
@@ -288,12 +288,12 @@ impl Flow {
     }
 }
 
-/// The task's end of the file of one answer.
+/// The task's writer for the file of one response.
 struct Disk {
     spool: Spool,
     client: Client,
     file: Option<SpoolFile>,
-    /// It has failed once, which is enough.
+    /// True once writing has failed; it is not tried again.
     broken: bool,
 }
 
@@ -307,7 +307,7 @@ impl Disk {
         }
     }
 
-    /// Writes a piece to the disk; false if it has no room.
+    /// Writes a piece to disk; false if there is no room.
     async fn keep(&mut self, piece: &Bytes, flow: &Flow) -> bool {
         if self.broken {
             return false;

@@ -1,8 +1,8 @@
-//! The answers whose clients may be too slow, and the look that finds those that are.
+//! Finds slow clients: scans the unfinished responses of an app every 20 ms.
 //!
-//! Nothing happens when a client stops reading: hyper does not ask for the next piece, and that is all. So the
-//! unfinished answers of an app, of which there are never more than it has workers, are looked at often. The
-//! task that does it is started by the first of them and sleeps while there is none.
+//! When a client stops reading, hyper only stops polling for the next piece, and nothing else happens. So the
+//! unfinished responses of an app, of which there are never more than it has workers, are scanned often. The first
+//! of them starts the scanner task, which sleeps while there is none.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +15,12 @@ use tokio::time::sleep;
 use crate::upstream::Upstream;
 use crate::upstream::kept::Flow;
 
-/// Between two looks. A client that has not come back for one to two of these is slow, or has its hands full.
+/// Scan interval. A client that has not come back for one to two intervals is slow, or busy otherwise.
 const LOOK: Duration = Duration::from_millis(20);
-/// After so many looks in vain the task sleeps until it is needed.
+/// Number of scans without a response after which the task sleeps.
 const IDLE_LOOKS: u32 = 50;
 
-/// The unfinished answers of an app.
+/// The unfinished responses of an app.
 #[derive(Debug, Default)]
 pub(super) struct Lagging {
     flows: Arc<Mutex<Flows>>,
@@ -35,14 +35,14 @@ struct Flows {
     watched: HashMap<u64, Arc<Flow>>,
 }
 
-/// The place of one answer among them.
+/// Registration of one response.
 pub(super) struct Place {
     flows: Arc<Mutex<Flows>>,
     number: u64,
 }
 
 impl Lagging {
-    /// Looks after an answer until its place is left.
+    /// Scans a response until it is unregistered.
     pub(super) fn watch(&self, flow: &Arc<Flow>, upstream: &Arc<Upstream>) -> Place {
         let number = lock(&self.flows).insert(flow);
         if !self.started.swap(true, Ordering::Relaxed) {

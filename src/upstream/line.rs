@@ -1,42 +1,43 @@
-//! Who waits for a worker, and who is next. Has no clock and no task: the same calls give the same order.
+//! Fair queue for workers: decides which waiting request is next. It has no clock and no task: the same calls give
+//! the same order.
 //!
-//! Visitors the app is known to know go before all others, but never for ever: after a few of them one of the
-//! others has its turn. Within each of the two classes the addresses take turns, and each is served in the order it
-//! came. When the line is full, the one who stands for most places gives way: its latest request makes room for a
-//! newcomer that has fewer. So a client that fills the line stands in its own way only.
+//! Known visitors of the app go first, but never for ever: after a few of them another visitor has a turn. Within
+//! each of the two classes, addresses take turns, and the requests of one address are served in order. When the
+//! queue is full, the address with the most requests gives way: its latest request makes room for a newcomer that
+//! has fewer. So a client that fills the queue only delays itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-/// How many known visitors are served in a row while others wait.
+/// Number of known visitors that are served in a row while others wait.
 const IN_A_ROW: u32 = 4;
-/// The part of the places that neither class can take from the other: a quarter.
+/// The part of the queue that neither class can take from the other: a quarter.
 const OWN_PART: usize = 4;
 
-/// What a client is counted by; none for programs of this machine, which share one count.
+/// Key by which clients are counted; `None` for programs of this machine, which share one count.
 pub(super) type Address = Option<IpAddr>;
 
-/// The two classes, the one that goes first first.
+/// The two classes of visitors, by precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// With a session that the app has confirmed a moment ago.
+    /// Visitors with a session that the app has confirmed a moment ago.
     Known,
-    /// All others.
+    /// All other visitors.
     Unknown,
 }
 
-/// The line of those who wait; each is a `T`.
+/// The queue; each entry is a `T`.
 #[derive(Debug)]
 pub(super) struct Line<T> {
     known: Crowd<T>,
     unknown: Crowd<T>,
     most: usize,
-    /// The number of the latest place; numbers only grow.
+    /// Number of the latest entry; numbers only grow.
     latest: u64,
     known_in_a_row: u32,
 }
 
-/// A place in the line.
+/// Handle of an entry in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     class: Class,
@@ -44,22 +45,22 @@ pub(super) struct Place {
     number: u64,
 }
 
-/// Why nobody can join: so many wait, and none of them has more places than the newcomer would.
+/// Error for a full queue in which no address has more entries than the newcomer would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// One class.
+/// The entries of one class.
 #[derive(Debug)]
 struct Crowd<T> {
     of: HashMap<Address, Waiting<T>>,
-    /// Whose turn is next: each address that waits, once.
+    /// Order of turns: each waiting address once.
     turns: BTreeMap<u64, Address>,
-    /// The addresses by how many of theirs wait.
+    /// Addresses by their number of entries.
     by_size: BTreeSet<(usize, Address)>,
     all: usize,
 }
 
-/// What waits of one address.
+/// The entries of one address.
 #[derive(Debug)]
 struct Waiting<T> {
     turn: u64,
@@ -67,7 +68,7 @@ struct Waiting<T> {
 }
 
 impl<T> Line<T> {
-    /// An empty line with so many places.
+    /// Creates an empty queue with this many places.
     pub(super) fn new(most: usize) -> Self {
         Self {
             known: Crowd::default(),
@@ -78,17 +79,17 @@ impl<T> Line<T> {
         }
     }
 
-    /// How many places there are. Who waits already stays, also if there are fewer from now on.
+    /// Sets the number of places. Existing entries stay, also if there are more.
     pub(super) fn set_most(&mut self, most: usize) {
         self.most = most;
     }
 
-    /// How many wait.
+    /// Number of entries.
     pub(super) fn len(&self) -> usize {
         self.known.all + self.unknown.all
     }
 
-    /// Takes a place; whoever has to give way for it comes back as well.
+    /// Adds an entry; also returns the entry that has to give way for it.
     pub(super) fn join(
         &mut self,
         class: Class,
@@ -111,12 +112,12 @@ impl<T> Line<T> {
         Ok((place, gives_way))
     }
 
-    /// Gives a place up; nothing happens if its turn has come already.
+    /// Removes an entry; has no effect if its turn has come already.
     pub(super) fn leave(&mut self, place: Place) {
         self.crowd(place.class).take(place.address, place.number);
     }
 
-    /// Whose turn it is.
+    /// Removes and returns the entry whose turn it is.
     pub(super) fn next(&mut self) -> Option<T> {
         let others_turn = self.known_in_a_row >= IN_A_ROW && self.unknown.all > 0;
         self.latest += 1;
@@ -136,7 +137,7 @@ impl<T> Line<T> {
         }
     }
 
-    /// Has somebody leave the full line for a newcomer, if one has more than the newcomer.
+    /// Removes an entry of a full queue for a newcomer, if its address has more than the newcomer's.
     fn make_room(&mut self, class: Class, address: Address) -> Option<T> {
         let part = self.most / OWN_PART;
         let (own, other) = match class {
@@ -176,7 +177,7 @@ impl<T> Crowd<T> {
         self.resized(address, before, before + 1);
     }
 
-    /// The first of the address whose turn it is; its next turn is `turn`.
+    /// Removes the first entry of the address whose turn it is; the next turn of that address is `turn`.
     fn next(&mut self, turn: u64) -> Option<T> {
         let (_, address) = self.turns.pop_first()?;
         let waiting = self.of.get_mut(&address)?;
@@ -187,7 +188,7 @@ impl<T> Crowd<T> {
         self.take(address, number)
     }
 
-    /// Drops the latest of the address that has most, if that is at least so many.
+    /// Removes the latest entry of the address with the most, if it has at least `least`.
     fn drop_latest_of_largest(&mut self, least: usize) -> Option<T> {
         let (size, address) = *self.by_size.last()?;
         if size < least {
@@ -238,7 +239,7 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    /// A line in which these have joined, in this order, each with a name.
+    /// A queue that these entries have joined in this order, each with a name.
     fn line(most: usize, who: &[(Class, u8, &'static str)]) -> Line<&'static str> {
         let mut line = Line::new(most);
         for (class, last, name) in who {
@@ -361,7 +362,7 @@ mod tests {
         assert_eq!(line.join(Unknown, None, ()), Err(Full));
     }
 
-    /// The same against a plain model: a list of all who wait.
+    /// Compares the queue with a plain model: a list of all entries.
     #[test]
     fn whatever_happens_nobody_is_lost_served_twice_or_beyond_the_bound() {
         let mut seed = 7_u64;

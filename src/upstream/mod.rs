@@ -1,8 +1,8 @@
-//! The app: its connections, and the slots its workers are counted by.
+//! The app: its connections, and the permits that count its workers.
 //!
-//! A request takes a slot, then a connection: one of the pool, or a new one. Both stay with the answer until
-//! its body has come, whether its client takes it, is slow, or has left, and then go back. Knows nothing of routes,
-//! and changes no header.
+//! A request takes a worker permit, then a connection: one of the pool, or a new one. Both stay with the response
+//! until its body has arrived, whether its client reads it, is slow, or has left, and then go back. Independent of
+//! routes; changes no header.
 
 mod answer;
 mod away;
@@ -57,7 +57,7 @@ use reached::Reached;
 use running::{Ended, Running};
 use source::Source;
 
-/// The app behind the door.
+/// The app behind Noren.
 #[derive(Debug)]
 pub struct Upstream {
     settings: config::App,
@@ -69,37 +69,37 @@ pub struct Upstream {
     lagging: Lagging,
     away: Away,
     health: Option<Health>,
-    /// Workers that uploads may hold while they come.
+    /// Workers that uploads may occupy while they arrive.
     uploads: Shares,
     tasks: Shutdown,
 }
 
-/// Why there is no answer of the app.
+/// Reasons why the app gives no response.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// All workers are busy, and as many requests wait as may.
+    /// All workers are busy, and the queue is full.
     #[error("{0} requests wait for the app already")]
     QueueFull(usize),
     /// All workers were busy for as long as a request may wait.
     #[error("no worker of the app was free within {0:?}")]
     QueueSlow(Duration),
-    /// The app could not be reached.
+    /// The app could not be connected.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// It says that it is not well, or does not say that it is.
+    /// The health check of the app fails.
     #[error("the app does not answer {0} as a healthy one does")]
     Unwell(String),
-    /// It did not begin to answer.
+    /// The response did not begin in time.
     #[error("the app did not begin to answer within {0:?}")]
     Slow(Duration),
-    /// It broke the connection, or its answer is not HTTP.
+    /// The app broke the connection, or its response is not HTTP.
     #[error("the app broke the exchange: {0}")]
     Broken(#[source] BoxError),
 }
 
 impl Upstream {
-    /// An app with no connection yet, whose answers are read at once and never kept, and that is not waited
-    /// for. `tasks` and `before` are those of [`with_spool`](Self::with_spool).
+    /// Creates an app without connections, whose responses are not buffered and for whose restart nothing waits.
+    /// `tasks` and `before` are those of [`with_spool`](Self::with_spool).
     #[must_use]
     pub fn new(
         settings: config::App,
@@ -117,9 +117,9 @@ impl Upstream {
         Self::with_spool(settings, metrics, &nowhere, before, tasks)
     }
 
-    /// An app with no connection yet. Its answers wait in the spool for clients that are slow; `tasks` runs
-    /// what takes them in meanwhile, and what clients leave behind. Among `before` may be the same app with
-    /// other settings: its workers go on being counted.
+    /// Creates an app without connections. Its responses wait in the spool for slow clients; `tasks` runs the
+    /// tasks that buffer them, and those that finish abandoned exchanges. `before` may contain the same app with
+    /// other settings: the count of its busy workers continues.
     #[must_use]
     pub fn with_spool(
         settings: config::App,
@@ -156,19 +156,19 @@ impl Upstream {
         })
     }
 
-    /// The settings this was made of.
+    /// The settings of the app.
     #[must_use]
     pub fn settings(&self) -> &config::App {
         &self.settings
     }
 
-    /// Where bodies wait for slow clients.
+    /// The spool for bodies that wait for slow clients.
     #[must_use]
     pub fn spool(&self) -> &Spool {
         &self.spool
     }
 
-    /// Where request bodies of this client are kept until they are complete.
+    /// The memory and disk budget for request bodies of this client.
     #[must_use]
     pub fn budget(&self, client: Client) -> Budget<'_> {
         Budget {
@@ -178,11 +178,12 @@ impl Upstream {
         }
     }
 
-    /// The permission to hold a worker while an upload comes that found no room: half of the workers are for
-    /// others. Waits for one as long as for a worker. None where the app wants uploads as they come.
+    /// Takes a permit to occupy a worker with an upload that found no room in the spool; half of the workers are
+    /// reserved for other requests. Waits for it as long as for a worker. `None` if the app wants uploads
+    /// unbuffered.
     ///
     /// # Errors
-    /// [`Denied`].
+    /// [`Denied`] if the permits are taken, or the client has its share.
     pub async fn place_for_upload(&self, client: Client) -> Result<Option<Share>, Denied> {
         if !self.settings.request_spool {
             return Ok(None);
@@ -191,8 +192,8 @@ impl Upstream {
         self.uploads.take_within(wait, client, 1).await.map(Some)
     }
 
-    /// Closes the connections that were idle for too long. To be called about once a second: an idle
-    /// connection may hold a worker of the app.
+    /// Closes connections that were idle for too long. To be called about once a second: an idle connection may
+    /// occupy a worker of the app.
     pub fn close_idle(&self) {
         self.pool.close_old();
     }
@@ -274,7 +275,7 @@ impl Upstream {
         }
     }
 
-    /// Waits for an app that is not well, if it is asked.
+    /// Waits for an unhealthy app, if health checks are configured.
     async fn be_well(self: &Arc<Self>) -> Result<(), UpstreamError> {
         let Some(health) = &self.health else {
             return Ok(());
@@ -291,13 +292,13 @@ impl Upstream {
         health.wait(self.settings.restart_wait).await
     }
 
-    /// A connection to the app, which may be just restarting.
+    /// Connects to the app, which may be restarting.
     async fn connect(&self) -> Result<Socket, ConnectError> {
         let connect = || connect(&self.settings.url, self.settings.connect);
         self.away.wait(connect).await
     }
 
-    /// Whether the app that broke off is no longer there.
+    /// True if an app that broke a connection has ended.
     async fn has_ended(&self) -> bool {
         if self.settings.restart_wait.is_zero() {
             return false;
@@ -306,7 +307,7 @@ impl Upstream {
         tried.is_err_and(|error| nobody_is_there(&error))
     }
 
-    /// One exchange on one connection. From here on the app may be at work.
+    /// Performs one exchange on one connection. From here on the app may be at work.
     fn exchange(
         self: &Arc<Self>,
         mut connection: Connection,
@@ -334,8 +335,8 @@ impl Upstream {
         Running::new(exchange, hang_up, &self.tasks)
     }
 
-    /// Sends an upgrade request on a connection of its own, which leaves HTTP if the app agrees. `tasks` runs
-    /// the connection until then.
+    /// Sends an upgrade request on a connection of its own, which leaves HTTP if the app accepts. `tasks` runs the
+    /// connection until then.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
@@ -349,7 +350,7 @@ impl Upstream {
         upgraded
     }
 
-    /// A worker; how long that took is counted.
+    /// Takes a worker permit, and records the time in the queue.
     async fn slot(&self, asker: Asker<'_>, headers: &HeaderMap) -> Result<Slot, UpstreamError> {
         let came = Instant::now();
         let slot = self.queue.slot(asker, headers).await;
@@ -385,8 +386,8 @@ impl Upstream {
             .map_err(broken)
     }
 
-    /// Waits for the answer, from the end of the request on. `upload` grows as the app takes the body; as long
-    /// as it does, the time has not begun.
+    /// Waits for the response, counted from the end of the request. `upload` grows as the app takes the body; the
+    /// time limit starts when it stops growing.
     async fn first_byte<F: Future>(
         &self,
         exchange: F,
@@ -413,7 +414,7 @@ impl Upstream {
         .await
     }
 
-    /// The answer, with as much of its body as there is already.
+    /// Builds the response, with as much of its body as is available.
     async fn answer(
         self: &Arc<Self>,
         response: Response<Incoming>,
@@ -442,8 +443,8 @@ fn broken(error: impl Into<BoxError>) -> UpstreamError {
     UpstreamError::Broken(error.into())
 }
 
-/// Whether a request may be sent again when nothing came back. Of methods that RFC 9110 does not know only the safe ones
-/// are: to repeat a MOVE that has been done would make an error of it.
+/// True if a request may be sent again when no response came. Of methods that RFC 9110 does not define only the
+/// safe ones are: to repeat a MOVE that was carried out would turn it into an error.
 fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
@@ -451,7 +452,7 @@ fn is_idempotent(method: &Method) -> bool {
     ) || matches!(method.as_str(), "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
 }
 
-/// True if the app closed the connection without a byte of an answer: it was about to close it as idle.
+/// True if the app closed the connection without a byte of a response: it was about to close it as idle.
 fn nothing_came_back(error: &BoxError) -> bool {
     let closed = |kind| {
         use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};

@@ -15,17 +15,17 @@ use crate::http::{BoxError, RequestBody};
 /// The body of a request to the app.
 #[derive(Default)]
 pub enum Payload {
-    /// None, or sent.
+    /// No body, or it was sent.
     #[default]
     Empty,
-    /// All in memory.
+    /// The complete body in memory.
     Whole(Bytes),
-    /// Its length is known; what is not here yet comes from the client as the app reads.
+    /// A body of known length; the part that is missing arrives from the client while the app reads.
     Stream(Box<RequestBody>),
 }
 
 impl Payload {
-    /// How many bytes there are in all.
+    /// Total number of bytes.
     #[must_use]
     pub fn length(&self) -> u64 {
         match self {
@@ -36,7 +36,7 @@ impl Payload {
     }
 }
 
-/// How many bytes of the body the app has taken, while it is streamed.
+/// Counter of the body bytes that the app has taken, while it is streamed.
 pub(super) fn passed_on(request: &Request<Payload>) -> Option<Arc<AtomicU64>> {
     match request.body() {
         Payload::Stream(body) => Some(body.passed_on()),
@@ -44,7 +44,7 @@ pub(super) fn passed_on(request: &Request<Payload>) -> Option<Arc<AtomicU64>> {
     }
 }
 
-/// A copy of a request, if its body can be sent twice.
+/// Copies a request, if its body can be sent twice.
 pub(super) fn copy(request: &Request<Payload>) -> Option<Request<Payload>> {
     let payload = match request.body() {
         Payload::Empty => Payload::Empty,

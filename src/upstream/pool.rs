@@ -1,17 +1,16 @@
-//! Idle connections to the app, for less time than the app keeps them.
+//! Pool of idle connections to the app, kept for less time than the app keeps them.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::upstream::connection::Connection;
 
-/// How long a connection may have been idle to be trusted with a request that must not be sent twice. The
-/// app may be closing a connection at the very moment we use it, and then nobody can tell whether it has
-/// seen the request; right after an exchange that is not to be expected, even of an app that keeps connections for
-/// less than a second.
+/// Idle time up to which a connection may carry a request that must not be sent twice. The app may be closing an
+/// idle connection at the very moment we use it, and then it is unknown whether it has seen the request; right
+/// after an exchange that is not to be expected, even of an app that keeps connections for less than a second.
 const FRESH: Duration = Duration::from_millis(200);
 
-/// The idle connections, the latest one last.
+/// Idle connections, latest last.
 #[derive(Debug)]
 pub(super) struct Pool {
     keep: Duration,
@@ -26,7 +25,7 @@ impl Pool {
         }
     }
 
-    /// A connection that is still open; for a request that may be `repeated`, or else a fresh one.
+    /// Takes an open connection; only a fresh one unless the request is `repeatable`.
     pub(super) fn take(&self, repeatable: bool) -> Option<Connection> {
         let oldest = if repeatable {
             self.keep
@@ -51,7 +50,7 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection whose exchange is over, if it can be used again.
+    /// Stores a connection after its exchange, if it can be used again.
     pub(super) fn put(&self, mut connection: Connection) {
         if !self.keep.is_zero() && connection.is_idle() {
             connection.rest();
@@ -59,7 +58,7 @@ impl Pool {
         }
     }
 
-    /// Closes what was idle for too long.
+    /// Closes connections that were idle for too long.
     pub(super) fn close_old(&self) {
         let Some(earliest) = Instant::now().checked_sub(self.keep) else {
             return;

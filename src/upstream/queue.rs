@@ -1,7 +1,7 @@
-//! The workers of the app, counted exactly, and the bounded wait for one of them.
+//! Worker permits of the app, counted exactly, and the bounded wait for one.
 //!
-//! A [`Slot`] is one worker. It is held by whatever the worker works for, and a worker that becomes free goes to
-//! the next in the [line](super::line) before anybody else can take it.
+//! A [`Slot`] is the permit of one worker. It is held by the value that the worker works for, and a permit that
+//! becomes free goes to the next in the [queue](super::line) before any other request can take it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,19 +16,19 @@ use crate::telemetry::Times;
 use crate::upstream::line::{Class, Full, Line, Place};
 use crate::upstream::{Load, UpstreamError};
 
-/// Who asks for a worker.
+/// A client that requests a worker.
 #[derive(Clone, Copy)]
 pub struct Asker<'a> {
-    /// What the client is counted by; none for a program of this machine.
+    /// Key by which the client is counted; `None` for a program of this machine.
     pub address: Option<IpAddr>,
-    /// Whether the app is known to know whoever sends these headers. Asked only if there is no free worker.
+    /// True if the app is known to know the sender of these headers. Called only if no worker is free.
     pub is_known: &'a (dyn Fn(&HeaderMap) -> bool + Sync),
-    /// Where it is noted how long it took, if anybody wants to know.
+    /// Records the time in the queue, if it is wanted.
     pub times: Option<&'a Times>,
 }
 
 impl Asker<'_> {
-    /// One that nothing is known of.
+    /// A client without a known session.
     #[must_use]
     pub fn unknown(address: Option<IpAddr>) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl fmt::Debug for Asker<'_> {
     }
 }
 
-/// The workers of an app and who waits for them. Clones are the same queue.
+/// The worker permits of an app, and the requests that wait. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Queue(Arc<Mutex<State>>);
 
@@ -60,14 +60,14 @@ struct State {
     line: Line<oneshot::Sender<Turn>>,
 }
 
-/// What ends a wait: a worker; or nothing, because another address had to have the place.
+/// Result of a wait: a permit, or `None` if another address needed the place in the queue.
 type Turn = Option<Slot>;
 
-/// One worker of the app, ours until dropped. Empty only while it is dropped.
+/// One worker of the app, held until it is dropped. Empty only during the drop.
 #[derive(Debug)]
 pub(super) struct Slot(Option<Queue>);
 
-/// Gives a place in the line up, also when the client leaves and the future is dropped.
+/// A guard that leaves the queue, also when the client leaves and the future is dropped.
 struct Waiting<'a> {
     queue: &'a Queue,
     place: Place,
@@ -89,8 +89,8 @@ impl Queue {
         })))
     }
 
-    /// Takes other limits. Workers that are busy stay counted, so that there are never more of them than may be,
-    /// except that what runs already is not ended when there are fewer.
+    /// Changes the limits. Permits in use stay counted, so that there are never more than the limit, except that
+    /// running requests are not ended when the limit is lowered.
     pub(super) fn set_limits(&self, workers: usize, most: usize, longest_wait: Duration) {
         let more = {
             let mut state = self.lock();
@@ -116,7 +116,7 @@ impl Queue {
         }
     }
 
-    /// A worker: at once, or when the turn comes. `headers` say who asks, if that matters.
+    /// Takes a permit, at once or in turn. `headers` identify the client, if that matters.
     pub(super) async fn slot(
         &self,
         asker: Asker<'_>,
@@ -166,7 +166,7 @@ impl Queue {
         Ok(Joined::Waits(place, longest_wait))
     }
 
-    /// Hands a worker that is free to the next in the line, or counts it as free.
+    /// Hands a free permit to the next in the queue, or counts it as free.
     fn pass_on(self) {
         let mut worker = Slot(Some(self));
         while let Some(queue) = worker.0.take() {
@@ -187,7 +187,7 @@ impl Queue {
 }
 
 impl State {
-    /// A free worker. Where there is one, nobody waits.
+    /// Takes a free permit. If there is one, no request waits.
     fn free(&mut self, queue: &Queue) -> Option<Slot> {
         let free = self.busy < self.workers;
         free.then(|| {
@@ -196,7 +196,7 @@ impl State {
         })
     }
 
-    /// Who gets the worker that has become free. If nobody does, it is not busy any more.
+    /// The request that gets the permit that has become free. If there is none, the worker is not busy any more.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let next = if self.busy > self.workers {
             None
@@ -234,7 +234,7 @@ mod tests {
 
     type Asked = tokio::task::JoinHandle<Result<Slot, UpstreamError>>;
 
-    /// Asks in a task of its own, and lets it come as far as it can.
+    /// Requests a permit in a new task, and lets that run as far as it can.
     async fn ask(queue: &Queue, last: u8) -> Asked {
         let queue = queue.clone();
         let asked = tokio::spawn(async move {

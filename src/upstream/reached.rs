@@ -1,18 +1,19 @@
-//! Whether the app could be reached when that was last tried.
+//! Cached result of the last attempt to connect to the app.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// So long the last try is believed.
+/// Time for which a connect result is reused before the app is probed again.
 const BELIEVED: Duration = Duration::from_secs(5);
-/// Nothing is written while what is there is right and not older: every request of every thread comes by here.
+/// Skip the store if the cached value is unchanged and younger than this (ms): otherwise every request would dirty
+/// a shared cache line.
 const FRESH: u64 = 1_000;
 
-/// The last try.
+/// Result and time of the last attempt.
 #[derive(Debug)]
 pub(super) struct Reached {
     begun: Instant,
-    /// Milliseconds since `begun`, plus one; 0 is never.
+    /// Time in milliseconds since `begun`, plus one; 0 means never.
     tried: AtomicU64,
     answers: AtomicBool,
 }
@@ -28,7 +29,7 @@ impl Default for Reached {
 }
 
 impl Reached {
-    /// It was tried at this moment.
+    /// Records the result of an attempt at this time.
     pub(super) fn note(&self, reached: bool, now: Instant) {
         let now = self.moment(now);
         let before = self.tried.load(Ordering::Relaxed);
@@ -38,7 +39,7 @@ impl Reached {
         }
     }
 
-    /// What came of the last try, unless it is too long ago to say anything.
+    /// Result of the last attempt, unless it is too old.
     pub(super) fn recently(&self) -> Option<bool> {
         let tried = self.tried.load(Ordering::Relaxed);
         let age = Duration::from_millis(self.moment(Instant::now()).saturating_sub(tried));

@@ -1,13 +1,13 @@
-//! What an app works on stays its own until it is done, also when the client has left.
+//! Abandoned exchanges: the worker stays occupied until the app is done, also when the client has left.
 //!
-//! A blocking app does not see that a connection is closed: its worker goes on until it has an answer, and only
-//! then finds out. If the slot were given back when the client leaves, the next request would be sent to an app
-//! whose workers are all busy, and would wait inside of it. So the rest of such an exchange is awaited by a task of
-//! its own, which holds the slot, and its answer is thrown away.
+//! A blocking app does not see that a connection is closed: its worker goes on until it has a response, and only
+//! then notices. If the permit were released when the client leaves, the next request would be sent to an app
+//! whose workers are all busy, and would wait inside of it. So the rest of such an exchange is awaited by a task
+//! of its own, which holds the permit, and the response is discarded.
 //!
-//! An app that does see it is told at once, where `ignore-client-abort = false` says so: nothing more is sent to it,
-//! which it can read, and its connection is reset as soon as it writes all the same. The slot is held until the app
-//! closes its side, or for about as long as it needs to notice the reset.
+//! An app that does see it is notified at once, if `ignore-client-abort = false` says so: the sending side is shut
+//! down, which the app can read, and the connection is reset as soon as the app still writes. The permit is held
+//! until the app closes its side, or for about as long as it needs to notice the reset.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -24,27 +24,28 @@ use crate::upstream::queue::Slot;
 use crate::upstream::source::Source;
 use crate::upstream::{Answer, UpstreamError};
 
-/// How much of an answer is read that nobody waits for, and for how long. It is then closed, which the app notices
-/// with its next write.
+/// Limits on an abandoned response, in bytes and in time. Then it is closed, which the app notices with its next
+/// write.
 const UNWANTED_BYTES: usize = 16 * 1024 * 1024;
 const UNWANTED_TIME: Duration = Duration::from_secs(10);
 
-/// An app that looks at its connection does so within this time.
+/// Time within which an app notices the state of its connection.
 const NOTICED: Duration = Duration::from_millis(50);
 
-/// How an exchange ended. If it failed in a way that permits another try, the slot comes back.
+/// Result of an exchange. If it failed in a way that permits another attempt, the permit comes back.
 pub(super) type Ended = Result<Result<Response<Answer>, (SendError, Slot)>, UpstreamError>;
 
-/// An exchange that has been begun.
+/// An exchange in progress.
 pub(super) struct Running {
     exchange: Option<Pin<Box<dyn Future<Output = Ended> + Send>>>,
-    /// Where the app is told when the client leaves.
+    /// Handle to notify the app when the client leaves.
     hang_up: Option<HangUp>,
     tasks: Shutdown,
 }
 
 impl Running {
-    /// `exchange` must hold all it needs: the connection and the slot. `tasks` runs it if nobody else does.
+    /// Creates a running exchange. `exchange` must own the connection and the permit; `tasks` runs it if this is
+    /// dropped.
     pub(super) fn new(
         exchange: impl Future<Output = Ended> + Send + 'static,
         hang_up: Option<HangUp>,
@@ -98,7 +99,7 @@ impl Drop for Running {
     }
 }
 
-/// Reads on in an answer whose client has left, in a task of its own, so that the worker becomes free.
+/// Reads the rest of an abandoned response in a task of its own, so that the worker becomes free.
 pub(super) fn let_end(source: Source, tasks: &Shutdown) {
     let stop = tasks.clone();
     tasks.spawn(async move {
@@ -109,7 +110,7 @@ pub(super) fn let_end(source: Source, tasks: &Shutdown) {
     });
 }
 
-/// Tells the app that the client has left, and holds the slot until it knows.
+/// Notifies the app that the client has left, and holds the permit until it has noticed.
 pub(super) fn hang_up(mut source: Source, tasks: &Shutdown) {
     source.finish_sending();
     let stop = tasks.clone();
@@ -121,12 +122,12 @@ pub(super) fn hang_up(mut source: Source, tasks: &Shutdown) {
     });
 }
 
-/// Bounded by the time in which the app has to send something (`response-idle`).
+/// Waits until the app has noticed, for as long as it may be silent in a response (`response-idle`).
 async fn until_noticed(mut source: Source) {
     let begun = Instant::now();
     let mut left = UNWANTED_BYTES;
     while let Some(Ok(piece)) = poll_fn(|cx| source.poll(cx)).await {
-        // What was on its way says nothing about what the app knows.
+        // Bytes in flight do not show that the app has noticed anything.
         let rest = left.checked_sub(piece.len());
         if rest.is_none() || begun.elapsed() >= NOTICED {
             let pause = source.pause();

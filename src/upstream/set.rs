@@ -1,4 +1,4 @@
-//! The apps of the configuration in force, for those who look at them all.
+//! List of the apps of the configuration in force, for metrics and status.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use arc_swap::ArcSwap;
 
 use crate::upstream::Upstream;
 
-/// The apps, in the order of the configuration. Clones show the same ones, also after a reload.
+/// The apps, in the order of the configuration. Clones share the list, also after a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Apps(Arc<ArcSwap<Vec<Arc<Upstream>>>>);
 
 impl Apps {
-    /// Shows these from now on.
+    /// Replaces the list.
     pub fn replace(&self, apps: Vec<Arc<Upstream>>) {
         self.0.store(Arc::new(apps));
     }
 
-    /// Those that requests go to now.
+    /// The current list.
     #[must_use]
     pub fn now(&self) -> Arc<Vec<Arc<Upstream>>> {
         self.0.load_full()

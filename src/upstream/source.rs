@@ -1,5 +1,5 @@
-//! The app's answer as it comes from the app. It holds the connection and the worker's slot until it ends, also
-//! when nobody wants it any more.
+//! Reader of the app's response. It holds the connection and the worker permit until the response ends, also when
+//! it is abandoned.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,16 +19,16 @@ use crate::upstream::connection::{Connection, HangUp};
 use crate::upstream::queue::Slot;
 use crate::upstream::running::{hang_up, let_end};
 
-/// How much of an answer is read before its head goes on to the client. hyper reads no further ahead at first,
-/// so most pages are complete with it.
+/// Number of bytes read before the head is sent to the client. hyper reads no further ahead at first, so most
+/// pages are complete with it.
 const AHEAD: usize = 64 * 1024;
 
-/// The body of an answer, and what it takes at the app.
+/// The body of a response, with the resources it occupies at the app.
 pub(super) struct Source {
-    /// None when it has ended.
+    /// The exchange; `None` when it has ended.
     exchange: Option<Exchange>,
     is_endless: bool,
-    /// Nobody wants it, and it is read on all the same.
+    /// True if the response is abandoned and only read to free the worker.
     is_unwanted: bool,
 }
 
@@ -38,29 +38,29 @@ struct Exchange {
     connection: Connection,
     upstream: Arc<Upstream>,
     slot: Slot,
-    /// When the latest piece came, and how long after the one before it.
+    /// Arrival time of the latest piece, and its distance from the one before it.
     latest: Instant,
     pause: Duration,
 }
 
-/// What has come of an answer by the time its head goes on.
+/// The part of a response that has arrived when its head is sent.
 pub(super) struct Beginning {
     pub(super) pieces: VecDeque<Bytes>,
     pub(super) end: End,
 }
 
-/// What follows a beginning.
+/// The state of a response behind its beginning.
 pub(super) enum End {
-    /// Nothing: the worker is free already.
+    /// The response is complete: the worker is free already.
     Complete,
-    /// More.
+    /// The response continues.
     Open(Box<Source>),
     /// The app broke off.
     Broken(BoxError),
 }
 
 impl Source {
-    /// The body that belongs to `headers`.
+    /// Creates the reader of the body that belongs to `headers`.
     pub(super) fn new(
         headers: &HeaderMap,
         body: Incoming,
@@ -83,12 +83,12 @@ impl Source {
         }
     }
 
-    /// Whether it passes piece by piece, for as long as somebody listens.
+    /// True if the response is streamed piece by piece, for as long as the client reads.
     pub(super) fn is_endless(&self) -> bool {
         self.is_endless
     }
 
-    /// Takes what is there without waiting.
+    /// Reads what is available without waiting.
     pub(super) fn begin(mut self, cx: &mut Context<'_>) -> Beginning {
         let mut pieces = VecDeque::new();
         let mut bytes = 0;
@@ -113,7 +113,7 @@ impl Source {
         Beginning { pieces, end }
     }
 
-    /// The next piece; none at the end, by which connection and slot are given back.
+    /// Returns the next piece; `None` at the end, where connection and permit are released.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         let Some(exchange) = &mut self.exchange else {
             return Poll::Ready(None);
@@ -151,13 +151,13 @@ impl Source {
         Poll::Pending
     }
 
-    /// Closes the app's connection while it is in use.
+    /// A handle to close the app's connection while it is in use.
     pub(super) fn hang_up(&self) -> HangUp {
         let exchange = self.exchange.as_ref();
         exchange.map_or_else(HangUp::default, |exchange| exchange.connection.hang_up())
     }
 
-    /// Tells the app at once that nothing more will come.
+    /// Shuts the sending side down at once.
     pub(super) fn finish_sending(&mut self) {
         if let Some(exchange) = &mut self.exchange {
             exchange.connection.hang_up().finish();
@@ -166,18 +166,18 @@ impl Source {
         }
     }
 
-    /// The time between the two latest pieces.
+    /// Time between the two latest pieces.
     pub(super) fn pause(&self) -> Duration {
         let exchange = self.exchange.as_ref();
         exchange.map_or(Duration::ZERO, |exchange| exchange.pause)
     }
 
-    /// Closes the app's connection; the slot is left.
+    /// Closes the app's connection; returns the permit.
     pub(super) fn close(&mut self) -> Option<Slot> {
         self.exchange.take().map(|exchange| exchange.slot)
     }
 
-    /// How many bytes are still to come, if that is known.
+    /// Number of bytes still to come, if it is known.
     pub(super) fn left(&self) -> Option<u64> {
         let exchange = self.exchange.as_ref();
         exchange.map_or(Some(0), |exchange| exchange.body.size_hint().exact())
@@ -188,7 +188,7 @@ impl Source {
         exchange.is_none_or(|exchange| exchange.body.is_end_stream())
     }
 
-    /// The same, but nobody wants it any more.
+    /// Continues an exchange as an abandoned one.
     fn unwanted(exchange: Exchange) -> Self {
         Self {
             exchange: Some(exchange),
@@ -197,7 +197,7 @@ impl Source {
         }
     }
 
-    /// Gives the slot back, and the connection too, if the exchange is complete on both sides.
+    /// Releases the permit, and the connection too if the exchange is complete on both sides.
     fn finish(&mut self) {
         if let Some(Exchange {
             connection,
@@ -215,8 +215,8 @@ impl Source {
     }
 }
 
-/// Whether the app says that its answer goes on as long as somebody listens: then it ends only with its
-/// connection, and each of its pieces is waited for.
+/// True if the app declares an endless response: it ends only with its connection, and each of its pieces is
+/// awaited by the client.
 fn is_endless(headers: &HeaderMap) -> bool {
     let begins = |name, text: &[u8]| {
         let value = headers.get(name).map(HeaderValue::as_bytes);

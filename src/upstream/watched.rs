@@ -1,4 +1,4 @@
-//! An app as somebody sees it who looks: how busy it is, whether it can be reached; and what is counted of it.
+//! Read-only view of an upstream for metrics and `noren status`: load, reachability, counters.
 
 use std::time::Instant;
 
@@ -6,31 +6,31 @@ use crate::net::connect;
 use crate::telemetry::{AppMetrics, Failure};
 use crate::upstream::{Upstream, UpstreamError};
 
-/// How busy an app is.
+/// Load of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Its workers.
+    /// Number of its workers.
     pub workers: usize,
-    /// Those that are busy with a request of ours.
+    /// Number of workers busy with a request.
     pub busy: usize,
-    /// Requests that wait for one.
+    /// Number of requests that wait for a worker.
     pub waiting: usize,
 }
 
 impl Upstream {
-    /// What is counted of this app.
+    /// The counters of this app.
     #[must_use]
     pub fn metrics(&self) -> &AppMetrics {
         &self.metrics
     }
 
-    /// How busy it is now.
+    /// Current load.
     #[must_use]
     pub fn load(&self) -> Load {
         self.queue.load()
     }
 
-    /// Whether it can be reached: as the requests of the last seconds say, or else by connecting to it once.
+    /// Checks reachability: by the requests of the last seconds, or else by connecting once.
     pub async fn is_reachable(&self) -> bool {
         if let Some(reached) = self.reached.recently() {
             return reached;
@@ -40,7 +40,7 @@ impl Upstream {
         reached.is_ok()
     }
 
-    /// Counts how an exchange went.
+    /// Counts the result of an exchange.
     pub(super) fn note(&self, error: Option<&UpstreamError>) {
         let now = Instant::now();
         let Some(error) = error else {
@@ -53,7 +53,7 @@ impl Upstream {
     }
 }
 
-/// What an error is counted as.
+/// The failure that an error counts as.
 fn failure(error: &UpstreamError) -> Failure {
     match error {
         UpstreamError::QueueFull(_) => Failure::QueueFull,
