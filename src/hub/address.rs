@@ -1,4 +1,4 @@
-//! What a URL below the hub's path asks for. Knows no channel, only how names and parameters are written.
+//! Parses the URL below the hub's path: resource, channel names, query parameters. Looks up no channel.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use crate::config::ChannelName;
 use crate::hub::forms::Format;
 use crate::hub::message::From;
 
-/// The most channels of one stream.
+/// Limit on the number of channels in one stream.
 const MOST_CHANNELS: usize = 64;
 
-/// What is asked for.
+/// The resource that a URL below the hub's path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address<'a> {
-    /// These channels, in one stream.
+    /// Messages of these channels, in one stream.
     Channels(Vec<ChannelName>),
-    /// Who listens to a channel.
+    /// The presence (subscribers) of a channel.
     Presence(ChannelName),
     /// A file of the page library.
     Asset(&'a str),
-    /// The `SockJS` endpoint; what follows its path.
+    /// The `SockJS` endpoint; the value is the rest of its path.
     SockJs(&'a str),
 }
 
 impl<'a> Address<'a> {
-    /// Reads what follows the hub's path and a slash. `None` if there can be nothing.
+    /// Parses the part of the path behind the hub's path and a slash. `None` if no such resource exists.
     #[must_use]
     pub fn parse(rest: &'a str) -> Option<Self> {
         match rest.split_once('/') {
@@ -40,7 +40,7 @@ impl<'a> Address<'a> {
     }
 }
 
-/// Reads `a,b,c`, which is decoded already: each name once, in that order.
+/// Parses `a,b,c` (already percent-decoded) into channel names: duplicates are dropped, order is kept.
 #[must_use]
 pub fn names(list: &str) -> Option<Vec<ChannelName>> {
     let mut names = Vec::new();
@@ -59,25 +59,25 @@ pub fn names(list: &str) -> Option<Vec<ChannelName>> {
 /// The parameters of a URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
-    /// `last-event-id`.
+    /// Cursor to resume from (`last-event-id`).
     pub cursor: Option<String>,
-    /// `format`.
+    /// Wire format of the messages (`format`).
     pub format: Option<Format>,
-    /// `wait`, of a long poll.
+    /// Time limit of a long poll (`wait`).
     pub wait: Option<Duration>,
-    /// `keep-alive=event`, of an event stream: its signs of life are events that a page can see.
+    /// `keep-alive=event`: an event stream sends its heartbeats as events that a page can see, not as comments.
     pub named_keep_alive: bool,
-    /// `event`, of a message.
+    /// Event name of a published message (`event`).
     pub event: Option<String>,
-    /// `key`, of a message.
+    /// Key of a published message (`key`).
     pub key: Option<String>,
 }
 
 impl Parameters {
-    /// Reads a query string.
+    /// Parses a query string.
     ///
     /// # Errors
-    /// What is wrong with a parameter we know; others mean nothing to us.
+    /// The message says which parameter has an invalid value. Unknown parameters are ignored.
     pub fn parse(query: Option<&str>) -> Result<Self, &'static str> {
         let mut parameters = Self::default();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -103,7 +103,8 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Where to begin. What a browser sends by itself after a loss is newer than the URL it began with.
+    /// Starting position of a subscription. The `Last-Event-ID` header wins over the URL, because a browser
+    /// updates the header after a lost connection and goes on using the old URL.
     #[must_use]
     pub fn begin(&self, headers: &HeaderMap) -> From {
         let header = headers.get("last-event-id");
@@ -113,7 +114,7 @@ impl Parameters {
     }
 }
 
-/// The cursor in an `If-None-Match` (RFC 9110 §13.1.2), weak or not.
+/// Cursor in an `If-None-Match` header (RFC 9110 §13.1.2), from a weak or a strong entity tag.
 #[must_use]
 pub fn etag(headers: &HeaderMap) -> Option<&str> {
     let tag = headers.get(IF_NONE_MATCH)?.to_str().ok()?;

@@ -1,4 +1,4 @@
-//! One channel: its rules, its history, and who listens.
+//! One channel: its rules, its history and its subscribers.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,53 +19,53 @@ use crate::telemetry::ChannelMetrics;
 /// A channel in use.
 pub(super) struct Channel {
     pub(super) name: ChannelName,
-    /// Replaced by a reload.
+    /// The rules from the configuration; a reload replaces them.
     rules: ArcSwap<config::Channel>,
     history: Mutex<History>,
     ids: Mutex<PublisherIds>,
     subscribers: Mutex<Subscribers>,
     pub(super) metrics: ChannelMetrics,
-    /// Of the channels that patterns may make, for whom this one was made.
+    /// Share of the limit on channels that patterns create, taken by the client that caused this one.
     _share: Share,
 }
 
-/// Who listens, and what has been told of it.
+/// The subscribers of a channel, and the presence as it was last reported.
 #[derive(Default)]
 struct Subscribers {
     here: Slab<Arc<Subscriber>>,
-    /// What joined and left since the last look.
+    /// True if a subscriber has joined or left since the last check.
     changed: bool,
     told_names: BTreeSet<String>,
     told_count: usize,
     elsewhere: Presence,
 }
 
-/// Who listens to a channel.
+/// The presence of a channel: the number and the names of its subscribers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
-    /// How many.
+    /// Number of subscribers.
     pub count: usize,
-    /// The names of those that have one, each once, sorted.
+    /// User names of those that have one, deduplicated and sorted.
     pub names: BTreeSet<String>,
 }
 
 impl Presence {
-    /// Who listens elsewhere as well.
+    /// Adds the subscribers at other nodes.
     pub(super) fn add(&mut self, elsewhere: Self) {
         self.count += elsewhere.count;
         self.names.extend(elsewhere.names);
     }
 }
 
-/// How presence has changed since it was last told.
+/// The change in presence since it was last reported.
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) now: Presence,
     pub(super) joined: Vec<String>,
     pub(super) left: Vec<String>,
-    /// Somebody listens now, and nobody did.
+    /// True if the channel has subscribers now and had none.
     pub(super) first: bool,
-    /// Nobody listens any more.
+    /// True if the channel has no subscribers any more.
     pub(super) last: bool,
 }
 
@@ -94,7 +94,7 @@ impl Channel {
         self.rules.load_full()
     }
 
-    /// Takes other rules; who listens stays.
+    /// Replaces the rules; subscribers stay.
     pub(super) fn change(&self, rules: config::Channel, budget: usize) {
         let bounds = History::bounds(&rules.history, budget);
         self.history().change(bounds, rules.slow == Slow::Conflate);
@@ -105,12 +105,12 @@ impl Channel {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The ids of publishers that are remembered.
+    /// The publisher ids that are remembered for deduplication.
     pub(super) fn ids(&self) -> MutexGuard<'_, PublisherIds> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers the publisher's id of a message; the last offset whose id was forgotten for it.
+    /// Remembers the publisher id of a message; returns the last offset whose id had to be forgotten for it.
     pub(super) fn remember(
         &self,
         id: Option<PublisherId>,
@@ -124,7 +124,7 @@ impl Channel {
         ids.trim(Instant::now(), rules.history.ids, rules.history.age)
     }
 
-    /// Forgets ids that are too old, or too many after a reload.
+    /// Forgets publisher ids that are too old, or too many after a reload.
     pub(super) fn trim_ids(&self, now: Instant) -> Option<u64> {
         let rules = self.rules.load();
         self.ids().trim(now, rules.history.ids, rules.history.age)
@@ -136,18 +136,18 @@ impl Channel {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends a message. Nobody is woken by this.
+    /// Appends a message to the history without waking subscribers.
     pub(super) fn append(&self, message: Arc<Message>) -> Appended {
         let listening = self.is_listened_to();
         self.history().append(message, Instant::now(), listening)
     }
 
-    /// Whether its history outlives us.
+    /// True if the history is on disk and survives a restart.
     pub(super) fn is_kept(&self) -> bool {
         self.rules.load().history.store == StoreKind::Disk
     }
 
-    /// Wakes everybody who waits for a message.
+    /// Wakes all subscribers that wait for a message.
     pub(super) fn wake(&self) {
         for (_, subscriber) in &self.subscribers().here {
             subscriber.wake();
@@ -170,7 +170,7 @@ impl Channel {
         !self.subscribers().here.is_empty()
     }
 
-    /// Everybody who listens.
+    /// All subscribers of this node.
     pub(super) fn listeners(&self) -> Vec<Arc<Subscriber>> {
         let subscribers = self.subscribers();
         subscribers
@@ -184,8 +184,8 @@ impl Channel {
         self.subscribers().presence()
     }
 
-    /// What has changed here in who listens since this was last asked, with those who listen elsewhere. What only
-    /// changed elsewhere is told there.
+    /// Returns the change in presence since the last call, with the subscribers at other nodes included. A change
+    /// that happened only at another node is reported there, so it returns `None`.
     pub(super) fn presence_change(&self, elsewhere: Presence) -> Option<Change> {
         let mut subscribers = self.subscribers();
         let changed = std::mem::take(&mut subscribers.changed);

@@ -1,5 +1,5 @@
-//! The table of channels that are in use. Those with a name are from the start, those of a pattern from the first
-//! use on.
+//! The table of open channels. Channels with a fixed name are opened at the start, those of a pattern at first
+//! use.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -12,16 +12,16 @@ use crate::shares::{Client, Denied};
 
 type Table = HashMap<ChannelName, Arc<Channel>>;
 
-/// Why there is no channel.
+/// Reasons why a channel is not available.
 pub(super) enum Missing {
     Unknown,
     TooMany(usize),
-    /// This client has made as many as it may.
+    /// This client has caused as many channels as it may.
     Share,
 }
 
 impl Missing {
-    /// The same for whoever wants to publish.
+    /// Converts to the error that a publisher gets.
     pub(super) fn for_publisher(self, name: &ChannelName) -> PublishError {
         match self {
             Self::Unknown => PublishError::Unknown(name.clone()),
@@ -32,7 +32,7 @@ impl Missing {
 }
 
 impl Hub {
-    /// Channels with a name exist from the start, so that their history does not depend on who came first.
+    /// Opens all channels with a fixed name, so that their history does not depend on who came first.
     pub(super) fn open_named(&self) {
         let settings = self.0.settings.load();
         let names = settings.rules.iter().filter_map(|rules| rules.name.name());
@@ -48,12 +48,12 @@ impl Hub {
             .collect()
     }
 
-    /// The channel of this name, opened if need be.
+    /// Returns the channel of this name, and opens it if necessary.
     pub(super) fn channel(&self, name: &ChannelName) -> Result<Arc<Channel>, Missing> {
         self.channel_for(Client::default(), name)
     }
 
-    /// The same for a client, whom the channel is counted to if a pattern makes it.
+    /// Returns the channel for a client; if a pattern creates it, it counts towards the client's share.
     pub(super) fn channel_for(
         &self,
         client: Client,
@@ -88,7 +88,7 @@ impl Hub {
         Ok(channel)
     }
 
-    /// The channel of this name, if it is in use.
+    /// Returns the channel of this name if it is open.
     pub(super) fn open_channel(&self, name: &ChannelName) -> Option<Arc<Channel>> {
         self.channel_table().get(name).cloned()
     }

@@ -1,25 +1,25 @@
-//! Why there is no hub, no message and no subscription.
+//! Errors of the hub: at its start, when publishing, and when subscribing.
 
 use std::path::PathBuf;
 
 use crate::config::ChannelName;
 use crate::hub::store::StoreError;
 
-/// Why there is no hub.
+/// Reasons why the hub cannot start or reload.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// The file of `hub.publish-token`.
+    /// The file of `hub.publish-token` cannot be used.
     #[error("{}: {reason}", path.display())]
     PublishToken {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the fault.
         reason: String,
     },
-    /// The histories on disk.
+    /// The histories on disk cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The way into the cluster.
+    /// The cluster connection cannot be set up.
     #[error("cluster: {0}")]
     Cluster(String),
     /// A store can only be opened at the start, before there is a first message.
@@ -29,7 +29,7 @@ pub enum HubError {
     StoreNeedsRestart,
 }
 
-/// Why a message was not taken.
+/// Reasons why a message was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// No channel of this name is configured.
@@ -38,63 +38,66 @@ pub enum PublishError {
     /// It is larger than `hub.message-size`.
     #[error("the message has {size} bytes, and hub.message-size is {limit}")]
     TooLarge {
-        /// Its size.
+        /// Size of the message in bytes.
         size: usize,
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// Its event name or key cannot be sent.
+    /// Its event name or key cannot be transmitted.
     #[error("{0}")]
     Malformed(&'static str),
-    /// Patterns have made as many channels as they may.
+    /// The limit on channels created by patterns is reached.
     #[error("there are {0} channels already (hub.channels)")]
     TooManyChannels(usize),
-    /// The visitor has had as many channels made as one address may.
+    /// The publisher's address has caused as many channels as one address may.
     #[error("as many channels were made from your address as may be (limits.address-share)")]
     ChannelShare,
-    /// Another process takes over.
+    /// Another process is taking over; publish there.
     #[error("Noren is just being upgraded; publish again")]
     Moving,
-    /// The disk does not take it, and nobody has seen it. The text goes to whoever published: it names no file.
+    /// The disk refused it, and no subscriber has seen it. The text goes to the publisher, so it contains no file
+    /// name.
     #[error("the message could not be kept: {0}; publish it again later")]
     NotKept(String),
 }
 
-/// Why somebody may not listen now.
+/// Reasons why a subscription was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
     /// No channel of this name is configured.
     #[error("there is no channel {0}")]
     Unknown(ChannelName),
-    /// Patterns have made as many channels as they may.
+    /// The limit on channels created by patterns is reached.
     #[error("there are {0} channels already (hub.channels)")]
     TooManyChannels(usize),
-    /// This client has had as many channels made as one may.
+    /// This client has caused as many channels as one client may.
     #[error(
-        "as many channels were made from your address, or in your session, as may be (limits.address-share, limits.session-share)"
+        "as many channels were made from your address, or in your session, as may be (limits.address-share, \
+         limits.session-share)"
     )]
     ChannelShare,
-    /// This client listens as often as one may.
+    /// This client has as many subscriptions as one client may.
     #[error(
-        "from your address, or in your session, as many listen already as may (limits.address-share, limits.session-share)"
+        "from your address, or in your session, as many listen already as may (limits.address-share, \
+         limits.session-share)"
     )]
     Share,
-    /// What was said in the cluster is not all here yet.
+    /// This node is still reading the messages of the cluster stream.
     #[error("this node has just started, and reads what the cluster has said")]
     Starting,
-    /// Its history is on a disk that cannot be read now.
+    /// The history of the channel is on a disk that cannot be read at the moment.
     #[error("the history of {0} cannot be read now")]
     Unread(ChannelName),
-    /// As many listen as may.
+    /// The limit on subscribers is reached.
     #[error("{0} subscribers are here already (hub.subscribers)")]
     Full(usize),
-    /// More come at once than may.
+    /// The limit on new subscribers per second is reached.
     #[error("more than {0} subscribers come in one second (hub.connect-rate)")]
     TooFast(u32),
 }
 
 impl SubscribeError {
-    /// Whether it is the client's own share that is taken, and not all there is.
+    /// True if the client's own share is exhausted, and not the limit for all clients.
     #[must_use]
     pub fn is_of_client(&self) -> bool {
         matches!(self, Self::Share | Self::ChannelShare)

@@ -1,37 +1,38 @@
-//! Names of events that are Noren's own: what a page takes for a word of the door, no publisher can choose.
+//! Reserved event names: a page takes them for signals of Noren, so publishers cannot use them.
 //!
 //! An event stream tells its own signals by the name of the event, in the same place where a publisher's name would
 //! stand, and a browser's `EventSource` dispatches `open` and `error` itself. So these names are refused to every
 //! publisher, in the one function that every way to publish ends in ([`Hub::publish`](super::Hub::publish)). A message
 //! that has one nevertheless, from a history or a stream that an older Noren wrote, is shown without a name.
 
-/// The name of the event that tells who listens.
+/// Event name of a presence message.
 pub(super) const PRESENCE: &str = "presence";
 
-/// The names of Noren's signals: `reset` (a gap) and `keep-alive` of event streams, `presence`, `open` and `error` of
-/// `EventSource`, and `*`, by which the page library hears every message.
+/// Names of Noren's signals: `reset` (a gap) and `keep-alive` of event streams, `presence`, `open` and `error` of
+/// `EventSource`, and `*`, with which the page library subscribes to every message.
 const RESERVED: [&str; 6] = ["*", "reset", "keep-alive", "open", "error", PRESENCE];
 
-/// The beginning of all signals of a later time.
+/// Prefix reserved for signals of later versions.
 const RESERVED_PREFIX: &str = "noren:";
 
-/// The text for a publisher who has chosen one.
-pub(super) const REFUSAL: &str = "this event name is one of Noren's own signals (*, reset, keep-alive, open, error, presence, noren:…); choose another";
+/// The error for a publisher that uses a reserved name.
+pub(super) const REFUSAL: &str = "this event name is one of Noren's own signals (*, reset, keep-alive, \
+                                  open, error, presence, noren:…); choose another";
 
-/// Whether a name is one of Noren's own. Blanks around it do not count, nor what cannot be seen: not all readers of event
-/// streams keep them, and `trim()` of a page takes a byte order mark for a blank.
+/// True if a name is reserved. Surrounding blanks and invisible characters are ignored: not all readers of event
+/// streams keep them, and `trim()` in a page removes a byte order mark.
 pub(super) fn is_reserved(name: &str) -> bool {
     let name = name.trim_matches(is_invisible);
     RESERVED.contains(&name) || name.starts_with(RESERVED_PREFIX)
 }
 
-/// Blanks, the byte order mark, and the signs without a width.
+/// True for blanks, the byte order mark, and characters without a width.
 fn is_invisible(sign: char) -> bool {
     sign.is_whitespace()
         || matches!(sign, '\u{feff}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}')
 }
 
-/// Whether a name that is found in a history is shown as it is. `presence` is: there it is Noren's own.
+/// True if a name found in a history is shown as it is. `presence` is, because there it is Noren's own message.
 pub(super) fn may_be_shown(name: &str) -> bool {
     name == PRESENCE || !is_reserved(name)
 }

@@ -1,4 +1,4 @@
-//! The end: every subscriber is told to leave, one after the other, so that they do not come back all at once.
+//! Drain of the hub: dismisses all subscribers, spread over time, so that they do not reconnect all at once.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use crate::hub::Hub;
 use crate::shutdown::Shutdown;
 
 impl Hub {
-    /// Tells all subscribers to leave, spread over `window`, and returns when all were told. Who subscribes from now on
-    /// is told at once: the messages are another process's, and none would ever come.
+    /// Dismisses all subscribers, spread over `window`, and returns when the last one has been notified. Later
+    /// subscribers are dismissed at once: the messages are another process's, and none would ever arrive.
     pub async fn dismiss(&self, window: Duration) {
         self.0.dismissed.store(true, Ordering::SeqCst);
         let mut listeners: Vec<_> = Vec::new();
@@ -26,7 +26,7 @@ impl Hub {
         }
     }
 
-    /// Dismisses everybody once the server stops, over half of the time it has for that.
+    /// Dismisses all subscribers once the server stops, over half of its grace period.
     pub async fn drain(self, shutdown: Shutdown, grace: impl Fn() -> Duration) {
         shutdown.requested().await;
         self.dismiss(grace() / 2).await;

@@ -1,4 +1,4 @@
-//! The forms a message has on the wire, each made once, when the first subscriber needs it, and shared by all.
+//! Wire encodings of a message. Each is made once, when the first subscriber needs it, and shared by all.
 
 use std::sync::OnceLock;
 
@@ -12,7 +12,7 @@ use crate::hub::message::{Kind, Message};
 use crate::hub::sockjs::frames;
 use crate::websocket::{HEADER_SPACE, Opcode, write_header};
 
-/// What has been made so far.
+/// The encodings made so far.
 #[derive(Debug, Default)]
 pub(super) struct Forms {
     socket_json: OnceLock<Bytes>,
@@ -24,7 +24,7 @@ pub(super) struct Forms {
     wok_base64: OnceLock<Bytes>,
 }
 
-/// What a subscriber gets of a message.
+/// The form in which a subscriber receives messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The envelope: id, channel, event, key, data, time.
@@ -33,7 +33,7 @@ pub enum Format {
     Plain,
 }
 
-/// The envelope (see `docs` in the README: "Channels").
+/// The JSON envelope, as README documents it under "Channels".
 #[derive(Serialize)]
 struct Envelope<'a> {
     id: String,
@@ -57,7 +57,7 @@ enum Payload<'a> {
 }
 
 impl Message {
-    /// One WebSocket frame.
+    /// The message as one WebSocket frame.
     #[must_use]
     pub fn socket_frame(&self, format: Format) -> Bytes {
         match format {
@@ -76,7 +76,7 @@ impl Message {
         .clone()
     }
 
-    /// One event of an event stream (HTML, "Server-sent events").
+    /// The message as one event of an event stream (HTML, "Server-sent events").
     #[must_use]
     pub fn stream_event(&self, format: Format) -> Bytes {
         match format {
@@ -96,7 +96,7 @@ impl Message {
         .clone()
     }
 
-    /// One frame for a page of Wok's kind: the data and the marker that ends a message, as bytes or in base64.
+    /// The message as one frame for a page of Wok: data and end-of-message marker, in bytes or in base64.
     #[must_use]
     pub fn wok_frame(&self, boundary: &str, base64: bool) -> Bytes {
         let whole = || [self.draft.data.as_bytes(), boundary.as_bytes()].concat();
@@ -112,7 +112,7 @@ impl Message {
         .clone()
     }
 
-    /// One WebSocket frame with a frame of `SockJS` in it.
+    /// The message as a `SockJS` frame inside a WebSocket frame.
     #[must_use]
     pub fn sockjs_frame(&self) -> Bytes {
         let wrapped = || {
@@ -123,7 +123,7 @@ impl Message {
         self.forms.socket_sockjs.get_or_init(wrapped).clone()
     }
 
-    /// A frame of `SockJS` alone.
+    /// The message as a `SockJS` frame alone.
     #[must_use]
     pub fn sockjs_text(&self) -> Bytes {
         payload(&self.sockjs_frame())
@@ -173,7 +173,7 @@ impl Message {
     }
 }
 
-/// The `data:` lines. Carriage returns end lines too; the standard has no way to keep them.
+/// Appends the data as `data:` lines. A carriage return also ends a line; the standard cannot preserve it.
 fn push_data(text: &mut BytesMut, data: &[u8]) {
     let mut rest = data;
     loop {
@@ -189,7 +189,7 @@ fn push_data(text: &mut BytesMut, data: &[u8]) {
     }
 }
 
-/// A whole unmasked frame.
+/// Encodes a complete, unmasked WebSocket frame.
 pub(super) fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut header = [0; HEADER_SPACE];
     let start = write_header(&mut header, opcode, payload.len());
@@ -199,13 +199,13 @@ pub(super) fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// What is behind the header of a frame.
+/// The payload of a frame without its header.
 fn payload(frame: &Bytes) -> Bytes {
     let header = header_length(frame);
     frame.slice(header.min(frame.len())..)
 }
 
-/// RFC 6455 §5.2, of a frame without mask.
+/// Length of the header of an unmasked frame (RFC 6455 §5.2).
 fn header_length(frame: &[u8]) -> usize {
     match frame.get(1).map(|second| second & 0x7f) {
         Some(126) => 4,

@@ -1,5 +1,5 @@
-//! What a channel remembers: for those who come back, within the bounds of the configuration, and for those who
-//! are there and lag, within their budget.
+//! The history of a channel: recent messages for subscribers that come back, within the configured bounds, and for
+//! connected subscribers that lag, within their budget.
 //!
 //! Subscribers hold no queue of their own. They walk this one, each at its own pace.
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::config;
 use crate::hub::message::Message;
 
-/// How long a message beyond the bounds of the history stays for those who are there.
+/// Time that a message beyond the configured bounds stays available to connected subscribers.
 const LIVE: Duration = Duration::from_secs(30);
 
 /// The messages of one channel, oldest first.
@@ -18,19 +18,19 @@ const LIVE: Duration = Duration::from_secs(30);
 pub(super) struct History {
     entries: VecDeque<Entry>,
     bounds: Bounds,
-    /// How many entries at the front are beyond the bounds, and only there for those who lag.
+    /// Number of entries at the front that are beyond the bounds and only kept for subscribers that lag.
     tail: usize,
-    /// Messages and bytes behind the tail.
+    /// Messages and bytes within the bounds.
     kept: usize,
     kept_bytes: usize,
     tail_bytes: usize,
-    /// Bytes of all messages there ever were.
+    /// Total bytes of all messages ever appended.
     total: u64,
-    /// The last message that a new subscriber cannot get any more.
+    /// Highest offset that a new subscriber cannot get any more.
     floor: u64,
-    /// The last message that nobody can get any more.
+    /// Highest offset that no subscriber can get any more.
     dropped: u64,
-    /// With conflation: the newest message of each key.
+    /// The newest message of each key; only with conflation.
     latest: Option<HashMap<Box<str>, u64>>,
     superseded: usize,
 }
@@ -41,16 +41,16 @@ pub(super) struct Bounds {
     pub(super) messages: usize,
     pub(super) size: usize,
     pub(super) age: Duration,
-    /// How many bytes somebody who is there may lag behind.
+    /// Bytes that a connected subscriber may lag behind.
     pub(super) budget: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     offset: u64,
-    /// Bytes of all messages before.
+    /// Total bytes of all messages before this one.
     start: u64,
-    /// None once a newer message has replaced it.
+    /// The message; `None` once a newer one with its key has replaced it.
     message: Option<Arc<Message>>,
 }
 
@@ -60,23 +60,23 @@ impl Entry {
     }
 }
 
-/// What else has changed when a message was appended.
+/// Side effects of appending a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Appended {
-    /// The message it replaces.
+    /// Offset of the message that was replaced.
     pub(super) replaced: Option<u64>,
-    /// New subscribers cannot get the messages up to this one any more.
+    /// Highest offset that new subscribers have lost by it.
     pub(super) lost: Option<u64>,
 }
 
-/// What comes behind a place.
+/// The result of looking for the message after an offset.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// This message, and how many bytes of messages lie behind it.
+    /// The next message, and the bytes of messages behind it.
     Message(Arc<Message>, u64),
-    /// Something that is gone. The first that is not comes behind this offset.
+    /// A gap: messages are missing up to and including this offset.
     Gap(u64),
-    /// Nothing yet.
+    /// There is no further message yet.
     Nothing,
 }
 
@@ -97,7 +97,7 @@ impl History {
         }
     }
 
-    /// The bounds of a channel as configured.
+    /// Derives the bounds from the configuration of a channel.
     pub(super) fn bounds(channel: &config::History, budget: usize) -> Bounds {
         Bounds {
             messages: channel.messages,
@@ -107,7 +107,7 @@ impl History {
         }
     }
 
-    /// Takes other bounds; what is beyond them goes with the next message.
+    /// Replaces the bounds; messages beyond them are removed with the next append.
     pub(super) fn change(&mut self, bounds: Bounds, conflate: bool) {
         self.bounds = bounds;
         if conflate != self.latest.is_some() {
@@ -115,13 +115,13 @@ impl History {
         }
     }
 
-    /// Says that messages up to this one are gone, without having had them.
+    /// Marks messages up to this offset as lost, without having had them.
     pub(super) fn forget_before(&mut self, offset: u64) {
         self.floor = self.floor.max(offset);
         self.dropped = self.dropped.max(offset);
     }
 
-    /// Appends a message, now; `listening` says whether anybody is there who may need the tail.
+    /// Appends a message; `listening` is true if there are subscribers that may need messages beyond the bounds.
     pub(super) fn append(
         &mut self,
         message: Arc<Message>,
@@ -145,7 +145,7 @@ impl History {
         }
     }
 
-    /// With conflation: lets go of the message that has the same key.
+    /// Removes the older message with the same key; only with conflation.
     fn supersede(&mut self, message: &Message) -> Option<u64> {
         let key = message.subject()?;
         let old = self.latest.as_mut()?.insert(key, message.id.offset)?;
@@ -177,8 +177,8 @@ impl History {
         self.superseded = 0;
     }
 
-    /// Lets go of what is beyond the bounds at this time. Returns the last offset that new subscribers have
-    /// lost by it, if there is one.
+    /// Removes messages that are beyond the bounds at this time. Returns the highest offset that new subscribers
+    /// have lost by it, if any.
     pub(super) fn trim(&mut self, now: Instant, listening: bool) -> Option<u64> {
         let before = self.floor;
         while let Some(entry) = self.entries.get(self.tail) {
@@ -229,7 +229,7 @@ impl History {
         }
     }
 
-    /// The first message behind `after`, up to and including `head`.
+    /// Returns the first message after `after`, up to and including `head`.
     pub(super) fn next(&self, after: u64, head: u64) -> Found {
         if after < self.dropped {
             return Found::Gap(self.dropped);
@@ -244,13 +244,13 @@ impl History {
         Found::Nothing
     }
 
-    /// Bytes of the messages behind an entry.
+    /// Bytes of the messages after an entry.
     fn behind(&self, entry: &Entry) -> u64 {
         (self.total - entry.start).saturating_sub(entry.cost() as u64)
     }
 
-    /// How many bytes of messages lie behind the next one, and whether some are gone. The next one does not
-    /// count: however large it is, who waits for it does not lag.
+    /// Returns the bytes of messages behind the next one, and whether some are lost. The next one does not count:
+    /// however large it is, a subscriber that waits for it does not lag.
     pub(super) fn lag(&self, after: u64) -> (u64, bool) {
         let index = self.entries.partition_point(|entry| entry.offset <= after);
         let entry = self.entries.get(index);
@@ -258,7 +258,7 @@ impl History {
         (behind, after < self.dropped)
     }
 
-    /// The last message before the newest `bytes` bytes.
+    /// Offset of the last message before the newest `bytes` bytes.
     pub(super) fn newest(&self, bytes: usize) -> u64 {
         let start = self.total.saturating_sub(bytes as u64);
         let index = self.entries.partition_point(|entry| entry.start < start);
@@ -268,7 +268,7 @@ impl History {
         before.map_or(self.dropped, |entry| entry.offset)
     }
 
-    /// The last message a new subscriber cannot get any more.
+    /// Highest offset that a new subscriber cannot get any more.
     pub(super) fn floor(&self) -> u64 {
         self.floor
     }
@@ -279,12 +279,12 @@ impl History {
         kept.filter_map(|entry| entry.message.as_ref())
     }
 
-    /// How many messages a new subscriber can still get.
+    /// Number of messages that a new subscriber can still get.
     pub(super) fn count(&self) -> usize {
         self.kept
     }
 
-    /// True if there is nothing.
+    /// True if the history holds no message.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What a page sends on its WebSocket: small JSON objects, one at a time.
+//! Reads the messages of a page from its WebSocket: small JSON objects, one at a time.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,58 +18,58 @@ use crate::hub::message::{Data, Draft};
 use crate::hub::sockjs;
 use crate::websocket::{Event, FrameReader, Kind, Violation};
 
-/// What is read at once.
+/// Size of a read.
 const READ: usize = 4 * 1024;
-/// What an object may hold beside its data.
+/// Size limit of an object apart from its data.
 const ENVELOPE: usize = 2 * 1024;
 
-/// What becomes of a message of a page, with what the page calls it.
+/// Callback that publishes a message of a page; the last argument is the id the page gave it.
 pub type Receiver = Arc<dyn Fn(ChannelName, Draft, Option<Box<str>>) -> Receiving + Send + Sync>;
 
-/// The message on its way.
+/// The pending result of a message of a page.
 pub type Receiving = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// What became of it, as an HTTP status says it.
+/// The result of a message of a page, with the meaning of an HTTP status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
-    /// Why, if it was not taken.
+    /// Reason for a refusal; `None` if the message was accepted.
     pub reason: Option<String>,
 }
 
-/// What the page said, as far as the socket has to do something.
+/// An event of the page that the socket has to act on.
 pub(super) enum Said {
-    /// Something that is answered with this text.
+    /// Send this text in reply.
     Answer(String),
-    /// A ping of the protocol, to be answered with the same payload.
+    /// A WebSocket ping; reply with the same payload.
     Ping(Vec<u8>),
-    /// That it closes.
+    /// The page closes the connection.
     Closed,
 }
 
-/// Why nothing can be read any more.
+/// Reasons why reading has failed.
 pub(super) enum Fault {
     Broke(io::Error),
     Violation(Violation),
 }
 
-/// What a text of the page asks for.
+/// The result of parsing an object of a page.
 pub(super) enum Understood {
-    /// This answer.
+    /// Reply with this text at once.
     Answer(String),
-    /// That its message be taken; the answer names it by the page's own word for it.
+    /// Publish the message, and reply with the page's own reference once the result is known.
     UnderWay(Option<Box<RawValue>>, Receiving),
 }
 
-/// What the page's frames are.
+/// The format of the frames that a page sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Language {
-    /// Each an object.
+    /// Each frame is one object.
     Objects,
-    /// Each some objects, as texts in an array.
+    /// Each frame is an array of strings, each of them an object.
     SockJs,
-    /// They mean nothing.
+    /// The frames are ignored.
     Nothing,
 }
 
@@ -77,20 +77,20 @@ pub(super) enum Language {
 pub(super) struct Inbox {
     reader: FrameReader,
     receiver: Option<Receiver>,
-    /// The message as far as it has come, and what has been read behind it.
+    /// The part of the current message read so far; `unread` holds the bytes behind it.
     message: Vec<u8>,
     unread: Vec<u8>,
-    /// Objects of a frame that holds several.
+    /// Remaining objects of a frame that held several.
     texts: VecDeque<String>,
     limit: usize,
     language: Language,
     heard: bool,
     under_way: Option<(Option<Box<RawValue>>, Receiving)>,
-    /// Bytes of messages so far.
+    /// Total bytes of messages.
     pub(super) bytes: u64,
 }
 
-/// What a page may send.
+/// The JSON object that a page may send.
 #[derive(Deserialize)]
 struct Object<'a> {
     #[serde(rename = "type")]
@@ -125,18 +125,18 @@ impl Inbox {
         }
     }
 
-    /// Takes what was read before.
+    /// Adds bytes that were read before the socket was set up.
     pub(super) fn feed(&mut self, read: &[u8]) {
         self.unread = read.to_vec();
     }
 
-    /// True if there was a sign of life since the last call. A page whose message we still work on is not read,
-    /// and cannot be heard.
+    /// True if the page was heard since the last call. While its last message is being handled the page is not
+    /// read, so that counts as well.
     pub(super) fn take_heard(&mut self) -> bool {
         std::mem::take(&mut self.heard) || self.under_way.is_some()
     }
 
-    /// The next thing the page said; none at its end.
+    /// Returns the next event of the page; `None` at the end of the stream.
     pub(super) fn poll<C>(
         &mut self,
         client: &mut C,
@@ -178,7 +178,7 @@ impl Inbox {
         }
     }
 
-    /// Reads frames until one has to be answered or worked on; keeps what comes behind it.
+    /// Reads frames until one needs a reply or handling; keeps the bytes behind it.
     fn read(&mut self, bytes: &mut [u8]) -> Result<Option<Said>, Violation> {
         let mut at = 0;
         while let Some(event) = self.reader.next(bytes, &mut at)? {
@@ -251,7 +251,7 @@ impl Inbox {
     }
 }
 
-/// Reads an object of a page.
+/// Parses an object of a page.
 pub(super) fn understand(text: &str, receiver: Option<&Receiver>) -> Understood {
     let object: Object<'_> = match serde_json::from_str(text) {
         Ok(object) => object,
@@ -291,7 +291,7 @@ pub(super) fn understand(text: &str, receiver: Option<&Receiver>) -> Understood 
 }
 
 impl Outcome {
-    /// It was taken.
+    /// A result for an accepted message.
     #[must_use]
     pub fn taken(status: u16) -> Self {
         Self {
@@ -300,7 +300,7 @@ impl Outcome {
         }
     }
 
-    /// It was not.
+    /// A result for a refused message.
     #[must_use]
     pub fn refused(status: u16, reason: String) -> Self {
         Self {
@@ -310,7 +310,7 @@ impl Outcome {
     }
 }
 
-/// Tells a page what became of its message.
+/// Formats the reply that reports a result to the page.
 pub(super) fn answer(reference: Option<Box<RawValue>>, outcome: &Outcome) -> String {
     #[derive(serde::Serialize)]
     struct Answer<'a> {

@@ -1,8 +1,8 @@
-//! Between the hub and its store: what is put there, when it is shown, what is taken back at the start, and where a
-//! cursor of an earlier run stands.
+//! Connects the hub with its store: stores messages, shows them once they are on disk, restores them at the start,
+//! and resolves cursors of earlier runs.
 //!
-//! A message of a history on disk is in no history and has no offset before the disk has it: nobody sees what could
-//! still be lost or refused.
+//! A message of a history on disk has no offset and is in no history before the disk has it: no subscriber sees a
+//! message that could still be lost or refused.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -22,15 +22,15 @@ use crate::hub::publishing::Published;
 use crate::hub::store::{self, Append, Order, Record, Recovered, StoreError};
 use crate::hub::{Hub, Shared, lock};
 
-/// Where a cursor stands.
+/// The position that a cursor resolves to.
 pub(super) struct Resumed {
     pub(super) offset: u64,
-    /// It was given by this run.
+    /// True if this run issued the cursor.
     pub(super) this_run: bool,
 }
 
 impl Hub {
-    /// Takes back what the store has kept, as far as it belongs to a channel that is still kept.
+    /// Restores the stored messages of all channels that still keep their history on disk.
     pub(super) fn restore(&self, recovered: Recovered) {
         for (name, records) in recovered.channels {
             let channel = ChannelName::parse(&name).ok();
@@ -99,7 +99,7 @@ impl Hub {
         Some(Message::new(id, channel.clone(), draft, record.time, came))
     }
 
-    /// Queues a message for the disk. It is shown once it is there.
+    /// Queues a message for the disk. It becomes visible once it is written.
     pub(super) fn keep(&self, channel: &Channel, draft: Draft) -> Result<Published, PublishError> {
         if self.0.packed.load(Ordering::Acquire) {
             return Err(PublishError::Moving);
@@ -135,7 +135,7 @@ impl Hub {
         }
     }
 
-    /// Lets messages that are on the disk be seen. The sequence is locked meanwhile.
+    /// Makes messages that are on the disk visible. The caller holds the lock on the sequence.
     fn show(&self, appends: &[Append]) {
         for append in appends.iter().filter(|append| append.is_new()) {
             let name = ChannelName::parse(&append.channel).ok();
@@ -157,7 +157,7 @@ impl Hub {
         }
     }
 
-    /// Wakes those who listen to the channels of these messages.
+    /// Wakes the subscribers of the channels of these messages.
     fn wake(&self, appends: &[Append]) {
         let mut names: Vec<_> = appends.iter().map(|append| &*append.channel).collect();
         names.sort_unstable();
@@ -170,13 +170,13 @@ impl Hub {
         }
     }
 
-    /// What the disk says of a channel now, for those who look.
+    /// The current disk error of a channel, for the status.
     pub(super) fn trouble_of(&self, channel: &Channel) -> Option<String> {
         let store = channel.is_kept().then(|| self.0.store.load_full())?;
         store?.trouble().map(|error| error.to_string())
     }
 
-    /// Whether the disk takes nothing now.
+    /// True while the disk accepts no messages.
     #[must_use]
     pub fn disk_is_in_trouble(&self) -> bool {
         let store = self.0.store.load();
@@ -185,7 +185,7 @@ impl Hub {
             .is_some_and(|store| store.trouble().is_some())
     }
 
-    /// Lets the store go of what the history has let go of.
+    /// Removes from the store what the history has dropped.
     pub(super) fn forget(&self, channel: &Channel, replaced: Option<u64>, lost: Option<u64>) {
         if !channel.is_kept() {
             return;
@@ -202,7 +202,7 @@ impl Hub {
         }
     }
 
-    /// Lets the store go of the ids of publishers that the channel has forgotten.
+    /// Removes from the store the publisher ids that the channel has forgotten.
     pub(super) fn forget_ids(&self, channel: &Channel, through: Option<u64>) {
         let store = self.0.store.load();
         if let (true, Some(store), Some(through)) = (channel.is_kept(), store.as_ref(), through) {
@@ -210,7 +210,7 @@ impl Hub {
         }
     }
 
-    /// The id that a message on disk had when it was published, perhaps in an earlier run.
+    /// Id of a message on disk as it was when published, perhaps in an earlier run.
     pub(super) fn id_on_disk(&self, offset: u64) -> EventId {
         let epochs = self.0.epochs.load();
         let run = epochs.iter().rev().find(|run| run.first <= offset);
@@ -221,7 +221,7 @@ impl Hub {
         }
     }
 
-    /// The offset an id stands for, if it is of a sequence we know.
+    /// Resolves an id to an offset, if its epoch is known.
     pub(super) fn resume(&self, id: &EventId) -> Option<Resumed> {
         if id.epoch == **self.0.epoch.load() {
             return Some(Resumed {
@@ -242,14 +242,14 @@ impl Hub {
     }
 }
 
-/// The hub's side of the store's commits. Holds no hub: the store belongs to it, and ends with it.
+/// The hub's side of the store's commits. Holds the hub weakly, because the hub owns the store.
 pub(super) struct DiskOrder {
     hub: Weak<Shared>,
     places: Arc<Mutex<Places>>,
 }
 
 impl DiskOrder {
-    /// Finds those whose publisher has said them before. All earlier batches are remembered by now.
+    /// Finds repeated messages by their publisher ids. All earlier batches are remembered by now.
     fn find_repeated(&self, appends: &mut [Append]) {
         let hub = self.hub.upgrade().map(Hub);
         for append in appends {
@@ -339,7 +339,7 @@ impl Order for DiskOrder {
     }
 }
 
-/// Why a message was not kept, without what is nobody's business elsewhere.
+/// The error for the publisher, without details that are only for the operator.
 pub(super) fn not_kept(error: &StoreError) -> PublishError {
     PublishError::NotKept(error.for_publishers().to_owned())
 }

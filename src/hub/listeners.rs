@@ -1,4 +1,4 @@
-//! Who listens, one row each, for those who look; and how one of them is told to leave.
+//! The list of subscribers for `noren status`, and closing one of them by its number.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -11,30 +11,30 @@ use crate::hub::channel::Channel;
 use crate::hub::subscriber::Subscriber;
 use crate::telemetry;
 
-/// One who listens.
+/// A subscriber as the status lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listener {
-    /// Its number, which no other subscriber of this process ever has.
+    /// Number of the subscriber, unique in this process.
     pub id: u64,
-    /// The channels it listens to, by name.
+    /// Names of the channels it subscribes to.
     pub channels: Vec<String>,
-    /// `websocket`, `event stream`, and so on.
+    /// Name of the transport: `websocket`, `event stream`, and so on.
     pub transport: &'static str,
-    /// Who it is; none on the admin socket.
+    /// Address of the client; `None` on the admin socket.
     pub peer: Option<String>,
-    /// The name the app gives that visitor.
+    /// User name of the visitor, as the app reports it.
     pub user: Option<String>,
-    /// The number of that visitor's session.
+    /// Number of the visitor's session.
     pub session: Option<NonZeroU64>,
-    /// Since when, in milliseconds since 1970.
+    /// Start of the subscription, in Unix milliseconds.
     pub since: u64,
-    /// The bytes of messages that it has not taken yet.
+    /// Bytes of messages that it has not taken yet.
     pub behind: u64,
 }
 
 impl Hub {
-    /// Who listens now, who came first first. Channels are looked at one after another, so a row may miss a
-    /// channel that its subscriber is just leaving.
+    /// All subscribers, oldest first. Channels are read one after another, so a row may miss a channel that its
+    /// subscriber is just leaving.
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
         let mut rows: BTreeMap<u64, Listener> = BTreeMap::new();
@@ -52,7 +52,7 @@ impl Hub {
         rows.into_values().collect()
     }
 
-    /// Tells the one with this number to leave; none if there is none.
+    /// Asks the subscriber with this number to leave; returns it, or `None` if there is none.
     #[must_use]
     pub fn ask_to_leave(&self, number: u64) -> Option<Listener> {
         let found = self.channels_now().into_iter().find_map(|(name, channel)| {

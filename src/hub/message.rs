@@ -1,4 +1,4 @@
-//! A message, its id, and where a subscriber stands. Knows no channel's rules and no transport.
+//! A message, its id, and the position of a subscriber. Independent of channel rules and transports.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -13,7 +13,7 @@ use crate::hub::event_name;
 use crate::hub::forms::Forms;
 use crate::hub::publisher_id::PublisherId;
 
-/// What a message costs beside its text: the entry, the counters, the forms' places.
+/// Fixed memory cost of a message beside its text: the entry, the counters, the slots for encodings.
 const OVERHEAD: usize = 256;
 
 /// One run of a hub, or of a store: offsets of two epochs cannot be compared.
@@ -21,7 +21,7 @@ const OVERHEAD: usize = 256;
 pub struct Epoch(Arc<str>);
 
 impl Epoch {
-    /// A new one: eight letters and digits that no other run has had. They are not a secret.
+    /// Creates a unique epoch of eight letters and digits. It is no secret.
     #[must_use]
     pub fn new() -> Self {
         const SIGNS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -36,7 +36,7 @@ impl Epoch {
         Self(text.into())
     }
 
-    /// Reads what [`Display`](fmt::Display) has written.
+    /// Parses the text that [`Display`](fmt::Display) writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let sound = (1..=32).contains(&text.len())
@@ -59,18 +59,18 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The id of a message, and at the same time a place between two messages: behind that one. All channels share
-/// one sequence, so one id says how far a subscriber of any number of channels has come.
+/// The id of a message, which is also a cursor: the position right behind that message. All channels share one
+/// sequence, so one id is a position in any number of channels.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventId {
-    /// Which sequence.
+    /// The epoch (sequence) of the offset.
     pub epoch: Epoch,
-    /// The place in it; the first message has 1.
+    /// Position in the sequence; the first message has 1.
     pub offset: u64,
 }
 
 impl EventId {
-    /// Reads `epoch:offset`.
+    /// Parses `epoch:offset`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (epoch, offset) = text.split_once(':')?;
@@ -90,22 +90,22 @@ impl fmt::Display for EventId {
     }
 }
 
-/// Where a subscriber begins.
+/// Starting position of a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum From {
-    /// With what is published from now on.
+    /// Start with messages published from now on.
     Now,
-    /// With the oldest message there is.
+    /// Start with the oldest message in the history.
     Earliest,
-    /// Behind this one.
+    /// Start behind this message.
     After(EventId),
-    /// With the oldest message there is, since the id it gave is none of ours.
+    /// Start with the oldest message and report a gap, because the cursor is not one of ours.
     Unknown,
 }
 
 impl From {
-    /// Reads a cursor as clients send it. One that makes no sense is a gap, not an error: the client would come
-    /// back with the same one for ever.
+    /// Parses a cursor from a client. An invalid one is a gap and not an error, because the client would send the
+    /// same one for ever.
     #[must_use]
     pub fn parse(cursor: Option<&str>) -> Self {
         match cursor {
@@ -116,14 +116,14 @@ impl From {
     }
 }
 
-/// What the data of a message is.
+/// The type of a message's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// UTF-8 text.
+    /// The data is UTF-8 text.
     Text,
-    /// One JSON value, on one line.
+    /// The data is one JSON value, on one line.
     Json,
-    /// Any bytes.
+    /// The data is arbitrary bytes.
     Bytes,
 }
 
@@ -135,7 +135,7 @@ pub struct Data {
 }
 
 impl Data {
-    /// Text.
+    /// Data that is text.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self {
@@ -144,7 +144,7 @@ impl Data {
         }
     }
 
-    /// Text, if it is UTF-8, else bytes.
+    /// Data that is text if the bytes are valid UTF-8, and otherwise bytes.
     #[must_use]
     pub fn text_or_bytes(bytes: Bytes) -> Self {
         let kind = match std::str::from_utf8(&bytes) {
@@ -154,7 +154,7 @@ impl Data {
         Self { kind, bytes }
     }
 
-    /// Any bytes.
+    /// Data that is arbitrary bytes.
     #[must_use]
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
         Self {
@@ -163,15 +163,15 @@ impl Data {
         }
     }
 
-    /// A JSON value.
+    /// Parses data that is a JSON value.
     ///
     /// # Errors
-    /// Where and why it is not one.
+    /// The error of the parser, if the text is not one JSON value.
     pub fn json(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str::<&RawValue>(text).map(Self::raw)
     }
 
-    /// A JSON value that was parsed.
+    /// Data from an already parsed JSON value.
     #[must_use]
     pub fn raw(value: &RawValue) -> Self {
         // Inside strings line breaks are escaped, so these are between values and mean nothing; an event
@@ -183,26 +183,26 @@ impl Data {
         }
     }
 
-    /// As it was stored: `None` if the bytes are not what `kind` says.
+    /// Restores stored data: `None` if the bytes do not match `kind`.
     #[must_use]
     pub fn stored(kind: Kind, bytes: Bytes) -> Option<Self> {
         let sound = kind == Kind::Bytes || std::str::from_utf8(&bytes).is_ok();
         sound.then_some(Self { kind, bytes })
     }
 
-    /// What it is.
+    /// Type of the data.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The bytes of it.
+    /// The data as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The text of it, unless it is bytes.
+    /// The data as text, unless its type is bytes.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self.kind {
@@ -215,21 +215,21 @@ impl Data {
 /// A message before it is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// The name of the event, if it has one.
+    /// Name of the event, if it has one.
     pub event: Option<Box<str>>,
-    /// What it is about: where only the newest matters, a later message with the same key replaces it.
+    /// Subject of the message: in a channel with conflation, a later message with the same key replaces it.
     pub key: Option<Box<str>>,
-    /// What its publisher calls it: a second message with the same id is not published.
+    /// The publisher's own id of the message: a second message with the same id is not published.
     pub id: Option<PublisherId>,
     /// The data.
     pub data: Data,
 }
 
-/// The longest event name and key: they go into each copy.
+/// Length limit of an event name and of a key, which go into every copy of a message.
 const LONGEST_LABEL: usize = 256;
 
 impl Draft {
-    /// Only data.
+    /// A message with data and nothing else.
     #[must_use]
     pub fn new(data: Data) -> Self {
         Self {
@@ -240,15 +240,15 @@ impl Draft {
         }
     }
 
-    /// The bytes of it, for limits.
+    /// Size in bytes, for limits.
     #[must_use]
     pub fn size(&self) -> usize {
         let label = |label: &Option<Box<str>>| label.as_ref().map_or(0, |label| label.len());
         self.data.as_bytes().len() + label(&self.event) + label(&self.key)
     }
 
-    /// What is wrong with the event name or the key, if anything: a line break would end the line of an event
-    /// stream, and forge what follows; the name of a signal would forge that.
+    /// Describes the fault of the event name or the key, if there is one: a line break would end the line of an
+    /// event stream and forge the next one, and a reserved name would forge a signal.
     #[must_use]
     pub fn fault(&self) -> Option<&'static str> {
         if self.event.as_deref().is_some_and(event_name::is_reserved) {
@@ -257,7 +257,7 @@ impl Draft {
         self.label_fault()
     }
 
-    /// What is wrong with the form of the event name or the key.
+    /// Describes the fault in the form of the event name or the key.
     pub(super) fn label_fault(&self) -> Option<&'static str> {
         let labels = || self.event.iter().chain(&self.key);
         if labels().any(|label| label.len() > LONGEST_LABEL) {
@@ -270,30 +270,30 @@ impl Draft {
     }
 }
 
-/// Control characters, and what Unicode calls a line: many readers split the lines of an event stream there.
+/// True for control characters and for the line separators of Unicode: many readers split an event stream there.
 fn ends_a_line(sign: char) -> bool {
     sign.is_control() || matches!(sign, '\u{2028}' | '\u{2029}')
 }
 
-/// A published message. It is never changed, and shared by all who have to get it.
+/// A published message. It is immutable and shared by all subscribers.
 #[derive(Debug)]
 pub struct Message {
-    /// Its id.
+    /// Id of the message.
     pub id: EventId,
-    /// Where it was published.
+    /// The channel of the message.
     pub channel: ChannelName,
-    /// What was published.
+    /// The content that was published.
     pub draft: Draft,
-    /// When, in milliseconds since 1970.
+    /// Publish time, in Unix milliseconds.
     pub time: u64,
-    /// When it came, by the clock that no one sets: how old it is must not change with the machine's clock.
+    /// Arrival time on the monotonic clock, so that setting the wall clock does not change its age.
     pub(super) came: Instant,
     pub(super) forms: Forms,
 }
 
 impl Message {
-    /// A message at its place, published at `time` and here since `came`. The name of a signal is taken off: what an
-    /// older Noren has put into a history may have one.
+    /// Creates a message published at `time` that arrived at `came`. A reserved event name is removed: the history
+    /// of an older Noren may contain one.
     #[must_use]
     pub fn new(
         id: EventId,
@@ -313,8 +313,8 @@ impl Message {
         }
     }
 
-    /// The key by which a later message replaces it, apart from all keys of publishers where it is the hub's own: they
-    /// have no control characters.
+    /// The key for conflation. Messages of the hub itself have a key with a control character, which no
+    /// publisher's key can contain.
     #[must_use]
     pub(super) fn subject(&self) -> Option<Box<str>> {
         if self.draft.event.as_deref() == Some(event_name::PRESENCE) {
@@ -323,14 +323,14 @@ impl Message {
         self.draft.key.clone()
     }
 
-    /// What it counts in a history and in the budget of a subscriber.
+    /// Size that counts in a history and in the budget of a subscriber.
     #[must_use]
     pub fn cost(&self) -> usize {
         self.draft.size() + OVERHEAD
     }
 }
 
-/// The time of a message.
+/// Current wall-clock time in Unix milliseconds.
 #[must_use]
 pub fn unix_milliseconds() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -339,14 +339,14 @@ pub fn unix_milliseconds() -> u64 {
     })
 }
 
-/// How old a message of this time is, by the machine's clock. One of the future, which a clock that was put back
-/// leaves behind, is new.
+/// Age of a message published at this time, by the wall clock. A time in the future, possible after the clock was
+/// set back, counts as now.
 #[must_use]
 pub fn age_of(time: u64) -> Duration {
     Duration::from_millis(unix_milliseconds().saturating_sub(time))
 }
 
-/// When something of this age came.
+/// The instant of arrival of a message of this age.
 #[must_use]
 pub fn came_before(age: Duration) -> Instant {
     let now = Instant::now();

@@ -1,9 +1,9 @@
-//! The hub: a message that is published once reaches everybody who listens, and who comes back gets what was
-//! missed.
+//! The hub delivers a message that is published once to all subscribers of its channel, and gives those that
+//! reconnect the messages they missed.
 //!
 //! **Order.** All channels share one sequence of offsets. A message gets its offset and its place in the history
-//! under one lock, and then becomes visible by the head being moved past it; so whoever reads up to the head
-//! sees all channels at one moment, and one number says how far it has come in any number of them.
+//! under one lock, and becomes visible when the head moves past it; so a reader of everything up to the head sees
+//! all channels at one moment, and one number is a position in any number of them.
 //!
 //! A message of a history on disk gets its offset and its place when the disk has it, and not before.
 //!
@@ -88,48 +88,49 @@ use rate::Rate;
 use settings::Settings;
 use store::{EpochStart, Opened, Recovered, Store};
 
-/// All channels of a server. Clones are the same hub; it outlives a reload.
+/// The set of all channels of a server. Clones share it; it outlives a reload.
 #[derive(Clone)]
 pub struct Hub(Arc<Shared>);
 
 struct Shared {
     epoch: ArcSwap<Epoch>,
-    /// The way into a cluster, if this hub is one of several.
+    /// The connection to a cluster, if this hub is part of one.
     backbone: Option<Backbone>,
-    /// The runs before this one, where a store remembers them, oldest first.
+    /// Earlier runs whose ids the store can still resolve, oldest first.
     epochs: ArcSwap<Vec<EpochStart>>,
-    /// The histories on disk, if there were channels with one at the start.
+    /// The store of the histories on disk; present if any channel had one at the start.
     store: ArcSwapOption<Store>,
-    /// There is a history on disk that could not be read so far.
+    /// True while there is a history on disk that has not been readable so far.
     behind: AtomicBool,
-    /// The messages are another process's: nothing is published here any more.
+    /// True once another process has taken over the messages: this one publishes nothing any more.
     packed: AtomicBool,
     /// Everybody was told to leave, and so is whoever subscribes now.
     dismissed: AtomicBool,
     settings: ArcSwap<Settings>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
-    /// Held while a message gets its place.
+    /// The sequence; locked while a message gets its offset.
     places: Arc<Mutex<Places>>,
-    /// Messages up to this one were gone before this hub could have them.
+    /// Highest offset already trimmed from the cluster stream when this node joined; subscribers behind it get a
+    /// gap.
     base: AtomicU64,
-    /// The last offset whose message is in its history.
+    /// Highest offset whose message is in its history.
     head: AtomicU64,
     subscribers: Shares,
-    /// Channels that patterns have made.
+    /// Shares of the limit on channels created by patterns.
     made: Shares,
     rate: Mutex<Rate>,
     metrics: Channels,
 }
 
 impl Hub {
-    /// A hub that nobody watches.
+    /// A hub whose metrics are not read.
     #[cfg(test)]
     pub fn new(config: &Config, luggage: Option<Luggage>) -> Result<Self, HubError> {
         Self::measured(config, luggage, Channels::default())
     }
 
-    /// A hub with the channels of a configuration, and no message but those on disk and in the luggage of another
-    /// process, counted in these metrics.
+    /// Creates a hub with the channels of a configuration and the messages from disk and from the snapshot of
+    /// another process, counted in these metrics.
     ///
     /// # Errors
     /// [`HubError`] names the file, the reason, and the remedy.
@@ -183,7 +184,7 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Reads what another configuration needs. Changes nothing.
+    /// Reads and checks what another configuration needs, without any effect.
     ///
     /// # Errors
     /// [`HubError`] says why this hub cannot take it.
@@ -197,7 +198,7 @@ impl Hub {
         Ok(HubPlan { settings, parts })
     }
 
-    /// Takes another configuration. Subscribers stay, even of a channel that is not in it any more.
+    /// Puts another configuration in force. Subscribers stay, also those of a channel that it does not contain.
     pub fn commit(&self, plan: HubPlan) {
         let HubPlan { settings, parts } = plan;
         lock(&self.0.rate).change(settings.hub.connect_rate);
@@ -213,7 +214,7 @@ impl Hub {
         self.open_named();
     }
 
-    /// Whether this is the publish token.
+    /// True if this is the publish token, compared in constant time.
     #[must_use]
     pub fn is_publish_token(&self, token: &str) -> bool {
         let settings = self.0.settings.load();
@@ -221,22 +222,22 @@ impl Hub {
         known.is_some_and(|known| same_bytes(known.as_bytes(), token.as_bytes()))
     }
 
-    /// The settings all channels share.
+    /// The settings that all channels share.
     #[must_use]
     pub fn settings(&self) -> config::Hub {
         self.0.settings.load().hub.clone()
     }
 
-    /// The rules of a channel, if there is one of this name.
+    /// The rules of a channel, if the configuration has one of this name.
     #[must_use]
     pub fn rules(&self, name: &ChannelName) -> Option<config::Channel> {
         self.0.settings.load().rules_of(name).cloned()
     }
 
-    /// Listens to channels, for as long as the lease holds, if one is needed. For programs of this machine.
+    /// Subscribes to channels for as long as the lease holds, if there is one. For programs on this machine.
     ///
     /// # Errors
-    /// [`SubscribeError`].
+    /// A [`SubscribeError`] says which channel is unknown, or which limit is reached.
     pub fn subscribe(
         &self,
         names: &[ChannelName],
@@ -246,10 +247,10 @@ impl Hub {
         self.subscribe_from(None, names, from, lease)
     }
 
-    /// The same for a client, which is counted by this address, and by the session of the lease.
+    /// Subscribes a client, which counts towards the share of its address and of the session of the lease.
     ///
     /// # Errors
-    /// [`SubscribeError`].
+    /// A [`SubscribeError`] says which channel is unknown, or which limit is reached.
     pub fn subscribe_from(
         &self,
         address: Option<IpAddr>,
@@ -312,10 +313,11 @@ impl Hub {
         channels.collect()
     }
 
-    /// Makes the channel of a pattern for a client, whom it is counted to. Does nothing if it is there.
+    /// Opens a channel on behalf of a client, whose share it counts towards if a pattern creates it. Does nothing
+    /// if it is open.
     ///
     /// # Errors
-    /// [`PublishError`], as a message to this channel would get.
+    /// The [`PublishError`] that a message to this channel would get.
     pub fn open_for(
         &self,
         address: Option<IpAddr>,
@@ -331,7 +333,7 @@ impl Hub {
             .map_err(|missing| missing.for_publisher(name))
     }
 
-    /// Who listens to a channel; nobody, if it is not in use.
+    /// Presence of a channel; empty if it is not open.
     #[must_use]
     pub fn presence(&self, name: &ChannelName) -> Presence {
         let channel = self.open_channel(name);
@@ -342,40 +344,41 @@ impl Hub {
         presence
     }
 
-    /// Who listens to a channel at other nodes of the cluster.
+    /// Presence of a channel at other nodes of the cluster.
     fn elsewhere(&self, name: &ChannelName) -> Presence {
         let backbone = self.0.backbone.as_ref();
         backbone.map_or_else(Presence::default, |backbone| backbone.elsewhere(name))
     }
 
-    /// Follows the stream of the cluster, if there is one, until the server stops.
+    /// Starts the task that follows the cluster stream until the server stops, if there is a cluster.
     pub fn join_cluster(&self, shutdown: &Shutdown) {
         if self.0.backbone.is_some() {
             shutdown.spawn(self.clone().follow_stream(shutdown.clone()));
         }
     }
 
-    /// Tells the other nodes of the cluster that a session has ended.
+    /// Notifies the other nodes of the cluster that a session has ended.
     pub fn tell_ended(&self, session: Vec<u8>) {
         if let Some(backbone) = &self.0.backbone {
             backbone.tell_ended(session.into());
         }
     }
 
-    /// The sessions that have ended at other nodes since this was last asked.
+    /// Takes the sessions that have ended at other nodes since the last call.
     #[must_use]
     pub fn ended_elsewhere(&self) -> Vec<Bytes> {
         let backbone = self.0.backbone.as_ref();
         backbone.map_or_else(Vec::new, Backbone::take_ended)
     }
 
-    /// Takes and gives back the locks that every message needs. A process in which this does not return is stuck.
+    /// Takes and releases the locks that every message needs, as a health check: if this does not return, the
+    /// process is stuck.
     pub fn touch(&self) {
         drop(lock(&self.0.places));
         drop(self.channels_now());
     }
 
-    /// How many subscribers there are.
+    /// Number of subscribers.
     #[must_use]
     pub fn subscribers(&self) -> usize {
         usize::try_from(self.0.subscribers.taken()).unwrap_or(usize::MAX)
@@ -387,7 +390,8 @@ impl Hub {
         self.id(self.head())
     }
 
-    /// When to come back: the configured time, up to twice as long, so that not all come at once.
+    /// Delay that a client should wait before it reconnects: the configured time and up to as much again at
+    /// random, so that clients do not come all at once.
     #[must_use]
     pub fn retry(&self) -> Duration {
         let retry = self.0.settings.load().hub.retry;
@@ -410,7 +414,7 @@ impl Hub {
     }
 }
 
-/// A number from 0 to 1, to spread clients with.
+/// A random number between 0 and 1, to spread clients.
 fn random() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let [low, high, ..] = RandomState::new().hash_one(0_u8).to_le_bytes();

@@ -1,7 +1,8 @@
-//! The hub moves to another process, which goes on with the same sequence: who comes back with a cursor of this
-//! process gets there what was missed, as if nothing had happened.
+//! Hand-over of the hub to another process, which continues the same sequence: a subscriber that comes back with a
+//! cursor of this process gets the missed messages there.
 //!
-//! Histories in memory are packed; those on disk are closed here and opened there. Knows no process and no socket.
+//! The snapshot contains the histories in memory; those on disk are closed here and opened there. Independent of
+//! processes and sockets.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,12 +21,12 @@ use crate::hub::publisher_id::Digest;
 use crate::hub::store::{self, Opened, Record};
 use crate::hub::{Hub, HubError, lock};
 
-/// All that another process needs to go on.
+/// Snapshot of the hub: all that another process needs to continue.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Luggage {
-    /// The name of this run, which goes on.
+    /// Epoch of this run, which continues.
     pub(super) epoch: String,
-    /// The last offset that was given away.
+    /// Highest offset that was assigned.
     pub(super) last: u64,
     channels: Vec<PackedChannel>,
 }
@@ -34,10 +35,10 @@ pub struct Luggage {
 #[derive(Debug, Serialize, Deserialize)]
 struct PackedChannel {
     name: String,
-    /// The last message that nobody can get any more.
+    /// Highest offset that no subscriber can get any more.
     floor: u64,
     messages: Vec<PackedMessage>,
-    /// The ids of publishers; a Noren of before has packed none.
+    /// Publisher ids; missing in the snapshot of an older Noren.
     #[serde(default)]
     ids: Vec<PackedId>,
 }
@@ -47,7 +48,7 @@ struct PackedChannel {
 struct PackedId {
     digest: Digest,
     offset: u64,
-    /// In milliseconds.
+    /// Age in milliseconds.
     age: u64,
 }
 
@@ -55,12 +56,13 @@ struct PackedId {
 struct PackedMessage {
     offset: u64,
     time: u64,
-    /// In milliseconds: both processes run by the same machine's clock, which may have been set meanwhile.
+    /// Age in milliseconds. Both processes share the machine's monotonic clock, while the wall clock may have been
+    /// set.
     age: Option<u64>,
     event: Option<Box<str>>,
     key: Option<Box<str>>,
     kind: PackedKind,
-    /// Text as it is, bytes in base64.
+    /// The data: text as it is, bytes in base64.
     data: String,
 }
 
@@ -72,8 +74,8 @@ enum PackedKind {
 }
 
 impl Hub {
-    /// Publishes nothing from now on, closes the store, and packs. Blocks until what was published is on disk. What
-    /// somebody wants to publish meanwhile is refused, and can be published in the other process.
+    /// Stops publishing, closes the store and makes the snapshot. Blocks until all published messages are on disk.
+    /// Messages that arrive meanwhile are refused and can be published at the other process.
     pub fn pack(&self) -> Luggage {
         let places = lock(&self.0.places);
         self.0.packed.store(true, Ordering::Release);
@@ -95,11 +97,11 @@ impl Hub {
         }
     }
 
-    /// Takes [`pack`](Self::pack) back: the other process did not come up. Where the history on disk cannot be opened
-    /// now, its channels refuse what is published until it can: what is taken is kept.
+    /// Reverts [`pack`](Self::pack) after the other process has failed to start. If the history on disk cannot be
+    /// opened now, its channels refuse messages until it can; stored messages are kept.
     ///
     /// # Errors
-    /// [`HubError`]: nothing can write to the disk any more. Channels in memory go on.
+    /// A [`HubError`] if the store has no thread to write with. Channels in memory continue.
     pub fn unpack(&self) -> Result<(), HubError> {
         if !self.0.packed.load(Ordering::Acquire) {
             return Ok(());
@@ -120,7 +122,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Puts what another process has packed into the channels that are here too.
+    /// Restores the snapshot of another process into the channels that exist here too.
     pub(super) fn settle(&self, luggage: Luggage) {
         for packed in luggage.channels {
             let name = ChannelName::parse(&packed.name).ok();
@@ -191,13 +193,13 @@ impl PackedMessage {
         }
     }
 
-    /// A Noren of before this was packed tells only the time.
+    /// Age of the message; a snapshot of an older Noren contains the publish time only.
     fn age(&self) -> Duration {
         self.age
             .map_or_else(|| age_of(self.time), Duration::from_millis)
     }
 
-    /// None for what no Noren has packed.
+    /// The message as a record; `None` if no Noren could have packed it.
     fn record(self) -> Option<Record> {
         let (kind, data) = match self.kind {
             PackedKind::Text => (store::Kind::Text, Bytes::from(self.data)),

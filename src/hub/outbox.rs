@@ -1,4 +1,4 @@
-//! What a socket has not taken yet. An empty one owns no memory.
+//! Send buffer of a WebSocket: frames that the client has not taken yet. An empty one owns no memory.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -8,19 +8,19 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-/// Pieces handed to one write.
+/// Limit on buffers handed to one vectored write.
 const PIECES: usize = 16;
 
-/// Frames in their order.
+/// Queued frames in order.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     frames: VecDeque<Bytes>,
     bytes: usize,
     unflushed: bool,
-    /// A control frame that goes between two others; a newer one replaces it, so that a client that asks and
-    /// does not read makes nothing grow (RFC 6455 §5.5.3).
+    /// A control frame to send between two others. A newer one replaces it, so that a client that pings and does
+    /// not read cannot make the buffer grow (RFC 6455 §5.5.3).
     control: Option<Bytes>,
-    /// Bytes taken so far.
+    /// Total bytes written.
     pub(super) sent: u64,
 }
 
@@ -38,7 +38,7 @@ impl Outbox {
         self.bytes > bytes
     }
 
-    /// Writes all. Ready when the client has it.
+    /// Writes all frames. Ready once the client's socket has taken them.
     pub(super) fn poll_write<C>(
         &mut self,
         client: &mut C,

@@ -1,4 +1,4 @@
-//! What the hub can say of itself, for `noren status` and for errors that name what there is.
+//! Summary of the hub for `noren status`, and for errors that list the configured channels.
 
 use serde::Serialize;
 
@@ -7,33 +7,33 @@ use crate::hub::Hub;
 /// The hub at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Overview {
-    /// Who listens, on all channels together; who listens to several counts once.
+    /// Number of subscribers of all channels together; a subscriber to several counts once.
     pub subscribers: usize,
     /// The id of the newest message.
     pub newest: String,
-    /// The channels that are open, by name.
+    /// The open channels, by name.
     pub channels: Vec<Row>,
 }
 
-/// One channel.
+/// A channel as the status lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// Its name.
+    /// Name of the channel.
     pub name: String,
     /// The name or pattern in the configuration that it comes from.
     #[serde(skip)]
     pub rule: String,
-    /// How many messages a new subscriber can still get.
+    /// Number of messages that a new subscriber can still get.
     pub messages: usize,
-    /// How many listen to it.
+    /// Number of subscribers.
     pub listeners: usize,
-    /// Why nothing can be published on it now, if its history is on a disk that says so.
+    /// Current disk error that prevents publishing, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
 
 impl Hub {
-    /// How it is now. Channels are looked at one after another, so the numbers are not of one instant.
+    /// Summarises the hub. Channels are read one after another, so the numbers are not of one instant.
     #[must_use]
     pub fn overview(&self) -> Overview {
         let channels = self.channels_now().into_iter();
@@ -54,7 +54,7 @@ impl Hub {
         }
     }
 
-    /// The names and patterns of the configuration, in its order.
+    /// Names and patterns of the configuration, in its order.
     #[must_use]
     pub fn configured(&self) -> Vec<String> {
         let settings = self.0.settings.load();

@@ -1,29 +1,32 @@
-//! The one sequence of offsets that all channels share, and the places in it that wait for the disk.
+//! The one sequence of offsets that all channels share, with the offsets reserved for messages on their way to
+//! disk.
 //!
-//! A message in memory gets the next place and is shown at once. Messages of a history on disk must have their places
-//! before they are written, and are shown after that: they get places a little ahead, and what is shown meanwhile takes
-//! those before them, so that nothing waits for a disk that is not its own, and no cursor can pass by a message that
-//! comes later. Are there too few places before them, the messages are numbered and written once more.
+//! A message in memory gets the next offset and is visible at once. Messages of a history on disk need their
+//! offsets before they are written and become visible after that, so they get offsets a little ahead; messages
+//! that become visible meanwhile use those in between. Thus no message waits for a disk that is not its own, and
+//! no cursor can skip a message that becomes visible later. If there are too few in between, the messages are
+//! numbered and written again.
 
-/// The most places that are left free at a time.
+/// Limit on offsets left free in front of a reservation.
 const MOST_ROOM: u64 = 1 << 20;
-/// Places that are left free at least once they did not suffice.
+/// Minimum of offsets left free once they have been too few.
 const LEAST_ROOM: u64 = 64;
 
-/// The sequence.
+/// The sequence of offsets.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     last: u64,
-    /// The first of the places that wait for the disk.
+    /// The first offset reserved for messages on their way to disk.
     reserved: Option<u64>,
-    /// How many were given since they wait.
+    /// Number of offsets assigned since the reservation.
     passed: u64,
-    /// How many are left free before them: none where nothing else is said, so that ids follow each other.
+    /// Number of offsets left free in front of a reservation: 0 until they are needed, so that ids are
+    /// consecutive.
     room: u64,
 }
 
 impl Places {
-    /// A sequence that goes on behind this place.
+    /// Creates a sequence that continues behind this offset.
     pub(super) fn new(last: u64) -> Self {
         Self {
             last,
@@ -31,12 +34,12 @@ impl Places {
         }
     }
 
-    /// The last place whose message is shown.
+    /// Highest offset whose message is visible.
     pub(super) fn last(&self) -> u64 {
         self.last
     }
 
-    /// The place of a message that is shown at once.
+    /// Assigns the offset of a message that becomes visible at once.
     pub(super) fn take(&mut self) -> u64 {
         self.last += 1;
         self.passed += 1;
@@ -46,12 +49,12 @@ impl Places {
         self.last
     }
 
-    /// Goes to a place that something else has given.
+    /// Moves to an offset that was assigned elsewhere.
     pub(super) fn set(&mut self, last: u64) {
         self.last = last;
     }
 
-    /// The first of the places for messages that are about to be written, above `beyond`.
+    /// Reserves offsets above `beyond` for messages that are about to be written; returns the first.
     pub(super) fn reserve(&mut self, beyond: u64) -> u64 {
         let first = (self.last + 1 + self.room).max(beyond + 1);
         self.reserved = Some(first);
@@ -59,8 +62,8 @@ impl Places {
         first
     }
 
-    /// The messages with the reserved places are written; the last has this one. False if the places were given to
-    /// others meanwhile.
+    /// Completes a reservation whose last message has this offset. False if other messages have used the offsets
+    /// meanwhile.
     pub(super) fn fill(&mut self, last: u64) -> bool {
         let free = self.release();
         if free {
@@ -71,7 +74,7 @@ impl Places {
         free
     }
 
-    /// The reserved places are free again; false if they were given to others.
+    /// Releases a reservation; false if other messages have used its offsets.
     pub(super) fn release(&mut self) -> bool {
         self.room = self.passed.saturating_mul(2).min(MOST_ROOM);
         self.reserved.take().is_some()

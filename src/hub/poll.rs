@@ -13,10 +13,10 @@ use crate::http::{Body, empty, full};
 use crate::hub::message::{EventId, Message};
 use crate::hub::subscription::{End, Next, Reset, Subscription};
 
-/// One answer holds at most so many bytes of messages; the rest comes with the next poll.
+/// Size limit of a response in bytes of messages; the rest comes with the next poll.
 const LARGEST: usize = 256 * 1024;
 
-/// What one poll has got.
+/// The messages collected by one poll.
 #[derive(Default)]
 struct Batch {
     messages: Vec<Arc<Message>>,
@@ -25,19 +25,19 @@ struct Batch {
     ended: Option<End>,
 }
 
-/// How a poll waits.
+/// Waiting rules of a poll.
 #[derive(Clone, Copy, Debug)]
 pub struct Wait {
-    /// How long, if there is nothing yet.
+    /// Time to wait if there is no message yet.
     pub limit: Duration,
-    /// The cursor came as an entity tag, so 304 can say that nothing is new.
+    /// True if the cursor came as an entity tag, so that the response can be 304.
     pub conditional: bool,
 }
 
-/// Waits for messages, and answers with what there is.
+/// Waits for messages and responds with all that are available.
 ///
 /// # Errors
-/// The end of the session or of the token, as soon as that is so: whoever waits is told at once, and not when the
+/// The end of the session or of the token, as soon as it happens, so that a waiting client hears of it before its
 /// time is over.
 pub async fn poll(mut subscription: Subscription, wait: Wait) -> Result<Response<Body>, End> {
     let before = subscription.position();

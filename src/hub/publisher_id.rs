@@ -1,33 +1,33 @@
-//! A publisher's own id of a message, which makes a second try harmless: within a window the channel remembers which
-//! ids there were, and a message that has one of them is not published again; its publisher gets the id of the first.
+//! A publisher's own id of a message, which makes a retry harmless: within a window the channel remembers the ids
+//! it has seen, and a message with a known id is not published again; its publisher gets the id of the first.
 //!
-//! Bounded twice: by number and by age. The text itself is not kept, only a part of its SHA-256. Knows no transport and
-//! no disk.
+//! Bounded by number and by age. Only half of an id's SHA-256 is kept, not its text. Independent of transports and
+//! the disk.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-/// The longest id; a UUID has 36 bytes.
+/// Length limit of an id; a UUID has 36 bytes.
 const LONGEST: usize = 256;
 
 /// The first half of the SHA-256 of an id.
 pub type Digest = [u8; 16];
 
-/// What a publisher calls a message.
+/// A publisher's own id of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublisherId {
     digest: Digest,
-    /// The publisher gives no two messages the same one. Of others it is remembered, and not looked for.
+    /// True if the publisher never uses an id twice. Other ids are remembered but not searched for.
     unique: bool,
 }
 
 impl PublisherId {
-    /// An id as a publisher writes it.
+    /// Parses an id from a publisher.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The message says which rule the id breaks.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() || text.len() > LONGEST || text.contains(char::is_control) {
             return Err("the id of a message has 1 to 256 bytes and no control characters");
@@ -35,14 +35,14 @@ impl PublisherId {
         Ok(Self::of(&["", text]))
     }
 
-    /// The id of one among many who do not know each other's, and must not take them from each other.
+    /// An id within a scope, so that publishers that do not know each other cannot use up each other's ids.
     #[must_use]
     pub fn scoped(scope: &[u8], text: &str) -> Self {
         let scope = digest(&SHA256, scope);
         Self::of_bytes(&[scope.as_ref(), text.as_bytes()])
     }
 
-    /// An id that is only believed where something else says that the message comes again.
+    /// An id of a source, which only counts if the source says that a message may be a repetition.
     pub(super) fn of_source(address: &str, text: &str, unique: bool) -> Self {
         Self {
             unique,
@@ -67,7 +67,7 @@ impl PublisherId {
         }
     }
 
-    /// As it was written with [`digest`](Self::digest).
+    /// Restores an id that was stored by its [`digest`](Self::digest).
     pub(super) fn stored(digest: Digest, unique: bool) -> Self {
         Self { digest, unique }
     }
@@ -81,7 +81,7 @@ impl PublisherId {
     }
 }
 
-/// One that is remembered.
+/// A remembered id.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Remembered {
     pub(super) digest: Digest,
@@ -97,12 +97,12 @@ pub(super) struct PublisherIds {
 }
 
 impl PublisherIds {
-    /// The message that had this id.
+    /// Offset of the message that had this id.
     pub(super) fn find(&self, id: &PublisherId) -> Option<u64> {
         id.unique.then(|| self.offsets.get(&id.digest).copied())?
     }
 
-    /// Remembers one. Offsets rise from one to the next.
+    /// Remembers an id. Offsets must be increasing.
     pub(super) fn insert(&mut self, digest: Digest, offset: u64, came: Instant) {
         self.offsets.insert(digest, offset);
         self.order.push_back(Remembered {
@@ -112,7 +112,7 @@ impl PublisherIds {
         });
     }
 
-    /// Forgets what is beyond the bounds; the last offset that was forgotten, if there is one.
+    /// Forgets ids beyond the bounds; returns the highest offset that was forgotten, if any.
     pub(super) fn trim(&mut self, now: Instant, most: usize, age: Duration) -> Option<u64> {
         let mut through = None;
         while let Some(oldest) = self.order.front() {
@@ -133,7 +133,7 @@ impl PublisherIds {
         self.order.is_empty()
     }
 
-    /// All of them, the oldest first.
+    /// All remembered ids, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Remembered> {
         self.order.iter()
     }

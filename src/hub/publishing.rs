@@ -1,5 +1,5 @@
-//! Publishing: a message gets its id and its place, at once or when the disk has it. It waits for nobody; what became
-//! of it, whoever asks is told later.
+//! Publishing: assigns a message its id and offset, at once or when the disk or the cluster has it. Never waits
+//! for a subscriber; the result can be awaited separately.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,26 +16,26 @@ use crate::hub::message::{Draft, EventId, Message, unix_milliseconds};
 use crate::hub::store::Acknowledgement;
 use crate::hub::{Hub, PublishError, lock};
 
-/// How long a publisher waits for the broker of a cluster; the message itself goes on waiting.
+/// Time that a publisher waits for the broker of a cluster; the message itself stays queued.
 const CLUSTER_LIMIT: Duration = Duration::from_secs(60);
 
-/// A message that was taken.
+/// A message that was accepted.
 #[derive(Debug)]
 pub struct Published(Settled);
 
-/// What there is to wait for.
+/// The result to wait for.
 #[derive(Debug)]
 enum Settled {
-    /// Nothing: it is as durable as it will be.
+    /// No wait: the message is already as durable as it gets.
     Now(EventId),
-    /// Its place, once it is on the disk.
+    /// Its offset, once it is on the disk.
     Disk(Hub, Acknowledgement),
-    /// Its place in the stream.
+    /// Its id, once it is in the stream.
     Cluster(oneshot::Receiver<EventId>),
 }
 
 impl Published {
-    /// One that there was before.
+    /// The result for a repeated message: the id of the first.
     pub(super) fn before(id: EventId) -> Self {
         Self(Settled::Now(id))
     }
@@ -44,7 +44,7 @@ impl Published {
         Self(Settled::Disk(hub.clone(), kept))
     }
 
-    /// The id it got; on disk and in a cluster it has none yet.
+    /// The id of the message; `None` while the disk or the cluster has not assigned it.
     #[cfg(test)]
     pub fn id(&self) -> Option<&EventId> {
         match &self.0 {
@@ -53,11 +53,11 @@ impl Published {
         }
     }
 
-    /// Waits until the message is as durable as its channel promises: on disk, where the history is, or in the
-    /// stream of the cluster.
+    /// Waits until the message is as durable as its channel promises: on disk, or in the stream of the cluster.
     ///
     /// # Errors
-    /// [`PublishError::NotKept`]: nobody has seen it; or in a cluster, it has not been delivered within a time.
+    /// [`PublishError::NotKept`] if the disk refused the message, which no subscriber has seen then, or if the
+    /// cluster has not confirmed it in time.
     pub async fn acknowledged(self) -> Result<EventId, PublishError> {
         match self.0 {
             Settled::Now(id) => Ok(id),
@@ -75,27 +75,27 @@ impl Published {
         }
     }
 
-    /// The same for a message whose history is on disk; none for others.
+    /// A future of the result for a message whose history is on disk; `None` for others.
     pub(super) fn pending_on_disk(self) -> Option<Pending> {
         let waits = matches!(self.0, Settled::Disk(..));
         waits.then(|| Box::pin(self.acknowledged()) as Pending)
     }
 
-    /// The same, to wait for it beside others; none if there is nothing to wait for.
+    /// A future of the result, to be awaited beside others; `None` if it is known already.
     pub(super) fn pending(self) -> Option<Pending> {
         let waits = !matches!(self.0, Settled::Now(_));
         waits.then(|| Box::pin(self.acknowledged()) as Pending)
     }
 }
 
-/// A message that will be as durable as its channel promises.
+/// A pending result: resolves when the message is as durable as its channel promises.
 pub(super) type Pending = Pin<Box<dyn Future<Output = Result<EventId, PublishError>> + Send>>;
 
 impl Hub {
-    /// Publishes a message. Does not wait for anybody.
+    /// Publishes a message without waiting for the disk or the cluster.
     ///
     /// # Errors
-    /// [`PublishError`]; nothing was published then.
+    /// A [`PublishError`] gives the reason; nothing was published then.
     pub fn publish(&self, name: &ChannelName, draft: Draft) -> Result<Published, PublishError> {
         if let Some(fault) = draft.fault() {
             return Err(PublishError::Malformed(fault));
@@ -103,10 +103,10 @@ impl Hub {
         self.publish_own(name, draft)
     }
 
-    /// The same for a message of Noren's own, which may be a signal.
+    /// Publishes a message of Noren itself, which may have a reserved event name.
     ///
     /// # Errors
-    /// [`PublishError`]; nothing was published then.
+    /// A [`PublishError`] gives the reason; nothing was published then.
     pub(super) fn publish_own(
         &self,
         name: &ChannelName,

@@ -1,8 +1,8 @@
-//! How many may come in a second: a bucket of tokens.
+//! Rate limiter for new subscribers: a token bucket.
 
 use std::time::Instant;
 
-/// A bucket that holds what comes in one second, and begins full.
+/// A token bucket with the capacity of one second, initially full.
 #[derive(Debug)]
 pub(super) struct Rate {
     a_second: f64,
@@ -24,7 +24,7 @@ impl Rate {
         self.tokens = self.tokens.min(self.a_second);
     }
 
-    /// True if one more may come.
+    /// Takes a token; true if there was one.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = now;

@@ -1,4 +1,4 @@
-//! What a reload replaces: the rules of channels, and the limits they share.
+//! Settings of the hub that a reload replaces: the rules of channels, and the limits they share.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::hub::error::HubError;
 use crate::shares::Parts;
 use crate::text::file::{LARGEST_SECRET, read_text};
 
-/// What a reload replaces.
+/// The settings that a reload replaces.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) hub: config::Hub,
@@ -17,25 +17,24 @@ pub(super) struct Settings {
     index: Index,
 }
 
-/// Finds the rules of a name without a walk through all of them: a file may have tens of thousands, and each is
-/// looked for at a reload.
+/// Index of the rules by name: a file may have tens of thousands, and a reload looks up each open channel.
 #[derive(Debug, Default)]
 struct Index {
     names: HashMap<ChannelName, usize>,
-    /// Patterns of one shape have their stars at the same words, so that a name fits at most one of them: the
-    /// name with those words replaced.
+    /// Patterns grouped by shape. Patterns of one shape have their stars in the same words, so at most one of them
+    /// matches a name: the one equal to the name with those words replaced.
     shapes: Vec<Shape>,
 }
 
 /// The patterns of one shape.
 #[derive(Debug)]
 struct Shape {
-    /// Of each word, whether it is a star.
+    /// For each word, true if it is a star.
     stars: Box<[bool]>,
     patterns: HashMap<String, usize>,
 }
 
-/// Another configuration of a hub that runs, checked and not in force.
+/// A checked configuration of the hub that is not in force yet.
 #[derive(Debug)]
 pub struct HubPlan {
     pub(super) settings: Settings,
@@ -53,18 +52,18 @@ impl Settings {
         })
     }
 
-    /// Whether any channel is kept on disk.
+    /// True if any channel keeps its history on disk.
     pub(super) fn keeps(&self) -> bool {
         let mut rules = self.rules.iter();
         rules.any(|rules| rules.history.store == StoreKind::Disk)
     }
 
-    /// Whether a channel of this name is in the file by its name, and not by a pattern.
+    /// True if the configuration lists a channel by this name, and not only by a pattern.
     pub(super) fn names(&self, name: &ChannelName) -> bool {
         self.index.names.contains_key(name)
     }
 
-    /// A name before a pattern, and then the first in the file.
+    /// Finds the rules for a name: exact names come before patterns, patterns in the order of the file.
     pub(super) fn rules_of(&self, name: &ChannelName) -> Option<&config::Channel> {
         self.rules.get(self.index.find(name)?)
     }
@@ -123,7 +122,7 @@ impl Shape {
     }
 }
 
-/// The publish token is what is in its file, without the line break an editor leaves.
+/// Reads the publish token from its file, without the final line break that editors add.
 fn read_token(path: &Path) -> Result<String, HubError> {
     let fault = |reason: String| HubError::PublishToken {
         path: path.to_owned(),

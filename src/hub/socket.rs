@@ -1,7 +1,7 @@
-//! A WebSocket that listens: messages as frames, pings, what the page sends, and an orderly end.
+//! A subscriber's WebSocket: sends messages as frames and pings, reads the page's messages, and closes in order.
 //!
-//! One task for each, which owns next to nothing while nothing happens: what it has not sent yet lies in the
-//! history, where it lies for all.
+//! Each socket is one task, which owns almost nothing while idle: messages it has not sent yet are in the shared
+//! history.
 
 use std::fmt;
 use std::future::{Future as _, poll_fn};
@@ -30,24 +30,24 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::{Begun, TunnelKind};
 use crate::websocket::{Handshake, Opcode, close_frame, control_frame, upgraded};
 
-/// How long the end may take.
+/// Time limit of the closing handshake.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
-/// Frames that are ready together leave together, up to this many bytes.
+/// Write batch: frames that are ready are written together, up to this many bytes.
 const GATHERED: usize = 64 * 1024;
-/// Pings in a row that may stay unanswered.
+/// Number of consecutive pings that may stay unanswered.
 const MISSED_PINGS: u32 = 2;
 
-/// What the frames of a socket look like.
+/// The format of a socket's frames.
 #[derive(Clone, Debug)]
 pub enum Form {
     /// Envelopes and control objects, or data alone.
     Events(Format),
-    /// For a page of Wok's kind: messages with the marker that ends one, in base64 or as bytes. What the page
-    /// sends says nothing.
+    /// Frames for a page of Wok: messages with an end-of-message marker, in base64 or as bytes. Frames from the
+    /// page are ignored.
     Wok {
         /// The marker.
         boundary: Arc<str>,
-        /// Whether in base64.
+        /// True if frames are in base64.
         base64: bool,
     },
     /// Envelopes and control objects in frames of `SockJS`.
@@ -55,7 +55,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// Whether there are objects beside messages.
+    /// True if the format has control objects beside messages.
     fn tells(&self) -> bool {
         matches!(self, Self::Events(Format::Json) | Self::SockJs)
     }
@@ -69,19 +69,19 @@ impl Form {
     }
 }
 
-/// A socket that is to listen.
+/// A WebSocket that is about to subscribe.
 pub struct Listening {
-    /// To what, and from where.
+    /// The subscription, at its starting position.
     pub subscription: Subscription,
     /// The channels, for the first frame and the log.
     pub names: Vec<ChannelName>,
-    /// What frames look like.
+    /// Format of the frames.
     pub form: Form,
-    /// What becomes of messages of the page; none: they are refused.
+    /// Callback for messages of the page; without one they are refused.
     pub receiver: Option<Receiver>,
 }
 
-/// Why a socket ended.
+/// Reasons why a socket ends.
 #[derive(Debug)]
 enum Cause {
     Closed,
@@ -89,12 +89,12 @@ enum Cause {
     Broke(io::Error),
     Violation(u16, &'static str),
     Ended(End),
-    /// A gap that this form of frames cannot tell.
+    /// A gap that this frame format cannot express.
     Untold,
     HeartbeatLost,
 }
 
-/// Answers a valid handshake, and sends messages in a task of its own until one side ends it.
+/// Accepts a valid handshake, and sends messages in a task of its own until either side closes.
 pub fn open_socket(
     hub: &Hub,
     mut request: Request<Incoming>,
@@ -137,7 +137,7 @@ pub fn open_socket(
     handshake.accept(protocol)
 }
 
-/// The code for a message that makes no sense (RFC 6455 §7.4.1).
+/// Close code for a message that cannot be understood (RFC 6455 §7.4.1).
 const NOT_JSON: u16 = 1007;
 
 /// An open socket.
@@ -176,7 +176,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         session
     }
 
-    /// Sends and receives until one side ends it. `read` is what came right behind the handshake.
+    /// Sends and receives until either side closes. `read` holds bytes that arrived right behind the handshake.
     async fn run(mut self, read: &[u8]) -> (u64, u64) {
         self.inbox.feed(read);
         let cause = self.exchange().await;
@@ -219,10 +219,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         Poll::Pending
     }
 
-    /// Reads what the page sends, one message at a time.
+    /// Reads the page's messages, one at a time. Back-pressure: stops reading from a page that does not drain our
+    /// replies.
     fn poll_inbox(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
         loop {
-            // Answers that the page does not take are not made any more of.
+            // Back-pressure: a page that does not drain our replies is not read.
             if self.outbox.is_over(GATHERED) {
                 return Poll::Pending;
             }
@@ -242,7 +243,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         }
     }
 
-    /// Sends what there is.
+    /// Sends all messages that are available.
     fn poll_outbox(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
         loop {
             let mut waiting = false;
@@ -297,7 +298,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             self.tell(&resetting(reset, &self.subscription.position()));
             return None;
         }
-        // Who comes back to frames without ids cannot know of a gap anyway; who falls into one must be told.
+        // A client whose frames have no ids cannot resume, so gaps at its start do not concern it; one that falls
+        // into a gap later has to be told.
         (reset == Reset::Slow).then_some(Cause::Untold)
     }
 
@@ -348,7 +350,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     }
 }
 
-/// The first object: where the page begins.
+/// The first object on a socket: the position at which the page starts.
 pub(super) fn opening(hub: &Hub, position: &EventId, names: &[ChannelName]) -> String {
     let names: Vec<_> = names.iter().map(ChannelName::as_str).collect();
     let id = position.to_string();
@@ -356,13 +358,13 @@ pub(super) fn opening(hub: &Hub, position: &EventId, names: &[ChannelName]) -> S
         .to_string()
 }
 
-/// That there is a gap before what follows.
+/// The object that announces a gap before the next message.
 pub(super) fn resetting(reset: Reset, position: &EventId) -> String {
     let id = position.to_string();
     serde_json::json!({"type": "reset", "id": id, "reason": reset.as_str()}).to_string()
 }
 
-/// That the server stops, and when to come back.
+/// The object that announces the server's stop, and when to reconnect.
 pub(super) fn closing(hub: &Hub) -> String {
     serde_json::json!({"type": "closing", "retry": retry(hub)}).to_string()
 }

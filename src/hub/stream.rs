@@ -1,4 +1,4 @@
-//! Server-sent events (HTML Living Standard §9.2) over HTTP/1.1 and HTTP/2: the body of an answer that goes on.
+//! Server-sent events (HTML Living Standard §9.2) over HTTP/1.1 and HTTP/2: a streaming response body.
 
 use std::fmt;
 use std::pin::Pin;
@@ -18,25 +18,25 @@ use crate::hub::forms::Format;
 use crate::hub::subscription::{Next, Reset, Subscription};
 use crate::hub::{End, EventId};
 
-/// Messages that are ready together leave together, up to this many bytes.
+/// Write batch: messages that are ready are sent together, up to this many bytes.
 const GATHERED: usize = 16 * 1024;
 
-/// An event stream.
+/// The body of an event stream.
 struct EventStream {
     subscription: Subscription,
     hub: Hub,
     format: Format,
-    /// Whether signs of life are events, which a page can see, or comments.
+    /// True if heartbeats are events, which a page can see, and not comments.
     named_keep_alive: bool,
     interval: Duration,
     clock: Pin<Box<Sleep>>,
-    /// Nothing was sent since the last look at the clock.
+    /// True if nothing was sent since the last tick of the heartbeat timer.
     quiet: bool,
     begun: bool,
     ended: bool,
 }
 
-/// Answers with the messages of a subscription, until one of the two sides ends it.
+/// Responds with the messages of a subscription, until either side ends it.
 #[must_use]
 pub fn event_stream(
     hub: &Hub,
@@ -61,8 +61,8 @@ pub fn event_stream(
     response
 }
 
-/// The headers of an event stream. Whatever stands between must neither keep it nor change it: a compressor
-/// would hold messages back until its block is full.
+/// Sets the headers of an event stream. Intermediaries must neither cache nor transform it: a compressor would
+/// hold messages back until its block is full.
 pub fn set_headers(response: &mut Response<Body>) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -77,8 +77,8 @@ pub fn set_headers(response: &mut Response<Body>) {
 }
 
 impl EventStream {
-    /// Tells when to come back, and from where, before anything has come: a block without data is no event, but
-    /// the browser remembers its id.
+    /// The first bytes: the reconnect delay and the current position. A block without data is no event, but the
+    /// browser remembers its id.
     fn opening(&self) -> Bytes {
         let id = self.subscription.position();
         format!("{}id: {id}\n\n", self.retry()).into()
@@ -88,7 +88,7 @@ impl EventStream {
         format!("retry: {}\n", self.hub.retry().as_millis())
     }
 
-    /// What is ready, as one piece.
+    /// Collects the messages that are ready into one piece.
     fn gather(&mut self, first: Bytes) -> Bytes {
         let Some(mut more) = self.subscription.try_next() else {
             return first;

@@ -1,4 +1,4 @@
-//! One who listens, as the channels and those who look inside see it. Must not know what it has still to get.
+//! A subscriber as its channels and the status see it. Independent of the messages it still has to get.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,23 +10,23 @@ use atomic_waker::AtomicWaker;
 
 use crate::net::Peer;
 
-/// What a channel knows of one who listens.
+/// State of a subscriber that its channels share.
 pub(super) struct Subscriber {
     waker: AtomicWaker,
-    /// The server stops: it should leave.
+    /// True once the subscriber should leave because the server stops.
     dismissed: AtomicBool,
-    /// An administrator wants it to leave.
+    /// True once an administrator has asked it to leave.
     asked: AtomicBool,
-    /// Its number, which no other subscriber of this process ever has.
+    /// Number of the subscriber, unique in this process.
     pub(super) number: u64,
     pub(super) since: Instant,
-    /// Its transport, and who it is; on the admin socket nobody in particular.
+    /// Transport and client; on the admin socket there is no client address.
     caller: OnceLock<(&'static str, Peer)>,
-    /// Where it has come to.
+    /// Offset of its position.
     place: AtomicU64,
-    /// Who it is, where the session says so.
+    /// User name, if the session has one.
     pub(super) name: Option<String>,
-    /// The number of its session.
+    /// Number of its session.
     pub(super) session: Option<NonZeroU64>,
 }
 
@@ -46,7 +46,7 @@ impl Subscriber {
         })
     }
 
-    /// Whom to wake when there is something for it.
+    /// Registers the waker for new messages.
     pub(super) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }
@@ -55,12 +55,12 @@ impl Subscriber {
         self.waker.wake();
     }
 
-    /// Says once by which transport it listens, and who it is.
+    /// Sets the transport and the client, once.
     pub(super) fn is_called_by(&self, transport: &'static str, peer: Peer) {
         let _ = self.caller.set((transport, peer));
     }
 
-    /// Its transport, and who it is.
+    /// Transport and client.
     pub(super) fn caller(&self) -> Option<(&'static str, Peer)> {
         self.caller.get().copied()
     }
@@ -81,13 +81,13 @@ impl Subscriber {
         self.dismissed.load(Ordering::Acquire)
     }
 
-    /// Tells it to leave, for no fault of its own.
+    /// Asks the subscriber to leave, on behalf of an administrator.
     pub(super) fn ask_to_leave(&self) {
         self.asked.store(true, Ordering::Release);
         self.waker.wake();
     }
 
-    /// Tells it to leave.
+    /// Asks the subscriber to leave because the server stops.
     pub(super) fn dismiss(&self) {
         self.dismissed.store(true, Ordering::Release);
         self.waker.wake();

@@ -1,7 +1,7 @@
-//! One subscriber's walk through the histories of its channels.
+//! A subscription: one subscriber's walk through the histories of its channels.
 //!
-//! It holds a place and no messages: what it has not got yet lies in the histories, once for everybody. Does not
-//! know how a message is sent.
+//! It holds a position and no messages: undelivered messages lie in the histories, once for all. Independent of
+//! how a message is sent.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,22 +23,22 @@ use crate::net::Peer;
 use crate::shares::Share;
 use crate::telemetry::audit::{self, Kind, What, Who};
 
-/// A place in some channels, from which it goes on. Dropping it leaves them.
+/// A position in some channels, with the messages that follow it. Dropping it leaves the channels.
 pub struct Subscription {
     hub: Hub,
     subscriber: Arc<Subscriber>,
     joined: Vec<Joined>,
     place: u64,
-    /// Up to here it catches up with what was there before it came; that is not lagging.
+    /// Offset up to which it catches up with older messages; that does not count as lag.
     catching_up: u64,
     reset: Option<Reset>,
     lease: Option<Leased>,
     line: Option<Box<audit::Opened>>,
-    /// Of the subscribers that there may be.
+    /// Share of the limit on subscribers.
     _place: Share,
 }
 
-/// The permission to listen, where one is needed.
+/// Permission to subscribe, if one is needed.
 struct Leased {
     ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     lease: Lease,
@@ -52,7 +52,7 @@ impl Leased {
         }
     }
 
-    /// Why what it is for has to end.
+    /// Reason why the lease has ended.
     fn end(&self) -> End {
         if self.lease.has_expired() {
             End::Expired
@@ -62,38 +62,38 @@ impl Leased {
     }
 }
 
-/// A channel it listens to.
+/// A subscribed channel.
 struct Joined {
     channel: Arc<Channel>,
     key: usize,
-    /// Up to here, what is gone has been told.
+    /// Offset up to which gaps have been reported.
     told: u64,
 }
 
-/// What comes next.
+/// The next event of a subscription.
 #[derive(Debug)]
 pub enum Next {
     /// A message.
     Message(Arc<Message>),
-    /// There is a gap before what follows.
+    /// A gap before the next message.
     Reset(Reset),
-    /// Nothing any more.
+    /// The end of the subscription.
     End(End),
 }
 
-/// Why there is a gap.
+/// Reasons for a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// The history does not reach back to where the subscriber was.
+    /// The history does not reach back to the subscriber's position.
     Expired,
-    /// The subscriber's cursor is from another run, of which nothing is left.
+    /// The subscriber's cursor is from an earlier run, of which nothing is left.
     Restarted,
-    /// The subscriber did not keep up.
+    /// The subscriber lagged too far behind.
     Slow,
 }
 
 impl Reset {
-    /// The word for it in every transport.
+    /// The name of the reason in every transport.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -104,23 +104,23 @@ impl Reset {
     }
 }
 
-/// Why a subscription is over.
+/// Reasons for the end of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It lags too far behind; it may come back with its cursor.
+    /// The subscriber lags too far behind; it may come back with its cursor.
     Slow,
     /// The server stops.
     Stopping,
-    /// The session of the visitor has ended.
+    /// The visitor's session has ended.
     SessionEnded,
-    /// The token of the visitor has expired.
+    /// The visitor's token has expired.
     Expired,
     /// An administrator has closed it.
     Asked,
 }
 
 impl End {
-    /// As the audit has it.
+    /// The reason as the audit records it.
     pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::Slow => "too slow",
@@ -132,7 +132,7 @@ impl End {
     }
 }
 
-/// What the audit calls these channels.
+/// The text for these channels in the audit.
 #[must_use]
 pub fn channels_named(names: &[ChannelName]) -> String {
     let names: Vec<_> = names.iter().map(ChannelName::as_str).collect();
@@ -175,7 +175,7 @@ impl Subscription {
         subscription
     }
 
-    /// The same, with a line in the audit when it begins and one when it ends.
+    /// Adds audit lines at the beginning and at the end of the subscription.
     #[must_use]
     pub fn audited(mut self, who: Who, names: &[ChannelName]) -> Self {
         let what = What::new(Kind::Stream, channels_named(names));
@@ -186,21 +186,21 @@ impl Subscription {
         self
     }
 
-    /// Adds bytes to the audit line.
+    /// Counts bytes for the audit line.
     pub fn moved(&mut self, up: u64, down: u64) {
         if let Some(line) = &mut self.line {
             line.count(up, down);
         }
     }
 
-    /// Says in the audit line why it ends.
+    /// Sets the reason of the end for the audit line.
     pub fn because(&mut self, reason: impl Into<Cow<'static, str>>) {
         if let Some(line) = &mut self.line {
             line.because(reason);
         }
     }
 
-    /// Finds the place to begin with. All channels are joined by now, so nothing can slip through.
+    /// Finds the starting position. All channels are joined by now, so no message can be missed.
     fn begin(&mut self, from: From) {
         let head = self.hub.head();
         self.catching_up = head;
@@ -213,7 +213,7 @@ impl Subscription {
             }
             From::After(id) => {
                 let known = self.hub.resume(&id);
-                // What a channel in memory said before a restart, nobody knows any more.
+                // Messages in memory do not survive a restart, so a cursor from before it has a gap there.
                 let forgot = |resumed: &Resumed| {
                     !resumed.this_run && self.joined.iter().any(|one| !one.channel.is_kept())
                 };
@@ -239,14 +239,14 @@ impl Subscription {
         }
     }
 
-    /// Tells by which transport it listens, and who it is, for those who look.
+    /// Sets the transport and the client, for the status.
     #[must_use]
     pub fn by(self, transport: &'static str, peer: Peer) -> Self {
         self.subscriber.is_called_by(transport, peer);
         self
     }
 
-    /// The next message, gap or end; pending until there is one.
+    /// Returns the next message, gap or end; pending until there is one.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if let Some(next) = self.try_next() {
             return Poll::Ready(next);
@@ -260,7 +260,7 @@ impl Subscription {
         self.try_next().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// For a subscriber that cannot take anything now: ready once it is to be let go.
+    /// Checks a subscriber that cannot take messages now: ready once it has to be closed.
     pub fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.subscriber.register(cx.waker());
         if self.subscriber.is_dismissed() {
@@ -283,7 +283,7 @@ impl Subscription {
         }
     }
 
-    /// Ready once the permission to listen is gone.
+    /// Waits for the end of the lease.
     fn poll_lease(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         match &mut self.lease {
             Some(lease) => lease.ended.as_mut().poll(cx).map(|()| lease.end()),
@@ -297,13 +297,13 @@ impl Subscription {
         gone || (lag > self.hub.budget() && after >= self.catching_up)
     }
 
-    /// Where it has come to: the cursor to come back with.
+    /// The current position, as the cursor to resume with.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.hub.id(self.place)
     }
 
-    /// The next message, gap or end, if it is there already.
+    /// Returns the next message, gap or end, if there is one already.
     pub fn try_next(&mut self) -> Option<Next> {
         let next = self.look();
         if let Some(Next::End(end)) = &next {
@@ -378,7 +378,8 @@ impl Subscription {
         self.subscriber.moves_to(place);
     }
 
-    /// A message is handed out. Of one that was there before the subscriber came, the time says nothing.
+    /// Counts a delivered message. The delay is measured only for messages that arrived after the subscription
+    /// began.
     fn count(&self, index: usize, message: &Message) {
         let Some(joined) = self.joined.get(index) else {
             return;
@@ -391,7 +392,7 @@ impl Subscription {
         }
     }
 
-    /// What the channel says of one that lags beyond its budget.
+    /// Applies the channel's rule for a subscriber that lags beyond its budget.
     fn lags(&mut self, index: usize) -> Option<Next> {
         let joined = self.joined.get_mut(index)?;
         let slow = joined.channel.rules().slow;
@@ -401,7 +402,7 @@ impl Subscription {
                 let half = usize::try_from(self.hub.budget() / 2).unwrap_or(usize::MAX);
                 joined.told = joined.channel.history().newest(half);
             }
-            // What would be dropped has been replaced already.
+            // Messages that would be dropped have been replaced already.
             Slow::Conflate => return None,
         }
         Some(self.fell_behind(slow))

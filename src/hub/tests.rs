@@ -1,4 +1,4 @@
-//! What subscribers get, in which order, and what they are told when they cannot get it.
+//! Tests of the messages that subscribers get, their order, and the gaps and ends that are reported.
 
 use std::task::{Context, Poll, Waker};
 
@@ -30,7 +30,7 @@ fn listen(hub: &Hub, channels: &[&str], from: From) -> Subscription {
     hub.subscribe(&names, from, None).expect("subscribed")
 }
 
-/// Everything that is there.
+/// Takes all messages that are available.
 fn drained(subscription: &mut Subscription) -> Vec<String> {
     let mut texts = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
@@ -246,7 +246,8 @@ fn subscribers_are_limited() {
 #[test]
 fn presence_is_told_and_the_app_hears_of_the_first_and_the_last() {
     let hub = hub(
-        "[[app]]\nurl = 'unix:/run/app'\n[[channel]]\nname = 'a'\npresence = true\non-first-join = '/first'\non-last-leave = '/last'\n",
+        "[[app]]\nurl = 'unix:/run/app'\n[[channel]]\nname = 'a'\npresence = true\non-first-join = \
+         '/first'\non-last-leave = '/last'\n",
     );
     let user = Some("alice".into());
     let alice_lease = Lease::new(CancellationToken::new(), user, Arc::new(()));
@@ -312,7 +313,7 @@ fn what_is_published_after_the_end_of_a_session_is_not_for_its_visitor() {
     assert_eq!(drained(&mut subscription), ["SessionEnded"]);
 }
 
-/// The time this thread has spent on a core so far, which a busy machine does not change, in nanoseconds.
+/// CPU time of this thread in nanoseconds, which other load on the machine does not change.
 fn time_on_core() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
     let spent = text

@@ -1,6 +1,6 @@
-//! What is done about once a second: presence is told, old messages go, and channels nobody needs.
+//! Housekeeping of the hub, about once a second: reports presence, trims histories, and closes unused channels.
 //!
-//! Says what apps are to be told, and tells none.
+//! Returns the presence hooks that are due, but calls no app.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,21 +11,21 @@ use crate::hub::channel::{Change, Channel, Presence};
 use crate::hub::event_name::PRESENCE;
 use crate::hub::message::{Data, Draft};
 
-/// Something the app wants to be told.
+/// A presence hook that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
-    /// The channel.
+    /// The channel whose presence has changed.
     pub channel: ChannelName,
-    /// The name of the app; none is the first.
+    /// Name of the app to call; `None` is the first.
     pub app: Option<String>,
-    /// The path at the app.
+    /// Path at the app.
     pub path: String,
-    /// Who listens now.
+    /// Presence of the channel now.
     pub presence: Presence,
 }
 
 impl Hub {
-    /// Looks after the channels; to be called about once a second. Returns what apps are to be told.
+    /// Runs the housekeeping; to be called about once a second. Returns the presence hooks that are due.
     #[must_use]
     pub fn look_after(&self) -> Vec<Hook> {
         let now = Instant::now();
@@ -59,7 +59,7 @@ impl Hub {
         hooks
     }
 
-    /// Tells the other nodes of a cluster who listens here, where anybody wants to know.
+    /// Reports the presence of this node to the cluster, for the channels that use it.
     fn tell_cluster(&self) {
         let Some(backbone) = &self.0.backbone else {
             return;
@@ -92,7 +92,7 @@ impl Hub {
         let _ = self.publish_own(name, draft);
     }
 
-    /// Forgets channels that a pattern made, that nobody listens to and that have no message.
+    /// Closes channels that a pattern created and that have neither subscribers nor messages.
     fn close_unused(&self) {
         let settings = self.0.settings.load();
         let unused = |name: &ChannelName, channel: &Channel| {

@@ -1,4 +1,4 @@
-//! What the stream of a cluster does to this node's hub. Called by the task of the stream alone, in its order.
+//! Applies entries of the cluster stream to this node's hub. Only the stream task calls it, in stream order.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,8 +12,8 @@ use crate::config::ChannelName;
 use crate::hub::message::{Draft, Epoch, Message, age_of, came_before};
 use crate::hub::{Hub, lock};
 
-/// A message that is new here has not been on its way for longer; if it seems so, the clock of the node it is from
-/// is wrong, and that must not make it too old to be kept.
+/// Upper bound on the assumed transit time of a message that is new to this node. A longer time means that the
+/// clock of the sending node is wrong, and the message must not count as too old to be kept.
 const LONGEST_WAY: Duration = Duration::from_secs(10);
 
 impl Hub {
@@ -21,12 +21,12 @@ impl Hub {
         self.0.backbone.as_ref()
     }
 
-    /// What all ids begin with, from now on.
+    /// Sets the epoch of all ids from now on.
     pub(super) fn set_epoch(&self, epoch: Epoch) {
         self.0.epoch.store(Arc::new(epoch));
     }
 
-    /// Everything that was there when this node started is here.
+    /// Marks this node as caught up: every message that was in the stream at its start is in its histories.
     pub(super) fn catch_up(&self) {
         if let Some(backbone) = self.backbone()
             && !backbone.caught_up.swap(true, Ordering::AcqRel)
@@ -36,8 +36,8 @@ impl Hub {
         }
     }
 
-    /// Gives a message its place, and returns it: that of the message before, if its publisher has said it twice. Whether
-    /// its channel is here, the configuration of this node says.
+    /// Assigns a message its offset and returns it. For a message that its publisher has sent twice this is the
+    /// offset of the first. The configuration of this node decides whether the channel exists here.
     pub(super) fn apply(
         &self,
         offset: u64,
@@ -69,7 +69,7 @@ impl Hub {
         offset
     }
 
-    /// Nothing up to here is still to come.
+    /// Moves the head to this offset: no message up to it is still missing.
     pub(super) fn advance(&self, offset: u64) {
         let mut places = lock(&self.0.places);
         let last = places.last().max(offset);
@@ -77,7 +77,8 @@ impl Hub {
         self.0.head.store(last, Ordering::Release);
     }
 
-    /// Messages up to this one are gone without having been here: whoever waits for one is told of a gap.
+    /// Marks messages up to this offset as lost although this node never had them; subscribers that wait for one
+    /// of them get a gap.
     pub(super) fn forget_through(&self, offset: u64) {
         self.0.base.store(offset, Ordering::Release);
         for (_, channel) in self.channels_now() {
@@ -89,7 +90,7 @@ impl Hub {
         }
     }
 
-    /// The publisher of one of our own learns its id.
+    /// Resolves the publisher's future: its message has come back in the stream with this offset.
     pub(super) fn came_back(&self, node: &str, number: u64, offset: u64) {
         if let Some(backbone) = self.backbone()
             && *backbone.node == *node
@@ -98,7 +99,7 @@ impl Hub {
         }
     }
 
-    /// Another stream has taken the place of the one that was: nothing of before holds.
+    /// Starts over after the stream was replaced by another: no offset or history of the old stream is valid.
     pub(super) fn start_anew(&self) {
         let before = std::mem::take(&mut *self.change_channels());
         for listener in before.values().flat_map(|channel| channel.listeners()) {
@@ -115,7 +116,8 @@ impl Hub {
         self.open_named();
     }
 
-    /// A node tells something. What was told before this one started is not news.
+    /// Handles a note from another node. Notes that were written before this node started are not news and are
+    /// skipped.
     pub(super) fn heard(&self, node: &str, kind: &str, data: &Bytes) {
         let Some(backbone) = self.backbone().filter(|backbone| backbone.has_caught_up()) else {
             return;

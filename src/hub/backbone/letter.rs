@@ -1,4 +1,4 @@
-//! A message on its way through the stream: what is said of it in its headers, and back. Knows no connection.
+//! A record of the cluster stream, and its encoding as AMQP headers and body. Does not use a connection.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,39 +11,39 @@ use crate::config::ChannelName;
 use crate::hub::message::{Data, Draft, Epoch, Kind};
 use crate::hub::publisher_id::PublisherId;
 
-/// What a node writes into the stream.
+/// The content of a stream record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::hub) enum Said {
     /// A message of a channel.
     Message {
         channel: ChannelName,
         draft: Draft,
-        /// When, in milliseconds since 1970.
+        /// Publish time, in Unix milliseconds.
         time: u64,
     },
-    /// A node has connected, and has this to say if the stream has no epoch yet.
+    /// A greeting: a node has connected, and proposes this epoch if the stream has none yet.
     Hello { proposed: Epoch },
-    /// What a node tells all others, by its kind.
+    /// A note from one node to all others, of a named kind.
     Note { kind: Box<str>, data: Bytes },
 }
 
-/// One entry of the stream.
+/// One record of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::hub) struct Letter {
-    /// The run of the node that wrote it.
+    /// Name of the run (process start) of the node that wrote it.
     pub(in crate::hub) node: Box<str>,
-    /// Its number among all that this run wrote, so that one that was written twice counts once; 0 has none.
+    /// Sequence number among the records of this run, for deduplication of re-sent records; 0 if it has none.
     pub(in crate::hub) number: u64,
-    /// The epoch of the stream, as far as the node knew it.
+    /// The epoch of the stream, if the node already knew it.
     pub(in crate::hub) epoch: Option<Epoch>,
     pub(in crate::hub) said: Said,
 }
 
-/// The form of these headers. A node that meets another passes over it.
+/// Version of the header layout. A node skips records of any other version.
 const VERSION: i64 = 1;
 
 impl Letter {
-    /// The headers and the body.
+    /// Encodes the record as headers and a body.
     pub(super) fn encode(&self) -> (BasicProperties, Bytes) {
         let mut headers = FieldTable::default();
         let mut put = |name: &str, value: AMQPValue| {
@@ -100,7 +100,8 @@ impl Letter {
         (properties, body)
     }
 
-    /// The offset in the stream, and the letter, unless it is none that this version understands.
+    /// Decodes a delivery into its stream offset and its record; the record is `None` if this version does not
+    /// understand it.
     pub(super) fn decode(delivery: &Delivery) -> Option<(u64, Option<Self>)> {
         let headers = Headers(delivery.properties.headers().as_ref()?);
         let offset = headers.number("x-stream-offset")?;
@@ -108,7 +109,7 @@ impl Letter {
     }
 }
 
-/// The headers of an entry.
+/// The AMQP headers of a record.
 struct Headers<'a>(&'a FieldTable);
 
 impl Headers<'_> {
@@ -145,7 +146,7 @@ impl Headers<'_> {
         })
     }
 
-    /// The publisher's own id.
+    /// The id that the publisher gave the message.
     fn id(&self) -> Option<PublisherId> {
         let read = |name: &str, unique: bool| {
             let digest = STANDARD.decode(self.text(name)?).ok()?;

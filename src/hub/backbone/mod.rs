@@ -1,4 +1,4 @@
-//! The seam between one hub and several: where the order of messages comes from.
+//! Cluster mode of the hub: takes the order of messages from a shared stream in place of a local counter.
 //!
 //! Alone, a hub gives each message the next offset itself. In a cluster every node writes what is published into
 //! one stream of a RabbitMQ broker, and takes what is in the stream, its own included, in the stream's order: the
@@ -29,21 +29,21 @@ use letter::Said;
 use others::{Listeners, Others};
 use outgoing::{Bounds, Outgoing};
 
-/// The kinds of notes: who listens at a node, and a session that has ended.
+/// Kinds of notes: the presence at a node, and a session that has ended.
 const PRESENCE: &str = "presence";
 const ENDED: &str = "ended";
 
-/// Ends of sessions that wait for somebody to act on them.
+/// Limit on ended sessions that are queued until the service acts on them.
 const MOST_ENDED: usize = 10_000;
 
-/// This node's way into the stream, and what it knows of it.
+/// This node's connection to the stream: its publish queue, and the state that other nodes have reported.
 pub(super) struct Backbone {
     settings: config::Cluster,
     broker: Broker,
     outgoing: Outgoing,
-    /// This run of this node.
+    /// Name of this run of this node.
     node: Box<str>,
-    /// Everything that was in the stream when this node started is in its histories.
+    /// True once every message that was in the stream at this node's start is in its histories.
     caught_up: AtomicBool,
     others: Others,
     ended: Mutex<Vec<Bytes>>,
@@ -69,12 +69,12 @@ impl Backbone {
         })
     }
 
-    /// Whether subscribers can be served: what they come back with is understood.
+    /// True once subscribers can be served: from then on the node can resolve their cursors.
     pub(super) fn has_caught_up(&self) -> bool {
         self.caught_up.load(Ordering::Acquire)
     }
 
-    /// Puts a message on its way; the answer has its id once it is in the stream.
+    /// Queues a message for the stream; the returned future gives its id once it has come back in the stream.
     pub(super) fn send(
         &self,
         channel: ChannelName,
@@ -93,12 +93,13 @@ impl Backbone {
         })
     }
 
-    /// Who listens to a channel at the other nodes.
+    /// Subscribers of a channel at the other nodes.
     pub(super) fn elsewhere(&self, channel: &ChannelName) -> Presence {
         self.others.presence(channel)
     }
 
-    /// Tells the other nodes who listens here, if it is time to. While the broker is away it is not worth a place.
+    /// Sends this node's presence to the other nodes if it has changed or is due. Skipped while the broker is
+    /// unreachable, so that it takes no place in the queue.
     pub(super) fn tell_presence(&self, here: impl Iterator<Item = (ChannelName, Presence)>) {
         if !self.has_caught_up() || self.outgoing.count() > 0 {
             return;
@@ -112,12 +113,12 @@ impl Backbone {
         }
     }
 
-    /// Tells the other nodes that a session has ended.
+    /// Notifies the other nodes that a session has ended.
     pub(super) fn tell_ended(&self, session: Bytes) {
         self.tell(ENDED, session);
     }
 
-    /// The sessions that have ended elsewhere since this was last asked.
+    /// Takes the sessions that have ended at other nodes since the last call.
     pub(super) fn take_ended(&self) -> Vec<Bytes> {
         std::mem::take(&mut *lock(&self.ended))
     }
@@ -135,7 +136,7 @@ impl Backbone {
     }
 }
 
-/// Whether a file has a key that is worth the name.
+/// Checks that a key file holds a key of sufficient length.
 fn check_key(path: &Path) -> Result<(), String> {
     let key = read(path, LARGEST_SECRET).map_err(|error| error.to_string())?;
     if key.trim_ascii().len() < 32 {

@@ -1,4 +1,4 @@
-//! Who listens at the other nodes, by what each of them last said. A node that is silent has nobody.
+//! Presence at the other nodes, from the last report of each. A node that has stopped reporting counts as empty.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,11 +10,11 @@ use crate::config::ChannelName;
 use crate::hub::channel::Presence;
 use crate::hub::lock;
 
-/// How often a node says it again, and how long it is believed.
+/// Interval at which a node repeats its presence report, and the time after which a report expires.
 const AGAIN: Duration = Duration::from_secs(5);
 const BELIEVED: Duration = Duration::from_secs(16);
 
-/// Who listens here and elsewhere.
+/// Presence reports: the last one sent, and the last one received from each other node.
 #[derive(Debug, Default)]
 pub(super) struct Others {
     nodes: Mutex<HashMap<Box<str>, Node>>,
@@ -27,7 +27,7 @@ struct Node {
     listeners: Listeners,
 }
 
-/// By the name of the channel: how many, and their names.
+/// Subscribers by channel name: their number and their user names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Listeners(HashMap<String, (usize, Vec<String>)>);
 
@@ -41,7 +41,7 @@ impl Listeners {
 }
 
 impl Others {
-    /// What another node says. What makes no sense is as if it had said nothing.
+    /// Stores the report of another node. A report that cannot be parsed counts as an empty one.
     pub(super) fn heard(&self, node: &str, data: &[u8]) {
         let Ok(listeners) = serde_json::from_slice(data) else {
             return;
@@ -52,7 +52,7 @@ impl Others {
         nodes.insert(node.into(), Node { heard, listeners });
     }
 
-    /// Who listens to a channel elsewhere.
+    /// Subscribers of a channel at the other nodes.
     pub(super) fn presence(&self, channel: &ChannelName) -> Presence {
         let mut presence = Presence::default();
         for node in lock(&self.nodes).values() {
@@ -67,7 +67,7 @@ impl Others {
         presence
     }
 
-    /// What to tell of who listens here, if it is time to.
+    /// Returns the report to send if the local presence has changed or the repeat interval has passed.
     pub(super) fn to_tell(&self, listeners: Listeners) -> Option<Vec<u8>> {
         let mut told = lock(&self.told);
         if let Some((at, before)) = &*told

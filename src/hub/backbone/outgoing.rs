@@ -1,5 +1,5 @@
-//! What this node has to say and has not seen in the stream yet: bounded, in order, and written again over a new
-//! connection until it comes back. Knows no connection.
+//! Bounded FIFO of publishes that are not confirmed yet by reading them back from the stream. After a reconnect
+//! they are re-sent in order. Does not use a connection.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -9,14 +9,14 @@ use tokio::sync::{Notify, oneshot};
 use crate::hub::backbone::letter::Said;
 use crate::hub::{EventId, lock};
 
-/// The bounds of what waits.
+/// Bounds of the queue, in messages and in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) messages: usize,
     pub(super) bytes: usize,
 }
 
-/// What waits. Publishers put it in, the task of the stream takes it out.
+/// The queue between publishers and the stream task.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     bounds: Bounds,
@@ -27,7 +27,7 @@ pub(super) struct Outgoing {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Waiting>,
-    /// How many at the front were written over this connection.
+    /// Number of entries at the front that were already written over the current connection.
     written: usize,
     bytes: usize,
     last: u64,
@@ -49,7 +49,7 @@ impl Outgoing {
         }
     }
 
-    /// Takes something to say; the answer has its id once it is in the stream. None if too much waits already.
+    /// Queues a record; the returned channel gets its id once it is in the stream. `None` if the queue is full.
     pub(super) fn push(&self, said: Said) -> Option<oneshot::Receiver<EventId>> {
         let size = size(&said);
         let mut state = lock(&self.state);
@@ -70,7 +70,7 @@ impl Outgoing {
         Some(receiver)
     }
 
-    /// The next that was not written over this connection.
+    /// Waits for the next record that was not written over the current connection.
     pub(super) async fn next(&self) -> (u64, Said) {
         loop {
             let news = self.news.notified();
@@ -86,13 +86,13 @@ impl Outgoing {
         }
     }
 
-    /// A new connection: all that did not come back is to be written again.
+    /// Prepares for a new connection: all unconfirmed records are to be written again.
     pub(super) fn again(&self) {
         lock(&self.state).written = 0;
         self.news.notify_one();
     }
 
-    /// What has this number, and all before it, is in the stream.
+    /// Confirms the record with this number and all before it: they are in the stream.
     pub(super) fn came_back(&self, number: u64, id: &EventId) {
         let mut state = lock(&self.state);
         while let Some(front) = state.waiting.front() {
@@ -112,7 +112,7 @@ impl Outgoing {
         }
     }
 
-    /// How many wait.
+    /// Number of queued records.
     pub(super) fn count(&self) -> usize {
         lock(&self.state).waiting.len()
     }

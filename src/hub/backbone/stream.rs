@@ -1,5 +1,5 @@
-//! The task of the stream: connects, writes what waits, and applies what comes, in order. What is lost is tried
-//! again, for ever; subscribers notice nothing but that nothing new comes.
+//! The stream task: connects to the broker, writes the publish queue, and applies the entries of the stream in
+//! order. It reconnects for ever; while it is disconnected, subscribers only see that no new messages arrive.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -24,15 +24,15 @@ use crate::hub::message::Epoch;
 use crate::hub::sources::backoff::{Backoff, LONGEST_PAUSE};
 use crate::shutdown::Shutdown;
 
-/// Entries on their way to us that are not acknowledged, and how many are acknowledged at once.
+/// Consumer prefetch: unacknowledged entries in flight, and the number acknowledged at once.
 const PREFETCH: u16 = 1_000;
 const BATCH: usize = 250;
-/// Runs of nodes whose last number is remembered. A node has a new run with each start.
+/// Limit on node runs whose last sequence number is remembered. A node has a new run with each start.
 const NODES: usize = 10_000;
-/// How many messages may be written and not confirmed.
+/// Limit on messages that are written but not confirmed by the broker.
 const UNCONFIRMED: usize = 1_000;
 
-/// Why a connection is of no use any more.
+/// Reason to give up the current connection.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
     #[error(transparent)]
@@ -49,19 +49,19 @@ enum Lost {
     Anew,
 }
 
-/// What has been read of the stream, over all connections.
+/// Reading state of the stream, kept across reconnects.
 struct Reading {
     hub: Hub,
-    /// The offset that comes next.
+    /// The offset expected next.
     expected: u64,
     epoch: Option<Epoch>,
-    /// The first proposal that was seen, for a stream that has lost its beginning and says nothing better.
+    /// The first epoch proposal that was read; used for a stream that has lost its beginning and names no epoch.
     proposed: Option<Epoch>,
-    /// The highest number of each run of a node.
+    /// The highest sequence number of each node run.
     numbers: HashMap<Box<str>, u64>,
-    /// The name in our greeting over this connection, until it has come.
+    /// Name in the greeting sent over this connection, until it has been read back.
     greeting: Option<Box<str>>,
-    /// This connection goes on where another has ended.
+    /// True if this connection continues where an earlier one ended.
     resumed: bool,
 }
 
@@ -112,7 +112,7 @@ impl Reading {
         }
     }
 
-    /// Serves one connection to its end; `None` if that was ours.
+    /// Runs one connection to its end; `None` if this node ended it.
     async fn serve(&mut self, shutdown: &Shutdown) -> Option<Lost> {
         let backbone = self.hub.backbone()?;
         let connected = tokio::select! {
@@ -159,7 +159,7 @@ impl Reading {
         let hello = Letter {
             node: greeting.clone(),
             number: 0,
-            // What was the epoch is none of a stream that was made anew.
+            // The old epoch belongs to a stream that has been replaced.
             epoch: None,
             said: Said::Hello {
                 proposed: Epoch::new(),
@@ -204,7 +204,7 @@ impl Reading {
             .await?)
     }
 
-    /// Applies this entry and those that have come with it; gives the tag of the last.
+    /// Applies this entry and all that have arrived with it; returns the tag of the last.
     fn take_ready(&mut self, first: &Delivery, consumer: &mut Consumer) -> Result<u64, Lost> {
         let mut last = first.delivery_tag;
         self.take(first)?;
@@ -247,7 +247,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Learns the epoch, which is what the first entry says that says anything; whether the entry is of it.
+    /// Determines the epoch from the first entry that names one, and returns whether this entry belongs to it.
     fn belongs(&mut self, offset: u64, letter: &Letter) -> Result<bool, Lost> {
         if let Some(epoch) = &letter.epoch {
             return match &self.epoch {
@@ -309,7 +309,7 @@ impl Reading {
     }
 }
 
-/// The bounds of the stream. The broker lets go of whole segments only, so there are several.
+/// Arguments that bound the stream. The broker deletes whole segments only, so a stream consists of several.
 fn arguments(settings: &crate::config::Cluster) -> FieldTable {
     let number = |value: u64| AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX));
     let mut arguments = FieldTable::default();
@@ -340,7 +340,7 @@ async fn next(consumer: &mut Consumer) -> Result<Delivery, Lost> {
     }
 }
 
-/// The oldest write that is not confirmed.
+/// Waits for the confirmation of the oldest unconfirmed write.
 async fn confirmed(confirms: &mut VecDeque<PublisherConfirm>) -> Result<(), Lost> {
     let confirmation = poll_fn(|cx| match confirms.front_mut() {
         Some(front) => Pin::new(front).poll(cx),

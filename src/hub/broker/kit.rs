@@ -1,5 +1,5 @@
-//! What lapin needs of a runtime, with a stream that may be TLS of our own: lapin's own TLS brings a second stack
-//! of old ciphers for key files that Noren does not read. All else is what `async-rs` does for tokio.
+//! The runtime that lapin needs, with our own TCP or TLS stream: lapin's own TLS would bring in a second stack of
+//! old ciphers for key files that Noren does not read. Everything else is `async-rs` for tokio.
 
 use std::future::Future;
 use std::io::{self, IoSlice, Read, Write};
@@ -17,23 +17,23 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
-/// Tokio, with our stream.
+/// The tokio runtime with our stream type.
 pub(super) type Kit = RuntimeParts<Tokio, Streams>;
 
-/// The part of a runtime that has to do with sockets and time.
+/// The part of a runtime that concerns sockets and timers.
 #[derive(Clone, Debug)]
 pub(super) struct Streams(Tokio);
 
-/// The runtime this runs in.
+/// The runtime for lapin, which uses the tokio runtime of the caller.
 pub(super) fn kit() -> Kit {
     Kit::new(Tokio::current(), Streams(Tokio::current()))
 }
 
-/// What a stream must be able to do.
+/// The traits that a stream needs, as one trait object.
 trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
 
-/// A stream, TLS or not.
+/// A TCP or TLS stream.
 pub(super) struct Io(Box<dyn Both>);
 
 impl Io {

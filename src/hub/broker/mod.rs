@@ -23,42 +23,42 @@ use crate::text::file::{LARGEST_SECRET, read_text};
 
 use kit::{Io, kit};
 
-/// How long it may take until a connection can be used: TCP, TLS and the protocol's own greeting.
+/// Time limit for opening a connection: TCP, TLS and the AMQP handshake.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
-/// How long the broker may take to say goodbye.
+/// Time limit for the broker to confirm the end of a connection.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-/// What no file of credentials is longer than.
+/// Size limit of a credentials file.
 const LONGEST_CREDENTIALS: usize = 4096;
 
-/// A broker, ready to be connected to.
+/// The settings of a broker, read and checked, ready to connect.
 #[derive(Clone)]
 pub(super) struct Broker {
     settings: config::Broker,
     tls: Option<TlsConnector>,
 }
 
-/// Why there is no connection, or none any more.
+/// Reasons why a connection cannot be opened or has been lost.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BrokerError {
-    /// The file of credentials.
+    /// The credentials file cannot be used.
     #[error("{}: {reason}", path.display())]
     Credentials { path: PathBuf, reason: String },
-    /// The certificates to trust.
+    /// The trusted certificates cannot be read.
     #[error("{0}")]
     Trust(String),
     /// The broker cannot be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// It does not answer.
+    /// The broker does not answer in time.
     #[error("{0} did not answer within {OPEN_LIMIT:?}")]
     Slow(String),
-    /// The broker, or the way to it, says no.
+    /// The broker, or the connection to it, reports an error.
     #[error(transparent)]
     Protocol(#[from] lapin::Error),
 }
 
 impl Broker {
-    /// Reads what is needed to connect: what is wrong with it is told at the start.
+    /// Reads the credentials and certificates, so that errors in them are reported at the start.
     pub(super) fn new(settings: &config::Broker) -> Result<Self, BrokerError> {
         // Read again for each connection, so that a password can be changed; but missing is missing now.
         credentials(settings.credentials.as_deref())?;
@@ -71,7 +71,7 @@ impl Broker {
         })
     }
 
-    /// Opens a connection, which the broker shows under this name.
+    /// Opens a connection; the broker lists it under this name.
     pub(super) async fn connect(&self, name: &str) -> Result<Connection, BrokerError> {
         let uri = self.uri(credentials(self.settings.credentials.as_deref())?);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -130,13 +130,13 @@ impl Broker {
     }
 }
 
-/// Says goodbye, so that the broker need not find out.
+/// Closes a connection in order, so that the broker need not detect its loss.
 pub(super) async fn close(connection: &Connection) {
     // It ends either way.
     let _ = timeout(CLOSE_LIMIT, connection.close(200, "Noren stops".into())).await;
 }
 
-/// The user and the password in a file; without one, what RabbitMQ admits from its own machine.
+/// Reads user and password from a file; without a file they are those that RabbitMQ accepts from its own machine.
 fn credentials(file: Option<&Path>) -> Result<AMQPUserInfo, BrokerError> {
     let Some(path) = file else {
         return Ok(AMQPUserInfo {

@@ -1,4 +1,4 @@
-//! Whom a connection to a broker trusts. Knows no protocol above TLS.
+//! TLS settings for a connection to a broker. Independent of the protocol above TLS.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use tokio_rustls::TlsConnector;
 
 use crate::tls;
 
-/// TLS that trusts the certificates in a file, or else those the system trusts.
+/// Builds a TLS connector that trusts the certificates in a file, or else those of the system.
 pub(super) fn connector(ca: Option<&Path>) -> Result<TlsConnector, String> {
     let builder = tls::client(ca).map_err(|error| error.to_string())?;
     Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
 }
 
-/// The name that must be in the broker's certificate.
+/// The name that the broker's certificate must carry.
 pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(host.to_owned()).map_err(|error| format!("{host}: {error}"))
 }

@@ -13,7 +13,7 @@ const BOUNDS: Bounds = Bounds {
     budget: 1 << 20,
 };
 
-/// So many milliseconds into the test.
+/// The instant this many milliseconds into the test.
 fn at(milliseconds: u64) -> Instant {
     static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
     *BEGIN + Duration::from_millis(milliseconds)
@@ -39,7 +39,7 @@ fn message(offset: u64, key: Option<&str>, time: u64) -> Arc<Message> {
     Arc::new(Message::new(id, channel, draft, time, at(time)))
 }
 
-/// The offsets somebody gets who stands at `after`.
+/// The offsets that a subscriber at `after` receives.
 fn walk(history: &History, mut after: u64) -> Vec<u64> {
     let mut offsets = Vec::new();
     while let Found::Message(message, _) = history.next(after, u64::MAX) {

@@ -1,5 +1,5 @@
-//! The answers of the protocol that are the same whatever happens on the channels, and the headers of all: nothing
-//! is cached, except what a page of another origin asks beforehand (Fetch standard, "CORS protocol").
+//! `SockJS` responses that do not depend on a channel, and the headers of all responses: no caching, except of
+//! preflight responses (Fetch standard, "CORS protocol").
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -14,13 +14,15 @@ use crate::http::{Body, empty, full};
 const TEXT: &str = "text/plain; charset=UTF-8";
 const JSON: &str = "application/json; charset=UTF-8";
 const SCRIPT: &str = "application/javascript; charset=UTF-8";
-/// Without a charset: the format has only one (HTML standard, "Server-sent events").
+/// Media type of event streams, without a charset because the format has only one (HTML standard, "Server-sent
+/// events").
 const EVENTS: &str = "text/event-stream";
-/// A proxy that compresses would hold back pieces, so `no-transform` is one of them.
+/// `Cache-Control` of all responses. Includes `no-transform`, because a proxy that compresses would hold back
+/// pieces.
 const NOT_CACHED: &str = "no-store, no-cache, no-transform, must-revalidate, max-age=0";
 
-/// Permits a page of another origin the headers it asks for. That it may read the answer at all is said by the
-/// caller, for all of the hub.
+/// Permits a page of another origin the headers it asks for. The caller permits the origin itself, for all of the
+/// hub.
 pub(super) fn allow_headers(asked: Option<HeaderValue>, response: &mut Response<Body>) {
     if let Some(names) = asked.filter(|names| !names.is_empty()) {
         let headers = response.headers_mut();
@@ -32,7 +34,8 @@ pub(super) fn greeting() -> Response<Body> {
     answer(StatusCode::OK, TEXT, full("Welcome to SockJS!\n"))
 }
 
-/// What a client asks before it begins. Cookies are needed, because a session belongs to the one that opened it.
+/// The `info` response, which a client fetches before it begins. It demands cookies, because a session belongs to
+/// the visitor that opened it.
 pub(super) fn info() -> Response<Body> {
     // The lower half of a keyed hash whose key is random: as good as anything for a browser without a source.
     let [a, b, c, d, ..] = RandomState::new().hash_one(0_u8).to_ne_bytes();
@@ -43,7 +46,7 @@ pub(super) fn info() -> Response<Body> {
     uncached(answer(StatusCode::OK, JSON, full(text)))
 }
 
-/// Answers a preflight, for a year.
+/// Responds to a preflight request, cacheable for a year.
 pub(super) fn preflight(method: &Method) -> Response<Body> {
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -61,7 +64,7 @@ pub(super) fn preflight(method: &Method) -> Response<Body> {
     response
 }
 
-/// 405, as bare as the protocol wants it.
+/// A 405 response, as bare as the protocol requires it.
 pub(super) fn wrong_method(method: &Method) -> Response<Body> {
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -74,7 +77,7 @@ pub(super) fn wrong_method(method: &Method) -> Response<Body> {
     response
 }
 
-/// 400 for a request that is none for a WebSocket where one is served.
+/// A 400 response to a request for a WebSocket that is no WebSocket handshake.
 pub(super) fn no_socket(upgrades: bool) -> Response<Body> {
     let reason = if upgrades {
         "\"Connection\" must be \"Upgrade\".\n"
@@ -84,7 +87,7 @@ pub(super) fn no_socket(upgrades: bool) -> Response<Body> {
     answer(StatusCode::BAD_REQUEST, TEXT, full(reason))
 }
 
-/// 500, which is the protocol's word for a body that makes no sense.
+/// A 500 response, with which the protocol reports a body that cannot be parsed.
 pub(super) fn nonsense(reason: &'static str) -> Response<Body> {
     uncached(answer(
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -93,12 +96,12 @@ pub(super) fn nonsense(reason: &'static str) -> Response<Body> {
     ))
 }
 
-/// The page's messages were taken. There is no body, but old Firefox wants to know its type.
+/// The response to accepted messages of a page. It has no body, but old Firefox needs a media type.
 pub(super) fn taken() -> Response<Body> {
     uncached(answer(StatusCode::NO_CONTENT, TEXT, empty()))
 }
 
-/// An answer that receives.
+/// A response that carries messages to the page.
 pub(super) fn receiving(body: Body, events: bool) -> Response<Body> {
     let mut response = answer(StatusCode::OK, if events { EVENTS } else { SCRIPT }, body);
     // A proxy that collects an answer before it passes it on would hold messages back.

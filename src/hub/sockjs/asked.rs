@@ -1,14 +1,14 @@
-//! What a URL below a `SockJS` base asks for. Touches nothing.
+//! Parses the URLs below a `SockJS` base URL. Has no side effects.
 
 use http::Method;
 
 use crate::config::ChannelName;
 use crate::hub::address;
 
-/// The longest session id; clients use about ten signs.
+/// Length limit of a session id; clients use about ten characters.
 const LONGEST: usize = 128;
 
-/// What is asked for, of which channels.
+/// The resource that a URL below a `SockJS` base URL names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The channels that the base URL names.
@@ -16,19 +16,19 @@ pub struct Asked {
     pub(super) duty: Duty,
 }
 
-/// The URLs of the protocol.
+/// The kinds of URLs of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Duty {
     Greeting,
     Info,
-    /// A WebSocket without `SockJS` in it.
+    /// A plain WebSocket without `SockJS` framing.
     RawSocket,
-    /// Of a session. A WebSocket is a session by itself, whatever id it came with.
+    /// The WebSocket of a session. It is a session by itself, whatever session id its URL contains.
     Socket,
     Session(Box<str>, Transport),
 }
 
-/// The transports of HTTP.
+/// The HTTP transports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
     Poll,
@@ -38,8 +38,8 @@ pub(super) enum Transport {
 }
 
 impl Asked {
-    /// Reads what follows `sockjs/`: `<channels>`, or a URL below. `None` if the protocol has none such, or one
-    /// that is left out here.
+    /// Parses the path behind `sockjs/`: `<channels>`, or a URL below it. `None` if the protocol has no such URL,
+    /// or one that is not supported here.
     #[must_use]
     pub fn parse(rest: &str) -> Option<Self> {
         let (channels, below) = rest.split_once('/').unwrap_or((rest, ""));
@@ -49,8 +49,8 @@ impl Asked {
         })
     }
 
-    /// Whether it lets somebody listen or speak, so that the visitor's permission has to be asked for. A
-    /// preflight has no cookie, and the answer to it says nothing.
+    /// True if the request subscribes or publishes, so that the visitor needs permission. A preflight needs none:
+    /// it has no cookie, and its response reveals nothing.
     #[must_use]
     pub fn needs_permission(&self, method: &Method) -> bool {
         method != Method::OPTIONS && !matches!(self.duty, Duty::Greeting | Duty::Info)
@@ -83,7 +83,7 @@ impl Duty {
         Some(Self::Session(session.into(), transport))
     }
 
-    /// The one method it has beside OPTIONS.
+    /// The method it accepts beside OPTIONS.
     pub(super) fn method(&self) -> Method {
         match self {
             Self::Session(_, Transport::EventSource)

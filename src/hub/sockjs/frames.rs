@@ -1,16 +1,16 @@
-//! `SockJS` frames: `o`, `h`, `a[…]` and `c[code,"reason"]`, and how two transports of HTTP part them. Knows no
-//! session and no message.
+//! `SockJS` frames: `o`, `h`, `a[…]` and `c[code,"reason"]`, and how two HTTP transports separate them.
+//! Independent of sessions and messages.
 
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 
-/// A session begins.
+/// The frame that opens a session.
 pub(in crate::hub) const OPEN: &str = "o";
-/// A sign of life.
+/// The heartbeat frame.
 pub(in crate::hub) const HEARTBEAT: &str = "h";
 
-/// Why a session is over.
+/// The reason with which a session closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) struct Close {
     pub(in crate::hub) code: u16,
@@ -18,9 +18,9 @@ pub(in crate::hub) struct Close {
 }
 
 impl Close {
-    /// A second receiver, while the first is there.
+    /// Close reason of a second receiving request while the first is still open.
     pub(super) const SECOND: Self = Self::new(2010, "Another connection still open");
-    /// The receiver was lost while it received: what it has got of that, nobody knows.
+    /// Close reason after a receiving connection was lost: it is unknown how much of the response arrived.
     pub(super) const INTERRUPTED: Self = Self::new(1002, "Connection interrupted");
     pub(super) const SLOW: Self = Self::new(1013, "too slow");
     pub(super) const STOPPING: Self = Self::new(1001, "the server stops");
@@ -32,7 +32,7 @@ impl Close {
         Self { code, reason }
     }
 
-    /// The frame that says it.
+    /// The frame that reports this reason.
     pub(in crate::hub) fn frame(self) -> String {
         let mut frame = format!("c[{},", self.code);
         quote(self.reason, &mut frame);
@@ -50,7 +50,7 @@ pub(in crate::hub) fn message(text: &str) -> String {
     frame
 }
 
-/// What stands between the brackets of such a frame: the quoted text.
+/// The quoted text between the brackets of a message frame.
 pub(super) fn quoted(frame: &Bytes) -> &[u8] {
     frame
         .strip_prefix(b"a[")
@@ -58,8 +58,8 @@ pub(super) fn quoted(frame: &Bytes) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// Writes a JSON string. Beside what JSON demands, all that browsers and what stands before them are known to
-/// change is written as an escape: the protocol lists it.
+/// Appends a JSON string. Escapes what JSON demands, and all characters that browsers and intermediaries are known
+/// to alter, as the protocol lists them.
 pub(super) fn quote(text: &str, into: &mut String) {
     into.push('"');
     for sign in text.chars() {
@@ -79,7 +79,7 @@ pub(super) fn quote(text: &str, into: &mut String) {
     into.push('"');
 }
 
-/// Reads what a page sends: an array of strings, or on a WebSocket also one string alone. `None` if it is
+/// Parses the messages of a page: an array of strings, or on a WebSocket also a single string. `None` if it is
 /// neither.
 pub(in crate::hub) fn parse(text: &str) -> Option<Vec<String>> {
     if text.trim_start().starts_with('"') {
@@ -88,17 +88,17 @@ pub(in crate::hub) fn parse(text: &str) -> Option<Vec<String>> {
     serde_json::from_str(text).ok()
 }
 
-/// How frames are parted.
+/// The separation of frames in a response body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// Each is a line: `xhr`, `xhr_streaming`.
+    /// One frame per line: `xhr`, `xhr_streaming`.
     Lines,
-    /// Each is an event: `eventsource`.
+    /// One frame per event: `eventsource`.
     Events,
 }
 
 impl Framing {
-    /// What a stream begins with: enough for old browsers to show the page anything at all.
+    /// The first bytes of a stream: enough for old browsers to pass anything to the page.
     pub(super) fn prelude(self) -> Vec<u8> {
         match self {
             Self::Lines => [b"h".repeat(2048).as_slice(), b"\n"].concat(),

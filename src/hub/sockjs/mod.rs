@@ -1,4 +1,5 @@
-//! `SockJS` (protocol 0.3.3) for pages that use its client library: the same messages over whatever gets through.
+//! `SockJS` (protocol 0.3.3) for pages that use its client library: the same messages over whichever transport
+//! works.
 //!
 //! A base URL is `<hub.path>/sockjs/<channels>`. There are `websocket`, `xhr_streaming`, `eventsource` and `xhr`
 //! with `xhr_send`; not there are the transports for browsers that are gone (`jsonp`, `htmlfile`, all iframes).
@@ -53,37 +54,37 @@ use asked::{Duty, Transport};
 use frames::Framing;
 use session::{Credential, Sessions};
 
-/// The `SockJS` side of a hub. Clones are the same; it outlives a reload, as the hub does.
+/// The `SockJS` endpoint of a hub. Clones share it; like the hub it outlives a reload.
 #[derive(Clone)]
 pub struct SockJs(Arc<Shared>);
 
 struct Shared {
     hub: Hub,
     sessions: Sessions,
-    /// For hashes of what visitors show. Random, so that nobody can look for two that agree.
+    /// Keys for hashing the credentials of visitors. They are random, so that nobody can search for a collision.
     keys: RandomState,
 }
 
-/// Who asks.
+/// The visitor that makes a request, and the limits for the request.
 pub struct Visitor<'a> {
-    /// By all names, for the audit.
+    /// Identity of the visitor for the audit.
     pub who: Who,
-    /// For how long the visitor may listen, where the app was asked.
+    /// Lease of the permission to subscribe, if the app granted one.
     pub lease: Option<Lease>,
-    /// What becomes of messages of the page; none: they are refused.
+    /// Callback for messages of the page; without one they are refused.
     pub receiver: Option<Receiver>,
-    /// How long a body may stand still; its size is limited here.
+    /// Limits on a request body: here its size, and how long it may stall.
     pub body: BodyLimits,
-    /// Whose memory it takes.
+    /// Memory budget that a request body counts towards.
     pub budget: Budget<'a>,
-    /// The connection.
+    /// Context of the client's connection.
     pub client: &'a Context,
-    /// Runs the tasks of WebSockets.
+    /// Task tracker for WebSocket tasks.
     pub tasks: &'a Shutdown,
 }
 
 impl SockJs {
-    /// For this hub, without any session.
+    /// Creates the endpoint of this hub, without sessions.
     #[must_use]
     pub fn new(hub: Hub) -> Self {
         Self(Arc::new(Shared {
@@ -93,15 +94,17 @@ impl SockJs {
         }))
     }
 
-    /// Forgets sessions that nobody receives any more; to be called about once a second.
+    /// Removes abandoned sessions; to be called about once a second.
     pub fn look_after(&self) {
         self.0.sessions.sweep(Instant::now());
     }
 
-    /// Answers a request below a base URL. Where [`Asked::needs_permission`], the visitor has it.
+    /// Responds to a request below a base URL. The caller has checked permission where [`Asked::needs_permission`]
+    /// says so.
     ///
     /// # Errors
-    /// The refusal to send: the hub takes no more subscribers, there is no such session, or the request is wrong.
+    /// The refusal to send: the hub takes no more subscribers, the session does not exist, or the request is
+    /// invalid.
     pub async fn respond(
         &self,
         asked: Asked,
@@ -241,7 +244,8 @@ impl SockJs {
         }
     }
 
-    /// All that says who a visitor is, as hashes. HTTP/2 sends cookies one by one and HTTP/1.1 in one line.
+    /// Collects hashes of all cookies that identify a visitor. HTTP/2 sends cookies one by one, HTTP/1.1 in one
+    /// line.
     fn credential(&self, headers: &HeaderMap) -> Credential {
         let lines = headers.get_all(COOKIE).into_iter();
         let cookies = lines.flat_map(|line| line.as_bytes().split(|sign| *sign == b';'));

@@ -1,4 +1,4 @@
-//! `xhr_send`: what a page says while another answer receives. The answers to its messages go there.
+//! `xhr_send`: receives messages of a page; the replies go to the page over its receiving request.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::hub::sockjs::frames;
 use crate::hub::sockjs::session::Session;
 use crate::hub::sockjs::{Visitor, no_session};
 
-/// The most a page may send at once, where messages have at most so many bytes: JSON in JSON escapes twice, and
-/// clients collect messages while a request is under way.
+/// Size limit of a request body for this message size limit: JSON in JSON escapes twice, and clients collect
+/// messages while a request is in flight.
 pub(in crate::hub) fn largest(message: usize) -> usize {
     2 * message + 16 * 1024
 }
 
-/// Takes the page's messages, one after the other.
+/// Publishes the page's messages, one after the other.
 pub(super) async fn send(
     hub: &Hub,
     session: Option<Arc<Session>>,

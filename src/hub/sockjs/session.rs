@@ -1,7 +1,8 @@
-//! Sessions over HTTP: a place in the history that outlives the answers that carry it, for a few seconds.
+//! `SockJS` sessions over HTTP: a position in the history that outlives the response that carries it by a few
+//! seconds.
 //!
-//! A session keeps no messages. Between two answers its subscription waits here, and it goes with the answer that
-//! receives, so there can be one at a time. Knows no HTTP.
+//! A session stores no messages. Between two responses it holds its subscription here; a receiving response takes
+//! the subscription along, so there is one at a time. Independent of HTTP.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -17,60 +18,61 @@ use crate::hub::sockjs::frames::{Close, Framing, quote, quoted};
 use crate::hub::subscription::{End, Next, Subscription};
 use crate::hub::{Hub, lock};
 
-/// How long a session lives without an answer that receives.
+/// Lifetime of a session without a receiving response.
 pub(super) const ALONE: Duration = Duration::from_secs(5);
-/// Bytes of answers to the page's messages that may wait for it to receive.
+/// Limit on queued replies, in bytes, for a page that does not receive.
 const ANSWERS: usize = 64 * 1024;
 
-/// What names a session. The channels are part of it: two base URLs have nothing to do with each other.
+/// The key of a session. It includes the channels: sessions of different base URLs are unrelated.
 pub(super) type Key = (Vec<ChannelName>, Box<str>);
 
-/// All sessions.
+/// The table of all sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions(Mutex<HashMap<Key, Arc<Session>>>);
 
-/// What says who a visitor is: the sorted hashes of the cookies it shows.
+/// The credential of a visitor: the sorted hashes of its cookies.
 pub(super) type Credential = Vec<u64>;
 
 pub(super) struct Session {
-    /// What the visitor showed when it was opened.
+    /// The credential of the visitor that opened the session.
     credential: Credential,
     place: Mutex<Place>,
     answers: Mutex<Answers>,
     waker: AtomicWaker,
 }
 
-/// Where the subscription is.
+/// The current holder of the subscription.
 enum Place {
-    /// Here, since then.
+    /// The session holds it, since this instant.
     Waiting(Subscription, Instant),
-    /// With an answer that receives.
+    /// A receiving response holds it.
     Taken,
-    /// It is over. That is remembered for as long as a session lives, to be told to whoever asks.
+    /// The session is closed. That is remembered for the lifetime of a session, to report the reason to later
+    /// requests.
     Closed(Close, Instant),
 }
 
-/// Quoted texts that are no messages of a channel.
+/// Quoted texts that are not messages of a channel.
 #[derive(Debug, Default)]
 struct Answers {
     waiting: VecDeque<String>,
     bytes: usize,
 }
 
-/// What came of the wish to receive.
+/// The result of attaching a receiving response to a session.
 pub(super) enum Attached {
-    /// A session that has just begun.
+    /// A new session.
     Opened(Reception),
-    /// A session that was there.
+    /// An existing session.
     Resumed(Reception),
-    /// Nothing is received here, for this reason.
+    /// The session receives nothing, for this reason.
     Refused(Close),
-    /// It is a session of somebody else.
+    /// The session belongs to another visitor.
     Foreign,
 }
 
 impl Sessions {
-    /// Lets one receive; `open` subscribes for a session that is not there yet.
+    /// Attaches a receiving response; `open` subscribes if the session does not exist yet.
     pub(super) fn attach<E>(
         &self,
         hub: &Hub,
@@ -103,7 +105,7 @@ impl Sessions {
         Ok(Attached::Opened(Reception::new(hub, session, subscription)))
     }
 
-    /// The session a page sends to.
+    /// The session that a page sends to.
     pub(super) fn find(&self, key: &Key, credential: &Credential) -> Option<Arc<Session>> {
         let sessions = lock(&self.0);
         let session = sessions.get(key).map(Arc::clone)?;
@@ -112,7 +114,7 @@ impl Sessions {
         own.then_some(session)
     }
 
-    /// Forgets the sessions that were alone for too long.
+    /// Removes the sessions that had no receiving response for too long.
     pub(super) fn sweep(&self, now: Instant) {
         let over = |_: &Key, session: &mut Arc<Session>| !session.lives(now);
         let forgotten: Vec<_> = lock(&self.0).extract_if(over).collect();
@@ -127,7 +129,7 @@ impl Sessions {
 }
 
 impl Session {
-    /// Whether this is the visitor who opened it. An app may have given it more cookies since then.
+    /// True if this visitor opened the session. The app may have given it more cookies since then.
     fn is_of(&self, shown: &Credential) -> bool {
         let own = self.credential.iter();
         own.into_iter()
@@ -159,12 +161,12 @@ impl Session {
         }
     }
 
-    /// True if a page that does not receive has let too many answers gather.
+    /// True if a page that does not receive has let too many replies accumulate.
     pub(super) fn is_full(&self) -> bool {
         lock(&self.answers).bytes > ANSWERS
     }
 
-    /// Tells the page something that is no message of a channel.
+    /// Queues a text for the page that is not a message of a channel.
     pub(super) fn tell(&self, text: &str) {
         let mut quoted = String::with_capacity(text.len() + 16);
         quote(text, &mut quoted);
@@ -176,8 +178,8 @@ impl Session {
     }
 }
 
-/// One answer that receives. If it is dropped before it was [released](Self::release), the connection broke
-/// under it, and the session is over.
+/// The hold of one receiving response on a session. If it is dropped before it was [released](Self::release), the
+/// connection was lost under it, and the session is closed.
 pub(super) struct Reception {
     hub: Hub,
     session: Arc<Session>,
@@ -186,12 +188,12 @@ pub(super) struct Reception {
     released: bool,
 }
 
-/// What there is to send.
+/// Texts that are ready to be sent.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// Quoted texts, with commas between them.
+    /// Quoted texts, separated by commas.
     texts: Vec<u8>,
-    /// Nothing comes after this.
+    /// The reason for closing the session after these texts.
     pub(super) close: Option<Close>,
 }
 
@@ -206,7 +208,7 @@ impl Reception {
         }
     }
 
-    /// The first thing the page is told.
+    /// Queues the first object that the page receives.
     pub(super) fn tell_open(&self, names: &[ChannelName]) {
         if let Some(subscription) = &self.subscription {
             let position = subscription.position();
@@ -214,7 +216,7 @@ impl Reception {
         }
     }
 
-    /// What there is, at most about `limit` bytes of it; pending while there is nothing.
+    /// Collects what is ready, up to about `limit` bytes; pending while there is nothing.
     pub(super) fn poll(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<Batch> {
         let mut batch = Batch::default();
         self.session.waker.register(cx.waker());
@@ -251,7 +253,7 @@ impl Reception {
         }
     }
 
-    /// The answer has come to its end; the session waits for the next one.
+    /// Ends the response in order; the session waits for the next one.
     pub(super) fn release(mut self) {
         if let Some(subscription) = self.subscription.take() {
             self.released = true;
@@ -262,7 +264,7 @@ impl Reception {
 
 impl Drop for Reception {
     fn drop(&mut self) {
-        // What was released may be another's by now.
+        // A released session may belong to another response by now.
         if !self.released {
             *lock(&self.session.place) = Place::Closed(self.close, Instant::now());
         }
@@ -296,7 +298,7 @@ impl Batch {
         });
     }
 
-    /// As frames.
+    /// Encodes the texts as frames.
     pub(super) fn encode(&self, framing: Framing, into: &mut Vec<u8>) {
         if !self.texts.is_empty() {
             let frame = [b"a[", self.texts.as_slice(), b"]"].concat();

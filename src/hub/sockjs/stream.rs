@@ -1,5 +1,5 @@
-//! The answers that receive: one that waits for a batch (`xhr`), and one that goes on (`xhr_streaming`,
-//! `eventsource`) until a browser's memory wants it to end.
+//! Receiving responses: a poll that ends with one batch (`xhr`), and streams (`xhr_streaming`, `eventsource`) that
+//! end at a size that browsers can hold in memory.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -16,15 +16,16 @@ use crate::http::{Body, BoxError, full};
 use crate::hub::sockjs::frames::{Close, Framing, HEARTBEAT, OPEN};
 use crate::hub::sockjs::session::{Attached, Reception};
 
-/// How long a client hears nothing at most.
+/// Heartbeat interval.
 pub(in crate::hub) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(25);
-/// Browsers keep all of an answer until it ends, so it ends after so many bytes and the client asks for another.
+/// Size limit of a stream: browsers keep all of a response until it ends, so it ends and the client requests
+/// another.
 const LARGEST: usize = 128 * 1024;
-/// Messages that are ready together leave together, up to this many bytes.
+/// Write batch: messages that are ready are sent together, up to this many bytes.
 const GATHERED: usize = 16 * 1024;
 
-/// Answers a poll: with `o` at once if the session is new, else with what there is, as soon as there is anything.
-/// None for a session of somebody else.
+/// Responds to a poll: with `o` at once if the session is new, otherwise with the first batch as soon as there is
+/// one. `None` if the session belongs to another visitor.
 pub(super) async fn poll(attached: Attached) -> Option<Body> {
     let mut answer = Vec::new();
     match attached {
@@ -46,7 +47,7 @@ pub(super) async fn poll(attached: Attached) -> Option<Body> {
     Some(full(answer))
 }
 
-/// Answers with a stream. None for a session of somebody else.
+/// Responds with a stream; `None` if the session belongs to another visitor.
 pub(super) fn stream(attached: Attached, framing: Framing) -> Option<Body> {
     let mut opening = framing.prelude();
     let reception = match attached {
@@ -75,9 +76,9 @@ fn push_close(close: Close, framing: Framing, into: &mut Vec<u8>) {
     framing.push(close.frame().as_bytes(), into);
 }
 
-/// A body that goes on. Dropped before its end, it takes the session with it: see [`Reception`].
+/// The body of a stream. If it is dropped before its end, it closes the session: see [`Reception`].
 struct Stream {
-    /// None once it has ended.
+    /// The hold on the session; `None` once the stream has ended.
     reception: Option<Reception>,
     framing: Framing,
     opening: Option<Bytes>,
@@ -86,7 +87,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// The next piece; whether it is the last one.
+    /// Returns the next piece, and whether it is the last.
     fn poll_piece(
         &mut self,
         reception: &mut Reception,

@@ -1,13 +1,14 @@
-//! How long to wait before something that was lost is tried again. Knows nothing of what that is.
+//! Exponential backoff with jitter for reconnects.
 
 use std::time::Duration;
 
-/// The most the first pause between two tries lasts.
+/// Upper bound of the first pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The most any pause lasts.
+/// Upper bound of any pause.
 pub(in crate::hub) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Ever longer pauses, each between nothing and its most, so that what starts together does not stay together.
+/// The backoff: each pause is random between zero and a doubling bound, so that clients that started together
+/// spread out.
 #[derive(Debug)]
 pub(in crate::hub) struct Backoff {
     most: Duration,
@@ -20,7 +21,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// How long to wait now.
+    /// Returns the length of the next pause.
     pub(in crate::hub) fn pause(&mut self) -> Duration {
         let pause = self.most.mul_f64(crate::hub::random());
         self.most = (self.most * 2).min(LONGEST_PAUSE);

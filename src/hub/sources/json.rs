@@ -1,5 +1,5 @@
-//! One message as a JSON object: `{"event": …, "key": …, "id": …, "data": …, "channel": …}`, of which only `data` must be
-//! there. A string is text, anything else stays JSON. Knows no socket, and not who may publish where.
+//! Parses one message as a JSON object: `{"event": …, "key": …, "id": …, "data": …, "channel": …}`, of which only
+//! `data` is required. A string is text, anything else stays JSON. Knows neither sockets nor permissions.
 
 use serde::Deserialize;
 use serde_json::error::Category;
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::config::ChannelName;
 use crate::hub::{Data, Draft, PublisherId};
 
-/// The longest wrong name of a channel that is quoted.
+/// Length limit of an invalid channel name that is quoted in an error.
 const LONGEST_QUOTED: usize = 128;
 
 #[derive(Deserialize)]
@@ -22,8 +22,8 @@ struct Object<'a> {
     channel: Option<String>,
 }
 
-/// The message, and the channel it names; the error says what is wrong with the text. It quotes nothing
-/// of it but the name of a channel: neither messages nor line breaks of others belong into the log.
+/// Parses the message, and the channel if it names one; the error describes the fault. It quotes nothing but the
+/// name of a channel: messages and line breaks of others do not belong in the log.
 pub(super) fn parse(text: &[u8]) -> Result<(Draft, Option<ChannelName>), String> {
     let object: Object<'_> = serde_json::from_slice(text).map_err(|error| reason(&error))?;
     let data = if object.data.get().starts_with('"') {

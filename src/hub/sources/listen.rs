@@ -1,7 +1,7 @@
-//! The `listen` source: a socket on which programs of this machine write messages. One-way: nothing is answered,
-//! and a program may stay connected for ever.
+//! The `listen` source: a socket on which programs of this machine write messages. It is one-way: it sends no
+//! replies, and a program may stay connected for ever.
 //!
-//! A bad message costs itself and not the connection. Knows no subscriber.
+//! An invalid message is dropped, and its connection goes on. Independent of subscribers.
 
 use std::io;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::config::{Framing, Listen};
 use crate::hub::publishing::Published;
 use crate::net::{AcceptRetry, OwnedPath, bind_unix_datagram, listen_unix};
 
-/// Connections to one socket at once. Each may hold a message that is not complete.
+/// Limit on connections to one socket. Each may hold an incomplete message.
 const CONNECTIONS: usize = 64;
 
-/// Connections the kernel keeps for us between two accepts.
+/// Listen backlog of the socket.
 const BACKLOG: i32 = 128;
 
-/// What a JSON object may have beside the data: the longest event, key and channel, and their names.
+/// Size limit of a JSON object apart from its data: the longest event, key and channel, and their names.
 const AROUND_DATA: usize = 1024;
 
 /// An open socket.
@@ -40,12 +40,12 @@ enum Socket {
     Datagram(UnixDatagram),
 }
 
-/// What is done with what comes in.
+/// The rules for reading messages from a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rules {
     pub(super) framing: Framing,
     pub(super) boundary: String,
-    /// Empty: whoever the mode lets.
+    /// User ids that may write; if empty, the file mode decides alone.
     pub(super) users: Vec<u32>,
 }
 
@@ -73,7 +73,7 @@ impl Door {
     }
 }
 
-/// Takes what comes in at a door, for ever.
+/// Reads messages from a socket until the source is stopped.
 pub(super) async fn serve(door: &Door, outlet: &Arc<Outlet>, rules: Rules, stop: &Stop) {
     outlet.set_up(true);
     match &door.socket {
@@ -153,7 +153,7 @@ async fn converse(mut stream: UnixStream, uid: u32, outlet: &Outlet, rules: &Rul
     unkept.settle_all(outlet).await;
 }
 
-/// Each datagram is a message, whatever is in it.
+/// Receives datagrams, each of which is one message.
 async fn receive_all(socket: &UnixDatagram, outlet: &Outlet, rules: &Rules) {
     let splitter = rules.splitter();
     let mut buffer = Vec::new();
@@ -197,8 +197,8 @@ impl Rules {
         }
     }
 
-    /// The longest that is read. A JSON object may be longer than its data, and most signs that JSON escapes
-    /// take two; the hub looks at the data itself.
+    /// Size limit of a message on the socket. A JSON object may be longer than its data, and most characters that
+    /// JSON escapes take two bytes; the hub checks the data itself.
     fn longest(&self, message_size: usize) -> usize {
         match self.framing {
             Framing::Lines | Framing::Boundary => message_size,

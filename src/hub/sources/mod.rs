@@ -1,8 +1,8 @@
-//! Where the messages of channels come from, beside HTTP: the `[[channel.source]]`s of the configuration.
+//! Sources of messages beside HTTP: the `[[channel.source]]` tables of the configuration.
 //!
-//! Opens all sockets before anything runs, so that what cannot work is told at the start, and a reload takes
-//! all of the new sources or none. What did not change is not touched by a reload. Only publishes: knows no
-//! subscriber, and no other way to publish.
+//! Opens all sockets before anything runs, so that errors are reported at the start, and a reload takes all new
+//! sources or none. A reload does not touch an unchanged source. Sources only publish; they do not know
+//! subscribers.
 
 mod amqp;
 pub(super) mod backoff;
@@ -34,10 +34,10 @@ pub use outlet::Status;
 use listen::{Door, Rules};
 use outlet::Outlet;
 
-/// How much is read at once.
+/// Size of a read.
 const CHUNK: usize = 16 * 1024;
 
-/// The running sources of a hub. Clones are the same ones; dropping the last stops them, as a shutdown does.
+/// The running sources of a hub. Clones share them; dropping the last one stops them, as a shutdown does.
 #[derive(Clone)]
 pub struct Sources(Arc<Shared>);
 
@@ -51,14 +51,14 @@ struct Shared {
 struct Running {
     source: Source,
     outlet: Arc<Outlet>,
-    /// The task holds it, so that the socket is closed and its file removed when the task ends.
+    /// The socket. The task owns it, so that it is closed and its file is removed when the task ends.
     door: Weak<Door>,
-    /// The task holds it as long as it works.
+    /// A token that the task owns while it runs.
     work: Weak<()>,
     _stop: DropGuard,
 }
 
-/// All that makes a source what it is: two that are equal are the same.
+/// The settings that identify a source: two sources with equal settings are the same.
 #[derive(Clone, PartialEq, Eq)]
 struct Source {
     channel: ChannelPattern,
@@ -78,20 +78,20 @@ enum Origin {
     Amqp(Box<config::AmqpSource>),
 }
 
-/// The sources of a configuration, their sockets open and nothing running: see [`Sources::commit`].
+/// Sources of a configuration with open sockets that are not running yet: see [`Sources::commit`].
 #[must_use]
 pub struct SourcesPlan(Vec<(Source, Way)>);
 
-/// What a source has opened before it runs.
+/// The resource that a source has opened before it runs.
 #[derive(Clone)]
 enum Way {
-    /// Nothing: an app is connected to when it is there.
+    /// No resource: the source connects to an app once it is reachable.
     None,
     Door(Arc<Door>),
     Broker(Box<Broker>),
 }
 
-/// Why the sources of a configuration cannot be.
+/// Failure to open the sources of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("channel {channel}: source {address}: {reason}")]
 pub struct SourceError {
@@ -115,20 +115,20 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Takes the sources of another configuration: those that are in it as they were go on, the others stop,
-    /// new ones start. [`plan`](Self::plan) and [`commit`](Self::commit) in one.
+    /// Replaces the sources by those of another configuration: unchanged ones go on, others stop, new ones start.
+    /// Combines [`plan`](Self::plan) and [`commit`](Self::commit).
     ///
     /// # Errors
-    /// [`SourceError`]; nothing has changed then.
+    /// [`SourceError`] as for [`plan`](Self::plan); nothing has changed then.
     pub fn reload(&self, config: &Config) -> Result<(), SourceError> {
         self.plan(config).map(|plan| self.commit(plan))
     }
 
-    /// Opens the sockets that another configuration needs and this one has not. Nothing else is changed; what was
-    /// opened is closed when the plan is dropped.
+    /// Opens the sockets that another configuration needs in addition, without any other effect; dropping the plan
+    /// closes them.
     ///
     /// # Errors
-    /// [`SourceError`].
+    /// A [`SourceError`] names the channel, the socket and the reason.
     pub fn plan(&self, config: &Config) -> Result<SourcesPlan, SourceError> {
         let mut opened = Vec::new();
         let doors = self.doors();
@@ -147,7 +147,7 @@ impl Sources {
         Ok(SourcesPlan(opened))
     }
 
-    /// Lets what was opened run, and stops what is not in it.
+    /// Runs the planned sources, and stops those that are not in the plan.
     pub fn commit(&self, plan: SourcesPlan) {
         let mut running = self
             .0
@@ -169,9 +169,9 @@ impl Sources {
         }
     }
 
-    /// Stops all of them, and says whether they have ended and their sockets are closed; waits for that at most for
-    /// `limit`. Blocks. What a broker has sent is acknowledged then or given back, so that whoever reads its queue
-    /// next gets the rest in order. A [`reload`](Self::reload) starts them again.
+    /// Stops all sources and waits at most `limit` until they have ended and their sockets are closed; returns
+    /// false if they have not. Blocks. Messages from a broker are acknowledged or returned by then, so that the
+    /// next consumer of the queue gets the rest in order. A [`reload`](Self::reload) starts the sources again.
     pub fn pause(&self, limit: Duration) -> bool {
         let running = self
             .0
@@ -195,7 +195,7 @@ impl Sources {
         true
     }
 
-    /// How each source is, in the order of the configuration.
+    /// Status of each source, in the order of the configuration.
     #[must_use]
     pub fn status(&self) -> Vec<Status> {
         let running = self
@@ -209,7 +209,7 @@ impl Sources {
             .collect()
     }
 
-    /// The sockets that are open, by address.
+    /// The open sockets, by address.
     fn doors(&self) -> HashMap<PathBuf, Arc<Door>> {
         let running = self
             .0
@@ -250,7 +250,7 @@ impl Sources {
     }
 }
 
-/// What a source needs to run. `doors` are the sockets that are open already.
+/// Opens the resource that a source needs to run. `doors` are the sockets that are open already.
 fn way(source: &Source, doors: &HashMap<PathBuf, Arc<Door>>) -> Result<Way, String> {
     match &source.origin {
         Origin::Wok { .. } => Ok(Way::None),
@@ -262,8 +262,8 @@ fn way(source: &Source, doors: &HashMap<PathBuf, Arc<Door>>) -> Result<Way, Stri
     }
 }
 
-/// The socket of a source that listens: the one that is there, if only what is done with it has changed, so that
-/// programs which connect meanwhile are not refused.
+/// Opens the socket of a listening source. An open one is reused if only the rules for reading have changed, so
+/// that programs that connect meanwhile are not refused.
 fn door(listen: &config::Listen, doors: &HashMap<PathBuf, Arc<Door>>) -> Result<Arc<Door>, String> {
     match doors.get(&listen.address) {
         Some(door) if door.is_datagram() != listen.datagram => Err(
@@ -287,7 +287,8 @@ impl Source {
             config::Source::Listen(listen) => Origin::Listen {
                 rules: Rules {
                     framing: listen.framing,
-                    // Where it ends nothing, another boundary is no other source.
+                    // The boundary matters only for framing by boundary; otherwise a different one is not a
+                    // different source.
                     boundary: match listen.framing {
                         Framing::Boundary => boundary.clone(),
                         Framing::Lines | Framing::Json => String::new(),
@@ -319,7 +320,7 @@ impl Source {
         Outlet::new(hub.clone(), self.channel.clone(), kind, address)
     }
 
-    /// Works until the end has come.
+    /// Runs the source until it is stopped.
     async fn work(self, outlet: &Arc<Outlet>, way: Way, stop: &Stop) {
         match (self.origin, way) {
             (Origin::Wok { address, boundary }, _) => {
@@ -328,7 +329,12 @@ impl Source {
             (Origin::Listen { listen, rules }, Way::Door(door)) => {
                 // A socket that was there before has the mode it had.
                 if let Err(reason) = door.set_mode(listen.mode) {
-                    warn!(channel = %self.channel, address = outlet.address(), reason, "a source's socket keeps its old mode");
+                    warn!(
+                        channel = %self.channel,
+                        address = outlet.address(),
+                        reason,
+                        "a source's socket keeps its old mode",
+                    );
                 }
                 stop.ends(listen::serve(&door, outlet, rules, stop)).await;
             }
@@ -341,7 +347,7 @@ impl Source {
     }
 }
 
-/// What a source is called in the log and in errors.
+/// The address of a source in the log and in errors.
 fn address(source: &config::Source) -> String {
     match source {
         config::Source::Wok { address } => unix(address),
@@ -358,7 +364,7 @@ fn exchange(settings: &config::AmqpSource) -> String {
     format!("{} exchange {}", settings.broker, settings.exchange)
 }
 
-/// The end of a source, by a reload or with the server.
+/// The stop signal of a source: a reload or the server's shutdown.
 #[derive(Clone)]
 struct Stop {
     shutdown: Shutdown,
@@ -366,7 +372,7 @@ struct Stop {
 }
 
 impl Stop {
-    /// Works until the end has come, at the next point where it waits.
+    /// Runs `work`, and cancels it at its next await point once the source is stopped.
     async fn ends(&self, work: impl Future<Output = ()>) {
         tokio::select! {
             () = work => {}
@@ -379,7 +385,7 @@ impl Stop {
         self.shutdown.spawn(task);
     }
 
-    /// Returns when the end has come.
+    /// Waits for the stop of the source.
     async fn requested(&self) {
         self.ends(std::future::pending()).await;
     }

@@ -1,5 +1,5 @@
-//! Where the messages of one source go: into its channel, counted, and with a log that says what was dropped
-//! and cannot be flooded. Knows no socket.
+//! Sink of one source: publishes its messages in its channel, counts them, and logs dropped ones at a limited
+//! rate. Independent of sockets.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,58 +14,58 @@ use crate::hub::publishing::Published;
 use crate::hub::{Data, Draft, Hub, PublishError};
 use crate::telemetry;
 
-/// Between two warnings of one source; what is between them is told at the debug level, and counted.
+/// Minimum interval between warnings of one source. Those in between are logged at the debug level, and counted.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
-/// How a source is.
+/// Status of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// The channel it belongs to, or all of them.
+    /// Channel of the source, or a pattern for several.
     #[serde(serialize_with = "as_text")]
     pub channel: ChannelPattern,
-    /// `wok`, `listen` or `amqp`.
+    /// Kind of source: `wok`, `listen` or `amqp`.
     pub kind: &'static str,
-    /// `unix:/path`, or a broker and an exchange.
+    /// Address: `unix:/path`, or a broker and an exchange.
     pub address: String,
-    /// Since when it is connected, or listens, in milliseconds since 1970; none while it is not.
+    /// Time since which it is connected or listens, in Unix milliseconds; `None` while it is not.
     pub since: Option<u64>,
-    /// How many connections there are now; of a socket for datagrams none.
+    /// Number of open connections; 0 for a datagram socket.
     pub connections: usize,
-    /// Messages it has published.
+    /// Number of messages published.
     pub messages: u64,
-    /// The bytes of their data.
+    /// Total bytes of their data.
     pub bytes: u64,
-    /// Messages that were dropped, and connections that were refused.
+    /// Number of messages dropped and connections refused.
     pub refused: u64,
-    /// Messages that had come before, and were not published again.
+    /// Number of repeated messages, which were not published again.
     pub repeated: u64,
-    /// Messages that wait at a broker, when it was last asked.
+    /// Number of messages queued at the broker, at the last check.
     pub waiting: Option<u64>,
-    /// The last thing that went wrong, even if it is right again.
+    /// The last error, kept after recovery.
     pub last_error: Option<String>,
 }
 
-/// The way from a source to the hub.
+/// The sink of a source: publishes to the hub and keeps the source's status.
 #[derive(Debug)]
 pub(super) struct Outlet {
     hub: Hub,
     state: Mutex<State>,
     channel: ChannelPattern,
-    /// The channel, where it is one.
+    /// The source's channel, if it has exactly one.
     own: Option<ChannelName>,
     address: String,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Its `since` is filled in when it is asked for.
+    /// The status, except `since`, which is computed when it is read.
     status: Status,
     since: Option<Instant>,
     warned: Option<Instant>,
     unwarned: u64,
 }
 
-/// One of the connections that are counted.
+/// A guard that counts one connection.
 #[derive(Debug)]
 pub(super) struct Connected<'a>(&'a Outlet);
 
@@ -119,35 +119,35 @@ impl Outlet {
         status
     }
 
-    /// The largest message now: a reload may change it.
+    /// Current size limit of a message; a reload may change it.
     pub(super) fn message_size(&self) -> usize {
         self.hub.settings().message_size
     }
 
-    /// Whether it is connected or listens, from now on.
+    /// Sets whether the source is connected or listening.
     pub(super) fn set_up(&self, up: bool) {
         self.state().since = up.then(Instant::now);
     }
 
-    /// What status tells to have gone wrong.
+    /// Sets the error that the status shows.
     pub(super) fn set_error(&self, reason: &dyn ToString) {
         self.state().status.last_error = Some(reason.to_string());
     }
 
-    /// Counts a connection until the answer is dropped.
+    /// Counts a connection until the guard is dropped.
     pub(super) fn connected(&self) -> Connected<'_> {
         self.state().status.connections += 1;
         Connected(self)
     }
 
-    /// Publishes bytes as they are. `uid` is who wrote them, where that is known.
+    /// Publishes bytes as they are. `uid` is the user that wrote them, if it is known.
     pub(super) fn publish(&self, uid: Option<u32>, message: &[u8]) -> Option<Published> {
         // A copy: a slice would keep all of what was read with it as long as the history keeps it.
         let data = Data::text_or_bytes(Bytes::copy_from_slice(message));
         self.give_own(uid, Draft::new(data))
     }
 
-    /// Publishes what a JSON object says, in the channel it says.
+    /// Publishes a JSON object in the channel that it names.
     pub(super) fn publish_json(&self, uid: Option<u32>, message: &[u8]) -> Option<Published> {
         match json::parse(message) {
             Err(reason) => {
@@ -166,7 +166,7 @@ impl Outlet {
         }
     }
 
-    /// Its own channel is what a source is for; in others it is any local program.
+    /// True if the source may publish in this channel: its own, or one that accepts messages of local programs.
     fn may_publish(&self, channel: &ChannelName) -> bool {
         let rules = self.hub.rules(channel);
         // Of a channel that is not there the hub itself says so.
@@ -174,7 +174,7 @@ impl Outlet {
             || rules.is_none_or(|rules| rules.publish.contains(&Publisher::Local))
     }
 
-    /// Publishes in its own channel. The configuration gives no socket to a pattern.
+    /// Publishes in the source's own channel. The configuration allows no socket for a pattern.
     fn give_own(&self, uid: Option<u32>, draft: Draft) -> Option<Published> {
         let own = self.own.as_ref()?;
         self.give(uid, own, draft)
@@ -190,7 +190,7 @@ impl Outlet {
         }
     }
 
-    /// A message that was on its way to the disk did not get there.
+    /// Counts a message that the disk refused after it was accepted.
     pub(super) fn not_kept(&self, uid: Option<u32>, reason: &PublishError) {
         let mut state = self.state();
         state.status.messages = state.status.messages.saturating_sub(1);
@@ -198,7 +198,7 @@ impl Outlet {
         self.refuse(uid, reason);
     }
 
-    /// Publishes, and counts what was taken; what becomes of what was not is the source's to say.
+    /// Publishes and counts a message. The caller handles a refusal.
     pub(super) fn offer(
         &self,
         channel: &ChannelName,
@@ -212,29 +212,29 @@ impl Outlet {
         Ok(published)
     }
 
-    /// A message that had come before was not published again.
+    /// Counts a repeated message that was not published again.
     pub(super) fn repeated(&self) {
         self.state().status.repeated += 1;
     }
 
-    /// How many messages wait where they come from.
+    /// Sets the number of messages queued at the broker.
     pub(super) fn set_waiting(&self, waiting: Option<u64>) {
         self.state().status.waiting = waiting;
     }
 
-    /// A message was dropped because it is larger than it may be.
+    /// Refuses a message that exceeds the size limit.
     pub(super) fn too_large(&self, uid: Option<u32>, limit: usize) {
         let reason = format!("it is longer than {limit} bytes (hub.message-size)");
         self.refuse(uid, &reason);
     }
 
-    /// A message was dropped, or a connection refused.
+    /// Counts and logs a dropped message or a refused connection.
     pub(super) fn refuse(&self, uid: Option<u32>, reason: &dyn ToString) {
         self.state().status.refused += 1;
         self.warn(uid, reason, "a source's message or connection was refused");
     }
 
-    /// Warns, unless it just did: whoever may write to the socket could fill the log.
+    /// Logs a warning unless it has just done so: a writer to the socket could fill the log.
     pub(super) fn warn(&self, uid: Option<u32>, reason: &dyn ToString, event: &'static str) {
         let reason = reason.to_string();
         let mut state = self.state();

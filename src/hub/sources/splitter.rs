@@ -1,37 +1,37 @@
-//! Where one message ends and the next begins in a stream of bytes that is cut wherever the kernel likes, also
-//! inside the marker. Knows no socket and no channel.
+//! Splits a byte stream into messages at a marker. The kernel may cut the stream anywhere, even inside the marker.
+//! Independent of sockets and channels.
 
 use std::mem;
 
-/// What an idle splitter keeps of a buffer that had to hold a large message.
+/// Buffer capacity that an idle splitter keeps after it had to hold a large message.
 const KEPT: usize = 16 * 1024;
 
-/// Collects bytes, and gives the messages in them.
+/// A splitter: collects bytes and returns the messages in them.
 #[derive(Debug)]
 pub(super) struct Splitter {
     marker: Box<[u8]>,
-    /// A carriage return before the marker belongs to it.
+    /// True if a carriage return before the marker belongs to the marker.
     lines: bool,
     bytes: Vec<u8>,
-    /// The message being looked at begins here; what is before was given.
+    /// Start of the current message; bytes before it have been returned.
     start: usize,
-    /// No marker begins before this.
+    /// Position before which no marker begins.
     searched: usize,
-    /// What comes until the next marker belongs to a message that is too large already.
+    /// True while the rest of an oversized message is being skipped.
     skipping: bool,
 }
 
-/// A message, or that there was one which is not kept.
+/// A complete message, or a report of one that was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
-    /// Its bytes without the marker. Never empty.
+    /// The bytes of a message without the marker. Never empty.
     Message(&'a [u8]),
-    /// It is longer than the limit.
+    /// A message longer than the limit.
     TooLarge,
 }
 
 impl Splitter {
-    /// Messages that end with LF or CRLF.
+    /// A splitter for messages that end with LF or CRLF.
     pub(super) fn lines() -> Self {
         Self {
             lines: true,
@@ -39,7 +39,7 @@ impl Splitter {
         }
     }
 
-    /// Messages that end with `marker`, which is not empty.
+    /// A splitter for messages that end with `marker`, which must not be empty.
     pub(super) fn boundary(marker: &[u8]) -> Self {
         Self {
             marker: marker.into(),
@@ -51,7 +51,7 @@ impl Splitter {
         }
     }
 
-    /// Takes what was read. All pieces before should have been taken out: they bound what is kept.
+    /// Appends bytes. The caller should have taken all pieces before, because they bound the memory in use.
     pub(super) fn push(&mut self, read: &[u8]) {
         self.bytes.drain(..self.start);
         self.searched -= self.start;
@@ -62,7 +62,7 @@ impl Splitter {
         self.bytes.extend_from_slice(read);
     }
 
-    /// The next piece, if its end has come or it is longer than `limit` already; empty messages are passed over.
+    /// Returns the next message, or reports one that has exceeded `limit`; skips empty messages.
     pub(super) fn next(&mut self, limit: usize) -> Option<Piece<'_>> {
         let (begin, end) = loop {
             let Some(end) = self.find() else {
@@ -78,13 +78,14 @@ impl Splitter {
         Some(piece(self.message(begin, end), limit))
     }
 
-    /// What there is of a message whose end has not come, when no more will come.
+    /// Returns the last message at the end of the stream, if it has no marker.
     pub(super) fn rest(&self, limit: usize) -> Option<Piece<'_>> {
         let rest = self.message(self.start, self.bytes.len());
         (!self.skipping && !rest.is_empty()).then(|| piece(rest, limit))
     }
 
-    /// A datagram is one message, but programs that also write to streams end it with a marker.
+    /// Returns the message in a datagram. Programs that also write to streams end it with a marker, which is
+    /// removed.
     pub(super) fn only<'a>(&self, datagram: &'a [u8]) -> &'a [u8] {
         let message = datagram.strip_suffix(&*self.marker).unwrap_or(datagram);
         trimmed(message, self.lines)
@@ -102,8 +103,8 @@ impl Splitter {
         found.map(|at| self.searched + at)
     }
 
-    /// There is no marker. Keeps the beginning of what may be one, and of the message as long as it is not too
-    /// large; true when it has just become so.
+    /// Handles the lack of a marker: keeps a possible beginning of one, and the message while it is within the
+    /// limit; true when it has just exceeded the limit.
     fn wait(&mut self, limit: usize) -> bool {
         let may_begin = self.marker.len() - 1;
         self.searched = self
@@ -164,7 +165,7 @@ mod tests {
         texts
     }
 
-    /// All messages of `stream`, which must not depend on where it is cut.
+    /// Returns all messages of `stream`, and checks that they do not depend on where it is cut.
     fn messages(splitter: fn() -> Splitter, stream: &[u8]) -> Vec<String> {
         let whole = pieces(splitter(), &[stream]);
         for first in 0..=stream.len() {

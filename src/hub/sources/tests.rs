@@ -1,4 +1,4 @@
-//! What comes out of a channel when programs write to its sources, over real sockets.
+//! Tests of the messages in a channel when programs write to its sources, over real sockets.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -31,7 +31,7 @@ fn name(text: &str) -> ChannelName {
 }
 
 impl House {
-    /// Listens to the channels `a` and, if there is one, `b`.
+    /// Subscribes to the channels `a` and, if it exists, `b`.
     fn new(text: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let config = config(directory.path(), text);
@@ -66,7 +66,7 @@ impl House {
         self.sources.status().first().expect("a source").clone()
     }
 
-    /// The next messages, and that no gap is among them.
+    /// Returns the next messages; panics at a gap.
     async fn next(&mut self, count: usize) -> Vec<String> {
         let mut texts = Vec::new();
         while texts.len() < count {
@@ -109,14 +109,14 @@ async fn eventually(is_so: impl Fn() -> bool) {
     panic!("it did not happen");
 }
 
-/// Writes what an app or a program writes, without blocking the runtime for long.
+/// Writes text as an app or a program does.
 fn write(path: &Path, text: &str) -> UnixStream {
     let mut stream = UnixStream::connect(path).expect("connected");
     stream.write_all(text.as_bytes()).expect("written");
     stream
 }
 
-/// The next connection to an app.
+/// Accepts the next connection to an app.
 async fn accepted(app: &UnixListener) -> UnixStream {
     let app = app.try_clone().expect("cloned");
     let accepting = tokio::task::spawn_blocking(move || app.accept());
@@ -128,12 +128,14 @@ fn uid() -> u32 {
     fs::metadata("/proc/self").expect("ourselves").uid()
 }
 
-const WOK: &str = "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'wok'\naddress = 'unix:DIR/s'\n[hub]\nmessage-size = '1KiB'\n";
+const WOK: &str = "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'wok'\naddress = \
+                   'unix:DIR/s'\n[hub]\nmessage-size = '1KiB'\n";
 
-/// A channel `a` whose source listens, with more keys.
+/// The configuration of a channel `a` with a `listen` source, with more keys.
 fn listening(more: &str) -> String {
     format!(
-        "[hub]\nmessage-size = '1KiB'\n[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'listen'\naddress = 'unix:DIR/s'\n{more}\n"
+        "[hub]\nmessage-size = '1KiB'\n[[channel]]\nname = 'a'\n[[channel.source]]\nsource = \
+         'listen'\naddress = 'unix:DIR/s'\n{more}\n"
     )
 }
 

@@ -1,5 +1,6 @@
-//! Messages of a source that wait for the disk of their history, bounded: so many on their way at once, and then the
-//! source is not read. What the disk refuses is dropped and told, as all that a source cannot publish. Knows no socket.
+//! Messages of a source on their way to the disk. Their number is bounded; at the bound the source is not read. A
+//! message that the disk refuses is dropped and reported like any that a source cannot publish. Independent of
+//! sockets.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -8,10 +9,10 @@ use std::task::Poll;
 use super::outlet::Outlet;
 use crate::hub::publishing::{Pending, Published};
 
-/// Messages on their way to the disk. They share its commits, so more would not make it faster.
+/// Limit on messages on their way to the disk. They share its commits, so more would not make it faster.
 const MOST: usize = 1_000;
 
-/// Messages on their way, in their order.
+/// The messages on their way, in order.
 #[derive(Default)]
 pub(super) struct Unkept(VecDeque<Waiting>);
 
@@ -21,19 +22,19 @@ struct Waiting {
 }
 
 impl Unkept {
-    /// Takes one that was published, if it has to wait.
+    /// Adds a published message if its result is still pending.
     pub(super) fn push(&mut self, uid: Option<u32>, published: Option<Published>) {
         if let Some(kept) = published.and_then(Published::pending_on_disk) {
             self.0.push_back(Waiting { uid, kept });
         }
     }
 
-    /// Whether no more may be read before some have settled.
+    /// True if the source must not be read before a message has settled.
     pub(super) fn is_full(&self) -> bool {
         self.0.len() >= MOST
     }
 
-    /// Waits until the oldest is kept or refused; for ever if there is none. May be given up at any time.
+    /// Waits until the oldest message is stored or refused; for ever if there is none. Cancel-safe.
     pub(super) async fn settle(&mut self, outlet: &Outlet) {
         let kept = poll_fn(|cx| match self.0.front_mut() {
             Some(waiting) => waiting.kept.as_mut().poll(cx),
@@ -46,7 +47,7 @@ impl Unkept {
         }
     }
 
-    /// Waits for all of them.
+    /// Waits for all messages.
     pub(super) async fn settle_all(&mut self, outlet: &Outlet) {
         while !self.0.is_empty() {
             self.settle(outlet).await;

@@ -1,14 +1,14 @@
-//! Who may write to a socket: the numbers of users, from names and numbers.
+//! User ids from user names and numbers.
 //!
-//! Names are looked up in passwd(5) itself. The system's own look-up may ask a directory server, and wait for
-//! it, while Noren starts; users who are only known there can be named by number.
+//! Names are looked up in passwd(5) itself. The system's own look-up may ask a directory server, and delay Noren's
+//! start; users that are only known there can be given by number.
 
 use std::fs;
 
-/// Where names and numbers of users are.
+/// The file of user names and numbers.
 const PASSWD: &str = "/etc/passwd";
 
-/// The numbers of all `users`; the error says which is unknown.
+/// Returns the user ids of all `users`; the error names an unknown user.
 pub(super) fn numbers(users: &[String]) -> Result<Vec<u32>, String> {
     let is_number = |user: &String| user.parse::<u32>().is_ok();
     let passwd = if users.iter().all(is_number) {

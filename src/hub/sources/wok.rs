@@ -1,7 +1,7 @@
-//! The `wok` source: one connection to the push socket of an app, which writes the same messages to everybody
-//! who is connected. When it is lost it is tried again, for ever; subscribers notice nothing.
+//! The `wok` source: one connection to the push socket of an app, which writes the same messages to all connected
+//! programs. A lost connection is retried for ever; subscribers are not affected.
 //!
-//! Nothing is ever written to it. Knows no subscriber.
+//! Nothing is ever written to it. Independent of subscribers.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use super::unkept::Unkept;
 use crate::config::Endpoint;
 use crate::net::{Socket, connect};
 
-/// How long one try may take. A UNIX socket answers at once, unless its queue is full.
+/// Time limit of a connection attempt. A UNIX socket accepts at once, unless its backlog is full.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Reads for ever.
+/// Connects and reads for ever.
 pub(super) async fn follow(outlet: &Outlet, address: &Path, boundary: &str) {
     let endpoint = Endpoint::Unix(address.to_owned());
     let mut backoff = Backoff::default();
@@ -31,7 +31,12 @@ pub(super) async fn follow(outlet: &Outlet, address: &Path, boundary: &str) {
             Ok(socket) => {
                 info!(channel = %outlet.channel(), address = outlet.address(), "connected to a source");
                 let (reason, use_of_it) = read_all(outlet, socket, boundary).await;
-                warn!(channel = %outlet.channel(), address = outlet.address(), reason, "a source is lost; trying to reach it again");
+                warn!(
+                    channel = %outlet.channel(),
+                    address = outlet.address(),
+                    reason,
+                    "a source is lost; trying to reach it again",
+                );
                 told = true;
                 if use_of_it {
                     backoff = Backoff::default();
@@ -48,8 +53,8 @@ pub(super) async fn follow(outlet: &Outlet, address: &Path, boundary: &str) {
     }
 }
 
-/// Reads until the connection ends; returns why it did, and whether it was of any use: an app that lets us in
-/// and throws us out at once is not to be asked ten times a second.
+/// Reads until the connection ends; returns the reason, and whether it was of any use: an app that accepts and
+/// closes at once must not be tried ten times a second.
 async fn read_all(outlet: &Outlet, mut socket: Socket, boundary: &str) -> (String, bool) {
     let began = Instant::now();
     let _counted = outlet.connected();

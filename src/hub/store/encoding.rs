@@ -20,16 +20,16 @@ const VERSION: u8 = 1;
 const HAS_EVENT: u8 = 1;
 const HAS_KEY: u8 = 2;
 
-/// Why bytes of the file are not a record.
+/// Reasons why bytes in the file are not a valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// The first byte is not the version that is written here.
+    /// The version byte is not the one that is written here.
     #[error("it has version {0} and this Noren reads version {VERSION}")]
     Version(u8),
-    /// It ends before its parts do.
+    /// The record ends too early.
     #[error("it is cut short")]
     Short,
-    /// A kind or a flag that version 1 does not have.
+    /// The kind or a flag is not one of version 1.
     #[error("it has an unknown kind or flag")]
     Unknown,
     /// A part that should be text is not UTF-8.
@@ -37,7 +37,7 @@ pub enum Malformed {
     Text,
 }
 
-/// The bytes of a record, without its offset.
+/// Encodes a record without its offset.
 pub fn encode(record: &Record) -> Vec<u8> {
     let texts = [record.event.as_deref(), record.key.as_deref()];
     let mut out = Vec::with_capacity(weight(record));
@@ -58,13 +58,13 @@ pub fn encode(record: &Record) -> Vec<u8> {
     out
 }
 
-/// How many bytes a record takes at most when it is encoded.
+/// Upper bound of the encoded size of a record.
 pub fn weight(record: &Record) -> usize {
     let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len() + 8);
     11 + length(&record.event) + length(&record.key) + record.data.len()
 }
 
-/// The record that these bytes are.
+/// Decodes a record.
 pub fn decode(offset: u64, bytes: &[u8]) -> Result<Record, Malformed> {
     let mut rest = Rest(bytes);
     match rest.byte()? {
@@ -100,7 +100,7 @@ pub fn decode(offset: u64, bytes: &[u8]) -> Result<Record, Malformed> {
     })
 }
 
-/// What has not been read yet.
+/// The bytes that are not decoded yet.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {

@@ -1,81 +1,80 @@
-//! What can go wrong between the hub and the disk. Every text names the directory or the file, and, where an
-//! operator can do something, what.
+//! Errors between the hub and the disk. Each text names the directory or the file, and the remedy if there is one.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why the history could not be opened, or a message not be kept. Cheap to clone: one failed commit is the
-/// answer to every message in it.
+/// Reasons why the history cannot be opened, or a message cannot be stored. Cheap to clone: one failed commit is
+/// the result of every message in it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The directory could not be made, opened or locked.
+    /// The directory cannot be made, opened or locked.
     #[error("use {} as hub.store: {reason}", directory.display())]
     Directory {
-        /// The directory.
+        /// Path of the directory.
         directory: PathBuf,
-        /// There is no room for it.
+        /// True if the disk is full.
         no_room: bool,
-        /// What the system said.
+        /// The error of the system.
         reason: Arc<str>,
     },
-    /// Another store has the directory; two would write over each other.
+    /// Another store has locked the directory; two would overwrite each other.
     #[error(
         "the history in {} is in use by another process; stop it, or give each Noren a hub.store of its own",
         .0.display()
     )]
     InUse(PathBuf),
-    /// The file could not be opened or read: rights, a broken disk, no space for the repair.
+    /// The file cannot be opened or read: permissions, a broken disk, or no space for the repair.
     #[error("open the history {}: {reason}", file.display())]
     Open {
-        /// The file.
+        /// Path of the file.
         file: Arc<Path>,
-        /// There is no room for what opening it needs.
+        /// True if the disk is too full to open it.
         no_room: bool,
-        /// What the system said.
+        /// The error of the system.
         reason: Arc<str>,
     },
-    /// The file does not hold what it should.
+    /// The content of the file is damaged.
     #[error(
         "the history {} is damaged or not a history ({reason}); move it away to start with an empty one",
         file.display()
     )]
     Damaged {
-        /// The file.
+        /// Path of the file.
         file: Arc<Path>,
-        /// What was found.
+        /// Description of the damage.
         reason: Arc<str>,
     },
-    /// A commit failed, the disk being full, read-only or broken. The message was shown to nobody; the next ones are
-    /// tried again.
+    /// A commit failed because the disk is full, read-only or broken. No subscriber has seen the message; later
+    /// messages are tried again.
     #[error("write to the history {}: {reason}", file.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         file: Arc<Path>,
-        /// There is no room for it.
+        /// True if the disk is full.
         no_room: bool,
-        /// What the system said.
+        /// The error of the system.
         reason: Arc<str>,
     },
-    /// The disk does not keep up, and as much waits as may wait. The message was not taken.
+    /// The queue for the disk is full, because the disk does not keep up. The message was not accepted.
     #[error("the disk is too slow for the history {}: too many messages wait to be written", .0.display())]
     Full(Arc<Path>),
-    /// The store ended before it wrote the message.
+    /// The store stopped before it wrote the message.
     #[error("the history has been closed")]
     Stopped,
 }
 
-/// What was being done with the file when redb failed.
+/// The operation on the file that redb failed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// Opening it, or reading all of it.
+    /// Opening the file, or reading all of it.
     Opening,
-    /// Committing to it.
+    /// Committing to the file.
     Writing,
 }
 
 impl StoreError {
-    /// Says whose fault an error of redb is: the disk's, the file's, or that of a second process.
+    /// Classifies an error of redb: the disk, the file, or a second process is at fault.
     pub fn from_redb(error: &redb::Error, doing: Doing, file: &Arc<Path>) -> Self {
         let (file, reason) = (Arc::clone(file), Arc::from(error.to_string()));
         let no_room = matches!(error, redb::Error::Io(error) if is_no_room(error));
@@ -101,7 +100,7 @@ impl StoreError {
         }
     }
 
-    /// Whether it is over as soon as there is room again.
+    /// True if freeing disk space will resolve the error.
     pub fn is_no_room(&self) -> bool {
         match self {
             Self::Directory { no_room, .. }
@@ -111,7 +110,7 @@ impl StoreError {
         }
     }
 
-    /// The same for whoever published, who may be far away: without the paths of this machine, which are in the log.
+    /// The error for the publisher, who may be remote: without the paths of this machine, which are in the log.
     pub fn for_publishers(&self) -> &'static str {
         match self {
             error if error.is_no_room() => "the disk of its history is full",
@@ -133,7 +132,7 @@ impl StoreError {
     }
 }
 
-/// A full disk, a full quota, and a limit on the size of files.
+/// True for a full disk, an exhausted quota, and a limit on file sizes.
 pub fn is_no_room(error: &io::Error) -> bool {
     matches!(
         error.kind(),

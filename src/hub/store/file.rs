@@ -34,30 +34,30 @@ const FORGOTTEN: TableDefinition<'_, &str, u64> = TableDefinition::new("forgotte
 const EPOCHS: TableDefinition<'_, u64, (&str, u64)> = TableDefinition::new("epochs");
 const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
 const IDS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ids");
-/// What shows that there is room; nothing is ever read of it.
+/// Padding that proves free space; it is never read.
 const ROOM: TableDefinition<'_, u8, &[u8]> = TableDefinition::new("room");
 const LAST: &str = "last";
 
-/// Starts that are remembered. A page that was away for longer than this many restarts is told of a gap.
+/// Limit on recorded starts. A page that was away for more restarts than this gets a gap.
 pub const EPOCHS_KEPT: u64 = 1_000;
 
-/// redb's page cache. Nothing is read after the start but the paths to the pages that change, so its default of
-/// 1 GiB would only hold what nobody asks for.
+/// Size of redb's page cache. After the start only the paths to changing pages are read, so the default of 1 GiB
+/// would hold unused pages.
 const CACHE: usize = 8 << 20;
 
 /// A channel and an offset.
 pub type Key = (Box<str>, u64);
 
-/// What one transaction writes.
+/// The content of one transaction.
 #[derive(Clone, Copy)]
 pub struct Commit<'a> {
-    /// The start that is not recorded yet.
+    /// The start of this epoch, if it is not recorded yet.
     pub start: Option<&'a EpochStart>,
-    /// Records of a commit whose messages were refused, or numbered anew; removed first.
+    /// Records of a failed commit, to be removed first: their messages were refused or numbered again.
     pub stale: &'a [Key],
-    /// The messages.
+    /// Messages to store.
     pub appends: &'a [Append],
-    /// What is to be removed afterwards.
+    /// Records to remove after the messages are stored.
     pub trims: &'a Trims,
 }
 
@@ -66,8 +66,8 @@ pub struct Commit<'a> {
 pub struct HistoryFile(Database);
 
 impl HistoryFile {
-    /// Makes the file. Under another name first: one that is killed half-way must not be found at the next start,
-    /// because redb takes it for damaged.
+    /// Creates the file under a temporary name and renames it: redb takes a file whose creation was interrupted
+    /// for damaged.
     pub fn create(path: &Path) -> Result<(), redb::Error> {
         let draft = path.with_extension("new");
         match fs::remove_file(&draft) {
@@ -92,8 +92,8 @@ impl HistoryFile {
         Ok(())
     }
 
-    /// Opens the file, repairs it after a crash, and verifies the checksums of all of it. Reading everything is
-    /// not dear: the start reads it anyway, and a history is as large as what the channels hold in memory.
+    /// Opens the file, repairs it after a crash, and verifies all checksums. That is cheap: the start reads
+    /// everything anyway, and a history is no larger than what the channels hold in memory.
     pub fn open(path: &Path) -> Result<Self, redb::Error> {
         let database = Builder::new()
             .set_cache_size(CACHE)
@@ -102,7 +102,7 @@ impl HistoryFile {
         Ok(Self(database))
     }
 
-    /// Reads everything. Writes nothing, so that a full disk is no reason not to.
+    /// Reads everything. Writes nothing, so it works on a full disk.
     pub fn read(&self) -> Result<Recovered, redb::Error> {
         let transaction = self.0.begin_read()?;
         let mut recovered = Recovered::default();
@@ -124,7 +124,7 @@ impl HistoryFile {
         Ok(recovered)
     }
 
-    /// Those of these records that the file has.
+    /// Returns those of the given keys that the file contains.
     pub fn present(&self, keys: &[Key]) -> Result<Vec<Key>, redb::Error> {
         let transaction = self.0.begin_read()?;
         let Some(records) = there(transaction.open_table(RECORDS))? else {
@@ -139,7 +139,7 @@ impl HistoryFile {
         Ok(present)
     }
 
-    /// Whether there is room for so many bytes more: they are written, and removed again.
+    /// Checks that there is room for this many bytes, by writing and removing them.
     pub fn try_room(&self, bytes: usize) -> Result<(), redb::Error> {
         let transaction = self.0.begin_write()?;
         transaction
@@ -152,7 +152,7 @@ impl HistoryFile {
         Ok(())
     }
 
-    /// Writes a batch in one transaction that is on the disk when this returns.
+    /// Commits a batch in one transaction, which is durable when this returns.
     pub fn commit(&self, batch: &Commit<'_>) -> Result<(), redb::Error> {
         let transaction = self.0.begin_write()?;
         if let Some(start) = batch.start {
@@ -191,7 +191,7 @@ impl HistoryFile {
     }
 }
 
-/// A table, unless nothing was ever written to it.
+/// Opens a table; `None` if nothing was ever written to it.
 fn there<T>(table: Result<T, redb::TableError>) -> Result<Option<T>, redb::Error> {
     match table {
         Ok(table) => Ok(Some(table)),
@@ -200,8 +200,7 @@ fn there<T>(table: Result<T, redb::TableError>) -> Result<Option<T>, redb::Error
     }
 }
 
-/// Records that an epoch begins. One that goes on in another process, or after an upgrade that failed, has begun
-/// already.
+/// Records the start of an epoch, unless it is recorded: an epoch may continue in another process.
 fn begin(epochs: &mut Table<'_, u64, (&str, u64)>, start: &EpochStart) -> Result<(), redb::Error> {
     let last = epochs
         .last()?
@@ -248,7 +247,8 @@ fn write_ids(
     Ok(())
 }
 
-/// Ids that are not understood are left alone: without them a message may come twice, and nothing else.
+/// Reads publisher ids. Malformed ones are skipped: without an id a message may be published twice, and nothing
+/// worse.
 fn read_ids(
     table: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
     recovered: &mut Recovered,

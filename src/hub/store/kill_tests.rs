@@ -1,7 +1,7 @@
-//! What happens to the store's process: killed at any moment, or refused by its disk. Both need a process of
-//! their own, so this test binary starts itself again with one test that is empty otherwise.
+//! Tests of the store's process being killed at any moment, or refused by its disk. Both need a process of their
+//! own, so this test binary starts itself again with one test that is empty otherwise.
 //!
-//! The child speaks on standard error, because the harness writes to standard output.
+//! The child writes to standard error, because the test harness writes to standard output.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -13,16 +13,17 @@ use std::time::{Duration, Instant};
 use super::tests::{record, start};
 use super::{Acknowledgement, Recovered, StoreError};
 
-/// Tells the child which directory to use.
+/// Environment variable with the child's directory.
 const DIRECTORY: &str = "NOREN_TEST_STORE";
-/// Messages of the child that wait for the disk at once.
+/// Number of messages that the child has in flight.
 const IN_FLIGHT: usize = 8;
-/// Messages that the channel `short` keeps.
+/// Number of messages that the channel `short` keeps.
 const SHORT: u64 = 10;
-/// How long the child waits to be taken again.
+/// Time limit for the child until the disk accepts messages again.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Three channels share the sequence; the third is trimmed, and every other of the second superseded at once.
+/// Assigns an offset to one of three channels that share the sequence; the third is trimmed, and every other
+/// message of the second is superseded at once.
 fn channel(offset: u64) -> &'static str {
     ["whole", "conflated", "short"]
         .into_iter()
@@ -50,7 +51,7 @@ fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("a parent that listens");
 }
 
-/// The child of the kill test: publishes until it is killed, and says what was acknowledged.
+/// The child of the kill test: publishes until it is killed, and reports what was acknowledged.
 #[tokio::test]
 async fn publishes_until_it_is_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else {
@@ -79,7 +80,7 @@ async fn publishes_until_it_is_killed() {
     }
 }
 
-/// Kills the child and returns the offsets it said were kept.
+/// Kills the child and returns the offsets it reported as stored.
 fn killed(mut child: Child, mut output: BufReader<ChildStderr>) -> Vec<u64> {
     child.kill().expect("a child");
     child.wait().expect("its end");
@@ -97,7 +98,7 @@ fn killed(mut child: Child, mut output: BufReader<ChildStderr>) -> Vec<u64> {
         .collect()
 }
 
-/// Every acknowledged message is there, once, in order and unchanged, unless it was to be removed.
+/// Checks that every acknowledged message is there once, in order and unchanged, unless it was to be removed.
 fn check(found: &Recovered, kept: &[u64]) {
     let highest = kept.iter().copied().max().unwrap_or(0);
     assert!(found.last >= highest, "{} < {highest}", found.last);
@@ -167,7 +168,7 @@ async fn killed_a_hundred_times_it_has_every_acknowledged_message_once_and_in_or
     );
 }
 
-/// The child of the test of a full disk: publishes until it is refused, and on until it is not.
+/// The child of the full-disk test: publishes until it is refused, and on until it is accepted again.
 #[tokio::test]
 async fn publishes_until_it_is_refused_and_taken_again() {
     let Some(directory) = std::env::var_os(DIRECTORY) else {

@@ -1,4 +1,4 @@
-//! The store: what channels with `history.store = "disk"` keep over a restart or a `kill -9`.
+//! The store keeps the messages of channels with `history.store = "disk"` across restarts and a `kill -9`.
 //!
 //! **What an acknowledgement means.** A message is queued here; it gets its offset right before the commit it is part
 //! of, and is shown to subscribers, and its [`Acknowledgement`] comes, after that was written *and* `fdatasync`
@@ -58,78 +58,78 @@ pub use self::queue::Append;
 use self::queue::{Queue, Refused};
 use self::writer::{Trouble, Writer};
 
-/// The file in the directory.
+/// Name of the file in the directory.
 const FILE: &str = "history.redb";
 
-/// How long the end waits for the last commit. A disk that takes longer is broken, and the service manager would
-/// soon kill what waits for it.
+/// Time limit for the last commit at the stop. A disk that takes longer is broken, and the service manager would
+/// soon kill the process.
 const END: Duration = Duration::from_secs(5);
 
-/// How the data of a message is to be understood.
+/// The type of a message's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// UTF-8.
+    /// UTF-8 text.
     Text,
-    /// A JSON value, in UTF-8.
+    /// A JSON value in UTF-8.
     Json,
-    /// Any bytes.
+    /// Arbitrary bytes.
     Bytes,
 }
 
-/// A message as it is kept.
+/// A stored message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its place among all messages of the hub, from 1; 0 until it has one.
+    /// Its offset among all messages of the hub, from 1; 0 until it is assigned.
     pub offset: u64,
-    /// The digest of the publisher's own id. It is kept beside the record, and longer.
+    /// Digest of the publisher's own id. It is stored beside the record, and longer.
     pub id: Option<Digest>,
-    /// The event's name.
+    /// Name of the event.
     pub event: Option<Box<str>>,
-    /// The key for conflation.
+    /// Key for conflation.
     pub key: Option<Box<str>>,
-    /// What the data is.
+    /// Type of the data.
     pub kind: Kind,
     /// The data; UTF-8 unless the kind is [`Kind::Bytes`].
     pub data: Bytes,
-    /// When it was published, in Unix milliseconds.
+    /// Publish time, in Unix milliseconds.
     pub time: u64,
 }
 
-/// A digest of an id, which says nothing about the id.
+/// Digest of a publisher's id, from which the id cannot be recovered.
 pub type Digest = [u8; 16];
 
-/// A publisher's own id of a message, as it is kept.
+/// A stored publisher id of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredId {
-    /// The digest of the id.
+    /// Digest of the id.
     pub digest: Digest,
-    /// The message that had it.
+    /// Offset of the message.
     pub offset: u64,
-    /// When it was published, in Unix milliseconds.
+    /// Publish time, in Unix milliseconds.
     pub time: u64,
 }
 
-/// One start of Noren.
+/// The record of one start of Noren.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpochStart {
-    /// The name it gave its ids.
+    /// The epoch of its ids.
     pub epoch: String,
-    /// The first offset it gave, or would have given.
+    /// The first offset it assigned, or would have assigned.
     pub first: u64,
 }
 
-/// What was found at the start.
+/// The content of the store, as read at the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// The last 1,000 starts, oldest first; the last is this one.
     pub epochs: Vec<EpochStart>,
-    /// The highest offset ever written, also when its record is gone; 0 if there was none.
+    /// Highest offset ever written, also if its record is removed; 0 if there was none.
     pub last: u64,
-    /// The records by channel, in the order of their offsets.
+    /// Records by channel, in order of offset.
     pub channels: BTreeMap<String, Vec<Record>>,
-    /// By channel, the highest offset that was trimmed.
+    /// Highest trimmed offset by channel.
     pub forgotten: BTreeMap<String, u64>,
-    /// By channel, the ids of publishers, in the order of their offsets.
+    /// Publisher ids by channel, in order of offset.
     pub ids: BTreeMap<String, Vec<StoredId>>,
 }
 
@@ -146,33 +146,33 @@ impl Recovered {
     }
 }
 
-/// The hub's side of a commit. It is called by the thread that writes, for one batch after the other.
+/// Callbacks with which the hub takes part in commits. The writer thread calls them for one batch after the other.
 pub trait Order: Send + 'static {
-    /// Gives these messages their offsets, each above the one before and all above `beyond`; and says which of them are
-    /// messages that there were before.
+    /// Assigns offsets to these messages, increasing and all above `beyond`, and marks repetitions of earlier
+    /// messages.
     fn number(&self, appends: &mut [Append], beyond: u64);
 
-    /// Shows these messages, which are on the disk. False if others were shown with their offsets meanwhile: they are
-    /// numbered and written again then.
+    /// Makes these messages, which are on the disk, visible. False if other messages became visible with their
+    /// offsets meanwhile: they are numbered and written again then.
     fn show(&self, appends: &[Append]) -> bool;
 
-    /// The messages that were numbered last are not on the disk; nobody sees them.
+    /// Reports that the messages numbered last are not on the disk; they must not become visible.
     fn give_up(&self);
 
-    /// The history that could not be read at the start could be read now.
+    /// Reports that the history, which could not be read at the start, could be read now.
     fn found(&self, recovered: Recovered);
 }
 
-/// Resolves to the offset when a message is on the disk and shown, or to the reason why it is not. May be dropped.
+/// A future of the offset, once the message is on the disk and visible, or of the error. May be dropped.
 #[derive(Debug)]
 #[must_use = "a message is kept only once this says so"]
 pub struct Acknowledgement(oneshot::Receiver<Result<u64, StoreError>>);
 
-/// A store that does not write yet.
+/// A store whose thread is not running yet.
 #[must_use]
 pub struct Opened(Writer, Arc<Queue>);
 
-/// The open store, and the thread that writes to it. One for a directory.
+/// The open store with its writer thread. There is one for a directory.
 pub struct Store {
     queue: Arc<Queue>,
     path: Arc<Path>,
@@ -182,11 +182,12 @@ pub struct Store {
 }
 
 impl Opened {
-    /// Opens the history in a directory, makes it when it is missing, and records that `epoch` begins. Blocks
+    /// Opens the history in a directory, creates it if it is missing, and records the start of `epoch`. Blocks
     /// while the file is read, and after a crash while it is repaired.
     ///
     /// # Errors
-    /// [`StoreError`]; not for want of room, which is [trouble](Store::trouble) that may end.
+    /// A [`StoreError`] names the directory or the file. A full disk is no error but [trouble](Store::trouble),
+    /// which may end.
     pub fn open(directory: &Path, epoch: &str) -> Result<(Self, Recovered), StoreError> {
         let queue = Arc::new(Queue::default());
         let mut writer = Writer::new(Arc::clone(&queue), Place::new(directory), epoch);
@@ -197,8 +198,8 @@ impl Opened {
         }
     }
 
-    /// Opens a history that this process has had open, and of which it knows all if it could be `read`. What is in the
-    /// way is trouble.
+    /// Reopens a history that this process has had open before. `read` says that its content is known. A failure
+    /// is reported as trouble.
     pub fn again(directory: &Path, epoch: &str, read: bool) -> Self {
         let queue = Arc::new(Queue::default());
         let mut writer = Writer::new(Arc::clone(&queue), Place::new(directory), epoch);
@@ -206,20 +207,20 @@ impl Opened {
         Self(writer, queue)
     }
 
-    /// Why nothing can be written now, if so.
+    /// The current disk error that prevents writing, if there is one.
     pub fn trouble(&self) -> Option<StoreError> {
         self.0.trouble().get()
     }
 
-    /// Whether there is a history that could not be read so far.
+    /// True while there is a history that has not been readable so far.
     pub fn is_behind(&self) -> bool {
         self.0.is_behind()
     }
 
-    /// Begins to write.
+    /// Starts the writer thread.
     ///
     /// # Errors
-    /// There is no thread for it.
+    /// A [`StoreError`] if the thread cannot be started.
     pub fn run(self, order: impl Order) -> Result<Store, StoreError> {
         let Self(writer, queue) = self;
         let (path, lock, trouble) = (writer.path(), writer.lock(), writer.trouble());
@@ -242,7 +243,8 @@ impl Opened {
 }
 
 impl Store {
-    /// Queues a message; never waits for the disk. `unique` says that no other message has its id, unless it is the same.
+    /// Queues a message; never waits for the disk. `unique` says that its publisher id is never used for another
+    /// message.
     pub fn append(
         &self,
         channel: &str,
@@ -273,31 +275,31 @@ impl Store {
         }
     }
 
-    /// Why nothing can be written now, if so.
+    /// The current disk error that prevents writing, if there is one.
     pub fn trouble(&self) -> Option<StoreError> {
         self.trouble.get()
     }
 
-    /// Removes the records of a channel up to and with an offset, and remembers the offset. Part of the next
-    /// commit, which a crash may come before: the record is then found once more.
+    /// Removes the records of a channel up to and including an offset, and remembers the offset. This is part of
+    /// the next commit: after a crash before it, the records are still there.
     pub fn forget(&self, channel: &str, through: u64) {
         self.queue.trim(|trims| trims.forget(channel, through));
     }
 
-    /// Removes the ids of publishers of a channel up to and with an offset. Part of the next commit.
+    /// Removes the publisher ids of a channel up to and including an offset, with the next commit.
     pub fn forget_ids(&self, channel: &str, through: u64) {
         self.queue.trim(|trims| trims.forget_ids(channel, through));
     }
 
-    /// Removes one record, which a newer one with its key has superseded. Part of the next commit.
+    /// Removes one record, which a newer one with its key has superseded, with the next commit.
     pub fn remove(&self, channel: &str, offset: u64) {
         self.queue.trim(|trims| trims.remove(channel, offset));
     }
 }
 
 impl Store {
-    /// Writes what is queued, and gives the directory free. Blocks until that is done, at most 5 seconds; false if
-    /// it was not done then.
+    /// Writes what is queued, and releases the directory. Blocks until that is done, for at most 5 seconds; false
+    /// if it took longer.
     pub fn end(&self) -> bool {
         self.queue.close();
         if !self.queue.wait_ended(END) {
@@ -312,7 +314,8 @@ impl Store {
 }
 
 impl Drop for Store {
-    /// Writes what is queued. Blocks until that is done, at most 5 seconds, unless somebody has waited for it before.
+    /// Writes what is queued. Blocks until that is done, for at most 5 seconds, unless [`end`](Self::end) has done
+    /// so.
     fn drop(&mut self) {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(thread) = thread.take() else {

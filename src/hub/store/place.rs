@@ -1,7 +1,7 @@
-//! The place of a history: its directory, which is locked, and the file in it, which is made once.
+//! The location of a history: its locked directory, and the file in it, which is created once.
 //!
-//! Opening may fail for want of room, at the start or later, and is tried again by whoever holds the place. Must not
-//! know threads or what is written.
+//! Opening may fail for lack of space, at the start or later; the owner retries it. Independent of threads and of
+//! the file's content.
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
@@ -13,19 +13,19 @@ use super::error::Doing;
 use super::file::HistoryFile;
 use super::{FILE, StoreError};
 
-/// The lock on the directory; it holds for as long as the file is open. redb locks its file as well, but lets go of it
-/// when the file is opened anew after an error.
+/// The lock on the directory, held while the file is open. redb locks its file too, but releases it when the file
+/// is reopened after an error.
 #[derive(Clone, Debug, Default)]
 pub struct Lock(Arc<Mutex<Option<File>>>);
 
-/// A directory with a history.
+/// The directory of a history.
 #[derive(Debug)]
 pub struct Place {
     directory: PathBuf,
     pub path: Arc<Path>,
     lock: Lock,
-    /// There has been no file so far, so it may be made. Afterwards never: an empty file would forget the epochs and
-    /// the last offset without a word.
+    /// True while no file has ever been found, so that one may be created. Later it must not be: an empty file
+    /// would silently forget the epochs and the last offset.
     fresh: bool,
 }
 
@@ -38,7 +38,7 @@ impl Lock {
         Ok(())
     }
 
-    /// Lets go of the directory.
+    /// Releases the directory.
     pub fn release(&self) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(directory) = held.take() {
@@ -70,13 +70,13 @@ impl Place {
         self.lock.clone()
     }
 
-    /// Whether there is a history that was there before.
+    /// True if a history existed before.
     pub fn has_history(&self) -> bool {
         !self.fresh
     }
 
-    /// Locks the directory and opens the file; makes both where they were never there. Blocks while the file is read,
-    /// and after a crash while it is repaired.
+    /// Locks the directory and opens the file; creates both at the first start. Blocks while the file is read, and
+    /// after a crash while it is repaired.
     pub fn open(&mut self) -> Result<HistoryFile, StoreError> {
         self.lock.hold(&self.directory)?;
         let described = |error| StoreError::from_redb(&error, Doing::Opening, &self.path);
@@ -87,13 +87,13 @@ impl Place {
         Ok(file)
     }
 
-    /// Its file has been read, or written to: it is not made a second time.
+    /// Records that the file has been read or written: it must not be created a second time.
     pub fn settle(&mut self) {
         self.fresh = false;
     }
 }
 
-/// Makes the directory if it is missing, and locks it for as long as the file is held.
+/// Creates the directory if it is missing, and locks it for as long as the file is held.
 fn take(directory: &Path) -> Result<File, StoreError> {
     let failed = |error: io::Error| StoreError::Directory {
         directory: directory.to_owned(),

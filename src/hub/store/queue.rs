@@ -1,7 +1,7 @@
-//! What waits to be written: messages with those who wait for them, and records to be removed.
+//! Queue for the disk: messages with the channels that await their result, and records to remove.
 //!
-//! The bound is over what waits *and* what is being written, so that a disk that hangs in the middle of a commit
-//! cannot make the memory grow either. Removals wake nobody: they ride on the next message's commit.
+//! The bound covers queued messages *and* those being written, so that a disk that hangs in a commit cannot make
+//! memory grow either. Removals do not wake the writer: they are part of the next message's commit.
 //!
 //! Must not know the file.
 
@@ -13,72 +13,72 @@ use tokio::sync::oneshot;
 
 use super::{Record, StoreError, encoding};
 
-/// Messages at once. At one commit in 5 ms, which is a slow disk, and this many in flight, three million a second
-/// would have to be published.
+/// Limit on queued messages. A slow disk commits in 5 ms; at that rate three million messages a second would have
+/// to be published to reach it.
 const RECORDS: usize = 16_384;
 
-/// Bytes of them at once: what a stalled disk may cost in memory.
+/// Limit on their bytes: the memory that a stalled disk may cost.
 const BYTES: usize = 64 << 20;
 
-/// Single removals that may wait. Beyond it they are let go: a superseded record is then found again after a
+/// Limit on queued single removals. Further ones are dropped: a superseded record is then found again after a
 /// restart, before the one that superseded it.
 const REMOVALS: usize = 65_536;
 
-/// What a queued message costs beside its text and data, about.
+/// Approximate memory cost of a queued message beside its text and data.
 const OVERHEAD: usize = 160;
 
-/// A message that waits, and who waits for it.
+/// A queued message, with the channel for its result.
 #[derive(Debug)]
 pub struct Append {
-    /// The channel's name.
+    /// Name of the channel.
     pub channel: Box<str>,
-    /// The message. Its offset is given to it right before it is written.
+    /// The message. Its offset is assigned right before it is written.
     pub record: Record,
-    /// No other message has its id, unless it is the same.
+    /// True if its publisher id is never used for another message.
     pub unique: bool,
-    /// The message it is, if there was one with its id: it is not written then.
+    /// Offset of the earlier message with its id, if there is one: it is not written then.
     pub repeats: Option<u64>,
-    /// When it was published, by the clock that no one sets.
+    /// Publish time on the monotonic clock.
     pub came: Instant,
-    /// Told its offset once it is on the disk and shown, or why it is not.
+    /// Receives the offset once the message is on the disk and visible, or the error.
     pub done: oneshot::Sender<Result<u64, StoreError>>,
 }
 
-/// Records that are to go.
+/// Records to remove.
 #[derive(Debug, Default)]
 pub struct Trims {
-    /// By channel, the highest offset of those that go.
+    /// By channel, the highest offset to remove.
     pub forgotten: BTreeMap<Box<str>, u64>,
-    /// By channel, the highest offset of those whose ids go.
+    /// By channel, the highest offset whose publisher id is to be removed.
     pub ids: BTreeMap<Box<str>, u64>,
-    /// Single records: channel and offset.
+    /// Single records, by channel and offset.
     pub removed: Vec<(Box<str>, u64)>,
 }
 
-/// Everything that waited, in the order it came.
+/// The queued messages and removals, in order.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The messages.
+    /// Messages to write.
     pub appends: Vec<Append>,
-    /// What is to be removed; applied after the messages.
+    /// Records to remove after the messages are written.
     pub trims: Trims,
-    /// True when messages were refused since the last batch.
+    /// True if messages were refused since the last batch.
     pub overflowed: bool,
 }
 
-/// Why a message was not queued.
+/// Reasons why a message was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// As much waits as may wait. `first` when the one before was still taken.
+    /// The queue is full.
     Full {
-        /// True for the first of a row of refusals.
+        /// True for the first refusal since a message was accepted.
         first: bool,
     },
-    /// The thread that writes has ended.
+    /// The writer thread has ended.
     Ended,
 }
 
-/// The queue between all who publish and the one thread that writes.
+/// The queue between all publishers and the one writer thread.
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<State>,
@@ -89,7 +89,7 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: Batch,
-    /// Waiting and being written.
+    /// Number of messages queued or being written.
     records: usize,
     bytes: usize,
     closed: bool,
@@ -97,12 +97,12 @@ struct State {
 }
 
 impl Trims {
-    /// Removes all of a channel up to an offset.
+    /// Removes all records of a channel up to an offset.
     pub fn forget(&mut self, channel: &str, through: u64) {
         raise(&mut self.forgotten, channel, through);
     }
 
-    /// Removes the ids of a channel up to an offset.
+    /// Removes all publisher ids of a channel up to an offset.
     pub fn forget_ids(&mut self, channel: &str, through: u64) {
         raise(&mut self.ids, channel, through);
     }
@@ -114,7 +114,7 @@ impl Trims {
         }
     }
 
-    /// Adds what came later.
+    /// Merges later removals.
     pub fn merge(&mut self, later: Self) {
         for (channel, through) in later.forgotten {
             self.forget(&channel, through);
@@ -140,7 +140,7 @@ fn raise(marks: &mut BTreeMap<Box<str>, u64>, channel: &str, through: u64) {
 }
 
 impl Append {
-    /// Whether it is a message that there was not before.
+    /// True if the message does not repeat an earlier one.
     pub fn is_new(&self) -> bool {
         self.repeats.is_none()
     }
@@ -151,7 +151,7 @@ impl Append {
 }
 
 impl Queue {
-    /// Queues a message. One alone is taken however large it is, or it could never be kept.
+    /// Queues a message. An empty queue accepts a message of any size, or a large one could never be stored.
     pub fn push(&self, append: Append) -> Result<(), Refused> {
         let mut state = self.lock();
         if state.ended {
@@ -171,13 +171,13 @@ impl Queue {
         Ok(())
     }
 
-    /// Changes what is to be removed.
+    /// Changes the queued removals.
     pub fn trim(&self, change: impl FnOnce(&mut Trims)) {
         change(&mut self.lock().waiting.trims);
     }
 
-    /// Waits for messages and takes all there are; after [`close`](Self::close) what is left, and then `None`. With a
-    /// limit it waits no longer, and the batch may have no messages.
+    /// Waits for messages and takes all of them; after [`close`](Self::close) the remaining ones, and then `None`.
+    /// With a limit it waits no longer, and the batch may have no messages.
     pub fn take(&self, limit: Option<Duration>) -> Option<Batch> {
         let idle = |state: &mut State| state.waiting.appends.is_empty() && !state.closed;
         let mut state = match limit {
@@ -195,7 +195,7 @@ impl Queue {
         (!over).then_some(batch)
     }
 
-    /// Tells those who wait for these messages, and makes room for others.
+    /// Reports the result of these messages, and frees their room in the queue.
     pub fn settle(&self, appends: Vec<Append>, result: &Result<(), StoreError>) {
         let mut state = self.lock();
         state.records = state.records.saturating_sub(appends.len());
@@ -209,14 +209,14 @@ impl Queue {
         }
     }
 
-    /// No more will be queued: the thread is to write what is left and end. False if that was said before.
+    /// Closes the queue: the thread writes what is left and ends. False if it was closed already.
     pub fn close(&self) -> bool {
         let before = std::mem::replace(&mut self.lock().closed, true);
         self.wake.notify_all();
         !before
     }
 
-    /// The thread has ended, for whatever reason. Whoever still waits is told by the end of its channel.
+    /// Marks the thread as ended, for whatever reason. Waiting publishers see their channels close.
     pub fn end(&self) {
         let mut state = self.lock();
         state.ended = true;
@@ -226,7 +226,7 @@ impl Queue {
         self.end.notify_all();
     }
 
-    /// Waits until [`end`](Self::end), at most for `limit`; false when it has not come.
+    /// Waits for [`end`](Self::end), at most for `limit`; false if it did not come.
     pub fn wait_ended(&self, limit: Duration) -> bool {
         let (state, _) = self
             .end

@@ -1,4 +1,4 @@
-//! The promises of the store to the hub, on a real file.
+//! Tests of the store's promises to the hub, on a real file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use super::{
     StoreError,
 };
 
-/// A message that can be told from every other.
+/// A message that differs from every other.
 pub fn record(offset: u64) -> Record {
     Record {
         offset,
@@ -31,7 +31,7 @@ pub fn record(offset: u64) -> Record {
     }
 }
 
-/// Messages have the offsets they came with.
+/// An [`Order`] that keeps the offsets of messages.
 struct AsGiven;
 
 impl Order for AsGiven {
@@ -46,7 +46,7 @@ impl Order for AsGiven {
     fn found(&self, _: Recovered) {}
 }
 
-/// Opens a store and lets it write.
+/// Opens a store and starts its thread.
 pub fn start(directory: &Path, epoch: &str) -> Result<(Store, Recovered), StoreError> {
     let (opened, recovered) = Opened::open(directory, epoch)?;
     Ok((opened.run(AsGiven)?, recovered))
@@ -56,7 +56,7 @@ fn open(directory: &Path) -> (Store, Recovered) {
     start(directory, "epoch").expect("a store")
 }
 
-/// What a further start finds.
+/// The content of the store as another start finds it.
 fn reopened(directory: &Path) -> Recovered {
     open(directory).1
 }

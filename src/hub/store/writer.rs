@@ -1,12 +1,12 @@
-//! The thread that writes: takes all that waits, commits it, has it shown, tells those who wait, and takes what has
-//! come since.
+//! The writer thread: takes all queued messages, commits them, makes them visible, reports the results, and
+//! repeats.
 //!
-//! That is group commit without a timer: alone, a message waits for its own `fsync`; under load, as many share
-//! one as arrive while the disk is busy with the one before.
+//! This is group commit without a timer: a single message waits for its own `fsync`; under load, messages that
+//! arrive while the disk is busy share the next one.
 //!
-//! A thread and not a task: a commit blocks for as long as the disk likes, and must neither hold up a worker of
-//! the runtime nor be lost in the middle when the runtime ends. It is not spawned and forgotten either: the
-//! [`Store`](super::Store) that holds it waits for its end.
+//! It is a thread and not a task, because a commit blocks for as long as the disk likes, and must neither block a
+//! worker of the runtime nor be interrupted when the runtime ends. The [`Store`](super::Store) owns it and waits
+//! for its end.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,46 +18,46 @@ use super::place::{Lock, Place};
 use super::queue::{Append, Queue, Trims};
 use super::{EpochStart, Order, Recovered};
 
-/// After an error nothing is tried for this long, and then again, whether there are messages or not: opening the file
-/// anew reads all of it, which a full disk and a busy channel would else cause with every message.
+/// Pause after an error before the next attempt, whether there are messages or not: opening the file again reads
+/// all of it, which a full disk and a busy channel would otherwise cause with every message.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Where opening it takes long, the pause is as many times longer, up to this.
+/// If opening takes long, the pause is this many times longer, up to the longest pause.
 const SHARE: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Bytes for which there must be room before all is said to be right again: what was refused last, but at least and at
-/// most this. A transaction without a message would succeed on a full disk too.
+/// Free space that must be proven before a disk error is over: the size of what was refused last, within these
+/// bounds. A transaction without a message would succeed on a full disk too.
 const ROOM: std::ops::RangeInclusive<usize> = 16 * 1024..=1024 * 1024;
 
-/// What is wrong with the disk now, for those who look.
+/// The current disk error, shared with readers of the status.
 #[derive(Clone, Debug, Default)]
 pub struct Trouble(Arc<Mutex<Option<StoreError>>>);
 
-/// What the thread owns.
+/// State of the writer thread.
 #[derive(Debug)]
 pub struct Writer {
     queue: Arc<Queue>,
     place: Place,
     trouble: Trouble,
-    /// `None` after an error, until it is opened again.
+    /// The open file; `None` after an error, until it is opened again.
     file: Option<HistoryFile>,
     epoch: String,
-    /// The file has not been read so far.
+    /// True while the file has not been read.
     unread: bool,
-    /// The start of this epoch, until the file has it.
+    /// The start of this epoch, until it is recorded in the file.
     start: Option<EpochStart>,
-    /// What is to be removed, also of batches that failed: else the file would keep it for good.
+    /// Records to remove, including those of failed batches, or the file would keep them for good.
     trims: Trims,
     /// Records that must not be in the file: a commit that reported an error may have reached the disk.
     stale: Vec<Key>,
     failed: Option<Instant>,
-    /// How long nothing is tried after an error.
+    /// Pause after the last error.
     pause: Duration,
-    /// How many bytes were refused last.
+    /// Size of the messages that were refused last.
     wanted: usize,
 }
 
-/// Marks the end of the thread also when it panics.
+/// A guard that marks the end of the thread, also when it panics.
 struct Ended(Arc<Queue>);
 
 impl Drop for Ended {
@@ -81,7 +81,7 @@ impl Trouble {
 }
 
 impl Writer {
-    /// For a history of which nothing has been opened.
+    /// Creates a writer for a history that is not opened yet.
     pub fn new(queue: Arc<Queue>, place: Place, epoch: &str) -> Self {
         Self {
             queue,
@@ -111,12 +111,12 @@ impl Writer {
         self.trouble.clone()
     }
 
-    /// Whether there is a history that could not be read so far.
+    /// True while there is a history that has not been readable so far.
     pub fn is_behind(&self) -> bool {
         self.unread && self.place.has_history()
     }
 
-    /// Opens the file and reads it, then records that its epoch begins.
+    /// Opens and reads the file, then records the start of its epoch.
     pub fn open(&mut self) -> (Recovered, Result<(), StoreError>) {
         let mut recovered = Recovered::default();
         let result = self.read().and_then(|found| {
@@ -127,7 +127,7 @@ impl Writer {
         (recovered, result)
     }
 
-    /// The file is known already, if it could be `read`: it is only to be opened again, whenever that can be.
+    /// Prepares to reopen the file later; `read` says that its content is known already.
     pub fn goes_on(&mut self, read: bool) {
         self.unread = !read;
         let result = if read {
@@ -155,7 +155,7 @@ impl Writer {
         }
     }
 
-    /// Keeps the messages, or else whatever there is to do while none wait.
+    /// Stores the messages; without messages it does outstanding work.
     fn write(&mut self, appends: &mut [Append], order: &dyn Order) -> Result<(), StoreError> {
         if let Some(since) = self.failed
             && since.elapsed() < self.pause
@@ -178,7 +178,7 @@ impl Writer {
         result
     }
 
-    /// Reads what could not be read at the start.
+    /// Reads a history that could not be read at the start.
     fn read_late(&mut self, order: &dyn Order) -> Result<(), StoreError> {
         if self.unread {
             let recovered = self.read()?;
@@ -187,7 +187,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Nothing waits: is all right again?
+    /// Checks, while no messages are queued, that a disk error is over.
     fn look_for_room(&mut self) -> Result<(), StoreError> {
         if self.failed.is_none() {
             return self.commit(&[]);
@@ -202,7 +202,7 @@ impl Writer {
         self.commit(&[])
     }
 
-    /// Numbers the messages, commits them and has them shown, in this order.
+    /// Numbers the messages, commits them and makes them visible, in this order.
     fn keep(&mut self, appends: &mut [Append], order: &dyn Order) -> Result<(), StoreError> {
         let mut beyond = 0;
         loop {
@@ -274,7 +274,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Says once that messages are not kept, and once that they are again.
+    /// Logs once that messages are not stored, and once that they are again.
     fn note(&mut self, result: &Result<(), StoreError>) {
         self.failed = result.as_ref().err().map(|_| Instant::now());
         let before = self.trouble.set(result.as_ref().err().cloned());

@@ -1,4 +1,4 @@
-//! The life of a session, and what it gives to whom.
+//! Tests of the life of a session, and of the delivery to its owner only.
 
 use std::task::Waker;
 
@@ -57,7 +57,7 @@ fn refused(sessions: &Sessions, hub: &Hub) -> Close {
     }
 }
 
-/// The lines there are now.
+/// The lines that are available now.
 fn lines(reception: &mut Reception) -> String {
     let mut lines = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());

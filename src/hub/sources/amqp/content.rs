@@ -1,5 +1,5 @@
-//! What is in a message of a broker, by the format its source has; and what the templates of the source make of
-//! it: a channel and a draft. Knows no connection. No reason it gives repeats anything of a message.
+//! Parses a broker message in the format of its source, and applies the source's templates to make a channel name
+//! and a draft. Does not use a connection. No error text quotes from a message.
 
 use lapin::message::Delivery;
 use lapin::types::AMQPValue;
@@ -10,11 +10,11 @@ use super::oslo::Notification;
 use crate::config::{AmqpFormat, AmqpSource, ChannelName, Part, Template};
 use crate::hub::{Data, Draft};
 
-/// The largest body that is read, compressed or not. Most of a large one may be left out of what is published,
-/// so it is not for `hub.message-size` to say.
+/// Size limit of a body, before and after decompression. `hub.message-size` does not apply here, because templates
+/// may publish only a small part of a large body.
 pub(super) const LARGEST_BODY: usize = 16 << 20;
 
-/// Why a message is not published.
+/// Reasons why a message is not published.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unfit {
     #[error("its body is compressed, and {0}")]
@@ -39,16 +39,16 @@ pub(super) enum Unfit {
     Outside,
 }
 
-/// A message that was understood.
+/// A parsed message.
 #[derive(Debug)]
 pub(super) struct Content {
     body: Data,
     tree: Value,
     tenant: Option<String>,
     routing_key: String,
-    /// What tells it from all others, if anything does.
+    /// Unique id of the message, if it has one.
     pub(super) id: Option<String>,
-    /// Whether its publisher may send it twice, with the same id.
+    /// True if its publisher may send it twice, with the same id.
     pub(super) may_repeat: bool,
 }
 
@@ -90,7 +90,7 @@ impl Content {
         Ok(content)
     }
 
-    /// The channel a message goes to: that of the template, each of whose places is at most one word.
+    /// Applies the channel template; each placeholder must give at most one word.
     pub(super) fn channel(&self, template: &Template) -> Result<ChannelName, Unfit> {
         let mut name = String::new();
         for part in template.parts() {
@@ -110,7 +110,7 @@ impl Content {
         ChannelName::parse(&name).map_err(|_| Unfit::Outside)
     }
 
-    /// What is published.
+    /// Applies the data, event and key templates.
     pub(super) fn draft(&self, source: &AmqpSource) -> Result<Draft, Unfit> {
         let label = |template: &Option<Template>| {
             let text = template.as_ref().map(|template| self.text(template));
@@ -132,7 +132,7 @@ impl Content {
         parts.map(|part| self.text_at(part)).collect()
     }
 
-    /// A template that is one pointer gives what is there, as JSON; any other is text.
+    /// Applies a data template: a single pointer gives the JSON value it points to, any other template gives text.
     fn data(&self, template: &Template) -> Result<Data, Unfit> {
         let [Part::Pointer(pointer)] = template.parts() else {
             return self.text(template).map(Data::text);
@@ -168,13 +168,13 @@ impl Content {
     }
 }
 
-/// A value that was parsed, as JSON again.
+/// Encodes a parsed value as JSON data.
 fn json(value: &Value) -> Data {
-    // What was parsed can be written; an empty text would say so if it could not.
+    // A parsed value can always be encoded; the empty text would be visible if not.
     Data::json(&value.to_string()).unwrap_or_else(|_| Data::text(""))
 }
 
-/// A notification of Nasqueron. What it was made of, the whole webhook, is for programs.
+/// Parses a notification of Nasqueron. The complete original webhook (`rawContent`) is included only on request.
 fn nasqueron(body: &[u8], raw_content: bool) -> Result<Value, Unfit> {
     let mut value: Value = serde_json::from_slice(body).map_err(|_| Unfit::NotJson)?;
     let object = value.as_object_mut().ok_or(Unfit::NotNasqueron)?;
@@ -188,7 +188,7 @@ fn nasqueron(body: &[u8], raw_content: bool) -> Result<Value, Unfit> {
     Ok(value)
 }
 
-/// The method in kombu's header.
+/// Compression method in kombu's header.
 fn compression(delivery: &Delivery) -> Option<&str> {
     let headers = delivery.properties.headers().as_ref()?;
     match headers.inner().get("compression")? {

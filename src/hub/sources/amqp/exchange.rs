@@ -1,6 +1,6 @@
-//! The exchange of somebody else that a queue is bound to. It may be deleted and made again while the connection stays,
-//! and takes the bindings with it; no broker tells of that. So it is looked at again and again, and bound again: a
-//! binding that is there stays as it is. Knows no message.
+//! A foreign exchange that our queue is bound to. Its owner may delete and recreate it while the connection stays,
+//! which removes the bindings without any notice from the broker. So it is checked periodically, and the queue is
+//! bound again; an existing binding stays as it is. Does not read messages.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions};
 use lapin::types::{FieldTable, ShortString};
@@ -10,7 +10,7 @@ use tracing::warn;
 use super::super::outlet::Outlet;
 use crate::config::AmqpSource;
 
-/// An exchange, as it was last seen.
+/// The exchange, and whether it existed at the last check.
 pub(super) struct Exchange<'a> {
     outlet: &'a Outlet,
     source: &'a AmqpSource,
@@ -26,8 +26,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Fails if it is not there, and the channel is of no use any more then. The kind is not looked at: it is whatever
-    /// its owner has made it.
+    /// Checks that the exchange exists; on failure the broker closes the channel. Its kind is not checked, because
+    /// the owner decides it.
     pub(super) async fn check(&self, channel: &Channel) -> Result<(), lapin::Error> {
         let passive = ExchangeDeclareOptions {
             passive: true,
@@ -59,7 +59,8 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Looks whether it is still there, and binds the queue to it again. What has come stays in the queue meanwhile.
+    /// Checks that the exchange still exists, and binds the queue to it again. Messages received so far stay in
+    /// the queue.
     pub(super) async fn look(
         &mut self,
         connection: &Connection,
@@ -79,7 +80,8 @@ impl<'a> Exchange<'a> {
         self.bind(channel, queue).await?;
         if std::mem::replace(&mut self.is_gone, false) {
             self.outlet.set_up(true);
-            let reason = "the exchange was made again, and the queue is bound to it again; what was published before that is lost";
+            let reason = "the exchange was made again, and the queue is bound to it again; what was \
+                          published before that is lost";
             self.outlet.set_error(&reason);
             warn!(channel = %self.outlet.channel(), address = self.outlet.address(), reason, "a source is there again");
         }
@@ -92,6 +94,11 @@ impl<'a> Exchange<'a> {
         }
         self.outlet.set_up(false);
         self.outlet.set_error(error);
-        warn!(channel = %self.outlet.channel(), address = self.outlet.address(), reason = %error, "the exchange of a source is gone; it is bound again when it is there");
+        warn!(
+            channel = %self.outlet.channel(),
+            address = self.outlet.address(),
+            reason = %error,
+            "the exchange of a source is gone; it is bound again when it is there",
+        );
     }
 }

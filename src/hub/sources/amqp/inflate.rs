@@ -1,5 +1,5 @@
-//! Bodies that were compressed on their way: kombu, which `OpenStack` services speak AMQP with, names the method
-//! in a header. Its "gzip" is a zlib stream (RFC 1950).
+//! Decompresses message bodies: kombu, with which `OpenStack` services speak AMQP, names the method in a header.
+//! Its "gzip" is a zlib stream (RFC 1950).
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
 
 use super::content::{LARGEST_BODY, Unfit};
 
-/// The body as it was before it was compressed, if it was, up to the largest one that is read.
+/// Decompresses the body if a method is given, up to the size limit of a body.
 pub(super) fn inflate<'a>(method: Option<&str>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Unfit> {
     match method {
         None | Some("") => Ok(Cow::Borrowed(body)),

@@ -1,9 +1,9 @@
-//! The `amqp` source: a queue of our own at a RabbitMQ broker, bound to an exchange that is somebody else's.
+//! The `amqp` source: a queue of our own at a RabbitMQ broker, bound to an exchange of somebody else.
 //!
-//! The exchange is only looked at, never made: who owns it decides what it is. The queue is bounded, and what is
-//! beyond its bounds the broker drops, oldest first: a Noren that is away costs it no more than that. A message is
-//! acknowledged once it is published, and where the history is on disk, once it is there. What is lost is tried
-//! again, for ever. Knows no subscriber.
+//! The exchange is only checked and never declared: its owner decides its settings. The queue is bounded, and the
+//! broker drops the oldest messages beyond the bounds, so an absent Noren costs it no more than that. A message is
+//! acknowledged once it is published, and where the history is on disk, once it is written. Lost connections are
+//! retried for ever. Independent of subscribers.
 
 mod content;
 mod exchange;
@@ -37,14 +37,14 @@ use content::{Content, Unfit};
 use exchange::Exchange;
 use seen::Seen;
 
-/// How long the end waits until what was published is acknowledged, so that it does not come again: as long as a
-/// store may take for its last messages.
+/// Time limit for acknowledgements at the stop: without one, a published message would be delivered again. As long
+/// as a store may take for its last messages.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How often the broker is asked how many messages wait, and whether the exchange is still there.
+/// Interval of asking the broker for the queue length, and of checking the exchange.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Why a connection is of no use any more.
+/// Reasons to give up the current connection.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
     #[error(transparent)]
@@ -53,12 +53,12 @@ enum Lost {
     Protocol(#[from] lapin::Error),
     #[error("the broker ended the consumer; was the queue deleted?")]
     Cancelled,
-    /// It is not acknowledged then, and comes again.
+    /// The message is not acknowledged then, and will be delivered again.
     #[error(transparent)]
     NotKept(#[from] PublishError),
 }
 
-/// Follows an exchange until the end has come.
+/// Runs the source until it is stopped.
 pub(super) async fn follow(outlet: &Outlet, broker: &Broker, source: &AmqpSource, stop: &Stop) {
     let mut backoff = Backoff::default();
     let mut told = false;
@@ -80,7 +80,12 @@ pub(super) async fn follow(outlet: &Outlet, broker: &Broker, source: &AmqpSource
         }
         // Each try may fail in the same way, until somebody starts the broker or makes the exchange.
         if !std::mem::replace(&mut told, true) {
-            warn!(channel = %outlet.channel(), address = outlet.address(), reason = %lost, "a source is not there; trying again until it is");
+            warn!(
+                channel = %outlet.channel(),
+                address = outlet.address(),
+                reason = %lost,
+                "a source is not there; trying again until it is",
+            );
         }
         tokio::select! {
             () = sleep(backoff.pause()) => {}
@@ -89,7 +94,7 @@ pub(super) async fn follow(outlet: &Outlet, broker: &Broker, source: &AmqpSource
     }
 }
 
-/// What stays the same over connections.
+/// State of a source that survives reconnects.
 struct Reader<'a> {
     outlet: &'a Outlet,
     source: &'a AmqpSource,
@@ -97,14 +102,14 @@ struct Reader<'a> {
     backlog: Option<Backlog>,
 }
 
-/// What waited when we came, of which the broker tells the number and not the bytes.
+/// Messages that were queued before the connection was opened. The broker reports their number but not their size.
 struct Backlog {
     left: u32,
     bytes: u64,
     largest: u64,
 }
 
-/// A queue that is consumed.
+/// An open consumer and its queue.
 struct Open {
     channel: Channel,
     consumer: Consumer,
@@ -112,7 +117,7 @@ struct Open {
 }
 
 impl Reader<'_> {
-    /// Serves one connection to its end; `None` if that was ours.
+    /// Runs one connection to its end; `None` if this side ended it.
     async fn serve(&mut self, broker: &Broker, stop: &Stop) -> Option<Lost> {
         let connected = tokio::select! {
             connected = broker.connect("noren") => connected,
@@ -130,7 +135,7 @@ impl Reader<'_> {
         lost
     }
 
-    /// Reads until the end has come and what was published is acknowledged.
+    /// Consumes messages until the source is stopped and all published messages are acknowledged.
     async fn read(&mut self, connection: &Connection, stop: &Stop) -> Result<(), Lost> {
         let mut open = tokio::select! {
             open = self.open(connection) => open?,
@@ -138,7 +143,12 @@ impl Reader<'_> {
         };
         let _counted = self.outlet.connected();
         self.outlet.set_up(true);
-        info!(channel = %self.outlet.channel(), address = self.outlet.address(), queue = %open.queue, "connected to a source");
+        info!(
+            channel = %self.outlet.channel(),
+            address = self.outlet.address(),
+            queue = %open.queue,
+            "connected to a source",
+        );
         let mut unsettled = Unsettled::default();
         let mut looks = interval(LOOK);
         let mut exchange = Exchange::new(self.outlet, self.source);
@@ -149,7 +159,7 @@ impl Reader<'_> {
                 delivery = next(&mut open.consumer) => {
                     let mut delivery = Some(delivery?);
                     let mut count = 0;
-                    // What has come with it is acknowledged with it.
+                    // Messages that arrived together are acknowledged together.
                     while let Some(one) = delivery {
                         unsettled.push(one.delivery_tag, self.take(&one)?);
                         count += 1;
@@ -207,7 +217,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The bounds of the queue.
+    /// Arguments that bound the queue.
     fn arguments(&self) -> FieldTable {
         let number = |value: u64| AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX));
         let mut arguments = FieldTable::default();
@@ -226,7 +236,8 @@ impl Reader<'_> {
         arguments
     }
 
-    /// A queue that is as full as it may be has let go of what was before; how much, the broker does not say.
+    /// Detects lost messages: a queue that is at its limit has dropped older ones. The broker does not report how
+    /// many.
     fn look_back(&self, waiting: u32) -> Option<Backlog> {
         self.outlet.set_waiting(Some(u64::from(waiting)));
         if waiting >= self.source.queue_length {
@@ -234,7 +245,12 @@ impl Reader<'_> {
             return None;
         }
         if waiting > 0 {
-            info!(channel = %self.outlet.channel(), address = self.outlet.address(), waiting, "catching up with a source");
+            info!(
+                channel = %self.outlet.channel(),
+                address = self.outlet.address(),
+                waiting,
+                "catching up with a source",
+            );
         }
         (waiting > 0).then_some(Backlog {
             left: waiting,
@@ -243,7 +259,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Counts what had waited. Was there no room for one more, there were more.
+    /// Counts the messages of the backlog. If it left no room for one more message, older ones were dropped.
     fn count_back(&mut self, size: usize) {
         let Some(backlog) = &mut self.backlog else {
             return;
@@ -266,10 +282,15 @@ impl Reader<'_> {
         let reason =
             format!("the queue was full ({key}): older messages were skipped while Noren was away");
         self.outlet.set_error(&reason);
-        warn!(channel = %self.outlet.channel(), address = self.outlet.address(), reason, "messages of a source were skipped");
+        warn!(
+            channel = %self.outlet.channel(),
+            address = self.outlet.address(),
+            reason,
+            "messages of a source were skipped",
+        );
     }
 
-    /// How many messages wait, for who asks how the source is.
+    /// Updates the number of queued messages in the source's status.
     async fn look(&self, open: &Open) -> Result<(), Lost> {
         let passive = QueueDeclareOptions {
             passive: true,
@@ -284,7 +305,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Publishes a message. One that cannot be published is counted, and acknowledged: it would come for ever.
+    /// Publishes a message. One that cannot be published is counted and acknowledged, or it would be delivered for
+    /// ever.
     fn take(&mut self, delivery: &Delivery) -> Result<Option<Published>, PublishError> {
         self.count_back(delivery.data.len());
         let content = match Content::read(self.source, delivery) {
@@ -340,13 +362,13 @@ impl Reader<'_> {
     }
 }
 
-/// Returns when the end has come and was waited for.
+/// Returns some time after the stop of the source: the time limit for acknowledgements.
 async fn ended_long_ago(stop: &Stop) {
     stop.requested().await;
     sleep(SETTLE_LIMIT).await;
 }
 
-/// The next message.
+/// Waits for the next message.
 async fn next(consumer: &mut Consumer) -> Result<Delivery, Lost> {
     match poll_fn(|cx| Pin::new(&mut *consumer).poll_next(cx)).await {
         Some(delivery) => Ok(delivery?),
@@ -354,7 +376,7 @@ async fn next(consumer: &mut Consumer) -> Result<Delivery, Lost> {
     }
 }
 
-/// The next message, if it is here.
+/// Returns the next message if it has arrived already.
 fn ready(consumer: &mut Consumer) -> Result<Option<Delivery>, Lost> {
     let mut cx = Context::from_waker(Waker::noop());
     match Pin::new(consumer).poll_next(&mut cx) {
@@ -364,7 +386,7 @@ fn ready(consumer: &mut Consumer) -> Result<Option<Delivery>, Lost> {
     }
 }
 
-/// Acknowledges everything up to this message.
+/// Acknowledges all messages up to this one.
 async fn settle(channel: &Channel, tag: Option<u64>) -> Result<(), Lost> {
     if let Some(tag) = tag {
         let all = BasicAckOptions { multiple: true };
@@ -373,7 +395,7 @@ async fn settle(channel: &Channel, tag: Option<u64>) -> Result<(), Lost> {
     Ok(())
 }
 
-/// Messages that are not acknowledged, in their order; the prefetch bounds them.
+/// Unacknowledged messages in order, bounded by the prefetch.
 #[derive(Default)]
 struct Unsettled(VecDeque<(u64, Option<Pending>)>);
 
@@ -387,7 +409,7 @@ impl Unsettled {
         self.0.is_empty()
     }
 
-    /// The last message before which all are as durable as their channels promise; pending until there is one.
+    /// Waits until a message and all before it are as durable as their channels promise; returns its delivery tag.
     async fn settled(&mut self) -> Result<u64, PublishError> {
         poll_fn(|cx| match self.poll_settled(cx) {
             Ok(Some(tag)) => Poll::Ready(Ok(tag)),

@@ -1,23 +1,23 @@
-//! Notifications of `OpenStack` services: both envelopes of `oslo.messaging`, whose project they are, and what of
-//! them must never reach a page.
+//! Notifications of `OpenStack` services: parses both envelopes of `oslo.messaging`, and removes what must never
+//! reach a page.
 //!
 //! Services put the context of a request beside the message, in `_context_*`: the roles of the user, and in older
-//! releases a token that is still good. Nothing of it goes on, wherever it stands.
+//! releases a token that is still valid. All of it is removed, at any depth.
 
 use serde_json::{Map, Value};
 
 use super::content::Unfit;
 
-/// What the names of all of a request's context begin with.
+/// Prefix of the names of all request context.
 const CONTEXT: &str = "_context_";
 
-/// A notification, without its context.
+/// A notification without its context.
 #[derive(Debug)]
 pub(super) struct Notification {
     pub(super) message: Value,
-    /// The project it is about, if it says so.
+    /// Id of the project it concerns, if it names one.
     pub(super) tenant: Option<String>,
-    /// What tells it from all others, however often it is sent.
+    /// Unique id of the notification, the same in every repetition.
     pub(super) id: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl Notification {
     }
 }
 
-/// The project: that of who asked, or else of what it was about.
+/// Finds the project: that of the requesting user, or else that of the payload.
 fn tenant(message: &Map<String, Value>) -> Option<String> {
     let text = |value: Option<&Value>| {
         let text = value?.as_str()?;
@@ -62,8 +62,8 @@ fn tenant(message: &Map<String, Value>) -> Option<String> {
         .or_else(|| of_object("project_id"))
 }
 
-/// Removes all context, at every depth; also from text that is itself JSON, and such text whole if it cannot be
-/// read but speaks of a context.
+/// Removes all context, at every depth, also from text that is itself JSON. Such text is removed completely if it
+/// cannot be parsed but mentions a context.
 fn strip(value: &mut Value) {
     match value {
         Value::Object(object) => {

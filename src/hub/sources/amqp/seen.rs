@@ -1,9 +1,9 @@
-//! Which messages there were already: a service that does not hear the broker's answer sends once more, and a
-//! broker whose connection was lost delivers once more. Bounded: the oldest is forgotten.
+//! Deduplication by message id: a service that misses the broker's confirmation sends again, and a broker whose
+//! connection was lost delivers again. Bounded: the oldest id is forgotten.
 
 use std::collections::{HashSet, VecDeque};
 
-/// How many are remembered: minutes of a busy cloud, in about a megabyte.
+/// Number of ids remembered: minutes of a busy cloud, in about a megabyte.
 const REMEMBERED: usize = 10_000;
 
 /// The ids of the newest messages.

@@ -1,4 +1,4 @@
-//! What templates make of messages, without a broker.
+//! Tests of templates applied to messages, without a broker.
 
 use super::*;
 use crate::config::{Config, Source};
@@ -89,7 +89,10 @@ fn a_notification_goes_to_its_project_without_its_context() {
 
 #[test]
 fn what_a_nasqueron_notification_was_made_of_is_kept_only_if_asked_for() {
-    let body = r#"{"service":"Jenkins","project":"Nasqueron","group":"ci","rawContent":{"a":1},"type":"x","text":null,"link":"http:\/\/a\/"}"#;
+    let body = concat!(
+        r#"{"service":"Jenkins","project":"Nasqueron","group":"ci","rawContent":{"a":1},"#,
+        r#""type":"x","text":null,"link":"http:\/\/a\/"}"#
+    );
     let (_, draft) =
         read(&source("format = \"nasqueron\"\nchannel = \"a.b\""), body).expect("it fits");
     assert!(!text(&draft).contains("rawContent"));
