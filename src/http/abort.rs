@@ -1,4 +1,4 @@
-//! A response body that fails is broken off only after the bytes before the failure have been sent.
+//! Aborts a failed response body only after the bytes before the failure have been sent.
 //!
 //! hyper gives up an HTTP/1.1 connection, and resets an HTTP/2 stream, as soon as a body fails, and drops what it has
 //! not written yet: often the head itself. A client that gets no byte of a response repeats the request, also a POST
@@ -17,25 +17,25 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot::{Receiver, Sender, channel};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// How long after its last bytes a stream of HTTP/2 is reset. A client that reads both at once may drop the response
-/// with the stream, as curl does.
+/// Delay between the last bytes of an HTTP/2 stream and its reset. A client that reads both at once may drop the
+/// response with the stream, as curl does.
 const RESET_LAG: Duration = Duration::from_millis(100);
 
 use crate::http::body::BoxError;
 
-/// The flushes of one connection: the transport reports them, and a body that has failed waits for the next. Clones
-/// share them.
+/// Signal for completed flushes of one connection: the transport reports them, and a failed body waits for the
+/// next. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Flushes(Arc<Mutex<Option<Sender<()>>>>);
 
 impl Flushes {
-    /// All that was written before has been given to the system.
+    /// Reports that everything written before has been passed to the system.
     pub(super) fn completed(&self) {
         // Dropping the sender is the signal.
         drop(self.lock().take());
     }
 
-    /// Resolves with the next flush that completes.
+    /// Resolves with the next completed flush.
     fn next(&self) -> Receiver<()> {
         let (sender, receiver) = channel();
         *self.lock() = Some(sender);
@@ -47,16 +47,16 @@ impl Flushes {
     }
 }
 
-/// The way in which sent bytes are recognised.
+/// The method of detecting that bytes were sent.
 #[derive(Clone, Debug)]
 pub enum Sent {
     /// HTTP/1.1: hyper flushes the connection while the body is pending.
     Flushed(Flushes),
-    /// HTTP/2: an empty DATA frame is queued behind those of the stream, and dropped when it was written.
+    /// HTTP/2: an empty DATA frame is queued behind those of the stream, and is dropped once it is written.
     Fenced,
 }
 
-/// A body whose failure is held back until the bytes before it have been sent, but not longer than a limit.
+/// A body that delays its failure until the bytes before it have been sent, up to a limit.
 pub struct AbortAfterFlush<B> {
     body: B,
     sent: Sent,
@@ -67,15 +67,15 @@ pub struct AbortAfterFlush<B> {
 struct Failure {
     error: BoxError,
     flushed: Receiver<()>,
-    /// Still to be queued.
+    /// The empty frame that is still to be queued.
     fence: Option<Bytes>,
-    /// How long after the flush the client is told.
+    /// Delay between the flush and the failure.
     lag: Duration,
     is_flushed: bool,
     clock: Pin<Box<Sleep>>,
 }
 
-/// Owns the bytes of the empty frame, and signals with its end that they are not needed any more.
+/// Owner of the empty frame's bytes; its drop signals that the frame was written.
 struct Fence(#[expect(dead_code, reason = "dropping it is the signal")] Sender<()>);
 
 impl AsRef<[u8]> for Fence {
@@ -85,7 +85,7 @@ impl AsRef<[u8]> for Fence {
 }
 
 impl<B> AbortAfterFlush<B> {
-    /// Wraps the body of a response. A client that does not take what was sent within `limit` gets no more of it.
+    /// Wraps the body of a response. A client that does not read what was sent within `limit` gets no more of it.
     pub fn new(body: B, sent: Sent, limit: Duration) -> Self {
         Self {
             body,
@@ -118,7 +118,7 @@ impl Failure {
 }
 
 impl Failure {
-    /// Resolves when the client may be told: its bytes were sent, or the limit is over.
+    /// Ready when the failure may be passed on: the bytes were sent, or the limit has passed.
     fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_flushed && Pin::new(&mut self.flushed).poll(cx).is_ready() {
             self.is_flushed = true;

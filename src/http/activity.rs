@@ -1,4 +1,4 @@
-//! What happens on one connection: whether a request is under way, and since when none is.
+//! Activity of one connection: its requests in progress, and its idle time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 
 use crate::telemetry::Fate;
 
-/// Requests of a connection that may be given up, beside one for each that was answered. A page that is left may
-/// give up all of its parts at once.
+/// Cancelled requests allowed per connection on top of one per answered request (rapid-reset guard,
+/// CVE-2023-44487). Leaving a page cancels many at once, hence 200.
 const ABANDONED: u64 = 200;
 
 /// The activity of one connection. Clones share it.
@@ -20,7 +20,7 @@ pub struct Activity(Arc<Shared>);
 struct Shared {
     requests: AtomicUsize,
     begun: AtomicU64,
-    /// Bytes of the next head have come.
+    /// True once bytes of the next head have arrived.
     reading: AtomicBool,
     idle_since: Mutex<Instant>,
     fate: Fate,
@@ -30,16 +30,16 @@ struct Shared {
     fragment: AtomicBool,
 }
 
-/// A request without an answer yet.
+/// A request without a response yet.
 #[derive(Debug)]
 pub struct Pending(Option<Arc<Shared>>);
 
-/// A request under way, from its head to the end of its answer.
+/// A request in progress, from its head to the end of its response.
 #[derive(Debug)]
 pub struct Busy(Arc<Shared>);
 
 impl Activity {
-    /// A new connection, idle since now.
+    /// Creates the activity of a new, idle connection.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Shared {
@@ -55,7 +55,7 @@ impl Activity {
         }))
     }
 
-    /// A request begins; it ends when the returned value is dropped.
+    /// Begins a request, which ends when the returned guard is dropped.
     #[must_use]
     pub fn begin(&self) -> Busy {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
@@ -64,58 +64,59 @@ impl Activity {
         Busy(Arc::clone(&self.0))
     }
 
-    /// How many requests have begun so far.
+    /// Number of requests so far.
     #[must_use]
     pub fn begun(&self) -> u64 {
         self.0.begun.load(Ordering::Relaxed)
     }
 
-    /// What ends the connection.
+    /// The close reason of the connection.
     #[must_use]
     pub fn fate(&self) -> &Fate {
         &self.0.fate
     }
 
-    /// A request that is being answered: [`answered`](Pending::answered), or given up by its client.
+    /// Begins a request that awaits its response: it ends with [`answered`](Pending::answered), or counts as
+    /// cancelled by its client.
     #[must_use]
     pub fn pending(&self) -> Pending {
         Pending(Some(Arc::clone(&self.0)))
     }
 
-    /// Ready when the client has given up many more requests than it has let be answered. h2 itself counts only
-    /// those that we have not seen yet (CVE-2023-44487); each of these has cost us the same work.
+    /// Ready when the client has cancelled many more requests than were answered. h2 itself counts only those that
+    /// have not reached us yet (CVE-2023-44487); each of these has cost the same work.
     pub async fn many_are_abandoned(&self) {
         self.0.too_many.notified().await;
     }
 
-    /// Takes note that the target of the request that comes next has a fragment.
+    /// Records that the target of the next request has a fragment.
     pub(super) fn saw_fragment(&self) {
         self.0.fragment.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the target of the request that has just come has a fragment. Asked once for each.
+    /// True if the target of the current request has a fragment. To be called once for each request.
     pub(super) fn take_fragment(&self) -> bool {
         self.0.fragment.load(Ordering::Relaxed) && self.0.fragment.swap(false, Ordering::Relaxed)
     }
 
-    /// True while a request is under way.
+    /// True while a request is in progress.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.0.requests.load(Ordering::Relaxed) > 0
     }
 
-    /// Notes whether bytes of a head have come that is not complete yet.
+    /// Records whether an incomplete head has begun to arrive.
     pub fn reads_head(&self, begun: bool) {
         self.0.reading.store(begun, Ordering::Relaxed);
     }
 
-    /// True while a request is under way or has begun to come.
+    /// True while a request is in progress or has begun to arrive.
     #[must_use]
     pub fn is_in_use(&self) -> bool {
         self.is_busy() || self.0.reading.load(Ordering::Relaxed)
     }
 
-    /// How long no request has been under way.
+    /// Time since the last request in progress ended; zero while one is.
     #[must_use]
     pub fn idle(&self) -> Duration {
         if self.is_busy() {
@@ -124,7 +125,7 @@ impl Activity {
         self.quiet()
     }
 
-    /// How long ago the last request ended or the connection began, whatever is under way now.
+    /// Time since the last request ended or the connection began, regardless of requests in progress.
     #[must_use]
     pub fn quiet(&self) -> Duration {
         let since = self
@@ -137,7 +138,7 @@ impl Activity {
 }
 
 impl Pending {
-    /// There is an answer, whatever becomes of it.
+    /// Records that there is a response, whatever becomes of it.
     pub fn answered(mut self) {
         if let Some(shared) = self.0.take() {
             shared.answered.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The one body type of all answers and upstream requests.
+//! The body type of all responses and upstream requests.
 
 use std::convert::Infallible;
 
@@ -6,19 +6,19 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 
-/// Any error of a body; it can only be logged, since the head is sent by the time it appears.
+/// Any error of a body. It can only be logged, since the head has been sent by then.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A body of unknown make.
+/// A body of any origin.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 
-/// No body.
+/// An empty body.
 #[must_use]
 pub fn empty() -> Body {
     Empty::new().map_err(never).boxed_unsync()
 }
 
-/// A body that is all there.
+/// A complete body.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(never).boxed_unsync()
 }

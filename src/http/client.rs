@@ -1,5 +1,5 @@
-//! Who the client is, where a trusted proxy stands between: the last of the addresses in `X-Forwarded-For` (or
-//! `Forwarded`, RFC 7239) that is not a proxy's. What comes before it is the client's own claim.
+//! The address of the client behind trusted proxies: the last address in `X-Forwarded-For` (or `Forwarded`, RFC
+//! 7239) that is not a proxy's. Entries before it are the client's own claims.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -14,27 +14,27 @@ use crate::net::{Peer, Proxies};
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
-/// What a trusted proxy says.
+/// The client as a trusted proxy reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// Who asks; none if it does not say.
+    /// The client; `None` if it is not reported.
     pub peer: Option<Peer>,
-    /// How the client spoke to the proxy; none if it does not say.
+    /// The scheme between client and proxy; `None` if it is not reported.
     pub scheme: Option<Scheme>,
 }
 
-/// One hop as a proxy describes it: where the request came from, and how.
+/// One hop as a proxy reports it: the address and scheme of its peer.
 #[derive(Clone, Copy, Debug, Default)]
 struct Hop {
-    /// None if it is hidden, or cannot be read.
+    /// The address; `None` if it is hidden or cannot be parsed.
     address: Option<IpAddr>,
-    /// None if it is not said.
+    /// The scheme; `None` if it is not reported.
     scheme: Option<Scheme>,
 }
 
 impl Claimed {
-    /// Reads what a proxy says that is trusted itself. Only one header is read, the one this proxy sets: another
-    /// one may be the client's.
+    /// Reads the report of a trusted proxy. Only the one header is read that this proxy sets: another one may come
+    /// from the client.
     #[must_use]
     pub fn read(headers: &HeaderMap, proxies: &Proxies) -> Self {
         match proxies.header() {
@@ -43,9 +43,9 @@ impl Claimed {
         }
     }
 
-    /// The first hop, seen from here, that is not a proxy's; the farthest proxy, if all are. Its scheme is the
-    /// client's: of a later one, it is that between two proxies. What cannot be read ends the way: nobody knows who
-    /// wrote what comes before it.
+    /// Finds the first hop, seen from here, that is not a proxy; the farthest proxy, if all are. Its scheme is the
+    /// client's; that of a nearer hop is between two proxies. An unreadable hop ends the search, because the
+    /// origin of hops before it is unknown.
     fn of(mut hops: impl Iterator<Item = Hop>, proxies: &Proxies) -> Self {
         let Some(nearest) = hops.next() else {
             return Self {
@@ -72,8 +72,8 @@ impl Claimed {
     }
 }
 
-/// The hops of `X-Forwarded-For` and `X-Forwarded-Proto`, the nearest first. Each proxy adds to both lists, or sets
-/// the second one anew: then the one scheme is that of all.
+/// The hops in `X-Forwarded-For` and `X-Forwarded-Proto`, nearest first. Each proxy appends to both lists, or
+/// replaces the second one: then its single scheme applies to all.
 fn x_forwarded(headers: &HeaderMap) -> impl Iterator<Item = Hop> {
     let mut schemes = from_last(headers, FORWARDED_PROTO).map(scheme).fuse();
     let mut addresses = from_last(headers, FORWARDED_FOR);
@@ -96,8 +96,8 @@ fn x_forwarded(headers: &HeaderMap) -> impl Iterator<Item = Hop> {
     })
 }
 
-/// The elements of `Forwarded`, the nearest first, as far as the lines can be read. A line that breaks the rules is
-/// nobody's word: where a quotation mark is not closed, what a client began swallows what the proxy has added.
+/// The elements of `Forwarded`, nearest first, up to an invalid line. Nothing in such a line can be trusted: an
+/// unclosed quotation mark of the client would swallow what the proxy has appended.
 fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = Hop> {
     let lines = headers.get_all(FORWARDED).iter().rev();
     lines.flat_map(|line| {
@@ -108,7 +108,7 @@ fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = Hop> {
     })
 }
 
-/// The members of a list, of all its lines, the last one first.
+/// The members of a list header, over all its lines, last one first.
 fn from_last<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).iter().rev();
     lines
@@ -116,8 +116,8 @@ fn from_last<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a
         .map(str::trim)
 }
 
-/// The elements of one line (RFC 7239 §4): pairs with semicolons between them, values as tokens or in quotation
-/// marks. None if it is anything else.
+/// The elements of one line (RFC 7239 §4): pairs separated by semicolons, values as tokens or quoted strings.
+/// `None` if the line is invalid.
 fn elements(line: &str) -> Option<Vec<Hop>> {
     let mut hops = Vec::new();
     let mut hop = Hop::default();
@@ -159,8 +159,8 @@ fn elements(line: &str) -> Option<Vec<Hop>> {
     Some(hops)
 }
 
-/// A token or quoted string (RFC 9110 §5.6.4) at the beginning of a text, and what is behind it. Some proxies leave
-/// out the quotation marks around addresses with colons and brackets.
+/// Parses a token or quoted string (RFC 9110 §5.6.4); returns it and the rest of the text. Some proxies omit the
+/// quotation marks around addresses with colons and brackets.
 fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ',', ' ', '\t', '"']).unwrap_or(text.len());
@@ -183,7 +183,7 @@ fn value(text: &str) -> Option<(Cow<'_, str>, &str)> {
     None
 }
 
-/// An address, perhaps with a port, perhaps in brackets.
+/// Parses an address, possibly with a port, possibly in brackets.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text
         .strip_prefix('"')
@@ -200,7 +200,7 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(with_port.ip())
 }
 
-/// The scheme of a request; proxies that know WebSockets have names of their own for theirs.
+/// Parses the scheme of a request; some proxies have names of their own for WebSockets.
 fn scheme(text: &str) -> Option<Scheme> {
     let is = |name: &str| text.eq_ignore_ascii_case(name);
     if is("https") || is("wss") {

@@ -9,7 +9,7 @@ use http::header::AUTHORIZATION;
 
 use crate::http::Refusal;
 
-/// Checks that a request head has no `Authorization`, or one with one reading.
+/// Checks that a request head has no `Authorization`, or one with a single reading.
 ///
 /// # Errors
 /// A [`Refusal`] (400).
@@ -32,7 +32,7 @@ pub fn check_authorization(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Whether an `Authorization` line is, or could be taken for, a name and a password (RFC 7617).
+/// True if an `Authorization` line is, or could be taken for, a name and a password (RFC 7617).
 #[must_use]
 pub fn is_basic(line: &[u8]) -> bool {
     // Sloppy parsers look at the letters only, and cut off what stands behind them.
@@ -41,8 +41,8 @@ pub fn is_basic(line: &[u8]) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
 }
 
-/// Whether this is one credential. Schemes that are not known here may look as they like, but for white space other
-/// than blanks and for a second credential behind a comma.
+/// True if the line is one credential. Unknown schemes may have any form, except white space other than blanks and
+/// a second credential behind a comma.
 fn is_single(line: &[u8]) -> bool {
     if line.iter().any(u8::is_ascii_control) || line.starts_with(b" ") || line.ends_with(b" ") {
         return false;
@@ -59,7 +59,7 @@ fn is_single(line: &[u8]) -> bool {
     !elements(line).any(is_second)
 }
 
-/// The parts of a list behind its commas, and whether each begins within a quoted string.
+/// Parts of a list behind its commas, each with a flag that is true if it begins within a quoted string.
 fn elements(line: &[u8]) -> impl Iterator<Item = (bool, &[u8])> {
     let (mut quoted, mut escaped) = (false, false);
     line.iter().enumerate().filter_map(move |(at, byte)| {
@@ -74,8 +74,8 @@ fn elements(line: &[u8]) -> impl Iterator<Item = (bool, &[u8])> {
     })
 }
 
-/// Whether a part of a list begins with a scheme: a word and a blank behind which no `=` makes it a parameter. Within
-/// quotes, which not every parser knows, that is taken to be a sentence unless it is the one scheme everybody knows.
+/// True if a part of a list begins with a scheme: a word and a blank that no `=` follows as in a parameter. Within
+/// quotes, which not every parser supports, that counts as ordinary text unless the scheme is Basic.
 fn is_second((quoted, element): (bool, &[u8])) -> bool {
     let element = element.trim_ascii_start();
     let end = element

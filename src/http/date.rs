@@ -1,7 +1,7 @@
-//! The `Date` of an answer (RFC 9110 §6.6.1).
+//! The `Date` header of a response (RFC 9110 §6.6.1).
 //!
-//! hyper sets one where there is none, and keeps it until the next second by the machine's clock: when that is put
-//! back by ten days, for ten days. So it is set here. Must not know whose answer it is.
+//! hyper adds one if it is missing, and caches it until the next second of the wall clock: if that is set back by
+//! ten days, for ten days. So it is set here. Independent of the handler.
 
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,11 +12,11 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 thread_local! {
-    /// The second that was written last, and how.
+    /// The second that was formatted last, with its text.
     static WRITTEN: RefCell<Option<(u64, HeaderValue)>> = const { RefCell::new(None) };
 }
 
-/// Sets the time of now, unless there is one already: that of an app.
+/// Sets the current time, unless the app has set one.
 pub fn set_date(headers: &mut HeaderMap) {
     if headers.contains_key(DATE) {
         return;
@@ -26,7 +26,7 @@ pub fn set_date(headers: &mut HeaderMap) {
     }
 }
 
-/// The time in writing; each thread writes it once a second.
+/// The formatted time; each thread formats it once a second.
 fn value(now: SystemTime) -> Option<HeaderValue> {
     let second = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
     WRITTEN.with_borrow_mut(|written| match written {
@@ -39,7 +39,7 @@ fn value(now: SystemTime) -> Option<HeaderValue> {
     })
 }
 
-/// `Thu, 26 Nov 2026 19:34:51 GMT`.
+/// Formats a time as `Thu, 26 Nov 2026 19:34:51 GMT`.
 fn write(now: SystemTime) -> Option<HeaderValue> {
     let format = format_description!(
         version = 2,

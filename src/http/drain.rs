@@ -11,22 +11,22 @@ use tokio::time::sleep;
 use crate::http::activity::Activity;
 use crate::shutdown::Shutdown;
 
-/// How long an idle connection may still bring a request after a stop, if the drain is not shorter still. After
-/// that the listeners are gone, and the client would get nothing from another connection either.
+/// Time after a stop in which an idle connection may still send a request, unless the drain is shorter. After that
+/// the listeners are closed, and the client would get no response on another connection either.
 const AFTER_STOP: Duration = Duration::from_secs(1);
-/// A connection that is busy is looked at as often as this.
+/// Interval of checking a busy connection.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The rule for the connections of one server.
+/// The rule for ending the connections of one server.
 #[derive(Clone, Debug)]
 pub struct Drain {
     shutdown: Shutdown,
-    /// The whole time for a stop, and for idle connections after an upgrade.
+    /// Time limit for a stop, and for idle connections after an upgrade.
     grace: Duration,
 }
 
 impl Drain {
-    /// `grace` is `server.drain`.
+    /// Creates the rule; `grace` is `server.drain`.
     #[must_use]
     pub fn new(shutdown: &Shutdown, grace: Duration) -> Self {
         Self {
@@ -35,8 +35,8 @@ impl Drain {
         }
     }
 
-    /// Ready when a connection of HTTP/1.1 may be closed: the server stops, no request is under way or has begun to
-    /// come, and there was time for one.
+    /// Ready when an HTTP/1.1 connection may be closed: the server stops, no request is in progress or arriving,
+    /// and there was time for one.
     pub async fn may_close(&self, activity: &Activity) {
         self.shutdown.requested().await;
         let asked = Instant::now();
@@ -62,7 +62,7 @@ impl Drain {
         }
     }
 
-    /// Ready when a handshake that is not complete may be given up. After an upgrade it goes on within its own limit.
+    /// Ready when an incomplete handshake may be abandoned. After an upgrade it continues within its own limit.
     pub async fn may_give_up(&self) {
         self.shutdown.tunnels_requested().await;
         sleep(self.after_stop()).await;

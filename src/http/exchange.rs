@@ -1,4 +1,4 @@
-//! One request of Noren's own on a connection made for it, such as a question to an API that knows tokens.
+//! One-shot HTTP request of Noren itself on a connection of its own, such as a query to a token API.
 
 use std::pin::pin;
 
@@ -11,15 +11,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::http::body::BoxError;
 
-/// The largest head of an answer: 64 lines, 16 KiB.
+/// Limit on header lines of a response; hyper limits the size of the head to 16 KiB.
 const HEADERS: usize = 64;
 const HEAD: usize = 16 * 1024;
 
-/// Sends a request in HTTP/1.1, and has `understand` read the answer, body and all, before the connection ends.
-/// Sets no limit of time.
+/// Sends an HTTP/1.1 request, and lets `understand` read the response, including its body, before the connection
+/// ends. Has no time limit.
 ///
 /// # Errors
-/// What `understand` says, or that nothing came that it could read.
+/// The error of `understand`, or an error if no response came.
 pub async fn exchange<S, B, F, T>(
     stream: S,
     request: Request<B>,
@@ -41,7 +41,7 @@ where
     tokio::select! {
         biased;
         answer = &mut exchange => answer,
-        // What it has read is still there for the exchange, and so is the reason of its end.
+        // Bytes that were read are still available to the exchange, and so is the reason of the connection's end.
         _ended = connection => exchange.await,
     }
 }

@@ -1,17 +1,18 @@
-//! Header fields with one reading only (RFC 9110 §5, RFC 9113 §8.2), and the names that are not a client's to set.
+//! Header fields with a single reading (RFC 9110 §5, RFC 9113 §8.2), and the reserved names that a client must not
+//! set.
 //!
-//! h2 accepts names and values that hyper's parser of HTTP/1.1 refuses; the two are held to the same rules here.
-//! Which fields the app gets in the end is decided in `forwarded` and in the proxy.
+//! h2 accepts names and values that hyper's parser of HTTP/1.1 refuses; both are held to the same rules here.
+//! `forwarded` and the proxy decide which fields the app gets.
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 
 use crate::http::refusal::Refusal;
 
-/// Counts the lines of a request as its client has sent it. Over HTTP/1.1 hyper does, and h2 counts bytes only.
+/// Checks the number of header lines of a request. Over HTTP/1.1 hyper does it, while h2 limits bytes only.
 ///
 /// # Errors
-/// 431.
+/// A 431 refusal, if there are too many.
 pub fn check_lines<B>(request: &Request<B>, most: usize) -> Result<(), Refusal> {
     if request.version() < Version::HTTP_2 || request.headers().len() <= most {
         return Ok(());
@@ -35,8 +36,8 @@ pub(super) fn check(parts: &Parts) -> Result<(), Refusal> {
     check_method_override(parts)
 }
 
-/// Why fields that came over HTTP/2, in a head or as trailers, are malformed (RFC 9113 §8.2.1); none if they are
-/// not.
+/// Describes the fault of fields that arrived over HTTP/2, in a head or as trailers (RFC 9113 §8.2.1); `None` if
+/// they are well-formed.
 pub(super) fn fault(fields: &HeaderMap) -> Option<&'static str> {
     fields.iter().find_map(|(name, value)| {
         let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
@@ -51,15 +52,15 @@ pub(super) fn fault(fields: &HeaderMap) -> Option<&'static str> {
     })
 }
 
-/// RFC 9110 §5.6.2. `HeaderName` also admits a quotation mark.
+/// True for a token (RFC 9110 §5.6.2). `HeaderName` also admits a quotation mark.
 fn is_token(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// Frameworks let a POST be another method by such a header, which changes nothing of what is decided here: a POST
-/// is never repeated, and counts as a login. A GET that becomes a POST behind the door would be repeated when a
-/// connection breaks, and would not count.
+/// Refuses method overrides that would change Noren's decisions. Frameworks let a POST act as another method by
+/// such a header, which is harmless: a POST is never repeated, and counts as a login. A GET that acts as a POST
+/// behind Noren would be repeated when a connection breaks, and would not count.
 fn check_method_override(parts: &Parts) -> Result<(), Refusal> {
     if parts.method != Method::POST && method_overrides(&parts.headers).next().is_some() {
         return Err(Refusal::bad_request(
@@ -69,7 +70,7 @@ fn check_method_override(parts: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The methods that a request asks to be taken for, by headers that frameworks know.
+/// The methods in override headers that frameworks know.
 pub fn method_overrides(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
     const NAMES: [&str; 3] = [
         "x-http-method-override",
@@ -79,8 +80,8 @@ pub fn method_overrides(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValu
     NAMES.iter().flat_map(|name| headers.get_all(*name))
 }
 
-/// Whether two names are one to some gateway: CGI, WSGI and their relatives make `X_REAL_IP` of `X-Real-IP`, and of
-/// every spelling with another sign in the place of the hyphen.
+/// True if some gateway treats two names as one: CGI, WSGI and their relatives turn `X-Real-IP` into `X_REAL_IP`,
+/// and so every spelling with another character in place of the hyphen.
 pub(super) fn same_when_folded(one: &str, other: &str) -> bool {
     let fold = |byte: u8| match byte.to_ascii_lowercase() {
         letter @ (b'a'..=b'z' | b'0'..=b'9') => letter,
@@ -89,12 +90,12 @@ pub(super) fn same_when_folded(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.bytes().map(fold).eq(other.bytes().map(fold))
 }
 
-/// Whether only the door, or a proxy it trusts, may set a request header of this name, so that one of a client never
+/// True if only Noren, or a proxy it trusts, may set a request header of this name, so that a client's never
 /// reaches the app.
 ///
-/// A name with another sign than the hyphen is one of them, whatever it says: some gateway folds it into the name
-/// of another header, and so no spelling of any name is left but its own. `X-Request-Id` and `traceparent` are not
-/// in the list: they are replaced by what [`RequestId::tell`](crate::http::RequestId::tell) makes of them.
+/// This includes every name with a special character other than the hyphen: some gateway folds it into the name of
+/// another header, and so only the proper spelling of a name is left. `X-Request-Id` and `traceparent` are not in
+/// the list: [`RequestId::tell`](crate::http::RequestId::tell) replaces them.
 pub(super) fn is_for_the_door_to_set(of: &HeaderName) -> bool {
     let name = of.as_str();
     if !name
@@ -135,18 +136,18 @@ pub(super) fn is_for_the_door_to_set(of: &HeaderName) -> bool {
     }
 }
 
-/// Whether it is one of the headers by which Noren and an app speak to each other.
+/// True for the headers with which Noren and an app communicate.
 pub(super) fn is_own(name: &HeaderName) -> bool {
     name.as_str().starts_with("noren-")
 }
 
-/// Removes what names a file for the server before the app to send, or says how: unless that was done, it would tell
-/// clients where files are. `X-Accel-Buffering` tells nothing, and proxies before this one look for it.
+/// Removes headers that name a file for the server to send, or control how: clients would learn from them where
+/// files are. `X-Accel-Buffering` reveals nothing, and proxies in front of Noren look for it.
 pub fn drop_file_names(headers: &mut HeaderMap) {
     drop_where(headers, names_a_file);
 }
 
-/// Removes every header of these names.
+/// Removes all headers whose name matches.
 pub(super) fn drop_where(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
     let doomed: Vec<HeaderName> = headers
         .keys()

@@ -1,4 +1,4 @@
-//! What the app is told about the client, and what the client may not tell it.
+//! Headers that describe the client to the app, and removal of a client's own versions of them.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -11,20 +11,20 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// The headers that describe the client to the app.
+/// The values of the headers that describe the client.
 #[derive(Debug)]
 pub struct Forwarded<'a> {
-    /// Who asked.
+    /// The client.
     pub peer: Peer,
-    /// With or without TLS.
+    /// The scheme: with or without TLS.
     pub scheme: Scheme,
-    /// The public name and port that were asked for.
+    /// The public name and port of the request.
     pub authority: &'a Authority,
 }
 
 impl Forwarded<'_> {
-    /// Sets `X-Forwarded-For`, `-Host` and `-Proto`, and `X-Real-IP`. Those that the client sent must have
-    /// been [dropped](drop_client_claims) before.
+    /// Sets `X-Forwarded-For`, `-Host` and `-Proto`, and `X-Real-IP`. The client's versions must have been
+    /// [dropped](drop_client_claims) before.
     pub fn set(&self, headers: &mut HeaderMap) {
         headers.insert(
             FORWARDED_PROTO,
@@ -41,19 +41,19 @@ impl Forwarded<'_> {
     }
 }
 
-/// Removes every header that only the door may set, in every spelling.
+/// Removes all headers that only Noren may set, in every spelling.
 pub fn drop_client_claims(headers: &mut HeaderMap) {
     drop_where(headers, is_for_the_door_to_set);
 }
 
-/// Removes every header whose name some gateway takes for this one.
+/// Removes all headers whose name some gateway treats as this one.
 pub fn drop_spellings_of(headers: &mut HeaderMap, name: &HeaderName) {
     drop_where(headers, |other| {
         same_when_folded(other.as_str(), name.as_str())
     });
 }
 
-/// Removes the headers by which Noren and an app speak to each other. What an app says there is not for its visitors.
+/// Removes the headers with which Noren and an app communicate: the app's values are not for its visitors.
 pub fn drop_own_headers(headers: &mut HeaderMap) {
     drop_where(headers, is_own);
 }

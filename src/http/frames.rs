@@ -1,42 +1,42 @@
-//! Frames of HTTP/2 as they come in, and those that h2 lets pass but should not.
+//! Limits on incoming HTTP/2 frames that h2 accepts without bound.
 //!
-//! PING and SETTINGS ask for an answer and carry nothing (RFC 9113 §6.5, §6.7, §10.5): h2 answers every one of them,
-//! without end, and no limit of ours sees it: the connection moves, and no request is under way. So they are counted,
-//! by their headers, and a client that sends many more than any program has reason to is cut off. Frames of kinds
-//! that nobody knows are counted as well; those that h2 bounds itself (CONTINUATION, `RST_STREAM`, empty DATA) are
-//! not. Pseudo-headers in trailers are h2's to drop, and a push of a client is not always refused.
+//! PING and SETTINGS ask for a reply and carry nothing (RFC 9113 §6.5, §6.7, §10.5): h2 replies to every one of
+//! them, and no other limit applies, because the connection is active and no request is in progress. So their
+//! headers are counted, and a client that sends many more than any program has reason to is disconnected. Frames
+//! of unknown types are counted as well; those that h2 bounds itself (CONTINUATION, `RST_STREAM`, empty DATA) are
+//! not. h2 drops pseudo-headers in trailers silently, and does not always refuse a push of a client.
 
 use std::time::{Duration, Instant};
 
 use crate::http::header_blocks::HeaderBlocks;
 use crate::http::hpack::Lost;
 
-/// As many may come at once. Some programs ping with every read of a download, to measure the path.
+/// Burst of the limit. Some programs ping with every read of a download, to measure the path.
 const AT_ONCE: f64 = 1000.0;
-/// As many more may come in each second.
+/// Rate of the limit, per second.
 const A_SECOND: f64 = 100.0;
 
-/// What every connection begins with (RFC 9113 §3.4).
+/// Length of the preface of every connection (RFC 9113 §3.4).
 const PREFACE: usize = 24;
 const HEADER: usize = 9;
 
-/// The frames of one connection, as they come in.
+/// The incoming frames of one connection.
 #[derive(Debug)]
 pub(super) struct Frames {
-    /// Bytes until the next frame header.
+    /// Number of bytes until the next frame header.
     skip: usize,
-    /// A header that has come in parts.
+    /// The part of a frame header that has arrived.
     header: [u8; HEADER],
     begun: usize,
     allowed: f64,
     at: Instant,
-    /// None once a block could not be followed: h2 ends the connection for it.
+    /// State of header blocks; `None` once one could not be followed: h2 ends the connection for it.
     blocks: Option<HeaderBlocks>,
-    /// The payload that comes is one of a header block.
+    /// True while the payload belongs to a header block.
     is_block: bool,
 }
 
-/// Something that ends the connection.
+/// Violation that ends the connection.
 #[derive(Debug, PartialEq)]
 pub(super) enum Violation {
     Flood,
@@ -67,7 +67,7 @@ impl Frames {
         }
     }
 
-    /// Looks at what was read.
+    /// Checks the bytes that were read.
     pub(super) fn check(&mut self, read: &[u8]) -> Result<(), Violation> {
         let count = self.take(read)?;
         if count == 0 {
@@ -86,7 +86,7 @@ impl Frames {
         self.allowed < 0.0
     }
 
-    /// How many control frames begin in these bytes.
+    /// Number of counted frames that begin in these bytes.
     fn take(&mut self, mut read: &[u8]) -> Result<u32, Violation> {
         let mut count = 0;
         while !read.is_empty() {
@@ -108,7 +108,7 @@ impl Frames {
         Ok(count)
     }
 
-    /// A frame begins; one if it is counted.
+    /// Begins a frame; returns 1 if it is counted.
     fn begin(&mut self) -> Result<u32, Violation> {
         let [high, middle, low, kind, flags, stream @ ..] = self.header;
         self.begun = 0;
@@ -140,7 +140,7 @@ impl Frames {
     }
 }
 
-/// Whether a frame is one that is counted; an acknowledgement is an answer to one of ours.
+/// True if a frame is counted; an acknowledgement is a reply to one of ours and is not.
 fn asks(kind: u8, flags: u8) -> bool {
     match kind {
         // SETTINGS and PING.

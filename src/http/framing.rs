@@ -1,7 +1,7 @@
-//! The framing of a response that fits its request: which responses have no body, which have no length, and whether
-//! the connection persists (RFC 9110 §6.4.1, §8.6; RFC 9112 §6.3, §9.3; RFC 9113 §8.1.1, §8.2.2).
+//! Fits the framing of a response to its request: responses without a body, without a length, and persistence of
+//! the connection (RFC 9110 §6.4.1, §8.6; RFC 9112 §6.3, §9.3; RFC 9113 §8.1.1, §8.2.2).
 //!
-//! hyper does most of this for HTTP/1.1 and little of it for HTTP/2. Must not know who has made the response.
+//! hyper does most of this for HTTP/1.1 and little of it for HTTP/2. Independent of the handler.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -14,14 +14,14 @@ use crate::http::body::{Body, empty};
 pub struct Framing {
     /// The method.
     pub method: Method,
-    /// The version that the client speaks.
+    /// The protocol version of the client.
     pub version: Version,
-    /// The connection ends with this response.
+    /// True if the connection ends with this response.
     pub close: bool,
 }
 
 impl Framing {
-    /// Of a request.
+    /// Reads the properties of a request.
     #[must_use]
     pub fn of<B>(request: &Request<B>) -> Self {
         let version = request.version();
@@ -34,10 +34,10 @@ impl Framing {
         }
     }
 
-    /// Makes a response one that the client can read to its end.
+    /// Gives a response a framing with which the client can read it to its end.
     #[must_use]
     pub fn fit(&self, mut response: Response<Body>) -> Response<Body> {
-        // What follows a switch of protocols or the 2xx of a CONNECT is no body.
+        // Bytes behind a switch of protocols or the 2xx of a CONNECT are not a body.
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches || self.method == Method::CONNECT && response.status().is_success() {
             return response;

@@ -1,7 +1,9 @@
-//! Small writes that leave together: h2 makes one for each frame, and each would be a TLS record and a system call.
+//! Write coalescing for HTTP/2: h2 makes a small write for each frame, and each would be a TLS record and a system
+//! call.
 //!
-//! What is written waits here until the flush, which lets everything else that is ready run first, so that the answers
-//! of several streams join. Large writes pass straight through, behind what waits. Nothing is held between flushes.
+//! Written bytes are collected until the flush, which lets all other ready tasks run first, so that the responses
+//! of several streams join. Large writes pass through, behind the collected ones. No bytes are held between
+//! flushes.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,19 +11,19 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
 
-/// As much fits into one TLS record (RFC 8446 §5.1).
+/// Limit on collected bytes, which fits into one TLS record (RFC 8446 §5.1).
 const MOST: usize = 16 * 1024;
-/// Writes of this size gain nothing by waiting, and would have to be copied.
+/// Size of writes that pass through: they gain nothing by waiting, and would have to be copied.
 const LARGE: usize = MOST / 2;
 
-/// What waits for the next flush.
+/// The bytes collected for the next flush.
 #[derive(Default)]
 pub(super) struct Gather {
     waiting: BytesMut,
     turn: Turn,
 }
 
-/// Whether the others that are ready have had their turn since the last flush.
+/// Progress of yielding to other ready tasks since the last flush.
 #[derive(Default)]
 enum Turn {
     #[default]
@@ -30,19 +32,19 @@ enum Turn {
     Over,
 }
 
-/// What is to be done with a write.
+/// Instruction for a write.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Write {
-    /// It waits here.
+    /// The bytes were collected.
     Taken,
-    /// It is to be written at once; nothing waits.
+    /// Write at once; no bytes are collected.
     Direct,
-    /// What waits has to be written first.
+    /// Write the collected bytes first.
     Behind,
 }
 
 impl Gather {
-    /// Takes a write, if it is small and there is room for it.
+    /// Collects a write if it is small and there is room for it.
     pub(super) fn take(&mut self, pieces: &[IoSlice<'_>]) -> Write {
         let size: usize = pieces.iter().map(|piece| piece.len()).sum();
         match (self.waiting.len(), size) {
@@ -57,7 +59,7 @@ impl Gather {
         Write::Taken
     }
 
-    /// Ready when a flush may go on: at once if nothing waits.
+    /// Ready when a flush may continue: at once if no bytes are collected.
     pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.waiting.is_empty() {
             return Poll::Ready(());
@@ -72,7 +74,7 @@ impl Gather {
         Poll::Ready(())
     }
 
-    /// Writes all that waits.
+    /// Writes all collected bytes.
     pub(super) fn poll_write_out(
         &mut self,
         mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
@@ -88,7 +90,7 @@ impl Gather {
         Poll::Ready(Ok(()))
     }
 
-    /// The flush is complete.
+    /// Records that a flush is complete.
     pub(super) fn flushed(&mut self) {
         self.turn = Turn::Theirs;
     }
@@ -103,7 +105,7 @@ mod tests {
         gather.take(&[IoSlice::new(&head), IoSlice::new(&body)])
     }
 
-    /// The sizes of the writes that come of it, by a stream that takes so much at once.
+    /// Sizes of the resulting writes, on a stream that accepts this much at once.
     fn written(gather: &mut Gather, at_once: usize) -> Vec<usize> {
         let mut sizes = Vec::new();
         let done = gather.poll_write_out(|bytes| {

@@ -1,7 +1,7 @@
-//! A request head that means one thing only (RFC 9112 §3.2, RFC 9113 §8.3).
+//! Checks that a request head has a single meaning (RFC 9112 §3.2, RFC 9113 §8.3).
 //!
-//! hyper accepts heads that two programs could read differently; this is where they end. What passes has
-//! one method, which no other one folds into, one authority, one path, and one framing of the body.
+//! hyper accepts heads that two programs could read differently; they are refused here. An accepted head has one
+//! method, which no other one folds into, one authority, one path, and one framing of the body.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,17 +22,17 @@ use crate::net::{Peer, Proxies};
 use crate::telemetry::Inside;
 use crate::tls::{ClientName, ServerName};
 
-/// With or without TLS.
+/// The scheme of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Without.
+    /// Plain HTTP.
     Http,
-    /// With.
+    /// HTTP over TLS.
     Https,
 }
 
 impl Scheme {
-    /// As it stands in a URL.
+    /// The scheme as it is written in a URL.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,48 +42,49 @@ impl Scheme {
     }
 }
 
-/// What is known of a connection before its first request.
+/// Properties of a connection that are known before its first request.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Who is connected.
+    /// The peer of the connection.
     pub peer: Peer,
-    /// With or without TLS.
+    /// The scheme: with or without TLS.
     pub scheme: Scheme,
-    /// The name asked for in the TLS handshake; none without TLS.
+    /// The server name of the TLS handshake; `None` without TLS.
     pub server: Option<ServerName>,
-    /// Whose certificate the client has shown, if one was asked for and shown.
+    /// Names in the client's certificate, if one was requested and presented.
     pub client: Option<ClientName>,
-    /// What is under way on it.
+    /// Requests in progress on the connection.
     pub activity: Activity,
-    /// Where interim responses are sent, if it is an HTTP/1.1 connection.
+    /// Channel for interim responses, on an HTTP/1.1 connection.
     pub interim: Option<Interim>,
-    /// Its answers, if it is an HTTP/2 connection.
+    /// Stall detection for responses, on an HTTP/2 connection.
     pub watch: Option<Watch>,
-    /// The proxies it comes from, if it does: what they say of the client is believed.
+    /// The trusted proxies that the connection comes from, if it does: their reports about the client are
+    /// believed.
     pub proxies: Option<Arc<Proxies>>,
-    /// `limits.headers`: the most lines of a request head.
+    /// `limits.headers`: limit on lines of a request head.
     pub header_lines: usize,
-    /// Where what happens on it is counted.
+    /// Telemetry of the server.
     pub inside: Arc<Inside>,
 }
 
-/// `host[:port]`, checked, as the client wrote it.
+/// A checked `host[:port]`, as the client wrote it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authority {
     text: HeaderValue,
     host_end: usize,
 }
 
-/// What routing and the handlers need of a checked head.
+/// The parts of a checked head that routing and the handlers need.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// The public name and port.
     pub authority: Authority,
-    /// The path, and what the app may take it for.
+    /// The path, and its other possible readings.
     pub path: RequestPath,
-    /// `OPTIONS *`: a question to this server, not to an app.
+    /// True for `OPTIONS *`: a request to this server, not to an app.
     pub asterisk: bool,
-    /// Who has shown a password of the route, once that was asked for.
+    /// User name of a verified password, once the route has asked for one.
     pub user: Option<Arc<str>>,
 }
 
@@ -149,8 +150,8 @@ fn check_method(parts: &Parts) -> Result<(), Refusal> {
     }
 }
 
-/// Any token is a method (RFC 9110 §9.1), and what it means is the app's to say: it counts as one that changes
-/// something. Not a token that an app may take for another method.
+/// Checks that the method is a token, and not one that an app may take for another method. Any token is a method
+/// (RFC 9110 §9.1), and its meaning is up to the app: an unknown one counts as changing something.
 fn check_token(method: &str) -> Result<(), Refusal> {
     let reason = if folds_into_a_method(method) {
         "methods are written in capitals"
@@ -165,8 +166,8 @@ fn check_token(method: &str) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason))
 }
 
-/// hyper rejects lengths that differ or do not parse, but accepts a length beside a transfer coding, and
-/// codings of which `chunked` is only the last.
+/// Checks the framing headers. hyper refuses lengths that differ or cannot be parsed, but accepts a length beside
+/// a transfer coding, and codings of which `chunked` is only the last.
 fn check_framing(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
@@ -205,7 +206,7 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The one authority of a request: from `Host`, from the request target, or from both if they agree.
+/// The authority of a request: from `Host`, from the request target, or from both if they agree.
 fn authority(parts: &Parts) -> Result<Authority, Refusal> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = hosts.next();
@@ -247,8 +248,8 @@ fn authority(parts: &Parts) -> Result<Authority, Refusal> {
     }
 }
 
-/// The path of a target. `http` cuts a fragment off, so that `#x` is nothing; and `?x` is a whole path and query to it,
-/// which it may be only behind an authority (RFC 3986 §3.3), and so never in HTTP/2 (RFC 9113 §8.3.1).
+/// The path of a target. `http` cuts a fragment off, so that `#x` is empty; and it takes `?x` for a path and
+/// query, which is only valid behind an authority (RFC 3986 §3.3), and so never in HTTP/2 (RFC 9113 §8.3.1).
 fn path(parts: &Parts) -> Result<RequestPath, PathFault> {
     let sent = parts.uri.path_and_query().ok_or(PathFault::Missing)?;
     let is_absolute = parts.version < Version::HTTP_2 && parts.uri.scheme().is_some();
@@ -268,10 +269,10 @@ fn junk_host() -> Refusal {
 }
 
 impl Authority {
-    /// Reads the value of a `Host` header.
+    /// Parses the value of a `Host` header.
     ///
     /// # Errors
-    /// A refusal, for anything but a host and perhaps a port.
+    /// A refusal, for anything but a host and possibly a port.
     pub fn parse(value: &HeaderValue) -> Result<Self, Refusal> {
         let text = value.to_str().map_err(|_| junk_host())?;
         let host_end = host_end(text).ok_or_else(junk_host)?;
@@ -283,8 +284,8 @@ impl Authority {
         Ok(Self { text, host_end })
     }
 
-    /// The authority of a request that names none. An app of HTTP/1.1 needs a `Host`, and gets the one of Noren's own
-    /// requests; nothing is chosen by it.
+    /// The authority of a request that names none. An app needs a `Host` over HTTP/1.1, and gets the one of
+    /// Noren's own requests; routing does not use it.
     fn unknown() -> Self {
         Self {
             text: HeaderValue::from_static("localhost"),
@@ -292,19 +293,19 @@ impl Authority {
         }
     }
 
-    /// Whether the request names no host.
+    /// True if the request names no host.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.host_end == 0
     }
 
-    /// A known text, for tests.
+    /// Creates an authority from valid text, for tests.
     #[cfg(test)]
     pub(crate) fn from_static(text: &'static str) -> Self {
         Self::parse(&HeaderValue::from_static(text)).expect("an authority")
     }
 
-    /// `host[:port]`.
+    /// The text, `host[:port]`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.text.to_str().unwrap_or_default()
@@ -316,7 +317,7 @@ impl Authority {
         self.as_str().get(..self.host_end).unwrap_or_default()
     }
 
-    /// The same text as a header value.
+    /// The authority as a header value.
     #[must_use]
     pub fn to_header(&self) -> HeaderValue {
         self.text.clone()
@@ -335,7 +336,7 @@ impl fmt::Debug for Authority {
     }
 }
 
-/// Where the host of `host[:port]` ends; none if the text is anything else, userinfo included.
+/// Position of the end of the host in `host[:port]`; `None` if the text is anything else, including userinfo.
 fn host_end(text: &str) -> Option<usize> {
     let end = match text.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,
@@ -360,7 +361,8 @@ fn host_end(text: &str) -> Option<usize> {
     (valid_host && valid_port).then_some(end)
 }
 
-/// Letters, digits and the few signs of host names; an underscore occurs in the names of containers.
+/// True for a host name: letters, digits and a few special characters; an underscore occurs in names of
+/// containers.
 fn is_name(host: &str) -> bool {
     !host.is_empty()
         && host.len() <= 253

@@ -1,7 +1,8 @@
-//! Header blocks of HTTP/2 in their frames (RFC 9113 §4.3, §6.2, §6.10), and pseudo-headers in those of trailers.
+//! Follows HTTP/2 header blocks across their frames (RFC 9113 §4.3, §6.2, §6.10), and finds pseudo-headers in
+//! trailers.
 //!
-//! Trailers with a pseudo-header are malformed (RFC 9113 §8.1). h2 drops such a field without a word, so that nothing
-//! above it can refuse the request. Whatever breaks another rule is left to h2, which ends the connection for it.
+//! Trailers with a pseudo-header are malformed (RFC 9113 §8.1). h2 drops such a field silently, so that no code
+//! above it can refuse the request. Violations of other rules are left to h2, which ends the connection for them.
 
 use crate::http::hpack::{FieldNames, Lost};
 
@@ -9,22 +10,23 @@ const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
-/// The header blocks that a client sends.
+/// The header blocks of a client.
 #[derive(Debug)]
 pub(super) struct HeaderBlocks {
     names: FieldNames,
-    /// The highest stream that was opened. A block of that one, or of one before, holds trailers.
+    /// The highest stream that was opened. A block of that or an earlier stream holds trailers.
     opened: u32,
     block: Option<Block>,
     frame: Frame,
 }
 
-/// The block under way.
+/// The block in progress.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Block {
     Head,
     Trailers,
-    /// h2 does not decode the block of a stream that depends on itself, but refuses the stream.
+    /// A block that is skipped: h2 does not decode the block of a stream that depends on itself, but refuses the
+    /// stream.
     Skipped,
 }
 
@@ -34,12 +36,12 @@ struct Frame {
     stream: u32,
     ends_block: bool,
     is_padded: bool,
-    /// Octets of the payload that have not come yet.
+    /// Number of payload bytes that have not arrived.
     left: usize,
-    /// The length of the padding, the dependency and the weight, as far as they have come.
+    /// Padding length, dependency and weight, as far as they have arrived.
     prefix: [u8; 6],
     begun: usize,
-    /// How much of the prefix there is.
+    /// Number of prefix bytes that have arrived.
     prefixed: usize,
     padding: usize,
 }
@@ -54,7 +56,7 @@ impl HeaderBlocks {
         }
     }
 
-    /// A HEADERS frame begins.
+    /// Begins a HEADERS frame.
     pub(super) fn begin(&mut self, stream: u32, flags: u8, length: usize) -> Result<(), Lost> {
         if self.block.is_some() {
             return Err(Lost);
@@ -77,7 +79,7 @@ impl HeaderBlocks {
         self.end_of_frame()
     }
 
-    /// A CONTINUATION frame begins.
+    /// Begins a CONTINUATION frame.
     pub(super) fn resume(&mut self, stream: u32, flags: u8, length: usize) -> Result<(), Lost> {
         if self.block.is_none() || stream != self.frame.stream {
             return Err(Lost);
@@ -91,7 +93,7 @@ impl HeaderBlocks {
         self.end_of_frame()
     }
 
-    /// Reads more of the payload; true if there is a pseudo-header in trailers.
+    /// Reads more of the payload; true if trailers contain a pseudo-header.
     pub(super) fn take(&mut self, payload: &[u8]) -> Result<bool, Lost> {
         let rest = self.prefix(payload)?;
         let here = self.frame.left.saturating_sub(self.frame.padding);
@@ -106,7 +108,7 @@ impl HeaderBlocks {
         Ok(is_wrong)
     }
 
-    /// Takes off what stands before the fragment of the block.
+    /// Removes the prefix in front of the block fragment.
     fn prefix<'a>(&mut self, payload: &'a [u8]) -> Result<&'a [u8], Lost> {
         let frame = &mut self.frame;
         let missing = frame.prefixed - frame.begun;

@@ -1,11 +1,11 @@
-//! Headers that end at each hop (RFC 9110 §7.6.1).
+//! Hop-by-hop headers (RFC 9110 §7.6.1).
 
 use http::header::{
     CONNECTION, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 
-/// Removes the headers that concern one connection only, and those that `Connection` nominates. For both
+/// Removes the headers that concern one connection only, and those that `Connection` nominates. Applies to both
 /// directions: a nominated header that passed could hide from the app what a rule here was based on.
 pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
     // Collected first, since the header that nominates is itself among those that go.
@@ -30,7 +30,7 @@ pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// End-to-end headers that a client must not be able to take away from the app by nominating them.
+/// True for a header that a client may nominate. End-to-end headers must not be taken away from the app that way.
 fn may_be_nominated(name: &HeaderName) -> bool {
     use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
     ![

@@ -1,8 +1,8 @@
-//! Reads compressed header blocks (HPACK, RFC 7541) as far as it takes to know which fields are pseudo-headers.
+//! Follows compressed header blocks (HPACK, RFC 7541) far enough to recognise pseudo-headers.
 //!
-//! h2 decodes the same blocks behind this and refuses what is broken. So here nothing is refused: a block that cannot
-//! be followed is [`Lost`], and its connection with it, by h2. Names and values are not kept, only their lengths,
-//! which decide what the dynamic table holds.
+//! h2 decodes the same blocks behind this and refuses invalid ones, so nothing is refused here: a block that
+//! cannot be followed is [`Lost`], and h2 ends its connection. Names and values are not kept, only their lengths,
+//! which determine the content of the dynamic table.
 
 mod huffman;
 mod table;
@@ -10,32 +10,32 @@ mod table;
 use crate::http::hpack::huffman::DecodedLength;
 use crate::http::hpack::table::{Name, Table};
 
-/// A header block does not follow the rules.
+/// A header block that breaks the rules, and so cannot be followed.
 #[derive(Debug, PartialEq)]
 pub(super) struct Lost;
 
-/// The header blocks of one direction of a connection, in pieces as they come.
+/// The header blocks of one direction of a connection, in pieces as they arrive.
 #[derive(Debug)]
 pub(super) struct FieldNames {
     table: Table,
     step: Step,
-    /// The integer that is coming in, and how far the next bits of it are shifted.
+    /// The integer being read, and the shift of its next bits.
     value: usize,
     shift: u32,
-    /// The field that is coming in, and whether it goes into the table.
+    /// The field being read, and whether it goes into the table.
     name: Name,
     indexed: bool,
     length: DecodedLength,
-    /// Pseudo-headers of this block.
+    /// Number of pseudo-headers in this block.
     pseudo: usize,
 }
 
-/// Position in a header block: the part of it that comes next.
+/// Position in a header block: the kind of its next part.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
-    /// A field, or another size of the table.
+    /// A field, or a change of the table size.
     Field,
-    /// More of an integer (RFC 7541 §5.1).
+    /// The rest of an integer (RFC 7541 §5.1).
     Integer(Meaning),
     /// The length of a name or a value (RFC 7541 §5.2).
     Length { is_name: bool },
@@ -59,13 +59,13 @@ struct Part {
     is_huffman: bool,
 }
 
-/// A string that is coming in.
+/// A string being read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Text {
     part: Part,
-    /// Its octets, as they are coded.
+    /// Number of its encoded octets.
     length: usize,
-    /// Those that have not come yet.
+    /// Number of octets that have not arrived.
     left: usize,
 }
 
@@ -83,7 +83,7 @@ impl FieldNames {
         }
     }
 
-    /// Reads more of a header block; the number of pseudo-headers in it so far.
+    /// Reads more of a header block; returns the number of pseudo-headers in it so far.
     pub(super) fn take(&mut self, mut piece: &[u8]) -> Result<usize, Lost> {
         while let Some((first, rest)) = piece.split_first() {
             piece = match self.step {
@@ -100,7 +100,7 @@ impl FieldNames {
         Ok(self.pseudo)
     }
 
-    /// The end of a header block; the number of pseudo-headers in it.
+    /// Ends a header block; returns the number of pseudo-headers in it.
     pub(super) fn end(&mut self) -> Result<usize, Lost> {
         if self.step != Step::Field {
             return Err(Lost);
@@ -108,7 +108,7 @@ impl FieldNames {
         Ok(std::mem::take(&mut self.pseudo))
     }
 
-    /// The first byte of a field says of which kind it is (RFC 7541 §6).
+    /// Reads the first byte of a field, which determines its kind (RFC 7541 §6).
     fn begin_field(&mut self, byte: u8) -> Result<(), Lost> {
         self.indexed = byte & 0xc0 == 0x40;
         match byte {
@@ -179,7 +179,7 @@ impl FieldNames {
         Ok(())
     }
 
-    /// Octets of a string that follow those before.
+    /// Reads further octets of a string.
     fn text(&mut self, mut text: Text, octets: &[u8]) {
         let Part {
             is_name,
@@ -214,7 +214,7 @@ impl FieldNames {
     }
 }
 
-/// The first letter of a name. The code of the colon has seven bits (RFC 7541 Appendix B).
+/// True if a name begins with a colon. The code of the colon has seven bits (RFC 7541 Appendix B).
 fn begins_with_colon(octets: &[u8], is_huffman: bool) -> bool {
     octets.first().is_some_and(|first| {
         if is_huffman {

@@ -1,17 +1,18 @@
-//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a client's own name for what it asks for, so that a
-//! second try is known to be one. Knows no more of it than its spelling.
+//! The `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header): a client's own id of a request, by
+//! which a retry is recognised. Only its syntax is handled here.
 
 use http::HeaderMap;
 
 use crate::http::Refusal;
 
-/// The header.
+/// Name of the header.
 const NAME: &str = "idempotency-key";
 
-/// The key, if there is one. It is a string of structured fields (RFC 8941 §3.3.3), which many write without quotes.
+/// Returns the key, if there is one. It is a string of structured fields (RFC 8941 §3.3.3), which many write
+/// without quotes.
 ///
 /// # Errors
-/// A [`Refusal`] (400) of two keys, or of one that is no text: a second reading of it could be another key.
+/// A [`Refusal`] (400) for two keys, or an invalid one: another parser could read a different key.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let mut lines = headers.get_all(NAME).iter();
     let Some(line) = lines.next() else {

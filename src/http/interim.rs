@@ -1,8 +1,8 @@
-//! Interim responses of the app (RFC 9110 §15.2), such as 103 (RFC 8297), on their way to a client of HTTP/1.1.
+//! Forwards interim responses of the app (RFC 9110 §15.2), such as 103 (RFC 8297), to a client of HTTP/1.1.
 //!
-//! hyper's server cannot send them. The transport under it can: it knows when everything of hyper's is flushed, and
-//! nothing else is written between that and the head of the final response, which waits for them. HTTP/2 offers no
-//! such place, and there they are dropped, as for HTTP/1.0, which does not know them.
+//! hyper's server cannot send them. The transport below it can: it knows when all of hyper's bytes are flushed,
+//! and nothing else is written between that and the head of the final response, which waits for them. HTTP/2
+//! offers no such opportunity, and there they are dropped, as for HTTP/1.0, which does not know them.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -16,29 +16,30 @@ use http::{HeaderMap, Request, StatusCode, Version};
 use crate::http::fields::drop_file_names;
 use crate::http::hop::drop_hop_by_hop;
 
-/// For one request; an app has no reason for more, and the rest is dropped.
+/// Limit for one request; an app has no reason for more, and the rest is dropped.
 const MOST: usize = 16;
-/// The largest of them, as bytes.
+/// Size limit of one interim response.
 const LARGEST: usize = 16 * 1024;
 
-/// The interim responses of a connection that are not sent yet. Clones share them.
+/// Interim responses of a connection that are not sent yet. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Interim(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Counts the requests. Only the latest may add something, and only until its final response is there.
+    /// Number of the current request. Only the latest may add an interim response, and only before its final
+    /// response.
     request: u64,
     open: bool,
     count: usize,
     waiting: VecDeque<Bytes>,
-    /// Taken by the transport, and not written yet.
+    /// True while the transport is writing one.
     writing: bool,
     finals: Option<Waker>,
 }
 
 impl Interim {
-    /// Has the interim responses to `request` to the app sent to the client, which speaks `version`.
+    /// Arranges that interim responses to `request` are sent to the client, which speaks `version`.
     pub fn pass_on<B>(&self, request: &mut Request<B>, version: Version) {
         if version != Version::HTTP_11 {
             return;
@@ -71,7 +72,7 @@ impl Interim {
         }
     }
 
-    /// Returns when all of them are sent; nothing is added any more.
+    /// Waits until all of them are sent, and accepts no more.
     pub async fn all_sent(&self) {
         poll_fn(|cx| {
             let mut state = self.lock();
@@ -85,7 +86,7 @@ impl Interim {
         .await;
     }
 
-    /// The next one to write.
+    /// Takes the next one to write.
     pub(super) fn next(&self) -> Option<Bytes> {
         let mut state = self.lock();
         let next = state.waiting.pop_front();
@@ -103,7 +104,7 @@ impl Interim {
     }
 }
 
-/// A head as it is written; none if it is too large.
+/// Encodes a head; `None` if it is too large.
 fn encode(status: StatusCode, headers: &HeaderMap) -> Option<Bytes> {
     let mut headers = headers.clone();
     drop_hop_by_hop(&mut headers);

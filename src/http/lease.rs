@@ -1,6 +1,6 @@
-//! How long something that a request has opened may stay open.
+//! Revocable permission for a long-lived connection.
 //!
-//! Made by what decides who may pass, kept by what is open; neither knows the other.
+//! Issued by `access`, held by a tunnel or a subscription, so that neither depends on the other.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,13 +12,13 @@ use std::task::Poll;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// The permission to keep something open. Clones are the same permission; dropping the last one tells its
-/// maker that nothing is open any more.
+/// Permission to keep a connection open. Clones are the same permission; dropping the last one tells its issuer
+/// that nothing is open any more.
 #[derive(Clone)]
 pub struct Lease {
-    /// It ends when the first of these does.
+    /// Tokens, of which the first to be cancelled ends the lease.
     ended: Arc<[CancellationToken]>,
-    /// When it ends by itself.
+    /// Time of expiry.
     until: Option<Instant>,
     user: Option<Arc<str>>,
     session: Option<NonZeroU64>,
@@ -26,7 +26,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// A lease that ends with the token. `user` is for whom it is, and `held` is dropped with it.
+    /// Creates a lease that ends with the token. `user` is the user it belongs to, and `held` is dropped with it.
     pub fn new(
         ended: CancellationToken,
         user: Option<Arc<str>>,
@@ -41,14 +41,14 @@ impl Lease {
         }
     }
 
-    /// The same, of the session with this number.
+    /// Associates the lease with the session of this number.
     #[must_use]
     pub fn of_session(mut self, number: NonZeroU64) -> Self {
         self.session = Some(number);
         self
     }
 
-    /// A lease that nobody can end, but time, if it has a limit.
+    /// Creates a lease that only ends at a given time, if there is one.
     #[must_use]
     pub fn until(until: Option<Instant>, user: Option<Arc<str>>) -> Self {
         Self {
@@ -60,19 +60,19 @@ impl Lease {
         }
     }
 
-    /// Whether what the lease is for must be closed.
+    /// True once the connection must be closed.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.has_expired() || self.ended.iter().any(CancellationToken::is_cancelled)
     }
 
-    /// Whether its time is over.
+    /// True once the lease has expired.
     #[must_use]
     pub fn has_expired(&self) -> bool {
         self.until.is_some_and(|until| until <= Instant::now())
     }
 
-    /// One lease that ends when the first of these does; none of none. They are all for the same user.
+    /// Combines leases of the same user into one that ends with the first of them; `None` if there are none.
     #[must_use]
     pub fn all(leases: Vec<Self>) -> Option<Self> {
         let ended = leases.iter().flat_map(|lease| lease.ended.iter().cloned());
@@ -85,12 +85,12 @@ impl Lease {
         })
     }
 
-    /// Returns when what the lease is for must be closed.
+    /// Waits until the connection must be closed.
     pub async fn ended(&self) {
         self.ended_owned().await;
     }
 
-    /// The same as [`ended`](Self::ended), as a future that owns what it needs.
+    /// Like [`ended`](Self::ended), as a future that owns its data.
     pub fn ended_owned(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
         let owned =
@@ -111,20 +111,20 @@ impl Lease {
         })
     }
 
-    /// The number of the session it belongs to, if it belongs to one.
+    /// Number of its session, if it belongs to one.
     #[must_use]
     pub fn session(&self) -> Option<NonZeroU64> {
         self.session
     }
 
-    /// For whom it is, if that is known.
+    /// The user it belongs to, if known.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 }
 
-/// Without what it holds, which may be a credential.
+/// Omits its contents, which may include a credential.
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease")

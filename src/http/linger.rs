@@ -1,6 +1,6 @@
-//! A lingering close (RFC 9112 §9.6): the end of what was sent is announced first, and what the client still sends is
-//! read and thrown away for a moment. The kernel answers unread bytes of a closed socket with a reset, which can
-//! destroy the response that the client was just getting.
+//! Lingering close (RFC 9112 §9.6): announces the end of the output first, and reads and discards what the client
+//! still sends for a moment. The kernel answers unread bytes of a closed socket with a reset, which can destroy
+//! the response that the client is still receiving.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use tokio::time::timeout;
 use crate::http::transport::Layered;
 use crate::shutdown::Shutdown;
 
-/// How long a client has to read what was sent and to close its side.
+/// Time that a client has to read the output and to close its side.
 const TIME: Duration = Duration::from_secs(2);
-/// How much of what it still sends is read.
+/// Limit on bytes that are read and discarded.
 const BYTES: usize = 1024 * 1024;
 const PIECE: usize = 16 * 1024;
 
-/// The knowledge of a stream that decides about its close.
+/// State of a stream that decides how it is closed.
 #[derive(Debug)]
 pub(super) struct Linger {
     tasks: Shutdown,
-    /// Something was sent that a reset could destroy.
+    /// True if bytes were sent that a reset could destroy.
     pub(super) wrote: bool,
-    /// The client has closed its side, or the stream is broken: nothing is left to wait for.
+    /// True if the client has closed its side, or the stream is broken, so that there is nothing to wait for.
     pub(super) over: bool,
 }
 
@@ -35,7 +35,7 @@ impl Linger {
         }
     }
 
-    /// Closes a stream that nobody else needs, in a task of its own where that takes time.
+    /// Closes a stream, in a task of its own if that takes time.
     pub(super) fn close(self, stream: Layered) {
         // Within a runtime that ends nothing can be spawned any more.
         let can_wait = tokio::runtime::Handle::try_current().is_ok();

@@ -1,7 +1,7 @@
-//! HTTP as every handler needs it: the transport under hyper, bodies, the checked request head, the rules
-//! for headers that end at a proxy, and the refusal every error becomes.
+//! HTTP as every handler needs it: the transport under hyper, bodies, the checked request head, the header rules
+//! of a proxy, and the refusal that every error becomes.
 //!
-//! Knows nothing of routes and policy.
+//! Independent of routes and policy.
 
 mod abort;
 mod activity;

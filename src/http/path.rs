@@ -1,9 +1,9 @@
-//! The path of a request: the bytes of the client, and what servers read in them (RFC 3986 §6.2).
+//! The path of a request: the bytes of the client, and the readings that servers give to them (RFC 3986 §6.2).
 //!
-//! hyper normalises nothing, and the app's server normalises in its own way: it decodes, drops empty segments, cuts
-//! `;parameters` off. So every rule of the door is held against one reading, which is what most servers make of a path,
-//! and the router looks at the other readings too. A path with which somebody could climb is refused, and the bytes
-//! that the app gets are the client's. Knows no route.
+//! hyper does not normalise, and the app's server normalises in its own way: it decodes, drops empty segments,
+//! cuts `;parameters` off. So Noren's rules apply to the reading of most servers, and the router checks the other
+//! readings too. A path that could climb is refused, and the app gets the bytes of the client. Independent of
+//! routes.
 
 mod readings;
 
@@ -17,40 +17,41 @@ use crate::config::without_case;
 
 use readings::Readings;
 
-/// Why a path is refused.
+/// Reasons why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathFault {
-    /// It does not begin with a slash.
+    /// The path does not begin with a slash.
     #[error("the path does not begin with a slash")]
     Relative,
-    /// There is none.
+    /// The path is missing.
     #[error("the request target has no path")]
     Missing,
-    /// A fragment, which is for browsers and no part of a target (RFC 9112 §3.2).
+    /// The target has a fragment, which is for browsers and no part of a target (RFC 9112 §3.2).
     #[error("the request target has a fragment")]
     Fragment,
-    /// A segment is `.` or `..`, possibly encoded; a browser resolves them before it asks.
+    /// A segment is `.` or `..`, possibly encoded; a browser resolves them before it sends the request.
     #[error("the path contains a dot segment")]
     DotSegment,
-    /// A backslash, encoded or not, which some servers take for a slash.
+    /// The path has a backslash, encoded or not, which some servers take for a slash.
     #[error("the path contains a backslash")]
     Backslash,
-    /// An encoded NUL.
+    /// The path has an encoded NUL.
     #[error("the path contains a NUL")]
     Nul,
-    /// Another encoded control character, which some parsers drop and others end a line with.
+    /// The path has another encoded control character, which some parsers drop and others take for a line end.
     #[error("the path contains a control character")]
     Control,
-    /// An encoded slash, where the route does not allow it.
+    /// The path has an encoded slash, which the route does not allow.
     #[error("the path contains an encoded slash")]
     EncodedSlash,
-    /// An encoded percent sign that a further decoding would turn into one of the above, or too many of them.
+    /// The path has an encoded percent sign that a further decoding would turn into one of the above, or too many
+    /// of them.
     #[error("the path is encoded twice")]
     EncodedTwice,
-    /// A percent sign that two hexadecimal digits do not follow.
+    /// A percent sign is not followed by two hexadecimal digits.
     #[error("the path contains a broken percent-encoding")]
     BrokenEncoding,
-    /// A character in more bytes than it needs, such as `%C0%AF` for a slash (RFC 3629 §3).
+    /// A character has an overlong encoding, such as `%C0%AF` for a slash (RFC 3629 §3).
     #[error("the path contains a character in an overlong form")]
     Overlong,
 }
@@ -59,12 +60,12 @@ pub enum PathFault {
 #[derive(Clone, Debug)]
 pub struct RequestPath {
     sent: PathAndQuery,
-    /// None if every server reads the bytes as they are.
+    /// The readings; `None` if every server reads the bytes as they are.
     readings: Option<Arc<Readings>>,
 }
 
 impl RequestPath {
-    /// Reads the path of a request target.
+    /// Parses the path of a request target.
     ///
     /// # Errors
     /// The first fault.
@@ -73,7 +74,7 @@ impl RequestPath {
         Self::read(sent.clone())
     }
 
-    /// Reads a path with perhaps a query, as an app writes it into a header.
+    /// Parses a path that may have a query, as an app writes it into a header.
     ///
     /// # Errors
     /// The first fault.
@@ -82,7 +83,7 @@ impl RequestPath {
         Self::read(sent)
     }
 
-    /// The target of `OPTIONS *`, which is no path.
+    /// The target of `OPTIONS *`, which is not a path.
     #[must_use]
     pub fn asterisk() -> Self {
         Self {
@@ -110,8 +111,8 @@ impl RequestPath {
         self.sent.path()
     }
 
-    /// The reading by which routes, logins and channels are known: decoded once, without empty segments and without
-    /// `;parameters`. Bytes that are no UTF-8 stay encoded.
+    /// The reading to which the rules for routes, logins and channels apply: decoded once, without empty segments
+    /// and without `;parameters`. Bytes that are not UTF-8 stay encoded.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.readings
@@ -119,7 +120,7 @@ impl RequestPath {
             .map_or(self.as_sent(), |readings| &readings.canonical)
     }
 
-    /// The same with `;parameters`, which are part of the name of a file.
+    /// The same reading with `;parameters`, which are part of a file name.
     #[must_use]
     pub fn with_parameters(&self) -> &str {
         self.readings
@@ -133,13 +134,13 @@ impl RequestPath {
         readings.flat_map(|readings| readings.others.iter().map(String::as_str))
     }
 
-    /// Whether any server could take it for this path, with or without a slash at its end.
+    /// True if any server could read it as this path, with or without a final slash.
     #[must_use]
     pub fn may_be(&self, path: &str, ignores_case: bool) -> bool {
         self.may(path, ignores_case, str::is_empty)
     }
 
-    /// The same for what lies below the path, which many apps take for its arguments.
+    /// True if any server could read it as a path below this one, which many apps take for its arguments.
     #[must_use]
     pub fn may_be_below(&self, path: &str, ignores_case: bool) -> bool {
         self.may(path, ignores_case, |rest| rest.starts_with('/'))
@@ -154,10 +155,10 @@ impl RequestPath {
         is(self.as_str()) || self.others().any(is)
     }
 
-    /// Looks for `%2F`, which most apps take for a slash and a few, Wok among them, for a part of a name.
+    /// Refuses `%2F`, which most apps read as a slash and a few, Wok among them, as a part of a name.
     ///
     /// # Errors
-    /// [`EncodedSlash`](PathFault::EncodedSlash).
+    /// [`EncodedSlash`](PathFault::EncodedSlash), if a decoding of the path produces a slash.
     pub fn check_slashes(&self) -> Result<(), PathFault> {
         match &self.readings {
             Some(readings) if readings.encoded_slash => Err(PathFault::EncodedSlash),
@@ -166,7 +167,7 @@ impl RequestPath {
     }
 }
 
-/// A path without slashes at its end, and without capitals for an app to which they mean nothing.
+/// A path without final slashes, and in lower case for an app that ignores case.
 fn folded(path: &str, ignores_case: bool) -> Cow<'_, str> {
     let path = path.trim_end_matches('/');
     if ignores_case {
@@ -176,8 +177,8 @@ fn folded(path: &str, ignores_case: bool) -> Cow<'_, str> {
     }
 }
 
-/// Whether there is nothing in a path that any server decodes, merges or cuts off: one look at each byte, since nearly
-/// all paths are such.
+/// True if no server decodes, merges or cuts anything in a path; checks each byte once, since nearly all paths are
+/// such.
 fn is_plain(path: &str) -> bool {
     let mut previous = 0;
     for byte in path.bytes() {

@@ -1,15 +1,15 @@
-//! Parameters of a query: one that is read, as `URLSearchParams` of browsers writes it
-//! (<https://url.spec.whatwg.org/#urlencoded-parsing>). Knows no parameter by name.
+//! Parses parameters of a query, as `URLSearchParams` of browsers writes them
+//! (<https://url.spec.whatwg.org/#urlencoded-parsing>). Independent of their names.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::http::Refusal;
 
-/// The first parameter of this name, decoded.
+/// Returns the first parameter of this name, decoded.
 ///
 /// # Errors
-/// A [`Refusal`] (400) if its escapes are broken, or do not make UTF-8.
+/// A [`Refusal`] (400) if its escapes are broken, or do not give UTF-8.
 pub fn parameter<'q>(query: Option<&'q str>, name: &str) -> Result<Option<Cow<'q, str>>, Refusal> {
     let value = query.unwrap_or_default().split('&').find_map(|parameter| {
         let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -26,8 +26,8 @@ pub fn parameter<'q>(query: Option<&'q str>, name: &str) -> Result<Option<Cow<'q
         .transpose()
 }
 
-/// A text of which nothing can be taken for anything else, in a path, a query or a header: what is not unreserved is
-/// percent-encoded (RFC 3986 §2.1, §2.3).
+/// Percent-encodes all but unreserved characters (RFC 3986 §2.1, §2.3), so that the text has no other meaning in a
+/// path, a query or a header.
 #[must_use]
 pub fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());

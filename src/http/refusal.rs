@@ -10,37 +10,37 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use crate::http::body::{Body, full};
 use crate::http::trace::{REQUEST_ID, RequestId};
 
-/// When to come back after a 503 or 429 that says nothing more exact. An upgrade or a reload takes less.
+/// Default `Retry-After` of a 503 or 429. An upgrade or a reload takes less.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// A request that is not served, and what its sender is told. What the operator needs beside it is
+/// A request that is not served, with the text for its client. Further text for the operator is in
 /// [`cause`](Self::cause), which goes to the log only.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// The status of the answer.
+    /// Status of the response.
     pub status: StatusCode,
     /// One sentence for the client, without a full stop.
     pub reason: Cow<'static, str>,
-    /// One line for the log, where it may say more than the client should know.
+    /// One line for the log, with details that are not for the client.
     pub cause: Option<String>,
     header: Option<(http::HeaderName, HeaderValue)>,
     close: bool,
     id: Option<RequestId>,
 }
 
-/// How an answer that Noren makes itself is written.
+/// The format of a response that Noren makes itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// A page, for a browser.
     Html,
-    /// An object, for a script.
+    /// A JSON object, for a script.
     Json,
-    /// One line, for curl and for clients that say nothing.
+    /// One line of text, for curl and for clients without a preference.
     Text,
 }
 
 impl Form {
-    /// What the client prefers, by its `Accept` header (RFC 9110 §12.5.1).
+    /// The client's preference, by its `Accept` header (RFC 9110 §12.5.1).
     #[must_use]
     pub fn preferred(accept: Option<&HeaderValue>) -> Self {
         let accepted = accept
@@ -67,7 +67,7 @@ impl Form {
 }
 
 impl Refusal {
-    /// A refusal with a sentence for the client.
+    /// Creates a refusal with a sentence for the client.
     pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
@@ -79,13 +79,13 @@ impl Refusal {
         }
     }
 
-    /// 400: the request itself is wrong. The connection is closed, because what follows on it may be the
-    /// second half of an attempt to smuggle a request.
+    /// Creates a 400 refusal: the request itself is invalid. The connection is closed, because the bytes behind it
+    /// may be the second half of an attempt to smuggle a request.
     pub fn bad_request(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, reason).closing()
     }
 
-    /// 404.
+    /// Creates a 404 refusal.
     pub fn not_found(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, reason)
     }
@@ -97,26 +97,26 @@ impl Refusal {
         self
     }
 
-    /// Says when to try again.
+    /// Adds `Retry-After`.
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
         self.with(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))
     }
 
-    /// Says which methods there are (405).
+    /// Adds the list of supported methods (405).
     #[must_use]
     pub fn allow(self, methods: &'static str) -> Self {
         self.with(ALLOW, HeaderValue::from_static(methods))
     }
 
-    /// Adds one header; the last one counts.
+    /// Adds a header; the last one of a name counts.
     #[must_use]
     pub fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.header = Some((name, value));
         self
     }
 
-    /// Whether it asks for a credential of this scheme (RFC 9110 §11.6.1).
+    /// True if it asks for a credential of this scheme (RFC 9110 §11.6.1).
     #[must_use]
     pub fn asks_for(&self, scheme: &[u8]) -> bool {
         let header = self.header.as_ref();
@@ -125,14 +125,15 @@ impl Refusal {
         })
     }
 
-    /// Names the request, so that who shows the answer to an operator shows which line of the log to look for.
+    /// Adds the id of the request, so that a user who shows the response to an operator shows which line of the
+    /// log to look for.
     #[must_use]
     pub fn of(mut self, id: RequestId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Ends an HTTP/1.1 connection after the answer.
+    /// Closes an HTTP/1.1 connection after the response.
     #[must_use]
     pub fn closing(mut self) -> Self {
         self.close = true;
@@ -187,9 +188,9 @@ impl Refusal {
         )
     }
 
-    /// The part of the page that says how to try again. A page is only reloaded by itself where that repeats nothing
-    /// but a request that never reached the app: a GET that got 503. After a 504 the app may still be working on the
-    /// first one, and after a POST the address alone is another request.
+    /// The part of the page that explains how to try again. The page reloads itself only if that repeats nothing
+    /// but a request that never reached the app: a GET that got 503. After a 504 the app may still be working on
+    /// the first one, and after a POST the address alone is another request.
     fn next_step(&self, method: &Method) -> String {
         let Some((_, wait)) = self.header.as_ref().filter(|(name, _)| name == RETRY_AFTER) else {
             return String::new();
@@ -227,7 +228,7 @@ impl Refusal {
     }
 }
 
-/// The text as a sentence: with a capital letter at its beginning and a full stop.
+/// The text as a sentence: with a capital letter and a full stop.
 fn sentence(text: &str) -> String {
     let mut signs = text.chars();
     let first = signs.next().map(|sign| sign.to_ascii_uppercase());

@@ -1,10 +1,10 @@
-//! Taking in a request body before the app is asked: in memory if it is small, on disk if there is room, else
-//! as far as the buffer goes.
+//! Buffers a request body before it is sent to the app: in memory if it is small, on disk if there is room, else
+//! as far as the buffer allows.
 //!
-//! A blocking app reads a body with one of its few workers, at the pace of the client. What is read here
-//! first costs the app nothing, and a body that is complete has a length, even if the client did not know it,
-//! and can be sent a second time when a connection of the pool turns out to be stale. Time, size and framing
-//! are checked here (RFC 9112 §6, RFC 9110 §8.6).
+//! A blocking app reads a body with one of its few workers, at the pace of the client. Reading it here first costs
+//! the app nothing, and a complete body has a length, even if the client did not send it, and can be sent a second
+//! time when a pooled connection turns out to be stale. Time, size and framing are checked here (RFC 9112 §6, RFC
+//! 9110 §8.6).
 
 use std::fmt;
 use std::future::poll_fn;
@@ -30,74 +30,75 @@ use crate::shares::{Denied, Share};
 use crate::shutdown::Shutdown;
 use crate::spool::SpoolReader;
 
-/// How much is read of a body nobody wants any more, so that the refusal reaches a client that still sends.
+/// Limit on bytes of a refused body that are read and discarded, so that the refusal reaches a client that still
+/// sends.
 const LINGER_BYTES: u64 = 16 * 1024 * 1024;
-/// How long.
+/// Time limit for reading and discarding.
 const LINGER_TIME: Duration = Duration::from_secs(5);
-/// What goes to disk at once.
+/// Number of bytes written to disk at once.
 const PIECE: usize = 256 * 1024;
-/// How long nothing may come of a body until it counts as slow, and goes to disk if memory is short.
+/// Time without a byte after which a body counts as slow, and goes to disk if memory is short.
 const SLOW: Duration = Duration::from_secs(1);
-/// When a client may come back whose body found no room.
+/// `Retry-After` for a client whose body found no room.
 const NO_ROOM_RETRY: Duration = Duration::from_secs(5);
 
 /// The limits of a request body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
-    /// The longest time without a byte.
+    /// Time limit without a byte.
     pub idle: Duration,
-    /// The least in a second.
+    /// Minimum rate.
     pub rate: Rate,
-    /// The most bytes in all.
+    /// Size limit.
     pub size: u64,
-    /// The most bytes taken in before the app is asked.
+    /// Limit on bytes buffered before the app gets the request.
     pub buffer: usize,
-    /// The most fields behind it.
+    /// Limit on trailer fields.
     pub trailers: usize,
 }
 
-/// A body as far as it was taken in.
+/// A buffered request body.
 #[derive(Debug)]
 pub enum Received {
-    /// There is none.
+    /// There is no body.
     None,
-    /// All of it.
+    /// The complete body.
     Whole(Bytes),
-    /// All of it, partly on disk; or its beginning, and the rest comes as the app reads it. The length is
-    /// known.
+    /// The complete body, partly on disk; or its beginning, while the rest is streamed as the app reads it. Its
+    /// length is known.
     Begun(Box<RequestBody>),
 }
 
-/// What was wrong with a body.
+/// Faults of a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyFault {
-    /// No byte for this long.
+    /// No byte arrived for this long.
     #[error("no byte of the request body came for {0:?}")]
     Idle(Duration),
-    /// Too little for too long.
+    /// The rate was too low for too long.
     #[error("the request body came at less than {0} bytes a second")]
     TooSlow(u64),
-    /// More than this many bytes.
+    /// The body exceeds this many bytes.
     #[error("the request body is larger than {0} bytes")]
     TooLarge(u64),
-    /// It has no length and is larger than what is taken in beforehand.
+    /// The body has no length and exceeds the buffer.
     #[error("a request body of more than {0} bytes needs a Content-Length")]
     NoLength(u64),
-    /// It has no length, or may not stream, and the spool is full or broken.
+    /// The body has no length, or must not be streamed, and the spool is full or broken.
     #[error("there is no room for this request body at the moment")]
     NoRoom,
-    /// The memory for bodies is taken and nothing can go to disk, or as many uploads stream as may.
+    /// The memory for bodies is used up and none can go to disk, or the limit on streaming uploads is reached.
     #[error("too many request bodies are under way at the moment")]
     Busy,
-    /// This client has taken its share of the room for request bodies.
+    /// The client's share of the room for request bodies is used up.
     #[error(
         "as much room for request bodies is taken from your address as may be; please wait a moment"
     )]
     Share,
-    /// The fields behind it are malformed, or too many.
+    /// The trailer fields are malformed, or too many.
     #[error("the trailers of the request are wrong: {0}")]
     Trailers(&'static str),
-    /// Its chunks or its length are wrong, or the client left.
+    /// The chunks or the length are invalid, or the client left.
     #[error("the request body ended before it was complete, or its framing is broken")]
     Broken,
 }
@@ -132,13 +133,12 @@ impl From<BodyFault> for Refusal {
     }
 }
 
-/// Takes in a body: what fits into the buffer to memory, more to the spool where there is one, until the body is
-/// complete or there is no more room. `budget` says whose memory and disk it is; without one nothing is counted, and
-/// nothing goes to disk. `tasks` runs the little that is left to do for a client whose body is refused while it is
-/// still sending.
+/// Buffers a body, in memory up to the buffer's size and then in the spool if there is one, until it is complete
+/// or there is no more room. `budget` is the memory and disk it counts towards; without one nothing is counted,
+/// and nothing goes to disk. `tasks` runs the discarding of a refused body.
 ///
 /// # Errors
-/// The fault of the body, to be answered as a [`Refusal`].
+/// The fault of the body, to be sent as a [`Refusal`].
 pub async fn receive(
     incoming: Incoming,
     limits: BodyLimits,
@@ -209,7 +209,7 @@ pub async fn receive(
     Ok(body.complete(store.counted(begun.freeze()), kept))
 }
 
-/// A body whose beginning was taken in: first what is on disk, then what is in memory, then what is to come.
+/// A body whose beginning was buffered: yields the bytes on disk, then those in memory, then those still to come.
 pub struct RequestBody {
     kept: Option<SpoolReader>,
     begun: Option<Bytes>,
@@ -222,26 +222,26 @@ pub struct RequestBody {
     fault: Arc<OnceLock<BodyFault>>,
     length: u64,
     passed_on: Arc<AtomicU64>,
-    /// What it takes of the memory for bodies and of the workers that may be held, until it is over.
+    /// Shares of the memory for bodies and of the workers for uploads that it holds until it ends.
     held: [Option<Share>; 2],
 }
 
-/// What comes next of a body that is taken in.
+/// The next event of a body being buffered.
 enum Next {
     Data(Bytes),
     End,
-    /// Nothing for a while.
+    /// No bytes for a while.
     Slow,
 }
 
-/// The part that is not read yet. If it is dropped unread, the client is still sending and would get a
-/// reset instead of the answer, so the rest is read and thrown away, within limits (RFC 9112 §9.6).
+/// The part that is not read yet. If it is dropped unread, the client is still sending and would get a reset
+/// instead of the response, so the rest is read and discarded, within limits (RFC 9112 §9.6).
 struct Remains {
     body: Option<Incoming>,
     tasks: Shutdown,
 }
 
-/// Lets go of the body of a request that is refused, in the same way.
+/// Discards the body of a refused request in the same way.
 pub fn refuse(body: Incoming, tasks: &Shutdown) {
     drop(Remains {
         body: Some(body),
@@ -250,26 +250,26 @@ pub fn refuse(body: Incoming, tasks: &Shutdown) {
 }
 
 impl RequestBody {
-    /// The length of all of it.
+    /// The total length.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Where the fault appears, if the body breaks while the app reads it. A failed exchange with the app
-    /// is the client's fault then, not the app's.
+    /// Receives the fault, if the body breaks while the app reads it. A failed exchange with the app is the
+    /// client's fault then.
     #[must_use]
     pub fn fault(&self) -> Arc<OnceLock<BodyFault>> {
         Arc::clone(&self.fault)
     }
 
-    /// How many bytes the app has taken so far, as it changes. While it does, the app cannot be expected to answer.
+    /// Counter of the bytes that the app has taken so far. While it grows, the app cannot be expected to respond.
     #[must_use]
     pub fn passed_on(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.passed_on)
     }
 
-    /// The same body once more, if all of it is here.
+    /// A second copy of the body, if all of it is buffered.
     #[must_use]
     pub fn again(&self) -> Option<Self> {
         if self.incoming.body.is_some() || self.passed_on.load(Ordering::Relaxed) > 0 {
@@ -290,18 +290,18 @@ impl RequestBody {
         })
     }
 
-    /// Whether a part of it is still to come from the client.
+    /// True if a part of it is still to come from the client.
     #[must_use]
     pub fn is_streaming(&self) -> bool {
         self.incoming.body.is_some()
     }
 
-    /// Holds a place until it is over.
+    /// Holds a share until the body ends.
     pub fn hold(&mut self, place: Option<Share>) {
         self.held[1] = place;
     }
 
-    /// The next piece, or that there was none for a while, if `watched`.
+    /// Waits for the next piece; with `watched` also reports a pause.
     async fn next(&mut self, watched: bool) -> Result<Next, BodyFault> {
         let polled = poll_fn(|cx| self.poll_in_time(cx));
         let next = if watched {
@@ -315,7 +315,7 @@ impl RequestBody {
         Ok(next.map_or(Next::End, Next::Data))
     }
 
-    /// The rest comes as the app reads, which needs a length.
+    /// Turns to streaming the rest as the app reads, which needs a length.
     fn streamed(
         mut self,
         length: Option<u64>,
@@ -326,14 +326,14 @@ impl RequestBody {
         if length.is_none() {
             return Err(BodyFault::NoLength(most));
         }
-        // What the client may send ahead while the app does not read.
+        // Counts the bytes that the client may send ahead while the app does not read.
         store.remember_window(self.left)?;
         self.held[0] = store.into_memory();
         self.begun = Some(piece);
         Ok(Received::Begun(Box::new(self)))
     }
 
-    /// Nothing more is to come.
+    /// Ends buffering: the body is complete.
     fn complete(mut self, tail: Bytes, kept: Option<SpoolReader>) -> Received {
         if kept.is_none() {
             return Received::Whole(tail);
@@ -345,7 +345,7 @@ impl RequestBody {
         Received::Begun(Box::new(self))
     }
 
-    /// What was taken in before the app was asked: from disk, then from memory.
+    /// Returns buffered pieces: from disk, then from memory.
     fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         if let Some(kept) = &mut self.kept {
             if let Some(piece) = ready!(kept.poll_piece(cx)) {
@@ -356,7 +356,7 @@ impl RequestBody {
         Poll::Ready(self.begun.take().map(Ok))
     }
 
-    /// The next piece, within the limits of time.
+    /// Returns the next piece, within the time limits.
     fn poll_in_time(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyFault>> {
         let polled = self.poll_incoming(cx);
         match &polled {
@@ -407,7 +407,7 @@ impl RequestBody {
 }
 
 impl RequestBody {
-    /// Looks at the fields behind a body. They are dropped then: they could carry what is forbidden in the head.
+    /// Checks trailer fields. They are dropped then, because they could carry what is forbidden in the head.
     fn check_trailers(&mut self, frame: &Frame<Bytes>) -> Result<(), BodyFault> {
         let Some(trailers) = frame.trailers_ref() else {
             return Ok(());

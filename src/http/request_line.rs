@@ -1,19 +1,19 @@
-//! The request line of HTTP/1.1 before hyper has it: `http` cuts a fragment off a target (RFC 9112 §3.2 has none there),
-//! so that nobody behind it could say that there was one.
+//! Detects fragments in HTTP/1.1 targets before hyper parses them: `http` cuts a fragment off a target, where RFC
+//! 9112 §3.2 permits none, so that later code could not see it.
 //!
-//! Looks at the first line of what comes while no request is under way. Lines of requests that are sent ahead are not
-//! seen; their fragments are cut off, and reach nobody either.
+//! Examines the first line that arrives while no request is in progress. Pipelined request lines are not examined;
+//! their fragments are cut off, and reach no app either.
 
 use crate::http::activity::Activity;
 
-/// The end of a request line. Without it a line is the middle of a head that was sent ahead.
+/// The end of a request line. A line without it is the middle of a pipelined head.
 const VERSIONS: [&[u8]; 2] = [b" HTTP/1.1", b" HTTP/1.0"];
 
-/// Finds fragments in the targets of one connection.
+/// Detector of fragments in the targets of one connection.
 #[derive(Debug)]
 pub(super) struct RequestLine {
     activity: Activity,
-    /// How many requests had begun at the last look.
+    /// Number of requests at the last check.
     requests: u64,
     place: Place,
 }
@@ -22,11 +22,11 @@ pub(super) struct RequestLine {
 enum Place {
     /// Before the first byte of a head.
     Before,
-    /// In its method, which may hold number signs of its own (RFC 9110 §9.1).
+    /// In the method, which may contain number signs (RFC 9110 §9.1).
     Method,
-    /// Behind the method, after a number sign or not.
+    /// Behind the method; true after a number sign.
     Inside { fragment: bool },
-    /// Behind it.
+    /// Behind the request line.
     Behind,
 }
 
@@ -39,7 +39,7 @@ impl RequestLine {
         }
     }
 
-    /// Looks at bytes that have just come.
+    /// Examines bytes that have just arrived.
     pub(super) fn came(&mut self, bytes: &[u8]) {
         let begun = self.activity.begun();
         let is_busy = self.activity.is_busy();
@@ -90,7 +90,7 @@ impl RequestLine {
 mod tests {
     use super::*;
 
-    /// Whether a fragment is seen in what comes in these pieces before a request begins.
+    /// True if a fragment is detected in these pieces before a request begins.
     fn sees(pieces: &[&str]) -> bool {
         let activity = Activity::new();
         let mut line = RequestLine::new(activity.clone());

@@ -1,6 +1,7 @@
-//! Where a request body is while it is taken in: in memory, which all bodies share, and then in a file of the spool.
+//! Storage of a request body while it is buffered: in memory, which all bodies share, and then in a file of the
+//! spool.
 //!
-//! Knows nothing of how a body comes, nor of the app.
+//! Independent of how the body arrives, and of the app.
 
 use std::time::Duration;
 
@@ -11,44 +12,44 @@ use crate::http::request_body::BodyFault;
 use crate::shares::{Client, Denied, Share};
 use crate::spool::{Spool, SpoolError, SpoolFile, SpoolReader};
 
-/// What a client may have sent of a body that nobody reads: the window of an HTTP/2 stream.
+/// Number of bytes that a client may have sent of an unread body: the window of an HTTP/2 stream.
 const WINDOW: u64 = 1024 * 1024;
 
-/// Whose memory and disk a body takes.
+/// The memory and disk budget of a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget<'a> {
-    /// The memory and the files.
+    /// The spool, which accounts for memory and files.
     pub spool: &'a Spool,
-    /// The client they are counted to.
+    /// The client that they are accounted to.
     pub client: Client,
-    /// Whether it may go to disk.
+    /// True if the body may go to disk.
     pub disk: bool,
 }
 
-/// The place of one body.
+/// Storage of one body.
 pub(super) struct Store<'a> {
-    /// None where nothing is counted.
+    /// Share of the memory; `None` without accounting.
     memory: Option<Share>,
     room: Option<Room<'a>>,
 }
 
-/// Where one body is kept on disk.
+/// Storage of one body on disk.
 pub(super) struct Room<'a> {
     budget: Budget<'a>,
     file: Option<SpoolFile>,
-    /// How long it waits for a file.
+    /// Time limit of waiting for a file.
     wait: Duration,
-    /// It is known to be larger than what may be kept of one body.
+    /// True if the body is known to exceed the limit of one body.
     hopeless: bool,
 }
 
-/// Why a piece of a body was not kept.
+/// Reason why a piece of a body was not stored.
 pub(super) struct Refused {
     error: SpoolError,
     when_full: WhenFull,
 }
 
-/// Bytes that count as long as somebody has them.
+/// Bytes that are accounted for until they are dropped.
 struct Counted {
     bytes: Bytes,
     _share: Share,
@@ -61,7 +62,7 @@ impl AsRef<[u8]> for Counted {
 }
 
 impl<'a> Store<'a> {
-    /// For a body of this length, if that is known.
+    /// Creates the storage for a body of this length, if it is known.
     pub(super) fn new(budget: Option<Budget<'a>>, length: Option<u64>, wait: Duration) -> Self {
         Self {
             memory: budget.map(|budget| budget.spool.request_memory(budget.client)),
@@ -71,33 +72,33 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// Counts bytes that are in memory now.
+    /// Accounts for bytes in memory.
     pub(super) fn remember(&mut self, bytes: usize) -> Result<(), Denied> {
         let memory = self.memory.as_mut();
         memory.map_or(Ok(()), |memory| memory.take(bytes as u64))
     }
 
-    /// Counts what the client may send ahead of so many bytes that are to come.
+    /// Accounts for bytes that the client may send ahead, of this many still to come.
     pub(super) fn remember_window(&mut self, left: u64) -> Result<(), Denied> {
         let memory = self.memory.as_mut();
         memory.map_or(Ok(()), |memory| memory.take(left.min(WINDOW)))
     }
 
-    /// All that was in memory is on disk.
+    /// Releases the memory: all bytes are on disk.
     pub(super) fn forget(&mut self) {
         if let Some(memory) = &mut self.memory {
             memory.give_back(memory.held());
         }
     }
 
-    /// Whether so many bytes in memory should go to disk if nothing more comes for a while.
+    /// True if these bytes in memory should go to disk if nothing more arrives for a while.
     pub(super) fn may_spill(&self, bytes: usize) -> bool {
         let room = self.room.as_ref();
         bytes > 0 && room.is_some_and(|room| !room.hopeless && room.budget.spool.is_tight())
     }
 
-    /// Where bytes go that are not to stay in memory; none if there is no disk for them. Whoever was denied memory
-    /// then gets nothing at all.
+    /// The disk storage for bytes that do not stay in memory; `None` if there is none. If memory was denied too,
+    /// that is an error.
     pub(super) fn room_for(
         &mut self,
         denied: Result<(), Denied>,
@@ -108,13 +109,13 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// What was kept on disk.
+    /// A reader of the bytes on disk.
     pub(super) fn reader(&mut self) -> Option<SpoolReader> {
         let file = self.room.as_mut()?.file.take()?;
         Some(file.reader())
     }
 
-    /// Bytes that go on counting.
+    /// Bytes that stay accounted for.
     pub(super) fn counted(self, bytes: Bytes) -> Bytes {
         match self.memory {
             Some(share) if !bytes.is_empty() => Bytes::from_owner(Counted {
@@ -125,7 +126,7 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// What it takes of the memory.
+    /// The share of the memory.
     pub(super) fn into_memory(self) -> Option<Share> {
         self.memory
     }
@@ -166,11 +167,11 @@ impl<'a> Room<'a> {
 }
 
 impl Refused {
-    /// The most that may be kept of a body, if this one may go on to the app as it comes: it has a length, there was
-    /// memory for what is here, and its client has not filled the spool itself.
+    /// The limit on stored bytes of a body that may be streamed to the app: it has a length, there was memory for
+    /// its beginning, and its client has not filled the spool itself.
     ///
     /// # Errors
-    /// Why it may not.
+    /// The reason why it may not be streamed.
     pub(super) fn streams(
         self,
         denied: Result<(), Denied>,

@@ -1,4 +1,4 @@
-//! The spelling of header names over HTTP/1.1: as they came, or as their standards write them.
+//! The spelling of header names over HTTP/1.1: as received, or as their standards write them.
 //!
 //! Names mean the same in every spelling (RFC 9110 §5.1), but there are apps and consoles that compare bytes. hyper
 //! remembers how the names of a message were spelled in an extension that only its parser makes; so the extensions
@@ -23,15 +23,15 @@ const MESSAGE: &[u8] =
     Sec-WebSocket-Protocol: 1\r\nSec-WebSocket-Extensions: 1\r\nX-Real-IP: 1\r\nTE: 1\r\nDNT: 1\r\n\
     X-Request-ID: 1\r\n\r\n";
 
-/// The spelling of names in a message that came with none: made here, or over HTTP/2. All others get a capital at
-/// the beginning of each word.
+/// The spelling of names in a message without one of its own: made here, or received over HTTP/2. All other names
+/// get a capital at the beginning of each word.
 #[must_use]
 pub fn standard_spelling() -> Extensions {
     static PARSED: LazyLock<Extensions> = LazyLock::new(|| parsed().unwrap_or_default());
     PARSED.clone()
 }
 
-/// Nothing here waits, so each future is ready when it is asked.
+/// Parses the message in memory. No future here waits, so each is ready when it is polled.
 fn parsed() -> Option<Extensions> {
     let mut cx = Context::from_waker(Waker::noop());
     let mut builder = Builder::new();
@@ -56,7 +56,7 @@ fn parsed() -> Option<Extensions> {
     None
 }
 
-/// A server that has one answer, once it was asked anything.
+/// A server in memory that gives one fixed response to any request.
 #[derive(Default)]
 struct Memory {
     asked: bool,

@@ -1,4 +1,4 @@
-//! Limits on how long something may make no progress, and too little of it.
+//! Stall detection: limits on the time without progress, and on a rate that is too low.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,37 +7,37 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// The least that must get on while somebody waits for it.
+/// The minimum rate while a side waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Bytes a second; 0 is no limit.
+    /// Bytes per second; 0 means no limit.
     pub bytes: u64,
-    /// For how long it may be less, all waits together. What gets on faster earns time back.
+    /// Total waiting time for which the rate may be lower. Faster progress earns time back.
     pub grace: Duration,
 }
 
 impl Rate {
-    /// No limit.
+    /// No minimum rate.
     pub const NONE: Self = Self {
         bytes: 0,
         grace: Duration::MAX,
     };
 }
 
-/// Measures the time without progress. The timer exists only while something waits, so that what is idle
-/// or fast carries none.
+/// Stall timer: measures the time without progress. The timer exists only while there is something to wait for, so
+/// that idle or fast connections carry none.
 #[derive(Debug)]
 pub struct Stall {
     limit: Duration,
     rate: Option<Rate>,
-    /// The time waited so far, less what the bytes that came were worth.
+    /// Waiting time so far, less what the received bytes were worth.
     spent: Duration,
     since: Option<Instant>,
     clock: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stall {
-    /// A limit whose time has not begun.
+    /// Creates a timer that is not running.
     #[must_use]
     pub fn new(limit: Duration) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl Stall {
         }
     }
 
-    /// The same, for something whose progress is counted in bytes and may not be too slow either.
+    /// Creates a timer with a minimum rate as well, for progress that is counted in bytes.
     #[must_use]
     pub fn with_rate(limit: Duration, rate: Rate) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Stall {
         }
     }
 
-    /// The same limits for something else.
+    /// A new timer with the same limits.
     #[must_use]
     pub fn again(&self) -> Self {
         Self {
@@ -67,24 +67,24 @@ impl Stall {
         }
     }
 
-    /// The limit.
+    /// The time limit.
     #[must_use]
     pub fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// The rate that was too low, if that is what has ended the wait.
+    /// The minimum rate, if that is what has ended the wait.
     #[must_use]
     pub fn too_slow(&self) -> Option<Rate> {
         self.rate.filter(|rate| self.spent() >= rate.grace)
     }
 
-    /// Something got on: the time begins anew with the next [`waited`](Self::waited).
+    /// Records progress: the time starts anew with the next [`waited`](Self::waited).
     pub fn progressed(&mut self) {
         self.progressed_by(0);
     }
 
-    /// So many bytes got on.
+    /// Records progress by a number of bytes.
     pub fn progressed_by(&mut self, bytes: usize) {
         self.clock = None;
         let Some(rate) = self.rate else { return };
@@ -97,14 +97,14 @@ impl Stall {
         }
     }
 
-    /// The time is running, without a task that waits for it.
+    /// Starts the timer without a task that waits for it.
     pub fn begin(&mut self) {
         if self.rate.is_some() {
             self.since.get_or_insert_with(Instant::now);
         }
     }
 
-    /// Still waiting. True once a limit has passed; until then the task is woken when it does.
+    /// Records waiting. True once a limit has passed; until then the task is woken when it does.
     pub fn waited(&mut self, cx: &mut Context<'_>) -> bool {
         self.begin();
         let left = self
@@ -134,7 +134,7 @@ mod tests {
         grace: Duration::from_secs(10),
     };
 
-    /// Waits so long; true if a limit passed meanwhile.
+    /// Waits for some seconds; true if a limit passed meanwhile.
     async fn waits(stall: &mut Stall, seconds: u64) -> bool {
         let late = poll_fn(|cx| {
             if stall.waited(cx) {

@@ -1,7 +1,7 @@
-//! What one request is called in every log: its own id, and the trace it belongs to (W3C Trace Context, Level 1).
+//! Identification of a request in logs: its own id, and the trace it belongs to (W3C Trace Context, Level 1).
 //!
-//! The id is made here and never taken from a client, who could give two requests one name, or a line of the log
-//! a false one. A trace that a client began is another thing: it says nothing but that things belong together.
+//! The id is made here and never taken from a client, which could give two requests the same id, or forge one. A
+//! client's trace is different: it only says that requests belong together.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// The id of the request.
+/// Header with the id of the request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-/// `00-`, 32 digits, `-`, 16 digits, `-`, two digits (§3.2.2).
+/// Length of a `traceparent`: `00-`, 32 digits, `-`, 16 digits, `-`, two digits (§3.2.2).
 const LENGTH: usize = 55;
 
 /// The id of one request.
@@ -22,14 +22,14 @@ const LENGTH: usize = 55;
 pub struct RequestId(u64);
 
 impl RequestId {
-    /// One that no other request has, as far as 64 bits go. Not a secret: whoever sees one may guess others.
+    /// Creates a unique id, as far as 64 bits go. It is no secret: a client that sees one may guess others.
     #[must_use]
     pub fn new() -> Self {
         Self(unlike_any_other())
     }
 
-    /// Tells the app: the id always, and the trace if `trace`. A valid `traceparent` of the client is kept; else
-    /// a trace begins here, with the request as its first part.
+    /// Sets the headers for the app: always the id, and the trace if `trace`. A valid `traceparent` of the client
+    /// is kept; otherwise a trace begins here, with the request as its first part.
     pub fn tell(self, headers: &mut HeaderMap, trace: bool) {
         if let Ok(value) = HeaderValue::try_from(self.to_string()) {
             headers.insert(REQUEST_ID, value);
@@ -58,7 +58,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Numbers that look random and do not repeat: a counter from a random start, mixed (`SplitMix64`). Never nought,
+/// Numbers that look random and do not repeat: a counter with a random start, mixed (`SplitMix64`). Never zero,
 /// which §3.2.2 forbids.
 fn unlike_any_other() -> u64 {
     static NEXT: LazyLock<AtomicU64> =
@@ -69,7 +69,7 @@ fn unlike_any_other() -> u64 {
     (mixed ^ (mixed >> 31)).max(1)
 }
 
-/// Whether the headers name one trace, validly.
+/// True if the headers contain exactly one valid trace.
 fn has_trace(headers: &HeaderMap) -> bool {
     let mut all = headers.get_all(TRACEPARENT).iter();
     let (Some(first), None) = (all.next(), all.next()) else {

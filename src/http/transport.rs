@@ -1,9 +1,9 @@
-//! What hyper reads and writes: a plain or TLS stream, with the time limits hyper does not have.
+//! The transport under hyper: a plain or TLS stream, with the time limits that hyper does not have.
 //!
-//! A client that requests a large answer and never reads it would keep its connection, its buffers and the
-//! app's worker for as long as it likes: TCP itself waits for ever on a zero window. And hyper has one
-//! limit for both the time between two requests and the time a head may take; the first has to be long, for
-//! the sake of browsers, and the second short, because of those who send a byte a minute.
+//! A client that requests a large response and never reads it would keep its connection, its buffers and the app's
+//! worker for any time: TCP itself waits for ever on a zero window. And hyper has one limit for both the time
+//! between two requests and the time for a head; the first has to be long, for the sake of browsers, and the
+//! second short, because of clients that send a byte a minute.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -27,7 +27,7 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::Fate;
 use crate::tls::TlsStream;
 
-/// An accepted stream as HTTP sees it.
+/// An accepted stream as used by HTTP.
 pub struct Transport {
     stream: Layered,
     peer: Peer,
@@ -39,36 +39,37 @@ pub struct Transport {
     gather: Option<Gather>,
     flushes: Flushes,
     interim: Interim,
-    /// What is left to write of an interim response.
+    /// The rest of an interim response that is being written.
     begun: Bytes,
     fate: Fate,
-    /// In a box: connections of HTTP/1.1 have none.
+    /// Frame checks; boxed, because connections of HTTP/1.1 have none.
     frames: Option<Box<Frames>>,
 }
 
-/// The limit for a request head of HTTP/1.1, from its first byte to its last.
+/// Time limit of an HTTP/1.1 request head, from its first byte to its last.
 #[derive(Debug)]
 struct HeadLimit {
     activity: Activity,
     time: Stall,
-    /// How many requests had begun at the last look.
+    /// Number of requests at the last check.
     requests: u64,
-    /// A byte of the next head has come.
+    /// True once a byte of the next head has arrived.
     begun: bool,
 }
 
-/// The limit for the preface of HTTP/2 (RFC 9113 §3.4), from the handshake to the frame that has to follow it.
+/// Time limit of the HTTP/2 preface (RFC 9113 §3.4), from the handshake to the frame that has to follow it.
 #[derive(Debug)]
 struct PrefaceLimit {
     missing: usize,
     time: Stall,
 }
 
-/// The preface, and the head of the SETTINGS frame behind it.
+/// Length of the preface and of the SETTINGS frame header behind it.
 const PREFACE: usize = 24 + 9;
 
-/// Said to a client that began a head and did not end it (RFC 9110 §15.5.9). One that has said nothing gets
-/// no answer: browsers open connections ahead of need, and would take it for the answer to a later request.
+/// Response to a client that began a head and did not complete it (RFC 9110 §15.5.9). A client that has sent
+/// nothing gets none: browsers open connections ahead of need, and would take it for the response to a later
+/// request.
 const HEAD_TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
@@ -77,7 +78,7 @@ const HEAD_TOO_SLOW: &[u8] =
 pub(super) enum Layered {
     Plain(Stream),
     Tls(TlsStream),
-    /// It was given away to be closed.
+    /// The stream was given away to be closed.
     Gone(tokio::io::Empty),
 }
 
@@ -93,14 +94,16 @@ impl Layered {
 }
 
 impl Transport {
-    /// A stream without TLS. A write that makes no progress within the limit, or too little, fails.
+    /// Creates a transport without TLS. A write without progress within the limit, or with a rate that is too low,
+    /// fails.
     #[must_use]
     pub fn plain(stream: Stream, writing: Stall) -> Self {
         let peer = stream.peer();
         Self::new(Layered::Plain(stream), peer, writing)
     }
 
-    /// A stream with TLS. A write that makes no progress within the limit, or too little, fails.
+    /// Creates a transport with TLS. A write without progress within the limit, or with a rate that is too low,
+    /// fails.
     #[must_use]
     pub fn tls(stream: TlsStream, writing: Stall) -> Self {
         let peer = stream.get_ref().peer();
@@ -125,20 +128,20 @@ impl Transport {
         }
     }
 
-    /// Says what ends it, if it is a limit of this.
+    /// Records the close reason in `fate` if one of the limits here ends the connection.
     #[must_use]
     pub fn telling(mut self, fate: &Fate) -> Self {
         self.fate = fate.clone();
         self
     }
 
-    /// The interim responses that are sent on this stream, between whatever else is.
+    /// The interim responses to send on this stream, between other output.
     #[must_use]
     pub fn interim(&self) -> Interim {
         self.interim.clone()
     }
 
-    /// Writes what is left of an interim response.
+    /// Writes the rest of an interim response.
     fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.begun.is_empty() {
             let mut begun = std::mem::take(&mut self.begun);
@@ -155,14 +158,14 @@ impl Transport {
         Poll::Ready(Ok(()))
     }
 
-    /// Has the stream closed with what the client still sends being read for a moment. `tasks` runs that.
+    /// Closes the stream with a lingering close, for which `tasks` runs a task.
     #[must_use]
     pub fn lingering(mut self, tasks: &Shutdown) -> Self {
         self.linger = Some(Linger::new(tasks));
         self
     }
 
-    /// Limits the time for the preface of HTTP/2, counted from now.
+    /// Limits the time for the HTTP/2 preface, starting now.
     #[must_use]
     pub fn with_preface_limit(mut self, limit: Duration) -> Self {
         self.preface = Some(PrefaceLimit {
@@ -172,29 +175,28 @@ impl Transport {
         self
     }
 
-    /// The flushes of this stream, for bodies that wait for one.
+    /// The flush signal of this stream, for bodies that wait for one.
     #[must_use]
     pub fn flushes(&self) -> Flushes {
         self.flushes.clone()
     }
 
-    /// Ends a connection of HTTP/2 that is flooded with frames that ask for answers, and one whose trailers have a
-    /// pseudo-header.
+    /// Ends an HTTP/2 connection that is flooded with control frames, and one whose trailers have a pseudo-header.
     #[must_use]
     pub fn checking_frames(mut self) -> Self {
         self.frames = Some(Box::new(Frames::new()));
         self
     }
 
-    /// Has small writes wait for each other until the flush. The answers of several HTTP/2 streams that are ready
-    /// together then leave in one TLS record and one system call, not in one each.
+    /// Collects small writes until the flush. The responses of several HTTP/2 streams that are ready together then
+    /// leave in one TLS record and one system call, not in one each.
     #[must_use]
     pub fn gathering(mut self) -> Self {
         self.gather = Some(Gather::default());
         self
     }
 
-    /// Writes what waits for a flush.
+    /// Writes the collected bytes.
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(mut gather) = self.gather.take() else {
             return Poll::Ready(Ok(()));
@@ -207,8 +209,9 @@ impl Transport {
         written
     }
 
-    /// Looks for fragments in targets, which hyper does not tell of, and limits the time for each request head, the first one counted from now. Without effect while a request
-    /// is under way, and so after an upgrade, if that is counted as one.
+    /// Detects fragments in targets, which hyper does not report, and limits the time for each request head,
+    /// starting now for the first one. Has no effect while a request is in progress, and so after an upgrade, if
+    /// that counts as one.
     #[must_use]
     pub fn with_head_limit(mut self, limit: Duration, activity: Activity) -> Self {
         self.line = Some(RequestLine::new(activity.clone()));
@@ -221,7 +224,7 @@ impl Transport {
         self
     }
 
-    /// The other end.
+    /// The peer of the connection.
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.peer
@@ -235,7 +238,7 @@ impl Transport {
         }
     }
 
-    /// Looks at the clock of the head after a read; `came` says whether bytes came with it.
+    /// Checks the time limit of the head after a read; `came` is true if the read returned bytes.
     fn head_is_late(&mut self, cx: &mut Context<'_>, came: bool) -> bool {
         let Some(head) = &mut self.head else {
             return false;
@@ -263,7 +266,7 @@ impl Transport {
         true
     }
 
-    /// Looks at the clock of the preface after a read of so many bytes.
+    /// Checks the time limit of the preface after a read of this many bytes.
     fn preface_is_late(&mut self, cx: &mut Context<'_>, came: usize) -> bool {
         let Some(preface) = &mut self.preface else {
             return false;
@@ -276,7 +279,7 @@ impl Transport {
         came == 0 && preface.time.waited(cx)
     }
 
-    /// Notes what a read or write means for the close.
+    /// Records what a read or write means for the close.
     fn note<T>(&mut self, done: &Poll<io::Result<T>>, is_over: impl Fn(&T) -> bool) {
         let Some(linger) = &mut self.linger else {
             return;
@@ -288,7 +291,7 @@ impl Transport {
         }
     }
 
-    /// Starts or stops the clock, depending on whether the write got on.
+    /// Starts or stops the stall timer, depending on the progress of the write.
     fn limit<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,9 +1,9 @@
-//! Answers over HTTP/2 that their client does not take.
+//! Stall detection for HTTP/2 responses.
 //!
-//! A client can keep the window of a stream shut and leave the connection alone otherwise. hyper then never
-//! asks the body for its next piece, and nothing on the socket shows it, so no other limit ends this: the
-//! body, and the worker of the app behind it, would be held for ever. Each connection therefore knows its
-//! bodies and lets go of those that waited for their client through a whole limit.
+//! A client can keep the window of a stream shut and leave the connection alone otherwise. hyper then never polls
+//! the body for its next piece, and nothing on the socket shows it, so no other limit ends this: the body, and the
+//! worker of the app behind it, would be held for ever. Each connection therefore knows its bodies and drops those
+//! that waited for their client through a whole limit.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,11 +20,11 @@ use crate::http::activity::Busy;
 use crate::http::body::{Body, BoxError};
 use crate::http::stall::{Rate, Stall};
 
-/// The answers under way on one HTTP/2 connection. Clones share them.
+/// The responses in progress on one HTTP/2 connection. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Watch {
     answers: Arc<Mutex<Answers>>,
-    /// The least that a client must take of an answer.
+    /// Minimum rate at which a client must read a response.
     rate: Rate,
 }
 
@@ -34,17 +34,17 @@ struct Answers {
     under_way: HashMap<u64, Arc<Mutex<Held>>>,
 }
 
-/// What an answer holds until it ends or is let go of.
+/// State of a response until it ends or is dropped.
 #[derive(Debug)]
 struct Held {
     body: Option<(Body, Busy)>,
-    /// It is the client's turn: a piece was handed out, and the next one not asked for.
+    /// True while the client holds a piece and has not polled for the next.
     waits_for_client: bool,
-    /// It was the client's turn at the last look already, for the same piece.
+    /// True if that was already so at the previous scan, for the same piece.
     seen_waiting: bool,
-    /// How much time its client has taken in all.
+    /// Total time that the client has taken.
     pace: Stall,
-    /// The size of the piece that was handed out last.
+    /// Size of the piece that was handed out last.
     handed_out: usize,
 }
 
@@ -56,7 +56,7 @@ struct Watched {
 }
 
 impl Watch {
-    /// For a new connection, whose clients must take so much.
+    /// Creates the watch of a new connection, with a minimum rate.
     #[must_use]
     pub fn new(rate: Rate) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Watch {
         }
     }
 
-    /// Watches an answer; `busy` stands for it being under way.
+    /// Watches a response; `busy` marks it as in progress.
     #[must_use]
     pub fn over(&self, body: Body, busy: Busy) -> Body {
         let held = Arc::new(Mutex::new(Held {
@@ -89,7 +89,8 @@ impl Watch {
         .boxed_unsync()
     }
 
-    /// Lets go of every answer that waited for its client since the last look. To be called once in each limit.
+    /// Drops all responses that have waited for their client since the previous scan. To be called once in each
+    /// limit.
     pub fn look(&self) {
         let answers: Vec<_> = lock(&self.answers).under_way.values().cloned().collect();
         for held in answers {

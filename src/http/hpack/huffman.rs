@@ -3,7 +3,7 @@
 //! The code is canonical: shorter codes have the lower values, and codes of one length follow each other. So the
 //! number of codes of each length says where each code ends.
 
-/// How many of the 257 codes have each length (RFC 7541 Appendix B).
+/// Number of codes of each length, of the 257 codes (RFC 7541 Appendix B).
 const CODES: [(u32, u64); 21] = [
     (5, 10),
     (6, 26),
@@ -28,16 +28,16 @@ const CODES: [(u32, u64); 21] = [
     (30, 4),
 ];
 
-/// The bits that one look at [`STARTS`] sees.
+/// Number of bits that index [`STARTS`].
 const SEEN: u32 = 12;
-/// For each possible start of the bits: the symbols that are whole in it (at most two) and, times 16, their bits.
-/// Zero where the first code is longer. A static, because a constant of this size would be copied.
+/// For each possible start of the bits: the number of symbols that are complete in it (at most two) and, times 16,
+/// their bits. Zero if the first code is longer. A static, because a constant of this size would be copied.
 static STARTS: [u8; 1 << SEEN] = starts();
 
-/// A count of the symbols in a string that comes in pieces.
+/// Counter of the symbols in a string that arrives in pieces.
 #[derive(Debug, Default)]
 pub(super) struct DecodedLength {
-    /// Bits that no symbol was made of yet, from the highest on.
+    /// Bits that do not form a symbol yet, from the highest on.
     bits: u64,
     held: u32,
     symbols: usize,
@@ -78,8 +78,8 @@ impl DecodedLength {
         self.held -= count;
     }
 
-    /// The length of the string that ends here; the count begins anew. Padding is no symbol: no code is as short
-    /// and all ones.
+    /// Length of the string that ends here; restarts the count. Padding is not counted: no code is as short and
+    /// all ones.
     pub(super) fn end(&mut self) -> usize {
         loop {
             let length = code_length(self.bits >> 32);
@@ -92,7 +92,7 @@ impl DecodedLength {
     }
 }
 
-/// The length of the code that 32 bits begin with.
+/// Length of the code at the start of 32 bits.
 #[expect(
     clippy::indexing_slicing,
     reason = "within the table's length; used to make a constant"

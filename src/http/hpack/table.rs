@@ -1,18 +1,18 @@
-//! The tables of HPACK (RFC 7541 §2.3, Appendix A), of which only the lengths and kinds of names are kept.
+//! The tables of HPACK (RFC 7541 §2.3, Appendix A), with only the lengths and kinds of names.
 
 use std::collections::VecDeque;
 
 use crate::http::hpack::Lost;
 
-/// The limit in the SETTINGS that h2 sends (RFC 9113 §6.5.2): it leaves the default.
+/// Size limit of the table in the SETTINGS that h2 sends (RFC 9113 §6.5.2), which is the default.
 const LIMIT: usize = 4096;
-/// Each entry counts so much more than its octets (RFC 7541 §4.1).
+/// Size of an entry beyond its octets (RFC 7541 §4.1).
 const OVERHEAD: usize = 32;
 
-/// The name of a field, as far as it matters here.
+/// The properties of a field's name that matter here.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Name {
-    /// More than 65535 are more than the table takes.
+    /// Length of the name, capped at 65535, which is more than the table holds.
     length: u16,
     pub(super) is_pseudo: bool,
 }
@@ -23,7 +23,7 @@ struct Entry {
     size: usize,
 }
 
-/// The dynamic table, the newest entry first. 128 entries fit at most.
+/// The dynamic table, newest entry first. It holds at most 128 entries.
 #[derive(Debug)]
 pub(super) struct Table {
     entries: VecDeque<Entry>,
@@ -59,7 +59,7 @@ impl Table {
         Ok(entry.name)
     }
 
-    /// Adds a field; one that is larger than the table empties it (RFC 7541 §4.4).
+    /// Adds a field; one larger than the table empties it (RFC 7541 §4.4).
     pub(super) fn insert(&mut self, name: Name, value: usize) {
         let size = OVERHEAD + usize::from(name.length) + value;
         self.evict(self.limit.saturating_sub(size));
@@ -69,7 +69,7 @@ impl Table {
         }
     }
 
-    /// Another limit of the client's (RFC 7541 §6.3), within ours.
+    /// Changes the size limit as the client asks (RFC 7541 §6.3), within ours.
     pub(super) fn resize(&mut self, limit: usize) -> Result<(), Lost> {
         if limit > LIMIT {
             return Err(Lost);

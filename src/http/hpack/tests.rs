@@ -21,7 +21,7 @@ fn octets(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The pseudo-headers of a block that comes in pieces.
+/// Number of pseudo-headers in a block that arrives in pieces.
 fn pseudo(names: &mut FieldNames, block: &[u8], step: usize) -> usize {
     for piece in block.chunks(step) {
         names.take(piece).unwrap();
@@ -147,7 +147,7 @@ impl Random {
         u8::try_from(self.below(256)).unwrap()
     }
 
-    /// Some lines, of which many come again.
+    /// Random header lines, many of which repeat.
     fn lines(&mut self) -> HeaderMap {
         let mut lines = HeaderMap::new();
         for _ in 0..self.below(12) {
@@ -170,7 +170,7 @@ impl Random {
     }
 }
 
-/// All that an h2 client sends for these requests, each with trailers.
+/// All bytes that an h2 client sends for these requests, each with trailers.
 async fn sent(requests: Vec<(Request<()>, HeaderMap)>) -> Vec<u8> {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let (inner, server) = tokio::io::duplex(64 * 1024);
@@ -242,7 +242,7 @@ async fn the_fields_of_h2_are_counted_through_its_table_and_no_trailers_of_it_ar
     }
 }
 
-/// The pseudo-headers of each block. The client pads nothing and gives no priority.
+/// Number of pseudo-headers in each block. The client uses no padding and no priority.
 fn counts(stream: &[u8]) -> Vec<usize> {
     let mut names = FieldNames::new();
     let mut counts = Vec::new();

@@ -1,4 +1,4 @@
-//! What servers make of a path that is not plain. Each form here is that of some server or library:
+//! The readings that servers give to a path that is not plain. Each form here is that of some server or library:
 //!
 //! - decoded, and nothing else (WSGI, `CherryPy`, PHP);
 //! - without empty segments (nginx, Rack, apps that split at slashes);
@@ -10,24 +10,24 @@
 
 use crate::http::path::PathFault;
 
-/// Decodings of a path, one of the result of the other. Whoever needs more hides something.
+/// Limit on nested decodings of a path. A path that needs more hides something.
 const ROUNDS: usize = 4;
 
 /// The readings of one path.
 #[derive(Debug)]
 pub(super) struct Readings {
-    /// Decoded once, merged, without parameters.
+    /// The canonical reading: decoded once, empty segments merged, without parameters.
     pub(super) canonical: String,
-    /// The same with parameters.
+    /// The canonical reading with parameters.
     pub(super) with_parameters: String,
-    /// All that differ from the first.
+    /// All readings that differ from the first.
     pub(super) others: Vec<String>,
-    /// Some decoding of it makes a slash.
+    /// True if some decoding of it produces a slash.
     pub(super) encoded_slash: bool,
 }
 
 impl Readings {
-    /// The readings of a path that begins with a slash; none if its bytes are the only one.
+    /// The readings of a path that begins with a slash; `None` if its bytes are the only one.
     pub(super) fn of(path: &str) -> Result<Option<Self>, PathFault> {
         if path.contains('\\') {
             return Err(PathFault::Backslash);
@@ -60,8 +60,8 @@ impl Readings {
     }
 }
 
-/// The path decoded once, with its encoded slashes as slashes and as they are, then as often as it can be; and
-/// whether any of that made a slash.
+/// The path decoded once, with its encoded slashes as slashes and unchanged, then as often as possible; and true
+/// if any decoding produced a slash.
 fn decodings(path: &str) -> Result<(Vec<String>, bool), PathFault> {
     let first = decode_once(path, true)?;
     let apart = decode_once(path, false)?;
@@ -108,7 +108,7 @@ fn decode_once(path: &str, slashes: bool) -> Result<String, PathFault> {
     text(&bytes)
 }
 
-/// Decodes what was decoded once before. What is broken now was a percent sign of its own, as in `100%25`.
+/// Decodes a path that was decoded before. A broken escape now was a literal percent sign, as in `100%25`.
 fn decode_again(path: &str) -> Result<(String, bool), PathFault> {
     let (mut bytes, mut slash) = (Vec::with_capacity(path.len()), false);
     let mut rest = path.as_bytes();
@@ -132,7 +132,7 @@ fn decode_again(path: &str) -> Result<(String, bool), PathFault> {
     Ok((text(&bytes)?, slash))
 }
 
-/// The byte that the two hexadecimal digits at the beginning stand for.
+/// Decodes the two hexadecimal digits at the beginning.
 fn escaped(digits: &[u8]) -> Option<u8> {
     let digit = |at: usize| {
         digits
@@ -142,7 +142,7 @@ fn escaped(digits: &[u8]) -> Option<u8> {
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
-/// Bytes as text; those that are no UTF-8, as `%E9` of older apps, are encoded again.
+/// Converts bytes to text; bytes that are not UTF-8, as `%E9` of older apps, are encoded again.
 fn text(bytes: &[u8]) -> Result<String, PathFault> {
     use std::fmt::Write as _;
 
@@ -159,7 +159,7 @@ fn text(bytes: &[u8]) -> Result<String, PathFault> {
     Ok(text)
 }
 
-/// The beginning of a character in more bytes than it needs.
+/// True for the start of an overlong encoding of a character.
 fn is_overlong(pair: &[u8]) -> bool {
     matches!(
         pair,
@@ -178,7 +178,7 @@ fn check_segments(text: &str) -> Result<(), PathFault> {
     Ok(())
 }
 
-/// Adds the forms of a decoded text: the canonical one, the one with parameters, and the rest.
+/// Adds the forms of a decoded text: the canonical one, the one with parameters, and the others.
 fn add_forms(text: &str, forms: &mut Vec<String>) {
     let cut = |segment: &str| segment.split(';').next().unwrap_or_default().len();
     let all = |segment: &str| segment.len();
@@ -218,7 +218,7 @@ fn add_forms(text: &str, forms: &mut Vec<String>) {
     }
 }
 
-/// The segments as far as `end` says, with or without those that are empty then. A slash at the end stays.
+/// The segments, each cut where `end` says, with or without those that are empty then. A final slash stays.
 fn joined(text: &str, end: impl Fn(&str) -> usize, merged: bool) -> String {
     let mut path = String::with_capacity(text.len() + 1);
     let mut segments = text.strip_prefix('/').unwrap_or(text).split('/').peekable();
