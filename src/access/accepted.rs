@@ -1,5 +1,5 @@
-//! Credentials that were accepted lately, by address: a browser sends its own with all that it loads, and whoever
-//! guesses sends others. Must not know what a credential looks like, nor what it opens.
+//! Recently accepted credentials by address: a browser sends its own with everything it loads, while a guesser
+//! sends others. Independent of the kind of credential, and of what it opens.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant};
 
 use crate::net::Peer;
 
-/// Addresses of which something is remembered. Of more at once the rest has nothing accepted.
+/// Limit on remembered addresses. For further ones nothing counts as accepted.
 const MOST: usize = 10_000;
-/// Credentials that are remembered of one address at most.
+/// Limit on remembered credentials of one address.
 const EACH: usize = 64;
-/// The time for which an acceptance counts.
+/// Time for which an acceptance counts.
 const AGE: Duration = Duration::from_secs(3600);
 
-/// The accepted credentials. Clones are the same.
+/// The accepted credentials. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Accepted {
     memory: Arc<Memory>,
-    /// As many of one address: what is accepted on an open page is no better than a guess, so there are never more
-    /// of them than there may be guesses.
+    /// Limit for one address: accepted credentials on an open page are no better than guesses, so there are never
+    /// more of them than permitted failures.
     each: usize,
 }
 
-/// A credential, as it is remembered: hashed with a key that changes with every start.
+/// A credential as it is remembered: hashed with a key that changes with every start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(u64);
 
@@ -33,12 +33,12 @@ pub struct Mark(u64);
 struct Memory {
     hasher: RandomState,
     since: Instant,
-    /// Of each address the last accepted ones and their time, the oldest first.
+    /// By address, the last accepted credentials with their times, oldest first.
     addresses: Mutex<HashMap<IpAddr, VecDeque<(Mark, Duration)>>>,
 }
 
 impl Accepted {
-    /// A memory for a limit of so many failures, with what `before` knows.
+    /// Creates the memory for a limit of this many failures, with the content of `before`.
     #[must_use]
     pub fn new(failures: u32, before: Option<&Self>) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Accepted {
         }
     }
 
-    /// The mark of a credential.
+    /// The hash of a credential.
     #[must_use]
     pub fn mark(&self, credential: impl Hash) -> Mark {
         Mark(self.memory.hasher.hash_one(credential))
@@ -61,7 +61,7 @@ impl Accepted {
             .is_some_and(|address| self.memory.has(address, mark, now))
     }
 
-    /// Remembers that it was accepted.
+    /// Remembers an accepted credential.
     pub fn keep(&self, peer: Peer, mark: Mark) {
         let now = self.memory.since.elapsed();
         if let Some(address) = peer.counted_as() {
@@ -69,7 +69,7 @@ impl Accepted {
         }
     }
 
-    /// Forgets it: it is not accepted any more.
+    /// Forgets a credential that is not accepted any more.
     pub fn forget(&self, peer: Peer, mark: Mark) {
         if let Some(address) = peer.counted_as() {
             self.memory.forget(address, mark);

@@ -1,6 +1,6 @@
-//! The entrance of a route: the certificate and the password it asks for.
+//! Authentication of a route: the certificate and the password it requires.
 //!
-//! Both are the door's own, and are looked at before the app is asked anything. Must not know what lies behind.
+//! Noren checks both itself, before the app gets any request. Independent of what lies behind.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::access::users::{Unproven, Users, UsersError};
 use crate::config;
 use crate::tls::ClientName;
 
-/// What a route asks of everybody.
+/// The requirements of a route.
 #[derive(Debug)]
 pub struct Entrance {
     /// The pages that may open WebSockets.
@@ -22,25 +22,25 @@ pub struct Entrance {
     names: Vec<String>,
 }
 
-/// Why somebody may not come in. The text is for the log, and holds nothing that was tried.
+/// Reasons why a client is not admitted. The text is for the log, and contains no attempted credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
-    /// No certificate.
+    /// The client has presented no certificate.
     #[error("no client certificate was shown")]
     NoCertificate,
-    /// A good certificate of somebody else.
+    /// The client's certificate is valid, but not permitted here.
     #[error("the names in the client certificate are not among client-names")]
     OtherCertificate,
-    /// No password, or not a right one.
+    /// The password is missing or wrong.
     #[error("{0}")]
     Password(Unproven),
 }
 
 impl Entrance {
-    /// The entrance that a table of the configuration describes. Reads the file of users.
+    /// Creates the requirements from a table of the configuration. Reads the file of users.
     ///
     /// # Errors
-    /// [`UsersError`] names the file and what is wrong with it.
+    /// [`UsersError`] names the file and its fault.
     pub fn new(table: &str, settings: &config::Entrance) -> Result<Self, UsersError> {
         let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", settings.realm);
         Ok(Self {
@@ -54,10 +54,10 @@ impl Entrance {
         })
     }
 
-    /// Lets somebody in; the name is that of the user whose password was shown.
+    /// Admits a client; returns the name of the user whose password was verified.
     ///
     /// # Errors
-    /// [`NotAdmitted`].
+    /// [`NotAdmitted`] says whether the certificate or the password failed.
     pub async fn admit(
         &self,
         headers: &HeaderMap,
@@ -76,7 +76,7 @@ impl Entrance {
         user.map(Some).map_err(NotAdmitted::Password)
     }
 
-    /// What asks for a password (RFC 7617, section 2).
+    /// The challenge that asks for a password (RFC 7617, section 2).
     #[must_use]
     pub fn challenge(&self) -> HeaderValue {
         self.challenge.clone()

@@ -1,10 +1,10 @@
-//! Hashes of passwords that are not checked here, by how they are written.
+//! Recognises password hashes of unsupported kinds by their form.
 //!
-//! A file of users may come from anywhere: `htpasswd`, `/etc/shadow`, a database. A hash that is taken for a password
-//! is one that whoever has seen the file can log in with, so what looks like a hash is none unless the file says so.
-//! Must not know what is done with it.
+//! A file of users may come from anywhere: `htpasswd`, `/etc/shadow`, a database. If a hash were taken for a plain
+//! password, anyone who has seen the file could log in with it, so text that looks like a hash is not a password
+//! unless the file says so. Independent of the use of the result.
 
-/// Kinds by their beginning, in small letters; the first that fits counts.
+/// Kinds by their prefix, in lower case; the first match counts.
 const BY_BEGINNING: &[(&str, &str)] = &[
     ("$apr1$", "Apache's MD5, htpasswd -m"),
     ("$1$", "MD5 crypt"),
@@ -44,7 +44,7 @@ const BY_BEGINNING: &[(&str, &str)] = &[
     ("*", "locked account"),
 ];
 
-/// The kind of hash that a text looks like, if it looks like one.
+/// The kind of hash that a text looks like, if any.
 pub(super) fn hash_kind(text: &str) -> Option<&'static str> {
     let small = text.to_ascii_lowercase();
     let by_beginning = BY_BEGINNING
@@ -82,7 +82,7 @@ pub(super) fn hash_kind(text: &str) -> Option<&'static str> {
     is_hex(digits.unwrap_or(&small), &[32, 40, 56, 64, 96, 128]).then_some("digest without salt")
 }
 
-/// Hexadecimal digits of one of these lengths.
+/// True for hexadecimal digits of one of these lengths.
 fn is_hex(text: &str, lengths: &[usize]) -> bool {
     lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

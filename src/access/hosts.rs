@@ -1,11 +1,11 @@
-//! The names under which the door is reached without TLS.
+//! Known host names of the server, for connections without TLS.
 //!
-//! A page can have its own name lead to any address (DNS rebinding): its browser then takes this door for the page's
-//! own server, sends the page's name as the host, and holds the two for one origin. With TLS no certificate is for
-//! such a name. Without, only names are served that nobody outside can have, or that the configuration knows. An
-//! address is no such name, and the browser of a page that was loaded from one sends the address.
+//! A page can point its own name to any address (DNS rebinding): its browser then takes this server for the page's
+//! own, sends the page's name as the host, and treats the two as one origin. With TLS no certificate covers such a
+//! name. Without TLS, only names are served that no outsider can have, or that the configuration contains. An
+//! address is not such a name, and the browser of a page that was loaded from one sends the address.
 //!
-//! Must not know what is served, nor how a refusal is sent.
+//! Independent of what is served, and of how a refusal is sent.
 
 use std::net::Ipv4Addr;
 
@@ -15,20 +15,20 @@ use crate::config::{Config, HostPattern, ListenAddress, OriginRule, ServerHosts}
 use crate::net::host_name;
 use crate::tls::Acceptor;
 
-/// The names of one configuration.
+/// The known names of one configuration.
 #[derive(Debug)]
 pub struct KnownHosts {
     any: bool,
     listed: Vec<HostPattern>,
-    /// `portal.example.org` and `portal.local`, if the system is called one of them.
+    /// The system's own names, such as `portal.example.org` and `portal.local`.
     own: Vec<String>,
     /// The certificates, whose names are known hosts.
     certified: ArcSwapOption<Acceptor>,
 }
 
 impl KnownHosts {
-    /// The names that a configuration says: `server.hosts`, and those of apps, files, certificates, listeners and
-    /// origins.
+    /// Collects the names in a configuration: `server.hosts`, and those of apps, files, certificates, listeners
+    /// and origins.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let (any, mut listed) = match &config.server.hosts {
@@ -56,12 +56,12 @@ impl KnownHosts {
         }
     }
 
-    /// Takes the names in the certificates of a listener for known ones; those it had before are forgotten.
+    /// Replaces the names from certificates by those of a listener.
     pub fn certified_by(&self, acceptor: Option<&Acceptor>) {
         self.certified.store(acceptor.cloned().map(Into::into));
     }
 
-    /// True if Noren is known under this host, given without a port and with brackets around an IPv6 address.
+    /// True if the host, given without a port and with brackets around an IPv6 address, is known.
     #[must_use]
     pub fn permits(&self, host: &str) -> bool {
         let bare = host.strip_suffix('.').unwrap_or(host);
@@ -81,7 +81,7 @@ impl KnownHosts {
     }
 }
 
-/// The names that other keys say.
+/// The names in other keys of the configuration.
 fn said(config: &Config) -> impl Iterator<Item = &str> {
     let certificates = config.tls.certificates.iter();
     let certificates = certificates.flat_map(|certificate| &certificate.names);

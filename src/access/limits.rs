@@ -1,7 +1,8 @@
-//! What one client may do in a while: how many requests, and how many wrong logins and tokens.
+//! Rate limits per client: requests, failed logins and wrong tokens.
 //!
-//! A client is an address, of IPv6 a network of 64 bits, as the connection or a trusted proxy says; nothing else in
-//! a request counts, so nothing else in it helps. Must not know what is asked for, nor how a refusal is sent.
+//! A client is an address, of IPv6 a network of 64 bits, as the connection or a trusted proxy reports it; nothing
+//! else in a request counts, so changing it does not help. Independent of the request, and of how a refusal is
+//! sent.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -13,18 +14,18 @@ use crate::access::accepted::Accepted;
 use crate::config;
 use crate::net::Peer;
 
-/// Addresses that are remembered for one limit. More at once share one count: memory is bounded, and an attacker
-/// with that many addresses does not get more with even more of them.
+/// Limit on addresses with a count of their own. Further ones share one count: memory is bounded, and an attacker
+/// with that many addresses gains nothing from even more.
 const MOST: usize = 100_000;
-/// Parts of the table, so that two requests seldom wait for each other.
+/// Number of shards of the table, so that requests rarely wait for each other.
 const PARTS: usize = 16;
-/// The longest time a client is refused for what it did, however often it did it.
+/// Longest time for which a client is refused, however often it has exceeded a limit.
 const LONGEST: Duration = Duration::from_secs(600);
-/// A burst of requests is as many as come in this time at the permitted rate: a page with all its parts, for
+/// Burst of requests, as the number that the permitted rate admits in this time: a page with all its parts, for
 /// each of those who share an address, and then the next page.
 const BURST: u32 = 10;
 
-/// The limits of clients. What was counted is kept over a reload.
+/// The limits per client. Counts are kept across a reload.
 #[derive(Debug)]
 pub struct Limits {
     requests: Limit,
@@ -33,11 +34,11 @@ pub struct Limits {
     tokens: Limit,
 }
 
-/// When a client may come back.
+/// The time after which a client may try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany(pub Duration);
 
-/// One limit: so many in a time, for each address.
+/// One limit: a number of events in a time, for each address.
 #[derive(Debug)]
 pub struct Limit {
     rate: Option<Rate>,
@@ -46,9 +47,9 @@ pub struct Limit {
 
 #[derive(Clone, Copy, Debug)]
 struct Rate {
-    /// What each one takes of the time.
+    /// Time that one event takes up.
     each: Duration,
-    /// How far ahead of the time a client may be.
+    /// Time by which a client may be ahead of its rate.
     burst: Duration,
 }
 
@@ -58,14 +59,14 @@ struct Counts {
     hasher: RandomState,
     since: Instant,
     parts: [Mutex<HashMap<IpAddr, Duration>>; PARTS],
-    /// The share of those for whom there was no place.
+    /// The shared count of addresses without their own.
     others: Mutex<Duration>,
-    /// The number of places that each address holds, which is at most that of its requests under way.
+    /// Number of places that each address holds, which is at most that of its requests in progress.
     held: Mutex<HashMap<IpAddr, u32>>,
     most: usize,
 }
 
-/// A place that is held in a limit. It counts when it is given up, unless it is forgiven.
+/// A provisional event in a limit. It counts when it is dropped, unless it is forgiven.
 #[derive(Debug)]
 pub struct Place {
     counts: Arc<Counts>,
@@ -75,7 +76,7 @@ pub struct Place {
 }
 
 impl Limits {
-    /// The limits of a configuration, with what `before` has counted.
+    /// Creates the limits of a configuration, with the counts of `before`.
     #[must_use]
     pub fn new(limits: &config::Limits, before: Option<&Self>) -> Self {
         let a_second = |number| Rate::new(number, Duration::from_secs(1), BURST);
@@ -97,25 +98,25 @@ impl Limits {
         }
     }
 
-    /// Requests of any kind.
+    /// The limit on requests of any kind.
     #[must_use]
     pub fn requests(&self) -> &Limit {
         &self.requests
     }
 
-    /// Logins that failed.
+    /// The limit on failed logins.
     #[must_use]
     pub fn logins(&self) -> &Limit {
         &self.logins
     }
 
-    /// Credentials that are no guesses.
+    /// Credentials that do not count as guesses.
     #[must_use]
     pub fn accepted(&self) -> &Accepted {
         &self.accepted
     }
 
-    /// Tokens that nobody has given out.
+    /// The limit on unknown tokens.
     #[must_use]
     pub fn tokens(&self) -> &Limit {
         &self.tokens
@@ -123,7 +124,7 @@ impl Limits {
 }
 
 impl Rate {
-    /// `number` in `time`, and `burst` times as many at once; 0 is no limit.
+    /// Creates a limit of `number` events in `time`, with a burst of `burst` times as many; 0 means no limit.
     fn new(number: u32, time: Duration, burst: u32) -> Option<Self> {
         (number > 0).then(|| Self {
             each: time / number,
@@ -143,10 +144,10 @@ impl Limit {
         }
     }
 
-    /// Counts one, if there may be one more.
+    /// Counts an event, if the limit permits it.
     ///
     /// # Errors
-    /// [`TooMany`]; it is not counted then.
+    /// [`TooMany`] with the time to wait; the event is not counted then.
     pub fn take(&self, peer: Peer) -> Result<(), TooMany> {
         let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
             return Ok(());
@@ -158,10 +159,10 @@ impl Limit {
         })
     }
 
-    /// Whether there may be one more, without counting it.
+    /// Checks the limit without counting an event.
     ///
     /// # Errors
-    /// [`TooMany`].
+    /// [`TooMany`] with the time to wait.
     pub fn check(&self, peer: Peer) -> Result<(), TooMany> {
         let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
             return Ok(());
@@ -170,18 +171,19 @@ impl Limit {
             .look(address, |used, now| rate.has_room(used, now))
     }
 
-    /// Counts one that has happened, whether or not there was room for it: many at once are refused for longer.
+    /// Counts an event that has happened, whether the limit permits it or not: many at once are refused for
+    /// longer.
     pub fn count(&self, peer: Peer) {
         if let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) {
             self.counts.count(address, rate);
         }
     }
 
-    /// A place for one of which it is not known yet whether it counts, if it may count; none where there is no
-    /// limit. It does not run out while it is held, so that there is never more to forgive than was taken.
+    /// Takes a provisional place in a limit, if it permits one; `None` if there is no limit. The place does not
+    /// expire while it is held, so that no more is forgiven than was counted.
     ///
     /// # Errors
-    /// [`TooMany`].
+    /// [`TooMany`] with the time to wait.
     pub fn hold(&self, peer: Peer) -> Result<Option<Place>, TooMany> {
         let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
             return Ok(None);
@@ -202,14 +204,14 @@ impl Limit {
 }
 
 impl Place {
-    /// Gives it back: it was none that counts.
+    /// Takes the event back: it does not count.
     pub fn forgive(mut self) {
         self.forgiven = true;
     }
 }
 
 impl Drop for Place {
-    /// Nobody waits for the answer any more, or it says that it counts.
+    /// Counts the event, because its outcome says so or its client has left.
     fn drop(&mut self) {
         let mut held = lock(&self.counts.held);
         if !self.forgiven {
@@ -253,7 +255,7 @@ impl Counts {
             return change(used, now);
         }
         if part.len() >= self.most {
-            // Whose share is not used any more need not be remembered.
+            // Addresses whose share is not used any more need not be remembered.
             part.retain(|_, used| *used > now);
         }
         if part.len() >= self.most {
@@ -307,7 +309,7 @@ mod tests {
         }
     }
 
-    /// How many of a hundred are let in.
+    /// Number of admitted events out of a hundred.
     fn let_in(limit: &Limit, address: &str) -> usize {
         (0..100)
             .filter(|_| limit.take(peer(address)).is_ok())

@@ -1,7 +1,7 @@
-//! Who may pass: how much one client may ask for, under which names, from which pages a WebSocket may be opened, which users and
-//! certificates a route is for, which visitors the app knows, and what tokens for channels permit.
+//! Access control: rate limits, known host names, origins of WebSockets, users and certificates of routes,
+//! sessions of the app, and tokens for channels.
 //!
-//! Must not know what is opened, nor how a refusal is sent.
+//! Independent of what is opened, and of how a refusal is sent.
 
 pub mod accepted;
 pub mod entrance;

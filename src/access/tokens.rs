@@ -1,11 +1,12 @@
-//! Tokens for channels: who has one may listen to the channels that it names, or publish on them, until it expires.
+//! Tokens for channels: the bearer may subscribe to the channels that it names, or publish on them, until it
+//! expires.
 //!
-//! They are those of the Mercure protocol: a JSON Web Token with the claim `mercure`, which has lists of topics under
-//! `subscribe` and `publish`. A topic is here the name of a channel, a pattern in which `*` stands for a word, or `*`
-//! alone, which is every channel. Of URI templates (RFC 6570) a word that is one simple expression is understood:
-//! `job.{id}` is `job.*`. Any other topic, such as a URL, names nothing here and is passed over.
+//! They are those of the Mercure protocol: a JSON Web Token with the claim `mercure`, which has lists of topics
+//! under `subscribe` and `publish`. A topic is here the name of a channel, a pattern in which `*` stands for a
+//! word, or `*` alone, which is every channel. In URI templates (RFC 6570) a word that is one simple expression is
+//! supported: `job.{id}` means `job.*`. Any other topic, such as a URL, names no channel here and is ignored.
 //!
-//! Must not know which channels there are, nor how a refusal is sent. No token reaches a log.
+//! Independent of the existing channels, and of how a refusal is sent. No token reaches a log.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,91 +23,90 @@ use crate::config::{self, ChannelName, ChannelPattern};
 use crate::http::Lease;
 use crate::jwt::{self, KeyError, Keys, Period, Unsigned, Untimely, Unverified};
 
-/// Tokens that are checked at once; the rest wait. Each may read a file.
+/// Limit on concurrent checks; further ones wait. Each may read a file.
 const CHECKED: usize = 8;
-/// How long a check may take, its turn included: a file system that hangs must not hold a request.
+/// Time limit of a check, including its wait: a file system that hangs must not hold a request.
 const LIMIT: Duration = Duration::from_secs(5);
-/// The longest name of a user that is taken from a token.
+/// Length limit of a user name from a token.
 const LONGEST_NAME: usize = 256;
-/// What the configuration calls the keys.
+/// Name of the key setting in the configuration.
 const SETTING: &str = "hub.tokens.keys";
 
-/// Checks tokens for channels.
+/// Verifies tokens for channels.
 pub struct Tokens {
     keys: Arc<Keys>,
     rules: config::ChannelTokens,
     turns: Arc<Semaphore>,
 }
 
-/// A token as it was shown. It has no text form, so it cannot be logged.
+/// A token as the client sent it. It has no text form, so it cannot be logged.
 pub struct Shown(String);
 
-/// What a token permits.
+/// The permissions in a token.
 #[derive(Clone, Debug)]
 pub struct Grant {
     subject: Option<Arc<str>>,
     subscribe: Vec<Topic>,
     publish: Vec<Topic>,
-    /// When it is over, by the clock that no one sets: what is open then ends on time even if the machine's clock
-    /// is changed meanwhile.
+    /// Expiry on the monotonic clock: connections end on time even if the wall clock is changed meanwhile.
     until: Option<Instant>,
 }
 
-/// Why a token opens nothing. The text is for the log, and has nothing of the token in it.
+/// Reasons why a token is refused. The text is for the log, and contains nothing of the token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// It was not made by whoever has the key, or makes no sense.
+    /// The signature or the content is invalid.
     #[error("the token is not valid: {0}")]
     Invalid(&'static str),
-    /// It is too late.
+    /// The token has expired.
     #[error("the token has expired")]
     Expired,
-    /// It is too early.
+    /// The token is not valid yet.
     #[error("the token is not valid yet")]
     Early,
-    /// The keys cannot be read, so nothing can be checked.
+    /// The keys cannot be read, so no token can be verified.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// Files did not answer in time.
+    /// File access did not complete in time.
     #[error("the token could not be checked in time")]
     Slow,
 }
 
-/// What a new token is to permit.
+/// The properties of a token to issue.
 #[derive(Debug, Clone, Default)]
 pub struct ChannelOrder {
-    /// Topics to listen to.
+    /// Topics to subscribe to.
     pub subscribe: Vec<String>,
     /// Topics to publish on.
     pub publish: Vec<String>,
-    /// The name of who has it, for presence and the audit.
+    /// User name of the bearer, for presence and the audit.
     pub subject: Option<String>,
-    /// How long it is good.
+    /// Lifetime of the token.
     pub expires: Duration,
 }
 
-/// Why no token was made.
+/// Reasons why a token cannot be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
-    /// The keys.
+    /// There are no keys to sign with.
     #[error(
         "hub.tokens.keys: {0}; make a key with: openssl genpkey -algorithm ed25519 -out /etc/noren/channels.pem"
     )]
     Sign(Unsigned),
-    /// A file of them.
+    /// A key file cannot be used.
     #[error(transparent)]
     Key(KeyError),
-    /// It would not be accepted.
+    /// The lifetime exceeds the accepted maximum.
     #[error("a token may be good for {0:?} at most (hub.tokens.longest)")]
     Long(Duration),
-    /// A topic that would name nothing.
+    /// A topic names no channel.
     #[error(
         "{0:?} names no channel; write a name such as job.17, a pattern such as job.*, or * for all"
     )]
     Topic(String),
 }
 
-/// The claims that mean something here; others are left alone.
+/// Supported claims; others are ignored.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Claims {
     #[serde(default, alias = "https://mercure.rocks/")]
@@ -129,7 +129,7 @@ struct Mercure {
     publish: Vec<String>,
 }
 
-/// What a topic of a token means here.
+/// A topic of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Topic {
     Every,
@@ -137,7 +137,7 @@ enum Topic {
 }
 
 impl Topic {
-    /// None for one that cannot be about a channel.
+    /// Parses a topic; `None` for one that cannot name a channel.
     fn parse(text: &str) -> Option<Self> {
         if text == "*" {
             return Some(Self::Every);
@@ -158,7 +158,7 @@ impl Topic {
     }
 }
 
-/// RFC 6570 §2.3, without the dots and encodings that would not be one word.
+/// True for a simple expression (RFC 6570 §2.3), without the dots and encodings that would not be one word.
 fn is_variable(text: &str) -> bool {
     !text.is_empty()
         && text
@@ -167,25 +167,25 @@ fn is_variable(text: &str) -> bool {
 }
 
 impl Grant {
-    /// Whose it is (`sub`), if it says so.
+    /// User name of the bearer (`sub`), if there is one.
     #[must_use]
     pub fn subject(&self) -> Option<Arc<str>> {
         self.subject.clone()
     }
 
-    /// Whether its bearer may listen to this channel.
+    /// True if the bearer may subscribe to this channel.
     #[must_use]
     pub fn subscribes(&self, name: &ChannelName) -> bool {
         self.subscribe.iter().any(|topic| topic.is(name))
     }
 
-    /// Whether its bearer may publish on this channel.
+    /// True if the bearer may publish on this channel.
     #[must_use]
     pub fn publishes(&self, name: &ChannelName) -> bool {
         self.publish.iter().any(|topic| topic.is(name))
     }
 
-    /// The permission to keep something open until it expires. Taking its key away does not end it.
+    /// A lease until the token expires. Removing its key does not end it.
     #[must_use]
     pub fn lease(&self) -> Lease {
         Lease::until(self.until, self.subject())
@@ -193,7 +193,7 @@ impl Grant {
 }
 
 impl TokenError {
-    /// Whether somebody may have made it up; one that has expired was good once.
+    /// True if the token may be a guess; one that has expired was valid once.
     #[must_use]
     pub fn is_guess(&self) -> bool {
         matches!(self, Self::Invalid(_))
@@ -201,7 +201,7 @@ impl TokenError {
 }
 
 impl Tokens {
-    /// The tokens of a configuration, if there are any. Reads the keys.
+    /// Creates the verifier of a configuration, if there are tokens. Reads the keys.
     ///
     /// # Errors
     /// [`KeyError`] names the file.
@@ -216,8 +216,8 @@ impl Tokens {
         }))
     }
 
-    /// The token of a request: in `Authorization`, else in the address, for pages whose `EventSource` cannot set a
-    /// header, else in the cookie. A bearer token that is not of this kind is somebody else's: the app's, or the
+    /// Finds the token of a request: in `Authorization`, else in the query, for pages whose `EventSource` cannot
+    /// set a header, else in the cookie. A bearer token of another kind is ignored: it is the app's, or the
     /// publish token.
     #[must_use]
     pub fn find(&self, headers: &HeaderMap, query: Option<&str>) -> Option<Shown> {
@@ -246,10 +246,10 @@ impl Tokens {
         found.filter(|value| !value.is_empty())
     }
 
-    /// Checks a token.
+    /// Verifies a token.
     ///
     /// # Errors
-    /// [`TokenError`].
+    /// [`TokenError`] gives the reason, which is fit for the log.
     pub async fn check(&self, Shown(token): Shown) -> Result<Grant, TokenError> {
         let (keys, rules) = (Arc::clone(&self.keys), self.rules.clone());
         let turns = Arc::clone(&self.turns);
@@ -268,7 +268,7 @@ impl Tokens {
     }
 }
 
-/// The parameter of Mercure, or the one of RFC 6750 §2.3.
+/// The token in a query: in Mercure's parameter, or in that of RFC 6750 §2.3.
 fn in_query(query: &str) -> Option<String> {
     let find = |wanted: &str| {
         let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -282,7 +282,7 @@ fn in_query(query: &str) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
-/// The parameters of an address that a token may be in.
+/// Query parameters that may contain a token.
 const QUERY: [&str; 2] = ["authorization", "access_token"];
 
 fn read(keys: &Keys, rules: &config::ChannelTokens, token: &str) -> Result<Grant, TokenError> {
@@ -314,7 +314,7 @@ fn read(keys: &Keys, rules: &config::ChannelTokens, token: &str) -> Result<Grant
     })
 }
 
-/// Makes a token with the first key that can sign.
+/// Issues a token with the first key that can sign.
 ///
 /// # Errors
 /// [`OrderError`] says what is missing.
@@ -365,7 +365,7 @@ impl From<Untimely> for TokenError {
     }
 }
 
-/// Without the keys.
+/// Omits the keys.
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").finish_non_exhaustive()

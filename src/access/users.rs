@@ -1,9 +1,9 @@
-//! Users of the door itself, with passwords from a file (HTTP basic authentication, RFC 7617).
+//! Noren's own users, with passwords from a file (HTTP basic authentication, RFC 7617).
 //!
-//! A line of the file is `name:password` or `name:hash`, with a bcrypt hash as `htpasswd -B` makes it. A password that
-//! could be taken for a hash of another kind is written `name:{PLAIN}password`. None is kept in clear, and how long a
-//! refusal takes does not tell whether there is such a user, also where the hashes have different costs: each refusal
-//! does the work of the dearest. Must not know which route asks, nor how a refusal is sent.
+//! A line of the file is `name:password` or `name:hash`, with a bcrypt hash as `htpasswd -B` makes it. A password
+//! that could be taken for a hash of another kind is written `name:{PLAIN}password`. None is kept in clear, and
+//! the time of a refusal does not reveal whether a user exists, also if the hashes have different costs: each
+//! refusal does the work of the most expensive one. Independent of routes, and of how a refusal is sent.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -21,21 +21,21 @@ use tokio::sync::Semaphore;
 use crate::access::hash_kind::hash_kind;
 use crate::text::file::read_text;
 
-/// The largest file that is read: some twenty thousand users.
+/// Size limit of the file: some twenty thousand users.
 const LARGEST_FILE: u64 = 1 << 20;
-/// A hash costs its checker as much as its maker, and twice as much for each one more; 10 is some 50 ms.
+/// Limit on the cost of a hash: each step doubles the time of a comparison; 10 takes some 50 ms.
 const MOST_COST: u32 = 14;
-/// Says that what follows is a password, whatever it looks like.
+/// Prefix that marks a password in clear, whatever it looks like.
 const PLAIN: &str = "{PLAIN}";
-/// Passwords that wait to be compared with a hash. One is at a time, so that guesses take one core at most.
+/// Limit on waiting comparisons with hashes. One is performed at a time, so that guesses occupy at most one core.
 const WAITING: usize = 16;
-/// Right passwords that are remembered, so that the next request of the same user costs no hash.
+/// Limit on remembered correct passwords, with which further requests of the same user need no comparison.
 const REMEMBERED: usize = 10_000;
 
-/// Who may come in with a password.
+/// The users with a password.
 pub struct Users {
     secrets: HashMap<Box<str>, Secret>,
-    /// The dearest to compare with, which a password is compared with where there is no such user; the answer is no
+    /// The most expensive secret, which is compared in place of that of an unknown user; the result is a refusal
     /// all the same.
     stand_in: Secret,
     key: hmac::Key,
@@ -44,16 +44,16 @@ pub struct Users {
     turn: Arc<Semaphore>,
 }
 
-/// What proves a user.
+/// The secret of a user.
 #[derive(Clone)]
 enum Secret {
-    /// The keyed hash of a password.
+    /// The keyed hash of a password in clear.
     Password(hmac::Tag),
     /// A bcrypt hash.
     Hash(Arc<str>),
 }
 
-/// Why a file of users cannot be used.
+/// Fault of a file of users.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use the users in {}: {reason}", path.display())]
 pub struct UsersError {
@@ -61,16 +61,16 @@ pub struct UsersError {
     reason: String,
 }
 
-/// Why a password proves nothing.
+/// Reasons why a password is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unproven {
-    /// None was sent.
+    /// No password was sent.
     #[error("no user and password were sent")]
     Missing,
-    /// It is not one user's name and password.
+    /// The header is not one user's name and password.
     #[error("the Authorization header is not a user and a password")]
     Malformed,
-    /// There is no such user, or the password is another one.
+    /// The user does not exist, or the password is wrong.
     #[error("no user has this password")]
     Wrong,
     /// Too many passwords are being compared.
@@ -82,7 +82,7 @@ impl Users {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`UsersError`] says which line is wrong.
+    /// [`UsersError`] names the faulty line.
     pub fn load(path: &Path) -> Result<Self, UsersError> {
         read(path)
             .and_then(|text| Self::parse(&text))
@@ -129,10 +129,10 @@ impl Users {
         })
     }
 
-    /// The name of the user whose password is in the head of a request.
+    /// Verifies the password in the head of a request, and returns the user's name.
     ///
     /// # Errors
-    /// [`Unproven`].
+    /// [`Unproven`] says whether the password is missing, malformed or wrong, or too many are being compared.
     pub async fn prove(&self, headers: &HeaderMap) -> Result<Arc<str>, Unproven> {
         let mut lines = headers.get_all(AUTHORIZATION).iter();
         let line = lines.next().ok_or(Unproven::Missing)?;
@@ -154,7 +154,7 @@ impl Users {
         }
     }
 
-    /// Whether a password has this hash: known, or found out in turn.
+    /// True if a password matches the hash: a remembered result, or a comparison in turn.
     async fn matches(
         &self,
         hash: Arc<str>,
@@ -194,7 +194,7 @@ impl Users {
 }
 
 impl Secret {
-    /// How much it costs to compare with it; 0 for a password.
+    /// Cost of a comparison; 0 for a password in clear.
     fn cost(&self) -> u32 {
         match self {
             Self::Password(_) => 0,
@@ -203,17 +203,18 @@ impl Secret {
     }
 }
 
-/// The result of a comparison with a hash.
+/// Result of a comparison with a hash.
 struct Compared {
     right: bool,
-    /// The work it took, in rounds of bcrypt.
+    /// Work that it took, in rounds of bcrypt.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests count the work"))]
     rounds: u64,
 }
 
-/// Compares a password with a hash. A wrong one takes as many rounds as the dearest hash of the file, whatever the
-/// cost of this one: the time would otherwise tell who is in the file. A hash of cost c takes 2^c rounds, and
-/// one of each cost from c on, below the dearest, takes what is left of those of the dearest.
+/// Compares a password with a hash. A wrong one takes as many rounds as the most expensive hash of the file,
+/// whatever the cost of this one: the time would otherwise reveal who is in the file. A hash of cost c takes 2^c
+/// rounds, and one of each cost from c on, below the most expensive, takes what is left of those of the most
+/// expensive.
 fn compare(password: &str, hash: &str, dearest: u32) -> Compared {
     let cost = cost_of(hash).unwrap_or(dearest);
     let right = bcrypt::verify(password, hash).unwrap_or(false);
@@ -227,7 +228,7 @@ fn compare(password: &str, hash: &str, dearest: u32) -> Compared {
     Compared { right, rounds }
 }
 
-/// A line of the file. Reasons never show the secret.
+/// Parses a line of the file. Reasons never show the secret.
 fn entry(line: &str, key: &hmac::Key) -> Result<(Box<str>, Secret), String> {
     let (name, secret) = line
         .split_once(':')
@@ -256,19 +257,20 @@ fn entry(line: &str, key: &hmac::Key) -> Result<(Box<str>, Secret), String> {
             "the hash of {name} has a cost of {cost}; make one of 4 to {MOST_COST}"
         )),
         (None, Some(kind)) => Err(format!(
-            "the hash of {name} is of a kind that is not known here ({kind}); make one with: htpasswd -nB {name}; if it is a password and no hash, write {name}:{PLAIN} and then the password"
+            "the hash of {name} is of a kind that is not known here ({kind}); make one with: htpasswd -nB \
+             {name}; if it is a password and no hash, write {name}:{PLAIN} and then the password"
         )),
         (None, None) => Ok(password(secret)),
     }
 }
 
-/// The password behind [`PLAIN`], as nginx has it too.
+/// The password behind [`PLAIN`], which nginx also supports.
 fn said_plain(secret: &str) -> Option<&str> {
     let (mark, password) = secret.split_at_checked(PLAIN.len())?;
     mark.eq_ignore_ascii_case(PLAIN).then_some(password)
 }
 
-/// The cost in a bcrypt hash, `$2y$10$` and 53 letters. None for one that cannot be compared with: it would be
+/// The cost in a bcrypt hash, `$2y$10$` and 53 letters. `None` for one that cannot be compared: it would be
 /// refused without any work, and so sooner than others.
 fn cost_of(hash: &str) -> Option<u32> {
     let bcrypt = ["$2a$", "$2b$", "$2y$"];
@@ -278,7 +280,7 @@ fn cost_of(hash: &str) -> Option<u32> {
     Some(parts.get_cost())
 }
 
-/// `Basic` and the base64 of `name:password`. A scheme is compared in any case (RFC 9110, section 11.1).
+/// Parses `Basic` and the base64 of `name:password`. The scheme is case-insensitive (RFC 9110, section 11.1).
 fn credentials(line: &[u8]) -> Option<(String, String)> {
     let text = std::str::from_utf8(line).ok()?;
     let (scheme, encoded) = text.split_once(' ')?;
@@ -294,7 +296,7 @@ fn read(path: &Path) -> Result<String, String> {
     read_text(path, LARGEST_FILE).map_err(|error| error.to_string())
 }
 
-/// Without names and secrets.
+/// Omits names and secrets.
 impl fmt::Debug for Users {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Users")
@@ -372,7 +374,7 @@ mod tests {
         for name in ["cook", "waiter", "host", "nobody"] {
             assert_eq!(rounds(name, "tea"), (false, 1 << 7), "{name}");
         }
-        // Who is right may know so early.
+        // A correct password may be accepted early.
         assert_eq!(rounds("cook", "wok"), (true, 1 << 4));
         for name in ["cook", "waiter", "host"] {
             assert_eq!(

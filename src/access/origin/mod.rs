@@ -1,4 +1,4 @@
-//! Which pages may open a WebSocket: the `Origin` header against the `origins` of a route.
+//! Origin check of WebSockets: compares the `Origin` header with the `origins` of a route.
 //!
 //! A browser sends cookies with a WebSocket to any host, whatever page asks for it, and applies no same-origin
 //! rule to it (RFC 6455, section 10.2). Without this check every page on the web could open the visitor's
@@ -17,10 +17,10 @@ use http::header::ORIGIN;
 use self::parsed::Origin;
 use crate::config::OriginRule;
 
-/// Decides whether the page that asks may open a WebSocket.
+/// The rules for pages that open a WebSocket.
 #[derive(Clone, Debug)]
 pub struct OriginPolicy {
-    /// The table of the configuration, for whoever has to change it.
+    /// Name of the configuration table, for error texts.
     table: Arc<str>,
     any: bool,
     same: bool,
@@ -28,35 +28,35 @@ pub struct OriginPolicy {
     missing: bool,
 }
 
-/// Why a handshake was refused. One line, for the log and for the client.
+/// Reasons why a handshake is refused. The text is one line, for the log and for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginDenied {
-    /// No `Origin`, and `missing-origin` is false.
+    /// There is no `Origin`, and `missing-origin` is false.
     #[error("the request has no Origin header, and {0}.missing-origin is false")]
     Missing(Arc<str>),
-    /// More than one `Origin` header; which of them is true cannot be told.
+    /// There are several `Origin` headers, and the true one is unknown.
     #[error("the request has more than one Origin header")]
     Several,
-    /// Neither an origin nor `null`.
+    /// The header is neither an origin nor `null`.
     #[error("the Origin header is not an origin such as https://a.example")]
     Malformed,
-    /// `null`: a sandboxed frame, a local file or a redirect across origins.
+    /// The origin is `null`: a sandboxed frame, a local file or a redirect across origins.
     #[error(
         "the page has no origin of its own (\"null\"), which only {0}.origins = [\"any\"] permits"
     )]
     Opaque(Arc<str>),
-    /// An origin that is not permitted, in its normal form.
+    /// The origin is not permitted.
     #[error("the page comes from {page}, which {table}.origins does not list")]
     NotListed {
-        /// Where the page comes from.
+        /// Origin of the page, in normal form.
         page: String,
-        /// The table with the list.
+        /// Name of the table with the list.
         table: Arc<str>,
     },
 }
 
 impl OriginPolicy {
-    /// Takes the rules of `origins` and `missing-origin` of a table of the configuration.
+    /// Creates the policy from `origins` and `missing-origin` of a table of the configuration.
     ///
     /// An `Exact` rule that is no origin permits nothing.
     pub fn new(table: &str, rules: &[OriginRule], missing: bool) -> Self {
@@ -73,7 +73,7 @@ impl OriginPolicy {
         }
     }
 
-    /// Judges the `Origin` header of a request for `scheme://authority`, where `scheme` is `http` or `https` and
+    /// Checks the `Origin` header of a request for `scheme://authority`, where `scheme` is `http` or `https` and
     /// `authority` is the `Host` header or `:authority`, with or without a port.
     ///
     /// Takes all headers, because several `Origin` lines are refused whatever they say.

@@ -1,11 +1,11 @@
-//! An origin in a form that can be compared: scheme, host and port (RFC 6454, section 4).
+//! An origin in comparable form: scheme, host and port (RFC 6454, section 4).
 //!
-//! Must not know which origins are permitted.
+//! Independent of the permitted origins.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 
-/// The longest origin that is read. A host name has at most 253 bytes; the text of a refusal repeats the origin.
+/// Length limit of an origin. A host name has at most 253 bytes; the text of a refusal repeats the origin.
 const LONGEST: usize = 300;
 
 /// Scheme, host and port, in normal form: lower case, and without the scheme's default port.
@@ -13,21 +13,21 @@ const LONGEST: usize = 300;
 pub(super) struct Origin {
     scheme: String,
     host: Host,
-    /// `None` is the default port of the scheme.
+    /// The port; `None` for the default port of the scheme.
     port: Option<u16>,
 }
 
-/// A host that can be compared. An IPv6 address has many spellings, so it is compared as a number.
+/// A host in comparable form. An IPv6 address has many spellings, so it is compared as a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
-    /// `file://`, as some web views say.
+    /// No host, as in `file://`, which some web views send.
     None,
     Name(String),
     V6(Ipv6Addr),
 }
 
 impl Origin {
-    /// Reads `scheme://host` or `scheme://host:port`, with nothing behind it.
+    /// Parses `scheme://host` or `scheme://host:port`, with nothing behind it.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         if text.len() > LONGEST {
@@ -64,7 +64,7 @@ impl Host {
     }
 }
 
-/// The form a browser would send.
+/// Formats the origin as a browser sends it.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scheme, host, port } = self;
@@ -77,7 +77,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Splits off the port. An empty one (`host:`) is none (RFC 3986, section 3.2.3).
+/// Splits off the port. An empty one (`host:`) counts as missing (RFC 3986, section 3.2.3).
 fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     match authority.rsplit_once(':') {
         // The last colon is inside the brackets of an IPv6 address.
@@ -100,13 +100,13 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// RFC 3986, section 3.1. Schemes of browser extensions have hyphens.
+/// True for a byte of a scheme (RFC 3986, section 3.1). Schemes of browser extensions have hyphens.
 fn is_scheme_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
-/// The bytes of a registered name that browsers send (RFC 3986 unreserved, without escapes). User information
-/// (`@`), a path (`/`, `\`), a query and a list of origins (a space) are none of them.
+/// True for a byte of a registered name as browsers send it (RFC 3986 unreserved, without escapes). User
+/// information (`@`), a path (`/`, `\`), a query and a list of origins (a space) contain other bytes.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }

@@ -5,10 +5,10 @@
 //! of two cookies of one name some servers take the first and some the last. What all of them read alike is *usual*.
 //! Must not know what a cookie is for.
 
-/// The most sessions that one line is taken for.
+/// Limit on sessions that one line may stand for.
 const MOST_READINGS: usize = 32;
 
-/// Names that RFC 2109 gave a meaning of their own, after which `SimpleCookie` still goes; folded.
+/// Names with a special meaning in RFC 2109, which `SimpleCookie` still follows; folded.
 const ATTRIBUTES: &[&[u8]] = &[
     b"comment",
     b"domain",
@@ -22,13 +22,13 @@ const ATTRIBUTES: &[&[u8]] = &[
     b"version",
 ];
 
-/// True if every known parser reads the same cookies in a line.
+/// True if every known parser reads the same cookies from a line.
 pub(super) fn are_usual(line: &[u8]) -> bool {
     usual_names(line).is_some()
 }
 
-/// True if every known parser reads the same cookies, at least one of `names` among them; with `is_optional`, which
-/// says that an `Authorization` makes the session, none of them is needed.
+/// True if every known parser reads the same cookies, with at least one of `names` among them; with `is_optional`,
+/// which says that an `Authorization` identifies the session, none of them is needed.
 pub(super) fn make_a_session(line: &[u8], names: &[String], is_optional: bool) -> bool {
     let mut found = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let is_one = |pair: &[u8]| {
@@ -40,7 +40,8 @@ pub(super) fn make_a_session(line: &[u8], names: &[String], is_optional: bool) -
     are_usual(line) && (is_optional || found.any(is_one))
 }
 
-/// The folded names of a line of `name=value; name=value`, each there once; none if it is anything else.
+/// The folded names of a line of `name=value; name=value`, each occurring once; `None` if the line is anything
+/// else.
 fn usual_names(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     for (number, pair) in line.split(|byte| *byte == b';').enumerate() {
@@ -72,7 +73,7 @@ fn usual_names(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     (names.len() == count).then_some(names)
 }
 
-/// A name of which two are the same if some server takes them for the same.
+/// A name in a form in which two are equal if some server treats them as equal.
 fn folded(name: &[u8]) -> Vec<u8> {
     name.iter().copied().map(fold).collect()
 }
@@ -85,7 +86,7 @@ fn fold(byte: u8) -> u8 {
     }
 }
 
-/// The sessions that a line may mean, each as the parts of its key; and true if the list is complete.
+/// The sessions that a line may stand for, each as the parts of its key; and true if the list is complete.
 pub(super) fn readings(line: &[u8], names: &[String]) -> (Vec<Vec<Vec<u8>>>, bool) {
     let decoded = percent_decoded(line);
     let texts: &[&[u8]] = if decoded == line {
@@ -138,7 +139,7 @@ pub(super) fn readings(line: &[u8], names: &[String]) -> (Vec<Vec<Vec<u8>>>, boo
     (readings, is_complete)
 }
 
-/// All that may be a cookie, in an order that does not depend on the line's.
+/// Everything that may be a cookie, in an order independent of the line's.
 fn all_cookies(text: &[u8]) -> Vec<Vec<u8>> {
     let mut cookies = Vec::new();
     let mut rest = text;
@@ -206,7 +207,7 @@ fn find(text: &[u8], name: &[u8], values: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// Adds what a parser may take of the text behind `=`.
+/// Adds each value that a parser may take from the text behind `=`.
 fn add_readings(text: &[u8], values: &mut Vec<Vec<u8>>) {
     let until = |stop: fn(u8) -> bool| {
         let end = text
@@ -229,7 +230,8 @@ fn add_readings(text: &[u8], values: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// The text up to the closing quote, without its backslashes; `\061` is a byte in octal, as `SimpleCookie` writes it.
+/// The text up to the closing quote, without its backslashes; `\061` is a byte in octal, as `SimpleCookie` writes
+/// it.
 fn unquoted(text: &[u8]) -> Vec<u8> {
     let mut value = Vec::new();
     let mut rest = text;
@@ -259,7 +261,7 @@ fn unquoted(text: &[u8]) -> Vec<u8> {
     value
 }
 
-/// The text without its percent-encoding; what is no encoding stays.
+/// Percent-decodes a text; invalid escapes stay.
 fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let mut decoded = Vec::with_capacity(text.len());

@@ -1,13 +1,13 @@
-//! Who a visitor is, as far as Noren can tell: what the app is told of the visitor, and by which sessions that may go,
-//! and not what they mean.
+//! Identification of visitors by keyed hashes: of everything the app gets to know about a visitor, and of the
+//! sessions that this may contain.
 //!
-//! Two hashes, for two uses. An answer of the app is about **all** that it was told: every byte of `Cookie` and
-//! `Authorization`, the host and the address; a difference that one parser sees and another does not is a difference
-//! here. A logout is about a **session**, which goes by the values of the cookies that make it, in each reading that
-//! some parser has of them.
+//! There are two hashes, for two uses. An answer of the app depends on **all** that it got: every byte of `Cookie`
+//! and `Authorization`, the host and the address; a difference that only some parsers see is a difference here. A
+//! logout concerns a **session**, which is identified by the values of its cookies, in each reading that some
+//! parser has of them.
 //!
-//! Only keyed hashes are kept, so that neither a dump of memory nor a log gives away a session that nobody has
-//! a socket open for. Must not know what the app says of it.
+//! Only keyed hashes are kept, so that neither a memory dump nor a log reveals a session without an open socket.
+//! Independent of the app's answers.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -17,43 +17,43 @@ use http::{HeaderMap, HeaderValue};
 use crate::access::session::cookies;
 use crate::access::session::question::Matter;
 
-/// A keyed hash of what the app is told of a visitor, of a session, or of what was asked about. Equal for equal ones
-/// only.
+/// A keyed hash: of everything the app gets to know about a visitor, of a session, or of the object of a query.
+/// Equal only for equal input.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Credential([u8; 32]);
 
-/// What the hashes are keyed with: new for each start unless a cluster shares it, kept over a reload.
+/// The key of the hashes: random for each start unless a cluster shares it, and kept across a reload.
 pub(super) struct Secret(hmac::Key);
 
 /// The credentials of a visitor.
 #[derive(Clone)]
 pub(super) struct Shown {
-    /// Of all that the app is told.
+    /// Hash of everything the app gets to know.
     pub(super) whole: Credential,
-    /// The sessions that these may be, one for each reading.
+    /// Hashes of the possible sessions, one for each reading.
     pub(super) sessions: Box<[Credential]>,
-    /// Whether all parsers read the same session, so that an answer may be believed for a while.
+    /// True if all parsers read the same session, so that an answer may be cached.
     pub(super) is_usual: bool,
-    /// Whether these are all readings.
+    /// True if the list of readings is complete.
     pub(super) is_complete: bool,
-    /// Whether there is neither a cookie nor an `Authorization`: a login brings one, so a no stays true.
+    /// True without a cookie and without `Authorization`: a login would add one, so a refusal may be cached.
     pub(super) is_anonymous: bool,
 }
 
 impl Credential {
-    /// As another node of a cluster is told of it.
+    /// Encodes the hash for the other nodes of a cluster.
     pub(super) fn to_bytes(self) -> Vec<u8> {
         self.0.to_vec()
     }
 
-    /// What another node has told.
+    /// Decodes the hash of another node.
     pub(super) fn of_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 }
 
 impl Secret {
-    /// The same at all who have this key.
+    /// Creates the key that all nodes with this secret share.
     pub(super) fn shared(key: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
@@ -63,8 +63,8 @@ impl Secret {
         Self(key.expect("the generator every TLS handshake needs as well"))
     }
 
-    /// The credentials in the head of a request as the app gets it. `names` are the cookies that make a session; if
-    /// it is empty, all do.
+    /// Hashes the credentials in the head of a request as the app gets it. `names` are the cookies that identify a
+    /// session; if it is empty, all do.
     pub(super) fn shown(&self, told: &HeaderMap, names: &[String]) -> Shown {
         let (sessions, is_complete) = self.sessions(told, names);
         let has_authorization = told.contains_key(AUTHORIZATION);
@@ -99,7 +99,7 @@ impl Secret {
         parts.end()
     }
 
-    /// The sessions that a visitor may have shown, and whether there are no more.
+    /// Hashes of the sessions that a visitor may have shown, and true if the list is complete.
     pub(super) fn sessions(&self, told: &HeaderMap, names: &[String]) -> (Box<[Credential]>, bool) {
         let authorization = told.get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let Some(line) = told.get(COOKIE).map(HeaderValue::as_bytes) else {
@@ -125,7 +125,7 @@ impl Secret {
         (sessions.collect(), is_complete)
     }
 
-    /// The credential together with what it is asked about.
+    /// Hash of a credential together with the object of a query.
     pub(super) fn matter(&self, credential: Credential, matter: &Matter) -> Credential {
         let mut parts = Parts::new(self);
         parts.add("credential", &credential.0);
@@ -141,7 +141,7 @@ impl Secret {
     }
 }
 
-/// A hash that is being made of parts, each with its kind and its length, so that two lists never look alike.
+/// A hash over parts, each with its kind and its length, so that two lists never collide.
 struct Parts(hmac::Context);
 
 impl Parts {
@@ -162,7 +162,8 @@ impl Parts {
         }
     }
 
-    /// The letter case of a scheme and the number of blanks behind it mean nothing (RFC 9110 §11.4).
+    /// Adds an `Authorization` in a normal form: the case of the scheme and the number of blanks behind it have no
+    /// meaning (RFC 9110 §11.4).
     fn add_authorization(&mut self, value: &[u8]) {
         let mut words = value.splitn(2, |byte| *byte == b' ');
         let scheme = words.next().unwrap_or_default().to_ascii_lowercase();
@@ -242,7 +243,7 @@ mod tests {
         }
     }
 
-    /// Whether a logout with the one head ends what the other has opened.
+    /// True if a logout with the one head ends what the other has opened.
     fn ends(
         names: &[&str],
         logout: &[(&'static str, &'static str)],

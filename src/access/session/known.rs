@@ -1,8 +1,9 @@
-//! What the app has said of each credential, who waits for it to say more, and what is open because of it.
+//! Cache of the app's answers by credential, with the visitors who wait for one, and the connections that depend
+//! on it.
 //!
-//! Asks nothing itself. There is one entry for all that the app is told of a visitor, and one for each console or
-//! channel it was asked about; each has a token that is cancelled when the app, or a logout, says no. Entries that may
-//! be of one session are found by it, for logouts and for administrators.
+//! Does not query the app. There is one entry for all that the app gets to know about a visitor, and one for each
+//! console or channel it was asked about; each has a token that is cancelled when the app, or a logout, says no.
+//! Entries that may belong to a session are indexed by it, for logouts and for administrators.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -18,13 +19,13 @@ use crate::access::session::credential::{Credential, Secret, Shown};
 use crate::access::session::question::{Matter, Verdict};
 use crate::access::session::{Denied, Identity};
 
-/// Entries that may be there before those nobody needs are dropped, even if their answer could still be
-/// believed: a made-up cookie costs its maker nothing.
+/// Number of entries above which unused ones are dropped, even if their answer could still be used: made-up
+/// cookies cost a client nothing.
 const MOST: usize = 10_000;
-/// Entries of one session that are looked at where one that the app knows is enough.
+/// Number of entries of one session that are checked where one with a positive answer suffices.
 const SAMPLE: usize = 16;
 
-/// All that is known. Kept over a reload, so that a logout still finds what was opened before.
+/// The cache. Kept across a reload, so that a logout still finds connections opened before.
 pub(super) struct Known {
     pub(super) secret: Secret,
     entries: Mutex<Entries>,
@@ -32,49 +33,48 @@ pub(super) struct Known {
 
 struct Entries {
     of: HashMap<Credential, Arc<Entry>>,
-    /// Where the entries of a session are.
+    /// Keys of the entries of each session.
     sessions: HashMap<Credential, Vec<Credential>>,
-    /// The number at which to look for entries that nobody needs; twice as many as were left the last time,
-    /// so that looking costs little even if all are needed.
+    /// Sweep threshold: when the map grows to this, unused entries are dropped and the threshold becomes twice
+    /// what survived (amortised O(1)).
     limit: usize,
 }
 
-/// A session, or a console or channel that it was asked about.
+/// The entry of a session, or of a console or channel that was asked about for it.
 pub(super) struct Entry {
-    /// The number of the session, which no other of this process ever has: an administrator can name it without a
-    /// credential.
+    /// Number of the session, unique in this process: an administrator can name it without a credential.
     number: NonZeroU64,
-    /// What it is about beside the session itself.
+    /// The console or channel, if the entry is not about the session itself.
     pub(super) matter: Option<Matter>,
-    /// The session then. Held, so that a logout reaches what is about it as long as that is known.
+    /// The session's entry, if this is about a console or channel. It is held so that a logout reaches this entry.
     session: Option<Arc<Entry>>,
-    /// The sessions that it may be.
+    /// Hashes of the sessions that it may belong to.
     sessions: Box<[Credential]>,
-    /// Who holds this asks; others wait for the same answer.
+    /// Single-flight: the holder queries the app, the others await its result.
     pub(super) turn: Semaphore,
     state: Mutex<State>,
 }
 
 struct State {
     answer: Option<Said>,
-    /// Who the last yes has said the visitor is; what was opened on it was opened to that one.
+    /// Identity in the last positive answer; open connections belong to it.
     identity: Option<Identity>,
-    /// Cancelled by a no. What was opened on a yes holds the token of that yes.
+    /// Cancelled by a negative answer. A connection holds the token of the positive answer it was opened on.
     ended: CancellationToken,
     watched: Weak<Watched>,
 }
 
 /// An answer of the app.
 struct Said {
-    /// When it was asked.
+    /// Time of the query.
     asked: Instant,
-    /// When it had answered.
+    /// Time of the answer.
     at: Instant,
     verdict: Verdict,
 }
 
-/// An entry for which something is open, with the credential in clear, without which the app could not be
-/// asked again. It is gone with the last socket.
+/// An entry with open connections, and the credential in clear, which repeating the query requires. It is dropped
+/// with the last connection.
 pub(super) struct Watched {
     pub(super) entry: Arc<Entry>,
     pub(super) visitor: Arc<HeaderMap>,
@@ -129,14 +129,14 @@ impl Known {
         entries.insert(credential, Entry::new(number, Some(matter), session))
     }
 
-    /// Whether the last that was said of one of these sessions is that there is one.
+    /// True if the last answer about one of these sessions was positive.
     pub(super) fn has_session(&self, sessions: &[Credential]) -> bool {
         let found: Vec<_> = lock(&self.entries).found(sessions).take(SAMPLE).collect();
         let knows = |entry: &Arc<Entry>| matches!(entry.answer_since(None), Some(Ok(_)));
         found.iter().any(knows)
     }
 
-    /// Ends a session, in all its readings, and all of its consoles.
+    /// Ends a session, in all its readings, with all of its consoles.
     pub(super) fn end(&self, session: Credential) {
         let found: Vec<_> = lock(&self.entries).found(&[session]).collect();
         for entry in found {
@@ -144,14 +144,15 @@ impl Known {
         }
     }
 
-    /// Forgets what was said, but not what is open: what says so next may be another app.
+    /// Forgets all answers, but keeps open connections: another app may answer the next query.
     pub(super) fn forget_answers(&self) {
         for entry in lock(&self.entries).of.values() {
             lock(&entry.state).answer = None;
         }
     }
 
-    /// What is open and was not asked about for `interval`. Drops what nobody needs and nobody would believe.
+    /// Entries with open connections that were not queried for `interval`. Also drops entries that are unused and
+    /// too old.
     pub(super) fn due(&self, interval: Duration, believed: Duration) -> Vec<Arc<Watched>> {
         let mut entries = lock(&self.entries);
         entries.retain(|entry| is_needed(entry) || entry.is_known_for_less_than(believed));
@@ -187,7 +188,7 @@ impl Entries {
         }
     }
 
-    /// The entries that may be of these sessions.
+    /// The entries that may belong to these sessions.
     fn found<'a>(&'a self, sessions: &'a [Credential]) -> impl Iterator<Item = Arc<Entry>> + 'a {
         let entries = sessions
             .iter()
@@ -202,7 +203,7 @@ impl Entries {
     }
 }
 
-/// Whether anything but the list holds it: a socket, a visitor who waits, a console of the session.
+/// True if the entry is in use: by a connection, a waiting visitor, or a console of the session.
 fn is_needed(entry: &Arc<Entry>) -> bool {
     Arc::strong_count(entry) > 1
 }
@@ -225,13 +226,13 @@ impl Entry {
         }
     }
 
-    /// The number of the session.
+    /// Number of the session.
     pub(super) fn number(&self) -> NonZeroU64 {
         self.number
     }
 
-    /// The token for a question that is asked now. It must be taken before: a logout while the question is
-    /// under way then ends what its answer lets in.
+    /// The token for a query that starts now. It must be taken before the query: a logout during the query then
+    /// ends what its answer opens.
     pub(super) fn token(&self) -> CancellationToken {
         // A session's lock is taken before its console's is, never the other way round.
         let fresh = token_below(self.session.as_ref());
@@ -245,15 +246,15 @@ impl Entry {
         state.ended.clone()
     }
 
-    /// The token for what is opened now to somebody whom the last yes has named: what was opened to another one
-    /// before has just been ended. None if the session itself has ended.
+    /// The token for a connection that is opened now for the identity of the last positive answer; connections of
+    /// another identity have just been ended. `None` if the session itself has ended.
     pub(super) fn token_of(&self, identity: &Identity) -> Option<CancellationToken> {
         let state = lock(&self.state);
         let is_last = state.identity.as_ref() == Some(identity);
         (is_last && !state.ended.is_cancelled()).then(|| state.ended.clone())
     }
 
-    /// What was said since `earliest`.
+    /// The answer, if it was given since `earliest`.
     pub(super) fn answer_since(&self, earliest: Option<Instant>) -> Option<Verdict> {
         let state = lock(&self.state);
         let said = state.answer.as_ref()?;
@@ -261,8 +262,8 @@ impl Entry {
         is_new.then(|| said.verdict.clone())
     }
 
-    /// What was said to the others, for somebody who came meanwhile. A no to a question from before is none: a login
-    /// may have come between.
+    /// The answer to a concurrent query, for a visitor who arrived at `came`. A negative answer to an earlier
+    /// query does not count: a login may have come in between.
     pub(super) fn answer_for(&self, came: Instant) -> Option<Verdict> {
         let state = lock(&self.state);
         let said = state.answer.as_ref()?;
@@ -271,8 +272,9 @@ impl Entry {
         (since >= came).then(|| said.verdict.clone())
     }
 
-    /// Keeps an answer to a question that was asked then and under `token`. A no ends what is open, and so does a yes
-    /// to somebody else: who has lost a name or a group may have lost what it opened.
+    /// Stores the answer to a query that started at `asked` under `token`. A negative answer ends open
+    /// connections, and so does a positive one for another identity: a visitor who has lost a name or a group may
+    /// have lost what it opened.
     pub(super) fn learn(&self, verdict: &Verdict, asked: Instant, token: &CancellationToken) {
         let fresh = token_below(self.session.as_ref());
         let mut state = lock(&self.state);
@@ -319,7 +321,7 @@ impl Entry {
             .is_some_and(|said| said.at.elapsed() < time)
     }
 
-    /// Has the entry, and its session, asked about again as long as what is returned is held.
+    /// Makes the app be queried again about the entry, and its session, while the returned value is held.
     pub(super) fn watch(self: &Arc<Self>, visitor: &Arc<HeaderMap>) -> Arc<Watched> {
         let session = self.session.as_ref().map(|session| session.watch(visitor));
         let mut state = lock(&self.state);
@@ -340,7 +342,7 @@ impl Entry {
     }
 }
 
-/// A token that ends with the session it is below, if it is below one.
+/// A child token of the session's, if there is one.
 fn token_below(session: Option<&Arc<Entry>>) -> CancellationToken {
     session.map_or_else(CancellationToken::new, |session| {
         session.token().child_token()

@@ -1,9 +1,9 @@
-//! The session, asked of the app: before anything is opened for a visitor, and again while it is open.
+//! Sessions, verified by querying the app: before anything is opened for a visitor, and again while it is open.
 //!
-//! The question is a request of our own with the visitor's cookies and `Authorization`. For each credential one
-//! question is under way at a time, whatever the number of visitors who wait for it, and a yes is believed
-//! for a moment, where every parser reads the same credential. Nobody is let in by a mistake: whatever is not a yes is
-//! a refusal. Must not know what is opened, nor how a refusal is sent.
+//! The query is a request of our own with the visitor's cookies and `Authorization`. For each credential one query
+//! is in flight at a time, however many visitors wait for it, and a positive answer is cached for a moment if
+//! every parser reads the same credential. It fails closed: anything but a positive answer is a refusal.
+//! Independent of what is opened, and of how a refusal is sent.
 
 mod cookies;
 mod credential;
@@ -31,19 +31,19 @@ use credential::{Credential, Secret, Shown};
 use known::{Entry, Known, Watched};
 use question::{Matter, Question, Verdict};
 
-/// Asks the app who may pass.
+/// Queries the app about visitors.
 pub struct Sessions {
     settings: config::Session,
     question: Question,
     logout: Vec<String>,
-    /// Whether the app takes `/LOGOUT` for `/logout`.
+    /// True if the app treats `/LOGOUT` as `/logout`.
     ignores_case: bool,
-    /// Whether other nodes of a cluster know a session by the same hash.
+    /// True if other nodes of a cluster identify a session by the same hash.
     is_shared: bool,
     known: Arc<Known>,
 }
 
-/// A visitor whom the app knows.
+/// A visitor with a session that the app has confirmed.
 #[derive(Clone)]
 pub struct Visitor {
     identity: Identity,
@@ -53,48 +53,49 @@ pub struct Visitor {
     headers: Arc<HeaderMap>,
 }
 
-/// Who a visitor is.
+/// Identity of a visitor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The name, if there is one.
+    /// User name, if the app reports one.
     pub name: Option<Arc<str>>,
-    /// The groups that the app tells of.
+    /// Groups that the app reports.
     pub groups: Arc<[Box<str>]>,
 }
 
-/// The sessions that a request may end, if the app agrees.
+/// The sessions that a request ends if the app accepts the logout.
 pub struct Leaving(Box<[Credential]>);
 
-/// Why a visitor may not pass. The text is for the log.
+/// Reasons why a visitor may not pass. The text is for the log.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Denied {
-    /// No session, or one that has expired.
+    /// There is no session, or it has expired.
     #[error("the app knows no session of this visitor")]
     NotLoggedIn,
-    /// Cookies that different parsers take for too many sessions.
+    /// Different parsers read too many sessions from the cookies.
     #[error("the cookies of this visitor could be read in too many ways")]
     Illegible,
-    /// A session without the right to this.
+    /// The session has no permission for this.
     #[error("the app forbids it to this visitor")]
     Forbidden,
-    /// A name that two guests may claim.
+    /// Two guests could claim the name.
     #[error(
-        "two guests may claim a console of this name: call its socket like the guest, or like the token (see token-path)"
+        "two guests may claim a console of this name: call its socket like the guest, or like the token \
+         (see token-path)"
     )]
     Ambiguous,
-    /// More questions wait than may.
+    /// Too many queries are waiting.
     #[error("{0}")]
     Busy(Arc<str>),
-    /// No answer in time.
+    /// The app did not answer in time.
     #[error("{0}")]
     Slow(Arc<str>),
-    /// No connection, or an answer that is neither yes nor no.
+    /// The connection failed, or the answer is neither positive nor negative.
     #[error("{0}")]
     Broken(Arc<str>),
 }
 
 impl Denied {
-    /// Whether the app has said no, rather than nothing.
+    /// True if the app has given a negative answer, as opposed to none.
     fn is_no(&self) -> bool {
         matches!(
             self,
@@ -104,20 +105,20 @@ impl Denied {
 }
 
 impl Visitor {
-    /// What the app calls it, if it says so.
+    /// User name, if the app reports one.
     #[must_use]
     pub fn name(&self) -> Option<Arc<str>> {
         self.identity.name.clone()
     }
 
-    /// Who the app says it is.
+    /// Identity of the visitor.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Has the app asked again as long as the lease is held. It ends with the session, at once if the session
-    /// has ended since the question.
+    /// Makes the app be queried again while the lease is held. The lease ends with the session, at once if the
+    /// session has ended since the query.
     #[must_use]
     pub fn watch(&self) -> Lease {
         let watched = self.entry.watch(&self.headers);
@@ -126,8 +127,8 @@ impl Visitor {
 }
 
 impl Sessions {
-    /// The question of a configuration, if there is one. Opens nothing. What `before` knew of open sockets is
-    /// kept, so that they are still asked about, in the new way.
+    /// Creates the queries of a configuration, if there are any. Opens nothing. The entries of `before` with open
+    /// connections are kept, so that they are still queried, in the new way.
     #[must_use]
     pub fn new(config: &Config, before: Option<&Self>, tasks: &Shutdown) -> Option<Self> {
         let app = config.apps.get(config.session.app)?;
@@ -149,10 +150,10 @@ impl Sessions {
         })
     }
 
-    /// Asks about a visitor, or believes what was said a moment ago.
+    /// Queries the app about a visitor, or uses the answer of a moment ago.
     ///
     /// # Errors
-    /// [`Denied`]; also when the app could not be asked.
+    /// [`Denied`]; also if the app could not be queried.
     pub async fn ask(
         &self,
         headers: &HeaderMap,
@@ -175,10 +176,10 @@ impl Sessions {
         })
     }
 
-    /// Asks whether a visitor may open the console of this name, if that is a question here.
+    /// Queries the app for permission to open the console of this name, if that is configured.
     ///
     /// # Errors
-    /// As for [`ask`](Self::ask); and [`Denied::Ambiguous`] if it is not known whose the console is.
+    /// As for [`ask`](Self::ask); and [`Denied::Ambiguous`] if the guest of the console is unknown.
     pub async fn ask_for_console(
         &self,
         visitor: Visitor,
@@ -194,8 +195,8 @@ impl Sessions {
         self.ask_about(visitor, Matter::Console(console)).await
     }
 
-    /// Asks whether a visitor may listen to all of these channels, where each is a question; the lease ends with
-    /// the first that is not granted any more.
+    /// Queries the app for permission to subscribe to each of these channels for which that is configured; the
+    /// lease ends with the first that is not granted any more.
     ///
     /// # Errors
     /// As for [`ask`](Self::ask), with the first refusal.
@@ -233,8 +234,7 @@ impl Sessions {
         })
     }
 
-    /// Whether the app is known to know the visitor who is in these headers for an app: it has said so, and nothing
-    /// else since. Asks nobody.
+    /// True if the last answer of the app about the visitor in these headers was positive. Does not query.
     #[must_use]
     pub fn knows(&self, headers: &HeaderMap) -> bool {
         let cookies = &self.settings.cookies;
@@ -242,7 +242,7 @@ impl Sessions {
         is_complete && self.known.has_session(&sessions)
     }
 
-    /// Looks whether a request to the app with index `app` is a logout.
+    /// Checks whether a request to the app with index `app` is a logout.
     #[must_use]
     pub fn leaving(
         &self,
@@ -261,20 +261,20 @@ impl Sessions {
         })
     }
 
-    /// Ends the session of a logout, and with it all that is open: to be called when the app has agreed.
+    /// Ends the session of a logout, with all open connections: to be called when the app has accepted it.
     pub fn end(&self, leaving: &Leaving) {
         for session in &leaving.0 {
             self.known.end(*session);
         }
     }
 
-    /// What to tell the other nodes of a cluster of a logout, if they can understand it: something for each reading.
+    /// Messages about a logout for the other nodes of a cluster, one for each reading, if they share the key.
     pub fn to_tell(&self, leaving: &Leaving) -> impl Iterator<Item = Vec<u8>> {
         let sessions = if self.is_shared { &*leaving.0 } else { &[] };
         sessions.iter().map(|session| session.to_bytes())
     }
 
-    /// Ends a session of which another node has told.
+    /// Ends a session that another node has reported.
     pub fn end_told(&self, told: &[u8]) {
         if let Some(credential) = Credential::of_bytes(told) {
             self.known.end(credential);
@@ -286,8 +286,8 @@ impl Sessions {
         self.question.close_idle();
     }
 
-    /// Asks again about what is open, as far as it is due: once for each credential, whatever is open for it.
-    /// To be called about once a second.
+    /// Repeats due queries about open connections: one for each credential, however many connections it has. To be
+    /// called about once a second.
     pub async fn ask_again(self: &Arc<Self>, tasks: &Shutdown) {
         let due = self
             .known
@@ -312,7 +312,7 @@ impl Sessions {
         self.known.secret.shown(told, &self.settings.cookies)
     }
 
-    /// An answer that may be believed: known, or of the question under way, or of one asked now.
+    /// Gets an answer that may be used: a cached one, that of the query in flight, or a new one.
     async fn settle(
         &self,
         entry: &Entry,
@@ -334,7 +334,7 @@ impl Sessions {
         Ok((identity, token))
     }
 
-    /// Waits for the question under way, and asks if there is none.
+    /// Waits for the query in flight, or performs it if there is none.
     async fn in_turn(
         &self,
         entry: &Entry,
@@ -365,7 +365,7 @@ impl Sessions {
         verdict
     }
 
-    /// Asks once more, unless somebody does right now.
+    /// Repeats a query, unless one is in flight.
     async fn repeat(&self, watched: &Watched) {
         let entry = &watched.entry;
         let Ok(_turn) = entry.turn.try_acquire() else {
@@ -390,8 +390,8 @@ impl Sessions {
     }
 }
 
-/// Whether an answer holds for the next request. A no to a credential does not, for with a login it becomes good; and
-/// whoever has no answer yet may try again at once.
+/// True if an answer may be cached for the next request. A negative one may not, because a login makes the
+/// credential valid; and after a failure the next request may try again at once.
 fn is_believed(verdict: &Verdict, shown: &Shown) -> bool {
     match verdict {
         Ok(_) => shown.is_usual,
@@ -422,7 +422,7 @@ fn slow(limit: Duration) -> Arc<str> {
     format!("the app did not say within {limit:?} who this visitor is").into()
 }
 
-/// Without credentials.
+/// Omits credentials.
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions")
@@ -431,7 +431,7 @@ impl fmt::Debug for Sessions {
     }
 }
 
-/// Without the credential.
+/// Omits the credential.
 impl fmt::Debug for Visitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Visitor")

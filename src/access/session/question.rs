@@ -1,6 +1,6 @@
-//! One question to the app, and what its answer means.
+//! One query to the app, and the interpretation of its answer.
 //!
-//! Must not know who waits for the answer, nor how long it is believed.
+//! Independent of the waiting visitors, and of how long the answer is cached.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,21 +22,21 @@ use crate::target::Console;
 use crate::telemetry::AppMetrics;
 use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError};
 
-/// How much of an answer is read, and for how long, so that its connection can be used again. Beyond that a
-/// new connection costs less.
+/// Limits on reading the rest of a response, in bytes and in time, so that its connection can be reused. Beyond
+/// that a new connection costs less.
 const DRAINED: usize = 256 * 1024;
 const DRAIN: Duration = Duration::from_secs(1);
-/// Questions that wait for their turn. Each is a visitor who waits, so connections are the closer limit.
+/// Limit on waiting queries. Each is a waiting visitor, so the limit on connections is usually reached first.
 const QUEUE: usize = 10_000;
-/// The longest name of a user or a group that is taken from the app.
+/// Length limit of a user or group name from the app.
 const LONGEST_NAME: usize = 256;
-/// The most groups of one user.
+/// Limit on groups of one user.
 const MOST_GROUPS: usize = 256;
 
-/// What the app says: who the visitor is, as far as it tells, or why not.
+/// The app's answer: the visitor's identity, or the reason for a refusal.
 pub(super) type Verdict = Result<Identity, Denied>;
 
-/// What the app is asked about beside the session itself.
+/// The object of a query other than the session itself.
 #[derive(Clone, Debug)]
 pub(super) enum Matter {
     Console(Console),
@@ -44,7 +44,7 @@ pub(super) enum Matter {
 }
 
 impl Matter {
-    /// Sets what it is about in headers that no client can send, each percent-encoded.
+    /// Sets headers that describe the object, which no client can send; values are percent-encoded.
     fn tell(&self, headers: &mut HeaderMap) {
         let mut set = |name, value: &str| {
             if let Ok(value) = HeaderValue::try_from(encoded(value)) {
@@ -62,7 +62,7 @@ impl Matter {
     }
 }
 
-/// How the app is asked.
+/// The configured queries.
 #[derive(Debug)]
 pub(super) struct Question {
     upstream: Arc<Upstream>,
@@ -76,7 +76,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// The question of a configuration, if there is one.
+    /// Creates the queries of a configuration, if there are any.
     pub(super) fn new(
         settings: &config::Session,
         app: &config::App,
@@ -112,12 +112,12 @@ impl Question {
         })
     }
 
-    /// Whether each console has a question of its own.
+    /// True if consoles are queried individually.
     pub(super) fn has_consoles(&self) -> bool {
         self.console.is_some()
     }
 
-    /// Whether each channel has a question of its own.
+    /// True if channels are queried individually.
     pub(super) fn has_channels(&self) -> bool {
         self.channel.is_some()
     }
@@ -126,7 +126,8 @@ impl Question {
         self.upstream.close_idle();
     }
 
-    /// Asks about a session, or about one console or channel for it. `visitor` is what [`visitor`] has made.
+    /// Queries the app about a session, or about one console or channel for it. `visitor` is the result of
+    /// [`visitor`].
     pub(super) async fn ask(&self, matter: Option<&Matter>, visitor: &HeaderMap) -> Verdict {
         let path = match (matter, &self.console, &self.channel) {
             (Some(Matter::Console(console)), Some(path), _) => path
@@ -137,7 +138,7 @@ impl Question {
             (Some(Matter::Channel(name)), _, Some(path)) => {
                 path.replace(PLACE_OF_CHANNEL, name.as_str())
             }
-            // What has no question of its own is as open as the session.
+            // Without a query of its own, an object is as open as the session.
             _ => self.session.clone(),
         };
         let broken = |what: String| {
@@ -162,7 +163,8 @@ impl Question {
             // Apps with a login page for people send everybody there.
             401 | 302 | 303 | 307 => Err(Denied::NotLoggedIn),
             403 => Err(Denied::Forbidden),
-            // Whether there is no such thing or it is not shown makes no difference to who asks.
+            // The client gets the same refusal for an object that does not exist and for one that is hidden from
+            // it.
             404 if matter.is_some() => Err(Denied::Forbidden),
             _ => Err(broken(format!("it answered {status} to the question"))),
         }
@@ -183,7 +185,7 @@ impl Question {
         request
     }
 
-    /// Who the answer says the visitor is.
+    /// The visitor's identity in a response.
     fn identity(&self, answer: &HeaderMap) -> Identity {
         let values = |name: &Option<HeaderName>| {
             let values = name.as_ref().map(|name| answer.get_all(name).iter());
@@ -215,14 +217,14 @@ impl Question {
     }
 }
 
-/// The name of a user or a group. What could break a line of the log is no name.
+/// A valid name of a user or a group: without characters that could break a line of the log.
 fn name(text: &str) -> Option<&str> {
     let name = text.trim();
     let fits = (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(char::is_control);
     fits.then_some(name)
 }
 
-/// The headers that make the question this visitor's: the credential, and where it came from.
+/// The headers of a query about this visitor: the credential, and its origin.
 pub(super) fn visitor(headers: &HeaderMap, context: &Context, head: &Head) -> HeaderMap {
     let mut own = HeaderMap::new();
     // Several lines become one, as for every other request (RFC 6265 §5.4).
@@ -235,7 +237,7 @@ pub(super) fn visitor(headers: &HeaderMap, context: &Context, head: &Head) -> He
         if lines.is_empty() {
             continue;
         }
-        // What was made of header values is one.
+        // A value joined from header values is a valid one.
         if let Ok(mut value) = HeaderValue::from_bytes(&lines.join(between.as_bytes())) {
             value.set_sensitive(true);
             own.insert(name, value);
@@ -251,14 +253,14 @@ pub(super) fn visitor(headers: &HeaderMap, context: &Context, head: &Head) -> He
     own
 }
 
-/// What the client is counted by whose question this is, so that one with many made-up sessions waits for itself:
-/// the address that the app is told.
+/// The client that a query counts for in the queue, so that one with many made-up sessions only delays itself: the
+/// address in the headers for the app.
 fn address(visitor: &HeaderMap) -> Option<IpAddr> {
     let address = visitor.get("x-real-ip")?.to_str().ok()?.parse().ok()?;
     Peer::tcp(SocketAddr::new(address, 0)).counted_as()
 }
 
-/// A path of `[session]` as it stands in a request to the app.
+/// A path of `[session]` as it is written in a request to the app.
 pub(super) fn below_root(path: &str, app: &config::App) -> String {
     match &app.server_root {
         Some(root) if !root.matches(path) => format!("{}{path}", root.as_str()),
@@ -266,8 +268,7 @@ pub(super) fn below_root(path: &str, app: &config::App) -> String {
     }
 }
 
-/// A name as one segment of a path, and all of it. One that could be taken for something else than a segment is
-/// nobody's.
+/// Encodes a name as exactly one path segment. A name that could be read as anything else is refused.
 fn segment(name: &str) -> Result<String, Denied> {
     if matches!(name, "" | "." | "..")
         || name.contains(['/', '\\'])
@@ -278,7 +279,7 @@ fn segment(name: &str) -> Result<String, Denied> {
     Ok(encoded(name))
 }
 
-/// Reads the rest of an answer that nobody needs. What goes wrong here costs the connection and nothing else.
+/// Reads the rest of a response that is not needed. A failure only costs the connection.
 async fn drain(body: Answer) {
     let _ = timeout(DRAIN, Limited::new(body, DRAINED).collect()).await;
 }
