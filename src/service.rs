@@ -1,7 +1,7 @@
-//! One request: check its head, choose the route, ask who may pass, call one handler, and make every error
-//! an answer. One access line each.
+//! One request: checks its head, chooses the route, checks permission, calls one handler, and converts every error
+//! to a response. Each request has one access line.
 //!
-//! Decides between the handlers, which do not know each other; does not look at bodies.
+//! Decides between the handlers, which do not know each other; does not read bodies.
 
 mod answers;
 mod attempt;
@@ -62,43 +62,43 @@ use offload::Offloads;
 use reserved::Reserved;
 use respond::Held;
 
-/// The answer to any request.
+/// The response to any request.
 pub type Answer = Response<AnswerBody>;
 
-/// Its body.
+/// The body of a response.
 pub type AnswerBody = Measured<Body, Held>;
 
-/// What serves the requests of one configuration.
+/// Handles the requests of one configuration.
 #[derive(Debug)]
 pub struct Service {
     router: Router,
     apps: Vec<Arc<Upstream>>,
-    /// How the answers of each app are counted.
+    /// Response counters of each app.
     counted: Vec<Classes>,
     inside: Arc<Inside>,
     admin_page: Option<Arc<Page>>,
-    /// Who may see it.
+    /// Users who may see the admin page.
     admins: Vec<String>,
-    /// What each app may name.
+    /// Directories that each app may name files in.
     offloads: Vec<Offloads>,
     reserved: Reserved,
     files: Vec<Directory>,
     bridge: config::Bridge,
     entrances: Entrances,
     sessions: Option<Arc<Sessions>>,
-    /// Whether a console is only for visitors the app knows.
+    /// True if consoles are only for visitors with a session.
     asks_for_consoles: bool,
-    /// What opens a channel that does not say so itself.
+    /// The requirement of channels without one of their own.
     channels_need: Needs,
     tokens: Option<Tokens>,
     targets: Arc<Resolver>,
-    /// Whether names of consoles may be told in the log: where the app is asked about them by name, they are no
-    /// secrets. Elsewhere a name may be all of a token.
+    /// True if names of consoles may be logged: they are no secrets if the app is asked about consoles by name.
+    /// Otherwise the name may be the whole token.
     tells_names: bool,
     recorder: Option<Recorder>,
     hub: Hub,
     sockjs: SockJs,
-    /// Tokens of the bridge that channels serve.
+    /// Tokens of the bridge that name channels.
     channel_tokens: Vec<(String, ChannelName)>,
     body: BodyLimits,
     spool: Spool,
@@ -114,45 +114,45 @@ pub struct Service {
     shutdown: Shutdown,
 }
 
-/// What to do with a request.
+/// The next step for a request.
 enum Decision {
-    /// Nothing more: this is the answer.
+    /// Send this response.
     Answer(Box<Response<Body>>),
-    /// Give it to a handler.
+    /// Call the handler of this route.
     Route(Route),
 }
 
-/// What a service works with that outlives it.
+/// Shared parts that outlive a service.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
     /// The channels.
     pub hub: Hub,
     /// Their `SockJS` sessions.
     pub sockjs: SockJs,
-    /// Where everything is counted.
+    /// Telemetry of the server.
     pub inside: Arc<Inside>,
     /// The admin page, if there is one.
     pub admin_page: Option<Arc<Page>>,
-    /// What an authority for certificates looks for.
+    /// Proofs for an ACME authority.
     pub challenges: Challenges,
-    /// The places for connections.
+    /// Connection permits.
     pub slots: Slots,
     /// The stop signal.
     pub shutdown: Shutdown,
 }
 
-/// What a listener is for.
+/// The role of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Serves the routes.
+    /// Serve the routes.
     Serve,
-    /// Sends everybody to the same address with https, at this port.
+    /// Redirect all requests to https, at this port.
     Redirect(u16),
 }
 
 impl Service {
-    /// The service for a configuration and its plan. `before` is the service it takes the place of: workers,
-    /// sessions and counts of that one go on under the new limits from here on. It cannot fail, and belongs to the
+    /// Creates the service for a configuration and its plan. `before` is the service that it replaces: its
+    /// workers, sessions and counts continue under the new limits from here on. It cannot fail, and belongs to the
     /// commit of a reload: everything that can fail comes before it.
     #[must_use]
     pub fn new(plan: Plan, config: &Config, around: &Surroundings, before: Option<&Self>) -> Self {
@@ -249,7 +249,7 @@ impl Service {
         }
     }
 
-    /// The names under which the door is known; those in certificates change while a service goes on.
+    /// The known host names; those in certificates change during the life of a service.
     #[must_use]
     pub fn hosts(&self) -> &KnownHosts {
         &self.hosts
@@ -277,14 +277,14 @@ impl Service {
         }
     }
 
-    /// Asks the app again about what is open, as far as it is due; to be called about once a second.
+    /// Repeats due session queries for open connections; to be called about once a second.
     pub async fn ask_again(&self) {
         if let Some(sessions) = &self.sessions {
             sessions.ask_again(&self.shutdown).await;
         }
     }
 
-    /// Looks after the channels; to be called about once a second.
+    /// Runs the hub's housekeeping; to be called about once a second.
     pub fn look_after_channels(&self) {
         self.look_after_hub();
         self.sockjs.look_after();
@@ -379,7 +379,7 @@ impl Service {
         }
     }
 
-    /// What a checked head alone decides.
+    /// Decides as much as the checked head alone permits.
     fn decide(
         &self,
         parts: &Parts,
@@ -504,7 +504,7 @@ impl Service {
     }
 }
 
-/// Which tokens of the bridge lead to channels.
+/// The tokens of the bridge that name channels.
 fn channel_tokens(config: &Config) -> Vec<(String, ChannelName)> {
     let named = config.channels.iter();
     named

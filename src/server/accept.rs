@@ -15,11 +15,11 @@ use crate::service::Role;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Inside, ListenerLabel};
 
-/// All that serving the connections of a listener takes.
+/// Everything needed to serve the connections of a listener.
 #[derive(Clone, Debug)]
 pub(super) struct Door {
     pub(super) listener: Arc<Listener>,
-    /// Its place in the configuration.
+    /// Index of the listener in the configuration.
     pub(super) index: usize,
     pub(super) tls: bool,
     pub(super) role: Role,
@@ -31,7 +31,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Accepts until the server stops; the socket is closed then.
+    /// Accepts connections until the server stops; the socket is closed then.
     pub(super) async fn accept_all(self) {
         let shutdown = self.shutdown.clone();
         let connections = &self.inside.metrics.connections;
@@ -84,7 +84,7 @@ impl Door {
         }
     }
 
-    /// Serves a connection that waited for its permit when the stop was asked for.
+    /// Serves a connection that was waiting for its permit when the server stopped.
     async fn receive_late(self, socket: Socket, peer: Peer) {
         let limit = self.state.load().config.limits.handshake;
         if let Ok(permit) = timeout(limit, self.slots.free()).await {
@@ -96,7 +96,7 @@ impl Door {
         Drain::new(&self.shutdown, self.state.load().config.server.drain)
     }
 
-    /// Lets a proxy say whose connection this is, and serves it.
+    /// Reads the PROXY header of a connection, and serves it.
     async fn introduced(self, mut socket: Socket, proxy: Peer, permit: OwnedSemaphorePermit) {
         let limit = self.state.load().config.limits.handshake;
         let drain = self.drain();
@@ -112,14 +112,14 @@ impl Door {
         }
     }
 
-    /// Serves a connection, if its address has not too many.
+    /// Serves a connection, unless its address has too many.
     fn admit(&self, socket: Socket, peer: Peer, permit: OwnedSemaphorePermit) {
         let proxies = self.proxies.trust(&peer);
         let proxies = proxies.then(|| Arc::clone(&self.proxies));
         self.admit_as(socket, peer, permit, proxies);
     }
 
-    /// The same, where it is known already whether what the peer says of clients is believed.
+    /// Serves a connection from a peer that is already known to be, or not to be, a trusted proxy.
     fn admit_as(
         &self,
         socket: Socket,

@@ -1,4 +1,4 @@
-//! One connection: handshake, then HTTP/1.1 or HTTP/2 as agreed by ALPN, until it ends or the server stops.
+//! One connection: handshake, then HTTP/1.1 or HTTP/2 as negotiated by ALPN, until it ends or the server stops.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -27,19 +27,20 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::audit::{self, Kind, What, Who};
 use crate::tls::{Accepted, Alpn, HandshakeError, ServerName};
 
-/// The window of each HTTP/2 stream. Enough for an upload at 100 Mbit/s over 80 ms.
+/// Window of each HTTP/2 stream. Enough for an upload at 100 Mbit/s over 80 ms.
 const STREAM_WINDOW: u32 = 1024 * 1024;
-/// The window of the connection. h2 allows small unread frames for half of it together before it ends the
-/// connection as a flood, and the keystrokes and mouse moves of a console over HTTP/2 are such frames.
+/// Window of the connection. h2 permits small unread frames for half of it together before it ends the connection
+/// as a flood, and the keystrokes and mouse moves of a console over HTTP/2 are such frames.
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
-/// What hyper holds of an answer that a stream cannot send yet.
+/// Limit on response bytes that hyper holds while a stream cannot send them.
 const SEND_BUFFER: usize = 64 * 1024;
-/// The ping that finds dead HTTP/2 peers, and how long its answer may take.
+/// Interval of pings that detect dead HTTP/2 peers, and time limit of the reply.
 const PING: Duration = Duration::from_secs(20);
-/// A client that has just connected is about to ask, and is not cut off by a stop before it could: its request may
-/// have been on the way for as long as the connection.
+/// Age up to which a new connection is not closed by a stop before its first request, which may have been in
+/// flight for as long as the connection.
 const FRESH: Duration = Duration::from_secs(1);
-/// Streams a client may reset before we have seen them (CVE-2023-44487), and errors of its own making.
+/// Limits on streams that a client resets before we have seen them (CVE-2023-44487), and on its own protocol
+/// errors.
 const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 100;
 
@@ -96,8 +97,8 @@ pub(super) fn serve_tls(
     }
 }
 
-/// A handshake, counted and timed. None where it was only to show something, and where the listener has no
-/// certificates: then it has no TLS either.
+/// Performs a handshake, with metrics. `None` after a validation handshake, and if the listener has no
+/// certificates, and so no TLS.
 async fn handshake(
     stream: Stream,
     listener: usize,
@@ -135,13 +136,13 @@ pub(super) fn serve_plain(
     served.http1()
 }
 
-/// A connection that speaks HTTP.
+/// A connection that uses HTTP.
 struct Served {
     transport: Transport,
     context: Context,
-    /// As it was when the connection began: its limits are those of the connection.
+    /// The state when the connection began, which determines its limits.
     state: Arc<State>,
-    /// As it is when a request comes.
+    /// The current state, which serves each request.
     current: Arc<ArcSwap<State>>,
     role: Role,
     shutdown: Shutdown,
@@ -268,13 +269,13 @@ impl Served {
     }
 }
 
-/// Ready once the server stops and a connection that began then is not fresh any more.
+/// Ready once the server stops and the connection is older than a fresh one.
 async fn may_close(shutdown: &Shutdown, begun: Instant) {
     shutdown.requested().await;
     sleep_until(begun + FRESH).await;
 }
 
-/// The limits on a client that does not take what is written to it.
+/// Limits on a client that does not read.
 fn writing(limits: &Limits) -> Stall {
     Stall::with_rate(limits.body_idle, rate(limits))
 }
@@ -286,7 +287,7 @@ fn rate(limits: &Limits) -> Rate {
     }
 }
 
-/// Lets go of answers that their client does not take. Never ready.
+/// Drops responses that their client does not read. Never ready.
 async fn look_after(watch: &Watch, limit: Duration) {
     loop {
         sleep(limit).await;
@@ -294,7 +295,7 @@ async fn look_after(watch: &Watch, limit: Duration) {
     }
 }
 
-/// Ready once no request has been under way for `limit`. Pings keep a connection alive, but not in use.
+/// Ready once no request has been in progress for `limit`. Pings keep a connection alive, but not in use.
 async fn idle_for(activity: &Activity, limit: Duration) {
     loop {
         let idle = activity.idle();
@@ -306,12 +307,12 @@ async fn idle_for(activity: &Activity, limit: Duration) {
     }
 }
 
-/// What answers the requests of a connection. hyper keeps the space of the future for as long as the connection
-/// lives, and ours is large; in a box it is there while a request is being answered, and a connection that
-/// listens to a channel for hours does not carry it along.
+/// The hyper service of a connection. hyper keeps the space of the future for as long as the connection lives, and
+/// ours is large; boxed, it exists only while a request is handled, and a connection that streams a channel for
+/// hours does not carry it.
 ///
-/// Each request is served by the configuration that is in force when it comes: a browser keeps its connection for
-/// hours, and would go on with routes that a reload has taken away.
+/// Each request is served by the configuration in force when it arrives: a browser keeps its connection for hours,
+/// and would go on with routes that a reload has removed.
 fn answer(
     current: Arc<ArcSwap<State>>,
     context: Context,
@@ -345,14 +346,14 @@ fn answer(
 /// A response as hyper gets it.
 type Answer = Response<AbortAfterFlush<crate::service::AnswerBody>>;
 
-/// The end of a connection is told only if it was not an ordinary one.
+/// Logs the end of a connection, unless it was an ordinary one.
 fn tell(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         debug!(%error, "connection ended early");
     }
 }
 
-/// Runs the tasks of an HTTP/2 connection where a drain can see them.
+/// An executor that runs the tasks of an HTTP/2 connection under the tracker.
 #[derive(Clone)]
 struct Tracked(Shutdown);
 

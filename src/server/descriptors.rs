@@ -1,22 +1,25 @@
-//! Fits the limits of a configuration to the file descriptors there are, so that what is accepted can be served.
+//! Adjusts the limits of a configuration to the available file descriptors, so that accepted connections can be
+//! served.
 //!
-//! A connection takes one descriptor, and as a tunnel another one for its target; a request at an app takes one, and
-//! a body in the spool one. Without room for those behind a connection, its client would get 503 instead of waiting.
+//! A connection takes one descriptor, and as a tunnel another one for its target; a request at an app takes one,
+//! and a body in the spool one. Without room for those behind a connection, its client would get 503 instead of
+//! waiting.
 
 use tracing::{info, warn};
 
 use crate::config::{Config, SourceKind, StoreKind};
 use crate::net::raise_descriptors;
 
-/// For the runtime, the log, the signals, and files that are read for a moment: certificates, tokens, users.
+/// Descriptors for the runtime, the log, the signals, and files that are read briefly: certificates, tokens,
+/// users.
 const OWN: u64 = 32;
-/// Look-ups that a token source in the network, or those in files together, may have at once.
+/// Concurrent look-ups of a token source in the network, or of all in files together.
 const LOOK_UPS: u64 = 16;
-/// The files of the histories on disk.
+/// Descriptors for the histories on disk.
 const STORE: u64 = 16;
 
-/// Raises the soft limit as far as it may be, and lowers the limits of the configuration to what there is. Says
-/// both in the log.
+/// Raises the soft limit as far as permitted, and lowers the limits of the configuration to the available
+/// descriptors. Logs both.
 pub(super) fn provide(config: &mut Config) {
     let most = match raise_descriptors() {
         Ok(descriptors) => {
@@ -45,7 +48,7 @@ pub(super) fn provide(config: &mut Config) {
     );
 }
 
-/// Lowers what takes descriptors to what there is; false if there are enough.
+/// Lowers the limits that need descriptors; false if there are enough.
 fn fit(config: &mut Config, most: u64) -> bool {
     if needed(config) <= most {
         return false;
@@ -60,13 +63,13 @@ fn fit(config: &mut Config, most: u64) -> bool {
     true
 }
 
-/// All that there may be at once.
+/// Number of descriptors that may be needed at once.
 fn needed(config: &Config) -> u64 {
     let connections = config.limits.connections as u64 * of_connection(config);
     own(config) + workers(config) + config.spool.files as u64 + connections
 }
 
-/// A tunnel has its target, and one that is recorded has a file.
+/// Descriptors of a connection: a tunnel has its target, and a recorded one has a file.
 fn of_connection(config: &Config) -> u64 {
     2 + u64::from(config.bridge.recording.directory.is_some())
 }
@@ -75,7 +78,7 @@ fn workers(config: &Config) -> u64 {
     config.apps.iter().map(|app| app.workers as u64).sum()
 }
 
-/// What does not depend on how many come.
+/// Descriptors that do not depend on the number of connections.
 fn own(config: &Config) -> u64 {
     let sources = config.channels.iter().map(|channel| channel.sources.len());
     // The socket of a source, and a program that writes to it.
@@ -93,7 +96,7 @@ fn own(config: &Config) -> u64 {
     OWN + listeners + sources + look_ups * LOOK_UPS + u64::from(store) * STORE + questions
 }
 
-/// Each app keeps its part, and one worker at least.
+/// Lowers the workers of all apps in proportion, to no less than one.
 fn lower_workers(config: &mut Config, most: u64) {
     let all = workers(config);
     if all <= most {

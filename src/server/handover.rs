@@ -1,9 +1,9 @@
-//! Another process takes the place of this one: it gets the listening sockets and the messages of the hub, and
-//! this one keeps its tunnels until they end.
+//! Hand-over to another process: it gets the listening sockets and the messages of the hub, while this one keeps
+//! its tunnels until they end.
 //!
-//! The two speak over a socket pair. First the new one says that it is there; it gets the sockets and a letter, and
-//! says when it serves. Until then nothing is lost: on any fault the old one goes on as before. Knows no program
-//! and no signal.
+//! The two communicate over a socket pair. The new process reports that its configuration is valid; it gets the
+//! sockets and a message with the hub's snapshot, and reports when it serves. Until then nothing is lost: on any
+//! failure the old process continues as before. Independent of programs and signals.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -18,24 +18,24 @@ use crate::hub::Luggage;
 use crate::net::{Listener, receive_sockets, send_sockets};
 use crate::server::Handle;
 
-/// How long one process waits for a word of the other. Opening a large history on disk is the longest part.
+/// Time limit for each message of the other process. Opening a large history on disk takes longest.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What the new process says when its configuration is good.
+/// First message of the new process: its configuration is valid.
 const HERE: &str = "here";
-/// What it says when its sockets are open.
+/// Second message of the new process: its sockets are open.
 const SERVING: &str = "serving";
-/// A word is never longer.
+/// Length limit of a message.
 const LONGEST_WORD: usize = 64;
 
-/// What the new process gets beside the sockets.
+/// The hand-over message, sent with the sockets.
 #[derive(Debug, Serialize, Deserialize)]
 struct Letter {
-    /// The addresses of the sockets, in their order, as they are in the configuration.
+    /// Addresses of the sockets, in their order, as the configuration spells them.
     listeners: Vec<String>,
     hub: Luggage,
 }
 
-/// What another process has handed over, and the line to it.
+/// The sockets and the snapshot from another process, and the connection to it.
 #[derive(Debug)]
 pub struct Inheritance {
     pub(super) sockets: Vec<(String, OwnedFd)>,
@@ -43,25 +43,25 @@ pub struct Inheritance {
     line: UnixStream,
 }
 
-/// Why another process did not take over; this one serves as before.
+/// Reasons why the hand-over failed; this process serves as before.
 #[derive(Debug, thiserror::Error)]
 pub enum HandoverError {
-    /// It did not answer, or not with what was expected.
+    /// The other process sent no message, or not the expected one.
     #[error("the new process {0}; its own words are in the log")]
     Silent(&'static str),
-    /// It could not be given what it needs.
+    /// The sockets or the message could not be sent.
     #[error("cannot hand over to the new process: {0}")]
     Failed(#[from] io::Error),
-    /// A source of a channel holds on to its socket.
+    /// A source of a channel did not release its socket in time.
     #[error("the sources of channels did not stop in time")]
     Sources,
 }
 
 impl Inheritance {
-    /// In the new process: says that it is there, and takes what it gets. Blocks.
+    /// In the new process: reports that it is there, and receives the hand-over. Blocks.
     ///
     /// # Errors
-    /// The other process has ended, or sent something else.
+    /// The other process has ended, or sent anything else.
     pub fn receive(mut line: UnixStream) -> io::Result<Self> {
         line.set_read_timeout(Some(PATIENCE))?;
         say(&mut line, HERE)?;
@@ -76,21 +76,21 @@ impl Inheritance {
         })
     }
 
-    /// The line alone, for the last word on it.
+    /// Splits into sockets, snapshot, and the connection for the final message.
     pub(super) fn open(self) -> (Vec<(String, OwnedFd)>, Luggage, UnixStream) {
         (self.sockets, self.hub, self.line)
     }
 }
 
-/// In the new process: the other one may retire now.
+/// In the new process: reports that it serves, so that the other one may retire.
 pub(super) fn confirm(line: &mut UnixStream) -> io::Result<()> {
     say(line, SERVING)
 }
 
 impl Handle {
-    /// Gives the sockets and the messages to the process at the other end of `line`, and retires: what is at hand
-    /// comes to an end, tunnels go on. Blocks for as long as the other process needs to start. If it does not take
-    /// over, `end_other` ends it and waits for that: the histories on disk have one owner at a time.
+    /// Hands sockets and messages over to the process at the other end of `line`, and retires: requests in
+    /// progress end here, tunnels continue. Blocks for as long as the other process needs to start. If it fails to
+    /// take over, `end_other` ends it and waits for that: the histories on disk have one owner at a time.
     ///
     /// # Errors
     /// [`HandoverError`]; this process serves as before then.
@@ -143,7 +143,7 @@ impl Handle {
         hear(line, SERVING).map_err(|_| HandoverError::Silent("did not begin to serve"))
     }
 
-    /// Takes everything back.
+    /// Reverts the hand-over.
     fn go_on(&self) {
         if let Err(fault) = self.around.hub.unpack() {
             error!(%fault, "histories on disk are closed until Noren is restarted");
@@ -153,26 +153,26 @@ impl Handle {
         }
     }
 
-    /// The files of the sockets are this process's from now on.
+    /// Takes ownership of the socket files.
     pub(super) fn keep_sockets(&self) {
         for listener in self.listeners.iter().filter_map(Weak::upgrade) {
             listener.give_away(false);
         }
     }
 
-    /// Returns when nothing is left to do after a [`hand_over`](Self::hand_over).
+    /// Waits until all work is done after a [`hand_over`](Self::hand_over).
     pub async fn all_ended(&self) {
         self.around.shutdown.all_ended().await;
     }
 
-    /// How many connections and tunnels there are, about.
+    /// Approximate number of connections and tunnels.
     #[must_use]
     pub fn running(&self) -> usize {
         self.around.shutdown.running()
     }
 }
 
-/// Waits until the other process says that its configuration is good.
+/// Waits for the report that the other process's configuration is valid.
 fn comes_up(line: &mut UnixStream) -> Result<(), HandoverError> {
     line.set_read_timeout(Some(PATIENCE))?;
     hear(line, HERE).map_err(|_| HandoverError::Silent("did not come up"))
@@ -183,7 +183,7 @@ fn say(line: &mut UnixStream, text: &str) -> io::Result<()> {
     line.write_all(b"\n")
 }
 
-/// Reads one word. Byte by byte, so that nothing behind it is taken.
+/// Reads one message, byte by byte, so that nothing behind it is consumed.
 fn hear(line: &mut UnixStream, word: &str) -> io::Result<()> {
     let (mut heard, mut byte) = (Vec::new(), [0]);
     while heard.len() < LONGEST_WORD {

@@ -1,7 +1,7 @@
 //! Accepts connections, performs the handshake, serves HTTP on them: [`Server::bind`], then [`Server::run`].
 //!
-//! `bind` opens sockets, loads certificates and spawns nothing; whatever can be wrong with a configuration on
-//! this machine is told there. Does not know what a request is for.
+//! `bind` opens sockets, loads certificates and spawns nothing but sources; every fault of a configuration on this
+//! machine is reported there. Independent of the purpose of a request.
 
 mod accept;
 mod connection;
@@ -39,7 +39,7 @@ use plan::Plan;
 pub use handover::{HandoverError, Inheritance};
 pub use reload::{Handle, ReloadError};
 
-/// How often idle connections to the apps are looked through.
+/// Interval of closing idle connections to the apps.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// A server whose sockets are open.
@@ -54,44 +54,44 @@ pub struct Server {
     sources: Sources,
     slots: Slots,
     acme: Keeper,
-    /// Held by whoever changes something.
+    /// Serialises reload, certificate renewal and hand-over.
     turn: Arc<Mutex<()>>,
-    /// To the process this one takes the place of.
+    /// Connection to the process that this one replaces.
     before: Option<UnixStream>,
 }
 
-/// All that a reload replaces, at once.
+/// The state that a reload replaces as a whole.
 #[derive(Debug)]
 struct State {
     config: Config,
     service: Arc<Service>,
-    /// One for each listener, none where it speaks without TLS.
+    /// TLS acceptor of each listener; `None` for one without TLS.
     acceptors: Vec<Option<Acceptor>>,
     inside: Arc<Inside>,
 }
 
-/// Why a server cannot start.
+/// Reasons why a server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A listener.
+    /// A listener cannot be opened.
     #[error(transparent)]
     Listen(#[from] BindError),
-    /// A certificate or key.
+    /// A certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// A file of users.
+    /// A file of users cannot be used.
     #[error(transparent)]
     Users(#[from] UsersError),
-    /// The keys of signed links, or the store of used ones.
+    /// The keys of signed links, or the store of used ones, cannot be used.
     #[error(transparent)]
     Links(#[from] LinksError),
-    /// The keys of tokens for channels.
+    /// The keys of tokens for channels cannot be used.
     #[error(transparent)]
     Tokens(#[from] KeyError),
-    /// The hub.
+    /// The hub cannot be created.
     #[error(transparent)]
     Hub(#[from] HubError),
-    /// A source of a channel.
+    /// A source of a channel cannot be opened.
     #[error(transparent)]
     Source(#[from] SourceError),
 }
@@ -106,16 +106,16 @@ impl Server {
         Self::open(config, None)
     }
 
-    /// The same with the sockets and the messages of another process, which goes on serving until
+    /// Binds a server with the sockets and the messages of another process, which continues to serve until
     /// [`run`](Self::run) is called.
     ///
     /// # Errors
-    /// As [`bind`](Self::bind).
+    /// As for [`bind`](Self::bind).
     pub fn take_over(config: Config, inheritance: Inheritance) -> Result<Self, StartError> {
         Self::open(config, Some(inheritance))
     }
 
-    /// Whether the certificates of a configuration can be loaded, as a start would.
+    /// Checks that the certificates of a configuration can be loaded, as a start would.
     ///
     /// # Errors
     /// [`StartError`] names the file and the reason.
@@ -184,13 +184,13 @@ impl Server {
         })
     }
 
-    /// The orders that come on the admin socket, to be carried out by whoever takes them; none without an admin
-    /// socket, and none the second time.
+    /// The queue of control commands from the admin socket, for their executor; `None` without an admin socket,
+    /// and after the first call.
     pub fn orders(&mut self) -> Option<Orders> {
         self.orders.take()
     }
 
-    /// The TCP addresses listened on, ports filled in, in the order of the configuration.
+    /// The TCP addresses of the listeners, with their real ports, in the order of the configuration.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         self.listeners
@@ -199,19 +199,19 @@ impl Server {
             .collect()
     }
 
-    /// The TCP address of `[admin]`, its port filled in, if there is one.
+    /// The TCP address of `[admin]`, with its real port, if there is one.
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin.as_ref()?.tcp_address()
     }
 
-    /// Replaces the configuration of the running server.
+    /// A handle to reload the configuration of the running server.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle::new(self)
     }
 
-    /// Serves until `stop` is ready, then drains: no new connections, requests and tunnels may end within
+    /// Serves until `stop` is ready, then drains: no new connections; requests and tunnels may end within
     /// `server.drain`.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Drained {
         let handle = self.handle();
@@ -285,7 +285,7 @@ impl From<BuildError> for StartError {
 }
 
 impl State {
-    /// Tells when each certificate ends.
+    /// Sets the metrics for the expiry of each certificate.
     fn show_certificates(&self) {
         let shown = &self.inside.metrics.connections.certificates;
         shown.clear();
@@ -306,8 +306,7 @@ impl State {
     }
 }
 
-/// Has the app asked about the sessions that something is open for. Apart from the sweep, which must not wait
-/// for an app.
+/// Repeats the session queries for open connections. Separate from the sweep, which must not wait for an app.
 async fn ask_again(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
     let asking = async {
         loop {

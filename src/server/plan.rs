@@ -1,5 +1,5 @@
-//! Plan and commit: everything that can fail comes first and changes nothing of what serves, everything that changes
-//! it comes after and cannot fail.
+//! Plan and commit: everything that can fail comes first and has no effect on the running server; everything with
+//! an effect comes after and cannot fail.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::server::State;
 use crate::service::{self, BuildError, Service, Surroundings};
 use crate::tls::Acceptor;
 
-/// A configuration whose files are all read, and of which nothing is in force. To drop it is to refuse it.
+/// A configuration whose files are all read, and which is not in force. Dropping it refuses it.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) config: Config,
@@ -29,7 +29,7 @@ impl Plan {
         })
     }
 
-    /// The state by this plan. What it shares with the state `before` has the new limits from here on.
+    /// Builds the state of this plan. From here on the new limits apply to what it shares with the state `before`.
     pub(super) fn commit(self, around: &Surroundings, before: Option<&State>) -> State {
         let before = before.map(|state| state.service.as_ref());
         let service = Service::new(self.service, &self.config, around, before);

@@ -1,4 +1,4 @@
-//! Replacing the configuration of a running server.
+//! Reload: replaces the configuration of a running server.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::telemetry;
 use crate::tls::{Acceptor, TlsError};
 use crate::upstream::Apps;
 
-/// Reaches into a running server. Clones reach the same one.
+/// A handle to a running server. Clones refer to the same one.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) state: Arc<ArcSwap<State>>,
@@ -29,34 +29,34 @@ pub struct Handle {
     slots: Slots,
     apps: Apps,
     acme: Keeper,
-    /// Those that are still open.
+    /// The listeners that are still open.
     pub(super) listeners: Vec<Weak<Listener>>,
-    /// One change at a time.
+    /// Serialises changes.
     pub(super) turn: Arc<Mutex<()>>,
 }
 
-/// Why a configuration was not taken; the one before it stays in force.
+/// Reasons why a configuration was refused; the previous one stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// A certificate or key.
+    /// A certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// A file of users.
+    /// A file of users cannot be used.
     #[error(transparent)]
     Users(#[from] UsersError),
-    /// The keys of signed links, or the store of used ones.
+    /// The keys of signed links, or the store of used ones, cannot be used.
     #[error(transparent)]
     Links(#[from] LinksError),
-    /// The keys of tokens for channels.
+    /// The keys of tokens for channels cannot be used.
     #[error(transparent)]
     Tokens(#[from] KeyError),
-    /// The hub.
+    /// The hub cannot use it.
     #[error(transparent)]
     Hub(#[from] HubError),
-    /// A source of a channel.
+    /// A source of a channel cannot be opened.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// What only a restart can change.
+    /// It changes a setting that requires a restart.
     #[error("{0} cannot be changed by a reload; restart Noren for that")]
     NeedsRestart(String),
 }
@@ -88,12 +88,12 @@ impl Handle {
         }
     }
 
-    /// Takes another configuration for all requests that come from now on, on connections that are open too.
-    /// What is under way goes on as it began; tunnels and subscribers are not touched, and the limits of a
-    /// connection are those of the time it was opened.
+    /// Puts another configuration in force for all further requests, also on open connections. Requests in
+    /// progress are not affected; tunnels and subscribers stay, and a connection keeps the limits of the time it
+    /// was opened.
     ///
     /// # Errors
-    /// [`ReloadError`] says why nothing was changed.
+    /// [`ReloadError`] gives the reason; nothing was changed then.
     pub fn reload(&self, mut config: Config) -> Result<(), ReloadError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.state.load();
@@ -111,7 +111,8 @@ impl Handle {
         Ok(())
     }
 
-    /// Puts a configuration in force. Nothing else of a reload changes what serves, and nothing here can fail.
+    /// Puts a configuration in force. This is the only effect of a reload on the running server, and it cannot
+    /// fail.
     fn commit(&self, plan: Plan, hub: HubPlan, sources: SourcesPlan, now: &State) {
         let state = plan.commit(&self.around, Some(now));
         self.around.hub.commit(hub);
@@ -126,11 +127,10 @@ impl Handle {
         self.acme.reloaded();
     }
 
-    /// Loads the certificates again if their files are others than those that were loaded, and says whether there
-    /// are new ones. Blocks on files.
+    /// Reloads the certificates if their files have changed; true if there are new ones. Blocks on files.
     ///
     /// # Errors
-    /// [`TlsError`]: the files are not right, or not yet; those loaded before stay in use.
+    /// [`TlsError`] if the files are invalid or incomplete; the certificates loaded before stay in use.
     pub(super) fn renew(&self) -> Result<bool, TlsError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.state.load();
@@ -151,8 +151,8 @@ impl Handle {
         Ok(true)
     }
 
-    /// Passes through the threads that serve and the locks that every message needs, and returns. A process in
-    /// which this does not return serves nobody.
+    /// Passes through the worker threads and the locks that every message needs. If this does not return, the
+    /// process is stuck.
     pub async fn pulse(&self) {
         let (done, passed) = tokio::sync::oneshot::channel();
         let (hub, state) = (self.around.hub.clone(), Arc::clone(&self.state));
@@ -163,24 +163,24 @@ impl Handle {
         let _ = passed.await;
     }
 
-    /// How long tunnels may go on after another process has taken over; none is until they end.
+    /// Time limit for tunnels after a hand-over; `None` means until they end.
     #[must_use]
     pub fn handover_limit(&self) -> Option<Duration> {
         self.state.load().config.server.handover
     }
 
-    /// Which certificates an authority is to give.
+    /// The certificates to get from an ACME authority.
     pub(super) fn acme(&self) -> Option<Acme> {
         self.state.load().config.acme.clone()
     }
 
-    /// How often the files of the certificates are looked at; none is never.
+    /// Interval of checking the certificate files; `None` means never.
     pub(super) fn look_every(&self) -> Option<Duration> {
         self.state.load().config.tls.watch
     }
 }
 
-/// What differs between two configurations that only a restart can change.
+/// The differences between two configurations that require a restart.
 fn only_at_the_start(now: &Config, next: &Config) -> Vec<&'static str> {
     let differs = [
         ("[[listener]]", now.listeners != next.listeners),

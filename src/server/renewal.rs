@@ -1,6 +1,8 @@
-//! Certificates are taken into use when their files change: programs that renew them write files and know no
-//! door. Looks at the files every few seconds rather than having the kernel tell: they may lie behind symbolic
-//! links, on a network, or in a directory that is replaced whole, and a look is two system calls a file.
+//! Certificate renewal: reloads certificates when their files change, because programs that renew them only write
+//! files.
+//!
+//! Checks the files every few seconds instead of using file notifications: they may lie behind symbolic links, on
+//! a network, or in a directory that is replaced as a whole, and a check takes two system calls a file.
 
 use std::time::Duration;
 
@@ -11,10 +13,10 @@ use crate::server::Handle;
 use crate::shutdown::Shutdown;
 use crate::tls::TlsError;
 
-/// How often to look whether watching was switched on by a reload.
+/// Interval of checking whether a reload has enabled watching.
 const OFF: Duration = Duration::from_secs(5);
 
-/// Looks until the server stops.
+/// Checks the files until the server stops.
 pub(super) async fn watch(handle: Handle, shutdown: Shutdown) {
     let watching = async {
         let mut told = None;
@@ -32,7 +34,7 @@ pub(super) async fn watch(handle: Handle, shutdown: Shutdown) {
     }
 }
 
-/// Has an authority give the certificates that are wanted, until the server stops.
+/// Gets the configured certificates from an ACME authority until the server stops.
 pub(super) async fn keep(acme: Keeper, handle: Handle, shutdown: Shutdown) {
     let own = handle.clone();
     let keeping = acme.keep(move || own.acme(), move || tell(handle.renew(), &mut None));
@@ -42,8 +44,8 @@ pub(super) async fn keep(acme: Keeper, handle: Handle, shutdown: Shutdown) {
     }
 }
 
-/// Tells a fault once, however often it is found: two files are rarely written in one moment, and a renewal that
-/// failed stays so for hours.
+/// Checks the files once. A fault is logged once, however often it is found: two files are rarely written at the
+/// same moment, and a failed renewal stays so for hours.
 async fn look(handle: &Handle, told: &mut Option<String>) {
     let own = handle.clone();
     let looked = tokio::task::spawn_blocking(move || own.renew()).await;
@@ -63,7 +65,10 @@ fn tell(renewed: Result<bool, TlsError>, told: &mut Option<String>) {
         Err(fault) => {
             let reason = fault.to_string();
             if told.as_ref() != Some(&reason) {
-                warn!(%reason, "the files of the certificates have changed and cannot be used yet; the old ones stay in use");
+                warn!(
+                    %reason,
+                    "the files of the certificates have changed and cannot be used yet; the old ones stay in use",
+                );
                 *told = Some(reason);
             }
         }

@@ -1,11 +1,11 @@
-//! Answers of the door itself that need nobody else.
+//! Responses of Noren itself that need no handler.
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::http::{Body, Form, Head, Refusal, empty, full};
 
-/// 308 to the same host and path with https (RFC 9110 §15.4.9).
+/// A 308 redirect to the same host and path with https (RFC 9110 §15.4.9).
 pub(super) fn redirect(head: &Head, uri: &http::Uri, port: u16) -> Result<Response<Body>, Refusal> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let path = if path.starts_with('/') { path } else { "/" };
@@ -39,7 +39,7 @@ pub(super) fn json(status: StatusCode, object: &serde_json::Value) -> Response<B
     response
 }
 
-/// What an authority looks for that gives certificates (RFC 8555 §8.3).
+/// The response to an ACME authority's validation request (RFC 8555 §8.3).
 pub(super) fn challenge(text: &str) -> Response<Body> {
     let mut response = Response::new(full(text.to_owned()));
     let headers = response.headers_mut();
@@ -49,7 +49,7 @@ pub(super) fn challenge(text: &str) -> Response<Body> {
     response
 }
 
-/// What a newcomer sees who has installed Noren and nothing else.
+/// The welcome page of an installation without a configuration.
 pub(super) fn welcome() -> Response<Body> {
     let mut response = Response::new(full(include_str!("welcome.html")));
     let headers = response.headers_mut();

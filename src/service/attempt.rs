@@ -1,4 +1,4 @@
-//! What somebody attempts with a request, as far as it is known: for the audit lines.
+//! The audit record of a request: the client and the object, as far as they are known.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::telemetry::audit::{self, Kind, Opened, What, Who};
 use crate::tls::ClientName;
 use crate::websocket::asks_for_websocket;
 
-/// An attempt to open something, or to say something.
+/// A request to open or publish something, in terms of the audit.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     context: &'a Context,
@@ -41,33 +41,33 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Takes note of the user whose password was shown.
+    /// Adds the user of a verified password.
     pub(super) fn entered(&mut self, head: &Head) {
         self.login.clone_from(&head.user);
     }
 
-    /// Takes note of whom the app knows.
+    /// Adds the user name from the app.
     pub(super) fn known(&mut self, user: Option<Arc<str>>) {
         self.user = user;
     }
 
-    /// Takes note of the console that the token leads to; its name only where names are no secrets.
+    /// Adds the console that the token leads to; its name only if names are no secrets.
     pub(super) fn found(&mut self, target: &Target, with_name: bool) {
         self.what.target = Some(target.to_string());
         self.what.console = with_name.then(|| target.name.clone());
     }
 
-    /// Takes note of what it is about otherwise.
+    /// Sets another object.
     pub(super) fn about(&mut self, target: String) {
         self.what.target = Some(target);
     }
 
-    /// What it is about.
+    /// The object.
     pub(super) fn what(&self) -> &What {
         &self.what
     }
 
-    /// Who this is.
+    /// The client.
     pub(super) fn who(&self) -> Who {
         let certificate = self.context.client.as_ref().map(ClientName::as_str);
         Who {
@@ -78,20 +78,19 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Who listens, by the name that the app has given for the lease.
+    /// The client as a subscriber, with the user name of its lease.
     pub(super) fn listener(&self, lease: Option<&Lease>) -> Who {
         let who = self.who();
         let user = lease.and_then(Lease::user).map(Arc::from).or(who.user);
         Who { user, ..who }
     }
 
-    /// Writes that it has been opened.
+    /// Writes the opening line.
     pub(super) fn opened(&self) -> Opened {
         Opened::new(self.who(), self.what.clone())
     }
 
-    /// Writes that it was refused, if that is the door's own doing: what an app does not answer is in the log
-    /// of requests.
+    /// Writes a refusal line, if Noren itself refuses: failures of an app are in the access log.
     pub(super) fn refused(&self, refusal: &Refusal) {
         let of_app = matches!(self.what.kind, Kind::Request | Kind::WebSocket);
         if of_app && !matches!(refusal.status.as_u16(), 401 | 403) {

@@ -1,6 +1,6 @@
-//! A request for a console: who asks, whose token it is, and where that leads, before anything is opened.
+//! A request for a console: checks visitor, token and target before anything is opened.
 //!
-//! Decides whether a tunnel is opened; does not know what passes through it.
+//! Decides whether a tunnel is opened; independent of the data in it.
 
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -127,7 +127,7 @@ impl Service {
         ))
     }
 
-    /// Connects once, and before the handshake is answered: there is no probe and no second try.
+    /// Connects once, before the handshake is accepted: there is no probe and no second attempt.
     async fn connect(&self, target: &Target) -> Result<Outgoing, Refusal> {
         let socket = target.connect(self.bridge.connect).await;
         socket.map_err(|error| {
@@ -149,7 +149,7 @@ impl Service {
         })
     }
 
-    /// Begins to record a console, where it is to be recorded.
+    /// Starts to record a console, if it is to be recorded.
     async fn record(&self, target: &Target, attempt: &Attempt<'_>) -> Result<Option<Tap>, Refusal> {
         let Some(recorder) = &self.recorder else {
             return Ok(None);
@@ -169,7 +169,7 @@ impl Service {
     }
 }
 
-/// What a client is told whose link opens nothing. It says nothing of what there is.
+/// The refusal for a client whose link is not valid. It reveals nothing about existing targets.
 fn not_admitted(error: &LinkError) -> Refusal {
     let (status, reason) = match error {
         LinkError::Unsigned => (StatusCode::FORBIDDEN, "only signed links are accepted here"),

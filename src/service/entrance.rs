@@ -1,4 +1,4 @@
-//! The entrance as a step of a request: which one it is, and what those are told who may not come in.
+//! Authentication by certificate and password as a step of a request, with its refusals.
 
 use http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
 use http::{Request, StatusCode};
@@ -12,15 +12,15 @@ use crate::http::{Context, Head, Refusal, Scheme};
 use crate::router::Route;
 use crate::service::Service;
 
-/// When somebody may come back who had to wait with too many others.
+/// `Retry-After` if too many passwords are being compared.
 const COME_BACK: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// The entrances of all routes.
+/// The requirements of all routes.
 #[derive(Debug)]
 pub(super) struct Entrances {
     pub(super) bridge: Entrance,
     pub(super) hub: Entrance,
-    /// In the order of the configuration.
+    /// The apps', in the order of the configuration.
     pub(super) apps: Vec<Entrance>,
 }
 
@@ -47,7 +47,7 @@ impl Entrances {
 }
 
 impl Service {
-    /// Lets a request into a route. The password is the door's, so nothing behind it gets to see it.
+    /// Authenticates a request for a route. The password is Noren's, so it is removed for everything behind.
     pub(super) async fn enter(
         &self,
         route: Route,
@@ -68,8 +68,8 @@ impl Service {
         Ok(())
     }
 
-    /// Whether the door is known under the host of a request for what is its own. Apps and directories have `hosts`
-    /// of their own, and a host that is a token (`bridge.host-token`) proves itself.
+    /// Checks that the host of a request for Noren's own resources is known. Apps and directories have `hosts` of
+    /// their own, and a host that is a token (`bridge.host-token`) proves itself.
     pub(super) fn permit_host(
         &self,
         route: Route,
@@ -89,12 +89,13 @@ impl Service {
         Err(Refusal::new(
             StatusCode::MISDIRECTED_REQUEST,
             format!(
-                "this server is not known under the name {host} without TLS; if it is one of its names, write it into hosts of [server]"
+                "this server is not known under the name {host} without TLS; if it is one of its names, \
+                 write it into hosts of [server]"
             ),
         ))
     }
 
-    /// Whether the page that asks for a WebSocket may have one.
+    /// Checks that the page which opens a WebSocket may do so.
     pub(super) fn permit_page(
         entrance: &Entrance,
         headers: &HeaderMap,
@@ -107,7 +108,7 @@ impl Service {
     }
 }
 
-/// What somebody is told who may not come in.
+/// The refusal for a client that is not admitted.
 fn not_admitted(reason: NotAdmitted, entrance: &Entrance) -> Refusal {
     let refusal = match reason {
         NotAdmitted::NoCertificate => Refusal::new(

@@ -1,23 +1,23 @@
-//! Why the parts of a configuration cannot be built on this machine.
+//! Errors in the parts of a configuration that depend on files of this machine.
 
 use crate::access::UsersError;
 use crate::jwt::KeyError;
 use crate::target::{LinksError, TargetError};
 use crate::tls::TlsError;
 
-/// What a file that the configuration names is wrong with.
+/// Fault of a file that the configuration names.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A certificate, a key or an authority.
+    /// A certificate, a key or an authority cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// A file of users.
+    /// A file of users cannot be used.
     #[error(transparent)]
     Users(#[from] UsersError),
-    /// The keys of signed links, or the store of used ones.
+    /// The keys of signed links, or the store of used ones, cannot be used.
     #[error(transparent)]
     Links(#[from] LinksError),
-    /// The keys of tokens for channels.
+    /// The keys of tokens for channels cannot be used.
     #[error(transparent)]
     Tokens(#[from] KeyError),
 }

@@ -1,6 +1,6 @@
-//! Requests to the hub: what is asked for, whether it may be, and in which transport.
+//! Requests to the hub: determines the resource, checks permission, and chooses the transport.
 //!
-//! Decides between the hub's transports and the app; does not know how a message is sent.
+//! Decides between the hub's transports and the app; independent of how a message is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +27,9 @@ use crate::service::permit::{Asking, Permit};
 use crate::target::Token;
 use crate::websocket::{Handshake, asks_for_websocket};
 
-/// The longest a client may ask a poll to wait.
+/// Longest time that a client may ask a poll to wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
-/// The page library, as it is served: name, type, content.
+/// Files of the page library: name, type, content.
 const ASSETS: &[(&str, &str, &str)] = &[
     (
         "noren.js",
@@ -68,14 +68,14 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The live page. All it loads is its own.
+/// The live page, which loads only its own files.
 const PAGE: &str = include_str!("../hub/page/notifications.html");
 /// The page of a channel whose messages are Nasqueron's.
 const NASQUERON: &str = include_str!("../hub/page/nasqueron.html");
 const PAGE_POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 impl Service {
-    /// Answers a request below the hub's path, of which `rest` is what follows.
+    /// Responds to a request below the hub's path; `rest` is the part behind it.
     pub(super) async fn hub(
         self: &Arc<Self>,
         rest: &str,
@@ -233,7 +233,7 @@ impl Service {
             .unwrap_or(self.hub.settings().poll_wait)
             .min(LONGEST_WAIT);
         let wait = Wait {
-            // Who has no cursor yet gets one at once.
+            // A client without a cursor gets one at once.
             limit: if fresh { Duration::ZERO } else { limit },
             conditional: etag(headers).is_some(),
         };
@@ -247,11 +247,14 @@ impl Service {
         })
     }
 
-    /// The page for channels: the live page, unless it is one channel of a kind that has its own.
+    /// The page for channels: the live page, unless it is one channel of a kind with a page of its own.
     fn page_of(&self, names: &[ChannelName]) -> &'static str {
         let [name] = names else { return PAGE };
         let rules = self.hub.rules(name);
-        let is_nasqueron = |source: &Source| matches!(source, Source::Amqp(source) if source.format == AmqpFormat::Nasqueron);
+        let is_nasqueron = |source: &Source| match source {
+            Source::Amqp(source) => source.format == AmqpFormat::Nasqueron,
+            _ => false,
+        };
         match rules {
             Some(rules) if rules.sources.iter().any(is_nasqueron) => NASQUERON,
             _ => PAGE,
@@ -365,7 +368,7 @@ impl Service {
         self.sockjs.respond(asked, request, visitor).await
     }
 
-    /// A page of Wok's kind, at the bridge's path: its token names a channel instead of a console.
+    /// Serves a page of Wok at the bridge's path: its token names a channel instead of a console.
     pub(super) fn wok_page(
         &self,
         name: ChannelName,
@@ -405,7 +408,7 @@ impl Service {
         ))
     }
 
-    /// The channel that serves this token, if one does.
+    /// The channel that this token names, if any.
     pub(super) fn channel_of(&self, token: &Token) -> Option<ChannelName> {
         let found = self
             .channel_tokens
@@ -431,7 +434,7 @@ impl Service {
     }
 }
 
-/// Who asks, as far as a request says so.
+/// The identifying parts of a request.
 fn asking<'a, B>(request: &'a Request<B>, head: &'a Head, context: &'a Context) -> Asking<'a> {
     Asking {
         headers: request.headers(),
@@ -450,8 +453,8 @@ enum Transport {
 }
 
 impl Transport {
-    /// What the client prefers. A browser says `text/event-stream` for an `EventSource` and `text/html` for a
-    /// person; programs that say nothing poll.
+    /// The client's preferred transport. A browser asks for `text/event-stream` with an `EventSource` and for
+    /// `text/html` in a tab; other programs poll.
     fn preferred(headers: &HeaderMap) -> Self {
         let accept = headers.get(ACCEPT);
         let accepted = accept
@@ -472,7 +475,7 @@ impl Transport {
     }
 }
 
-/// A page that shows a channel; which, it reads from its own address.
+/// A page that shows the channel in its own URL.
 fn page(html: &'static str) -> Response<Body> {
     let mut response = Response::new(full(html));
     let headers = response.headers_mut();

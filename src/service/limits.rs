@@ -1,5 +1,5 @@
-//! The limits of a client as steps of a request: whose it is, whether there may be one more, what counts as a
-//! failed login or a made-up token, and which tunnels take a place among the connections.
+//! Limits per client as steps of a request: identifies the client, checks its limits, counts failed logins and
+//! made-up tokens, and takes connection permits for tunnels.
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use crate::net::{NoSlot, Slot};
 use crate::router::Route;
 use crate::service::Service;
 
-/// When a client may come back for whose tunnel there is no place.
+/// `Retry-After` for a tunnel without a connection permit.
 const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
 
-/// A way to try a password.
+/// An attempt to log in.
 pub(super) struct Guess {
-    /// Whether it is for a login path.
+    /// True if it goes to a login path.
     at_login: bool,
-    /// The name and password that a browser sends with everything once they are let in.
+    /// The basic credential, which a browser sends with every request once it is accepted.
     basic: Option<Mark>,
-    /// Its place in the limit, which it has from the beginning, so that many at once are not as good as one; none
-    /// for a request that shows the form of a login, for a credential that was accepted lately and for one of
-    /// another scheme, which count when they have failed.
+    /// Its place in the limit, taken at the start, so that many at once do not count as one; `None` for a request
+    /// that shows a login form, for a recently accepted credential and for one of another scheme, which count when
+    /// they have failed.
     place: Option<Place>,
 }
 
-/// What is known of a client when a trusted proxy has said so; none if nobody has.
+/// The connection's context with the client that a trusted proxy reports; `None` without a proxy.
 pub(super) fn named(headers: &HeaderMap, context: &Context) -> Option<Context> {
     let proxies = context.proxies.as_deref()?;
     let claimed = Claimed::read(headers, proxies);
@@ -40,13 +40,13 @@ pub(super) fn named(headers: &HeaderMap, context: &Context) -> Option<Context> {
 }
 
 impl Service {
-    /// Counts a request.
+    /// Counts a request towards the rate limit.
     pub(super) fn within_rate(&self, context: &Context) -> Result<(), Refusal> {
         let taken = self.limits.requests().take(context.peer);
         taken.map_err(|wait| too_many("requests", wait))
     }
 
-    /// Looks whether a request tries a password, and whether there may be one more.
+    /// Checks the limit for a request that attempts a login.
     pub(super) fn may_guess<B>(
         &self,
         route: Route,
@@ -78,7 +78,7 @@ impl Service {
         }))
     }
 
-    /// Counts a guess by what came of it.
+    /// Counts an attempt by its result.
     pub(super) fn guessed(
         &self,
         guess: Guess,
@@ -100,20 +100,20 @@ impl Service {
         }
     }
 
-    /// Whether a token may be looked at.
+    /// Checks the limit on wrong tokens.
     pub(super) fn may_try_token(&self, context: &Context) -> Result<(), Refusal> {
         let checked = self.limits.tokens().check(context.peer);
         checked.map_err(|wait| too_many("tokens that are not known here", wait))
     }
 
-    /// Counts a token that is not known.
+    /// Counts an unknown token.
     pub(super) fn wrong_token(&self, context: &Context) {
         self.limits.tokens().count(context.peer);
     }
 
-    /// The place of a tunnel that opens a socket to its target: its own where the connection it is in has many
-    /// streams, one of its client's where the connection is a proxy's, and none where the connection becomes the
-    /// tunnel, which has one already.
+    /// Takes the connection permit of a tunnel that opens a socket to its target: a permit of its own on a
+    /// connection with several streams, one of its client's on a connection of a proxy, and none if the connection
+    /// becomes the tunnel, which has one already.
     pub(super) fn slot_of_tunnel(
         &self,
         version: Version,
@@ -151,8 +151,8 @@ impl Service {
         app.is_some_and(|app| self.is_login(app.settings(), path))
     }
 
-    /// Whether the app could take a path for one of its logins, in whatever spelling: what lies below one may be the
-    /// arguments of the same page (`PATH_INFO`).
+    /// True if the app could read a path as one of its logins, in any spelling: the part below one may be an
+    /// argument of the same page (`PATH_INFO`).
     fn is_login(&self, app: &config::App, path: &RequestPath) -> bool {
         let folds = app.case_insensitive;
         let is = |login: &str, is_root: bool| {
@@ -168,7 +168,7 @@ impl Service {
 }
 
 impl Guess {
-    /// Whether it was wrong, as far as the answer says so.
+    /// True if the response says that the login failed.
     fn has_failed(&self, answered: &Result<Response<Body>, Refusal>) -> bool {
         match answered {
             // Elsewhere 403 is for a user who is known.
@@ -182,7 +182,7 @@ impl Guess {
     }
 }
 
-/// Whether an answer is one for somebody who may pass.
+/// True if the response says that the client is logged in.
 fn is_accepted(answered: &Result<Response<Body>, Refusal>) -> bool {
     answered.as_ref().is_ok_and(|answer| {
         let status = answer.status();

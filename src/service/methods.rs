@@ -1,4 +1,5 @@
-//! The methods an app takes as a step of a request (`methods` of an `[[app]]`). Does not know what a method means.
+//! The methods that an app accepts, as a step of a request (`methods` of an `[[app]]`). Independent of their
+//! meaning.
 
 use http::header::ALLOW;
 use http::request::Parts;
@@ -7,10 +8,10 @@ use http::{HeaderValue, Method, StatusCode};
 use crate::config::Methods;
 use crate::http::{Refusal, method_overrides};
 
-/// Whether an app takes the method of a request, and that which a POST asks to be taken for.
+/// Checks that an app accepts the method of a request, and the one that a POST overrides it with.
 ///
 /// # Errors
-/// 405 with the methods it takes.
+/// 405 with the accepted methods.
 pub(super) fn permit_method(methods: &Methods, parts: &Parts) -> Result<(), Refusal> {
     let Some(allow) = methods.allow() else {
         return Ok(());

@@ -1,7 +1,7 @@
 //! Files that an app names instead of sending them: `X-Accel-Redirect: PATH/x` or `X-Sendfile: DIRECTORY/x`.
 //!
-//! The worker is free as soon as it has said so. The app decides who may have the file, and which headers go
-//! with it; which directories it may name is in the configuration.
+//! The worker is free as soon as it has responded. The app decides who may have the file, and which headers go
+//! with it; the configuration decides which directories it may name.
 
 use std::fmt::Write as _;
 use std::path::{Component, Path};
@@ -23,7 +23,7 @@ const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
 #[derive(Debug)]
 pub(super) struct Offloads(Vec<(config::Offload, Directory)>);
 
-/// What is remembered of a request until its answer comes.
+/// Properties of a request that are needed when its response arrives.
 pub(super) struct Asked {
     method: Method,
     headers: HeaderMap,
@@ -39,7 +39,7 @@ impl Offloads {
         )
     }
 
-    /// What is to be remembered of a request; nothing, if the app has no such directory.
+    /// Remembers properties of a request; `None` if the app has no such directory.
     pub(super) fn remember<B>(&self, request: &Request<B>) -> Option<Asked> {
         if self.0.is_empty() {
             return None;
@@ -54,10 +54,10 @@ impl Offloads {
         })
     }
 
-    /// The answer to send: the app's own, or the file it names.
+    /// Returns the response to send: the app's own, or the file it names.
     ///
     /// # Errors
-    /// 404 if there is no such file, 502 if it is in no directory the app may name.
+    /// 404 if the file does not exist, 502 if it is in no directory that the app may name.
     pub(super) async fn resolve(
         &self,
         asked: Asked,
@@ -92,7 +92,7 @@ impl Offloads {
         Ok(joined(head.headers, file))
     }
 
-    /// None if the app may not name it. A path to climb with leads to no file.
+    /// The directory and path; `None` if the app may not name it. A path that climbs leads to no file.
     fn by_path(&self, value: &[u8]) -> Result<Option<(&Directory, String)>, Refusal> {
         let Some(text) = std::str::from_utf8(value).ok() else {
             return Ok(None);
@@ -126,7 +126,7 @@ impl Offloads {
     }
 }
 
-/// The file with the headers of the app, but for those that describe the bytes.
+/// The file with the app's headers, except those that describe the bytes.
 fn joined(mut headers: HeaderMap, file: Response<Body>) -> Response<Body> {
     let (mut head, body) = file.into_parts();
     for name in [
@@ -148,8 +148,8 @@ fn joined(mut headers: HeaderMap, file: Response<Body>) -> Response<Body> {
     Response::from_parts(head, body)
 }
 
-/// A path of which the app has quoted some, all or nothing: what no URL can hold is quoted, and what is quoted
-/// stays as it is. A percent sign without two digits behind it means itself.
+/// Percent-encodes a path that the app may have encoded in part: escapes stay, and bytes that no URL can hold are
+/// encoded. A percent sign without two digits behind it means itself.
 fn quoted(path: &str) -> String {
     let bytes = path.as_bytes();
     let mut text = String::with_capacity(path.len());

@@ -1,4 +1,4 @@
-//! The admin page as a step of a request: for whom it is. Does not know what it shows.
+//! The admin page as a step of a request: checks who may see it. Independent of its content.
 
 use http::header::LOCATION;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -8,7 +8,8 @@ use crate::http::{Body, Context, Form, Head, Refusal, refuse};
 use crate::service::Service;
 
 impl Service {
-    /// Answers a request for the admin page. `rest` is what follows its path and a slash; none without the slash.
+    /// Responds to a request for the admin page. `rest` is the part behind its path and a slash; `None` without
+    /// the slash.
     pub(super) async fn page(
         &self,
         rest: Option<&str>,
@@ -44,7 +45,7 @@ impl Service {
     }
 }
 
-/// The page's own files are beside it only if its address ends in a slash.
+/// Redirects to the address with a final slash, which the page's relative files need.
 fn moved(path: &str) -> Result<Response<Body>, Refusal> {
     let location = HeaderValue::try_from(format!("{path}/"))
         .map_err(|_| Refusal::bad_request("this address cannot be written into a redirect"))?;

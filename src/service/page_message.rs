@@ -1,7 +1,7 @@
-//! A message of a page, and what an app is told of it where no client can reach: in headers under `Noren-`, which are
-//! removed from every request of a client.
+//! A message of a page, as the app gets it: with headers under `Noren-`, which are removed from every request of a
+//! client.
 //!
-//! Must not know who may publish, nor what becomes of the answer.
+//! Independent of who may publish, and of the response.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap};
@@ -10,26 +10,26 @@ use http::{HeaderName, HeaderValue};
 use crate::config::ChannelName;
 use crate::http::encoded;
 
-/// The channel of a message or of its listeners, in a request to an app. No client can send it.
+/// Header with the channel of a message or of a presence hook, in a request to an app. No client can send it.
 pub(super) const CHANNEL: &str = "noren-channel";
-/// The name of the event and the key, in both directions; percent-encoded in a request to an app.
+/// Header with the name of the event or the key, in both directions; percent-encoded in a request to an app.
 pub(super) const EVENT: &str = "noren-event";
 pub(super) const KEY: &str = "noren-key";
-/// The publisher's own id of the message, in both directions.
+/// Header with the publisher's own id of the message, in both directions.
 pub(super) const ID: &str = "noren-id";
 
 /// A message of a page, as the app gets it.
 pub(super) struct PageMessage {
     pub(super) event: Option<String>,
     pub(super) key: Option<String>,
-    /// What the page calls it.
+    /// The page's own id of the message.
     pub(super) id: Option<String>,
     pub(super) bytes: Bytes,
 }
 
 impl PageMessage {
-    /// The parameters, for apps that only look there. A body may hold the same ones, so the headers are the ones to
-    /// trust.
+    /// The parameters, for apps that only read those. A body may contain the same ones, so the headers are the
+    /// ones to trust.
     pub(super) fn query(&self, channel: &ChannelName) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("channel", channel.as_str());
@@ -53,8 +53,8 @@ impl PageMessage {
     }
 }
 
-/// Sees to it that no app reads a message as a form, whose fields would be parameters beside ours: many mix the two,
-/// and some take a body without a type for one.
+/// Sets a media type with which no app parses the message as a form, whose fields would mix with our parameters:
+/// many apps do, and some take a body without a type for a form.
 pub(super) fn set_message_type(headers: &mut HeaderMap) {
     let mut lines = headers.get_all(CONTENT_TYPE).iter();
     let kind = match (lines.next(), lines.next()) {
@@ -85,7 +85,7 @@ pub(super) fn essence(kind: &str) -> &str {
     kind.split(';').next().unwrap_or_default().trim()
 }
 
-/// Sets a header of our own. What could be taken for something else in it is percent-encoded.
+/// Sets a header of our own. Characters with another meaning are percent-encoded.
 pub(super) fn set_own(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::try_from(encoded(value)) {
         headers.insert(HeaderName::from_static(name), value);

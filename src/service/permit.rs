@@ -1,7 +1,7 @@
-//! Who may listen to channels, and who may publish on them: by a session that the app knows, by a token, or anybody,
-//! as each channel needs it.
+//! Permission to subscribe to channels and to publish on them: by a session that the app knows, by a token, or
+//! without either, as each channel requires.
 //!
-//! Decides between the two ways in; does not know how the app is asked, nor how a token is checked.
+//! Decides between the two; independent of how the app is queried, and of how a token is verified.
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -13,7 +13,7 @@ use crate::http::{Context, Head, Lease, Refusal};
 use crate::service::Service;
 use crate::service::attempt::Attempt;
 
-/// A request, as far as it says who asks.
+/// The identifying parts of a request.
 #[derive(Clone, Copy)]
 pub(super) struct Asking<'a> {
     pub(super) headers: &'a HeaderMap,
@@ -22,10 +22,10 @@ pub(super) struct Asking<'a> {
     pub(super) context: &'a Context,
 }
 
-/// The permission to listen to channels.
+/// The permission to subscribe to channels.
 #[derive(Debug, Default)]
 pub(super) struct Permit {
-    /// How long it holds; none: as long as its holder likes.
+    /// The lease that limits it, if there is one.
     pub(super) lease: Option<Lease>,
     identity: Identity,
     grant: Option<Grant>,
@@ -43,7 +43,7 @@ impl Permit {
         }
     }
 
-    /// Whether its holder may also say something, where users can.
+    /// True if its holder may also publish on the channel, where users can.
     pub(super) fn may_publish(&self, name: &ChannelName, rules: &config::Channel) -> bool {
         let named = self
             .grant
@@ -54,7 +54,7 @@ impl Permit {
 }
 
 impl Service {
-    /// What opens a channel.
+    /// The requirement of a channel.
     fn needs(&self, name: &ChannelName) -> Needs {
         let rules = self.hub.rules(name);
         rules
@@ -62,7 +62,7 @@ impl Service {
             .unwrap_or(self.channels_need)
     }
 
-    /// Asks who wants to listen to these channels, and whether that is permitted: to all of them, or not at all.
+    /// Checks permission to subscribe to these channels: to all of them, or not at all.
     pub(super) async fn permit(
         &self,
         names: &[ChannelName],
@@ -103,7 +103,7 @@ impl Service {
         self.confirm(names, permit)
     }
 
-    /// The same for somebody whom the app knows already, where a session is enough.
+    /// Checks the same permission for a visitor whose session is known already.
     pub(super) async fn permit_visitor(
         &self,
         names: &[ChannelName],
@@ -141,7 +141,7 @@ impl Service {
         })
     }
 
-    /// Holds a permission against what it names and against the lists of the channels.
+    /// Checks a permission against the channels that it names, and against the channels' lists of users.
     fn confirm(&self, names: &[ChannelName], permit: Permit) -> Result<Permit, Refusal> {
         for name in names {
             if let Some(grant) = &permit.grant
@@ -160,8 +160,8 @@ impl Service {
         Ok(permit)
     }
 
-    /// Whether a token permits to publish on a channel. If another way is left, `alone` is false, and a token that
-    /// permits nothing here is neither refused nor counted: it may be one that the app has given out.
+    /// True if a token permits publishing on a channel. If another way is left, `alone` is false, and a token
+    /// without permission here is neither refused nor counted: it may be one of the app's.
     pub(super) async fn is_publisher(
         &self,
         name: &ChannelName,
@@ -233,14 +233,14 @@ impl Service {
     }
 }
 
-/// Why a token that was shown is no grant.
+/// Reasons why a token gives no permission.
 enum NotGranted {
-    /// Too many wrong ones came before it.
+    /// There were too many wrong tokens before it.
     TooMany(Refusal),
     Token(TokenError),
 }
 
-/// RFC 6750 §3.1.
+/// Value of `WWW-Authenticate` for an invalid token (RFC 6750 §3.1).
 const INVALID: &str = "Bearer error=\"invalid_token\"";
 const INSUFFICIENT: &str = "Bearer error=\"insufficient_scope\"";
 
@@ -257,7 +257,7 @@ fn insufficient(reason: &'static str) -> Refusal {
         .with(WWW_AUTHENTICATE, HeaderValue::from_static(INSUFFICIENT))
 }
 
-/// Whether a list of users has this one; one without entries is for everybody.
+/// True if a list of users contains this one; an empty list permits all.
 fn is_for(members: &[Member], identity: &Identity) -> bool {
     let is = |member: &Member| member.is(identity.name.as_deref(), &identity.groups);
     members.is_empty() || members.iter().any(is)

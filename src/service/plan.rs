@@ -1,4 +1,4 @@
-//! The parts of a service that a configuration can be refused for. Must not reach anything that serves already.
+//! The parts of a service that can make a configuration be refused. Does not touch the running service.
 
 use crate::access::tokens::Tokens;
 use crate::config::Config;
@@ -6,8 +6,8 @@ use crate::service::entrance::Entrances;
 use crate::service::error::BuildError;
 use crate::target::Resolver;
 
-/// Everything of a [`Service`](crate::service::Service) that is read from files: users, keys, certificates. It
-/// shares nothing with the service that runs, so that a plan which is dropped has changed nothing.
+/// All parts of a [`Service`](crate::service::Service) that are read from files: users, keys, certificates. Shares
+/// nothing with the running service, so that dropping a plan has no effect.
 #[derive(Debug)]
 pub struct Plan {
     pub(super) entrances: Entrances,

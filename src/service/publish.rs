@@ -1,8 +1,8 @@
-//! Messages that come by HTTP: from programs with the publish token, and from pages, for the app to decide. And
-//! what apps are told of who listens.
+//! Messages published over HTTP: by programs with the publish token, and by pages, which the app decides about.
+//! Also calls the presence hooks of apps.
 //!
 //! A page's message is an ordinary request of its visitor to the app, which need not know of any of this; where
-//! the answer says so in its headers, it is published.
+//! the response says so in its headers, it is published.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,13 +36,13 @@ use crate::service::permit::{Asking, Permit};
 use crate::shares::Client;
 use crate::upstream::{Asker, Payload, Upstream};
 
-/// How much of the app's answer to a message is read.
+/// Size limit of the app's response to a message.
 const LARGEST_ANSWER: usize = 1024 * 1024;
-/// The channel that an app's answer is published on.
+/// Header with the channel that an app's response is published on.
 const PUBLISH: &str = "noren-publish";
 
 impl Service {
-    /// A message by POST.
+    /// Handles a message by POST.
     pub(super) async fn post(
         self: &Arc<Self>,
         name: ChannelName,
@@ -96,7 +96,7 @@ impl Service {
             let object = serde_json::json!({"id": id.to_string()});
             return Ok(json(StatusCode::ACCEPTED, &object));
         }
-        // What could not be published whatever the app says, it is not asked about.
+        // The app is not asked about a message that could not be published whatever it says.
         if let Some(fault) = labels(parameters, Data::text("")).fault() {
             return Err(Refusal::bad_request(fault));
         }
@@ -109,8 +109,8 @@ impl Service {
         self.ask_app(&name, parts, message, head, context).await
     }
 
-    /// Counts a channel that this message makes to the address it comes from, unless that is a program with the publish
-    /// token: who has a token for a pattern could take all channels of it.
+    /// Counts a channel that this message creates towards the address of the client, unless that is a program with
+    /// the publish token: the bearer of a token for a pattern could otherwise use up all channels of it.
     fn count_channel(
         &self,
         name: &ChannelName,
@@ -124,7 +124,7 @@ impl Service {
         opened.map_err(|error| unpublished(&error, self.hub.retry()))
     }
 
-    /// Whose memory a message takes while it comes. It never goes to disk.
+    /// The memory budget of a message while it arrives. It never goes to disk.
     pub(super) fn budget(&self, context: &Context) -> Budget<'_> {
         Budget {
             spool: &self.spool,
@@ -136,7 +136,7 @@ impl Service {
         }
     }
 
-    /// Whether somebody may publish by himself; otherwise the app is to decide about the message.
+    /// True if the client may publish itself; otherwise the app decides about the message.
     async fn may_post(
         &self,
         name: &ChannelName,
@@ -147,7 +147,7 @@ impl Service {
         let by_token = rules.publish.contains(&Publisher::Token);
         let by_app = rules.publish.contains(&Publisher::App);
         let token = bearer(asking.headers).filter(|_| by_token);
-        // Where pages publish too, a token may be one that the app has given out.
+        // On a channel where pages publish too, a token may be one of the app's.
         let only_token = token.is_some() && !by_app;
         if only_token {
             self.may_try_token(asking.context)?;
@@ -179,7 +179,7 @@ impl Service {
         }
     }
 
-    /// Hands a message of a page to the app, as an ordinary request of the visitor, and publishes the answer if
+    /// Forwards a page's message to the app, as an ordinary request of the visitor, and publishes the response if
     /// the app says so.
     async fn ask_app(
         self: &Arc<Self>,
@@ -221,8 +221,8 @@ impl Service {
         self.publish_answer(response, id, context).await
     }
 
-    /// Publishes the app's answer where its headers say so. The visitor gets it too. Its id is the app's, or else that of
-    /// the page's message.
+    /// Publishes the app's response if its headers say so. The visitor gets it too. Its id is the app's, or else
+    /// that of the page's message.
     async fn publish_answer(
         &self,
         response: Response<Body>,
@@ -286,7 +286,7 @@ impl Service {
         self.hub.publish(name, draft)?.acknowledged().await
     }
 
-    /// What becomes of messages on a page's WebSocket; none if no channel of it takes any.
+    /// The callback for messages on a page's WebSocket; `None` if none of its channels accepts any.
     pub(super) fn receiver(
         self: &Arc<Self>,
         names: &[ChannelName],
@@ -340,7 +340,7 @@ impl Service {
         found.ok_or_else(|| Refusal::not_found("there is no app to ask"))
     }
 
-    /// Looks after the channels, and tells apps who listens.
+    /// Runs the hub's housekeeping, and calls the presence hooks of apps.
     pub(super) fn look_after_hub(&self) {
         for hook in self.hub.look_after() {
             let Ok(upstream) = self.app_named(hook.app.as_deref()) else {
@@ -366,7 +366,7 @@ impl Service {
     }
 }
 
-/// What to say to one who may not publish.
+/// The refusal for a client that may not publish.
 fn not_permitted(rules: &config::Channel) -> Refusal {
     if rules.publish.contains(&Publisher::Token) {
         let reason = "to publish here, send the publish token: Authorization: Bearer …";
@@ -378,7 +378,7 @@ fn not_permitted(rules: &config::Channel) -> Refusal {
     Refusal::new(StatusCode::FORBIDDEN, reason)
 }
 
-/// All of an answer that is to be published.
+/// Collects a response body that is to be published.
 async fn collect(mut body: Body) -> Result<Bytes, BoxError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -392,7 +392,7 @@ async fn collect(mut body: Body) -> Result<Bytes, BoxError> {
     Ok(bytes.freeze())
 }
 
-/// The request that tells an app who listens.
+/// The request that reports presence to an app.
 fn told(hook: &Hook) -> Request<Payload> {
     let body = serde_json::json!({
         "channel": hook.channel.as_str(),
@@ -415,8 +415,8 @@ fn told(hook: &Hook) -> Request<Payload> {
     request
 }
 
-/// The headers that say who a visitor is and how to answer: those of the page, without what was about the
-/// handshake.
+/// The headers that identify a visitor and describe the wanted response: those of the page, without the
+/// handshake's.
 fn visitor(headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::new();
     for name in [
@@ -434,7 +434,7 @@ fn visitor(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// A message of a page's WebSocket as the request it would have been by POST.
+/// Converts a message from a page's WebSocket to the POST request that it corresponds to.
 fn request_of(headers: HeaderMap, draft: Draft) -> (Parts, PageMessage) {
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.headers = headers;
@@ -469,7 +469,7 @@ fn outcome(answer: Result<Response<Body>, Refusal>) -> Outcome {
     }
 }
 
-/// A message from a body, by what its type says.
+/// Parses a message from a body, by its media type.
 fn draft(parameters: &Parameters, headers: &HeaderMap, bytes: Bytes) -> Result<Draft, Refusal> {
     let kind = headers
         .get(CONTENT_TYPE)
@@ -480,7 +480,7 @@ fn draft(parameters: &Parameters, headers: &HeaderMap, bytes: Bytes) -> Result<D
         let text = std::str::from_utf8(&bytes).map_err(|_| unsound("UTF-8"))?;
         Data::json(text).map_err(|error| unsound(&format!("JSON: {error}")))?
     } else if kind.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case("text/"))
-        // What curl and old forms say when they say nothing.
+        // The default type of curl and of old forms.
         || kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
     {
         let text = String::from_utf8(bytes.into()).map_err(|_| unsound("UTF-8"))?;
@@ -492,7 +492,7 @@ fn draft(parameters: &Parameters, headers: &HeaderMap, bytes: Bytes) -> Result<D
     Ok(labels(parameters, data))
 }
 
-/// A message with what the parameters say of it.
+/// A message with the event, key and id from the parameters.
 fn labels(parameters: &Parameters, data: Data) -> Draft {
     Draft {
         event: parameters.event.as_deref().map(Into::into),
@@ -502,13 +502,13 @@ fn labels(parameters: &Parameters, data: Data) -> Draft {
     }
 }
 
-/// What a publisher calls its message.
+/// Parses a publisher's own id.
 fn own_id(text: Option<&str>) -> Result<Option<PublisherId>, Refusal> {
     let id = text.map(PublisherId::parse).transpose();
     id.map_err(Refusal::bad_request)
 }
 
-/// What tells a visitor from others: the ids of one must not take those of another.
+/// A value that identifies a visitor, so that the message ids of one do not collide with those of another.
 fn shown(headers: &HeaderMap, context: &Context) -> Vec<u8> {
     let lines = [COOKIE, AUTHORIZATION];
     let lines = lines.iter().flat_map(|name| headers.get_all(name));
@@ -519,7 +519,7 @@ fn shown(headers: &HeaderMap, context: &Context) -> Vec<u8> {
     shown.join(&b'\n')
 }
 
-/// What to say to one whose message was not taken; `retry` is when it may be.
+/// The refusal for a message that was not accepted; `retry` is the time after which it may be.
 fn unpublished(error: &PublishError, retry: Duration) -> Refusal {
     let status = match error {
         PublishError::Unknown(_) => StatusCode::NOT_FOUND,

@@ -1,4 +1,5 @@
-//! Closes a tunnel whose token no longer means what it meant: it was removed from its source, or leads elsewhere.
+//! Token watch: closes a tunnel whose token has changed its meaning, because it was removed from its source or
+//! leads to another target.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::config::Endpoint;
 use crate::shutdown::Shutdown;
 use crate::target::{Asked, ResolveError, Resolver};
 
-/// Asks again every `interval`, until what is returned is dropped with its tunnel.
+/// Resolves the token again every `interval`, until the returned value is dropped with its tunnel.
 pub(super) fn watch(
     targets: Arc<Resolver>,
     asked: Asked,
@@ -37,7 +38,7 @@ pub(super) fn watch(
     Revocation::new(revoked, held)
 }
 
-/// A source that cannot be asked, or not in time, closes nothing.
+/// True if the token still has the same target, or its source could not be read in time.
 async fn is_still(targets: &Resolver, asked: &Asked, target: &Endpoint) -> bool {
     match targets.resolve(asked).await {
         Ok(now) => now.endpoint == *target,

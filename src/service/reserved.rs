@@ -1,5 +1,5 @@
-//! Paths of apps that are for Noren alone: they take the messages of pages, and are told who listens. An app that
-//! believes what comes there need not ask who sends it, so no client reaches them by itself.
+//! Paths of apps that only Noren may request: for messages of pages, and for presence. An app that trusts these
+//! requests need not verify their sender, so no client request reaches them.
 
 use http::StatusCode;
 
@@ -28,7 +28,7 @@ impl Reserved {
         Self(paths.collect())
     }
 
-    /// Looks whether any server could take a path for one of those, or for one below: apps take what follows for
+    /// Checks that no server could read a path as one of those, or as one below: apps take the part behind for
     /// parameters.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! The outside of each request: its name, its line in the log, what is counted and timed, and the headers that every
-//! answer has. Must not know how it is answered.
+//! Wraps every request: assigns its id, writes the access line and metrics, adds the standard response headers.
+//! Independent of the handlers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,15 +19,15 @@ use crate::service::{Answer, Role, Service, limits};
 use crate::telemetry::{AccessLine, Handler, Measured};
 use crate::upstream::Upstream;
 
-/// What an answer holds until its last byte is on its way.
+/// Resources that a response holds until its last byte is sent.
 #[derive(Debug)]
 pub struct Held {
-    /// The request is under way; an answer over HTTP/2 holds this elsewhere.
+    /// The guard of the request in progress; a response over HTTP/2 holds it elsewhere.
     _busy: Option<Busy>,
     _timed: Option<Timed>,
 }
 
-/// Times an answer of an app until this is dropped.
+/// Times a response of an app until it is dropped.
 #[derive(Debug)]
 struct Timed {
     begun: Instant,
@@ -41,7 +41,7 @@ impl Drop for Timed {
 }
 
 impl Service {
-    /// Answers a request; every failure is an answer too.
+    /// Responds to a request; every failure becomes a response too.
     pub async fn respond(
         self: &Arc<Self>,
         mut request: Request<Incoming>,
@@ -94,7 +94,13 @@ impl Service {
                     line.in_turn(self.inside.refused_requests.line());
                 }
                 if line.is_none() && refusal.status.is_server_error() {
-                    warn!(peer = %context.peer, request = %id, status = refusal.status.as_u16(), cause, "request failed");
+                    warn!(
+                        peer = %context.peer,
+                        request = %id,
+                        status = refusal.status.as_u16(),
+                        cause,
+                        "request failed",
+                    );
                 }
                 refusal
                     .of(id)
@@ -121,7 +127,7 @@ impl Service {
         })
     }
 
-    /// Counts an answer, and times it to its end if it is an app's.
+    /// Counts a response, and times it to its end if it is an app's.
     fn count(&self, route: Option<Route>, status: StatusCode, begun: Instant) -> Option<Timed> {
         let handler = match route {
             Some(Route::App(index)) => {
@@ -139,7 +145,7 @@ impl Service {
         None
     }
 
-    /// The headers every answer has unless the app set them.
+    /// Adds the standard headers, unless the app has set them.
     fn finish(&self, response: &mut Response<Body>, context: &Context) {
         // One of an app has the spelling that it came with.
         if response.extensions().is_empty() {

@@ -1,4 +1,4 @@
-//! The session as a step of a request: who asks, for how long, and what those are told who may not pass.
+//! The session as a step of a request: identifies the visitor, gets a lease, and converts refusals.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::http::{Context, Head, Lease, Refusal};
 use crate::service::Service;
 use crate::target::Target;
 
-/// When a visitor whom the app could not be asked about may come back.
+/// `Retry-After` if the app could not be queried.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Service {
-    /// Asks the app who this is.
+    /// Queries the app about the visitor.
     pub(super) async fn visitor(
         &self,
         headers: &HeaderMap,
@@ -32,14 +32,14 @@ impl Service {
         asked.map_err(|denied| refused(&denied))
     }
 
-    /// Whether the app has said a moment ago that it knows this visitor, or still says so because of an open socket.
-    /// Nobody is asked.
+    /// True if the app has confirmed this visitor a moment ago, or keeps confirming it because of an open
+    /// connection. Does not query.
     pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
         let sessions = self.sessions.as_ref();
         sessions.is_some_and(|sessions| sessions.knows(headers))
     }
 
-    /// Asks the app whether this visitor may listen to these channels, and for how long.
+    /// Queries the app for permission to subscribe to these channels, and returns the lease.
     pub(super) async fn lease_for(
         &self,
         visitor: Visitor,
@@ -52,7 +52,7 @@ impl Service {
         asked.map_err(|denied| refused(&denied))
     }
 
-    /// Asks the app whether this visitor may have this console, and for how long.
+    /// Queries the app for permission to open this console, and returns the lease.
     pub(super) async fn lease(&self, visitor: Visitor, target: &Target) -> Result<Lease, Refusal> {
         let Some(sessions) = &self.sessions else {
             return Err(refused(&Denied::NotLoggedIn));
@@ -65,7 +65,7 @@ impl Service {
     }
 }
 
-/// What a visitor is told who may not pass.
+/// The refusal for a visitor who may not pass.
 fn refused(denied: &Denied) -> Refusal {
     let (status, reason) = match denied {
         Denied::NotLoggedIn => (
