@@ -36,6 +36,7 @@ mod real_cluster;
 mod real_demo;
 mod real_differential;
 mod real_disk;
+mod real_examples;
 mod real_horizon;
 mod real_journal;
 mod real_kill;
