@@ -8,6 +8,7 @@ mod attempt;
 mod console;
 mod entrance;
 mod error;
+mod headers;
 mod hub;
 mod limits;
 mod methods;
@@ -24,9 +25,8 @@ mod session;
 
 use std::sync::Arc;
 
-use http::header::{HeaderName, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::access::hosts::KnownHosts;
@@ -57,6 +57,7 @@ pub use plan::Plan;
 use answers::{challenge, no_content, redirect, welcome};
 use attempt::Attempt;
 use entrance::Entrances;
+use headers::ResponseHeaders;
 use methods::permit_method;
 use offload::Offloads;
 use reserved::Reserved;
@@ -102,8 +103,7 @@ pub struct Service {
     channel_tokens: Vec<(String, ChannelName)>,
     body: BodyLimits,
     spool: Spool,
-    added: Vec<(HeaderName, HeaderValue)>,
-    hsts: Option<HeaderValue>,
+    headers: ResponseHeaders,
     limits: Limits,
     hosts: KnownHosts,
     login_paths: Vec<String>,
@@ -165,23 +165,11 @@ impl Service {
             slots,
             shutdown,
         } = around.clone();
-        let header = |text: &str| {
-            HeaderValue::from_str(text)
-                .ok()
-                .filter(|value| !value.is_empty())
-        };
         let spool = Spool::new(
             config.spool.clone(),
             &config.limits,
             before.map(|before| &before.spool),
         );
-        let added = [
-            (X_FRAME_OPTIONS, header(&config.headers.x_frame_options)),
-            (
-                X_CONTENT_TYPE_OPTIONS,
-                header(&config.headers.x_content_type_options),
-            ),
-        ];
         let metrics = &inside.metrics;
         let known = before.map_or(&[][..], |before| &before.apps);
         let app = |settings: &config::App| {
@@ -232,12 +220,8 @@ impl Service {
                 buffer: config.limits.request_buffer,
                 trailers: config.limits.headers,
             },
-            added: added
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value?)))
-                .collect(),
+            headers: ResponseHeaders::new(config),
             spool,
-            hsts: header(&config.headers.strict_transport_security),
             hosts: KnownHosts::new(config),
             limits: Limits::new(&config.limits, before.map(|before| &before.limits)),
             login_paths: config.limits.login_paths.clone(),
@@ -447,6 +431,7 @@ impl Service {
                 times,
             },
             tasks: &self.shutdown,
+            removed: self.headers.replaced(Some(Route::App(index))),
         };
         if asks_for_websocket(&request) {
             let handshake = Handshake::check(&request)?;

@@ -13,6 +13,7 @@ mod answers;
 mod bodies;
 mod breaks;
 mod framing;
+mod headers;
 mod heads;
 mod interim;
 mod methods;

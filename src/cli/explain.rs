@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use noren::Destination;
 use noren::config::{
-    App, CertificateRule, Channel, Config, Entrance, Member, Needs, Publisher, SessionRule,
+    App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, Member, Needs, Publisher,
+    SessionRule,
 };
 
 /// A text that grows line by line. Writing to a string cannot fail.
@@ -39,6 +40,7 @@ pub(super) fn explain(config: &Config) -> String {
         text.line(format_args!("{} ({})", listener.address, listener.protocol));
     }
     routes(&mut text, config);
+    response_headers(&mut text, config);
     limits(&mut text, config);
     text.0
 }
@@ -124,15 +126,58 @@ fn routes(text: &mut Text, config: &Config) {
                     text.more(format_args!("takes {allow} only"));
                 }
                 entrance(text, &app.entrance);
+                header_rules(text, "to the app", &app.request_headers);
+                header_rules(text, "from here", &app.response_headers);
                 text.more("beyond that the app itself decides");
             }
-            Destination::Files(_) => {
+            Destination::Files(index) => {
                 next(text, format!("{} on {host} -> files", place.path));
                 text.more("open to everybody");
+                if let Some(files) = config.files.get(index) {
+                    header_rules(text, "from here", &files.response_headers);
+                }
             }
         }
     }
     next(text, "anything else -> 404".to_owned());
+}
+
+/// The headers of every response. Those of an app or of files stand with their route.
+fn response_headers(text: &mut Text, config: &Config) {
+    text.heading("Headers of every response, unless its route has a rule for the same one");
+    for line in rules(&config.headers.general()) {
+        text.line(line);
+    }
+    let own = rules(&config.headers.own);
+    if !own.is_empty() {
+        text.heading("Headers of responses that no app and no files have");
+        for line in own {
+            text.line(line);
+        }
+    }
+}
+
+fn header_rules(text: &mut Text, direction: &str, of: &HeaderRules) {
+    for line in rules(of) {
+        text.more(format_args!("headers {direction}: {line}"));
+    }
+}
+
+/// Rules by the names of their headers: a value may be long, or a secret.
+fn rules(rules: &HeaderRules) -> Vec<String> {
+    let named = |fields: &[Field]| fields.iter().map(|field| field.name.to_string()).collect();
+    let removed = rules.remove.iter().map(ToString::to_string).collect();
+    let lists: [(&str, Vec<String>); 4] = [
+        ("removed", removed),
+        ("set", named(&rules.set)),
+        ("added", named(&rules.add)),
+        ("set where there is none", named(&rules.default)),
+    ];
+    lists
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{what}: {}", names.join(", ")))
+        .collect()
 }
 
 /// Who may pass where a session may be asked for.
@@ -322,6 +367,8 @@ mod tests {
             "[[app]]\nname = 'wok'\nurl = 'http://127.0.0.1:8010'\nworkers = 8\n\
              [[app]]\nname = 'docs'\nurl = 'unix:/run/docs'\nhosts = ['docs.example']\npath = '/d'\n\
              methods = ['GET', 'POST']\n\
+             [app.request-headers]\nset = { X-Api-Key = 'secret' }\n\
+             [app.response-headers]\nremove = ['X-Powered-By', 'Server']\n\
              [session]\npath = '/tasks'\nname-header = 'X-User'\n\
              [[bridge.target]]\ntoken = 'secret'\naddress = 'unix:/run/vm'\n\
              [[channel]]\nname = 'job.*'\nsubscribers = ['ann', 'bob']\n\
@@ -342,9 +389,12 @@ mod tests {
             "of these may listen: ann, bob\n",
             " 3. /d on docs.example -> the app docs at unix:/run/docs\n",
             "takes GET, POST, HEAD only\n",
+            "headers to the app: set: x-api-key\n",
+            "headers from here: removed: x-powered-by, server\n",
             " 4. / on any host -> the app wok at 127.0.0.1:8010\n",
             "8 workers; then 1000 requests wait, 30s at most; an answer within 10m\n",
             " 5. anything else -> 404\n",
+            "set where there is none: strict-transport-security, x-frame-options, x-content-type-options\n",
             "connections                        10000 in all\n",
         ] {
             let found = text.get(at..).and_then(|rest| rest.find(line));

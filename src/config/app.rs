@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
+use http::header::WWW_AUTHENTICATE;
+
 use super::endpoint::Endpoint;
 use super::entrance::Entrance;
 use super::files::Offload;
+use super::header_fields::Side;
+use super::header_rules::HeaderRules;
 use super::host_pattern::HostPattern;
 use super::methods::Methods;
 use super::path_prefix::PathPrefix;
@@ -47,6 +51,12 @@ pub struct App {
     pub user_header: Option<String>,
     /// `certificate-header`: the same with the name in the client's certificate. Default `None`.
     pub certificate_header: Option<String>,
+    /// `[app.request-headers]`: rules for the headers of every request to this app, those of Noren itself (session,
+    /// health) too. Default none.
+    pub request_headers: HeaderRules,
+    /// `[app.response-headers]`: rules for the headers of every response at the paths of this app, errors of Noren too.
+    /// They come before those of `[headers]`, name by name. Default none.
+    pub response_headers: HeaderRules,
     /// `workers`: requests in flight at the app at most, 1 to 100,000. Default 100. Set it to the
     /// app's threads.
     pub workers: usize,
@@ -110,6 +120,8 @@ impl Default for App {
             entrance: Entrance::default(),
             user_header: None,
             certificate_header: None,
+            request_headers: HeaderRules::default(),
+            response_headers: HeaderRules::default(),
             workers: 100,
             queue: 1000,
             queue_wait: Duration::from_secs(30),
@@ -137,6 +149,7 @@ impl App {
         root.each_table("app", |table| {
             let app = Self::read(table);
             if table.is_sound() {
+                app.check_headers(table);
                 app.check_against(&apps, table);
                 apps.push(app);
             }
@@ -162,6 +175,8 @@ impl App {
             certificate_header: table.text("certificate-header", None, |text| {
                 parse_header(text).map(Some)
             }),
+            request_headers: HeaderRules::read_table(table, "request-headers", Side::Request),
+            response_headers: HeaderRules::read_table(table, "response-headers", Side::Response),
             workers: table.number("workers", default.workers, 1..=100_000),
             queue: table.number("queue", default.queue, 0..=1_000_000),
             queue_wait: table.duration("queue-wait", default.queue_wait),
@@ -180,6 +195,24 @@ impl App {
             compress: table.list("compress", default.compress, parse_media_type),
             compress_private: table.flag("compress-private", default.compress_private),
             offload: table.tables("offload", Offload::read),
+        }
+    }
+
+    /// Rules that another key of the app contradicts.
+    fn check_headers(&self, table: &mut Table<'_>) {
+        for (key, header) in [
+            ("user-header", &self.user_header),
+            ("certificate-header", &self.certificate_header),
+        ] {
+            let name = header.as_deref().and_then(|header| header.parse().ok());
+            if name.is_some_and(|name| self.request_headers.names(&name)) {
+                let text = "is in request-headers too, and then anybody would be the same to the app; take it out there";
+                table.problem(key, text);
+            }
+        }
+        if self.entrance.users.is_some() && self.response_headers.removes(&WWW_AUTHENTICATE) {
+            let text = "removes WWW-Authenticate, without which no browser asks for the password of users; take it out";
+            table.problem("response-headers", text);
         }
     }
 

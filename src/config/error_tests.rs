@@ -73,6 +73,74 @@ fn a_method_that_no_app_gets_is_told_what_to_write() {
 }
 
 #[test]
+fn a_header_that_is_not_the_files_to_touch_is_refused_with_the_reason() {
+    let table = |table: &str, rule: &str, place: &str, said: &str| {
+        let said = format!("noren.toml:4: app[0].{table}.{place}: {said}");
+        says(&format!("[app.{table}]\n{rule}"), &said);
+    };
+    let said = "Content-Length says how the bytes of the body are to be read, which stay as they are; leave it out";
+    table(
+        "response-headers",
+        "set = { Content-Length = '1' }",
+        "set.Content-Length",
+        said,
+    );
+    let said = "Connection belongs to one connection, and Noren writes it for each; leave it out";
+    table(
+        "response-headers",
+        "remove = ['Connection']",
+        "remove[0]",
+        said,
+    );
+    let said = "Set-Cookie would take the place of the cookies of the app, its session too; write it into add";
+    table(
+        "response-headers",
+        "set = { Set-Cookie = 'a=b' }",
+        "set.Set-Cookie",
+        said,
+    );
+    let said = "Host is written by Noren for each request; leave it out";
+    table("request-headers", "set = { Host = 'a' }", "set.Host", said);
+    let said = r#"is empty; to take the header away, write remove = ["server"]"#;
+    table(
+        "response-headers",
+        "set = { Server = '' }",
+        "set.Server",
+        said,
+    );
+    let said = r#""$scheme" has a variable of another program ($scheme…), and would be sent as it stands; write a fixed text; X-Forwarded-For, -Host and -Proto, X-Real-IP and X-Request-Id are there without it, and user-header names the visitor"#;
+    table(
+        "request-headers",
+        "set = { X-Scheme = '$scheme' }",
+        "set.X-Scheme",
+        said,
+    );
+    let said = r#""a\nb" cannot stand in a header; write visible ASCII without spaces around it"#;
+    table(
+        "response-headers",
+        "add = { X-A = \"a\\nb\" }",
+        "add.X-A",
+        said,
+    );
+    says(
+        "[app.response-headers]\nremove = ['X-A']\nset = { x-a = '1' }",
+        "noren.toml:5: app[0].response-headers.set.x-a: x-a stands in remove as well; write it into one of the two (set takes the place of what is there, add stands beside it, default is for where there is none)",
+    );
+    says(
+        "user-header = 'X-User'\n[app.request-headers]\nset = { X-User = 'all' }",
+        "noren.toml:3: app[0].user-header: is in request-headers too, and then anybody would be the same to the app; take it out there",
+    );
+    says(
+        "[app.response-headers]\nsett = { X-A = '1' }",
+        "noren.toml:4: app[0].response-headers.sett: unknown key; did you mean `set`?",
+    );
+    says(
+        "[app.response-headers]\nset = { X-A = [] }",
+        r#"noren.toml:4: app[0].response-headers.set.X-A: is a list of nothing; write at least one text, such as ["text"]"#,
+    );
+}
+
+#[test]
 fn a_number_out_of_range_is_told_the_range() {
     says(
         "workers = 0",
@@ -100,7 +168,7 @@ fn a_misspelt_key_is_told_the_nearest_one() {
     );
     says(
         "body_size = 1",
-        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, case-insensitive, methods, origins, missing-origin, users, realm, client-certificate, client-names, user-header, certificate-header, workers, queue, queue-wait, connect, response, response-idle, keep-alive, restart-wait, health-path, health-interval, request-spool, ignore-client-abort, response-spool, compress, compress-private, offload",
+        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, case-insensitive, methods, origins, missing-origin, users, realm, client-certificate, client-names, user-header, certificate-header, request-headers, response-headers, workers, queue, queue-wait, connect, response, response-idle, keep-alive, restart-wait, health-path, health-interval, request-spool, ignore-client-abort, response-spool, compress, compress-private, offload",
     );
     says(
         "[log]\ncolour = true",

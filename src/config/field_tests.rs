@@ -236,8 +236,37 @@ fn headers_are_read_and_an_empty_one_is_kept_empty() {
         strict_transport_security: "max-age=1; includeSubDomains".to_owned(),
         x_frame_options: "SAMEORIGIN".to_owned(),
         x_content_type_options: String::new(),
+        ..SecurityHeaders::default()
     };
     assert_eq!(config.headers, expected);
+    assert_eq!(config.headers.general().default.len(), 2);
+}
+
+#[test]
+fn rules_for_headers_are_read() {
+    let config = with_app(
+        r#"
+        [app.request-headers]
+        set = { X-Script-Name = "/wok" }
+        [app.response-headers]
+        remove = ["X-Powered-By"]
+        default = { Content-Security-Policy = "default-src 'self'" }
+        [headers]
+        set = { Referrer-Policy = "no-referrer" }
+        [headers.own]
+        add = { Link = ["</a>; rel=help", "</b>; rel=license"] }
+        "#,
+    );
+    let app = config.apps.first().expect("an app");
+    let name = |field: &Field| field.name.as_str().to_owned();
+    let names = |fields: &[Field]| fields.iter().map(name).collect::<Vec<_>>();
+    assert_eq!(names(&app.request_headers.set), ["x-script-name"]);
+    assert_eq!(app.response_headers.remove, ["x-powered-by"]);
+    let default = names(&app.response_headers.default);
+    assert_eq!(default, ["content-security-policy"]);
+    assert_eq!(names(&config.headers.rules.set), ["referrer-policy"]);
+    let links = config.headers.own.add.first().map(|link| link.values.len());
+    assert_eq!(links, Some(2));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use super::header_fields::Side;
+use super::header_rules::HeaderRules;
 use super::headers::header_value;
 use super::host_pattern::HostPattern;
 use super::path_prefix::PathPrefix;
@@ -26,6 +28,9 @@ pub struct Files {
     /// `precompressed`: whether `x.br`, `x.zst` or `x.gz` is sent for `x` to who takes that. Default
     /// no.
     pub precompressed: bool,
+    /// `[files.response-headers]`: rules for the headers of every response at these paths. They come before those of
+    /// `[headers]`, name by name. Default none.
+    pub response_headers: HeaderRules,
 }
 
 /// One `[[app.offload]]`: files that an app has sent by a header of its answer.
@@ -50,6 +55,11 @@ impl Files {
                     header_value(text).map(|value| (!value.is_empty()).then_some(value))
                 }),
                 precompressed: table.flag("precompressed", false),
+                response_headers: HeaderRules::read_table(
+                    table,
+                    "response-headers",
+                    Side::Response,
+                ),
             };
             if all
                 .iter()

@@ -1,10 +1,13 @@
-//! `[headers]`: response headers added to every answer the app did not set them on. Knows only
-//! which bytes a header value may hold (RFC 9110, section 5.5), not what the headers mean.
+//! `[headers]`: the headers of every response, and those of the responses that are the door's own.
 
+use http::header::{STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+
+use super::header_fields::Side;
+use super::header_rules::HeaderRules;
 use super::reader::Table;
 
-/// `[headers]`: each is the value of the header of its name; an empty string leaves that header
-/// out.
+/// `[headers]`: rules for every response. Each key with the name of a header is its default value; an empty string
+/// leaves that header out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SecurityHeaders {
     /// `strict-transport-security` (RFC 6797). Default `max-age=31536000`, one year.
@@ -13,6 +16,11 @@ pub struct SecurityHeaders {
     pub x_frame_options: String,
     /// `x-content-type-options`. Default `nosniff`.
     pub x_content_type_options: String,
+    /// `remove`, `set`, `add` and `default`: rules for every response. Default none.
+    pub rules: HeaderRules,
+    /// `[headers.own]`: rules for responses that no app and no `[[files]]` answers for: pages, channels, consoles,
+    /// errors before a route. Default none.
+    pub own: HeaderRules,
 }
 
 impl Default for SecurityHeaders {
@@ -21,6 +29,8 @@ impl Default for SecurityHeaders {
             strict_transport_security: "max-age=31536000".to_owned(),
             x_frame_options: "DENY".to_owned(),
             x_content_type_options: "nosniff".to_owned(),
+            rules: HeaderRules::default(),
+            own: HeaderRules::default(),
         }
     }
 }
@@ -40,7 +50,27 @@ impl SecurityHeaders {
                 default.x_content_type_options,
                 header_value,
             ),
+            rules: HeaderRules::read(table, Side::Response),
+            own: HeaderRules::read_table(table, "own", Side::Response),
         }
+    }
+
+    /// All rules for every response. The keys of single headers give way to the others.
+    #[must_use]
+    pub fn general(&self) -> HeaderRules {
+        let keys = [
+            (STRICT_TRANSPORT_SECURITY, &self.strict_transport_security),
+            (X_FRAME_OPTIONS, &self.x_frame_options),
+            (X_CONTENT_TYPE_OPTIONS, &self.x_content_type_options),
+        ];
+        let fields = keys.into_iter();
+        let keys = HeaderRules {
+            default: fields
+                .filter_map(|(name, value)| HeaderRules::defaulting(name, value))
+                .collect(),
+            ..HeaderRules::default()
+        };
+        self.rules.over(&keys)
     }
 }
 

@@ -207,6 +207,19 @@ impl<'a> Table<'a> {
         map
     }
 
+    /// Hands the keys of the whole table, which are names that the operator chooses, to `read`, each with its string or
+    /// the strings of its list.
+    pub(super) fn each_named(&mut self, mut read: impl FnMut(&str, &[&str]) -> Result<(), String>) {
+        for (name, found) in self.entries {
+            let name = name.get_ref().as_ref();
+            self.known.push(name);
+            let strings = value::string_or_strings(found.get_ref());
+            if let Err(text) = strings.and_then(|strings| read(name, &strings)) {
+                self.report_at(found, name, text);
+            }
+        }
+    }
+
     /// A table with fixed keys; without it in the file, its default.
     pub(super) fn table<T: Default>(
         &mut self,

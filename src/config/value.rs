@@ -26,6 +26,19 @@ pub(super) fn string<'a>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
     })
 }
 
+/// A string, or a list with at least one.
+pub(super) fn string_or_strings<'a>(value: &'a DeValue<'_>) -> Result<Vec<&'a str>, String> {
+    let Some(items) = value.as_array() else {
+        return string(value).map(|text| vec![text]);
+    };
+    if items.is_empty() {
+        return Err(
+            r#"is a list of nothing; write at least one text, such as ["text"]"#.to_owned(),
+        );
+    }
+    items.iter().map(|item| string(item.get_ref())).collect()
+}
+
 /// `true` or `false`.
 pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| {

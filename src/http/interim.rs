@@ -11,7 +11,7 @@ use std::task::{Poll, Waker};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Request, StatusCode, Version};
 
 use crate::http::fields::drop_file_names;
 use crate::http::hop::drop_hop_by_hop;
@@ -39,8 +39,14 @@ struct State {
 }
 
 impl Interim {
-    /// Arranges that interim responses to `request` are sent to the client, which speaks `version`.
-    pub fn pass_on<B>(&self, request: &mut Request<B>, version: Version) {
+    /// Arranges that interim responses to `request` are sent to the client, which speaks `version`, without the
+    /// `removed` fields.
+    pub fn pass_on<B>(
+        &self,
+        request: &mut Request<B>,
+        version: Version,
+        removed: Option<Arc<[HeaderName]>>,
+    ) {
         if version != Version::HTTP_11 {
             return;
         }
@@ -53,16 +59,17 @@ impl Interim {
         };
         let interim = self.clone();
         hyper::ext::on_informational(request, move |response| {
-            interim.add(number, response.status(), response.headers());
+            let removed = removed.as_deref().unwrap_or_default();
+            interim.add(number, response.status(), response.headers(), removed);
         });
     }
 
-    fn add(&self, request: u64, status: StatusCode, headers: &HeaderMap) {
+    fn add(&self, request: u64, status: StatusCode, headers: &HeaderMap, removed: &[HeaderName]) {
         // 100 is Noren's own affair, and 101 is none of the app's.
         if matches!(status.as_u16(), 100 | 101) {
             return;
         }
-        let Some(head) = encode(status, headers) else {
+        let Some(head) = encode(status, headers, removed) else {
             return;
         };
         let mut state = self.lock();
@@ -105,12 +112,15 @@ impl Interim {
 }
 
 /// Encodes a head; `None` if it is too large.
-fn encode(status: StatusCode, headers: &HeaderMap) -> Option<Bytes> {
+fn encode(status: StatusCode, headers: &HeaderMap, removed: &[HeaderName]) -> Option<Bytes> {
     let mut headers = headers.clone();
     drop_hop_by_hop(&mut headers);
     drop_file_names(&mut headers);
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRANSFER_ENCODING);
+    for name in removed {
+        headers.remove(name);
+    }
     let mut head = BytesMut::new();
     let reason = status.canonical_reason().unwrap_or_default();
     head.put_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
@@ -46,6 +46,8 @@ pub struct Forward<'a> {
     pub asker: Asker<'a>,
     /// Task tracker for work that outlives the request.
     pub tasks: &'a Shutdown,
+    /// The header fields that no interim response brings to the client.
+    pub removed: Option<&'a Arc<[HeaderName]>>,
 }
 
 impl Forward<'_> {
@@ -114,7 +116,7 @@ impl Forward<'_> {
         let version = parts.version;
         let mut request = request::rewrite(parts, payload, self);
         if let Some(interim) = &self.context.interim {
-            interim.pass_on(&mut request, version);
+            interim.pass_on(&mut request, version, self.removed.cloned());
         }
         // Whatever the client has sent under these names is gone by now.
         request.headers_mut().extend(own);

@@ -6,7 +6,8 @@ use http::uri::PathAndQuery;
 use http::{Extensions, HeaderValue, Request, Uri, Version};
 
 use crate::http::{
-    Forwarded, drop_client_claims, drop_hop_by_hop, drop_spellings_of, standard_spelling,
+    Forwarded, apply_to_request, drop_client_claims, drop_hop_by_hop, drop_spellings_of,
+    standard_spelling,
 };
 use crate::proxy::Forward;
 use crate::tls::ClientName;
@@ -57,6 +58,10 @@ pub(super) fn clean(headers: &mut HeaderMap, forward: Forward<'_>) {
     };
     forwarded.set(headers);
     set_names(headers, forward);
+    let rules = &forward.upstream.settings().request_headers;
+    if !rules.is_empty() {
+        apply_to_request(rules, headers);
+    }
 }
 
 /// Sets the headers with the verified user names, and removes the client's.

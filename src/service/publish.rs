@@ -17,10 +17,10 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tracing::warn;
 
-use crate::config::{self, ChannelName, Publisher};
+use crate::config::{self, ChannelName, HeaderRules, Publisher};
 use crate::http::{
-    Body, BodyLimits, BoxError, Budget, Context, Head, Received, Refusal, drop_own_headers, full,
-    idempotency_key, receive, refuse,
+    Body, BodyLimits, BoxError, Budget, Context, Head, Received, Refusal, apply_to_request,
+    drop_own_headers, full, idempotency_key, receive, refuse,
 };
 use crate::hub::{
     Data, Draft, EventId, Hook, Kind, Outcome, Parameters, PublishError, PublisherId, Receiver,
@@ -216,6 +216,7 @@ impl Service {
                 times: None,
             },
             tasks: &self.shutdown,
+            removed: self.headers.replaced(None),
         };
         let response = forward.submit(parts, message.bytes, own).await?;
         self.publish_answer(response, id, context).await
@@ -349,7 +350,11 @@ impl Service {
             let upstream = Arc::clone(upstream);
             self.shutdown.spawn(async move {
                 let path = hook.path.clone();
-                match upstream.send(told(&hook), Asker::unknown(None)).await {
+                let rules = &upstream.settings().request_headers;
+                match upstream
+                    .send(told(&hook, rules), Asker::unknown(None))
+                    .await
+                {
                     Ok(response) => {
                         let status = response.status();
                         if !status.is_success() {
@@ -393,7 +398,7 @@ async fn collect(mut body: Body) -> Result<Bytes, BoxError> {
 }
 
 /// The request that reports presence to an app.
-fn told(hook: &Hook) -> Request<Payload> {
+fn told(hook: &Hook, rules: &HeaderRules) -> Request<Payload> {
     let body = serde_json::json!({
         "channel": hook.channel.as_str(),
         "count": hook.presence.count,
@@ -407,6 +412,7 @@ fn told(hook: &Hook) -> Request<Payload> {
         *request.uri_mut() = uri;
     }
     let headers = request.headers_mut();
+    apply_to_request(rules, headers);
     headers.insert(HOST, HeaderValue::from_static("localhost"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -4,15 +4,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tracing::warn;
 
 use crate::config::AccessFormat;
 use crate::http::{
-    Body, Busy, Context, Form, Framing, RequestId, Scheme, check_lines, drop_file_names, refuse,
-    set_date, standard_spelling,
+    Body, Busy, Context, Form, Framing, RequestId, check_lines, drop_file_names, refuse, set_date,
+    standard_spelling,
 };
 use crate::router::Route;
 use crate::service::{Answer, Role, Service, limits};
@@ -108,7 +107,7 @@ impl Service {
             }
         };
         pending.answered();
-        self.finish(&mut response, context);
+        self.finish(&mut response, route, context);
         // With all places taken, a connection that could wait idle for its next request makes room instead.
         framing.close |= self.shutdown.has_begun() || self.slots.is_full();
         let response = framing.fit(response);
@@ -145,27 +144,17 @@ impl Service {
         None
     }
 
-    /// Adds the standard headers, unless the app has set them.
-    fn finish(&self, response: &mut Response<Body>, context: &Context) {
+    /// Makes the headers of a response those that clients get.
+    fn finish(&self, response: &mut Response<Body>, route: Option<Route>, context: &Context) {
         // One of an app has the spelling that it came with.
         if response.extensions().is_empty() {
             *response.extensions_mut() = standard_spelling();
         }
+        let status = response.status();
         let headers = response.headers_mut();
         // Whatever route the answer came by: a path of the app's machine is nothing for clients.
         drop_file_names(headers);
         set_date(headers);
-        for (name, value) in &self.added {
-            if !headers.contains_key(name) {
-                headers.insert(name.clone(), value.clone());
-            }
-        }
-        // RFC 6797 §7.2: not without TLS.
-        if context.scheme == Scheme::Https
-            && let Some(value) = &self.hsts
-            && !headers.contains_key(STRICT_TRANSPORT_SECURITY)
-        {
-            headers.insert(STRICT_TRANSPORT_SECURITY, value.clone());
-        }
+        self.headers.apply(headers, status, route, context.scheme);
     }
 }

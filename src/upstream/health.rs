@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
+use crate::http::apply_to_request;
 use crate::net::connect;
 use crate::upstream::connection::Connection;
 use crate::upstream::{Asker, Payload, Upstream, UpstreamError};
@@ -114,9 +115,9 @@ impl Upstream {
         };
         let mut request = Request::new(Payload::Empty);
         *request.uri_mut() = health.path.clone();
-        request
-            .headers_mut()
-            .insert(HOST, HeaderValue::from_static("localhost"));
+        let headers = request.headers_mut();
+        apply_to_request(&self.settings.request_headers, headers);
+        headers.insert(HOST, HeaderValue::from_static("localhost"));
         let limit = self.settings.connect;
         let asking = async {
             let socket = connect(&self.settings.url, limit).await.ok()?;

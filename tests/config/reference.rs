@@ -7,8 +7,8 @@ use std::fs;
 
 use noren::config::{
     Acme, App, Bridge, Certificate, Challenge, ClientCertificates, Config, Entrance, Files,
-    HttpSource, Limits, Listener, Log, Offload, Protocol, Recording, RedisSource, SecurityHeaders,
-    Server, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
+    HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol, Recording, RedisSource,
+    SecurityHeaders, Server, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
 };
 
 use super::shipped;
@@ -143,8 +143,13 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     );
     assert_eq!((log, server), (Log::default(), Server::default()));
     assert_eq!(spool, Spool::default());
+    let without_rules = SecurityHeaders {
+        rules: HeaderRules::default(),
+        own: HeaderRules::default(),
+        ..headers
+    };
     assert_eq!(
-        (limits, headers),
+        (limits, without_rules),
         (Limits::default(), SecurityHeaders::default())
     );
     let [app] = apps.as_slice() else {
@@ -158,6 +163,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     let without = App {
         offload: Vec::new(),
         health_path: None,
+        request_headers: HeaderRules::default(),
+        response_headers: HeaderRules::default(),
         ..app.clone()
     };
     let with_examples = App {
@@ -231,11 +238,27 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         strict_transport_security: _,
         x_frame_options: _,
         x_content_type_options: _,
+        rules: _,
+        own: _,
     } = SecurityHeaders::default();
     shows(
         "headers",
-        "strict-transport-security x-frame-options x-content-type-options",
+        "strict-transport-security x-frame-options x-content-type-options remove set add default own",
     );
+    let HeaderRules {
+        remove: _,
+        set: _,
+        add: _,
+        default: _,
+    } = HeaderRules::default();
+    for table in [
+        "headers.own",
+        "app.request-headers",
+        "app.response-headers",
+        "files.response-headers",
+    ] {
+        shows(table, "remove set add default");
+    }
     let App {
         name: _,
         url: _,
@@ -248,6 +271,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         entrance: _,
         user_header: _,
         certificate_header: _,
+        request_headers: _,
+        response_headers: _,
         workers: _,
         queue: _,
         queue_wait: _,
@@ -268,7 +293,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     shows(
         "app",
         "name url hosts path server-root encoded-slash case-insensitive methods origins missing-origin users realm \
-         client-certificate client-names user-header certificate-header workers queue queue-wait \
+         client-certificate client-names user-header certificate-header request-headers response-headers workers queue queue-wait \
          connect response response-idle keep-alive restart-wait health-path health-interval \
          request-spool ignore-client-abort response-spool \
          compress compress-private offload",
@@ -511,10 +536,14 @@ fn the_reference_shows_every_key_of_a_directory() {
             directory: _,
             cache_control: _,
             precompressed: _,
+            response_headers: _,
         },
     ] = config.files.as_slice()
     else {
         panic!("the reference should show one directory");
     };
-    shows("files", "path hosts directory cache-control precompressed");
+    shows(
+        "files",
+        "path hosts directory cache-control precompressed response-headers",
+    );
 }

@@ -15,7 +15,7 @@ use crate::access::session::{Denied, Identity};
 use crate::config::{
     self, ChannelName, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME,
 };
-use crate::http::{Context, Forwarded, Head, encoded};
+use crate::http::{Context, Forwarded, Head, apply_to_request, encoded};
 use crate::net::{ConnectError, Peer};
 use crate::shutdown::Shutdown;
 use crate::target::Console;
@@ -100,13 +100,18 @@ impl Question {
             let name = HeaderName::try_from(name).ok()?;
             Some((name, HeaderValue::try_from(value).ok()?))
         };
+        let mut headers = HeaderMap::new();
+        apply_to_request(&app.request_headers, &mut headers);
+        for (name, value) in settings.headers.iter().filter_map(parsed) {
+            headers.insert(name, value);
+        }
         Some(Self {
             session: below(settings.path.as_ref()?),
             console: settings.token_path.as_deref().map(below),
             channel: settings.channel_path.as_deref().map(below),
             upstream: Upstream::new(share, AppMetrics::unread(), before, tasks),
             method: settings.method.parse().unwrap_or_default(),
-            headers: settings.headers.iter().filter_map(parsed).collect(),
+            headers,
             name: header(settings.name_header.as_ref()),
             groups: header(settings.groups_header.as_ref()),
         })

@@ -53,6 +53,8 @@ fn apps_are_read() {
         entrance: Entrance::default(),
         user_header: None,
         certificate_header: None,
+        request_headers: HeaderRules::default(),
+        response_headers: HeaderRules::default(),
         workers: 1,
         queue: 0,
         queue_wait: Duration::ZERO,
@@ -97,11 +99,13 @@ fn directories_are_read() {
         directory: directory.into(),
         cache_control: None,
         precompressed: false,
+        response_headers: HeaderRules::default(),
     };
     let first = Files {
         hosts: vec![HostPattern::Exact("a.example".to_owned())],
         cache_control: Some("max-age=60".to_owned()),
         precompressed: true,
+        response_headers: HeaderRules::default(),
         ..files("/static", "/srv/static")
     };
     assert_eq!(config.files, [first, files("/plain", "/srv/plain")]);
