@@ -1,6 +1,7 @@
 //! The `amqp` source with a real RabbitMQ, and with the library that OpenStack's services notify with.
 
 mod encrypted;
+mod openstack;
 mod outages;
 mod upgrades;
 

@@ -6,7 +6,7 @@ use super::broker::Broker;
 use super::channel_name::{ChannelName, ChannelPattern};
 use super::reader::Table;
 use super::size::{GIB, KIB};
-use super::template::Template;
+use super::template::{Template, Templates};
 use super::value;
 
 /// What is in a message.
@@ -63,13 +63,13 @@ pub struct AmqpSource {
     /// `raw-content`: whether a Nasqueron message keeps its `rawContent`. Default no.
     pub raw_content: bool,
     /// `channel`: where each message goes; always within the name the source is under. Default: that name.
-    pub channel: Option<Template>,
-    /// `event`: the name of the event. Default none, and for `oslo` its `event_type`.
-    pub event: Option<Template>,
-    /// `key`: what it is about. Default none.
-    pub key: Option<Template>,
+    pub channel: Templates,
+    /// `event`: the name of the event, if the message has what it needs. Default none, and for `oslo` its `event_type`.
+    pub event: Templates,
+    /// `key`: what it is about, if the message has what it needs. Default none.
+    pub key: Templates,
     /// `data`: what is published. Default the message.
-    pub data: Option<Template>,
+    pub data: Templates,
 }
 
 impl AmqpSource {
@@ -84,17 +84,15 @@ impl AmqpSource {
         let format = table.text("format", AmqpFormat::Json, |text| {
             value::choice(text, &AmqpFormat::NAMES)
         });
-        let mut template = |key, default| {
-            table.text(key, default, |text| {
-                Template::parse(text, format.places()).map(Some)
-            })
+        let mut templates = |key, default| {
+            table.alternatives(key, default, |text| Template::parse(text, format.places()))
         };
         let event = match format {
-            AmqpFormat::Oslo => Some(Template::pointer("/event_type")),
-            AmqpFormat::Json | AmqpFormat::Text | AmqpFormat::Nasqueron => None,
+            AmqpFormat::Oslo => vec![Template::pointer("/event_type")],
+            AmqpFormat::Json | AmqpFormat::Text | AmqpFormat::Nasqueron => Vec::new(),
         };
-        let (channel, event) = (template("channel", None), template("event", event));
-        let (key, data) = (template("key", None), template("data", None));
+        let (channel, event) = (templates("channel", Vec::new()), templates("event", event));
+        let (key, data) = (templates("key", Vec::new()), templates("data", Vec::new()));
         let source = Self {
             bindings: table.list("bindings", vec!["#".to_owned()], short),
             queue: table.text("queue", None, |text| queue_name(text).map(Some)),
@@ -143,8 +141,8 @@ impl AmqpSource {
             ("key", &self.key),
             ("data", &self.data),
         ];
-        for (key, template) in all {
-            let points = template.as_ref().is_some_and(Template::has_pointers);
+        for (key, templates) in all {
+            let points = templates.iter().any(Template::has_pointers);
             if points && self.format == AmqpFormat::Text {
                 table.problem(key, r#"points into JSON; write format = "json""#);
             }
@@ -153,25 +151,27 @@ impl AmqpSource {
 
     /// What is wrong with where its messages go, if it is under a channel of this name.
     pub(super) fn misplaced(&self, home: &ChannelPattern) -> Option<String> {
-        let Some(template) = &self.channel else {
+        if self.channel.is_empty() {
             let text = "a pattern is many channels; the source must say which, such as channel = \"nova.{tenant}\"";
             return home.name().is_none().then(|| text.to_owned());
-        };
-        // A word that a message fills can be anything, so it is tried with the word the name has there.
-        let sample = template.filled_with("x");
-        let words = template.filled_with("*");
-        let fits = ChannelName::parse(&sample).is_ok()
-            && words.split('.').count() == home.to_string().split('.').count()
-            && words
-                .split('.')
-                .zip(home.to_string().split('.'))
-                .all(|(word, own)| word == own || own == "*" || word.contains('*'));
-        (!fits).then(|| {
-            format!(
-                r#"channel = "{template}" is never within "{home}", the name of its [[channel]]"#
-            )
-        })
+        }
+        let outside = self.channel.iter().find(|template| !fits(template, home))?;
+        Some(format!(
+            r#"channel = "{outside}" is never within "{home}", the name of its [[channel]]"#
+        ))
     }
+}
+
+/// Whether a template can give a channel within this name. A word that a message fills can be anything, so it is tried
+/// with the word the name has there.
+fn fits(template: &Template, home: &ChannelPattern) -> bool {
+    let (sample, words) = (template.filled_with("x"), template.filled_with("*"));
+    ChannelName::parse(&sample).is_ok()
+        && words.split('.').count() == home.to_string().split('.').count()
+        && words
+            .split('.')
+            .zip(home.to_string().split('.'))
+            .all(|(word, own)| word == own || own == "*" || word.contains('*'))
 }
 
 /// `x-expires` has 32 bits of milliseconds.
@@ -220,6 +220,14 @@ mod tests {
             ("nova.*", "channel = \"nova.{/id}.x\"", "is never within"),
             ("nova", "channel = \"no va\"", "is never within"),
             (
+                "nova.*",
+                "channel = [\"nova.{/id}\", \"cloud\"]",
+                "channel = \"cloud\" is never within",
+            ),
+            ("nova", "key = []", "is empty"),
+            ("nova", "key = [\"{/id}\", 5]", "key[1]"),
+            ("nova", "key = 5", "expected a string"),
+            (
                 "nova",
                 "format = \"text\"\nkey = \"{/id}\"",
                 "points into JSON",
@@ -242,6 +250,10 @@ mod tests {
             ("nova", "channel = \"{/a}\""),
             ("nova.*", "format = \"oslo\"\nchannel = \"nova.{tenant}\""),
             ("*.*", "channel = \"{/a}-x.{routing-key}\""),
+            (
+                "nova.*",
+                "channel = [\"nova.{/id}\", \"nova.cloud\"]\nkey = [\"{/a}\", \"{/b}\"]",
+            ),
             (
                 "nova",
                 "queue = \"noren\"\nqueue-expires = \"1h\"\ndata = \"{/payload}\"",

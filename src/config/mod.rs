@@ -108,7 +108,7 @@ pub use signed::Signed;
 pub use spool::{Spool, WhenFull};
 pub use target_rule::{Hosts, TargetRule};
 pub use target_tls::TargetTls;
-pub use template::{Part, Template};
+pub use template::{Part, Template, Templates};
 pub use tls::{Certificate, Tls, TlsVersion};
 pub use token_source::{HttpSource, RedisSource, SourceKind, TokenSource};
 pub use token_url::TokenUrl;

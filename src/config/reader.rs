@@ -175,6 +175,27 @@ impl<'a> Table<'a> {
         list
     }
 
+    /// A string that `parse` understands, or a list of them of which the first that works counts. An empty list is a
+    /// problem: it would never work.
+    pub(super) fn alternatives<T>(
+        &mut self,
+        key: &'static str,
+        default: Vec<T>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let items = self
+            .entries
+            .get(key)
+            .and_then(|found| found.get_ref().as_array());
+        let Some(items) = items else {
+            return self.text(key, default, |text| parse(text).map(|one| vec![one]));
+        };
+        if items.is_empty() {
+            self.problem(key, "is empty; write a text, or remove it");
+        }
+        self.list(key, Vec::new(), parse)
+    }
+
     /// A list of strings that `parse` understands, or the word `any`, which is none.
     pub(super) fn list_or_any<T>(
         &mut self,

@@ -75,7 +75,7 @@ impl Door {
 
 /// Reads messages from a socket until the source is stopped.
 pub(super) async fn serve(door: &Door, outlet: &Arc<Outlet>, rules: Rules, stop: &Stop) {
-    outlet.set_up(true);
+    outlet.set_up();
     match &door.socket {
         Socket::Stream(listener) => accept_all(listener, outlet, Arc::new(rules), stop).await,
         Socket::Datagram(socket) => receive_all(socket, outlet, &rules).await,
@@ -142,7 +142,7 @@ async fn converse(mut stream: UnixStream, uid: u32, outlet: &Outlet, rules: &Rul
             }
             Ok(count) => splitter.push(chunk.get(..count).unwrap_or_default()),
             Err(error) => {
-                outlet.set_error(&error);
+                outlet.set_trouble(&error);
                 break;
             }
         }

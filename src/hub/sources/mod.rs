@@ -243,7 +243,7 @@ impl Sources {
         let own_stop = stop.clone();
         stop.spawn(async move {
             source.work(&outlet, way, &own_stop).await;
-            outlet.set_up(false);
+            outlet.set_down();
             drop(work);
         });
         running

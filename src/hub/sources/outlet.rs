@@ -17,6 +17,9 @@ use crate::telemetry;
 /// Minimum interval between warnings of one source. Those in between are logged at the debug level, and counted.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
+/// How long the status of a working source shows its last error.
+const TROUBLE_SHOWN: Duration = Duration::from_secs(600);
+
 /// Status of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
@@ -41,7 +44,7 @@ pub struct Status {
     pub repeated: u64,
     /// Number of messages queued at the broker, at the last check.
     pub waiting: Option<u64>,
-    /// The last error, kept after recovery.
+    /// Reason why the source is down; for one that is up, its last error, for ten minutes.
     pub last_error: Option<String>,
 }
 
@@ -58,9 +61,13 @@ pub(super) struct Outlet {
 
 #[derive(Debug)]
 struct State {
-    /// The status, except `since`, which is computed when it is read.
+    /// The status, except `since` and `last_error`, which are computed when it is read.
     status: Status,
     since: Option<Instant>,
+    /// Reason why the source is down.
+    down: Option<String>,
+    /// The last error that did not take the source down, and its time.
+    trouble: Option<(String, Instant)>,
     warned: Option<Instant>,
     unwarned: u64,
 }
@@ -92,6 +99,8 @@ impl Outlet {
         let state = State {
             status,
             since: None,
+            down: None,
+            trouble: None,
             warned: None,
             unwarned: 0,
         };
@@ -116,6 +125,10 @@ impl Outlet {
         let state = self.state();
         let mut status = state.status.clone();
         status.since = state.since.map(telemetry::since);
+        let trouble = state.trouble.as_ref();
+        let trouble = trouble.filter(|(_, at)| at.elapsed() < TROUBLE_SHOWN);
+        let trouble = trouble.map(|(reason, _)| reason.clone());
+        status.last_error = state.down.clone().or(trouble);
         status
     }
 
@@ -124,14 +137,28 @@ impl Outlet {
         self.hub.settings().message_size
     }
 
-    /// Sets whether the source is connected or listening.
-    pub(super) fn set_up(&self, up: bool) {
-        self.state().since = up.then(Instant::now);
+    /// Marks the source as connected or listening, and drops the reason why it was down.
+    pub(super) fn set_up(&self) {
+        let mut state = self.state();
+        state.since = Some(Instant::now());
+        state.down = None;
     }
 
-    /// Sets the error that the status shows.
-    pub(super) fn set_error(&self, reason: &dyn ToString) {
-        self.state().status.last_error = Some(reason.to_string());
+    /// Marks the source as down.
+    pub(super) fn set_down(&self) {
+        self.state().since = None;
+    }
+
+    /// Marks the source as down for this reason.
+    pub(super) fn set_down_because(&self, reason: &dyn ToString) {
+        let mut state = self.state();
+        state.since = None;
+        state.down = Some(reason.to_string());
+    }
+
+    /// Records an error that does not take the source down.
+    pub(super) fn set_trouble(&self, reason: &dyn ToString) {
+        self.state().trouble = Some((reason.to_string(), Instant::now()));
     }
 
     /// Counts a connection until the guard is dropped.
@@ -238,7 +265,7 @@ impl Outlet {
     pub(super) fn warn(&self, uid: Option<u32>, reason: &dyn ToString, event: &'static str) {
         let reason = reason.to_string();
         let mut state = self.state();
-        state.status.last_error = Some(reason.clone());
+        state.trouble = Some((reason.clone(), Instant::now()));
         let quiet = state
             .warned
             .is_some_and(|warned| warned.elapsed() < BETWEEN_WARNINGS);

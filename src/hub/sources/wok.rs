@@ -43,7 +43,7 @@ pub(super) async fn follow(outlet: &Outlet, address: &Path, boundary: &str) {
                 }
             }
             Err(error) => {
-                outlet.set_error(&error);
+                outlet.set_down_because(&error);
                 if !std::mem::replace(&mut told, true) {
                     warn!(channel = %outlet.channel(), %error, "a source cannot be reached; trying again until it can");
                 }
@@ -58,7 +58,7 @@ pub(super) async fn follow(outlet: &Outlet, address: &Path, boundary: &str) {
 async fn read_all(outlet: &Outlet, mut socket: Socket, boundary: &str) -> (String, bool) {
     let began = Instant::now();
     let _counted = outlet.connected();
-    outlet.set_up(true);
+    outlet.set_up();
     let mut splitter = Splitter::boundary(boundary.as_bytes());
     let mut chunk = vec![0; CHUNK];
     let mut unkept = Unkept::default();
@@ -87,7 +87,6 @@ async fn read_all(outlet: &Outlet, mut socket: Socket, boundary: &str) -> (Strin
     if splitter.rest(usize::MAX).is_some() {
         debug!(channel = %outlet.channel(), address = outlet.address(), "half a message of a source was dropped");
     }
-    outlet.set_up(false);
-    outlet.set_error(&reason);
+    outlet.set_down_because(&reason);
     (reason, use_of_it || began.elapsed() >= LONGEST_PAUSE)
 }

@@ -183,10 +183,10 @@ fn the_reference_shows_every_key_of_a_broker(source: &AmqpSource) {
         prefetch: 256,
         format: _,
         raw_content: false,
-        channel: Some(_),
-        event: Some(_),
-        key: Some(_),
-        data: Some(_),
+        channel,
+        event,
+        key,
+        data,
     } = source
     else {
         panic!("the reference should show the defaults: {source:?}");
@@ -194,6 +194,9 @@ fn the_reference_shows_every_key_of_a_broker(source: &AmqpSource) {
     assert_eq!(*heartbeat, Duration::from_secs(30));
     assert_eq!(*queue_expires, Duration::from_secs(86_400));
     assert_eq!(*bindings, ["#"]);
+    for templates in [channel, event, key, data] {
+        assert!(!templates.is_empty(), "{source:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::inflate::inflate;
 use super::oslo::Notification;
-use crate::config::{AmqpFormat, AmqpSource, ChannelName, Part, Template};
+use crate::config::{AmqpFormat, AmqpSource, ChannelName, Part, Template, Templates};
 use crate::hub::{Data, Draft};
 
 /// Size limit of a body, before and after decompression. `hub.message-size` does not apply here, because templates
@@ -90,8 +90,13 @@ impl Content {
         Ok(content)
     }
 
-    /// Applies the channel template; each placeholder must give at most one word.
-    pub(super) fn channel(&self, template: &Template) -> Result<ChannelName, Unfit> {
+    /// Applies the channel templates: the first that can be filled gives the name; each placeholder must give at most one
+    /// word. A value that is present but not such a word is refused, and no later template is tried.
+    pub(super) fn channel(&self, templates: &Templates) -> Result<ChannelName, Unfit> {
+        first(templates, |template| self.channel_of(template))
+    }
+
+    fn channel_of(&self, template: &Template) -> Result<ChannelName, Unfit> {
         let mut name = String::new();
         for part in template.parts() {
             let text = self.text_at(part)?;
@@ -110,19 +115,21 @@ impl Content {
         ChannelName::parse(&name).map_err(|_| Unfit::Outside)
     }
 
-    /// Applies the data, event and key templates.
+    /// Applies the data, event and key templates. A message without the values for its event or its key is published
+    /// without them.
     pub(super) fn draft(&self, source: &AmqpSource) -> Result<Draft, Unfit> {
-        let label = |template: &Option<Template>| {
-            let text = template.as_ref().map(|template| self.text(template));
-            text.transpose().map(|text| text.map(Into::into))
+        let label = |templates: &Templates| {
+            let mut texts = templates.iter().filter_map(|one| self.text(one).ok());
+            texts.find(|text| !text.is_empty()).map(Into::into)
         };
         Ok(Draft {
-            event: label(&source.event)?,
-            key: label(&source.key)?,
+            event: label(&source.event),
+            key: label(&source.key),
             id: None,
-            data: match &source.data {
-                None => self.body.clone(),
-                Some(template) => self.data(template)?,
+            data: if source.data.is_empty() {
+                self.body.clone()
+            } else {
+                first(&source.data, |template| self.data(template))?
             },
         })
     }
@@ -166,6 +173,22 @@ impl Content {
             },
         }
     }
+}
+
+/// Returns the result of the first template whose values are all present, or the first error.
+fn first<T>(
+    templates: &Templates,
+    fill: impl Fn(&Template) -> Result<T, Unfit>,
+) -> Result<T, Unfit> {
+    let mut reason = None;
+    for template in templates {
+        match fill(template) {
+            Err(missing @ Unfit::Missing(_)) => drop(reason.get_or_insert(missing)),
+            other => return other,
+        }
+    }
+    // Callers handle a key that the configuration does not have.
+    Err(reason.unwrap_or(Unfit::Outside))
 }
 
 /// Encodes a parsed value as JSON data.

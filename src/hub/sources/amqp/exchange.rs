@@ -79,10 +79,10 @@ impl<'a> Exchange<'a> {
         own.close(200, "seen".into()).await?;
         self.bind(channel, queue).await?;
         if std::mem::replace(&mut self.is_gone, false) {
-            self.outlet.set_up(true);
+            self.outlet.set_up();
             let reason = "the exchange was made again, and the queue is bound to it again; what was \
                           published before that is lost";
-            self.outlet.set_error(&reason);
+            self.outlet.set_trouble(&reason);
             warn!(channel = %self.outlet.channel(), address = self.outlet.address(), reason, "a source is there again");
         }
         Ok(())
@@ -92,8 +92,7 @@ impl<'a> Exchange<'a> {
         if std::mem::replace(&mut self.is_gone, true) {
             return;
         }
-        self.outlet.set_up(false);
-        self.outlet.set_error(error);
+        self.outlet.set_down_because(error);
         warn!(
             channel = %self.outlet.channel(),
             address = self.outlet.address(),

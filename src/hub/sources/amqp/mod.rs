@@ -71,9 +71,10 @@ pub(super) async fn follow(outlet: &Outlet, broker: &Broker, source: &AmqpSource
     loop {
         let began = Instant::now();
         let lost = reader.serve(broker, stop).await;
-        outlet.set_up(false);
-        let Some(lost) = lost else { return };
-        outlet.set_error(&lost);
+        let Some(lost) = lost else {
+            return outlet.set_down();
+        };
+        outlet.set_down_because(&lost);
         if began.elapsed() >= LONGEST_PAUSE {
             backoff = Backoff::default();
             told = false;
@@ -142,7 +143,7 @@ impl Reader<'_> {
             () = stop.requested() => return Ok(()),
         };
         let _counted = self.outlet.connected();
-        self.outlet.set_up(true);
+        self.outlet.set_up();
         info!(
             channel = %self.outlet.channel(),
             address = self.outlet.address(),
@@ -281,7 +282,7 @@ impl Reader<'_> {
     fn tell_of_loss(&self, key: &str) {
         let reason =
             format!("the queue was full ({key}): older messages were skipped while Noren was away");
-        self.outlet.set_error(&reason);
+        self.outlet.set_trouble(&reason);
         warn!(
             channel = %self.outlet.channel(),
             address = self.outlet.address(),
@@ -346,9 +347,10 @@ impl Reader<'_> {
 
     fn fill(&self, content: &Content) -> Result<(ChannelName, Draft), Unfit> {
         let home = self.outlet.channel();
-        let channel = match &self.source.channel {
-            Some(template) => content.channel(template)?,
-            None => home.name().ok_or(Unfit::Outside)?,
+        let channel = if self.source.channel.is_empty() {
+            home.name().ok_or(Unfit::Outside)?
+        } else {
+            content.channel(&self.source.channel)?
         };
         if !home.fits(&channel) {
             return Err(Unfit::Outside);
