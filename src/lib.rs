@@ -24,14 +24,15 @@
 //! # Flows
 //!
 //! **A request.** The listener accepts (from a proxy that speaks the PROXY protocol the client's address comes
-//! first; the permit and the per-address slot live *inside* the stream, so they follow an upgrade); a tracked task performs the TLS handshake under a limit; hyper reads the head; `service`
-//! checks it and asks the router; `proxy` reads the body, to memory or to the spool, until it is complete or
-//! there is no more room, cleans and sets headers, and takes a slot of the app, or waits in the bounded queue,
-//! where addresses take turns; the request goes out on a pooled connection, which is polled by the request
-//! itself, or waits for an app that is restarting. What is there of the answer goes back at once. If its client
-//! does not keep up, a task takes in the rest as fast as the app gives it, to memory and then to the spool, and
-//! the slot is free when all of it is in. The access line is written when the client has it. If the client
-//! leaves earlier, a tracked task holds the slot until the app has answered.
+//! first; the permit and the per-address slot live *inside* the stream, so they follow an upgrade); a tracked task
+//! performs the TLS handshake under a limit; hyper reads the head; `service` checks it and asks the router;
+//! `proxy` reads the body, to memory or to the spool, until it is complete or there is no more room, cleans and
+//! sets headers, and takes a slot of the app, or waits in the bounded queue, where addresses take turns; the
+//! request goes out on a pooled connection, which is polled by the request itself, or waits for an app that is
+//! restarting. What is there of the answer goes back at once. If its client does not keep up, a task takes in the
+//! rest as fast as the app gives it, to memory and then to the spool, and the slot is free when all of it is in.
+//! The access line is written when the client has it. If the client leaves earlier, a tracked task holds the slot
+//! until the app has answered.
 //!
 //! **An upgrade.** The WebSocket handshake is checked, then the Origin; `access` asks the app who the visitor is,
 //! one question for each credential at a time; a token that is a signed link is checked; the token is resolved to a
@@ -41,12 +42,13 @@
 //! limit, the right close code. It holds a lease, which ends with a logout that passes through the proxy, or when
 //! the app, asked again, says no.
 //!
-//! **A notification.** A source reads a message (a line of a socket, a POST, the app's answer to a page, RabbitMQ) and hands
-//! it to the hub, which gives it the next offset of the one sequence, puts it into the channel's history under the
-//! same lock, and wakes who listens; where the history is on disk, once the disk has it. Each subscriber is the task of its own connection: it walks the history from
-//! its place, takes the form of the message its transport needs, which is made once for all, and writes it. What
-//! it cannot write stays where it is, once for everybody, until the budget is spent; then the channel's rule
-//! decides, and the subscriber is told. A subscriber that comes back names the last id it saw, and goes on there.
+//! **A notification.** A source reads a message (a line of a socket, a POST, the app's answer to a page, RabbitMQ)
+//! and hands it to the hub, which gives it the next offset of the one sequence, puts it into the channel's history
+//! under the same lock, and wakes who listens; where the history is on disk, once the disk has it. Each subscriber
+//! is the task of its own connection: it walks the history from its place, takes the form of the message its
+//! transport needs, which is made once for all, and writes it. What it cannot write stays where it is, once for
+//! everybody, until the budget is spent; then the channel's rule decides, and the subscriber is told. A subscriber
+//! that comes back names the last id it saw, and goes on there.
 //!
 //! **Several machines.** With `[cluster]` a hub gives no offsets: what is published goes into a stream of a RabbitMQ
 //! broker, and comes back from there to every node, in one order, with the offset it has in the stream. From there on
@@ -56,10 +58,10 @@
 //! first reads and opens everything that can fail, beside what serves (the plan), and then puts it in force, which
 //! cannot fail (the commit): on any error nothing has changed. Certificates
 //! whose files change are swapped in the same way, and those that an authority gives (ACME) are files too: a task asks
-//! for them, shows the authority what it looks for in a handshake or on a plain listener, and writes what it gets. An upgrade gives the listening sockets and the luggage of the
-//! hub to another process ([`Server::take_over`]), which confirms; then this one retires: what is at hand ends,
-//! tunnels go on. A stop closes the listeners, ends idle
-//! connections, closes tunnels with 1001, waits for the grace, and says what was left.
+//! for them, shows the authority what it looks for in a handshake or on a plain listener, and writes what it gets.
+//! An upgrade gives the listening sockets and the luggage of the hub to another process ([`Server::take_over`]),
+//! which confirms; then this one retires: what is at hand ends, tunnels go on. A stop closes the listeners, ends
+//! idle connections, closes tunnels with 1001, waits for the grace, and says what was left.
 //!
 //! # Invariants
 //!
@@ -74,8 +76,8 @@
 //! - No token, cookie, key or message body reaches a log; no token is compared in a way that leaks time.
 //! - No lock is held across an await; nothing is spawned outside the tracker; only `main` exits.
 //! - A console target is connected exactly once per accepted upgrade.
-//! - A publisher hears that a message was taken, and subscribers see it, when it is as durable as it will be: on disk, or
-//!   in the stream. What was refused nobody has seen.
+//! - A publisher hears that a message was taken, and subscribers see it, when it is as durable as it will be: on
+//!   disk, or in the stream. What was refused nobody has seen.
 //! - Publishing never waits for a subscriber, and no subscriber for another.
 //! - A subscriber gets every message of its channels after its place, in order and once, or is told of the gap.
 

@@ -180,7 +180,8 @@ async fn lines_are_published_as_they_come_over_one_connection() {
     );
     let mut client = house.connect().await;
     client
-        .send("POST /publish/job.1?event=all HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .send("POST /publish/job.1?event=all HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\
+               Transfer-Encoding: chunked\r\n\r\n")
         .await;
     for number in 1..=3 {
         let line = format!("{{\"data\":{number}}}\n");
@@ -297,7 +298,10 @@ async fn a_stop_tells_listeners_to_come_back_and_removes_the_socket() {
     listener.input.chunk().await;
     let mut publisher = house.connect().await;
     publisher
-        .send("POST /publish/wok HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .send(
+            "POST /publish/wok HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n\
+               Transfer-Encoding: chunked\r\n\r\n",
+        )
         .await;
     publisher.send("b\r\n{\"data\":1}\n\r\n").await;
     listener.input.chunk().await;

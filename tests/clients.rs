@@ -1,4 +1,4 @@
-//! What one client may do in a while; and who the client is, where proxies stand before the door.
+//! Tests of limits per client, and of identifying clients behind trusted proxies.
 
 #![allow(
     clippy::unwrap_used,

@@ -99,7 +99,7 @@ impl House {
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// What a page gets that comes back with this id: why there is a gap, if there is one, and the texts.
+    /// The reason of the gap, if there is one, and the texts that a page gets which comes back with this id.
     fn missed(&self, channel: &str, cursor: &str) -> (Option<String>, Vec<String>) {
         let answer = self.get(
             &format!("/events/{channel}?last-event-id={cursor}&wait=0"),
@@ -315,7 +315,7 @@ impl Console {
     }
 }
 
-/// What the service manager hears.
+/// A service manager's notification socket.
 struct Manager(UnixDatagram);
 
 impl Manager {

@@ -1,4 +1,5 @@
-//! Who may come in by a route: pages, passwords and client certificates, before anything behind it is asked.
+//! Tests of authentication of a route: origins, passwords and client certificates, before anything behind it is
+//! asked.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What goes wrong around a running door: descriptors, and consoles that die.
+//! Tests of failures around a running server: no descriptors, and consoles that die.
 
 #![allow(
     clippy::unwrap_used,

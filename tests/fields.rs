@@ -260,7 +260,7 @@ async fn a_page_that_has_its_name_lead_here_is_told_nothing_without_tls() {
             assert_ne!(answer.status, 421, "{host} {path}");
         }
     }
-    // What an app is called is its own affair.
+    // The app's name is its own affair.
     let head = seen(&door, &app, &ask("elsewhere.example", "/")).await;
     assert_eq!(head.one("host"), Some("elsewhere.example"));
 }

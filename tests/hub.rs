@@ -152,7 +152,7 @@ impl Events {
         self.event().await.1
     }
 
-    /// What is left until the server ends the stream.
+    /// Reads the rest until the server ends the stream.
     async fn rest(mut self) -> String {
         loop {
             let piece = self.client.input.chunk().await;

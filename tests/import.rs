@@ -1,4 +1,4 @@
-//! What stood in front of an app before, as a noren.toml that is valid.
+//! Tests of converting configurations of other servers to a valid noren.toml.
 
 #![allow(
     clippy::unwrap_used,
@@ -122,7 +122,7 @@ fn the_nginx_of_wok_becomes_a_door_with_everything_it_had() {
             "/var/lib/wok/ws-tokens".into()
         ))]
     );
-    // What has no place is told, with its line, and nothing else is.
+    // Directives without a counterpart are reported with their lines, and nothing else is.
     let left: Vec<_> = made
         .lines()
         .filter(|line| line.starts_with("# not carried over"))
@@ -405,7 +405,7 @@ fn what_was_closed_is_not_open_after_an_import() {
         ));
         assert!(config.files.is_empty(), "{made}");
         assert!(made.contains("location /p { … }"), "{made}");
-        // What stands around a location holds in it.
+        // Directives around a location apply in it.
         let file = tempfile::Builder::new().suffix(".conf").tempfile().unwrap();
         let text = format!("server {{ listen 80; {closed} location /p {{ root /srv; }} }}");
         fs::write(file.path(), text).unwrap();

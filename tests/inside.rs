@@ -1,4 +1,4 @@
-//! What can be seen of a running server: metrics, health, what is open.
+//! Tests of the status of a running server: metrics, health, open connections.
 
 #![allow(
     clippy::unwrap_used,

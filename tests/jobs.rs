@@ -57,7 +57,8 @@ impl Queue {
         let body = data.to_string();
         let head = format!(
             "POST /events/job.{job}?event={event}&key=state HTTP/1.1\r\nHost: door.example\r\n\
-             Authorization: Bearer a-secret-of-this-test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+             Authorization: Bearer a-secret-of-this-test\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n",
             body.len()
         );
         let answer = self.publisher.ask(&format!("{head}{body}")).await;
@@ -133,7 +134,7 @@ async fn a_page_that_opens_later_sees_the_newest_state_of_its_job_and_nothing_be
 async fn a_page_that_reads_too_slowly_is_spared_what_is_old_and_ends_with_the_newest() {
     const SAID: usize = 60;
     let mut queue = Queue::open().await;
-    // What the two systems keep for a reader is not ours to conflate, so the buffer is small and the messages large.
+    // Data in the buffers of the two systems cannot be conflated, so the buffer is small and the messages large.
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let socket = socket.connect(queue.door.http).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a service manager is told: systemd's protocol over a socket of the test's own.
+//! Tests of notifications for a service manager: systemd's protocol over a socket of the test's own.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What the app need not do itself: send files, and compress.
+//! Tests of work that Noren does for the app: sending files, and compression.
 
 #![allow(
     clippy::unwrap_used,

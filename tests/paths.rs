@@ -121,7 +121,7 @@ async fn a_guarded_path_asks_for_its_password_in_every_spelling_and_the_app_gets
         let mut client = Http2::open(&door).await;
         assert_eq!(client.status(Http2::get(path)).await, Some(401), "{path}");
     }
-    // What is open stays open, byte for byte, however it is written.
+    // Open paths stay open, byte for byte, however they are written.
     for path in [
         "/",
         "/x",

@@ -19,7 +19,7 @@ struct House {
     door: Door,
     /// Of the listener that sends everybody to https.
     http: u16,
-    /// How the file of the door begins, without `[acme]`.
+    /// Beginning of the configuration, without `[acme]`.
     text: String,
     files: tempfile::TempDir,
     authority: Option<Peer>,
@@ -85,7 +85,7 @@ impl House {
         run(noren.args(more)).well().stdout
     }
 
-    /// Whether a client that trusts the authority, and nobody else, takes the door's certificate.
+    /// True if a client that trusts the authority, and nobody else, accepts the server's certificate.
     fn is_trusted(&self) -> bool {
         let port = self.door.port;
         let request = ask(&self.door, &format!("https://{NAME}:{port}/"))
@@ -106,7 +106,7 @@ impl House {
         shown.well().stdout
     }
 
-    /// What `noren status` says of the name.
+    /// The name's status in `noren status`.
     fn status(&self) -> serde_json::Value {
         let status = self.noren("status", &["--json"]);
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
@@ -149,7 +149,7 @@ fn an_authority_looks_at_a_handshake_and_gives_a_certificate_to_a_door_that_runs
     assert!(status["last_error"].is_null(), "{status}");
     assert!(house.noren("status", &[]).contains("Certificates"));
 
-    // What is there is not asked for again, and is served without the authority too.
+    // An existing certificate is not ordered again, and is served without the authority too.
     drop(house.authority.take());
     let _ = house.noren("reload", &[]);
     assert!(house.is_trusted());

@@ -31,7 +31,10 @@ fn clients_wait_and_are_not_refused_while_the_door_restarts() {
     let admin = path(&directory, "admin.sock");
     fs::write(
         &config,
-        format!("[[listener]]\naddress = 'systemd:https'\nprotocol = 'http'\n[server]\nwelcome = true\n[admin]\nsocket = '{admin}'\n"),
+        format!(
+            "[[listener]]\naddress = 'systemd:https'\nprotocol = 'http'\n[server]\nwelcome = true\n\
+                 [admin]\nsocket = '{admin}'\n"
+        ),
     )
     .unwrap();
     let mut unit = Peer::start("socket_unit.py", &[env!("CARGO_BIN_EXE_noren"), &config]);

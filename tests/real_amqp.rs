@@ -140,7 +140,9 @@ fn what_oslo_messaging_publishes_reaches_the_channel_of_its_project_without_its_
     house.connected();
     for (project, instance) in [("0f1e", "i-1"), ("aaaa", "i-2")] {
         house.publisher.ask(&format!(
-            r#"notify nova compute.instance.update {{"project": "{project}", "payload": {{"instance_id": "{instance}", "display_name": "web é", "_context_auth_token": "secret-token"}}}}"#
+            "notify nova compute.instance.update {{\"project\": \"{project}\", \"payload\": \
+             {{\"instance_id\": \"{instance}\", \"display_name\": \"web é\", \
+             \"_context_auth_token\": \"secret-token\"}}}}"
         ));
     }
     for (project, instance) in [("0f1e", "i-1"), ("aaaa", "i-2")] {
@@ -171,7 +173,10 @@ fn a_notification_that_is_sent_twice_is_published_once_and_one_that_does_not_fit
             .publisher
             .ask(&format!("twice nova notifications.info {body}"));
     }
-    house.publisher.ask(r#"send nova notifications.info {"event_type": "a", "payload": {"instance_id": "i", "secret": "word"}}"#);
+    house.publisher.ask(concat!(
+        r#"send nova notifications.info {"event_type": "a", "#,
+        r#""payload": {"instance_id": "i", "secret": "word"}}"#
+    ));
     house.until_logged("it has no project (tenant)");
     let last = notification
         .replace("ID", "three")
@@ -192,7 +197,13 @@ fn a_nasqueron_notification_arrives_in_its_exact_form_without_what_it_was_made_o
         "[[channel]]\nname = \"news\"\nSOURCE\nexchange = \"notifications\"\nformat = \"nasqueron\"\n",
     );
     house.connected();
-    house.publisher.ask(r#"send notifications nasqueron.ci.jenkins.completed.success {"service":"Jenkins","project":"Nasqueron","group":"ci","rawContent":{"name":"asgard","build":{"number":18,"phase":"COMPLETED","status":"SUCCESS"}},"type":"completed.success","text":"Jenkins job asgard has been completed: success","link":"http:\/\/localhost:8080\/job\/asgard\/18\/"}"#);
+    house.publisher.ask(concat!(
+        r#"send notifications nasqueron.ci.jenkins.completed.success {"service":"Jenkins","#,
+        r#""project":"Nasqueron","group":"ci","rawContent":{"name":"asgard","#,
+        r#""build":{"number":18,"phase":"COMPLETED","status":"SUCCESS"}},"#,
+        r#""type":"completed.success","text":"Jenkins job asgard has been completed: success","#,
+        r#""link":"http:\/\/localhost:8080\/job\/asgard\/18\/"}"#
+    ));
     let messages = house.first("news", 1);
     assert_eq!(
         messages.first().expect("a message")["data"],

@@ -73,7 +73,7 @@ fn curl_comes_in_with_a_certificate_of_the_authority_and_a_password() {
     ] {
         let ran = run(&mut request.with("--user", "cook:wok").into_command());
         assert!(!ran.status.success(), "{}", ran.stdout);
-        // What curl makes of the alert depends on its age and on who was first; the door says why.
+        // curl's reaction to the alert depends on its age and on who was first; the server's log says why.
         until("the door to say why", || {
             door.log().contains(reason).then_some(())
         });

@@ -1,5 +1,5 @@
-//! A history on a disk that fills up, is full from the start, or is full while the program is upgraded: what is taken is
-//! kept, what is refused was seen by nobody, and when there is room again all goes on by itself.
+//! A history on a disk that fills up, is full from the start, or is full while the program is upgraded: what is
+//! taken is kept, what is refused was seen by nobody, and when there is room again all goes on by itself.
 //!
 //! A limit on the size of files is a full disk that needs no rights.
 
@@ -126,7 +126,8 @@ impl House {
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(
             stream,
-            "{start} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: text/plain\r\n{lines}Content-Length: {}\r\n\r\n{body}",
+            "{start} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: text/plain\r\n\
+             {lines}Content-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
         let mut text = String::new();
@@ -229,7 +230,7 @@ fn label(text: &str) -> String {
     text.split(' ').next().unwrap().to_owned()
 }
 
-/// What a page of a channel hears, by one long poll after the other.
+/// A page of a channel: the messages it has received, by one long poll after the other.
 struct Page(String, Vec<String>);
 
 impl Page {

@@ -151,7 +151,7 @@ fn ask(socket: &str, request: &str) -> io::Result<String> {
     String::from_utf8(body).map_err(io::Error::other)
 }
 
-/// What was acknowledged, and what only asked for: `publisher:number`.
+/// Messages that were acknowledged, and those that were only sent: `publisher:number`.
 #[derive(Default)]
 struct Said {
     acknowledged: Mutex<Vec<String>>,
@@ -247,6 +247,6 @@ fn a_hundred_kills_while_publishing_lose_nothing_that_was_acknowledged() {
             acknowledged.len()
         );
     }
-    // What is not kept was shown to nobody, and what is kept the page has heard all of.
+    // Messages that are not kept were shown to nobody, and the page has received all that are.
     assert_eq!(heard, kept);
 }

@@ -78,8 +78,8 @@ fn no_spelling_of_a_guess_goes_uncounted() {
     }
 }
 
-/// What so many requests with this password get that are all asked before the app answers any of them, as connections or
-/// as streams of one.
+/// The responses to this many requests with this password that are all sent before the app answers any of them, as
+/// connections or as streams of one.
 fn at_once(
     app: &mut Peer,
     door: &Door,

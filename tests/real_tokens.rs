@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::{Certificates, Door, Peer, ask, path, python, run, scratch};
 
-/// What a client says of a handshake with this token: the status, and then so many bytes of the console.
+/// The client's result of a handshake with this token: the status, and then this many bytes of the console.
 fn knock(door: &Door, token: &str, bytes: &str) -> String {
     let url = door.url(&format!("/websockify?token={token}"));
     let url = url.replacen("https", "wss", 1);

@@ -1,4 +1,5 @@
-//! An app of `WebDAV`, wsgidav, whose clients come through the door: litmus, the test suite of the protocol, asks for all of it.
+//! An app of `WebDAV`, wsgidav, whose clients come through the door: litmus, the test suite of the protocol, asks
+//! for all of it.
 
 use std::fs;
 use std::process::Command;

@@ -107,7 +107,7 @@ fn a_serial_console_that_accepts_once_is_shown_over_http2() {
     serial_console("on");
 }
 
-/// How many pages listen beside the one in the browser.
+/// Number of pages that subscribe beside the one in the browser.
 const CROWD: usize = 3000;
 
 #[test]

@@ -35,7 +35,7 @@ async fn tunnel(console: &Backend, door: &Door) -> (Wire, Wire) {
     (client, console.accept().await)
 }
 
-/// What the console says, when the page has got it.
+/// Sends bytes of the console, and waits until the page has got them.
 async fn says(target: &mut Wire, client: &mut Wire, bytes: &[u8]) {
     target.send(bytes).await;
     assert_eq!(client.input.messages(bytes.len()).await, bytes);
@@ -246,7 +246,7 @@ async fn a_directory_that_cannot_be_written_to_keeps_consoles_shut_only_where_th
     }
 }
 
-/// What `noren replay --terminal` writes.
+/// The output of `noren replay --terminal`.
 fn played(path: &Path) -> (Vec<u8>, String) {
     let ran = Command::new(env!("CARGO_BIN_EXE_noren"))
         .args(["replay", "--terminal", "--speed", "1000000"])

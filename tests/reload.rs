@@ -30,7 +30,8 @@ const FAULTS: [(&str, &str); 4] = [
     ("tokens", "[hub.tokens]\nkeys = ['/nonexistent/jwks']\n"),
     (
         "source",
-        "[[channel]]\nname = 'extra'\n[[channel.source]]\nsource = 'listen'\naddress = 'unix:/nonexistent/deep/source'\n",
+        "[[channel]]\nname = 'extra'\n[[channel.source]]\nsource = 'listen'\n\
+         address = 'unix:/nonexistent/deep/source'\n",
     ),
 ];
 

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::support::{Certificates, Door, Ran, run, scratch, until};
 
-/// What none may say.
+/// A secret that no output may contain.
 const SECRET: &str = "hunter2hunter2";
 
 fn noren(directory: &Path, arguments: &[&str]) -> Ran {
@@ -48,7 +48,8 @@ const PLACES: &[(&str, &str)] = &[
     ),
     (
         "an authority of clients",
-        "[[tls.certificate]]\ncertificate = 'door.pem'\nkey = 'door.key'\n[[listener]]\naddress = '127.0.0.1:0'\nclient-authority = 'FILE'",
+        "[[tls.certificate]]\ncertificate = 'door.pem'\nkey = 'door.key'\n[[listener]]\n\
+         address = '127.0.0.1:0'\nclient-authority = 'FILE'",
     ),
     (
         "keys of links",
@@ -68,7 +69,8 @@ const PLACES: &[(&str, &str)] = &[
     ),
     (
         "an authority of a broker",
-        "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'amqp'\nurl = 'amqps://127.0.0.1:1'\nexchange = 'x'\nca = 'FILE'",
+        "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'amqp'\nurl = 'amqps://127.0.0.1:1'\n\
+         exchange = 'x'\nca = 'FILE'",
     ),
 ];
 
@@ -108,7 +110,8 @@ fn files_of_passwords_are_refused_without_their_words() {
     let directory = directory.path();
     let users = "[[app]]\nurl = 'http://127.0.0.1:1'\nusers = 'FILE'";
     let token = "[hub]\npublish-token = 'FILE'\n[[channel]]\nname = 'a'";
-    let broker = "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'amqp'\nurl = 'amqp://127.0.0.1:1'\nexchange = 'x'\ncredentials = 'FILE'";
+    let broker = "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'amqp'\nurl = 'amqp://127.0.0.1:1'\n\
+                  exchange = 'x'\ncredentials = 'FILE'";
     for (tables, content) in [
         (users, "hunter2"),
         (users, "ann:tea\nhunter2"),

@@ -80,7 +80,7 @@ impl App {
         answers.get(path).copied().unwrap_or("200 OK\r\n")
     }
 
-    /// What it answers from now on: the status line's end and further lines. Nothing: it breaks off.
+    /// Sets the app's further responses: the end of the status line and more lines. Empty: it breaks off.
     fn answers(&self, path: &'static str, answer: &'static str) {
         self.0.answers.lock().unwrap().insert(path, answer);
     }
@@ -90,7 +90,7 @@ impl App {
         self.0.open.send_replace(open);
     }
 
-    /// How often it was asked for this.
+    /// Number of requests for this path.
     fn asked(&self, path: &str) -> usize {
         let heads = self.0.heads.lock().unwrap();
         let asked = heads.iter().filter(|head| {

@@ -1,4 +1,5 @@
-//! What the package brings beside the program: its units stay up and heal, and its documents lead somewhere.
+//! Tests of the package's files beside the program: its units stay up and heal, and its documents have valid
+//! links.
 
 #![allow(
     clippy::unwrap_used,

@@ -378,7 +378,7 @@ impl Load {
         });
     }
 
-    /// How many requests were sent, and the responses other than a whole 200.
+    /// Number of requests sent, and the responses other than a whole 200.
     fn end(self) -> (usize, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         self.workers

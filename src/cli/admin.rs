@@ -25,7 +25,7 @@ const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// The longest an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the admin socket is.
+/// Arguments that locate the admin socket.
 #[derive(Debug, Args)]
 pub(super) struct Place {
     /// The configuration of the running Noren, which names its admin socket [default: /etc/noren/noren.toml]
@@ -99,7 +99,7 @@ fn explain(error: &io::Error, path: &Path) -> String {
     }
 }
 
-/// Who may open the socket, as far as that can be seen from here.
+/// Explains a permission error: the users that may open the socket, as far as its mode tells.
 fn denied(path: &Path) -> String {
     let Ok(found) = fs::metadata(path) else {
         return "permission denied; you may not enter its directory".to_owned();

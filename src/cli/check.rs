@@ -32,8 +32,8 @@ impl Check {
     }
 }
 
-/// What the file means in a few lines, and what it names that is not on this machine. The latter is a note
-/// and no error: a file is often checked on another machine than the one it is for.
+/// Summarises the file in a few lines, with notes on files that it names and this machine lacks. These are notes
+/// and no errors: a file is often checked on another machine than the one it is for.
 fn report(file: &Path, config: &Config) -> String {
     let mut text = format!("{}: valid\n", file.display());
     // Writing to a string cannot fail.

@@ -15,7 +15,7 @@ use crate::signals::Signals;
 /// The arguments of `noren demo`.
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "[::]:8001")]
     listen: String,
 }

@@ -180,7 +180,7 @@ fn rules(rules: &HeaderRules) -> Vec<String> {
         .collect()
 }
 
-/// Who may pass where a session may be asked for.
+/// Describes the visitors who may pass where a session may be required.
 fn who(config: &Config, rule: Option<SessionRule>) -> String {
     let session = &config.session;
     let app = config
@@ -201,7 +201,7 @@ fn who(config: &Config, rule: Option<SessionRule>) -> String {
     }
 }
 
-/// What is asked of everybody before anything else.
+/// Describes the authentication of a route.
 fn entrance(text: &mut Text, entrance: &Entrance) {
     if let Some(users) = &entrance.users {
         text.more(format_args!("with a password of {}", users.display()));
@@ -254,7 +254,7 @@ fn channel(channel: &Channel) -> String {
     )
 }
 
-/// Who may listen to a channel, and who may publish of those who could.
+/// Describes the permitted subscribers of a channel, and the users among them who may publish.
 fn listeners(config: &Config, channel: &Channel) -> Vec<String> {
     let session = || who(config, Some(SessionRule::Required));
     let token = "for who has a token that names it";

@@ -47,14 +47,14 @@ enum Command {
     Check(check::Check),
     /// Have the running Noren read its configuration again; says what is wrong if it does not.
     #[command(
-        after_help = "Exit status: 0 the configuration is in force, 78 it is not and the one before stays, 1 Noren could\n\
-        not be asked. The same happens on SIGHUP, without an answer."
+        after_help = "Exit status: 0 the configuration is in force, 78 it is not and the one before stays, 1 Noren\n\
+        could not be asked. The same happens on SIGHUP, without an answer."
     )]
     Reload(order::Order),
     /// Start the program anew, perhaps a newer one, in the place of the running one; no client is refused.
     #[command(
-        after_help = "The new process takes over the listening sockets and the messages of channels. The old one keeps\n\
-        its open consoles until they end, at most for server.handover. SIGUSR2 does the same."
+        after_help = "The new process takes over the listening sockets and the messages of channels. The old one\n\
+        keeps its open consoles until they end, at most for server.handover. SIGUSR2 does the same."
     )]
     Upgrade(order::Order),
     /// Publish a message on a channel of the running Noren, or one for each line of standard input.
@@ -108,7 +108,7 @@ enum Command {
     Generate(generate::Generate),
 }
 
-/// Where the configuration is when nobody says otherwise.
+/// Default path of the configuration.
 const DEFAULT_FILE: &str = "/etc/noren/noren.toml";
 
 /// Why the program ends with an error.

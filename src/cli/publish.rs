@@ -41,11 +41,11 @@ pub(super) struct Publish {
     /// The name of the event, which pages can listen to by name
     #[arg(long, value_name = "NAME")]
     event: Option<String>,
-    /// What the message is about: on a channel with slow = "conflate", it replaces the one before with this key
+    /// Subject of the message: on a channel with slow = "conflate", it replaces the one before with this key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// What you call the message: a second try with the same id publishes nothing. Each line of standard input gets it
-    /// with its number: ID:1, ID:2, …
+    /// Your own id of the message: a second try with the same id publishes nothing. Each line of standard input
+    /// gets it with its number: ID:1, ID:2, …
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// The message, or each line, is a JSON value
@@ -61,14 +61,14 @@ pub(super) struct Publish {
 /// A body of any kind.
 type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
-/// What the lines of standard input are.
+/// The form of the lines of standard input.
 struct Form {
     json: bool,
-    /// What the ids of their messages begin with.
+    /// Prefix of the ids of their messages.
     id: Option<String>,
 }
 
-/// What is wrong with a line of standard input, if anything is.
+/// The fault of a line of standard input, if there is one.
 type Fault = Arc<OnceLock<String>>;
 
 impl Publish {
@@ -320,7 +320,8 @@ mod tests {
         ended.expect("a good input");
         assert_eq!(
             String::from_utf8(sent).expect("UTF-8"),
-            "{\"data\":\"a \\\"b\\\"\"}\n{\"data\":\"\"}\n{\"data\":\"/w==\",\"encoding\":\"base64\"}\n{\"data\":\"last\"}\n"
+            "{\"data\":\"a \\\"b\\\"\"}\n\
+             {\"data\":\"\"}\n{\"data\":\"/w==\",\"encoding\":\"base64\"}\n{\"data\":\"last\"}\n"
         );
     }
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::cli::output::note;
 use crate::cli::{Failure, current_runtime};
 
-/// How long a viewer may take to leave after the last picture.
+/// Time that a viewer has to leave after the last picture.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The arguments of `noren replay`.
@@ -25,8 +25,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(super) struct Replay {
     /// The recording
     file: PathBuf,
-    /// Where a viewer connects: a loopback address or `unix:/path`
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5999", value_parser = near, conflicts_with = "terminal")]
+    /// Address for the viewer: a loopback address or `unix:/path`
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5999", value_parser = near)]
+    #[arg(conflicts_with = "terminal")]
     listen: Endpoint,
     /// Write what a serial console has sent to standard output instead
     #[arg(long)]
@@ -42,7 +43,7 @@ pub(super) struct Replay {
     once: bool,
 }
 
-/// What was recorded may be secret, so it is not offered to the network.
+/// Accepts only local addresses: a recording may contain secrets, so it is not offered to the network.
 fn near(text: &str) -> Result<Endpoint, String> {
     let endpoint = Endpoint::parse(text)?;
     let is_near = match &endpoint {
@@ -195,7 +196,7 @@ fn connect_refused(path: &std::path::Path) -> bool {
     connected.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
-/// Where a recording is played to.
+/// The output of a recording.
 trait Screen {
     /// Shows what the console has sent; false if nobody looks any more.
     async fn show(&mut self, bytes: &[u8]) -> anyhow::Result<bool>;

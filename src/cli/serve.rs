@@ -22,7 +22,7 @@ pub(super) struct Serve {
     /// The configuration file [default: /etc/noren/noren.toml, unless --app, --tokens or --sockets is given]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to listen, with TLS, in place of the file's listeners
+    /// Address to listen on, with TLS, in place of the file's listeners
     #[arg(long, value_name = "ADDR", value_parser = ListenAddress::parse)]
     listen: Option<ListenAddress>,
     /// The app behind the door, in place of the file's apps: `http://host:port` or `unix:/path`

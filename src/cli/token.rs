@@ -30,7 +30,7 @@ pub(super) struct Token {
     /// The name of who gets a token for channels, as presence and the audit show it
     #[arg(long, value_name = "USER", conflicts_with = "name")]
     subject: Option<String>,
-    /// How long the link or the token is good, such as 30s, 5m or 1h
+    /// Lifetime of the link or the token, such as 30s, 5m or 1h
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration, requires = "signed")]
     expires: Duration,
     /// The link opens once

@@ -18,7 +18,7 @@ use noren::server::Inheritance;
 
 /// Tells the new process that its standard input is a line to the old one.
 const MARK: &str = "NOREN_TAKES_OVER";
-/// What Linux adds to the name of a program whose file was replaced.
+/// Suffix that Linux appends to the name of a program whose file was replaced.
 const DELETED: &[u8] = b" (deleted)";
 
 /// Starts the program and hands over to it; its process number. Blocks until it serves.

@@ -10,10 +10,10 @@ use super::secret_file::SecretFile;
 use super::tls::Certificate;
 use super::value;
 
-/// Where certificates come from that say nothing else.
+/// Default directory of an ACME authority.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
-/// How the authority sees that a name leads here.
+/// The method by which the authority verifies that a name leads here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Challenge {
     /// `tls-alpn-01`: it connects to port 443 and looks at a certificate made for this (RFC 8737).
@@ -51,7 +51,7 @@ pub struct ExternalKey {
     pub file: SecretFile,
 }
 
-/// `[acme]`.
+/// The `[acme]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acme {
     /// `names`: host names, in lower case. Each has a certificate of its own, so that one whose DNS is wrong does
@@ -99,7 +99,8 @@ impl Acme {
         if table.is_sound() && !agreed {
             table.problem(
                 "terms-of-service-agreed",
-                "no authority gives certificates to those who do not agree to its terms; read them (Let's Encrypt: https://letsencrypt.org/repository/) and write terms-of-service-agreed = true",
+                "no authority gives certificates to those who do not agree to its terms; read them (Let's \
+                 Encrypt: https://letsencrypt.org/repository/) and write terms-of-service-agreed = true",
             );
         }
         (!acme.names.is_empty()).then_some(acme)
@@ -112,7 +113,7 @@ impl Acme {
         self.store.join(host_of(&self.directory).replace(':', "-"))
     }
 
-    /// Where the certificate for a name is kept, in one file with its key.
+    /// The file of the certificate for a name, which also contains its key.
     #[must_use]
     pub fn certificate(&self, name: &str) -> Certificate {
         let file = self.home().join(format!("{name}.pem"));
@@ -123,7 +124,7 @@ impl Acme {
         }
     }
 
-    /// What is wrong with it among these listeners.
+    /// Describes a listener that is missing for the configured challenge.
     pub(super) fn misses(&self, listeners: &[Listener]) -> Option<String> {
         let speaks = |protocol: Protocol| {
             let mut all = listeners.iter();
@@ -140,7 +141,8 @@ impl Acme {
             && !speaks(Protocol::Redirect)
         {
             return Some(
-                r#"the authority connects to port 80 for challenge = "http-01", and no listener is there; write [[listener]] with address = "[::]:80" and protocol = "redirect""#
+                "the authority connects to port 80 for challenge = \"http-01\", and no listener is there; write \
+                    [[listener]] with address = \"[::]:80\" and protocol = \"redirect\""
                     .to_owned(),
             );
         }
@@ -174,7 +176,8 @@ fn read_external(table: &mut Table<'_>) -> Option<ExternalKey> {
 fn parse_name(text: &str) -> Result<String, String> {
     match HostPattern::parse(text)? {
         HostPattern::Wildcard(_) => Err(format!(
-            r#""{text}": certificates for all names of a domain need a proof in its DNS, which Noren cannot give; write each name, or have a program such as lego or certbot renew a [[tls.certificate]]"#
+            "\"{text}\": certificates for all names of a domain need a proof in its DNS, which Noren cannot \
+             give; write each name, or have a program such as lego or certbot renew a [[tls.certificate]]"
         )),
         HostPattern::Exact(name) if name.parse::<std::net::IpAddr>().is_ok() => Err(format!(
             r#""{text}" is an address; write the name that leads to it"#

@@ -9,7 +9,7 @@ use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::value;
 
-/// `[admin]`.
+/// The `[admin]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Admin {
     /// `socket`: where. Default none: there is no admin socket.

@@ -9,7 +9,7 @@ use super::size::{GIB, KIB};
 use super::template::{Template, Templates};
 use super::value;
 
-/// What is in a message.
+/// The format of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AmqpFormat {
     /// A JSON value. The default.
@@ -30,7 +30,7 @@ impl AmqpFormat {
         ("nasqueron", Self::Nasqueron),
     ];
 
-    /// What templates may name beside JSON pointers.
+    /// Names that templates may use beside JSON pointers.
     fn places(self) -> &'static [&'static str] {
         match self {
             Self::Oslo => &[AmqpSource::TENANT, AmqpSource::ROUTING_KEY],
@@ -115,7 +115,7 @@ impl AmqpSource {
         Some(source)
     }
 
-    /// What only shows when all keys are there.
+    /// Checks the keys against each other.
     fn compare(&self, table: &Table<'_>) {
         if self.bindings.is_empty() {
             table.problem("bindings", r##"is empty; write ["#"] for every message"##);
@@ -149,7 +149,7 @@ impl AmqpSource {
         }
     }
 
-    /// What is wrong with where its messages go, if it is under a channel of this name.
+    /// Describes why the messages cannot go to the right channel, if the source belongs to a channel of this name.
     pub(super) fn misplaced(&self, home: &ChannelPattern) -> Option<String> {
         if self.channel.is_empty() {
             let text = "a pattern is many channels; the source must say which, such as channel = \"nova.{tenant}\"";
@@ -162,8 +162,8 @@ impl AmqpSource {
     }
 }
 
-/// Whether a template can give a channel within this name. A word that a message fills can be anything, so it is tried
-/// with the word the name has there.
+/// True if a template can give a channel within this name. A word that a message fills can be anything, so it is
+/// tried with the word in the same place of the name.
 fn fits(template: &Template, home: &ChannelPattern) -> bool {
     let (sample, words) = (template.filled_with("x"), template.filled_with("*"));
     ChannelName::parse(&sample).is_ok()

@@ -206,7 +206,8 @@ impl App {
         ] {
             let name = header.as_deref().and_then(|header| header.parse().ok());
             if name.is_some_and(|name| self.request_headers.names(&name)) {
-                let text = "is in request-headers too, and then anybody would be the same to the app; take it out there";
+                let text = "is in request-headers too, and then anybody would be the same to the app; take \
+                            it out there";
                 table.problem(key, text);
             }
         }

@@ -28,7 +28,7 @@ pub struct StaticTarget {
     pub tls: Option<TargetTls>,
 }
 
-/// `[bridge]`.
+/// The `[bridge]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bridge {
     /// `paths`: the paths that are upgraded, with or without a slash at the end. At `/` only a WebSocket
@@ -142,7 +142,7 @@ impl Bridge {
         bridge
     }
 
-    /// Whether any token can lead anywhere.
+    /// True if any token can lead anywhere.
     pub(super) fn has_targets(&self) -> bool {
         let named = self.signed.is_on() && !self.signed.allow.is_empty();
         named || !self.tokens.is_empty() || !self.targets.is_empty()
@@ -158,7 +158,7 @@ impl StaticTarget {
             let token = table.required("token", r#""woknotifications""#, value::not_empty);
             let address = table.required("address", r#""unix:/path""#, Endpoint::parse);
             let tls = TargetTls::read(table);
-            // What is missing has been reported; there is nothing to compare with.
+            // A missing key has been reported; there is nothing to compare with.
             let (Some(token), Some(address)) = (token, address) else {
                 return;
             };
@@ -194,7 +194,8 @@ fn parse_path(text: &str) -> Result<String, String> {
 /// An empty marker would be found everywhere and mark nothing.
 fn parse_marker(text: &str) -> Result<String, String> {
     if text.is_empty() {
-        Err(r#"the marker is empty; write the text that ends a message, such as "//EOM//", or remove the line"#.to_owned())
+        Err("the marker is empty; write the text that ends a message, such as \"//EOM//\", or remove the \
+             line".to_owned())
     } else {
         Ok(text.to_owned())
     }

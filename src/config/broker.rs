@@ -1,5 +1,5 @@
-//! Where a RabbitMQ broker is, and who Noren is to it: the keys that sources and the cluster share. Connects to
-//! nothing, and holds no password: those are in a file of their own.
+//! Address of a RabbitMQ broker and the credentials for it: the keys that sources and the cluster share. Connects
+//! to nothing, and contains no password, which is in a file of its own.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::value;
 /// A broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broker {
-    /// Whether it is spoken to in TLS (`amqps`).
+    /// True for TLS (`amqps`).
     pub tls: bool,
     /// A name or an address; an IPv6 address without its brackets.
     pub host: String,
@@ -94,7 +94,7 @@ impl Broker {
             host,
             port,
             virtual_host: match path {
-                // What the AMQP URI specification calls the virtual host "" does not exist in RabbitMQ.
+                // The virtual host "" of the AMQP URI specification does not exist in RabbitMQ.
                 None | Some("") => "/".to_owned(),
                 Some(path) => decoded(path).ok_or_else(wrong)?,
             },

@@ -16,7 +16,7 @@ use super::reader::Table;
 use super::size::{GIB, KIB};
 use super::value;
 
-/// What happens to a subscriber that lags too far behind.
+/// Rule for a subscriber that lags too far behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slow {
     /// It is closed (1013), and comes back with its cursor. The default.
@@ -35,7 +35,7 @@ impl Slow {
     ];
 }
 
-/// Who may publish, beside the channel's own sources.
+/// Publishers of a channel, beside its own sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Publisher {
     /// Programs on this machine, by the admin socket. The default.
@@ -54,7 +54,7 @@ impl Publisher {
     ];
 }
 
-/// Where the history of a channel is kept.
+/// Storage of a channel's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
     /// In memory: gone with a restart, which subscribers are told. The default.
@@ -79,8 +79,8 @@ pub struct History {
     pub age: Duration,
     /// `store`: where. Default memory.
     pub store: StoreKind,
-    /// `ids`: of how many messages the publisher's own id is remembered, for `age`, so that a second one with the same id
-    /// is not published. Default 1,000; 0 remembers none.
+    /// `ids`: of how many messages the publisher's own id is remembered, for `age`, so that a second one with the
+    /// same id is not published. Default 1,000; 0 remembers none.
     pub ids: usize,
 }
 
@@ -96,7 +96,7 @@ impl Default for History {
     }
 }
 
-/// How messages follow each other in a stream of bytes.
+/// Separation of messages in a stream of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// One a line. The default.
@@ -129,7 +129,7 @@ pub enum Source {
     Amqp(Box<AmqpSource>),
 }
 
-/// What a `listen` source listens on.
+/// The socket of a `listen` source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// `address`: `unix:/path`.
@@ -174,7 +174,7 @@ pub struct Channel {
     pub on_first_join: Option<PathPrefix>,
     /// `on-last-leave`: a path at the app that is told when nobody listens any more. Default none.
     pub on_last_leave: Option<PathPrefix>,
-    /// `[channel.history]`.
+    /// The `[channel.history]` table.
     pub history: History,
     /// `[[channel.source]]`: where messages come from.
     pub sources: Vec<Source>,
@@ -252,7 +252,7 @@ impl Channel {
         })
     }
 
-    /// What only shows beside the other keys and channels.
+    /// Checks the channel against its other keys and the other channels.
     fn compare(&self, taken: &Taken, table: &Table<'_>) {
         if taken.names.contains(&self.name) {
             let text = format!(r#"two channels have the name "{}"; remove one"#, self.name);

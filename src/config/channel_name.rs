@@ -47,7 +47,7 @@ impl ChannelPattern {
         ChannelName::parse(&self.0).ok()
     }
 
-    /// Whether it names this channel.
+    /// True if the pattern matches this channel.
     #[must_use]
     pub fn fits(&self, name: &ChannelName) -> bool {
         let (mut pattern, mut name) = (self.0.split('.'), name.as_str().split('.'));
@@ -84,7 +84,8 @@ fn check(text: &str, is_word: impl Fn(&str) -> bool) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!(
-            r#"{text:?} is not the name of a channel; write words of letters, digits, "-" and "_", joined by dots, such as "jobs" or "job.17""#
+            "{text:?} is not the name of a channel; write words of letters, digits, \"-\" and \"_\", joined \
+             by dots, such as \"jobs\" or \"job.17\""
         ))
     }
 }

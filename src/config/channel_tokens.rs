@@ -7,7 +7,7 @@ use super::secret_file::SecretFile;
 use super::session::parse_header_name;
 use super::value;
 
-/// `[hub.tokens]`.
+/// The `[hub.tokens]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelTokens {
     /// `keys`: files with the keys that tokens are checked with, and signed with. Empty, the default:
@@ -51,13 +51,14 @@ impl ChannelTokens {
         if table.is_sound() && tokens.keys.is_empty() && tokens != Self::default() {
             table.problem(
                 "keys",
-                r#"is missing, and without a key no token is good; write for example keys = ["/etc/noren/channels.jwks"]"#,
+                "is missing, and without a key no token is good; write for example keys = \
+                    [\"/etc/noren/channels.jwks\"]",
             );
         }
         tokens
     }
 
-    /// Whether there are tokens at all.
+    /// True if tokens are configured.
     #[must_use]
     pub fn is_on(&self) -> bool {
         !self.keys.is_empty()

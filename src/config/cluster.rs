@@ -8,7 +8,7 @@ use super::reader::Table;
 use super::size::{GIB, MIB};
 use super::value;
 
-/// `[cluster]`.
+/// The `[cluster]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
     /// `url`, `credentials`, `ca` and `heartbeat`.

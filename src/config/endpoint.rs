@@ -1,11 +1,11 @@
-//! Where to connect to: an app, or the target of a token. Connects to nothing.
+//! An address to connect to: an app, or the target of a token. Connects to nothing.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::address::{host_and_port, socket_path};
 
-/// Where to connect to: an app, or the target of a token.
+/// An address to connect to: an app, or the target of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// A TCP port.
@@ -37,7 +37,7 @@ impl Endpoint {
         Ok(Self::Tcp { host, port })
     }
 
-    /// What stands behind the `//` of a URL: a host and perhaps a port.
+    /// Parses the part behind the `//` of a URL: a host and possibly a port.
     pub(super) fn from_authority(authority: &str, default_port: u16) -> Option<Self> {
         let has_port = authority.contains(':') && !authority.ends_with(']');
         let parts = if has_port {

@@ -1,5 +1,5 @@
-//! Who may come in by a route: the keys that `[bridge]`, `[hub]` and each `[[app]]` share. Checks
-//! nobody, and reads no file.
+//! Authentication of a route: the keys that `[bridge]`, `[hub]` and each `[[app]]` share. Checks no client, and
+//! reads no file.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use super::origin::OriginRule;
 use super::reader::Table;
 use super::value;
 
-/// Whether clients of a route need a certificate.
+/// The rule for client certificates of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateRule {
     /// `optional`: who has one is known by its name, others are not. The default.
@@ -88,14 +88,14 @@ impl Entrance {
         entrance
     }
 
-    /// Whether a client without a certificate is refused.
+    /// True if a client without a certificate is refused.
     #[must_use]
     pub fn needs_certificate(&self) -> bool {
         self.certificate == CertificateRule::Required
     }
 
-    /// Whether everybody who comes in here could come in by the other too: it asks for nothing more. For a request
-    /// that opens a `websocket` the pages count as well.
+    /// True if every client that these rules admit is also admitted by the other ones, because those require
+    /// nothing more. For a request that opens a `websocket` the origins count as well.
     #[must_use]
     pub fn admits_no_more_than(&self, other: &Self, websocket: bool) -> bool {
         let users = other.users.is_none() || self.users == other.users;
@@ -111,7 +111,7 @@ impl Entrance {
     }
 }
 
-/// What can stand between the quotes of a header (RFC 9110, section 5.6.4).
+/// Parses a text that can stand between the quotes of a header (RFC 9110, section 5.6.4).
 fn parse_realm(text: &str) -> Result<String, String> {
     let fits = |c: char| (c.is_ascii_graphic() || c == ' ') && !matches!(c, '"' | '\\');
     if !text.is_empty() && text.chars().all(fits) {

@@ -1,5 +1,5 @@
-//! What is wrong with a configuration file, in words an operator can act on: file, line, key, what
-//! is wrong, what to write. Knows nothing of the keys themselves.
+//! Errors in a configuration file, in words an operator can act on: file, line, key, fault, remedy. Independent of
+//! the individual keys.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,13 +17,13 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
     /// The file was read but cannot be used. Displayed with one line a problem.
     #[error("{}", lines(problems))]
     Invalid {
-        /// What is wrong, from the top of the file to its end. Never empty.
+        /// The faults, from the top of the file to its end. Never empty.
         problems: Vec<Problem>,
     },
 }
@@ -40,7 +40,7 @@ pub struct Problem {
     /// The dotted path of the key, such as `app.wok.url` or `listener[1].mode`; empty for what is
     /// not about one key.
     pub key: String,
-    /// What is wrong and what to write.
+    /// Description of the fault, and the remedy.
     pub text: String,
 }
 

@@ -7,7 +7,7 @@ fn with_app(rest: &str) -> String {
     format!("[[app]]\nurl = \"http://127.0.0.1:8010\"\n{rest}")
 }
 
-/// What is said of a text, or nothing if it is valid.
+/// The error for a text, or an empty text if it is valid.
 fn said_of(text: &str) -> String {
     Config::parse(text, "noren.toml").map_or_else(|error| error.to_string(), |_| String::new())
 }
@@ -108,7 +108,9 @@ fn a_header_that_is_not_the_files_to_touch_is_refused_with_the_reason() {
         "set.Server",
         said,
     );
-    let said = r#""$scheme" has a variable of another program ($scheme…), and would be sent as it stands; write a fixed text; X-Forwarded-For, -Host and -Proto, X-Real-IP and X-Request-Id are there without it, and user-header names the visitor"#;
+    let said = "\"$scheme\" has a variable of another program ($scheme…), and would be sent as it stands; \
+                write a fixed text; X-Forwarded-For, -Host and -Proto, X-Real-IP and X-Request-Id are there \
+                without it, and user-header names the visitor";
     table(
         "request-headers",
         "set = { X-Scheme = '$scheme' }",
@@ -124,11 +126,13 @@ fn a_header_that_is_not_the_files_to_touch_is_refused_with_the_reason() {
     );
     says(
         "[app.response-headers]\nremove = ['X-A']\nset = { x-a = '1' }",
-        "noren.toml:5: app[0].response-headers.set.x-a: x-a stands in remove as well; write it into one of the two (set takes the place of what is there, add stands beside it, default is for where there is none)",
+        "noren.toml:5: app[0].response-headers.set.x-a: x-a stands in remove as well; write it into one of \
+         the two (set takes the place of what is there, add stands beside it, default is for where there is none)",
     );
     says(
         "user-header = 'X-User'\n[app.request-headers]\nset = { X-User = 'all' }",
-        "noren.toml:3: app[0].user-header: is in request-headers too, and then anybody would be the same to the app; take it out there",
+        "noren.toml:3: app[0].user-header: is in request-headers too, and then anybody would be the same to \
+         the app; take it out there",
     );
     says(
         "[app.response-headers]\nsett = { X-A = '1' }",
@@ -136,7 +140,8 @@ fn a_header_that_is_not_the_files_to_touch_is_refused_with_the_reason() {
     );
     says(
         "[app.response-headers]\nset = { X-A = [] }",
-        r#"noren.toml:4: app[0].response-headers.set.X-A: is a list of nothing; write at least one text, such as ["text"]"#,
+        "noren.toml:4: app[0].response-headers.set.X-A: is a list of nothing; write at least one text, such \
+         as [\"text\"]",
     );
 }
 
@@ -168,7 +173,12 @@ fn a_misspelt_key_is_told_the_nearest_one() {
     );
     says(
         "body_size = 1",
-        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, encoded-slash, case-insensitive, methods, origins, missing-origin, users, realm, client-certificate, client-names, user-header, certificate-header, request-headers, response-headers, workers, queue, queue-wait, connect, response, response-idle, keep-alive, restart-wait, health-path, health-interval, request-spool, ignore-client-abort, response-spool, compress, compress-private, offload",
+        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, \
+         encoded-slash, case-insensitive, methods, origins, missing-origin, users, realm, \
+         client-certificate, client-names, user-header, certificate-header, request-headers, \
+         response-headers, workers, queue, queue-wait, connect, response, response-idle, keep-alive, \
+         restart-wait, health-path, health-interval, request-spool, ignore-client-abort, response-spool, \
+         compress, compress-private, offload",
     );
     says(
         "[log]\ncolour = true",
@@ -202,7 +212,8 @@ fn a_table_of_the_wrong_kind_is_told_its_brackets() {
 
 #[test]
 fn an_unknown_word_is_told_the_known_ones() {
-    let said = r#"noren.toml:4: log.level: "verbose" is not known here; write "error", "warn", "info", "debug" or "trace""#;
+    let said = "noren.toml:4: log.level: \"verbose\" is not known here; write \"error\", \"warn\", \
+                \"info\", \"debug\" or \"trace\"";
     says("[log]\nlevel = \"verbose\"", said);
     let said =
         r#"noren.toml:4: tls.minimum-version: "1.1" is not known here; write "1.2" or "1.3""#;
@@ -220,7 +231,8 @@ fn a_missing_key_is_told_where_it_belongs() {
 
 #[test]
 fn an_app_with_https_is_told_to_speak_http() {
-    let said = r#"noren.toml:2: app.wok.url: "https://a:1": apps are spoken to in plain HTTP; write "http://host:port" or "unix:/path""#;
+    let said = "noren.toml:2: app.wok.url: \"https://a:1\": apps are spoken to in plain HTTP; write \
+                \"http://host:port\" or \"unix:/path\"";
     assert_eq!(
         said_of("[[app]]\nurl = \"https://a:1\"\nname = \"wok\""),
         said
@@ -229,7 +241,8 @@ fn an_app_with_https_is_told_to_speak_http() {
 
 #[test]
 fn an_item_of_a_list_is_told_by_its_number_and_its_own_line() {
-    let said = r#"noren.toml:5: bridge.origins[1]: "https://a.example/" goes on behind the host, an origin does not; write "https://a.example""#;
+    let said = "noren.toml:5: bridge.origins[1]: \"https://a.example/\" goes on behind the host, an origin \
+                does not; write \"https://a.example\"";
     says(
         "[bridge]\norigins = [\n  \"same\",\"https://a.example/\",\n]",
         said,
@@ -249,7 +262,8 @@ fn a_key_that_would_do_nothing_is_refused() {
 
 #[test]
 fn a_mode_that_is_no_permission_is_refused() {
-    let said = r#"noren.toml:5: listener[0].mode: "0990" is not a mode; write octal digits from "0000" to "0777", such as "0660""#;
+    let said = "noren.toml:5: listener[0].mode: \"0990\" is not a mode; write octal digits from \"0000\" to \
+                \"0777\", such as \"0660\"";
     says(
         "[[listener]]\naddress = \"unix:/run/n\"\nmode = \"0990\"",
         said,
@@ -259,9 +273,11 @@ fn a_mode_that_is_no_permission_is_refused() {
 #[test]
 fn two_apps_for_the_same_requests_are_refused() {
     let second = "[[app]]\nname = \"b\"\nurl = \"http://b:1\"\n";
-    let said = r#"noren.toml:3: app.b.path: app "app" already answers these hosts at "/"; give one of them another path or other hosts"#;
+    let said = "noren.toml:3: app.b.path: app \"app\" already answers these hosts at \"/\"; give one of \
+                them another path or other hosts";
     says(second, said);
-    let said = r#"noren.toml:6: app.b.path: app "app" already answers these hosts at "/"; give one of them another path or other hosts"#;
+    let said = "noren.toml:6: app.b.path: app \"app\" already answers these hosts at \"/\"; give one of \
+                them another path or other hosts";
     says(&format!("{second}path = \"/\""), said);
     says(&format!("{second}path = \"/b\""), "");
     says(&format!("{second}hosts = [\"b.example\"]"), "");
@@ -282,19 +298,22 @@ fn two_targets_with_one_token_are_refused() {
 
 #[test]
 fn an_empty_marker_is_refused() {
-    let said = r#"noren.toml:4: bridge.boundaries.a: the marker is empty; write the text that ends a message, such as "//EOM//", or remove the line"#;
+    let said = "noren.toml:4: bridge.boundaries.a: the marker is empty; write the text that ends a message, \
+                such as \"//EOM//\", or remove the line";
     says("[bridge.boundaries]\na = \"\"", said);
 }
 
 #[test]
 fn a_header_with_a_line_break_is_refused() {
-    let said = r#"noren.toml:4: headers.x-frame-options: "DENY\r\nX: 1" cannot stand in a header; write visible ASCII without spaces around it, or "" to leave the header out"#;
+    let said = "noren.toml:4: headers.x-frame-options: \"DENY\\r\\nX: 1\" cannot stand in a \
+                header; write visible ASCII without spaces around it, or \"\" to leave the header out";
     says("[headers]\nx-frame-options = \"DENY\\r\\nX: 1\"", said);
 }
 
 #[test]
 fn a_session_that_would_ask_nobody_is_refused() {
-    let said = r#"noren.toml:3: session.path: is missing, and without it nobody is asked; write for example path = "/tasks""#;
+    let said = "noren.toml:3: session.path: is missing, and without it nobody is asked; write for example \
+                path = \"/tasks\"";
     says("[session]\ninterval = \"10s\"", said);
     let said = r#"noren.toml:3: bridge: session = "required" needs a question; write [session] with path = "/tasks""#;
     says("[bridge]\nsession = \"required\"", said);
@@ -309,7 +328,8 @@ fn a_session_that_would_ask_nobody_is_refused() {
 fn a_question_that_the_app_could_not_read_is_refused() {
     let said = r#"noren.toml:4: session.path: "tasks" is not a path; write for example "/tasks""#;
     says("[session]\npath = \"tasks\"", said);
-    let said = r#"noren.toml:5: session.token-path: "/vms/" must have {vm} once, where the name goes; write for example "/plugins/kimchi/vms/{vm}""#;
+    let said = "noren.toml:5: session.token-path: \"/vms/\" must have {vm} once, where the name goes; write \
+                for example \"/plugins/kimchi/vms/{vm}\"";
     says("[session]\npath = \"/tasks\"\ntoken-path = \"/vms/\"", said);
     let said = "noren.toml:6: session.headers.Cookie: is set by Noren for each question; remove it";
     says(
@@ -320,7 +340,8 @@ fn a_question_that_the_app_could_not_read_is_refused() {
 
 #[test]
 fn a_file_that_serves_nothing_is_refused() {
-    let said = r#"noren.toml: app: there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", a [[bridge.tokens]] or [[bridge.target]], or a [[channel]]"#;
+    let said = "noren.toml: app: there is nothing to serve; write [[app]] with url = \
+                \"http://127.0.0.1:8010\", a [[bridge.tokens]] or [[bridge.target]], or a [[channel]]";
     assert_eq!(said_of(""), said);
     assert_eq!(
         said_of("[[bridge.tokens]]\nsource = \"file\"\npath = \"/t\""),
@@ -401,37 +422,44 @@ fn a_problem_hides_no_other_and_makes_up_none() {
 
 #[test]
 fn an_entrance_that_keeps_nobody_out_or_everybody_is_refused() {
-    let said = r#"noren.toml:3: bridge: client-certificate = "required" needs a listener that asks for one; write client-authority = "/path" in a [[listener]]"#;
+    let said = "noren.toml:3: bridge: client-certificate = \"required\" needs a listener that asks for one; \
+                write client-authority = \"/path\" in a [[listener]]";
     says("[bridge]\nclient-certificate = \"required\"", said);
-    let said = r#"noren.toml:4: hub.client-names: would not keep those out who have no certificate; write client-certificate = "required""#;
+    let said = "noren.toml:4: hub.client-names: would not keep those out who have no certificate; write \
+                client-certificate = \"required\"";
     says("[hub]\nclient-names = [\"cook\"]", said);
     let said =
         r#"noren.toml:4: bridge.realm: has a meaning only beside users = "/path"; remove it"#;
     says("[bridge]\nrealm = \"Kitchen\"", said);
-    let said = r#"noren.toml:3: listener[0].client-authority: is missing: whose certificates are good? Write client-authority = "/etc/noren/clients.pem""#;
+    let said = "noren.toml:3: listener[0].client-authority: is missing: whose certificates are good? Write \
+                client-authority = \"/etc/noren/clients.pem\"";
     says("[[listener]]\nclient-certificate = \"optional\"", said);
     let said = r#"noren.toml:5: listener[0].client-authority: has a meaning only with protocol = "https"; remove it"#;
     says(
         "[[listener]]\nprotocol = \"http\"\nclient-authority = \"/ca\"",
         said,
     );
-    let said = r#"noren.toml:3: app[0].user-header: "X-Forwarded-User" cannot carry a name; write one that nothing else uses, such as "X-Remote-User""#;
+    let said = "noren.toml:3: app[0].user-header: \"X-Forwarded-User\" cannot carry a name; write one that \
+                nothing else uses, such as \"X-Remote-User\"";
     says("user-header = \"X-Forwarded-User\"", said);
 }
 
 #[test]
 fn a_source_of_no_known_kind_is_told_once_and_one_in_the_network_needs_a_list() {
-    let said = r#"noren.toml:4: bridge.tokens[0].source: "redi" is not known here; write "directory", "file", "file-name", "sockets", "http" or "redis""#;
+    let said = "noren.toml:4: bridge.tokens[0].source: \"redi\" is not known here; write \"directory\", \
+                \"file\", \"file-name\", \"sockets\", \"http\" or \"redis\"";
     says(
         "[[bridge.tokens]]\nsource = \"redi\"\naddress = \"a:1\"",
         said,
     );
-    let said = r#"noren.toml:3: bridge.tokens[0].allow: is missing: a source in the network may name only what is allowed; write for example allow = ["10.0.0.0/8:5900-5999"]"#;
+    let said = "noren.toml:3: bridge.tokens[0].allow: is missing: a source in the network may name only \
+                what is allowed; write for example allow = [\"10.0.0.0/8:5900-5999\"]";
     says(
         "[[bridge.tokens]]\nsource = \"redis\"\naddress = \"a:1\"",
         said,
     );
-    let said = r#"noren.toml:4: bridge.signed.keys: is missing, and without a key nothing is signed; write for example keys = ["/etc/noren/links.jwks"]"#;
+    let said = "noren.toml:4: bridge.signed.keys: is missing, and without a key nothing is signed; write \
+                for example keys = [\"/etc/noren/links.jwks\"]";
     says(
         "[bridge.signed]\ngrace = \"1s\"",
         said.replace(":4:", ":3:").as_str(),
@@ -443,16 +471,20 @@ fn acme_is_told_what_an_authority_needs() {
     let agreed = "terms-of-service-agreed = true";
     says(
         &format!("[acme]\n{agreed}"),
-        r#"noren.toml:3: acme.names: is missing; write names = ["www.example.org"], the names that lead to this machine"#,
+        "noren.toml:3: acme.names: is missing; write names = [\"www.example.org\"], the names that lead to \
+         this machine",
     );
     says(
         "[acme]\nnames = [\"a.example\"]",
-        "noren.toml:3: acme.terms-of-service-agreed: no authority gives certificates to those who do not agree to its terms; read them (Let's Encrypt: https://letsencrypt.org/repository/) and write terms-of-service-agreed = true",
+        "noren.toml:3: acme.terms-of-service-agreed: no authority gives certificates to those who do not \
+         agree to its terms; read them (Let's Encrypt: https://letsencrypt.org/repository/) and write \
+         terms-of-service-agreed = true",
     );
     for (name, said) in [
         (
             "*.a.example",
-            "certificates for all names of a domain need a proof in its DNS, which Noren cannot give; write each name, or have a program such as lego or certbot renew a [[tls.certificate]]",
+            "certificates for all names of a domain need a proof in its DNS, which Noren cannot give; write \
+             each name, or have a program such as lego or certbot renew a [[tls.certificate]]",
         ),
         (
             "192.0.2.1",
@@ -471,7 +503,8 @@ fn acme_is_told_what_an_authority_needs() {
     let acme = format!("[acme]\n{agreed}\nnames = [\"a.example\"]");
     says(
         &format!("{acme}\nchallenge = \"http-01\""),
-        r#"noren.toml:3: acme: the authority connects to port 80 for challenge = "http-01", and no listener is there; write [[listener]] with address = "[::]:80" and protocol = "redirect""#,
+        "noren.toml:3: acme: the authority connects to port 80 for challenge = \"http-01\", and no listener \
+         is there; write [[listener]] with address = \"[::]:80\" and protocol = \"redirect\"",
     );
     says(
         &format!("{acme}\n[[listener]]\nprotocol = \"http\""),
@@ -483,7 +516,8 @@ fn acme_is_told_what_an_authority_needs() {
     );
     says(
         &format!("{acme}\ndirectory = \"http://a.example/d\""),
-        r#"noren.toml:6: acme.directory: "http://a.example/d" is not an https URL; write for example "https://acme-v02.api.letsencrypt.org/directory""#,
+        "noren.toml:6: acme.directory: \"http://a.example/d\" is not an https URL; write for example \
+         \"https://acme-v02.api.letsencrypt.org/directory\"",
     );
     says(
         &format!("{acme}\nkey-id = \"x\""),
@@ -495,16 +529,19 @@ fn acme_is_told_what_an_authority_needs() {
 fn an_address_that_is_listened_on_twice_is_told_with_both_lines() {
     let two = |one: &str, other: &str| {
         said_of(&with_app(&format!(
-            "[[listener]]\naddress = \"{one}\"\nprotocol = \"http\"\n[[listener]]\naddress = \"{other}\"\nprotocol = \"http\""
+            "[[listener]]\naddress = \"{one}\"\nprotocol = \"http\"\n[[listener]]\naddress = \"{other}\"\n\
+             protocol = \"http\""
         )))
     };
     assert_eq!(
         two("[::]:80", "[::]:80"),
-        r#"noren.toml:7: listener[1].address: "[::]:80" is listened on already by listener[0].address (noren.toml:4); remove one of them, or give it another address"#
+        "noren.toml:7: listener[1].address: \"[::]:80\" is listened on already by listener[0].address \
+         (noren.toml:4); remove one of them, or give it another address"
     );
     assert_eq!(
         two("0.0.0.0:80", "80"),
-        r#"noren.toml:7: listener[1].address: "[::]:80" is listened on already by listener[0].address = "0.0.0.0:80" (noren.toml:4); remove one of them, or give it another address"#
+        "noren.toml:7: listener[1].address: \"[::]:80\" is listened on already by listener[0].address = \
+         \"0.0.0.0:80\" (noren.toml:4); remove one of them, or give it another address"
     );
     for (one, other) in [
         ("[::]:80", "192.0.2.1:80"),
@@ -535,11 +572,13 @@ fn an_address_that_is_listened_on_twice_is_told_with_both_lines() {
     }
     says(
         "[admin]\naddress = \"127.0.0.1:8001\"",
-        r#"noren.toml:4: admin.address: "127.0.0.1:8001" is listened on already by listener[0].address = "[::]:8001" (the default); remove one of them, or give it another address"#,
+        "noren.toml:4: admin.address: \"127.0.0.1:8001\" is listened on already by listener[0].address = \
+         \"[::]:8001\" (the default); remove one of them, or give it another address",
     );
     let source = "[[channel]]\nname = \"a\"\n[[channel.source]]\nsource = \"listen\"\naddress = \"unix:/run/d\"";
     says(
         &format!("[admin]\nsocket = \"/run/d\"\n{source}"),
-        r#"noren.toml:9: channel[0].source[0].address: "unix:/run/d" is listened on already by admin.socket (noren.toml:4); remove one of them, or give it another address"#,
+        "noren.toml:9: channel[0].source[0].address: \"unix:/run/d\" is listened on already by admin.socket \
+         (noren.toml:4); remove one of them, or give it another address",
     );
 }

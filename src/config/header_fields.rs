@@ -106,7 +106,7 @@ impl Side {
         }
     }
 
-    /// Whether values may be secrets.
+    /// True if values may be secrets.
     pub(super) fn may_be_secret(self) -> bool {
         self == Self::Request
     }
@@ -158,7 +158,8 @@ fn refused_in_requests(name: &str) -> Option<&'static str> {
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     {
         return Some(
-            r#"has a sign that gateways fold into "-", so that it passes for another header; write letters, digits and "-""#,
+            "has a sign that gateways fold into \"-\", so that it passes for another header; write letters, \
+             digits and \"-\"",
         );
     }
     if WRITTEN_BY_THE_DOOR.contains(&name) {

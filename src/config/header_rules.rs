@@ -114,7 +114,7 @@ impl HeaderRules {
         (!value.is_empty()).then(|| Field::new(name, vec![value]))
     }
 
-    /// Whether there is none.
+    /// True if there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty()
@@ -123,7 +123,7 @@ impl HeaderRules {
             && self.default.is_empty()
     }
 
-    /// Whether a rule here is about this name.
+    /// True if a rule concerns this name.
     #[must_use]
     pub fn names(&self, name: &HeaderName) -> bool {
         self.removes(name)
@@ -132,7 +132,7 @@ impl HeaderRules {
                 .any(|fields| fields.iter().any(|field| field.name == *name))
     }
 
-    /// Whether a field of this name is taken away.
+    /// True if a field of this name is removed.
     #[must_use]
     pub fn removes(&self, name: &HeaderName) -> bool {
         self.remove.contains(name)
@@ -174,14 +174,14 @@ impl Field {
     }
 }
 
-/// Whether a field says how long a response may be kept.
+/// True if a field controls caching.
 fn is_for_caches(name: &HeaderName) -> bool {
     [CACHE_CONTROL, EXPIRES, PRAGMA].contains(name)
         || name.as_str().ends_with("-cache-control")
         || name.as_str() == "surrogate-control"
 }
 
-/// Whether a value keeps a response from being reused.
+/// True if a value keeps a response out of caches.
 fn keeps_out_of_caches(value: &HeaderValue) -> bool {
     let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
     ["no-store", "no-cache"]

@@ -82,7 +82,8 @@ pub(super) fn header_value(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!(
-            "{text:?} cannot stand in a header; write visible ASCII without spaces around it, or \"\" to leave the header out"
+            "{text:?} cannot stand in a header; write visible ASCII without spaces around it, or \"\" to \
+             leave the header out"
         ))
     }
 }

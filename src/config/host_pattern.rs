@@ -53,8 +53,8 @@ impl HostPattern {
         })
     }
 
-    /// Whether `host`, without a port, is one of these. Case, the brackets of an IPv6 address and
-    /// one dot at the end make no difference.
+    /// True if `host`, without a port, matches. Case, the brackets of an IPv6 address and one final dot make no
+    /// difference.
     pub fn matches(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
         let host = host

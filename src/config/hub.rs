@@ -12,7 +12,7 @@ use super::session::SessionRule;
 use super::size::{GIB, KIB, MIB};
 use super::value;
 
-/// `[hub]`.
+/// The `[hub]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hub {
     /// `path`: the path below which channels are served. Default `/events`.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::reader::Table;
 use super::size::{GIB, KIB, MIB};
 
-/// `[limits]`.
+/// The `[limits]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// `connections`: open at once on all listeners, 1 to 1,000,000; further ones wait in the

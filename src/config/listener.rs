@@ -8,7 +8,7 @@ use super::network::Network;
 use super::reader::Table;
 use super::value;
 
-/// Where connections come in.
+/// The address of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
     /// `host:port`, with brackets around an IPv6 address. Port 0 lets the system choose one.
@@ -52,7 +52,7 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// What is spoken on a listener.
+/// The protocol of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1 and HTTP/2 in TLS. The default.
@@ -103,7 +103,7 @@ impl ForwardedHeader {
     }
 }
 
-/// Which certificates clients of an `https` listener may show.
+/// The client certificates that an `https` listener accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificates {
     /// `client-authority`: PEM file of the authorities that have signed them.
@@ -256,7 +256,8 @@ fn systemd_name(text: &str, name: &str) -> Result<String, String> {
         Ok(name.to_owned())
     } else {
         Err(format!(
-            r#""{text}" names no systemd socket; write "systemd:NAME" as in FileDescriptorName=NAME of the .socket unit"#
+            "\"{text}\" names no systemd socket; write \"systemd:NAME\" as in FileDescriptorName=NAME of \
+             the .socket unit"
         ))
     }
 }

@@ -159,7 +159,7 @@ fn addresses(host: &str) -> Vec<IpAddr> {
     address.iter().map(IpAddr::to_canonical).collect()
 }
 
-/// Whether two addresses are the same, or one of them is all of IPv4.
+/// True if two addresses are the same, or one of them is all of IPv4.
 fn overlap(one: IpAddr, other: IpAddr) -> bool {
     let four = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     one == other || (one.is_ipv4() && other.is_ipv4() && (one == four || other == four))

@@ -72,7 +72,7 @@ impl fmt::Display for LogFormat {
     }
 }
 
-/// Where the audit lines go.
+/// Destination of audit lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audit {
     /// To the log, in its form. The default.
@@ -104,7 +104,7 @@ impl AccessFormat {
     }
 }
 
-/// `[log]`.
+/// The `[log]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Log {
     /// `level`: the least important level that is still logged. Default `info`.

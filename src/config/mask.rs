@@ -18,12 +18,12 @@ const SECRET: &[&str] = &[
     "token",
     "users",
 ];
-/// What stands in the place of a secret.
+/// Replacement for a secret.
 const MASK: &str = "…";
 /// The shortest part of a secret that is looked for by itself.
 const SHORTEST: usize = 3;
 
-/// Whether a key is for secrets, by its name.
+/// True if a key's name says that it holds a secret.
 pub(super) fn is_secret(key: &str) -> bool {
     let key = key.trim().to_ascii_lowercase().replace('_', "-");
     let key = key.split('[').next().unwrap_or_default();
@@ -35,7 +35,7 @@ pub(super) fn is_secret(key: &str) -> bool {
     SECRET.contains(&key) || key.contains("pass") || ends.iter().any(|end| key.ends_with(end))
 }
 
-/// Whether a text looks like a secret wherever it stands: a section of PEM, or a URL with a user.
+/// True if a text looks like a secret in any place: a PEM section, or a URL with a user.
 pub(super) fn looks_secret(text: &str) -> bool {
     let has_user = text
         .split_once("://")
@@ -84,8 +84,8 @@ fn scalars(value: &DeValue<'_>) -> Vec<String> {
     }
 }
 
-/// Whether a text can be the place of a secret, and is not the secret: a path from the root or from a directory, or
-/// a plain name of a file.
+/// True if a text can be the location of a secret, and is not the secret: a path from the root or from a
+/// directory, or a plain name of a file.
 pub(super) fn is_place(text: &str) -> bool {
     if looks_secret(text) || text.is_empty() || text.len() > 4096 || text.contains(char::is_control)
     {
@@ -114,7 +114,7 @@ pub(super) fn is_place(text: &str) -> bool {
 mod tests {
     use crate::config::Config;
 
-    /// What is said of a file with this in it.
+    /// The error for a file with this text in it.
     fn said(text: &str) -> String {
         let text = format!("[[app]]\nurl = \"http://127.0.0.1:1\"\n{text}");
         let read = Config::parse(&text, "noren.toml");
@@ -144,9 +144,12 @@ mod tests {
             ("[cluster]\nurl = \"amqp://rabbit\"\nkey = \"hunter2\"".to_owned(), ":5: "),
             ("[[app]]\nname = \"b\"\nurl = \"http://ann:hunter2@h:1/x\"".to_owned(), ":5: "),
             ("[[app]]\nname = \"b\"\nurl = \"http://ann:hunter2/x@h:1\"".to_owned(), ":5: "),
-            ("[[bridge.target]]\ntoken = \"hunter2\"\naddress = \"h:1\"\n[[bridge.target]]\ntoken = \"hunter2\"\naddress = \"h:2\"".to_owned(), ":7: "),
-            ("[[bridge.tokens]]\nsource = \"redis\"\naddress = \"h:1\"\nallow = []\npassword = \"hunter2!\"".to_owned(), ":7: "),
-            ("[[bridge.tokens]]\nsource = \"http\"\nallow = []\nurl = \"https://ann:hunter2@h/{token}\"".to_owned(), ":6: "),
+            ("[[bridge.target]]\ntoken = \"hunter2\"\naddress = \"h:1\"\n[[bridge.target]]\ntoken = \
+              \"hunter2\"\naddress = \"h:2\"".to_owned(), ":7: "),
+            ("[[bridge.tokens]]\nsource = \"redis\"\naddress = \"h:1\"\nallow = []\npassword = \
+              \"hunter2!\"".to_owned(), ":7: "),
+            ("[[bridge.tokens]]\nsource = \"http\"\nallow = []\nurl = \
+              \"https://ann:hunter2@h/{token}\"".to_owned(), ":6: "),
         ] {
             let said = said(&line);
             assert!(!said.contains("hunter2") && !said.contains("aHVud"), "{line}: {said}");

@@ -1,4 +1,4 @@
-//! Who a list of users means: one user, or all of a group. Asks nobody who is who.
+//! Entries in a list of users: one user, or all of a group. Does not look up users.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ impl Member {
         })
     }
 
-    /// Whether it means a user with this name and these groups.
+    /// True if the entry matches a user with this name and these groups.
     #[must_use]
     pub fn is(&self, user: Option<&str>, groups: &[Box<str>]) -> bool {
         match self {

@@ -51,8 +51,8 @@ const REGISTERED: [&str; 41] = [
     "VERSION-CONTROL",
 ];
 
-/// Whether a token differs from a registered method in the case of its letters only. Methods are compared by bytes, but
-/// some frameworks turn `post` into `POST`, and what was decided for the one would hold for the other.
+/// True if a token differs from a registered method only in case. Methods are compared by bytes, but some
+/// frameworks turn `post` into `POST`, and a decision about the one would then apply to the other.
 #[must_use]
 pub fn folds_into_a_method(name: &str) -> bool {
     name.bytes().any(|byte| byte.is_ascii_lowercase())
@@ -104,7 +104,7 @@ impl Methods {
         }
     }
 
-    /// Whether the app takes a method. HEAD comes with GET (RFC 9110 §9.3.2).
+    /// True if the app accepts a method. HEAD comes with GET (RFC 9110 §9.3.2).
     #[must_use]
     pub fn permits(&self, method: &str) -> bool {
         let lists = |name: &str| self.0.iter().any(|listed| listed == name);

@@ -253,7 +253,7 @@ impl Config {
         config
     }
 
-    /// What only shows when all tables are there.
+    /// Checks the tables against each other.
     fn compare(&self, root: &Table<'_>) {
         let serves_nothing = self.apps.is_empty()
             && !self.bridge.has_targets()
@@ -262,7 +262,8 @@ impl Config {
         if serves_nothing && !self.server.welcome {
             root.problem(
                 "app",
-                r#"there is nothing to serve; write [[app]] with url = "http://127.0.0.1:8010", a [[bridge.tokens]] or [[bridge.target]], or a [[channel]]"#,
+                "there is nothing to serve; write [[app]] with url = \"http://127.0.0.1:8010\", a \
+                    [[bridge.tokens]] or [[bridge.target]], or a [[channel]]",
             );
         }
         self.compare_entrances(root);
@@ -301,13 +302,14 @@ impl Config {
             if entrance.needs_certificate() {
                 root.problem(
                     table,
-                    r#"client-certificate = "required" needs a listener that asks for one; write client-authority = "/path" in a [[listener]]"#,
+                    "client-certificate = \"required\" needs a listener that asks for one; write client-authority = \
+                        \"/path\" in a [[listener]]",
                 );
             }
         }
     }
 
-    /// What is wrong if a channel needs an app that is not there.
+    /// Describes the fault of a channel that needs a missing app.
     fn without_app(&self, channel: &Channel) -> Option<String> {
         let calls = [
             &channel.receive,

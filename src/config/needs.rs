@@ -1,4 +1,4 @@
-//! What a visitor must show to listen to a channel, and for whom it is. Checks nobody.
+//! Requirements for subscribing to a channel, and the users it is for. Checks no client.
 
 use super::channel::Channel;
 use super::member::Member;
@@ -6,7 +6,7 @@ use super::reader::Table;
 use super::value;
 use super::{Config, Publisher};
 
-/// What opens a channel.
+/// The requirement for subscribing to a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     /// `nothing`: it is open to everybody.
@@ -33,13 +33,13 @@ impl Needs {
         })
     }
 
-    /// Whether a session may open it.
+    /// True if a session may open it.
     #[must_use]
     pub fn takes_session(self) -> bool {
         matches!(self, Self::Session | Self::Either)
     }
 
-    /// Whether a token may open it.
+    /// True if a token may open it.
     #[must_use]
     pub fn takes_token(self) -> bool {
         matches!(self, Self::Token | Self::Either)
@@ -47,9 +47,9 @@ impl Needs {
 }
 
 impl Config {
-    /// What opens a channel. Where it does not say so itself, as for a channel that is not in the file, it is a
-    /// session where the hub requires one, a token where there are keys, either where there is both; and nothing
-    /// only where the file asks for neither.
+    /// The requirement of a channel. If it has none of its own, like a channel that is not in the file, it is a
+    /// session where the hub requires one, a token where there are keys, either where there are both; and nothing
+    /// only if the file requires neither.
     #[must_use]
     pub fn needs(&self, channel: Option<&Channel>) -> Needs {
         if let Some(needs) = channel.and_then(|channel| channel.needs) {
@@ -64,7 +64,7 @@ impl Config {
         }
     }
 
-    /// What a channel asks for must be there, or nobody could have it; and a list of users must be able to hold.
+    /// Checks that each requirement can be met, and that each list of users can be enforced.
     pub(super) fn check_needs(&self, root: &Table<'_>) {
         if !root.nothing_is_wrong() {
             return;
@@ -83,7 +83,8 @@ impl Config {
         let needs = self.needs(Some(channel));
         if needs.takes_token() && !self.hub.tokens.is_on() {
             return Some(
-                r#"needs a token, and there are no keys for any; write [hub.tokens] with keys = ["/etc/noren/channels.jwks"]"#,
+                "needs a token, and there are no keys for any; write [hub.tokens] with keys = \
+                    [\"/etc/noren/channels.jwks\"]",
             );
         }
         if needs.takes_session() && self.session.path.is_none() {
@@ -107,14 +108,16 @@ impl Config {
             && (self.session.groups_header.is_none() || !needs.takes_session())
         {
             return Some(
-                r#"is for a group, and only the answer to a session question tells groups; write [session] with groups-header = "Remote-Groups""#,
+                "is for a group, and only the answer to a session question tells groups; write [session] with \
+                    groups-header = \"Remote-Groups\"",
             );
         }
         let by_users = channel.publish.contains(&Publisher::App)
             || (channel.publish.contains(&Publisher::Token) && self.hub.tokens.is_on());
         if !channel.publishers.is_empty() && !by_users {
             return Some(
-                r#"lists publishers, and no user can publish there; write publish = ["app"] or, with [hub.tokens], publish = ["token"]"#,
+                "lists publishers, and no user can publish there; write publish = [\"app\"] or, with \
+                    [hub.tokens], publish = [\"token\"]",
             );
         }
         None

@@ -10,7 +10,7 @@ pub enum Network {
     Ip {
         /// The address, the rest of its bits zero.
         address: IpAddr,
-        /// How many bits count: 0 to 32, or 128.
+        /// Prefix length: 0 to 32, or to 128.
         length: u8,
     },
     /// Programs of this machine, on a UNIX socket.
@@ -53,7 +53,7 @@ impl Network {
         Ok(Self::Ip { address, length })
     }
 
-    /// Whether an address is in it; none is a program of this machine.
+    /// True if the network contains the address; `None` is a program of this machine.
     #[must_use]
     pub fn contains(&self, peer: Option<IpAddr>) -> bool {
         match (self, peer) {

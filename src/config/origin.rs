@@ -1,5 +1,5 @@
-//! Which web pages may connect: origins as browsers write them (RFC 6454, section 6.2). Compares
-//! nothing; that is the access layer's job.
+//! Web pages that may connect: origins as browsers write them (RFC 6454, section 6.2). Does not compare them; that
+//! is the access layer's job.
 
 use std::fmt;
 
@@ -43,7 +43,8 @@ fn parse_origin(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
     let no_origin = || {
         format!(
-            r#""{text}" is not an origin; write "same", "any", "https://a.example", or what an app or an extension sends, such as "capacitor://localhost""#
+            "\"{text}\" is not an origin; write \"same\", \"any\", \"https://a.example\", or what an app or \
+             an extension sends, such as \"capacitor://localhost\""
         )
     };
     let (scheme, authority) = lower.split_once("://").ok_or_else(no_origin)?;

@@ -46,7 +46,8 @@ impl PathPrefix {
         }
         if text.contains(';') {
             return Err(format!(
-                r#""{text}" has a ";" in it, and what follows that is no part of a path for all servers; write a prefix without"#
+                "\"{text}\" has a \";\" in it, and what follows that is no part of a path for all servers; \
+                 write a prefix without"
             ));
         }
         let decoded = text.contains('%').then(|| decode(text)).transpose()?;
@@ -56,8 +57,7 @@ impl PathPrefix {
         })
     }
 
-    /// Whether a decoded path is this prefix or lies under it: `/wok` matches `/wok` and `/wok/x`, not
-    /// `/wokx`.
+    /// True if a decoded path is this prefix or lies under it: `/wok` matches `/wok` and `/wok/x`, not `/wokx`.
     pub fn matches(&self, path: &str) -> bool {
         is_below(path, self.decoded())
     }
@@ -87,8 +87,8 @@ fn is_below(path: &str, prefix: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// A path as an app may see it to which letter case means nothing: letters beyond ASCII are capitals of some within it, as the
-/// sign for kelvin is of `k`, and `ſ`, `ı` and `ß` become `S`, `I` and `SS`.
+/// A path as an app may see it to which letter case means nothing: letters beyond ASCII are capitals of some
+/// within it, as the sign for kelvin is of `k`, and `ſ`, `ı` and `ß` become `S`, `I` and `SS`.
 pub fn without_case(path: &str) -> Cow<'_, str> {
     if !path.is_ascii() {
         return Cow::Owned(path.to_uppercase().to_lowercase());

@@ -43,7 +43,7 @@ impl Problems {
         self.found.borrow_mut().push(Found { offset, key, text });
     }
 
-    /// How many there are so far.
+    /// Number of problems so far.
     pub(super) fn count(&self) -> usize {
         self.found.borrow().len()
     }

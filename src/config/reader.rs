@@ -27,7 +27,7 @@ pub(super) struct Table<'a> {
     entries: &'a DeTable<'a>,
     /// `bridge` or `app.wok`; empty for the document itself.
     path: String,
-    /// Where the table begins, for what is missing in it.
+    /// Position of the table, for errors about missing keys.
     offset: Option<usize>,
     /// The keys asked for so far, which are the keys there are.
     known: Vec<&'a str>,
@@ -301,18 +301,18 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Whether the file has this key.
+    /// True if the file has this key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
-    /// Whether nothing is wrong in this table, all of whose keys have been asked for: otherwise a
-    /// default that stands in for a wrong or misspelt key would mislead a comparison.
+    /// True if nothing is wrong in this table, all of whose keys have been read: otherwise a default in place of a
+    /// wrong or misspelt key would mislead a comparison.
     pub(super) fn is_sound(&self) -> bool {
         self.problems.count() == self.problems_before && self.unknown_keys().next().is_none()
     }
 
-    /// Whether nothing at all was found wrong so far, in this table or another.
+    /// True if nothing was found wrong so far, in this table or another.
     pub(super) fn nothing_is_wrong(&self) -> bool {
         self.problems.count() == 0
     }

@@ -6,7 +6,7 @@ use super::reader::Table;
 use super::size::{GIB, KIB};
 use super::value;
 
-/// What happens when a recording cannot go on: it has reached a limit, or the disk has.
+/// Rule for a recording that cannot continue, because it has reached a limit, or the disk has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenUnrecordable {
     /// `stop`: the recording ends and the console goes on. The default.
@@ -25,7 +25,7 @@ impl WhenUnrecordable {
     ];
 }
 
-/// `[bridge.recording]`.
+/// The `[bridge.recording]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
     /// `directory`: where the files are. Default `None`: nothing is recorded.
@@ -90,7 +90,7 @@ impl Recording {
         recording
     }
 
-    /// Whether the console that was found by this name is to be recorded.
+    /// True if the console with this name is to be recorded.
     #[must_use]
     pub fn records(&self, name: &str) -> bool {
         let fits = |pattern: &String| match pattern.strip_suffix('*') {

@@ -1,4 +1,4 @@
-//! Where a secret is: a file, or a credential that systemd hands over. The secret itself never stands in the
+//! Location of a secret: a file, or a credential from systemd. The secret itself never stands in the
 //! configuration, nor on a command line. Reads nothing.
 
 use std::fmt;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::mask;
 
-/// Where systemd puts the credentials of a service (systemd.exec(5), `LoadCredential=`).
+/// Environment variable with the directory of a service's credentials (systemd.exec(5), `LoadCredential=`).
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// The place of a secret.
@@ -23,7 +23,8 @@ impl SecretFile {
     pub fn parse(text: &str) -> Result<Self, String> {
         let unfit = || {
             // Without the text, which may be the secret itself.
-            r#"is no place of a secret; write a file such as "/etc/noren/secret" or "./secret", or "credential:NAME""#.to_owned()
+            "is no place of a secret; write a file such as \"/etc/noren/secret\" or \"./secret\", or \
+                \"credential:NAME\"".to_owned()
         };
         match text.strip_prefix("credential:") {
             Some(name) if name.is_empty() || name.starts_with('.') || name.contains('/') => {

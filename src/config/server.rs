@@ -14,7 +14,7 @@ pub enum ServerHosts {
     Listed(Vec<HostPattern>),
 }
 
-/// `[server]`.
+/// The `[server]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
     /// `drain`: how long requests and tunnels may go on after a stop was asked for. Default 10 s;

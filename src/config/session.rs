@@ -9,19 +9,19 @@ use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::value;
 
-/// What stands for the name of the guest in `token-path`.
+/// Placeholder for the name of the guest in `token-path`.
 pub const PLACE_OF_GUEST: &str = "{vm}";
 
-/// What may stand for the whole name of the console in `token-path`.
+/// Placeholder for the whole name of the console in `token-path`.
 pub const PLACE_OF_NAME: &str = "{name}";
 
-/// What may stand for the kind of console in `token-path`.
+/// Placeholder for the kind of console in `token-path`.
 pub const PLACE_OF_KIND: &str = "{kind}";
 
-/// What stands for the channel's name in `channel-path`.
+/// Placeholder for the channel's name in `channel-path`.
 pub const PLACE_OF_CHANNEL: &str = "{channel}";
 
-/// Whether something is served to everybody, or to visitors the app knows.
+/// Rule for a resource: public, or only for visitors with a session of the app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionRule {
     /// `required`: the app must say yes.
@@ -30,7 +30,7 @@ pub enum SessionRule {
     None,
 }
 
-/// `[session]`.
+/// The `[session]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Session {
     /// `app`: the index of the app that is asked, in the file its name. Default 0, the first one.
@@ -150,8 +150,8 @@ impl Session {
         session
     }
 
-    /// Whether the app must say yes, where a `session` key says this or nothing. Without a word it
-    /// must as soon as there is a question.
+    /// True if the app must confirm the visitor, where a `session` key says this or is missing. If it is missing,
+    /// the app must do so as soon as a query is configured.
     #[must_use]
     pub fn is_required(&self, rule: Option<SessionRule>) -> bool {
         match rule {
@@ -229,7 +229,7 @@ fn parse_sent_header(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a header, its name in lower case, has a meaning of its own in a request to an app.
+/// True if a header, its name in lower case, has a meaning of its own in a request to an app.
 pub(super) fn is_set_elsewhere(lower: &str) -> bool {
     const ELSEWHERE: [&str; 12] = [
         "authorization",

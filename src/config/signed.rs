@@ -9,7 +9,7 @@ use super::target_rule::TargetRule;
 use super::target_tls::TargetTls;
 use super::value;
 
-/// `[bridge.signed]`.
+/// The `[bridge.signed]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
     /// `keys`: files with the keys that links are checked with, and signed with. Empty, the default:
@@ -73,13 +73,14 @@ impl Signed {
         if table.is_sound() && signed.keys.is_empty() && signed != Self::default() {
             table.problem(
                 "keys",
-                r#"is missing, and without a key nothing is signed; write for example keys = ["/etc/noren/links.jwks"]"#,
+                "is missing, and without a key nothing is signed; write for example keys = \
+                    [\"/etc/noren/links.jwks\"]",
             );
         }
         signed
     }
 
-    /// Whether tokens are looked at as signed links.
+    /// True if tokens are checked for being signed links.
     #[must_use]
     pub fn is_on(&self) -> bool {
         !self.keys.is_empty()

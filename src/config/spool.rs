@@ -6,7 +6,7 @@ use super::reader::Table;
 use super::size::{GIB, MIB};
 use super::value;
 
-/// `[spool]`.
+/// The `[spool]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spool {
     /// `directory`: where files without a name are made. Default `/var/tmp`. They take no longer to
@@ -34,7 +34,7 @@ pub struct Spool {
     pub when_full: WhenFull,
 }
 
-/// What becomes of a request body for which the spool has no room.
+/// Rule for a request body for which the spool has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
     /// It goes to the app as it comes, if its length is known; else 507.

@@ -7,7 +7,7 @@
 
 use super::mask;
 
-/// What to say of a syntax error; `line` is the line it is on, `at` the text it points to.
+/// Explains a syntax error; `line` is its line, `at` the text it points to.
 pub(super) fn explain(message: &str, line: &str, at: &str) -> String {
     if line.trim_start().starts_with(['/', ';']) {
         return r##"this is not TOML; a comment begins with "#""##.to_owned();

@@ -1,4 +1,5 @@
-//! What a source of tokens may name: hosts with ports, and directories of sockets. Resolves and opens nothing.
+//! Targets that a source of tokens may name: hosts with ports, and directories of sockets. Resolves and opens
+//! nothing.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,9 +11,9 @@ use std::path::PathBuf;
 pub enum TargetRule {
     /// `host:port`: ports of hosts.
     Tcp {
-        /// Which hosts.
+        /// The permitted hosts.
         hosts: Hosts,
-        /// Which ports.
+        /// The permitted ports.
         ports: RangeInclusive<u16>,
     },
     /// `unix:/path`: this socket, or a socket below this directory. Absolute, without `..`.
@@ -49,7 +50,8 @@ impl TargetRule {
         }
         let unfit = || {
             format!(
-                r#""{text}" is not "host:ports"; write for example "10.0.0.0/8:5900-5999", "*.example.org:5900", "[fd00::/8]:*" or "unix:/run/consoles""#
+                "\"{text}\" is not \"host:ports\"; write for example \"10.0.0.0/8:5900-5999\", \
+                 \"*.example.org:5900\", \"[fd00::/8]:*\" or \"unix:/run/consoles\""
             )
         };
         let (hosts, ports) = text.rsplit_once(':').ok_or_else(unfit)?;

@@ -16,9 +16,9 @@ pub type Templates = Vec<Template>;
 pub enum Part {
     /// As it stands.
     Text(String),
-    /// What the message has at this JSON pointer.
+    /// The value at this JSON pointer of the message.
     Pointer(String),
-    /// What the format calls so.
+    /// The value that the format calls by this name.
     Name(&'static str),
 }
 
@@ -97,7 +97,8 @@ fn parse_place(place: &str, names: &[&'static str]) -> Result<Part, String> {
     if !place.starts_with('/') || !tildes.all(|rest| rest.starts_with(['0', '1'])) {
         let known: Vec<String> = names.iter().map(|name| format!("{{{name}}}")).collect();
         return Err(format!(
-            r#""{{{place}}}" is no place in a message of this format; write a JSON pointer such as "{{/payload/id}}", or {}"#,
+            "\"{{{place}}}\" is no place in a message of this format; write a JSON pointer such as \
+             \"{{/payload/id}}\", or {}",
             known.join(" or ")
         ));
     }

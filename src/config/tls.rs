@@ -44,7 +44,7 @@ pub struct Certificate {
     pub names: Vec<String>,
 }
 
-/// `[tls]`.
+/// The `[tls]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tls {
     /// `minimum-version`: older clients are refused. Default 1.2.

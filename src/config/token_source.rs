@@ -24,7 +24,7 @@ pub struct TokenSource {
     pub tls: Option<TargetTls>,
 }
 
-/// What is asked.
+/// The backend of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceKind {
     /// `directory`: websockify token files, read again at each connection.
@@ -108,7 +108,8 @@ impl TokenSource {
         if allow.is_none() && remote && table.is_sound() {
             table.problem(
                 "allow",
-                r#"is missing: a source in the network may name only what is allowed; write for example allow = ["10.0.0.0/8:5900-5999"]"#,
+                "is missing: a source in the network may name only what is allowed; write for example allow = \
+                    [\"10.0.0.0/8:5900-5999\"]",
             );
         }
         Self {
@@ -145,7 +146,7 @@ fn path(table: &mut Table<'_>) -> PathBuf {
     path.unwrap_or_default()
 }
 
-/// How long a source in the network has for its answer.
+/// Time limit for the response of a source in the network.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl HttpSource {

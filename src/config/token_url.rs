@@ -5,13 +5,13 @@ use std::fmt;
 use super::endpoint::Endpoint;
 use super::mask;
 
-/// What stands for the token.
+/// Placeholder for the token.
 const PLACE: &str = "{token}";
 
 /// An `http` or `https` URL with `PLACE` once in its path or query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenUrl {
-    /// Whether it is `https`.
+    /// True for `https`.
     pub secure: bool,
     /// The host and port as they stand in the URL, for the `Host` line.
     pub authority: String,
@@ -21,7 +21,7 @@ pub struct TokenUrl {
     pub port: u16,
     /// Path and query before the token, beginning with a slash.
     pub before: String,
-    /// What comes behind it.
+    /// The rest behind the token.
     pub after: String,
 }
 
@@ -64,7 +64,7 @@ impl TokenUrl {
 }
 
 impl TokenUrl {
-    /// Where to connect to.
+    /// The address to connect to.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         Endpoint::Tcp {

@@ -123,7 +123,7 @@ pub(super) fn size(value: &DeValue<'_>, example: u64) -> Result<u64, String> {
     }
 }
 
-/// What to say of a value that stands where a list of strings belongs.
+/// Describes a value in the place of a list of strings.
 pub(super) fn not_a_list(value: &DeValue<'_>) -> String {
     let example = value
         .as_str()
@@ -134,7 +134,7 @@ pub(super) fn not_a_list(value: &DeValue<'_>) -> String {
     )
 }
 
-/// What to say of a value that stands where a table belongs.
+/// Describes a value in the place of a table.
 pub(super) fn not_a_table(value: &DeValue<'_>, path: &str) -> String {
     format!(
         "expected one table, found {}; write [{path}]",
@@ -142,7 +142,7 @@ pub(super) fn not_a_table(value: &DeValue<'_>, path: &str) -> String {
     )
 }
 
-/// What to say of a value that stands where a list of tables belongs.
+/// Describes a value in the place of a list of tables.
 pub(super) fn not_a_list_of_tables(value: &DeValue<'_>, path: &str) -> String {
     format!(
         "expected a list of tables, found {}; write [[{path}]]",
@@ -160,7 +160,8 @@ pub(super) fn secret_path(text: &str) -> Result<PathBuf, String> {
     if mask::is_place(text) || text.starts_with("credential:") {
         return path(text);
     }
-    Err(r#"is not the place of a secret; write a file with its directory, such as "/etc/noren/secret" or "./secret", and the secret into it"#.to_owned())
+    Err("is not the place of a secret; write a file with its directory, such as \"/etc/noren/secret\" or \
+         \"./secret\", and the secret into it".to_owned())
 }
 
 /// The name of a file or directory.
@@ -231,7 +232,7 @@ fn one_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-/// What a value is, for "expected …, found …".
+/// The type of a value, for "expected …, found …".
 fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the string {text:?}"),

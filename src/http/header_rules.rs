@@ -60,7 +60,7 @@ mod tests {
     use crate::config::Config;
     use http::HeaderValue;
 
-    /// What is left of `x-a: app` and `x-b: app`, by the rules of an app.
+    /// The values of `x-a: app` and `x-b: app` after the rules of an app.
     fn left(rules: &str, over_tls: bool, is_error: bool) -> Vec<String> {
         let text = format!("[[app]]\nurl = 'http://127.0.0.1:1'\n[app.response-headers]\n{rules}");
         let config = Config::parse(&text, "test").expect("a valid configuration");
@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_rule_that_lets_responses_be_kept_leaves_errors_alone_and_hsts_what_has_no_tls() {
-        let rules = "set = { Cache-Control = 'max-age=60', Strict-Transport-Security = 'max-age=1' }\nremove = ['X-A', 'X-B']";
+        let rules = "set = { Cache-Control = 'max-age=60', Strict-Transport-Security = 'max-age=1' }\n\
+                     remove = ['X-A', 'X-B']";
         let (kept, strict) = (
             "cache-control: max-age=60",
             "strict-transport-security: max-age=1",

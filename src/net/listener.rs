@@ -305,7 +305,8 @@ fn explain(error: &io::Error, address: SocketAddr) -> String {
         }
         io::ErrorKind::PermissionDenied => format!(
             "permission denied; either ports below 1024, which need CAP_NET_BIND_SERVICE, or the unit of \
-             the service, which opens ports by noren.socket only: write address = \"systemd:https\", or use its drop-in own-ports.conf (port {port})"
+             the service, which opens ports by noren.socket only: write address = \"systemd:https\", or use \
+                 its drop-in own-ports.conf (port {port})"
         ),
         _ => error.to_string(),
     }

@@ -1,5 +1,5 @@
-//! The header fields of every response, by the rules of `[headers]`, of the app and of the `[[files]]`. Must not know how
-//! a response is made.
+//! The header fields of every response, by the rules of `[headers]`, of the app and of the `[[files]]`. Must not
+//! know how a response is made.
 
 use std::sync::Arc;
 

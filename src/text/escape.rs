@@ -107,7 +107,8 @@ mod tests {
 
     /// One active character of each kind.
     const ACTIVE: &str = "\0\u{7}\u{8}\n\r\t\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{9f}\u{61c}\u{200b}\u{200e}\u{200f}\
-                          \u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{206f}\u{feff}\u{fffa}\u{e0001}\u{e007f}";
+                          \u{2028}\u{2029}\u{202a}\
+                          \u{202e}\u{2060}\u{2066}\u{2069}\u{206f}\u{feff}\u{fffa}\u{e0001}\u{e007f}";
 
     #[test]
     fn what_commands_a_terminal_is_written_out() {

@@ -1,4 +1,4 @@
-//! What passes between an open WebSocket and its console, and how each of the two may end it.
+//! Tests of an open WebSocket and its console: the bytes between them, and the ends from either side.
 
 use super::{PATH, console};
 use crate::harness::{

@@ -57,7 +57,7 @@ async fn full(sent: &AtomicUsize, all: usize) {
     assert!(last < all, "all of it has left");
 }
 
-/// What comes up to the close frame: payload, pongs, and the code.
+/// Collects everything up to the close frame: payload, pongs, and the code.
 async fn to_the_close(input: &mut Input, payload: &mut Vec<u8>) -> (Vec<Vec<u8>>, u16) {
     let mut pongs = Vec::new();
     loop {

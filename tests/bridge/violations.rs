@@ -123,7 +123,7 @@ async fn what_came_before_a_violation_still_reaches_the_console() {
     assert_eq!(target.rest().await, b"");
 }
 
-/// What the console gets of frames that come in one piece, and end with a violation.
+/// The bytes that the console gets from frames that arrive in one piece and end with a violation.
 async fn reaches(protocol: &str, frames: &[u8], code: u16, behind_handshake: bool) -> Vec<u8> {
     let (console, door) = console("").await;
     let mut client = door.tls().await;

@@ -37,7 +37,7 @@ impl Porch {
         Wire::new(socket.connect(self.address).await.unwrap())
     }
 
-    /// What the app is told of the client: address and scheme.
+    /// The app's headers about the client: address and scheme.
     async fn told(&self, mut client: Wire, before: &[u8], lines: &str) -> [String; 2] {
         client.send(before).await;
         client
@@ -143,7 +143,7 @@ async fn the_proxy_protocol_names_the_client_in_both_versions() {
         (version_2(1, &with_remark), "192.0.2.8"),
         (version_2(0, &[]), "127.0.0.1"),
     ] {
-        // What the client itself claims counts for nothing; only the proxy's own word would.
+        // Claims of the client itself count for nothing; only the proxy's own word would.
         let lines = if expected == "127.0.0.1" {
             ""
         } else {

@@ -1,4 +1,4 @@
-//! What channels keep, while the clock jumps between a run and the next.
+//! Tests of channel histories while the wall clock jumps between two runs.
 
 use super::House;
 use crate::support::{Process, path, scratch};

@@ -1,4 +1,4 @@
-//! What tokens and links permit, and for how long, while the clock jumps.
+//! Tests of the permissions and lifetimes of tokens and links while the wall clock jumps.
 
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -100,7 +100,7 @@ fn a_used_link_stays_used_when_the_clock_was_wrong_for_a_while() {
     used(knock());
     house.jump(10);
     assert!(knock().1.contains("has expired"));
-    // What is remembered is read anew.
+    // Remembered keys are read again.
     let _ = house.noren("reload");
     house.jump(0);
     used(knock());

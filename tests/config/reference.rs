@@ -217,8 +217,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     shows(
         "limits",
         "connections connections-per-address address-share session-share request-rate login-failures login-paths \
-         token-failures handshake head head-size headers keep-alive body-idle minimum-rate minimum-rate-grace body-size request-buffer \
-         request-memory streams",
+         token-failures handshake head head-size headers keep-alive body-idle minimum-rate \
+         minimum-rate-grace body-size request-buffer request-memory streams",
     );
     let Spool {
         directory: _,
@@ -293,8 +293,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     shows(
         "app",
         "name url hosts path server-root encoded-slash case-insensitive methods origins missing-origin users realm \
-         client-certificate client-names user-header certificate-header request-headers response-headers workers queue queue-wait \
-         connect response response-idle keep-alive restart-wait health-path health-interval \
+         client-certificate client-names user-header certificate-header request-headers response-headers \
+         workers queue queue-wait connect response response-idle keep-alive restart-wait health-path health-interval \
          request-spool ignore-client-abort response-spool \
          compress compress-private offload",
     );

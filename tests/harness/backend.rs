@@ -1,4 +1,4 @@
-//! What stands behind the door, an app or a console, played by the test.
+//! An app or a console behind the server, played by the test.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -101,7 +101,7 @@ impl Backend {
 pub struct FullBacklog {
     listener: Socket,
     address: String,
-    /// What fills the queue.
+    /// Connections that fill the queue.
     filling: (Vec<TcpStream>, Vec<UnixStream>),
 }
 

@@ -13,13 +13,13 @@ pub struct Wire {
     pub output: Output,
 }
 
-/// What comes.
+/// The bytes received.
 pub struct Input {
     stream: Box<dyn AsyncRead + Unpin + Send>,
     read: Vec<u8>,
 }
 
-/// What goes.
+/// The sending side.
 pub struct Output(Box<dyn AsyncWrite + Unpin + Send>);
 
 /// The start line and the fields of a message.
@@ -125,7 +125,7 @@ impl Input {
         true
     }
 
-    /// What has come, at most so many bytes.
+    /// The received bytes, at most this many.
     pub fn peek(&self, length: usize) -> &[u8] {
         &self.read[..length.min(self.read.len())]
     }
@@ -145,7 +145,7 @@ impl Input {
         self.read.drain(..length).collect()
     }
 
-    /// What there is, at least a byte; nothing at the end.
+    /// Waits for bytes, at least one; empty at the end.
     pub async fn some(&mut self) -> Vec<u8> {
         if self.read.is_empty() {
             self.fill().await;

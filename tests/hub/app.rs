@@ -28,7 +28,11 @@ async fn a_message_of_a_page_is_an_ordinary_request_to_the_app() {
             assert_eq!(head.one("cookie"), Some("session=7"));
             assert_eq!(head.one("x-real-ip"), Some("127.0.0.1"));
             assert_eq!(body, b"hi");
-            app.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\nNoren-Publish: chat\r\nNoren-Event: said\r\n\r\nanna: hi\n").await;
+            app.send(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\
+                      Noren-Publish: chat\r\nNoren-Event: said\r\n\r\nanna: hi\n",
+            )
+            .await;
         }
     );
     assert_eq!(answer.status, 200);

@@ -1,4 +1,4 @@
-//! What subscribers and publishers may not do.
+//! Tests of the limits on subscribers and publishers.
 
 use super::{TOKEN, channel, hub};
 use crate::harness::{Answer, Door, Http2, Wire, until, within};
@@ -119,7 +119,7 @@ async fn a_subscriber_that_does_not_read_is_closed_and_loses_nothing_with_its_cu
     }
 }
 
-/// Whether a refusal says that this client has had its share, and when to come back.
+/// True if a refusal says that this client's own share is used up, and when to come back.
 fn is_own_share(answer: &Answer) -> bool {
     let later = answer
         .head

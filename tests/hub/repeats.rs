@@ -101,7 +101,8 @@ async fn a_message_of_a_page_that_comes_twice_is_published_once_and_no_visitor_t
             taken.input.body(&head).await;
             taken
                 .send(format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\nNoren-Publish: chat\r\n\r\n{visitor}"
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\
+                     Noren-Publish: chat\r\n\r\n{visitor}"
                 ))
                 .await;
             app = Some(taken);
@@ -118,7 +119,8 @@ async fn a_message_of_a_page_that_comes_twice_is_published_once_and_no_visitor_t
         let head = app.head().await;
         assert_eq!(head.one("noren-id"), Some("7"));
         app.input.body(&head).await;
-        app.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nNoren-Publish: chat\r\nNoren-Id: from-the-app\r\n\r\nhi").await;
+        app.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nNoren-Publish: chat\r\n\
+                  Noren-Id: from-the-app\r\n\r\nhi").await;
         // The message itself comes once, the outcome each time.
         while socket.object().await["type"] != "sent" {}
     }

@@ -3,7 +3,7 @@
 use super::{channel, hub, post};
 use crate::harness::{Backend, FIN, TEXT, masked};
 
-/// What a page takes for a word of the door.
+/// Event names that a page takes for signals of Noren.
 const SIGNALS: [&str; 10] = [
     "*",
     "reset",
@@ -80,7 +80,8 @@ async fn an_answer_of_the_app_named_like_a_signal_is_not_published() {
             let mut app = backend.accept().await;
             let head = app.head().await;
             app.input.body(&head).await;
-            app.send(format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\nNoren-Publish: chat\r\nNoren-Event: {name}\r\n\r\nok")).await;
+            app.send(format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\
+                              Connection: close\r\nNoren-Publish: chat\r\nNoren-Event: {name}\r\n\r\nok")).await;
         });
         assert_eq!(answer.status, 200);
     }

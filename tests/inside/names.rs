@@ -1,4 +1,4 @@
-//! What a request is called: for the app, the error page and the log.
+//! Tests of the request's id: for the app, the error page and the log.
 
 use super::House;
 use crate::harness::{Backend, Door};

@@ -1,4 +1,4 @@
-//! What is open: seen in the status, and closed from there.
+//! Tests of open connections: listed in the status, and closed from there.
 
 use super::{House, object};
 use crate::harness::{Backend, CLOSE, binary, until};

@@ -1,4 +1,4 @@
-//! What is said on a connection that is told to close.
+//! Tests of the response on a connection that is told to close.
 
 use std::io::ErrorKind;
 
@@ -56,7 +56,7 @@ async fn a_head_that_has_begun_to_come_before_a_stop_is_answered() {
     let mut idle = used(&door).await;
     let mut client = used(&door).await;
     client.send("GET /late HTTP/1.1\r\nHo").await;
-    // What was sent is there before what follows on another connection.
+    // Bytes that were sent are there before those that follow on another connection.
     let mut other = used(&door).await;
     assert_eq!(other.ask(OPTIONS).await.status, 204);
     let stopped = door.stop();

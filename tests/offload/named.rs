@@ -33,7 +33,7 @@ impl Named {
         Self { app, door, tree }
     }
 
-    /// What a visitor gets when the app answers with these lines.
+    /// The visitor's response when the app answers with these lines.
     async fn answer(&self, request: &str, lines: &str) -> Answer {
         let mut client = self.door.plain().await;
         client.send(request).await;

@@ -69,7 +69,7 @@ fn asking_for(path: &str) -> Vec<u8> {
     bytes
 }
 
-/// Whether the answer is a 400, or the stream is reset.
+/// True if the response is a 400, or the stream is reset.
 async fn is_refused(client: &mut Wire) -> bool {
     loop {
         let head = client.take(9).await;
@@ -93,7 +93,7 @@ async fn a_fragment_is_refused_on_every_request_of_a_connection() {
     let body = "GET /b#c HTTP/1.1\r\n\r\n";
     let length = body.len();
     for _ in 0..3 {
-        // What stands in a body or a header is no target.
+        // Text in a body or a header is no target.
         let post = format!(
             "POST /a HTTP/1.1\r\n{HOST}X: GET /b#c HTTP/1.1\r\nContent-Length: {length}\r\n\r\n{body}"
         );

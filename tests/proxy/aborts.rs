@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 
 use crate::harness::{Backend, Door, Http2, until, within};
 
-const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/javascript\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/javascript\r\n\
+                      Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
 
 /// An app with one worker that is told when its client leaves.
 async fn door(app: &Backend, keys: &str) -> Door {

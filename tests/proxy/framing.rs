@@ -235,7 +235,10 @@ async fn an_upgrade_with_another_method_is_an_ordinary_request() {
     let door = Door::open(&app.app()).await;
     let mut client = door.plain().await;
     client
-        .send("POST /0/0/websocket HTTP/1.1\r\nHost: door.example\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n")
+        .send(
+            "POST /0/0/websocket HTTP/1.1\r\nHost: door.example\r\nUpgrade: WebSocket\r\n\
+               Connection: Upgrade\r\nContent-Length: 0\r\n\r\n",
+        )
         .await;
     let mut worker = app.accept().await;
     let head = worker.head().await;

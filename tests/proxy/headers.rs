@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::harness::{Backend, Door, Head, Http2, Wire};
 
-/// What an app says of itself, beside one line of 103.
+/// An app's headers about itself, beside one line of 103.
 const RESPONSE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: app/1.0\r\nX-Powered-By: x\r\n\
     Referrer-Policy: unsafe-url\r\nSet-Cookie: a=1\r\nVary: Cookie\r\n\r\nok";
 
@@ -81,7 +81,8 @@ async fn what_no_app_answers_has_the_headers_of_the_door() {
     let settings = format!(
         "{}path = '/app'\n{RULES}[headers.own]\nset = {{ Referrer-Policy = 'origin' }}\nremove = ['X-Frame-Options']\n\
          [[channel]]\nname = 'news'\n\
-         [[files]]\npath = '/files'\ndirectory = '{}'\n[files.response-headers]\nadd = {{ Access-Control-Allow-Origin = '*' }}\n",
+         [[files]]\npath = '/files'\ndirectory = '{}'\n[files.response-headers]\n\
+         add = {{ Access-Control-Allow-Origin = '*' }}\n",
         app.app(),
         directory.path().display()
     );

@@ -2,7 +2,8 @@
 
 use crate::harness::{Backend, Door, Http2, Wire, within};
 
-const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: x-own\r\nX-Own: 1\r\nX-Accel-Redirect: /secret\r\n\r\n";
+const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: x-own\r\n\
+                     X-Own: 1\r\nX-Accel-Redirect: /secret\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Asks for hints, and has them before the app has more to say.

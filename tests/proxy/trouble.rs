@@ -1,4 +1,4 @@
-//! What a client is told when the app is down, busy, slow or broken.
+//! Tests of the response when the app is down, busy, slow or broken.
 
 use crate::harness::{Answer, Backend, Door};
 
@@ -37,7 +37,7 @@ async fn an_app_that_is_down_is_told_in_the_form_the_visitor_prefers() {
     }
 }
 
-/// What the client gets when the app answers with these bytes and leaves.
+/// The client's response when the app answers with these bytes and leaves.
 async fn answer_to(said: &[u8]) -> Answer {
     let app = Backend::tcp().await;
     let door = Door::open(&app.app()).await;

@@ -1,4 +1,4 @@
-//! What the services of a cloud say, with the sources that `config/horizon.toml` is shipped with.
+//! Tests of a cloud's notifications, with the sources that `config/horizon.toml` is shipped with.
 
 use super::{House, run};
 use crate::support::until;
@@ -79,7 +79,8 @@ fn each_project_hears_of_what_it_owns_whoever_has_asked_and_nothing_is_refused()
     }
     let versioned = |event: &str, data: &str| {
         format!(
-            r#"send nova versioned_notifications.info {{"event_type": "{event}", "_context_project_id": null, "payload": {{"nova_object.data": {data}}}}}"#
+            "send nova versioned_notifications.info {{\"event_type\": \"{event}\", \"_context_project_id\": \
+             null, \"payload\": {{\"nova_object.data\": {data}}}}}"
         )
     };
     house.publisher.ask(&versioned(

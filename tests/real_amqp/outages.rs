@@ -94,7 +94,7 @@ fn a_history_on_disk_is_acknowledged_when_it_is_there_and_survives_a_kill_of_the
     until("the queue to be empty", || {
         (house.publisher.count("length noren-a") == 0).then_some(())
     });
-    // What was on disk and not acknowledged has come twice, so there may be more than were sent.
+    // Messages on disk that were not acknowledged come twice, so there may be more than were sent.
     let mut count = 2000;
     let all = loop {
         let mut all = numbers(&house, count);

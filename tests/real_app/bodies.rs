@@ -1,4 +1,4 @@
-//! What is sent to the app and taken from it: large, small, empty, of unknown length.
+//! Tests of bodies to and from the app: large, small, empty, of unknown length.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use super::kitchen;
 use crate::support::{Door, VERSIONS, alone, ask, path, run, scratch};
 
 const MIB: usize = 1 << 20;
-/// What a body may cost at most while it passes, in KiB, however large it is.
+/// Limit on memory that a body may cost while it passes, in KiB, however large it is.
 const GROWTH: u64 = 64 * 1024;
 
 /// A file of numbers that repeat no block.
@@ -22,7 +22,7 @@ fn make_file(file: &str, size: usize) {
     std::fs::write(file, bytes).expect("room for the file");
 }
 
-/// How much more memory than ever before the door needed for this, in KiB.
+/// Additional peak memory of the server during the task, in KiB.
 fn growth(door: &Door, task: impl FnOnce()) -> u64 {
     let before = door.peak_memory();
     task();
@@ -121,7 +121,8 @@ fn a_client_that_expects_100_continue_is_served() {
         .gets(200);
     assert!(answer.head.starts_with("HTTP/1.1 100"), "{}", answer.head);
     assert!(!answer.text().contains("EXPECT"), "{}", answer.text());
-    // Nobody expects it in HTTP/2 unless told to; the door cannot send it there, and curl goes on after its usual second.
+    // Nobody expects it in HTTP/2 unless told to; the door cannot send it there, and curl goes on after its usual
+    // second.
     let answer = expecting("2").gets(200);
     assert!(!answer.text().contains("EXPECT"), "{}", answer.text());
 }

@@ -1,4 +1,4 @@
-//! What a handshake that leads nowhere is answered, before any 101: a status and one line that says why.
+//! Tests of refused handshakes, before any 101: a status and one line with the reason.
 
 use std::os::unix::net::UnixListener;
 

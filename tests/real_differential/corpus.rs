@@ -53,7 +53,7 @@ impl Case {
         })
     }
 
-    /// Whether a header line has this credential, in base64.
+    /// True if a header line contains this credential, in base64.
     pub fn shows(&self, credential: &str) -> bool {
         let mut fields = self.fields.iter();
         fields.any(|field| field.contains(&format!(" {credential}}}")))
@@ -199,6 +199,7 @@ fn a_case_of_the_corpus_becomes_the_bytes_that_it_describes() {
     assert_eq!(case.name, "a name");
     assert_eq!(
         case.bytes(&[("host", "h"), ("guess", "g")]),
-        b"POST /%61?g HTTP/1.1\r\nHost: h\r\nAuthorization: Basic\tYW5uOmc=\r\nX: \xff{y}\r\nContent-Length: 4\r\n\r\nbody"
+        b"POST /%61?g HTTP/1.1\r\nHost: h\r\nAuthorization: Basic\tYW5uOmc=\r\nX: \xff{y}\r\n\
+          Content-Length: 4\r\n\r\nbody"
     );
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::harness::{Http2, PATIENCE, within};
 
-/// How long a connection may stay silent whose answer has no end.
+/// Time that a connection may stay silent whose response has no end.
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// An answer, as far as it is one.
@@ -20,7 +20,7 @@ pub struct Reply {
     /// None for bytes that are no answer of HTTP/1.1, and for a connection that was closed.
     pub status: Option<u16>,
     pub body: Vec<u8>,
-    /// What the app has said of its reading; null in an answer of the door's own.
+    /// The app's own report of its reading; null in a response of Noren itself.
     pub seen: Value,
 }
 

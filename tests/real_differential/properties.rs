@@ -1,5 +1,5 @@
-//! What must hold for every case of a file, whatever the server. Each property first makes sure that the server does, when it is
-//! asked without a door, what the property forbids.
+//! Properties that must hold for every case of a file, whatever the server. Each property first makes sure that
+//! the server does, when it is asked without Noren, what the property forbids.
 
 mod opening;
 
@@ -71,7 +71,7 @@ async fn paths(subject: &Subject, failures: &mut Vec<String>) {
     );
 }
 
-/// Whether the app has checked a password.
+/// True if the app has checked a password.
 fn checks(reply: &Reply) -> bool {
     match reply.text("page") {
         Some("login") => true,
@@ -115,7 +115,7 @@ async fn credentials(subject: &Subject, failures: &mut Vec<String>) {
             let name = header(&reply, "X_REMOTE_USER");
             let guarded = reply.text("page") == Some("GUARDED");
             let_in += usize::from(guarded);
-            // Where the app reads another page than the door, its name is still that of the password.
+            // If the app reads another page than Noren, its name is still that of the password.
             let shown = case.shows("ann:right");
             let wrong = match name.as_deref() {
                 Some(name) => name != "ann" || !shown,
@@ -177,7 +177,7 @@ fn folded(name: &str) -> String {
         .collect()
 }
 
-/// Whether only a proxy may say this.
+/// True if only a proxy may set this header.
 fn is_reserved(name: &str) -> bool {
     const NAMES: [&str; 11] = [
         "FORWARDED",

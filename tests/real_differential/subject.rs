@@ -11,7 +11,7 @@ use super::exchange::{Reply, exchange, exchange_http2};
 use crate::harness::{Door, Http2, Identity};
 use crate::support::Peer;
 
-/// How many failed logins the strict door takes in a minute.
+/// Number of failed logins a minute that the strict server accepts.
 pub const LOGINS: usize = 3;
 
 /// Hosts with an app each, which guard the same paths in different ways.
@@ -74,7 +74,8 @@ impl Subject {
             )
             .unwrap();
         }
-        let channels = "[session]\npath = '/session'\ncookies = ['wok']\nname-header = 'Remote-User'\nallow-cache = '1m'\ninterval = '1m'\n\
+        let channels = "[session]\npath = '/session'\ncookies = ['wok']\nname-header = 'Remote-User'\n\
+             allow-cache = '1m'\ninterval = '1m'\n\
              [[channel]]\nname = 'lobby'\npublish = ['app']\nreceive = '/receive'\n\
              [[channel]]\nname = 'kitchen'\npublish = ['app']\nreceive = '/receive'\npublishers = ['nobody']\n\
              [limits]\nrequest-rate = 0\nconnections-per-address = 0\n";

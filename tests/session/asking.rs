@@ -1,4 +1,4 @@
-//! What the app is asked, how often, and how long its answer is believed.
+//! Tests of session queries: their content, their number, and the caching of answers.
 
 use super::{COOK, PATH, configuration, kitchen, knock, tunnel};
 use crate::harness::{Door, Http2, until};

@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use super::{COOK, PATH, kitchen, knock, tunnel};
 use crate::harness::{Backend, CLOSE, Door, FIN, Wire, binary, masked, until};
 
-/// What is logged while a test runs: everything in the thread of the test, which is where its door runs.
+/// The log of a test: everything in the thread of the test, which is where its server runs.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 

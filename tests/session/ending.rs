@@ -1,4 +1,5 @@
-//! What closes what is open: a logout at once, the app when it is asked again, and nothing else.
+//! Tests of closing open connections: at once by a logout, by the app when it is queried again, and by nothing
+//! else.
 
 use tokio::net::UnixStream;
 

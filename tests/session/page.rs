@@ -53,7 +53,7 @@ async fn nobody_sees_the_page_whom_the_configuration_does_not_name() {
         let moved = client.ask(&Door::get(path, "")).await;
         assert_eq!(moved.head.one("location"), Some("/noren/"), "{path}");
     }
-    // What begins alike is the app's own.
+    // A path with the same beginning is the app's own.
     let other = client.ask(&Door::get("/norenx", "")).await;
     assert_eq!((other.status, other.text()), (200, "[]"));
 }

@@ -1,5 +1,4 @@
-//! What the end of a session does to those who listen by asking: they are answered at once, and not when they would
-//! have been.
+//! Tests of long polls at the end of a session: they are answered at once, and not when they would have been.
 
 use tempfile::TempDir;
 use tokio::net::UnixStream;

@@ -1,4 +1,4 @@
-//! Who does not get in, and what is said.
+//! Tests of refused visitors, and of the responses they get.
 
 use super::{COOK, PATH, kitchen, knock, tunnel};
 use crate::harness::{Backend, Door};

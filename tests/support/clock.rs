@@ -1,7 +1,7 @@
 //! A machine's clock that the test sets, for one program: Debian's libfaketime between it and the C library.
 //!
-//! Only the time of day is another one (`CLOCK_REALTIME`), as when an administrator or NTP sets it; what has passed since
-//! the start of the machine (`CLOCK_MONOTONIC`) stays true.
+//! Only the time of day is another one (`CLOCK_REALTIME`), as when an administrator or NTP sets it; what has
+//! passed since the start of the machine (`CLOCK_MONOTONIC`) stays true.
 
 use std::fs;
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ impl Clock {
         [now.format(of_log), now.format(of_http)].map(|day| day.expect("a day"))
     }
 
-    /// What makes a program go by it.
+    /// Environment that makes a program use this clock.
     pub(crate) fn environment(&self) -> [(&'static str, String); 5] {
         let library = library().to_string_lossy().into_owned();
         [

@@ -10,7 +10,7 @@ use super::{Door, pause};
 /// No command of these tests takes longer; it is ended then and the test fails.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// What came of a command.
+/// Result of a command.
 pub(crate) struct Ran {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,

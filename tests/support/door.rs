@@ -160,7 +160,7 @@ encoded-slash = true
         super::path(&self.directory, name)
     }
 
-    /// What the door has logged so far.
+    /// The server's log so far.
     pub(crate) fn log(&self) -> String {
         self.log
             .lock()

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::{Certificates, path, scratch, until};
 
-/// Where Debian has the programs that its wrappers in `/usr/sbin` run as another user.
+/// Directory of Debian's programs, which the wrappers in `/usr/sbin` run as another user.
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 
 /// A running broker; it ends with the test.
@@ -18,7 +18,7 @@ pub(crate) struct Rabbit {
     /// Erlang's name server: one of our own, or the broker would start one that nobody ends.
     names: Child,
     pub(crate) port: u16,
-    /// Where it speaks TLS, with a certificate for `localhost` of the authority in `ca.pem` of its home.
+    /// The TLS port, with a certificate for `localhost` of the authority in `ca.pem` of its home.
     pub(crate) encrypted_port: u16,
     internal: u16,
     names_port: u16,

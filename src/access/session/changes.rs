@@ -1,8 +1,8 @@
 //! Requests on their way to an app that change a session: a logout, or a switch after which the same session may do
 //! other things.
 //!
-//! Such a request is known by its path, whatever its method: apps log out by GET as well, and the status of the response
-//! says whether the app has done it. Must not know how the app is asked.
+//! Such a request is known by its path, whatever its method: apps log out by GET as well, and the status of the
+//! response says whether the app has done it. Must not know how the app is asked.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ enum Kind {
 }
 
 impl Change {
-    /// Whether the app has made the change, by the status of its response.
+    /// True if the status of the response says that the app has made the change.
     #[must_use]
     pub fn is_made(status: StatusCode) -> bool {
         // A 304 is about a page that the client has already, and nothing happened.
@@ -37,8 +37,8 @@ impl Change {
 }
 
 impl Sessions {
-    /// Looks whether a request to the app with index `app` may change its session. For a logout that ends all that its
-    /// user has open the app may be asked who that is, before the request reaches it.
+    /// Checks whether a request to the app with index `app` may change its session. For a logout that ends
+    /// everything its user has open, the app may be queried about the user before the request reaches it.
     pub async fn change(
         &self,
         app: usize,
@@ -84,14 +84,14 @@ impl Sessions {
         }
     }
 
-    /// What to tell the other nodes of a cluster of a logout, if they can understand it: something for each reading.
+    /// Messages about a logout for the other nodes of a cluster, one for each reading, if they share the key.
     pub fn to_tell(&self, change: &Change) -> impl Iterator<Item = Vec<u8>> {
         let is_told = self.is_shared && change.kind == Kind::Logout;
         let sessions = if is_told { &*change.sessions } else { &[] };
         sessions.iter().map(|session| session.to_bytes())
     }
 
-    /// Ends a session of which another node has told.
+    /// Ends a session that another node has reported.
     pub fn end_told(&self, told: &[u8]) {
         if let Some(credential) = Credential::of_bytes(told) {
             self.known.end(credential);

@@ -55,7 +55,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Whether a comment is a key with its default; prose has blanks before its first `=`.
+/// True if a comment is a key with its default; prose has blanks before its first `=`.
 fn is_key(text: &str) -> bool {
     text.split_once(" = ").is_some_and(|(key, _)| {
         key.bytes()

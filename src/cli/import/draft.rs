@@ -38,7 +38,7 @@ impl Draft {
         }
     }
 
-    /// Whether this address is listened on already, in this family or in the other: `[::]` takes IPv4 too, and is what
+    /// True if this address has a listener already, in this family or in the other: `[::]` accepts IPv4 too, and
     /// remains of the two.
     pub(super) fn has_listener(&mut self, address: &str) -> bool {
         let line = |host: &str, port: &str| format!("\naddress = \"{host}:{port}\"\n");
@@ -61,7 +61,7 @@ impl Draft {
         }
     }
 
-    /// Whether the listener of this port asks its clients for certificates.
+    /// True if the listener of this port asks its clients for certificates.
     pub(super) fn listener_asks(&self, address: &str) -> bool {
         let port = address.rsplit(':').next().unwrap_or_default();
         let end = format!(":{port}\"\n");

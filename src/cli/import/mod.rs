@@ -34,7 +34,7 @@ enum What {
     #[command(after_help = "Example:\n  \
         noren import websockify -- --cert /etc/ssl/self.pem --token-plugin TokenFile --token-source /etc/tokens 6080")]
     Websockify {
-        /// What stood behind `websockify`
+        /// The arguments of `websockify`
         #[arg(required = true, last = true)]
         line: Vec<String>,
     },
@@ -67,7 +67,7 @@ fn text_of(bytes: &[u8]) -> String {
     lines.join("\n")
 }
 
-/// What comes out is read once, so that nobody finds out later that it is no configuration.
+/// Parses the result once, so that an invalid one is reported now and not later.
 fn checked(text: String) -> String {
     match Config::parse(&text, "noren.toml") {
         Ok(_) => text,

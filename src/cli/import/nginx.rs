@@ -13,7 +13,7 @@ use values::{
     without_slash,
 };
 
-/// What Noren does without being told, or has no need of.
+/// Directives that Noren follows by default, or does not need.
 const BY_ITSELF: &[&str] = &[
     "access_log",
     "charset",
@@ -59,7 +59,7 @@ const OWN_HEADERS: &[&str] = &[
     "x-real-ip",
 ];
 
-/// What lets only some people see a location. Without it everybody would.
+/// Directives that restrict the visitors of a location. Dropping one would open it to everybody.
 const GUARDS: &[&str] = &[
     "allow",
     "auth_jwt",
@@ -76,7 +76,8 @@ const GUARDS: &[&str] = &[
 /// An address at which nothing can ever listen: what nginx kept closed stays closed until a person has decided.
 const CLOSED: &str = "unix:/dev/null/closed";
 
-const ONLY_BCRYPT: &str = "it is read as it is, but only bcrypt is taken: make lines of another kind anew with htpasswd -nB NAME";
+const ONLY_BCRYPT: &str = "it is read as it is, but only bcrypt is taken: make lines of another kind anew \
+                           with htpasswd -nB NAME";
 
 /// Makes a noren.toml of a file.
 pub(super) fn import(text: &str, file: &str) -> Result<String> {
@@ -101,7 +102,7 @@ struct Importer<'a> {
     /// Of each `upstream` its first server.
     upstreams: HashMap<String, String>,
     apps: usize,
-    /// Whether the apps of the server that is being read have to be closed.
+    /// True if the apps of the server being read have to be closed.
     closed: bool,
     /// Paths of that server whose app would get what nginx refuses.
     wide: Vec<String>,
@@ -109,13 +110,14 @@ struct Importer<'a> {
     offers: Vec<(usize, Vec<(String, bool)>)>,
 }
 
-/// Whether a directive keeps somebody out. A condition does if a refusal is in it.
+/// True if a directive keeps some visitors out. A condition does if it contains a refusal.
 fn guards(directive: &Directive) -> bool {
     let argument = directive.argument(0);
     match directive.name() {
         "allow" => argument != "all",
         "auth_request" | "auth_jwt" => argument != "off",
-        // nginx comes to neither the app nor the directory behind a `return`, and a `rewrite` leads to another location.
+        // nginx comes to neither the app nor the directory behind a `return`, and a `rewrite` leads to another
+        // location.
         "return" | "rewrite" => true,
         "if" => directive.block.iter().any(guards) && !only_redirects_to_https(directive),
         "include" => !is_harmless(argument),
@@ -127,12 +129,12 @@ fn guards(directive: &Directive) -> bool {
     }
 }
 
-/// Whether a condition sends its clients to https for the name or the scheme they came with, and does nothing else.
+/// True if a condition redirects to https for the host name or the scheme of a request, and does nothing else.
 fn only_redirects_to_https(condition: &Directive) -> bool {
     is_about_the_address(condition) && condition.block.iter().all(leads_to_https)
 }
 
-/// Whether `try_files` ends in a status or a path, so that nginx never asks the app of the location.
+/// True if `try_files` ends in a status or a path, so that nginx never asks the app of the location.
 fn is_answered_by_files(location: &Directive) -> bool {
     let mut last = location
         .all("try_files")
@@ -140,7 +142,7 @@ fn is_answered_by_files(location: &Directive) -> bool {
     last.any(|name| !name.starts_with('@'))
 }
 
-/// Whether clients without a certificate of a known authority are kept out, as nginx would do it.
+/// True if clients without a certificate of a known authority are kept out, as nginx would do it.
 fn asks_certificates(one: &Directive) -> bool {
     one.name() == "ssl_verify_client" && one.argument(0) != "off"
 }
@@ -173,7 +175,7 @@ fn leads_to_https(directive: &Directive) -> bool {
     words.any(|word| word.starts_with("https://"))
 }
 
-/// Whether a file that is included is one of those that come with nginx and certbot. Any other may hold a guard.
+/// True if an included file is one of those that come with nginx and certbot. Any other may contain a guard.
 fn is_harmless(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     name.ends_with("_params")
@@ -272,7 +274,9 @@ impl Importer<'_> {
         if let Some(pattern) = pattern {
             self.leave(
                 pattern,
-                "this is closed in nginx for a pattern of paths, and there are no patterns here: the apps of this server are closed as a whole; if the app refuses these paths itself, write its url in the place of unix:/dev/null/closed",
+                "this is closed in nginx for a pattern of paths, and there are no patterns here: the apps \
+                 of this server are closed as a whole; if the app refuses these paths itself, write its url \
+                 in the place of unix:/dev/null/closed",
             );
         }
         for listen in server.all("listen") {
@@ -318,7 +322,8 @@ impl Importer<'_> {
             self.closed = true;
             self.leave(
                 verifies,
-                "certificates of clients are checked against the authority of ssl_client_certificate or not at all: the apps of this server are closed",
+                "certificates of clients are checked against the authority of ssl_client_certificate or not \
+                 at all: the apps of this server are closed",
             );
         }
     }
@@ -351,7 +356,9 @@ impl Importer<'_> {
             return;
         };
         let why = format!(
-            "every app is offered by every listener here, and nginx has none of this server at port {port} of another one: the apps of this server are closed; import them into a noren.toml of their own, or write their url in the place of {CLOSED}"
+            "every app is offered by every listener here, and nginx has none of this server at port {port} \
+             of another one: the apps of this server are closed; import them into a noren.toml of their \
+             own, or write their url in the place of {CLOSED}"
         );
         self.closed = true;
         self.leave(server, &why);
@@ -373,13 +380,14 @@ impl Importer<'_> {
             }
             self.wide.push(path.clone());
             let why = format!(
-                "nginx keeps out of all that begins with {path}, and a path ends at a slash here: what is above it is closed too; write `location {path}/` and `location = {path}` if no more is meant"
+                "nginx keeps out of all that begins with {path}, and a path ends at a slash here: what is \
+                 above it is closed too; write `location {path}/` and `location = {path}` if no more is meant"
             );
             self.leave(location, &why);
         }
     }
 
-    /// Whether the app of a path would get what a guarded prefix below it refuses.
+    /// True if the app of a path would get requests that a guarded prefix below it refuses.
     fn is_wide(&self, path: &str) -> bool {
         let above = path.trim_end_matches('/');
         self.wide.iter().any(|guarded| {
@@ -416,7 +424,8 @@ impl Importer<'_> {
                 self.closed = true;
                 self.leave(
                     asks,
-                    "another server listens there without client certificates, and a listener asks all its clients or none: the apps of this server are closed",
+                    "another server listens there without client certificates, and a listener asks all its \
+                     clients or none: the apps of this server are closed",
                 );
             }
             return;
@@ -453,7 +462,8 @@ impl Importer<'_> {
             if proxies.is_empty() {
                 self.leave(
                     listen,
-                    "only proxies that are named may speak the PROXY protocol: write trusted-proxies = [\"ADDRESS\"] and proxy-protocol = true into the [[listener]]",
+                    "only proxies that are named may speak the PROXY protocol: write trusted-proxies = \
+                     [\"ADDRESS\"] and proxy-protocol = true into the [[listener]]",
                 );
             } else {
                 keys.push(("proxy-protocol", "true".to_owned()));
@@ -527,7 +537,8 @@ impl Importer<'_> {
         let nearest: Vec<_> = behind.into_iter().chain(nearest).collect();
         if let Some(guard) = nearest.iter().find(|one| guards(one)) {
             let why = format!(
-                "`{}` decides there who may see this, and nothing here does, so it is closed here: see users, client-certificate and [session], then write its url in the place of unix:/dev/null/closed",
+                "`{}` decides there who may see this, and nothing here does, so it is closed here: see \
+                 users, client-certificate and [session], then write its url in the place of unix:/dev/null/closed",
                 guard.words.join(" ")
             );
             self.leave(location, &why);
@@ -689,7 +700,8 @@ impl Importer<'_> {
             );
         } else {
             self.leave(location, &format!(
-                "the bridge takes the place of websockify at {place}; `noren import websockify -- …` says which [[bridge.tokens]] it needs"
+                "the bridge takes the place of websockify at {place}; `noren import websockify -- …` says \
+                 which [[bridge.tokens]] it needs"
             ));
         }
     }
@@ -777,7 +789,8 @@ impl Importer<'_> {
                 "x-forwarded-for" | "proxy_protocol" => {}
                 _ => self.leave(
                     setting,
-                    "clients' addresses come from X-Forwarded-For, from Forwarded (forwarded-header = \"forwarded\" in the [[listener]]) or by the PROXY protocol",
+                    "clients' addresses come from X-Forwarded-For, from Forwarded (forwarded-header = \
+                     \"forwarded\" in the [[listener]]) or by the PROXY protocol",
                 ),
             },
             "limit_req" | "limit_req_zone" => self.leave(

@@ -1,6 +1,6 @@
-//! How files of nginx are written: directives of words, with a block or a semicolon at the end.
+//! Parser of nginx configuration files: directives of words, with a block or a semicolon at the end.
 //!
-//! Knows no directive.
+//! Independent of the individual directives.
 
 use anyhow::{Result, bail};
 
@@ -39,7 +39,7 @@ enum Sign {
     End,
 }
 
-/// How deep blocks may be in each other. nginx itself knows five levels; each takes a part of the stack here.
+/// Limit on nested blocks. nginx itself has five levels; each takes a part of the stack here.
 const DEEPEST: usize = 64;
 
 /// Reads a whole file.

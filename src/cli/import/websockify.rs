@@ -5,7 +5,7 @@ use super::draft::{Draft, list, quoted};
 /// Options with a value that say nothing for Noren.
 const WITHOUT_MEANING: &[&str] = &["--log-file", "--syslog"];
 
-/// What each option that is not carried over would need. Those with a value have an `=` at their end.
+/// Advice for each option that is not carried over. Those with a value end in `=`.
 const LEFT: &[(&str, &str)] = &[
     (
         "--ssl-ciphers=",
@@ -20,7 +20,7 @@ const LEFT: &[(&str, &str)] = &[
     ("--libserver", "there is only one way to serve"),
 ];
 
-/// What a source in the network may name where nobody says it: websockify connects to whatever it is told.
+/// Default targets of a source in the network: websockify connects to whatever it is told.
 const OWN_CONSOLES: &str = "127.0.0.0/8:5900-5999";
 
 /// Options that need nothing here.
@@ -284,7 +284,8 @@ impl<'a> Importer<'a> {
                 self.draft.set("bridge", "session", &quoted("required"));
                 self.draft.leave(
                     &format!("--auth-plugin {plugin}"),
-                    "logins are asked of the app: write [session] with path = \"/PATH\" of a page that only visitors see who are logged in",
+                    "logins are asked of the app: write [session] with path = \"/PATH\" of a page that only \
+                     visitors see who are logged in",
                 );
             }
         }
@@ -308,7 +309,8 @@ impl<'a> Importer<'a> {
                 let what = format!("--token-plugin {plugin} --token-source {source}");
                 return self.draft.leave(
                     &what,
-                    "a plug-in of your own can answer over HTTP: [[bridge.tokens]] with source = \"http\" and url = \"http://HOST/{token}\"",
+                    "a plug-in of your own can answer over HTTP: [[bridge.tokens]] with source = \"http\" \
+                     and url = \"http://HOST/{token}\"",
                 );
             }
         };
@@ -349,7 +351,8 @@ impl<'a> Importer<'a> {
         if part(3).is_some() {
             self.draft.leave(
                 "the password of Redis",
-                "no secret stands in this file: write it into one that only noren reads, and password = \"/etc/noren/redis\" into the [[bridge.tokens]]",
+                "no secret stands in this file: write it into one that only noren reads, and password = \
+                 \"/etc/noren/redis\" into the [[bridge.tokens]]",
             );
         }
         self.network(&keys);
@@ -383,7 +386,8 @@ impl<'a> Importer<'a> {
         self.draft.leave(
             "targets anywhere",
             &format!(
-                "only what `allow` lists is connected to; it says the consoles of this machine, \"{OWN_CONSOLES}\": add yours"
+                "only what `allow` lists is connected to; it says the consoles of this machine, \
+                 \"{OWN_CONSOLES}\": add yours"
             ),
         );
     }

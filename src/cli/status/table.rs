@@ -182,12 +182,12 @@ fn session(number: &Value) -> String {
     }
 }
 
-/// How long ago a moment is, in its two largest units.
+/// Time since a moment, in its two largest units.
 fn age(now: Duration, at: &Value) -> String {
     span(now.saturating_sub(moment(at)))
 }
 
-/// How long it is until a moment; none is not there.
+/// Time until a moment; empty if there is none.
 fn until(now: Duration, at: &Value) -> String {
     if at.is_null() {
         return "-".to_owned();
@@ -238,7 +238,10 @@ mod tests {
             "connections": {"open": 12, "limit": 10000},
             "apps": [{"name": "wok", "url": "127.0.0.1:8010", "workers": 8, "busy": 3, "waiting": 0, "queue": 1000}],
             "tunnel_count": 1,
-            "tunnels": [{"id": 7, "target": "unix:/run/\u{1b}\u{202e}J", "peer": "192.0.2.1:5", "user": null, "session": 5, "since": 3_600_000, "up": 1500, "down": 9}],
+            "tunnels": [{
+                "id": 7, "target": "unix:/run/\u{1b}\u{202e}J", "peer": "192.0.2.1:5", "user": null,
+                "session": 5, "since": 3_600_000, "up": 1500, "down": 9,
+            }],
             "subscribers": 0,
             "listeners": [],
             "channels": [],

@@ -69,8 +69,8 @@ fn draw(lines: &[String]) -> io::Result<()> {
     out.flush()
 }
 
-/// What goes to the terminal: lines cut at its width and height, each cleared behind its end. Between the first
-/// and the last sequence a terminal that knows them (mode 2026) shows nothing half done.
+/// The output for one screen: lines cut at its width and height, each cleared behind its end. Between the first
+/// and the last sequence a terminal that supports them (mode 2026) shows no incomplete screen.
 fn frame(lines: &[String], width: usize, height: usize) -> String {
     let mut text = String::from("\x1b[?2026h\x1b[H");
     let shown = height.saturating_sub(1);

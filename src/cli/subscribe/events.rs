@@ -7,7 +7,7 @@ use bytes::{Buf as _, BytesMut};
 /// More than any event has: 16 MiB, the largest message there may be, when each byte is written as six.
 const LONGEST: usize = 128 << 20;
 
-/// What has come, and what it said of the stream itself.
+/// Parser of an event stream, with the cursor and the reconnect delay that it has announced.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     waiting: BytesMut,
@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn events_are_the_same_in_whatever_pieces_they_come() {
-        let text = b"retry: 1500\nid: a:1\n\n:\n\nid: a:2\r\ndata: x\r\ndata:  y\r\n\r\nevent: reset\rdata\r\rdata: no end\n";
+        let text = b"retry: 1500\nid: a:1\n\n:\n\nid: a:2\r\ndata: x\r\ndata:  y\r\n\r\nevent: \
+                     reset\rdata\r\rdata: no end\n";
         for size in [1, 2, 3, 7, text.len()] {
             let mut events = Events::default();
             let mut found = Vec::new();

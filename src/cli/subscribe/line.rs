@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use time::UtcDateTime;
 use time::macros::format_description;
 
-/// What of an envelope is shown.
+/// The parts of an envelope that are shown.
 #[derive(Deserialize)]
 struct Envelope<'e> {
     #[serde(borrow)]

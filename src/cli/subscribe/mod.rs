@@ -35,7 +35,7 @@ const RETRY: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Without a byte for so long the connection is dead: servers give a sign of life every 15 s by default.
 const SILENCE: Duration = Duration::from_secs(120);
-/// How much is read of the reason of a refusal.
+/// Limit on bytes of a refusal's reason.
 const LONGEST_REASON: usize = 4096;
 
 /// The arguments of `noren subscribe`.
@@ -117,7 +117,7 @@ struct Reader {
     source: Source,
     headers: HeaderMap,
     json: bool,
-    /// How many messages are still wanted.
+    /// Number of messages still wanted.
     left: Option<u64>,
     cursor: Option<HeaderValue>,
     retry: Duration,

@@ -1,4 +1,5 @@
-//! Where a terminal subscribes: a URL, or the admin socket; and the connection to it. Knows no event.
+//! The server that a terminal subscribes to: a URL, or the admin socket; and the connection to it. Does not parse
+//! events.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,12 +20,12 @@ use tokio_rustls::TlsConnector;
 
 use crate::cli::admin;
 
-/// How long a connection and its handshake may take.
+/// Time limit for a connection and its handshake.
 const CONNECT: Duration = Duration::from_secs(15);
 
-/// Where messages come from.
+/// The source of the messages.
 pub(super) struct Source {
-    /// What is said to be asked: the `Host`.
+    /// The `Host` header.
     pub(super) host: String,
     /// The path and query.
     pub(super) target: String,
@@ -40,13 +41,13 @@ enum Way {
     },
 }
 
-/// Whose certificates are good.
+/// The server certificates to trust.
 pub(super) enum Trust {
     /// Those the system trusts.
     System,
     /// Those in this file, and those they have signed.
     File(PathBuf),
-    /// Anybody's.
+    /// Every certificate.
     Anyone,
 }
 

@@ -1,4 +1,4 @@
-//! What is served: apps, directories, the bridge, channels, and who may pass.
+//! Tests of routes: apps, directories, the bridge, channels, and their access rules.
 
 use super::*;
 

@@ -17,7 +17,7 @@ use crate::telemetry;
 /// Minimum interval between warnings of one source. Those in between are logged at the debug level, and counted.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
-/// How long the status of a working source shows its last error.
+/// Time for which the status of a working source shows its last error.
 const TROUBLE_SHOWN: Duration = Duration::from_secs(600);
 
 /// Status of a source.

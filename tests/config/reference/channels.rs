@@ -32,8 +32,8 @@ fn the_reference_shows_every_key_of_the_hub() {
     } = config.hub.clone();
     shows(
         "hub",
-        "path origins session missing-origin users realm client-certificate client-names heartbeat keep-alive retry poll-wait budget message-size \
-         subscribers connect-rate channels store publish-token tokens",
+        "path origins session missing-origin users realm client-certificate client-names heartbeat \
+         keep-alive retry poll-wait budget message-size subscribers connect-rate channels store publish-token tokens",
     );
     assert_eq!(entrance, shown_entrance());
     let defaults = Hub {
@@ -105,8 +105,8 @@ fn the_reference_shows_every_key_of_a_channel() {
     };
     shows(
         "channel",
-        "name token boundary slow needs subscribers publishers publish app receive presence on-first-join on-last-leave \
-         history source",
+        "name token boundary slow needs subscribers publishers publish app receive presence on-first-join \
+         on-last-leave history source",
     );
     let History {
         messages: _,

@@ -1,4 +1,4 @@
-//! What a session opens and a logout closes: for those lines of a request that the app reads as this session.
+//! Properties of sessions and logouts: for those lines of a request that the app reads as this session.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::super::subject::{HOSTS, Subject};
 use super::failure;
 use crate::harness::{PATIENCE, within};
 
-/// How long a stream may stay open after the logout of its session.
+/// Time that a stream may stay open after the logout of its session.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Asks for the channel as a long poll, and the app for its own verdict, with the lines of a case.
@@ -68,7 +68,7 @@ impl Stream {
         begin.starts_with("HTTP/1.1 200").then_some(Self(stream))
     }
 
-    /// Whether it ends before this moment, with its last chunk or with the connection.
+    /// True if it ends before this moment, with its last chunk or with the connection.
     async fn ends(mut self, deadline: Instant) -> bool {
         let (mut read, mut piece) = (Vec::new(), [0; 4096]);
         while !read.ends_with(b"\r\n0\r\n\r\n") {
@@ -95,7 +95,7 @@ pub async fn logouts(subject: &Subject, failures: &mut Vec<String>) {
                 continue;
             };
             let words = [("session", session.as_str())];
-            // What the app reads in the lines that opened it.
+            // The app's reading of the lines that opened it.
             let question = opener.with_line("GET /session HTTP/1.1");
             let read = subject.ask(&question, &words).await;
             let logout = leaver.with_line("POST /logout HTTP/1.1");

@@ -1,4 +1,4 @@
-//! What single directives of nginx say, in the words of noren.toml.
+//! Translates the values of single directives of nginx into the words of noren.toml.
 
 use crate::cli::import::syntax::Directive;
 
@@ -39,7 +39,7 @@ pub(super) fn redirect_port(server: &Directive) -> Option<String> {
     )
 }
 
-/// Whether a condition is about the name or the scheme of the request alone.
+/// True if a condition concerns only the host name or the scheme of the request.
 pub(super) fn is_about_the_address(condition: &Directive) -> bool {
     let names = ["$host", "$scheme", "$server_", "$https", "$ssl_protocol"];
     let mut words = condition.arguments().iter();

@@ -90,8 +90,8 @@ impl Content {
         Ok(content)
     }
 
-    /// Applies the channel templates: the first that can be filled gives the name; each placeholder must give at most one
-    /// word. A value that is present but not such a word is refused, and no later template is tried.
+    /// Applies the channel templates: the first that can be filled gives the name; each placeholder must give at
+    /// most one word. A value that is present but not such a word is refused, and no later template is tried.
     pub(super) fn channel(&self, templates: &Templates) -> Result<ChannelName, Unfit> {
         first(templates, |template| self.channel_of(template))
     }

@@ -1,9 +1,9 @@
 //! Notifications of `OpenStack` services: parses both envelopes of `oslo.messaging`, and removes what must never
 //! reach a page.
 //!
-//! A notification belongs to the project that owns the resource, wherever its service writes that: what an administrator
-//! does to a server of a project concerns that project, and not the administrator's own. The project of the request's
-//! context is used only where no owner is named.
+//! A notification belongs to the project that owns the resource, wherever its service writes that: what an
+//! administrator does to a server of a project concerns that project, and not the administrator's own. The project
+//! of the request's context is used only where no owner is named.
 //!
 //! Services put the context of a request beside the message, in `_context_*`: the roles of the user, and in older
 //! releases a token that is still valid. All of it is removed, at any depth.

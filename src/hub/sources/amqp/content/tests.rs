@@ -106,7 +106,7 @@ fn the_first_template_that_a_message_can_fill_counts() {
         assert_eq!(draft.key.as_deref(), key, "{body}");
         assert_eq!(text(&draft), data, "{body}");
     }
-    // What is there and is no word does not choose another channel.
+    // A value that is not a word does not choose another channel.
     let refused = read(&source, r#"{"t": "a.b"}"#);
     assert!(matches!(refused, Err(Unfit::NotAWord(_))));
 }
@@ -162,7 +162,7 @@ fn what_a_nasqueron_notification_was_made_of_is_kept_only_if_asked_for() {
     assert!(matches!(read(&asked, "{}"), Err(Unfit::NotNasqueron)));
 }
 
-/// What `config/horizon.toml` makes of a notification on this exchange: its channel and its key.
+/// The channel and key that `config/horizon.toml` gives a notification on this exchange.
 fn shipped(exchange: &str, body: &Value) -> Result<(String, Option<String>), Unfit> {
     let text = include_str!("../../../../../config/horizon.toml");
     let config = Config::parse(text, "horizon.toml").expect("a configuration");
@@ -196,7 +196,13 @@ fn shipped(exchange: &str, body: &Value) -> Result<(String, Option<String>), Unf
 fn the_shipped_dashboard_takes_what_every_service_says_in_both_of_novas_forms() {
     use serde_json::json;
 
-    let versioned = |data| json!({"nova_object.namespace": "nova", "nova_object.name": "Payload", "nova_object.data": data});
+    let versioned = |data| {
+        json!({
+            "nova_object.namespace": "nova",
+            "nova_object.name": "Payload",
+            "nova_object.data": data,
+        })
+    };
     let request = versioned(json!({"project_id": "p", "instance_uuid": "i"}));
     for (exchange, event, payload, channel, key) in [
         // Nova, unversioned.
