@@ -23,32 +23,7 @@
 //!
 //! # Flows
 //!
-//! **A request.** The listener accepts (from a proxy that speaks the PROXY protocol the client's address comes
-//! first; the permit and the per-address slot live *inside* the stream, so they follow an upgrade); a tracked task
-//! performs the TLS handshake under a limit; hyper reads the head; `service` checks it and asks the router;
-//! `proxy` reads the body, to memory or to the spool, until it is complete or there is no more room, cleans and
-//! sets headers, and takes a slot of the app, or waits in the bounded queue, where addresses take turns; the
-//! request goes out on a pooled connection, which is polled by the request itself, or waits for an app that is
-//! restarting. What is there of the answer goes back at once. If its client does not keep up, a task takes in the
-//! rest as fast as the app gives it, to memory and then to the spool, and the slot is free when all of it is in.
-//! The access line is written when the client has it. If the client leaves earlier, a tracked task holds the slot
-//! until the app has answered.
-//!
-//! **An upgrade.** The WebSocket handshake is checked, then the Origin; `access` asks the app who the visitor is,
-//! one question for each credential at a time; a token that is a signed link is checked; the token is resolved to a
-//! target, if its source may name it; the app is asked whether this visitor may have this console; a single-use
-//! link is used up; and the target is connected, **once and before the 101**, so that a dead console is a 502 and
-//! not a broken socket. A tracked task relays both ways: half-close kept, heartbeat and idle
-//! limit, the right close code. It holds a lease, which ends with a logout that passes through the proxy, or when
-//! the app, asked again, says no.
-//!
-//! **A notification.** A source reads a message (a line of a socket, a POST, the app's answer to a page, RabbitMQ)
-//! and hands it to the hub, which gives it the next offset of the one sequence, puts it into the channel's history
-//! under the same lock, and wakes who listens; where the history is on disk, once the disk has it. Each subscriber
-//! is the task of its own connection: it walks the history from its place, takes the form of the message its
-//! transport needs, which is made once for all, and writes it. What it cannot write stays where it is, once for
-//! everybody, until the budget is spent; then the channel's rule decides, and the subscriber is told. A subscriber
-//! that comes back names the last id it saw, and goes on there.
+//! The ways of a request, of a console and of a message are below, stage by stage, with the functions that do it.
 //!
 //! **Several machines.** With `[cluster]` a hub gives no offsets: what is published goes into a stream of a RabbitMQ
 //! broker, and comes back from there to every node, in one order, with the offset it has in the stream. From there on
@@ -80,6 +55,8 @@
 //!   disk, or in the stream. What was refused nobody has seen.
 //! - Publishing never waits for a subscriber, and no subscriber for another.
 //! - A subscriber gets every message of its channels after its place, in order and once, or is told of the gap.
+#![doc = "\n"]
+#![doc = include_str!("life.md")]
 
 mod access;
 mod acme;

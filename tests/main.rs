@@ -19,6 +19,7 @@ mod import;
 mod inside;
 mod jobs;
 mod layers;
+mod life;
 mod lifecycle;
 mod limits;
 mod notify;
