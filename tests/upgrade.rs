@@ -264,9 +264,11 @@ fn a_program_that_cannot_take_over_leaves_the_old_one_serving() {
 }
 
 fn say(house: &House, number: usize) {
-    // For a moment the messages are on their way to the other process; whoever publishes is told.
+    // For a moment the messages are on their way to the other process; whoever publishes is told. The id makes a second
+    // try harmless, should only the answer be lost.
+    let number = number.to_string();
     until("a message taken", || {
-        let said = house.noren(&["publish", "news", &number.to_string()]);
+        let said = house.noren(&["publish", "--id", &number, "news", &number]);
         said.status.success().then_some(())
     });
 }
