@@ -7,6 +7,7 @@ mod bridge;
 mod clients;
 mod clock;
 mod config;
+mod documents;
 mod entrance;
 mod faults;
 mod fields;
