@@ -124,11 +124,12 @@ impl Drop for Program {
 }
 
 /// Lets the threads of the test end, also when it has failed.
-struct Over<'a>(&'a AtomicBool);
+struct Over<'a>(&'a Said);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.over.store(true, Ordering::Relaxed);
+        self.0.silent.store(true, Ordering::Relaxed);
     }
 }
 
@@ -156,7 +157,10 @@ fn ask(socket: &str, request: &str) -> io::Result<String> {
 struct Said {
     acknowledged: Mutex<Vec<String>>,
     tried: AtomicUsize,
+    /// Nothing more is to be said.
     over: AtomicBool,
+    /// Nothing more will be said: the last publisher has its last answer.
+    silent: AtomicBool,
 }
 
 /// Says one thing after the other, whether or not somebody listens.
@@ -176,7 +180,7 @@ fn speak(house: &House, publisher: usize, said: &Said) {
 /// A page that comes back again and again with the last id it saw.
 fn listen(house: &House, from: String, said: &Said) -> Vec<String> {
     let (mut cursor, mut heard) = (from, Vec::new());
-    while !said.over.load(Ordering::Relaxed) {
+    while !said.silent.load(Ordering::Relaxed) {
         match house.poll(&cursor, 1) {
             Ok((next, texts)) => {
                 cursor = next;
@@ -209,10 +213,10 @@ fn a_hundred_kills_while_publishing_lose_nothing_that_was_acknowledged() {
     let begin = until("a first cursor", || house.poll("earliest", 0).ok()).0;
     let heard = std::thread::scope(|scope| {
         let (house, said) = (&house, &said);
-        let over = Over(&said.over);
-        for publisher in 0..PUBLISHERS {
-            scope.spawn(move || speak(house, publisher, said));
-        }
+        let over = Over(said);
+        let publishers: Vec<_> = (0..PUBLISHERS)
+            .map(|publisher| scope.spawn(move || speak(house, publisher, said)))
+            .collect();
         let page = scope.spawn(move || listen(house, begin, said));
         for kill in 0..KILLS {
             let before = said.acknowledged.lock().unwrap().len();
@@ -225,6 +229,11 @@ fn a_hundred_kills_while_publishing_lose_nothing_that_was_acknowledged() {
         until("it to be there once more", || {
             house.poll("earliest", 0).ok()
         });
+        // Only then the page: what it reads at its end is all there will be.
+        said.over.store(true, Ordering::Relaxed);
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
         drop(over);
         page.join().unwrap()
     });
