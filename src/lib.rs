@@ -93,4 +93,4 @@ pub use router::{Destination, Place, places};
 pub use server::{Handle, ReloadError, Server, StartError};
 pub use shutdown::Drained;
 pub use target::{LinkOrder, SignError, encode as encode_token, sign_link};
-pub use tls::{TlsError, client as tls_client};
+pub use tls::{TlsError, Trust as TlsTrust, check as check_tls, client as tls_client};

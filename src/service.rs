@@ -47,7 +47,7 @@ use crate::spool::Spool;
 use crate::target::Resolver;
 use crate::telemetry::audit::{Kind, Opened, What};
 use crate::telemetry::{Classes, Inside, Measured, Times};
-use crate::tls::Challenges;
+use crate::tls::{Challenges, Connector};
 use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
@@ -172,13 +172,14 @@ impl Service {
         );
         let metrics = &inside.metrics;
         let known = before.map_or(&[][..], |before| &before.apps);
-        let app = |settings: &config::App| {
+        let app = |(settings, tls): (&config::App, &Option<Connector>)| {
             let counted = metrics.apps.of(&settings.name);
-            Upstream::with_spool(settings.clone(), counted, &spool, known, &shutdown)
+            let (settings, tls) = (settings.clone(), tls.as_ref());
+            Upstream::with_spool(settings, tls, counted, &spool, known, &shutdown)
         };
         Self {
             router: Router::new(config),
-            apps: config.apps.iter().map(app).collect(),
+            apps: config.apps.iter().zip(&plan.connectors).map(app).collect(),
             counted: config
                 .apps
                 .iter()
@@ -193,6 +194,7 @@ impl Service {
             entrances: plan.entrances,
             sessions: Sessions::new(
                 config,
+                &plan.connectors,
                 before.and_then(|before| before.sessions.as_deref()),
                 &shutdown,
             )

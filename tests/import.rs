@@ -9,7 +9,7 @@ use std::fs;
 use std::process::Command;
 
 use noren::Config;
-use noren::config::{Endpoint, ListenAddress, Protocol, SourceKind, TlsVersion, TokenSource};
+use noren::config::{AppUrl, ListenAddress, Protocol, SourceKind, TlsVersion, TokenSource};
 
 fn import(arguments: &[&str]) -> String {
     let ran = Command::new(env!("CARGO_BIN_EXE_noren"))
@@ -106,10 +106,7 @@ fn the_nginx_of_wok_becomes_a_door_with_everything_it_had() {
     let [app] = config.apps.as_slice() else {
         panic!("one app");
     };
-    assert_eq!(
-        app.url,
-        Endpoint::parse_url("http://localhost:8010").unwrap()
-    );
+    assert_eq!(app.url, AppUrl::parse("http://localhost:8010").unwrap());
     assert_eq!(app.response.as_secs(), 600);
     assert_eq!(config.limits.body_size, 4 << 30);
     assert_eq!(
@@ -660,9 +657,5 @@ fn a_redirect_for_a_pattern_of_paths_is_not_served_in_clear() {
     let plain = config.listeners.first().map(|one| one.protocol);
     assert_eq!(plain, Some(Protocol::Redirect), "{made}");
     let app = config.apps.first().unwrap();
-    assert_eq!(
-        app.url,
-        Endpoint::parse_url("http://h:1").unwrap(),
-        "{made}"
-    );
+    assert_eq!(app.url, AppUrl::parse("http://h:1").unwrap(), "{made}");
 }

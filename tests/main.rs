@@ -40,6 +40,7 @@ mod real_differential;
 mod real_disk;
 mod real_examples;
 mod real_horizon;
+mod real_https;
 mod real_journal;
 mod real_kill;
 mod real_manual;

@@ -18,7 +18,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const ADMIN: &str = "[admin]\naddress = '127.0.0.1:0'\n";
 
 /// Tables with a fault that only this machine can show, one for each part of a configuration that is loaded.
-const FAULTS: [(&str, &str); 4] = [
+const FAULTS: [(&str, &str); 5] = [
     (
         "users",
         "[[app]]\nname = 'extra'\npath = '/extra'\nurl = 'unix:/nonexistent/app'\nusers = '/nonexistent/users'\n",
@@ -26,6 +26,10 @@ const FAULTS: [(&str, &str); 4] = [
     (
         "certificate",
         "[[tls.certificate]]\ncertificate = '/nonexistent/pem'\nkey = '/nonexistent/key'\n",
+    ),
+    (
+        "app with TLS",
+        "[[app]]\nname = 'extra'\npath = '/extra'\nurl = 'https://127.0.0.1:1'\ntls = { ca = '/nonexistent/ca' }\n",
     ),
     ("tokens", "[hub.tokens]\nkeys = ['/nonexistent/jwks']\n"),
     (

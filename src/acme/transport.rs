@@ -32,7 +32,7 @@ impl Transport {
         Connector::new(&TargetTls {
             ca: acme.ca.clone(),
             name: None,
-            client: None,
+            ..TargetTls::default()
         })
         .map(Self)
     }

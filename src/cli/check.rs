@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use noren::Config;
+use noren::config::App;
 
 use crate::cli::explain::explain;
 use crate::cli::{Failure, file_or_default, print};
@@ -58,6 +59,11 @@ fn report(file: &Path, config: &Config) -> String {
         let _ = writeln!(text, "  a fixed token for {}", target.address);
     }
     let certificates = &config.tls.certificates;
+    for app in &config.apps {
+        if let Some(fault) = unfit_tls(app) {
+            let _ = writeln!(text, "  note: app {}: {fault}", app.name);
+        }
+    }
     for path in certificates
         .iter()
         .flat_map(|pair| [&pair.certificate, &pair.key])
@@ -71,4 +77,10 @@ fn report(file: &Path, config: &Config) -> String {
         }
     }
     text
+}
+
+/// The fault in the files by which an app with TLS is known, and Noren to it.
+fn unfit_tls(app: &App) -> Option<String> {
+    let tls = app.tls.as_ref().filter(|_| app.url.is_https)?;
+    noren::check_tls(tls).err().map(|error| error.to_string())
 }

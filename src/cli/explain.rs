@@ -122,6 +122,9 @@ fn routes(text: &mut Text, config: &Config) {
                     ),
                 );
                 text.more(queue(app));
+                if app.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify) {
+                    text.more("its certificate is not verified: who is between reads all");
+                }
                 if let Some(allow) = app.methods.allow() {
                     text.more(format_args!("takes {allow} only"));
                 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use noren::config::{
-    App, Certificate, Endpoint, ListenAddress, Listener, Protocol, SourceKind, TokenSource,
+    App, AppUrl, Certificate, ListenAddress, Listener, Protocol, SourceKind, TokenSource,
 };
 use noren::server::Inheritance;
 use noren::{Config, Drained, Handle, Order, Ordered, Orders, Server, StartError, telemetry};
@@ -25,9 +25,9 @@ pub(super) struct Serve {
     /// Address to listen on, with TLS, in place of the file's listeners
     #[arg(long, value_name = "ADDR", value_parser = ListenAddress::parse)]
     listen: Option<ListenAddress>,
-    /// The app behind the door, in place of the file's apps: `http://host:port` or `unix:/path`
-    #[arg(long, value_name = "URL", value_parser = Endpoint::parse_url)]
-    app: Option<Endpoint>,
+    /// The app behind the door, in place of the file's apps: `http://host:port`, `https://host:port` or `unix:/path`
+    #[arg(long, value_name = "URL", value_parser = AppUrl::parse)]
+    app: Option<AppUrl>,
     /// A directory of token files as Wok and websockify use them (repeatable)
     #[arg(long, value_name = "DIR")]
     tokens: Vec<PathBuf>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
 
+use super::app_url::AppUrl;
 use super::endpoint::Endpoint;
 use super::entrance::Entrance;
 use super::files::Offload;
@@ -15,6 +16,7 @@ use super::methods::Methods;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::session::{is_set_elsewhere, parse_header_name};
+use super::target_tls::TargetTls;
 
 /// One `[[app]]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +26,10 @@ pub struct App {
     pub name: String,
     /// `url`: where the app listens. A file must say it; `App::default()` has
     /// `http://127.0.0.1:8010`.
-    pub url: Endpoint,
+    pub url: AppUrl,
+    /// `[app.tls]`: how an app with `https://` is known, and Noren to it. Default `None`: the authorities of this
+    /// system, and no client certificate.
+    pub tls: Option<TargetTls>,
     /// `hosts`: public host names this app answers. Empty, the default: any.
     pub hosts: Vec<HostPattern>,
     /// `path`: the paths this app answers. Default `/`, all. The longest prefix wins, and it is not
@@ -107,10 +112,11 @@ impl Default for App {
     fn default() -> Self {
         Self {
             name: "app".to_owned(),
-            url: Endpoint::Tcp {
+            url: AppUrl::plain(Endpoint::Tcp {
                 host: "127.0.0.1".to_owned(),
                 port: 8010,
-            },
+            }),
+            tls: None,
             hosts: Vec::new(),
             path: PathPrefix::default(),
             server_root: None,
@@ -149,7 +155,7 @@ impl App {
         root.each_table("app", |table| {
             let app = Self::read(table);
             if table.is_sound() {
-                app.check_headers(table);
+                app.check_keys(table);
                 app.check_against(&apps, table);
                 apps.push(app);
             }
@@ -162,8 +168,9 @@ impl App {
         Self {
             name: table.text("name", default.name, parse_name),
             url: table
-                .required("url", r#""http://127.0.0.1:8010""#, Endpoint::parse_url)
+                .required("url", r#""http://127.0.0.1:8010""#, AppUrl::parse)
                 .unwrap_or(default.url),
+            tls: TargetTls::read_for_app(table),
             hosts: table.list("hosts", default.hosts, HostPattern::parse),
             path: table.text("path", default.path, PathPrefix::parse),
             server_root: table.text("server-root", default.server_root, parse_server_root),
@@ -198,8 +205,12 @@ impl App {
         }
     }
 
-    /// Rules that another key of the app contradicts.
-    fn check_headers(&self, table: &mut Table<'_>) {
+    /// Keys that another key of the app contradicts.
+    fn check_keys(&self, table: &mut Table<'_>) {
+        if self.tls.is_some() && !self.url.is_https {
+            let text = r#"is for an app with TLS; write url = "https://host:port", or take it out"#;
+            table.problem("tls", text);
+        }
         for (key, header) in [
             ("user-header", &self.user_header),
             ("certificate-header", &self.certificate_header),

@@ -48,35 +48,6 @@ impl Endpoint {
         let (host, port) = parts.ok()?;
         (!host.is_empty() && port != 0).then_some(Self::Tcp { host, port })
     }
-
-    /// Reads the URL of an app: `http://host:port` (without a port it is 80) or `unix:/path`; the
-    /// error text says what to write instead.
-    pub fn parse_url(text: &str) -> Result<Self, String> {
-        if text.starts_with("unix:") {
-            return Self::parse(text);
-        }
-        if text.starts_with("https://") {
-            return Err(format!(
-                r#""{text}": apps are spoken to in plain HTTP; write "http://host:port" or "unix:/path""#
-            ));
-        }
-        let Some(authority) = text.strip_prefix("http://") else {
-            return Err(format!(
-                r#""{text}" is not the URL of an app; write "http://host:port" or "unix:/path""#
-            ));
-        };
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        if let Some((before, _)) = authority.split_once(['/', '?', '#']) {
-            return Err(format!(
-                r#""{text}" says more than where the app listens; write "http://{before}""#
-            ));
-        }
-        Self::from_authority(authority, 80).ok_or_else(|| {
-            format!(
-                r#""{text}" has no valid host and port; write for example "http://127.0.0.1:8010""#
-            )
-        })
-    }
 }
 
 impl fmt::Display for Endpoint {
@@ -164,47 +135,5 @@ mod tests {
         let longest = format!("unix:/{}", "x".repeat(106));
         assert!(Endpoint::parse(&longest).is_ok());
         assert!(Endpoint::parse(&format!("{longest}x")).is_err());
-    }
-
-    #[test]
-    fn the_url_of_an_app_is_http_or_a_socket() {
-        assert_eq!(
-            Endpoint::parse_url("http://127.0.0.1:8010"),
-            Ok(tcp("127.0.0.1", 8010))
-        );
-        assert_eq!(
-            Endpoint::parse_url("http://app:8010/"),
-            Ok(tcp("app", 8010))
-        );
-        assert_eq!(Endpoint::parse_url("http://app"), Ok(tcp("app", 80)));
-        assert_eq!(Endpoint::parse_url("http://[::1]"), Ok(tcp("::1", 80)));
-        assert_eq!(
-            Endpoint::parse_url("http://[::1]:8010"),
-            Ok(tcp("::1", 8010))
-        );
-        assert_eq!(
-            Endpoint::parse_url("unix:/run/app"),
-            Ok(Endpoint::Unix("/run/app".into()))
-        );
-    }
-
-    #[test]
-    fn a_url_that_says_more_or_less_is_refused() {
-        for text in [
-            "",
-            "127.0.0.1:8010",
-            "https://a:1",
-            "ftp://a:1",
-            "http://",
-            "http:///",
-            "http://a:1/b",
-            "http://u@a:1",
-            "http://a:1?x",
-            "http://a:0",
-            "http://::1:80",
-            "unix://run/app/",
-        ] {
-            assert!(Endpoint::parse_url(text).is_err(), "{text:?} was taken");
-        }
     }
 }

@@ -173,7 +173,7 @@ fn a_misspelt_key_is_told_the_nearest_one() {
     );
     says(
         "body_size = 1",
-        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, hosts, path, server-root, \
+        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, tls, hosts, path, server-root, \
          encoded-slash, case-insensitive, methods, origins, missing-origin, users, realm, \
          client-certificate, client-names, user-header, certificate-header, request-headers, \
          response-headers, workers, queue, queue-wait, connect, response, response-idle, keep-alive, \
@@ -230,13 +230,27 @@ fn a_missing_key_is_told_where_it_belongs() {
 }
 
 #[test]
-fn an_app_with_https_is_told_to_speak_http() {
-    let said = "noren.toml:2: app.wok.url: \"https://a:1\": apps are spoken to in plain HTTP; write \
-                \"http://host:port\" or \"unix:/path\"";
+fn tls_to_an_app_is_told_where_it_belongs_and_what_contradicts_itself() {
+    let said = r#"noren.toml:3: app[0].tls: is for an app with TLS; write url = "https://host:port", or take it out"#;
+    says("tls = { ca = '/ca.pem' }", said);
+    let of = |tls: &str| {
+        said_of(&format!(
+            "[[app]]\nurl = \"https://a:1\"\ntls = {{ {tls} }}"
+        ))
+    };
     assert_eq!(
-        said_of("[[app]]\nurl = \"https://a:1\"\nname = \"wok\""),
-        said
+        of("certificate = '/c.pem'"),
+        "noren.toml:3: app[0].tls.certificate: needs a key; write both, or neither"
     );
+    assert_eq!(
+        of("ca = '/ca.pem', insecure-skip-verify = true"),
+        "noren.toml:3: app[0].tls.ca: verifies nothing where insecure-skip-verify says that any certificate will do; remove one of the two"
+    );
+    assert_eq!(of("insecure-skip-verify = true"), "");
+    let console =
+        "[[bridge.target]]\ntoken = 'a'\naddress = 'a:1'\ntls = { insecure-skip-verify = true }";
+    let said = said_of(console);
+    assert!(said.contains("unknown key"), "{said}");
 }
 
 #[test]

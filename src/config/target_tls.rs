@@ -1,11 +1,11 @@
-//! `tls` of a target or of a source of tokens: how the connection to a console is encrypted. Loads nothing.
+//! `tls` of an app, a target or a source of tokens: how the connection to it is encrypted. Loads nothing.
 
 use std::path::PathBuf;
 
 use super::reader::Table;
 use super::value;
 
-/// The table `tls` of a `[[bridge.tokens]]` or `[[bridge.target]]`; `tls = {}` is all defaults.
+/// The table `tls` of an `[[app]]`, a `[[bridge.tokens]]` or a `[[bridge.target]]`; `tls = {}` is all defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TargetTls {
     /// `ca`: a PEM file with the authorities whose certificates are believed. Default `None`: those
@@ -16,10 +16,21 @@ pub struct TargetTls {
     pub name: Option<String>,
     /// `certificate` and `key`: with which Noren says who it is, as PEM files. Default `None`.
     pub client: Option<(PathBuf, PathBuf)>,
+    /// `insecure-skip-verify`: whether any certificate is believed. For apps only. Default no.
+    pub insecure_skip_verify: bool,
 }
 
 impl TargetTls {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
+        Self::read_with(table, false)
+    }
+
+    /// The same for an app, whose certificate may be left unverified.
+    pub(super) fn read_for_app(table: &mut Table<'_>) -> Option<Self> {
+        Self::read_with(table, true)
+    }
+
+    fn read_with(table: &mut Table<'_>, may_skip: bool) -> Option<Self> {
         let has = table.has("tls");
         let tls = table.table("tls", |table| {
             let ca = table.text("ca", None, |text| value::path(text).map(Some));
@@ -34,10 +45,16 @@ impl TargetTls {
                     table.problem(other, format!("needs a {one}; write both, or neither"));
                 }
             }
+            let insecure_skip_verify = may_skip && table.flag("insecure-skip-verify", false);
+            if insecure_skip_verify && ca.is_some() {
+                let text = "verifies nothing where insecure-skip-verify says that any certificate will do; remove one of the two";
+                table.problem("ca", text);
+            }
             Self {
                 ca,
                 name,
                 client: certificate.zip(key),
+                insecure_skip_verify,
             }
         });
         has.then_some(tls)

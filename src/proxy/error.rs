@@ -7,6 +7,7 @@ use http::StatusCode;
 use crate::config;
 use crate::http::Refusal;
 use crate::net::ConnectError;
+use crate::tls::DialError;
 use crate::upstream::UpstreamError;
 
 /// `Retry-After`: soon enough for a restart, late enough for a thousand waiting pages.
@@ -21,7 +22,7 @@ pub(super) fn from_upstream(app: &config::App, error: &UpstreamError) -> Refusal
             "the application is busy; please try again in a moment",
         )
         .retry_after(RETRY),
-        UpstreamError::Connect(ConnectError::Refused { .. }) => Refusal::new(
+        UpstreamError::Connect(DialError::Connect(ConnectError::Refused { .. })) => Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the application is not running at the moment; it may be restarting",
         )
@@ -31,7 +32,14 @@ pub(super) fn from_upstream(app: &config::App, error: &UpstreamError) -> Refusal
             "the application is not ready at the moment; it may be restarting",
         )
         .retry_after(RETRY),
-        UpstreamError::Connect(ConnectError::Slow { .. }) | UpstreamError::Slow(_) => Refusal::new(
+        UpstreamError::Connect(DialError::Handshake { .. }) => Refusal::new(
+            StatusCode::BAD_GATEWAY,
+            "the application could not be reached over an encrypted connection",
+        ),
+        UpstreamError::Connect(
+            DialError::Connect(ConnectError::Slow { .. }) | DialError::Slow { .. },
+        )
+        | UpstreamError::Slow(_) => Refusal::new(
             StatusCode::GATEWAY_TIMEOUT,
             "the application did not answer in time",
         )

@@ -23,7 +23,7 @@ impl Reserved {
                 &channel.on_last_leave,
             ];
             let paths = paths.into_iter().flatten();
-            paths.filter_map(move |path| Some((app?.url.clone(), path.clone())))
+            paths.filter_map(move |path| Some((app?.url.endpoint.clone(), path.clone())))
         });
         Self(paths.collect())
     }
@@ -34,7 +34,10 @@ impl Reserved {
     /// # Errors
     /// A [`Refusal`] (403).
     pub(super) fn check(&self, app: &config::App, path: &RequestPath) -> Result<(), Refusal> {
-        let mut paths = self.0.iter().filter(|(url, _)| *url == app.url);
+        let mut paths = self
+            .0
+            .iter()
+            .filter(|(place, _)| *place == app.url.endpoint);
         let is_one = paths.any(|(_, reserved)| {
             let is_below = |path: &str| {
                 reserved.matches(path)

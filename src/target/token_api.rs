@@ -36,7 +36,7 @@ impl TokenApi {
             ca: source.ca.clone(),
             // The host of the URL, also where something else is connected to.
             name: Some(source.url.host.clone()),
-            client: None,
+            ..TargetTls::default()
         };
         let tls = source
             .url

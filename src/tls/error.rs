@@ -11,9 +11,9 @@ use crate::text::pem::PemError;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file is missing, or cannot be read.
-    #[error("cannot read the {what} {}: {source}{}", path.display(), remedy(source))]
+    #[error("cannot read the {what} {}: {source}{}", path.display(), remedy(what, source))]
     Read {
-        /// `certificate` or `key`.
+        /// What the file is for, such as `certificate` or `key`.
         what: &'static str,
         /// Path of the file.
         path: PathBuf,
@@ -126,9 +126,12 @@ impl TlsError {
     }
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+fn remedy(what: &str, error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::NotFound => "; correct the path, or leave it out to have a certificate made",
+        io::ErrorKind::NotFound if matches!(what, "certificate" | "key") => {
+            "; correct the path, or leave it out to have a certificate made"
+        }
+        io::ErrorKind::NotFound => "; correct the path",
         io::ErrorKind::PermissionDenied => "; let the user that noren runs as read it",
         _ => "",
     }

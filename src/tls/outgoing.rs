@@ -1,6 +1,7 @@
-//! Outgoing connections, with or without TLS: to consoles, and to servers that know tokens.
+//! Outgoing connections, with or without TLS: to apps, to consoles, and to servers that know tokens.
 //!
-//! Certificates are verified, chain and name; that cannot be switched off. Independent of the protocol on them.
+//! Certificates are verified, chain and name, unless the table of an app says otherwise. Independent of the protocol on
+//! them.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -9,8 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, CertificateError, ClientConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -18,8 +19,10 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::{Endpoint, TargetTls};
 use crate::net::{ConnectError, Socket, connect_if};
+use crate::tls::TlsError;
+use crate::tls::peer_error::explain;
 use crate::tls::pem::PemFile;
-use crate::tls::{TlsError, trust};
+use crate::tls::trust::{self, Trust};
 
 /// TLS settings for connections to one kind of server.
 #[derive(Clone)]
@@ -71,12 +74,16 @@ impl Connector {
     /// # Errors
     /// [`TlsError`] names the file and its fault.
     pub fn new(tls: &TargetTls) -> Result<Self, TlsError> {
-        let builder = trust::client(tls.ca.as_deref())?;
+        let trust = match &tls.ca {
+            _ if tls.insecure_skip_verify => Trust::Anyone,
+            file => Trust::of(file.as_deref()),
+        };
+        let builder = trust::client(trust)?;
         let config = match &tls.client {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let chain = PemFile::read(certificate, "certificate")?.certificates()?;
-                let der = PemFile::read(key, "key")?.key()?;
+                let chain = PemFile::read(certificate, "client certificate")?.certificates()?;
+                let der = PemFile::read(key, "client key")?.key()?;
                 let unfit = |error: rustls::Error| TlsError::Key {
                     path: key.clone(),
                     reason: error.to_string(),
@@ -93,6 +100,19 @@ impl Connector {
             name: tls.name.clone(),
             trusted: trusted.into(),
         })
+    }
+
+    /// The same for what speaks HTTP/1.1, which is agreed on in the handshake (RFC 7301): a server that has HTTP/2
+    /// as well would be free to begin with that.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn for_http(tls: &TargetTls) -> Result<Self, TlsError> {
+        let mut connector = Self::new(tls)?;
+        let mut config = ClientConfig::clone(&connector.config);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        connector.config = Arc::new(config);
+        Ok(connector)
     }
 
     async fn secure(&self, endpoint: &Endpoint, socket: Socket) -> Result<Outgoing, DialError> {
@@ -116,49 +136,17 @@ impl Connector {
         let stream = connector
             .connect(server, socket)
             .await
-            .map_err(|error| failed(self.explain(&error, name)))?;
+            .map_err(|error| failed(explain(&error, name, &self.trusted)))?;
         Ok(Outgoing::Tls(Box::new(stream)))
     }
+}
 
-    /// Describes a failed handshake in words for the operator.
-    fn explain(&self, error: &io::Error, name: &str) -> String {
-        let Some(cause) = error.get_ref().and_then(|error| error.downcast_ref()) else {
-            return match error.kind() {
-                io::ErrorKind::UnexpectedEof => {
-                    "it closed the connection; does it speak TLS, and does it \
-                    want a client certificate?"
-                        .to_owned()
-                }
-                _ => error.to_string(),
-            };
-        };
-        match cause {
-            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
-                "its certificate is not signed by an authority in {}",
-                self.trusted
-            ),
-            rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            ) => format!("its certificate is not for the name {name} (tls.name)"),
-            rustls::Error::InvalidCertificate(
-                CertificateError::Expired | CertificateError::ExpiredContext { .. },
-            ) => "its certificate has expired".to_owned(),
-            rustls::Error::InvalidCertificate(CertificateError::Other(other))
-                if other.to_string().contains("CaUsedAsEndEntity") =>
-            {
-                format!(
-                    "its certificate calls itself an authority (CA:TRUE), and is not the very one in {}; \
-                     put that one into a file of its own and name it as ca",
-                    self.trusted
-                )
-            }
-            rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-                "it wants a client certificate (tls.certificate and tls.key)".to_owned()
-            }
-            rustls::Error::InvalidMessage(_) => "it does not speak TLS".to_owned(),
-            other => other.to_string(),
-        }
-    }
+/// Reads the files of a `tls` table and keeps nothing of them.
+///
+/// # Errors
+/// [`TlsError`] names the file, and what is wrong with it.
+pub fn check(tls: &TargetTls) -> Result<(), TlsError> {
+    Connector::new(tls).map(drop)
 }
 
 /// Connects once and performs the handshake, within `limit`. Only addresses that `permits` accepts are connected.
@@ -192,6 +180,16 @@ pub enum Outgoing {
     Plain(Socket),
     /// A connection with TLS; boxed, because a TLS session is more than a kilobyte.
     Tls(Box<TlsStream<Socket>>),
+}
+
+impl Outgoing {
+    /// Has the other end told by a reset that nothing is read any more, when this is dropped.
+    pub fn reset_on_drop(&self) {
+        match self {
+            Self::Plain(socket) => socket.reset_on_drop(),
+            Self::Tls(stream) => stream.get_ref().0.reset_on_drop(),
+        }
+    }
 }
 
 impl From<Socket> for Outgoing {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WantsClientCert, WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
@@ -25,20 +25,43 @@ use x509_parser::time::ASN1Time;
 use crate::tls::TlsError;
 use crate::tls::pem::PemFile;
 
-/// Starts the settings of a client that trusts the certificates in this PEM file, or those of the system.
+/// The certificates that a client trusts.
+#[derive(Clone, Copy, Debug)]
+pub enum Trust<'a> {
+    /// Those that an authority of this system has signed.
+    System,
+    /// Those that an authority in this file (PEM) has signed, and the very ones in it.
+    File(&'a Path),
+    /// Any. Whoever is between the client and its server reads and changes everything.
+    Anyone,
+}
+
+impl<'a> Trust<'a> {
+    /// What is in a file or, without one, what this system believes.
+    #[must_use]
+    pub fn of(file: Option<&'a Path>) -> Self {
+        file.map_or(Self::System, Self::File)
+    }
+}
+
+/// Starts the settings of every TLS client in this program.
 ///
 /// # Errors
 /// [`TlsError`] names the file and its fault.
-pub fn client(
-    file: Option<&Path>,
-) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
+pub fn client(trust: Trust<'_>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    let Some(path) = file else {
-        return Ok(builder.with_root_certificates(system()?));
+    let path = match trust {
+        Trust::System => return Ok(builder.with_root_certificates(system()?)),
+        Trust::Anyone => {
+            return Ok(builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Anyone(provider))));
+        }
+        Trust::File(path) => path,
     };
-    let pinned = PemFile::read(path, "certificate")?.certificates()?;
+    let pinned = PemFile::read(path, "authority")?.certificates()?;
     let roots = Arc::new(roots(path, &pinned)?);
     let chain = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
     let chain = chain.map_err(|error| TlsError::Authority {
@@ -123,6 +146,47 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.chain.supported_verify_schemes()
+    }
+}
+
+/// Takes any certificate; that the server has its key is still checked.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::net::ConnectError;
+use crate::tls::DialError;
 
 /// Pause between two attempts, growing from the first to the second value.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -45,9 +46,9 @@ impl Away {
 
     /// Tries to connect until it succeeds, fails for another reason than a missing listener, or the outage lasts
     /// too long.
-    pub(super) async fn wait<T, F>(&self, mut connect: impl FnMut() -> F) -> Result<T, ConnectError>
+    pub(super) async fn wait<T, F>(&self, mut connect: impl FnMut() -> F) -> Result<T, DialError>
     where
-        F: Future<Output = Result<T, ConnectError>>,
+        F: Future<Output = Result<T, DialError>>,
     {
         let mut pause = FIRST_PAUSE;
         // Each request also counts for itself: the outage that all share is forgotten when the tries are further apart
@@ -74,7 +75,7 @@ impl Away {
     }
 
     /// Time that a request may still wait after a failed attempt.
-    fn patience_left(&self, error: &ConnectError) -> Duration {
+    fn patience_left(&self, error: &DialError) -> Duration {
         if self.patience.is_zero() {
             return Duration::ZERO;
         }
@@ -105,13 +106,15 @@ impl Away {
 }
 
 /// True if the error is the one of an app that is just being started.
-pub(super) fn nobody_is_there(error: &ConnectError) -> bool {
+pub(super) fn nobody_is_there(error: &DialError) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
     match error {
-        ConnectError::Refused { source, .. } => matches!(
+        DialError::Connect(ConnectError::Refused { source, .. }) => matches!(
             source.kind(),
             ConnectionRefused | ConnectionReset | NotFound
         ),
-        ConnectError::Slow { .. } => false,
+        DialError::Connect(ConnectError::Slow { .. })
+        | DialError::Handshake { .. }
+        | DialError::Slow { .. } => false,
     }
 }

@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::BoxError;
-use crate::net::Socket;
+use crate::tls::Outgoing;
 use crate::upstream::{Payload, UpstreamError, broken};
 
 /// Limit on header lines of a response: more than any app sends, and few enough to bound a broken one.
@@ -35,7 +35,8 @@ pub(super) struct Connection {
     /// The connection's future; boxed once, since it moves between the pool, the request and the response each
     /// time.
     driver: Box<Driver<TokioIo<Forgiving>, Payload>>,
-    ended: bool,
+    /// The outcome of the driver, once it has ended.
+    end: Option<hyper::Result<()>>,
     idle_since: Instant,
     hang_up: HangUp,
 }
@@ -77,7 +78,7 @@ pub(super) struct SendError {
 
 impl Connection {
     /// Starts HTTP on a socket that was just opened.
-    pub(super) async fn over(socket: Socket) -> Result<Self, UpstreamError> {
+    pub(super) async fn over(socket: Outgoing) -> Result<Self, UpstreamError> {
         let hang_up = HangUp::default();
         let stream = Forgiving {
             socket,
@@ -95,7 +96,7 @@ impl Connection {
         Ok(Self {
             sender,
             driver: Box::new(driver),
-            ended: false,
+            end: None,
             idle_since: Instant::now(),
             hang_up,
         })
@@ -114,9 +115,9 @@ impl Connection {
         // A fresh connection becomes ready with its first poll.
         self.drive(&mut Context::from_waker(Waker::noop()));
         let mut answer = pin!(self.sender.try_send_request(request));
-        let (driver, ended) = (&mut self.driver, &mut self.ended);
+        let (driver, end) = (&mut self.driver, &mut self.end);
         let exchange = poll_fn(|cx| {
-            drive(driver, ended, cx);
+            drive(driver, end, cx);
             // The answer comes from the driver, within the poll above, and so needs no waker of its own.
             match answer
                 .as_mut()
@@ -124,16 +125,24 @@ impl Connection {
             {
                 Poll::Ready(result) => Poll::Ready(Some(result)),
                 // Nobody is left who could answer.
-                Poll::Pending if *ended => Poll::Ready(None),
+                Poll::Pending if end.is_some() => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
         });
         match exchange.await {
             Some(Ok(response)) => Ok(response),
-            Some(Err(mut failed)) => Err(SendError {
-                unsent: failed.take_message().map(Box::new),
-                error: failed.into_error().into(),
-            }),
+            Some(Err(mut failed)) => {
+                let unsent = failed.take_message().map(Box::new);
+                let mut error = failed.into_error();
+                // The request was only cancelled because of what the app had said before.
+                if error.is_canceled()
+                    && let Some(Err(cause)) = end.replace(Ok(()))
+                {
+                    error = cause;
+                }
+                let error = error.into();
+                Err(SendError { error, unsent })
+            }
             None => Err(SendError {
                 unsent: None,
                 error: io::Error::from(io::ErrorKind::NotConnected).into(),
@@ -143,13 +152,13 @@ impl Connection {
 
     /// Lets the connection read and write as much as it can.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.driver, &mut self.ended, cx);
+        drive(&mut self.driver, &mut self.end, cx);
     }
 
     /// True if the connection is open and between two exchanges, as far as can be seen locally.
     pub(super) fn is_idle(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
-        !self.ended && self.sender.is_ready() && !self.hang_up.is_finished()
+        self.end.is_none() && self.sender.is_ready() && !self.hang_up.is_finished()
     }
 
     /// Time since which it has been in the pool.
@@ -163,10 +172,16 @@ impl Connection {
     }
 }
 
-fn drive(driver: &mut Driver<TokioIo<Forgiving>, Payload>, ended: &mut bool, cx: &mut Context<'_>) {
-    // A future that is ready must not be polled again. Its error, if any, appears in the exchange.
-    if !*ended && matches!(Pin::new(driver).poll(cx), Poll::Ready(_)) {
-        *ended = true;
+fn drive(
+    driver: &mut Driver<TokioIo<Forgiving>, Payload>,
+    end: &mut Option<hyper::Result<()>>,
+    cx: &mut Context<'_>,
+) {
+    // A future that is ready must not be polled again. An error during an exchange appears in that as well.
+    if end.is_none()
+        && let Poll::Ready(outcome) = Pin::new(driver).poll(cx)
+    {
+        *end = Some(outcome);
     }
 }
 
@@ -176,7 +191,7 @@ fn drive(driver: &mut Driver<TokioIo<Forgiving>, Payload>, ended: &mut bool, cx:
 /// there is none, the read fails in turn.
 #[derive(Debug)]
 struct Forgiving {
-    socket: Socket,
+    socket: Outgoing,
     hang_up: HangUp,
     /// True once the sending side is shut down.
     finished: bool,

@@ -17,7 +17,6 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::http::apply_to_request;
-use crate::net::connect;
 use crate::upstream::connection::Connection;
 use crate::upstream::{Asker, Payload, Upstream, UpstreamError};
 
@@ -120,7 +119,7 @@ impl Upstream {
         headers.insert(HOST, HeaderValue::from_static("localhost"));
         let limit = self.settings.connect;
         let asking = async {
-            let socket = connect(&self.settings.url, limit).await.ok()?;
+            let socket = self.dial().await.ok()?;
             let mut connection = Connection::over(socket).await.ok()?;
             let answer = connection.send(request).await.ok()?;
             Some(!answer.status().is_server_error())

@@ -35,11 +35,11 @@ use hyper_util::rt::TokioIo;
 
 use crate::config;
 use crate::http::{BoxError, Budget, Stall};
-use crate::net::{ConnectError, Socket, connect};
 use crate::shares::{Client, Denied, Share, Shares};
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
 use crate::telemetry::AppMetrics;
+use crate::tls::{Connector, DialError, Outgoing, dial, explain_alert};
 
 pub use answer::Answer;
 pub use payload::Payload;
@@ -61,6 +61,8 @@ use source::Source;
 #[derive(Debug)]
 pub struct Upstream {
     settings: config::App,
+    /// None for plain HTTP.
+    tls: Option<Connector>,
     metrics: AppMetrics,
     reached: Reached,
     queue: Queue,
@@ -85,7 +87,7 @@ pub enum UpstreamError {
     QueueSlow(Duration),
     /// The app could not be connected.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Connect(#[from] DialError),
     /// The health check of the app fails.
     #[error("the app does not answer {0} as a healthy one does")]
     Unwell(String),
@@ -103,6 +105,7 @@ impl Upstream {
     #[must_use]
     pub fn new(
         settings: config::App,
+        tls: Option<&Connector>,
         metrics: AppMetrics,
         before: &[Arc<Self>],
         tasks: &Shutdown,
@@ -114,7 +117,7 @@ impl Upstream {
             ..settings
         };
         let nowhere = Spool::new(config::Spool::default(), &config::Limits::default(), None);
-        Self::with_spool(settings, metrics, &nowhere, before, tasks)
+        Self::with_spool(settings, tls, metrics, &nowhere, before, tasks)
     }
 
     /// Creates an app without connections. Its responses wait in the spool for slow clients; `tasks` runs the
@@ -123,13 +126,15 @@ impl Upstream {
     #[must_use]
     pub fn with_spool(
         settings: config::App,
+        tls: Option<&Connector>,
         metrics: AppMetrics,
         spool: &Spool,
         before: &[Arc<Self>],
         tasks: &Shutdown,
     ) -> Arc<Self> {
         let is_same = |other: &&Arc<Self>| {
-            (&other.settings.name, &other.settings.url) == (&settings.name, &settings.url)
+            let place = |app: &config::App| (app.name.clone(), app.url.endpoint.clone());
+            place(&other.settings) == place(&settings)
         };
         let (workers, most, wait) = (settings.workers, settings.queue, settings.queue_wait);
         let streaming = (workers / 2).max(1) as u64;
@@ -152,6 +157,7 @@ impl Upstream {
             reached: Reached::default(),
             metrics,
             settings,
+            tls: tls.cloned(),
             tasks: tasks.clone(),
         })
     }
@@ -293,9 +299,14 @@ impl Upstream {
     }
 
     /// Connects to the app, which may be restarting.
-    async fn connect(&self) -> Result<Socket, ConnectError> {
-        let connect = || connect(&self.settings.url, self.settings.connect);
-        self.away.wait(connect).await
+    async fn connect(&self) -> Result<Outgoing, DialError> {
+        self.away.wait(|| self.dial()).await
+    }
+
+    /// Connects once, with the TLS handshake where there is one.
+    async fn dial(&self) -> Result<Outgoing, DialError> {
+        let endpoint = &self.settings.url.endpoint;
+        dial(endpoint, |_| true, self.tls.as_ref(), self.settings.connect).await
     }
 
     /// True if an app that broke a connection has ended.
@@ -303,7 +314,7 @@ impl Upstream {
         if self.settings.restart_wait.is_zero() {
             return false;
         }
-        let tried = connect(&self.settings.url, self.settings.connect).await;
+        let tried = self.dial().await;
         tried.is_err_and(|error| nobody_is_there(&error))
     }
 
@@ -440,7 +451,11 @@ impl Upstream {
 }
 
 fn broken(error: impl Into<BoxError>) -> UpstreamError {
-    UpstreamError::Broken(error.into())
+    let error = error.into();
+    UpstreamError::Broken(match explain_alert(&*error) {
+        Some(alert) => alert.into(),
+        None => error,
+    })
 }
 
 /// True if a request may be sent again when no response came. Of methods that RFC 9110 does not define only the
@@ -455,8 +470,12 @@ fn is_idempotent(method: &Method) -> bool {
 /// True if the app closed the connection without a byte of a response: it was about to close it as idle.
 fn nothing_came_back(error: &BoxError) -> bool {
     let closed = |kind| {
-        use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
-        matches!(kind, BrokenPipe | ConnectionReset | NotConnected)
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
+        // The last is an app with TLS that closes without saying so (RFC 8446 §6.1).
+        matches!(
+            kind,
+            BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof
+        )
     };
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         let source =

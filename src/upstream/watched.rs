@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use crate::net::connect;
 use crate::telemetry::{AppMetrics, Failure};
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -35,7 +34,7 @@ impl Upstream {
         if let Some(reached) = self.reached.recently() {
             return reached;
         }
-        let reached = connect(&self.settings.url, self.settings.connect).await;
+        let reached = self.dial().await;
         self.reached.note(reached.is_ok(), Instant::now());
         reached.is_ok()
     }

@@ -152,9 +152,10 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         (limits, without_rules),
         (Limits::default(), SecurityHeaders::default())
     );
-    let [app] = apps.as_slice() else {
-        panic!("the reference should show one app");
+    let [app, secure] = apps.as_slice() else {
+        panic!("the reference should show one app, and one with TLS");
     };
+    assert!(secure.url.is_https && secure.tls.is_some());
     let Offload {
         path: _,
         directory: _,
@@ -262,6 +263,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     let App {
         name: _,
         url: _,
+        tls: _,
         hosts: _,
         path: _,
         server_root: _,
@@ -292,7 +294,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = App::default();
     shows(
         "app",
-        "name url hosts path server-root encoded-slash case-insensitive methods origins missing-origin users realm \
+        "name url tls hosts path server-root encoded-slash case-insensitive methods origins missing-origin users realm \
          client-certificate client-names user-header certificate-header request-headers response-headers \
          workers queue queue-wait connect response response-idle keep-alive restart-wait health-path health-interval \
          request-spool ignore-client-abort response-spool \
@@ -522,8 +524,10 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
         ca: _,
         name: _,
         client: _,
+        insecure_skip_verify: _,
     } = TargetTls::default();
     shows("bridge.tokens.tls", "ca name certificate key");
+    shows("app.tls", "ca name certificate key insecure-skip-verify");
 }
 
 #[test]

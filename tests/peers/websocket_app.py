@@ -1,10 +1,14 @@
 """The app's own WebSocket: a second app whose upgrades the door must pass through untouched.
 
-It answers `path` with the path it was asked for, `head NAME` with that header, and
+    websocket_app.py [CERTIFICATE KEY]
+
+It speaks TLS where it has a certificate. It answers `path` with the path it was asked for, `head NAME` with that header, and
 echoes everything else. Of the offered subprotocols it takes `kitchen`.
 """
 
 import asyncio
+import ssl
+import sys
 import threading
 
 import lifeline
@@ -24,7 +28,12 @@ async def converse(peer):
 
 
 async def main():
-    async with websockets.serve(converse, "127.0.0.1", 0, subprotocols=["kitchen"], max_size=None) as server:
+    context = None
+    if files := sys.argv[1:]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*files)
+    serving = websockets.serve(converse, "127.0.0.1", 0, ssl=context, subprotocols=["kitchen"], max_size=None)
+    async with serving as server:
         where = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
         threading.Thread(target=lifeline.hold, args=(where,), daemon=True).start()
         await asyncio.Future()

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
+    KeyPair, date_time_ymd,
 };
 
 /// An authority with its file for clients (`ca.pem`) and the leaves it has signed.
@@ -30,10 +30,25 @@ impl Certificates {
 
     /// Signs a certificate for these names and writes it as `<name>.pem` and `<name>.key`.
     pub(crate) fn sign(&self, directory: &Path, name: &str, names: &[&str]) {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut params = CertificateParams::new(names).expect("names that are valid");
+        self.write(directory, name, server(names));
+    }
+
+    /// The same, of a certificate that is valid until this year begins.
+    pub(crate) fn sign_until(&self, directory: &Path, name: &str, names: &[&str], year: i32) {
+        let mut params = server(names);
+        params.not_after = date_time_ymd(year, 1, 1);
+        self.write(directory, name, params);
+    }
+
+    /// The same for a client.
+    pub(crate) fn sign_client(&self, directory: &Path, name: &str) {
+        let mut params = CertificateParams::new([]).expect("no names, so none is wrong");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.write(directory, name, params);
+    }
+
+    fn write(&self, directory: &Path, name: &str, mut params: CertificateParams) {
         params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().expect("a key");
         let leaf = params
             .signed_by(&key, &self.issuer)
@@ -45,4 +60,12 @@ impl Certificates {
         // The door warns of keys that others can read.
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("our own file");
     }
+}
+
+/// What a server shows for these names.
+fn server(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names).expect("names that are valid");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params
 }

@@ -26,6 +26,7 @@ use crate::http::{Context, Head, Lease};
 use crate::shutdown::Shutdown;
 use crate::target::Console;
 use crate::text::file::{LARGEST_SECRET, read};
+use crate::tls::Connector;
 
 use credential::{Credential, Secret, Shown};
 use known::{Entry, Known, Watched};
@@ -128,12 +129,19 @@ impl Visitor {
 
 impl Sessions {
     /// Creates the queries of a configuration, if there are any. Opens nothing. The entries of `before` with open
-    /// connections are kept, so that they are still queried, in the new way.
+    /// connections are kept, so that they are still queried, in the new way. `tls` has a connector for each app with
+    /// TLS, in their order.
     #[must_use]
-    pub fn new(config: &Config, before: Option<&Self>, tasks: &Shutdown) -> Option<Self> {
+    pub fn new(
+        config: &Config,
+        tls: &[Option<Connector>],
+        before: Option<&Self>,
+        tasks: &Shutdown,
+    ) -> Option<Self> {
         let app = config.apps.get(config.session.app)?;
         let asked = before.map(|before| &before.question);
-        let question = Question::new(&config.session, app, asked, tasks)?;
+        let tls = tls.get(config.session.app).and_then(Option::as_ref);
+        let question = Question::new(&config.session, app, tls, asked, tasks)?;
         let paths = config.session.logout.iter();
         let known = before.map_or_else(
             || Arc::new(Known::new(secret(config))),

@@ -20,6 +20,7 @@ use crate::net::{ConnectError, Peer};
 use crate::shutdown::Shutdown;
 use crate::target::Console;
 use crate::telemetry::AppMetrics;
+use crate::tls::{Connector, DialError};
 use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError};
 
 /// Limits on reading the rest of a response, in bytes and in time, so that its connection can be reused. Beyond
@@ -80,6 +81,7 @@ impl Question {
     pub(super) fn new(
         settings: &config::Session,
         app: &config::App,
+        tls: Option<&Connector>,
         before: Option<&Self>,
         tasks: &Shutdown,
     ) -> Option<Self> {
@@ -109,7 +111,7 @@ impl Question {
             session: below(settings.path.as_ref()?),
             console: settings.token_path.as_deref().map(below),
             channel: settings.channel_path.as_deref().map(below),
-            upstream: Upstream::new(share, AppMetrics::unread(), before, tasks),
+            upstream: Upstream::new(share, tls, AppMetrics::unread(), before, tasks),
             method: settings.method.parse().unwrap_or_default(),
             headers,
             name: header(settings.name_header.as_ref()),
@@ -214,8 +216,12 @@ impl Question {
             UpstreamError::QueueFull(_) => Denied::Busy(cause),
             UpstreamError::QueueSlow(_)
             | UpstreamError::Slow(_)
-            | UpstreamError::Connect(ConnectError::Slow { .. }) => Denied::Slow(cause),
-            UpstreamError::Connect(ConnectError::Refused { .. })
+            | UpstreamError::Connect(
+                DialError::Connect(ConnectError::Slow { .. }) | DialError::Slow { .. },
+            ) => Denied::Slow(cause),
+            UpstreamError::Connect(
+                DialError::Connect(ConnectError::Refused { .. }) | DialError::Handshake { .. },
+            )
             | UpstreamError::Unwell(_)
             | UpstreamError::Broken(_) => Denied::Broken(cause),
         }

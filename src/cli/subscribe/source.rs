@@ -10,10 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use noren::TlsTrust;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -178,69 +177,13 @@ impl Source {
 impl Trust {
     fn config(&self) -> anyhow::Result<ClientConfig> {
         let builder = match self {
-            Self::System => noren::tls_client(None).context("use --ca FILE")?,
-            Self::File(file) => noren::tls_client(Some(file))?,
-            Self::Anyone => {
-                let provider = Arc::new(aws_lc_rs::default_provider());
-                ClientConfig::builder_with_provider(Arc::clone(&provider))
-                    .with_safe_default_protocol_versions()
-                    .context("set up TLS")?
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-            }
+            Self::System => noren::tls_client(TlsTrust::System).context("use --ca FILE")?,
+            Self::File(file) => noren::tls_client(TlsTrust::File(file))?,
+            Self::Anyone => noren::tls_client(TlsTrust::Anyone)?,
         };
         let mut config = builder.with_no_client_auth();
         // One stream is all there is: HTTP/2 has nothing to offer here.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
-    }
-}
-
-/// Takes any certificate, as `--insecure` says; that the other end has its key is still checked.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -37,10 +37,11 @@ fn apps_are_read() {
     );
     let expected = App {
         name: "wok".to_owned(),
-        url: Endpoint::Tcp {
+        url: AppUrl::plain(Endpoint::Tcp {
             host: "::1".to_owned(),
             port: 8010,
-        },
+        }),
+        tls: None,
         hosts: vec![
             HostPattern::Exact("a.example".to_owned()),
             HostPattern::Wildcard(".b.example".to_owned()),
@@ -201,6 +202,7 @@ fn the_bridge_is_read() {
                 ca: Some("/c".into()),
                 name: Some("n".to_owned()),
                 client: Some(("/d".into(), "/e".into())),
+                insecure_skip_verify: false,
             }),
         },
         tokens: Vec::new(),

@@ -7,7 +7,7 @@ use rcgen::{
     date_time_ymd,
 };
 
-use super::client;
+use super::{Trust, client};
 use crate::config::{Certificate, Tls};
 use crate::tls::settings::server_config;
 use crate::tls::test_certificates::{Scratch, handshake};
@@ -21,7 +21,8 @@ fn reached(scratch: &Scratch, server: &Certificate, ca: &str, name: &str) -> Res
     };
     let store = Arc::new(CertificateStore::load(&tls, &[]).expect("a certificate that is served"));
     let server = Arc::new(server_config(&tls, store, None).expect("settings"));
-    let builder = client(Some(&scratch.path().join(ca))).map_err(|error| error.to_string())?;
+    let builder =
+        client(Trust::File(&scratch.path().join(ca))).map_err(|error| error.to_string())?;
     let client = Arc::new(builder.with_no_client_auth());
     handshake(&server, &client, name)
         .map(|_| ())
@@ -106,5 +107,8 @@ fn a_chain_to_an_authority_is_verified_as_before() {
     assert!(reached(&scratch, &leaf, "other-cert.pem", "a.example").is_err());
     scratch.write("nothing.pem", "words");
     let file = scratch.path().join("nothing.pem");
-    assert!(matches!(client(Some(&file)), Err(TlsError::Missing { .. })));
+    assert!(matches!(
+        client(Trust::File(&file)),
+        Err(TlsError::Missing { .. })
+    ));
 }
