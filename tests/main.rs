@@ -32,6 +32,7 @@ mod real_acme;
 mod real_activation;
 mod real_amqp;
 mod real_app;
+mod real_caldav;
 mod real_certificates;
 mod real_clients;
 mod real_cluster;
