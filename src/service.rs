@@ -326,7 +326,7 @@ impl Service {
             }
         };
         if let Ok(Some(guess)) = guess {
-            self.guessed(guess, &answered, context);
+            self.guessed(guess, &answered, &head, context);
         }
         if let Err(refusal) = &answered {
             attempt.refused(refusal);

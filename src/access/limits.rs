@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::access::accepted::Accepted;
+use crate::access::accepted::{Accepted, Mark};
 use crate::config;
 use crate::net::Peer;
 
@@ -61,18 +61,28 @@ struct Counts {
     parts: [Mutex<HashMap<IpAddr, Duration>>; PARTS],
     /// The shared count of addresses without their own.
     others: Mutex<Duration>,
-    /// Number of places that each address holds, which is at most that of its requests in progress.
-    held: Mutex<HashMap<IpAddr, u32>>,
+    /// The places that each address holds, which are at most as many as its requests under way.
+    held: Mutex<HashMap<IpAddr, Held>>,
     most: usize,
 }
 
-/// A provisional event in a limit. It counts when it is dropped, unless it is forgiven.
+/// The places of one address.
+#[derive(Debug, Default)]
+struct Held {
+    own: u32,
+    /// The number of requests that share each place, which is there as long as one of them.
+    shared: HashMap<Mark, u32>,
+}
+
+/// A place that is held in a limit. One of its own counts when it is given up, unless it is forgiven; one that is
+/// shared does not count by itself.
 #[derive(Debug)]
 pub struct Place {
     counts: Arc<Counts>,
     rate: Rate,
     address: IpAddr,
     forgiven: bool,
+    shared: Option<Mark>,
 }
 
 impl Limits {
@@ -90,7 +100,7 @@ impl Limits {
                 a_minute(limits.login_failures),
                 before.map(|before| &before.logins),
             ),
-            accepted: Accepted::new(limits.login_failures, before.map(|before| &before.accepted)),
+            accepted: Accepted::new(before.map(|before| &before.accepted)),
             tokens: Limit::new(
                 a_minute(limits.token_failures),
                 before.map(|before| &before.tokens),
@@ -179,27 +189,57 @@ impl Limit {
         }
     }
 
-    /// Takes a provisional place in a limit, if it permits one; `None` if there is no limit. The place does not
-    /// expire while it is held, so that no more is forgiven than was counted.
+    /// A place for one of which it is not known yet whether it counts, if it may count; none where there is no
+    /// limit. It does not run out while it is held, so that there is never more to forgive than was taken. Those
+    /// that share a mark have one place together.
     ///
     /// # Errors
-    /// [`TooMany`] with the time to wait.
-    pub fn hold(&self, peer: Peer) -> Result<Option<Place>, TooMany> {
+    /// [`TooMany`].
+    pub fn hold(&self, peer: Peer, shared: Option<Mark>) -> Result<Option<Place>, TooMany> {
         let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
             return Ok(None);
         };
         let mut held = lock(&self.counts.held);
-        let of_address = held.get(&address).copied().unwrap_or_default();
+        let of_address = held.get(&address);
+        let is_there = shared
+            .is_some_and(|mark| of_address.is_some_and(|held| held.shared.contains_key(&mark)));
+        // What is there already needs no more room, but none if the address has used up its share.
+        let others = of_address.map_or(0, Held::places) - u32::from(is_there);
         self.counts.look(address, |used, now| {
-            rate.has_room(used.max(now) + rate.each * of_address, now)
+            rate.has_room(used.max(now) + rate.each * others, now)
         })?;
-        held.insert(address, of_address + 1);
+        let of_address = held.entry(address).or_default();
+        match shared {
+            Some(mark) => *of_address.shared.entry(mark).or_default() += 1,
+            None => of_address.own += 1,
+        }
         Ok(Some(Place {
             counts: Arc::clone(&self.counts),
             rate,
             address,
             forgiven: false,
+            shared,
         }))
+    }
+}
+
+impl Held {
+    fn places(&self) -> u32 {
+        let shared = u32::try_from(self.shared.len()).unwrap_or(u32::MAX);
+        self.own.saturating_add(shared)
+    }
+
+    fn give_back(&mut self, shared: Option<Mark>) {
+        let Some(mark) = shared else {
+            self.own = self.own.saturating_sub(1);
+            return;
+        };
+        match self.shared.get_mut(&mark) {
+            Some(requests) if *requests > 1 => *requests -= 1,
+            _ => {
+                self.shared.remove(&mark);
+            }
+        }
     }
 }
 
@@ -208,18 +248,24 @@ impl Place {
     pub fn forgive(mut self) {
         self.forgiven = true;
     }
+
+    /// Whether it counts when it is given up.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.shared.is_none()
+    }
 }
 
 impl Drop for Place {
     /// Counts the event, because its outcome says so or its client has left.
     fn drop(&mut self) {
         let mut held = lock(&self.counts.held);
-        if !self.forgiven {
+        if !self.forgiven && self.counts() {
             self.counts.count(self.address, self.rate);
         }
-        match held.get_mut(&self.address) {
-            Some(of_address) if *of_address > 1 => *of_address -= 1,
-            _ => {
+        if let Some(of_address) = held.get_mut(&self.address) {
+            of_address.give_back(self.shared);
+            if of_address.places() == 0 {
                 held.remove(&self.address);
             }
         }
@@ -359,7 +405,7 @@ mod tests {
         assert!(wait < LONGEST + Duration::from_secs(10), "{wait:?}");
         let other = peer("192.0.2.2:1");
         for _ in 0..100 {
-            let place = limit.hold(other).expect("room").expect("a place");
+            let place = limit.hold(other, None).expect("room").expect("a place");
             place.forgive();
         }
     }
@@ -368,7 +414,7 @@ mod tests {
     fn as_many_are_held_as_may_count_and_what_is_forgiven_is_what_was_held() {
         let limit = limit(10, MOST);
         let client = peer("192.0.2.1:1");
-        let hold = || (0..100).map_while(|_| limit.hold(client).ok().flatten());
+        let hold = || (0..100).map_while(|_| limit.hold(client, None).ok().flatten());
         let first: Vec<_> = hold().collect();
         assert_eq!(first.len(), 10);
         assert!(limit.check(client).is_ok(), "none has counted yet");
@@ -381,6 +427,27 @@ mod tests {
         drop(second);
         assert_eq!(hold().count(), 3);
         assert_eq!(limit.counts.held.lock().expect("a count").len(), 0);
+    }
+
+    #[test]
+    fn those_that_share_a_mark_have_one_place_that_does_not_count_by_itself() {
+        let limit = limit(2, MOST);
+        let client = peer("192.0.2.1:1");
+        let accepted = Accepted::default();
+        let hold = |text: &str| limit.hold(client, Some(accepted.mark(text)));
+        let first: Vec<_> = (0..50).map(|_| hold("first").expect("room")).collect();
+        let second = hold("second").expect("room");
+        assert!(hold("third").is_err());
+        assert!(limit.hold(client, None).is_err());
+        drop(first);
+        let third = hold("third").expect("room");
+        drop((second, third));
+        assert_eq!(limit.counts.held.lock().expect("a count").len(), 0);
+        limit.count(client);
+        let own = limit.hold(client, None).expect("room");
+        assert!(hold("first").is_err());
+        drop(own);
+        assert!(hold("first").is_err(), "two have counted");
     }
 
     #[test]

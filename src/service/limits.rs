@@ -1,12 +1,13 @@
 //! Limits per client as steps of a request: identifies the client, checks its limits, counts failed logins and
 //! made-up tokens, and takes connection permits for tunnels.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 
-use crate::access::accepted::Mark;
+use crate::access::accepted::{Extent, Mark, Standing};
 use crate::access::limits::{Place, TooMany};
 use crate::config::{self, PathPrefix};
 use crate::http::{Body, Claimed, Context, Head, Refusal, RequestPath, is_basic};
@@ -21,15 +22,24 @@ const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
 pub(super) struct Guess {
     /// True if it goes to a login path.
     at_login: bool,
-    /// The basic credential, which a browser sends with every request once it is accepted.
-    basic: Option<Mark>,
-    /// Its place in the limit, taken at the start, so that many at once do not count as one; `None` for a request
-    /// that shows a login form, for a recently accepted credential and for one of another scheme, which count when
+    /// The name and password that a browser sends with everything once they are let in.
+    basic: Option<Basic>,
+    /// Its place in the limit, which it has from the beginning, so that many at once are not as good as one. A
+    /// credential that was accepted elsewhere has one place for all of its requests. None for a request that shows
+    /// the form of a login, for a credential that is known to be good and for one of another scheme, which count when
     /// they have failed.
     place: Option<Place>,
 }
 
-/// The connection's context with the client that a trusted proxy reports; `None` without a proxy.
+/// A name and a password, and the page they are for.
+#[derive(Clone, Copy)]
+struct Basic {
+    credential: Mark,
+    /// None for a request that changes something: its body, which is not known here, may say what.
+    page: Option<Mark>,
+}
+
+/// What is known of a client when a trusted proxy has said so; none if nobody has.
 pub(super) fn named(headers: &HeaderMap, context: &Context) -> Option<Context> {
     let proxies = context.proxies.as_deref()?;
     let claimed = Claimed::read(headers, proxies);
@@ -46,57 +56,99 @@ impl Service {
         taken.map_err(|wait| too_many("requests", wait))
     }
 
-    /// Checks the limit for a request that attempts a login.
-    pub(super) fn may_guess<B>(
+    /// Looks whether a request tries a password, and whether there may be one more.
+    pub(super) fn may_guess<B: http_body::Body>(
         &self,
         route: Route,
         request: &Request<B>,
         head: &Head,
         context: &Context,
     ) -> Result<Option<Guess>, Refusal> {
-        let at_login = self.is_login_of(route, &head.path);
+        let login = self.login_of(route, &head.path);
         let credential = request.headers().get(AUTHORIZATION);
-        if !at_login && credential.is_none() {
+        if login.is_none() && credential.is_none() {
             return Ok(None);
         }
-        let accepted = self.limits.accepted();
         let basic = credential
-            .filter(|line| is_basic(line.as_bytes()))
-            .map(|line| accepted.mark(line.as_bytes()));
-        let is_new = basic.is_some_and(|mark| !accepted.has(context.peer, mark));
+            .map(HeaderValue::as_bytes)
+            .filter(|line| is_basic(line))
+            .map(|line| self.basic(route, line, request, head));
+        let standing = basic.map(|Basic { credential, page }| {
+            let accepted = self.limits.accepted();
+            (
+                accepted.standing(context.peer, credential, page),
+                credential,
+            )
+        });
         let logins = self.limits.logins();
-        // Many apps log in by whatever method comes.
-        let place = if is_new || (at_login && !request.method().is_safe()) {
-            logins.hold(context.peer)
-        } else {
-            logins.check(context.peer).map(|()| None)
+        // Many apps log in by whatever method comes, and take arguments wherever they stand.
+        let tries = login.is_some_and(|login| login.has_arguments || !is_bare(request));
+        let place = match standing {
+            _ if tries => logins.hold(context.peer, None),
+            Some((Standing::Unknown, _)) => logins.hold(context.peer, None),
+            Some((Standing::Elsewhere, credential)) => logins.hold(context.peer, Some(credential)),
+            Some((Standing::Good, _)) | None => logins.check(context.peer).map(|()| None),
         };
         Ok(Some(Guess {
-            at_login,
+            at_login: login.is_some(),
             basic,
             place: place.map_err(|wait| too_many("failed logins", wait))?,
         }))
     }
 
-    /// Counts an attempt by its result.
+    /// The marks of a credential, which each app may read otherwise.
+    fn basic<B>(&self, route: Route, line: &[u8], request: &Request<B>, head: &Head) -> Basic {
+        let accepted = self.limits.accepted();
+        let app = match route {
+            Route::App(index) => self.apps.get(index),
+            _ => None,
+        };
+        let app = app.map(|app| app.settings().name.as_str());
+        let credential = (app, line);
+        let page = request.method().is_safe().then(|| {
+            let query = request.uri().query();
+            let host = head.authority.as_str();
+            let page = (request.method(), host, head.path.as_sent(), query);
+            accepted.mark((credential, page))
+        });
+        Basic {
+            credential: accepted.mark(credential),
+            page,
+        }
+    }
+
+    /// Counts a guess by what came of it.
     pub(super) fn guessed(
         &self,
         guess: Guess,
         answered: &Result<Response<Body>, Refusal>,
+        head: &Head,
         context: &Context,
     ) {
         let accepted = self.limits.accepted();
-        let failed = guess.has_failed(answered);
+        // What the app says then is not about the credential, which it does not get.
+        let is_proven = head.user.is_some();
+        let failed = guess.has_failed(answered) && (guess.at_login || !is_proven);
         match guess.basic {
-            Some(mark) if failed => accepted.forget(context.peer, mark),
-            Some(mark) if is_accepted(answered) => accepted.keep(context.peer, mark),
+            Some(basic) if is_proven => {
+                accepted.keep(context.peer, basic.credential, Extent::Everywhere);
+            }
+            Some(basic) if failed => accepted.forget(context.peer, basic.credential),
+            Some(basic) if is_accepted(answered) => {
+                let extent = basic.page.map_or(Extent::Somewhere, Extent::Page);
+                accepted.keep(context.peer, basic.credential, extent);
+            }
             _ => {}
         }
-        match guess.place {
-            Some(place) if !failed => place.forgive(),
-            None if failed => self.limits.logins().count(context.peer),
-            // It counts as it is given up.
-            _ => {}
+        let counts_itself = guess.place.as_ref().is_some_and(Place::counts);
+        if failed && !counts_itself {
+            self.limits.logins().count(context.peer);
+        }
+        // It counts as it is given up, unless it is forgiven.
+        if let Some(place) = guess.place
+            && !failed
+        {
+            place.forgive();
         }
     }
 
@@ -143,28 +195,45 @@ impl Service {
         Err(Refusal::new(status, reason).retry_after(NO_SLOT_RETRY))
     }
 
-    fn is_login_of(&self, route: Route, path: &RequestPath) -> bool {
+    fn login_of(&self, route: Route, path: &RequestPath) -> Option<Login> {
         let Route::App(index) = route else {
-            return false;
+            return None;
         };
-        let app = self.apps.get(index);
-        app.is_some_and(|app| self.is_login(app.settings(), path))
+        self.login(self.apps.get(index)?.settings(), path)
     }
 
-    /// True if the app could read a path as one of its logins, in any spelling: the part below one may be an
-    /// argument of the same page (`PATH_INFO`).
-    fn is_login(&self, app: &config::App, path: &RequestPath) -> bool {
+    /// Whether the app could take a path for one of its logins, in whatever spelling: what lies below one may be the
+    /// arguments of the same page (`PATH_INFO`).
+    fn login(&self, app: &config::App, path: &RequestPath) -> Option<Login> {
         let folds = app.case_insensitive;
-        let is = |login: &str, is_root: bool| {
-            path.may_be(login, folds) || (!is_root && path.may_be_below(login, folds))
-        };
         let root = app.server_root.as_ref().map(PathPrefix::decoded);
-        self.login_paths.iter().any(|login| {
+        let mut logins = self.login_paths.iter().flat_map(|login| {
             // Below `/` is all of the app.
             let is_root = login == "/";
-            is(login, is_root) || root.is_some_and(|root| is(&format!("{root}{login}"), is_root))
+            let below_root = root.map(|root| format!("{root}{login}").into());
+            let own = std::iter::once(Cow::Borrowed(login.as_str()));
+            own.chain(below_root).map(move |login| (login, is_root))
+        });
+        let is_one = |login: &str| path.may_be(login, folds);
+        let is_below = |login: &str, is_root: bool| !is_root && path.may_be_below(login, folds);
+        let has_arguments = |login: &str| !is_one(login) || path.others().next().is_some();
+        let login = logins.find(|(login, is_root)| is_one(login) || is_below(login, *is_root));
+        login.map(|(login, _)| Login {
+            has_arguments: has_arguments(&login),
         })
     }
+}
+
+/// A path that the app could take for one of its logins.
+#[derive(Clone, Copy)]
+struct Login {
+    /// Whether there is more in the path than the login.
+    has_arguments: bool,
+}
+
+/// Whether a request can only show a page: it changes nothing, and has neither a query nor a body.
+fn is_bare<B: http_body::Body>(request: &Request<B>) -> bool {
+    request.method().is_safe() && request.uri().query().is_none() && request.body().is_end_stream()
 }
 
 impl Guess {
