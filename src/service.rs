@@ -460,10 +460,8 @@ impl Service {
             answer = offloads.resolve(asked, answer).await?;
         }
         if let Some((sessions, leaving)) = leaving
-            && !answer.status().is_client_error()
-            && !answer.status().is_server_error()
+            && sessions.left(&leaving, answer.status())
         {
-            sessions.end(&leaving);
             for told in sessions.to_tell(&leaving) {
                 self.hub.tell_ended(told);
             }

@@ -68,8 +68,8 @@ pub struct Session {
     pub channel_path: Option<String>,
     /// `open-tokens`: names of tokens that the session alone opens. Default none.
     pub open_tokens: Vec<String>,
-    /// `logout`: the paths whose `POST` ends a session, below the app's `server-root`. Default
-    /// `/logout`.
+    /// `logout`: the paths whose `POST` ends a session, below the app's `server-root`. Any other request to one of
+    /// them, or to a path below, has the app asked about the session at once. Default `/logout`.
     pub logout: Vec<String>,
 }
 

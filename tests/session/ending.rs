@@ -146,6 +146,35 @@ async fn what_is_no_logout_closes_nothing() {
 }
 
 #[tokio::test]
+async fn what_may_be_a_logout_has_the_app_asked_at_once() {
+    // Without a logout nobody would be asked again while this test runs.
+    let (app, console, door) = kitchen("interval = '1h'\nallow-cache = '1h'").await;
+    for (method, path) in [
+        ("GET", "/logout"),
+        ("DELETE", "/logout"),
+        ("POST", "/logout/now"),
+        ("GET", "//logout/cook"),
+        ("POST", "/logou%74//x"),
+    ] {
+        app.answers("/tasks", "200 OK\r\n");
+        let mut own = tunnel(&door, &console, COOK).await;
+        let mut other = tunnel(&door, &console, OTHER).await;
+        // The app says that it was none.
+        let before = app.asked("/tasks");
+        assert_eq!(log_out(&door, method, path, COOK).await, 200, "{path}");
+        until("the app to be asked", || async {
+            (app.asked("/tasks") > before).then_some(())
+        })
+        .await;
+        is_open(&mut own).await;
+        app.answers("/tasks", "401 Unauthorized\r\n");
+        log_out(&door, method, path, COOK).await;
+        is_ended(&mut own).await;
+        is_open(&mut other).await;
+    }
+}
+
+#[tokio::test]
 async fn a_logout_still_reaches_what_was_opened_before_a_reload() {
     let (app, console, door) = kitchen("").await;
     let mut old = tunnel(&door, &console, COOK).await;

@@ -57,7 +57,9 @@ pub(super) struct Entry {
 
 struct State {
     answer: Option<Said>,
-    /// Identity in the last positive answer; open connections belong to it.
+    /// No yes to a question from before holds any more.
+    doubted: Option<Instant>,
+    /// Who the last yes has said the visitor is; what was opened on it was opened to that one.
     identity: Option<Identity>,
     /// Cancelled by a negative answer. A connection holds the token of the positive answer it was opened on.
     ended: CancellationToken,
@@ -144,7 +146,15 @@ impl Known {
         }
     }
 
-    /// Forgets all answers, but keeps open connections: another app may answer the next query.
+    /// Forgets what was said of a session, in all its readings, so that the app is asked again about what is open.
+    pub(super) fn doubt(&self, session: Credential) {
+        let found: Vec<_> = lock(&self.entries).found(&[session]).collect();
+        for entry in found {
+            entry.doubt();
+        }
+    }
+
+    /// Forgets what was said, but not what is open: what says so next may be another app.
     pub(super) fn forget_answers(&self) {
         for entry in lock(&self.entries).of.values() {
             lock(&entry.state).answer = None;
@@ -219,6 +229,7 @@ impl Entry {
             turn: Semaphore::new(1),
             state: Mutex::new(State {
                 answer: None,
+                doubted: None,
                 identity: None,
                 ended,
                 watched: Weak::new(),
@@ -282,6 +293,9 @@ impl Entry {
         if token.is_cancelled() {
             return;
         }
+        if verdict.is_ok() && state.doubted.is_some_and(|doubted| asked <= doubted) {
+            return;
+        }
         state.answer = Some(Said {
             asked,
             at: Instant::now(),
@@ -301,6 +315,12 @@ impl Entry {
             drop(state);
             ended.cancel();
         }
+    }
+
+    fn doubt(&self) {
+        let mut state = lock(&self.state);
+        state.answer = None;
+        state.doubted = Some(Instant::now());
     }
 
     fn end(&self) {
@@ -370,5 +390,22 @@ mod tests {
         );
         entry.learn(&Ok(Identity::default()), asked, &entry.token());
         assert!(entry.answer_for(before).is_some());
+    }
+
+    #[test]
+    fn after_a_doubt_only_the_answer_to_a_later_question_is_a_yes() {
+        let entry = Entry::new(NonZeroU64::MIN, None, None);
+        let yes = Ok(Identity::default());
+        let asked = Instant::now();
+        let token = entry.token();
+        entry.learn(&yes, asked, &token);
+        assert!(entry.answer_since(None).is_some());
+        entry.doubt();
+        assert!(entry.answer_since(None).is_none());
+        entry.learn(&yes, asked, &token);
+        assert!(entry.answer_since(None).is_none());
+        assert!(!token.is_cancelled(), "nothing is closed by a doubt");
+        entry.learn(&yes, Instant::now() + Duration::from_nanos(1), &token);
+        assert!(entry.answer_since(None).is_some());
     }
 }

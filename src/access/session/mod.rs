@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -63,8 +63,12 @@ pub struct Identity {
     pub groups: Arc<[Box<str>]>,
 }
 
-/// The sessions that a request ends if the app accepts the logout.
-pub struct Leaving(Box<[Credential]>);
+/// The sessions that a request may end.
+pub struct Leaving {
+    sessions: Box<[Credential]>,
+    /// Whether it is a logout for sure, if the app agrees.
+    is_certain: bool,
+}
 
 /// Reasons why a visitor may not pass. The text is for the log.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -250,7 +254,8 @@ impl Sessions {
         is_complete && self.known.has_session(&sessions)
     }
 
-    /// Checks whether a request to the app with index `app` is a logout.
+    /// Looks whether a request to the app with index `app` is a logout, or one that the app may take for it: by
+    /// another method, or with arguments in its path.
     #[must_use]
     pub fn leaving(
         &self,
@@ -260,25 +265,40 @@ impl Sessions {
         context: &Context,
     ) -> Option<Leaving> {
         let is_path = |known: &String| head.path.may_be(known, self.ignores_case);
-        let is_logout = app == self.settings.app
-            && request.method() == Method::POST
-            && self.logout.iter().any(is_path);
+        let is_below = |known: &String| head.path.may_be_below(known, self.ignores_case);
+        let may_be = |known| is_path(known) || is_below(known);
+        let is_logout = app == self.settings.app && self.logout.iter().any(may_be);
         is_logout.then(|| {
             let told = question::visitor(request.headers(), context, head);
-            Leaving(self.shown(&told).sessions)
+            Leaving {
+                sessions: self.shown(&told).sessions,
+                is_certain: request.method() == Method::POST && self.logout.iter().any(is_path),
+            }
         })
     }
 
-    /// Ends the session of a logout, with all open connections: to be called when the app has accepted it.
-    pub fn end(&self, leaving: &Leaving) {
-        for session in &leaving.0 {
-            self.known.end(*session);
+    /// Takes note of the answer to a request that may be a logout. If it is one and the app has agreed, its session
+    /// ends, and with it all that is open, which is true then; otherwise the app is asked about the session anew.
+    pub fn left(&self, leaving: &Leaving, status: StatusCode) -> bool {
+        let agreed = !status.is_client_error() && !status.is_server_error();
+        let ends = leaving.is_certain && agreed;
+        for session in &leaving.sessions {
+            if ends {
+                self.known.end(*session);
+            } else {
+                self.known.doubt(*session);
+            }
         }
+        ends
     }
 
     /// Messages about a logout for the other nodes of a cluster, one for each reading, if they share the key.
     pub fn to_tell(&self, leaving: &Leaving) -> impl Iterator<Item = Vec<u8>> {
-        let sessions = if self.is_shared { &*leaving.0 } else { &[] };
+        let sessions = if self.is_shared {
+            &*leaving.sessions
+        } else {
+            &[]
+        };
         sessions.iter().map(|session| session.to_bytes())
     }
 
