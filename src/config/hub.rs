@@ -41,7 +41,8 @@ pub struct Hub {
     pub message_size: usize,
     /// `subscribers`: at once, on all channels; the next gets 503. Default 10,000.
     pub subscribers: usize,
-    /// `connect-rate`: new subscribers a second; beyond it 503 with `Retry-After`. Default 2,000.
+    /// `connect-rate`: new subscribers a second; beyond it 503 with `Retry-After`. Default 2,000. One address has
+    /// `limits.address-share` of it.
     pub connect_rate: u32,
     /// `channels`: how many channels patterns may have made at once; the next gets 503. Default
     /// 10,000.

@@ -94,12 +94,20 @@ pub enum SubscribeError {
     /// The limit on new subscribers per second is reached.
     #[error("more than {0} subscribers come in one second (hub.connect-rate)")]
     TooFast(u32),
+    /// More come at once from one address than may.
+    #[error(
+        "more subscribers come from your address in one second than may (limits.address-share of hub.connect-rate)"
+    )]
+    AddressTooFast,
 }
 
 impl SubscribeError {
     /// True if the client's own share is exhausted, and not the limit for all clients.
     #[must_use]
     pub fn is_of_client(&self) -> bool {
-        matches!(self, Self::Share | Self::ChannelShare)
+        matches!(
+            self,
+            Self::Share | Self::ChannelShare | Self::AddressTooFast
+        )
     }
 }

@@ -84,7 +84,7 @@ use channel::Channel;
 use channels::Missing;
 use keeping::DiskOrder;
 use places::Places;
-use rate::Rate;
+use rate::{Rates, TooFast};
 use settings::Settings;
 use store::{EpochStart, Opened, Recovered, Store};
 
@@ -118,7 +118,7 @@ struct Shared {
     subscribers: Shares,
     /// Shares of the limit on channels created by patterns.
     made: Shares,
-    rate: Mutex<Rate>,
+    rate: Mutex<Rates>,
     metrics: Channels,
 }
 
@@ -171,7 +171,10 @@ impl Hub {
             head: AtomicU64::new(last),
             subscribers: Shares::new(config.hub.subscribers as u64, Parts::from(&config.limits)),
             made: Shares::new(config.hub.channels as u64, Parts::from(&config.limits)),
-            rate: Mutex::new(Rate::new(config.hub.connect_rate)),
+            rate: Mutex::new(Rates::new(
+                config.hub.connect_rate,
+                config.limits.address_share,
+            )),
             metrics,
         }));
         if let Some(opened) = store {
@@ -201,7 +204,7 @@ impl Hub {
     /// Puts another configuration in force. Subscribers stay, also those of a channel that it does not contain.
     pub fn commit(&self, plan: HubPlan) {
         let HubPlan { settings, parts } = plan;
-        lock(&self.0.rate).change(settings.hub.connect_rate);
+        lock(&self.0.rate).change(settings.hub.connect_rate, parts.address);
         let subscribers = settings.hub.subscribers as u64;
         self.0.subscribers.change(subscribers, parts);
         self.0.made.change(settings.hub.channels as u64, parts);
@@ -269,10 +272,14 @@ impl Hub {
         if self.0.backbone.as_ref().is_some_and(starts) {
             return Err(SubscribeError::Starting);
         }
-        if !lock(&self.0.rate).take(Instant::now()) {
+        let in_time = lock(&self.0.rate).take(address, Instant::now());
+        in_time.map_err(|too_fast| {
             self.0.metrics.refuse("too-fast");
-            return Err(SubscribeError::TooFast(settings.hub.connect_rate));
-        }
+            match too_fast {
+                TooFast::All => SubscribeError::TooFast(settings.hub.connect_rate),
+                TooFast::Address => SubscribeError::AddressTooFast,
+            }
+        })?;
         let client = Client {
             address,
             session: lease.as_ref().and_then(Lease::session),

@@ -276,7 +276,9 @@ impl Service {
             let reason = error.to_string();
             match error {
                 SubscribeError::Unknown(_) => Refusal::not_found(reason),
-                SubscribeError::Share | SubscribeError::ChannelShare => {
+                SubscribeError::Share
+                | SubscribeError::ChannelShare
+                | SubscribeError::AddressTooFast => {
                     Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason)
                         .retry_after(self.hub.retry())
                 }

@@ -84,6 +84,30 @@ async fn more_at_once_than_the_rate_are_refused_before_the_upgrade() {
 }
 
 #[tokio::test]
+async fn one_address_spends_its_part_of_the_rate_and_others_come_in() {
+    // Slow enough that nothing comes back while this is tried.
+    let hub = hub("connect-rate = 8", &channel("a", "")).await;
+    let own = tokio::spawn({
+        let mut clients = Vec::new();
+        for _ in 0..40 {
+            clients.push(hub.door.plain().await);
+        }
+        async move {
+            for client in &mut clients {
+                client.send(Door::get("/events/a", "")).await;
+            }
+            let mut refused = 0;
+            for client in &mut clients {
+                refused += usize::from(is_own_share(&client.answer().await));
+            }
+            refused
+        }
+    });
+    assert!(own.await.unwrap() > 0, "one address may spend all of it");
+    assert_eq!(from_elsewhere(&hub, "/events/a").await, 200);
+}
+
+#[tokio::test]
 async fn a_subscriber_that_does_not_read_is_closed_and_loses_nothing_with_its_cursor() {
     let settings = "budget = '64KiB'\nmessage-size = '256KiB'";
     let history = "[channel.history]\nsize = '64MiB'";
