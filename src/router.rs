@@ -175,7 +175,17 @@ impl Router {
         Ok(entry.route)
     }
 
-    /// Matches Noren's own handlers, for which a path has one reading.
+    /// Whether the bytes of a path are for the `SockJS` endpoint.
+    #[must_use]
+    pub fn is_sockjs(&self, path: &str) -> bool {
+        let rest = self
+            .hub
+            .as_ref()
+            .and_then(|hub| path.strip_prefix(hub.as_str()));
+        rest.is_some_and(|rest| rest.starts_with("sockjs/"))
+    }
+
+    /// A route to what answers here itself, and so has one reading.
     fn own(&self, asked: Asked<'_>) -> Result<Option<Route>, Refusal> {
         let path = asked.path.as_str();
         let bare = path.strip_suffix('/').unwrap_or(path);

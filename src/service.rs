@@ -37,7 +37,7 @@ use crate::admin::Page;
 use crate::bridge::Recorder;
 use crate::config::{self, AccessFormat, ChannelName, Config, Needs};
 use crate::files::{Directory, Named};
-use crate::http::{Body, BodyLimits, Context, Head, Rate, Refusal, refuse};
+use crate::http::{Body, BodyLimits, Context, Head, PathFault, Rate, Refusal, refuse};
 use crate::hub::{Hub, SockJs};
 use crate::net::Slots;
 use crate::proxy::{self, Forward};
@@ -293,7 +293,7 @@ impl Service {
         let (parts, body) = request.into_parts();
         let decided = self
             .within_rate(context)
-            .and_then(|()| Head::check(&parts, context))
+            .and_then(|()| self.checked(&parts, context))
             .and_then(|head| Ok((self.decide(&parts, &head, websocket, context, role)?, head)));
         let (decision, mut head) = match decided {
             Ok(decided) => decided,
@@ -332,6 +332,19 @@ impl Service {
             attempt.refused(refusal);
         }
         answered
+    }
+
+    /// Checks the head of a request. `SockJS` has nothing at a path with dot segments, and says so as for other paths
+    /// that it does not have.
+    fn checked(&self, parts: &Parts, context: &Context) -> Result<Head, Refusal> {
+        Head::check(parts, context).map_err(|refusal| {
+            let has_dots = refusal.reason == PathFault::DotSegment.to_string();
+            if has_dots && self.router.is_sockjs(parts.uri.path()) {
+                Refusal::not_found("SockJS has nothing at this address").closing()
+            } else {
+                refusal
+            }
+        })
     }
 
     async fn answer(

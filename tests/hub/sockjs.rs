@@ -367,9 +367,22 @@ async fn a_session_begins_where_its_url_says() {
 #[tokio::test]
 async fn what_the_protocol_has_not_is_refused_in_its_way() {
     let hub = open_hub().await;
-    for path in ["/a", "//", "/iframe.html", "/0/s/jsonp?c=x", "/a./s/xhr"] {
+    for path in [
+        "/a",
+        "//",
+        "/iframe.html",
+        "/0/s/jsonp?c=x",
+        "/a./s/xhr",
+        "/./.",
+        "/./s/xhr",
+        "/../s/xhr",
+        "/%2e/s/xhr",
+        "/../../../events/a",
+    ] {
         assert_eq!(get(&hub, &format!("{BASE}{path}"), "").await.status, 404);
     }
+    assert_eq!(get(&hub, "/events/./a", "").await.status, 400);
+    assert_eq!(get(&hub, &format!("{BASE}/./\\"), "").await.status, 400);
     let unknown = "/events/sockjs/unknown/0/s/xhr";
     assert_eq!(hub.post(unknown, "", "").await.status, 404);
     for path in ["xhr", "xhr_send", "xhr_streaming"] {
