@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod documents;
 mod entrance;
+mod escapes;
 mod faults;
 mod fields;
 mod generate;

@@ -57,4 +57,13 @@ fn entries_of_the_journal_have_the_fields_of_the_log_and_of_the_audit() {
     is("request", "NOREN_METHOD", "GET");
     is("request", "PRIORITY", "5");
     assert!(!ran.stdout.contains("nobody"), "a token is in the journal");
+    // The journal gives bytes that are no text as a list of numbers, so text it is.
+    let paths = entries
+        .iter()
+        .filter_map(|entry| entry.get("NOREN_PATH")?.as_str());
+    assert!(
+        paths.clone().any(|path| path == r"/\u{9b}2J\u{202e}"),
+        "{:?}",
+        paths.collect::<Vec<_>>()
+    );
 }

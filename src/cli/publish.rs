@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use crate::cli::admin::{Place, alongside, connect};
+use crate::cli::output::note;
 use crate::cli::{Failure, current_runtime, print};
 
 /// Lines that are there at once go out together, up to this many bytes.
@@ -156,13 +157,9 @@ fn whole(text: String) -> Body {
 }
 
 /// Somebody who forgot the text sees what the program waits for.
-#[expect(
-    clippy::print_stderr,
-    reason = "a hint for whoever sits at the terminal"
-)]
 fn hint() {
     if std::io::stdin().is_terminal() {
-        eprintln!("Each line is published as a message. End with Ctrl-D.");
+        note("each line is published as a message; end with Ctrl-D");
     }
 }
 

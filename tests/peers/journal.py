@@ -7,6 +7,7 @@ journal has of it: a list of objects.
 
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -50,7 +51,14 @@ try:
     urllib.request.urlopen(f"https://{address}/websockify?token=nobody", context=context)
 except urllib.error.HTTPError:
     pass
+# Bytes that command a terminal where they are shown as they are.
+with socket.create_connection(address.rsplit(":", 1)) as plain:
+    with context.wrap_socket(plain) as stream:
+        stream.sendall("GET /\x9b2J\u202e HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        while stream.recv(4096):
+            pass
 until("the audit", lambda: said("refused"))
+until("the other request", lambda: len([entry for entry in entries() if entry["MESSAGE"] == "request"]) == 2)
 until("the request", lambda: said("request"))
 door.terminate()
 door.wait()
