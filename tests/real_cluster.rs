@@ -117,6 +117,24 @@ impl Node {
         run(&mut publish).well();
     }
 
+    /// Publishes a text with an id of its publisher; the id of the message.
+    #[track_caller]
+    fn say_once(&self, own_id: &str, text: &str) -> String {
+        let socket = path(&self.directory, "admin.sock");
+        let mut publish = Command::new(env!("CARGO_BIN_EXE_noren"));
+        publish.args([
+            "publish",
+            "--socket",
+            &socket,
+            "--id",
+            own_id,
+            "--print-id",
+            "c",
+            text,
+        ]);
+        run(&mut publish).well().stdout.trim().to_owned()
+    }
+
     /// All of the history, as this node has it.
     #[track_caller]
     fn history(&self, count: usize) -> Vec<(String, String)> {
@@ -236,6 +254,39 @@ fn a_node_dies_the_broker_restarts_and_a_network_heals_and_nobody_misses_or_doub
     two.publish(1_100..1_110);
     crowd.until_all_have(1_110);
     crowd.heard_the_same(1_110);
+}
+
+#[test]
+fn a_message_with_an_id_of_its_publisher_is_there_once_at_whatever_node_it_is_tried_again() {
+    let _alone = alone();
+    let mut rabbit = Rabbit::start();
+    let one = Node::start(rabbit.port).caught_up();
+    let two = Node::start(rabbit.port).caught_up();
+    let first: Vec<_> = (0..5)
+        .map(|number| one.say_once(&format!("own-{number}"), &number.to_string()))
+        .collect();
+    let again = |node: &Node| {
+        for (number, id) in first.iter().enumerate() {
+            let tried = node.say_once(&format!("own-{number}"), "again");
+            assert_eq!(tried, *id, "it is the same message");
+        }
+    };
+    again(&one);
+    again(&two);
+    // A node that reads all from the stream knows the ids too, and the stream is there after a restart of the broker.
+    drop(one);
+    let later = Node::start(rabbit.port).caught_up();
+    again(&later);
+    rabbit.stop();
+    rabbit.begin();
+    again(&two);
+    two.publish(5..6);
+    let expected: Vec<String> = (0..6).map(|number| number.to_string()).collect();
+    for node in [&two, &later] {
+        let history = node.history(6);
+        let data: Vec<_> = history.iter().map(|(_, data)| data.clone()).collect();
+        assert_eq!(data, expected);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ Commands, of which each opens a connection of its own unless it says otherwise:
     send EXCHANGE KEY BODY          one message, persistent, without any other property
     twice EXCHANGE KEY BODY         the same message two times
     flood EXCHANGE KEY COUNT SIZE   that many numbered messages of that many bytes; answers when the broker has them
+    named EXCHANGE KEY FIRST COUNT  that many numbered messages with their numbers as their ids
     length QUEUE                    how many messages wait in a queue
     notify EXCHANGE EVENT JSON      oslo.messaging's own notifier, driver messagingv2; project and payload are in JSON
 """
@@ -78,6 +79,18 @@ def flood(argument):
         channel.exchange_declare(name, "topic", passive=True)
 
 
+def named(argument):
+    import amqp
+
+    name, key, first, count = argument.split(" ")
+    with connection() as opened:
+        channel = opened.channel()
+        for number in range(int(first), int(first) + int(count)):
+            message = amqp.Message(f'{{"n": {number}}}', delivery_mode=2, message_id=f"own-{number}")
+            channel.basic_publish(message, exchange=name, routing_key=key)
+        channel.exchange_declare(name, "topic", passive=True)
+
+
 def length(argument):
     with connection() as opened:
         return opened.channel().queue_declare(argument, passive=True).message_count
@@ -117,6 +130,7 @@ if __name__ == "__main__":
             "send": send,
             "twice": lambda argument: send(argument, 2),
             "flood": flood,
+            "named": named,
             "length": length,
             "notify": notify,
         },

@@ -109,6 +109,32 @@ fn a_history_on_disk_is_acknowledged_when_it_is_there_and_survives_a_kill_of_the
 }
 
 #[test]
+fn messages_with_an_id_that_come_again_after_a_kill_are_there_once() {
+    const ROUNDS: u64 = 6;
+    const EACH: u64 = 500;
+    // Many are on disk and not acknowledged yet when the door is killed.
+    let tables = kept_on_disk()
+        .replace("prefetch = 10\n", "prefetch = 500\n")
+        .replace("store = \"disk\"\n", "store = \"disk\"\nids = 10000\n");
+    let mut house = House::open("e topic yes", &tables);
+    for round in 0..ROUNDS {
+        house.connected();
+        let first = round * EACH;
+        house.publisher.ask(&format!("named e k {first} {EACH}"));
+        house.kill_door();
+        house.open_door(&tables);
+    }
+    house.connected();
+    let end = ROUNDS * EACH;
+    house.publisher.ask(&format!("named e k {end} 1"));
+    // One that was doubled would have pushed the last one out of so many.
+    let count = usize::try_from(end + 1).expect("a count");
+    let mut all = numbers(&house, count);
+    all.sort_unstable();
+    assert_eq!(all, (0..=end).collect::<Vec<u64>>());
+}
+
+#[test]
 fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
     let house = House::open("e topic yes", KEPT);
     let file = path(&house.directory, "credentials");
