@@ -42,6 +42,7 @@ async fn tell(mut wire: Wire) {
             return;
         }
         let head = wire.head().await;
+        wire.input.body_of_request(&head).await;
         let target = head.start.split(' ').nth(1).unwrap().to_owned();
         let length = target.len();
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{target}");

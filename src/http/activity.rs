@@ -27,7 +27,8 @@ struct Shared {
     abandoned: AtomicU64,
     answered: AtomicU64,
     too_many: Notify,
-    fragment: AtomicBool,
+    /// The number of the first request whose target has a fragment; 0 is none.
+    fragment: AtomicU64,
 }
 
 /// A request without a response yet.
@@ -51,7 +52,7 @@ impl Activity {
             abandoned: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             too_many: Notify::new(),
-            fragment: AtomicBool::new(false),
+            fragment: AtomicU64::new(0),
         }))
     }
 
@@ -89,14 +90,17 @@ impl Activity {
         self.0.too_many.notified().await;
     }
 
-    /// Records that the target of the next request has a fragment.
-    pub(super) fn saw_fragment(&self) {
-        self.0.fragment.store(true, Ordering::Relaxed);
+    /// Takes note that the target of the request with this number has a fragment. Its refusal ends the connection, so
+    /// no other needs to be known.
+    pub(super) fn saw_fragment(&self, request: u64) {
+        let order = Ordering::Relaxed;
+        let _ = self.0.fragment.compare_exchange(0, request, order, order);
     }
 
-    /// True if the target of the current request has a fragment. To be called once for each request.
-    pub(super) fn take_fragment(&self) -> bool {
-        self.0.fragment.load(Ordering::Relaxed) && self.0.fragment.swap(false, Ordering::Relaxed)
+    /// Whether the target of the request that has begun last has a fragment.
+    pub(super) fn has_fragment(&self) -> bool {
+        let fragment = self.0.fragment.load(Ordering::Relaxed);
+        fragment > 0 && fragment == self.begun()
     }
 
     /// True while a request is in progress.

@@ -1,10 +1,11 @@
 //! Limits on incoming HTTP/2 frames that h2 accepts without bound.
 //!
-//! PING and SETTINGS ask for a reply and carry nothing (RFC 9113 §6.5, §6.7, §10.5): h2 replies to every one of
-//! them, and no other limit applies, because the connection is active and no request is in progress. So their
-//! headers are counted, and a client that sends many more than any program has reason to is disconnected. Frames
-//! of unknown types are counted as well; those that h2 bounds itself (CONTINUATION, `RST_STREAM`, empty DATA) are
-//! not. h2 drops pseudo-headers in trailers silently, and does not always refuse a push of a client.
+//! PING and SETTINGS ask for an answer and carry nothing (RFC 9113 §6.5, §6.7, §10.5): h2 answers every one of them,
+//! without end, and no limit of ours sees it: the connection moves, and no request is under way. So they are counted,
+//! by their headers, and a client that sends many more than any program has reason to is cut off. Frames of kinds
+//! that nobody knows are counted as well; those that h2 bounds itself (CONTINUATION, `RST_STREAM`, empty DATA) are
+//! not. Pseudo-headers in trailers and fragments in targets are h2's to drop, and a push of a client is not always
+//! refused.
 
 use std::time::{Duration, Instant};
 
@@ -67,8 +68,8 @@ impl Frames {
         }
     }
 
-    /// Checks the bytes that were read.
-    pub(super) fn check(&mut self, read: &[u8]) -> Result<(), Violation> {
+    /// Looks at what was read, in which a fragment of a target becomes one that h2 refuses.
+    pub(super) fn check(&mut self, read: &mut [u8]) -> Result<(), Violation> {
         let count = self.take(read)?;
         if count == 0 {
             return Ok(());
@@ -86,17 +87,17 @@ impl Frames {
         self.allowed < 0.0
     }
 
-    /// Number of counted frames that begin in these bytes.
-    fn take(&mut self, mut read: &[u8]) -> Result<u32, Violation> {
+    /// How many control frames begin in these bytes.
+    fn take(&mut self, mut read: &mut [u8]) -> Result<u32, Violation> {
         let mut count = 0;
         while !read.is_empty() {
-            let (payload, rest) = read.split_at(self.skip.min(read.len()));
+            let (payload, rest) = read.split_at_mut(self.skip.min(read.len()));
             self.skip -= payload.len();
             if self.is_block && !payload.is_empty() {
                 self.block(|blocks| blocks.take(payload))?;
             }
             let wanted = (HEADER - self.begun).min(rest.len());
-            let (part, rest) = rest.split_at(wanted);
+            let (part, rest) = rest.split_at_mut(wanted);
             let room = self.header.get_mut(self.begun..self.begun + wanted);
             room.unwrap_or_default().copy_from_slice(part);
             self.begun += wanted;
@@ -178,7 +179,8 @@ mod tests {
         for step in 1..stream.len() {
             let mut frames = Frames::new();
             let count: u32 = stream
-                .chunks(step)
+                .clone()
+                .chunks_mut(step)
                 .map(|piece| frames.take(piece).unwrap())
                 .sum();
             assert_eq!(count, 3, "in pieces of {step}");

@@ -109,7 +109,7 @@ impl Head {
                 "this connection was opened for another host name",
             ));
         }
-        if connection.activity.take_fragment() {
+        if connection.activity.has_fragment() {
             return Err(refused(PathFault::Fragment));
         }
         let asterisk = parts.uri.path() == "*";

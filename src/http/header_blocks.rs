@@ -1,5 +1,5 @@
-//! Follows HTTP/2 header blocks across their frames (RFC 9113 §4.3, §6.2, §6.10), and finds pseudo-headers in
-//! trailers.
+//! Header blocks of HTTP/2 in their frames (RFC 9113 §4.3, §6.2, §6.10), with fragments in their targets and
+//! pseudo-headers in those of trailers.
 //!
 //! Trailers with a pseudo-header are malformed (RFC 9113 §8.1). h2 drops such a field silently, so that no code
 //! above it can refuse the request. Violations of other rules are left to h2, which ends the connection for them.
@@ -93,12 +93,14 @@ impl HeaderBlocks {
         self.end_of_frame()
     }
 
-    /// Reads more of the payload; true if trailers contain a pseudo-header.
-    pub(super) fn take(&mut self, payload: &[u8]) -> Result<bool, Lost> {
+    /// Reads more of the payload; true if there is a pseudo-header in trailers. A fragment of a target is made one
+    /// that h2 refuses.
+    pub(super) fn take(&mut self, payload: &mut [u8]) -> Result<bool, Lost> {
         let rest = self.prefix(payload)?;
         let here = self.frame.left.saturating_sub(self.frame.padding);
-        let fragment = rest.get(..here.min(rest.len())).unwrap_or_default();
         self.frame.left = self.frame.left.checked_sub(rest.len()).ok_or(Lost)?;
+        let here = here.min(rest.len());
+        let fragment = rest.get_mut(..here).unwrap_or_default();
         let is_wrong = match self.block {
             Some(Block::Head) => self.names.take(fragment).map(|_| false)?,
             Some(Block::Trailers) => self.names.take(fragment)? > 0,
@@ -108,15 +110,15 @@ impl HeaderBlocks {
         Ok(is_wrong)
     }
 
-    /// Removes the prefix in front of the block fragment.
-    fn prefix<'a>(&mut self, payload: &'a [u8]) -> Result<&'a [u8], Lost> {
+    /// Takes off what stands before the fragment of the block.
+    fn prefix<'a>(&mut self, payload: &'a mut [u8]) -> Result<&'a mut [u8], Lost> {
         let frame = &mut self.frame;
         let missing = frame.prefixed - frame.begun;
         if missing == 0 {
             return Ok(payload);
         }
-        let (part, rest) = payload.split_at(missing.min(payload.len()));
-        for (place, byte) in frame.prefix.iter_mut().skip(frame.begun).zip(part) {
+        let (part, rest) = payload.split_at_mut(missing.min(payload.len()));
+        for (place, byte) in frame.prefix.iter_mut().skip(frame.begun).zip(part.iter()) {
             *place = *byte;
         }
         frame.begun += part.len();

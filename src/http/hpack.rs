@@ -1,8 +1,12 @@
-//! Follows compressed header blocks (HPACK, RFC 7541) far enough to recognise pseudo-headers.
+//! Reads compressed header blocks (HPACK, RFC 7541) as far as it takes to know which fields are pseudo-headers, and
+//! whether a `:path` has a fragment.
 //!
-//! h2 decodes the same blocks behind this and refuses invalid ones, so nothing is refused here: a block that
-//! cannot be followed is [`Lost`], and h2 ends its connection. Names and values are not kept, only their lengths,
-//! which determine the content of the dynamic table.
+//! h2 decodes the same blocks behind this and refuses what is broken. So here nothing is refused: a block that cannot
+//! be followed is [`Lost`], and its connection with it, by h2. Names and values are not kept, only their lengths,
+//! which decide what the dynamic table holds.
+//!
+//! A fragment is malformed (RFC 9113 §8.3.1), but h2 cuts it off without a word. So the number sign that begins one
+//! becomes, on its way to h2, a sign of the same length that no path may have, and h2 resets the stream (§8.1.1).
 
 mod huffman;
 mod table;
@@ -10,7 +14,10 @@ mod table;
 use crate::http::hpack::huffman::DecodedLength;
 use crate::http::hpack::table::{Name, Table};
 
-/// A header block that breaks the rules, and so cannot be followed.
+/// A sign that no `:path` may have, in whose code only the last bit is another than in that of the number sign.
+const REFUSED: u8 = b'>';
+
+/// A header block does not follow the rules.
 #[derive(Debug, PartialEq)]
 pub(super) struct Lost;
 
@@ -83,19 +90,21 @@ impl FieldNames {
         }
     }
 
-    /// Reads more of a header block; returns the number of pseudo-headers in it so far.
-    pub(super) fn take(&mut self, mut piece: &[u8]) -> Result<usize, Lost> {
-        while let Some((first, rest)) = piece.split_first() {
-            piece = match self.step {
-                Step::Text(text) => {
-                    let (octets, rest) = piece.split_at(text.left.min(piece.len()));
-                    self.text(text, octets);
-                    rest
-                }
-                Step::Field => self.begin_field(*first).map(|()| rest)?,
-                Step::Integer(meaning) => self.integer(meaning, *first).map(|()| rest)?,
-                Step::Length { is_name } => self.begin_string(is_name, *first).map(|()| rest)?,
+    /// Reads more of a header block; the number of pseudo-headers in it so far.
+    pub(super) fn take(&mut self, mut piece: &mut [u8]) -> Result<usize, Lost> {
+        while let Some(first) = piece.first().copied() {
+            let count = match self.step {
+                Step::Text(text) => text.left.min(piece.len()),
+                _ => 1,
             };
+            let (octets, rest) = piece.split_at_mut(count);
+            match self.step {
+                Step::Text(text) => self.text(text, octets),
+                Step::Field => self.begin_field(first)?,
+                Step::Integer(meaning) => self.integer(meaning, first)?,
+                Step::Length { is_name } => self.begin_string(is_name, first)?,
+            }
+            piece = rest;
         }
         Ok(self.pseudo)
     }
@@ -171,7 +180,7 @@ impl FieldNames {
                 self.step = Step::Text(text);
                 // An empty string is over at once.
                 if length == 0 {
-                    self.text(text, &[]);
+                    self.text(text, &mut []);
                 }
                 return Ok(());
             }
@@ -179,8 +188,8 @@ impl FieldNames {
         Ok(())
     }
 
-    /// Reads further octets of a string.
-    fn text(&mut self, mut text: Text, octets: &[u8]) {
+    /// Octets of a string that follow those before.
+    fn text(&mut self, mut text: Text, octets: &mut [u8]) {
         let Part {
             is_name,
             is_huffman,
@@ -189,8 +198,15 @@ impl FieldNames {
             self.name = Name::new(0, begins_with_colon(octets, is_huffman));
             self.pseudo += usize::from(self.name.is_pseudo);
         }
-        if is_huffman && self.indexed {
-            self.length.take(octets);
+        let is_path = !is_name && self.name.is_path();
+        match (is_huffman, is_path) {
+            (true, true) => self.length.take_path(octets),
+            (true, false) if is_name || self.indexed => self.length.take(octets),
+            (false, true) => {
+                let signs = octets.iter_mut().filter(|octet| **octet == b'#');
+                signs.for_each(|sign| *sign = REFUSED);
+            }
+            _ => {}
         }
         text.left -= octets.len();
         if text.left > 0 {

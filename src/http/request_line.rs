@@ -1,88 +1,206 @@
-//! Detects fragments in HTTP/1.1 targets before hyper parses them: `http` cuts a fragment off a target, where RFC
-//! 9112 §3.2 permits none, so that later code could not see it.
+//! The request lines of HTTP/1.1 before hyper has them: `http` cuts a fragment off a target (RFC 9112 §3.2 has none
+//! there), so that nobody behind it could say that there was one.
 //!
-//! Examines the first line that arrives while no request is in progress. Pipelined request lines are not examined;
-//! their fragments are cut off, and reach no app either.
+//! Follows the framing of what comes (RFC 9112 §6), so that each request is looked at, also one that was sent ahead,
+//! and no line of a body. It refuses nothing: what breaks the rules, hyper refuses, and ends the connection.
 
 use crate::http::activity::Activity;
 
-/// The end of a request line. A line without it is the middle of a pipelined head.
-const VERSIONS: [&[u8]; 2] = [b" HTTP/1.1", b" HTTP/1.0"];
+/// How much of a line is looked at. The fields that matter are shorter; of a request line only the signs do.
+const LONGEST: usize = 256;
+
+const WEBSOCKET: &[u8] = b"websocket";
 
 /// Detector of fragments in the targets of one connection.
 #[derive(Debug)]
 pub(super) struct RequestLine {
     activity: Activity,
-    /// Number of requests at the last check.
-    requests: u64,
     place: Place,
+    /// The number of the request that is coming, from 1 on.
+    number: u64,
+    line: Line,
+    body: Framing,
 }
 
+/// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Before the first byte of a head.
+    /// A request line, or an empty line in front of it (RFC 9112 §2.2).
     Before,
-    /// In the method, which may contain number signs (RFC 9110 §9.1).
-    Method,
-    /// Behind the method; true after a number sign.
-    Inside { fragment: bool },
-    /// Behind the request line.
-    Behind,
+    /// The rest of a request line.
+    Request,
+    Fields,
+    /// So many bytes of a body with a length.
+    Body(u64),
+    /// Bytes of another protocol, of chunks, behind which the connection ends, or something that could not be followed.
+    Unknown,
+}
+
+/// A line that is coming.
+#[derive(Debug, Default)]
+struct Line {
+    begin: Vec<u8>,
+    is_cut: bool,
+    /// Of a request line: it is behind the method, which may have number signs of its own (RFC 9110 §9.1).
+    in_target: bool,
+    has_fragment: bool,
+}
+
+/// The framing of a body, as far as it is known from the fields that have come.
+#[derive(Debug, Default)]
+struct Framing {
+    length: u64,
+    /// It has no length, or none that is known, or the request asks for another protocol.
+    is_unknown: bool,
 }
 
 impl RequestLine {
     pub(super) fn new(activity: Activity) -> Self {
         Self {
             activity,
-            requests: 0,
             place: Place::Before,
+            number: 0,
+            line: Line::default(),
+            body: Framing::default(),
         }
     }
 
-    /// Examines bytes that have just arrived.
-    pub(super) fn came(&mut self, bytes: &[u8]) {
-        let begun = self.activity.begun();
-        let is_busy = self.activity.is_busy();
-        if begun != self.requests || is_busy {
-            self.requests = begun;
+    /// Looks at bytes that have just come.
+    pub(super) fn came(&mut self, mut bytes: &[u8]) {
+        if self.place == Place::Unknown {
+            // It may be HTTP again once the request is answered that asked for something else.
+            let begun = self.activity.begun();
+            if self.activity.is_busy() || begun < self.number {
+                return;
+            }
+            self.number = begun;
+            self.line = Line::default();
             self.place = Place::Before;
         }
-        // Of a body, or of a tunnel.
-        if !is_busy && self.place != Place::Behind && self.has_fragment(bytes) {
-            self.activity.saw_fragment();
+        while !bytes.is_empty() && self.place != Place::Unknown {
+            bytes = self.take(bytes);
         }
     }
 
-    fn has_fragment(&mut self, bytes: &[u8]) -> bool {
-        if self.place == Place::Behind {
-            return false;
+    fn take<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        match self.place {
+            Place::Body(left) => {
+                let (left, rest) = skip(bytes, left);
+                self.place = if left > 0 {
+                    Place::Body(left)
+                } else {
+                    Place::Before
+                };
+                rest
+            }
+            Place::Before => {
+                let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+                let Some(rest) = begin.and_then(|begin| bytes.get(begin..)) else {
+                    return &[];
+                };
+                self.number += 1;
+                self.place = Place::Request;
+                self.body = Framing::default();
+                rest
+            }
+            Place::Request | Place::Fields => {
+                let end = bytes.iter().position(|byte| *byte == b'\n');
+                let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+                self.line.add(piece);
+                if end.is_some() {
+                    let line = std::mem::take(&mut self.line);
+                    self.place = self.behind(&line);
+                    // The next line takes its space; an idle connection has none.
+                    if self.place == Place::Fields {
+                        self.line = line.cleared();
+                    }
+                }
+                rest.get(1..).unwrap_or_default()
+            }
+            Place::Unknown => &[],
         }
-        // Empty lines before a head are skipped (RFC 9112 §2.2).
-        let begin = match self.place {
-            Place::Before => bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')),
-            _ => Some(0),
-        };
-        let Some(rest) = begin.and_then(|begin| bytes.get(begin..)) else {
-            return false;
-        };
-        let end = rest.iter().position(|byte| *byte == b'\n');
-        let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        let target = match self.place {
-            Place::Inside { .. } => Some(line),
-            _ => line.splitn(2, |byte| *byte == b' ').nth(1),
-        };
-        let known = self.place == Place::Inside { fragment: true };
-        let fragment = known || target.is_some_and(|target| target.contains(&b'#'));
-        if end.is_none() {
-            self.place = match target {
-                Some(_) => Place::Inside { fragment },
-                None => Place::Method,
-            };
-            return false;
+    }
+
+    /// What comes behind a line.
+    fn behind(&mut self, line: &Line) -> Place {
+        let text = line.begin.strip_suffix(b"\r").unwrap_or(&line.begin);
+        let is_empty = text.is_empty();
+        match self.place {
+            Place::Request => {
+                if line.has_fragment {
+                    self.activity.saw_fragment(self.number);
+                }
+                Place::Fields
+            }
+            Place::Fields if is_empty => self.body.place(),
+            Place::Fields => {
+                self.body.read(text, line.is_cut);
+                Place::Fields
+            }
+            place => place,
         }
-        self.place = Place::Behind;
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        fragment && (line.len() < 9 || VERSIONS.iter().any(|version| line.ends_with(version)))
+    }
+}
+
+/// How many bytes are left to skip, and what is behind those that are skipped here.
+fn skip(bytes: &[u8], left: u64) -> (u64, &[u8]) {
+    let count = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+    let (skipped, rest) = bytes.split_at(count);
+    (left - skipped.len() as u64, rest)
+}
+
+impl Line {
+    fn add(&mut self, piece: &[u8]) {
+        let mut target = piece;
+        if !self.in_target {
+            let blank = piece.iter().position(|byte| *byte == b' ');
+            self.in_target = blank.is_some();
+            target = blank
+                .and_then(|blank| piece.get(blank..))
+                .unwrap_or_default();
+        }
+        self.has_fragment |= target.contains(&b'#');
+        let room = LONGEST - self.begin.len();
+        self.is_cut |= piece.len() > room;
+        let here = piece.get(..room.min(piece.len())).unwrap_or_default();
+        self.begin.extend_from_slice(here);
+    }
+
+    fn cleared(mut self) -> Self {
+        self.begin.clear();
+        Self {
+            begin: self.begin,
+            ..Self::default()
+        }
+    }
+}
+
+impl Framing {
+    fn read(&mut self, line: &[u8], is_cut: bool) {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let name = parts.next().unwrap_or_default();
+        let value = parts.next().unwrap_or_default().trim_ascii();
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        if is("content-length") {
+            let length = std::str::from_utf8(value).ok();
+            match length.and_then(|length| length.parse().ok()) {
+                Some(length) if !is_cut => self.length = length,
+                _ => self.is_unknown = true,
+            }
+        }
+        // Of the protocols that may be asked for, this is the only one that is ever agreed on.
+        let protocols = || value.windows(WEBSOCKET.len());
+        let is_socket = || protocols().any(|protocol| protocol.eq_ignore_ascii_case(WEBSOCKET));
+        self.is_unknown |= is("transfer-encoding") || (is("upgrade") && is_socket());
+    }
+
+    /// What comes behind the head. The answer to an upgrade is awaited before anything is sent behind it.
+    fn place(&self) -> Place {
+        match self.length {
+            _ if self.is_unknown => Place::Unknown,
+            0 => Place::Before,
+            length => Place::Body(length),
+        }
     }
 }
 
@@ -90,51 +208,91 @@ impl RequestLine {
 mod tests {
     use super::*;
 
-    /// True if a fragment is detected in these pieces before a request begins.
-    fn sees(pieces: &[&str]) -> bool {
-        let activity = Activity::new();
-        let mut line = RequestLine::new(activity.clone());
-        for piece in pieces {
-            line.came(piece.as_bytes());
+    /// The requests in this text whose targets have a fragment, however it is cut.
+    fn seen(text: &str) -> Vec<u64> {
+        let mut all = Vec::new();
+        for step in 1..=text.len() {
+            let activity = Activity::new();
+            let mut line = RequestLine::new(activity.clone());
+            text.as_bytes()
+                .chunks(step)
+                .for_each(|piece| line.came(piece));
+            let mut found = Vec::new();
+            for number in 1..=9 {
+                drop(activity.begin());
+                if activity.has_fragment() {
+                    found.push(number);
+                }
+            }
+            if step > 1 {
+                assert_eq!(found, all, "{text:?} by {step}");
+            }
+            all = found;
         }
-        activity.take_fragment()
+        all
     }
 
     #[test]
-    fn a_fragment_is_seen_in_the_first_line_only() {
-        for pieces in [
-            &["GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n"][..],
-            &["GET /# HTTP/1.0\n\n"],
-            &["\r\n\r\nGET /#x HTTP/1.1\r\n"],
-            &["\r", "\nGET /", "#", "x HTTP/1.1\r\nHost"],
-            &["GET /#x HTTP/1.", "1\r\n"],
-            &["A#", "B", " ", "/", "#", "x HTTP/1.1\r\n"],
+    fn the_fragment_of_each_target_is_seen_and_nothing_else() {
+        let none: &[u64] = &[];
+        for (text, found) in [
+            ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", &[1][..]),
+            ("GET /# HTTP/1.0\n\n", &[1]),
+            ("\r\n\r\nGET /#x HTTP/1.1\r\n", &[1]),
+            ("A#B /#x HTTP/1.1\r\n", &[1]),
+            ("GET /%23 HTTP/1.1\r\n\r\nPOST /#x HTTP/1.1\r\n\r\n", &[2]),
+            (
+                "GET / HTTP/1.1\r\nA: b\r\n\r\nGET /?#x HTTP/1.1\r\n\r\n",
+                &[2],
+            ),
+            (
+                "POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nGET /#x\r\nGET /#x HTTP/1.1\r\n\r\n",
+                &[2],
+            ),
+            ("GET /a HTTP/1.1\r\nCookie: GET /a#b HTTP/1.1\r\n\r\n", none),
+            (
+                "GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\nGET /?#x HTTP/1.1\r\n\r\n",
+                &[2],
+            ),
+            (
+                "POST / HTTP/1.1\r\nContent-Length: 30\r\n\r\nGET /#x HTTP/1.1\r\n\r\n",
+                none,
+            ),
+            (
+                "POST / HTTP/1.1\r\nContent-Length: x\r\n\r\nGET /#x HTTP/1.1\r\n\r\n",
+                none,
+            ),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: x\r\n\r\nGET /#x HTTP/1.1\r\n\r\n",
+                none,
+            ),
+            ("GET /#x", none),
+            ("A#B / HTTP/1.1\r\n", none),
         ] {
-            assert!(sees(pieces), "{pieces:?}");
-        }
-        for pieces in [
-            &["GET /a HTTP/1.1\r\nCookie: a#b\r\n\r\n"][..],
-            &["GET /a HTTP/1.1\r\n", "Cookie: a#b HTTP/1.1\r\n"],
-            &["Cookie: GET /a#b\r\n"],
-            &["GET /%23 HTTP/1.1\r\n\r\nPOST /#x HTTP/1.1\r\n"],
-            &["GET /#x"],
-            &["A#B / HTTP/1.1\r\n"],
-            &["A", "#", "B", " / HTTP/1.1\r\n"],
-        ] {
-            assert!(!sees(pieces), "{pieces:?}");
+            assert_eq!(seen(text), found, "{text:?}");
         }
     }
 
     #[test]
-    fn each_request_is_looked_at_and_no_body() {
+    fn a_long_target_is_seen_to_its_end() {
+        let long = "x".repeat(1000);
+        let text = format!("GET /{long}#{long} HTTP/1.1\r\n\r\n");
+        assert_eq!(seen(&text), [1]);
+    }
+
+    #[test]
+    fn behind_an_upgrade_that_was_refused_it_is_http_again() {
         let activity = Activity::new();
         let mut line = RequestLine::new(activity.clone());
-        line.came(b"POST / HTTP/1.1\r\n\r\n");
+        line.came(b"GET / HTTP/1.1\r\nUpgrade: WebSocket\r\n\r\n");
         let busy = activity.begin();
         line.came(b"GET /#x HTTP/1.1\r\n\r\n");
         drop(busy);
-        assert!(!activity.take_fragment());
+        line.came(b"GET / HTTP/1.1\r\n\r\n");
+        drop(activity.begin());
+        assert!(!activity.has_fragment());
         line.came(b"GET /#x HTTP/1.1\r\n\r\n");
-        assert!(activity.take_fragment() && !activity.take_fragment());
+        drop(activity.begin());
+        assert!(activity.has_fragment());
     }
 }

@@ -181,7 +181,8 @@ impl Transport {
         self.flushes.clone()
     }
 
-    /// Ends an HTTP/2 connection that is flooded with control frames, and one whose trailers have a pseudo-header.
+    /// Ends a connection of HTTP/2 that is flooded with frames that ask for answers, and one whose trailers have a
+    /// pseudo-header; has a stream reset whose target has a fragment.
     #[must_use]
     pub fn checking_frames(mut self) -> Self {
         self.frames = Some(Box::new(Frames::new()));
@@ -335,7 +336,7 @@ impl AsyncRead for Transport {
         let read = this.inner().poll_read(cx, buf);
         let came = buf.filled().len() - before;
         this.note(&read, |()| had_room && came == 0);
-        let new = buf.filled().get(before..).unwrap_or_default();
+        let new = buf.filled_mut().get_mut(before..).unwrap_or_default();
         if let Some(frames) = &mut this.frames
             && let Err(violation) = frames.check(new)
         {

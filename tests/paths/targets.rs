@@ -1,6 +1,6 @@
 //! Request targets that are no plain path.
 
-use crate::harness::{Backend, Door, Wire};
+use crate::harness::{Backend, Door, Http2, Wire};
 
 use super::telling;
 
@@ -49,14 +49,79 @@ async fn a_path_of_http2_begins_with_a_slash() {
     app.has_nobody().await;
 }
 
+#[tokio::test]
+async fn a_path_of_http2_has_no_fragment() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    for target in ["/a#b", "/#", "/a?b#c", "/a#", "//#x", "/a%23#"] {
+        for block in [plain_block(target), coded_block(target)] {
+            // In as many frames as h2 takes for one head.
+            for frames in 1..=5 {
+                let cut = block.len().div_ceil(frames);
+                let mut client = Wire::new(door.tls_stream("h2").await);
+                client.send(connection(&block, cut)).await;
+                assert!(is_refused(&mut client).await, "{target} in {frames}");
+            }
+        }
+    }
+    app.has_nobody().await;
+    let app = telling(app);
+    let mut client = Http2::open(&door).await;
+    // Two that are fine, on a connection that goes on behind a refused one.
+    for path in ["/a", "/a%23b?c"] {
+        let (status, text) = client.ask(Http2::get(path)).await;
+        assert_eq!((status, text.as_slice()), (200, path.as_bytes()));
+    }
+    app.abort();
+}
+
 /// A connection of HTTP/2 with one request, as no library would send it.
 fn asking_for(path: &str) -> Vec<u8> {
+    connection(&plain_block(path), 1000)
+}
+
+/// The header block of a request as it is.
+fn plain_block(path: &str) -> Vec<u8> {
     // The static table has GET as 2, https as 7, and the names of :authority and :path as 1 and 4 (RFC 7541).
     let mut block = vec![0x82, 0x87];
     for (name, value) in [(1, "door.example"), (4, path)] {
         block.extend([name, u8::try_from(value.len()).unwrap()]);
         block.extend(value.as_bytes());
     }
+    block
+}
+
+/// The same with the path in the Huffman code (RFC 7541 Appendix B).
+fn coded_block(path: &str) -> Vec<u8> {
+    let each = path.chars().map(|sign| match sign {
+        '/' => "011000",
+        'a' => "00011",
+        'b' => "100011",
+        'c' => "00100",
+        'x' => "1111001",
+        '2' => "00010",
+        '3' => "011001",
+        '%' => "010101",
+        '?' => "1111111100",
+        '#' => "111111111010",
+        _ => panic!("no code for {sign}"),
+    });
+    let mut bits: String = each.collect();
+    while !bits.len().is_multiple_of(8) {
+        bits.push('1');
+    }
+    let coded = bits.as_bytes().chunks(8);
+    let coded = coded.map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2));
+    let coded: Vec<u8> = coded.map(Result::unwrap).collect();
+    let mut block = plain_block("/");
+    block.truncate(block.len() - 2);
+    block.push(0x80 | u8::try_from(coded.len()).unwrap());
+    block.extend(coded);
+    block
+}
+
+/// A connection of HTTP/2 with this header block in frames of so many bytes.
+fn connection(block: &[u8], cut: usize) -> Vec<u8> {
     let frame = |kind, flags, stream, payload: &[u8]| {
         let length = u8::try_from(payload.len()).unwrap();
         let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
@@ -65,7 +130,13 @@ fn asking_for(path: &str) -> Vec<u8> {
     };
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     bytes.extend(frame(4, 0, 0, &[]));
-    bytes.extend(frame(1, 5, 1, &block));
+    let pieces: Vec<_> = block.chunks(cut).collect();
+    for (number, piece) in pieces.iter().enumerate() {
+        let kind = if number == 0 { 1 } else { 9 };
+        let ends_stream = u8::from(number == 0);
+        let ends_block = 4 * u8::from(number + 1 == pieces.len());
+        bytes.extend(frame(kind, ends_stream + ends_block, 1, piece));
+    }
     bytes
 }
 
@@ -100,14 +171,24 @@ async fn a_fragment_is_refused_on_every_request_of_a_connection() {
         assert_eq!(client.ask(&post).await.status, 200);
     }
     assert_eq!(client.ask(&Door::get("/a#b", "")).await.status, 400);
-    // Sent ahead, it is cut off: the app does not see it.
-    let mut client = door.plain().await;
-    client
-        .send(Door::get("/a", "") + &Door::get("/a?b#c", ""))
-        .await;
-    assert_eq!(client.answer().await.text(), "/a");
-    let answer = client.answer().await;
-    assert!(answer.status == 400 || answer.text() == "/a?b");
+    // Requests that are sent ahead are looked at too, with and without a body.
+    let post = format!("POST /a HTTP/1.1\r\n{HOST}Content-Length: {length}\r\n\r\n{body}");
+    for ahead in [Door::get("/a", ""), post] {
+        for encrypted in [false, true] {
+            let mut client = if encrypted {
+                door.tls().await
+            } else {
+                door.plain().await
+            };
+            let requests = format!("{ahead}{ahead}{}", Door::get("/a?b#c", ""));
+            client.send(requests + &Door::get("/d", "")).await;
+            for _ in 0..2 {
+                assert_eq!(client.answer().await.text(), "/a", "{ahead}");
+            }
+            assert_eq!(client.answer().await.status, 400, "{ahead}");
+            assert_eq!(client.rest().await, b"", "{ahead}");
+        }
+    }
     app.abort();
 }
 

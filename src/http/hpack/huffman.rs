@@ -30,8 +30,10 @@ const CODES: [(u32, u64); 21] = [
 
 /// Number of bits that index [`STARTS`].
 const SEEN: u32 = 12;
-/// For each possible start of the bits: the number of symbols that are complete in it (at most two) and, times 16,
-/// their bits. Zero if the first code is longer. A static, because a constant of this size would be copied.
+/// The code of the number sign; that of [`REFUSED`](super::REFUSED) is the next one.
+const NUMBER_SIGN: u64 = 0xffa;
+/// For each possible start of the bits: the symbols that are whole in it (at most two) and, times 16, their bits.
+/// Zero where the first code is longer. A static, because a constant of this size would be copied.
 static STARTS: [u8; 1 << SEEN] = starts();
 
 /// Counter of the symbols in a string that arrives in pieces.
@@ -52,6 +54,26 @@ impl DecodedLength {
                 self.held += 8;
             }
             self.count();
+        }
+    }
+
+    /// The same for a `:path`, in which each number sign becomes a sign that h2 refuses.
+    pub(super) fn take_path(&mut self, piece: &mut [u8]) {
+        for byte in piece {
+            self.bits |= u64::from(*byte) << (56 - self.held);
+            self.held += 8;
+            // Each code is looked at as soon as it is whole, so the last bit of a sign is in this byte.
+            while self.held >= SEEN {
+                if self.bits >> (64 - SEEN) == NUMBER_SIGN {
+                    *byte ^= 1 << (self.held - SEEN);
+                }
+                let length = code_length(self.bits >> 32);
+                if length > self.held {
+                    break;
+                }
+                self.drop_bits(length);
+                self.symbols += 1;
+            }
         }
     }
 
@@ -139,6 +161,42 @@ mod tests {
         let mut length = DecodedLength::default();
         coded.chunks(step).for_each(|piece| length.take(piece));
         length.end()
+    }
+
+    #[test]
+    fn each_number_sign_of_a_path_becomes_the_sign_behind_it_however_it_is_cut() {
+        // "o#0#", "#" and "ooooooo#": 5, 12, 5, 12 bits and ones up to the end of the byte.
+        let (sign, other) = ("111111111010", "111111111011");
+        for pattern in [
+            "00111S00000S",
+            "S",
+            "00111001110011100111001110011100111S",
+            "S00000SS",
+        ] {
+            let coded = |of_sign| {
+                let mut bits = pattern.replace('S', of_sign);
+                while !bits.len().is_multiple_of(8) {
+                    bits.push('1');
+                }
+                let bytes = bits.as_bytes().chunks(8);
+                let bytes = bytes.map(|byte| std::str::from_utf8(byte).expect("ASCII"));
+                let bytes = bytes.map(|byte| u8::from_str_radix(byte, 2).expect("bits"));
+                bytes.collect::<Vec<u8>>()
+            };
+            let symbols = length(&coded(sign), 1);
+            for step in 1..=coded(sign).len() {
+                let mut changed = coded(sign);
+                let mut path = DecodedLength::default();
+                changed
+                    .chunks_mut(step)
+                    .for_each(|piece| path.take_path(piece));
+                assert_eq!(
+                    (changed, path.end()),
+                    (coded(other), symbols),
+                    "{pattern} by {step}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl Name {
             is_pseudo,
         }
     }
+
+    /// Whether it is `:path`, the only pseudo-header with such a length.
+    pub(super) fn is_path(self) -> bool {
+        self.is_pseudo && usize::from(self.length) == ":path".len()
+    }
 }
 
 impl Table {
