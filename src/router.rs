@@ -175,7 +175,7 @@ impl Router {
         Ok(entry.route)
     }
 
-    /// Whether the bytes of a path are for the `SockJS` endpoint.
+    /// True if a path, as it was sent, begins with that of the `SockJS` endpoint.
     #[must_use]
     pub fn is_sockjs(&self, path: &str) -> bool {
         let rest = self
@@ -185,7 +185,7 @@ impl Router {
         rest.is_some_and(|rest| rest.starts_with("sockjs/"))
     }
 
-    /// A route to what answers here itself, and so has one reading.
+    /// Matches Noren's own handlers, for which a path has one reading.
     fn own(&self, asked: Asked<'_>) -> Result<Option<Route>, Refusal> {
         let path = asked.path.as_str();
         let bare = path.strip_suffix('/').unwrap_or(path);

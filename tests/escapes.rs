@@ -21,7 +21,7 @@ use crate::support::{path, run, scratch, until};
 
 /// A control of C1 and marks of direction, as bytes of UTF-8 that stand in paths and headers.
 const HOSTILE: &str = "\u{9b}2J\u{202e}\u{2066}";
-/// What is left of it where it is shown.
+/// The same as it is shown.
 const SHOWN: &str = r"\u{9b}2J\u{202e}\u{2066}";
 
 /// The only places that write to the streams of a process, each with the reason that nothing of others gets through.
@@ -279,7 +279,7 @@ fn nothing_else_writes_to_the_streams_of_the_process() {
     }
 }
 
-/// Whether a line of code writes to standard output or standard error, or opens a terminal.
+/// True if a line of code writes to standard output or standard error, or opens a terminal.
 fn writes(line: &str) -> bool {
     // A question about the terminal writes nothing.
     let line = line

@@ -1,9 +1,8 @@
-//! Credentials that were accepted lately, by address: a browser sends its own with all that it loads, and whoever
-//! guesses sends others.
+//! Recently accepted credentials by address: a browser sends its own with everything it loads, while a guesser
+//! sends others.
 //!
-//! A page that is open to everybody accepts any credential, so an acceptance says something about the page it was for
-//! only, unless the door itself has proved the password. Must not know what a credential looks like, nor what it
-//! opens.
+//! A page that is open to everybody accepts any credential, so an acceptance holds for its own page only, unless Noren
+//! itself has verified the password. Independent of the kind of credential, and of what it opens.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -19,36 +18,36 @@ const MOST: usize = 10_000;
 const EACH: usize = 64;
 /// Pages that are remembered of one address at most, each with the credential that it accepted.
 const PAGES: usize = 128;
-/// The time for which an acceptance counts.
+/// Time for which an acceptance counts.
 const AGE: Duration = Duration::from_secs(3600);
 
-/// The accepted credentials. Clones are the same.
+/// The accepted credentials. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Accepted(Arc<Memory>);
 
-/// A credential, or a page, as it is remembered: hashed with a key that changes with every start.
+/// A credential or a page as it is remembered: hashed with a key that changes with every start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mark(u64);
 
-/// How well a credential is known at an address.
+/// Knowledge of a credential at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It was not accepted lately.
+    /// Not accepted recently.
     Unknown,
-    /// It was accepted for another page, which may be open to everybody.
+    /// Accepted for another page, which may be open to everybody.
     Elsewhere,
-    /// It was accepted for this page, or proved to be right.
+    /// Accepted for this page, or verified by Noren.
     Good,
 }
 
-/// What an acceptance is about.
+/// The pages that an acceptance holds for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// One page, which may accept anything.
+    /// One page, which may accept any credential.
     Page(Mark),
-    /// No page in particular: it may be any that accepts anything.
+    /// No page: the request may have been for one that accepts any credential.
     Somewhere,
-    /// All pages: the password was compared with the right one.
+    /// All pages: Noren has verified the password.
     Everywhere,
 }
 
@@ -70,25 +69,25 @@ struct OfAddress {
 #[derive(Clone, Copy, Debug)]
 struct Credential {
     mark: Mark,
-    /// When it was accepted last.
+    /// Time of the last acceptance.
     at: Duration,
     is_proven: bool,
 }
 
 impl Accepted {
-    /// What `before` knows, or nothing yet.
+    /// Creates the memory, with the content of `before`.
     #[must_use]
     pub fn new(before: Option<&Self>) -> Self {
         before.cloned().unwrap_or_default()
     }
 
-    /// The mark of a credential or a page.
+    /// The hash of a credential or a page.
     #[must_use]
-    pub fn mark(&self, it: impl Hash) -> Mark {
-        Mark(self.0.hasher.hash_one(it))
+    pub fn mark(&self, value: impl Hash) -> Mark {
+        Mark(self.0.hasher.hash_one(value))
     }
 
-    /// How well a credential is known at an address, for a page if the request is for one.
+    /// The standing of a credential at an address, for this page.
     #[must_use]
     pub fn standing(&self, peer: Peer, credential: Mark, page: Option<Mark>) -> Standing {
         let now = self.0.since.elapsed();
@@ -97,7 +96,7 @@ impl Accepted {
         })
     }
 
-    /// Remembers that it was accepted.
+    /// Remembers an accepted credential.
     pub fn keep(&self, peer: Peer, credential: Mark, extent: Extent) {
         let now = self.0.since.elapsed();
         if let Some(address) = peer.counted_as() {
@@ -105,7 +104,7 @@ impl Accepted {
         }
     }
 
-    /// Forgets it: it is not accepted any more.
+    /// Forgets a credential that is not accepted any more.
     pub fn forget(&self, peer: Peer, credential: Mark) {
         if let Some(address) = peer.counted_as() {
             self.0.forget(address, credential);

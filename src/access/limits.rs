@@ -61,21 +61,20 @@ struct Counts {
     parts: [Mutex<HashMap<IpAddr, Duration>>; PARTS],
     /// The shared count of addresses without their own.
     others: Mutex<Duration>,
-    /// The places that each address holds, which are at most as many as its requests under way.
+    /// Places that each address holds, which are at most as many as its requests in progress.
     held: Mutex<HashMap<IpAddr, Held>>,
     most: usize,
 }
 
-/// The places of one address.
+/// Places of one address.
 #[derive(Debug, Default)]
 struct Held {
     own: u32,
-    /// The number of requests that share each place, which is there as long as one of them.
+    /// Requests that share each place.
     shared: HashMap<Mark, u32>,
 }
 
-/// A place that is held in a limit. One of its own counts when it is given up, unless it is forgiven; one that is
-/// shared does not count by itself.
+/// A provisional event in a limit. It counts when it is dropped, unless it is forgiven or shared.
 #[derive(Debug)]
 pub struct Place {
     counts: Arc<Counts>,
@@ -189,12 +188,11 @@ impl Limit {
         }
     }
 
-    /// A place for one of which it is not known yet whether it counts, if it may count; none where there is no
-    /// limit. It does not run out while it is held, so that there is never more to forgive than was taken. Those
-    /// that share a mark have one place together.
+    /// Takes a provisional place in a limit, if it permits one; `None` if there is no limit. The place does not
+    /// expire while it is held, so that no more is forgiven than was counted. Requests with the same mark share one.
     ///
     /// # Errors
-    /// [`TooMany`].
+    /// [`TooMany`] with the time to wait.
     pub fn hold(&self, peer: Peer, shared: Option<Mark>) -> Result<Option<Place>, TooMany> {
         let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
             return Ok(None);
@@ -203,7 +201,7 @@ impl Limit {
         let of_address = held.get(&address);
         let is_there = shared
             .is_some_and(|mark| of_address.is_some_and(|held| held.shared.contains_key(&mark)));
-        // What is there already needs no more room, but none if the address has used up its share.
+        // A shared place needs no more room once it is there.
         let others = of_address.map_or(0, Held::places) - u32::from(is_there);
         self.counts.look(address, |used, now| {
             rate.has_room(used.max(now) + rate.each * others, now)
@@ -249,7 +247,7 @@ impl Place {
         self.forgiven = true;
     }
 
-    /// Whether it counts when it is given up.
+    /// True if it counts when it is dropped.
     #[must_use]
     pub fn counts(&self) -> bool {
         self.shared.is_none()

@@ -27,7 +27,7 @@ struct Shared {
     abandoned: AtomicU64,
     answered: AtomicU64,
     too_many: Notify,
-    /// The number of the first request whose target has a fragment; 0 is none.
+    /// Number of the first request whose target has a fragment; 0 if there is none.
     fragment: AtomicU64,
 }
 
@@ -90,14 +90,14 @@ impl Activity {
         self.0.too_many.notified().await;
     }
 
-    /// Takes note that the target of the request with this number has a fragment. Its refusal ends the connection, so
-    /// no other needs to be known.
+    /// Records that the target of the request with this number has a fragment. Its refusal ends the connection, so
+    /// only the first is kept.
     pub(super) fn saw_fragment(&self, request: u64) {
         let order = Ordering::Relaxed;
         let _ = self.0.fragment.compare_exchange(0, request, order, order);
     }
 
-    /// Whether the target of the request that has begun last has a fragment.
+    /// True if the target of the current request has a fragment.
     pub(super) fn has_fragment(&self) -> bool {
         let fragment = self.0.fragment.load(Ordering::Relaxed);
         fragment > 0 && fragment == self.begun()

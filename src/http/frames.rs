@@ -1,11 +1,11 @@
 //! Limits on incoming HTTP/2 frames that h2 accepts without bound.
 //!
-//! PING and SETTINGS ask for an answer and carry nothing (RFC 9113 §6.5, §6.7, §10.5): h2 answers every one of them,
-//! without end, and no limit of ours sees it: the connection moves, and no request is under way. So they are counted,
-//! by their headers, and a client that sends many more than any program has reason to is cut off. Frames of kinds
-//! that nobody knows are counted as well; those that h2 bounds itself (CONTINUATION, `RST_STREAM`, empty DATA) are
-//! not. Pseudo-headers in trailers and fragments in targets are h2's to drop, and a push of a client is not always
-//! refused.
+//! PING and SETTINGS ask for a reply and carry nothing (RFC 9113 §6.5, §6.7, §10.5): h2 replies to every one of
+//! them, and no other limit applies, because the connection is active and no request is in progress. So their
+//! headers are counted, and a client that sends many more than any program has reason to is disconnected. Frames
+//! of unknown types are counted as well; those that h2 bounds itself (CONTINUATION, `RST_STREAM`, empty DATA) are
+//! not. h2 drops pseudo-headers in trailers and fragments in `:path` silently, and does not always refuse a push of a
+//! client.
 
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ impl Frames {
         }
     }
 
-    /// Looks at what was read, in which a fragment of a target becomes one that h2 refuses.
+    /// Checks the bytes that were read, and changes a fragment in a `:path` so that h2 refuses it.
     pub(super) fn check(&mut self, read: &mut [u8]) -> Result<(), Violation> {
         let count = self.take(read)?;
         if count == 0 {
@@ -87,7 +87,7 @@ impl Frames {
         self.allowed < 0.0
     }
 
-    /// How many control frames begin in these bytes.
+    /// Number of counted frames that begin in these bytes.
     fn take(&mut self, mut read: &mut [u8]) -> Result<u32, Violation> {
         let mut count = 0;
         while !read.is_empty() {

@@ -1,5 +1,5 @@
-//! Header blocks of HTTP/2 in their frames (RFC 9113 §4.3, §6.2, §6.10), with fragments in their targets and
-//! pseudo-headers in those of trailers.
+//! Follows HTTP/2 header blocks across their frames (RFC 9113 §4.3, §6.2, §6.10), and finds fragments in `:path` and
+//! pseudo-headers in trailers.
 //!
 //! Trailers with a pseudo-header are malformed (RFC 9113 §8.1). h2 drops such a field silently, so that no code
 //! above it can refuse the request. Violations of other rules are left to h2, which ends the connection for them.
@@ -93,8 +93,8 @@ impl HeaderBlocks {
         self.end_of_frame()
     }
 
-    /// Reads more of the payload; true if there is a pseudo-header in trailers. A fragment of a target is made one
-    /// that h2 refuses.
+    /// Reads more of the payload; true if trailers contain a pseudo-header. Changes a fragment in a `:path` so that
+    /// h2 refuses it.
     pub(super) fn take(&mut self, payload: &mut [u8]) -> Result<bool, Lost> {
         let rest = self.prefix(payload)?;
         let here = self.frame.left.saturating_sub(self.frame.padding);
@@ -110,7 +110,7 @@ impl HeaderBlocks {
         Ok(is_wrong)
     }
 
-    /// Takes off what stands before the fragment of the block.
+    /// Removes the prefix in front of the block fragment.
     fn prefix<'a>(&mut self, payload: &'a mut [u8]) -> Result<&'a mut [u8], Lost> {
         let frame = &mut self.frame;
         let missing = frame.prefixed - frame.begun;

@@ -1,12 +1,12 @@
-//! Reads compressed header blocks (HPACK, RFC 7541) as far as it takes to know which fields are pseudo-headers, and
-//! whether a `:path` has a fragment.
+//! Follows compressed header blocks (HPACK, RFC 7541) far enough to recognise pseudo-headers, and a fragment in `:path`.
 //!
-//! h2 decodes the same blocks behind this and refuses what is broken. So here nothing is refused: a block that cannot
-//! be followed is [`Lost`], and its connection with it, by h2. Names and values are not kept, only their lengths,
-//! which decide what the dynamic table holds.
+//! h2 decodes the same blocks behind this and refuses invalid ones, so nothing is refused here: a block that
+//! cannot be followed is [`Lost`], and h2 ends its connection. Names and values are not kept, only their lengths,
+//! which determine the content of the dynamic table.
 //!
-//! A fragment is malformed (RFC 9113 §8.3.1), but h2 cuts it off without a word. So the number sign that begins one
-//! becomes, on its way to h2, a sign of the same length that no path may have, and h2 resets the stream (§8.1.1).
+//! A `:path` with a fragment is malformed (RFC 9113 §8.3.1), but h2 removes the fragment silently. So the number sign is
+//! replaced, before h2 reads it, by a character with a code of the same length that no path may contain. h2 then resets
+//! the stream (§8.1.1), and the other streams of the connection continue.
 
 mod huffman;
 mod table;
@@ -14,10 +14,10 @@ mod table;
 use crate::http::hpack::huffman::DecodedLength;
 use crate::http::hpack::table::{Name, Table};
 
-/// A sign that no `:path` may have, in whose code only the last bit is another than in that of the number sign.
+/// A character that no `:path` may contain; its code differs from that of the number sign in the last bit only.
 const REFUSED: u8 = b'>';
 
-/// A header block does not follow the rules.
+/// A header block that breaks the rules, and so cannot be followed.
 #[derive(Debug, PartialEq)]
 pub(super) struct Lost;
 
@@ -90,7 +90,7 @@ impl FieldNames {
         }
     }
 
-    /// Reads more of a header block; the number of pseudo-headers in it so far.
+    /// Reads more of a header block; returns the number of pseudo-headers in it so far.
     pub(super) fn take(&mut self, mut piece: &mut [u8]) -> Result<usize, Lost> {
         while let Some(first) = piece.first().copied() {
             let count = match self.step {
@@ -188,7 +188,7 @@ impl FieldNames {
         Ok(())
     }
 
-    /// Octets of a string that follow those before.
+    /// Reads further octets of a string.
     fn text(&mut self, mut text: Text, octets: &mut [u8]) {
         let Part {
             is_name,

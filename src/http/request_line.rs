@@ -1,12 +1,12 @@
-//! The request lines of HTTP/1.1 before hyper has them: `http` cuts a fragment off a target (RFC 9112 §3.2 has none
-//! there), so that nobody behind it could say that there was one.
+//! Finds fragments in HTTP/1.1 request targets before hyper reads them: the `http` crate removes a fragment silently,
+//! although a target must not have one (RFC 9112 §3.2).
 //!
-//! Follows the framing of what comes (RFC 9112 §6), so that each request is looked at, also one that was sent ahead,
-//! and no line of a body. It refuses nothing: what breaks the rules, hyper refuses, and ends the connection.
+//! Follows the framing of requests (RFC 9112 §6), so that pipelined requests are checked too, and no line of a body is.
+//! Refuses nothing itself: hyper refuses invalid framing, and ends the connection.
 
 use crate::http::activity::Activity;
 
-/// How much of a line is looked at. The fields that matter are shorter; of a request line only the signs do.
+/// Bytes of a line that are kept. The fields that are read are shorter.
 const LONGEST: usize = 256;
 
 const WEBSOCKET: &[u8] = b"websocket";
@@ -16,13 +16,13 @@ const WEBSOCKET: &[u8] = b"websocket";
 pub(super) struct RequestLine {
     activity: Activity,
     place: Place,
-    /// The number of the request that is coming, from 1 on.
+    /// Number of the current request on the connection, from 1 on.
     number: u64,
     line: Line,
     body: Framing,
 }
 
-/// What comes next.
+/// Position in the input: the part that comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// A request line, or an empty line in front of it (RFC 9112 §2.2).
@@ -32,25 +32,25 @@ enum Place {
     Fields,
     /// So many bytes of a body with a length.
     Body(u64),
-    /// Bytes of another protocol, of chunks, behind which the connection ends, or something that could not be followed.
+    /// Bytes of another protocol, of a chunked body, behind which the connection ends, or of invalid framing.
     Unknown,
 }
 
-/// A line that is coming.
+/// A line that is being read.
 #[derive(Debug, Default)]
 struct Line {
     begin: Vec<u8>,
     is_cut: bool,
-    /// Of a request line: it is behind the method, which may have number signs of its own (RFC 9110 §9.1).
+    /// True behind the method of a request line, which may contain number signs itself (RFC 9110 §9.1).
     in_target: bool,
     has_fragment: bool,
 }
 
-/// The framing of a body, as far as it is known from the fields that have come.
+/// The framing of a body, as far as it is known from the fields so far.
 #[derive(Debug, Default)]
 struct Framing {
     length: u64,
-    /// It has no length, or none that is known, or the request asks for another protocol.
+    /// The body is chunked, its length is invalid, or the request asks for another protocol.
     is_unknown: bool,
 }
 
@@ -65,10 +65,10 @@ impl RequestLine {
         }
     }
 
-    /// Looks at bytes that have just come.
+    /// Reads further bytes of the connection.
     pub(super) fn came(&mut self, mut bytes: &[u8]) {
         if self.place == Place::Unknown {
-            // It may be HTTP again once the request is answered that asked for something else.
+            // After the response to a refused upgrade, the connection continues with HTTP.
             let begun = self.activity.begun();
             if self.activity.is_busy() || begun < self.number {
                 return;
@@ -121,7 +121,7 @@ impl RequestLine {
         }
     }
 
-    /// What comes behind a line.
+    /// The position behind a line.
     fn behind(&mut self, line: &Line) -> Place {
         let text = line.begin.strip_suffix(b"\r").unwrap_or(&line.begin);
         let is_empty = text.is_empty();
@@ -142,7 +142,7 @@ impl RequestLine {
     }
 }
 
-/// How many bytes are left to skip, and what is behind those that are skipped here.
+/// Skips bytes; returns the number that is left to skip, and the rest of the input.
 fn skip(bytes: &[u8], left: u64) -> (u64, &[u8]) {
     let count = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     let (skipped, rest) = bytes.split_at(count);
@@ -188,13 +188,13 @@ impl Framing {
                 _ => self.is_unknown = true,
             }
         }
-        // Of the protocols that may be asked for, this is the only one that is ever agreed on.
+        // No other upgrade is ever accepted.
         let protocols = || value.windows(WEBSOCKET.len());
         let is_socket = || protocols().any(|protocol| protocol.eq_ignore_ascii_case(WEBSOCKET));
         self.is_unknown |= is("transfer-encoding") || (is("upgrade") && is_socket());
     }
 
-    /// What comes behind the head. The answer to an upgrade is awaited before anything is sent behind it.
+    /// The position behind a head. Nothing is pipelined behind an upgrade.
     fn place(&self) -> Place {
         match self.length {
             _ if self.is_unknown => Place::Unknown,

@@ -181,8 +181,8 @@ impl Transport {
         self.flushes.clone()
     }
 
-    /// Ends a connection of HTTP/2 that is flooded with frames that ask for answers, and one whose trailers have a
-    /// pseudo-header; has a stream reset whose target has a fragment.
+    /// Ends an HTTP/2 connection that is flooded with control frames, and one whose trailers have a pseudo-header; has
+    /// h2 reset a stream whose `:path` has a fragment.
     #[must_use]
     pub fn checking_frames(mut self) -> Self {
         self.frames = Some(Box::new(Frames::new()));

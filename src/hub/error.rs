@@ -94,7 +94,7 @@ pub enum SubscribeError {
     /// The limit on new subscribers per second is reached.
     #[error("more than {0} subscribers come in one second (hub.connect-rate)")]
     TooFast(u32),
-    /// More come at once from one address than may.
+    /// One address exceeds its part of `hub.connect-rate`.
     #[error(
         "more subscribers come from your address in one second than may (limits.address-share of hub.connect-rate)"
     )]

@@ -1,26 +1,26 @@
-//! How many may come in a second: a bucket of tokens for all, and one for each address, which is smaller.
+//! Rate limiter for new subscribers: a token bucket for all of them, and a smaller one for each address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// The part of one address is never smaller than this: of very little there is nothing to be shared.
+/// Smallest part of one address: a very low rate is not divided.
 const SMALLEST: f64 = 4.0;
-/// Addresses at which to look for those that nobody needs any more.
+/// Number of addresses at which full buckets are removed.
 const MANY: usize = 4096;
 
-/// The rate of all, and the part that one address may have of it.
+/// The token buckets of all subscribers together and of each address.
 #[derive(Debug)]
 pub(super) struct Rates {
     all: Rate,
     /// Tokens a second of one address.
     part: f64,
     addresses: HashMap<IpAddr, Rate>,
-    /// The number of addresses at which to look; twice as many as were left the last time.
+    /// Number of addresses at which full buckets are removed next: twice as many as were left the last time.
     limit: usize,
 }
 
-/// Who has come too often.
+/// The bucket that is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TooFast {
     /// One address.
@@ -29,7 +29,7 @@ pub(super) enum TooFast {
     All,
 }
 
-/// A bucket that holds what comes in one second, and begins full.
+/// A token bucket with the capacity of one second, initially full.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     a_second: f64,
@@ -38,7 +38,7 @@ struct Rate {
 }
 
 impl Rates {
-    /// So many a second, of which one address may have this part, in percent.
+    /// Creates full buckets for a rate per second and the percentage of it that one address may use.
     pub(super) fn new(rate: u32, percent: u64) -> Self {
         let a_second = f64::from(rate);
         Self {
@@ -58,12 +58,12 @@ impl Rates {
         }
     }
 
-    /// Takes a token for one more, of an address or of a program of this machine.
+    /// Takes a token for a subscriber at an address; a local program has no address.
     ///
     /// # Errors
     /// [`TooFast`]; nothing is taken then.
     pub(super) fn take(&mut self, address: Option<IpAddr>, now: Instant) -> Result<(), TooFast> {
-        // Whoever may have all has no bucket of his own.
+        // An address that may use the whole rate needs no bucket.
         let address = address.filter(|_| self.part < self.all.a_second);
         if let Some(address) = address
             && !self.of(address, now).has_one(now)
@@ -82,7 +82,7 @@ impl Rates {
 
     fn of(&mut self, address: IpAddr, now: Instant) -> &mut Rate {
         if self.addresses.len() >= self.limit && !self.addresses.contains_key(&address) {
-            // One that is full again is as one that was never there.
+            // A full bucket is the same as a new one.
             self.addresses.retain(|_, rate| !rate.is_full(now));
             self.limit = MANY.max(2 * self.addresses.len());
         }
@@ -141,7 +141,7 @@ mod tests {
         IpAddr::from(last.to_be_bytes())
     }
 
-    /// How many of two hundred may come.
+    /// The number of subscribers that are admitted of two hundred.
     fn come(rates: &mut Rates, address: impl Into<Option<IpAddr>>, now: Instant) -> usize {
         let address = address.into();
         let coming = (0..200).filter(|_| rates.take(address, now).is_ok());

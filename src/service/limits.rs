@@ -22,24 +22,23 @@ const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
 pub(super) struct Guess {
     /// True if it goes to a login path.
     at_login: bool,
-    /// The name and password that a browser sends with everything once they are let in.
+    /// The basic credential, which a browser sends with every request once it is accepted.
     basic: Option<Basic>,
-    /// Its place in the limit, which it has from the beginning, so that many at once are not as good as one. A
-    /// credential that was accepted elsewhere has one place for all of its requests. None for a request that shows
-    /// the form of a login, for a credential that is known to be good and for one of another scheme, which count when
-    /// they have failed.
+    /// Its place in the limit, taken at the start, so that many at once do not count as one. All requests with a
+    /// credential that was accepted elsewhere share a place. `None` for a request that shows a login form, for a
+    /// credential that is known to be good and for one of another scheme, which count when they have failed.
     place: Option<Place>,
 }
 
-/// A name and a password, and the page they are for.
+/// A basic credential, and the page it is sent to.
 #[derive(Clone, Copy)]
 struct Basic {
     credential: Mark,
-    /// None for a request that changes something: its body, which is not known here, may say what.
+    /// `None` for an unsafe method: the body, which is not known here, may select the page.
     page: Option<Mark>,
 }
 
-/// What is known of a client when a trusted proxy has said so; none if nobody has.
+/// The connection's context with the client that a trusted proxy reports; `None` without a proxy.
 pub(super) fn named(headers: &HeaderMap, context: &Context) -> Option<Context> {
     let proxies = context.proxies.as_deref()?;
     let claimed = Claimed::read(headers, proxies);
@@ -56,7 +55,7 @@ impl Service {
         taken.map_err(|wait| too_many("requests", wait))
     }
 
-    /// Looks whether a request tries a password, and whether there may be one more.
+    /// Checks the limit for a request that attempts a login.
     pub(super) fn may_guess<B: http_body::Body>(
         &self,
         route: Route,
@@ -81,7 +80,7 @@ impl Service {
             )
         });
         let logins = self.limits.logins();
-        // Many apps log in by whatever method comes, and take arguments wherever they stand.
+        // Many apps accept a login with any method, and arguments in any place.
         let tries = login.is_some_and(|login| login.has_arguments || !is_bare(request));
         let place = match standing {
             _ if tries => logins.hold(context.peer, None),
@@ -96,7 +95,7 @@ impl Service {
         }))
     }
 
-    /// The marks of a credential, which each app may read otherwise.
+    /// The marks of a credential. Each app has its own, since another app may accept other credentials.
     fn basic<B>(&self, route: Route, line: &[u8], request: &Request<B>, head: &Head) -> Basic {
         let accepted = self.limits.accepted();
         let app = match route {
@@ -117,7 +116,7 @@ impl Service {
         }
     }
 
-    /// Counts a guess by what came of it.
+    /// Counts an attempt by its result.
     pub(super) fn guessed(
         &self,
         guess: Guess,
@@ -126,7 +125,7 @@ impl Service {
         context: &Context,
     ) {
         let accepted = self.limits.accepted();
-        // What the app says then is not about the credential, which it does not get.
+        // The app does not get a credential of Noren's own users, so its response says nothing about it.
         let is_proven = head.user.is_some();
         let failed = guess.has_failed(answered) && (guess.at_login || !is_proven);
         match guess.basic {
@@ -144,7 +143,7 @@ impl Service {
         if failed && !counts_itself {
             self.limits.logins().count(context.peer);
         }
-        // It counts as it is given up, unless it is forgiven.
+        // It counts when it is dropped, unless it is forgiven.
         if let Some(place) = guess.place
             && !failed
         {
@@ -202,8 +201,8 @@ impl Service {
         self.login(self.apps.get(index)?.settings(), path)
     }
 
-    /// Whether the app could take a path for one of its logins, in whatever spelling: what lies below one may be the
-    /// arguments of the same page (`PATH_INFO`).
+    /// Checks whether the app could read a path as one of its logins, in any spelling: the part below one may be an
+    /// argument of the same page (`PATH_INFO`).
     fn login(&self, app: &config::App, path: &RequestPath) -> Option<Login> {
         let folds = app.case_insensitive;
         let root = app.server_root.as_ref().map(PathPrefix::decoded);
@@ -224,14 +223,14 @@ impl Service {
     }
 }
 
-/// A path that the app could take for one of its logins.
+/// A path that the app may treat as a login.
 #[derive(Clone, Copy)]
 struct Login {
-    /// Whether there is more in the path than the login.
+    /// True if the path contains more than the login.
     has_arguments: bool,
 }
 
-/// Whether a request can only show a page: it changes nothing, and has neither a query nor a body.
+/// True if a request can only show a page: with a safe method, and without a query and a body.
 fn is_bare<B: http_body::Body>(request: &Request<B>) -> bool {
     request.method().is_safe() && request.uri().query().is_none() && request.body().is_end_stream()
 }

@@ -231,7 +231,7 @@ impl Slow {
         Self { asked, open, door }
     }
 
-    /// How many of these requests, which are sent at once, reach the app before it answers any of them.
+    /// The number of these requests, sent at once, that reach the app before it answers any of them.
     async fn reached(&self, requests: Vec<http::Request<()>>) -> usize {
         self.open.send_replace(false);
         let before = self.asked.load(Ordering::SeqCst);

@@ -57,9 +57,9 @@ pub(super) struct Entry {
 
 struct State {
     answer: Option<Said>,
-    /// No yes to a question from before holds any more.
+    /// Time of a possible logout: a positive answer to an earlier query is not used.
     doubted: Option<Instant>,
-    /// Who the last yes has said the visitor is; what was opened on it was opened to that one.
+    /// Identity in the last positive answer; open connections belong to it.
     identity: Option<Identity>,
     /// Cancelled by a negative answer. A connection holds the token of the positive answer it was opened on.
     ended: CancellationToken,
@@ -146,7 +146,8 @@ impl Known {
         }
     }
 
-    /// Forgets what was said of a session, in all its readings, so that the app is asked again about what is open.
+    /// Forgets the answers about a session, in all its readings, so that the app is queried again about its open
+    /// connections.
     pub(super) fn doubt(&self, session: Credential) {
         let found: Vec<_> = lock(&self.entries).found(&[session]).collect();
         for entry in found {
@@ -154,7 +155,7 @@ impl Known {
         }
     }
 
-    /// Forgets what was said, but not what is open: what says so next may be another app.
+    /// Forgets all answers, but keeps open connections: another app may answer the next query.
     pub(super) fn forget_answers(&self) {
         for entry in lock(&self.entries).of.values() {
             lock(&entry.state).answer = None;

@@ -63,10 +63,10 @@ pub struct Identity {
     pub groups: Arc<[Box<str>]>,
 }
 
-/// The sessions that a request may end.
+/// The sessions that a request ends, or may end, if the app accepts the logout.
 pub struct Leaving {
     sessions: Box<[Credential]>,
-    /// Whether it is a logout for sure, if the app agrees.
+    /// True for a `POST` to a logout path.
     is_certain: bool,
 }
 
@@ -254,7 +254,7 @@ impl Sessions {
         is_complete && self.known.has_session(&sessions)
     }
 
-    /// Looks whether a request to the app with index `app` is a logout, or one that the app may take for it: by
+    /// Checks whether a request to the app with index `app` is a logout, or one that the app may treat as such: with
     /// another method, or with arguments in its path.
     #[must_use]
     pub fn leaving(
@@ -277,8 +277,8 @@ impl Sessions {
         })
     }
 
-    /// Takes note of the answer to a request that may be a logout. If it is one and the app has agreed, its session
-    /// ends, and with it all that is open, which is true then; otherwise the app is asked about the session anew.
+    /// Handles the response to a request that may be a logout. A logout that the app has accepted ends its session, with
+    /// all open connections, and the result is true; after any other, the app is queried again about the session.
     pub fn left(&self, leaving: &Leaving, status: StatusCode) -> bool {
         let agreed = !status.is_client_error() && !status.is_server_error();
         let ends = leaving.is_certain && agreed;

@@ -32,8 +32,8 @@ const CODES: [(u32, u64); 21] = [
 const SEEN: u32 = 12;
 /// The code of the number sign; that of [`REFUSED`](super::REFUSED) is the next one.
 const NUMBER_SIGN: u64 = 0xffa;
-/// For each possible start of the bits: the symbols that are whole in it (at most two) and, times 16, their bits.
-/// Zero where the first code is longer. A static, because a constant of this size would be copied.
+/// For each possible start of the bits: the number of symbols that are complete in it (at most two) and, times 16,
+/// their bits. Zero if the first code is longer. A static, because a constant of this size would be copied.
 static STARTS: [u8; 1 << SEEN] = starts();
 
 /// Counter of the symbols in a string that arrives in pieces.
@@ -57,12 +57,12 @@ impl DecodedLength {
         }
     }
 
-    /// The same for a `:path`, in which each number sign becomes a sign that h2 refuses.
+    /// The same for a `:path`, in which each number sign is replaced by a character that h2 refuses.
     pub(super) fn take_path(&mut self, piece: &mut [u8]) {
         for byte in piece {
             self.bits |= u64::from(*byte) << (56 - self.held);
             self.held += 8;
-            // Each code is looked at as soon as it is whole, so the last bit of a sign is in this byte.
+            // Each code is checked as soon as it is complete, so the last bit of a number sign is in this byte.
             while self.held >= SEEN {
                 if self.bits >> (64 - SEEN) == NUMBER_SIGN {
                     *byte ^= 1 << (self.held - SEEN);

@@ -39,7 +39,7 @@ impl Name {
         }
     }
 
-    /// Whether it is `:path`, the only pseudo-header with such a length.
+    /// True for `:path`, the only pseudo-header of its length.
     pub(super) fn is_path(self) -> bool {
         self.is_pseudo && usize::from(self.length) == ":path".len()
     }
