@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use noren::Destination;
 use noren::config::{
-    App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, Member, Needs, Publisher,
-    SessionRule,
+    App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, ListenAddress, Member,
+    Needs, Publisher, SessionRule,
 };
 
 /// A text that grows line by line. Writing to a string cannot fail.
@@ -38,6 +38,13 @@ pub(super) fn explain(config: &Config) -> String {
     text.heading("Listeners");
     for listener in &config.listeners {
         text.line(format_args!("{} ({})", listener.address, listener.protocol));
+        let is_unix = matches!(listener.address, ListenAddress::Unix(_));
+        if is_unix && listener.trusted_proxies.is_empty() {
+            text.more(
+                "its clients have no address, so no limit of an address holds for them; for a",
+            );
+            text.more("proxy there, write trusted-proxies = [\"unix\"]");
+        }
     }
     routes(&mut text, config);
     response_headers(&mut text, config);
@@ -407,5 +414,19 @@ mod tests {
             !text.contains("secret"),
             "a token is no text for a terminal"
         );
+    }
+
+    #[test]
+    fn a_socket_whose_clients_have_no_address_is_told() {
+        let told = |keys: &str| {
+            let text = format!("[[app]]\nurl = 'http://127.0.0.1:1'\n[[listener]]\n{keys}");
+            let config = Config::parse(&text, "test.toml").expect("a valid configuration");
+            explain(&config).contains("no limit of an address holds")
+        };
+        assert!(told("address = 'unix:/run/door'\nprotocol = 'http'"));
+        assert!(!told(
+            "address = 'unix:/run/door'\nprotocol = 'http'\ntrusted-proxies = ['unix']"
+        ));
+        assert!(!told("address = '127.0.0.1:80'\nprotocol = 'http'"));
     }
 }
