@@ -6,18 +6,27 @@
 //! The modules are a stack: each names only modules below it, and modules of one layer do not name each
 //! other. `tests/layers.rs` holds this list and fails on an upward or sideways use.
 //!
-//! | layer | module | job | must not know |
-//! |---|---|---|---|
-//! | 0 | [`text`], then [`config`] | text of others, shown without control sequences and read without a byte order mark, the sections of PEM; the file as types; an invalid [`Config`] cannot exist | sockets, HTTP |
-//! | 1 | [`telemetry`], [`shutdown`], [`recording`], `shares` | the log and its lines, metrics, what is open; stop signal, task tracker, drain; the file of a recorded console; what clients share, and the part of each | what is served |
-//! | 2 | `net`, `spool`, `jwt`, then `tls` | listener, stream (holds its permits), peer, connect; bodies on disk, bounded; signed tokens and their keys; handshake, certificates | HTTP |
-//! | 3 | `http`, then `websocket`; `upstream`; `target` | bodies, heads, headers, refusals; handshake and frames of RFC 6455; the app's connections and queue; token to target | routes, policy |
-//! | 4 | `access`, `acme`, `proxy`, `bridge`, `hub`, `files` | who may pass; certificates from an authority; forward one request; relay a WebSocket to a socket; channels: one message to many; files of a directory | each other |
-//! | 5 | `admin` | the socket for programs of this machine: publish, listen, look inside | apps, the public listeners |
-//! | 6 | `router` | a pure function: host and path to route | I/O |
-//! | 7 | `service` | one request: route, ask access, call one handler, make its error an answer | bytes |
-//! | 8 | [`server`] | accept, handshake, serve, drain, reload | what a request is for |
-//! | | [`guide`] | pages of documentation, no code | |
+//! - **Layer 0**, [`text`], then [`config`]: escaping and reading of foreign text, PEM sections; the configuration
+//!   file as types, so that an invalid [`Config`] cannot exist. Must not know sockets and HTTP.
+//! - **Layer 1**, [`telemetry`], [`shutdown`], [`recording`], `shares`: log, access lines, audit, metrics, open
+//!   tunnels; stop signal, task tracker, drain; the file format of a recorded console; fair shares of what all
+//!   clients use. Must not know what is served.
+//! - **Layer 2**, `net`, `spool`, `jwt`, then `tls`: listeners, streams with their permits, peers, connecting; bodies
+//!   on disk, bounded; signed tokens and their keys; handshake and certificates. Must not know HTTP.
+//! - **Layer 3**, `http`, then `websocket`, `upstream`, `target`: bodies, heads, headers, refusals; handshake and
+//!   frames of RFC 6455; the connections, workers and queue of an app; tokens and their targets. Must not know routes
+//!   and policy.
+//! - **Layer 4**, `access`, `acme`, `proxy`, `bridge`, `hub`, `files`: access control; certificates from an
+//!   authority; forwarding of one request; relaying of a WebSocket to a socket; channels, which deliver one message
+//!   to many subscribers; files of a directory. Must not know each other.
+//! - **Layer 5**, `admin`: the socket for programs of this machine, which publish, subscribe and read the status.
+//!   Must not know apps and the public listeners.
+//! - **Layer 6**, `router`: a pure function from host and path to a route. Must not do I/O.
+//! - **Layer 7**, `service`: one request: route, check access, call one handler, convert its error to a response.
+//!   Must not read bodies.
+//! - **Layer 8**, [`server`]: accept, handshake, serve, drain, reload. Must not know what a request is for.
+//!
+//! Beside the layers stand [`guide`], the pages of documentation, and `fuzzing`, the entry points of the fuzz targets.
 //!
 //! The binary adds the command line, signals, systemd's notifications, and the demo.
 //!
@@ -25,18 +34,19 @@
 //!
 //! The ways of a request, of a console and of a message are below, stage by stage, with the functions that do it.
 //!
-//! **Several machines.** With `[cluster]` a hub gives no offsets: what is published goes into a stream of a RabbitMQ
-//! broker, and comes back from there to every node, in one order, with the offset it has in the stream. From there on
-//! it is as above. A node that was cut off goes on reading where it was; what it could not write it writes again.
+//! **Several machines.** With `[cluster]` a hub assigns no offsets: published messages go into a stream of a
+//! RabbitMQ broker, and come back from there to every node, in one order, with their offset in the stream. From
+//! there on it is as above. A node that was cut off continues reading where it was, and sends again what it could
+//! not write.
 //!
-//! **Start, reload, upgrade, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload
-//! first reads and opens everything that can fail, beside what serves (the plan), and then puts it in force, which
-//! cannot fail (the commit): on any error nothing has changed. Certificates
-//! whose files change are swapped in the same way, and those that an authority gives (ACME) are files too: a task asks
-//! for them, shows the authority what it looks for in a handshake or on a plain listener, and writes what it gets.
-//! An upgrade gives the listening sockets and the luggage of the hub to another process ([`Server::take_over`]),
-//! which confirms; then this one retires: what is at hand ends, tunnels go on. A stop closes the listeners, ends
-//! idle connections, closes tunnels with 1001, waits for the grace, and says what was left.
+//! **Start, reload, upgrade, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload first
+//! reads and opens everything that can fail, without any effect (the plan), and then puts it in force, which
+//! cannot fail (the commit): on any error nothing has changed. Certificates whose files change are replaced in the
+//! same way, and those of an ACME authority are files too: a task orders them, shows the authority its proofs in a
+//! handshake or on a plain listener, and writes the files. An upgrade hands the listening sockets and a snapshot
+//! of the hub over to another process ([`Server::take_over`]), which confirms; then this one retires: requests in
+//! progress end, tunnels continue. A stop closes the listeners, ends idle connections, closes tunnels with 1001,
+//! waits for the grace, and logs what was left.
 //!
 //! # Invariants
 //!

@@ -111,7 +111,7 @@ impl Routes {
         }
     }
 
-    /// Checks that the method is GET, and ignores the body.
+    /// Responds to a GET, and discards its body.
     fn reading(
         &self,
         request: Request<Incoming>,

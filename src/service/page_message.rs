@@ -12,8 +12,9 @@ use crate::http::encoded;
 
 /// Header with the channel of a message or of a presence hook, in a request to an app. No client can send it.
 pub(super) const CHANNEL: &str = "noren-channel";
-/// Header with the name of the event or the key, in both directions; percent-encoded in a request to an app.
+/// Header with the name of the event, in both directions; percent-encoded in a request to an app.
 pub(super) const EVENT: &str = "noren-event";
+/// Header with the key, in both directions; percent-encoded in a request to an app.
 pub(super) const KEY: &str = "noren-key";
 /// Header with the publisher's own id of the message, in both directions.
 pub(super) const ID: &str = "noren-id";
