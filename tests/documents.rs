@@ -1,4 +1,4 @@
-//! What the documents say is so: their configurations are valid, their links lead somewhere, their commands exist.
+//! Tests that the documents are true: their configurations are valid, their links lead somewhere, their commands exist.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -85,7 +85,7 @@ fn blocks(document: &Document) -> Vec<Block<'_>> {
     found
 }
 
-/// What stands before and behind a block that shows a part of a file.
+/// Text around a block that shows a part of a file.
 const SURROUNDINGS: [(&str, &str); 7] = [
     ("", ""),
     ("", "[[channel]]\nname = 'shown'\n"),

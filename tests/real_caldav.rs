@@ -1,4 +1,5 @@
-//! A calendar server, Radicale, whose client comes through the door: a library that makes, finds, changes and removes events.
+//! A calendar server, Radicale, whose client comes through the door: a library that makes, finds, changes and
+//! removes events.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! Apps that speak TLS only: cheroot and Python's `websockets` over OpenSSL, with certificates that are right and wrong.
+//! Apps that speak TLS only: cheroot and Python's `websockets` over OpenSSL, with certificates that are right and
+//! wrong.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -8,7 +9,8 @@ use crate::support::{Certificates, Door, Peer, ask, path, python, run, scratch};
 /// The tables of an app at a path of its own name.
 fn app(name: &str, address: &str, tls: &str) -> String {
     format!(
-        "[[app]]\nname = \"{name}\"\npath = \"/{name}\"\nurl = \"https://{address}\"\nworkers = 8\nrestart-wait = \"0s\"\n\
+        "[[app]]\nname = \"{name}\"\npath = \"/{name}\"\nurl = \"https://{address}\"\n\
+         workers = 8\nrestart-wait = \"0s\"\n\
          tls = {{ {tls} }}\n"
     )
 }

@@ -4,12 +4,12 @@ use std::fmt;
 
 use super::endpoint::Endpoint;
 
-/// Where an app listens.
+/// Address of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppUrl {
     /// The port or socket.
     pub endpoint: Endpoint,
-    /// Whether HTTP is inside TLS there.
+    /// True for HTTP over TLS.
     pub is_https: bool,
 }
 

@@ -244,7 +244,8 @@ fn tls_to_an_app_is_told_where_it_belongs_and_what_contradicts_itself() {
     );
     assert_eq!(
         of("ca = '/ca.pem', insecure-skip-verify = true"),
-        "noren.toml:3: app[0].tls.ca: verifies nothing where insecure-skip-verify says that any certificate will do; remove one of the two"
+        "noren.toml:3: app[0].tls.ca: verifies nothing where insecure-skip-verify says that any certificate \
+         will do; remove one of the two"
     );
     assert_eq!(of("insecure-skip-verify = true"), "");
     let console =

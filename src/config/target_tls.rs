@@ -47,7 +47,8 @@ impl TargetTls {
             }
             let insecure_skip_verify = may_skip && table.flag("insecure-skip-verify", false);
             if insecure_skip_verify && ca.is_some() {
-                let text = "verifies nothing where insecure-skip-verify says that any certificate will do; remove one of the two";
+                let text = "verifies nothing where insecure-skip-verify says that any certificate will do; \
+                            remove one of the two";
                 table.problem("ca", text);
             }
             Self {

@@ -1,12 +1,13 @@
-//! Follows compressed header blocks (HPACK, RFC 7541) far enough to recognise pseudo-headers, and a fragment in `:path`.
+//! Follows compressed header blocks (HPACK, RFC 7541) far enough to recognise pseudo-headers, and a fragment in
+//! `:path`.
 //!
 //! h2 decodes the same blocks behind this and refuses invalid ones, so nothing is refused here: a block that
 //! cannot be followed is [`Lost`], and h2 ends its connection. Names and values are not kept, only their lengths,
 //! which determine the content of the dynamic table.
 //!
-//! A `:path` with a fragment is malformed (RFC 9113 §8.3.1), but h2 removes the fragment silently. So the number sign is
-//! replaced, before h2 reads it, by a character with a code of the same length that no path may contain. h2 then resets
-//! the stream (§8.1.1), and the other streams of the connection continue.
+//! A `:path` with a fragment is malformed (RFC 9113 §8.3.1), but h2 removes the fragment silently. So the number
+//! sign is replaced, before h2 reads it, by a character with a code of the same length that no path may contain.
+//! h2 then resets the stream (§8.1.1), and the other streams of the connection continue.
 
 mod huffman;
 mod table;

@@ -13,7 +13,7 @@ pub enum TlsError {
     /// A file is missing, or cannot be read.
     #[error("cannot read the {what} {}: {source}{}", path.display(), remedy(what, source))]
     Read {
-        /// What the file is for, such as `certificate` or `key`.
+        /// Purpose of the file, such as `certificate` or `key`.
         what: &'static str,
         /// Path of the file.
         path: PathBuf,

@@ -12,7 +12,8 @@ pub(super) fn explain(error: &io::Error, name: &str, trusted: &str) -> String {
     let Some(cause) = error.get_ref().and_then(|error| error.downcast_ref()) else {
         return match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-                "it closed the connection; does it speak TLS, and does it want a client certificate (tls.certificate and tls.key)?".to_owned()
+                "it closed the connection; does it speak TLS, and does it want a client certificate \
+                 (tls.certificate and tls.key)?".to_owned()
             }
             _ => error.to_string(),
         };
@@ -52,7 +53,8 @@ fn explain_certificate(invalid: &CertificateError, name: &str, trusted: &str) ->
         }
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             format!(
-                "its certificate calls itself an authority (CA:TRUE), and is not the very one in {trusted}; put that one into a file of its own and name it as tls.ca"
+                "its certificate calls itself an authority (CA:TRUE), and is not the very one in {trusted}; \
+                 put that one into a file of its own and name it as tls.ca"
             )
         }
         other => format!("its certificate is not right: {other}"),
@@ -65,7 +67,7 @@ fn readable(name: &str) -> String {
     quoted.unwrap_or(name).escape_debug().to_string()
 }
 
-/// What a server says by an alert on a connection that was open already. With TLS 1.3 a client is done before its
+/// Explains a server's alert on a connection that was open already. With TLS 1.3 a client is done before its
 /// certificate is looked at, so the refusal comes in the place of the response (RFC 8446 §4.4.2.4).
 #[must_use]
 pub fn explain_alert(error: &(dyn Error + 'static)) -> Option<String> {
@@ -88,7 +90,11 @@ fn explain_description(alert: AlertDescription) -> String {
         AlertDescription::CertificateRequired => {
             "it wants a client certificate (tls.certificate and tls.key)".to_owned()
         }
-        AlertDescription::HandshakeFailure => "it refuses the handshake; does it want a client certificate (tls.certificate and tls.key), or something older than TLS 1.2?".to_owned(),
+        AlertDescription::HandshakeFailure => {
+            "it refuses the handshake; does it want a client certificate \
+            (tls.certificate and tls.key), or something older than TLS 1.2?"
+                .to_owned()
+        }
         AlertDescription::UnknownCA
         | AlertDescription::BadCertificate
         | AlertDescription::CertificateExpired

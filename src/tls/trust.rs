@@ -37,7 +37,7 @@ pub enum Trust<'a> {
 }
 
 impl<'a> Trust<'a> {
-    /// What is in a file or, without one, what this system believes.
+    /// Trust in the certificates of a file or, without one, in those of the system.
     #[must_use]
     pub fn of(file: Option<&'a Path>) -> Self {
         file.map_or(Self::System, Self::File)

@@ -62,7 +62,7 @@ impl Certificates {
     }
 }
 
-/// What a server shows for these names.
+/// The certificate of a server with these names.
 fn server(names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).expect("names that are valid");

@@ -277,8 +277,9 @@ impl Sessions {
         })
     }
 
-    /// Handles the response to a request that may be a logout. A logout that the app has accepted ends its session, with
-    /// all open connections, and the result is true; after any other, the app is queried again about the session.
+    /// Handles the response to a request that may be a logout. A logout that the app has accepted ends its
+    /// session, with all open connections, and the result is true; after any other, the app is queried again about
+    /// the session.
     pub fn left(&self, leaving: &Leaving, status: StatusCode) -> bool {
         let agreed = !status.is_client_error() && !status.is_server_error();
         let ends = leaving.is_certain && agreed;
