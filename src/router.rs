@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::config::{Config, Entrance, HostPattern, PathPrefix};
+use http::StatusCode;
+
+use crate::config::{Config, Entrance, HostPattern, PathPattern, PathPrefix};
 use crate::http::{PathFault, Refusal, RequestPath};
 
 /// The handler of a request.
@@ -85,11 +87,12 @@ pub struct Router {
     welcome: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     host: Option<HostPattern>,
     route: Route,
     path: PathPrefix,
+    refuse: Vec<PathPattern>,
     /// Rules of the app; `None` for a directory, which is public and whose files no other server parses.
     app: Option<Rules>,
 }
@@ -169,6 +172,7 @@ impl Router {
         if !entry.app.as_ref().is_some_and(|app| app.encoded_slash) {
             asked.path.check_slashes().map_err(refused)?;
         }
+        self.check_refused(entry, asked)?;
         if let Some(app) = &entry.app {
             self.check_readings(app, asked)?;
         }
@@ -223,6 +227,31 @@ impl Router {
         self.bridge_at_root && asked.websocket && (self.host_token || has_token())
     }
 
+    /// Checks every reading of the path against `refuse` of the chosen route and of the route for that reading: the app
+    /// could take the path for one that is closed.
+    fn check_refused(&self, chosen: &Entry, asked: Asked<'_>) -> Result<(), Refusal> {
+        if self.entries.iter().all(|entry| entry.refuse.is_empty()) {
+            return Ok(());
+        }
+        let canonical = [asked.path.as_str(), asked.path.with_parameters()];
+        for reading in canonical.into_iter().chain(asked.path.others()) {
+            let fits = |entry: &&Entry| entry.is_for(asked.host, reading, false);
+            let other = self
+                .entries
+                .iter()
+                .find(fits)
+                .filter(|_| chosen.app.is_some());
+            let mut entries = std::iter::once(chosen).chain(other);
+            if entries.any(|entry| entry.refuse.iter().any(|refused| refused.matches(reading))) {
+                return Err(Refusal::new(
+                    StatusCode::FORBIDDEN,
+                    "this path is refused here",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that no other reading of the path has stricter rules: no spelling evades a guard by being read one
     /// way here and another way by the app.
     fn check_readings(&self, app: &Rules, asked: Asked<'_>) -> Result<(), Refusal> {
@@ -262,21 +291,25 @@ impl Entry {
 /// The routes to apps and directories, in the order of matching.
 fn entries(config: &Config) -> Vec<Entry> {
     let mut entries = Vec::new();
-    let mut add = |route, path: &PathPrefix, hosts: &[HostPattern], app: Option<Rules>| {
-        let entry = |host| Entry {
+    let mut add = |hosts: &[HostPattern], entry: Entry| {
+        let named = hosts.iter().cloned().map(Some);
+        let any = hosts.is_empty().then_some(None);
+        let hosts = named.chain(any);
+        entries.extend(hosts.map(|host| Entry {
             host,
-            route,
-            path: path.clone(),
-            app: app.clone(),
-        };
-        if hosts.is_empty() {
-            entries.push(entry(None));
-        }
-        entries.extend(hosts.iter().cloned().map(|host| entry(Some(host))));
+            ..entry.clone()
+        }));
     };
     // Before the apps: of the same paths, those of a directory are meant.
     for (index, files) in config.files.iter().enumerate() {
-        add(Route::Files(index), &files.path, &files.hosts, None);
+        let entry = Entry {
+            host: None,
+            route: Route::Files(index),
+            path: files.path.clone(),
+            refuse: files.refuse.clone(),
+            app: None,
+        };
+        add(&files.hosts, entry);
     }
     for (index, app) in config.apps.iter().enumerate() {
         let rules = Rules {
@@ -284,16 +317,25 @@ fn entries(config: &Config) -> Vec<Entry> {
             encoded_slash: app.encoded_slash,
             case_insensitive: app.case_insensitive,
         };
-        add(Route::App(index), &app.path, &app.hosts, Some(rules));
+        let entry = Entry {
+            host: None,
+            route: Route::App(index),
+            path: app.path.clone(),
+            refuse: app.refuse.clone(),
+            app: Some(rules),
+        };
+        add(&app.hosts, entry);
     }
-    // A named host before a wildcard before any; below that, the longer path first.
+    // A named host before a wildcard before any, and of wildcards the longer one; below that, the longer path first,
+    // and whole segments before any continuation.
     entries.sort_by_key(|entry| {
         let host = match &entry.host {
-            Some(HostPattern::Exact(_)) => 0,
-            Some(HostPattern::Wildcard(_)) => 1,
-            None => 2,
+            Some(HostPattern::Exact(_)) => (0, 0),
+            Some(HostPattern::Wildcard(suffix)) => (1, usize::MAX - suffix.len()),
+            None => (2, 0),
         };
-        (host, usize::MAX - entry.path.decoded().len())
+        let path = usize::MAX - entry.path.decoded().len();
+        (host, path, entry.path.is_open_ended())
     });
     entries
 }
@@ -400,6 +442,74 @@ mod tests {
                 "{host}{path}"
             );
         }
+    }
+
+    #[test]
+    fn an_open_ended_path_takes_what_begins_with_it_and_the_longer_wildcard_comes_first() {
+        let router = router(
+            "[[app]]\nname = 'all'\nurl = 'http://127.0.0.1:1'\n\
+             [[app]]\nname = 'open'\nurl = 'http://127.0.0.1:2'\npath = '/adm*'\n\
+             [[app]]\nname = 'segment'\nurl = 'http://127.0.0.1:3'\npath = '/adm'\n\
+             [[app]]\nname = 'below'\nurl = 'http://127.0.0.1:4'\npath = '/adm/*'\n\
+             [[app]]\nname = 'wide'\nurl = 'http://127.0.0.1:5'\nhosts = ['*.example']\npath = '/long'\n\
+             [[app]]\nname = 'near'\nurl = 'http://127.0.0.1:6'\nhosts = ['*.b.example']\n",
+        );
+        for (host, path, app) in [
+            ("a", "/ad", 0),
+            ("a", "/admin", 1),
+            ("a", "/%61dmin/x", 1),
+            ("a", "/adm", 2),
+            ("a", "/adm/", 3),
+            ("a", "//adm//x", 3),
+            ("a.example", "/long/x", 4),
+            ("a.b.example", "/long/x", 5),
+        ] {
+            assert_eq!(
+                route(&router, host, path, false),
+                Ok(Route::App(app)),
+                "{host}{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refused_path_is_refused_in_every_reading() {
+        let router = router(
+            "[[app]]\nname = 'all'\nurl = 'http://127.0.0.1:1'\nrefuse = ['*.php', '/.git*', '/']\nencoded-slash = true\n\
+             [[app]]\nname = 'closed'\nurl = 'http://127.0.0.1:1'\npath = '/in'\nrefuse = ['*']\n\
+             [[files]]\npath = '/static'\ndirectory = '/a'\nrefuse = ['*.pl']\n",
+        );
+        for path in [
+            "/",
+            "//",
+            "/x.php",
+            "/x.PHP",
+            "/x%2ephp",
+            "/x.php;y",
+            "/x;y.php",
+            "/.git/config",
+            "//.git",
+            "/%2Egit",
+            "/in",
+            "/in/x",
+            "/in;x",
+            "/%69n/x",
+            "/in%3Fx",
+            "/static/x.pl",
+        ] {
+            assert_eq!(route(&router, "a", path, false), Err(403), "{path}");
+        }
+        for path in ["/x", "/x.phpx", "/inner", "/a/.git"] {
+            assert_eq!(
+                route(&router, "a", path, false),
+                Ok(Route::App(0)),
+                "{path}"
+            );
+        }
+        assert_eq!(
+            route(&router, "a", "/static/x.php", false),
+            Ok(Route::Files(0))
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use noren::Destination;
 use noren::config::{
     App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, ListenAddress, Member,
-    Needs, Publisher, SessionRule,
+    Needs, PathPattern, Publisher, SessionRule,
 };
 
 /// A text that grows line by line. Writing to a string cannot fail.
@@ -135,6 +135,7 @@ fn routes(text: &mut Text, config: &Config) {
                 if let Some(allow) = app.methods.allow() {
                     text.more(format_args!("takes {allow} only"));
                 }
+                refused(text, &app.refuse);
                 entrance(text, &app.entrance);
                 header_rules(text, "to the app", &app.request_headers);
                 header_rules(text, "from here", &app.response_headers);
@@ -144,6 +145,7 @@ fn routes(text: &mut Text, config: &Config) {
                 next(text, format!("{} on {host} -> files", place.path));
                 text.more("open to everybody");
                 if let Some(files) = config.files.get(index) {
+                    refused(text, &files.refuse);
                     header_rules(text, "from here", &files.response_headers);
                 }
             }
@@ -188,6 +190,13 @@ fn rules(rules: &HeaderRules) -> Vec<String> {
         .filter(|(_, names)| !names.is_empty())
         .map(|(what, names)| format!("{what}: {}", names.join(", ")))
         .collect()
+}
+
+fn refused(text: &mut Text, patterns: &[PathPattern]) {
+    if !patterns.is_empty() {
+        let patterns: Vec<_> = patterns.iter().map(PathPattern::as_str).collect();
+        text.more(format_args!("403 for {}", patterns.join(", ")));
+    }
 }
 
 /// Describes the visitors who may pass where a session may be required.

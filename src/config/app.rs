@@ -13,6 +13,7 @@ use super::header_fields::Side;
 use super::header_rules::HeaderRules;
 use super::host_pattern::HostPattern;
 use super::methods::Methods;
+use super::path_pattern::PathPattern;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::session::{is_set_elsewhere, parse_header_name};
@@ -33,8 +34,10 @@ pub struct App {
     /// `hosts`: public host names this app answers. Empty, the default: any.
     pub hosts: Vec<HostPattern>,
     /// `path`: the paths this app answers. Default `/`, all. The longest prefix wins, and it is not
-    /// cut off.
+    /// cut off. `/wok*` is everything that begins with `/wok`, also within a segment.
     pub path: PathPrefix,
+    /// `refuse`: paths among them that are answered with 403 and never reach the app. Default none.
+    pub refuse: Vec<PathPattern>,
     /// `server-root`: the prefix the app itself lives under. A `Location` of the app that points to
     /// our origin and lacks it gets it. `""` or `/`, the default, is none.
     pub server_root: Option<PathPrefix>,
@@ -119,6 +122,7 @@ impl Default for App {
             tls: None,
             hosts: Vec::new(),
             path: PathPrefix::default(),
+            refuse: Vec::new(),
             server_root: None,
             encoded_slash: false,
             case_insensitive: false,
@@ -172,7 +176,8 @@ impl App {
                 .unwrap_or(default.url),
             tls: TargetTls::read_for_app(table),
             hosts: table.list("hosts", default.hosts, HostPattern::parse),
-            path: table.text("path", default.path, PathPrefix::parse),
+            path: table.text("path", default.path, PathPrefix::parse_open_ended),
+            refuse: table.list("refuse", default.refuse, PathPattern::parse),
             server_root: table.text("server-root", default.server_root, parse_server_root),
             encoded_slash: table.flag("encoded-slash", default.encoded_slash),
             case_insensitive: table.flag("case-insensitive", default.case_insensitive),
@@ -239,7 +244,7 @@ impl App {
         }
         if let Some(other) = earlier
             .iter()
-            .find(|other| other.path.decoded() == self.path.decoded() && other.shares_a_host(self))
+            .find(|other| other.path.is_the_same(&self.path) && other.shares_a_host(self))
         {
             let text = format!(
                 r#"app "{}" already answers these hosts at "{}"; give one of them another path or other hosts"#,

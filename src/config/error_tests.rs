@@ -173,7 +173,7 @@ fn a_misspelt_key_is_told_the_nearest_one() {
     );
     says(
         "body_size = 1",
-        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, tls, hosts, path, server-root, \
+        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, tls, hosts, path, refuse, server-root, \
          encoded-slash, case-insensitive, methods, origins, missing-origin, users, realm, \
          client-certificate, client-names, user-header, certificate-header, request-headers, \
          response-headers, workers, queue, queue-wait, connect, response, response-idle, keep-alive, \

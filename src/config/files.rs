@@ -7,6 +7,7 @@ use super::header_fields::Side;
 use super::header_rules::HeaderRules;
 use super::headers::header_value;
 use super::host_pattern::HostPattern;
+use super::path_pattern::PathPattern;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::value;
@@ -17,6 +18,8 @@ pub struct Files {
     /// `path`: the paths that are served; what follows it is looked for below the directory. A file
     /// must say it.
     pub path: PathPrefix,
+    /// `refuse`: paths among them that are answered with 403. Default none.
+    pub refuse: Vec<PathPattern>,
     /// `hosts`: the public host names it is for. Empty, the default: any.
     pub hosts: Vec<HostPattern>,
     /// `directory`: where the files are. A file must say it. Links that lead out of it are not
@@ -49,6 +52,7 @@ impl Files {
         root.each_table("files", |table| {
             let files = Self {
                 path: required_path(table),
+                refuse: table.list("refuse", Vec::new(), PathPattern::parse),
                 hosts: table.list("hosts", Vec::new(), HostPattern::parse),
                 directory: required_directory(table),
                 cache_control: table.text("cache-control", None, |text| {

@@ -1,18 +1,41 @@
-//! A prefix of a URL path, compared segment by segment with a decoded path. Knows nothing of routes: the router asks
-//! it.
+//! A prefix of a URL path, compared with a decoded path: segment by segment, or, where it ends in `*`, byte by byte.
+//! Knows nothing of routes: the router asks it.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// `/`, or a path that begins with `/` and does not end with one.
+/// `/`, or a path that begins with `/` and does not end with one; of an app also any beginning of a path and a `*`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathPrefix {
     text: String,
     /// Without percent-encoding, if there is any.
     decoded: Option<String>,
+    /// Every path that begins with these bytes is meant, also within a segment.
+    open_ended: bool,
 }
 
 impl PathPrefix {
+    /// Reads a prefix as [`parse`](Self::parse) does, or one such as `/wok*`, which stands for every path that begins
+    /// with `/wok`, and `/wok/*`, which stands for what is below `/wok` without `/wok` itself.
+    pub fn parse_open_ended(text: &str) -> Result<Self, String> {
+        let Some(beginning) = text.strip_suffix('*') else {
+            return Self::parse(text);
+        };
+        if beginning == "/" {
+            return Err(format!(r#""{text}" is every path; write "/""#));
+        }
+        let bare = beginning.strip_suffix('/').unwrap_or(beginning);
+        let slash = beginning.get(bare.len()..).unwrap_or_default();
+        // Two slashes are no plain path, and the error says so.
+        let prefix = Self::parse(if bare == "/" { beginning } else { bare })?;
+        let decoded = format!("{}{slash}", prefix.decoded());
+        Ok(Self {
+            text: text.to_owned(),
+            decoded: Some(decoded),
+            open_ended: true,
+        })
+    }
+
     /// Reads a prefix such as `/wok`; the error text says what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !text.starts_with('/') {
@@ -54,17 +77,37 @@ impl PathPrefix {
         Ok(Self {
             text: text.to_owned(),
             decoded,
+            open_ended: false,
         })
     }
 
-    /// True if a decoded path is this prefix or lies under it: `/wok` matches `/wok` and `/wok/x`, not `/wokx`.
+    /// True if a decoded path is this prefix or lies under it: `/wok` matches `/wok` and `/wok/x`, not `/wokx`;
+    /// `/wok*` matches all three.
     pub fn matches(&self, path: &str) -> bool {
-        is_below(path, self.decoded())
+        self.begins(path, self.decoded())
     }
 
     /// The same for an app to which `/WOK` is `/wok`.
     pub fn matches_in_any_case(&self, path: &str) -> bool {
-        is_below(&without_case(path), &without_case(self.decoded()))
+        self.begins(&without_case(path), &without_case(self.decoded()))
+    }
+
+    fn begins(&self, path: &str, prefix: &str) -> bool {
+        if self.open_ended {
+            path.starts_with(prefix)
+        } else {
+            is_below(path, prefix)
+        }
+    }
+
+    /// Whether it ends in `*`, so that segments mean nothing to it.
+    pub fn is_open_ended(&self) -> bool {
+        self.open_ended
+    }
+
+    /// Whether both stand for the same paths.
+    pub fn is_the_same(&self, other: &Self) -> bool {
+        self.decoded() == other.decoded() && self.open_ended == other.open_ended
     }
 
     /// The prefix as it was written, and as it stands in a URL.
@@ -72,7 +115,7 @@ impl PathPrefix {
         &self.text
     }
 
-    /// The prefix without percent-encoding.
+    /// The prefix without percent-encoding, and without a `*` at its end.
     pub fn decoded(&self) -> &str {
         self.decoded.as_deref().unwrap_or(&self.text)
     }
@@ -133,6 +176,7 @@ impl Default for PathPrefix {
         Self {
             text: "/".to_owned(),
             decoded: None,
+            open_ended: false,
         }
     }
 }
@@ -163,6 +207,24 @@ mod tests {
                 && !wok.matches("/x/wok")
                 && !wok.matches("")
         );
+    }
+
+    #[test]
+    fn an_open_ended_prefix_matches_whatever_begins_with_it() {
+        let wok = PathPrefix::parse_open_ended("/w%6Fk*").unwrap_or_default();
+        assert_eq!((wok.as_str(), wok.decoded()), ("/w%6Fk*", "/wok"));
+        assert!(wok.matches("/wok") && wok.matches("/wok/x") && wok.matches("/wokx"));
+        assert!(!wok.matches("/wo") && !wok.matches("/WOK") && wok.matches_in_any_case("/WOKx"));
+        let below = PathPrefix::parse_open_ended("/wok/*").unwrap_or_default();
+        assert!(below.matches("/wok/") && below.matches("/wok/x") && !below.matches("/wok"));
+        let plain = PathPrefix::parse_open_ended("/wok").unwrap_or_default();
+        assert!(!plain.is_open_ended() && !plain.matches("/wokx"));
+        for text in ["/*", "*", "/a//*", "//*", "/../*", "wok*"] {
+            assert!(
+                PathPrefix::parse_open_ended(text).is_err(),
+                "{text:?} was taken"
+            );
+        }
     }
 
     #[test]

@@ -270,6 +270,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         encoded_slash: _,
         case_insensitive: _,
         methods: _,
+        refuse: _,
         entrance: _,
         user_header: _,
         certificate_header: _,
@@ -294,8 +295,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = App::default();
     shows(
         "app",
-        "name url tls hosts path server-root encoded-slash case-insensitive methods origins missing-origin users realm \
-         client-certificate client-names user-header certificate-header request-headers response-headers \
+        "name url tls hosts path refuse server-root encoded-slash case-insensitive methods origins missing-origin users \
+         realm          client-certificate client-names user-header certificate-header request-headers response-headers \
          workers queue queue-wait connect response response-idle keep-alive restart-wait health-path health-interval \
          request-spool ignore-client-abort response-spool \
          compress compress-private offload",
@@ -536,6 +537,7 @@ fn the_reference_shows_every_key_of_a_directory() {
     let [
         Files {
             path: _,
+            refuse: _,
             hosts: _,
             directory: _,
             cache_control: _,
@@ -548,6 +550,6 @@ fn the_reference_shows_every_key_of_a_directory() {
     };
     shows(
         "files",
-        "path hosts directory cache-control precompressed response-headers",
+        "path refuse hosts directory cache-control precompressed response-headers",
     );
 }

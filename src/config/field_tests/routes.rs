@@ -15,6 +15,7 @@ fn apps_are_read() {
         encoded-slash = true
         case-insensitive = true
         methods = ["GET", "PROPFIND"]
+        refuse = ["*.php"]
         workers = 1
         queue = 0
         queue-wait = "0s"
@@ -51,6 +52,7 @@ fn apps_are_read() {
         encoded_slash: true,
         case_insensitive: true,
         methods: Methods::new(vec!["GET".to_owned(), "PROPFIND".to_owned()]),
+        refuse: PathPattern::parse("*.php").into_iter().collect(),
         entrance: Entrance::default(),
         user_header: None,
         certificate_header: None,
@@ -89,6 +91,7 @@ fn directories_are_read() {
         directory = "/srv/static"
         cache-control = "max-age=60"
         precompressed = true
+        refuse = ["*.pl"]
         [[files]]
         path = "/plain"
         directory = "/srv/plain"
@@ -96,6 +99,7 @@ fn directories_are_read() {
     );
     let files = |path: &str, directory: &str| Files {
         path: PathPrefix::parse(path).unwrap_or_default(),
+        refuse: Vec::new(),
         hosts: Vec::new(),
         directory: directory.into(),
         cache_control: None,
@@ -103,6 +107,7 @@ fn directories_are_read() {
         response_headers: HeaderRules::default(),
     };
     let first = Files {
+        refuse: PathPattern::parse("*.pl").into_iter().collect(),
         hosts: vec![HostPattern::Exact("a.example".to_owned())],
         cache_control: Some("max-age=60".to_owned()),
         precompressed: true,
