@@ -475,7 +475,8 @@ mod tests {
     #[test]
     fn a_refused_path_is_refused_in_every_reading() {
         let router = router(
-            "[[app]]\nname = 'all'\nurl = 'http://127.0.0.1:1'\nrefuse = ['*.php', '/.git*', '/']\nencoded-slash = true\n\
+            "[[app]]\nname = 'all'\nurl = 'http://127.0.0.1:1'\nrefuse = ['*.php', '/.git*', '/']\nencoded-slash = \
+             true\n\
              [[app]]\nname = 'closed'\nurl = 'http://127.0.0.1:1'\npath = '/in'\nrefuse = ['*']\n\
              [[files]]\npath = '/static'\ndirectory = '/a'\nrefuse = ['*.pl']\n",
         );

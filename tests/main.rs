@@ -47,6 +47,7 @@ mod real_journal;
 mod real_kill;
 mod real_manual;
 mod real_messages;
+mod real_nginx;
 mod real_page;
 mod real_prometheus;
 mod real_readings;

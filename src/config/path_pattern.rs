@@ -37,7 +37,7 @@ impl PathPattern {
         })
     }
 
-    /// Whether a decoded path is one of these.
+    /// True if a decoded path is one of these.
     pub fn matches(&self, path: &str) -> bool {
         let path = without_case(path);
         let Some((first, rest)) = self.parts.split_first() else {

@@ -100,12 +100,12 @@ impl PathPrefix {
         }
     }
 
-    /// Whether it ends in `*`, so that segments mean nothing to it.
+    /// True if it ends in `*`, so that segments mean nothing to it.
     pub fn is_open_ended(&self) -> bool {
         self.open_ended
     }
 
-    /// Whether both stand for the same paths.
+    /// True if both stand for the same paths.
     pub fn is_the_same(&self, other: &Self) -> bool {
         self.decoded() == other.decoded() && self.open_ended == other.open_ended
     }

@@ -295,8 +295,9 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = App::default();
     shows(
         "app",
-        "name url tls hosts path refuse server-root encoded-slash case-insensitive methods origins missing-origin users \
-         realm          client-certificate client-names user-header certificate-header request-headers response-headers \
+        "name url tls hosts path refuse server-root encoded-slash case-insensitive methods origins missing-origin \
+         users realm \
+         client-certificate client-names user-header certificate-header request-headers response-headers \
          workers queue queue-wait connect response response-idle keep-alive restart-wait health-path health-interval \
          request-spool ignore-client-abort response-spool \
          compress compress-private offload",

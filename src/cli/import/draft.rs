@@ -12,18 +12,32 @@ pub(super) struct Draft {
     /// Whole tables that are there several times.
     many: Vec<String>,
     left: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Draft {
     /// A key of a table that is there once; the first value stays.
     pub(super) fn set(&mut self, table: &str, key: &str, value: &str) {
+        self.sets(table, key, value);
+    }
+
+    /// The same, and whether the key has this value then.
+    pub(super) fn sets(&mut self, table: &str, key: &str, value: &str) -> bool {
         let line = format!("{key} = {value}");
         let start = format!("{key} = ");
-        match self.single.iter_mut().find(|(name, _)| name == table) {
-            Some((_, lines)) if lines.iter().any(|known| known.starts_with(&start)) => {}
-            Some((_, lines)) => lines.push(line),
-            None => self.single.push((table.to_owned(), vec![line])),
+        let known = self.single.iter().position(|(name, _)| name == table);
+        let index = known.unwrap_or_else(|| {
+            self.single.push((table.to_owned(), Vec::new()));
+            self.single.len() - 1
+        });
+        let Some((_, lines)) = self.single.get_mut(index) else {
+            return false;
+        };
+        if let Some(known) = lines.iter().find(|known| known.starts_with(&start)) {
+            return *known == line;
         }
+        lines.push(line);
+        true
     }
 
     /// A whole table, unless the same is there already.
@@ -38,41 +52,15 @@ impl Draft {
         }
     }
 
-    /// True if this address has a listener already, in this family or in the other: `[::]` accepts IPv4 too, and
-    /// remains of the two.
-    pub(super) fn has_listener(&mut self, address: &str) -> bool {
-        let line = |host: &str, port: &str| format!("\naddress = \"{host}:{port}\"\n");
-        let Some((host, port)) = address.rsplit_once(':') else {
-            return false;
-        };
-        let both = line("[::]", port);
-        match host {
-            "0.0.0.0" => self.many.iter().any(|table| table.contains(&both)),
-            "[::]" => {
-                let four = line("0.0.0.0", port);
-                let mut tables = self.many.iter_mut();
-                let found = tables.find(|table| table.contains(&four));
-                found.is_some_and(|table| {
-                    *table = table.replace(&four, &both);
-                    true
-                })
-            }
-            _ => false,
-        }
-    }
-
-    /// True if the listener of this port asks its clients for certificates.
-    pub(super) fn listener_asks(&self, address: &str) -> bool {
-        let port = address.rsplit(':').next().unwrap_or_default();
-        let end = format!(":{port}\"\n");
-        let mut tables = self.many.iter();
-        tables.any(|table| table.contains(&end) && table.contains("\nclient-authority = "))
-    }
-
     /// Something that has no place here, and why.
     pub(super) fn leave(&mut self, what: &str, why: &str) {
         self.left
             .push(format!("# not carried over: {what}\n#   {why}\n"));
+    }
+
+    /// Something that is good to know.
+    pub(super) fn note(&mut self, text: &str) {
+        self.notes.push(format!("# {text}\n"));
     }
 
     /// The whole file.
@@ -83,6 +71,10 @@ impl Draft {
         if !self.left.is_empty() {
             text.push('\n');
             text.push_str(&self.left.concat());
+        }
+        if !self.notes.is_empty() {
+            text.push('\n');
+            text.push_str(&self.notes.concat());
         }
         for (name, lines) in self.single {
             let _ = write!(text, "\n[{name}]\n{}\n", lines.join("\n"));

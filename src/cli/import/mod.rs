@@ -3,18 +3,16 @@
 
 mod draft;
 mod nginx;
-mod syntax;
+mod survey;
 mod websockify;
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use noren::Config;
 
 use crate::cli::Failure;
-use crate::cli::output::print_toml;
+use crate::cli::output::{print, print_toml};
 
 /// The arguments of `noren import`.
 #[derive(Debug, Args)]
@@ -25,16 +23,16 @@ pub(super) struct Import {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// From a file of nginx, such as /etc/nginx/conf.d/wok.conf; what it includes is not read.
+    /// From a file of nginx, such as /etc/nginx/conf.d/wok.conf, and what it includes.
     Nginx {
-        /// The file
+        /// The file; or a directory, for a line about each of its files and no configuration
         file: PathBuf,
     },
     /// From a command line of websockify, behind two dashes.
     #[command(after_help = "Example:\n  \
         noren import websockify -- --cert /etc/ssl/self.pem --token-plugin TokenFile --token-source /etc/tokens 6080")]
     Websockify {
-        /// The arguments of `websockify`
+        /// The command line, with or without `websockify` at its beginning
         #[arg(required = true, last = true)]
         line: Vec<String>,
     },
@@ -43,28 +41,16 @@ enum What {
 impl Import {
     pub(super) fn run(self) -> Result<(), Failure> {
         let text = match self.what {
-            What::Nginx { file } => {
-                let bytes = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-                let text = text_of(&bytes);
-                let name = file.file_name().unwrap_or_default().to_string_lossy();
-                nginx::import(&text, &name)?
+            What::Nginx { file } if file.is_dir() => {
+                print(&survey::survey(&file)?)?;
+                return Ok(());
             }
+            What::Nginx { file } => nginx::import(&file)?,
             What::Websockify { line } => websockify::import(&line),
         };
         print_toml(&checked(text))?;
         Ok(())
     }
-}
-
-/// nginx takes bytes as they are, and old comments are in Latin-1. Each line is read by itself, so that one does not
-/// spoil the names in others.
-fn text_of(bytes: &[u8]) -> String {
-    let line = |line: &[u8]| {
-        let latin = || line.iter().copied().map(char::from).collect();
-        str::from_utf8(line).map_or_else(|_| latin(), str::to_owned)
-    };
-    let lines: Vec<String> = bytes.split(|byte| *byte == b'\n').map(line).collect();
-    lines.join("\n")
 }
 
 /// Parses the result once, so that an invalid one is reported now and not later.
@@ -79,16 +65,5 @@ fn checked(text: String) -> String {
                 reasons.collect::<String>()
             )
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_that_is_not_utf_8_is_latin_1_and_the_others_are_what_they_were() {
-        assert_eq!(text_of(b"a\n# caf\xe9\nb"), "a\n# caf\u{e9}\nb");
-        assert_eq!(text_of("# café\n".as_bytes()), "# café\n");
     }
 }

@@ -1,80 +1,24 @@
-//! Translates the values of single directives of nginx into the words of noren.toml.
+//! Values of nginx (times, sizes, directories, addresses) in the form of noren.toml.
 
-use crate::cli::import::syntax::Directive;
+use super::syntax::Directive;
 
-/// The port a server sends everybody to, with https.
-pub(super) fn redirect_port(server: &Directive) -> Option<String> {
-    // The whole server, whatever name was asked for: certbot writes a condition for each of its names.
-    let whole = |one: &&Directive| match one.name() {
-        "if" => is_about_the_address(one),
-        // A pattern is taken for the whole, so that nothing it redirects is served in clear.
-        "location" => match one.arguments() {
-            [path] => path == "/" || path.starts_with('~'),
-            [sign, path] => sign.starts_with('~') || (sign == "^~" && path == "/"),
-            _ => false,
-        },
-        _ => false,
+/// The directory that `root` or `alias` names for a path; none if it is not a fixed one.
+pub(super) fn directory(place: &Directive, path: &str) -> Option<String> {
+    let written = place.argument(0);
+    if !written.starts_with('/') || written.contains('$') {
+        return None;
+    }
+    let bare = |text: &str| match text.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        text => text.to_owned(),
     };
-    let inside = server.block.iter().filter(whole).flat_map(|one| &one.block);
-    let mut targets = server
-        .block
-        .iter()
-        .chain(inside)
-        .filter(|one| matches!(one.name(), "return" | "rewrite"));
-    let target = targets.find_map(|one| {
-        one.arguments()
-            .iter()
-            .find_map(|word| word.strip_prefix("https://"))
-    })?;
-    let authority = target.split('/').next().unwrap_or_default();
-    let port = authority.rsplit_once(':').map(|(_, port)| port);
-    let port = port.map(|port| {
-        port.chars()
-            .take_while(char::is_ascii_digit)
-            .collect::<String>()
-    });
-    Some(
-        port.filter(|port| !port.is_empty())
-            .unwrap_or_else(|| "443".to_owned()),
-    )
-}
-
-/// True if a condition concerns only the host name or the scheme of the request.
-pub(super) fn is_about_the_address(condition: &Directive) -> bool {
-    let names = ["$host", "$scheme", "$server_", "$https", "$ssl_protocol"];
-    let mut words = condition.arguments().iter();
-    words.any(|word| names.iter().any(|name| word.contains(name)))
-}
-
-/// The directory of a location that has one of its own.
-pub(super) fn directory(location: &Directive, path: &str) -> Option<String> {
-    if let Some(alias) = location.all("alias").next() {
-        return Some(without_slash(alias.argument(0)).to_owned());
-    }
-    let root = location.all("root").next()?;
-    let root = root.argument(0).trim_end_matches('/');
-    Some(format!("{root}{}", path.trim_end_matches('/')))
-}
-
-pub(super) fn without_slash(path: &str) -> &str {
-    match path.trim_end_matches('/') {
-        "" => "/",
-        path => path,
+    match place.name() {
+        "alias" => Some(bare(written)),
+        _ => Some(bare(&format!("{}{path}", written.trim_end_matches('/')))),
     }
 }
 
-/// The names of a server, as far as they are names. One that begins with a dot is a domain with all that is below.
-pub(super) fn hosts(server: &Directive) -> Vec<String> {
-    let names = server.all("server_name").flat_map(Directive::arguments);
-    let names = names.filter(|name| *name != "_" && !name.is_empty() && !name.starts_with('~'));
-    names
-        .flat_map(|name| match name.strip_prefix('.') {
-            Some(domain) => vec![domain.to_owned(), format!("*.{domain}")],
-            None => vec![name.to_owned()],
-        })
-        .collect()
-}
-
+/// The address of an app with its port.
 pub(super) fn with_port(place: &str, scheme: &str) -> String {
     let has_port = place
         .rsplit_once(':')
@@ -86,8 +30,9 @@ pub(super) fn with_port(place: &str, scheme: &str) -> String {
     }
 }
 
-/// A time of nginx, such as `90`, `1h30m` or `1d 12h`, whose default unit is the second; none for what is no time, and
-/// for 0.
+/// A time of nginx, such as `90`, `1h30m` or `1d 12h`, whose default unit is the second; none for what is no time,
+/// for 0
+/// and for more than a year.
 pub(super) fn duration(text: &str) -> Option<String> {
     let mut rest = text.trim();
     let mut sum: u64 = 0;
@@ -103,8 +48,13 @@ pub(super) fn duration(text: &str) -> Option<String> {
     }
     let whole = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
     let (unit, name) = whole.iter().find(|(unit, _)| sum.is_multiple_of(*unit))?;
-    (sum > 0).then(|| format!("{}{name}", sum / unit))
+    (1..=LONGEST)
+        .contains(&sum)
+        .then(|| format!("{}{name}", sum / unit))
 }
+
+/// The longest time of a noren.toml, in milliseconds: 365 days.
+const LONGEST: u64 = 31_536_000_000;
 
 /// Milliseconds in each unit of nginx; its months have 30 days and its years 365.
 const NGINX_UNITS: &[(&str, u64)] = &[
@@ -119,8 +69,8 @@ const NGINX_UNITS: &[(&str, u64)] = &[
     ("y", 31_536_000_000),
 ];
 
-/// A size of nginx in our units; none for 0, which is no limit there.
-pub(super) fn size(text: &str) -> Option<String> {
+/// A size of nginx in bytes and in our units; none for 0, which is no limit there.
+pub(super) fn size(text: &str) -> Option<(u64, String)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
@@ -134,17 +84,11 @@ pub(super) fn size(text: &str) -> Option<String> {
     let shown = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
         .into_iter()
         .find(|(unit, _)| bytes.is_multiple_of(*unit));
-    Some(shown.map_or_else(
+    let shown = shown.map_or_else(
         || format!("{bytes}B"),
         |(unit, name)| format!("{}{name}", bytes / unit),
-    ))
-}
-
-/// The file of passwords and the realm of a location, if it asks for passwords. The nearest directive counts.
-pub(super) fn login<'a>(nearest: &[&'a Directive]) -> Option<(&'a Directive, &'a Directive)> {
-    let find = |name: &str| nearest.iter().copied().find(|one| one.name() == name);
-    let realm = find("auth_basic").filter(|realm| realm.argument(0) != "off")?;
-    Some((find("auth_basic_user_file")?, realm))
+    );
+    Some((bytes, shown))
 }
 
 #[cfg(test)]
@@ -163,6 +107,7 @@ mod tests {
             ("1w", Some("168h")),
             ("1M", Some("720h")),
             ("1y", Some("8760h")),
+            ("1y1d", None),
             ("0", None),
             ("", None),
             ("1x", None),
@@ -178,7 +123,7 @@ mod tests {
     fn a_domain_a_socket_with_a_path_and_a_time_are_carried_over_or_told_with_their_line() {
         let text = "server { listen 80; server_name .example.com;\n proxy_read_timeout 1h30m;\n proxy_connect_timeout 0;
             location / { proxy_pass http://unix:/run/s:/; } }";
-        let made = super::super::import(text, "n").expect("a good file");
+        let made = super::super::import_text(text, "n", &|_| None).expect("a good file");
         for part in [
             r#"hosts = ["example.com", "*.example.com"]"#,
             r#"response = "90m""#,

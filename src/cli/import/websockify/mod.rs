@@ -1,5 +1,7 @@
 //! Command lines of websockify (0.8 to 0.13): where it listens, and where its tokens lead.
 
+mod command_line;
+
 use super::draft::{Draft, list, quoted};
 
 /// Options with a value that say nothing for Noren.
@@ -27,7 +29,6 @@ const OWN_CONSOLES: &str = "127.0.0.0/8:5900-5999";
 const NEEDLESS: &[&str] = &[
     "-D",
     "--daemon",
-    "--ssl-only",
     "--file-only",
     "--no-parent",
     "--strict-mode",
@@ -37,12 +38,9 @@ const NEEDLESS: &[&str] = &[
 /// Makes a noren.toml of a command line.
 pub(super) fn import(line: &[String]) -> String {
     let mut import = Importer::default();
+    let line = command_line::words(line);
     let words: Vec<_> = line.iter().map(String::as_str).collect();
-    let mut words = match words.as_slice() {
-        // Whoever copies the whole line copies its first word too.
-        [first, rest @ ..] if first.ends_with("websockify") => rest.iter(),
-        all => all.iter(),
-    };
+    let mut words = words.iter();
     while let Some(word) = words.next() {
         if *word == "--" {
             let program: Vec<_> = words.copied().collect();
@@ -73,6 +71,8 @@ struct Importer<'a> {
     listen: Option<&'a str>,
     mode: Option<&'a str>,
     verifies: bool,
+    /// Clients without TLS are not served.
+    encrypted_only: bool,
     authorities: Option<&'a str>,
     web: Option<&'a str>,
     web_auth: bool,
@@ -95,15 +95,19 @@ impl<'a> Importer<'a> {
             "--unix-listen" => self.listen = Some(value()),
             "--unix-listen-mode" => self.mode = Some(value()),
             "--verify-client" => self.verifies = true,
+            "--ssl-only" => self.encrypted_only = true,
             "--cafile" => self.authorities = Some(value()),
             "--auth-plugin" => self.auth = Some(value()),
             "--auth-source" => self.auth_source = Some(value()),
             "--ssl-target" => self.encrypts = true,
-            "--ssl-version" => {
-                if value() == "tlsv1_3" {
-                    self.draft.set("tls", "minimum-version", &quoted("1.3"));
-                }
-            }
+            "--ssl-version" => match value() {
+                "tlsv1_3" => self.draft.set("tls", "minimum-version", &quoted("1.3")),
+                "default" | "tlsv1_2" => {}
+                other => self.draft.leave(
+                    &format!("--ssl-version {other}"),
+                    "versions before TLS 1.2 are not spoken any more",
+                ),
+            },
             "--host-token" => self.draft.set("bridge", "host-token", "true"),
             "--record" => self.record(value()),
             "--inetd" => {
@@ -132,6 +136,12 @@ impl<'a> Importer<'a> {
             }
             name if WITHOUT_MEANING.contains(&name) => _ = value(),
             name if NEEDLESS.contains(&name) => {}
+            // Several letters behind one dash.
+            name if is_several(name) => {
+                if name.contains('v') {
+                    self.draft.set("log", "level", &quoted("debug"));
+                }
+            }
             name if name.starts_with('-') && name.len() > 1 => self.left(name, value),
             positional => self.positional.push(positional),
         }
@@ -178,7 +188,8 @@ impl<'a> Importer<'a> {
         self.logins();
         self.tokens();
         let ports = usize::from(self.listen.is_none() && !self.inetd);
-        if let Some(target) = self.positional.get(ports) {
+        let has_tokens = self.plugin.is_some() || self.target.is_some();
+        if let Some(target) = self.positional.get(ports).filter(|_| !has_tokens) {
             self.target = Some((*target).to_owned());
         }
         if let Some(target) = self.target.take() {
@@ -208,17 +219,29 @@ impl<'a> Importer<'a> {
         let address = address
             .strip_prefix(':')
             .map_or(address.clone(), |port| format!("[::]:{port}"));
-        let protocol = if self.certificate.is_some() {
-            "https"
-        } else {
-            "http"
-        };
+        // websockify takes self.pem where nothing else is said, and without it speaks in clear.
+        let encrypted = self.certificate.is_some() || self.encrypted_only || self.verifies;
+        if encrypted && self.certificate.is_none() {
+            self.draft.leave(
+                "the certificate in self.pem",
+                "it is in the directory where websockify was started: write a [[tls.certificate]] with its path; \
+                 until then a self-signed one is made",
+            );
+        } else if encrypted && !self.encrypted_only {
+            self.draft.note(
+                "done otherwise: websockify serves clients without TLS at the same port, and a listener with https \
+                 does not\n#   write another [[listener]] with protocol = \"http\" if there are any",
+            );
+        }
+        let protocol = if encrypted { "https" } else { "http" };
         let mut keys = vec![
             ("address", quoted(&address)),
             ("protocol", quoted(protocol)),
         ];
-        if let Some(mode) = self.mode.filter(|_| address.starts_with("unix:")) {
-            keys.push(("mode", quoted(mode)));
+        if address.starts_with("unix:") {
+            // Its owner alone, unless it is said.
+            let mode = self.mode.unwrap_or("0600");
+            keys.push(("mode", quoted(&format!("{mode:0>4}"))));
         }
         match self.authorities {
             Some(file) if self.verifies => keys.push(("client-authority", quoted(file))),
@@ -292,14 +315,15 @@ impl<'a> Importer<'a> {
     }
 
     fn tokens(&mut self) {
-        let Some(plugin) = self.plugin else {
+        // Old versions take a source for files of tokens.
+        let Some(plugin) = self.plugin.or(self.source.map(|_| "TokenFile")) else {
             return;
         };
         let name = last_part(plugin);
         let source = self.source.unwrap_or_default();
         let kind = match name {
             "BaseTokenAPI" | "JSONTokenApi" if source.contains("%s") => return self.api(source),
-            "TokenRedis" if source.contains(':') => return self.redis(source),
+            "TokenRedis" if !source.is_empty() => return self.redis(source),
             "JWTTokenApi" if !source.is_empty() => return self.signed(source),
             "TokenFileName" => "file-name",
             "TokenFile" | "ReadOnlyTokenFile" if is_directory(source) => "directory",
@@ -309,8 +333,8 @@ impl<'a> Importer<'a> {
                 let what = format!("--token-plugin {plugin} --token-source {source}");
                 return self.draft.leave(
                     &what,
-                    "a plug-in of your own can answer over HTTP: [[bridge.tokens]] with source = \"http\" \
-                     and url = \"http://HOST/{token}\"",
+                    "a plug-in of your own can answer over HTTP: [[bridge.tokens]] with source = \"http\" and url \
+                     = \"http://HOST/{token}\"",
                 );
             }
         };
@@ -332,8 +356,13 @@ impl<'a> Importer<'a> {
 
     /// `HOST:PORT:DATABASE:PASSWORD:NAMESPACE`, of which the last three may be left out or empty.
     fn redis(&mut self, source: &str) {
-        let parts: Vec<_> = source.split(':').collect();
-        let part = |index: usize| parts.get(index).copied().filter(|part| !part.is_empty());
+        let parts = parts(source);
+        let part = |index: usize| {
+            parts
+                .get(index)
+                .map(String::as_str)
+                .filter(|part| !part.is_empty())
+        };
         let address = format!(
             "{}:{}",
             part(0).unwrap_or("localhost"),
@@ -376,6 +405,10 @@ impl<'a> Importer<'a> {
         self.draft.set(table, "keys", &list([key]));
         self.draft.set(table, "allow", &list([OWN_CONSOLES]));
         self.draft.set(table, "longest", &quoted("off"));
+        self.draft.leave(
+            "tokens that are encrypted (JWE)",
+            "links are signed here, and an encrypted one is refused: sign them, and do not encrypt them",
+        );
         if let Some((name, value)) = self.tls() {
             self.draft.set(table, name, &value);
         }
@@ -391,6 +424,29 @@ impl<'a> Importer<'a> {
             ),
         );
     }
+}
+
+/// True for several letters behind one dash, such as `-vD`.
+fn is_several(name: &str) -> bool {
+    let letters = name.strip_prefix('-').unwrap_or_default();
+    letters.len() > 1 && letters.chars().all(|letter| "vD6".contains(letter))
+}
+
+/// The parts of a source between colons. One that has a colon stands in quotes.
+fn parts(source: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    for sign in source.chars() {
+        match sign {
+            '"' => quoted = !quoted,
+            ':' if !quoted => parts.push(String::new()),
+            sign => parts
+                .last_mut()
+                .into_iter()
+                .for_each(|part| part.push(sign)),
+        }
+    }
+    parts
 }
 
 /// `TokenFile` of `websockify.token_plugins.TokenFile`.

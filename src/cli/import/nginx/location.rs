@@ -1,0 +1,454 @@
+//! The outcome of a location: an app, a directory, a console, a redirect to https, or nothing that Noren could answer.
+
+use std::collections::HashMap;
+
+use super::directives::{Meaning, meaning};
+use super::facts::Facts;
+use super::flow::{End, Flow};
+use super::guard::{Headers, Login, headers, login, methods, obstacle};
+use super::headers::of_requests;
+use super::scope::Scope;
+use super::syntax::Directive;
+use super::values::{directory, with_port};
+
+/// The outcome of the requests of a place.
+#[derive(Debug, Clone)]
+pub(super) enum Outcome<'a> {
+    App(Box<App<'a>>),
+    Files(Files<'a>),
+    Console(Box<App<'a>>),
+    Redirect(Redirect<'a>),
+    Closed(Closed<'a>),
+}
+
+/// An app, and who may ask it.
+#[derive(Debug, Clone)]
+pub(super) struct App<'a> {
+    pub(super) at: &'a Directive,
+    /// The blocks with the settings of the app.
+    pub(super) scope: Scope<'a>,
+    /// `http://host:port`, `https://host:port` or `unix:/path`.
+    pub(super) url: String,
+    pub(super) login: Option<Login<'a>>,
+    pub(super) methods: Option<Vec<String>>,
+    pub(super) certificate: bool,
+    /// nginx passes WebSockets on.
+    pub(super) websockets: bool,
+    pub(super) headers: Headers<'a>,
+    pub(super) carried: Vec<&'a Directive>,
+    pub(super) notes: Vec<(&'a Directive, &'static str)>,
+}
+
+/// A directory.
+#[derive(Debug, Clone)]
+pub(super) struct Files<'a> {
+    pub(super) at: &'a Directive,
+    /// The directive with the directory: `root` or `alias`.
+    pub(super) place: &'a Directive,
+    pub(super) directory: String,
+    pub(super) notes: Vec<(&'a Directive, &'static str)>,
+}
+
+/// A redirect of what came without TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Redirect<'a> {
+    pub(super) at: &'a Directive,
+    pub(super) port: String,
+    pub(super) same_host: bool,
+}
+
+/// A place that Noren does not answer as nginx does.
+#[derive(Debug, Clone)]
+pub(super) struct Closed<'a> {
+    /// The directive that is reported, and the reason; `None` where nginx has nothing either.
+    pub(super) told: Option<(&'a Directive, String)>,
+    /// Somebody is kept out, and may be let in once a person has decided.
+    pub(super) guarded: bool,
+}
+
+impl Closed<'_> {
+    /// A place that nginx has no answer for either.
+    pub(super) fn nothing() -> Self {
+        Self {
+            told: None,
+            guarded: false,
+        }
+    }
+}
+
+impl<'a> Outcome<'a> {
+    pub(super) fn closed(at: &'a Directive, why: impl Into<String>) -> Self {
+        Self::Closed(Closed {
+            told: Some((at, why.into())),
+            guarded: true,
+        })
+    }
+
+    /// The app and its rules as a text; `None` if neither an app nor a directory answers. Places where it is the same
+    /// are open to the same requests.
+    pub(super) fn access(&self) -> Option<String> {
+        match self {
+            Self::App(app) => Some(format!("app {}", app.access())),
+            Self::Console(app) => Some(format!("console {}", app.access())),
+            Self::Files(files) => Some(format!("files {}", files.place.id)),
+            Self::Redirect(_) | Self::Closed(_) => None,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.access().is_some()
+    }
+}
+
+impl App<'_> {
+    fn access(&self) -> String {
+        let users = self.login.map_or("", |login| login.users.argument(0));
+        let user = self.headers.user.map_or("", |header| header.argument(0));
+        let rules = of_requests(&self.headers.rules);
+        format!(
+            "{} {users:?} {user:?} {:?} {} {} {rules:?}",
+            self.url, self.methods, self.certificate, self.websockets
+        )
+    }
+}
+
+/// Reads the locations of one server.
+#[derive(Debug, Clone)]
+pub(super) struct Locations<'a, 'b> {
+    pub(super) server: &'a Directive,
+    /// Of each `upstream` the address that is used.
+    pub(super) upstreams: &'b HashMap<String, String>,
+    /// The statements of the server, which come before any location.
+    pub(super) flow: &'b Flow<'a>,
+    /// The listener asks for certificates of clients.
+    pub(super) asks_certificates: bool,
+}
+
+impl<'a> Locations<'a, '_> {
+    /// The outcome of a location, by its scope, whose nearest block is its own. A pattern has no path.
+    pub(super) fn outcome(&self, at: &'a Directive, scope: &Scope<'a>, path: &str) -> Outcome<'a> {
+        let end = match self.read(at, scope, path) {
+            Ok(outcome) => return outcome,
+            Err(end) => end,
+        };
+        let flow = Flow::of(&at.block, path, &self.flow.facts);
+        let pass = scope.own("proxy_pass");
+        let url = pass.and_then(|pass| self.address(pass, &flow.facts).ok());
+        match (end, url) {
+            // The person who decides needs the address that is not written.
+            (
+                Outcome::Closed(Closed {
+                    told: Some((at, why)),
+                    guarded: true,
+                }),
+                Some((url, _)),
+            ) => Outcome::closed(at, why.replace("its url", &format!("its url, {url},"))),
+            (end, _) => end,
+        }
+    }
+
+    fn read(
+        &self,
+        at: &'a Directive,
+        scope: &Scope<'a>,
+        path: &str,
+    ) -> Result<Outcome<'a>, Outcome<'a>> {
+        let flow = Flow::of(&at.block, path, &self.flow.facts);
+        passes(at, &flow, scope)?;
+        if let Some((_, rewrite)) = flow.refused.first() {
+            return Err(guarded(at, rewrite));
+        }
+        let last = scope
+            .own("try_files")
+            .and_then(|files| Some((files, files.arguments().last()?)));
+        let named = match last {
+            Some((files, name)) if name.starts_with('@') => {
+                let mut places = self.server.all("location");
+                let place = places.find(|one| one.arguments() == std::slice::from_ref(name));
+                Some(place.ok_or_else(|| Outcome::closed(files, "there is no such location"))?)
+            }
+            _ => None,
+        };
+        let Some(named) = named else {
+            let pass = flow.pass.or_else(|| scope.own("proxy_pass"));
+            let Some(pass) = pass else {
+                return self.without_app(at, scope, path, &flow);
+            };
+            if let Some((files, _)) = last.filter(|_| flow.pass.is_none()) {
+                let why = "try_files ends in no place that is an app, so nginx never asks this one: it is closed here";
+                return Err(Outcome::closed(files, why));
+            }
+            return self.app(at, scope, path, &flow, pass);
+        };
+        // The guards of both hold.
+        let outside = Scope::default().inside(&self.server.block);
+        let own = scope.around(&outside).inside(&named.block);
+        let inner = Flow::of(&named.block, "", &flow.facts);
+        passes(named, &inner, &own)?;
+        let pass = inner.pass.or_else(|| own.own("proxy_pass"));
+        let Some(pass) = pass.filter(|_| inner.refused.is_empty()) else {
+            return Err(Outcome::closed(named, "no app is asked there"));
+        };
+        let logins = [login(scope), login(&own)].map(Result::unwrap_or_default);
+        if let [Some(first), Some(second)] = logins
+            && first.users.argument(0) != second.users.argument(0)
+        {
+            return Err(guarded(at, second.users));
+        }
+        let mut both = inner.clone();
+        both.methods = intersection(flow.methods.clone(), inner.methods.clone());
+        both.certificate |= flow.certificate;
+        both.notes.extend(&flow.notes);
+        both.carried.extend(&flow.carried);
+        both.carried.extend(last.map(|(files, _)| files));
+        let whole = scope.inside(&named.block);
+        self.app(named, &whole, path, &both, pass)
+    }
+
+    /// A location with no app: a directory, or what Noren does not do.
+    fn without_app(
+        &self,
+        at: &'a Directive,
+        scope: &Scope<'a>,
+        path: &str,
+        flow: &Flow<'a>,
+    ) -> Result<Outcome<'a>, Outcome<'a>> {
+        let asks = login(scope).map_or_else(Some, |login| login.map(|login| login.users));
+        if let Some(asks) = asks {
+            let why = "[[files]] are for everybody; let an [[app]] with `users` serve what is not; it is closed here";
+            return Err(Outcome::closed(at, format!("line {}: {why}", asks.line)));
+        }
+        let handler = at.block.iter().find(|one| is_other_handler(one));
+        let place = scope.own("alias").or_else(|| scope.own("root"));
+        let found = place.and_then(|place| directory(place, path));
+        let limits =
+            flow.methods.is_some() || self.flow.methods.is_some() || methods(scope).is_some();
+        match (handler, place, found) {
+            (None, Some(place), Some(directory)) if !limits && !self.needs_certificate(flow) => {
+                Ok(Outcome::Files(Files {
+                    at,
+                    place,
+                    directory,
+                    notes: flow.notes.clone(),
+                }))
+            }
+            (Some(handler), _, _) => {
+                let why = match meaning(handler.name()) {
+                    Meaning::Left(why) => format!("{why}; it is closed here"),
+                    _ => "it is closed here".to_owned(),
+                };
+                Err(unserved(at, why))
+            }
+            _ => {
+                let why = "Noren serves apps and consoles; let the app serve these files, or write [[files]]; it \
+                           is closed here";
+                Err(unserved(at, why.to_owned()))
+            }
+        }
+    }
+
+    fn needs_certificate(&self, flow: &Flow<'a>) -> bool {
+        flow.certificate || self.flow.certificate
+    }
+
+    fn app(
+        &self,
+        at: &'a Directive,
+        scope: &Scope<'a>,
+        path: &str,
+        flow: &Flow<'a>,
+        pass: &'a Directive,
+    ) -> Result<Outcome<'a>, Outcome<'a>> {
+        let login = login(scope).map_err(|asks| {
+            let why = format!(
+                "passwords without a file of them (line {}): it is closed here",
+                asks.line
+            );
+            Outcome::closed(at, why)
+        })?;
+        let headers = headers(scope, &flow.facts, login.is_some()).map_err(|header| {
+            let why = format!(
+                "an app may believe {} (line {}), and a client could send it here: it is closed here; see user-header",
+                header.argument(0),
+                header.line
+            );
+            Outcome::closed(at, why)
+        })?;
+        if self.needs_certificate(flow) && !self.asks_certificates {
+            let why = "only clients with a certificate may come here, and no listener asks for any: it is closed here";
+            return Err(Outcome::closed(at, why));
+        }
+        if let Some(handler) = at.block.iter().find(|one| is_other_handler(one)) {
+            return Err(guarded(at, handler));
+        }
+        let (url, below) = self
+            .address(pass, &flow.facts)
+            .map_err(|why| Outcome::closed(pass, why))?;
+        let mut notes = flow.notes.clone();
+        let mut carried = flow.carried.clone();
+        carried.push(pass);
+        if below == "/" && path != "/" {
+            notes.push((
+                pass,
+                "paths are not rewritten: the app gets the path of its location too",
+            ));
+        } else if !below.is_empty() && below != path {
+            // Through a URL that ends in `/` all of the app can be asked; through any other only a part.
+            return Err(Outcome::closed(
+                pass,
+                "paths are not rewritten, and the app would get more than what nginx lets through: it is closed here",
+            ));
+        }
+        if let Some(strips) = flow.strips {
+            notes.push((
+                strips,
+                "paths are not rewritten: the app gets the path of its location too",
+            ));
+        }
+        let limit = methods(scope);
+        carried.extend(limit.iter().map(|(limit, _)| *limit));
+        let limit = intersection(limit.map(|(_, names)| names), flow.methods.clone());
+        let upgrades = scope.nearest_all("proxy_set_header");
+        let upgrades = upgrades
+            .iter()
+            .any(|header| header.argument(0).eq_ignore_ascii_case("upgrade"));
+        let methods = intersection(limit, self.flow.methods.clone());
+        let methods = methods.map(|names| {
+            let names = names.iter().map(|name| name.to_uppercase());
+            let names = names.filter(|name| !matches!(name.as_str(), "CONNECT" | "TRACE"));
+            names.collect::<Vec<_>>()
+        });
+        if methods.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Outcome::closed(at, "no method is left; it is closed here"));
+        }
+        let app = Box::new(App {
+            at,
+            scope: scope.clone(),
+            url,
+            login,
+            methods,
+            certificate: self.needs_certificate(flow),
+            websockets: upgrades,
+            headers,
+            carried,
+            notes,
+        });
+        if upgrades && path.contains("websockify") {
+            return Ok(Outcome::Console(app));
+        }
+        Ok(Outcome::App(app))
+    }
+
+    /// The URL of an app and the path behind it.
+    fn address(&self, pass: &Directive, facts: &Facts) -> Result<(String, String), String> {
+        let written = pass.argument(0);
+        // The whole path as it came.
+        let whole = [
+            "$request_uri",
+            "$uri$is_args$args",
+            "$uri$is_args$query_string",
+            "$uri",
+        ];
+        let whole = whole.iter().find_map(|end| written.strip_suffix(end));
+        let expanded = facts.expand(whole.unwrap_or(written));
+        let Some(expanded) = expanded else {
+            return Err(
+                "the address has to be a fixed one; until then it is closed here".to_owned(),
+            );
+        };
+        let (scheme, rest) = expanded.split_once("://").unwrap_or(("", ""));
+        if !matches!(scheme, "http" | "https") {
+            return Err("the address has to be one of HTTP; it is closed here".to_owned());
+        }
+        let (host, below) = if let Some(socket) = rest.strip_prefix("unix:") {
+            // The path of the URL stands behind a second colon.
+            let (socket, below) = socket.split_once(':').unwrap_or((socket, ""));
+            (format!("unix:{socket}"), below)
+        } else {
+            let (host, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let address = self.upstreams.get(host).map_or(host, String::as_str);
+            (address.to_owned(), below)
+        };
+        if !below.is_empty() && written.contains('$') {
+            return Err(
+                "nginx asks for this path alone, whatever the visitor asks for; it is closed here"
+                    .to_owned(),
+            );
+        }
+        let url = match host.strip_prefix("unix:") {
+            Some(_) if scheme == "https" => {
+                return Err("TLS over a UNIX socket is not spoken".to_owned());
+            }
+            Some(socket) => format!("unix:{}", socket.trim_end_matches(':')),
+            None => format!("{scheme}://{}", with_port(&host, scheme)),
+        };
+        Ok((url, below.to_owned()))
+    }
+}
+
+/// Fails where no request gets to the app or the directory of a place, or not every one.
+fn passes<'a>(at: &'a Directive, flow: &Flow<'a>, scope: &Scope<'a>) -> Result<(), Outcome<'a>> {
+    match &flow.end {
+        Some(End::Redirect {
+            at,
+            port,
+            same_host,
+        }) => {
+            return Err(Outcome::Redirect(Redirect {
+                at,
+                port: port.clone(),
+                same_host: *same_host,
+            }));
+        }
+        Some(End::Closed { at: end }) => return Err(guarded(at, end)),
+        None => {}
+    }
+    obstacle(scope).map_or(Ok(()), |guard| Err(guarded(at, guard)))
+}
+
+/// A place of files, or of a handler, that Noren does not have.
+fn unserved(at: &Directive, why: String) -> Outcome<'_> {
+    Outcome::Closed(Closed {
+        told: Some((at, why)),
+        guarded: false,
+    })
+}
+
+pub(super) fn guarded<'a>(at: &'a Directive, guard: &Directive) -> Outcome<'a> {
+    let words = guard.words.join(" ");
+    let why = format!(
+        "`{words}` (line {}) decides there who gets what, and nothing here does, so it is closed here: see users, \
+         client-certificate and [session], then write its url in the place of unix:/dev/null/closed and take \
+         `refuse` away",
+        guard.line
+    );
+    Outcome::closed(at, why)
+}
+
+fn is_other_handler(one: &Directive) -> bool {
+    one.name().ends_with("_pass") && one.name() != "proxy_pass"
+        || one.name().starts_with("content_by_lua")
+        || matches!(
+            one.name(),
+            "passenger_enabled"
+                | "empty_gif"
+                | "stub_status"
+                | "flv"
+                | "mp4"
+                | "js_content"
+                | "perl"
+                | "random_index"
+        )
+}
+
+/// The methods that both let through.
+fn intersection(one: Option<Vec<String>>, other: Option<Vec<String>>) -> Option<Vec<String>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(
+            one.into_iter()
+                .filter(|name| other.contains(name))
+                .collect(),
+        ),
+        (one, other) => one.or(other),
+    }
+}

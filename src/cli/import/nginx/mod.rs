@@ -1,0 +1,104 @@
+//! Files of nginx, read as what nginx does with each kind of request, and written as routes that are open to no other.
+//!
+//! The way down: `syntax` makes a tree, `server` and `location` say what becomes of the requests at one address for one
+//! name (`flow` and `guard` who gets so far), `paths` turns locations into routes, `addresses` chooses those that
+//! become listeners,
+//! `write`, `left_out` and `settings` write the result, and `report` names what has no place.
+
+mod addresses;
+mod directives;
+mod facts;
+mod flow;
+mod guard;
+mod headers;
+mod left_out;
+mod location;
+mod needless;
+mod paths;
+mod pattern;
+mod report;
+mod scope;
+mod server;
+mod settings;
+mod source;
+mod syntax;
+mod values;
+mod wok;
+mod write;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use scope::Scope;
+use server::Server;
+use syntax::{Directive, Includes};
+
+/// The remark about a file of locations.
+const PART: &str = "this is a part of a server, whose addresses, names, certificates and guards are in another \
+                    file: import that\n#   one, which includes this one, or write [[listener]], `hosts` and who \
+                    may come by hand";
+
+/// The differences that every file has.
+const ALWAYS: &str = "what is different in any case: an app is asked once a request is complete; X-Forwarded-For, \
+                      -Host, -Proto\n#   and X-Real-IP are set anew and never passed on; WebSockets of pages \
+                      elsewhere are refused (origins); a path\n#   with a dot segment, or one that servers read \
+                      in two ways, gets 400; names that no server has get 404.\n#   `noren check --explain FILE` \
+                      shows the routes";
+
+/// Makes a noren.toml of a file.
+pub(super) fn import(path: &Path) -> Result<String> {
+    let text = source::read(path).with_context(|| format!("read {}", path.display()))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let includes = |pattern: &str| source::included(pattern, path);
+    import_text(&text, &name, &includes)
+}
+
+fn import_text(text: &str, file: &str, includes: Includes<'_>) -> Result<String> {
+    if source::is_of_apache(text) {
+        bail!(
+            "{file} is a file of Apache, and only those of nginx are read here; for Wok write config/wok.toml, and \
+             for another app an [[app]] with the url of its ProxyPass"
+        );
+    }
+    let mut directives = syntax::read(text, file, includes)?;
+    let is_part = directives.iter().any(|one| one.name() == "location");
+    if is_part {
+        directives = vec![Directive::server(file, directives)];
+    }
+    let mut upstreams = HashMap::new();
+    let mut servers = Vec::new();
+    collect(&directives, &Scope::default(), &mut upstreams, &mut servers);
+    let mut writer = write::write(&directives, &servers, &upstreams);
+    let mut draft = std::mem::take(&mut writer.draft);
+    std::mem::take(&mut writer.report).write(&mut draft);
+    if is_part {
+        draft.note(PART);
+    }
+    draft.note(ALWAYS);
+    Ok(draft.finish(file))
+}
+
+/// The servers and upstreams of a block and those in it.
+fn collect<'a>(
+    block: &'a [Directive],
+    around: &Scope<'a>,
+    upstreams: &mut HashMap<String, String>,
+    servers: &mut Vec<Server<'a>>,
+) {
+    let inside = around.inside(block);
+    for one in block {
+        match one.name() {
+            "http" => collect(&one.block, &inside, upstreams, servers),
+            "server" => servers.push(Server::of(one, &inside)),
+            "upstream" => {
+                if let Some(used) = settings::used_server(one) {
+                    let address = used.argument(0).trim_end_matches(':').to_owned();
+                    upstreams.insert(one.argument(0).to_owned(), address);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The report of an import: every directive is either marked as carried, reported with its line, or needs
+//! nothing here, by the table of directives.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::super::draft::Draft;
+use super::directives::{Meaning, meaning};
+use super::syntax::Directive;
+
+const NOWHERE: &str =
+    "nothing here takes it: what it is for is not carried over, or another one takes its place";
+
+/// The directives that were looked at.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    carried: HashSet<usize>,
+    /// By the number of the directive: how it looks, and why it is told.
+    told: BTreeMap<usize, (String, Vec<String>)>,
+    otherwise: Vec<(String, String)>,
+}
+
+impl Report {
+    pub(super) fn carry(&mut self, directive: &Directive) {
+        self.carried.insert(directive.id);
+    }
+
+    pub(super) fn is_carried(&self, directive: &Directive) -> bool {
+        self.carried.contains(&directive.id)
+    }
+
+    /// Tells a directive, with all that is in it.
+    pub(super) fn leave(&mut self, directive: &Directive, why: &str) {
+        let (_, reasons) = self
+            .told
+            .entry(directive.id)
+            .or_insert_with(|| (directive.shown(), Vec::new()));
+        if !reasons.iter().any(|known| known == why) {
+            reasons.push(why.to_owned());
+        }
+    }
+
+    /// Tells a directive that Noren has another way for.
+    pub(super) fn otherwise(&mut self, directive: &Directive, why: &str) {
+        self.carry(directive);
+        self.otherwise.push((directive.shown(), why.to_owned()));
+    }
+
+    /// Tells everything that nobody has looked at.
+    pub(super) fn rest(&mut self, directives: &[Directive]) {
+        for one in directives {
+            if self.told.contains_key(&one.id)
+                || self.carried.contains(&one.id) && one.name() != "server"
+            {
+                continue;
+            }
+            match meaning(one.name()) {
+                Meaning::Structure => self.rest(&one.block),
+                Meaning::Needless | Meaning::Decides => {}
+                Meaning::Carried if one.name() == "proxy_set_header" => {
+                    self.leave(
+                        one,
+                        "the app gets the headers that Noren sets, and those of the visitor",
+                    );
+                }
+                Meaning::Carried => self.leave(one, NOWHERE),
+                Meaning::Left(_) if is_for_upgrades(one) => {}
+                Meaning::Left(why) if one.name() == "proxy_redirect" => {
+                    if !matches!(one.argument(0), "off" | "default") {
+                        self.otherwise(one, why);
+                    }
+                }
+                Meaning::Left(why) => self.leave(one, why),
+                Meaning::Unknown => self.leave(one, "there is nothing for this here"),
+            }
+        }
+    }
+
+    /// Writes it all down.
+    pub(super) fn write(self, draft: &mut Draft) {
+        // A file that is included twice is reported once.
+        let mut known = HashSet::new();
+        for (what, reasons) in self.told.into_values() {
+            if known.insert((what.clone(), reasons.clone())) {
+                draft.leave(&what, &reasons.join("\n#   "));
+            }
+        }
+        for (what, why) in self.otherwise {
+            if !known.insert((what.clone(), vec![why.clone()])) {
+                continue;
+            }
+            draft.note(&format!("done otherwise: {what}\n#   {why}"));
+        }
+    }
+}
+
+/// The map from `Upgrade` to `Connection` that every file with a WebSocket has.
+fn is_for_upgrades(one: &Directive) -> bool {
+    one.name() == "map" && one.argument(0) == "$http_upgrade"
+}

@@ -1,0 +1,420 @@
+//! Writes what was read as a noren.toml.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+
+use super::super::draft::{Draft, list, quoted};
+use super::addresses::{Address, Site, addresses};
+use super::headers::{of_requests, of_responses};
+use super::location::{App, Closed, Files, Outcome};
+use super::paths::Route;
+use super::report::Report;
+use super::scope::Scope;
+use super::server::Server;
+use super::syntax::Directive;
+use super::values::{duration, size};
+use super::{settings, wok};
+
+/// An address at which nothing can ever listen: what nginx kept closed stays closed until a person has decided.
+pub(super) const CLOSED: &str = "unix:/dev/null/closed";
+
+const ONLY_BCRYPT: &str = "it is read as it is, but only bcrypt is taken: make lines of another kind anew with \
+                           htpasswd -nB NAME";
+
+/// The result so far, and what it was made of.
+#[derive(Default)]
+pub(super) struct Writer<'a> {
+    pub(super) draft: Draft,
+    pub(super) report: Report,
+    apps: usize,
+    /// The hosts and paths that have a route.
+    taken: HashSet<(Vec<String>, String)>,
+    /// The access that consoles have.
+    console: Option<String>,
+    /// Limits of request bodies of what is carried over.
+    bodies: Vec<&'a Directive>,
+    /// Servers whose apps need a certificate that their listener does not require.
+    needs_certificate: HashSet<usize>,
+}
+
+/// Writes everything down.
+pub(super) fn write<'a>(
+    directives: &'a [Directive],
+    servers: &[Server<'a>],
+    upstreams: &HashMap<String, String>,
+) -> Writer<'a> {
+    let mut writer = Writer::default();
+    let (mut addresses, base) = addresses(servers, upstreams);
+    if let Some(base) = base.and_then(|base| addresses.get_mut(base)) {
+        writer.agree_on_certificates(base);
+        close_for_odd_names(base, servers);
+    }
+    settings::listeners(&mut writer, &addresses, servers, base);
+    settings::certificates(&mut writer, &addresses, servers);
+    let sites = base
+        .and_then(|base| addresses.get(base))
+        .map_or(&[][..], |door| &door.sites);
+    let wok = sites.iter().find_map(wok::Wok::of);
+    if let Some(wok) = &wok {
+        wok.write(&mut writer);
+    }
+    for site in sites {
+        let others = sites.len() > 1;
+        writer.site(site, others, wok.as_ref());
+    }
+    writer.others(&addresses, servers, base);
+    if !servers.is_empty() && writer.taken.is_empty() && writer.console.is_none() {
+        // Nothing is open, and a person decides.
+        writer.close("/", &[]);
+    }
+    writer.body_size();
+    settings::general(&mut writer, directives);
+    writer.report.rest(directives);
+    writer
+}
+
+/// A name that Noren has no pattern for would be answered as any other name.
+fn close_for_odd_names<'a>(door: &mut Address<'a>, servers: &[Server<'a>]) {
+    let listens: Vec<_> = door.listens.iter().map(|(number, _)| *number).collect();
+    let odd = |but: usize| {
+        let others = listens.iter().filter(|number| **number != but);
+        let mut names = others.filter_map(|number| servers.get(*number)?.odd_names.first());
+        names.next().copied()
+    };
+    for site in door.sites.iter_mut().filter(|site| site.hosts.is_empty()) {
+        let at = servers.get(site.server).map(|server| server.at);
+        if let (Some(at), Some(odd)) = (at, odd(site.server)) {
+            let why = format!(
+                "a server has names that no pattern here stands for (line {}), and this one would answer them: it \
+                 is closed here; write `hosts`, or its url in the place of {CLOSED}",
+                odd.line
+            );
+            site.view.close(at, &why);
+        }
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// A listener asks all its clients for certificates or none. Where only some servers do, their apps say so.
+    fn agree_on_certificates(&mut self, base: &mut Address<'a>) {
+        let open: Vec<_> = base
+            .sites
+            .iter()
+            .filter(|site| site.view.is_open())
+            .collect();
+        let asks = open
+            .iter()
+            .filter_map(|site| Some((site.server, site.view.verify?)));
+        let asks: Vec<_> = asks.collect();
+        let authorities: HashSet<_> = asks
+            .iter()
+            .map(|(_, verify)| verify.authority.argument(0))
+            .collect();
+        let all = asks.len() == open.len() && asks.iter().all(|(_, verify)| verify.is_required());
+        if authorities.len() < 2 {
+            if !all {
+                let required = asks.iter().filter(|(_, verify)| verify.is_required());
+                self.needs_certificate = required.map(|(server, _)| *server).collect();
+            }
+            return;
+        }
+        for site in &mut base.sites {
+            if let Some(verify) = site.view.verify.take() {
+                site.view.close(
+                    verify.authority,
+                    "a listener has one authority for the certificates of clients, and other servers have another: \
+                     the apps of this server are closed",
+                );
+            }
+        }
+    }
+
+    /// All routes of a site.
+    fn site(&mut self, site: &Site<'a>, others: bool, wok: Option<&wok::Wok>) {
+        for at in &site.view.carried {
+            self.report.carry(at);
+        }
+        for (at, why) in &site.view.told {
+            self.report.leave(at, why);
+        }
+        for route in &site.view.routes {
+            match &route.outcome {
+                Outcome::App(app) => self.app(app, route, site, wok),
+                Outcome::Files(files) => self.files(files, route, &site.hosts),
+                Outcome::Console(app) => self.console(app, route, wok),
+                Outcome::Redirect(redirect) => {
+                    self.report.leave(
+                        redirect.at,
+                        "a listener sends everybody to https or nobody: this is closed here",
+                    );
+                    self.close(&route.path, &site.hosts);
+                }
+                Outcome::Closed(Closed { told, guarded }) => {
+                    if let Some((at, why)) = told {
+                        self.report.leave(at, why);
+                    }
+                    // Nothing answers at the root then, or only what stands for any host.
+                    if *guarded || route.path != "/" || (others && !site.hosts.is_empty()) {
+                        self.close(&route.path, &site.hosts);
+                    }
+                }
+            }
+        }
+        if others && !site.hosts.is_empty() && site.view.lacks_root() {
+            self.close("/", &site.hosts);
+        }
+    }
+
+    /// Closes a path, which the app of a shorter one would answer otherwise.
+    pub(super) fn close(&mut self, path: &str, hosts: &[String]) {
+        if !self.taken.insert((hosts.to_vec(), path.to_owned())) {
+            return;
+        }
+        self.apps += 1;
+        let mut keys = vec![
+            ("name", quoted(&format!("closed-{}", self.apps))),
+            ("url", quoted(CLOSED)),
+            ("restart-wait", quoted("0s")),
+            ("refuse", list(["*"])),
+        ];
+        place(&mut keys, path, hosts);
+        self.draft.add("app", &keys);
+    }
+
+    /// A directory that is served as it is.
+    fn files(&mut self, files: &Files<'a>, route: &Route<'a>, hosts: &[String]) {
+        if !self.taken.insert((hosts.to_vec(), route.path.clone())) {
+            return;
+        }
+        self.report.carry(files.place);
+        for (at, why) in &files.notes {
+            self.report.leave(at, why);
+        }
+        let mut keys = vec![
+            ("path", quoted(&encoded(&route.path))),
+            ("directory", quoted(&files.directory)),
+        ];
+        if !route.refuse.is_empty() {
+            keys.push(("refuse", list(route.refuse.iter().map(String::as_str))));
+        }
+        if !hosts.is_empty() {
+            keys.push(("hosts", list(hosts.iter().map(String::as_str))));
+        }
+        self.draft.add("files", &keys);
+    }
+
+    /// websockify behind nginx: the bridge does its work.
+    fn console(&mut self, app: &App<'a>, route: &Route<'a>, wok: Option<&wok::Wok>) {
+        let access = format!("{:?}", Outcome::Console(Box::new(app.clone())).access());
+        if self.console.get_or_insert_with(|| access.clone()) != &access {
+            return self.report.leave(
+                app.at,
+                "there is one bridge, and another location has it with other rules: this one is not there",
+            );
+        }
+        self.carry(app);
+        if let Some(login) = app.login {
+            self.draft
+                .set("bridge", "users", &quoted(login.users.argument(0)));
+            self.draft
+                .set("bridge", "realm", &quoted(login.realm.argument(0)));
+            self.report.carry(login.users);
+            self.report.leave(login.users, ONLY_BCRYPT);
+        }
+        if app.certificate {
+            self.draft
+                .set("bridge", "client-certificate", &quoted("required"));
+        }
+        if wok.is_some() {
+            return;
+        }
+        if route.path != "/websockify" {
+            self.draft
+                .set("bridge", "paths", &list([route.path.as_str()]));
+        }
+        if app.url.ends_with(":64667") {
+            // Wok starts its websockify on this port, with this directory.
+            self.draft.add("bridge.tokens", &wok::tokens());
+        } else {
+            let url = &app.url;
+            self.report.leave(app.at, &format!(
+                "the bridge takes the place of websockify at {url}; `noren import websockify -- …` says which \
+                 [[bridge.tokens]] it needs"
+            ));
+        }
+    }
+
+    /// Marks what an app stands for, and tells what it does without.
+    fn carry(&mut self, app: &App<'a>) {
+        for one in app
+            .carried
+            .iter()
+            .chain(&app.headers.carried)
+            .chain(&app.headers.user)
+        {
+            self.report.carry(one);
+        }
+        for (at, why) in app.notes.iter().chain(&app.headers.notes) {
+            self.report.leave(at, why);
+        }
+        self.bodies
+            .extend(app.scope.nearest("client_max_body_size"));
+    }
+
+    fn app(&mut self, app: &App<'a>, route: &Route<'a>, site: &Site<'a>, wok: Option<&wok::Wok>) {
+        if !self.taken.insert((site.hosts.clone(), route.path.clone())) {
+            return;
+        }
+        self.carry(app);
+        self.apps += 1;
+        let is_wok = wok.is_some_and(|wok| wok.is_app(app));
+        let name = if is_wok {
+            "wok".to_owned()
+        } else {
+            format!("app-{}", self.apps)
+        };
+        let mut keys = vec![("name", quoted(&name)), ("url", quoted(&app.url))];
+        keys.extend(self.tls(app));
+        place(&mut keys, &route.path, &site.hosts);
+        if is_wok {
+            keys.extend(wok::keys(&route.path));
+        }
+        if !route.refuse.is_empty() {
+            keys.push(("refuse", list(route.refuse.iter().map(String::as_str))));
+        }
+        if !app.websockets {
+            keys.push(("origins", list([])));
+            keys.push(("missing-origin", "false".to_owned()));
+        }
+        if let Some(methods) = &app.methods {
+            keys.push(("methods", list(methods.iter().map(String::as_str))));
+        }
+        if let Some(limit) = self.time(&app.scope, "proxy_read_timeout") {
+            keys.push(("response", quoted(&limit)));
+            keys.push(("response-idle", quoted(&limit)));
+        }
+        if let Some(limit) = self.time(&app.scope, "proxy_connect_timeout") {
+            keys.push(("connect", quoted(&limit)));
+        }
+        if app.certificate || self.needs_certificate.contains(&site.server) {
+            keys.push(("client-certificate", quoted("required")));
+        }
+        if let Some(login) = app.login {
+            keys.push(("users", quoted(login.users.argument(0))));
+            keys.push(("realm", quoted(login.realm.argument(0))));
+            self.report.leave(login.users, ONLY_BCRYPT);
+        }
+        if let Some(header) = app.headers.user {
+            keys.push(("user-header", quoted(header.argument(0))));
+        }
+        keys.extend(of_requests(&app.headers.rules));
+        let (carried, responses) = of_responses(&app.scope);
+        for one in carried {
+            self.report.carry(one);
+        }
+        keys.extend(responses);
+        self.draft.add("app", &keys);
+    }
+
+    /// The `tls` of an app that is asked over TLS.
+    fn tls(&mut self, app: &App<'a>) -> Option<(&'static str, String)> {
+        if !app.url.starts_with("https://") {
+            return None;
+        }
+        let mut parts = Vec::new();
+        for (name, key) in [
+            ("proxy_ssl_trusted_certificate", "ca"),
+            ("proxy_ssl_name", "name"),
+            ("proxy_ssl_certificate", "certificate"),
+            ("proxy_ssl_certificate_key", "key"),
+        ] {
+            let found = app.scope.nearest(name);
+            if let Some(one) = found.filter(|one| !one.argument(0).contains('$')) {
+                self.report.carry(one);
+                parts.push(format!("{key} = {}", quoted(one.argument(0))));
+            }
+        }
+        for name in [
+            "proxy_ssl_verify",
+            "proxy_ssl_server_name",
+            "proxy_ssl_session_reuse",
+        ] {
+            if let Some(one) = app.scope.nearest(name) {
+                self.report.carry(one);
+            }
+        }
+        let verify = app.scope.nearest("proxy_ssl_verify");
+        if verify.is_none_or(|one| one.argument(0) != "on") {
+            self.report.leave(
+                app.at,
+                "nginx believes any certificate of this app, and Noren verifies it: see ca, name and \
+                 insecure-skip-verify of [app.tls]",
+            );
+        }
+        (!parts.is_empty()).then(|| ("tls", format!("{{ {} }}", parts.join(", "))))
+    }
+
+    fn time(&mut self, scope: &Scope<'a>, name: &str) -> Option<String> {
+        let found = scope.nearest(name)?;
+        self.report.carry(found);
+        let limit = duration(&found.arguments().join(" "));
+        if limit.is_none() {
+            self.report.leave(
+                found,
+                "this is no time that can be waited: from 1ms to 365d",
+            );
+        }
+        limit
+    }
+
+    /// One limit for all, so that nothing that passed is refused: the largest.
+    fn body_size(&mut self) {
+        let bodies = std::mem::take(&mut self.bodies);
+        let read = |one: &&'a Directive| size(one.argument(0));
+        let all: Vec<_> = bodies.iter().filter_map(read).collect();
+        for one in &bodies {
+            if read(one).is_none() {
+                self.report
+                    .leave(one, "there is always a limit; the default is 4GiB");
+            }
+        }
+        let Some(largest) = all.iter().max_by_key(|(bytes, _)| *bytes) else {
+            return;
+        };
+        for one in &bodies {
+            self.report.carry(one);
+            if read(one).is_some_and(|(bytes, _)| bytes != largest.0) {
+                self.report.leave(
+                    one,
+                    "body-size in [limits] is for all of Noren, and the largest is taken",
+                );
+            }
+        }
+        if all.len() == bodies.len() {
+            self.draft.set("limits", "body-size", &quoted(&largest.1));
+        }
+    }
+}
+
+/// The path and the hosts of a route.
+fn place(keys: &mut Vec<(&'static str, String)>, path: &str, hosts: &[String]) {
+    if path != "/" {
+        keys.push(("path", quoted(&encoded(path))));
+    }
+    if !hosts.is_empty() {
+        keys.push(("hosts", list(hosts.iter().map(String::as_str))));
+    }
+}
+
+/// A path as it stands in a URL.
+fn encoded(path: &str) -> String {
+    path.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_graphic() {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
+}
