@@ -337,7 +337,9 @@ impl<'a> Map<'a, '_, '_> {
         match &cut.outcome {
             Outcome::Files(_) if ends && is_taken => add(&loose, &nothing, &[]),
             _ if ends => {
-                let is_own = is_app && !same && !cut.adds_slash;
+                // A location may stand in one of the same path, and the outer one decides.
+                let mut alike = self.cuts.iter().filter(|other| other.path == cut.path);
+                let is_own = is_app && !same && !alike.all(|other| other.adds_slash);
                 let path = if is_taken || is_own { &loose } else { bare };
                 add(path, &cut.outcome, &cut.refuse);
             }
