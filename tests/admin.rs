@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 
-use crate::harness::{Answer, Door, Wire, until, within};
+use crate::harness::{Answer, Backend, Door, Wire, until, within};
 
 const CHANNELS: &str = "[hub]\nmessage-size = '1KiB'\n[[channel]]\nname = 'wok'\n[[channel]]\nname = 'job.*'\n\
                         [[channel]]\nname = 'closed'\npublish = ['token']\n";
@@ -31,9 +31,15 @@ struct House {
 
 impl House {
     async fn open() -> Self {
+        Self::with("").await
+    }
+
+    /// The same with more tables.
+    async fn with(tables: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("admin.sock");
-        let settings = format!("{CHANNELS}[admin]\nsocket = '{}'\n", socket.display());
+        let socket_key = format!("[admin]\nsocket = '{}'\n", socket.display());
+        let settings = format!("{CHANNELS}{tables}{socket_key}");
         Self {
             door: Door::open(&settings).await,
             socket,
@@ -260,6 +266,69 @@ async fn a_listener_that_comes_back_gets_what_was_missed() {
         event.starts_with("event: reset\n") && event.contains("restarted"),
         "{event}"
     );
+}
+
+#[tokio::test]
+async fn the_status_says_which_apps_are_down_or_silent_since_when_and_why() {
+    let (good, silent) = (Backend::tcp().await, Backend::tcp().await);
+    let app = |name: &str, url: &str, more: &str| {
+        format!(
+            "[[app]]\nname = '{name}'\npath = '/{name}'\nurl = '{url}'\nrestart-wait = '0s'\n{more}\n"
+        )
+    };
+    let http = |backend: &Backend| format!("http://{}", backend.address());
+    let house = House::with(&format!(
+        "{}{}{}{}",
+        app("good", &http(&good), ""),
+        app("idle", &http(&good), ""),
+        app("silent", &http(&silent), "response = '50ms'"),
+        app("down", "unix:/nonexistent/app", ""),
+    ))
+    .await;
+    let ask = |path: &'static str| {
+        let request = Door::get(path, "");
+        let door = &house.door;
+        async move { door.plain().await.ask(&request).await.status }
+    };
+    let mut client = house.door.plain().await;
+    client.send(Door::get("/good", "")).await;
+    let mut worker = good.accept().await;
+    worker.head().await;
+    worker
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .await;
+    assert_eq!(client.answer().await.status, 200);
+    assert_eq!(ask("/silent").await, 504);
+    assert_eq!(ask("/down").await, 503);
+
+    let status = object(&house.get("/status").await);
+    let now = |name: &str| {
+        let apps = status["apps"].as_array().unwrap();
+        apps.iter().find(|app| app["name"] == name).unwrap().clone()
+    };
+    for (name, state, answered, error) in [
+        ("good", "up", true, None),
+        ("idle", "up", false, None),
+        ("silent", "silent", false, Some("within 50ms")),
+        ("down", "down", false, Some("/nonexistent/app")),
+    ] {
+        let app = now(name);
+        assert_eq!(app["state"], state, "{app}");
+        assert!(app["state_since"].as_u64().unwrap() > 0, "{app}");
+        assert_eq!(app["last_success"].is_u64(), answered, "{app}");
+        let said = app["last_error"].as_str();
+        assert_eq!(said.is_some(), error.is_some(), "{app}");
+        assert!(
+            said.unwrap_or_default().contains(error.unwrap_or_default()),
+            "{app}"
+        );
+        assert_eq!(app["last_error_at"].is_u64(), error.is_some(), "{app}");
+    }
+    // The certificate of the door is in a file, which has an end.
+    let certificates = status["certificates"].as_array().unwrap();
+    assert_eq!(certificates.len(), 1, "{status}");
+    assert!(certificates[0]["expires"].as_u64().unwrap() > status["since"].as_u64().unwrap());
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
 }
 
 #[tokio::test]

@@ -99,6 +99,10 @@ impl Page {
         if self.hub.subscribers() == 0 {
             return;
         }
+        let view = self.view.clone();
+        self.view
+            .shutdown
+            .spawn(async move { view.look_at_apps().await });
         let mut status = self.status();
         status.insert("sample".to_owned(), sample.to_vec().into());
         if let Ok(data) = Data::json(&Value::Object(status).to_string()) {

@@ -1,6 +1,6 @@
 //! Routes of the admin socket, and their responses.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -48,7 +48,6 @@ pub(super) struct Routes {
     /// Time limit without a byte of a message.
     pub(super) idle: Duration,
     pub(super) shutdown: Shutdown,
-    since: Instant,
 }
 
 impl Routes {
@@ -60,7 +59,6 @@ impl Routes {
             view,
             scope,
             idle,
-            since: Instant::now(),
         }
     }
 
@@ -85,7 +83,10 @@ impl Routes {
             }
             ["", "reload"] => self.order(Order::Reload, request).await,
             ["", "upgrade"] => self.order(Order::Upgrade, request).await,
-            ["", "status"] => self.reading(request, |parts| self.status(parts)),
+            ["", "status"] => {
+                self.view.look_at_apps().await;
+                self.reading(request, |parts| self.status(parts))
+            }
             ["", "close", what] => self.close(what, request),
             _ => self.refuse(request, Refusal::not_found(KNOWN)),
         };
@@ -210,9 +211,7 @@ impl Routes {
                 .parse()
                 .map_err(|_| Refusal::bad_request("rows is a whole number"))?,
         };
-        let mut status = self.view.status(rows);
-        let since = telemetry::since(self.since);
-        status.insert("since".to_owned(), since.into());
+        let status = self.view.status(rows);
         Ok(object(StatusCode::OK, &Value::Object(status)))
     }
 

@@ -1,7 +1,10 @@
 //! Status of the running server: metrics, health, and the list of open connections.
 
 use std::collections::BTreeMap;
+use std::future::{Future as _, poll_fn};
 use std::num::NonZeroU64;
+use std::task::Poll;
+use std::time::Instant;
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -32,6 +35,8 @@ pub struct View {
     pub inside: std::sync::Arc<Inside>,
     /// The stop signal.
     pub shutdown: Shutdown,
+    /// When the server was made.
+    pub begun: Instant,
 }
 
 impl View {
@@ -123,9 +128,15 @@ impl View {
         let apps = self.apps.now();
         let apps = apps.iter().map(|app| {
             let (settings, load) = (app.settings(), app.load());
+            let condition = app.condition();
             json!({
                 "name": settings.name,
                 "url": settings.url.to_string(),
+                "state": condition.state,
+                "state_since": condition.state_since,
+                "last_success": condition.last_success,
+                "last_error": condition.last_error,
+                "last_error_at": condition.last_error_at,
                 "workers": load.workers,
                 "busy": load.busy,
                 "waiting": load.waiting,
@@ -135,6 +146,7 @@ impl View {
         let apps: Vec<_> = apps.collect();
         let object = json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "since": telemetry::since(self.begun),
             "connections": {"open": self.slots.taken(), "limit": self.slots.limit()},
             "memory": telemetry::resident_bytes(),
             "descriptors": telemetry::descriptors().map(|(open, limit)| json!({"open": open, "limit": limit})),
@@ -147,12 +159,40 @@ impl View {
             "newest": hub.newest,
             "channels": hub.channels,
             "sources": self.sources.status(),
-            "certificates": self.acme.overview(),
+            "certificates": self.certificates(),
         });
         match object {
             Value::Object(fields) => fields,
             _ => Map::new(),
         }
+    }
+
+    /// Those of an authority, and then those in files.
+    fn certificates(&self) -> Vec<Value> {
+        let issued = self.acme.overview().into_iter().map(|one| json!(one));
+        let files = self.inside.certificates.load();
+        let files = files
+            .iter()
+            .map(|(file, expires)| json!({"name": file, "expires": expires}));
+        issued.chain(files).collect()
+    }
+
+    /// Finds out whether the apps can be reached that no request has tried in the last seconds, all at once.
+    pub(super) async fn look_at_apps(&self) {
+        let apps = self.apps.now();
+        let looks = apps.iter().cloned();
+        let mut looks: Vec<_> = looks
+            .map(|app| Box::pin(async move { app.is_reachable().await }))
+            .collect();
+        poll_fn(|cx| {
+            looks.retain_mut(|look| look.as_mut().poll(cx).is_pending());
+            if looks.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Closes connections: `t7` a tunnel, `s7` a subscriber, `v7` all that is open for the session of a visitor,

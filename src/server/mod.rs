@@ -15,7 +15,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tracing::{info, warn};
@@ -155,6 +155,7 @@ impl Server {
             acme: acme.clone(),
             inside: Arc::clone(&inside),
             shutdown: shutdown.clone(),
+            begun: Instant::now(),
         };
         let around = Surroundings {
             hub,
@@ -295,14 +296,22 @@ impl State {
             .flatten()
             .next()
             .map_or(&[][..], Acceptor::expiries);
+        let mut files = Vec::new();
         for (file, expires) in expiries {
             let ends = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
             let label = FileLabel {
                 file: file.display().to_string(),
             };
+            // Those of an authority are shown by their names.
+            let is_issued = |acme: &config::Acme| file.starts_with(&acme.store);
+            if !self.config.acme.as_ref().is_some_and(is_issued) {
+                let milliseconds = u64::try_from(ends.as_millis()).unwrap_or(u64::MAX);
+                files.push((label.file.clone(), milliseconds));
+            }
             let seconds = i64::try_from(ends.as_secs()).unwrap_or(i64::MAX);
             shown.get_or_create(&label).set(seconds);
         }
+        self.inside.certificates.store(Arc::new(files));
     }
 }
 

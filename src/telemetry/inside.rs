@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::telemetry::{Flood, Metrics, Pulse, Tunnels};
 
 /// Telemetry of one server, shared by all its parts.
@@ -10,6 +12,8 @@ use crate::telemetry::{Flood, Metrics, Pulse, Tunnels};
 pub struct Inside {
     /// Counters and timings.
     pub metrics: Metrics,
+    /// The file of each certificate, and its end in milliseconds since 1970.
+    pub certificates: ArcSwap<Vec<(String, u64)>>,
     /// The open tunnels.
     pub tunnels: Tunnels,
     /// Heartbeat of the task that runs every second.
@@ -29,6 +33,7 @@ impl Inside {
         let metrics = Metrics::new();
         Arc::new(Self {
             tunnels: Tunnels::new(metrics.tunnels.clone()),
+            certificates: ArcSwap::default(),
             metrics,
             pulse: Pulse::new(),
             failed_handshakes: Flood::new(),

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::http::apply_to_request;
+use crate::upstream::condition::State;
 use crate::upstream::connection::Connection;
 use crate::upstream::{Asker, Payload, Upstream, UpstreamError};
 
@@ -93,6 +94,13 @@ pub(super) fn look_after(upstream: &Arc<Upstream>) -> impl Future<Output = ()> +
             };
             if let Some(is_well) = upstream.ask_whether_well(health).await {
                 health.tell(&upstream.settings.name, is_well);
+                let now = std::time::Instant::now();
+                if is_well {
+                    upstream.watch.answered(now);
+                } else {
+                    let error = UpstreamError::Unwell(health.path.path().to_owned());
+                    upstream.watch.failed(State::Unwell, error.to_string(), now);
+                }
             }
             let interval = health.interval;
             drop(upstream);

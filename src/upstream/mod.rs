@@ -6,6 +6,7 @@
 
 mod answer;
 mod away;
+mod condition;
 mod connection;
 mod health;
 mod kept;
@@ -65,6 +66,7 @@ pub struct Upstream {
     tls: Option<Connector>,
     metrics: AppMetrics,
     reached: Reached,
+    watch: Arc<condition::Watch>,
     queue: Queue,
     pool: Pool,
     spool: Spool,
@@ -138,7 +140,9 @@ impl Upstream {
         };
         let (workers, most, wait) = (settings.workers, settings.queue, settings.queue_wait);
         let streaming = (workers / 2).max(1) as u64;
-        let (queue, uploads) = if let Some(same) = before.iter().find(is_same) {
+        let same = before.iter().find(is_same);
+        let watch = same.map_or_else(Arc::default, |same| Arc::clone(&same.watch));
+        let (queue, uploads) = if let Some(same) = same {
             same.queue.set_limits(workers, most, wait);
             let uploads = same.uploads.resized(streaming, spool.parts());
             (same.queue.clone(), uploads)
@@ -155,6 +159,7 @@ impl Upstream {
             health: Health::new(settings.health_path.as_deref(), settings.health_interval),
             pool: Pool::new(settings.keep_alive),
             reached: Reached::default(),
+            watch,
             metrics,
             settings,
             tls: tls.cloned(),

@@ -140,11 +140,13 @@ function table(title, count, heads, rows, errors = []) {
 
 function show(status) {
   document.querySelector("#line").textContent =
-    `${plain(status.connections.open)} of ${plain(status.connections.limit)} connections, ${bytes(status.memory)} of memory`;
+    `Version ${status.version}, up ${age(status.since)}, ${plain(status.connections.open)} of ${plain(status.connections.limit)} connections, ${bytes(status.memory)} of memory`;
   const n = "number", tables = document.querySelector("#tables");
   const parts = [
-    ...table("Apps", null, [["Name"], ["At"], ["Busy", n], ["Workers", n], ["Waiting", n]],
-      status.apps.map((app) => [app.name, app.url, plain(app.busy), plain(app.workers), plain(app.waiting)])),
+    ...table("Apps", null, [["Name"], ["At"], ["State"], ["Since", n], ["Last answer", n], ["Busy", n], ["Workers", n], ["Waiting", n]],
+      status.apps.map((app) => [app.name, app.url, app.state, app.state_since ? age(app.state_since) : null,
+        app.last_success ? `${age(app.last_success)} ago` : null, plain(app.busy), plain(app.workers), plain(app.waiting)]),
+      status.apps.map((app) => app.last_error && `${age(app.last_error_at)} ago: ${app.last_error}`)),
     ...table("Tunnels", status.tunnel_count, [["Id"], ["Target"], ["Peer"], ["User"], ["Session"], ["Open", n], ["Up", n], ["Down", n]],
       status.tunnels.map((one) => [`t${one.id}`, one.target, one.peer, one.user, visit(one.session), age(one.since), bytes(one.up), bytes(one.down)])),
     ...table("Subscribers", status.subscribers, [["Id"], ["Channels"], ["By"], ["Peer"], ["User"], ["Session"], ["Open", n], ["Behind", n]],
@@ -156,7 +158,7 @@ function show(status) {
       status.sources.map((one) => [one.channel, one.kind, one.address, one.since ? age(one.since) : "no", plain(one.messages)]),
       status.sources.map((one) => one.last_error)),
     ...table("Certificates", null, [["Name"], ["Ends"], ["Asked for"]],
-      status.certificates.map((one) => [one.name, one.expires ? day(one.expires) : "none yet", day(one.next)]),
+      status.certificates.map((one) => [one.name, one.expires ? day(one.expires) : "none yet", one.next ? day(one.next) : null]),
       status.certificates.map((one) => one.last_error)),
   ];
   if (parts.length !== tables.children.length || parts.some((part, at) => part !== tables.children[at])) tables.replaceChildren(...parts);

@@ -34,13 +34,28 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
     };
     add(
         "Apps".to_owned(),
-        &["NAME", "AT", "BUSY", "WAITING"],
+        &[
+            "NAME",
+            "AT",
+            "STATE",
+            "SINCE",
+            "BUSY",
+            "WAITING",
+            "LAST ANSWER",
+            "LAST ERROR",
+        ],
         rows(of(status, "apps"), |app| {
             vec![
                 word(of(app, "name")),
                 word(of(app, "url")),
+                word(of(app, "state")),
+                if_any(of(app, "state_since"), &since),
                 format!("{} of {}", word(of(app, "busy")), word(of(app, "workers"))),
                 format!("{} of {}", word(of(app, "waiting")), word(of(app, "queue"))),
+                if_any(of(app, "last_success"), &|at| format!("{} ago", since(at))),
+                if_any(of(app, "last_error_at"), &|at| {
+                    format!("{} ago: {}", since(at), word(of(app, "last_error")))
+                }),
             ]
         }),
     );
@@ -101,10 +116,9 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
         "Sources".to_owned(),
         &["CHANNEL", "KIND", "AT", "UP", "MESSAGES", "LAST ERROR"],
         rows(of(status, "sources"), |one| {
-            let up = if of(one, "since").is_null() {
-                "no".to_owned()
-            } else {
-                since(of(one, "since"))
+            let up = match of(one, "since") {
+                Value::Null => "no".to_owned(),
+                at => since(at),
             };
             vec![
                 word(of(one, "channel")),
@@ -182,6 +196,15 @@ fn session(number: &Value) -> String {
     }
 }
 
+/// A moment as text, if there is one.
+fn if_any(at: &Value, show: &dyn Fn(&Value) -> String) -> String {
+    if at.is_null() {
+        "-".to_owned()
+    } else {
+        show(at)
+    }
+}
+
 /// Time since a moment, in its two largest units.
 fn age(now: Duration, at: &Value) -> String {
     span(now.saturating_sub(moment(at)))
@@ -236,7 +259,12 @@ mod tests {
             "since": 0,
             "memory": 43_000_000,
             "connections": {"open": 12, "limit": 10000},
-            "apps": [{"name": "wok", "url": "127.0.0.1:8010", "workers": 8, "busy": 3, "waiting": 0, "queue": 1000}],
+            "apps": [
+                {"name": "wok", "url": "127.0.0.1:8010", "state": "down", "state_since": 89_940_000, "last_success": 89_000_000,
+                 "last_error": "connect to 127.0.0.1:8010: refused", "last_error_at": 89_998_000,
+                 "workers": 8, "busy": 3, "waiting": 0, "queue": 1000},
+                {"name": "new", "url": "unix:/a", "state": "unknown", "workers": 1, "busy": 0, "waiting": 0, "queue": 9},
+            ],
             "tunnel_count": 1,
             "tunnels": [{
                 "id": 7, "target": "unix:/run/\u{1b}\u{202e}J", "peer": "192.0.2.1:5", "user": null,
@@ -254,14 +282,15 @@ mod tests {
                 "Noren 1.2.3, up 1 d 1 h, 41.0 MiB of memory, 12 of 10000 connections",
                 "",
                 "Apps",
-                "  NAME  AT              BUSY    WAITING",
-                "  wok   127.0.0.1:8010  3 of 8  0 of 1000",
+                "  NAME  AT              STATE    SINCE      BUSY    WAITING    LAST ANSWER       LAST ERROR",
+                "  wok   127.0.0.1:8010  down     1 min 0 s  3 of 8  0 of 1000  16 min 40 s ago  2 s ago: connect to 127.0.0.1:8010: refused",
+                "  new   unix:/a         unknown  -          0 of 1  0 of 9     -                -",
                 "",
                 "Tunnels: 1",
                 "  ID  TARGET         PEER         USER  SESSION  OPEN   UP       DOWN",
                 "  t7  unix:/run/??J  192.0.2.1:5  -     v5       1 d 0 h  1.4 KiB  9 B",
             ]
-            .map(|line| line.replace("OPEN   UP", "OPEN     UP"))
+            .map(|line| line.replace("OPEN   UP", "OPEN     UP").replace("LAST ANSWER       LAST", "LAST ANSWER      LAST"))
         );
     }
 }

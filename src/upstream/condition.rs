@@ -1,0 +1,178 @@
+//! The condition of an app: whether its last exchange went well, since when that is so, and the last error.
+//!
+//! Requests note it as they end, and nothing is asked of the app for it; an app that nobody uses is known by what
+//! connecting to it came to. It outlives a reload.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::telemetry;
+
+/// A success is noted once in this time, in milliseconds: every request of every thread comes by here.
+const FRESH: u64 = 1_000;
+
+/// The outcome of the last exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Nothing has been tried since the start.
+    Unknown,
+    /// It answers, or takes connections.
+    Up,
+    /// It cannot be connected to.
+    Down,
+    /// It did not answer in time.
+    Silent,
+    /// It broke the exchange off.
+    Broken,
+    /// It says itself, or by its silence, that it is not well (`health-path`).
+    Unwell,
+}
+
+/// Condition of an app, for people and programs. Moments are milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Condition {
+    /// The state now.
+    pub state: State,
+    /// Since when it is in it.
+    pub state_since: Option<u64>,
+    /// The last answer.
+    pub last_success: Option<u64>,
+    /// The last error, and when it was.
+    pub last_error: Option<String>,
+    /// When that was.
+    pub last_error_at: Option<u64>,
+}
+
+/// Notes outcomes.
+#[derive(Debug)]
+pub(super) struct Watch {
+    begun: Instant,
+    /// A [`State`].
+    state: AtomicU8,
+    /// Milliseconds since `begun`, plus one; 0 is never.
+    success: AtomicU64,
+    rest: Mutex<Rest>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rest {
+    since: Option<Instant>,
+    error: Option<(String, Instant)>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            state: AtomicU8::new(State::Unknown as u8),
+            success: AtomicU64::new(0),
+            rest: Mutex::default(),
+        }
+    }
+}
+
+impl Watch {
+    /// The app has answered.
+    pub(super) fn answered(&self, now: Instant) {
+        let moment = self.moment(now);
+        let before = self.success.load(Ordering::Relaxed);
+        if before == 0 || moment.saturating_sub(before) > FRESH {
+            self.success.store(moment, Ordering::Relaxed);
+        }
+        self.enter(State::Up, now);
+    }
+
+    /// The app takes connections, which says nothing of an app that takes them and is silent.
+    pub(super) fn connected(&self, now: Instant) {
+        if matches!(self.state(), State::Unknown | State::Down) {
+            self.enter(State::Up, now);
+        }
+    }
+
+    /// The app has failed.
+    pub(super) fn failed(&self, state: State, error: String, now: Instant) {
+        self.enter(state, now);
+        self.lock().error = Some((error, now));
+    }
+
+    /// All of it.
+    pub(super) fn condition(&self) -> Condition {
+        let rest = self.lock().clone();
+        let success = self.success.load(Ordering::Relaxed);
+        let success = success
+            .checked_sub(1)
+            .map(|after| telemetry::since(self.begun + std::time::Duration::from_millis(after)));
+        let (last_error, at) = rest.error.unzip();
+        Condition {
+            state: self.state(),
+            state_since: rest.since.map(telemetry::since),
+            last_success: success,
+            last_error,
+            last_error_at: at.map(telemetry::since),
+        }
+    }
+
+    fn enter(&self, state: State, now: Instant) {
+        if self.state.load(Ordering::Relaxed) == state as u8 {
+            return;
+        }
+        let mut rest = self.lock();
+        // Another thread may have been quicker.
+        if self.state.swap(state as u8, Ordering::Relaxed) != state as u8 {
+            rest.since = Some(now);
+        }
+    }
+
+    fn state(&self) -> State {
+        let now = self.state.load(Ordering::Relaxed);
+        let states = [
+            State::Up,
+            State::Down,
+            State::Silent,
+            State::Broken,
+            State::Unwell,
+        ];
+        let found = states.into_iter().find(|state| *state as u8 == now);
+        found.unwrap_or(State::Unknown)
+    }
+
+    fn moment(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.begun).as_millis();
+        u64::try_from(since).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_heals_what_could_not_be_connected_to_and_nothing_else() {
+        let watch = Watch::default();
+        let now = Instant::now();
+        assert_eq!(watch.condition().state, State::Unknown);
+        watch.failed(State::Down, "refused".to_owned(), now);
+        let condition = watch.condition();
+        assert_eq!(condition.state, State::Down);
+        assert!(condition.state_since.is_some() && condition.last_success.is_none());
+        watch.connected(now);
+        assert_eq!(watch.condition().state, State::Up);
+        assert_eq!(watch.condition().last_success, None, "it has not answered");
+        watch.failed(State::Silent, "no answer".to_owned(), now);
+        watch.connected(now);
+        assert_eq!(watch.condition().state, State::Silent);
+        watch.answered(now);
+        let condition = watch.condition();
+        assert_eq!(condition.state, State::Up);
+        assert!(condition.last_success.is_some());
+        assert_eq!(condition.last_error.as_deref(), Some("no answer"));
+    }
+}
