@@ -111,3 +111,87 @@ fn each_file_that_the_readme_links_to_lies_at_its_place_in_the_package() {
         );
     }
 }
+
+/// The lines of a file before its first table.
+fn head(text: &str) -> &str {
+    text.split("\n[").next().unwrap_or_default()
+}
+
+#[test]
+fn each_example_works_with_the_package_or_names_its_drop_in_in_its_first_lines() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut seen = 0;
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = format!("config/{}", path.file_name().unwrap().display());
+        // The reference is read, and not installed.
+        let is_toml = path
+            .extension()
+            .is_some_and(|extension| extension == "toml");
+        if !is_toml || name.ends_with("/noren.toml") {
+            continue;
+        }
+        seen += 1;
+        let (text, config) = (shipped(&name), noren::Config::load(&path).unwrap());
+        let says = |word: &str| head(&text).contains(word);
+        // A file without a listener is a part of one.
+        let own = text.contains("\n[[listener]]\n");
+        let opens = |one: &noren::config::Listener| one.address.to_string().contains(':');
+        for listener in config.listeners.iter().filter(|one| own && opens(one)) {
+            let address = listener.address.to_string();
+            assert!(
+                address.starts_with("systemd:")
+                    || text.contains(
+                        "with the package, whose socket unit opens the port: \"systemd:https\""
+                    ),
+                "{name}: {address} is not the package's"
+            );
+        }
+        if text.contains("\nurl = \"amqp") || config.acme.is_some() {
+            assert!(says("other-hosts.conf"), "{name} reaches other machines");
+        }
+        if text.contains("443") {
+            assert!(says("port-443.conf"), "{name}: who opens port 443?");
+        }
+        if own {
+            assert!(
+                config.admin.socket.is_some(),
+                "{name} cannot be reloaded by systemd"
+            );
+        }
+    }
+    assert!(seen > 5, "only {seen} examples were found");
+    for drop_in in ["other-hosts.conf", "port-443.conf"] {
+        assert!(!shipped(&format!("systemd/drop-ins/{drop_in}")).is_empty());
+    }
+}
+
+#[test]
+fn each_command_that_makes_a_secret_gives_it_to_the_service() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![
+        root.join("README.md"),
+        root.join("src/access/tokens.rs"),
+        root.join("src/target/signed/issue.rs"),
+    ];
+    for directory in ["config", "src/guide"] {
+        let entries = fs::read_dir(root.join(directory)).unwrap();
+        files.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    let mut found = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for line in text.lines().filter(|line| line.contains("/etc/noren/")) {
+            let makes = ["openssl genpkey", "openssl rand", "echo '", "printf '"];
+            if makes.iter().any(|make| line.contains(make)) {
+                found += 1;
+                assert!(
+                    line.contains("install -g noren -m 640 "),
+                    "{}: {line}",
+                    file.display()
+                );
+            }
+        }
+    }
+    assert!(found >= 4, "only {found} commands were found");
+}
