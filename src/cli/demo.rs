@@ -3,44 +3,85 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
-use noren::{Config, telemetry};
+use noren::config::ListenAddress;
+use noren::{Config, Server, StartError, telemetry};
 
-use crate::cli::serve::{bind, runtime, told};
+use crate::cli::serve::{runtime, told};
 use crate::cli::{Failure, print};
 use crate::demo::{self, Backstage};
 use crate::signals::Signals;
 
+/// The ports that are tried, one after the other, where none is given.
+const PORTS: std::ops::RangeInclusive<u16> = 8001..=8009;
+
 /// The arguments of `noren demo`.
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "[::]:8001")]
-    listen: String,
+    /// Address to listen on: `host:port`, or a port alone [default: 8001, or the next one that is free]
+    #[arg(long, value_name = "ADDR", value_parser = ListenAddress::parse)]
+    listen: Option<ListenAddress>,
 }
 
 impl Demo {
     pub(super) fn run(self) -> Result<(), Failure> {
         let backstage = Backstage::start().context("start the demo app")?;
-        let config = Config::parse(&backstage.config(&self.listen), "demo")
-            .map_err(Failure::configuration)?;
-        telemetry::install(&config.log);
+        let config = |address: &str| {
+            Config::parse(&backstage.config(address), "demo").map_err(Failure::configuration)
+        };
+        let first = config("[::]:0")?;
+        telemetry::install(&first.log);
         let admin = backstage.admin();
-        let ended = runtime(config.server.threads)?.block_on(serve(config, &admin));
+        let listen = self.listen.map(|address| address.to_string());
+        let ended = runtime(first.server.threads)?.block_on(async {
+            let server = match listen {
+                Some(address) => open(config(&address)?).map_err(|error| {
+                    Failure::Other(anyhow!("{error}; another port is taken with --listen PORT"))
+                })?,
+                None => open_next(config)?,
+            };
+            serve(server, &admin).await
+        });
         backstage.stop();
         ended
     }
 }
 
-async fn serve(config: Config, admin: &Path) -> Result<(), Failure> {
-    let server = bind(config, None)?;
-    let mut signals = Signals::install().context("install the signal handlers")?;
-    if let Some(address) = server.local_addrs().first() {
-        print(&demo::banner(*address, admin, &program()))?;
+fn open(config: Config) -> Result<Server, StartError> {
+    Server::bind(config)
+}
+
+/// Opens the first port that is free.
+fn open_next(config: impl Fn(&str) -> Result<Config, Failure>) -> Result<Server, Failure> {
+    let mut refused = None;
+    for port in PORTS {
+        match open(config(&format!("[::]:{port}"))?) {
+            Ok(server) => return Ok(server),
+            Err(StartError::Listen(error)) => refused = Some(error),
+            Err(error) => return Err(Failure::Other(error.into())),
+        }
     }
-    let drained = server.run(async { signals.stop().await }).await;
-    told(drained);
+    let reason = refused.map_or_else(String::new, |error| error.to_string());
+    Err(Failure::Other(anyhow!(
+        "{reason}; name a port with --listen PORT, or an address with --listen 127.0.0.1:PORT"
+    )))
+}
+
+async fn serve(server: Server, admin: &Path) -> Result<(), Failure> {
+    let mut signals = Signals::install().context("install the signal handlers")?;
+    let banner = server.local_addrs().first().copied();
+    let banner = banner.map(|address| demo::banner(address, admin, &program()));
+    let stop = async {
+        // Behind the first lines of the log, so that the address is the last that is seen.
+        tokio::task::yield_now().await;
+        if let Some(banner) = banner {
+            // Nobody may be reading, and that changes nothing.
+            let _ = print(&banner);
+        }
+        signals.stop().await;
+    };
+    told(server.run(stop).await);
     Ok(())
 }
 

@@ -100,8 +100,8 @@ impl Drop for Backstage {
     }
 }
 
-/// The welcome text with URLs and commands to try, for a terminal of 80 columns. `address` is the server's
-/// address, `admin` its admin socket, `program` this program.
+/// The welcome text with commands to try and, as its last line, the URL to open, for a terminal of 80 columns.
+/// `address` is the server's address, `admin` its admin socket, `program` this program.
 pub(crate) fn banner(address: SocketAddr, admin: &Path, program: &Path) -> String {
     let url = if address.ip().is_unspecified() || address.ip().is_loopback() {
         format!("https://localhost:{}", address.port())
@@ -113,6 +113,6 @@ pub(crate) fn banner(address: SocketAddr, admin: &Path, program: &Path) -> Strin
         url = url,
         admin = admin.display(),
         program = program.display(),
-        token = directory::token(PUSH),
+        door = url.trim_start_matches("https://"),
     )
 }

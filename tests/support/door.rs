@@ -95,6 +95,16 @@ encoded-slash = true
         door
     }
 
+    /// `noren serve` with flags and no file, on a port of its own.
+    #[track_caller]
+    pub(crate) fn with_flags(flags: &[&str]) -> Self {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], flags].concat();
+        let door = Self::start(super::scratch(), &arguments, &[]);
+        fs::copy(door.file("certs/noren-cert.pem"), door.file("ca.pem"))
+            .expect("the certificate it has made");
+        door
+    }
+
     #[track_caller]
     fn start(
         directory: tempfile::TempDir,
