@@ -6,8 +6,8 @@
 //! The modules are a stack: each names only modules below it, and modules of one layer do not name each
 //! other. `tests/layers.rs` holds this list and fails on an upward or sideways use.
 //!
-//! - **Layer 0**, [`text`], then [`config`]: escaping and reading of foreign text, PEM sections; the configuration
-//!   file as types, so that an invalid [`Config`] cannot exist. Must not know sockets and HTTP.
+//! - **Layer 0**, [`text`], `faults`, then [`config`]: escaping and reading of foreign text, PEM sections, permissions of
+//!   files; the list of everything that is wrong; the configuration file as types, so that an invalid [`Config`] cannot exist. Must not know sockets and HTTP.
 //! - **Layer 1**, [`telemetry`], [`shutdown`], [`recording`], `shares`: log, access lines, audit, metrics, open
 //!   tunnels; stop signal, task tracker, drain; the file format of a recorded console; fair shares of what all
 //!   clients use. Must not know what is served.
@@ -73,6 +73,7 @@ mod acme;
 mod admin;
 mod bridge;
 pub mod config;
+mod faults;
 mod files;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -99,8 +100,9 @@ mod websocket;
 pub use access::{ChannelOrder, OrderError, sign_channel_token};
 pub use admin::{Order, Ordered, Orders};
 pub use config::{Config, ConfigError};
+pub use faults::Faults;
 pub use router::{Destination, Place, places};
-pub use server::{Handle, ReloadError, Server, StartError};
+pub use server::{Checked, Handle, ReloadError, Server, StartError};
 pub use shutdown::Drained;
 pub use target::{LinkOrder, SignError, encode as encode_token, sign_link};
-pub use tls::{TlsError, Trust as TlsTrust, check as check_tls, client as tls_client};
+pub use tls::{SelfSigned, TlsError, Trust as TlsTrust, client as tls_client};

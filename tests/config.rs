@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noren::config::{
-    App, AppUrl, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError, Endpoint,
-    History, Limits, Publisher, Session, Slow, Source, SourceKind, Tls, TokenSource,
+    Admin, App, AppUrl, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError,
+    Endpoint, History, Limits, Publisher, Session, Slow, Source, SourceKind, Tls, TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -37,7 +37,11 @@ fn a_channel_that_nobody_could_open_or_everybody_would_by_mistake_is_refused() {
         ("", "needs = 'token'", "there are no keys"),
         (session, "needs = 'either'", "there are no keys"),
         (keys, "needs = 'session'", "there is no question"),
-        ("", "subscribers = ['ann']", "nobody is asked who he is"),
+        (
+            "",
+            "subscribers = ['ann']",
+            "visitors are not asked who they are",
+        ),
         (session, "subscribers = ['ann']", "name-header"),
         (session, "subscribers = ['group:a']", "groups-header"),
         (keys, "subscribers = ['group:a']", "groups-header"),
@@ -120,6 +124,10 @@ fn the_example_for_wok_fits_wok() {
                 address: "/run/user/0/woknotifications".into(),
             }],
         }],
+        admin: Admin {
+            socket: Some("/run/noren/admin.sock".into()),
+            ..Admin::default()
+        },
         ..Config::default()
     };
     assert_eq!(config, expected);
@@ -159,7 +167,7 @@ fn an_error_begins_with_the_file_as_it_was_named() {
     fs::write(&path, "[log]\nlevel = 3\n").unwrap();
     let error = Config::load(&path).unwrap_err();
     let said = format!(
-        r#"{}:2: log.level: expected a string, found the number 3; write "3""#,
+        r#"{}:2: log.level: expected a string, found the number 3: "3" is not known here; write "error", "warn", "info", "debug" or "trace""#,
         path.display()
     );
     assert_eq!(error.to_string(), said);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// The layers, lowest first.
 const LAYERS: &[&[&str]] = &[
-    &["text"],
+    &["text", "faults"],
     &["config"],
     &["telemetry", "shutdown", "recording", "shares"],
     &["net", "spool", "jwt"],

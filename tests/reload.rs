@@ -215,6 +215,29 @@ async fn a_refused_reload_leaves_recordings_where_they_were() {
 }
 
 #[tokio::test]
+async fn a_refused_reload_leaves_no_file_and_no_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path().display();
+    fs::write(
+        directory.path().join("key"),
+        "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY",
+    )
+    .unwrap();
+    let app = "[[app]]\nurl = 'unix:/nonexistent/app'\n";
+    let door = Door::open(app).await;
+    refused(
+        &door,
+        &format!(
+            "{app}[bridge.signed]\nkeys = ['{here}/key']\nstore = '{here}/used'\n\
+             [[channel]]\nname = 'news'\n[[channel.source]]\nsource = 'listen'\naddress = 'unix:{here}/publish/news'\n"
+        ),
+    );
+    let left = fs::read_dir(directory.path()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["key"]);
+}
+
+#[tokio::test]
 async fn a_refused_reload_leaves_the_channels_and_their_limits() {
     let settings = |hub: &str, name: &str| format!("[hub]\n{hub}\n[[channel]]\nname = '{name}'\n");
     let door = Door::open(&settings("subscribers = 8", "news")).await;

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::config::{self, ChannelName, ChannelPattern};
+use crate::faults::Faults;
 use crate::http::Lease;
 use crate::jwt::{self, KeyError, Keys, Period, Unsigned, Untimely, Unverified};
 
@@ -90,12 +91,15 @@ pub struct ChannelOrder {
 pub enum OrderError {
     /// There are no keys to sign with.
     #[error(
-        "hub.tokens.keys: {0}; make a key with: openssl genpkey -algorithm ed25519 -out /etc/noren/channels.pem"
+        "hub.tokens.keys: {0}; make a key with: openssl genpkey -algorithm ed25519 | install -g noren -m 640 /dev/stdin /etc/noren/channels.pem, and write keys = [\"/etc/noren/channels.pem\"] into [hub.tokens]"
     )]
     Sign(Unsigned),
     /// A key file cannot be used.
     #[error(transparent)]
     Key(KeyError),
+    /// Several of them.
+    #[error(transparent)]
+    Keys(Faults<KeyError>),
     /// The lifetime exceeds the accepted maximum.
     #[error("a token may be good for {0:?} at most (hub.tokens.longest)")]
     Long(Duration),
@@ -204,8 +208,8 @@ impl Tokens {
     /// Creates the verifier of a configuration, if there are tokens. Reads the keys.
     ///
     /// # Errors
-    /// [`KeyError`] names the file.
-    pub fn new(rules: &config::ChannelTokens) -> Result<Option<Self>, KeyError> {
+    /// A [`KeyError`] for each file that cannot be used.
+    pub fn new(rules: &config::ChannelTokens) -> Result<Option<Self>, Faults<KeyError>> {
         if !rules.is_on() {
             return Ok(None);
         }
@@ -339,7 +343,7 @@ pub fn sign_channel_token(
         aud: rules.audience.clone().map(Into::into),
         nbf: None,
     };
-    let keys = Keys::open(SETTING, &rules.keys).map_err(OrderError::Key)?;
+    let keys = Keys::open(SETTING, &rules.keys).map_err(OrderError::Keys)?;
     keys.sign(&claims).map_err(|error| match error {
         Unsigned::Key(error) => OrderError::Key(error),
         error => OrderError::Sign(error),

@@ -19,7 +19,9 @@ use http::header::AUTHORIZATION;
 use tokio::sync::Semaphore;
 
 use crate::access::hash_kind::hash_kind;
+use crate::text::Reason;
 use crate::text::file::read_text;
+use crate::text::permission::Use;
 
 /// Size limit of the file: some twenty thousand users.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -58,7 +60,15 @@ enum Secret {
 #[error("cannot use the users in {}: {reason}", path.display())]
 pub struct UsersError {
     path: PathBuf,
-    reason: String,
+    reason: Reason,
+}
+
+impl UsersError {
+    /// The file, if this user may not read it.
+    #[must_use]
+    pub fn denied(&self) -> Option<&Path> {
+        self.reason.denied()
+    }
 }
 
 /// Reasons why a password is not accepted.
@@ -85,7 +95,7 @@ impl Users {
     /// [`UsersError`] names the faulty line.
     pub fn load(path: &Path) -> Result<Self, UsersError> {
         read(path)
-            .and_then(|text| Self::parse(&text))
+            .and_then(|text| Self::parse(&text).map_err(Reason::from))
             .map_err(|reason| UsersError {
                 path: path.to_owned(),
                 reason,
@@ -292,8 +302,8 @@ fn credentials(line: &[u8]) -> Option<(String, String)> {
     Some((name.to_owned(), password.to_owned()))
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    read_text(path, LARGEST_FILE).map_err(|error| error.to_string())
+fn read(path: &Path) -> Result<String, Reason> {
+    read_text(path, LARGEST_FILE).map_err(|error| Reason::new(path, Use::Read, &error))
 }
 
 /// Omits names and secrets.

@@ -112,6 +112,9 @@ fn denied(path: &Path) -> String {
     if mode & 0o020 == 0 {
         return format!("permission denied; its mode is {mode:04o}, so only its owner may use it");
     }
+    if found.gid() == 0 {
+        return format!("permission denied; it is for root (mode {mode:04o}): use sudo");
+    }
     format!(
         "permission denied; it is for the group {group} (mode {mode:04o}). \
          Join it with `sudo usermod -aG {group} $USER` and log in again"
@@ -189,7 +192,13 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("our own file");
             explain(&error, &path)
         };
-        assert!(mode(0o660).contains("usermod -aG "), "{}", mode(0o660));
+        let own_group = fs::metadata(&path).expect("our own file").gid();
+        let advice = if own_group == 0 {
+            "use sudo"
+        } else {
+            "usermod -aG "
+        };
+        assert!(mode(0o660).contains(advice), "{}", mode(0o660));
         assert!(mode(0o600).contains("only its owner"), "{}", mode(0o600));
     }
 }

@@ -1,15 +1,18 @@
-//! `noren check`: the same validation as `serve`, without opening anything.
+//! `noren check`: all that `serve` would refuse, found without opening or making anything.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use clap::Args;
-use noren::Config;
-use noren::config::App;
+use noren::text::permission::{Account, Use, readers};
+use noren::{Checked, Config, Server};
 
-use crate::cli::explain::explain;
-use crate::cli::{Failure, file_or_default, print};
+use crate::cli::explain::{explain, source};
+use crate::cli::{Failure, current_runtime, file_or_default, print};
+
+/// The user that the service of the package runs as.
+const OF_SERVICE: &str = "noren";
 
 /// The arguments of `noren check`.
 #[derive(Debug, Args)]
@@ -19,6 +22,9 @@ pub(super) struct Check {
     /// Also tell what it comes to: routes in their order, who may pass, and the limits
     #[arg(long)]
     explain: bool,
+    /// Check the file alone, and nothing that it names: for a file of another machine
+    #[arg(long)]
+    syntax: bool,
 }
 
 impl Check {
@@ -26,6 +32,14 @@ impl Check {
         let file = file_or_default(self.file);
         let config = Config::load(&file).map_err(Failure::configuration)?;
         let mut text = report(&file, &config);
+        if !self.syntax {
+            let runtime = current_runtime()?;
+            let inside = runtime.enter();
+            let checked = Server::check(&config);
+            drop(inside);
+            refused(&file, &checked)?;
+            text.push_str(&notes(&file, &config, &checked));
+        }
         if self.explain {
             text.push_str(&explain(&config));
         }
@@ -33,8 +47,20 @@ impl Check {
     }
 }
 
-/// Summarises the file in a few lines, with notes on files that it names and this machine lacks. These are notes
-/// and no errors: a file is often checked on another machine than the one it is for.
+/// All that a start would be refused for, except what only this user may not use.
+fn refused(file: &Path, checked: &Checked) -> Result<(), Failure> {
+    let faults = checked.faults.iter();
+    let faults = faults.filter(|fault| fault.denied().is_none());
+    let lines: Vec<String> = faults
+        .map(|fault| format!("{}: {fault}", file.display()))
+        .collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Configuration(anyhow!(lines.join("\n"))))
+}
+
+/// The file in a few lines.
 fn report(file: &Path, config: &Config) -> String {
     let mut text = format!("{}: valid\n", file.display());
     // Writing to a string cannot fail.
@@ -58,29 +84,53 @@ fn report(file: &Path, config: &Config) -> String {
     for target in &config.bridge.targets {
         let _ = writeln!(text, "  a fixed token for {}", target.address);
     }
-    let certificates = &config.tls.certificates;
-    for app in &config.apps {
-        if let Some(fault) = unfit_tls(app) {
-            let _ = writeln!(text, "  note: app {}: {fault}", app.name);
-        }
+    for files in &config.files {
+        let (directory, path) = (files.directory.display(), &files.path);
+        let _ = writeln!(text, "  files of {directory}, below {path}");
     }
-    for path in certificates
-        .iter()
-        .flat_map(|pair| [&pair.certificate, &pair.key])
-    {
-        if let Err(error) = File::open(path) {
-            let _ = writeln!(
-                text,
-                "  note: {} cannot be read here: {error}",
-                path.display()
-            );
-        }
+    for channel in &config.channels {
+        let sources = channel.sources.iter().map(source);
+        let from = sources.collect::<Vec<_>>().join(", ");
+        let from = if from.is_empty() {
+            from
+        } else {
+            format!(", from {from}")
+        };
+        let _ = writeln!(text, "  channel {}{from}", channel.name);
     }
     text
 }
 
-/// The fault in the files by which an app with TLS is known, and Noren to it.
-fn unfit_tls(app: &App) -> Option<String> {
-    let tls = app.tls.as_ref().filter(|_| app.url.is_https)?;
-    noren::check_tls(tls).err().map(|error| error.to_string())
+/// Notes below a valid file: files that this user may not use and another may, files that the service may not, and
+/// certificates that clients will complain about.
+fn notes(file: &Path, config: &Config, checked: &Checked) -> String {
+    let account = Account::current();
+    let mut text = String::new();
+    for fault in checked.faults.iter() {
+        let Some(denied) = fault.denied() else {
+            continue;
+        };
+        let _ = writeln!(text, "  note: not checked: {fault}");
+        if !account.is_root() {
+            let _ = writeln!(
+                text,
+                "        {} may; check with: sudo noren check {}",
+                readers(denied),
+                file.display()
+            );
+        }
+    }
+    // Root reads everything, and the service does not.
+    let service = Account::named(OF_SERVICE).filter(|_| account.is_root());
+    if let Some(service) = service {
+        for file in config.files_read() {
+            if let Some(remedy) = service.lacks(&file, Use::Read) {
+                let _ = writeln!(text, "  note: {}: {remedy}", file.display());
+            }
+        }
+    }
+    for warning in &checked.warnings {
+        let _ = writeln!(text, "  note: {warning}");
+    }
+    text
 }

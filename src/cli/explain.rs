@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use noren::Destination;
 use noren::config::{
-    App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, ListenAddress, Member,
-    Needs, PathPattern, Publisher, SessionRule,
+    App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, ListenAddress, Listener,
+    Member, Needs, OriginRule, PathPattern, Protocol, Publisher, SessionRule, Source,
 };
 
 /// A text that grows line by line. Writing to a string cannot fail.
@@ -46,10 +46,42 @@ pub(super) fn explain(config: &Config) -> String {
             text.more("proxy there, write trusted-proxies = [\"unix\"]");
         }
     }
+    if let Some(socket) = &config.admin.socket {
+        text.line(format_args!(
+            "unix:{} (the admin socket, for `noren status`, `publish` and `reload`)",
+            socket.display()
+        ));
+    }
+    if let Some(address) = &config.admin.address {
+        text.line(format_args!("{address} (metrics and health)"));
+    }
+    certificates(&mut text, config);
     routes(&mut text, config);
     response_headers(&mut text, config);
     limits(&mut text, config);
     text.0
+}
+
+fn certificates(text: &mut Text, config: &Config) {
+    let has_tls = |listener: &Listener| listener.protocol == Protocol::Https;
+    if !config.listeners.iter().any(has_tls) {
+        return;
+    }
+    text.heading("Certificates");
+    for pair in &config.tls.certificates {
+        text.line(pair.certificate.display());
+    }
+    if let Some(acme) = &config.acme {
+        text.line(format_args!(
+            "for {}, asked for at {}",
+            acme.names.join(", "),
+            acme.directory
+        ));
+    }
+    if config.tls.certificates.is_empty() {
+        let directory = config.tls.self_signed.display();
+        text.line(format_args!("a self-signed one, made in {directory}"));
+    }
 }
 
 fn routes(text: &mut Text, config: &Config) {
@@ -212,7 +244,7 @@ fn who(config: &Config, rule: Option<SessionRule>) -> String {
             let token =
                 token.map_or_else(String::new, |path| format!(", and for a console {path}"));
             format!(
-                "for whom {app} answers {} {path} with yes{token}",
+                "for visitors for whom {app} answers {} {path} with yes{token}",
                 session.method
             )
         }
@@ -231,34 +263,29 @@ fn entrance(text: &mut Text, entrance: &Entrance) {
 }
 
 fn origins(entrance: &Entrance) -> String {
-    let rules = entrance.origins.iter().map(ToString::to_string);
-    let pages: Vec<String> = rules.collect();
-    let programs = if entrance.missing_origin {
-        "may"
-    } else {
-        "may not"
-    };
-    if pages.is_empty() {
-        return format!("no page of a browser; programs {programs}");
+    let rules = entrance.origins.iter().map(|rule| match rule {
+        OriginRule::Same => "pages of this door".to_owned(),
+        OriginRule::Any => "pages of any site".to_owned(),
+        OriginRule::Exact(origin) => format!("pages of {origin}"),
+    });
+    let mut who: Vec<String> = rules.collect();
+    if entrance.missing_origin {
+        who.push("programs, which send no Origin".to_owned());
     }
-    format!(
-        "pages whose Origin is {}; programs without one {programs}",
-        pages.join(" or ")
-    )
+    if who.is_empty() {
+        who.push("nobody".to_owned());
+    }
+    format!("WebSockets may be opened by {}", who.join(", "))
 }
 
 fn channel(channel: &Channel) -> String {
     let publishers = channel.publish.iter().map(|publisher| match publisher {
         Publisher::Local => "the admin socket",
-        Publisher::Token => "who shows a token to publish",
+        Publisher::Token => "programs with a token to publish",
         Publisher::App => "pages, through the app",
     });
     let mut from: Vec<String> = publishers.map(str::to_owned).collect();
-    match channel.sources.len() {
-        0 => {}
-        1 => from.push("its source".to_owned()),
-        count => from.push(format!("its {count} sources")),
-    }
+    from.extend(channel.sources.iter().map(source));
     if from.is_empty() {
         from.push("nobody".to_owned());
     }
@@ -273,10 +300,19 @@ fn channel(channel: &Channel) -> String {
     )
 }
 
+/// A source by its kind and place.
+pub(super) fn source(source: &Source) -> String {
+    match source {
+        Source::Wok { address } => format!("the push socket {}", address.display()),
+        Source::Listen(listen) => format!("programs that write to {}", listen.address.display()),
+        Source::Amqp(amqp) => format!("the exchange {} of {}", amqp.exchange, amqp.broker),
+    }
+}
+
 /// Describes the permitted subscribers of a channel, and the users among them who may publish.
 fn listeners(config: &Config, channel: &Channel) -> Vec<String> {
     let session = || who(config, Some(SessionRule::Required));
-    let token = "for who has a token that names it";
+    let token = "for clients with a token that names it";
     let mut lines = vec![match config.needs(Some(channel)) {
         Needs::Nothing => "open to everybody".to_owned(),
         Needs::Session => session(),
@@ -292,7 +328,7 @@ fn listeners(config: &Config, channel: &Channel) -> Vec<String> {
         ("publish", &channel.publishers),
     ] {
         if !members.is_empty() {
-            lines.push(format!("of these may {does}: {}", list(members)));
+            lines.push(format!("of these, only {} may {does}", list(members)));
         }
     }
     lines
@@ -401,11 +437,11 @@ mod tests {
             "  [::]:8001 (https)\n",
             " 1. /websockify on any host -> a console, by its token\n",
             "a fixed token -> unix:/run/vm\n",
-            "for whom wok answers GET /tasks with yes\n",
+            "for visitors for whom wok answers GET /tasks with yes\n",
             " 2. /events/NAME on any host -> a channel\n",
             "job.*: messages from the admin socket; keeps 1000 messages, 1MiB, 1h\n",
-            "for who has a token that names it, or for whom wok answers GET /tasks with yes\n",
-            "of these may listen: ann, bob\n",
+            "for clients with a token that names it, or for visitors for whom wok answers GET /tasks with yes\n",
+            "of these, only ann, bob may listen\n",
             " 3. /d on docs.example -> the app docs at unix:/run/docs\n",
             "takes GET, POST, HEAD only\n",
             "headers to the app: set: x-api-key\n",

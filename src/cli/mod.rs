@@ -39,11 +39,12 @@ pub(crate) struct Arguments {
 enum Command {
     /// Run the front door.
     #[command(after_help = "With flags alone, no file is needed:\n  \
-        noren serve --app http://127.0.0.1:8010 --tokens /var/lib/wok/ws-tokens")]
+        noren serve --app http://127.0.0.1:8010 --tokens /var/lib/wok/ws-tokens\n  \
+        noren serve --target 127.0.0.1:5900 --files /usr/share/novnc")]
     Serve(serve::Serve),
     /// Open everything in one process: the door, a blocking demo app, a console, live notifications.
     Demo(demo::Demo),
-    /// Check a configuration file; exit status 78 and the exact place if it is wrong.
+    /// Check a configuration file and all it names on this machine; exit status 78 and the exact place if it is wrong.
     Check(check::Check),
     /// Have the running Noren read its configuration again; says what is wrong if it does not.
     #[command(
@@ -136,8 +137,21 @@ impl From<anyhow::Error> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Configuration(error) | Self::Other(error)) = self;
-        write!(f, "{error:#}")
+        f.write_str(&with_causes(error))
     }
+}
+
+/// An error with its causes, without those whose words are in it already.
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut text, cause| {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            let between = if text.is_empty() { "" } else { ": " };
+            text.push_str(between);
+            text.push_str(&cause);
+        }
+        text
+    })
 }
 
 /// Does what the arguments ask for.

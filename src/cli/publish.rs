@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::admin::{Place, alongside, connect};
 use crate::cli::output::note;
-use crate::cli::{Failure, current_runtime, print};
+use crate::cli::{Failure, current_runtime, print, with_causes};
 
 /// Lines that are there at once go out together, up to this many bytes.
 const BATCH: usize = 64 * 1024;
@@ -201,7 +201,7 @@ fn lines(form: Form, fault: Fault) -> std::io::Result<Body> {
             let send = |batch: Vec<u8>| sender.blocking_send(batch.into()).is_ok();
             // The end of the body must not be seen before the fault, so the sender is only lent.
             if let Err(error) = read_lines(std::io::stdin(), &form, &send) {
-                let _ = fault.set(format!("{error:#}"));
+                let _ = fault.set(with_causes(&error));
             }
         })?;
     Ok(Lines(receiver).boxed_unsync())

@@ -5,29 +5,43 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use noren::config::{
-    App, AppUrl, Certificate, ListenAddress, Listener, Protocol, SourceKind, TokenSource,
+    App, AppUrl, Certificate, Endpoint, Files, HeaderRules, ListenAddress, Listener, PathPrefix,
+    Protocol, SourceKind, StaticTarget, TokenSource,
 };
 use noren::server::Inheritance;
-use noren::{Config, Drained, Handle, Order, Ordered, Orders, Server, StartError, telemetry};
+use noren::{
+    Config, Drained, Faults, Handle, Order, Ordered, Orders, Server, StartError, telemetry,
+};
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
 
-use crate::cli::{DEFAULT_FILE, Failure, upgrade};
+use crate::cli::{DEFAULT_FILE, Failure, upgrade, with_causes};
 use crate::notify;
 use crate::signals::{Signals, Wish};
+
+/// The token of `--target`.
+const CONSOLE: &str = "console";
+/// The page of noVNC in its directory.
+const NOVNC: &str = "vnc.html";
 
 /// The arguments of `noren serve`.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// The configuration file [default: /etc/noren/noren.toml, unless --app, --tokens or --sockets is given]
+    /// The configuration file [default: /etc/noren/noren.toml, unless flags say what to serve]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address to listen on, with TLS, in place of the file's listeners
+    /// Address to listen on, with TLS, in place of the file's listeners: `host:port`, a port alone, or `unix:/path`
     #[arg(long, value_name = "ADDR", value_parser = ListenAddress::parse)]
     listen: Option<ListenAddress>,
     /// The app behind the door, in place of the file's apps: `http://host:port`, `https://host:port` or `unix:/path`
     #[arg(long, value_name = "URL", value_parser = AppUrl::parse)]
     app: Option<AppUrl>,
+    /// One console, `host:port` or `unix:/path`, for the token `console`, which everybody knows
+    #[arg(long, value_name = "ADDR", value_parser = Endpoint::parse)]
+    target: Option<Endpoint>,
+    /// A directory with the page of a console, such as /usr/share/novnc, or with any other files; served to everybody
+    #[arg(long, value_name = "DIR", conflicts_with = "app")]
+    files: Option<PathBuf>,
     /// A directory of token files as Wok and websockify use them (repeatable)
     #[arg(long, value_name = "DIR")]
     tokens: Vec<PathBuf>,
@@ -47,12 +61,31 @@ impl Serve {
         let config = self.configuration()?;
         telemetry::install(&config.log);
         let runtime = runtime(config.server.threads)?;
-        runtime.block_on(serve(config, || self.configuration()))
+        let shown = self.config.is_none();
+        let page = self.page();
+        let tell = |server: &Server| introduce(server, shown.then_some(page.as_str()));
+        runtime.block_on(serve(config, tell, || self.configuration()))
+    }
+
+    /// The path to open in a browser: noVNC's page with the token of `--target`, if it is there.
+    fn page(&self) -> String {
+        let page = self.files.as_ref().map(|files| files.join(NOVNC));
+        match (&self.target, page.is_some_and(|page| page.is_file())) {
+            (Some(_), true) => {
+                format!("{NOVNC}?autoconnect=true&path=websockify%3Ftoken%3D{CONSOLE}")
+            }
+            (None, true) => NOVNC.to_owned(),
+            (Some(_), false) if self.files.is_none() => format!("websockify?token={CONSOLE}"),
+            _ => String::new(),
+        }
     }
 
     fn configuration(&self) -> Result<Config, Failure> {
-        let flags_suffice =
-            self.app.is_some() || !self.tokens.is_empty() || !self.sockets.is_empty();
+        let flags_suffice = self.app.is_some()
+            || self.target.is_some()
+            || self.files.is_some()
+            || !self.tokens.is_empty()
+            || !self.sockets.is_empty();
         let mut config = match &self.config {
             Some(file) => Config::load(file).map_err(Failure::configuration)?,
             None if flags_suffice => Config::default(),
@@ -62,11 +95,11 @@ impl Serve {
                 )
                 .map_err(Failure::Configuration)?,
         };
-        self.apply(&mut config);
+        self.apply(&mut config).map_err(Failure::Configuration)?;
         Ok(config)
     }
 
-    fn apply(&self, config: &mut Config) {
+    fn apply(&self, config: &mut Config) -> anyhow::Result<()> {
         if let Some(address) = &self.listen {
             config.listeners = vec![Listener {
                 address: address.clone(),
@@ -80,6 +113,26 @@ impl Serve {
                 ..App::default()
             }];
         }
+        if let Some(target) = &self.target {
+            config.bridge.targets.push(StaticTarget {
+                token: CONSOLE.to_owned(),
+                address: target.clone(),
+                tls: None,
+            });
+        }
+        if let Some(directory) = &self.files {
+            let found = std::fs::canonicalize(directory);
+            let directory = found.with_context(|| format!("--files {}", directory.display()))?;
+            config.files.push(Files {
+                path: PathPrefix::default(),
+                refuse: Vec::new(),
+                hosts: Vec::new(),
+                directory,
+                cache_control: None,
+                precompressed: false,
+                response_headers: HeaderRules::default(),
+            });
+        }
         let sources = &mut config.bridge.tokens;
         let directories = self.tokens.iter().cloned().map(SourceKind::Directory);
         let sockets = self.sockets.iter().cloned().map(SourceKind::Sockets);
@@ -91,6 +144,22 @@ impl Serve {
                 names: Vec::new(),
             }];
         }
+        Ok(())
+    }
+}
+
+/// Logs how the server is reached: the certificate that was made, if there is no other, and the URL with this path.
+fn introduce(server: &Server, page: Option<&str>) {
+    let url = server.url();
+    if let Some(own) = server.self_signed() {
+        info!(
+            certificate = %own.file.display(),
+            sha256 = own.fingerprint,
+            "the certificate is self-signed: a browser asks once; curl takes it with --cacert, noren subscribe with --ca"
+        );
+    }
+    if let (Some(url), Some(page)) = (url, page) {
+        info!("open {url}{page}");
     }
 }
 
@@ -107,9 +176,14 @@ pub(super) fn runtime(threads: usize) -> Result<Runtime, Failure> {
 }
 
 /// Serves until a signal says stop; reloads what `again` gives when it is asked to.
-async fn serve(config: Config, again: impl Fn() -> Result<Config, Failure>) -> Result<(), Failure> {
-    Server::check(&config).map_err(Failure::configuration)?;
+async fn serve(
+    config: Config,
+    tell: impl Fn(&Server),
+    again: impl Fn() -> Result<Config, Failure>,
+) -> Result<(), Failure> {
+    refused(Server::check(&config).faults)?;
     let mut server = bind(config, upgrade::inheritance()?)?;
+    tell(&server);
     let handle = server.handle();
     let orders = server.orders();
     let signals = Signals::install().context("install the signal handlers")?;
@@ -174,7 +248,7 @@ async fn replace(handle: &Handle) -> Result<String, String> {
             ))
         }
         Err(failure) => {
-            let failure = format!("{failure:#}");
+            let failure = with_causes(&failure);
             error!(
                 reason = failure,
                 "no other process took over; this one serves on"
@@ -227,6 +301,18 @@ impl Wishes {
     }
 }
 
+/// Turns faults into the reason why the program ends. A restart mends nothing, unless each may pass by itself.
+pub(super) fn refused(faults: Faults<StartError>) -> Result<(), Failure> {
+    let may_pass = faults.iter().all(StartError::may_pass);
+    faults.or(()).map_err(|faults| {
+        if may_pass {
+            Failure::Other(faults.into())
+        } else {
+            Failure::configuration(faults)
+        }
+    })
+}
+
 /// Opens the server. A certificate is a matter of configuration, and starting again will not mend it; a port
 /// that is taken may be free in a moment.
 pub(super) fn bind(config: Config, before: Option<Inheritance>) -> Result<Server, Failure> {
@@ -234,13 +320,12 @@ pub(super) fn bind(config: Config, before: Option<Inheritance>) -> Result<Server
         Some(before) => Server::take_over(config, before),
         None => Server::bind(config),
     };
-    bound.map_err(|error| match error {
-        StartError::Tls(_)
-        | StartError::Users(_)
-        | StartError::Links(_)
-        | StartError::Tokens(_)
-        | StartError::Hub(_) => Failure::configuration(error),
-        StartError::Listen(_) | StartError::Source(_) => Failure::Other(error.into()),
+    bound.map_err(|error| {
+        if error.may_pass() {
+            Failure::Other(error.into())
+        } else {
+            Failure::configuration(error)
+        }
     })
 }
 

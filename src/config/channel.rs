@@ -337,6 +337,11 @@ impl Source {
         if let Some(Kind::Amqp) = kind {
             return AmqpSource::read(table).map(Box::new).map(Self::Amqp);
         }
+        if kind.is_none() {
+            // What else it needs depends on what it is.
+            table.pass_over();
+            return None;
+        }
         let address = table.required("address", r#""unix:/run/app/push""#, |text| {
             text.strip_prefix("unix:").map_or_else(
                 || {

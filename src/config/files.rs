@@ -99,7 +99,8 @@ fn required_directory(table: &mut Table<'_>) -> PathBuf {
             Ok(path)
         } else {
             Err(format!(
-                r#"{text:?} is relative to nobody knows what; write "/{text}""#
+                r#"{text:?} is a relative path; write a whole one, such as "/srv/{}""#,
+                text.trim_start_matches("./")
             ))
         }
     };

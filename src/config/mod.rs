@@ -38,6 +38,7 @@ mod log;
 mod mask;
 mod member;
 mod methods;
+mod named_files;
 mod nearest;
 mod needs;
 mod network;

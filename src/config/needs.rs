@@ -95,7 +95,7 @@ impl Config {
         let listed = || channel.subscribers.iter().chain(&channel.publishers);
         if needs == Needs::Nothing && listed().next().is_some() {
             return Some(
-                r#"is for users, and nobody is asked who he is; write needs = "session", or remove the list"#,
+                r#"is for users, and visitors are not asked who they are; write needs = "session", or remove the list"#,
             );
         }
         let named = |member: &Member| matches!(member, Member::User(_));

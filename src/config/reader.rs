@@ -64,7 +64,7 @@ impl<'a> Table<'a> {
         default: T,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> T {
-        self.value(key, default, |found| parse(value::string(found)?))
+        self.value(key, default, |found| value::parsed(found, parse))
     }
 
     /// A string without which the table makes no sense; `example` is what to write if it is
@@ -167,7 +167,7 @@ impl<'a> Table<'a> {
         };
         let mut list = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            match value::string(item.get_ref()).and_then(&parse) {
+            match value::parsed(item.get_ref(), &parse) {
                 Ok(value) => list.push(value),
                 Err(text) => self.report_at(item, &format!("{key}[{index}]"), text),
             }
@@ -220,7 +220,7 @@ impl<'a> Table<'a> {
         for (name, found) in self.entries {
             let name = name.get_ref().as_ref();
             self.known.push(name);
-            match value::string(found.get_ref()).and_then(&parse) {
+            match value::parsed(found.get_ref(), &parse) {
                 Ok(text) => drop(map.insert(name.to_owned(), text)),
                 Err(text) => self.report_at(found, name, text),
             }
@@ -325,6 +325,12 @@ impl<'a> Table<'a> {
                 .problems
                 .report(self.offset, self.path_of(key), text.into()),
         }
+    }
+
+    /// Takes all other keys for known: what they mean cannot be said.
+    pub(super) fn pass_over(&mut self) {
+        let keys = self.entries.keys();
+        self.known.extend(keys.map(|key| key.get_ref().as_ref()));
     }
 
     /// Reports the keys nothing has asked for. To be called when all have been.

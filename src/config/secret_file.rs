@@ -9,6 +9,16 @@ use super::mask;
 /// Environment variable with the directory of a service's credentials (systemd.exec(5), `LoadCredential=`).
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
+/// Their directory for the service of the package.
+const OF_SERVICE: &str = "/run/credentials/noren.service";
+
+/// The file of a credential. Outside of the service, where `noren check` is often run, it is where the service will
+/// find it.
+pub(super) fn credential(name: &str) -> PathBuf {
+    let directory = std::env::var_os(CREDENTIALS).unwrap_or_else(|| OF_SERVICE.into());
+    PathBuf::from(directory).join(name)
+}
+
 /// The place of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretFile {
@@ -41,11 +51,7 @@ impl SecretFile {
     pub fn path(&self) -> PathBuf {
         match self {
             Self::File(path) => path.clone(),
-            // Without systemd there is no such file, and whoever reads it says so.
-            Self::Credential(name) => match std::env::var_os(CREDENTIALS) {
-                Some(directory) => PathBuf::from(directory).join(name),
-                None => PathBuf::from(self.to_string()),
-            },
+            Self::Credential(name) => credential(name),
         }
     }
 }

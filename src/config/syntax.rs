@@ -57,7 +57,7 @@ const PLAIN_WORDS: [(&str, &str); 7] = [
     ),
     (
         "unexpected key or value",
-        r##"the line goes on behind its end; begin a new line, or write "#" before a comment"##,
+        r##"something stands behind the value; begin a new line, or write "#" before a comment"##,
     ),
 ];
 
@@ -207,7 +207,7 @@ mod tests {
             ),
             (
                 "[a] b = 1",
-                r##"the line goes on behind its end; begin a new line, or write "#" before a comment"##,
+                r##"something stands behind the value; begin a new line, or write "#" before a comment"##,
             ),
         ] {
             assert_eq!(explained(text), words, "{text:?}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toml::de::{DeInteger, DeValue};
 
-use super::{duration, mask, size};
+use super::{duration, mask, secret_file, size};
 
 /// A string.
 pub(super) fn string<'a>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
@@ -37,6 +37,34 @@ pub(super) fn string_or_strings<'a>(value: &'a DeValue<'_>) -> Result<Vec<&'a st
         );
     }
     items.iter().map(|item| string(item.get_ref())).collect()
+}
+
+/// The text of a scalar that was written without quotes.
+pub(super) fn unquoted(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+            Some(plain(value))
+        }
+        DeValue::String(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+/// A string that `parse` understands. Advice to write a scalar in quotes is given only where that would be taken.
+pub(super) fn parsed<T>(
+    value: &DeValue<'_>,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, String> {
+    let advice = match string(value) {
+        Ok(text) => return parse(text),
+        Err(advice) => advice,
+    };
+    match unquoted(value).map(|text| parse(&text)) {
+        Some(Err(refused)) => Err(format!(
+            "expected a string, found {}: {refused}",
+            describe(value)
+        )),
+        Some(Ok(_)) | None => Err(advice),
+    }
 }
 
 /// `true` or `false`.
@@ -179,17 +207,14 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// The file of one of systemd's credentials (`LoadCredential=`). Outside of the service, where `noren check` is
-/// often run, it is where the service will find it.
+/// The file of one of systemd's credentials (`LoadCredential=`).
 fn credential(name: &str) -> Result<PathBuf, String> {
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return Err(format!(
             r#"{name:?} is not the name of a credential; write for example "credential:key.pem""#
         ));
     }
-    let directory = std::env::var_os("CREDENTIALS_DIRECTORY")
-        .unwrap_or_else(|| "/run/credentials/noren.service".into());
-    Ok(PathBuf::from(directory).join(name))
+    Ok(secret_file::credential(name))
 }
 
 /// A string with something in it.

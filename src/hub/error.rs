@@ -1,32 +1,46 @@
 //! Errors of the hub: at its start, when publishing, and when subscribing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::ChannelName;
 use crate::hub::store::StoreError;
+use crate::text::Reason;
 
 /// Reasons why the hub cannot start or reload.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// The file of `hub.publish-token` cannot be used.
-    #[error("{}: {reason}", path.display())]
+    #[error("hub.publish-token: {}: {reason}", path.display())]
     PublishToken {
         /// Path of the file.
         path: PathBuf,
         /// Description of the fault.
-        reason: String,
+        reason: Reason,
     },
     /// The histories on disk cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The cluster connection cannot be set up.
     #[error("cluster: {0}")]
-    Cluster(String),
+    Cluster(Reason),
     /// A store can only be opened at the start, before there is a first message.
     #[error(
         "history.store = \"disk\" where there was none, and hub.store, need a restart of Noren"
     )]
     StoreNeedsRestart,
+}
+
+impl HubError {
+    /// The file, if this user may not use it.
+    #[must_use]
+    pub fn denied(&self) -> Option<&Path> {
+        match self {
+            Self::PublishToken { reason, .. }
+            | Self::Cluster(reason)
+            | Self::Store(StoreError::Unfit { reason, .. }) => reason.denied(),
+            Self::Store(_) | Self::StoreNeedsRestart => None,
+        }
+    }
 }
 
 /// Reasons why a message was refused.

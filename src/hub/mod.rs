@@ -55,7 +55,8 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 
-use crate::config::{self, ChannelName, Config};
+use crate::config::{self, ChannelName, Config, StoreKind};
+use crate::faults::Faults;
 use crate::http::Lease;
 use crate::shares::{Client, Denied, Parts, Shares};
 use crate::shutdown::Shutdown;
@@ -87,6 +88,23 @@ use places::Places;
 use rate::{Rates, TooFast};
 use settings::Settings;
 use store::{EpochStart, Opened, Recovered, Store};
+
+/// Checks that the hub of a configuration and its sources can be opened. Opens and makes nothing.
+///
+/// # Errors
+/// A fault for each thing that cannot be used.
+pub fn look(config: &Config) -> (Faults<HubError>, Faults<SourceError>) {
+    let mut faults = Faults::default();
+    faults.keep(Settings::of(config));
+    let on_disk = |channel: &config::Channel| channel.history.store == StoreKind::Disk;
+    if config.channels.iter().any(on_disk) {
+        faults.keep(store::look(&config.hub.store));
+    }
+    if let Some(cluster) = &config.cluster {
+        faults.keep(Backbone::new(cluster).map_err(HubError::Cluster));
+    }
+    (faults, sources::look(config).err().unwrap_or_default())
+}
 
 /// The set of all channels of a server. Clones share it; it outlives a reload.
 #[derive(Clone)]

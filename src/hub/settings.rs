@@ -6,7 +6,9 @@ use std::path::Path;
 use crate::config::{self, ChannelName, ChannelPattern, Config, StoreKind};
 use crate::hub::error::HubError;
 use crate::shares::Parts;
+use crate::text::Reason;
 use crate::text::file::{LARGEST_SECRET, read_text};
+use crate::text::permission::Use;
 
 /// The settings that a reload replaces.
 #[derive(Debug)]
@@ -124,16 +126,17 @@ impl Shape {
 
 /// Reads the publish token from its file, without the final line break that editors add.
 fn read_token(path: &Path) -> Result<String, HubError> {
-    let fault = |reason: String| HubError::PublishToken {
+    let fault = |reason: Reason| HubError::PublishToken {
         path: path.to_owned(),
         reason,
     };
-    let text = read_text(path, LARGEST_SECRET).map_err(|error| fault(error.to_string()))?;
+    let text = read_text(path, LARGEST_SECRET)
+        .map_err(|error| fault(Reason::new(path, Use::Read, &error)))?;
     let token = text.trim();
     if token.len() < 16 {
         return Err(fault(
             "the publish token has fewer than 16 characters; make one with: openssl rand -hex 32"
-                .to_owned(),
+                .into(),
         ));
     }
     Ok(token.to_owned())

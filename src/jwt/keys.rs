@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,8 +16,9 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 
 use crate::config::SecretFile;
-use crate::text;
 use crate::text::pem::{sections, written};
+use crate::text::permission::Use;
+use crate::text::{self, Reason};
 
 /// Size limit of a key file.
 const LARGEST: u64 = 256 * 1024;
@@ -44,7 +46,15 @@ pub struct KeyError {
     /// Name of the setting in the configuration.
     setting: &'static str,
     file: SecretFile,
-    reason: String,
+    reason: Reason,
+}
+
+impl KeyError {
+    /// The file, if this user may not read it.
+    #[must_use]
+    pub fn denied(&self) -> Option<&Path> {
+        self.reason.denied()
+    }
 }
 
 /// A key file and its parsed content.
@@ -80,7 +90,7 @@ impl KeyFile {
     }
 }
 
-fn fault(setting: &'static str, file: &SecretFile, reason: String) -> KeyError {
+fn fault(setting: &'static str, file: &SecretFile, reason: Reason) -> KeyError {
     KeyError {
         setting,
         file: file.clone(),
@@ -88,8 +98,9 @@ fn fault(setting: &'static str, file: &SecretFile, reason: String) -> KeyError {
     }
 }
 
-fn stamp(file: &SecretFile) -> Result<Stamp, String> {
-    let meta = fs::metadata(file.path()).map_err(|error| error.to_string())?;
+fn stamp(file: &SecretFile) -> Result<Stamp, Reason> {
+    let path = file.path();
+    let meta = fs::metadata(&path).map_err(|error| Reason::new(&path, Use::Read, &error))?;
     Ok(Stamp(
         meta.ino(),
         meta.mtime(),
@@ -99,9 +110,10 @@ fn stamp(file: &SecretFile) -> Result<Stamp, String> {
 }
 
 /// Reads the file. The stamp is taken before, so that a change during the read is noticed.
-fn read(file: &SecretFile) -> Result<(Stamp, Arc<[Key]>), String> {
-    let before = stamp(file)?;
-    let bytes = text::file::read(&file.path(), LARGEST).map_err(|error| error.to_string())?;
+fn read(file: &SecretFile) -> Result<(Stamp, Arc<[Key]>), Reason> {
+    let (before, path) = (stamp(file)?, file.path());
+    let bytes =
+        text::file::read(&path, LARGEST).map_err(|error| Reason::new(&path, Use::Read, &error))?;
     Ok((before, parse(&bytes)?.into()))
 }
 

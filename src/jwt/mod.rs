@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::SecretFile;
+use crate::faults::Faults;
 
 pub use keys::KeyError;
 pub use time::{Period, Untimely, now};
@@ -59,12 +60,12 @@ impl Keys {
     /// Reads the key files. `setting` is their name in the configuration, for errors.
     ///
     /// # Errors
-    /// [`KeyError`] names the file.
-    pub fn open(setting: &'static str, files: &[SecretFile]) -> Result<Self, KeyError> {
+    /// A [`KeyError`] for each file that cannot be used.
+    pub fn open(setting: &'static str, files: &[SecretFile]) -> Result<Self, Faults<KeyError>> {
         let opened = files
             .iter()
             .map(|file| KeyFile::open(setting, file.clone()));
-        opened.collect::<Result<_, _>>().map(Self)
+        Faults::gather(opened).map(Self)
     }
 
     /// Returns header and claims if one of the current keys has signed them. Times are left to [`Period`]. If

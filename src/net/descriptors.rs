@@ -13,6 +13,13 @@ pub struct Descriptors {
     pub now: u64,
 }
 
+/// The most descriptors there may be: the hard limit.
+#[must_use]
+pub fn most_descriptors() -> u64 {
+    // None is no limit, which no system has for descriptors.
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
 /// Raises the soft limit to the hard limit. Most systems start with a soft limit of 1,024, for programs that
 /// cannot handle more, and a much higher hard limit.
 ///
@@ -20,9 +27,8 @@ pub struct Descriptors {
 /// The error of the system, if it does not raise the limit, which is unchanged then.
 pub fn raise_descriptors() -> io::Result<Descriptors> {
     let limit = getrlimit(Resource::Nofile);
-    // None is no limit, which no system has for descriptors.
     let before = limit.current.unwrap_or(u64::MAX);
-    let hard = limit.maximum.unwrap_or(u64::MAX);
+    let hard = most_descriptors();
     if before < hard {
         let raised = Rlimit {
             current: limit.maximum,

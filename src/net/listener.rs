@@ -12,7 +12,8 @@ use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::ListenAddress;
-use crate::net::{OwnedPath, Peer, Socket, listen_unix};
+use crate::net::{OwnedPath, Peer, Socket, listen_unix, look_at_unix};
+use crate::text::Reason;
 
 /// Accept backlog in the kernel. A page that returns to 5,000 browsers at once must not lose most of them; the
 /// kernel lowers this to `net.core.somaxconn` by itself.
@@ -20,6 +21,9 @@ const BACKLOG: i32 = 4096;
 
 /// TCP keep-alive: idle time before the first probe, and interval of further probes.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// Reason for a host name without an address.
+const NO_ADDRESS: &str = "the name has no address";
 
 /// A listening socket.
 #[derive(Debug)]
@@ -52,7 +56,15 @@ enum BoundAddress {
 #[error("listen on {address}: {reason}")]
 pub struct BindError {
     address: String,
-    reason: String,
+    reason: Reason,
+}
+
+impl BindError {
+    /// The file or directory, if this user may not use it.
+    #[must_use]
+    pub fn denied(&self) -> Option<&Path> {
+        self.reason.denied()
+    }
 }
 
 /// Inherited sockets: those of systemd by name (`sd_listen_fds(3)`), and those of a process that this one
@@ -97,17 +109,17 @@ impl Inherited {
         Some(self.handed.remove(index).1)
     }
 
-    fn take(&mut self, name: &str) -> Result<(Inner, BoundAddress), String> {
+    fn take(&mut self, name: &str) -> Result<(Inner, BoundAddress), Reason> {
         if self.sockets.len() == 0 {
             return Err(
-                "systemd passed no socket; start Noren through its noren.socket unit".to_owned(),
+                "systemd passed no socket; start Noren through its noren.socket unit".into(),
             );
         }
         let index = self.names.iter().position(|known| known == name).ok_or_else(|| {
             let known = self.names.join(", ");
-            format!("systemd passed no socket of this name; set FileDescriptorName={name} (there is: {known})")
+            Reason::from(format!("systemd passed no socket of this name; set FileDescriptorName={name} (there is: {known})"))
         })?;
-        let described = |error: io::Error| error.to_string();
+        let described = |error: io::Error| Reason::from(error.to_string());
         // The kind of socket is not known beforehand, and a wrong guess leaves it in its place.
         if let Ok(Some(listener)) = self.sockets.take_tcp_listener(index) {
             let address = listener.local_addr().map_err(described)?;
@@ -130,7 +142,7 @@ impl Inherited {
                     BoundAddress::Unix(path),
                 ))
             }
-            Ok(None) => Err("this socket is already used by another listener".to_owned()),
+            Ok(None) => Err("this socket is already used by another listener".into()),
             Err(error) => Err(described(error)),
         }
     }
@@ -148,7 +160,7 @@ impl Listener {
     ) -> Result<Self, BindError> {
         let handed = inherited.handed(address);
         let bound = match (address, handed) {
-            (_, Some(socket)) => adopt(address, socket).map_err(|error| error.to_string()),
+            (_, Some(socket)) => adopt(address, socket).map_err(|error| error.to_string().into()),
             (ListenAddress::Tcp(name), None) => bind_tcp(name),
             (ListenAddress::Unix(path), None) => bind_unix(path, mode),
             (ListenAddress::Systemd(name), None) => inherited.take(name),
@@ -161,6 +173,23 @@ impl Listener {
             inner,
             address: bound,
             name: address.to_string(),
+        })
+    }
+
+    /// Checks that the socket can be opened, as far as that shows without opening it.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn look(address: &ListenAddress) -> Result<(), BindError> {
+        let looked = match address {
+            ListenAddress::Tcp(name) => look_at_tcp(name),
+            ListenAddress::Unix(path) => look_at_unix(path),
+            // Only systemd knows.
+            ListenAddress::Systemd(_) => Ok(()),
+        };
+        looked.map_err(|reason| BindError {
+            address: address.to_string(),
+            reason,
         })
     }
 
@@ -253,17 +282,36 @@ fn adopt(address: &ListenAddress, socket: OwnedFd) -> io::Result<(Inner, BoundAd
     Ok((inner, BoundAddress::Unix(path.to_owned())))
 }
 
-fn bind_tcp(name: &str) -> Result<(Inner, BoundAddress), String> {
-    let addresses = name.to_socket_addrs().map_err(|error| error.to_string())?;
-    let mut reason = "the name has no address".to_owned();
-    for address in addresses {
+fn bind_tcp(name: &str) -> Result<(Inner, BoundAddress), Reason> {
+    let described = |error: io::Error| Reason::from(error.to_string());
+    let mut reason = NO_ADDRESS.into();
+    for address in name.to_socket_addrs().map_err(described)? {
         match listen_on(address) {
             Ok(listener) => {
-                let bound = listener.local_addr().map_err(|error| error.to_string())?;
-                let listener = tcp(listener).map_err(|error| error.to_string())?;
+                let bound = listener.local_addr().map_err(described)?;
+                let listener = tcp(listener).map_err(described)?;
                 return Ok((listener, BoundAddress::Tcp(bound)));
             }
-            Err(error) => reason = explain(&error, address),
+            Err(error) => reason = explain(&error, address).into(),
+        }
+    }
+    Err(reason)
+}
+
+/// Checks that the name has an address that this machine has. The port is not tried: it may be in use by the process
+/// whose place is to be taken, or be one that only systemd may open.
+fn look_at_tcp(name: &str) -> Result<(), Reason> {
+    let described = |error: io::Error| Reason::from(error.to_string());
+    let mut reason = NO_ADDRESS.into();
+    for address in name.to_socket_addrs().map_err(described)? {
+        let kind = Domain::for_address(address);
+        let socket = RawSocket::new(kind, Type::STREAM, Some(Protocol::TCP));
+        let any_port = SocketAddr::new(address.ip(), 0);
+        match socket.and_then(|socket| socket.bind(&any_port.into())) {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                reason = described(error);
+            }
+            Ok(()) | Err(_) => return Ok(()),
         }
     }
     Err(reason)
@@ -312,8 +360,9 @@ fn explain(error: &io::Error, address: SocketAddr) -> String {
     }
 }
 
-fn bind_unix(path: &Path, mode: u32) -> Result<(Inner, BoundAddress), String> {
+fn bind_unix(path: &Path, mode: u32) -> Result<(Inner, BoundAddress), Reason> {
     let (listener, owned) = listen_unix(path, mode, BACKLOG)?;
+    owned.keep_directory();
     let listener = UnixListener::from_std(listener).map_err(|error| error.to_string())?;
     let inner = Inner::Unix {
         listener,

@@ -16,7 +16,7 @@ mod unix;
 
 pub use accept::AcceptRetry;
 pub use connect::{ConnectError, connect, connect_if};
-pub use descriptors::raise_descriptors;
+pub use descriptors::{most_descriptors, raise_descriptors};
 pub use handed::{receive_sockets, send_sockets};
 pub use listener::{BindError, Inherited, Listener};
 pub use machine::{host_name, is_own_address};
@@ -24,4 +24,4 @@ pub use peer::Peer;
 pub use proxies::{Proxies, source as proxy_source};
 pub use slots::{NoSlot, Slot, Slots};
 pub use socket::{Socket, Stream};
-pub use unix::{OwnedPath, bind_unix_datagram, listen_unix};
+pub use unix::{OwnedPath, bind_unix_datagram, listen_unix, look_at_unix};

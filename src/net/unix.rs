@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
+use crate::text::Reason;
+use crate::text::permission::{self, Use};
+
 /// A socket file of this process, removed when it is dropped.
 #[derive(Debug)]
 pub struct OwnedPath {
@@ -19,6 +22,9 @@ pub struct OwnedPath {
     given_away: AtomicBool,
     /// Device and inode of the file. Another file at this path is not ours.
     identity: (u64, u64),
+    /// The directory that was made for it, and is removed with it until it is kept.
+    directory: Option<PathBuf>,
+    is_kept: AtomicBool,
 }
 
 impl OwnedPath {
@@ -31,7 +37,15 @@ impl OwnedPath {
             path: path.to_owned(),
             given_away: AtomicBool::new(false),
             identity: identity(path)?,
+            directory: None,
+            is_kept: AtomicBool::new(false),
         })
+    }
+
+    /// Lets the directory that was made for the socket stay: the socket is in use, and what an administrator changes
+    /// about the directory is not lost at a stop.
+    pub fn keep_directory(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
     }
 
     /// Sets whether another process is to remove it.
@@ -43,9 +57,9 @@ impl OwnedPath {
     ///
     /// # Errors
     /// The text names the reason.
-    pub fn set_mode(&self, mode: u32) -> Result<(), String> {
+    pub fn set_mode(&self, mode: u32) -> Result<(), Reason> {
         fs::set_permissions(&self.path, Permissions::from_mode(mode))
-            .map_err(|error| format!("set its mode: {error}"))
+            .map_err(|error| format!("set its mode: {error}").into())
     }
 }
 
@@ -58,6 +72,12 @@ impl Drop for OwnedPath {
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
+        if let Some(directory) = &self.directory
+            && !self.is_kept.load(Ordering::Relaxed)
+        {
+            // Only an empty one can be removed.
+            let _ = fs::remove_dir(directory);
+        }
     }
 }
 
@@ -69,7 +89,7 @@ pub fn listen_unix(
     path: &Path,
     mode: u32,
     backlog: i32,
-) -> Result<(UnixListener, OwnedPath), String> {
+) -> Result<(UnixListener, OwnedPath), Reason> {
     let (socket, path) = bind(path, mode, Type::STREAM)?;
     socket.listen(backlog).map_err(described)?;
     Ok((OwnedFd::from(socket).into(), path))
@@ -79,15 +99,38 @@ pub fn listen_unix(
 ///
 /// # Errors
 /// The text names the reason, without the path.
-pub fn bind_unix_datagram(path: &Path, mode: u32) -> Result<(UnixDatagram, OwnedPath), String> {
+pub fn bind_unix_datagram(path: &Path, mode: u32) -> Result<(UnixDatagram, OwnedPath), Reason> {
     let (socket, path) = bind(path, mode, Type::DGRAM)?;
     Ok((OwnedFd::from(socket).into(), path))
 }
 
-fn bind(path: &Path, mode: u32, kind: Type) -> Result<(RawSocket, OwnedPath), String> {
-    make_directory(path)?;
+/// Checks that a socket can be made at a path. Makes nothing; a socket that somebody listens on is no obstacle, since
+/// that may be the process whose place is to be taken.
+///
+/// # Errors
+/// The reason, without the path.
+pub fn look_at_unix(path: &Path) -> Result<(), Reason> {
+    let denied = |error: io::Error| Reason::new(path, Use::Write, &error);
+    if let Some(directory) = missing_directory(path) {
+        let above = directory.parent().filter(|above| above.is_dir());
+        let Some(above) = above else {
+            return Err(unmade(directory, &io::ErrorKind::NotFound.into()));
+        };
+        return permission::writable(above).map_err(denied);
+    }
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => Err(in_the_way()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(denied(error)),
+        Ok(_) | Err(_) => permission::writable(directory_of(path)).map_err(denied),
+    }
+}
+
+fn bind(path: &Path, mode: u32, kind: Type) -> Result<(RawSocket, OwnedPath), Reason> {
+    let directory = make_directory(path)?;
     remove_stale(path)?;
-    let (socket, owned) = bind_closed(path, mode, kind).map_err(described)?;
+    let bound = bind_closed(path, mode, kind);
+    let (socket, mut owned) = bound.map_err(|error| Reason::new(path, Use::Write, &error))?;
+    owned.directory = directory;
     // The umask may have taken away more than was asked for.
     owned.set_mode(mode)?;
     socket.set_nonblocking(true).map_err(described)?;
@@ -106,42 +149,59 @@ fn bind_closed(path: &Path, mode: u32, kind: Type) -> io::Result<(RawSocket, Own
     Ok((socket, OwnedPath::of(path)?))
 }
 
+/// The directory of a socket; that of a bare name is the working directory.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    }
+}
+
+fn missing_directory(path: &Path) -> Option<&Path> {
+    Some(directory_of(path)).filter(|directory| !directory.exists())
+}
+
 /// Creates the directory of a socket if only that one is missing. Every user may pass through it: the mode of the
 /// socket decides who may connect.
-fn make_directory(path: &Path) -> Result<(), String> {
-    // The directory of a bare name is the working directory, which is there.
-    let missing = |directory: &&Path| !directory.as_os_str().is_empty() && !directory.exists();
-    let Some(directory) = path.parent().filter(missing) else {
-        return Ok(());
+fn make_directory(path: &Path) -> Result<Option<PathBuf>, Reason> {
+    let Some(directory) = missing_directory(path) else {
+        return Ok(None);
     };
-    let made = fs::create_dir(directory)
-        .and_then(|()| fs::set_permissions(directory, Permissions::from_mode(0o755)));
-    made.map_err(|error| {
-        let directory = directory.display();
-        format!(
-            "the directory {directory} is missing and cannot be made ({error}); \
-             make it, and let the user that noren runs as write to it"
-        )
-    })
+    fs::create_dir(directory)
+        .and_then(|()| fs::set_permissions(directory, Permissions::from_mode(0o755)))
+        .map_err(|error| unmade(directory, &error))?;
+    Ok(Some(directory.to_owned()))
+}
+
+fn unmade(directory: &Path, error: &io::Error) -> Reason {
+    let shown = directory.display();
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return Reason::new(directory, Use::Write, error);
+    }
+    Reason::from(format!(
+        "the directory {shown} is missing and cannot be made ({error}); \
+         make it, and let the user that noren runs as write to it"
+    ))
+}
+
+fn in_the_way() -> Reason {
+    "a file that is not a socket is in the way; remove it or choose another path".into()
 }
 
 /// Removes a stale socket file, on which no process listens. Anything else at that path is left alone.
-fn remove_stale(path: &Path) -> Result<(), String> {
+fn remove_stale(path: &Path) -> Result<(), Reason> {
     let Ok(found) = fs::symlink_metadata(path) else {
         return Ok(());
     };
     if !found.file_type().is_socket() {
-        return Err(
-            "a file that is not a socket is in the way; remove it or choose another path"
-                .to_owned(),
-        );
+        return Err(in_the_way());
     }
     // A dead socket refuses before its type matters, so this serves for sockets of datagrams too.
     match UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|error| format!("remove the stale socket: {error}"))
+            fs::remove_file(path).map_err(|error| Reason::new(path, Use::Write, &error))
         }
-        _ => Err("another program listens on this socket already".to_owned()),
+        _ => Err("another program listens on this socket already".into()),
     }
 }
 
@@ -154,8 +214,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     clippy::needless_pass_by_value,
     reason = "it is what map_err hands over"
 )]
-fn described(error: io::Error) -> String {
-    error.to_string()
+fn described(error: io::Error) -> Reason {
+    error.to_string().into()
 }
 
 #[cfg(test)]
@@ -200,8 +260,25 @@ mod tests {
         assert_eq!(mode_of(&missing), 0o755);
         let deep = directory.path().join("a/b/s");
         let refusal = bind_unix_datagram(&deep, 0o600).expect_err("two are missing");
-        assert!(refusal.contains("a/b is missing"), "{refusal}");
+        assert!(refusal.to_string().contains("a/b is missing"), "{refusal}");
+        let looked = look_at_unix(&deep).expect_err("two are missing");
+        assert!(looked.to_string().contains("a/b is missing"), "{looked}");
         assert!(!directory.path().join("a").exists());
+    }
+
+    #[test]
+    fn a_directory_that_was_made_for_a_socket_goes_with_it_unless_it_is_kept() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let made = directory.path().join("publish");
+        let path = made.join("s");
+        look_at_unix(&path).expect("it can be made");
+        assert!(!made.exists(), "to look makes nothing");
+        drop(listen_unix(&path, 0o600, 8).expect("listening"));
+        assert!(!made.exists());
+        let (_listener, owned) = listen_unix(&path, 0o600, 8).expect("listening");
+        owned.keep_directory();
+        drop(owned);
+        assert!(made.exists() && !path.exists());
     }
 
     #[test]
@@ -212,12 +289,12 @@ mod tests {
         assert!(path.exists(), "std leaves the file");
         let (stream, owned) = listen_unix(&path, 0o600, 8).expect("in place of the dead one");
         let refusal = bind_unix_datagram(&path, 0o600).expect_err("it is alive");
-        assert!(refusal.contains("another program"), "{refusal}");
+        assert!(refusal.to_string().contains("another program"), "{refusal}");
         drop((stream, owned));
         drop(UnixDatagram::bind(&path).expect("bound"));
         let (_datagram, _owned) = bind_unix_datagram(&path, 0o600).expect("in its place");
         let refusal = listen_unix(&path, 0o600, 8).expect_err("it is alive");
-        assert!(refusal.contains("another program"), "{refusal}");
+        assert!(refusal.to_string().contains("another program"), "{refusal}");
     }
 
     #[test]
@@ -226,7 +303,7 @@ mod tests {
         let path = directory.path().join("s");
         fs::write(&path, "precious").expect("written");
         let refusal = listen_unix(&path, 0o600, 8).expect_err("in the way");
-        assert!(refusal.contains("not a socket"), "{refusal}");
+        assert!(refusal.to_string().contains("not a socket"), "{refusal}");
         fs::remove_file(&path).expect("removed");
         let bound = listen_unix(&path, 0o600, 8).expect("listening");
         fs::remove_file(&path).expect("removed");

@@ -8,7 +8,7 @@
 use tracing::{info, warn};
 
 use crate::config::{Config, SourceKind, StoreKind};
-use crate::net::raise_descriptors;
+use crate::net::{most_descriptors, raise_descriptors};
 
 /// Descriptors for the runtime, the log, the signals, and files that are read briefly: certificates, tokens,
 /// users.
@@ -18,34 +18,45 @@ const LOOK_UPS: u64 = 16;
 /// Descriptors for the histories on disk.
 const STORE: u64 = 16;
 
-/// Raises the soft limit as far as permitted, and lowers the limits of the configuration to the available
-/// descriptors. Logs both.
-pub(super) fn provide(config: &mut Config) {
-    let most = match raise_descriptors() {
+/// Descriptors that a configuration needs, and the number there are.
+#[derive(Debug)]
+pub(super) struct Need {
+    needed: u64,
+    most: u64,
+    is_lower: bool,
+}
+
+/// Lowers the limits of a configuration to the descriptors that there may be. Changes nothing else.
+pub(super) fn plan(config: &mut Config) -> Need {
+    let (needed, most) = (needed(config), most_descriptors());
+    Need {
+        needed,
+        most,
+        is_lower: fit(config, most),
+    }
+}
+
+/// Raises the soft limit as far as it may be. Says that, and what is lower, in the log.
+pub(super) fn commit(need: &Need, config: &Config) {
+    match raise_descriptors() {
         Ok(descriptors) => {
             let (from, to) = (descriptors.before, descriptors.now);
             if from < to {
                 info!(from, to, "the limit of file descriptors was raised");
             }
-            to
         }
-        Err(error) => {
-            warn!(%error, "the limit of file descriptors cannot be raised");
-            return;
-        }
-    };
-    let wanted = needed(config);
-    if !fit(config, most) {
-        return;
+        Err(error) => warn!(%error, "the limit of file descriptors cannot be raised"),
     }
-    warn!(
-        descriptors = most,
-        needed = wanted,
-        connections = config.limits.connections,
-        files = config.spool.files,
-        workers = workers(config),
-        "there are fewer file descriptors than the limits need, so these are lower: raise LimitNOFILE= or `ulimit -Hn`"
-    );
+    if need.is_lower {
+        warn!(
+            descriptors = need.most,
+            needed = need.needed,
+            connections = config.limits.connections,
+            files = config.spool.files,
+            workers = workers(config),
+            "there are fewer file descriptors than the limits need, so these are lower: raise LimitNOFILE= or `ulimit -Hn`"
+        );
+    }
 }
 
 /// Lowers the limits that need descriptors; false if there are enough.

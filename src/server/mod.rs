@@ -12,8 +12,9 @@ mod reload;
 mod renewal;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -24,6 +25,7 @@ use crate::access::UsersError;
 use crate::acme::Keeper;
 use crate::admin::{Admin, Orders, Page, View};
 use crate::config::{self, Config, Protocol};
+use crate::faults::Faults;
 use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
 use crate::jwt::KeyError;
 use crate::net::{BindError, Inherited, Listener, Proxies, Slots};
@@ -31,10 +33,10 @@ use crate::service::{BuildError, Role, Service, Surroundings};
 use crate::shutdown::{Drained, Shutdown};
 use crate::target::LinksError;
 use crate::telemetry::{FileLabel, Inside};
-use crate::tls::{Acceptor, Challenges, TlsError};
+use crate::tls::{Acceptor, Challenges, SelfSigned, TlsError};
 use crate::upstream::Apps;
 
-use plan::Plan;
+use plan::{Findings, Plan};
 
 pub use handover::{HandoverError, Inheritance};
 pub use reload::{Handle, ReloadError};
@@ -94,6 +96,18 @@ pub enum StartError {
     /// A source of a channel cannot be opened.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Files, each for itself.
+    #[error(transparent)]
+    Refused(Faults<StartError>),
+}
+
+/// Result of checking a configuration against this machine.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// Reasons why a start would be refused.
+    pub faults: Faults<StartError>,
+    /// Properties that clients will complain about, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 impl Server {
@@ -115,17 +129,25 @@ impl Server {
         Self::open(config, Some(inheritance))
     }
 
-    /// Checks that the certificates of a configuration can be loaded, as a start would.
-    ///
-    /// # Errors
-    /// [`StartError`] names the file and the reason.
-    pub fn check(config: &Config) -> Result<(), StartError> {
-        Acceptor::of_listeners(config, &Challenges::default())?;
-        Ok(())
+    /// Checks everything that a start with this configuration would be refused for on this machine: reads each file it
+    /// names, and looks at each place where something is to be opened or made. Changes nothing, and opens no socket.
+    /// Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn check(config: &Config) -> Checked {
+        let mut checked = Checked::default();
+        match Findings::read(config.clone()) {
+            Ok(found) => checked.warnings.extend(found.warnings()),
+            Err(faults) => checked.faults = faults,
+        }
+        checked.faults.keep_all(plan::look(config).or(()));
+        checked
     }
 
-    fn open(mut config: Config, inheritance: Option<Inheritance>) -> Result<Self, StartError> {
-        descriptors::provide(&mut config);
+    fn open(config: Config, inheritance: Option<Inheritance>) -> Result<Self, StartError> {
+        let challenges = Challenges::default();
+        let plan = Findings::read(config).map_err(StartError::Refused)?;
+        let plan = plan.open(&challenges)?;
+        let config = &plan.config;
         let shutdown = Shutdown::new();
         let (sockets, luggage, before) = match inheritance.map(Inheritance::open) {
             Some((sockets, luggage, line)) => (sockets, Some(luggage), Some(line)),
@@ -138,15 +160,15 @@ impl Server {
             listeners.push((Arc::new(bound), listener.clone()));
         }
         let inside = Inside::new();
-        let hub = Hub::measured(&config, luggage, inside.metrics.channels.clone())?;
+        let hub = Hub::measured(config, luggage, inside.metrics.channels.clone())?;
         let slots = Slots::new(
             config.limits.connections,
             config.limits.connections_per_address,
         );
         let sockjs = SockJs::new(hub.clone());
-        let sources = Sources::start(&hub, &config, &shutdown)?;
+        let sources = Sources::start(&hub, config, &shutdown)?;
         let apps = Apps::default();
-        let acme = Keeper::new(Challenges::default(), Arc::clone(&inside));
+        let acme = Keeper::new(challenges, Arc::clone(&inside));
         let view = View {
             hub: hub.clone(),
             sources: sources.clone(),
@@ -161,12 +183,12 @@ impl Server {
             hub,
             sockjs,
             inside,
-            admin_page: Page::new(&config, &view).map(Arc::new),
+            admin_page: Page::new(config, &view).map(Arc::new),
             challenges: acme.challenges().clone(),
             slots: slots.clone(),
             shutdown,
         };
-        let state = Plan::new(config, &around)?.commit(&around, None);
+        let state = plan.commit(&around, None);
         apps.replace(state.service.apps().to_vec());
         let (admin, orders) = Admin::bind(&state.config, &view, &mut inherited)?.unzip();
         state.show_certificates();
@@ -198,6 +220,43 @@ impl Server {
             .iter()
             .filter_map(|(listener, ..)| listener.tcp_address())
             .collect()
+    }
+
+    /// The certificate that was made here because none is configured, if there is a listener with TLS.
+    #[must_use]
+    pub fn self_signed(&self) -> Option<SelfSigned> {
+        let state = self.state.load();
+        let acceptor = state.acceptors.iter().flatten().next();
+        acceptor.and_then(Acceptor::self_signed).cloned()
+    }
+
+    /// The address of the first listener with TLS, or of the first without, as a browser opens it; none where all are
+    /// UNIX sockets.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        let of = |protocol: Protocol| {
+            let mut listeners = self.listeners.iter();
+            listeners.find_map(|(listener, settings)| {
+                let is_meant = settings.protocol == protocol;
+                listener.tcp_address().filter(|_| is_meant)
+            })
+        };
+        let (scheme, address) = match (of(Protocol::Https), of(Protocol::Http)) {
+            (Some(address), _) => ("https", address),
+            (None, Some(address)) => ("http", address),
+            (None, None) => return None,
+        };
+        let ip = address.ip();
+        let own = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ];
+        let host = if ip.is_unspecified() || own.contains(&ip) {
+            format!("localhost:{}", address.port())
+        } else {
+            address.to_string()
+        };
+        Some(format!("{scheme}://{host}/"))
     }
 
     /// The TCP address of `[admin]`, with its real port, if there is one.
@@ -274,6 +333,29 @@ impl Server {
     }
 }
 
+impl StartError {
+    /// The file, if this user may not use it and that is all that is wrong.
+    #[must_use]
+    pub fn denied(&self) -> Option<&Path> {
+        match self {
+            Self::Listen(error) => error.denied(),
+            Self::Tls(error) => error.denied(),
+            Self::Users(error) => error.denied(),
+            Self::Links(error) => error.denied(),
+            Self::Tokens(error) => error.denied(),
+            Self::Hub(error) => error.denied(),
+            Self::Source(error) => error.denied(),
+            Self::Refused(_) => None,
+        }
+    }
+
+    /// True for a fault that may pass by itself, such as a port that is taken.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Listen(_) | Self::Source(_))
+    }
+}
+
 impl From<BuildError> for StartError {
     fn from(error: BuildError) -> Self {
         match error {
@@ -286,7 +368,7 @@ impl From<BuildError> for StartError {
 }
 
 impl State {
-    /// Sets the metrics for the expiry of each certificate.
+    /// Shows when each certificate ends, in the metrics and in the status.
     fn show_certificates(&self) {
         let shown = &self.inside.metrics.connections.certificates;
         shown.clear();

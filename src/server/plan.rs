@@ -3,34 +3,83 @@
 
 use std::sync::Arc;
 
-use crate::config::Config;
-use crate::server::State;
-use crate::service::{self, BuildError, Service, Surroundings};
-use crate::tls::Acceptor;
+use tracing::warn;
 
-/// A configuration whose files are all read, and which is not in force. Dropping it refuses it.
+use crate::config::{Config, ListenAddress, SourceKind};
+use crate::faults::Faults;
+use crate::hub;
+use crate::net::Listener;
+use crate::server::{StartError, State, descriptors};
+use crate::service::{self, Service, Surroundings};
+use crate::tls::{Acceptor, Acceptors, Challenges, TlsError};
+
+/// A configuration whose files are all read. Nothing was made, and nothing is in force.
+#[derive(Debug)]
+pub(super) struct Findings {
+    pub(super) config: Config,
+    need: descriptors::Need,
+    service: service::Plan,
+    acceptors: Acceptors,
+}
+
+/// A configuration that can be put in force. To drop it is to refuse it.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) config: Config,
+    need: descriptors::Need,
     service: service::Plan,
     acceptors: Vec<Option<Acceptor>>,
 }
 
-impl Plan {
+impl Findings {
     /// Reads the files of a configuration.
     ///
     /// # Errors
-    /// [`BuildError`] names the file and what is wrong with it.
-    pub(super) fn new(config: Config, around: &Surroundings) -> Result<Self, BuildError> {
+    /// A [`StartError`] for each file that cannot be used.
+    pub(super) fn read(mut config: Config) -> Result<Self, Faults<StartError>> {
+        let need = descriptors::plan(&mut config);
+        let mut faults = Faults::default();
+        let service = faults.keep_all(service::Plan::new(&config));
+        let acceptors = faults.keep_all(Acceptors::read(&config));
+        let (Some(service), Some(acceptors)) = (service, acceptors) else {
+            return Err(faults);
+        };
         Ok(Self {
-            service: service::Plan::new(&config)?,
-            acceptors: Acceptor::of_listeners(&config, &around.challenges)?,
             config,
+            need,
+            service,
+            acceptors,
         })
     }
 
+    /// Sentences about certificates that clients refuse, and about places that are missing.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+        let certificates = self.acceptors.warnings().cloned();
+        certificates.chain(absent(&self.config))
+    }
+
+    /// Makes a certificate if there is none: the one thing of a plan that stays if it is refused, so it comes last.
+    ///
+    /// # Errors
+    /// [`TlsError`] says why that cannot be.
+    pub(super) fn open(self, challenges: &Challenges) -> Result<Plan, TlsError> {
+        let acceptors = self.acceptors.open(&self.config, challenges)?;
+        for warning in absent(&self.config) {
+            warn!("{warning}");
+        }
+        Ok(Plan {
+            config: self.config,
+            need: self.need,
+            service: self.service,
+            acceptors,
+        })
+    }
+}
+
+impl Plan {
     /// Builds the state of this plan. From here on the new limits apply to what it shares with the state `before`.
     pub(super) fn commit(self, around: &Surroundings, before: Option<&State>) -> State {
+        descriptors::commit(&self.need, &self.config);
         let before = before.map(|state| state.service.as_ref());
         let service = Service::new(self.service, &self.config, around, before);
         let acceptor = self.acceptors.iter().flatten().next();
@@ -42,4 +91,45 @@ impl Plan {
             config: self.config,
         }
     }
+}
+
+/// Places that are looked at again with each request, and are not there now: what they hold may come later.
+fn absent(config: &Config) -> Vec<String> {
+    let tokens = config.bridge.tokens.iter().filter_map(|source| {
+        let path = match &source.kind {
+            SourceKind::Directory(path)
+            | SourceKind::File(path)
+            | SourceKind::FileName(path)
+            | SourceKind::Sockets(path) => path,
+            SourceKind::Http(_) | SourceKind::Redis(_) => return None,
+        };
+        let shown = path.display();
+        (!path.exists())
+            .then(|| format!("bridge.tokens: {shown} is not there; until it is, none of its tokens opens a console"))
+    });
+    let files = config
+        .files
+        .iter()
+        .filter(|files| !files.directory.exists());
+    let files = files.map(|files| {
+        let shown = files.directory.display();
+        format!("files: {shown} is not there; until it is, its paths are not found")
+    });
+    tokens.chain(files).collect()
+}
+
+/// Checks the places that a start opens beside the files. Opens and makes nothing.
+pub(super) fn look(config: &Config) -> Faults<StartError> {
+    let mut faults = Faults::default();
+    let (hub, sources) = hub::look(config);
+    faults.keep_all(hub.or(()));
+    faults.keep_all(sources.or(()));
+    let admin = &config.admin;
+    let socket = admin.socket.clone().map(ListenAddress::Unix);
+    let address = admin.address.clone().map(ListenAddress::Tcp);
+    let own = config.listeners.iter().map(|listener| &listener.address);
+    for address in own.chain(socket.iter()).chain(address.iter()) {
+        faults.keep(Listener::look(address));
+    }
+    faults
 }

@@ -6,18 +6,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tracing::info;
 
-use crate::access::UsersError;
 use crate::acme::Keeper;
 use crate::admin::Admin;
 use crate::config::{Acme, Config};
+use crate::faults::Faults;
 use crate::hub::{HubError, HubPlan, SourceError, Sources, SourcesPlan};
-use crate::jwt::KeyError;
 use crate::net::{Listener, Slots};
-use crate::server::{Plan, Server, State, descriptors};
-use crate::service::{BuildError, Surroundings};
-use crate::target::LinksError;
+use crate::server::{Findings, Plan, Server, StartError, State};
+use crate::service::Surroundings;
 use crate::telemetry;
-use crate::tls::{Acceptor, TlsError};
+use crate::tls::{Acceptor, Acceptors, TlsError};
 use crate::upstream::Apps;
 
 /// A handle to a running server. Clones refer to the same one.
@@ -38,18 +36,12 @@ pub struct Handle {
 /// Reasons why a configuration was refused; the previous one stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// A certificate or key cannot be used.
+    /// Files, each for itself.
+    #[error(transparent)]
+    Files(#[from] Faults<StartError>),
+    /// The self-signed certificate cannot be made.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// A file of users cannot be used.
-    #[error(transparent)]
-    Users(#[from] UsersError),
-    /// The keys of signed links, or the store of used ones, cannot be used.
-    #[error(transparent)]
-    Links(#[from] LinksError),
-    /// The keys of tokens for channels cannot be used.
-    #[error(transparent)]
-    Tokens(#[from] KeyError),
     /// The hub cannot use it.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -59,17 +51,6 @@ pub enum ReloadError {
     /// It changes a setting that requires a restart.
     #[error("{0} cannot be changed by a reload; restart Noren for that")]
     NeedsRestart(String),
-}
-
-impl From<BuildError> for ReloadError {
-    fn from(error: BuildError) -> Self {
-        match error {
-            BuildError::Tls(error) => Self::Tls(error),
-            BuildError::Users(error) => Self::Users(error),
-            BuildError::Links(error) => Self::Links(error),
-            BuildError::Tokens(error) => Self::Tokens(error),
-        }
-    }
 }
 
 impl Handle {
@@ -94,18 +75,18 @@ impl Handle {
     ///
     /// # Errors
     /// [`ReloadError`] gives the reason; nothing was changed then.
-    pub fn reload(&self, mut config: Config) -> Result<(), ReloadError> {
+    pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.state.load();
         let fixed = only_at_the_start(&now.config, &config);
         if !fixed.is_empty() {
             return Err(ReloadError::NeedsRestart(fixed.join(", ")));
         }
-        descriptors::provide(&mut config);
-        let plan = Plan::new(config, &self.around)?;
-        let hub = self.around.hub.plan(&plan.config)?;
-        // Last, so that no program connects to a socket that only a refused file has.
-        let sources = self.sources.plan(&plan.config)?;
+        let found = Findings::read(config)?;
+        let hub = self.around.hub.plan(&found.config)?;
+        // After what only reads, so that no program connects to a socket that only a refused file has.
+        let sources = self.sources.plan(&found.config)?;
+        let plan = found.open(&self.around.challenges)?;
         self.commit(plan, hub, sources, &now);
         info!("configuration reloaded");
         Ok(())
@@ -138,10 +119,15 @@ impl Handle {
         if !acceptors.any(Acceptor::is_outdated) {
             return Ok(false);
         }
+        // The first fault is enough for a line in the log.
+        let found = Acceptors::read(&now.config);
+        let found =
+            found.map_err(|faults| faults.into_first().unwrap_or(TlsError::NoCertificate))?;
+        let acceptors = found.open(&now.config, &self.around.challenges)?;
         let state = State {
             config: now.config.clone(),
             service: Arc::clone(&now.service),
-            acceptors: Acceptor::of_listeners(&now.config, &self.around.challenges)?,
+            acceptors,
             inside: Arc::clone(&now.inside),
         };
         state.show_certificates();

@@ -8,6 +8,7 @@ use crate::access::UsersError;
 use crate::access::entrance::{Entrance, NotAdmitted};
 use crate::access::users::Unproven;
 use crate::config::Config;
+use crate::faults::Faults;
 use crate::http::{Context, Head, Refusal, Scheme};
 use crate::router::Route;
 use crate::service::Service;
@@ -25,14 +26,17 @@ pub(super) struct Entrances {
 }
 
 impl Entrances {
-    pub(super) fn new(config: &Config) -> Result<Self, UsersError> {
+    pub(super) fn new(config: &Config) -> Result<Self, Faults<UsersError>> {
         let app =
             |app: &crate::config::App| Entrance::new(&format!("app.{}", app.name), &app.entrance);
-        Ok(Self {
-            bridge: Entrance::new("bridge", &config.bridge.entrance)?,
-            hub: Entrance::new("hub", &config.hub.entrance)?,
-            apps: config.apps.iter().map(app).collect::<Result<_, _>>()?,
-        })
+        let mut faults = Faults::default();
+        let bridge = faults.keep(Entrance::new("bridge", &config.bridge.entrance));
+        let hub = faults.keep(Entrance::new("hub", &config.hub.entrance));
+        let apps = faults.keep_all(Faults::gather(config.apps.iter().map(app)));
+        let (Some(bridge), Some(hub), Some(apps)) = (bridge, hub, apps) else {
+            return Err(faults);
+        };
+        Ok(Self { bridge, hub, apps })
     }
 
     fn of(&self, route: Route) -> Option<&Entrance> {

@@ -247,7 +247,7 @@ const INSUFFICIENT: &str = "Bearer error=\"insufficient_scope\"";
 fn no_token() -> Refusal {
     Refusal::new(
         StatusCode::UNAUTHORIZED,
-        "this is only for who has a token; send it: Authorization: Bearer …",
+        "a token is required; send it: Authorization: Bearer …",
     )
     .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }

@@ -2,6 +2,7 @@
 
 use crate::access::tokens::Tokens;
 use crate::config::{App, Config};
+use crate::faults::Faults;
 use crate::service::entrance::Entrances;
 use crate::service::error::BuildError;
 use crate::target::Resolver;
@@ -22,17 +23,24 @@ impl Plan {
     /// Reads the files of a configuration.
     ///
     /// # Errors
-    /// [`BuildError`] names the file and what is wrong with it.
-    pub fn new(config: &Config) -> Result<Self, BuildError> {
+    /// A [`BuildError`] for each file that cannot be used.
+    pub fn new(config: &Config) -> Result<Self, Faults<BuildError>> {
+        let mut faults = Faults::default();
+        let entrances = faults.keep_all(Entrances::new(config));
+        let tokens = faults.keep_all(Tokens::new(&config.hub.tokens));
+        let targets = faults.keep_all(Resolver::new(&config.bridge));
+        let connectors = Faults::gather(config.apps.iter().map(connector));
+        let connectors = faults.keep_all(connectors);
+        let (Some(entrances), Some(tokens), Some(targets), Some(connectors)) =
+            (entrances, tokens, targets, connectors)
+        else {
+            return Err(faults);
+        };
         Ok(Self {
-            entrances: Entrances::new(config)?,
-            tokens: Tokens::new(&config.hub.tokens)?,
-            targets: Resolver::new(&config.bridge)?,
-            connectors: config
-                .apps
-                .iter()
-                .map(connector)
-                .collect::<Result<_, _>>()?,
+            entrances,
+            tokens,
+            targets,
+            connectors,
         })
     }
 }

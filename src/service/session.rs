@@ -68,10 +68,7 @@ impl Service {
 /// The refusal for a visitor who may not pass.
 fn refused(denied: &Denied) -> Refusal {
     let (status, reason) = match denied {
-        Denied::NotLoggedIn => (
-            StatusCode::UNAUTHORIZED,
-            "this is only for who is logged in; log in, and try again",
-        ),
+        Denied::NotLoggedIn => (StatusCode::UNAUTHORIZED, "log in to see this"),
         Denied::Illegible => (
             StatusCode::UNAUTHORIZED,
             "your cookies could be read in too many ways; log in again, and try again",

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use super::signed::{Links, Once, Purpose};
 use super::source::{By, Source, Terms};
 use super::{LinkError, LinksError, ResolveError, Target, Token, token_file};
 use crate::config::{Bridge, Endpoint};
+use crate::faults::Faults;
 use crate::tls::TlsError;
 
 /// Delay before an empty token file is read again. Between truncating and writing lie microseconds, so the first
@@ -65,6 +67,17 @@ pub enum TargetError {
     Links(#[from] LinksError),
 }
 
+impl TargetError {
+    /// The file, if this user may not use it.
+    #[must_use]
+    pub fn denied(&self) -> Option<&Path> {
+        match self {
+            Self::Tls(error) => error.denied(),
+            Self::Links(error) => error.denied(),
+        }
+    }
+}
+
 /// A static target of the configuration.
 struct Fixed {
     token: String,
@@ -90,34 +103,37 @@ impl Resolver {
     /// Creates a resolver from the configuration. Reads certificates, but no tokens.
     ///
     /// # Errors
-    /// [`TargetError`] names the file that cannot be used.
-    pub fn new(bridge: &Bridge) -> Result<Self, TargetError> {
+    /// A [`TargetError`] for each file that cannot be used.
+    pub fn new(bridge: &Bridge) -> Result<Self, Faults<TargetError>> {
+        let mut faults = Faults::default();
         let boundaries = bridge
             .boundaries
             .iter()
             .map(|(name, marker)| (name.clone(), Arc::from(marker.as_bytes())))
             .collect();
-        let targets = bridge.targets.iter().map(|target| {
-            Ok(Fixed {
+        let targets = bridge.targets.iter().filter_map(|target| {
+            Some(Fixed {
                 token: target.token.clone(),
                 address: target.address.clone(),
-                terms: Terms::new(None, target.tls.as_ref())?,
+                terms: faults.keep(Terms::new(None, target.tls.as_ref()))?,
             })
         });
-        let links = if bridge.signed.is_on() {
-            let terms = Terms::new(Some(&bridge.signed.allow), bridge.signed.tls.as_ref())?;
-            Some((Arc::new(Links::open(&bridge.signed)?), terms))
-        } else {
-            None
-        };
-        Ok(Self {
+        let targets = targets.collect();
+        let mut links = None;
+        if bridge.signed.is_on() {
+            let terms = Terms::new(Some(&bridge.signed.allow), bridge.signed.tls.as_ref());
+            let terms = faults.keep(terms);
+            links = faults
+                .keep_all(Links::open(&bridge.signed))
+                .map(Arc::new)
+                .zip(terms);
+        }
+        let sources = bridge.tokens.iter().map(Source::new);
+        let sources = faults.keep_all(Faults::gather(sources)).unwrap_or_default();
+        faults.or(Self {
             links,
-            targets: targets.collect::<Result<_, TlsError>>()?,
-            sources: bridge
-                .tokens
-                .iter()
-                .map(Source::new)
-                .collect::<Result<_, _>>()?,
+            targets,
+            sources,
             boundaries,
             retry: bridge.token_retry,
             largest_file: bridge.token_file_size,

@@ -89,11 +89,16 @@ impl LoadedCertificate {
     }
 
     pub(super) fn load_at(files: &Certificate, now: SystemTime) -> Result<Self, TlsError> {
-        let certificate_file = PemFile::read(&files.certificate, "certificate")?;
+        let key = load_key(&files.key);
+        let certificate_file = match PemFile::read(&files.certificate, "certificate") {
+            // What this user may not read is no reason to pass over what is wrong with the key.
+            Err(denied) if denied.denied().is_some() => return Err(key.err().unwrap_or(denied)),
+            file => file?,
+        };
         let chain = certificate_file.certificates()?;
         let parsed = parse_chain(&chain, &files.certificate)?;
         let leaf = parsed.first().ok_or(TlsError::NoCertificate)?;
-        let key = load_key(&files.key)?;
+        let key = key?;
         if !is_pair(leaf, key.as_ref()) {
             return Err(mismatch(files, &parsed, key.as_ref()));
         }

@@ -5,20 +5,22 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::text::Reason;
 use crate::text::pem::PemError;
+use crate::text::permission::Use;
 
 /// Reasons why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file is missing, or cannot be read.
-    #[error("cannot read the {what} {}: {source}{}", path.display(), remedy(what, source))]
+    #[error("cannot read the {what} {}: {}", path.display(), unread(path, cause))]
     Read {
         /// Purpose of the file, such as `certificate` or `key`.
         what: &'static str,
         /// Path of the file.
         path: PathBuf,
         /// The error of the system.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file is no valid PEM file (RFC 7468).
     #[error("cannot read the {what} {}: {reason}", path.display())]
@@ -79,14 +81,14 @@ pub enum TlsError {
     },
     /// The self-signed certificate could not be made or stored.
     #[error(
-        "noren cannot write {}: {source}; give --cert and --key, or set tls.self-signed to a directory it may write",
-        path.display()
+        "noren cannot write {}: {}; or give --cert and --key, or set tls.self-signed to a directory it may write",
+        path.display(), Reason::new(path, Use::Write, cause)
     )]
     Write {
         /// Path of the file or directory.
         path: PathBuf,
         /// The error of the system.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The stored self-signed certificate cannot be used.
     #[error("{reason}; remove noren-cert.pem and noren-key.pem from {} to have them made again", directory.display())]
@@ -122,18 +124,30 @@ impl TlsError {
     /// True if a file is missing, rather than invalid.
     #[must_use]
     pub fn is_absence(&self) -> bool {
-        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        matches!(self, Self::Read { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The file, if this user may not use it.
+    #[must_use]
+    pub fn denied(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, cause, .. } | Self::Write { path, cause } => {
+                let reason = Reason::new(path, Use::Read, cause);
+                reason.denied().map(|_| path.as_path())
+            }
+            Self::Kept { reason, .. } => reason.denied(),
+            _ => None,
+        }
     }
 }
 
-fn remedy(what: &str, error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound if matches!(what, "certificate" | "key") => {
-            "; correct the path, or leave it out to have a certificate made"
+fn unread(path: &Path, cause: &io::Error) -> String {
+    let reason = Reason::new(path, Use::Read, cause);
+    match cause.kind() {
+        io::ErrorKind::NotFound if reason.denied().is_none() => {
+            format!("{reason}; correct the path")
         }
-        io::ErrorKind::NotFound => "; correct the path",
-        io::ErrorKind::PermissionDenied => "; let the user that noren runs as read it",
-        _ => "",
+        _ => reason.to_string(),
     }
 }
 

@@ -10,15 +10,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server};
 
-use tracing::{debug, warn};
+use tracing::debug;
 
-use crate::config::{self, Config, Protocol};
 use crate::net::Stream;
-use crate::tls::clients::{self, ClientName};
+use crate::tls::clients::ClientName;
 use crate::tls::print::Prints;
-use crate::tls::settings::{challenge_config, server_config};
 use crate::tls::stream::TlsStream;
-use crate::tls::{CertificateNames, CertificateStore, Challenges, TlsError, challenges};
+use crate::tls::{CertificateNames, CertificateStore, Challenges, SelfSigned, challenges};
 
 /// The type byte of a TLS handshake record (RFC 8446 §5.1); every TLS connection begins with it.
 const HANDSHAKE_RECORD: u8 = 22;
@@ -111,52 +109,33 @@ impl HandshakeError {
 }
 
 impl Acceptor {
-    /// Creates one acceptor for each listener of a configuration; `None` for a listener without TLS. The
-    /// certificates are loaded once for all of them, and made if none are configured.
-    ///
-    /// # Errors
-    /// [`TlsError`] names the file and its fault.
-    pub fn of_listeners(
-        config: &Config,
-        challenges: &Challenges,
-    ) -> Result<Vec<Option<Self>>, TlsError> {
-        let mut listeners = config.listeners.iter();
-        if listeners.all(|listener| listener.protocol != Protocol::Https) {
-            return Ok(vec![None; config.listeners.len()]);
+    /// An acceptor with these certificates and settings. `files` are what the certificates were read from.
+    pub(super) fn new(
+        settings: ServerConfig,
+        certificates: Arc<CertificateStore>,
+        files: Prints,
+        challenges: Challenges,
+        proving: Arc<ServerConfig>,
+    ) -> Self {
+        Self {
+            tls: TlsAcceptor::from(Arc::new(settings)),
+            certificates,
+            files,
+            challenges,
+            proving,
         }
-        let issued = config.acme.as_ref().map_or_else(Vec::new, |acme| {
-            let names = acme.names.iter();
-            names.map(|name| acme.certificate(name)).collect()
-        });
-        let pairs = config.tls.certificates.iter().chain(&issued);
-        let files = Prints::of(pairs.flat_map(|pair| [&pair.certificate, &pair.key]));
-        let certificates = Arc::new(CertificateStore::load(&config.tls, &issued)?);
-        for warning in certificates.warnings() {
-            warn!("{warning}");
-        }
-        let proving = Arc::new(challenge_config(challenges.clone())?);
-        let acceptor = |listener: &config::Listener| {
-            if listener.protocol != Protocol::Https {
-                return Ok(None);
-            }
-            let clients = listener.clients.as_ref();
-            let clients = clients.map(clients::verifier).transpose()?;
-            let settings = server_config(&config.tls, Arc::clone(&certificates), clients)?;
-            Ok(Some(Self {
-                tls: TlsAcceptor::from(Arc::new(settings)),
-                certificates: Arc::clone(&certificates),
-                files: files.clone(),
-                challenges: challenges.clone(),
-                proving: Arc::clone(&proving),
-            }))
-        };
-        config.listeners.iter().map(acceptor).collect()
     }
 
     /// True if a certificate covers this host.
     #[must_use]
     pub fn covers(&self, host: &str) -> bool {
         self.certificates.names_for(Some(host)).covers(host)
+    }
+
+    /// The certificate that was made here, if it is presented.
+    #[must_use]
+    pub fn self_signed(&self) -> Option<&SelfSigned> {
+        self.certificates.self_signed()
     }
 
     /// The file and the expiry of each certificate.

@@ -2,6 +2,7 @@
 //!
 //! Independent of HTTP, of routes and of the app.
 
+mod acceptors;
 mod certificates;
 mod challenges;
 mod clients;
@@ -23,15 +24,16 @@ mod test_certificates;
 mod trust;
 mod written;
 
+pub use acceptors::Acceptors;
 pub use certificates::LoadedCertificate;
 pub use challenges::{Challenges, Shown};
 pub use clients::ClientName;
 pub use error::TlsError;
 pub use handshake::{Accepted, Acceptor, Alpn, HandshakeError, ServerName};
 pub use names::CertificateNames;
-pub use outgoing::{Connector, DialError, Outgoing, check, dial};
+pub use outgoing::{Connector, DialError, Outgoing, dial};
 pub use peer_error::explain_alert;
-pub use store::CertificateStore;
+pub use store::{CertificateStore, SelfSigned};
 pub use stream::TlsStream;
 pub use trust::{Trust, client};
 pub use written::{draft, replace};

@@ -67,19 +67,32 @@ pub(super) fn moment(time: ASN1Time) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
 }
 
+/// A moment for people.
+fn shown(time: ASN1Time) -> String {
+    let time = time.to_datetime();
+    format!(
+        "{}-{:02}-{:02} {:02}:{:02} UTC",
+        time.year(),
+        u8::from(time.month()),
+        time.day(),
+        time.hour(),
+        time.minute()
+    )
+}
+
 fn of_any(certificate: &X509Certificate<'_>, now: SystemTime) -> Option<String> {
     let validity = certificate.validity();
     if moment(validity.not_after) < now {
         return Some(format!(
-            "it expired at {}, and clients refuse it",
-            validity.not_after
+            "it expired on {}, and clients refuse it",
+            shown(validity.not_after)
         ));
     }
     if moment(validity.not_before) > now {
         let clock = "if that has passed, correct the clock of this machine";
         return Some(format!(
             "it is not valid before {}, and clients refuse it until then; {clock}",
-            validity.not_before
+            shown(validity.not_before)
         ));
     }
     None

@@ -141,14 +141,6 @@ impl Connector {
     }
 }
 
-/// Reads the files of a `tls` table and keeps nothing of them.
-///
-/// # Errors
-/// [`TlsError`] names the file, and what is wrong with it.
-pub fn check(tls: &TargetTls) -> Result<(), TlsError> {
-    Connector::new(tls).map(drop)
-}
-
 /// Connects once and performs the handshake, within `limit`. Only addresses that `permits` accepts are connected.
 ///
 /// # Errors

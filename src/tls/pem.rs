@@ -28,9 +28,9 @@ pub(super) struct PemFile<'a> {
 impl<'a> PemFile<'a> {
     /// Reads a file that should hold a `what`.
     pub(super) fn read(path: &'a Path, what: &'static str) -> Result<Self, TlsError> {
-        let bytes = file::read(path, LARGEST_FILE).map_err(|source| {
+        let bytes = file::read(path, LARGEST_FILE).map_err(|cause| {
             let path = path.to_owned();
-            TlsError::Read { what, path, source }
+            TlsError::Read { what, path, cause }
         })?;
         let sections = sections(&bytes).map_err(|reason| {
             let path = path.to_owned();

@@ -17,6 +17,7 @@ use rcgen::{
 };
 
 use crate::config::{Certificate, HostPattern};
+use crate::text::permission;
 use crate::tls::pem::PemFile;
 use crate::tls::written::{draft, replace};
 use crate::tls::{LoadedCertificate, TlsError};
@@ -43,12 +44,27 @@ pub(super) fn load_or_make(directory: &Path) -> Result<LoadedCertificate, TlsErr
     load_or_make_at(directory, SystemTime::now())
 }
 
-fn load_or_make_at(directory: &Path, now: SystemTime) -> Result<LoadedCertificate, TlsError> {
-    let files = Certificate {
+/// Checks that [`load_or_make`] can load it, or make it; makes nothing.
+///
+/// # Errors
+/// [`TlsError`] as there.
+pub(super) fn look(directory: &Path) -> Result<(), TlsError> {
+    if load_kept(&files_in(directory), directory)?.is_some() {
+        return Ok(());
+    }
+    permission::writable(directory).map_err(|source| write_error(directory, source))
+}
+
+fn files_in(directory: &Path) -> Certificate {
+    Certificate {
         certificate: directory.join(CERTIFICATE_FILE),
         key: directory.join(KEY_FILE),
         names: Vec::new(),
-    };
+    }
+}
+
+fn load_or_make_at(directory: &Path, now: SystemTime) -> Result<LoadedCertificate, TlsError> {
+    let files = files_in(directory);
     let Some(mut kept) = load_kept(&files, directory)? else {
         make(&files, directory, now)?;
         return LoadedCertificate::load(&files);
@@ -153,7 +169,10 @@ fn publish_key(path: &Path, text: &[u8]) -> Result<(), TlsError> {
 
 fn write_error(path: &Path, source: io::Error) -> TlsError {
     let path = path.to_owned();
-    TlsError::Write { path, source }
+    TlsError::Write {
+        path,
+        cause: source,
+    }
 }
 
 fn kept_error(directory: &Path, reason: TlsError) -> TlsError {

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use aws_lc_rs::digest;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{SignatureAlgorithm, SignatureScheme};
 
 use crate::config::{self, Certificate};
+use crate::faults::Faults;
 use crate::tls::names::{normal, wildcard_key};
 use crate::tls::{CertificateNames, LoadedCertificate, TlsError, self_signed};
 
@@ -32,17 +34,38 @@ pub struct CertificateStore {
     default_names: Arc<CertificateNames>,
     warnings: Vec<String>,
     expiries: Vec<(PathBuf, SystemTime)>,
+    self_signed: Option<SelfSigned>,
 }
 
-impl CertificateStore {
-    /// Loads the configured certificates, and those `issued` by an ACME authority as far as they exist already.
-    /// Without any, the self-signed one is loaded or made.
+/// The certificate that was made here because none is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelfSigned {
+    /// Its file.
+    pub file: PathBuf,
+    /// Its SHA-256 fingerprint, as browsers show it.
+    pub fingerprint: String,
+}
+
+/// Certificates that are loaded. Without any, the self-signed one is still to be made.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    certificates: Vec<LoadedCertificate>,
+    /// Faults of those of an authority.
+    damaged: Vec<String>,
+}
+
+impl Loaded {
+    /// Loads the configured certificates, and those that an authority has `issued`, as far as they are there
+    /// already. Makes nothing, but looks whether a self-signed one can be made if it is needed.
     ///
     /// # Errors
-    /// [`TlsError`] names the file and its fault.
-    pub fn load(tls: &config::Tls, issued: &[Certificate]) -> Result<Self, TlsError> {
+    /// A [`TlsError`] for each that cannot be loaded.
+    pub(super) fn read(
+        tls: &config::Tls,
+        issued: &[Certificate],
+    ) -> Result<Self, Faults<TlsError>> {
         let configured = tls.certificates.iter().map(LoadedCertificate::load);
-        let mut certificates = configured.collect::<Result<Vec<_>, _>>()?;
+        let mut certificates = Faults::gather(configured)?;
         let mut damaged = Vec::new();
         for files in issued {
             match LoadedCertificate::load(files) {
@@ -51,12 +74,53 @@ impl CertificateStore {
                 Err(error) => damaged.push(format!("{error}; another certificate is asked for")),
             }
         }
+        let mut faults = Faults::default();
         if certificates.is_empty() {
-            certificates.push(self_signed::load_or_make(&tls.self_signed)?);
+            faults.keep(self_signed::look(&tls.self_signed));
         }
-        let mut store = Self::new(certificates)?;
-        store.warnings.append(&mut damaged);
+        faults.or(Self {
+            certificates,
+            damaged,
+        })
+    }
+
+    /// Properties that clients will complain about, one sentence each.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = &String> {
+        let own = self
+            .certificates
+            .iter()
+            .flat_map(LoadedCertificate::warnings);
+        own.chain(&self.damaged)
+    }
+
+    /// All of them by name. Without any, the self-signed one is made or taken again.
+    ///
+    /// # Errors
+    /// [`TlsError`] says why it cannot be made.
+    pub(super) fn store(mut self, tls: &config::Tls) -> Result<CertificateStore, TlsError> {
+        let mut made = None;
+        if self.certificates.is_empty() {
+            let own = self_signed::load_or_make(&tls.self_signed)?;
+            made = own.end_entity().map(|der| SelfSigned {
+                file: own.file().to_owned(),
+                fingerprint: fingerprint(der),
+            });
+            self.certificates.push(own);
+        }
+        let mut store = CertificateStore::new(self.certificates)?;
+        store.self_signed = made;
+        store.warnings.append(&mut self.damaged);
         Ok(store)
+    }
+}
+
+impl CertificateStore {
+    /// Loads the certificates of a configuration, or makes one.
+    #[cfg(test)]
+    pub fn load(tls: &config::Tls, issued: &[Certificate]) -> Result<Self, TlsError> {
+        let loaded = Loaded::read(tls, issued);
+        let loaded = loaded.map_err(|faults| faults.into_first().expect("a fault"));
+        loaded?.store(tls)
     }
 
     /// Puts certificates in order; the first one becomes the default.
@@ -86,6 +150,7 @@ impl CertificateStore {
             default_names,
             warnings,
             expiries,
+            self_signed: None,
         };
         for certificate in certificates {
             store.insert(certificate);
@@ -105,6 +170,11 @@ impl CertificateStore {
     /// Warnings about all certificates, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The certificate that was made here, if it is presented.
+    pub fn self_signed(&self) -> Option<&SelfSigned> {
+        self.self_signed.as_ref()
     }
 
     /// The file and the expiry of each certificate.
@@ -175,6 +245,13 @@ impl fmt::Debug for CertificateStore {
             .field("default", &self.default_names)
             .finish_non_exhaustive()
     }
+}
+
+/// The hash of a certificate in pairs of digits.
+fn fingerprint(der: &[u8]) -> String {
+    let hash = digest::digest(&digest::SHA256, der);
+    let pairs = hash.as_ref().iter().map(|byte| format!("{byte:02X}"));
+    pairs.collect::<Vec<_>>().join(":")
 }
 
 /// Relative cost of a signature: an RSA-2048 handshake takes as long as four on P-256.

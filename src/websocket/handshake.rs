@@ -126,7 +126,7 @@ fn upgrade<B>(request: &Request<B>) -> Result<Response<Body>, Refusal> {
             | ProtocolError::MissingUpgradeWebSocketHeader,
         ) => Refusal::new(
             StatusCode::UPGRADE_REQUIRED,
-            "only WebSockets are served at this address; a page opens one with new WebSocket(...)",
+            "only WebSockets are served at this address; open the page that belongs to it",
         )
         .with(UPGRADE, HeaderValue::from_static("websocket")),
         Error::Protocol(ProtocolError::InvalidSecWebSocketKey) => {

@@ -77,12 +77,27 @@ fn add_pages(command: Command, pages: &mut Vec<File>) -> anyhow::Result<()> {
         .get_display_name()
         .unwrap_or_else(|| command.get_name())
         .to_owned();
+    let values = command.get_arguments().filter_map(|argument| {
+        let value = argument.get_value_names()?.first()?;
+        let flag = argument.get_long()?.replace('-', "\\-");
+        let is_taken = argument.get_action().takes_values();
+        let value = value.replace('-', "\\-");
+        is_taken.then(|| (format!("\\fB\\-\\-{flag}\\fR"), format!("\\fI{value}\\fR")))
+    });
+    let values: Vec<_> = values.collect();
     let page = Man::new(command)
         .title(name.to_uppercase())
         .source(concat!("noren ", env!("CARGO_PKG_VERSION")))
         .manual("Noren");
     let mut text = Vec::new();
     page.render(&mut text).context("make a man page")?;
+    let mut text = String::from_utf8(text).context("make a man page")?;
+    text = text.replace("\n.SH EXTRA\n", "\n.SH NOTES\n");
+    for (flag, value) in values {
+        // The synopsis of the library shows an option without its value.
+        text = text.replacen(&format!("[{flag}]"), &format!("[{flag} {value}]"), 1);
+    }
+    let mut text = text.into_bytes();
     let see_also = if name == "noren" {
         ".SH FILES\n.TP\n\\fI/etc/noren/noren.toml\\fR\nThe configuration, see \\fBnoren.toml\\fR(5).\n"
     } else {

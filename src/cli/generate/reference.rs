@@ -66,6 +66,10 @@ fn is_key(text: &str) -> bool {
 fn blocks(text: &str) -> Vec<Vec<Line<'_>>> {
     let lines: Vec<_> = text.lines().map(Line::of).collect();
     let blocks = lines.split(|line| *line == Line::Empty);
+    let blocks = blocks.flat_map(|block| {
+        // Prose behind a key is about the next one.
+        block.chunk_by(|one, next| !(is_code(*one) && matches!(next, Line::Prose(_))))
+    });
     blocks
         .filter(|block| !block.is_empty())
         .map(<[_]>::to_vec)

@@ -12,8 +12,8 @@ use http::Method;
 use noren::text::escape;
 
 use crate::cli::admin::ask;
-use crate::cli::current_runtime;
 use crate::cli::status::table;
+use crate::cli::{current_runtime, with_causes};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ pub(super) fn watch(socket: &Path, target: &str) -> anyhow::Result<()> {
     loop {
         let lines = match runtime.block_on(ask(socket, Method::GET, target)) {
             Ok(answer) => table::lines(&answer)?,
-            Err(error) => vec![format!("{error:#}"), "trying again".to_owned()],
+            Err(error) => vec![with_causes(&error), "trying again".to_owned()],
         };
         draw(&lines)?;
         if !wait(&lines)? {

@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::cli::admin::{Place, alongside};
 use crate::cli::output::{note, print, print_json};
-use crate::cli::{Failure, current_runtime};
+use crate::cli::{Failure, current_runtime, with_causes};
 
 use events::{Event, Events};
 use source::{Source, Trust};
@@ -91,6 +91,10 @@ impl Subscribe {
             [url] if url.contains("://") => Source::url(url, &trust)?,
             channels => {
                 for channel in channels {
+                    if channel.contains('/') {
+                        let reason = anyhow!("{channel:?} is no URL; write https://{channel}");
+                        return Err(reason.into());
+                    }
                     ChannelName::parse(channel).map_err(|reason| {
                         anyhow!("{reason} (one URL, or one or more channels, can be listened to)")
                     })?;
@@ -149,7 +153,8 @@ impl Reader {
                 return Err(reason);
             }
             let wait = after.unwrap_or_default().max(self.wait());
-            note(&format!("{reason:#}; again in {:.1} s", wait.as_secs_f64()));
+            let reason = with_causes(&reason);
+            note(&format!("{reason}; again in {:.1} s", wait.as_secs_f64()));
             self.failures = self.failures.saturating_add(1);
             sleep(wait).await;
         }
@@ -298,7 +303,15 @@ async fn refused(response: Response<Incoming>) -> Ended {
         return Ended::Final(anyhow!("{status}: the server sends to {location}"));
     }
     let said = String::from_utf8_lossy(&body);
-    let reason = anyhow!("{status}: {}", escape::line(said.trim()));
+    let is_text = text(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/plain"));
+    let reason = if is_text || status != StatusCode::NOT_FOUND {
+        anyhow!("{status}: {}", escape::line(said.trim()))
+    } else {
+        // An app's page says nothing of channels.
+        anyhow!(
+            "{status}: there is no channel at this address; Noren's are below /events, such as /events/CHANNEL"
+        )
+    };
     match status {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
             let seconds = text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
@@ -319,7 +332,9 @@ fn reason(data: &str) -> String {
     let parsed: serde_json::Value = serde_json::from_str(data).unwrap_or_default();
     match parsed.get("reason").and_then(serde_json::Value::as_str) {
         Some("expired") => "the history does not reach back so far".to_owned(),
-        Some("restarted") => "Noren has been restarted since".to_owned(),
+        Some("restarted") => {
+            "Noren has been restarted since, or the id is none of its own".to_owned()
+        }
         Some("slow") => "they came faster than they were read".to_owned(),
         other => format!("{:?}", other.unwrap_or_default()),
     }

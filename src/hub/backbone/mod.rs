@@ -23,7 +23,9 @@ use crate::hub::broker::Broker;
 use crate::hub::channel::Presence;
 use crate::hub::message::{Draft, Epoch, EventId, unix_milliseconds};
 use crate::hub::{ChannelName, PublishError, lock};
+use crate::text::Reason;
 use crate::text::file::{LARGEST_SECRET, read};
+use crate::text::permission::Use;
 
 use letter::Said;
 use others::{Listeners, Others};
@@ -50,11 +52,11 @@ pub(super) struct Backbone {
 }
 
 impl Backbone {
-    pub(super) fn new(settings: &config::Cluster) -> Result<Self, String> {
+    pub(super) fn new(settings: &config::Cluster) -> Result<Self, Reason> {
         if let Some(path) = &settings.key {
-            check_key(path).map_err(|reason| format!("{}: {reason}", path.display()))?;
+            check_key(path).map_err(|reason| reason.at(path))?;
         }
-        let broker = Broker::new(&settings.broker).map_err(|error| error.to_string())?;
+        let broker = Broker::new(&settings.broker)?;
         Ok(Self {
             broker,
             outgoing: Outgoing::new(Bounds {
@@ -137,12 +139,11 @@ impl Backbone {
 }
 
 /// Checks that a key file holds a key of sufficient length.
-fn check_key(path: &Path) -> Result<(), String> {
-    let key = read(path, LARGEST_SECRET).map_err(|error| error.to_string())?;
+fn check_key(path: &Path) -> Result<(), Reason> {
+    let key = read(path, LARGEST_SECRET).map_err(|error| Reason::new(path, Use::Read, &error))?;
     if key.trim_ascii().len() < 32 {
         return Err(
-            "the key of the cluster has fewer than 32 characters; make one with: openssl rand -hex 32"
-                .to_owned(),
+            "the key of the cluster has fewer than 32 characters; make one with: openssl rand -hex 32".into(),
         );
     }
     Ok(())

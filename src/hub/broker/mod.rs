@@ -19,7 +19,10 @@ use tokio_rustls::TlsConnector;
 
 use crate::config;
 use crate::net::{ConnectError, connect};
+use crate::text::Reason;
 use crate::text::file::{LARGEST_SECRET, read_text};
+use crate::text::permission::Use;
+use crate::tls::TlsError;
 
 use kit::{Io, kit};
 
@@ -42,8 +45,11 @@ pub(super) struct Broker {
 pub(super) enum BrokerError {
     /// The credentials file cannot be used.
     #[error("{}: {reason}", path.display())]
-    Credentials { path: PathBuf, reason: String },
+    Credentials { path: PathBuf, reason: Reason },
     /// The trusted certificates cannot be read.
+    #[error(transparent)]
+    Authority(#[from] TlsError),
+    /// The broker cannot be believed.
     #[error("{0}")]
     Trust(String),
     /// The broker cannot be reached.
@@ -57,6 +63,17 @@ pub(super) enum BrokerError {
     Protocol(#[from] lapin::Error),
 }
 
+impl From<BrokerError> for Reason {
+    fn from(error: BrokerError) -> Self {
+        let denied = match &error {
+            BrokerError::Credentials { reason, .. } => reason.denied(),
+            BrokerError::Authority(error) => error.denied(),
+            _ => None,
+        };
+        Self::told(&error, denied)
+    }
+}
+
 impl Broker {
     /// Reads the credentials and certificates, so that errors in them are reported at the start.
     pub(super) fn new(settings: &config::Broker) -> Result<Self, BrokerError> {
@@ -67,7 +84,7 @@ impl Broker {
             .then(|| trust::connector(settings.ca.as_deref()));
         Ok(Self {
             settings: settings.clone(),
-            tls: tls.transpose().map_err(BrokerError::Trust)?,
+            tls: tls.transpose()?,
         })
     }
 
@@ -144,11 +161,12 @@ fn credentials(file: Option<&Path>) -> Result<AMQPUserInfo, BrokerError> {
             password: "guest".to_owned(),
         });
     };
-    let fault = |reason: String| BrokerError::Credentials {
+    let fault = |reason: Reason| BrokerError::Credentials {
         path: path.to_owned(),
         reason,
     };
-    let text = read_text(path, LARGEST_SECRET).map_err(|error| fault(error.to_string()))?;
+    let text = read_text(path, LARGEST_SECRET)
+        .map_err(|error| fault(Reason::new(path, Use::Read, &error)))?;
     let line = text.trim_end_matches(['\r', '\n']);
     match line.split_once(':') {
         Some((user, password))
@@ -160,7 +178,7 @@ fn credentials(file: Option<&Path>) -> Result<AMQPUserInfo, BrokerError> {
             })
         }
         _ => Err(fault(
-            "it holds no credentials; write one line, user:password".to_owned(),
+            "it holds no credentials; write one line, user:password".into(),
         )),
     }
 }

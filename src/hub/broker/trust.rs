@@ -6,11 +6,11 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
-use crate::tls::{self, Trust};
+use crate::tls::{self, TlsError, Trust};
 
 /// Builds a TLS connector that trusts the certificates in a file, or else those of the system.
-pub(super) fn connector(ca: Option<&Path>) -> Result<TlsConnector, String> {
-    let builder = tls::client(Trust::of(ca)).map_err(|error| error.to_string())?;
+pub(super) fn connector(ca: Option<&Path>) -> Result<TlsConnector, TlsError> {
+    let builder = tls::client(Trust::of(ca))?;
     Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
 }
 

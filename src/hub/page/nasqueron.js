@@ -125,9 +125,9 @@ function tell(state, text) {
 }
 
 const GAPS = {
-  restarted: "The server was started anew; notifications may be missing below this line.",
-  expired: "Notifications below this line are missing: the history does not reach back so far.",
-  slow: "Notifications below this line are missing: this page could not keep up.",
+  restarted: "The server was restarted; notifications may be missing here.",
+  expired: "Notifications are missing here: the history does not reach back so far.",
+  slow: "Notifications are missing here: this page could not keep up.",
 };
 
 function heed(event) {
@@ -152,7 +152,7 @@ function listen() {
   source.addEventListener("reset", (event) => {
     heed(event);
     const { reason } = JSON.parse(event.data);
-    const text = Object.hasOwn(GAPS, reason) ? GAPS[reason] : "Notifications below this line are missing.";
+    const text = Object.hasOwn(GAPS, reason) ? GAPS[reason] : "Notifications are missing here.";
     add(() => element("li", { className: "gap", textContent: text }));
   });
   source.addEventListener("error", () => {

@@ -169,9 +169,9 @@ hub.on("error", ({ channel, status }) => {
 });
 
 const GAPS = {
-  restarted: "The hub was started anew; messages may be missing below this line.",
-  expired: "Messages below this line are missing: the history does not reach back so far.",
-  slow: "Messages below this line are missing: this page could not keep up.",
+  restarted: "The hub was restarted; messages may be missing here.",
+  expired: "Messages are missing here: the history does not reach back so far.",
+  slow: "Messages are missing here: this page could not keep up.",
 };
 let gap = "";
 
@@ -186,7 +186,7 @@ for (const name of names) {
     reset: ({ reason }, { id }) => {
       if (gap === id) return;
       gap = id;
-      add(() => element("li", { className: "gap", textContent: Object.hasOwn(GAPS, reason) ? GAPS[reason] : "Messages below this line are missing." }));
+      add(() => element("li", { className: "gap", textContent: Object.hasOwn(GAPS, reason) ? GAPS[reason] : "Messages are missing here." }));
     },
   }, { lastEventId: "earliest" });
 }

@@ -17,6 +17,7 @@ use super::{CHUNK, Stop};
 use crate::config::{Framing, Listen};
 use crate::hub::publishing::Published;
 use crate::net::{AcceptRetry, OwnedPath, bind_unix_datagram, listen_unix};
+use crate::text::Reason;
 
 /// Limit on connections to one socket. Each may hold an incomplete message.
 const CONNECTIONS: usize = 64;
@@ -50,8 +51,8 @@ pub(super) struct Rules {
 }
 
 impl Door {
-    pub(super) fn open(listen: &Listen) -> Result<Self, String> {
-        let described = |error: io::Error| error.to_string();
+    pub(super) fn open(listen: &Listen) -> Result<Self, Reason> {
+        let described = |error: io::Error| Reason::from(error.to_string());
         let (socket, path) = if listen.datagram {
             let (socket, path) = bind_unix_datagram(&listen.address, listen.mode)?;
             let socket = UnixDatagram::from_std(socket).map_err(described)?;
@@ -64,11 +65,16 @@ impl Door {
         Ok(Self { socket, path })
     }
 
+    /// The socket is in use from here on.
+    pub(super) fn keep(&self) {
+        self.path.keep_directory();
+    }
+
     pub(super) fn is_datagram(&self) -> bool {
         matches!(self.socket, Socket::Datagram(_))
     }
 
-    pub(super) fn set_mode(&self, mode: u32) -> Result<(), String> {
+    pub(super) fn set_mode(&self, mode: u32) -> Result<(), Reason> {
         self.path.set_mode(mode)
     }
 }

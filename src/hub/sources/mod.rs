@@ -25,9 +25,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 use crate::config::{self, ChannelPattern, Config, Framing};
+use crate::faults::Faults;
 use crate::hub::Hub;
 use crate::hub::broker::Broker;
+use crate::net::look_at_unix;
 use crate::shutdown::Shutdown;
+use crate::text::Reason;
 
 pub use outlet::Status;
 
@@ -97,7 +100,44 @@ enum Way {
 pub struct SourceError {
     channel: ChannelPattern,
     address: String,
-    reason: String,
+    reason: Reason,
+}
+
+impl SourceError {
+    fn new(channel: &config::Channel, source: &config::Source, reason: Reason) -> Self {
+        Self {
+            channel: channel.name.clone(),
+            address: address(source),
+            reason,
+        }
+    }
+
+    /// The file, if this user may not use it.
+    #[must_use]
+    pub fn denied(&self) -> Option<&Path> {
+        self.reason.denied()
+    }
+}
+
+/// Checks that the sources of a configuration can be opened. Opens none of them.
+///
+/// # Errors
+/// A [`SourceError`] for each that cannot be.
+pub fn look(config: &Config) -> Result<(), Faults<SourceError>> {
+    let sources = config.channels.iter().flat_map(|channel| {
+        let sources = channel.sources.iter();
+        sources.map(move |source| (channel, source))
+    });
+    let looked = sources.map(|(channel, source)| {
+        Source::new(channel, source)
+            .and_then(|source| match &source.origin {
+                Origin::Wok { .. } => Ok(()),
+                Origin::Listen { listen, .. } => look_at_unix(&listen.address),
+                Origin::Amqp(settings) => Ok(Broker::new(&settings.broker).map(drop)?),
+            })
+            .map_err(|reason| SourceError::new(channel, source, reason))
+    });
+    Faults::gather(looked).map(drop)
 }
 
 impl Sources {
@@ -134,11 +174,7 @@ impl Sources {
         let doors = self.doors();
         for channel in &config.channels {
             for source in &channel.sources {
-                let failed = |reason| SourceError {
-                    channel: channel.name.clone(),
-                    address: address(source),
-                    reason,
-                };
+                let failed = |reason| SourceError::new(channel, source, reason);
                 let source = Source::new(channel, source).map_err(failed)?;
                 let way = way(&source, &doors).map_err(failed)?;
                 opened.push((source, way));
@@ -234,7 +270,10 @@ impl Sources {
             source: source.clone(),
             outlet: Arc::clone(&outlet),
             door: match &way {
-                Way::Door(door) => Arc::downgrade(door),
+                Way::Door(door) => {
+                    door.keep();
+                    Arc::downgrade(door)
+                }
                 Way::None | Way::Broker(_) => Weak::new(),
             },
             work: Arc::downgrade(&work),
@@ -251,12 +290,12 @@ impl Sources {
 }
 
 /// Opens the resource that a source needs to run. `doors` are the sockets that are open already.
-fn way(source: &Source, doors: &HashMap<PathBuf, Arc<Door>>) -> Result<Way, String> {
+fn way(source: &Source, doors: &HashMap<PathBuf, Arc<Door>>) -> Result<Way, Reason> {
     match &source.origin {
         Origin::Wok { .. } => Ok(Way::None),
         Origin::Listen { listen, .. } => door(listen, doors).map(Way::Door),
         Origin::Amqp(settings) => {
-            let broker = Broker::new(&settings.broker).map_err(|error| error.to_string())?;
+            let broker = Broker::new(&settings.broker)?;
             Ok(Way::Broker(Box::new(broker)))
         }
     }
@@ -264,11 +303,10 @@ fn way(source: &Source, doors: &HashMap<PathBuf, Arc<Door>>) -> Result<Way, Stri
 
 /// Opens the socket of a listening source. An open one is reused if only the rules for reading have changed, so
 /// that programs that connect meanwhile are not refused.
-fn door(listen: &config::Listen, doors: &HashMap<PathBuf, Arc<Door>>) -> Result<Arc<Door>, String> {
+fn door(listen: &config::Listen, doors: &HashMap<PathBuf, Arc<Door>>) -> Result<Arc<Door>, Reason> {
     match doors.get(&listen.address) {
         Some(door) if door.is_datagram() != listen.datagram => Err(
-            "the `type` of a socket cannot be changed by a reload; restart Noren for that"
-                .to_owned(),
+            "the `type` of a socket cannot be changed by a reload; restart Noren for that".into(),
         ),
         Some(door) => Ok(Arc::clone(door)),
         None => Door::open(listen).map(Arc::new),
@@ -276,7 +314,7 @@ fn door(listen: &config::Listen, doors: &HashMap<PathBuf, Arc<Door>>) -> Result<
 }
 
 impl Source {
-    fn new(channel: &config::Channel, source: &config::Source) -> Result<Self, String> {
+    fn new(channel: &config::Channel, source: &config::Source) -> Result<Self, Reason> {
         let boundary = &channel.boundary;
         let origin = match source {
             config::Source::Wok { address } => Origin::Wok {
@@ -332,7 +370,7 @@ impl Source {
                     warn!(
                         channel = %self.channel,
                         address = outlet.address(),
-                        reason,
+                        %reason,
                         "a source's socket keeps its old mode",
                     );
                 }

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::text::Reason;
+
 /// Reasons why the history cannot be opened, or a message cannot be stored. Cheap to clone: one failed commit is
 /// the result of every message in it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -17,6 +19,14 @@ pub enum StoreError {
         no_room: bool,
         /// The error of the system.
         reason: Arc<str>,
+    },
+    /// The directory or the file in it cannot be used by this user, or as it is.
+    #[error("use {} as hub.store: {reason}", directory.display())]
+    Unfit {
+        /// The directory.
+        directory: PathBuf,
+        /// Description of the obstacle.
+        reason: Reason,
     },
     /// Another store has locked the directory; two would overwrite each other.
     #[error(

@@ -53,6 +53,7 @@ use tokio::sync::oneshot;
 
 pub use self::error::StoreError;
 use self::file::EPOCHS_KEPT;
+pub use self::place::look;
 use self::place::{Lock, Place};
 pub use self::queue::Append;
 use self::queue::{Queue, Refused};

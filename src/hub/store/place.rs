@@ -3,8 +3,8 @@
 //! Opening may fail for lack of space, at the start or later; the owner retries it. Independent of threads and of
 //! the file's content.
 
-use std::fs::{DirBuilder, File, TryLockError};
-use std::io;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::error::Doing;
 use super::file::HistoryFile;
 use super::{FILE, StoreError};
+use crate::text::Reason;
+use crate::text::permission::{self, Use};
+
+/// First bytes of every redb file, by its design document.
+const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 
 /// The lock on the directory, held while the file is open. redb locks its file too, but releases it when the file
 /// is reopened after an error.
@@ -93,12 +98,39 @@ impl Place {
     }
 }
 
+/// Checks that the history in a directory can be opened, or be made. Changes nothing, and does not wait for the process
+/// that has it open.
+pub fn look(directory: &Path) -> Result<(), StoreError> {
+    let path = directory.join(FILE);
+    let unfit = |place: &Path, error: io::Error| StoreError::Unfit {
+        directory: directory.to_owned(),
+        reason: Reason::new(place, Use::Write, &error),
+    };
+    permission::writable(directory).map_err(|error| unfit(directory, error))?;
+    match OpenOptions::new().read(true).write(true).open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unfit(&path, error)),
+        Ok(mut file) => {
+            let mut begin = [0; MAGIC.len()];
+            match file.read_exact(&mut begin) {
+                Ok(()) if begin == MAGIC => Ok(()),
+                _ => Err(StoreError::Damaged {
+                    file: path.into(),
+                    reason: "it does not begin as one".into(),
+                }),
+            }
+        }
+    }
+}
+
 /// Creates the directory if it is missing, and locks it for as long as the file is held.
 fn take(directory: &Path) -> Result<File, StoreError> {
     let failed = |error: io::Error| StoreError::Directory {
         directory: directory.to_owned(),
         no_room: super::error::is_no_room(&error),
-        reason: error.to_string().into(),
+        reason: Reason::new(directory, Use::Write, &error)
+            .to_string()
+            .into(),
     };
     if !directory.exists() {
         DirBuilder::new()

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::claims::Claims;
 use super::{SETTING, now};
 use crate::config::Signed;
+use crate::faults::Faults;
 use crate::jwt::{KeyError, Keys, Unsigned};
 
 /// The properties of a link to issue.
@@ -30,10 +31,14 @@ pub enum SignError {
     /// A key file cannot be read.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Files of keys.
+    #[error(transparent)]
+    Keys(#[from] Faults<KeyError>),
     /// No file contains a key that can sign.
     #[error(
         "bridge.signed.keys has no secret and no private key to sign with; make one with: openssl genpkey \
-         -algorithm ed25519 -out /etc/noren/links.pem"
+         -algorithm ed25519 | install -g noren -m 640 /dev/stdin /etc/noren/links.pem, and write keys = \
+         [\"/etc/noren/links.pem\"] into [bridge.signed]"
     )]
     NoKey,
     /// The lifetime exceeds the accepted maximum.

@@ -11,10 +11,13 @@ mod issue;
 mod used;
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::Token;
 use crate::config::{self, Endpoint};
+use crate::faults::Faults;
 use crate::jwt::{self, KeyError, Keys, Untimely, Unverified, now};
+use crate::text::Reason;
 
 pub use issue::{LinkOrder, SignError, sign_link};
 
@@ -100,20 +103,32 @@ pub enum LinksError {
     #[error(transparent)]
     Keys(#[from] KeyError),
     /// The store of used links cannot be opened.
-    #[error(
-        "bridge.signed.store: {0}; let the user that noren runs as write it, or name another file"
-    )]
-    Store(String),
+    #[error("bridge.signed.store: {0}")]
+    Store(Reason),
+}
+
+impl LinksError {
+    /// The file, if this user may not use it.
+    #[must_use]
+    pub fn denied(&self) -> Option<&Path> {
+        match self {
+            Self::Keys(error) => error.denied(),
+            Self::Store(reason) => reason.denied(),
+        }
+    }
 }
 
 impl Links {
-    /// Reads the keys and the store of used links.
-    pub(super) fn open(rules: &config::Signed) -> Result<Self, LinksError> {
-        Ok(Self {
-            keys: Keys::open(SETTING, &rules.keys)?,
-            used: Used::open(&rules.store, rules.grace, now()).map_err(LinksError::Store)?,
-            rules: rules.clone(),
-        })
+    /// Reads the keys and the links that were used. Writes nothing.
+    pub(super) fn open(rules: &config::Signed) -> Result<Self, Faults<LinksError>> {
+        let mut faults = Faults::default();
+        let keys = faults.keep_all(Keys::open(SETTING, &rules.keys));
+        let used = Used::open(&rules.store, rules.grace, now()).map_err(LinksError::Store);
+        let (Some(keys), Some(used)) = (keys, faults.keep(used)) else {
+            return Err(faults);
+        };
+        let rules = rules.clone();
+        Ok(Self { keys, used, rules })
     }
 
     /// True if every token has to be a signed link.

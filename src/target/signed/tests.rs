@@ -268,21 +268,43 @@ fn two_processes_share_the_store_and_what_has_long_expired_leaves_it() {
     };
     assert_eq!(lines(), 2);
     let third = open();
-    assert_eq!(lines(), 1, "the one of last month is gone");
+    assert_eq!(lines(), 2, "to open it changes nothing");
+    assert!(third.spend(&once(3, soon), now()).is_ok());
+    assert_eq!(lines(), 2, "the one of last month is gone");
     // The file is another one now, and the others find it.
-    assert!(first.spend(&once(3, soon), now()).is_ok());
     assert!(matches!(
-        second.spend(&once(3, soon), now()),
+        first.spend(&once(3, soon), now()),
         Err(LinkError::Used)
     ));
     assert!(matches!(
-        third.spend(&once(3, soon), now()),
+        second.spend(&once(3, soon), now()),
         Err(LinkError::Used)
     ));
     assert!(matches!(
         third.spend(&once(1, soon), now()),
         Err(LinkError::Used)
     ));
+}
+
+#[test]
+fn a_store_is_made_with_the_first_link_and_not_by_a_look_at_it() {
+    let directory = TestDirectory::new();
+    let path = directory.path().join("used");
+    let used = Used::open(&path, Duration::ZERO, now()).expect("a store");
+    assert!(!path.exists());
+    let once = Once {
+        id: [1; 32],
+        until: now() + 60,
+        peer: "unix".to_owned(),
+    };
+    assert!(used.spend(&once, now()).is_ok());
+    assert!(matches!(used.spend(&once, now()), Err(LinkError::Used)));
+    assert!(path.exists());
+    let deep = directory.path().join("none/used");
+    let said = Used::open(&deep, Duration::ZERO, now())
+        .err()
+        .expect("refused");
+    assert!(said.to_string().contains("none is missing"), "{said}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Store of used single-use links: a file that grows by one line for each, and is read at the start.
 //!
 //! A line is durable on the disk before its link opens anything, so neither a crash nor a restart makes the link
-//! valid again. Long expired links are dropped when the file is rewritten. Several processes may share the file,
-//! as during an upgrade: each holds its lock (flock(2)) while it reads and writes, and reads the lines of others
-//! first. Independent of the form of links; a line contains only a hash of its link.
+//! valid again. The file is created with its first line. Long expired links are dropped when the file is rewritten.
+//! Several processes may share the file, as during an upgrade: each holds its lock (flock(2)) while it reads and
+//! writes, and reads the lines of others first. Independent of the form of links; a line contains only a hash of its
+//! link.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -15,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{LinkError, Once, UNIX};
+use crate::text::{Reason, permission};
 
 /// Limit on remembered links, about 12 MB. At the limit expired ones are dropped, and if there are none, no link
 /// is accepted until one expires.
@@ -33,11 +35,16 @@ pub(super) struct Used {
 }
 
 struct State {
-    file: File,
+    /// None until the first link is used: a store that nobody needs is not made, nor one of a refused configuration.
+    file: Option<File>,
     /// Position up to which the file was read.
     read: u64,
     lines: usize,
     uses: HashMap<[u8; 32], Use>,
+    /// A crash has cut the last line short, which is to be ended before the next one.
+    is_cut: bool,
+    /// Nothing was written since the start: what has long expired is left out with the first line.
+    is_new: bool,
 }
 
 /// The first use of a link.
@@ -48,18 +55,33 @@ struct Use {
 }
 
 impl Used {
-    /// Opens or creates the file, and drops long expired links.
-    pub(super) fn open(path: &Path, grace: Duration, now: u64) -> Result<Self, String> {
-        let told = |error: io::Error| format!("{}: {error}", path.display());
-        let mut state = State::open(path).map_err(told)?;
-        state.read_new().map_err(told)?;
-        let used = Self {
+    /// Reads the file, if there is one, and looks whether it can be written. Changes nothing.
+    pub(super) fn open(path: &Path, grace: Duration, now: u64) -> Result<Self, Reason> {
+        let mut state = State::new();
+        state.is_new = true;
+        let file = match OpenOptions::new().read(true).append(true).open(path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                makeable(path)?;
+                None
+            }
+            Err(error) => return Err(Reason::new(path, permission::Use::Write, &error).at(path)),
+        };
+        if let Some(file) = file {
+            let told = |error: io::Error| Reason::from(error.to_string()).at(path);
+            // Else half of a line might be read that another process is just writing.
+            file.lock_shared().map_err(told)?;
+            state.file = Some(file);
+            let read = state.read_new();
+            let unlocked = state.file.as_ref().map_or(Ok(()), File::unlock);
+            read.and(unlocked).map_err(told)?;
+        }
+        state.forget(now.saturating_sub(BEYOND));
+        Ok(Self {
             path: path.to_owned(),
             grace,
             state: Mutex::new(state),
-        };
-        used.locked(|state| used.tidy(state, now)).map_err(told)?;
-        Ok(used)
+        })
     }
 
     /// Records a use; an error if the link was used before.
@@ -73,7 +95,8 @@ impl Used {
                     && now.abs_diff(before.first) < self.grace.as_secs();
                 return Ok(again);
             }
-            if state.uses.len() >= MOST || state.lines > state.uses.len() + STALE {
+            let stale = state.lines > state.uses.len() + STALE;
+            if state.is_new || stale || state.uses.len() >= MOST {
                 self.tidy(state, now)?;
             }
             if state.uses.len() >= MOST {
@@ -104,21 +127,22 @@ impl Used {
     fn locked<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            state.file.lock()?;
+            let file = state.file(&self.path)?;
+            file.lock()?;
             // Another process may have put a new file in the place of the one that is open here.
             let named = fs::metadata(&self.path).map(|meta| meta.ino()).ok();
-            if named == Some(state.file.metadata()?.ino()) {
+            if named == Some(file.metadata()?.ino()) {
                 break;
             }
             // Known uses are kept even if the file was removed meanwhile.
             let known = std::mem::take(&mut state.uses);
-            *state = State::open(&self.path)?;
+            *state = State::new();
             state.uses = known;
         }
         state.read_new()?;
         let done = work(&mut state);
         // Fails only for a file that is not open.
-        let _ = state.file.unlock();
+        let _ = state.file(&self.path)?.unlock();
         done
     }
 
@@ -129,18 +153,20 @@ impl Used {
         if state.uses.len() >= MOST {
             state.forget(now);
         }
+        state.is_new = false;
         if state.lines == state.uses.len() {
             return Ok(());
         }
         let path = self.path.with_extension("new");
         // A file left by a crash is worthless.
         let _ = fs::remove_file(&path);
-        let mut next = State::open(&path)?;
+        let mut next = State::new();
+        next.file(&path)?;
         let text: String = state.uses.iter().map(|(id, used)| line(id, used)).collect();
         next.append(&text)?;
         next.lines = state.uses.len();
         // Taken before anybody can find it, and given back with the old one's: see `locked`.
-        next.file.lock()?;
+        next.file(&path)?.lock()?;
         fs::rename(&path, &self.path)?;
         next.uses = std::mem::take(&mut state.uses);
         *state = next;
@@ -148,20 +174,54 @@ impl Used {
     }
 }
 
+/// Checks that the file can be made, without making it.
+fn makeable(path: &Path) -> Result<(), Reason> {
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    let looked = fs::metadata(directory).and_then(|found| {
+        if found.is_dir() {
+            permission::writable(directory)
+        } else {
+            Err(io::ErrorKind::NotADirectory.into())
+        }
+    });
+    looked.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let shown = directory.display();
+            Reason::from(format!(
+                "the directory {shown} is missing; make it, and let the user that noren runs as write to it"
+            ))
+        }
+        _ => Reason::new(directory, permission::Use::Write, &error).at(directory),
+    })
+}
+
 impl State {
-    fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)?;
-        Ok(Self {
-            file,
+    fn new() -> Self {
+        Self {
+            file: None,
             read: 0,
             lines: 0,
             uses: HashMap::new(),
-        })
+            is_cut: false,
+            is_new: false,
+        }
+    }
+
+    /// The file, which is made if it is not there.
+    fn file(&mut self, path: &Path) -> io::Result<&mut File> {
+        if self.file.is_none() {
+            let made = OpenOptions::new()
+                .read(true)
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(path)?;
+            self.file = Some(made);
+        }
+        self.file.as_mut().ok_or(io::ErrorKind::NotFound.into())
     }
 
     /// Drops the links that had expired by this time.
@@ -169,11 +229,14 @@ impl State {
         self.uses.retain(|_, used| used.until > end);
     }
 
-    /// Reads the lines added since the last read. A line cut short by a crash is ignored: its link opened nothing.
+    /// Takes in what was added since. A line that a crash has cut short means nothing: its link opened nothing.
     fn read_new(&mut self) -> io::Result<()> {
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
         let mut text = String::new();
-        self.file.seek(SeekFrom::Start(self.read))?;
-        self.file.read_to_string(&mut text)?;
+        file.seek(SeekFrom::Start(self.read))?;
+        file.read_to_string(&mut text)?;
         self.read += text.len() as u64;
         for line in text.lines() {
             self.lines += 1;
@@ -182,16 +245,19 @@ impl State {
                 self.uses.entry(id).or_insert(used);
             }
         }
-        if !text.is_empty() && !text.ends_with('\n') {
-            self.append("\n")?;
+        if !text.is_empty() {
+            self.is_cut = !text.ends_with('\n');
         }
         Ok(())
     }
 
     fn append(&mut self, text: &str) -> io::Result<()> {
-        self.file.write_all(text.as_bytes())?;
-        self.file.sync_data()?;
-        self.read += text.len() as u64;
+        let end = if self.is_cut { "\n" } else { "" };
+        let file = self.file.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        file.write_all(format!("{end}{text}").as_bytes())?;
+        file.sync_data()?;
+        self.is_cut = false;
+        self.read += (end.len() + text.len()) as u64;
         self.lines += text.lines().filter(|line| !line.is_empty()).count();
         Ok(())
     }

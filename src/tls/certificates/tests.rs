@@ -279,7 +279,7 @@ fn an_expired_certificate_is_loaded_with_a_warning() {
     let expired =
         LoadedCertificate::load_at(&files, now + 3 * DAY).expect("an expired certificate");
     assert!(
-        says(expired.warnings(), &["it expired at ", "clients refuse it"]),
+        says(expired.warnings(), &["it expired on ", "clients refuse it"]),
         "{:?}",
         expired.warnings()
     );
