@@ -97,11 +97,13 @@ const REFUSED: &[(&str, &str)] = &[
         "a file that is not a socket is in the way",
     ),
     (
-        "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'listen'\naddress = 'unix:DIR/s'\nusers = ['no-such-user']\n",
+        "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'listen'\naddress = 'unix:DIR/s'\n\
+         users = ['no-such-user']\n",
         "there is no user \"no-such-user\"",
     ),
     (
-        "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'amqp'\nurl = 'amqp://127.0.0.1'\nexchange = 'e'\ncredentials = 'DIR/none'\n",
+        "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'amqp'\nurl = 'amqp://127.0.0.1'\n\
+         exchange = 'e'\ncredentials = 'DIR/none'\n",
         "DIR/none: No such file",
     ),
     (
@@ -192,7 +194,8 @@ fn all_faults_are_told_at_once() {
     let directory = scratch();
     furnish(directory.path());
     let file = path(&directory, "noren.toml");
-    let tables = "[[tls.certificate]]\ncertificate = 'door.pem'\nkey = 'other.key'\n[hub.tokens]\nkeys = ['./words', './empty']\n\
+    let tables = "[[tls.certificate]]\ncertificate = 'door.pem'\nkey = 'other.key'\n\
+                  [hub.tokens]\nkeys = ['./words', './empty']\n\
                   [[app]]\nname = 'b'\npath = '/b'\nurl = 'unix:/b'\nusers = 'none'\n";
     fs::write(&file, format!("{LISTENER}{APP}{tables}")).expect("written");
     for arguments in [["check", &file, "--explain"], ["serve", "--config", &file]] {
@@ -215,7 +218,8 @@ fn a_check_makes_nothing_and_what_it_calls_valid_can_be_made() {
                   [hub]\nstore = 'new/history'\n[[channel]]\nname = 'a'\nhistory.store = 'disk'\n";
     let here = directory.path().display();
     let sockets = format!(
-        "[[channel.source]]\nsource = 'listen'\naddress = 'unix:{here}/publish/a'\n[admin]\nsocket = '{here}/run/admin.sock'\n"
+        "[[channel.source]]\nsource = 'listen'\naddress = 'unix:{here}/publish/a'\n[admin]\n\
+         socket = '{here}/run/admin.sock'\n"
     );
     fs::write(&file, format!("{LISTENER}{APP}{tables}{sockets}")).expect("written");
     let before = names(directory.path());

@@ -167,7 +167,8 @@ fn an_error_begins_with_the_file_as_it_was_named() {
     fs::write(&path, "[log]\nlevel = 3\n").unwrap();
     let error = Config::load(&path).unwrap_err();
     let said = format!(
-        r#"{}:2: log.level: expected a string, found the number 3: "3" is not known here; write "error", "warn", "info", "debug" or "trace""#,
+        "{}:2: log.level: expected a string, found the number 3: \"3\" is not known here; write \"error\", \
+         \"warn\", \"info\", \"debug\" or \"trace\"",
         path.display()
     );
     assert_eq!(error.to_string(), said);

@@ -91,7 +91,8 @@ pub struct ChannelOrder {
 pub enum OrderError {
     /// There are no keys to sign with.
     #[error(
-        "hub.tokens.keys: {0}; make a key with: openssl genpkey -algorithm ed25519 | install -g noren -m 640 /dev/stdin /etc/noren/channels.pem, and write keys = [\"/etc/noren/channels.pem\"] into [hub.tokens]"
+        "hub.tokens.keys: {0}; make a key with: openssl genpkey -algorithm ed25519 | install -g noren -m \
+         640 /dev/stdin /etc/noren/channels.pem, and write keys = [\"/etc/noren/channels.pem\"] into [hub.tokens]"
     )]
     Sign(Unsigned),
     /// A key file cannot be used.

@@ -155,7 +155,8 @@ fn introduce(server: &Server, page: Option<&str>) {
         info!(
             certificate = %own.file.display(),
             sha256 = own.fingerprint,
-            "the certificate is self-signed: a browser asks once; curl takes it with --cacert, noren subscribe with --ca"
+            "the certificate is self-signed: a browser asks once; curl takes it with --cacert, noren \
+             subscribe with --ca"
         );
     }
     if let (Some(url), Some(page)) = (url, page) {

@@ -313,7 +313,8 @@ fn two_targets_with_one_token_are_refused() {
 
 #[test]
 fn advice_that_is_followed_is_taken() {
-    let said = r#"noren.toml:5: bridge.target[0].address: expected a string, found the number 5900: "5900" has no port; write "host:port", "[::1]:port" or "unix:/path""#;
+    let said = "noren.toml:5: bridge.target[0].address: expected a string, found the number 5900: \"5900\" \
+                has no port; write \"host:port\", \"[::1]:port\" or \"unix:/path\"";
     says("[[bridge.target]]\ntoken = \"a\"\naddress = 5900", said);
     // A port alone is the address of a listener.
     let said = r#"noren.toml:4: listener[0].address: expected a string, found the number 8443; write "8443""#;
@@ -327,7 +328,8 @@ fn advice_that_is_followed_is_taken() {
 
 #[test]
 fn a_source_of_an_unknown_kind_is_told_nothing_else() {
-    let said = r#"noren.toml:6: channel.a.source[0].source: "rabbitmq" is not known here; write "wok", "listen" or "amqp""#;
+    let said = "noren.toml:6: channel.a.source[0].source: \"rabbitmq\" is not known here; write \"wok\", \
+                \"listen\" or \"amqp\"";
     says(
         "[[channel]]\nname = \"a\"\n[[channel.source]]\nsource = \"rabbitmq\"\nurl = \"amqp://b\"",
         said,
@@ -336,7 +338,8 @@ fn a_source_of_an_unknown_kind_is_told_nothing_else() {
 
 #[test]
 fn a_relative_directory_of_files_is_told_an_absolute_one() {
-    let said = r#"noren.toml:5: files[0].directory: "./static" is a relative path; write a whole one, such as "/srv/static""#;
+    let said = "noren.toml:5: files[0].directory: \"./static\" is a relative path; write a whole one, such \
+                as \"/srv/static\"";
     says("[[files]]\npath = \"/s\"\ndirectory = \"./static\"", said);
 }
 

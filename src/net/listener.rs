@@ -115,10 +115,17 @@ impl Inherited {
                 "systemd passed no socket; start Noren through its noren.socket unit".into(),
             );
         }
-        let index = self.names.iter().position(|known| known == name).ok_or_else(|| {
-            let known = self.names.join(", ");
-            Reason::from(format!("systemd passed no socket of this name; set FileDescriptorName={name} (there is: {known})"))
-        })?;
+        let index = self
+            .names
+            .iter()
+            .position(|known| known == name)
+            .ok_or_else(|| {
+                let known = self.names.join(", ");
+                Reason::from(format!(
+                    "systemd passed no socket of this name; set FileDescriptorName={name} \
+                                  (there is: {known})"
+                ))
+            })?;
         let described = |error: io::Error| Reason::from(error.to_string());
         // The kind of socket is not known beforehand, and a wrong guess leaves it in its place.
         if let Ok(Some(listener)) = self.sockets.take_tcp_listener(index) {

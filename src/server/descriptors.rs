@@ -54,7 +54,8 @@ pub(super) fn commit(need: &Need, config: &Config) {
             connections = config.limits.connections,
             files = config.spool.files,
             workers = workers(config),
-            "there are fewer file descriptors than the limits need, so these are lower: raise LimitNOFILE= or `ulimit -Hn`"
+            "there are fewer file descriptors than the limits need, so these are lower: raise LimitNOFILE= \
+             or `ulimit -Hn`"
         );
     }
 }

@@ -260,10 +260,12 @@ mod tests {
             "memory": 43_000_000,
             "connections": {"open": 12, "limit": 10000},
             "apps": [
-                {"name": "wok", "url": "127.0.0.1:8010", "state": "down", "state_since": 89_940_000, "last_success": 89_000_000,
+                {"name": "wok", "url": "127.0.0.1:8010", "state": "down",
+                 "state_since": 89_940_000, "last_success": 89_000_000,
                  "last_error": "connect to 127.0.0.1:8010: refused", "last_error_at": 89_998_000,
                  "workers": 8, "busy": 3, "waiting": 0, "queue": 1000},
-                {"name": "new", "url": "unix:/a", "state": "unknown", "workers": 1, "busy": 0, "waiting": 0, "queue": 9},
+                {"name": "new", "url": "unix:/a", "state": "unknown",
+                 "workers": 1, "busy": 0, "waiting": 0, "queue": 9},
             ],
             "tunnel_count": 1,
             "tunnels": [{
@@ -283,14 +285,18 @@ mod tests {
                 "",
                 "Apps",
                 "  NAME  AT              STATE    SINCE      BUSY    WAITING    LAST ANSWER       LAST ERROR",
-                "  wok   127.0.0.1:8010  down     1 min 0 s  3 of 8  0 of 1000  16 min 40 s ago  2 s ago: connect to 127.0.0.1:8010: refused",
+                "  wok   127.0.0.1:8010  down     1 min 0 s  3 of 8  0 of 1000  16 min 40 s ago  2 s ago: \
+                 connect to 127.0.0.1:8010: refused",
                 "  new   unix:/a         unknown  -          0 of 1  0 of 9     -                -",
                 "",
                 "Tunnels: 1",
                 "  ID  TARGET         PEER         USER  SESSION  OPEN   UP       DOWN",
                 "  t7  unix:/run/??J  192.0.2.1:5  -     v5       1 d 0 h  1.4 KiB  9 B",
             ]
-            .map(|line| line.replace("OPEN   UP", "OPEN     UP").replace("LAST ANSWER       LAST", "LAST ANSWER      LAST"))
+            .map(|line| {
+                line.replace("OPEN   UP", "OPEN     UP")
+                    .replace("LAST ANSWER       LAST", "LAST ANSWER      LAST")
+            })
         );
     }
 }
