@@ -463,19 +463,24 @@ impl Service {
                 "the only protocol for CONNECT known here is websocket",
             ));
         }
-        let leaving = self.sessions.as_ref().and_then(|sessions| {
-            Some((sessions, sessions.leaving(index, &request, head, context)?))
-        });
+        let change = match &self.sessions {
+            Some(sessions) => {
+                let asked = (request.method(), request.headers());
+                let change = sessions.change(index, asked, head, context);
+                Box::pin(change).await.map(|change| (sessions, change))
+            }
+            None => None,
+        };
         let offloads = self.offloads.get(index);
         let asked = offloads.and_then(|offloads| Some((offloads, offloads.remember(&request)?)));
         let mut answer = forward.request(request).await?;
         if let Some((offloads, asked)) = asked {
             answer = offloads.resolve(asked, answer).await?;
         }
-        if let Some((sessions, leaving)) = leaving
-            && sessions.left(&leaving, answer.status())
+        if let Some((sessions, change)) = change
+            && sessions.make(&change, answer.status(), &self.shutdown)
         {
-            for told in sessions.to_tell(&leaving) {
+            for told in sessions.to_tell(&change) {
                 self.hub.tell_ended(told);
             }
         }

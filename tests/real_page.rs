@@ -17,7 +17,7 @@ fn passes(script: &str, cases: usize) {
 
 #[test]
 fn the_page_library_loses_and_doubles_nothing_over_cuts_of_each_transport() {
-    passes("hub_library.mjs", 27);
+    passes("hub_library.mjs", 31);
 }
 
 #[test]

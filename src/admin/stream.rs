@@ -74,7 +74,7 @@ impl Stream {
                     reset.as_str()
                 )
                 .into(),
-                Next::End(_) => self.end(),
+                Next::Refused(_) | Next::End(_) => self.end(),
             }));
         }
         if self.silence.as_mut().poll(cx).is_ready() {

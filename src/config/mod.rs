@@ -107,7 +107,8 @@ pub use recording::{Recording, WhenUnrecordable};
 pub use secret_file::SecretFile;
 pub use server::{Server, ServerHosts};
 pub use session::{
-    PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME, Session, SessionRule,
+    LogoutEnds, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME, Session,
+    SessionRule,
 };
 pub use signed::Signed;
 pub use spool::{Spool, WhenFull};

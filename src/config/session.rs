@@ -30,6 +30,20 @@ pub enum SessionRule {
     None,
 }
 
+/// Extent of a logout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogoutEnds {
+    /// `session`: what is open for the session of the request, which is known by its cookies. The default.
+    Session,
+    /// `user`: what is open for all sessions of the user whom the app names. For apps whose cookie changes with each
+    /// response, as signed cookies do.
+    User,
+}
+
+impl LogoutEnds {
+    const NAMES: [(&'static str, Self); 2] = [("session", Self::Session), ("user", Self::User)];
+}
+
 /// The `[session]` table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Session {
@@ -71,6 +85,11 @@ pub struct Session {
     /// `logout`: the paths whose `POST` ends a session, below the app's `server-root`. Any other request to one of
     /// them, or to a path below, has the app asked about the session at once. Default `/logout`.
     pub logout: Vec<String>,
+    /// `logout-ends`: how much a logout ends. Default `session`.
+    pub logout_ends: LogoutEnds,
+    /// `switch`: the paths at and below which the rights of a session change, below the app's `server-root`. Default
+    /// none.
+    pub switch: Vec<String>,
 }
 
 impl Default for Session {
@@ -91,6 +110,8 @@ impl Default for Session {
             channel_path: None,
             open_tokens: Vec::new(),
             logout: vec!["/logout".to_owned()],
+            logout_ends: LogoutEnds::Session,
+            switch: Vec::new(),
         }
     }
 }
@@ -139,7 +160,20 @@ impl Session {
             logout: table.list("logout", default.logout, |text| {
                 PathPrefix::parse(text).map(Into::into)
             }),
+            logout_ends: table.text("logout-ends", default.logout_ends, |text| {
+                value::choice(text, &LogoutEnds::NAMES)
+            }),
+            switch: table.list("switch", default.switch, |text| {
+                PathPrefix::parse(text).map(Into::into)
+            }),
         };
+        let is_nameless = session.name_header.is_none();
+        if table.is_sound() && session.logout_ends == LogoutEnds::User && is_nameless {
+            table.problem(
+                "logout-ends",
+                r#"needs the name of the user; write name-header = "Remote-User", a header of the app's answer"#,
+            );
+        }
         // Whoever sets the rest means to have visitors asked for, and must not believe that they are.
         if table.is_sound() && session.path.is_none() && session != Self::default() {
             table.problem(

@@ -22,6 +22,8 @@ pub struct Lease {
     until: Option<Instant>,
     user: Option<Arc<str>>,
     session: Option<NonZeroU64>,
+    /// Leases of what may end earlier than the whole.
+    parts: Arc<[Self]>,
     _held: Arc<dyn Send + Sync>,
 }
 
@@ -37,6 +39,7 @@ impl Lease {
             until: None,
             user,
             session: None,
+            parts: Arc::new([]),
             _held: held,
         }
     }
@@ -48,6 +51,19 @@ impl Lease {
         self
     }
 
+    /// Adds leases for several things that may each end alone. The end of a part does not end the whole.
+    #[must_use]
+    pub fn with_parts(mut self, parts: Vec<Self>) -> Self {
+        self.parts = parts.into();
+        self
+    }
+
+    /// The leases of what may end alone, in the order of the request.
+    #[must_use]
+    pub fn parts(&self) -> &[Self] {
+        &self.parts
+    }
+
     /// Creates a lease that only ends at a given time, if there is one.
     #[must_use]
     pub fn until(until: Option<Instant>, user: Option<Arc<str>>) -> Self {
@@ -56,6 +72,7 @@ impl Lease {
             until,
             user,
             session: None,
+            parts: Arc::new([]),
             _held: Arc::new(()),
         }
     }
@@ -70,19 +87,6 @@ impl Lease {
     #[must_use]
     pub fn has_expired(&self) -> bool {
         self.until.is_some_and(|until| until <= Instant::now())
-    }
-
-    /// Combines leases of the same user into one that ends with the first of them; `None` if there are none.
-    #[must_use]
-    pub fn all(leases: Vec<Self>) -> Option<Self> {
-        let ended = leases.iter().flat_map(|lease| lease.ended.iter().cloned());
-        Some(Self {
-            ended: ended.collect(),
-            until: leases.iter().filter_map(|lease| lease.until).min(),
-            user: leases.first()?.user.clone(),
-            session: leases.iter().find_map(|lease| lease.session),
-            _held: Arc::new(leases),
-        })
     }
 
     /// Waits until the connection must be closed.
@@ -138,27 +142,28 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_lease_of_several_ends_with_the_first_of_them() {
+    async fn the_end_of_a_part_is_not_that_of_the_whole() {
         let tokens = [CancellationToken::new(), CancellationToken::new()];
         let one = |token: &CancellationToken| Lease::new(token.clone(), None, Arc::new(()));
-        let lease = Lease::all(tokens.iter().map(one).collect()).expect("two leases");
-        let mut ended = Box::pin(lease.ended_owned());
-        let waits = poll_fn(|cx| Poll::Ready(ended.as_mut().poll(cx).is_pending())).await;
-        assert!(waits);
+        let whole = CancellationToken::new();
+        let lease = one(&whole).with_parts(tokens.iter().map(one).collect());
         tokens.last().expect("two").cancel();
-        ended.await;
-        assert!(Lease::all(Vec::new()).is_none());
+        let ended: Vec<_> = lease.parts().iter().map(Lease::has_ended).collect();
+        assert_eq!(
+            (ended.as_slice(), lease.has_ended()),
+            (&[false, true][..], false)
+        );
+        whole.cancel();
+        lease.ended().await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_with_a_limit_ends_by_itself() {
         let until = Instant::now() + std::time::Duration::from_secs(60);
-        let long = until + std::time::Duration::from_secs(60);
-        let leases = [long, until].map(|until| Lease::until(Some(until), None));
-        let lease = Lease::all(leases.into()).expect("two leases");
+        let lease = Lease::until(Some(until), None);
         assert!(!lease.has_ended());
         lease.ended().await;
-        assert!(lease.has_expired() && Instant::now() < long);
+        assert!(lease.has_expired() && lease.has_ended());
         assert!(!Lease::until(None, None).has_ended());
     }
 }

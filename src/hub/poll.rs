@@ -50,7 +50,7 @@ pub async fn poll(mut subscription: Subscription, wait: Wait) -> Result<Response
             batch.take_all(&mut subscription);
         }
     }
-    if let Some(end @ (End::SessionEnded | End::Expired)) = batch.ended {
+    if let Some(end @ (End::SessionEnded | End::Expired | End::Refused)) = batch.ended {
         return Err(end);
     }
     if batch.is_empty() && wait.conditional {
@@ -98,6 +98,8 @@ impl Batch {
                 self.messages.push(message);
             }
             Next::Reset(reset) => self.reset = Some(reset),
+            // The client polls again without this channel, with the same cursor.
+            Next::Refused(_) => self.ended = Some(End::Refused),
             Next::End(end) => self.ended = Some(end),
         }
     }

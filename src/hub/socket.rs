@@ -25,7 +25,7 @@ use crate::hub::inbox::{Fault, Inbox, Language, Receiver, Said};
 use crate::hub::message::EventId;
 use crate::hub::outbox::Outbox;
 use crate::hub::sockjs::{self, frames};
-use crate::hub::subscription::{End, Next, Reset, Subscription};
+use crate::hub::subscription::{End, NOT_PERMITTED, Next, Reset, Subscription};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Begun, TunnelKind};
 use crate::websocket::{Handshake, Opcode, close_frame, control_frame, upgraded};
@@ -279,6 +279,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 Form::SockJs => self.outbox.push(message.sockjs_frame()),
             },
             Next::Reset(reset) => return self.tell_reset(reset),
+            Next::Refused(name) if self.form.tells() => self.tell(&refusing(&name)),
+            // These frames cannot name the channel, so all of them end.
+            Next::Refused(_) => return Some(Cause::Ended(End::Refused)),
             Next::End(end) => return Some(Cause::Ended(end)),
         }
         None
@@ -333,6 +336,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             }
             Cause::Ended(End::SessionEnded) => (Some(4401), "the session has ended"),
             Cause::Ended(End::Expired) => (Some(4401), "the token has expired"),
+            Cause::Ended(End::Refused) => (Some(4403), NOT_PERMITTED),
             Cause::Ended(End::Asked) => (Some(4403), "closed by an administrator"),
             Cause::HeartbeatLost => (Some(1001), "no answer to pings"),
         };
@@ -362,6 +366,11 @@ pub(super) fn opening(hub: &Hub, position: &EventId, names: &[ChannelName]) -> S
 pub(super) fn resetting(reset: Reset, position: &EventId) -> String {
     let id = position.to_string();
     serde_json::json!({"type": "reset", "id": id, "reason": reset.as_str()}).to_string()
+}
+
+/// The object that ends one channel: its name, and the status with which a request for it would be refused now.
+pub(super) fn refusing(name: &ChannelName) -> String {
+    serde_json::json!({"type": "refused", "channel": name.as_str(), "status": 403}).to_string()
 }
 
 /// The object that announces the server's stop, and when to reconnect.

@@ -15,7 +15,8 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::http::{Body, BoxError};
 use crate::hub::Hub;
 use crate::hub::forms::Format;
-use crate::hub::subscription::{Next, Reset, Subscription};
+use crate::hub::socket::refusing;
+use crate::hub::subscription::{NOT_PERMITTED, Next, Reset, Subscription};
 use crate::hub::{End, EventId};
 
 /// Write batch: messages that are ready are sent together, up to this many bytes.
@@ -112,6 +113,14 @@ impl EventStream {
         match next {
             Next::Message(message) => message.stream_event(self.format),
             Next::Reset(reset) => reset_event(reset, &self.subscription.position()),
+            Next::Refused(name) => {
+                let text = refusing(&name);
+                format!("event: noren:refused\ndata: {text}\n\n").into()
+            }
+            Next::End(End::Refused) => {
+                self.ended = true;
+                format!(": {NOT_PERMITTED}\n\n").into()
+            }
             Next::End(End::SessionEnded) => {
                 self.ended = true;
                 Bytes::from_static(b": the session has ended\n\n")

@@ -32,7 +32,7 @@ pub struct Subscription {
     /// Offset up to which it catches up with older messages; that does not count as lag.
     catching_up: u64,
     reset: Option<Reset>,
-    lease: Option<Leased>,
+    lease: Option<Box<Leased>>,
     line: Option<Box<audit::Opened>>,
     /// Share of the limit on subscribers.
     _place: Share,
@@ -68,6 +68,8 @@ struct Joined {
     key: usize,
     /// Offset up to which gaps have been reported.
     told: u64,
+    /// Permission for this channel alone, if there is one.
+    lease: Option<Leased>,
 }
 
 /// The next event of a subscription.
@@ -77,6 +79,8 @@ pub enum Next {
     Message(Arc<Message>),
     /// A gap before the next message.
     Reset(Reset),
+    /// The end of one channel, which the app does not permit any more. The others continue.
+    Refused(ChannelName),
     /// The end of the subscription.
     End(End),
 }
@@ -113,6 +117,8 @@ pub enum End {
     Stopping,
     /// The visitor's session has ended.
     SessionEnded,
+    /// The app permits none of the channels any more.
+    Refused,
     /// The visitor's token has expired.
     Expired,
     /// An administrator has closed it.
@@ -126,11 +132,15 @@ impl End {
             Self::Slow => "too slow",
             Self::Stopping => "Noren is stopping",
             Self::SessionEnded => "the session ended",
+            Self::Refused => NOT_PERMITTED,
             Self::Expired => "the token has expired",
             Self::Asked => "closed by an administrator",
         }
     }
 }
+
+/// Reason for the end of the last channel, for clients and the audit.
+pub(super) const NOT_PERMITTED: &str = "the app does not permit this channel any more";
 
 /// The text for these channels in the audit.
 #[must_use]
@@ -150,12 +160,14 @@ impl Subscription {
         let name = lease.as_ref().and_then(Lease::user).map(str::to_owned);
         let session = lease.as_ref().and_then(Lease::session);
         let subscriber = Subscriber::new(name, session);
-        let join = |channel: Arc<Channel>| Joined {
+        let parts = lease.as_ref().map(Lease::parts).unwrap_or_default();
+        let join = |(index, channel): (usize, Arc<Channel>)| Joined {
             key: channel.join(Arc::clone(&subscriber)),
             channel,
             told: 0,
+            lease: parts.get(index).cloned().map(Leased::new),
         };
-        let joined = channels.into_iter().map(join).collect();
+        let joined = channels.into_iter().enumerate().map(join).collect();
         let mut subscription = Self {
             hub: hub.clone(),
             subscriber,
@@ -163,7 +175,7 @@ impl Subscription {
             place: 0,
             catching_up: 0,
             reset: None,
-            lease: lease.map(Leased::new),
+            lease: lease.map(Leased::new).map(Box::new),
             line: None,
             _place: place,
         };
@@ -255,6 +267,10 @@ impl Subscription {
             self.because(end.reason());
             return Poll::Ready(Next::End(end));
         }
+        for leased in self.joined.iter_mut().filter_map(|one| one.lease.as_mut()) {
+            // One that has ended is found below.
+            let _ = leased.ended.as_mut().poll(cx);
+        }
         self.subscriber.register(cx.waker());
         // It may have come between the look and the registration.
         self.try_next().map_or(Poll::Pending, Poll::Ready)
@@ -325,6 +341,9 @@ impl Subscription {
         {
             return Some(Next::End(leased.end()));
         }
+        if let Some(next) = self.refused() {
+            return Some(next);
+        }
         if let Some(reset) = self.reset.take() {
             self.hub.0.metrics.reset(reset.as_str());
             return Some(Next::Reset(reset));
@@ -371,6 +390,24 @@ impl Subscription {
         self.go_to(message.id.offset);
         self.count(index, &message);
         Some(Next::Message(message))
+    }
+
+    /// Leaves a channel that the app does not permit any more; ends if none is left.
+    fn refused(&mut self) -> Option<Next> {
+        let has_ended = |joined: &Joined| {
+            let leased = joined.lease.as_ref();
+            leased.is_some_and(|leased| leased.lease.has_ended())
+        };
+        if let Some(index) = self.joined.iter().position(has_ended) {
+            // The end of the session ends the permissions of its channels first: it may have come since the last look.
+            if let Some(leased) = self.lease.as_ref().filter(|one| one.lease.has_ended()) {
+                return Some(Next::End(leased.end()));
+            }
+            let joined = self.joined.remove(index);
+            joined.channel.leave(joined.key);
+            return Some(Next::Refused(joined.channel.name.clone()));
+        }
+        self.joined.is_empty().then_some(Next::End(End::Refused))
     }
 
     fn go_to(&mut self, place: u64) {

@@ -38,6 +38,7 @@ fn drained(subscription: &mut Subscription) -> Vec<String> {
         texts.push(match next {
             Next::Message(message) => message.draft.data.as_text().unwrap_or("?").to_owned(),
             Next::Reset(reset) => format!("reset {}", reset.as_str()),
+            Next::Refused(name) => format!("refused {name}"),
             Next::End(end) => {
                 texts.push(format!("{end:?}"));
                 return texts;

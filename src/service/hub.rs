@@ -239,11 +239,21 @@ impl Service {
         };
         let answered = hub::poll(subscription, wait).await;
         answered.map_err(|end| {
-            let reason = match end {
-                End::Expired => "your token has expired; ask for a new one",
-                _ => "your session has ended; log in, and try again",
+            let (status, reason) = match end {
+                End::Refused => (
+                    StatusCode::FORBIDDEN,
+                    "the application does not permit one of these channels to you any more",
+                ),
+                End::Expired => (
+                    StatusCode::UNAUTHORIZED,
+                    "your token has expired; ask for a new one",
+                ),
+                _ => (
+                    StatusCode::UNAUTHORIZED,
+                    "your session has ended; log in, and try again",
+                ),
             };
-            Refusal::new(StatusCode::UNAUTHORIZED, reason)
+            Refusal::new(status, reason)
         })
     }
 

@@ -19,7 +19,7 @@ use tracing::warn;
 
 use crate::config::{self, ChannelName, HeaderRules, Publisher};
 use crate::http::{
-    Body, BodyLimits, BoxError, Budget, Context, Head, Received, Refusal, apply_to_request,
+    Body, BodyLimits, BoxError, Budget, Context, Head, Lease, Received, Refusal, apply_to_request,
     drop_own_headers, full, idempotency_key, receive, refuse,
 };
 use crate::hub::{
@@ -296,15 +296,17 @@ impl Service {
         head: &Head,
         context: &Context,
     ) -> Option<Receiver> {
+        let parts = permit.lease.as_ref().map(Lease::parts).unwrap_or_default();
         let names: Vec<_> = names
             .iter()
-            .filter(|name| {
+            .enumerate()
+            .filter(|(_, name)| {
                 let rules = self.hub.rules(name);
                 rules.is_some_and(|rules| {
                     rules.publish.contains(&Publisher::App) && permit.may_publish(name, &rules)
                 })
             })
-            .cloned()
+            .map(|(index, name)| (name.clone(), parts.get(index).cloned()))
             .collect();
         if names.is_empty() {
             return None;
@@ -312,7 +314,10 @@ impl Service {
         let (service, head, context) = (Arc::clone(self), head.clone(), context.clone());
         let headers = visitor(headers);
         Some(Arc::new(move |channel, draft, id| {
-            let permitted = names.contains(&channel);
+            // A channel that the app does not permit any more takes no messages either.
+            let permitted = names.iter().any(|(name, lease)| {
+                *name == channel && lease.as_ref().is_none_or(|lease| !lease.has_ended())
+            });
             let (service, head, context) = (Arc::clone(&service), head.clone(), context.clone());
             let headers = headers.clone();
             Box::pin(async move {

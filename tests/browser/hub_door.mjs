@@ -15,6 +15,8 @@ let started = 0;
 export class Door {
   // The channels to which the app lets nobody say anything.
   forbidden = new Set();
+  // The channels below `own` to which it lets nobody listen.
+  refused = new Set();
 
   // `settings` are keys of the table `[hub]`.
   static async start({ program, directory }, settings) {
@@ -41,12 +43,20 @@ drain = "1s"
 [[app]]
 name = "app"
 url = "http://127.0.0.1:${door.app.address().port}"
+[session]
+path = "/who"
+channel-path = "/may/{channel}"
+switch = ["/auth/switch"]
 [hub]
 ${Object.entries(keys).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('')}
 [[channel]]
 name = "test.*"
+needs = "nothing"
 publish = ["token", "app"]
 receive = "/say"
+[[channel]]
+name = "own.*"
+publish = ["token"]
 `);
     // Nothing is left behind by a script that failed.
     door.kill = () => door.child?.kill('SIGKILL');
@@ -88,7 +98,10 @@ receive = "/say"
 
   // The app: everything may be said, and is said to everybody as it came.
   #answer(request, response) {
-    const asked = new URL(request.url, 'http://app').searchParams;
+    const { searchParams: asked, pathname } = new URL(request.url, 'http://app');
+    const [, page, name] = pathname.split('/');
+    if (page === 'who' || page === 'auth') return response.writeHead(204).end();
+    if (page === 'may') return response.writeHead(this.refused.has(name) ? 403 : 204).end();
     const parts = [];
     request.on('data', (part) => parts.push(part)).on('end', () => {
       // The browser asks for a picture of the site by itself.

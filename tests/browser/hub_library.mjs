@@ -102,11 +102,33 @@ const goneFor = (failures, barred, expected) => () => withHub(async (hub) => {
   same(await page.evaluate(() => [...new Set(states.map(({ transport }) => transport))]), [expected], 'tried');
 });
 
+// The app refuses one of two channels that are listened to, as a dashboard does for the project that was left.
+const muted = (transport) => () => withHub(async (hub) => {
+  await hub.context.addCookies([{ name: 'session', value: 'one', url: hub.url }]);
+  const page = await tab(hub, 'own.a', alone(transport));
+  await page.evaluate(() => {
+    window.other = [];
+    hub.subscribe('own.b', (data) => other.push(data)).ready.then(() => (window.both = true));
+  });
+  await opened(page);
+  await until('both', () => page.evaluate(() => window.both));
+  hub.door.refused.add('own.b');
+  await page.evaluate(() => { states.length = 0; return fetch('/auth/switch/beta').then(() => null); });
+  await until('the refusal', () => page.evaluate(() => refused.length));
+  await hub.publish('own.b', 'not for you');
+  await hub.publish('own.a', 'still');
+  await heard(page, 'still');
+  same(await page.evaluate(() => [refused.map(({ channel, status }) => `${channel} ${status}`), other]), [['own.b 403'], []], 'afterwards');
+  // A poll is over when it is refused; the others go on over the connection they have.
+  must(transport === 'poll' || !(await page.evaluate(() => states.some(({ state }) => state !== 'open'))), 'the connection was lost');
+});
+
 await run(async () => cases({
   ...Object.fromEntries(TRANSPORTS.flatMap((transport) => [
     [`nothing is lost or doubled over cuts of ${transport}`, cut(transport)],
     [`a foreign cursor is a reset over ${transport}`, reset(transport)],
     [`a restart is a reset over ${transport}`, restarted(transport)],
+    [`a channel that is refused later is muted alone over ${transport}`, muted(transport)],
   ])),
   'without WebSockets it falls to events': falls(['websocket'], 'sse'),
   'without either it falls to polls': falls(['websocket', 'sse'], 'poll'),
@@ -197,6 +219,21 @@ await run(async () => cases({
     await hub.publish(good, 'heard');
     await heard(page, 'heard');
     same(await page.evaluate(() => [refused[0].channel, refused[0].status, hub.transport]), ['unknown.1', 404, 'websocket'], 'afterwards');
+  }),
+
+  'what was refused is heard again once somebody asks anew': () => withHub(async (hub) => {
+    await hub.context.addCookies([{ name: 'session', value: 'one', url: hub.url }]);
+    const first = await tab(hub, 'own.a');
+    await opened(first);
+    hub.door.refused.add('own.b');
+    await first.evaluate(() => { window.other = []; hub.subscribe('own.b', (data) => other.push(data)); });
+    await until('the refusal', () => first.evaluate(() => refused.length));
+    hub.door.refused.delete('own.b');
+    const second = await tab(hub, 'own.b');
+    await opened(second);
+    await hub.publish('own.b', 'again');
+    await heard(second, 'again');
+    await until('the first tab to hear it', () => first.evaluate(() => other.includes('again')));
   }),
 
   'a pause is drawn from all of its range': () => withHub(async (hub) => {

@@ -44,6 +44,23 @@ async fn a_logout_closes_all_tunnels_of_its_session_and_no_others() {
 }
 
 #[tokio::test]
+async fn where_the_cookie_changes_a_logout_ends_what_its_user_has_open() {
+    let settings = "cookies = ['wok']\nname-header = 'Remote-User'\nlogout-ends = 'user'";
+    let (app, console, door) = kitchen(settings).await;
+    let ann = "200 OK\r\nRemote-User: ann\r\n";
+    app.answers("/tasks", ann);
+    let mut own = tunnel(&door, &console, "Cookie: wok=signed-1\r\n").await;
+    app.answers("/tasks", "200 OK\r\nRemote-User: bob\r\n");
+    let mut other = tunnel(&door, &console, "Cookie: wok=bobs\r\n").await;
+    log_out(&door, "GET", "/logout", "Cookie: wok=bobs-2\r\n").await;
+    is_ended(&mut other).await;
+    is_open(&mut own).await;
+    app.answers("/tasks", ann);
+    log_out(&door, "GET", "/logout", "Cookie: wok=signed-2\r\n").await;
+    is_ended(&mut own).await;
+}
+
+#[tokio::test]
 async fn every_spelling_of_the_logout_ends_its_session() {
     let (_app, console, door) = kitchen("").await;
     for path in [
@@ -136,12 +153,15 @@ async fn a_question_under_way_at_the_logout_lets_nobody_in() {
 async fn what_is_no_logout_closes_nothing() {
     let (app, console, door) = kitchen("").await;
     let mut open = tunnel(&door, &console, COOK).await;
-    log_out(&door, "GET", "/logout", COOK).await;
     log_out(&door, "POST", "/logout/now", COOK).await;
     log_out(&door, "POST", "/logout", OTHER).await;
     log_out(&door, "POST", "/logout", "").await;
     app.answers("/logout", "500 Internal Server Error\r\n");
     assert_eq!(log_out(&door, "POST", "/logout", COOK).await, 500);
+    app.answers("/logout", "405 Method Not Allowed\r\n");
+    assert_eq!(log_out(&door, "GET", "/logout", COOK).await, 405);
+    app.answers("/logout", "304 Not Modified\r\n");
+    assert_eq!(log_out(&door, "GET", "/logout", COOK).await, 304);
     is_open(&mut open).await;
 }
 

@@ -1,12 +1,13 @@
-//! Requests on their way to an app that change a session: a logout, or a switch after which the same session may do
-//! other things.
+//! Requests on their way to an app that change a session, or may do so: a logout, or a switch after which the same session
+//! has other rights.
 //!
-//! Such a request is known by its path, whatever its method: apps log out by GET as well, and the status of the
-//! response says whether the app has done it. Must not know how the app is asked.
+//! A `POST` to a logout path that the app accepts ends the session at once. Apps log out by other methods and below the path
+//! as well, and what looks like that may be a page that only asks; so the app is queried again, at once, about all that
+//! is open. Independent of how the app is queried.
 
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use crate::access::session::Sessions;
 use crate::access::session::credential::Credential;
@@ -15,7 +16,7 @@ use crate::config::LogoutEnds;
 use crate::http::{Context, Head};
 use crate::shutdown::Shutdown;
 
-/// The sessions that a request may change, if the app agrees.
+/// The sessions that a request changes, or may change.
 pub struct Change {
     kind: Kind,
     sessions: Vec<Credential>,
@@ -23,30 +24,23 @@ pub struct Change {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    /// A logout, if the app accepts it.
     Logout,
-    Switch,
-}
-
-impl Change {
-    /// True if the status of the response says that the app has made the change.
-    #[must_use]
-    pub fn is_made(status: StatusCode) -> bool {
-        // A 304 is about a page that the client has already, and nothing happened.
-        status.is_success() || (status.is_redirection() && status != StatusCode::NOT_MODIFIED)
-    }
+    /// A request after which the app has to be queried again.
+    Possible,
 }
 
 impl Sessions {
-    /// Checks whether a request to the app with index `app` may change its session. For a logout that ends
-    /// everything its user has open, the app may be queried about the user before the request reaches it.
+    /// Checks whether a request to the app with index `app` may change its session. If a logout ends all sessions of its
+    /// user, the app may be queried for the name of the user, before it gets the request.
     pub async fn change(
         &self,
         app: usize,
-        headers: &HeaderMap,
+        (method, headers): (&Method, &HeaderMap),
         head: &Head,
         context: &Context,
     ) -> Option<Change> {
-        let kind = self.kind_of(app, head)?;
+        let kind = self.kind_of(app, method, head)?;
         let told = question::visitor(headers, context, head);
         let mut sessions = self.shown(&told).sessions.into_vec();
         if kind == Kind::Logout && self.settings.logout_ends == LogoutEnds::User {
@@ -57,37 +51,55 @@ impl Sessions {
         Some(Change { kind, sessions })
     }
 
-    fn kind_of(&self, app: usize, head: &Head) -> Option<Kind> {
-        let (path, case) = (&head.path, self.ignores_case);
+    fn kind_of(&self, app: usize, method: &Method, head: &Head) -> Option<Kind> {
         if app != self.settings.app {
-            None
-        } else if self.logout.iter().any(|known| path.may_be(known, case)) {
-            Some(Kind::Logout)
-        } else {
-            let is_below = |known: &String| path.may_be(known, case) || path.may_be_below(known, case);
-            self.switch.iter().any(is_below).then_some(Kind::Switch)
+            return None;
         }
+        let is = |known: &String| head.path.may_be(known, self.ignores_case);
+        let is_below = |known: &String| head.path.may_be_below(known, self.ignores_case);
+        if self.logout.iter().any(is) {
+            // Where the old cookie stays good, a query would not tell that somebody has left.
+            let is_certain =
+                method == Method::POST || self.settings.logout_ends == LogoutEnds::User;
+            return Some(if is_certain {
+                Kind::Logout
+            } else {
+                Kind::Possible
+            });
+        }
+        let is_possible = self.logout.iter().any(is_below)
+            || self.switch.iter().any(|known| is(known) || is_below(known));
+        is_possible.then_some(Kind::Possible)
     }
 
-    /// Makes a change that the app has made: a logout ends all that is open, and after a switch the app is asked about
-    /// it at once, and nothing is believed that was said before.
-    pub fn make(self: &Arc<Self>, change: &Change, tasks: &Shutdown) {
+    /// Handles the response to a request that may change its session. A logout that the app has accepted ends the session,
+    /// with all open connections, and the result is true; after any other, the app is queried again.
+    pub fn make(self: &Arc<Self>, change: &Change, status: StatusCode, tasks: &Shutdown) -> bool {
+        // A 304 is about a page that the client has already, and nothing happened.
+        let is_accepted =
+            status.is_success() || (status.is_redirection() && status != StatusCode::NOT_MODIFIED);
+        let ends = change.kind == Kind::Logout && is_accepted;
         for session in &change.sessions {
-            match change.kind {
-                Kind::Logout => self.known.end(*session),
-                Kind::Switch => self.known.forget(*session),
+            if ends {
+                self.known.end(*session);
+            } else {
+                self.known.doubt(*session);
             }
         }
-        if change.kind == Kind::Switch {
+        if !ends {
             let (sessions, stop) = (Arc::clone(self), tasks.clone());
             tasks.spawn(async move { sessions.ask_again(&stop).await });
         }
+        ends
     }
 
     /// Messages about a logout for the other nodes of a cluster, one for each reading, if they share the key.
     pub fn to_tell(&self, change: &Change) -> impl Iterator<Item = Vec<u8>> {
-        let is_told = self.is_shared && change.kind == Kind::Logout;
-        let sessions = if is_told { &*change.sessions } else { &[] };
+        let sessions = if self.is_shared {
+            &*change.sessions
+        } else {
+            &[]
+        };
         sessions.iter().map(|session| session.to_bytes())
     }
 

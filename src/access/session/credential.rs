@@ -125,6 +125,13 @@ impl Secret {
         (sessions.collect(), is_complete)
     }
 
+    /// Hash of the name of a user, for all sessions of that user.
+    pub(super) fn user(&self, name: &str) -> Credential {
+        let mut parts = Parts::new(self);
+        parts.add("user", name.as_bytes());
+        parts.end()
+    }
+
     /// Hash of a credential together with the object of a query.
     pub(super) fn matter(&self, credential: Credential, matter: &Matter) -> Credential {
         let mut parts = Parts::new(self);

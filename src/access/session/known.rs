@@ -42,6 +42,8 @@ struct Entries {
 
 /// The entry of a session, or of a console or channel that was asked about for it.
 pub(super) struct Entry {
+    /// Key of the entry.
+    credential: Credential,
     /// Number of the session, unique in this process: an administrator can name it without a credential.
     number: NonZeroU64,
     /// The console or channel, if the entry is not about the session itself.
@@ -57,7 +59,7 @@ pub(super) struct Entry {
 
 struct State {
     answer: Option<Said>,
-    /// Time of a possible logout: a positive answer to an earlier query is not used.
+    /// Time of a possible change, such as a logout: a positive answer to an earlier query is not used.
     doubted: Option<Instant>,
     /// Identity in the last positive answer; open connections belong to it.
     identity: Option<Identity>,
@@ -106,9 +108,9 @@ impl Known {
             let before = LAST.fetch_add(1, Ordering::Relaxed);
             NonZeroU64::MIN.saturating_add(before)
         });
-        let mut entry = Entry::new(number, None, None);
+        let mut entry = Entry::new(shown.whole, number, None, None);
         entry.sessions.clone_from(&shown.sessions);
-        entries.insert(shown.whole, entry)
+        entries.insert(entry)
     }
 
     /// The entry of one console or channel for a session.
@@ -128,7 +130,7 @@ impl Known {
         let number = session
             .as_ref()
             .map_or(NonZeroU64::MIN, |session| session.number);
-        entries.insert(credential, Entry::new(number, Some(matter), session))
+        entries.insert(Entry::new(credential, number, Some(matter), session))
     }
 
     /// True if the last answer about one of these sessions was positive.
@@ -146,10 +148,29 @@ impl Known {
         }
     }
 
-    /// Forgets the answers about a session, in all its readings, so that the app is queried again about its open
-    /// connections.
+    /// Adds the user's key to the session's, so that a logout of the user ends this session, too.
+    pub(super) fn name(&self, entry: &Entry, user: Credential) {
+        let mut entries = lock(&self.entries);
+        if entries.of.contains_key(&entry.credential) {
+            let found = entries.sessions.entry(user).or_default();
+            if !found.contains(&entry.credential) {
+                found.push(entry.credential);
+            }
+        }
+    }
+
+    /// Forgets the answers about a session, in all its readings, and about its consoles and channels, so that the app is
+    /// queried again about its open connections.
     pub(super) fn doubt(&self, session: Credential) {
-        let found: Vec<_> = lock(&self.entries).found(&[session]).collect();
+        let entries = lock(&self.entries);
+        let mut found: Vec<_> = entries.found(&[session]).collect();
+        let is_below = |entry: &&Arc<Entry>| {
+            let above = entry.session.as_ref();
+            above.is_some_and(|above| found.iter().any(|one| Arc::ptr_eq(one, above)))
+        };
+        let below: Vec<_> = entries.of.values().filter(is_below).cloned().collect();
+        drop(entries);
+        found.extend(below);
         for entry in found {
             entry.doubt();
         }
@@ -175,16 +196,17 @@ impl Known {
 }
 
 impl Entries {
-    fn insert(&mut self, credential: Credential, entry: Entry) -> Arc<Entry> {
+    fn insert(&mut self, entry: Entry) -> Arc<Entry> {
         if self.of.len() >= self.limit {
             self.retain(is_needed);
             self.limit = MOST.max(2 * self.of.len());
         }
         let entry = Arc::new(entry);
         for session in &entry.sessions {
-            self.sessions.entry(*session).or_default().push(credential);
+            let found = self.sessions.entry(*session).or_default();
+            found.push(entry.credential);
         }
-        self.of.insert(credential, Arc::clone(&entry));
+        self.of.insert(entry.credential, Arc::clone(&entry));
         entry
     }
 
@@ -220,9 +242,15 @@ fn is_needed(entry: &Arc<Entry>) -> bool {
 }
 
 impl Entry {
-    fn new(number: NonZeroU64, matter: Option<Matter>, session: Option<Arc<Self>>) -> Self {
+    fn new(
+        credential: Credential,
+        number: NonZeroU64,
+        matter: Option<Matter>,
+        session: Option<Arc<Self>>,
+    ) -> Self {
         let ended = token_below(session.as_ref());
         Self {
+            credential,
             number,
             matter,
             session,
@@ -236,6 +264,11 @@ impl Entry {
                 watched: Weak::new(),
             }),
         }
+    }
+
+    /// The session's entry, if this is about a console or channel.
+    pub(super) fn session(&self) -> Option<&Self> {
+        self.session.as_deref()
     }
 
     /// Number of the session.
@@ -380,7 +413,8 @@ mod tests {
 
     #[test]
     fn a_no_is_only_for_those_who_came_before_it_was_asked_for() {
-        let entry = Entry::new(NonZeroU64::MIN, None, None);
+        let credential = Secret::new().user("ann");
+        let entry = Entry::new(credential, NonZeroU64::MIN, None, None);
         let (before, asked) = (Instant::now(), Instant::now());
         let came = asked + Duration::from_nanos(1);
         entry.learn(&Err(Denied::NotLoggedIn), asked, &entry.token());
@@ -395,7 +429,8 @@ mod tests {
 
     #[test]
     fn after_a_doubt_only_the_answer_to_a_later_question_is_a_yes() {
-        let entry = Entry::new(NonZeroU64::MIN, None, None);
+        let credential = Secret::new().user("ann");
+        let entry = Entry::new(credential, NonZeroU64::MIN, None, None);
         let yes = Ok(Identity::default());
         let asked = Instant::now();
         let token = entry.token();

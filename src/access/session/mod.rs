@@ -5,6 +5,7 @@
 //! every parser reads the same credential. It fails closed: anything but a positive answer is a refusal.
 //! Independent of what is opened, and of how a refusal is sent.
 
+mod changes;
 mod cookies;
 mod credential;
 mod known;
@@ -15,20 +16,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Method, StatusCode};
+use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::config::{self, ChannelName, Config};
+use crate::config::{self, ChannelName, Config, LogoutEnds};
 use crate::http::{Context, Head, Lease};
 use crate::shutdown::Shutdown;
 use crate::target::Console;
 use crate::text::file::{LARGEST_SECRET, read};
 use crate::tls::Connector;
 
-use credential::{Credential, Secret, Shown};
+use credential::{Secret, Shown};
 use known::{Entry, Known, Watched};
 use question::{Matter, Question, Verdict};
 
@@ -37,6 +38,7 @@ pub struct Sessions {
     settings: config::Session,
     question: Question,
     logout: Vec<String>,
+    switch: Vec<String>,
     /// True if the app treats `/LOGOUT` as `/logout`.
     ignores_case: bool,
     /// True if other nodes of a cluster identify a session by the same hash.
@@ -61,13 +63,6 @@ pub struct Identity {
     pub name: Option<Arc<str>>,
     /// Groups that the app reports.
     pub groups: Arc<[Box<str>]>,
-}
-
-/// The sessions that a request ends, or may end, if the app accepts the logout.
-pub struct Leaving {
-    sessions: Box<[Credential]>,
-    /// True for a `POST` to a logout path.
-    is_certain: bool,
 }
 
 /// Reasons why a visitor may not pass. The text is for the log.
@@ -146,7 +141,8 @@ impl Sessions {
         let asked = before.map(|before| &before.question);
         let tls = tls.get(config.session.app).and_then(Option::as_ref);
         let question = Question::new(&config.session, app, tls, asked, tasks)?;
-        let paths = config.session.logout.iter();
+        let below = |path: &String| question::below_root(path, app);
+        let paths = |list: &[String]| list.iter().map(below).collect();
         let known = before.map_or_else(
             || Arc::new(Known::new(secret(config))),
             |before| Arc::clone(&before.known),
@@ -155,7 +151,8 @@ impl Sessions {
         Some(Self {
             question,
             is_shared: cluster_key(config).is_some(),
-            logout: paths.map(|path| question::below_root(path, app)).collect(),
+            logout: paths(&config.session.logout),
+            switch: paths(&config.session.switch),
             ignores_case: app.case_insensitive,
             settings: config.session.clone(),
             known,
@@ -207,8 +204,8 @@ impl Sessions {
         self.ask_about(visitor, Matter::Console(console)).await
     }
 
-    /// Queries the app for permission to subscribe to each of these channels for which that is configured; the
-    /// lease ends with the first that is not granted any more.
+    /// Queries the app for permission to subscribe to each of these channels, if that is configured. The lease has a
+    /// part for each then, in the same order, which ends when the app refuses that channel.
     ///
     /// # Errors
     /// As for [`ask`](Self::ask), with the first refusal.
@@ -217,28 +214,27 @@ impl Sessions {
         visitor: Visitor,
         names: &[ChannelName],
     ) -> Result<Lease, Denied> {
-        let mut leases = Vec::new();
+        let mut parts = Vec::new();
         if self.question.has_channels() {
             for name in names {
                 let matter = Matter::Channel(name.clone());
                 let granted = self.ask_about(visitor.clone(), matter).await?;
-                leases.push(granted.watch());
+                parts.push(granted.watch());
             }
         }
-        Ok(Lease::all(leases).unwrap_or_else(|| visitor.watch()))
+        Ok(visitor.watch().with_parts(parts))
     }
 
     async fn ask_about(&self, visitor: Visitor, matter: Matter) -> Result<Visitor, Denied> {
         let entry = self
             .known
             .matter(visitor.shown.whole, &visitor.entry, matter);
-        let (_, ended) = self
-            .settle(&entry, &visitor.headers, &visitor.shown)
-            .await?;
+        let settled = self.settle(&entry, &visitor.headers, &visitor.shown).await;
         // The session may have ended since it was asked about, and a new one of the same cookie have begun.
         if visitor.ended.is_cancelled() {
             return Err(Denied::NotLoggedIn);
         }
+        let (_, ended) = settled?;
         Ok(Visitor {
             entry,
             ended,
@@ -252,62 +248,6 @@ impl Sessions {
         let cookies = &self.settings.cookies;
         let (sessions, is_complete) = self.known.secret.sessions(headers, cookies);
         is_complete && self.known.has_session(&sessions)
-    }
-
-    /// Checks whether a request to the app with index `app` is a logout, or one that the app may treat as such: with
-    /// another method, or with arguments in its path.
-    #[must_use]
-    pub fn leaving(
-        &self,
-        app: usize,
-        request: &http::Request<impl Sized>,
-        head: &Head,
-        context: &Context,
-    ) -> Option<Leaving> {
-        let is_path = |known: &String| head.path.may_be(known, self.ignores_case);
-        let is_below = |known: &String| head.path.may_be_below(known, self.ignores_case);
-        let may_be = |known| is_path(known) || is_below(known);
-        let is_logout = app == self.settings.app && self.logout.iter().any(may_be);
-        is_logout.then(|| {
-            let told = question::visitor(request.headers(), context, head);
-            Leaving {
-                sessions: self.shown(&told).sessions,
-                is_certain: request.method() == Method::POST && self.logout.iter().any(is_path),
-            }
-        })
-    }
-
-    /// Handles the response to a request that may be a logout. A logout that the app has accepted ends its
-    /// session, with all open connections, and the result is true; after any other, the app is queried again about
-    /// the session.
-    pub fn left(&self, leaving: &Leaving, status: StatusCode) -> bool {
-        let agreed = !status.is_client_error() && !status.is_server_error();
-        let ends = leaving.is_certain && agreed;
-        for session in &leaving.sessions {
-            if ends {
-                self.known.end(*session);
-            } else {
-                self.known.doubt(*session);
-            }
-        }
-        ends
-    }
-
-    /// Messages about a logout for the other nodes of a cluster, one for each reading, if they share the key.
-    pub fn to_tell(&self, leaving: &Leaving) -> impl Iterator<Item = Vec<u8>> {
-        let sessions = if self.is_shared {
-            &*leaving.sessions
-        } else {
-            &[]
-        };
-        sessions.iter().map(|session| session.to_bytes())
-    }
-
-    /// Ends a session that another node has reported.
-    pub fn end_told(&self, told: &[u8]) {
-        if let Some(credential) = Credential::of_bytes(told) {
-            self.known.end(credential);
-        }
     }
 
     /// Closes connections that were idle for too long; to be called about once a second.
@@ -390,8 +330,32 @@ impl Sessions {
     async fn put(&self, entry: &Entry, visitor: &HeaderMap, token: &CancellationToken) -> Verdict {
         let asked = Instant::now();
         let verdict = self.question.ask(entry.matter.as_ref(), visitor).await;
+        match (&verdict, entry.session()) {
+            (Err(denied), Some(session)) if denied.is_no() => {
+                self.confirm(session, visitor, asked).await;
+            }
+            (Ok(identity), None) if self.settings.logout_ends == LogoutEnds::User => {
+                if let Some(name) = &identity.name {
+                    self.known.name(entry, self.known.secret.user(name));
+                }
+            }
+            _ => {}
+        }
         entry.learn(&verdict, asked, token);
         verdict
+    }
+
+    /// Queries a session for which the app has refused a channel or console, unless its answer is recent. An app may refuse
+    /// a channel to a visitor who is not logged in any more in the same way as to one who is, and only for the first the
+    /// session has ended.
+    async fn confirm(&self, session: &Entry, visitor: &HeaderMap, refused: Instant) {
+        let _turn = session.turn.acquire().await;
+        let earliest = refused.checked_sub(self.settings.allow_cache);
+        if session.answer_since(earliest).is_none() {
+            let (token, asked) = (session.token(), Instant::now());
+            let verdict = self.question.ask(None, visitor).await;
+            session.learn(&verdict, asked, &token);
+        }
     }
 
     /// Repeats a query, unless one is in flight.

@@ -249,6 +249,8 @@ fn the_session_is_read() {
         channel-path = "/may/{channel}"
         open-tokens = ["news"]
         logout = ["/a", "/b"]
+        logout-ends = "user"
+        switch = ["/auth/switch"]
         [session.headers]
         Wok-Robot = "wok-robot"
         "#,
@@ -270,6 +272,8 @@ fn the_session_is_read() {
         channel_path: Some("/may/{channel}".to_owned()),
         open_tokens: vec!["news".to_owned()],
         logout: vec!["/a".to_owned(), "/b".to_owned()],
+        logout_ends: LogoutEnds::User,
+        switch: vec!["/auth/switch".to_owned()],
     };
     assert_eq!(session, expected);
 }

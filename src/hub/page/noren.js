@@ -387,6 +387,8 @@
     }
 
     #wanted(tab, channels) {
+      const before = this.#wants.get(tab) ?? [];
+      this.stream.forgive((channels ?? []).filter((each) => !before.includes(each)));
       if (channels) this.#wants.set(tab, channels); else this.#wants.delete(tab);
       // Someone waits for a new channel; nobody for the end of one.
       this.#tune(this.#union().some((each) => !this.stream.channels.includes(each)) ? 60 : 1_000);
@@ -474,7 +476,14 @@
         this.#asked.clear();
         if (turn !== this.#turn) return;
         failures = this.#opened && performance.now() - this.#opened > GOOD ? 0 : failures + 1;
-        if (trouble.status === 4401) return this.#close(4401);
+        if (!this.channels.length) return this.#close(403);
+        if (trouble.status === 4401) {
+          // The session of this connection has ended; the browser may have another one by now.
+          const again = await poll(this.base, this.channels, this.cursor, 0).then(() => trouble, (error) => error);
+          if (turn !== this.#turn) return;
+          if (again.status === 401) return this.#close(4401);
+          trouble = again;
+        }
         if (!this.#opened) {
           trouble = await this.#why(trouble);
           if (turn !== this.#turn) return;
@@ -550,7 +559,18 @@
       this.cursor = id;
     }
 
+    /** Channels that somebody asks for anew: what was refused to them before may be permitted now. */
+    forgive(channels) { channels.forEach((each) => this.#refused.delete(each)); }
+
     // What the transports tell.
+
+    /** One channel is not permitted any more; the others go on over the same connection. */
+    refuse({ channel, status }) {
+      this.#refused.add(channel);
+      this.channels = this.channels.filter((each) => each !== channel);
+      this.#tell({ type: "refused", channel, status });
+      if (this.channels.length) this.#state("open");
+    }
 
     address(query) {
       return address(this.base, this.channels, { ...query, "last-event-id": this.cursor });
@@ -617,6 +637,7 @@
           stream.open(frame);
         } else if (frame.type === "closing") ({ retry } = frame);
         else if (frame.type === "sent" || frame.type === "error") stream.answer(frame);
+        else if (frame.type === "refused") stream.refuse(frame);
         else if (!frame.type || frame.type === "reset") stream.item(frame);
       };
       socket.onclose = ({ code }) => end(new Trouble(`closed with ${code}`, { status: code, retry }));
@@ -663,6 +684,7 @@
         if (!opened && event.id) { opened = true; alive(SILENCE); stream.open({ id: event.id, retry: event.retry }); }
         else if (event.retry) ({ retry } = event);
         if (event.event === "reset") stream.item({ type: "reset", id: event.id, ...JSON.parse(event.data) });
+        else if (event.event === "noren:refused") stream.refuse(JSON.parse(event.data));
         else if (event.data && !event.event) stream.item(JSON.parse(event.data));
       }
     }

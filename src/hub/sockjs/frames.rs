@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 
+use crate::hub::subscription::NOT_PERMITTED;
+
 /// The frame that opens a session.
 pub(in crate::hub) const OPEN: &str = "o";
 /// The heartbeat frame.
@@ -25,6 +27,7 @@ impl Close {
     pub(super) const SLOW: Self = Self::new(1013, "too slow");
     pub(super) const STOPPING: Self = Self::new(1001, "the server stops");
     pub(super) const ASKED: Self = Self::new(4403, "closed by an administrator");
+    pub(super) const REFUSED: Self = Self::new(4403, NOT_PERMITTED);
     pub(super) const SESSION_ENDED: Self = Self::new(4401, "the session has ended");
     pub(super) const EXPIRED: Self = Self::new(4401, "the token has expired");
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use atomic_waker::AtomicWaker;
 
 use crate::config::ChannelName;
-use crate::hub::socket::{closing, opening, resetting};
+use crate::hub::socket::{closing, opening, refusing, resetting};
 use crate::hub::sockjs::frames::{Close, Framing, quote, quoted};
 use crate::hub::subscription::{End, Next, Subscription};
 use crate::hub::{Hub, lock};
@@ -235,6 +235,7 @@ impl Reception {
                 Poll::Ready(Next::Reset(reset)) => {
                     batch.push_text(&resetting(reset, &subscription.position()));
                 }
+                Poll::Ready(Next::Refused(name)) => batch.push_text(&refusing(&name)),
                 Poll::Ready(Next::End(end)) => {
                     batch.end(end, &self.hub);
                     self.close = batch.close.unwrap_or(self.close);
@@ -289,6 +290,7 @@ impl Batch {
         self.close = Some(match end {
             End::Slow => Close::SLOW,
             End::SessionEnded => Close::SESSION_ENDED,
+            End::Refused => Close::REFUSED,
             End::Expired => Close::EXPIRED,
             End::Asked => Close::ASKED,
             End::Stopping => {

@@ -218,15 +218,18 @@ fn the_reference_shows_every_key_of_the_session() {
         channel_path,
         open_tokens: _,
         logout: _,
+        logout_ends: _,
+        switch,
     } = config.session.clone();
     shows(
         "session",
         "app method path headers cookies allow-cache interval workers timeout name-header groups-header \
-         token-path channel-path open-tokens logout",
+         token-path channel-path open-tokens logout logout-ends switch",
     );
     assert!(path.is_some() && name_header.is_some() && groups_header.is_some());
     assert!(token_path.is_some() && channel_path.is_some());
     assert_eq!(headers.len(), 1);
+    assert!(!switch.is_empty());
     let defaults = Session {
         path: None,
         name_header: None,
@@ -234,6 +237,7 @@ fn the_reference_shows_every_key_of_the_session() {
         token_path: None,
         channel_path: None,
         headers: BTreeMap::new(),
+        switch: Vec::new(),
         ..config.session
     };
     assert_eq!(defaults, Session::default());
