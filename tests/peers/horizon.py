@@ -2,7 +2,7 @@
 
     horizon.py PORT_OF_RABBITMQ --static /prefix=/directory ...
 
-/auth/login/?project=ID logs in; /identity/ is the page whose answer says whether somebody is; and
+/auth/login/?project=ID logs in; /api/keystone/user-session/ says to scripts whether somebody is; and
 /realtime/CHANNEL says whether the project of the session is the channel's. /project/instances/ is the table, whose
 rows it gives one by one to a page that asks with ?action=row_update, as Horizon does. /test/change/ plays Nova: it
 changes an instance, and notifies with oslo.messaging's own notifier.
@@ -73,10 +73,13 @@ class Dashboard(http.server.BaseHTTPRequestHandler):
             if path.startswith(prefix + "/"):
                 return self.file(os.path.join(directory, os.path.basename(path)))
         project = self.project()
+        if path == "/api/keystone/user-session/":
+            # Horizon's REST views are for scripts only.
+            if self.headers.get("X-Requested-With") != "XMLHttpRequest":
+                return self.answer(400)
+            return self.answer(200 if project else 401, "{}", "application/json")
         if project is None:
             return self.answer(302, Location="/auth/login/")
-        if path == "/identity/":
-            return self.answer(200, "<title>Identity</title>")
         if path.startswith("/realtime/"):
             with lock:
                 asked.append(path)

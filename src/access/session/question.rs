@@ -34,6 +34,9 @@ const LONGEST_NAME: usize = 256;
 /// Limit on groups of one user.
 const MOST_GROUPS: usize = 256;
 
+/// Header of every query, by which an app tells it from a visit; no client can send it.
+const QUESTION: &str = "noren-question";
+
 /// The app's answer: the visitor's identity, or the reason for a refusal.
 pub(super) type Verdict = Result<Identity, Denied>;
 
@@ -156,6 +159,16 @@ impl Question {
         let uri = uri.map_err(|error| broken(format!("{path}: {error}")))?;
         let asker = Asker::unknown(address(visitor));
         let mut request = self.request(uri, visitor);
+        let kind = match matter {
+            None => "session",
+            Some(Matter::Console(_)) => "console",
+            Some(Matter::Channel(_)) => "channel",
+        };
+        let headers = request.headers_mut();
+        headers.insert(
+            HeaderName::from_static(QUESTION),
+            HeaderValue::from_static(kind),
+        );
         if let Some(matter) = matter {
             matter.tell(request.headers_mut());
         }
