@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 
-use crate::support::{Door, Peer, Rabbit, alone, chromium, run, until};
+use crate::support::{Door, Peer, Rabbit, alone, chromium, run, scratch, until};
 
 /// The tables of a shipped configuration behind its listener and certificate, for this broker and this app.
 fn shipped(name: &str, rabbit: &Rabbit, app: &str) -> String {
@@ -52,7 +52,10 @@ fn nasquerons_page_prints_notifications_as_they_come_and_goes_on_after_sleep() {
     let rabbit = Rabbit::start();
     let mut publisher = Peer::start_in_venv("rabbit.py", &[&rabbit.port.to_string()]);
     publisher.ask("exchange notifications topic yes");
-    let door = Door::open(&shipped("nasqueron.toml", &rabbit, ""));
+    let store = scratch();
+    let tables = shipped("nasqueron.toml", &rabbit, "");
+    let tables = tables.replace("\"/var/lib/noren\"", &format!("{:?}", store.path()));
+    let door = Door::open(&tables);
     until("the source", || {
         door.log().contains("connected to a source").then_some(())
     });
