@@ -8,7 +8,8 @@ async fn the_question_has_the_visitors_credential_and_nothing_else_of_the_reques
     let (app, console, door) =
         kitchen("[session.headers]\nAccept = 'application/json'\nWok-Robot = 'wok-robot'").await;
     let lines = "Cookie: a=1\r\nCookie: wok=cook\r\nAuthorization: Basic Y29vazp4\r\n\
-                 X-Forwarded-For: 6.6.6.6\r\nX-Secret: 1\r\nWok-Robot: no\r\nNoren-Question: no\r\nOrigin: https://door.example\r\n";
+                 X-Forwarded-For: 6.6.6.6\r\nX-Secret: 1\r\nWok-Robot: no\r\nNoren-Question: no\r\n\
+                 Origin: https://door.example\r\n";
     let _open = tunnel(&door, &console, lines).await;
     let head = app.last();
     assert_eq!(head.start, "GET /tasks HTTP/1.1");

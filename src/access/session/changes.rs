@@ -1,9 +1,9 @@
-//! Requests on their way to an app that change a session, or may do so: a logout, or a switch after which the same session
-//! has other rights.
+//! Requests on their way to an app that change a session, or may do so: a logout, or a switch after which the same
+//! session has other rights.
 //!
-//! A `POST` to a logout path that the app accepts ends the session at once. Apps log out by other methods and below the path
-//! as well, and what looks like that may be a page that only asks; so the app is queried again, at once, about all that
-//! is open. Independent of how the app is queried.
+//! A `POST` to a logout path that the app accepts ends the session at once. Apps log out by other methods and below
+//! the path as well, and what looks like that may be a page that only asks; so the app is queried again, at once,
+//! about all that is open. Independent of how the app is queried.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ enum Kind {
 }
 
 impl Sessions {
-    /// Checks whether a request to the app with index `app` may change its session. If a logout ends all sessions of its
-    /// user, the app may be queried for the name of the user, before it gets the request.
+    /// Checks whether a request to the app with index `app` may change its session. If a logout ends all sessions of
+    /// its user, the app may be queried for the name of the user, before it gets the request.
     pub async fn change(
         &self,
         app: usize,
@@ -72,8 +72,8 @@ impl Sessions {
         is_possible.then_some(Kind::Possible)
     }
 
-    /// Handles the response to a request that may change its session. A logout that the app has accepted ends the session,
-    /// with all open connections, and the result is true; after any other, the app is queried again.
+    /// Handles the response to a request that may change its session. A logout that the app has accepted ends the
+    /// session, with all open connections, and the result is true; after any other, the app is queried again.
     pub fn make(self: &Arc<Self>, change: &Change, status: StatusCode, tasks: &Shutdown) -> bool {
         // A 304 is about a page that the client has already, and nothing happened.
         let is_accepted =

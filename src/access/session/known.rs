@@ -159,8 +159,8 @@ impl Known {
         }
     }
 
-    /// Forgets the answers about a session, in all its readings, and about its consoles and channels, so that the app is
-    /// queried again about its open connections.
+    /// Forgets the answers about a session, in all its readings, and about its consoles and channels, so that the app
+    /// is queried again about its open connections.
     pub(super) fn doubt(&self, session: Credential) {
         let entries = lock(&self.entries);
         let mut found: Vec<_> = entries.found(&[session]).collect();

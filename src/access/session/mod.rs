@@ -345,9 +345,9 @@ impl Sessions {
         verdict
     }
 
-    /// Queries a session for which the app has refused a channel or console, unless its answer is recent. An app may refuse
-    /// a channel to a visitor who is not logged in any more in the same way as to one who is, and only for the first the
-    /// session has ended.
+    /// Queries a session for which the app has refused a channel or console, unless its answer is recent. An app may
+    /// refuse a channel to a visitor who is not logged in any more in the same way as to one who is, and only for the
+    /// first the session has ended.
     async fn confirm(&self, session: &Entry, visitor: &HeaderMap, refused: Instant) {
         let _turn = session.turn.acquire().await;
         let earliest = refused.checked_sub(self.settings.allow_cache);
