@@ -102,6 +102,7 @@ pub use access::{ChannelOrder, OrderError, sign_channel_token};
 pub use admin::{Order, Ordered, Orders};
 pub use config::{Config, ConfigError};
 pub use faults::Faults;
+pub use http::is_header_of_the_door;
 pub use router::{Destination, Place, places};
 pub use server::{Checked, Handle, ReloadError, Server, StartError};
 pub use shutdown::Drained;

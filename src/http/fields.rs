@@ -136,6 +136,13 @@ pub(super) fn is_for_the_door_to_set(of: &HeaderName) -> bool {
     }
 }
 
+/// True if a client's header of this name, in any letter case, never reaches an app: only Noren, or a proxy that it
+/// trusts, may set it.
+#[must_use]
+pub fn is_header_of_the_door(name: &str) -> bool {
+    HeaderName::from_bytes(name.as_bytes()).is_ok_and(|name| is_for_the_door_to_set(&name))
+}
+
 /// True for the headers with which Noren and an app communicate.
 pub(super) fn is_own(name: &HeaderName) -> bool {
     name.as_str().starts_with("noren-")

@@ -7,41 +7,6 @@ use super::headers::Rule;
 use super::scope::Scope;
 use super::syntax::Directive;
 
-/// True if a header is one that Noren sets for apps itself, or removes, so that no client can set it.
-fn is_header_of_the_door(name: &str) -> bool {
-    let name = name.to_lowercase();
-    let begins = [
-        "x-forwarded",
-        "x-accel-",
-        "x-sendfile",
-        "x-original-",
-        "x-rewrite-",
-    ];
-    !name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        || begins.iter().any(|beginning| name.starts_with(beginning))
-        || matches!(
-            name.as_str(),
-            "x-real-ip"
-                | "x-client-ip"
-                | "x-remote-ip"
-                | "x-remote-addr"
-                | "x-cluster-client-ip"
-                | "x-host"
-                | "x-scheme"
-                | "x-url-scheme"
-                | "x-script-name"
-                | "client-ip"
-                | "client-cert"
-                | "client-cert-chain"
-                | "forwarded"
-                | "front-end-https"
-                | "proxy"
-                | "true-client-ip"
-        )
-}
-
 /// Headers of which an app learns nothing about who is asking, so that a client may send them itself.
 const PLAIN_HEADERS: &[&str] = &[
     "accept",
@@ -190,7 +155,7 @@ pub(super) fn headers<'a>(
                 one,
                 "the app gets the visitor's own, unless `users` has asked for it",
             )),
-            _ if is_header_of_the_door(&name) => found.notes.push((
+            _ if noren::is_header_of_the_door(&name) => found.notes.push((
                 one,
                 "no client can send this header, and the app does not get it",
             )),
