@@ -16,8 +16,8 @@ use crate::http::{
 };
 use crate::net::{Peer, Proxies, proxy_source};
 use crate::router::{Asked, Route, Router};
-use crate::target::{Token, token_file_names};
 use crate::telemetry::Inside;
+use crate::tokens::{Token, token_file_names};
 use crate::websocket::{Event, FrameReader};
 
 pub use reading::reading;

@@ -6,26 +6,28 @@
 //! The modules are a stack: each names only modules below it, and modules of one layer do not name each
 //! other. `tests/layers.rs` holds this list and fails on an upward or sideways use.
 //!
-//! - **Layer 0**, [`text`], `faults`, then [`config`]: escaping and reading of foreign text, PEM sections,
-//!   permissions of files; the list of everything that is wrong; the configuration file as types, so that an
+//! - **Layer 0**, [`text`], `faults`, `sync`, then [`config`]: escaping and reading of foreign text, PEM sections,
+//!   permissions of files; the list of everything that is wrong; locks; the configuration file as types, so that an
 //!   invalid [`Config`] cannot exist. Must not know sockets and HTTP.
 //! - **Layer 1**, [`telemetry`], [`shutdown`], [`recording`], `shares`: log, access lines, audit, metrics, open
 //!   tunnels; stop signal, task tracker, drain; the file format of a recorded console; fair shares of what all
 //!   clients use. Must not know what is served.
 //! - **Layer 2**, `net`, `spool`, `jwt`, then `tls`: listeners, streams with their permits, peers, connecting; bodies
 //!   on disk, bounded; signed tokens and their keys; handshake and certificates. Must not know HTTP.
-//! - **Layer 3**, `http`, then `websocket`, `upstream`, `target`: bodies, heads, headers, refusals; handshake and
-//!   frames of RFC 6455; the connections, workers and queue of an app; tokens and their targets. Must not know routes
-//!   and policy.
+//! - **Layer 3**, `http`, `amqp`, then `websocket`, `upstream`, `tokens`: bodies, heads, headers, refusals; connections
+//!   to a RabbitMQ broker; handshake and frames of RFC 6455; the connections, workers and queue of an app; tokens and
+//!   their targets. Must not know routes and policy.
 //! - **Layer 4**, `access`, `acme`, `proxy`, `bridge`, `hub`, `files`: access control; certificates from an
 //!   authority; forwarding of one request; relaying of a WebSocket to a socket; channels, which deliver one message
 //!   to many subscribers; files of a directory. Must not know each other.
-//! - **Layer 5**, `admin`: the socket for programs of this machine, which publish, subscribe and read the status.
+//! - **Layer 5**, `push`, `sources`: the ways from a channel to a client (WebSocket, event stream, long poll, SockJS);
+//!   the ways into a channel beside HTTP (sockets, Wok, RabbitMQ). Must not know routes, sessions and the app.
+//! - **Layer 6**, `admin`: the socket for programs of this machine, which publish, subscribe and read the status.
 //!   Must not know apps and the public listeners.
-//! - **Layer 6**, `router`: a pure function from host and path to a route. Must not do I/O.
-//! - **Layer 7**, `service`: one request: route, check access, call one handler, convert its error to a response.
+//! - **Layer 7**, `router`: a pure function from host and path to a route. Must not do I/O.
+//! - **Layer 8**, `service`: one request: route, check access, call one handler, convert its error to a response.
 //!   Must not read bodies.
-//! - **Layer 8**, [`server`]: accept, handshake, serve, drain, reload. Must not know what a request is for.
+//! - **Layer 9**, [`server`]: accept, handshake, serve, drain, reload. Must not know what a request is for.
 //!
 //! Beside the layers stand [`guide`], the pages of documentation, and `fuzzing`, the entry points of the fuzz targets.
 //!
@@ -72,6 +74,7 @@
 mod access;
 mod acme;
 mod admin;
+mod amqp;
 mod bridge;
 pub mod config;
 mod faults;
@@ -84,17 +87,20 @@ mod hub;
 mod jwt;
 mod net;
 mod proxy;
+mod push;
 pub mod recording;
 mod router;
 pub mod server;
 mod service;
 mod shares;
 pub mod shutdown;
+mod sources;
 mod spool;
-mod target;
+mod sync;
 pub mod telemetry;
 pub mod text;
 mod tls;
+mod tokens;
 mod upstream;
 mod websocket;
 
@@ -106,5 +112,5 @@ pub use http::is_header_of_the_door;
 pub use router::{Destination, Place, places};
 pub use server::{Checked, Handle, ReloadError, Server, StartError};
 pub use shutdown::Drained;
-pub use target::{LinkOrder, SignError, encode as encode_token, sign_link};
 pub use tls::{SelfSigned, TlsError, Trust as TlsTrust, client as tls_client};
+pub use tokens::{LinkOrder, SignError, encode as encode_token, sign_link};

@@ -3,25 +3,25 @@
 //!
 //! Decides between the handlers, which do not know each other; does not read bodies.
 
-mod answers;
-mod attempt;
+mod audit_record;
+mod channel_auth;
 mod console;
-mod entrance;
 mod error;
 mod headers;
 mod hub;
 mod limits;
 mod methods;
-mod offload;
 mod page;
 mod page_message;
-mod permit;
 mod plan;
 mod publish;
-mod recheck;
 mod reserved;
 mod respond;
+mod responses;
+mod route_auth;
+mod sendfile;
 mod session;
+mod token_watch;
 
 use std::sync::Arc;
 
@@ -38,30 +38,31 @@ use crate::bridge::Recorder;
 use crate::config::{self, AccessFormat, ChannelName, Config, Needs};
 use crate::files::{Directory, Named};
 use crate::http::{Body, BodyLimits, Context, Head, PathFault, Rate, Refusal, refuse};
-use crate::hub::{Hub, SockJs};
+use crate::hub::Hub;
 use crate::net::Slots;
 use crate::proxy::{self, Forward};
+use crate::push::SockJs;
 use crate::router::{Asked, Route, Router};
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
-use crate::target::Resolver;
 use crate::telemetry::audit::{Kind, Opened, What};
-use crate::telemetry::{Classes, Inside, Measured, Times};
+use crate::telemetry::{Classes, Inside, Measured, Timings};
 use crate::tls::{Challenges, Connector};
+use crate::tokens::Resolver;
 use crate::upstream::{Asker, Upstream};
 use crate::websocket::{Handshake, asks_for_websocket};
 
 pub use error::BuildError;
 pub use plan::Plan;
 
-use answers::{challenge, no_content, redirect, welcome};
-use attempt::Attempt;
-use entrance::Entrances;
+use audit_record::Attempt;
 use headers::ResponseHeaders;
 use methods::permit_method;
-use offload::Offloads;
 use reserved::Reserved;
 use respond::Held;
+use responses::{challenge, no_content, redirect, welcome};
+use route_auth::Entrances;
+use sendfile::Offloads;
 
 /// The response to any request.
 pub type Answer = Response<AnswerBody>;
@@ -286,7 +287,7 @@ impl Service {
         request: Request<Incoming>,
         context: &Context,
         role: Role,
-        times: Option<&Times>,
+        times: Option<&Timings>,
         route: &mut Option<Route>,
     ) -> Result<Response<Body>, Refusal> {
         let websocket = asks_for_websocket(&request);
@@ -353,7 +354,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
-        times: Option<&Times>,
+        times: Option<&Timings>,
         attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         match route {
@@ -423,7 +424,7 @@ impl Service {
         request: Request<Incoming>,
         head: &Head,
         context: &Context,
-        times: Option<&Times>,
+        times: Option<&Timings>,
         attempt: &Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let Some(upstream) = self.apps.get(index) else {

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The control event of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum ControlEvent {
     /// Reload the configuration (SIGHUP).
     Reload,
     /// Start the program anew and hand over to it (SIGUSR2).
@@ -36,17 +36,17 @@ impl Signals {
     }
 
     /// Waits for the next event.
-    pub(crate) async fn next(&mut self) -> Wish {
+    pub(crate) async fn next(&mut self) -> ControlEvent {
         tokio::select! {
-            _ = self.hangup.recv() => Wish::Reload,
-            _ = self.user.recv() => Wish::Upgrade,
-            _ = self.interrupt.recv() => Wish::Stop,
-            _ = self.terminate.recv() => Wish::Stop,
+            _ = self.hangup.recv() => ControlEvent::Reload,
+            _ = self.user.recv() => ControlEvent::Upgrade,
+            _ = self.interrupt.recv() => ControlEvent::Stop,
+            _ = self.terminate.recv() => ControlEvent::Stop,
         }
     }
 
     /// Waits until a signal asks to stop.
     pub(crate) async fn stop(&mut self) {
-        while self.next().await != Wish::Stop {}
+        while self.next().await != ControlEvent::Stop {}
     }
 }

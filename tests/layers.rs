@@ -7,14 +7,15 @@ use std::path::Path;
 
 /// The layers, lowest first.
 const LAYERS: &[&[&str]] = &[
-    &["text", "faults"],
+    &["text", "faults", "sync"],
     &["config"],
     &["telemetry", "shutdown", "recording", "shares"],
     &["net", "spool", "jwt"],
     &["tls"],
-    &["http"],
-    &["websocket", "upstream", "target"],
+    &["http", "amqp"],
+    &["websocket", "upstream", "tokens"],
     &["access", "acme", "proxy", "bridge", "hub", "files"],
+    &["push", "sources"],
     &["admin"],
     &["router"],
     &["service"],

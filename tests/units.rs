@@ -173,7 +173,7 @@ fn each_command_that_makes_a_secret_gives_it_to_the_service() {
     let mut files = vec![
         root.join("README.md"),
         root.join("src/access/tokens.rs"),
-        root.join("src/target/signed/issue.rs"),
+        root.join("src/tokens/signed/issue.rs"),
     ];
     for directory in ["config", "src/guide"] {
         let entries = fs::read_dir(root.join(directory)).unwrap();

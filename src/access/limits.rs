@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::access::accepted::{Accepted, Mark};
+use crate::access::proven::{Accepted, Mark};
 use crate::config;
 use crate::net::Peer;
+use crate::sync::lock;
 
 /// Limit on addresses with a count of their own. Further ones share one count: memory is bounded, and an attacker
 /// with that many addresses gains nothing from even more.
@@ -332,10 +333,6 @@ impl Counts {
         let at = usize::try_from(hash % PARTS as u64).unwrap_or_default();
         lock(self.parts.get(at).unwrap_or(first))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 //!
 //! Independent of what is opened, and of how a refusal is sent.
 
-pub mod accepted;
 pub mod entrance;
 mod hash_kind;
 pub mod hosts;
 pub mod limits;
 pub mod origin;
+pub mod proven;
 pub mod session;
 pub mod tokens;
 pub mod users;

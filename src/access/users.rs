@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -19,6 +19,7 @@ use http::header::AUTHORIZATION;
 use tokio::sync::Semaphore;
 
 use crate::access::hash_kind::hash_kind;
+use crate::sync::lock;
 use crate::text::Reason;
 use crate::text::file::read_text;
 use crate::text::permission::Use;
@@ -199,7 +200,7 @@ impl Users {
     }
 
     fn proven(&self) -> std::sync::MutexGuard<'_, HashSet<Box<[u8]>>> {
-        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.proven)
     }
 }
 

@@ -11,7 +11,7 @@ mod order;
 mod transport;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use instant_acme::{Account, CertificateIdentifier};
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::config::Acme;
+use crate::sync::lock;
 use crate::telemetry::Inside;
 use crate::tls::{Challenges, LoadedCertificate};
 
@@ -269,7 +270,7 @@ impl Keeper {
     }
 
     fn with_names<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Progress>) -> T) -> T {
-        change(&mut self.0.names.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut lock(&self.0.names))
     }
 }
 

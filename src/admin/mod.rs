@@ -5,14 +5,14 @@
 //! can reach a UNIX socket. The optional TCP address, which anyone may reach who can connect, offers only metrics
 //! and health. Serves no request of the public listeners.
 
-mod hour;
-mod lines;
-mod orders;
+mod control;
+mod last_hour;
+mod ndjson;
 mod page;
 mod publish;
 mod routes;
+mod status;
 mod stream;
-mod view;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -32,9 +32,9 @@ use crate::net::{AcceptRetry, BindError, Inherited, Listener, Slots, Stream};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Measured;
 
-pub use orders::{Order, Ordered, Orders};
+pub use control::{Order, Ordered, Orders};
 pub use page::Page;
-pub use view::View;
+pub use status::View;
 
 use routes::{Routes, Scope};
 
@@ -44,11 +44,11 @@ const CONNECTIONS: usize = 256;
 
 /// The open admin socket and address.
 #[derive(Debug)]
-pub struct Admin(Vec<Door>);
+pub struct Admin(Vec<AdminListener>);
 
 /// One admin listener.
 #[derive(Debug)]
-struct Door {
+struct AdminListener {
     listener: Arc<Listener>,
     routes: Arc<Routes>,
     /// Limits as of the start: a reload does not affect this socket.
@@ -71,12 +71,12 @@ impl Admin {
         let socket = admin.socket.clone().map(ListenAddress::Unix);
         let address = admin.address.clone().map(ListenAddress::Tcp);
         let wanted = [(socket, Scope::All), (address, Scope::Watching)];
-        let (desk, orders) = orders::desk();
+        let (desk, orders) = control::desk();
         let mut doors = Vec::new();
         for (address, scope) in wanted {
             let Some(address) = address else { continue };
             let routes = Routes::new(view.clone(), desk.clone(), scope, config.limits.body_idle);
-            doors.push(Door {
+            doors.push(AdminListener {
                 listener: Arc::new(Listener::bind(&address, admin.mode, inherited)?),
                 routes: Arc::new(routes),
                 limits: config.limits.clone(),
@@ -107,7 +107,7 @@ impl Admin {
     }
 }
 
-impl Door {
+impl AdminListener {
     /// Accepts connections until the server stops; then the socket is closed and its file removed.
     async fn accept_all(self) {
         info!(address = %self.listener, "admin socket open");

@@ -8,11 +8,12 @@ use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::admin::View;
-use crate::admin::hour::{Counted, Hour, Now};
+use crate::admin::last_hour::{Counted, LastHour, Now};
 use crate::admin::routes::object;
 use crate::config::{ChannelName, Config};
 use crate::http::{Body, Lease, Refusal, full};
-use crate::hub::{Data, Draft, Format, From, Hub, event_stream};
+use crate::hub::{Data, Draft, Format, From, Hub};
+use crate::push::event_stream;
 use crate::telemetry::{Channels, resident_bytes};
 
 /// Name of the one channel.
@@ -47,7 +48,7 @@ pub struct Page {
     view: View,
     hub: Hub,
     channel: ChannelName,
-    hour: Hour,
+    hour: LastHour,
 }
 
 impl Page {
@@ -65,7 +66,7 @@ impl Page {
             view: view.clone(),
             hub: Hub::measured(&own.ok()?, None, Channels::default()).ok()?,
             channel: ChannelName::parse(CHANNEL).ok()?,
-            hour: Hour::default(),
+            hour: LastHour::default(),
         })
     }
 

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::json;
 
-use crate::admin::lines::{Lines, draft};
+use crate::admin::ndjson::{Lines, draft};
 use crate::admin::routes::{Routes, object};
 use crate::config::{ChannelName, Publisher};
 use crate::http::{

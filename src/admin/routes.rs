@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::admin::View;
-use crate::admin::orders::{Desk, Order};
+use crate::admin::control::{Desk, Order};
 use crate::admin::stream::Stream;
 use crate::config::ChannelName;
 use crate::http::{Body, Form, Refusal, full, parameter, refuse, set_date};

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use tokio::io::AsyncWriteExt as _;
@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::config::{self, WhenUnrecordable};
 use crate::recording::{Header, Kind, encode};
 use crate::shutdown::Shutdown;
+use crate::sync::lock;
 
 /// File name extension of recordings. Other files in the directory are neither counted nor deleted.
 const ENDING: &str = ".noren";
@@ -243,10 +244,7 @@ impl Recorder {
     }
 
     fn open(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
-        self.room
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.room.open)
     }
 
     fn failed(&self, source: io::Error) -> NotRecorded {

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::{DEFAULT_FILE, Failure, upgrade, with_causes};
 use crate::notify;
-use crate::signals::{Signals, Wish};
+use crate::signals::{ControlEvent, Signals};
 
 /// The token of `--target`.
 const CONSOLE: &str = "console";
@@ -210,11 +210,11 @@ async fn obey(mut wishes: Wishes, handle: &Handle, again: impl Fn() -> Result<Co
     loop {
         let (wish, ordered) = wishes.next().await;
         let outcome = match wish {
-            Wish::Stop => break notify::stopping(),
-            Wish::Reload => reload(handle, &again),
-            Wish::Upgrade => replace(handle).await,
+            ControlEvent::Stop => break notify::stopping(),
+            ControlEvent::Reload => reload(handle, &again),
+            ControlEvent::Upgrade => replace(handle).await,
         };
-        let over = wish == Wish::Upgrade && outcome.is_ok();
+        let over = wish == ControlEvent::Upgrade && outcome.is_ok();
         if let Some(ordered) = ordered {
             ordered.answer(outcome);
         }
@@ -282,7 +282,7 @@ struct Wishes {
 
 impl Wishes {
     /// Waits for the next one, with whoever waits for its outcome.
-    async fn next(&mut self) -> (Wish, Option<Ordered>) {
+    async fn next(&mut self) -> (ControlEvent, Option<Ordered>) {
         let ordered = async {
             match &mut self.orders {
                 Some(orders) => orders.next().await,
@@ -293,8 +293,8 @@ impl Wishes {
             wish = self.signals.next() => (wish, None),
             ordered = ordered => (
                 match ordered.order {
-                    Order::Reload => Wish::Reload,
-                    Order::Upgrade => Wish::Upgrade,
+                    Order::Reload => ControlEvent::Reload,
+                    Order::Upgrade => ControlEvent::Upgrade,
                 },
                 Some(ordered),
             ),

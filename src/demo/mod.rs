@@ -9,13 +9,13 @@ mod app;
 mod calendar;
 mod channels;
 mod console;
-mod crew;
 mod directory;
-mod house;
 mod json;
 mod push;
+mod state;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,9 +23,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crew::Crew;
 use directory::Directory;
-use house::House;
+use state::House;
+use threads::Threads;
 
 /// Names of the sockets. Pages also use those of the push server and the console.
 const APP: &str = "app";
@@ -40,7 +40,7 @@ const END: Duration = Duration::from_secs(1);
 
 /// The running parts of the demo. Dropping it stops them and removes their directory.
 pub(crate) struct Backstage {
-    crew: Crew,
+    crew: Threads,
     // Goes when this is dropped, after `drop` below has closed its sockets.
     directory: Directory,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Backstage {
 impl Backstage {
     /// Creates the directory and starts all parts; on a failure everything is undone.
     pub(crate) fn start() -> io::Result<Backstage> {
-        let crew = Crew::new();
+        let crew = Threads::new();
         let backstage = Backstage {
             directory: Directory::create()?,
             crew: crew.clone(),

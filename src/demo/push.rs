@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::crew::{Crew, Held, Listening, shut};
+use super::threads::{Held, Listening, Threads, shut};
 
 /// End marker of a notification. The bridge cuts its frames there, because Wok's page keeps no remainder.
 pub(super) const END_OF_MESSAGE: &str = "//EOM//";
@@ -66,13 +66,13 @@ impl Push {
     }
 
     /// Serves the socket at `path` on threads of `crew`.
-    pub(super) fn serve(&self, crew: &Crew, path: &Path) -> io::Result<()> {
+    pub(super) fn serve(&self, crew: &Threads, path: &Path) -> io::Result<()> {
         let listening = crew.listen(path)?;
         let (push, threads) = (self.clone(), crew.clone());
         crew.spawn("push", move || push.accept(&listening, &threads))
     }
 
-    fn accept(&self, listening: &Listening, crew: &Crew) {
+    fn accept(&self, listening: &Listening, crew: &Threads) {
         while let Some(connection) = listening.accept() {
             if self.audience() >= MOST_LISTENERS {
                 continue;
@@ -84,7 +84,7 @@ impl Push {
     }
 
     /// Starts two threads for a client: one writes the queue, the other reads to detect the client's end.
-    fn join(&self, connection: Held, crew: &Crew) -> io::Result<()> {
+    fn join(&self, connection: Held, crew: &Threads) -> io::Result<()> {
         let id = connection.id();
         let (queue, messages) = sync_channel(QUEUE);
         let stream = connection.share();
@@ -151,10 +151,10 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
-    fn serve() -> (Directory, Crew, Push) {
+    fn serve() -> (Directory, Threads, Push) {
         let (directory, crew, push) = (
             Directory::create().expect("a directory"),
-            Crew::new(),
+            Threads::new(),
             Push::default(),
         );
         push.serve(&crew, &directory.path("push"))

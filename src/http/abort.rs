@@ -8,7 +8,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep, sleep};
 const RESET_LAG: Duration = Duration::from_millis(100);
 
 use crate::http::body::BoxError;
+use crate::sync::lock;
 
 /// Signal for completed flushes of one connection: the transport reports them, and a failed body waits for the
 /// next. Clones share it.
@@ -43,7 +44,7 @@ impl Flushes {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Sender<()>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

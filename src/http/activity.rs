@@ -1,12 +1,13 @@
 //! Activity of one connection: its requests in progress, and its idle time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::telemetry::Fate;
+use crate::sync::lock;
+use crate::telemetry::CloseReason;
 
 /// Cancelled requests allowed per connection on top of one per answered request (rapid-reset guard,
 /// CVE-2023-44487). Leaving a page cancels many at once, hence 200.
@@ -23,7 +24,7 @@ struct Shared {
     /// True once bytes of the next head have arrived.
     reading: AtomicBool,
     idle_since: Mutex<Instant>,
-    fate: Fate,
+    fate: CloseReason,
     abandoned: AtomicU64,
     answered: AtomicU64,
     too_many: Notify,
@@ -48,7 +49,7 @@ impl Activity {
             begun: AtomicU64::new(0),
             reading: AtomicBool::new(false),
             idle_since: Mutex::new(Instant::now()),
-            fate: Fate::default(),
+            fate: CloseReason::default(),
             abandoned: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             too_many: Notify::new(),
@@ -73,7 +74,7 @@ impl Activity {
 
     /// The close reason of the connection.
     #[must_use]
-    pub fn fate(&self) -> &Fate {
+    pub fn fate(&self) -> &CloseReason {
         &self.0.fate
     }
 
@@ -132,11 +133,7 @@ impl Activity {
     /// Time since the last request ended or the connection began, regardless of requests in progress.
     #[must_use]
     pub fn quiet(&self) -> Duration {
-        let since = self
-            .0
-            .idle_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let since = lock(&self.0.idle_since);
         since.elapsed()
     }
 }
@@ -170,11 +167,7 @@ impl Default for Activity {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        *self
-            .0
-            .idle_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *lock(&self.0.idle_since) = Instant::now();
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -14,7 +14,8 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, Request, StatusCode, Version};
 
 use crate::http::fields::drop_file_names;
-use crate::http::hop::drop_hop_by_hop;
+use crate::http::hop_by_hop::drop_hop_by_hop;
+use crate::sync::lock;
 
 /// Limit for one request; an app has no reason for more, and the rest is dropped.
 const MOST: usize = 16;
@@ -107,7 +108,7 @@ impl Interim {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -16,15 +16,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::abort::Flushes;
 use crate::http::activity::Activity;
-use crate::http::frames::Frames;
-use crate::http::gather::{Gather, Write};
+use crate::http::h2_flood::Frames;
 use crate::http::interim::Interim;
 use crate::http::linger::Linger;
 use crate::http::request_line::RequestLine;
 use crate::http::stall::Stall;
+use crate::http::write_batch::{Write, WriteBatch};
 use crate::net::{Peer, Stream};
 use crate::shutdown::Shutdown;
-use crate::telemetry::Fate;
+use crate::telemetry::CloseReason;
 use crate::tls::TlsStream;
 
 /// An accepted stream as used by HTTP.
@@ -36,12 +36,12 @@ pub struct Transport {
     line: Option<RequestLine>,
     preface: Option<PrefaceLimit>,
     linger: Option<Linger>,
-    gather: Option<Gather>,
+    gather: Option<WriteBatch>,
     flushes: Flushes,
     interim: Interim,
     /// The rest of an interim response that is being written.
     begun: Bytes,
-    fate: Fate,
+    fate: CloseReason,
     /// Frame checks; boxed, because connections of HTTP/1.1 have none.
     frames: Option<Box<Frames>>,
 }
@@ -123,14 +123,14 @@ impl Transport {
             flushes: Flushes::default(),
             interim: Interim::default(),
             begun: Bytes::new(),
-            fate: Fate::default(),
+            fate: CloseReason::default(),
             frames: None,
         }
     }
 
     /// Records the close reason in `fate` if one of the limits here ends the connection.
     #[must_use]
-    pub fn telling(mut self, fate: &Fate) -> Self {
+    pub fn telling(mut self, fate: &CloseReason) -> Self {
         self.fate = fate.clone();
         self
     }
@@ -193,7 +193,7 @@ impl Transport {
     /// leave in one TLS record and one system call, not in one each.
     #[must_use]
     pub fn gathering(mut self) -> Self {
-        self.gather = Some(Gather::default());
+        self.gather = Some(WriteBatch::default());
         self
     }
 

@@ -7,8 +7,8 @@ use http::HeaderMap;
 use http::header::IF_NONE_MATCH;
 
 use crate::config::ChannelName;
-use crate::hub::forms::Format;
 use crate::hub::message::From;
+use crate::hub::wire::Format;
 
 /// Limit on the number of channels in one stream.
 const MOST_CHANNELS: usize = 64;

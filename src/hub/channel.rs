@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -14,6 +14,7 @@ use crate::hub::message::Message;
 use crate::hub::publisher_id::{PublisherId, PublisherIds};
 use crate::hub::subscriber::Subscriber;
 use crate::shares::Share;
+use crate::sync::lock;
 use crate::telemetry::ChannelMetrics;
 
 /// A channel in use.
@@ -102,12 +103,12 @@ impl Channel {
     }
 
     pub(super) fn history(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.history)
     }
 
     /// The publisher ids that are remembered for deduplication.
     pub(super) fn ids(&self) -> MutexGuard<'_, PublisherIds> {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ids)
     }
 
     /// Remembers the publisher id of a message; returns the last offset whose id had to be forgotten for it.
@@ -131,9 +132,7 @@ impl Channel {
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
-        self.subscribers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.subscribers)
     }
 
     /// Appends a message to the history without waking subscribers.

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use crate::config::ChannelName;
 use crate::hub::event_name;
-use crate::hub::forms::Forms;
 use crate::hub::publisher_id::PublisherId;
+use crate::hub::wire::Forms;
 
 /// Fixed memory cost of a message beside its text: the entry, the counters, the slots for encodings.
 const OVERHEAD: usize = 256;

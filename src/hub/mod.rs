@@ -14,42 +14,35 @@
 //! Knows no session and no app: who may subscribe, and what a page's message means, is decided above.
 
 mod address;
-mod backbone;
-mod broker;
 mod channel;
 mod channels;
+mod cluster;
+mod connect_rate;
+mod drain;
 mod error;
 mod event_name;
-mod farewell;
-mod forms;
+mod handover;
 mod history;
-mod inbox;
-mod keeping;
-mod listeners;
+mod housekeeping;
 mod message;
-mod moving;
-mod outbox;
 mod overview;
-mod places;
-mod poll;
+mod persistence;
+mod publish;
 mod publisher_id;
-mod publishing;
-mod rate;
+mod sequence;
 mod settings;
-mod socket;
-mod sockjs;
-mod sources;
+pub mod sockjs_message;
 mod store;
-mod stream;
 mod subscriber;
+mod subscriber_rows;
 mod subscription;
-mod upkeep;
+mod wire;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -60,40 +53,36 @@ use crate::faults::Faults;
 use crate::http::Lease;
 use crate::shares::{Client, Denied, Parts, Shares};
 use crate::shutdown::Shutdown;
-use crate::target::same_bytes;
+use crate::sync::lock;
 use crate::telemetry::Channels;
+use crate::tokens::same_bytes;
 
-pub use address::{Address, Parameters, etag};
+pub use address::{Address, Parameters, etag, names as channel_names};
 pub use channel::Presence;
 pub use error::{HubError, PublishError, SubscribeError};
-pub use forms::Format;
-pub use inbox::{Outcome, Receiver};
-pub use message::{Data, Draft, Epoch, EventId, From, Kind};
-pub use moving::Luggage;
-pub use poll::{Wait, poll};
+pub use handover::HubSnapshot;
+pub use housekeeping::Hook;
+pub use message::{Data, Draft, Epoch, EventId, From, Kind, Message};
+pub use publish::{Pending, Published};
 pub use publisher_id::PublisherId;
 pub use settings::HubPlan;
-pub use socket::{Form, Listening, open_socket};
-pub use sockjs::{Asked, SockJs, Visitor};
-pub use sources::{SourceError, Sources, SourcesPlan};
-pub use stream::{event_stream, set_headers};
-pub use subscription::{End, Next, Subscription, channels_named};
-pub use upkeep::Hook;
+pub use subscription::{End, NOT_PERMITTED, Next, Reset, Subscription, channels_named};
+pub use wire::{Format, frame};
 
-use backbone::Backbone;
 use channel::Channel;
 use channels::Missing;
-use keeping::DiskOrder;
-use places::Places;
-use rate::{Rates, TooFast};
+use cluster::Backbone;
+use connect_rate::{Rates, TooFast};
+use persistence::DiskOrder;
+use sequence::Sequence;
 use settings::Settings;
 use store::{EpochStart, Opened, Recovered, Store};
 
-/// Checks that the hub of a configuration and its sources can be opened. Opens and makes nothing.
+/// Checks that the hub of a configuration can be opened. Opens and makes nothing.
 ///
 /// # Errors
 /// A fault for each thing that cannot be used.
-pub fn look(config: &Config) -> (Faults<HubError>, Faults<SourceError>) {
+pub fn look(config: &Config) -> Faults<HubError> {
     let mut faults = Faults::default();
     faults.keep(Settings::of(config));
     let on_disk = |channel: &config::Channel| channel.history.store == StoreKind::Disk;
@@ -103,7 +92,7 @@ pub fn look(config: &Config) -> (Faults<HubError>, Faults<SourceError>) {
     if let Some(cluster) = &config.cluster {
         faults.keep(Backbone::new(cluster).map_err(HubError::Cluster));
     }
-    (faults, sources::look(config).err().unwrap_or_default())
+    faults
 }
 
 /// The set of all channels of a server. Clones share it; it outlives a reload.
@@ -127,7 +116,7 @@ struct Shared {
     settings: ArcSwap<Settings>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
     /// The sequence; locked while a message gets its offset.
-    places: Arc<Mutex<Places>>,
+    places: Arc<Mutex<Sequence>>,
     /// Highest offset already trimmed from the cluster stream when this node joined; subscribers behind it get a
     /// gap.
     base: AtomicU64,
@@ -143,7 +132,7 @@ struct Shared {
 impl Hub {
     /// A hub whose metrics are not read.
     #[cfg(test)]
-    pub fn new(config: &Config, luggage: Option<Luggage>) -> Result<Self, HubError> {
+    pub fn new(config: &Config, luggage: Option<HubSnapshot>) -> Result<Self, HubError> {
         Self::measured(config, luggage, Channels::default())
     }
 
@@ -154,7 +143,7 @@ impl Hub {
     /// [`HubError`] names the file, the reason, and the remedy.
     pub fn measured(
         config: &Config,
-        luggage: Option<Luggage>,
+        luggage: Option<HubSnapshot>,
         metrics: Channels,
     ) -> Result<Self, HubError> {
         let moves = luggage.is_some();
@@ -185,7 +174,7 @@ impl Hub {
             dismissed: AtomicBool::new(false),
             settings: ArcSwap::from_pointee(settings),
             channels: RwLock::default(),
-            places: Arc::new(Mutex::new(Places::new(last))),
+            places: Arc::new(Mutex::new(Sequence::new(last))),
             head: AtomicU64::new(last),
             subscribers: Shares::new(config.hub.subscribers as u64, Parts::from(&config.limits)),
             made: Shares::new(config.hub.channels as u64, Parts::from(&config.limits)),
@@ -420,7 +409,7 @@ impl Hub {
     #[must_use]
     pub fn retry(&self) -> Duration {
         let retry = self.0.settings.load().hub.retry;
-        retry + retry.mul_f64(random())
+        retry + retry.mul_f64(crate::net::random())
     }
 
     fn head(&self) -> u64 {
@@ -437,17 +426,6 @@ impl Hub {
     fn budget(&self) -> u64 {
         self.0.settings.load().hub.budget as u64
     }
-}
-
-/// A random number between 0 and 1, to spread clients.
-fn random() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    let [low, high, ..] = RandomState::new().hash_one(0_u8).to_le_bytes();
-    f64::from(u16::from_le_bytes([low, high])) / f64::from(u16::MAX)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Hub {

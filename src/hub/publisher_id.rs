@@ -43,7 +43,7 @@ impl PublisherId {
     }
 
     /// An id of a source, which only counts if the source says that a message may be a repetition.
-    pub(super) fn of_source(address: &str, text: &str, unique: bool) -> Self {
+    pub fn of_source(address: &str, text: &str, unique: bool) -> Self {
         Self {
             unique,
             ..Self::of(&[address, text])

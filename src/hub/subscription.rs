@@ -16,8 +16,8 @@ use crate::http::Lease;
 use crate::hub::Hub;
 use crate::hub::channel::Channel;
 use crate::hub::history::Found;
-use crate::hub::keeping::Resumed;
 use crate::hub::message::{EventId, From, Message};
+use crate::hub::persistence::Resumed;
 use crate::hub::subscriber::Subscriber;
 use crate::net::Peer;
 use crate::shares::Share;
@@ -127,7 +127,7 @@ pub enum End {
 
 impl End {
     /// The reason as the audit records it.
-    pub(super) const fn reason(self) -> &'static str {
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::Slow => "too slow",
             Self::Stopping => "Noren is stopping",
@@ -140,7 +140,7 @@ impl End {
 }
 
 /// Reason for the end of the last channel, for clients and the audit.
-pub(super) const NOT_PERMITTED: &str = "the app does not permit this channel any more";
+pub const NOT_PERMITTED: &str = "the app does not permit this channel any more";
 
 /// The text for these channels in the audit.
 #[must_use]

@@ -195,7 +195,7 @@ fn a_signal_in_an_old_history_is_shown_as_a_plain_message() {
             event: Some(event.into()),
             ..Draft::new(Data::text("x"))
         };
-        let message = message::Message::new(id.clone(), name("a"), draft, 0, Instant::now());
+        let message = Message::new(id.clone(), name("a"), draft, 0, Instant::now());
         let stream = message.stream_event(Format::Plain);
         String::from_utf8_lossy(&stream).contains("\nevent: ")
     };

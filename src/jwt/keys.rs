@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::str::FromStr as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD_INDIFFERENT;
@@ -16,6 +16,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 
 use crate::config::SecretFile;
+use crate::sync::lock;
 use crate::text::pem::{sections, written};
 use crate::text::permission::Use;
 use crate::text::{self, Reason};
@@ -82,7 +83,7 @@ impl KeyFile {
     pub(super) fn current(&self) -> Result<Arc<[Key]>, KeyError> {
         let told = |reason| fault(self.setting, &self.file, reason);
         let stamp = stamp(&self.file).map_err(told)?;
-        let mut read_before = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read_before = lock(&self.read);
         if read_before.0 != stamp {
             *read_before = read(&self.file).map_err(told)?;
         }

@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::future::Ready;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use tower_service::Service;
 
 use crate::config;
 use crate::http::{Body, BoxError};
+use crate::sync::lock;
 
 /// Size below which compression saves nothing.
 const LEAST: u64 = 1024;
@@ -107,7 +108,7 @@ struct Failure(Arc<Mutex<Option<BoxError>>>);
 
 impl Failure {
     fn lock(&self) -> MutexGuard<'_, Option<BoxError>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

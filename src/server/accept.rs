@@ -17,7 +17,7 @@ use crate::telemetry::{Inside, ListenerLabel};
 
 /// Everything needed to serve the connections of a listener.
 #[derive(Clone, Debug)]
-pub(super) struct Door {
+pub(super) struct PublicListener {
     pub(super) listener: Arc<Listener>,
     /// Index of the listener in the configuration.
     pub(super) index: usize,
@@ -30,7 +30,7 @@ pub(super) struct Door {
     pub(super) shutdown: Shutdown,
 }
 
-impl Door {
+impl PublicListener {
     /// Accepts connections until the server stops; the socket is closed then.
     pub(super) async fn accept_all(self) {
         let shutdown = self.shutdown.clone();

@@ -8,15 +8,16 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing::{error, info};
 
-use crate::hub::Luggage;
+use crate::hub::HubSnapshot;
 use crate::net::{Listener, receive_sockets, send_sockets};
 use crate::server::Handle;
+use crate::sync::lock;
 
 /// Time limit for each message of the other process. Opening a large history on disk takes longest.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,17 +30,17 @@ const LONGEST_WORD: usize = 64;
 
 /// The hand-over message, sent with the sockets.
 #[derive(Debug, Serialize, Deserialize)]
-struct Letter {
+struct HandoverMessage {
     /// Addresses of the sockets, in their order, as the configuration spells them.
     listeners: Vec<String>,
-    hub: Luggage,
+    hub: HubSnapshot,
 }
 
 /// The sockets and the snapshot from another process, and the connection to it.
 #[derive(Debug)]
 pub struct Inheritance {
     pub(super) sockets: Vec<(String, OwnedFd)>,
-    pub(super) hub: Luggage,
+    pub(super) hub: HubSnapshot,
     line: UnixStream,
 }
 
@@ -68,7 +69,7 @@ impl Inheritance {
         let sockets = receive_sockets(&line)?;
         let mut letter = String::new();
         BufReader::new(&line).read_line(&mut letter)?;
-        let letter: Letter = serde_json::from_str(&letter)?;
+        let letter: HandoverMessage = serde_json::from_str(&letter)?;
         Ok(Self {
             sockets: letter.listeners.into_iter().zip(sockets).collect(),
             hub: letter.hub,
@@ -77,7 +78,7 @@ impl Inheritance {
     }
 
     /// Splits into sockets, snapshot, and the connection for the final message.
-    pub(super) fn open(self) -> (Vec<(String, OwnedFd)>, Luggage, UnixStream) {
+    pub(super) fn open(self) -> (Vec<(String, OwnedFd)>, HubSnapshot, UnixStream) {
         (self.sockets, self.hub, self.line)
     }
 }
@@ -99,7 +100,7 @@ impl Handle {
         line: &mut UnixStream,
         end_other: impl FnOnce(),
     ) -> Result<(), HandoverError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.turn);
         if let Err(fault) = comes_up(line) {
             end_other();
             return Err(fault);
@@ -126,7 +127,7 @@ impl Handle {
         if !self.sources.pause(PATIENCE) {
             return Err(HandoverError::Sources);
         }
-        let letter = Letter {
+        let letter = HandoverMessage {
             listeners: listeners
                 .iter()
                 .map(|listener| listener.name().to_owned())

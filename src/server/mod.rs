@@ -26,14 +26,16 @@ use crate::acme::Keeper;
 use crate::admin::{Admin, Orders, Page, View};
 use crate::config::{self, Config, Protocol};
 use crate::faults::Faults;
-use crate::hub::{Hub, HubError, SockJs, SourceError, Sources};
+use crate::hub::{Hub, HubError};
 use crate::jwt::KeyError;
 use crate::net::{BindError, Inherited, Listener, Proxies, Slots};
+use crate::push::SockJs;
 use crate::service::{BuildError, Role, Service, Surroundings};
 use crate::shutdown::{Drained, Shutdown};
-use crate::target::LinksError;
+use crate::sources::{SourceError, Sources};
 use crate::telemetry::{FileLabel, Inside};
 use crate::tls::{Acceptor, Challenges, SelfSigned, TlsError};
+use crate::tokens::LinksError;
 use crate::upstream::Apps;
 
 use plan::{Findings, Plan};
@@ -289,7 +291,7 @@ impl Server {
                 Protocol::Redirect => Role::Redirect(settings.redirect_port),
                 Protocol::Https | Protocol::Http => Role::Serve,
             };
-            let door = accept::Door {
+            let door = accept::PublicListener {
                 listener,
                 index,
                 tls: protocol == Protocol::Https,

@@ -11,6 +11,7 @@ use crate::hub;
 use crate::net::Listener;
 use crate::server::{StartError, State, descriptors};
 use crate::service::{self, Service, Surroundings};
+use crate::sources;
 use crate::tls::{Acceptor, Acceptors, Challenges, TlsError};
 
 /// A configuration whose files are all read. Nothing was made, and nothing is in force.
@@ -121,9 +122,8 @@ fn absent(config: &Config) -> Vec<String> {
 /// Checks the places that a start opens beside the files. Opens and makes nothing.
 pub(super) fn look(config: &Config) -> Faults<StartError> {
     let mut faults = Faults::default();
-    let (hub, sources) = hub::look(config);
-    faults.keep_all(hub.or(()));
-    faults.keep_all(sources.or(()));
+    faults.keep_all(hub::look(config).or(()));
+    faults.keep_all(sources::look(config).err().unwrap_or_default().or(()));
     let admin = &config.admin;
     let socket = admin.socket.clone().map(ListenAddress::Unix);
     let address = admin.address.clone().map(ListenAddress::Tcp);

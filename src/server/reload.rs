@@ -1,6 +1,6 @@
 //! Reload: replaces the configuration of a running server.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,10 +10,12 @@ use crate::acme::Keeper;
 use crate::admin::Admin;
 use crate::config::{Acme, Config};
 use crate::faults::Faults;
-use crate::hub::{HubError, HubPlan, SourceError, Sources, SourcesPlan};
+use crate::hub::{HubError, HubPlan};
 use crate::net::{Listener, Slots};
 use crate::server::{Findings, Plan, Server, StartError, State};
 use crate::service::Surroundings;
+use crate::sources::{SourceError, Sources, SourcesPlan};
+use crate::sync::lock;
 use crate::telemetry;
 use crate::tls::{Acceptor, Acceptors, TlsError};
 use crate::upstream::Apps;
@@ -76,7 +78,7 @@ impl Handle {
     /// # Errors
     /// [`ReloadError`] gives the reason; nothing was changed then.
     pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.turn);
         let now = self.state.load();
         let fixed = only_at_the_start(&now.config, &config);
         if !fixed.is_empty() {
@@ -113,7 +115,7 @@ impl Handle {
     /// # Errors
     /// [`TlsError`] if the files are invalid or incomplete; the certificates loaded before stay in use.
     pub(super) fn renew(&self) -> Result<bool, TlsError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.turn);
         let now = self.state.load();
         let mut acceptors = now.acceptors.iter().flatten();
         if !acceptors.any(Acceptor::is_outdated) {

@@ -12,11 +12,11 @@ use crate::bridge::{self, NotRecorded, Subprotocol, Tap};
 use crate::http::{Body, Context, Head, Refusal, refuse};
 use crate::net::ConnectError;
 use crate::recording::Header;
-use crate::service::attempt::Attempt;
-use crate::service::permit::Asking;
-use crate::service::{Service, recheck};
-use crate::target::{LinkError, ResolveError, Target, Token};
+use crate::service::audit_record::Attempt;
+use crate::service::channel_auth::Asking;
+use crate::service::{Service, token_watch};
 use crate::tls::{DialError, Outgoing};
+use crate::tokens::{LinkError, ResolveError, Target, Token};
 use crate::websocket::Handshake;
 
 impl Service {
@@ -105,7 +105,7 @@ impl Service {
         let boundary = target.boundary.clone();
         let watch = |interval| {
             let targets = Arc::clone(&self.targets);
-            recheck::watch(targets, asked, target.endpoint, interval, &self.shutdown)
+            token_watch::watch(targets, asked, target.endpoint, interval, &self.shutdown)
         };
         let opened = bridge::Opened {
             socket,

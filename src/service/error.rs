@@ -2,8 +2,8 @@
 
 use crate::access::UsersError;
 use crate::jwt::KeyError;
-use crate::target::{LinksError, TargetError};
 use crate::tls::TlsError;
+use crate::tokens::{LinksError, TargetError};
 
 /// Fault of a file that the configuration names.
 #[derive(Debug, thiserror::Error)]

@@ -16,15 +16,13 @@ use hyper::body::Incoming;
 use crate::bridge::Subprotocol;
 use crate::config::{AmqpFormat, ChannelName, Source};
 use crate::http::{Body, Context, Form as Preference, Head, Lease, Refusal, empty, full, refuse};
-use crate::hub::{
-    self, Address, Asked, End, Form, Format, Listening, Parameters, SubscribeError, Subscription,
-    Visitor, Wait, etag,
-};
+use crate::hub::{self, Address, End, Format, Parameters, SubscribeError, Subscription, etag};
+use crate::push::{self, Asked, Form, Listening, Visitor, Wait};
 use crate::service::Service;
-use crate::service::answers::json;
-use crate::service::attempt::Attempt;
-use crate::service::permit::{Asking, Permit};
-use crate::target::Token;
+use crate::service::audit_record::Attempt;
+use crate::service::channel_auth::{Asking, Permit};
+use crate::service::responses::json;
+use crate::tokens::Token;
 use crate::websocket::{Handshake, asks_for_websocket};
 
 /// Longest time that a client may ask a poll to wait.
@@ -34,44 +32,44 @@ const ASSETS: &[(&str, &str, &str)] = &[
     (
         "noren.js",
         "text/javascript; charset=utf-8",
-        include_str!("../hub/page/noren.js"),
+        include_str!("../push/page/noren.js"),
     ),
     (
         "noren.mjs",
         "text/javascript; charset=utf-8",
-        include_str!("../hub/page/noren.mjs"),
+        include_str!("../push/page/noren.mjs"),
     ),
     (
         "noren.d.ts",
         "text/plain; charset=utf-8",
-        include_str!("../hub/page/noren.d.ts"),
+        include_str!("../push/page/noren.d.ts"),
     ),
     (
         "notifications.js",
         "text/javascript; charset=utf-8",
-        include_str!("../hub/page/notifications.js"),
+        include_str!("../push/page/notifications.js"),
     ),
     (
         "notifications.css",
         "text/css; charset=utf-8",
-        include_str!("../hub/page/notifications.css"),
+        include_str!("../push/page/notifications.css"),
     ),
     (
         "nasqueron.js",
         "text/javascript; charset=utf-8",
-        include_str!("../hub/page/nasqueron.js"),
+        include_str!("../push/page/nasqueron.js"),
     ),
     (
         "nasqueron.css",
         "text/css; charset=utf-8",
-        include_str!("../hub/page/nasqueron.css"),
+        include_str!("../push/page/nasqueron.css"),
     ),
 ];
 
 /// The live page, which loads only its own files.
-const PAGE: &str = include_str!("../hub/page/notifications.html");
+const PAGE: &str = include_str!("../push/page/notifications.html");
 /// The page of a channel whose messages are Nasqueron's.
-const NASQUERON: &str = include_str!("../hub/page/nasqueron.html");
+const NASQUERON: &str = include_str!("../push/page/nasqueron.html");
 const PAGE_POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 impl Service {
@@ -197,7 +195,7 @@ impl Service {
         if request.method() == Method::HEAD {
             let mut response = Response::new(empty());
             if transport == Transport::Stream {
-                hub::set_headers(&mut response);
+                push::set_headers(&mut response);
             }
             return Ok(response);
         }
@@ -225,7 +223,7 @@ impl Service {
         if transport == Transport::Stream {
             let subscription = subscription.audited(who, names);
             let visible = parameters.named_keep_alive;
-            return Ok(hub::event_stream(&self.hub, subscription, format, visible));
+            return Ok(push::event_stream(&self.hub, subscription, format, visible));
         }
         let fresh = parameters.begin(headers) == hub::From::Now;
         let limit = parameters
@@ -237,7 +235,7 @@ impl Service {
             limit: if fresh { Duration::ZERO } else { limit },
             conditional: etag(headers).is_some(),
         };
-        let answered = hub::poll(subscription, wait).await;
+        let answered = push::poll(subscription, wait).await;
         answered.map_err(|end| {
             let (status, reason) = match end {
                 End::Refused => (
@@ -328,7 +326,7 @@ impl Service {
             names,
             form: Form::Events(parameters.format.unwrap_or(Format::Json)),
         };
-        Ok(hub::open_socket(
+        Ok(push::open_socket(
             &self.hub,
             request,
             handshake,
@@ -409,7 +407,7 @@ impl Service {
             },
             receiver: None,
         };
-        Ok(hub::open_socket(
+        Ok(push::open_socket(
             &self.hub,
             request,
             handshake,

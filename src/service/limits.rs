@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 
-use crate::access::accepted::{Extent, Mark, Standing};
 use crate::access::limits::{Place, TooMany};
+use crate::access::proven::{Extent, Mark, Standing};
 use crate::config::{self, PathPrefix};
 use crate::http::{Body, Claimed, Context, Head, Refusal, RequestPath, is_basic};
 use crate::net::{NoSlot, Slot};

@@ -3,10 +3,10 @@
 use crate::access::tokens::Tokens;
 use crate::config::{App, Config};
 use crate::faults::Faults;
-use crate::service::entrance::Entrances;
 use crate::service::error::BuildError;
-use crate::target::Resolver;
+use crate::service::route_auth::Entrances;
 use crate::tls::{Connector, TlsError};
+use crate::tokens::Resolver;
 
 /// All parts of a [`Service`](crate::service::Service) that are read from files: users, keys, certificates. Shares
 /// nothing with the running service, so that dropping a plan has no effect.

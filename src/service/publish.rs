@@ -22,17 +22,16 @@ use crate::http::{
     Body, BodyLimits, BoxError, Budget, Context, Head, Lease, Received, Refusal, apply_to_request,
     drop_own_headers, full, idempotency_key, receive, refuse,
 };
-use crate::hub::{
-    Data, Draft, EventId, Hook, Kind, Outcome, Parameters, PublishError, PublisherId, Receiver,
-};
+use crate::hub::{Data, Draft, EventId, Hook, Kind, Parameters, PublishError, PublisherId};
 use crate::proxy::Forward;
+use crate::push::{Outcome, Receiver};
 use crate::service::Service;
-use crate::service::answers::json;
-use crate::service::attempt::Attempt;
+use crate::service::audit_record::Attempt;
+use crate::service::channel_auth::{Asking, Permit};
 use crate::service::page_message::{
     CHANNEL, EVENT, ID, KEY, PageMessage, essence, set_message_type, set_own,
 };
-use crate::service::permit::{Asking, Permit};
+use crate::service::responses::json;
 use crate::shares::Client;
 use crate::upstream::{Asker, Payload, Upstream};
 

@@ -8,7 +8,7 @@ use crate::access::session::{Denied, Visitor};
 use crate::config::ChannelName;
 use crate::http::{Context, Head, Lease, Refusal};
 use crate::service::Service;
-use crate::target::Target;
+use crate::tokens::Target;
 
 /// `Retry-After` if the app could not be queried.
 const ASK_AGAIN: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::shares::{Client, Denied, Share};
 use crate::spool::{Spool, SpoolError};
+use crate::sync::lock;
 
 /// Size of a read.
 const PIECE: usize = 256 * 1024;
@@ -207,6 +208,6 @@ impl fmt::Debug for SpoolReader {
 
 impl Kept {
     fn room(&self) -> MutexGuard<'_, Share> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.room)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::telemetry::{Flood, Metrics, Pulse, Tunnels};
+use crate::telemetry::{Heartbeat, LogLimiter, Metrics, Tunnels};
 
 /// Telemetry of one server, shared by all its parts.
 #[derive(Debug)]
@@ -17,13 +17,13 @@ pub struct Inside {
     /// The open tunnels.
     pub tunnels: Tunnels,
     /// Heartbeat of the task that runs every second.
-    pub pulse: Pulse,
+    pub pulse: Heartbeat,
     /// Limiter for lines about failed handshakes.
-    pub failed_handshakes: Flood,
+    pub failed_handshakes: LogLimiter,
     /// Limiter for lines about refused connections.
-    pub refused_connections: Flood,
+    pub refused_connections: LogLimiter,
     /// Limiter for lines about requests beyond the rate of their address.
-    pub refused_requests: Flood,
+    pub refused_requests: LogLimiter,
 }
 
 impl Inside {
@@ -35,10 +35,10 @@ impl Inside {
             tunnels: Tunnels::new(metrics.tunnels.clone()),
             certificates: ArcSwap::default(),
             metrics,
-            pulse: Pulse::new(),
-            failed_handshakes: Flood::new(),
-            refused_connections: Flood::new(),
-            refused_requests: Flood::new(),
+            pulse: Heartbeat::new(),
+            failed_handshakes: LogLimiter::new(),
+            refused_connections: LogLimiter::new(),
+            refused_requests: LogLimiter::new(),
         })
     }
 }

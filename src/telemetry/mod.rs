@@ -2,32 +2,32 @@
 //!
 //! Lines have a constant message and their values as fields. No token, cookie, query or body is ever a field.
 
-mod access;
+mod access_line;
 pub mod audit;
+mod clock;
+mod close_reason;
 mod combined;
 mod escaped;
-mod fate;
-mod flood;
+mod heartbeat;
 mod inside;
 mod log;
+mod log_limiter;
 mod metrics;
-mod pulse;
-mod since;
-mod times;
-mod tunnel;
+mod timings;
+mod tunnels;
 
-pub use access::{AccessLine, Measured};
-pub use fate::Fate;
-pub use flood::Flood;
+pub use access_line::{AccessLine, Measured};
+pub use clock::since;
+pub use close_reason::CloseReason;
+pub use heartbeat::Heartbeat;
 pub use inside::Inside;
 pub use log::{install, set_level};
+pub use log_limiter::LogLimiter;
 pub use metrics::{
     AppLabel, AppMetrics, Apps, CONTENT_TYPE, ChannelLabel, ChannelMetrics, Channels, Classes,
     Connections, Failure, FileLabel, Handler, ListenerLabel, Metrics, OfKind, ReasonLabel,
     Requests, Seen, SourceLabel, Sources, SpoolMetrics, Spooled, TunnelKind, TunnelMetrics,
     descriptors, resident_bytes,
 };
-pub use pulse::Pulse;
-pub use since::since;
-pub use times::Times;
-pub use tunnel::{Begun, OpenTunnel, Tunnel, Tunnels};
+pub use timings::Timings;
+pub use tunnels::{Begun, OpenTunnel, Tunnel, Tunnels};

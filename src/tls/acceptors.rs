@@ -9,17 +9,17 @@ use tracing::warn;
 
 use crate::config::{Config, Listener, Protocol};
 use crate::faults::Faults;
-use crate::tls::print::Prints;
+use crate::tls::file_id::FileIds;
 use crate::tls::settings::{challenge_config, server_config};
 use crate::tls::store::Loaded;
-use crate::tls::{Acceptor, Challenges, TlsError, clients};
+use crate::tls::{Acceptor, Challenges, TlsError, client_auth};
 
 /// The files of the listeners with TLS, read and in order.
 #[derive(Debug)]
 pub struct Acceptors(Option<Files>);
 
 struct Files {
-    prints: Prints,
+    prints: FileIds,
     certificates: Loaded,
     /// One for each listener.
     clients: Vec<Option<Arc<dyn ClientCertVerifier>>>,
@@ -39,12 +39,12 @@ impl Acceptors {
             names.map(|name| acme.certificate(name)).collect()
         });
         let pairs = config.tls.certificates.iter().chain(&issued);
-        let prints = Prints::of(pairs.flat_map(|pair| [&pair.certificate, &pair.key]));
+        let prints = FileIds::of(pairs.flat_map(|pair| [&pair.certificate, &pair.key]));
         let mut faults = Faults::default();
         let certificates = faults.keep_all(Loaded::read(&config.tls, &issued));
         let clients = config.listeners.iter().map(|listener| {
             let clients = listener.clients.as_ref().filter(|_| has_tls(listener));
-            clients.map(clients::verifier).transpose()
+            clients.map(client_auth::verifier).transpose()
         });
         let clients = faults.keep_all(Faults::gather(clients));
         let (Some(certificates), Some(clients)) = (certificates, clients) else {

@@ -20,7 +20,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::config::Certificate;
 use crate::tls::pem::PemFile;
-use crate::tls::{CertificateNames, TlsError, key, oddities};
+use crate::tls::{CertificateNames, TlsError, key, warnings};
 
 /// A certificate chain with its key, ready for handshakes.
 #[derive(Debug)]
@@ -112,8 +112,8 @@ impl LoadedCertificate {
         let mut warnings = certificate_warnings(files, &parsed, key.as_ref(), now);
         warnings.extend(uncovered(files, &names, &own_names));
         warnings.extend(file_warnings(files, &certificate_file));
-        let begins = oddities::moment(leaf.validity().not_before);
-        let expires = oddities::moment(leaf.validity().not_after);
+        let begins = warnings::moment(leaf.validity().not_before);
+        let expires = warnings::moment(leaf.validity().not_after);
         Ok(Self {
             key: Arc::new(CertifiedKey::new(chain, key)),
             names: Arc::new(names),
@@ -194,17 +194,17 @@ fn certificate_warnings(
         let (whose, found) = match index {
             0 => (
                 format!("the certificate {path}"),
-                oddities::of_certificate(certificate, now),
+                warnings::of_certificate(certificate, now),
             ),
             _ => (
                 format!("certificate number {} in {path}", index + 1),
-                oddities::of_issuer(certificate, now),
+                warnings::of_issuer(certificate, now),
             ),
         };
         warnings.extend(found.into_iter().map(|oddity| format!("{whose}: {oddity}")));
     }
     warnings
-        .extend(oddities::of_key(key).map(|oddity| format!("the certificate {path}: {oddity}")));
+        .extend(warnings::of_key(key).map(|oddity| format!("the certificate {path}: {oddity}")));
     warnings
 }
 

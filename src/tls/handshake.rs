@@ -13,10 +13,10 @@ use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server};
 use tracing::debug;
 
 use crate::net::Stream;
-use crate::tls::clients::ClientName;
-use crate::tls::print::Prints;
+use crate::tls::client_auth::ClientName;
+use crate::tls::file_id::FileIds;
 use crate::tls::stream::TlsStream;
-use crate::tls::{CertificateNames, CertificateStore, Challenges, SelfSigned, challenges};
+use crate::tls::{CertificateNames, CertificateStore, Challenges, SelfSigned, acme_challenges};
 
 /// The type byte of a TLS handshake record (RFC 8446 §5.1); every TLS connection begins with it.
 const HANDSHAKE_RECORD: u8 = 22;
@@ -32,7 +32,7 @@ const PLAIN_HTTP: &[u8] =
 pub struct Acceptor {
     tls: TlsAcceptor,
     certificates: Arc<CertificateStore>,
-    files: Prints,
+    files: FileIds,
     challenges: Challenges,
     /// Settings for validation handshakes of an ACME authority.
     proving: Arc<ServerConfig>,
@@ -113,7 +113,7 @@ impl Acceptor {
     pub(super) fn new(
         settings: ServerConfig,
         certificates: Arc<CertificateStore>,
-        files: Prints,
+        files: FileIds,
         challenges: Challenges,
         proving: Arc<ServerConfig>,
     ) -> Self {
@@ -209,7 +209,7 @@ impl Acceptor {
         stream: Stream,
     ) -> io::Result<Option<server::TlsStream<Stream>>> {
         let begun = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-        if !challenges::is_asked_for(&begun.client_hello()) {
+        if !acme_challenges::is_asked_for(&begun.client_hello()) {
             let config = Arc::clone(self.tls.config());
             return begun.into_stream(config).await.map(Some);
         }

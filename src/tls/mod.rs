@@ -3,18 +3,18 @@
 //! Independent of HTTP, of routes and of the app.
 
 mod acceptors;
+mod acme_challenges;
+mod atomic_file;
 mod certificates;
-mod challenges;
-mod clients;
+mod client_auth;
+mod connector;
 mod error;
+mod file_id;
 mod handshake;
 mod key;
 mod names;
-mod oddities;
-mod outgoing;
 mod peer_error;
 mod pem;
-mod print;
 mod self_signed;
 mod settings;
 mod store;
@@ -22,18 +22,18 @@ mod stream;
 #[cfg(test)]
 mod test_certificates;
 mod trust;
-mod written;
+mod warnings;
 
 pub use acceptors::Acceptors;
+pub use acme_challenges::{Challenges, Shown};
+pub use atomic_file::{draft, replace};
 pub use certificates::LoadedCertificate;
-pub use challenges::{Challenges, Shown};
-pub use clients::ClientName;
+pub use client_auth::ClientName;
+pub use connector::{Connector, DialError, Outgoing, dial};
 pub use error::TlsError;
 pub use handshake::{Accepted, Acceptor, Alpn, HandshakeError, ServerName};
 pub use names::CertificateNames;
-pub use outgoing::{Connector, DialError, Outgoing, dial};
 pub use peer_error::explain_alert;
 pub use store::{CertificateStore, SelfSigned};
 pub use stream::TlsStream;
 pub use trust::{Trust, client};
-pub use written::{draft, replace};

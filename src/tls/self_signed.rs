@@ -18,8 +18,8 @@ use rcgen::{
 
 use crate::config::{Certificate, HostPattern};
 use crate::text::permission;
+use crate::tls::atomic_file::{draft, replace};
 use crate::tls::pem::PemFile;
-use crate::tls::written::{draft, replace};
 use crate::tls::{LoadedCertificate, TlsError};
 
 /// Name of the certificate file in the directory.

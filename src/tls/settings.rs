@@ -10,7 +10,7 @@ use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
 use crate::config::{Tls, TlsVersion};
-use crate::tls::{CertificateStore, Challenges, TlsError, challenges};
+use crate::tls::{CertificateStore, Challenges, TlsError, acme_challenges};
 
 /// Number of TLS 1.2 sessions kept for clients without ticket support, which are few and old; about 0.5 KiB each.
 const SESSIONS: usize = 1024;
@@ -63,7 +63,7 @@ pub fn challenge_config(challenges: Challenges) -> Result<ServerConfig, TlsError
         .with_protocol_versions(&versions(TlsVersion::Tls12))?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(challenges));
-    config.alpn_protocols = vec![challenges::PROTOCOL.to_vec()];
+    config.alpn_protocols = vec![acme_challenges::PROTOCOL.to_vec()];
     config.send_tls13_tickets = 0;
     Ok(config)
 }

@@ -3,12 +3,13 @@
 //! Requests note it as they end, and nothing is asked of the app for it; an app that nobody uses is known by what
 //! connecting to it came to. It outlives a reload.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::sync::lock;
 use crate::telemetry;
 
 /// A success is noted once in this time, in milliseconds: every request of every thread comes by here.
@@ -146,7 +147,7 @@ impl Watch {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Rest> {
-        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rest)
     }
 }
 

@@ -4,22 +4,22 @@
 //! until its body has arrived, whether its client reads it, is slow, or has left, and then go back. Independent of
 //! routes; changes no header.
 
-mod answer;
-mod away;
+mod abandoned;
 mod condition;
 mod connection;
+mod fair_queue;
 mod health;
-mod kept;
-mod lagging;
-mod line;
-mod payload;
 mod pool;
-mod queue;
-mod reached;
-mod running;
-mod set;
-mod source;
-mod watched;
+mod reachability;
+mod registry;
+mod request_body;
+mod response;
+mod response_buffer;
+mod response_reader;
+mod restart_wait;
+mod slow_clients;
+mod status;
+mod workers;
 
 use std::future::poll_fn;
 use std::io;
@@ -42,21 +42,21 @@ use crate::spool::Spool;
 use crate::telemetry::AppMetrics;
 use crate::tls::{Connector, DialError, Outgoing, dial, explain_alert};
 
-pub use answer::Answer;
-pub use payload::Payload;
-pub use queue::Asker;
-pub use set::Apps;
-pub use watched::Load;
+pub use registry::Apps;
+pub use request_body::Payload;
+pub use response::Answer;
+pub use status::Load;
+pub use workers::Asker;
 
-use away::{Away, nobody_is_there};
+use abandoned::{Ended, Running};
 use connection::Connection;
 use health::Health;
-use lagging::Lagging;
 use pool::Pool;
-use queue::{Queue, Slot};
-use reached::Reached;
-use running::{Ended, Running};
-use source::Source;
+use reachability::Reachability;
+use response_reader::Source;
+use restart_wait::{RestartWait, nobody_is_there};
+use slow_clients::SlowClients;
+use workers::{Queue, Slot};
 
 /// The app behind Noren.
 #[derive(Debug)]
@@ -65,13 +65,13 @@ pub struct Upstream {
     /// None for plain HTTP.
     tls: Option<Connector>,
     metrics: AppMetrics,
-    reached: Reached,
+    reached: Reachability,
     watch: Arc<condition::Watch>,
     queue: Queue,
     pool: Pool,
     spool: Spool,
-    lagging: Lagging,
-    away: Away,
+    lagging: SlowClients,
+    away: RestartWait,
     health: Option<Health>,
     /// Workers that uploads may occupy while they arrive.
     uploads: Shares,
@@ -154,11 +154,11 @@ impl Upstream {
             queue,
             uploads,
             spool: spool.clone(),
-            lagging: Lagging::default(),
-            away: Away::new(&settings.name, settings.restart_wait),
+            lagging: SlowClients::default(),
+            away: RestartWait::new(&settings.name, settings.restart_wait),
             health: Health::new(settings.health_path.as_deref(), settings.health_interval),
             pool: Pool::new(settings.keep_alive),
-            reached: Reached::default(),
+            reached: Reachability::default(),
             watch,
             metrics,
             settings,
@@ -262,7 +262,7 @@ impl Upstream {
                 None => Connection::over(self.connect().await?).await?,
             };
             let copy = if copies > 0 {
-                payload::copy(&request)
+                request_body::copy(&request)
             } else {
                 None
             };
@@ -334,7 +334,7 @@ impl Upstream {
         let upstream = Arc::clone(self);
         let hang_up = (!self.settings.ignore_client_abort).then(|| connection.hang_up());
         let exchange = async move {
-            let upload = payload::passed_on(&request);
+            let upload = request_body::passed_on(&request);
             let begun = Instant::now();
             let sent = upstream.first_byte(connection.send(request), upload);
             let ended: Ended = match sent.await? {

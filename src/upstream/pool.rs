@@ -1,8 +1,9 @@
 //! Pool of idle connections to the app, kept for less time than the app keeps them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::sync::lock;
 use crate::upstream::connection::Connection;
 
 /// Idle time up to which a connection may carry a request that must not be sent twice. The app may be closing an
@@ -73,6 +74,6 @@ impl Pool {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.idle)
     }
 }

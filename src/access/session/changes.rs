@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::access::session::Sessions;
 use crate::access::session::credential::Credential;
-use crate::access::session::question;
+use crate::access::session::query;
 use crate::config::LogoutEnds;
 use crate::http::{Context, Head};
 use crate::shutdown::Shutdown;
@@ -41,7 +41,7 @@ impl Sessions {
         context: &Context,
     ) -> Option<Change> {
         let kind = self.kind_of(app, method, head)?;
-        let told = question::visitor(headers, context, head);
+        let told = query::visitor(headers, context, head);
         let mut sessions = self.shown(&told).sessions.into_vec();
         if kind == Kind::Logout && self.settings.logout_ends == LogoutEnds::User {
             let visitor = self.ask(headers, context, head).await.ok();

@@ -15,7 +15,7 @@ use http::header::{AUTHORIZATION, COOKIE, HOST};
 use http::{HeaderMap, HeaderValue};
 
 use crate::access::session::cookies;
-use crate::access::session::question::Matter;
+use crate::access::session::query::Matter;
 
 /// A keyed hash: of everything the app gets to know about a visitor, of a session, or of the object of a query.
 /// Equal only for equal input.
@@ -194,7 +194,7 @@ impl Parts {
 mod tests {
     use super::*;
     use crate::config::ChannelName;
-    use crate::target::{Console, ConsoleKind};
+    use crate::tokens::{Console, ConsoleKind};
     use http::HeaderName;
 
     fn told(lines: &[(&'static str, &'static str)]) -> HeaderMap {

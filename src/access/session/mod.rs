@@ -5,11 +5,11 @@
 //! every parser reads the same credential. It fails closed: anything but a positive answer is a refusal.
 //! Independent of what is opened, and of how a refusal is sent.
 
+mod cache;
 mod changes;
 mod cookies;
 mod credential;
-mod known;
-mod question;
+mod query;
 
 use std::fmt;
 use std::path::Path;
@@ -25,13 +25,13 @@ use tracing::{debug, warn};
 use crate::config::{self, ChannelName, Config, LogoutEnds};
 use crate::http::{Context, Head, Lease};
 use crate::shutdown::Shutdown;
-use crate::target::Console;
 use crate::text::file::{LARGEST_SECRET, read};
 use crate::tls::Connector;
+use crate::tokens::Console;
 
+use cache::{Entry, Known, Watched};
 use credential::{Secret, Shown};
-use known::{Entry, Known, Watched};
-use question::{Matter, Question, Verdict};
+use query::{Matter, Question, Verdict};
 
 /// Queries the app about visitors.
 pub struct Sessions {
@@ -141,7 +141,7 @@ impl Sessions {
         let asked = before.map(|before| &before.question);
         let tls = tls.get(config.session.app).and_then(Option::as_ref);
         let question = Question::new(&config.session, app, tls, asked, tasks)?;
-        let below = |path: &String| question::below_root(path, app);
+        let below = |path: &String| query::below_root(path, app);
         let paths = |list: &[String]| list.iter().map(below).collect();
         let known = before.map_or_else(
             || Arc::new(Known::new(secret(config))),
@@ -169,7 +169,7 @@ impl Sessions {
         context: &Context,
         head: &Head,
     ) -> Result<Visitor, Denied> {
-        let headers = Arc::new(question::visitor(headers, context, head));
+        let headers = Arc::new(query::visitor(headers, context, head));
         let shown = self.shown(&headers);
         if !shown.is_complete {
             return Err(Denied::Illegible);

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::super::channels::Line;
-use super::super::house::House;
 use super::super::json;
+use super::super::state::House;
 
 /// Number of jobs that run at once, each on a thread of its own.
 const STOVES: usize = 8;
@@ -210,7 +210,7 @@ mod tests {
         for place in 1..=MOST {
             assert_eq!(board.add("ann").1, place);
         }
-        let house = Arc::new(House::new(super::super::super::crew::Crew::new()));
+        let house = Arc::new(House::new(super::super::super::threads::Threads::new()));
         *house.jobs.board() = board;
         assert_eq!(Jobs::order(&house, "ann"), None);
         assert_eq!(Jobs::fill(&house), 0);

@@ -18,8 +18,8 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::crew::{Held, Listening};
-use super::house::{Count, Counted, House};
+use super::state::{Count, Counted, House};
+use super::threads::{Held, Listening};
 use request::{Request, Trouble};
 use response::Response;
 use wire::Wire;

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::house::House;
 use super::super::json;
+use super::super::state::House;
 use super::jobs::Jobs;
 use super::pages;
 use super::request::Request;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::app::WORKERS;
 use super::super::calendar::Moment;
-use super::super::house::House;
+use super::super::state::House;
 use super::terminal::Terminal;
 
 const HELP: &str = "  ring          push a notification to every page that listens\r

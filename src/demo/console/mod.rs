@@ -10,8 +10,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::crew::{Held, Listening};
-use super::house::House;
+use super::state::House;
+use super::threads::{Held, Listening};
 use commands::Next;
 use terminal::{Line, Terminal};
 

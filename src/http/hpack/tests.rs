@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::http::frames::Frames;
+use crate::http::h2_flood::Frames;
 
 fn octets(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2);

@@ -43,7 +43,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -58,6 +58,8 @@ use self::place::{Lock, Place};
 pub use self::queue::Append;
 use self::queue::{Queue, Refused};
 use self::writer::{Trouble, Writer};
+
+use crate::sync::lock;
 
 /// Name of the file in the directory.
 const FILE: &str = "history.redb";
@@ -318,7 +320,7 @@ impl Drop for Store {
     /// Writes what is queued. Blocks until that is done, for at most 5 seconds, unless [`end`](Self::end) has done
     /// so.
     fn drop(&mut self) {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = lock(&self.thread);
         let Some(thread) = thread.take() else {
             return;
         };

@@ -7,11 +7,12 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::error::Doing;
 use super::file::HistoryFile;
 use super::{FILE, StoreError};
+use crate::sync::lock;
 use crate::text::Reason;
 use crate::text::permission::{self, Use};
 
@@ -36,7 +37,7 @@ pub struct Place {
 
 impl Lock {
     fn hold(&self, directory: &Path) -> Result<(), StoreError> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.0);
         if held.is_none() {
             *held = Some(take(directory)?);
         }
@@ -45,7 +46,7 @@ impl Lock {
 
     /// Releases the directory.
     pub fn release(&self) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.0);
         if let Some(directory) = held.take() {
             // Closing is not enough: a child that is just being forked has a copy of the descriptor until it runs its
             // program, and the lock with it. If this fails, closing it is what is left.
@@ -55,7 +56,7 @@ impl Lock {
 
     #[cfg(test)]
     pub fn copy(&self) -> Option<File> {
-        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = lock(&self.0);
         held.as_ref().and_then(|file| file.try_clone().ok())
     }
 }

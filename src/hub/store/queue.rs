@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 
 use super::{Record, StoreError, encoding};
 
+use crate::sync::lock;
+
 /// Limit on queued messages. A slow disk commits in 5 ms; at that rate three million messages a second would have
 /// to be published to reach it.
 const RECORDS: usize = 16_384;
@@ -236,7 +238,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -9,7 +9,7 @@
 //! for its end.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::error::{Doing, StoreError};
@@ -17,6 +17,8 @@ use super::file::{Commit, HistoryFile, Key};
 use super::place::{Lock, Place};
 use super::queue::{Append, Queue, Trims};
 use super::{EpochStart, Order, Recovered};
+
+use crate::sync::lock;
 
 /// Pause after an error before the next attempt, whether there are messages or not: opening the file again reads
 /// all of it, which a full disk and a busy channel would otherwise cause with every message.
@@ -68,14 +70,11 @@ impl Drop for Ended {
 
 impl Trouble {
     pub fn get(&self) -> Option<StoreError> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.0).clone()
     }
 
     fn set(&self, error: Option<StoreError>) -> Option<StoreError> {
-        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = lock(&self.0);
         std::mem::replace(&mut *trouble, error)
     }
 }

@@ -1,7 +1,7 @@
 //! Metrics of channels: messages, deliveries and subscribers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::sync::lock;
 use crate::telemetry::metrics::labels::{ChannelLabel, ReasonLabel};
 use crate::telemetry::metrics::seconds;
 
@@ -118,7 +119,7 @@ impl Channels {
             deliveries: self.deliveries.get_or_create_owned(&label),
             delivery: self.delivery.get_or_create_owned(&label),
         };
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.all);
         all.insert(rule.to_owned(), own.clone());
         own
     }
@@ -126,7 +127,7 @@ impl Channels {
     /// Total number of deliveries.
     #[must_use]
     pub fn delivered(&self) -> u64 {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = lock(&self.all);
         all.values().map(|one| one.deliveries.get()).sum()
     }
 

@@ -15,12 +15,14 @@ mod sources;
 mod spool;
 mod tunnels;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use crate::sync::lock;
 
 pub use apps::{AppMetrics, Apps, Failure};
 pub use channels::{ChannelMetrics, Channels};
@@ -82,7 +84,7 @@ impl Metrics {
     /// Writes all metrics as text. `observe` sets the values that are counted elsewhere.
     #[must_use]
     pub fn text(&self, observe: impl FnOnce(&Self)) -> String {
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _reading = lock(&self.reading);
         observe(self);
         let mut text = String::new();
         // Writing to a string cannot fail.

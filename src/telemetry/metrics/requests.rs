@@ -1,13 +1,15 @@
 //! Metrics of requests, by handler and status.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+
+use crate::sync::lock;
 
 /// The handler that responded to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +116,7 @@ impl Requests {
     #[must_use]
     pub fn of_app(&self, name: &str) -> Classes {
         let own = classes(&self.all, Handler::App, name);
-        let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut apps = lock(&self.apps);
         apps.insert(name.to_owned(), own.clone());
         own
     }
@@ -122,7 +124,7 @@ impl Requests {
     /// Total number of responses, and of those with a 5xx status.
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
-        let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        let apps = lock(&self.apps);
         let own = [&self.bridge, &self.hub, &self.page, &self.files, &self.none];
         let all = own.into_iter().chain(apps.values());
         all.fold((0, 0), |(all, errors), classes| {

@@ -1,0 +1,444 @@
+//! Cache of the app's answers by credential, with the visitors who wait for one, and the connections that depend
+//! on it.
+//!
+//! Does not query the app. There is one entry for all that the app gets to know about a visitor, and one for each
+//! console or channel it was asked about; each has a token that is cancelled when the app, or a logout, says no.
+//! Entries that may belong to a session are indexed by it, for logouts and for administrators.
+
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::session::credential::{Credential, Secret, Shown};
+use crate::access::session::query::{Matter, Verdict};
+use crate::access::session::{Denied, Identity};
+use crate::sync::lock;
+
+/// Number of entries above which unused ones are dropped, even if their answer could still be used: made-up
+/// cookies cost a client nothing.
+const MOST: usize = 10_000;
+/// Number of entries of one session that are checked where one with a positive answer suffices.
+const SAMPLE: usize = 16;
+
+/// The cache. Kept across a reload, so that a logout still finds connections opened before.
+pub(super) struct Known {
+    pub(super) secret: Secret,
+    entries: Mutex<Entries>,
+}
+
+struct Entries {
+    of: HashMap<Credential, Arc<Entry>>,
+    /// Keys of the entries of each session.
+    sessions: HashMap<Credential, Vec<Credential>>,
+    /// Sweep threshold: when the map grows to this, unused entries are dropped and the threshold becomes twice
+    /// what survived (amortised O(1)).
+    limit: usize,
+}
+
+/// The entry of a session, or of a console or channel that was asked about for it.
+pub(super) struct Entry {
+    /// Key of the entry.
+    credential: Credential,
+    /// Number of the session, unique in this process: an administrator can name it without a credential.
+    number: NonZeroU64,
+    /// The console or channel, if the entry is not about the session itself.
+    pub(super) matter: Option<Matter>,
+    /// The session's entry, if this is about a console or channel. It is held so that a logout reaches this entry.
+    session: Option<Arc<Entry>>,
+    /// Hashes of the sessions that it may belong to.
+    sessions: Box<[Credential]>,
+    /// Single-flight: the holder queries the app, the others await its result.
+    pub(super) turn: Semaphore,
+    state: Mutex<State>,
+}
+
+struct State {
+    answer: Option<Said>,
+    /// Time of a possible change, such as a logout: a positive answer to an earlier query is not used.
+    doubted: Option<Instant>,
+    /// Identity in the last positive answer; open connections belong to it.
+    identity: Option<Identity>,
+    /// Cancelled by a negative answer. A connection holds the token of the positive answer it was opened on.
+    ended: CancellationToken,
+    watched: Weak<Watched>,
+}
+
+/// An answer of the app.
+struct Said {
+    /// Time of the query.
+    asked: Instant,
+    /// Time of the answer.
+    at: Instant,
+    verdict: Verdict,
+}
+
+/// An entry with open connections, and the credential in clear, which repeating the query requires. It is dropped
+/// with the last connection.
+pub(super) struct Watched {
+    pub(super) entry: Arc<Entry>,
+    pub(super) visitor: Arc<HeaderMap>,
+    _session: Option<Arc<Watched>>,
+}
+
+impl Known {
+    pub(super) fn new(secret: Secret) -> Self {
+        Self {
+            secret,
+            entries: Mutex::new(Entries {
+                of: HashMap::new(),
+                sessions: HashMap::new(),
+                limit: MOST,
+            }),
+        }
+    }
+
+    /// The entry of a visitor's session.
+    pub(super) fn session(&self, shown: &Shown) -> Arc<Entry> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let mut entries = lock(&self.entries);
+        if let Some(entry) = entries.of.get(&shown.whole) {
+            return Arc::clone(entry);
+        }
+        let number = entries.number_of(&shown.sessions).unwrap_or_else(|| {
+            let before = LAST.fetch_add(1, Ordering::Relaxed);
+            NonZeroU64::MIN.saturating_add(before)
+        });
+        let mut entry = Entry::new(shown.whole, number, None, None);
+        entry.sessions.clone_from(&shown.sessions);
+        entries.insert(entry)
+    }
+
+    /// The entry of one console or channel for a session.
+    pub(super) fn matter(
+        &self,
+        credential: Credential,
+        session: &Arc<Entry>,
+        matter: Matter,
+    ) -> Arc<Entry> {
+        let credential = self.secret.matter(credential, &matter);
+        // A session's lock is taken before its console's is, and the list's before both.
+        let mut entries = lock(&self.entries);
+        if let Some(entry) = entries.of.get(&credential) {
+            return Arc::clone(entry);
+        }
+        let session = Some(Arc::clone(session));
+        let number = session
+            .as_ref()
+            .map_or(NonZeroU64::MIN, |session| session.number);
+        entries.insert(Entry::new(credential, number, Some(matter), session))
+    }
+
+    /// True if the last answer about one of these sessions was positive.
+    pub(super) fn has_session(&self, sessions: &[Credential]) -> bool {
+        let found: Vec<_> = lock(&self.entries).found(sessions).take(SAMPLE).collect();
+        let knows = |entry: &Arc<Entry>| matches!(entry.answer_since(None), Some(Ok(_)));
+        found.iter().any(knows)
+    }
+
+    /// Ends a session, in all its readings, with all of its consoles.
+    pub(super) fn end(&self, session: Credential) {
+        let found: Vec<_> = lock(&self.entries).found(&[session]).collect();
+        for entry in found {
+            entry.end();
+        }
+    }
+
+    /// Adds the user's key to the session's, so that a logout of the user ends this session, too.
+    pub(super) fn name(&self, entry: &Entry, user: Credential) {
+        let mut entries = lock(&self.entries);
+        if entries.of.contains_key(&entry.credential) {
+            let found = entries.sessions.entry(user).or_default();
+            if !found.contains(&entry.credential) {
+                found.push(entry.credential);
+            }
+        }
+    }
+
+    /// Forgets the answers about a session, in all its readings, and about its consoles and channels, so that the app
+    /// is queried again about its open connections.
+    pub(super) fn doubt(&self, session: Credential) {
+        let entries = lock(&self.entries);
+        let mut found: Vec<_> = entries.found(&[session]).collect();
+        let is_below = |entry: &&Arc<Entry>| {
+            let above = entry.session.as_ref();
+            above.is_some_and(|above| found.iter().any(|one| Arc::ptr_eq(one, above)))
+        };
+        let below: Vec<_> = entries.of.values().filter(is_below).cloned().collect();
+        drop(entries);
+        found.extend(below);
+        for entry in found {
+            entry.doubt();
+        }
+    }
+
+    /// Forgets all answers, but keeps open connections: another app may answer the next query.
+    pub(super) fn forget_answers(&self) {
+        for entry in lock(&self.entries).of.values() {
+            lock(&entry.state).answer = None;
+        }
+    }
+
+    /// Entries with open connections that were not queried for `interval`. Also drops entries that are unused and
+    /// too old.
+    pub(super) fn due(&self, interval: Duration, believed: Duration) -> Vec<Arc<Watched>> {
+        let mut entries = lock(&self.entries);
+        entries.retain(|entry| is_needed(entry) || entry.is_known_for_less_than(believed));
+        let due = |entry: &&Arc<Entry>| !entry.is_known_for_less_than(interval);
+        let due: Vec<_> = entries.of.values().filter(due).cloned().collect();
+        drop(entries);
+        due.iter().filter_map(|entry| entry.watched()).collect()
+    }
+}
+
+impl Entries {
+    fn insert(&mut self, entry: Entry) -> Arc<Entry> {
+        if self.of.len() >= self.limit {
+            self.retain(is_needed);
+            self.limit = MOST.max(2 * self.of.len());
+        }
+        let entry = Arc::new(entry);
+        for session in &entry.sessions {
+            let found = self.sessions.entry(*session).or_default();
+            found.push(entry.credential);
+        }
+        self.of.insert(entry.credential, Arc::clone(&entry));
+        entry
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Arc<Entry>) -> bool) {
+        let before = self.of.len();
+        self.of.retain(|_, entry| is_kept(entry));
+        if self.of.len() < before {
+            self.sessions.retain(|_, entries| {
+                entries.retain(|entry| self.of.contains_key(entry));
+                !entries.is_empty()
+            });
+        }
+    }
+
+    /// The entries that may belong to these sessions.
+    fn found<'a>(&'a self, sessions: &'a [Credential]) -> impl Iterator<Item = Arc<Entry>> + 'a {
+        let entries = sessions
+            .iter()
+            .filter_map(|session| self.sessions.get(session));
+        entries
+            .flatten()
+            .filter_map(|entry| self.of.get(entry).cloned())
+    }
+
+    fn number_of(&self, sessions: &[Credential]) -> Option<NonZeroU64> {
+        self.found(sessions).next().map(|entry| entry.number)
+    }
+}
+
+/// True if the entry is in use: by a connection, a waiting visitor, or a console of the session.
+fn is_needed(entry: &Arc<Entry>) -> bool {
+    Arc::strong_count(entry) > 1
+}
+
+impl Entry {
+    fn new(
+        credential: Credential,
+        number: NonZeroU64,
+        matter: Option<Matter>,
+        session: Option<Arc<Self>>,
+    ) -> Self {
+        let ended = token_below(session.as_ref());
+        Self {
+            credential,
+            number,
+            matter,
+            session,
+            sessions: Box::default(),
+            turn: Semaphore::new(1),
+            state: Mutex::new(State {
+                answer: None,
+                doubted: None,
+                identity: None,
+                ended,
+                watched: Weak::new(),
+            }),
+        }
+    }
+
+    /// The session's entry, if this is about a console or channel.
+    pub(super) fn session(&self) -> Option<&Self> {
+        self.session.as_deref()
+    }
+
+    /// Number of the session.
+    pub(super) fn number(&self) -> NonZeroU64 {
+        self.number
+    }
+
+    /// The token for a query that starts now. It must be taken before the query: a logout during the query then
+    /// ends what its answer opens.
+    pub(super) fn token(&self) -> CancellationToken {
+        // A session's lock is taken before its console's is, never the other way round.
+        let fresh = token_below(self.session.as_ref());
+        let mut state = lock(&self.state);
+        if state.ended.is_cancelled() {
+            // It went with its session; nothing it knew holds for the next one.
+            state.answer = None;
+            state.identity = None;
+            state.ended = fresh;
+        }
+        state.ended.clone()
+    }
+
+    /// The token for a connection that is opened now for the identity of the last positive answer; connections of
+    /// another identity have just been ended. `None` if the session itself has ended.
+    pub(super) fn token_of(&self, identity: &Identity) -> Option<CancellationToken> {
+        let state = lock(&self.state);
+        let is_last = state.identity.as_ref() == Some(identity);
+        (is_last && !state.ended.is_cancelled()).then(|| state.ended.clone())
+    }
+
+    /// The answer, if it was given since `earliest`.
+    pub(super) fn answer_since(&self, earliest: Option<Instant>) -> Option<Verdict> {
+        let state = lock(&self.state);
+        let said = state.answer.as_ref()?;
+        let is_new = earliest.is_none_or(|earliest| said.at >= earliest);
+        is_new.then(|| said.verdict.clone())
+    }
+
+    /// The answer to a concurrent query, for a visitor who arrived at `came`. A negative answer to an earlier
+    /// query does not count: a login may have come in between.
+    pub(super) fn answer_for(&self, came: Instant) -> Option<Verdict> {
+        let state = lock(&self.state);
+        let said = state.answer.as_ref()?;
+        let is_no = said.verdict.as_ref().is_err_and(Denied::is_no);
+        let since = if is_no { said.asked } else { said.at };
+        (since >= came).then(|| said.verdict.clone())
+    }
+
+    /// Stores the answer to a query that started at `asked` under `token`. A negative answer ends open
+    /// connections, and so does a positive one for another identity: a visitor who has lost a name or a group may
+    /// have lost what it opened.
+    pub(super) fn learn(&self, verdict: &Verdict, asked: Instant, token: &CancellationToken) {
+        let fresh = token_below(self.session.as_ref());
+        let mut state = lock(&self.state);
+        // The session was ended after the question was asked, so the answer may be from before.
+        if token.is_cancelled() {
+            return;
+        }
+        if verdict.is_ok() && state.doubted.is_some_and(|doubted| asked <= doubted) {
+            return;
+        }
+        state.answer = Some(Said {
+            asked,
+            at: Instant::now(),
+            verdict: verdict.clone(),
+        });
+        let ends = match verdict {
+            // Of a console or a channel only the session says who asks.
+            Ok(identity) if self.matter.is_none() => {
+                let before = state.identity.replace(identity.clone());
+                before.is_some_and(|before| before != *identity)
+            }
+            Ok(_) => false,
+            Err(denied) => denied.is_no(),
+        };
+        if ends {
+            let ended = std::mem::replace(&mut state.ended, fresh);
+            drop(state);
+            ended.cancel();
+        }
+    }
+
+    fn doubt(&self) {
+        let mut state = lock(&self.state);
+        state.answer = None;
+        state.doubted = Some(Instant::now());
+    }
+
+    fn end(&self) {
+        let fresh = token_below(self.session.as_ref());
+        let mut state = lock(&self.state);
+        state.answer = None;
+        state.identity = None;
+        let ended = std::mem::replace(&mut state.ended, fresh);
+        drop(state);
+        ended.cancel();
+    }
+
+    fn is_known_for_less_than(&self, time: Duration) -> bool {
+        let state = lock(&self.state);
+        state
+            .answer
+            .as_ref()
+            .is_some_and(|said| said.at.elapsed() < time)
+    }
+
+    /// Makes the app be queried again about the entry, and its session, while the returned value is held.
+    pub(super) fn watch(self: &Arc<Self>, visitor: &Arc<HeaderMap>) -> Arc<Watched> {
+        let session = self.session.as_ref().map(|session| session.watch(visitor));
+        let mut state = lock(&self.state);
+        if let Some(watched) = state.watched.upgrade() {
+            return watched;
+        }
+        let watched = Arc::new(Watched {
+            entry: Arc::clone(self),
+            visitor: Arc::clone(visitor),
+            _session: session,
+        });
+        state.watched = Arc::downgrade(&watched);
+        watched
+    }
+
+    fn watched(&self) -> Option<Arc<Watched>> {
+        lock(&self.state).watched.upgrade()
+    }
+}
+
+/// A child token of the session's, if there is one.
+fn token_below(session: Option<&Arc<Entry>>) -> CancellationToken {
+    session.map_or_else(CancellationToken::new, |session| {
+        session.token().child_token()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_no_is_only_for_those_who_came_before_it_was_asked_for() {
+        let credential = Secret::new().user("ann");
+        let entry = Entry::new(credential, NonZeroU64::MIN, None, None);
+        let (before, asked) = (Instant::now(), Instant::now());
+        let came = asked + Duration::from_nanos(1);
+        entry.learn(&Err(Denied::NotLoggedIn), asked, &entry.token());
+        assert!(entry.answer_for(before).is_some(), "it is shared");
+        assert!(
+            entry.answer_for(came).is_none(),
+            "a login may have come between"
+        );
+        entry.learn(&Ok(Identity::default()), asked, &entry.token());
+        assert!(entry.answer_for(before).is_some());
+    }
+
+    #[test]
+    fn after_a_doubt_only_the_answer_to_a_later_question_is_a_yes() {
+        let credential = Secret::new().user("ann");
+        let entry = Entry::new(credential, NonZeroU64::MIN, None, None);
+        let yes = Ok(Identity::default());
+        let asked = Instant::now();
+        let token = entry.token();
+        entry.learn(&yes, asked, &token);
+        assert!(entry.answer_since(None).is_some());
+        entry.doubt();
+        assert!(entry.answer_since(None).is_none());
+        entry.learn(&yes, asked, &token);
+        assert!(entry.answer_since(None).is_none());
+        assert!(!token.is_cancelled(), "nothing is closed by a doubt");
+        entry.learn(&yes, Instant::now() + Duration::from_nanos(1), &token);
+        assert!(entry.answer_since(None).is_some());
+    }
+}

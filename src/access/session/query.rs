@@ -1,0 +1,340 @@
+//! One query to the app, and the interpretation of its answer.
+//!
+//! Independent of the waiting visitors, and of how long the answer is cached.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, HOST, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
+
+use crate::access::session::{Denied, Identity};
+use crate::config::{
+    self, ChannelName, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME,
+};
+use crate::http::{Context, Forwarded, Head, apply_to_request, encoded};
+use crate::net::{ConnectError, Peer};
+use crate::shutdown::Shutdown;
+use crate::telemetry::AppMetrics;
+use crate::tls::{Connector, DialError};
+use crate::tokens::Console;
+use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError};
+
+/// Limits on reading the rest of a response, in bytes and in time, so that its connection can be reused. Beyond
+/// that a new connection costs less.
+const DRAINED: usize = 256 * 1024;
+const DRAIN: Duration = Duration::from_secs(1);
+/// Limit on waiting queries. Each is a waiting visitor, so the limit on connections is usually reached first.
+const QUEUE: usize = 10_000;
+/// Length limit of a user or group name from the app.
+const LONGEST_NAME: usize = 256;
+/// Limit on groups of one user.
+const MOST_GROUPS: usize = 256;
+
+/// Header of every query, by which an app tells it from a visit; no client can send it.
+const QUESTION: &str = "noren-question";
+
+/// The app's answer: the visitor's identity, or the reason for a refusal.
+pub(super) type Verdict = Result<Identity, Denied>;
+
+/// The object of a query other than the session itself.
+#[derive(Clone, Debug)]
+pub(super) enum Matter {
+    Console(Console),
+    Channel(ChannelName),
+}
+
+impl Matter {
+    /// Sets headers that describe the object, which no client can send; values are percent-encoded.
+    fn tell(&self, headers: &mut HeaderMap) {
+        let mut set = |name, value: &str| {
+            if let Ok(value) = HeaderValue::try_from(encoded(value)) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        match self {
+            Self::Console(console) => {
+                set("noren-console", &console.name);
+                set("noren-console-guest", &console.guest);
+                set("noren-console-kind", console.kind.as_str());
+            }
+            Self::Channel(name) => set("noren-channel", name.as_str()),
+        }
+    }
+}
+
+/// The configured queries.
+#[derive(Debug)]
+pub(super) struct Question {
+    upstream: Arc<Upstream>,
+    method: Method,
+    session: String,
+    console: Option<String>,
+    channel: Option<String>,
+    headers: HeaderMap,
+    name: Option<HeaderName>,
+    groups: Option<HeaderName>,
+}
+
+impl Question {
+    /// Creates the queries of a configuration, if there are any.
+    pub(super) fn new(
+        settings: &config::Session,
+        app: &config::App,
+        tls: Option<&Connector>,
+        before: Option<&Self>,
+        tasks: &Shutdown,
+    ) -> Option<Self> {
+        // Its own connections and slots: a busy app still answers, and questions take no more than their share.
+        let share = config::App {
+            workers: settings.workers,
+            queue: QUEUE,
+            queue_wait: settings.timeout,
+            connect: app.connect.min(settings.timeout),
+            response: settings.timeout,
+            response_idle: settings.timeout,
+            ..app.clone()
+        };
+        let before = before.map_or(&[][..], |before| std::slice::from_ref(&before.upstream));
+        let below = |path: &str| below_root(path, app);
+        let header = |name: Option<&String>| name.and_then(|name| name.parse().ok());
+        let parsed = |(name, value): (&String, &String)| {
+            let name = HeaderName::try_from(name).ok()?;
+            Some((name, HeaderValue::try_from(value).ok()?))
+        };
+        let mut headers = HeaderMap::new();
+        apply_to_request(&app.request_headers, &mut headers);
+        for (name, value) in settings.headers.iter().filter_map(parsed) {
+            headers.insert(name, value);
+        }
+        Some(Self {
+            session: below(settings.path.as_ref()?),
+            console: settings.token_path.as_deref().map(below),
+            channel: settings.channel_path.as_deref().map(below),
+            upstream: Upstream::new(share, tls, AppMetrics::unread(), before, tasks),
+            method: settings.method.parse().unwrap_or_default(),
+            headers,
+            name: header(settings.name_header.as_ref()),
+            groups: header(settings.groups_header.as_ref()),
+        })
+    }
+
+    /// True if consoles are queried individually.
+    pub(super) fn has_consoles(&self) -> bool {
+        self.console.is_some()
+    }
+
+    /// True if channels are queried individually.
+    pub(super) fn has_channels(&self) -> bool {
+        self.channel.is_some()
+    }
+
+    pub(super) fn close_idle(&self) {
+        self.upstream.close_idle();
+    }
+
+    /// Queries the app about a session, or about one console or channel for it. `visitor` is the result of
+    /// [`visitor`].
+    pub(super) async fn ask(&self, matter: Option<&Matter>, visitor: &HeaderMap) -> Verdict {
+        let path = match (matter, &self.console, &self.channel) {
+            (Some(Matter::Console(console)), Some(path), _) => path
+                .replace(PLACE_OF_GUEST, &segment(&console.guest)?)
+                .replace(PLACE_OF_NAME, &segment(&console.name)?)
+                .replace(PLACE_OF_KIND, console.kind.as_str()),
+            // The name of a channel holds nothing that would have to be encoded.
+            (Some(Matter::Channel(name)), _, Some(path)) => {
+                path.replace(PLACE_OF_CHANNEL, name.as_str())
+            }
+            // Without a query of its own, an object is as open as the session.
+            _ => self.session.clone(),
+        };
+        let broken = |what: String| {
+            let app = &self.upstream.settings().name;
+            Denied::Broken(format!("app {app}: {what}").into())
+        };
+        let uri = path.parse::<Uri>();
+        let uri = uri.map_err(|error| broken(format!("{path}: {error}")))?;
+        let asker = Asker::unknown(address(visitor));
+        let mut request = self.request(uri, visitor);
+        let kind = match matter {
+            None => "session",
+            Some(Matter::Console(_)) => "console",
+            Some(Matter::Channel(_)) => "channel",
+        };
+        let headers = request.headers_mut();
+        headers.insert(
+            HeaderName::from_static(QUESTION),
+            HeaderValue::from_static(kind),
+        );
+        if let Some(matter) = matter {
+            matter.tell(request.headers_mut());
+        }
+        let answer = match self.upstream.send(request, asker).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.unavailable(&error)),
+        };
+        let (status, identity) = (answer.status(), self.identity(answer.headers()));
+        drain(answer.into_body()).await;
+        match status.as_u16() {
+            200..=299 => Ok(identity),
+            // Apps with a login page for people send everybody there.
+            401 | 302 | 303 | 307 => Err(Denied::NotLoggedIn),
+            403 => Err(Denied::Forbidden),
+            // The client gets the same refusal for an object that does not exist and for one that is hidden from
+            // it.
+            404 if matter.is_some() => Err(Denied::Forbidden),
+            _ => Err(broken(format!("it answered {status} to the question"))),
+        }
+    }
+
+    fn request(&self, uri: Uri, visitor: &HeaderMap) -> Request<Payload> {
+        let mut request = Request::new(Payload::Empty);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        *headers = self.headers.clone();
+        if self.method == Method::POST {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+        }
+        for (name, value) in visitor {
+            headers.insert(name, value.clone());
+        }
+        request
+    }
+
+    /// The visitor's identity in a response.
+    fn identity(&self, answer: &HeaderMap) -> Identity {
+        let values = |name: &Option<HeaderName>| {
+            let values = name.as_ref().map(|name| answer.get_all(name).iter());
+            let texts = values.into_iter().flatten();
+            texts.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
+        };
+        let groups = values(&self.groups).flat_map(|list| list.split(','));
+        Identity {
+            name: values(&self.name).next().and_then(name).map(Arc::from),
+            groups: groups
+                .filter_map(name)
+                .take(MOST_GROUPS)
+                .map(Box::from)
+                .collect(),
+        }
+    }
+
+    fn unavailable(&self, error: &UpstreamError) -> Denied {
+        let cause = format!("app {}: {error}", self.upstream.settings().name).into();
+        match error {
+            UpstreamError::QueueFull(_) => Denied::Busy(cause),
+            UpstreamError::QueueSlow(_)
+            | UpstreamError::Slow(_)
+            | UpstreamError::Connect(
+                DialError::Connect(ConnectError::Slow { .. }) | DialError::Slow { .. },
+            ) => Denied::Slow(cause),
+            UpstreamError::Connect(
+                DialError::Connect(ConnectError::Refused { .. }) | DialError::Handshake { .. },
+            )
+            | UpstreamError::Unwell(_)
+            | UpstreamError::Broken(_) => Denied::Broken(cause),
+        }
+    }
+}
+
+/// A valid name of a user or a group: without characters that could break a line of the log.
+fn name(text: &str) -> Option<&str> {
+    let name = text.trim();
+    let fits = (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(char::is_control);
+    fits.then_some(name)
+}
+
+/// The headers of a query about this visitor: the credential, and its origin.
+pub(super) fn visitor(headers: &HeaderMap, context: &Context, head: &Head) -> HeaderMap {
+    let mut own = HeaderMap::new();
+    // Several lines become one, as for every other request (RFC 6265 §5.4).
+    for (name, between) in [(COOKIE, "; "), (AUTHORIZATION, ", ")] {
+        let lines: Vec<&[u8]> = headers
+            .get_all(&name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        if lines.is_empty() {
+            continue;
+        }
+        // A value joined from header values is a valid one.
+        if let Ok(mut value) = HeaderValue::from_bytes(&lines.join(between.as_bytes())) {
+            value.set_sensitive(true);
+            own.insert(name, value);
+        }
+    }
+    own.insert(HOST, head.authority.to_header());
+    let forwarded = Forwarded {
+        peer: context.peer,
+        scheme: context.scheme,
+        authority: &head.authority,
+    };
+    forwarded.set(&mut own);
+    own
+}
+
+/// The client that a query counts for in the queue, so that one with many made-up sessions only delays itself: the
+/// address in the headers for the app.
+fn address(visitor: &HeaderMap) -> Option<IpAddr> {
+    let address = visitor.get("x-real-ip")?.to_str().ok()?.parse().ok()?;
+    Peer::tcp(SocketAddr::new(address, 0)).counted_as()
+}
+
+/// A path of `[session]` as it is written in a request to the app.
+pub(super) fn below_root(path: &str, app: &config::App) -> String {
+    match &app.server_root {
+        Some(root) if !root.matches(path) => format!("{}{path}", root.as_str()),
+        _ => path.to_owned(),
+    }
+}
+
+/// Encodes a name as exactly one path segment. A name that could be read as anything else is refused.
+fn segment(name: &str) -> Result<String, Denied> {
+    if matches!(name, "" | "." | "..")
+        || name.contains(['/', '\\'])
+        || name.contains(char::is_control)
+    {
+        return Err(Denied::Forbidden);
+    }
+    Ok(encoded(name))
+}
+
+/// Reads the rest of a response that is not needed. A failure only costs the connection.
+async fn drain(body: Answer) {
+    let _ = timeout(DRAIN, Limited::new(body, DRAINED).collect()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_within_its_segment() {
+        for (name, expected) in [
+            ("vm1", "vm1"),
+            ("vm1-console", "vm1-console"),
+            ("a b?c#d%2F;e", "a%20b%3Fc%23d%252F%3Be"),
+            ("café", "caf%C3%A9"),
+            ("...", "..."),
+        ] {
+            assert_eq!(segment(name).as_deref().ok(), Some(expected), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "../vms", "a\\b", "a\nb"] {
+            assert!(matches!(segment(name), Err(Denied::Forbidden)), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_gets_the_root_of_its_app_once() {
+        let text = "[[app]]\nurl = 'http://127.0.0.1:1'\nserver-root = '/wok'";
+        let config = config::Config::parse(text, "test").expect("a valid configuration");
+        let app = config.apps.first().expect("an app");
+        assert_eq!(below_root("/tasks", app), "/wok/tasks");
+        assert_eq!(below_root("/wok/tasks", app), "/wok/tasks");
+        assert_eq!(below_root("/tasks", &config::App::default()), "/tasks");
+    }
+}

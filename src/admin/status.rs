@@ -1,0 +1,304 @@
+//! Status of the running server: metrics, health, and the list of open connections.
+
+use std::collections::BTreeMap;
+use std::future::{Future as _, poll_fn};
+use std::num::NonZeroU64;
+use std::task::Poll;
+use std::time::Instant;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use tracing::info;
+
+use crate::acme::Keeper;
+use crate::http::Refusal;
+use crate::hub::Hub;
+use crate::net::Slots;
+use crate::shutdown::Shutdown;
+use crate::sources::Sources;
+use crate::telemetry::{self, AppLabel, ChannelLabel, Inside, Metrics, Seen, SourceLabel};
+use crate::upstream::Apps;
+
+/// The parts of the server that the status reads. Clones share them.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Channels and subscribers.
+    pub hub: Hub,
+    /// Sources of their messages.
+    pub sources: Sources,
+    /// The apps of the configuration in force.
+    pub apps: Apps,
+    /// Connection permits of the public listeners.
+    pub slots: Slots,
+    /// Certificates of an ACME authority.
+    pub acme: Keeper,
+    /// Metrics and open tunnels.
+    pub inside: std::sync::Arc<Inside>,
+    /// The stop signal.
+    pub shutdown: Shutdown,
+    /// When the server was made.
+    pub begun: Instant,
+}
+
+impl View {
+    /// All metrics as text.
+    pub(super) fn metrics(&self) -> String {
+        self.inside.metrics.text(|metrics| {
+            metrics.connections.open.set(signed(self.slots.taken()));
+            metrics.connections.limit.set(signed(self.slots.limit()));
+            self.observe_apps(metrics);
+            // All apps share one.
+            if let Some(app) = self.apps.now().first() {
+                metrics.spool.set(app.spool().figures());
+            }
+            self.observe_channels(metrics);
+            self.observe_sources(metrics);
+        })
+    }
+
+    fn observe_apps(&self, metrics: &Metrics) {
+        let apps = &metrics.apps;
+        for family in [&apps.workers, &apps.busy, &apps.waiting] {
+            family.clear();
+        }
+        for app in self.apps.now().iter() {
+            let label = AppLabel {
+                app: app.settings().name.clone(),
+            };
+            let load = app.load();
+            apps.workers.get_or_create(&label).set(signed(load.workers));
+            apps.busy.get_or_create(&label).set(signed(load.busy));
+            apps.waiting.get_or_create(&label).set(signed(load.waiting));
+        }
+    }
+
+    /// Sets the metrics of channels. Channels of a pattern are added up under the pattern.
+    fn observe_channels(&self, metrics: &Metrics) {
+        let channels = &metrics.channels;
+        let overview = self.hub.overview();
+        channels.subscribers.set(signed(overview.subscribers));
+        channels.open.set(signed(overview.channels.len()));
+        let trouble = self.hub.disk_is_in_trouble();
+        channels.disk_trouble.set(i64::from(trouble));
+        let mut sums: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        for row in overview.channels {
+            let sum = sums.entry(row.rule).or_default();
+            sum.0 += row.listeners;
+            sum.1 += row.messages;
+        }
+        channels.listeners.clear();
+        channels.kept.clear();
+        for (channel, (listeners, messages)) in sums {
+            let label = ChannelLabel { channel };
+            channels
+                .listeners
+                .get_or_create(&label)
+                .set(signed(listeners));
+            channels.kept.get_or_create(&label).set(signed(messages));
+        }
+    }
+
+    fn observe_sources(&self, metrics: &Metrics) {
+        metrics.sources.clear();
+        for status in self.sources.status() {
+            let label = SourceLabel {
+                channel: status.channel.to_string(),
+                kind: status.kind,
+                address: status.address,
+            };
+            let seen = Seen {
+                up: status.since.is_some(),
+                connections: status.connections,
+                messages: status.messages,
+                bytes: status.bytes,
+                refused: status.refused,
+            };
+            metrics.sources.set(&label, seen);
+        }
+    }
+
+    /// The status as one object. Lists are limited to this many rows; counts are complete.
+    pub(super) fn status(&self, rows: usize) -> Map<String, Value> {
+        let hub = self.hub.overview();
+        let (mut tunnels, mut listeners) = (self.inside.tunnels.now(), self.hub.listeners());
+        let (tunnel_count, listener_count) = (tunnels.len(), listeners.len());
+        tunnels.truncate(rows);
+        // The slowest are those that somebody who looks wants to see.
+        listeners.sort_by_key(|one| std::cmp::Reverse(one.behind));
+        listeners.truncate(rows);
+        let apps = self.apps.now();
+        let apps = apps.iter().map(|app| {
+            let (settings, load) = (app.settings(), app.load());
+            let condition = app.condition();
+            json!({
+                "name": settings.name,
+                "url": settings.url.to_string(),
+                "state": condition.state,
+                "state_since": condition.state_since,
+                "last_success": condition.last_success,
+                "last_error": condition.last_error,
+                "last_error_at": condition.last_error_at,
+                "workers": load.workers,
+                "busy": load.busy,
+                "waiting": load.waiting,
+                "queue": settings.queue,
+            })
+        });
+        let apps: Vec<_> = apps.collect();
+        let object = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "since": telemetry::since(self.begun),
+            "connections": {"open": self.slots.taken(), "limit": self.slots.limit()},
+            "memory": telemetry::resident_bytes(),
+            "descriptors": telemetry::descriptors().map(|(open, limit)| json!({"open": open, "limit": limit})),
+            "apps": apps,
+            "tunnel_count": tunnel_count,
+            "tunnels": tunnels,
+            "subscribers": hub.subscribers,
+            "listener_count": listener_count,
+            "listeners": listeners,
+            "newest": hub.newest,
+            "channels": hub.channels,
+            "sources": self.sources.status(),
+            "certificates": self.certificates(),
+        });
+        match object {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        }
+    }
+
+    /// Those of an authority, and then those in files.
+    fn certificates(&self) -> Vec<Value> {
+        let issued = self.acme.overview().into_iter().map(|one| json!(one));
+        let files = self.inside.certificates.load();
+        let files = files
+            .iter()
+            .map(|(file, expires)| json!({"name": file, "expires": expires}));
+        issued.chain(files).collect()
+    }
+
+    /// Finds out whether the apps can be reached that no request has tried in the last seconds, all at once.
+    pub(super) async fn look_at_apps(&self) {
+        let apps = self.apps.now();
+        let looks = apps.iter().cloned();
+        let mut looks: Vec<_> = looks
+            .map(|app| Box::pin(async move { app.is_reachable().await }))
+            .collect();
+        poll_fn(|cx| {
+            looks.retain_mut(|look| look.as_mut().poll(cx).is_pending());
+            if looks.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// Closes connections: `t7` a tunnel, `s7` a subscriber, `v7` all that is open for the session of a visitor,
+    /// `user=ann` all that is open for one user. Returns a sentence for each.
+    pub(super) fn close(&self, what: &str) -> Result<Vec<String>, Refusal> {
+        let mut pairs = form_urlencoded::parse(what.as_bytes());
+        if let Some((_, user)) = pairs.find(|(key, _)| key == "user") {
+            let user = Some(&*user);
+            return Ok(self.close_all(|of, _| of == user));
+        }
+        let (kind, number) = what.split_at_checked(1).unwrap_or_default();
+        let number: u64 = number.parse().map_err(|_| {
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "say what to close: t7 (a tunnel), s7 (a subscriber), v7 (a session) or user=NAME; the \
+                 numbers are in /status",
+            )
+        })?;
+        if kind == "v" {
+            let session = NonZeroU64::new(number);
+            return Ok(self.close_all(|_, of| of.is_some() && of == session));
+        }
+        let closed = match kind {
+            "t" => self.close_tunnel(number),
+            "s" => self.close_listener(number),
+            _ => None,
+        };
+        let closed = closed.ok_or_else(|| Refusal::not_found(format!("{what} is not open")))?;
+        Ok(vec![closed])
+    }
+
+    fn close_tunnel(&self, number: u64) -> Option<String> {
+        let tunnel = self.inside.tunnels.ask_to_close(number)?;
+        info!(
+            tunnel = number,
+            peer = tunnel.peer,
+            target = tunnel.target,
+            "an administrator closes a tunnel"
+        );
+        Some(format!("t{number} to {} of {}", tunnel.target, tunnel.peer))
+    }
+
+    fn close_listener(&self, number: u64) -> Option<String> {
+        let listener = self.hub.ask_to_leave(number)?;
+        let peer = listener
+            .peer
+            .unwrap_or_else(|| "the admin socket".to_owned());
+        info!(
+            subscriber = number,
+            peer, "an administrator closes a subscriber"
+        );
+        Some(format!("s{number} of {peer}"))
+    }
+
+    /// Closes all tunnels and subscribers of a user or a session.
+    fn close_all(
+        &self,
+        is_meant: impl Fn(Option<&str>, Option<NonZeroU64>) -> bool,
+    ) -> Vec<String> {
+        let tunnels = self.inside.tunnels.now().into_iter();
+        let tunnels = tunnels
+            .filter(|one| is_meant(one.user.as_deref(), one.session))
+            .map(|one| one.id);
+        let listeners = self.hub.listeners().into_iter();
+        let listeners = listeners
+            .filter(|one| is_meant(one.user.as_deref(), one.session))
+            .map(|one| one.id);
+        tunnels
+            .filter_map(|number| self.close_tunnel(number))
+            .chain(listeners.filter_map(|number| self.close_listener(number)))
+            .collect()
+    }
+
+    /// Faults that mean the process is not alive; normally none.
+    pub(super) fn health(&self) -> Vec<String> {
+        let pulse = &self.inside.pulse;
+        // Nothing beats any more once the server stops, which is no illness.
+        if pulse.is_beating() || self.shutdown.has_begun() {
+            return Vec::new();
+        }
+        let age = pulse.age().as_secs();
+        vec![format!(
+            "what happens every second has not happened for {age} seconds"
+        )]
+    }
+
+    /// Faults that keep the server from serving: it is stopping, it is not alive, or an app cannot be reached.
+    pub(super) async fn readiness(&self) -> Vec<String> {
+        let mut faults = self.health();
+        if self.shutdown.has_begun() {
+            faults.push("Noren is stopping".to_owned());
+        }
+        for app in self.apps.now().iter() {
+            if !app.is_reachable().await {
+                let settings = app.settings();
+                faults.push(format!(
+                    "app {} cannot be reached at {}",
+                    settings.name, settings.url
+                ));
+            }
+        }
+        faults
+    }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,131 @@
+//! Shared state of the demo's parts: logins, user log, jobs and consoles.
+//!
+//! Notifies the push server and the hub of changes; does not use sockets itself.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::app::jobs::Jobs;
+use super::app::journal::Journal;
+use super::app::sessions::Sessions;
+use super::calendar::Moment;
+use super::channels::Channels;
+use super::push::Push;
+use super::threads::Threads;
+
+/// Interval of the clock on the notification socket.
+const TICK: Duration = Duration::from_secs(5);
+
+pub(super) struct House {
+    pub(super) crew: Threads,
+    pub(super) push: Push,
+    pub(super) channels: Channels,
+    pub(super) sessions: Sessions,
+    pub(super) journal: Journal,
+    pub(super) jobs: Jobs,
+    /// Number of workers of the app that are handling a request.
+    pub(super) busy: Count,
+    /// Number of workers of the app that are occupied by a slow page.
+    pub(super) slow: Count,
+    opened: Instant,
+    consoles: Mutex<BTreeMap<u64, SystemTime>>,
+}
+
+impl House {
+    pub(super) fn new(crew: Threads) -> House {
+        House {
+            crew,
+            push: Push::default(),
+            channels: Channels::default(),
+            sessions: Sessions::default(),
+            journal: Journal::default(),
+            jobs: Jobs::default(),
+            busy: Count::default(),
+            slow: Count::default(),
+            opened: Instant::now(),
+            consoles: Mutex::default(),
+        }
+    }
+
+    /// Starts a clock on the notification socket, so that a live page can be seen to be live.
+    pub(super) fn start_clock(&self) -> io::Result<()> {
+        let (crew, push) = (self.crew.clone(), self.push.clone());
+        self.crew.spawn("clock", move || {
+            while crew.sleep(TICK) {
+                push.notify(&format!("METHOD:/demo/clock/{}", Moment::now().clock()));
+            }
+        })
+    }
+
+    /// Adds a line to the user log and notifies all pages.
+    pub(super) fn record(&self, user: &str, action: &str, address: &str) {
+        self.journal.add(user, action, address);
+        self.push.notify("POST:/demo/logs");
+    }
+
+    pub(super) fn uptime(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// The times at which the open consoles were opened.
+    pub(super) fn consoles(&self) -> Vec<SystemTime> {
+        self.seats(|seats| seats.values().copied().collect())
+    }
+
+    /// Takes a seat at the console for connection `id`; `None` if `most` are taken.
+    pub(super) fn sit(self: &Arc<Self>, id: u64, most: usize) -> Option<Seat> {
+        let seated = self.seats(|seats| {
+            let free = seats.len() < most;
+            if free {
+                seats.insert(id, SystemTime::now());
+            }
+            free
+        });
+        seated.then(|| Seat {
+            house: Arc::clone(self),
+            id,
+        })
+    }
+
+    fn seats<T>(&self, with: impl FnOnce(&mut BTreeMap<u64, SystemTime>) -> T) -> T {
+        with(&mut self.consoles.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A seat at the console, freed when it is dropped.
+pub(super) struct Seat {
+    house: Arc<House>,
+    id: u64,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.house.seats(|seats| seats.remove(&self.id));
+    }
+}
+
+/// A counter of concurrent activities: as many as there are `Counted` guards. Clones count together.
+#[derive(Clone, Default)]
+pub(super) struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    pub(super) fn enter(&self) -> Counted {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
+    }
+
+    pub(super) fn now(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) struct Counted(Count);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,156 @@
+//! Stall detection for HTTP/2 responses.
+//!
+//! A client can keep the window of a stream shut and leave the connection alone otherwise. hyper then never polls
+//! the body for its next piece, and nothing on the socket shows it, so no other limit ends this: the body, and the
+//! worker of the app behind it, would be held for ever. Each connection therefore knows its bodies and drops those
+//! that waited for their client through a whole limit.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+
+use crate::http::activity::Busy;
+use crate::http::body::{Body, BoxError};
+use crate::http::stall::{Rate, Stall};
+use crate::sync::lock;
+
+/// The responses in progress on one HTTP/2 connection. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    answers: Arc<Mutex<Answers>>,
+    /// Minimum rate at which a client must read a response.
+    rate: Rate,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    last: u64,
+    under_way: HashMap<u64, Arc<Mutex<Held>>>,
+}
+
+/// State of a response until it ends or is dropped.
+#[derive(Debug)]
+struct Held {
+    body: Option<(Body, Busy)>,
+    /// True while the client holds a piece and has not polled for the next.
+    waits_for_client: bool,
+    /// True if that was already so at the previous scan, for the same piece.
+    seen_waiting: bool,
+    /// Total time that the client has taken.
+    pace: Stall,
+    /// Size of the piece that was handed out last.
+    handed_out: usize,
+}
+
+/// One watched answer.
+struct Watched {
+    number: u64,
+    held: Arc<Mutex<Held>>,
+    watch: Watch,
+}
+
+impl Watch {
+    /// Creates the watch of a new connection, with a minimum rate.
+    #[must_use]
+    pub fn new(rate: Rate) -> Self {
+        Self {
+            answers: Arc::default(),
+            rate,
+        }
+    }
+
+    /// Watches a response; `busy` marks it as in progress.
+    #[must_use]
+    pub fn over(&self, body: Body, busy: Busy) -> Body {
+        let held = Arc::new(Mutex::new(Held {
+            body: Some((body, busy)),
+            waits_for_client: true,
+            seen_waiting: false,
+            pace: Stall::with_rate(Duration::MAX, self.rate),
+            handed_out: 0,
+        }));
+        let mut answers = lock(&self.answers);
+        answers.last += 1;
+        let number = answers.last;
+        answers.under_way.insert(number, Arc::clone(&held));
+        drop(answers);
+        let watch = self.clone();
+        Watched {
+            number,
+            held,
+            watch,
+        }
+        .boxed_unsync()
+    }
+
+    /// Drops all responses that have waited for their client since the previous scan. To be called once in each
+    /// limit.
+    pub fn look(&self) {
+        let answers: Vec<_> = lock(&self.answers).under_way.values().cloned().collect();
+        for held in answers {
+            let mut held = lock(&held);
+            let trickles = held.pace.too_slow().is_some();
+            let late = held.waits_for_client && (held.seen_waiting || trickles);
+            held.seen_waiting = held.waits_for_client;
+            if late {
+                held.body = None;
+            }
+        }
+    }
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut held = lock(&self.held);
+        let taken = std::mem::take(&mut held.handed_out);
+        held.pace.progressed_by(taken);
+        let Some((body, _)) = &mut held.body else {
+            let error = io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client did not take the answer",
+            );
+            return Poll::Ready(Some(Err(error.into())));
+        };
+        let polled = Pin::new(body).poll_frame(cx);
+        held.waits_for_client = polled.is_ready();
+        held.seen_waiting = false;
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            held.handed_out = frame.data_ref().map_or(0, Bytes::len);
+            held.pace.begin();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        lock(&self.held)
+            .body
+            .as_ref()
+            .is_some_and(|(body, _)| body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        lock(&self.held)
+            .body
+            .as_ref()
+            .map_or_else(SizeHint::default, |(body, _)| body.size_hint())
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        lock(&self.watch.answers).under_way.remove(&self.number);
+    }
+}

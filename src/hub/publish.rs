@@ -1,0 +1,153 @@
+//! Publishing: assigns a message its id and offset, at once or when the disk or the cluster has it. Never waits
+//! for a subscriber; the result can be awaited separately.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::config::ChannelName;
+use crate::hub::message::{Draft, EventId, Message, unix_milliseconds};
+use crate::hub::persistence::not_kept;
+use crate::hub::store::Acknowledgement;
+use crate::hub::{Hub, PublishError};
+use crate::sync::lock;
+
+/// Time that a publisher waits for the broker of a cluster; the message itself stays queued.
+const CLUSTER_LIMIT: Duration = Duration::from_secs(60);
+
+/// A message that was accepted.
+#[derive(Debug)]
+pub struct Published(Settled);
+
+/// The result to wait for.
+#[derive(Debug)]
+enum Settled {
+    /// No wait: the message is already as durable as it gets.
+    Now(EventId),
+    /// Its offset, once it is on the disk.
+    Disk(Hub, Acknowledgement),
+    /// Its id, once it is in the stream.
+    Cluster(oneshot::Receiver<EventId>),
+}
+
+impl Published {
+    /// The result for a repeated message: the id of the first.
+    pub(super) fn before(id: EventId) -> Self {
+        Self(Settled::Now(id))
+    }
+
+    pub(super) fn on_disk(hub: &Hub, kept: Acknowledgement) -> Self {
+        Self(Settled::Disk(hub.clone(), kept))
+    }
+
+    /// The id of the message; `None` while the disk or the cluster has not assigned it.
+    #[cfg(test)]
+    pub fn id(&self) -> Option<&EventId> {
+        match &self.0 {
+            Settled::Now(id) => Some(id),
+            Settled::Disk(..) | Settled::Cluster(_) => None,
+        }
+    }
+
+    /// Waits until the message is as durable as its channel promises: on disk, or in the stream of the cluster.
+    ///
+    /// # Errors
+    /// [`PublishError::NotKept`] if the disk refused the message, which no subscriber has seen then, or if the
+    /// cluster has not confirmed it in time.
+    pub async fn acknowledged(self) -> Result<EventId, PublishError> {
+        match self.0 {
+            Settled::Now(id) => Ok(id),
+            Settled::Disk(hub, kept) => match kept.await {
+                Ok(offset) => Ok(hub.id_on_disk(offset)),
+                Err(error) => Err(not_kept(&error)),
+            },
+            Settled::Cluster(seen) => match timeout(CLUSTER_LIMIT, seen).await {
+                Ok(Ok(id)) => Ok(id),
+                _ => Err(PublishError::NotKept(
+                    "the broker of the cluster has not taken it; it still waits for that"
+                        .to_owned(),
+                )),
+            },
+        }
+    }
+
+    /// A future of the result for a message whose history is on disk; `None` for others.
+    pub fn pending_on_disk(self) -> Option<Pending> {
+        let waits = matches!(self.0, Settled::Disk(..));
+        waits.then(|| Box::pin(self.acknowledged()) as Pending)
+    }
+
+    /// A future of the result, to be awaited beside others; `None` if it is known already.
+    pub fn pending(self) -> Option<Pending> {
+        let waits = !matches!(self.0, Settled::Now(_));
+        waits.then(|| Box::pin(self.acknowledged()) as Pending)
+    }
+}
+
+/// A pending result: resolves when the message is as durable as its channel promises.
+pub type Pending = Pin<Box<dyn Future<Output = Result<EventId, PublishError>> + Send>>;
+
+impl Hub {
+    /// Publishes a message without waiting for the disk or the cluster.
+    ///
+    /// # Errors
+    /// A [`PublishError`] gives the reason; nothing was published then.
+    pub fn publish(&self, name: &ChannelName, draft: Draft) -> Result<Published, PublishError> {
+        if let Some(fault) = draft.fault() {
+            return Err(PublishError::Malformed(fault));
+        }
+        self.publish_own(name, draft)
+    }
+
+    /// Publishes a message of Noren itself, which may have a reserved event name.
+    ///
+    /// # Errors
+    /// A [`PublishError`] gives the reason; nothing was published then.
+    pub(super) fn publish_own(
+        &self,
+        name: &ChannelName,
+        mut draft: Draft,
+    ) -> Result<Published, PublishError> {
+        let limit = self.0.settings.load().hub.message_size;
+        let size = draft.size();
+        if size > limit {
+            return Err(PublishError::TooLarge { size, limit });
+        }
+        if let Some(fault) = draft.label_fault() {
+            return Err(PublishError::Malformed(fault));
+        }
+        let channel = self.channel(name);
+        let channel = channel.map_err(|missing| missing.for_publisher(name))?;
+        if let Some(backbone) = &self.0.backbone {
+            let seen = backbone.send(name.clone(), draft)?;
+            return Ok(Published(Settled::Cluster(seen)));
+        }
+        if channel.is_kept() {
+            return self.keep(&channel, draft);
+        }
+        let own = draft.id.take();
+        let mut places = lock(&self.0.places);
+        if let Some(before) = own.and_then(|id| channel.ids().find(&id)) {
+            return Ok(Published(Settled::Now(self.id(before))));
+        }
+        if self.0.packed.load(Ordering::Acquire) {
+            return Err(PublishError::Moving);
+        }
+        let offset = places.take();
+        let id = self.id(offset);
+        let (time, came) = (unix_milliseconds(), Instant::now());
+        let message = Message::new(id.clone(), name.clone(), draft, time, came);
+        channel.append(Arc::new(message));
+        channel.remember(own, offset, came);
+        self.0.head.store(offset, Ordering::Release);
+        drop(places);
+        channel.metrics.messages.inc();
+        channel.wake();
+        Ok(Published(Settled::Now(id)))
+    }
+}

@@ -1,0 +1,298 @@
+//! Wire encodings of a message. Each is made once, when the first subscriber needs it, and shared by all.
+
+use std::sync::OnceLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::hub::message::{Kind, Message};
+use crate::hub::sockjs_message;
+use crate::websocket::{HEADER_SPACE, Opcode, write_header};
+
+/// The encodings made so far.
+#[derive(Debug, Default)]
+pub(super) struct Forms {
+    socket_json: OnceLock<Bytes>,
+    socket_plain: OnceLock<Bytes>,
+    stream_json: OnceLock<Bytes>,
+    stream_plain: OnceLock<Bytes>,
+    socket_sockjs: OnceLock<Bytes>,
+    wok_binary: OnceLock<Bytes>,
+    wok_base64: OnceLock<Bytes>,
+}
+
+/// The form in which a subscriber receives messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The envelope: id, channel, event, key, data, time.
+    Json,
+    /// The data alone.
+    Plain,
+}
+
+/// The JSON envelope, as README documents it under "Channels".
+#[derive(Serialize)]
+struct Envelope<'a> {
+    id: String,
+    channel: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    data: Payload<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+    time: u64,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Payload<'a> {
+    Text(&'a str),
+    Json(&'a RawValue),
+    Bytes(String),
+}
+
+impl Message {
+    /// The message as one WebSocket frame.
+    #[must_use]
+    pub fn socket_frame(&self, format: Format) -> Bytes {
+        match format {
+            Format::Json => self
+                .forms
+                .socket_json
+                .get_or_init(|| frame(Opcode::Text, &self.encode())),
+            Format::Plain => self.forms.socket_plain.get_or_init(|| {
+                let data = &self.draft.data;
+                match data.as_text() {
+                    Some(text) => frame(Opcode::Text, text.as_bytes()),
+                    None => frame(Opcode::Binary, data.as_bytes()),
+                }
+            }),
+        }
+        .clone()
+    }
+
+    /// The message as one event of an event stream (HTML, "Server-sent events").
+    #[must_use]
+    pub fn stream_event(&self, format: Format) -> Bytes {
+        match format {
+            Format::Json => self
+                .forms
+                .stream_json
+                .get_or_init(|| self.event_of(None, &self.encode())),
+            Format::Plain => self.forms.stream_plain.get_or_init(|| {
+                let data = &self.draft.data;
+                let event = self.draft.event.as_deref();
+                match data.as_text() {
+                    Some(text) => self.event_of(event, text.as_bytes()),
+                    None => self.event_of(event, STANDARD.encode(data.as_bytes()).as_bytes()),
+                }
+            }),
+        }
+        .clone()
+    }
+
+    /// The message as one frame for a page of Wok: data and end-of-message marker, in bytes or in base64.
+    #[must_use]
+    pub fn wok_frame(&self, boundary: &str, base64: bool) -> Bytes {
+        let whole = || [self.draft.data.as_bytes(), boundary.as_bytes()].concat();
+        if base64 {
+            self.forms
+                .wok_base64
+                .get_or_init(|| frame(Opcode::Text, STANDARD.encode(whole()).as_bytes()))
+        } else {
+            self.forms
+                .wok_binary
+                .get_or_init(|| frame(Opcode::Binary, &whole()))
+        }
+        .clone()
+    }
+
+    /// The message as a `SockJS` frame inside a WebSocket frame.
+    #[must_use]
+    pub fn sockjs_frame(&self) -> Bytes {
+        let wrapped = || {
+            let envelope = self.encode();
+            let text = std::str::from_utf8(&envelope).unwrap_or_default();
+            frame(Opcode::Text, sockjs_message::message(text).as_bytes())
+        };
+        self.forms.socket_sockjs.get_or_init(wrapped).clone()
+    }
+
+    /// The message as a `SockJS` frame alone.
+    #[must_use]
+    pub fn sockjs_text(&self) -> Bytes {
+        payload(&self.sockjs_frame())
+    }
+
+    /// The envelope as JSON.
+    #[must_use]
+    pub fn envelope(&self) -> Bytes {
+        payload(&self.socket_frame(Format::Json))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let data = &self.draft.data;
+        let (payload, encoding) = match (data.kind(), data.as_text()) {
+            (Kind::Json, Some(text)) => match serde_json::from_str(text) {
+                Ok(value) => (Payload::Json(value), None),
+                Err(_) => (Payload::Text(text), None),
+            },
+            (_, Some(text)) => (Payload::Text(text), None),
+            (_, None) => (
+                Payload::Bytes(STANDARD.encode(data.as_bytes())),
+                Some("base64"),
+            ),
+        };
+        let envelope = Envelope {
+            id: self.id.to_string(),
+            channel: self.channel.as_str(),
+            event: self.draft.event.as_deref(),
+            key: self.draft.key.as_deref(),
+            data: payload,
+            encoding,
+            time: self.time,
+        };
+        // Strings, numbers and a value that was parsed: there is nothing that cannot be written.
+        serde_json::to_vec(&envelope).unwrap_or_default()
+    }
+
+    fn event_of(&self, event: Option<&str>, data: &[u8]) -> Bytes {
+        let mut text = BytesMut::with_capacity(data.len() + 64);
+        text.extend_from_slice(format!("id: {}\n", self.id).as_bytes());
+        if let Some(event) = event {
+            text.extend_from_slice(format!("event: {event}\n").as_bytes());
+        }
+        push_data(&mut text, data);
+        text.extend_from_slice(b"\n");
+        text.freeze()
+    }
+}
+
+/// Appends the data as `data:` lines. A carriage return also ends a line; the standard cannot preserve it.
+fn push_data(text: &mut BytesMut, data: &[u8]) {
+    let mut rest = data;
+    loop {
+        let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let (line, next) = rest.split_at(end.unwrap_or(rest.len()));
+        text.extend_from_slice(b"data: ");
+        text.extend_from_slice(line);
+        text.extend_from_slice(b"\n");
+        rest = match next {
+            [] => return,
+            [b'\r', b'\n', next @ ..] | [_, next @ ..] => next,
+        };
+    }
+}
+
+/// Encodes a complete, unmasked WebSocket frame.
+pub fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
+    let mut header = [0; HEADER_SPACE];
+    let start = write_header(&mut header, opcode, payload.len());
+    let mut frame = BytesMut::with_capacity(HEADER_SPACE + payload.len());
+    frame.extend_from_slice(header.get(start..).unwrap_or_default());
+    frame.extend_from_slice(payload);
+    frame.freeze()
+}
+
+/// The payload of a frame without its header.
+fn payload(frame: &Bytes) -> Bytes {
+    let header = header_length(frame);
+    frame.slice(header.min(frame.len())..)
+}
+
+/// Length of the header of an unmasked frame (RFC 6455 §5.2).
+fn header_length(frame: &[u8]) -> usize {
+    match frame.get(1).map(|second| second & 0x7f) {
+        Some(126) => 4,
+        Some(127) => 10,
+        _ => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    use crate::config::ChannelName;
+    use crate::hub::message::{Data, Draft, Epoch, EventId};
+
+    fn message(data: Data, event: Option<&str>) -> Message {
+        let id = EventId {
+            epoch: Epoch::parse("abc").expect("an epoch"),
+            offset: 7,
+        };
+        let draft = Draft {
+            event: event.map(Into::into),
+            key: None,
+            id: None,
+            data,
+        };
+        let channel = ChannelName::parse("c").expect("a name");
+        Message::new(id, channel, draft, 5, Instant::now())
+    }
+
+    #[test]
+    fn an_envelope_holds_text_values_and_bytes() {
+        let text = message(Data::text("a\"b\n"), Some("e"));
+        assert_eq!(
+            text.envelope(),
+            r#"{"id":"abc:7","channel":"c","event":"e","data":"a\"b\n","time":5}"#
+        );
+        let value = message(Data::json("{\"a\":1}").expect("json"), None);
+        assert_eq!(
+            value.envelope(),
+            r#"{"id":"abc:7","channel":"c","data":{"a":1},"time":5}"#
+        );
+        let bytes = message(Data::bytes(&b"\xff\x00"[..]), None);
+        assert_eq!(
+            bytes.envelope(),
+            r#"{"id":"abc:7","channel":"c","data":"/wA=","encoding":"base64","time":5}"#
+        );
+        let long = message(Data::text("x".repeat(70_000)), None);
+        assert!(long.envelope().starts_with(b"{\"id\""));
+    }
+
+    #[test]
+    fn an_event_has_a_data_line_for_each_line() {
+        let event = message(Data::text("a\nb\r\nc\rd\n"), Some("e")).stream_event(Format::Plain);
+        assert_eq!(
+            event,
+            "id: abc:7\nevent: e\ndata: a\ndata: b\ndata: c\ndata: d\ndata: \n\n"
+        );
+        let empty = message(Data::text(""), None).stream_event(Format::Plain);
+        assert_eq!(empty, "id: abc:7\ndata: \n\n");
+    }
+
+    #[test]
+    fn a_page_of_woks_kind_gets_whole_messages() {
+        let message = message(Data::text("POST:/wok/login"), None);
+        assert_eq!(
+            message.wok_frame("//EOM//", false),
+            &b"\x82\x16POST:/wok/login//EOM//"[..]
+        );
+        let text = message.wok_frame("//EOM//", true);
+        assert_eq!(
+            text,
+            "\u{81}\u{20}UE9TVDovd29rL2xvZ2luLy9FT00vLw=="
+                .chars()
+                .map(|c| c as u8)
+                .collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn a_form_is_made_once() {
+        let message = message(Data::text("x"), None);
+        let (first, second) = (
+            message.socket_frame(Format::Plain),
+            message.socket_frame(Format::Plain),
+        );
+        assert_eq!(first.as_ptr(), second.as_ptr());
+    }
+}

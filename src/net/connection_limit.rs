@@ -1,0 +1,314 @@
+//! Limits on connections, in total and from one address.
+//!
+//! A [`Slot`] lives inside the stream, not inside the task that serves it: an upgraded stream moves to another
+//! task, and a permit that stayed behind would admit a second client beyond the limit. A tunnel inside an HTTP/2
+//! connection counts as a connection of its own: it opens a socket to its target, as one over HTTP/1.1 does.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::net::Peer;
+use crate::sync::lock;
+
+/// The connection permits of all listeners together. Clones share the counts.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    all: Arc<Semaphore>,
+    by_address: Arc<ByAddress>,
+    /// The configured total.
+    size: Arc<Mutex<usize>>,
+    surplus: Arc<Surplus>,
+}
+
+/// Number of permits to remove that were in use when the limit was lowered: each is removed when its connection
+/// ends.
+#[derive(Debug, Default)]
+struct Surplus(AtomicUsize);
+
+#[derive(Debug)]
+struct ByAddress {
+    /// Limit on connections of one address; 0 means that addresses are not counted.
+    limit: AtomicUsize,
+    held: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Reasons why a tunnel gets no permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSlot {
+    /// Its address is at its limit.
+    Address,
+    /// The total limit is reached.
+    All,
+}
+
+/// The permit of one connection, released when it is dropped.
+#[derive(Debug)]
+pub struct Slot {
+    /// The permit of the total limit; `None` if another connection holds it.
+    permit: Option<OwnedSemaphorePermit>,
+    surplus: Arc<Surplus>,
+    address: Option<(IpAddr, Arc<ByAddress>)>,
+}
+
+impl Slots {
+    /// Creates the limits: `connections` in total, `by_address` of them for one client address (0: no such limit).
+    #[must_use]
+    pub fn new(connections: usize, by_address: usize) -> Self {
+        let connections = connections.min(Semaphore::MAX_PERMITS);
+        Self {
+            all: Arc::new(Semaphore::new(connections)),
+            by_address: Arc::new(ByAddress {
+                limit: AtomicUsize::new(by_address),
+                held: Mutex::default(),
+            }),
+            size: Arc::new(Mutex::new(connections)),
+            surplus: Arc::default(),
+        }
+    }
+
+    /// Changes the limits. If the total is below the number in use, no connection is cut, and none is accepted
+    /// until enough have ended.
+    pub fn change(&self, connections: usize, by_address: usize) {
+        self.by_address.limit.store(by_address, Ordering::Relaxed);
+        let connections = connections.min(Semaphore::MAX_PERMITS);
+        let mut size = lock(&self.size);
+        if connections > *size {
+            let more = connections - *size;
+            self.all.add_permits(more - self.surplus.cancel(more));
+        } else {
+            let fewer = *size - connections;
+            let taken = self.all.forget_permits(fewer);
+            self.surplus.0.fetch_add(fewer - taken, Ordering::AcqRel);
+        }
+        *size = connections;
+    }
+
+    /// Waits for a free permit. A listener calls this when it has accepted a connection, and accepts no other
+    /// until there is one, so that connections beyond the limit wait in the kernel's backlog. Waiting before
+    /// accepting would let every quiet listener keep a permit that another one needs.
+    pub async fn free(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.all).acquire_owned().await;
+        permit.expect("this semaphore is never closed")
+    }
+
+    /// True if the next [`free`](Self::free) has to wait.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.all.available_permits() == 0
+    }
+
+    /// The permit for a connection of a proxy, which is not limited by address since it carries all its clients.
+    #[must_use]
+    pub fn take_uncounted(&self, permit: OwnedSemaphorePermit) -> Slot {
+        self.slot(Some(permit), None)
+    }
+
+    /// The total limit.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        *lock(&self.size)
+    }
+
+    /// Number of permits in use.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.limit().saturating_sub(self.all.available_permits())
+    }
+
+    /// The permit for an accepted peer, or `None` if its address is at its limit.
+    #[must_use]
+    pub fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {
+        let address = self.counted(peer)?;
+        Some(self.slot(Some(permit), address))
+    }
+
+    /// Takes the permit for a tunnel inside a connection that has many.
+    ///
+    /// # Errors
+    /// [`NoSlot`] if a limit is reached. It does not wait, because the waiting client would itself hold a
+    /// connection.
+    pub fn take_inner(&self, peer: &Peer) -> Result<Slot, NoSlot> {
+        let permit = Arc::clone(&self.all).try_acquire_owned();
+        let permit = permit.map_err(|_| NoSlot::All)?;
+        self.take(permit, peer).ok_or(NoSlot::Address)
+    }
+
+    /// Takes the permit for a tunnel of a proxy's client; the proxy's connection holds the permit of the total
+    /// limit.
+    ///
+    /// # Errors
+    /// [`NoSlot::Address`] if the client's address is at its limit.
+    pub fn take_of_address(&self, peer: &Peer) -> Result<Slot, NoSlot> {
+        let address = self.counted(peer).ok_or(NoSlot::Address)?;
+        Ok(self.slot(None, address))
+    }
+
+    /// Counts a connection of a peer if its address is limited; `None` if it is at the limit.
+    #[expect(clippy::option_option, reason = "no room is not the same as no limit")]
+    fn counted(&self, peer: &Peer) -> Option<Option<(IpAddr, Arc<ByAddress>)>> {
+        match peer.counted_as() {
+            Some(address) if self.by_address.limit.load(Ordering::Relaxed) > 0 => self
+                .by_address
+                .enter(address)
+                .then(|| Some((address, Arc::clone(&self.by_address)))),
+            _ => Some(None),
+        }
+    }
+
+    fn slot(
+        &self,
+        permit: Option<OwnedSemaphorePermit>,
+        address: Option<(IpAddr, Arc<ByAddress>)>,
+    ) -> Slot {
+        Slot {
+            permit,
+            surplus: Arc::clone(&self.surplus),
+            address,
+        }
+    }
+}
+
+impl ByAddress {
+    fn enter(&self, address: IpAddr) -> bool {
+        let mut held = lock(&self.held);
+        let limit = self.limit.load(Ordering::Relaxed);
+        let free = held.get(&address).is_none_or(|count| *count < limit);
+        if free {
+            *held.entry(address).or_insert(0) += 1;
+        }
+        free
+    }
+
+    fn leave(&self, address: IpAddr) {
+        let mut held = lock(&self.held);
+        if let Entry::Occupied(mut entry) = held.entry(address) {
+            *entry.get_mut() -= 1;
+            // An address that left must not stay in the map: a scan of many addresses would fill it.
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+impl Surplus {
+    /// Removes at most `most` of the pending permits, and returns the number.
+    fn cancel(&self, most: usize) -> usize {
+        let less = |surplus: usize| Some(surplus - surplus.min(most));
+        let before = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        before.unwrap_or(0).min(most)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take()
+            && self.surplus.cancel(1) == 1
+        {
+            permit.forget();
+        }
+        if let Some((address, counts)) = self.address.take() {
+            counts.leave(address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: &str) -> Peer {
+        Peer::tcp(address.parse().expect("an address"))
+    }
+
+    #[tokio::test]
+    async fn an_address_gets_its_share_and_no_more_until_one_ends() {
+        let slots = Slots::new(10, 1);
+        let first = slots.take(slots.free().await, &peer("192.0.2.1:1"));
+        assert!(first.is_some());
+        assert!(
+            slots
+                .take(slots.free().await, &peer("192.0.2.1:2"))
+                .is_none()
+        );
+        assert!(
+            slots
+                .take(slots.free().await, &peer("192.0.2.2:1"))
+                .is_some()
+        );
+        drop(first);
+        assert!(
+            slots
+                .take(slots.free().await, &peer("192.0.2.1:3"))
+                .is_some()
+        );
+        let held = slots.by_address.held.lock().expect("not poisoned");
+        assert!(
+            held.is_empty(),
+            "addresses without a connection are forgotten"
+        );
+    }
+
+    #[tokio::test]
+    async fn fewer_places_cut_nobody_off_and_more_let_in_at_once() {
+        let slots = Slots::new(3, 0);
+        let mut open = Vec::new();
+        for port in 1..=3 {
+            let peer = peer(&format!("192.0.2.1:{port}"));
+            open.extend(slots.take(slots.free().await, &peer));
+        }
+        slots.change(1, 0);
+        open.truncate(1);
+        assert!(slots.is_full(), "one is open, and one may be");
+        slots.change(2, 0);
+        assert!(!slots.is_full());
+        slots.change(1, 0);
+        slots.change(3, 0);
+        assert_eq!(slots.all.available_permits(), 2);
+        open.clear();
+        assert_eq!(slots.all.available_permits(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_inside_a_connection_counts_as_another_one() {
+        let slots = Slots::new(3, 2);
+        let one = peer("192.0.2.1:1");
+        let connection = slots.take(slots.free().await, &one);
+        let tunnel = slots.take_inner(&one).expect("there is room");
+        assert_eq!(slots.taken(), 2);
+        assert_eq!(slots.take_inner(&one).err(), Some(NoSlot::Address));
+        assert_eq!(slots.take_of_address(&one).err(), Some(NoSlot::Address));
+        let other = slots.take_inner(&peer("192.0.2.2:1"));
+        let full = slots.take_inner(&peer("192.0.2.3:1"));
+        assert_eq!(full.err(), Some(NoSlot::All));
+        assert!(slots.take_of_address(&peer("192.0.2.3:1")).is_ok());
+        drop((tunnel, other));
+        assert!(slots.take_inner(&one).is_ok());
+        drop(connection);
+        assert_eq!(slots.taken(), 0);
+        assert!(
+            slots
+                .by_address
+                .held
+                .lock()
+                .expect("not poisoned")
+                .is_empty()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refused_peer_gives_its_place_back() {
+        let slots = Slots::new(1, 1);
+        let first = slots.take(slots.free().await, &peer("192.0.2.1:1"));
+        assert!(slots.is_full());
+        drop(first);
+        assert!(!slots.is_full());
+    }
+}

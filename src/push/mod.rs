@@ -1,0 +1,19 @@
+//! The transports of the hub: WebSocket, event stream, long poll and `SockJS`, and the page library that speaks them.
+//!
+//! Each walks the history of its subscription at the pace of its client. Independent of routes, sessions and the app:
+//! who may subscribe is decided above.
+
+mod client_messages;
+mod control;
+mod long_poll;
+mod send_buffer;
+mod sockjs;
+mod sockjs_frames;
+mod sse;
+mod websocket;
+
+pub use client_messages::{Outcome, Receiver};
+pub use long_poll::{Wait, poll};
+pub use sockjs::{Asked, SockJs, Visitor};
+pub use sse::{event_stream, set_headers};
+pub use websocket::{Form, Listening, open_socket};

@@ -1,0 +1,212 @@
+//! Server-sent events (HTML Living Standard §9.2) over HTTP/1.1 and HTTP/2: a streaming response body.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Response};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::http::{Body, BoxError};
+use crate::hub::Format;
+use crate::hub::Hub;
+use crate::hub::{End, EventId};
+use crate::hub::{NOT_PERMITTED, Next, Reset, Subscription};
+use crate::push::control::refusing;
+
+/// Write batch: messages that are ready are sent together, up to this many bytes.
+const GATHERED: usize = 16 * 1024;
+
+/// The body of an event stream.
+struct EventStream {
+    subscription: Subscription,
+    hub: Hub,
+    format: Format,
+    /// True if heartbeats are events, which a page can see, and not comments.
+    named_keep_alive: bool,
+    interval: Duration,
+    clock: Pin<Box<Sleep>>,
+    /// True if nothing was sent since the last tick of the heartbeat timer.
+    quiet: bool,
+    begun: bool,
+    ended: bool,
+}
+
+/// Responds with the messages of a subscription, until either side ends it.
+#[must_use]
+pub fn event_stream(
+    hub: &Hub,
+    subscription: Subscription,
+    format: Format,
+    named_keep_alive: bool,
+) -> Response<Body> {
+    let interval = hub.settings().keep_alive;
+    let stream = EventStream {
+        subscription,
+        hub: hub.clone(),
+        format,
+        named_keep_alive,
+        interval,
+        clock: Box::pin(sleep(interval)),
+        quiet: true,
+        begun: false,
+        ended: false,
+    };
+    let mut response = Response::new(stream.boxed_unsync());
+    set_headers(&mut response);
+    response
+}
+
+/// Sets the headers of an event stream. Intermediaries must neither cache nor transform it: a compressor would
+/// hold messages back until its block is full.
+pub fn set_headers(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-store, no-transform"),
+    );
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+}
+
+impl EventStream {
+    /// The first bytes: the reconnect delay and the current position. A block without data is no event, but the
+    /// browser remembers its id.
+    fn opening(&self) -> Bytes {
+        let id = self.subscription.position();
+        format!("{}id: {id}\n\n", self.retry()).into()
+    }
+
+    fn retry(&self) -> String {
+        format!("retry: {}\n", self.hub.retry().as_millis())
+    }
+
+    /// Collects the messages that are ready into one piece.
+    fn gather(&mut self, first: Bytes) -> Bytes {
+        let Some(mut more) = self.subscription.try_next() else {
+            return first;
+        };
+        let mut gathered = BytesMut::from(first);
+        loop {
+            let piece = self.encode(more);
+            gathered.extend_from_slice(&piece);
+            if self.ended || gathered.len() >= GATHERED {
+                break;
+            }
+            match self.subscription.try_next() {
+                Some(next) => more = next,
+                None => break,
+            }
+        }
+        gathered.freeze()
+    }
+
+    fn encode(&mut self, next: Next) -> Bytes {
+        match next {
+            Next::Message(message) => message.stream_event(self.format),
+            Next::Reset(reset) => reset_event(reset, &self.subscription.position()),
+            Next::Refused(name) => {
+                let text = refusing(&name);
+                format!("event: noren:refused\ndata: {text}\n\n").into()
+            }
+            Next::End(End::Refused) => {
+                self.ended = true;
+                format!(": {NOT_PERMITTED}\n\n").into()
+            }
+            Next::End(End::SessionEnded) => {
+                self.ended = true;
+                Bytes::from_static(b": the session has ended\n\n")
+            }
+            Next::End(End::Expired) => {
+                self.ended = true;
+                Bytes::from_static(b": the token has expired\n\n")
+            }
+            Next::End(End::Asked) => {
+                self.ended = true;
+                Bytes::from_static(b": closed by an administrator\n\n")
+            }
+            // A slow subscriber comes back at once, with its cursor; all others of a server that stops, later.
+            Next::End(End::Slow) => {
+                self.ended = true;
+                Bytes::from_static(b": too slow\n\n")
+            }
+            Next::End(End::Stopping) => {
+                self.ended = true;
+                format!("{}\n", self.retry()).into()
+            }
+        }
+    }
+
+    fn sign_of_life(&self) -> Bytes {
+        Bytes::from_static(if self.named_keep_alive {
+            b"event: keep-alive\ndata:\n\n"
+        } else {
+            b":\n\n"
+        })
+    }
+
+    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.clock.as_mut().poll(cx).is_ready() {
+            self.clock.as_mut().reset(Instant::now() + self.interval);
+            if std::mem::replace(&mut self.quiet, true) {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+}
+
+fn reset_event(reset: Reset, id: &EventId) -> Bytes {
+    let reason = reset.as_str();
+    format!("id: {id}\nevent: reset\ndata: {{\"type\":\"reset\",\"id\":\"{id}\",\"reason\":\"{reason}\"}}\n\n")
+        .into()
+}
+
+impl http_body::Body for EventStream {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        if !std::mem::replace(&mut this.begun, true) {
+            return Poll::Ready(Some(Ok(Frame::data(this.opening()))));
+        }
+        if let Poll::Ready(next) = this.subscription.poll_next(cx) {
+            this.quiet = false;
+            let first = this.encode(next);
+            let piece = if this.ended {
+                first
+            } else {
+                this.gather(first)
+            };
+            this.subscription.moved(0, piece.len() as u64);
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        this.poll_clock(cx)
+            .map(|()| Some(Ok(Frame::data(this.sign_of_life()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}
+
+impl fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStream").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,103 @@
+//! The audit record of a request: the client and the object, as far as they are known.
+
+use std::sync::Arc;
+
+use http::{Method, Request};
+
+use crate::http::{Context, Head, Lease, Refusal};
+use crate::router::Route;
+use crate::telemetry::audit::{self, Kind, Opened, What, Who};
+use crate::tls::ClientName;
+use crate::tokens::Target;
+use crate::websocket::asks_for_websocket;
+
+/// A request to open or publish something, in terms of the audit.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    context: &'a Context,
+    login: Option<Arc<str>>,
+    user: Option<Arc<str>>,
+    what: What,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(route: Route, request: &Request<impl Sized>, context: &'a Context) -> Self {
+        let kind = match route {
+            Route::Websockify => Kind::Console,
+            Route::Hub(_) if request.method() == Method::POST => Kind::Message,
+            Route::Hub(_) => Kind::Stream,
+            Route::App(_) if asks_for_websocket(request) => Kind::WebSocket,
+            Route::App(_) | Route::Files(_) | Route::Page(_) | Route::Welcome => Kind::Request,
+        };
+        Self {
+            context,
+            login: None,
+            user: None,
+            what: What {
+                kind,
+                target: None,
+                console: None,
+            },
+        }
+    }
+
+    /// Adds the user of a verified password.
+    pub(super) fn entered(&mut self, head: &Head) {
+        self.login.clone_from(&head.user);
+    }
+
+    /// Adds the user name from the app.
+    pub(super) fn known(&mut self, user: Option<Arc<str>>) {
+        self.user = user;
+    }
+
+    /// Adds the console that the token leads to; its name only if names are no secrets.
+    pub(super) fn found(&mut self, target: &Target, with_name: bool) {
+        self.what.target = Some(target.to_string());
+        self.what.console = with_name.then(|| target.name.clone());
+    }
+
+    /// Sets another object.
+    pub(super) fn about(&mut self, target: String) {
+        self.what.target = Some(target);
+    }
+
+    /// The object.
+    pub(super) fn what(&self) -> &What {
+        &self.what
+    }
+
+    /// The client.
+    pub(super) fn who(&self) -> Who {
+        let certificate = self.context.client.as_ref().map(ClientName::as_str);
+        Who {
+            peer: self.context.peer.to_string(),
+            user: self.user.clone(),
+            login: self.login.clone(),
+            certificate: certificate.map(Arc::from),
+        }
+    }
+
+    /// The client as a subscriber, with the user name of its lease.
+    pub(super) fn listener(&self, lease: Option<&Lease>) -> Who {
+        let who = self.who();
+        let user = lease.and_then(Lease::user).map(Arc::from).or(who.user);
+        Who { user, ..who }
+    }
+
+    /// Writes the opening line.
+    pub(super) fn opened(&self) -> Opened {
+        Opened::new(self.who(), self.what.clone())
+    }
+
+    /// Writes a refusal line, if Noren itself refuses: failures of an app are in the access log.
+    pub(super) fn refused(&self, refusal: &Refusal) {
+        let of_app = matches!(self.what.kind, Kind::Request | Kind::WebSocket);
+        if of_app && !matches!(refusal.status.as_u16(), 401 | 403) {
+            return;
+        }
+        let reason = refusal.cause.as_deref().unwrap_or(&refusal.reason);
+        let status = Some(refusal.status.as_u16());
+        audit::refused(&self.who(), &self.what, status, reason);
+    }
+}

@@ -1,0 +1,264 @@
+//! Permission to subscribe to channels and to publish on them: by a session that the app knows, by a token, or
+//! without either, as each channel requires.
+//!
+//! Decides between the two; independent of how the app is queried, and of how a token is verified.
+
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use crate::access::session::{Identity, Visitor};
+use crate::access::tokens::{Grant, Shown, TokenError};
+use crate::config::{self, ChannelName, Member, Needs};
+use crate::http::{Context, Head, Lease, Refusal};
+use crate::service::Service;
+use crate::service::audit_record::Attempt;
+
+/// The identifying parts of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) query: Option<&'a str>,
+    pub(super) head: &'a Head,
+    pub(super) context: &'a Context,
+}
+
+/// The permission to subscribe to channels.
+#[derive(Debug, Default)]
+pub(super) struct Permit {
+    /// The lease that limits it, if there is one.
+    pub(super) lease: Option<Lease>,
+    identity: Identity,
+    grant: Option<Grant>,
+}
+
+impl Permit {
+    fn by_token(grant: Grant) -> Self {
+        Self {
+            lease: Some(grant.lease()),
+            identity: Identity {
+                name: grant.subject(),
+                ..Identity::default()
+            },
+            grant: Some(grant),
+        }
+    }
+
+    /// True if its holder may also publish on the channel, where users can.
+    pub(super) fn may_publish(&self, name: &ChannelName, rules: &config::Channel) -> bool {
+        let named = self
+            .grant
+            .as_ref()
+            .is_none_or(|grant| grant.publishes(name));
+        named && is_for(&rules.publishers, &self.identity)
+    }
+}
+
+impl Service {
+    /// The requirement of a channel.
+    fn needs(&self, name: &ChannelName) -> Needs {
+        let rules = self.hub.rules(name);
+        rules
+            .and_then(|rules| rules.needs)
+            .unwrap_or(self.channels_need)
+    }
+
+    /// Checks permission to subscribe to these channels: to all of them, or not at all.
+    pub(super) async fn permit(
+        &self,
+        names: &[ChannelName],
+        asking: Asking<'_>,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Permit, Refusal> {
+        let needs: Vec<Needs> = names.iter().map(|name| self.needs(name)).collect();
+        let asked = || needs.iter().filter(|needs| **needs != Needs::Nothing);
+        if asked().next().is_none() {
+            return Ok(Permit::default());
+        }
+        let by_session = asked().all(|needs| needs.takes_session());
+        let by_token = asked().all(|needs| needs.takes_token());
+        let shown = self.shown(asking).filter(|_| by_token);
+        let permit = match (shown, by_session) {
+            (Some(shown), _) => match self.grant(shown, asking.context).await {
+                Ok(grant) => Permit::by_token(grant),
+                Err(NotGranted::TooMany(refusal)) => return Err(refusal),
+                Err(NotGranted::Token(error)) => {
+                    // Whoever is logged in is not locked out by what is left of an old token.
+                    let in_session = if by_session {
+                        self.permit_session(names, asking).await.ok()
+                    } else {
+                        None
+                    };
+                    in_session.ok_or_else(|| self.no_grant(&error, asking.context))?
+                }
+            },
+            (None, true) => self.permit_session(names, asking).await?,
+            (None, false) if by_token => return Err(no_token()),
+            (None, false) => {
+                return Err(Refusal::bad_request(
+                    "some of these channels are opened by a token and others by a session; listen to them one by one",
+                ));
+            }
+        };
+        attempt.known(permit.identity.name.clone());
+        self.confirm(names, permit)
+    }
+
+    /// Checks the same permission for a visitor whose session is known already.
+    pub(super) async fn permit_visitor(
+        &self,
+        names: &[ChannelName],
+        visitor: Visitor,
+        asking: Asking<'_>,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Permit, Refusal> {
+        if names.iter().any(|name| self.needs(name) == Needs::Token) {
+            return self.permit(names, asking, attempt).await;
+        }
+        let permit = self.permit_of(names, visitor).await?;
+        self.confirm(names, permit)
+    }
+
+    async fn permit_session(
+        &self,
+        names: &[ChannelName],
+        Asking {
+            headers,
+            head,
+            context,
+            ..
+        }: Asking<'_>,
+    ) -> Result<Permit, Refusal> {
+        let visitor = self.visitor(headers, head, context).await?;
+        self.permit_of(names, visitor).await
+    }
+
+    async fn permit_of(&self, names: &[ChannelName], visitor: Visitor) -> Result<Permit, Refusal> {
+        let identity = visitor.identity().clone();
+        Ok(Permit {
+            lease: Some(self.lease_for(visitor, names).await?),
+            identity,
+            grant: None,
+        })
+    }
+
+    /// Checks a permission against the channels that it names, and against the channels' lists of users.
+    fn confirm(&self, names: &[ChannelName], permit: Permit) -> Result<Permit, Refusal> {
+        for name in names {
+            if let Some(grant) = &permit.grant
+                && self.needs(name) != Needs::Nothing
+                && !grant.subscribes(name)
+            {
+                return Err(insufficient("this token is not for this channel"));
+            }
+            let rules = self.hub.rules(name);
+            if rules.is_some_and(|rules| !is_for(&rules.subscribers, &permit.identity)) {
+                let reason = "this channel is not for you";
+                return Err(Refusal::new(StatusCode::FORBIDDEN, reason)
+                    .because(&format!("not among the subscribers of {name}")));
+            }
+        }
+        Ok(permit)
+    }
+
+    /// True if a token permits publishing on a channel. If another way is left, `alone` is false, and a token
+    /// without permission here is neither refused nor counted: it may be one of the app's.
+    pub(super) async fn is_publisher(
+        &self,
+        name: &ChannelName,
+        rules: &config::Channel,
+        asking: Asking<'_>,
+        attempt: &mut Attempt<'_>,
+        alone: bool,
+    ) -> Result<bool, Refusal> {
+        let Some(shown) = self.shown(asking) else {
+            return Ok(false);
+        };
+        let grant = match self.grant(shown, asking.context).await {
+            Ok(grant) => grant,
+            Err(_) if !alone => return Ok(false),
+            Err(NotGranted::TooMany(refusal)) => return Err(refusal),
+            Err(NotGranted::Token(error)) => return Err(self.no_grant(&error, asking.context)),
+        };
+        let subject = grant.subject();
+        let permitted = Permit::by_token(grant).may_publish(name, rules);
+        if permitted || alone {
+            attempt.known(subject);
+        }
+        if alone && !permitted {
+            return Err(insufficient("this token does not permit to publish here"));
+        }
+        Ok(permitted)
+    }
+
+    fn shown(&self, asking: Asking<'_>) -> Option<Shown> {
+        self.tokens.as_ref()?.find(asking.headers, asking.query)
+    }
+
+    async fn grant(&self, shown: Shown, context: &Context) -> Result<Grant, NotGranted> {
+        self.may_try_token(context).map_err(NotGranted::TooMany)?;
+        let Some(tokens) = &self.tokens else {
+            // Nothing is found where there are none.
+            return Err(NotGranted::Token(TokenError::Slow));
+        };
+        tokens.check(shown).await.map_err(NotGranted::Token)
+    }
+
+    /// Refuses a token, and counts it if it may be a guess.
+    fn no_grant(&self, error: &TokenError, context: &Context) -> Refusal {
+        if error.is_guess() {
+            self.wrong_token(context);
+        }
+        let (status, reason) = match error {
+            TokenError::Invalid(_) => (StatusCode::UNAUTHORIZED, "this token is not valid"),
+            TokenError::Expired => (
+                StatusCode::UNAUTHORIZED,
+                "this token has expired; ask for a new one",
+            ),
+            TokenError::Early => (StatusCode::UNAUTHORIZED, "this token is not valid yet"),
+            TokenError::Keys(_) => (
+                StatusCode::BAD_GATEWAY,
+                "tokens cannot be checked; the log of Noren says why",
+            ),
+            TokenError::Slow => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "the token could not be checked in time",
+            ),
+        };
+        let refusal = Refusal::new(status, reason).because(error);
+        if status == StatusCode::UNAUTHORIZED {
+            refusal.with(WWW_AUTHENTICATE, HeaderValue::from_static(INVALID))
+        } else {
+            refusal
+        }
+    }
+}
+
+/// Reasons why a token gives no permission.
+enum NotGranted {
+    /// There were too many wrong tokens before it.
+    TooMany(Refusal),
+    Token(TokenError),
+}
+
+/// Value of `WWW-Authenticate` for an invalid token (RFC 6750 §3.1).
+const INVALID: &str = "Bearer error=\"invalid_token\"";
+const INSUFFICIENT: &str = "Bearer error=\"insufficient_scope\"";
+
+fn no_token() -> Refusal {
+    Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "a token is required; send it: Authorization: Bearer …",
+    )
+    .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
+fn insufficient(reason: &'static str) -> Refusal {
+    Refusal::new(StatusCode::FORBIDDEN, reason)
+        .with(WWW_AUTHENTICATE, HeaderValue::from_static(INSUFFICIENT))
+}
+
+/// True if a list of users contains this one; an empty list permits all.
+fn is_for(members: &[Member], identity: &Identity) -> bool {
+    let is = |member: &Member| member.is(identity.name.as_deref(), &identity.groups);
+    members.is_empty() || members.iter().any(is)
+}

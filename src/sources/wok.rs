@@ -1,0 +1,92 @@
+//! The `wok` source: one connection to the push socket of an app, which writes the same messages to all connected
+//! programs. A lost connection is retried for ever; subscribers are not affected.
+//!
+//! Nothing is ever written to it. Independent of subscribers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
+
+use super::CHUNK;
+use super::rejected::Rejections;
+use super::sink::Sink;
+use super::splitter::{Piece, Splitter};
+use crate::config::Endpoint;
+use crate::net::{Backoff, LONGEST_PAUSE};
+use crate::net::{Socket, connect};
+
+/// Time limit of a connection attempt. A UNIX socket accepts at once, unless its backlog is full.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Connects and reads for ever.
+pub(super) async fn follow(outlet: &Sink, address: &Path, boundary: &str) {
+    let endpoint = Endpoint::Unix(address.to_owned());
+    let mut backoff = Backoff::default();
+    let mut told = false;
+    loop {
+        match connect(&endpoint, CONNECT_LIMIT).await {
+            Ok(socket) => {
+                info!(channel = %outlet.channel(), address = outlet.address(), "connected to a source");
+                let (reason, use_of_it) = read_all(outlet, socket, boundary).await;
+                warn!(
+                    channel = %outlet.channel(),
+                    address = outlet.address(),
+                    reason,
+                    "a source is lost; trying to reach it again",
+                );
+                told = true;
+                if use_of_it {
+                    backoff = Backoff::default();
+                }
+            }
+            Err(error) => {
+                outlet.set_down_because(&error);
+                if !std::mem::replace(&mut told, true) {
+                    warn!(channel = %outlet.channel(), %error, "a source cannot be reached; trying again until it can");
+                }
+            }
+        }
+        sleep(backoff.pause()).await;
+    }
+}
+
+/// Reads until the connection ends; returns the reason, and whether it was of any use: an app that accepts and
+/// closes at once must not be tried ten times a second.
+async fn read_all(outlet: &Sink, mut socket: Socket, boundary: &str) -> (String, bool) {
+    let began = Instant::now();
+    let _counted = outlet.connected();
+    outlet.set_up();
+    let mut splitter = Splitter::boundary(boundary.as_bytes());
+    let mut chunk = vec![0; CHUNK];
+    let mut unkept = Rejections::default();
+    let mut use_of_it = false;
+    let reason = loop {
+        let read = tokio::select! {
+            read = socket.read(&mut chunk), if !unkept.is_full() => read,
+            () = unkept.settle(outlet) => continue,
+        };
+        let read = match read {
+            Ok(0) => break "the app closed the connection".to_owned(),
+            Ok(count) => chunk.get(..count).unwrap_or_default(),
+            Err(error) => break error.to_string(),
+        };
+        use_of_it = true;
+        splitter.push(read);
+        let limit = outlet.message_size();
+        while let Some(piece) = splitter.next(limit) {
+            match piece {
+                Piece::Message(message) => unkept.push(None, outlet.publish(None, message)),
+                Piece::TooLarge => outlet.too_large(None, limit),
+            }
+        }
+    };
+    unkept.settle_all(outlet).await;
+    if splitter.rest(usize::MAX).is_some() {
+        debug!(channel = %outlet.channel(), address = outlet.address(), "half a message of a source was dropped");
+    }
+    outlet.set_down_because(&reason);
+    (reason, use_of_it || began.elapsed() >= LONGEST_PAUSE)
+}

@@ -1,0 +1,137 @@
+//! Resolves a token to a [`Target`]: the socket that a browser's `/websockify?token=…` means.
+//!
+//! The static targets of the configuration come first, then its sources in the order written; they have all
+//! formats of websockify. They are read at each request, because Wok adds and removes consoles at any time without
+//! a notice. A source in the network may only name what its `allow` permits.
+//!
+//! Independent of the client and of what is relayed. No token reaches an error or a log: an error names the file,
+//! the directory or the server, and a target is shown as its endpoint.
+
+mod address;
+mod allow;
+mod console;
+mod file_name;
+mod lookup;
+mod named_file;
+mod resolver;
+mod signed;
+mod sockets;
+mod source;
+mod template;
+#[cfg(test)]
+mod test_directory;
+mod token;
+mod token_api;
+mod token_file;
+mod token_files;
+mod token_index;
+mod token_redis;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use console::Console;
+#[cfg(test)]
+pub use console::ConsoleKind;
+pub use resolver::{Asked, Resolver, TargetError};
+pub use signed::{LinkError, LinkOrder, LinksError, SignError, sign_link};
+pub use token::{Token, encode, same_bytes};
+pub use token_file::token_file_names;
+
+use crate::config::Endpoint;
+use crate::tls::{DialError, Outgoing, dial};
+
+use source::Terms;
+
+/// The target of a token.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The name by which the token was found, which identifies the console in questions to the app. Not for logs.
+    pub name: String,
+    /// Address to connect to.
+    pub endpoint: Endpoint,
+    /// The marker at which frames to the client have to end, from `bridge.boundaries`; `None` for a byte stream,
+    /// which may be cut anywhere.
+    pub boundary: Option<Arc<[u8]>>,
+    terms: Terms,
+}
+
+impl Target {
+    /// Connects once, within `limit`, to an address that the source may name, with TLS if it is configured.
+    ///
+    /// # Errors
+    /// [`DialError`] names the endpoint and the reason.
+    pub async fn connect(&self, limit: Duration) -> Result<Outgoing, DialError> {
+        let permits = |address| self.terms.permits(&self.endpoint, address);
+        dial(&self.endpoint, permits, self.terms.tls.as_ref(), limit).await
+    }
+}
+
+/// The endpoint, for logs.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.endpoint.fmt(f)
+    }
+}
+
+/// Reasons why a token cannot be resolved. The text is for the log. It names the file or the directory and never
+/// the token; a client should only learn that the token is not known.
+///
+/// If several sources cannot be read, the first is reported, and only after no other source knows the token.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// All sources were read and none knows the token.
+    #[error("no source knows this token")]
+    Unknown,
+    /// A source is missing, not permitted, too large or not readable for another reason.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// Path of the file or the directory.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// A line is neither `token: host:port` nor `token: unix_socket:/path`.
+    #[error("{}:{line}: {reason}", path.display())]
+    Malformed {
+        /// Path of the token file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: usize,
+        /// Description of the fault, without quoting the line.
+        reason: &'static str,
+    },
+    /// The name exists in a directory of sockets, but may not be connected.
+    #[error("{}: {reason}", directory.display())]
+    Refused {
+        /// Path of the directory of sockets.
+        directory: PathBuf,
+        /// Description of the file that has the name.
+        reason: &'static str,
+    },
+    /// A server that knows tokens cannot be reached, or sent an invalid response.
+    #[error("{asked}: {reason}")]
+    Failed {
+        /// Kind and address of the server, with `{token}` in place of the token.
+        asked: String,
+        /// Description of the failure.
+        reason: String,
+    },
+    /// A source names a target that its `allow` does not permit.
+    #[error(
+        "{asked}: it names {target}, which its `allow` does not permit (this machine, its link, metadata \
+         services and translated addresses need a rule of their own)"
+    )]
+    Forbidden {
+        /// Kind and address of the source.
+        asked: String,
+        /// The target that it names.
+        target: Endpoint,
+    },
+    /// The sources could not be read in time: a file system hangs, or there are too many look-ups at once.
+    #[error("the token sources could not be read in time")]
+    Slow,
+}

@@ -1,0 +1,370 @@
+//! Looks a token up in the static targets and the sources in order, on blocking threads and within limits.
+//!
+//! Independent of how a source stores its tokens.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::lookup::Search;
+use super::signed::{Links, Once, Purpose};
+use super::source::{By, Source, Terms};
+use super::{LinkError, LinksError, ResolveError, Target, Token, token_file};
+use crate::config::{Bridge, Endpoint};
+use crate::faults::Faults;
+use crate::tls::TlsError;
+
+/// Delay before an empty token file is read again. Between truncating and writing lie microseconds, so the first
+/// retry usually succeeds.
+const RETRY_STEP: Duration = Duration::from_millis(20);
+
+/// Limit on concurrent look-ups in files. Each may read thousands of files for a made-up token; without this bound
+/// a flood of those would take all of tokio's blocking threads, which also resolve host names.
+const READERS: usize = 8;
+
+/// Resolves tokens to targets. No target is cached, because a removed one must not be found again.
+pub struct Resolver {
+    targets: Vec<Fixed>,
+    sources: Vec<Source>,
+    links: Option<(Arc<Links>, Terms)>,
+    boundaries: BTreeMap<String, Arc<[u8]>>,
+    retry: Duration,
+    /// Size limit of a token file, in bytes.
+    largest_file: u64,
+    /// Time limit of the look-ups in files: the same as for the connection to the target.
+    limit: Duration,
+    readers: Arc<Semaphore>,
+}
+
+/// A client's request for a target, after its signed link, if there is one, was verified.
+#[derive(Debug)]
+pub struct Asked {
+    token: Token,
+    /// The target that the link itself names.
+    target: Option<Endpoint>,
+    once: Option<Once>,
+}
+
+impl Asked {
+    /// The token to resolve.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+}
+
+/// Reasons why this configuration cannot be used on this machine.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// A certificate or key of a `tls` table cannot be loaded.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The keys or the store of signed links cannot be loaded.
+    #[error(transparent)]
+    Links(#[from] LinksError),
+}
+
+impl TargetError {
+    /// The file, if this user may not use it.
+    #[must_use]
+    pub fn denied(&self) -> Option<&Path> {
+        match self {
+            Self::Tls(error) => error.denied(),
+            Self::Links(error) => error.denied(),
+        }
+    }
+}
+
+/// A static target of the configuration.
+struct Fixed {
+    token: String,
+    address: Endpoint,
+    terms: Terms,
+}
+
+/// A target found by a source.
+struct Found {
+    endpoint: Endpoint,
+    name: String,
+    terms: Terms,
+}
+
+/// Without the tokens.
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolver").finish_non_exhaustive()
+    }
+}
+
+impl Resolver {
+    /// Creates a resolver from the configuration. Reads certificates, but no tokens.
+    ///
+    /// # Errors
+    /// A [`TargetError`] for each file that cannot be used.
+    pub fn new(bridge: &Bridge) -> Result<Self, Faults<TargetError>> {
+        let mut faults = Faults::default();
+        let boundaries = bridge
+            .boundaries
+            .iter()
+            .map(|(name, marker)| (name.clone(), Arc::from(marker.as_bytes())))
+            .collect();
+        let targets = bridge.targets.iter().filter_map(|target| {
+            Some(Fixed {
+                token: target.token.clone(),
+                address: target.address.clone(),
+                terms: faults.keep(Terms::new(None, target.tls.as_ref()))?,
+            })
+        });
+        let targets = targets.collect();
+        let mut links = None;
+        if bridge.signed.is_on() {
+            let terms = Terms::new(Some(&bridge.signed.allow), bridge.signed.tls.as_ref());
+            let terms = faults.keep(terms);
+            links = faults
+                .keep_all(Links::open(&bridge.signed))
+                .map(Arc::new)
+                .zip(terms);
+        }
+        let sources = bridge.tokens.iter().map(Source::new);
+        let sources = faults.keep_all(Faults::gather(sources)).unwrap_or_default();
+        faults.or(Self {
+            links,
+            targets,
+            sources,
+            boundaries,
+            retry: bridge.token_retry,
+            largest_file: bridge.token_file_size,
+            limit: bridge.connect,
+            readers: Arc::new(Semaphore::new(READERS)),
+        })
+    }
+
+    /// True if there are no targets and no sources, so that no token can be known.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty() && self.sources.is_empty() && self.links.is_none()
+    }
+
+    /// Verifies a token: a signed link must be valid for this peer, a plain token must be permitted.
+    ///
+    /// # Errors
+    /// [`LinkError`] gives the reason. Nothing was looked up, so it reveals nothing about existing targets.
+    pub async fn admit(&self, token: Token, peer: Option<IpAddr>) -> Result<Asked, LinkError> {
+        let plain = |token| Asked {
+            token,
+            target: None,
+            once: None,
+        };
+        let Some((links, _)) = &self.links else {
+            return Ok(plain(token));
+        };
+        if !Links::is_link(&token) {
+            return if links.required() {
+                Err(LinkError::Unsigned)
+            } else {
+                Ok(plain(token))
+            };
+        }
+        let reader = Arc::clone(links);
+        let read = move || reader.read(&token, peer);
+        let link = self.blocking(read).await.ok_or(LinkError::Slow)??;
+        Ok(match link.purpose {
+            Purpose::Token(name) => Asked {
+                token: Token::named(&name),
+                target: None,
+                once: link.once,
+            },
+            Purpose::Target(target) => Asked {
+                token: Token::named(&target.to_string()),
+                target: Some(target),
+                once: link.once,
+            },
+        })
+    }
+
+    /// Marks a single-use link as used. To be called when everything else permits it, and before anything is
+    /// opened.
+    ///
+    /// # Errors
+    /// [`LinkError`] if the link was used before, or its use cannot be recorded.
+    pub async fn spend(&self, asked: &Asked) -> Result<(), LinkError> {
+        let (Some(once), Some((links, _))) = (asked.once.clone(), &self.links) else {
+            return Ok(());
+        };
+        let links = Arc::clone(links);
+        let spend = move || links.spend(&once);
+        self.blocking(spend).await.ok_or(LinkError::Slow)?
+    }
+
+    /// Finds the target of a token: the first match of the static targets, then of the sources in the order of the
+    /// configuration.
+    ///
+    /// If none knows it and a token file was empty, that file is read again for `bridge.token-retry`, because
+    /// Wok truncates a file before it writes it.
+    pub async fn resolve(&self, asked: &Asked) -> Result<Target, ResolveError> {
+        let token = &asked.token;
+        let fixed = self.targets.iter();
+        let Found {
+            endpoint,
+            name,
+            terms,
+        } = if let Some(target) = &asked.target {
+            self.named_by_link(target).await?
+        } else if let Some(target) = fixed.into_iter().find(|known| token.means(&known.token)) {
+            Found {
+                endpoint: target.address.clone(),
+                name: target.token.clone(),
+                terms: target.terms.clone(),
+            }
+        } else {
+            self.search(token).await?
+        };
+        let boundary = token.names().find_map(|name| self.boundaries.get(name));
+        Ok(Target {
+            name,
+            endpoint,
+            boundary: boundary.cloned(),
+            terms,
+        })
+    }
+
+    /// Checks the target that a link itself names.
+    async fn named_by_link(&self, target: &Endpoint) -> Result<Found, ResolveError> {
+        let Some((_, terms)) = &self.links else {
+            return Err(ResolveError::Unknown);
+        };
+        let (rules, named) = (terms.clone(), target.clone());
+        let check = move || rules.check(named, "a signed link");
+        let endpoint = self.blocking(check).await.ok_or(ResolveError::Slow)??;
+        Ok(Found {
+            name: endpoint.to_string(),
+            endpoint,
+            terms: terms.clone(),
+        })
+    }
+
+    async fn search(&self, token: &Token) -> Result<Found, ResolveError> {
+        let mut search = Search::new(token.clone(), self.largest_file);
+        for (index, source) in self.sources.iter().enumerate() {
+            let found;
+            (found, search) = self.ask(index, source, search).await?;
+            if let Some(endpoint) = found {
+                return self.found(source, endpoint, search).await;
+            }
+        }
+        let start = Instant::now();
+        while search.may_yet_find() && start.elapsed() < self.retry {
+            tokio::time::sleep(RETRY_STEP.min(self.retry)).await;
+            for (index, path) in search.take_being_written() {
+                let found;
+                search.source = index;
+                (found, search) = self
+                    .read(search, move |search| token_file::find(&path, search))
+                    .await?;
+                if let (Some(endpoint), Some(source)) = (found, self.sources.get(index)) {
+                    return self.found(source, endpoint, search).await;
+                }
+            }
+        }
+        Err(search.into_error())
+    }
+
+    /// Searches one source. A problem with it is noted, and does not hide the next source.
+    async fn ask(
+        &self,
+        index: usize,
+        source: &Source,
+        mut search: Search,
+    ) -> Result<(Option<Endpoint>, Search), ResolveError> {
+        search.source = index;
+        let asked = match &source.by {
+            By::Files(find) => {
+                let find = Arc::clone(find);
+                return self.read(search, move |search| find(search)).await;
+            }
+            By::Api(api) => api.find(&search.token).await,
+            By::Redis(redis) => redis.find(&search.token).await,
+        };
+        match asked {
+            Ok(Some(endpoint)) => {
+                search.name = Some(search.token.plain().to_owned());
+                Ok((Some(endpoint), search))
+            }
+            Ok(None) => Ok((None, search)),
+            Err(reason) => {
+                let asked = source.label.clone();
+                search.note(ResolveError::Failed { asked, reason });
+                Ok((None, search))
+            }
+        }
+    }
+
+    /// Checks that a source may name the target it has found.
+    async fn found(
+        &self,
+        source: &Source,
+        endpoint: Endpoint,
+        search: Search,
+    ) -> Result<Found, ResolveError> {
+        let (terms, label) = (source.terms.clone(), source.label.clone());
+        let checked = move |search: &mut Search| {
+            let checked = terms.check(endpoint, &label);
+            checked.map_err(|error| search.forbid(error)).ok()
+        };
+        let (checked, search) = self.read(search, checked).await?;
+        let Some(endpoint) = checked else {
+            return Err(search.into_error());
+        };
+        // Questions about this name must refer to this socket, so the client's choice of a spelling must not
+        // change it: each source reports the name by which it was found.
+        let name = search
+            .name
+            .unwrap_or_else(|| search.token.plain().to_owned());
+        Ok(Found {
+            endpoint,
+            name,
+            terms: source.terms.clone(),
+        })
+    }
+
+    /// Runs one look-up in files on a blocking thread.
+    async fn read<F>(
+        &self,
+        mut search: Search,
+        look: F,
+    ) -> Result<(Option<Endpoint>, Search), ResolveError>
+    where
+        F: FnOnce(&mut Search) -> Option<Endpoint> + Send + 'static,
+    {
+        let look_up = move || (look(&mut search), search);
+        self.blocking(look_up).await.ok_or(ResolveError::Slow)
+    }
+
+    /// Runs file access on a blocking thread; `None` if it took too long. It holds its permit until it has really
+    /// ended, even when its caller has given up.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let readers = Arc::clone(&self.readers);
+        let reading = async {
+            let permit = readers.acquire_owned().await.ok()?;
+            let held = move || {
+                let done = work();
+                drop(permit);
+                done
+            };
+            tokio::task::spawn_blocking(held).await.ok()
+        };
+        // The semaphore is never closed, and the task fails only when the runtime stops: both are "not in time".
+        tokio::time::timeout(self.limit, reading)
+            .await
+            .ok()
+            .flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests;

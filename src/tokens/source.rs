@@ -1,0 +1,119 @@
+//! One source of tokens, with the policy for connecting to its targets.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::allow::Allow;
+use super::lookup::Search;
+use super::token_api::TokenApi;
+use super::token_files::TokenFiles;
+use super::token_redis::TokenRedis;
+use super::{ResolveError, named_file, sockets};
+use crate::config::{Endpoint, SourceKind, TargetRule, TargetTls, TokenSource};
+use crate::tls::{Connector, TlsError};
+
+/// One `[[bridge.tokens]]` table, ready to be searched.
+pub(super) struct Source {
+    pub(super) by: By,
+    pub(super) terms: Terms,
+    /// Kind and address of the source, for errors.
+    pub(super) label: String,
+}
+
+/// The backend of a source.
+pub(super) enum By {
+    /// Files, whose reading blocks.
+    Files(Arc<LookUp>),
+    /// An HTTP API.
+    Api(TokenApi),
+    /// A Redis server.
+    Redis(TokenRedis),
+}
+
+/// A function that looks a token up in files.
+type LookUp = dyn Fn(&mut Search) -> Option<Endpoint> + Send + Sync;
+
+/// Connect policy: which targets may be connected, and how.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Terms {
+    /// Permitted targets; `None` permits all.
+    pub(super) allow: Option<Allow>,
+    /// TLS settings; `None` connects without TLS.
+    pub(super) tls: Option<Connector>,
+}
+
+impl Source {
+    /// Loads the certificates that the source needs; does not connect.
+    pub(super) fn new(source: &TokenSource) -> Result<Self, TlsError> {
+        let by = match &source.kind {
+            SourceKind::Directory(path) => By::indexed(TokenFiles::directory(path.clone())),
+            SourceKind::File(path) => By::indexed(TokenFiles::file(path.clone())),
+            SourceKind::FileName(path) => By::files(named_file::find, path.clone()),
+            SourceKind::Sockets(path) => By::files(sockets::find, path.clone()),
+            SourceKind::Http(http) => By::Api(TokenApi::new(http.clone())?),
+            SourceKind::Redis(redis) => By::Redis(TokenRedis::new(redis.clone())),
+        };
+        Ok(Self {
+            by,
+            terms: Terms::new(source.allow.as_deref(), source.tls.as_ref())?,
+            label: source.to_string(),
+        })
+    }
+}
+
+impl By {
+    fn indexed(files: TokenFiles) -> Self {
+        Self::Files(Arc::new(move |search: &mut Search| files.find(search)))
+    }
+
+    fn files(find: fn(&Path, &mut Search) -> Option<Endpoint>, path: PathBuf) -> Self {
+        Self::Files(Arc::new(move |search: &mut Search| find(&path, search)))
+    }
+}
+
+/// Omits the backend, whose settings may contain a password.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label)
+    }
+}
+
+impl Terms {
+    pub(super) fn new(
+        allow: Option<&[TargetRule]>,
+        tls: Option<&TargetTls>,
+    ) -> Result<Self, TlsError> {
+        Ok(Self {
+            allow: allow.map(Allow::new),
+            tls: tls.map(Connector::new).transpose()?,
+        })
+    }
+
+    /// Returns the endpoint to connect, if the source may name it. Blocks while it resolves the symbolic links of
+    /// a socket's path.
+    pub(super) fn check(&self, endpoint: Endpoint, source: &str) -> Result<Endpoint, ResolveError> {
+        let Some(allow) = &self.allow else {
+            return Ok(endpoint);
+        };
+        let permitted = match &endpoint {
+            Endpoint::Tcp { host, port } => allow.may_name(host, *port).then(|| endpoint.clone()),
+            Endpoint::Unix(path) => allow.socket(path).ok().flatten().map(Endpoint::Unix),
+        };
+        permitted.ok_or_else(|| ResolveError::Forbidden {
+            asked: source.to_owned(),
+            target: endpoint,
+        })
+    }
+
+    /// True if an address that the endpoint has resolved to may be connected.
+    pub(super) fn permits(&self, endpoint: &Endpoint, address: IpAddr) -> bool {
+        match (&self.allow, endpoint) {
+            (None, _) => true,
+            (Some(allow), Endpoint::Tcp { host, port }) => allow.permits(host, *port, address),
+            // A socket has no address.
+            (Some(_), Endpoint::Unix(_)) => false,
+        }
+    }
+}

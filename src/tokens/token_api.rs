@@ -1,0 +1,145 @@
+//! Token source that queries an HTTP API, as websockify's `BaseTokenAPI` and `JSONTokenApi` do.
+//!
+//! Sends one GET per token on a connection of its own, because consoles are rarely opened. The token is
+//! percent-encoded, redirects are not followed, and time, head and body of the response have limits. Does not
+//! decide which targets may be named. No error contains the token.
+
+use std::fmt::Write as _;
+
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::{Bytes, Incoming};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::Token;
+use super::address::parse_answer;
+use crate::config::{Endpoint, HttpSource, TargetTls};
+use crate::http::exchange;
+use crate::tls::{Connector, TlsError, dial};
+
+/// Size limit of a response; an address has a few dozen bytes.
+const LONGEST: usize = 4096;
+/// Limit on concurrent queries, so that a flood of made-up tokens does not reach the API.
+const AT_ONCE: usize = 16;
+
+/// The API.
+pub(super) struct TokenApi {
+    source: HttpSource,
+    tls: Option<Connector>,
+    asking: Semaphore,
+}
+
+impl TokenApi {
+    pub(super) fn new(source: HttpSource) -> Result<Self, TlsError> {
+        let tls = TargetTls {
+            ca: source.ca.clone(),
+            // The host of the URL, also where something else is connected to.
+            name: Some(source.url.host.clone()),
+            ..TargetTls::default()
+        };
+        let tls = source
+            .url
+            .secure
+            .then(|| Connector::new(&tls))
+            .transpose()?;
+        Ok(Self {
+            source,
+            tls,
+            asking: Semaphore::new(AT_ONCE),
+        })
+    }
+
+    /// Returns the target if the API knows the token; the error describes a failure of the API.
+    pub(super) async fn find(&self, token: &Token) -> Result<Option<Endpoint>, String> {
+        // No encoding keeps these from meaning another path.
+        if matches!(token.plain(), "." | "..") {
+            return Ok(None);
+        }
+        let limit = self.source.timeout;
+        let asked = timeout(limit, self.ask(token)).await;
+        asked.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
+    }
+
+    async fn ask(&self, token: &Token) -> Result<Option<Endpoint>, String> {
+        // The semaphore is never closed.
+        let _turn = self.asking.acquire().await;
+        let HttpSource {
+            url,
+            address,
+            timeout,
+            ..
+        } = &self.source;
+        let endpoint = address.clone().unwrap_or_else(|| url.endpoint());
+        let stream = dial(&endpoint, |_| true, self.tls.as_ref(), *timeout).await;
+        let stream = stream.map_err(|error| error.to_string())?;
+        let target = format!("{}{}{}", url.before, encoded(token.plain()), url.after);
+        let request = Request::get(target)
+            .header(header::HOST, url.authority.as_str())
+            .header(header::ACCEPT, "application/json, text/plain")
+            .header(
+                header::USER_AGENT,
+                concat!("noren/", env!("CARGO_PKG_VERSION")),
+            )
+            .header(header::CONNECTION, "close")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| error.to_string())?;
+        let answer = exchange(stream, request, |response| async {
+            understand(response).await.map_err(Into::into)
+        });
+        answer.await.map_err(|error| error.to_string())
+    }
+}
+
+/// Interprets a response.
+async fn understand(response: Response<Incoming>) -> Result<Option<Endpoint>, String> {
+    let status = response.status();
+    match status {
+        StatusCode::UNAUTHORIZED
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        | StatusCode::REQUEST_TIMEOUT
+        | StatusCode::TOO_MANY_REQUESTS => {}
+        _ if status.is_success() => {
+            let body = Limited::new(response.into_body(), LONGEST).collect().await;
+            let body = body.map_err(|error| format!("its answer could not be read: {error}"))?;
+            return parse_answer(&body.to_bytes())
+                .map(Some)
+                .map_err(|reason| format!("its answer cannot be understood: {reason}"));
+        }
+        _ if status.is_client_error() => return Ok(None),
+        _ if status.is_redirection() => {
+            return Err(format!("it answered {status}; redirects are not followed"));
+        }
+        _ => {}
+    }
+    Err(format!("it answered {status}"))
+}
+
+/// Percent-encodes all but unreserved characters (RFC 3986 §2.3), so that no token can change the path or the
+/// query.
+fn encoded(token: &str) -> String {
+    let mut text = String::with_capacity(token.len());
+    for byte in token.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_cannot_change_the_path_or_the_query() {
+        assert_eq!(
+            encoded("a/../../b?c=d&e#f %g"),
+            "a%2F..%2F..%2Fb%3Fc%3Dd%26e%23f%20%25g"
+        );
+        assert_eq!(encoded("aZ0-._~é"), "aZ0-._~%C3%A9");
+    }
+}

@@ -1,0 +1,245 @@
+//! Reader of the app's response. It holds the connection and the worker permit until the response ends, also when
+//! it is abandoned.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use crate::http::{BoxError, Stall};
+use crate::upstream::Upstream;
+use crate::upstream::abandoned::{hang_up, let_end};
+use crate::upstream::connection::{Connection, HangUp};
+use crate::upstream::workers::Slot;
+
+/// Number of bytes read before the head is sent to the client. hyper reads no further ahead at first, so most
+/// pages are complete with it.
+const AHEAD: usize = 64 * 1024;
+
+/// The body of a response, with the resources it occupies at the app.
+pub(super) struct Source {
+    /// The exchange; `None` when it has ended.
+    exchange: Option<Exchange>,
+    is_endless: bool,
+    /// True if the response is abandoned and only read to free the worker.
+    is_unwanted: bool,
+}
+
+struct Exchange {
+    body: Incoming,
+    idle: Stall,
+    connection: Connection,
+    upstream: Arc<Upstream>,
+    slot: Slot,
+    /// Arrival time of the latest piece, and its distance from the one before it.
+    latest: Instant,
+    pause: Duration,
+}
+
+/// The part of a response that has arrived when its head is sent.
+pub(super) struct Beginning {
+    pub(super) pieces: VecDeque<Bytes>,
+    pub(super) end: End,
+}
+
+/// The state of a response behind its beginning.
+pub(super) enum End {
+    /// The response is complete: the worker is free already.
+    Complete,
+    /// The response continues.
+    Open(Box<Source>),
+    /// The app broke off.
+    Broken(BoxError),
+}
+
+impl Source {
+    /// Creates the reader of the body that belongs to `headers`.
+    pub(super) fn new(
+        headers: &HeaderMap,
+        body: Incoming,
+        connection: Connection,
+        slot: Slot,
+        upstream: Arc<Upstream>,
+    ) -> Self {
+        Self {
+            exchange: Some(Exchange {
+                body,
+                idle: Stall::new(upstream.settings.response_idle),
+                connection,
+                upstream,
+                slot,
+                latest: Instant::now(),
+                pause: Duration::ZERO,
+            }),
+            is_endless: is_endless(headers),
+            is_unwanted: false,
+        }
+    }
+
+    /// True if the response is streamed piece by piece, for as long as the client reads.
+    pub(super) fn is_endless(&self) -> bool {
+        self.is_endless
+    }
+
+    /// Reads what is available without waiting.
+    pub(super) fn begin(mut self, cx: &mut Context<'_>) -> Beginning {
+        let mut pieces = VecDeque::new();
+        let mut bytes = 0;
+        let end = loop {
+            if self.is_end_stream() {
+                self.finish();
+                break End::Complete;
+            }
+            if bytes >= AHEAD {
+                break End::Open(Box::new(self));
+            }
+            match self.poll(cx) {
+                Poll::Ready(Some(Ok(piece))) => {
+                    bytes += piece.len();
+                    pieces.push_back(piece);
+                }
+                Poll::Ready(Some(Err(error))) => break End::Broken(error),
+                Poll::Ready(None) => break End::Complete,
+                Poll::Pending => break End::Open(Box::new(self)),
+            }
+        };
+        Beginning { pieces, end }
+    }
+
+    /// Returns the next piece; `None` at the end, where connection and permit are released.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Ready(None);
+        };
+        // Twice: asking for data makes the driver read, and what it read is then to be had.
+        for _ in 0..2 {
+            match Pin::new(&mut exchange.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers are dropped, as a request's are.
+                    if let Ok(data) = frame.into_data() {
+                        exchange.idle.progressed();
+                        exchange.pause = exchange.latest.elapsed();
+                        exchange.latest += exchange.pause;
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    let text = format!("the app broke off in the middle of its answer: {error}");
+                    return self.fail(text);
+                }
+                Poll::Ready(None) => {
+                    self.finish();
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {}
+            }
+            exchange.connection.drive(cx);
+        }
+        if exchange.idle.waited(cx) {
+            return self.fail(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the app stopped in the middle of its answer",
+            ));
+        }
+        Poll::Pending
+    }
+
+    /// A handle to close the app's connection while it is in use.
+    pub(super) fn hang_up(&self) -> HangUp {
+        let exchange = self.exchange.as_ref();
+        exchange.map_or_else(HangUp::default, |exchange| exchange.connection.hang_up())
+    }
+
+    /// Shuts the sending side down at once.
+    pub(super) fn finish_sending(&mut self) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.connection.hang_up().finish();
+            let now = &mut Context::from_waker(Waker::noop());
+            exchange.connection.drive(now);
+        }
+    }
+
+    /// Time between the two latest pieces.
+    pub(super) fn pause(&self) -> Duration {
+        let exchange = self.exchange.as_ref();
+        exchange.map_or(Duration::ZERO, |exchange| exchange.pause)
+    }
+
+    /// Closes the app's connection; returns the permit.
+    pub(super) fn close(&mut self) -> Option<Slot> {
+        self.exchange.take().map(|exchange| exchange.slot)
+    }
+
+    /// Number of bytes still to come, if it is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        let exchange = self.exchange.as_ref();
+        exchange.map_or(Some(0), |exchange| exchange.body.size_hint().exact())
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        let exchange = self.exchange.as_ref();
+        exchange.is_none_or(|exchange| exchange.body.is_end_stream())
+    }
+
+    /// Continues an exchange as an abandoned one.
+    fn unwanted(exchange: Exchange) -> Self {
+        Self {
+            exchange: Some(exchange),
+            is_endless: false,
+            is_unwanted: true,
+        }
+    }
+
+    /// Releases the permit, and the connection too if the exchange is complete on both sides.
+    fn finish(&mut self) {
+        if let Some(Exchange {
+            connection,
+            upstream,
+            ..
+        }) = self.exchange.take()
+        {
+            upstream.take_back(connection);
+        }
+    }
+
+    fn fail(&mut self, error: impl Into<BoxError>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        self.exchange = None;
+        Poll::Ready(Some(Err(error.into())))
+    }
+}
+
+/// True if the app declares an endless response: it ends only with its connection, and each of its pieces is
+/// awaited by the client.
+fn is_endless(headers: &HeaderMap) -> bool {
+    let begins = |name, text: &[u8]| {
+        let value = headers.get(name).map(HeaderValue::as_bytes);
+        let start = value.and_then(|value: &[u8]| value.get(..text.len()));
+        start.is_some_and(|start| start.eq_ignore_ascii_case(text))
+    };
+    begins("content-type", b"text/event-stream") || begins("x-accel-buffering", b"no")
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // hyper does not ask again when it knows from the length that the body is complete.
+        let notices = |exchange: &Exchange| !exchange.upstream.settings.ignore_client_abort;
+        let is_told = !self.is_end_stream() && !self.is_unwanted;
+        if is_told && let Some(exchange) = self.exchange.take_if(|exchange| notices(exchange)) {
+            let tasks = exchange.upstream.tasks.clone();
+            hang_up(Self::unwanted(exchange), &tasks);
+        } else if self.is_end_stream() || self.is_endless || self.is_unwanted {
+            // In the middle of a body the connection is not idle, and is closed.
+            self.finish();
+        } else if let Some(exchange) = self.exchange.take() {
+            let tasks = exchange.upstream.tasks.clone();
+            let_end(Self::unwanted(exchange), &tasks);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Waits for an app that is restarting, so that its visitors do not notice.
+//!
+//! Nothing has been sent when a connection is refused, so a request of any kind can wait for the next attempt. It
+//! holds a worker permit meanwhile, and further requests wait in the queue, so no limits beside the queue's are
+//! needed. For an app that stays away longer than a restart takes, requests fail at once.
+
+use std::future::Future;
+use std::io;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::net::ConnectError;
+use crate::sync::lock;
+use crate::tls::DialError;
+
+/// Pause between two attempts, growing from the first to the second value.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Start of the current outage of an app.
+#[derive(Debug)]
+pub(super) struct RestartWait {
+    app: String,
+    /// Time that a restart may take.
+    patience: Duration,
+    outage: Mutex<Option<Outage>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    begun: Instant,
+    /// Time of the last failed attempt.
+    last: Instant,
+}
+
+impl RestartWait {
+    pub(super) fn new(app: &str, patience: Duration) -> Self {
+        Self {
+            app: app.to_owned(),
+            patience,
+            outage: Mutex::default(),
+        }
+    }
+
+    /// Tries to connect until it succeeds, fails for another reason than a missing listener, or the outage lasts
+    /// too long.
+    pub(super) async fn wait<T, F>(&self, mut connect: impl FnMut() -> F) -> Result<T, DialError>
+    where
+        F: Future<Output = Result<T, DialError>>,
+    {
+        let mut pause = FIRST_PAUSE;
+        // Each request also counts for itself: the outage that all share is forgotten when the tries are further apart
+        // than the patience, as they are if that is shorter than a pause.
+        let mut begun = None;
+        loop {
+            let error = match connect().await {
+                Ok(connected) => {
+                    self.is_back();
+                    return Ok(connected);
+                }
+                Err(error) if nobody_is_there(&error) => error,
+                Err(error) => return Err(error),
+            };
+            let waited = begun.get_or_insert_with(Instant::now).elapsed();
+            let left = self.patience.saturating_sub(waited);
+            let left = self.patience_left(&error).min(left);
+            if left.is_zero() {
+                return Err(error);
+            }
+            sleep(pause.min(left)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Time that a request may still wait after a failed attempt.
+    fn patience_left(&self, error: &DialError) -> Duration {
+        if self.patience.is_zero() {
+            return Duration::ZERO;
+        }
+        let now = Instant::now();
+        let mut outage = self.lock();
+        // Between two visitors far apart the app may have been back, unseen.
+        let known = outage.filter(|outage| now - outage.last <= self.patience);
+        let begun = known.map_or(now, |outage| outage.begun);
+        *outage = Some(Outage { begun, last: now });
+        drop(outage);
+        if known.is_none() {
+            warn!(app = self.app, %error, "the app is away; requests wait for it");
+        }
+        self.patience.saturating_sub(now - begun)
+    }
+
+    fn is_back(&self) {
+        let outage = self.lock().take();
+        if let Some(outage) = outage {
+            let seconds = outage.begun.elapsed().as_secs_f64();
+            info!(app = self.app, seconds, "the app is back");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Outage>> {
+        lock(&self.outage)
+    }
+}
+
+/// True if the error is the one of an app that is just being started.
+pub(super) fn nobody_is_there(error: &DialError) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
+    match error {
+        DialError::Connect(ConnectError::Refused { source, .. }) => matches!(
+            source.kind(),
+            ConnectionRefused | ConnectionReset | NotFound
+        ),
+        DialError::Connect(ConnectError::Slow { .. })
+        | DialError::Handshake { .. }
+        | DialError::Slow { .. } => false,
+    }
+}

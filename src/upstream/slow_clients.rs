@@ -1,0 +1,127 @@
+//! Finds slow clients: scans the unfinished responses of an app every 20 ms.
+//!
+//! When a client stops reading, hyper only stops polling for the next piece, and nothing else happens. So the
+//! unfinished responses of an app, of which there are never more than it has workers, are scanned often. The first
+//! of them starts the scanner task, which sleeps while there is none.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::sync::lock;
+use crate::upstream::Upstream;
+use crate::upstream::response_buffer::Flow;
+
+/// Scan interval. A client that has not come back for one to two intervals is slow, or busy otherwise.
+const LOOK: Duration = Duration::from_millis(20);
+/// Number of scans without a response after which the task sleeps.
+const IDLE_LOOKS: u32 = 50;
+
+/// The unfinished responses of an app.
+#[derive(Debug, Default)]
+pub(super) struct SlowClients {
+    flows: Arc<Mutex<Flows>>,
+    wake: Arc<Notify>,
+    started: AtomicBool,
+    asleep: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Default)]
+struct Flows {
+    last: u64,
+    watched: HashMap<u64, Arc<Flow>>,
+}
+
+/// Registration of one response.
+pub(super) struct Place {
+    flows: Arc<Mutex<Flows>>,
+    number: u64,
+}
+
+impl SlowClients {
+    /// Scans a response until it is unregistered.
+    pub(super) fn watch(&self, flow: &Arc<Flow>, upstream: &Arc<Upstream>) -> Place {
+        let number = lock(&self.flows).insert(flow);
+        if !self.started.swap(true, Ordering::Relaxed) {
+            let looking = look(
+                Arc::downgrade(upstream),
+                Arc::clone(&self.wake),
+                Arc::clone(&self.asleep),
+            );
+            let stop = upstream.tasks.clone();
+            upstream.tasks.spawn(async move {
+                tokio::select! {
+                    () = looking => {}
+                    () = stop.requested() => {}
+                }
+            });
+        } else if self.asleep.swap(false, Ordering::Relaxed) {
+            self.wake.notify_one();
+        }
+        Place {
+            flows: Arc::clone(&self.flows),
+            number,
+        }
+    }
+}
+
+impl Drop for SlowClients {
+    fn drop(&mut self) {
+        // Its task finds nothing left to look after, and ends.
+        self.wake.notify_one();
+    }
+}
+
+impl Place {
+    pub(super) fn leave(&self) {
+        lock(&self.flows).watched.remove(&self.number);
+    }
+}
+
+impl Flows {
+    fn insert(&mut self, flow: &Arc<Flow>) -> u64 {
+        self.last += 1;
+        self.watched.insert(self.last, Arc::clone(flow));
+        self.last
+    }
+}
+
+async fn look(upstream: Weak<Upstream>, wake: Arc<Notify>, asleep: Arc<AtomicBool>) {
+    let mut in_vain = 0;
+    loop {
+        sleep(LOOK).await;
+        let Some(upstream) = upstream.upgrade() else {
+            return;
+        };
+        let flows: Vec<(u64, Arc<Flow>)> = {
+            let flows = lock(&upstream.lagging.flows);
+            let watched = flows.watched.iter();
+            watched
+                .map(|(number, flow)| (*number, Arc::clone(flow)))
+                .collect()
+        };
+        in_vain = if flows.is_empty() { in_vain + 1 } else { 0 };
+        for (number, flow) in flows {
+            if let Some(source) = flow.look() {
+                lock(&upstream.lagging.flows).watched.remove(&number);
+                let spool = upstream.spool.clone();
+                upstream.tasks.spawn(flow.take_in(source, spool));
+            }
+        }
+        if in_vain < IDLE_LOOKS {
+            continue;
+        }
+        asleep.store(true, Ordering::Relaxed);
+        // One that came before this line has not seen it and wakes nobody.
+        let still = lock(&upstream.lagging.flows).watched.is_empty();
+        drop(upstream);
+        if still {
+            wake.notified().await;
+        }
+        in_vain = 0;
+    }
+}
