@@ -1,7 +1,7 @@
 //! The modules are a stack: each names only modules on lower layers, and modules of one layer do not name
 //! each other. The list here is the one in the documentation of the library.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -113,6 +113,141 @@ fn modules_name_lower_layers_only() {
     assert!(
         edges > 30,
         "only {edges} uses were found: is this test still reading the right files?"
+    );
+}
+
+/// The rooms whose files have an order too: no two of them name each other.
+const ORDERED_ROOMS: &[&str] = &[
+    "access",
+    "acme",
+    "amqp",
+    "bridge",
+    "hub",
+    "net",
+    "proxy",
+    "push",
+    "service",
+    "sources",
+    "telemetry",
+    "text",
+    "tls",
+    "tokens",
+    "websocket",
+];
+
+#[test]
+fn no_two_files_of_a_room_name_each_other() {
+    let mut wrong = Vec::new();
+    let mut edges = 0;
+    for room in ORDERED_ROOMS {
+        let named = named_inside(room);
+        edges += named.values().map(BTreeSet::len).sum::<usize>();
+        for (one, others) in &named {
+            let back = |other: &&String| named.get(*other).is_some_and(|back| back.contains(one));
+            wrong.extend(
+                others
+                    .iter()
+                    .filter(|other| one < *other)
+                    .filter(back)
+                    .map(|other| format!("src/{room}: {one} and {other} name each other")),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(
+        edges > 100,
+        "only {edges} uses were found: is this test still reading the right files?"
+    );
+}
+
+/// The modules of a room, and which other modules of the same room their files name with `crate::` or `super::`.
+/// The root of the room, which re-exports, and unit tests in files of their own are left out.
+fn named_inside(room: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
+    let mut files = Vec::new();
+    let mut waiting = vec![root.clone()];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(&directory).expect("a directory of the library") {
+            let path = entry.expect("a file of the library").path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    let module = |path: &Path| {
+        let inside = path.strip_prefix(&root).expect("a path below the room");
+        let first = inside.components().next().expect("a name").as_os_str();
+        let first = first.to_str().expect("UTF-8").trim_end_matches(".rs");
+        first.to_owned()
+    };
+    let modules: BTreeSet<String> = files.iter().map(|path| module(path)).collect();
+    let mut found = BTreeMap::new();
+    for path in &files {
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let own = module(path);
+        if !name.ends_with(".rs") || name.ends_with("tests.rs") || own == "mod" {
+            continue;
+        }
+        let depth = path
+            .strip_prefix(&root)
+            .expect("a path")
+            .components()
+            .count()
+            - usize::from(name == "mod.rs");
+        let supers = format!("{}::", vec!["super"; depth].join("::"));
+        let absolute = format!("crate::{room}::");
+        let text = fs::read_to_string(path).expect("a source file");
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        let named = lines.flat_map(|line| {
+            let mut named = named_behind(line, &absolute);
+            named.extend(named_behind(line, &supers));
+            named
+        });
+        let named = named.filter(|other| *other != own && modules.contains(other));
+        let entry: &mut BTreeSet<String> = found.entry(own.clone()).or_default();
+        entry.extend(named);
+    }
+    found
+}
+
+/// The names that directly follow this beginning of a path in a line; the path is not the rest of a longer one.
+fn named_behind(line: &str, beginning: &str) -> Vec<String> {
+    let is_whole = |at: usize| {
+        !line[..at].ends_with(|sign: char| sign.is_alphanumeric() || "_:".contains(sign))
+    };
+    let mut names = Vec::new();
+    for (at, _) in line
+        .match_indices(beginning)
+        .filter(|(at, _)| is_whole(*at))
+    {
+        let rest = &line[at + beginning.len()..];
+        let end = rest.find(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
+        names.push(rest[..end.unwrap_or(rest.len())].to_owned());
+    }
+    names
+}
+
+#[test]
+fn a_use_inside_a_room_is_found() {
+    assert_eq!(
+        named_behind("use crate::hub::wire::Format;", "crate::hub::"),
+        ["wire"]
+    );
+    assert_eq!(named_behind("use super::sink::Sink;", "super::"), ["sink"]);
+    assert_eq!(
+        named_behind("use super::super::sink::Sink;", "super::super::"),
+        ["sink"]
+    );
+    assert_eq!(
+        named_behind("use super::super::sink::Sink;", "super::"),
+        ["super"]
     );
 }
 

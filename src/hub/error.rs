@@ -75,6 +75,13 @@ pub enum PublishError {
     NotKept(String),
 }
 
+impl PublishError {
+    /// The error for a publisher, without details that are only for the operator.
+    pub(super) fn not_kept(error: &StoreError) -> Self {
+        Self::NotKept(error.for_publishers().to_owned())
+    }
+}
+
 /// Reasons why a subscription was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::config::ChannelName;
 use crate::hub::event_name;
 use crate::hub::publisher_id::PublisherId;
-use crate::hub::wire::Forms;
+use crate::hub::wire_cache::WireCache;
 
 /// Fixed memory cost of a message beside its text: the entry, the counters, the slots for encodings.
 const OVERHEAD: usize = 256;
@@ -288,7 +288,7 @@ pub struct Message {
     pub time: u64,
     /// Arrival time on the monotonic clock, so that setting the wall clock does not change its age.
     pub(super) came: Instant,
-    pub(super) forms: Forms,
+    pub(super) forms: WireCache,
 }
 
 impl Message {
@@ -309,7 +309,7 @@ impl Message {
             draft,
             time,
             came,
-            forms: Forms::default(),
+            forms: WireCache::default(),
         }
     }
 

@@ -37,6 +37,7 @@ mod subscriber;
 mod subscriber_rows;
 mod subscription;
 mod wire;
+mod wire_cache;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -107,7 +107,7 @@ impl Hub {
         }
         let store = self.0.store.load();
         let Some(store) = store.as_ref() else {
-            return Err(not_kept(&StoreError::Stopped));
+            return Err(PublishError::not_kept(&StoreError::Stopped));
         };
         if let Some(before) = draft.id.and_then(|id| channel.ids().find(&id)) {
             return Ok(Published::before(self.id_on_disk(before)));
@@ -132,7 +132,7 @@ impl Hub {
             Err(StoreError::Stopped) if self.0.packed.load(Ordering::Acquire) => {
                 Err(PublishError::Moving)
             }
-            Err(error) => Err(not_kept(&error)),
+            Err(error) => Err(PublishError::not_kept(&error)),
         }
     }
 
@@ -338,9 +338,4 @@ impl Order for DiskOrder {
         drop(places);
         hub.0.behind.store(false, Ordering::Release);
     }
-}
-
-/// The error for the publisher, without details that are only for the operator.
-pub(super) fn not_kept(error: &StoreError) -> PublishError {
-    PublishError::NotKept(error.for_publishers().to_owned())
 }

@@ -12,7 +12,6 @@ use tokio::time::timeout;
 
 use crate::config::ChannelName;
 use crate::hub::message::{Draft, EventId, Message, unix_milliseconds};
-use crate::hub::persistence::not_kept;
 use crate::hub::store::Acknowledgement;
 use crate::hub::{Hub, PublishError};
 use crate::sync::lock;
@@ -64,7 +63,7 @@ impl Published {
             Settled::Now(id) => Ok(id),
             Settled::Disk(hub, kept) => match kept.await {
                 Ok(offset) => Ok(hub.id_on_disk(offset)),
-                Err(error) => Err(not_kept(&error)),
+                Err(error) => Err(PublishError::not_kept(&error)),
             },
             Settled::Cluster(seen) => match timeout(CLUSTER_LIMIT, seen).await {
                 Ok(Ok(id)) => Ok(id),

@@ -1,7 +1,5 @@
 //! Wire encodings of a message. Each is made once, when the first subscriber needs it, and shared by all.
 
-use std::sync::OnceLock;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -11,18 +9,6 @@ use serde_json::value::RawValue;
 use crate::hub::message::{Kind, Message};
 use crate::hub::sockjs_message;
 use crate::websocket::{HEADER_SPACE, Opcode, write_header};
-
-/// The encodings made so far.
-#[derive(Debug, Default)]
-pub(super) struct Forms {
-    socket_json: OnceLock<Bytes>,
-    socket_plain: OnceLock<Bytes>,
-    stream_json: OnceLock<Bytes>,
-    stream_plain: OnceLock<Bytes>,
-    socket_sockjs: OnceLock<Bytes>,
-    wok_binary: OnceLock<Bytes>,
-    wok_base64: OnceLock<Bytes>,
-}
 
 /// The form in which a subscriber receives messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Hosts, TargetRule};
 
-use super::template::Place;
+use super::special_address::SpecialAddress;
 
 /// The rules of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Allow {
 
     /// True if `address`, to which `host` has resolved, may be connected.
     pub(super) fn permits(&self, host: &str, port: u16, address: IpAddr) -> bool {
-        let place = Place::of(address.to_canonical());
+        let place = SpecialAddress::of(address.to_canonical());
         self.ports(port).any(|hosts| match hosts {
             Hosts::Network(network, bits) => place.is_meant_by(*network, *bits),
             Hosts::Any => place.is_ordinary(),
@@ -81,16 +81,6 @@ fn is_called(host: &str, hosts: &Hosts) -> bool {
             .is_some_and(|label| label.len() > 1 && label.ends_with('.')),
         Hosts::Any | Hosts::Network(..) => false,
     }
-}
-
-/// True if the address is within a network of this prefix length.
-pub(super) fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
-    let shared = match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        _ => return false,
-    };
-    shared >= u32::from(bits)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ mod resolver;
 mod signed;
 mod sockets;
 mod source;
-mod template;
+mod special_address;
 #[cfg(test)]
 mod test_directory;
 mod token;

@@ -20,7 +20,7 @@ use super::{Link, LinkError, Once, Purpose, UNIX};
 use crate::config::Signed;
 use crate::jwt::Period;
 use crate::tokens::address::Named;
-use crate::tokens::allow::is_within;
+use crate::tokens::special_address::is_within;
 
 /// Supported claims; others are ignored.
 #[derive(Debug, Default, Serialize, Deserialize)]

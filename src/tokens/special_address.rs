@@ -3,12 +3,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::allow::is_within;
 use crate::net::{host_name, is_own_address};
 
 /// Classification of an address.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct SpecialAddress {
     address: IpAddr,
     kind: Kind,
     /// The range of an IPv6 transition mechanism (RFC 6052, RFC 3056, RFC 4380) that contains the address; the
@@ -54,7 +53,7 @@ const TEREDO: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32);
 /// Range of IPv4-compatible addresses, `::a.b.c.d` (RFC 4291 §2.5.5.1).
 const COMPATIBLE: (Ipv6Addr, u8) = (Ipv6Addr::UNSPECIFIED, 96);
 
-impl Place {
+impl SpecialAddress {
     /// Classifies an address in its canonical form.
     pub(super) fn of(address: IpAddr) -> Self {
         let (kind, translated) = match address {
@@ -191,4 +190,14 @@ fn worst(addresses: &[Ipv4Addr]) -> Kind {
     kinds
         .find(|kind| *kind != Kind::Ordinary)
         .unwrap_or(Kind::Ordinary)
+}
+
+/// True if the address is within a network of this prefix length.
+pub(super) fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
+    let shared = match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        _ => return false,
+    };
+    shared >= u32::from(bits)
 }

@@ -1,0 +1,18 @@
+//! The wire encodings of one message, each of which is made once and shared by all subscribers.
+//! Independent of the encodings themselves.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+/// The encodings made so far.
+#[derive(Debug, Default)]
+pub(super) struct WireCache {
+    pub(super) socket_json: OnceLock<Bytes>,
+    pub(super) socket_plain: OnceLock<Bytes>,
+    pub(super) stream_json: OnceLock<Bytes>,
+    pub(super) stream_plain: OnceLock<Bytes>,
+    pub(super) socket_sockjs: OnceLock<Bytes>,
+    pub(super) wok_binary: OnceLock<Bytes>,
+    pub(super) wok_base64: OnceLock<Bytes>,
+}
