@@ -1,11 +1,13 @@
 //! Activity of one connection: its requests in progress, and its idle time.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::http::spelling::Spelling;
 use crate::sync::lock;
 use crate::telemetry::CloseReason;
 
@@ -30,6 +32,11 @@ struct Shared {
     too_many: Notify,
     /// Number of the first request whose target has a fragment; 0 if there is none.
     fragment: AtomicU64,
+    /// True while there are entries in `spellings`.
+    spelled: AtomicBool,
+    /// Spellings of requests that have not begun yet, with their numbers. They are as few as heads fit into the read
+    /// buffer of the connection.
+    spellings: Mutex<VecDeque<(u64, Spelling)>>,
 }
 
 /// A request without a response yet.
@@ -54,6 +61,8 @@ impl Activity {
             answered: AtomicU64::new(0),
             too_many: Notify::new(),
             fragment: AtomicU64::new(0),
+            spelled: AtomicBool::new(false),
+            spellings: Mutex::default(),
         }))
     }
 
@@ -102,6 +111,38 @@ impl Activity {
     pub(super) fn has_fragment(&self) -> bool {
         let fragment = self.0.fragment.load(Ordering::Relaxed);
         fragment > 0 && fragment == self.begun()
+    }
+
+    /// Records the spelling of the request with this number, if it is not that of the standards.
+    pub(super) fn spelled(&self, request: u64, spelling: Spelling) {
+        if !spelling.is_standard() {
+            self.spellings().push_back((request, spelling));
+            self.0.spelled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the spelling of the current request.
+    #[must_use]
+    pub fn spelling(&self) -> Spelling {
+        if !self.0.spelled.load(Ordering::Relaxed) {
+            return Spelling::default();
+        }
+        let mut spellings = self.spellings();
+        let current = self.begun();
+        let mut found = Spelling::default();
+        while spellings.front().is_some_and(|(number, _)| *number <= current) {
+            if let Some((number, spelling)) = spellings.pop_front()
+                && number == current
+            {
+                found = spelling;
+            }
+        }
+        self.0.spelled.store(!spellings.is_empty(), Ordering::Relaxed);
+        found
+    }
+
+    fn spellings(&self) -> MutexGuard<'_, VecDeque<(u64, Spelling)>> {
+        lock(&self.0.spellings)
     }
 
     /// True while a request is in progress.

@@ -11,7 +11,7 @@ use std::task::{Poll, Waker};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderName, StatusCode, Version};
 
 use crate::http::fields::drop_file_names;
 use crate::http::hop_by_hop::drop_hop_by_hop;
@@ -39,30 +39,43 @@ struct State {
     finals: Option<Waker>,
 }
 
+/// The interim responses to one request. Clones share them.
+#[derive(Clone, Debug)]
+pub struct InterimSink {
+    interim: Interim,
+    request: u64,
+    removed: Option<Arc<[HeaderName]>>,
+}
+
+impl InterimSink {
+    /// Sends an interim response with this head to the client.
+    pub fn pass_on(&self, status: StatusCode, headers: &HeaderMap) {
+        let removed = self.removed.as_deref().unwrap_or_default();
+        self.interim.add(self.request, status, headers, removed);
+    }
+}
+
 impl Interim {
-    /// Arranges that interim responses to `request` are sent to the client, which speaks `version`, without the
-    /// `removed` fields.
-    pub fn pass_on<B>(
+    /// Accepts the interim responses to the current request of a client that speaks `version`. They are sent without
+    /// the `removed` fields.
+    #[must_use]
+    pub fn sink(
         &self,
-        request: &mut Request<B>,
         version: Version,
         removed: Option<Arc<[HeaderName]>>,
-    ) {
+    ) -> Option<InterimSink> {
         if version != Version::HTTP_11 {
-            return;
+            return None;
         }
-        let number = {
-            let mut state = self.lock();
-            state.request += 1;
-            state.count = 0;
-            state.open = true;
-            state.request
-        };
-        let interim = self.clone();
-        hyper::ext::on_informational(request, move |response| {
-            let removed = removed.as_deref().unwrap_or_default();
-            interim.add(number, response.status(), response.headers(), removed);
-        });
+        let mut state = self.lock();
+        state.request += 1;
+        state.count = 0;
+        state.open = true;
+        Some(InterimSink {
+            interim: self.clone(),
+            request: state.request,
+            removed,
+        })
     }
 
     fn add(&self, request: u64, status: StatusCode, headers: &HeaderMap, removed: &[HeaderName]) {

@@ -48,6 +48,7 @@ pub use fields::{check_lines, drop_file_names, is_header_of_the_door, method_ove
 pub use forwarded::{Forwarded, drop_client_claims, drop_own_headers, drop_spellings_of};
 pub use framing::Framing;
 pub use h2_stall::Watch;
+pub use interim::InterimSink;
 pub use head::{Authority, Context, Head, Scheme};
 pub use header_rules::{apply_to_request, apply_to_response, replaced_fields};
 pub use hop_by_hop::drop_hop_by_hop;
@@ -59,7 +60,7 @@ pub use query::{encoded, parameter};
 pub use refusal::{Form, Refusal};
 pub use request_body::{BodyFault, BodyLimits, Received, RequestBody, receive, refuse};
 pub use request_store::Budget;
-pub use spelling::standard_spelling;
+pub use spelling::{Spelling, SpellingReader};
 pub use stall::{Rate, Stall};
 pub use trace::RequestId;
 pub use transport::Transport;

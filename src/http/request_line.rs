@@ -1,17 +1,18 @@
-//! Finds fragments in HTTP/1.1 request targets before hyper reads them: the `http` crate removes a fragment silently,
-//! although a target must not have one (RFC 9112 §3.2).
+//! Reads in HTTP/1.1 request heads, before hyper does, what hyper does not tell: fragments in targets, which the `http`
+//! crate removes silently, although a target must not have one (RFC 9112 §3.2), and the spelling of header names.
 //!
 //! Follows the framing of requests (RFC 9112 §6), so that pipelined requests are checked too, and no line of a body is.
 //! Refuses nothing itself: hyper refuses invalid framing, and ends the connection.
 
 use crate::http::activity::Activity;
+use crate::http::spelling::SpellingReader;
 
 /// Bytes of a line that are kept. The fields that are read are shorter.
 const LONGEST: usize = 256;
 
 const WEBSOCKET: &[u8] = b"websocket";
 
-/// Detector of fragments in the targets of one connection.
+/// Reader of the request heads of one connection.
 #[derive(Debug)]
 pub(super) struct RequestLine {
     activity: Activity,
@@ -20,6 +21,7 @@ pub(super) struct RequestLine {
     number: u64,
     line: Line,
     body: Framing,
+    spelling: SpellingReader,
 }
 
 /// Position in the input: the part that comes next.
@@ -62,6 +64,7 @@ impl RequestLine {
             number: 0,
             line: Line::default(),
             body: Framing::default(),
+            spelling: SpellingReader::default(),
         }
     }
 
@@ -101,11 +104,17 @@ impl RequestLine {
                 self.number += 1;
                 self.place = Place::Request;
                 self.body = Framing::default();
+                self.spelling = SpellingReader::default();
                 rest
             }
             Place::Request | Place::Fields => {
                 let end = bytes.iter().position(|byte| *byte == b'\n');
                 let (piece, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+                if end.is_some() && self.place == Place::Fields && self.line.begin.is_empty() {
+                    // Nearly always the whole line is here, and need not be copied.
+                    self.place = self.field(piece, false);
+                    return rest.get(1..).unwrap_or_default();
+                }
                 self.line.add(piece);
                 if end.is_some() {
                     let line = std::mem::take(&mut self.line);
@@ -123,8 +132,6 @@ impl RequestLine {
 
     /// The position behind a line.
     fn behind(&mut self, line: &Line) -> Place {
-        let text = line.begin.strip_suffix(b"\r").unwrap_or(&line.begin);
-        let is_empty = text.is_empty();
         match self.place {
             Place::Request => {
                 if line.has_fragment {
@@ -132,13 +139,23 @@ impl RequestLine {
                 }
                 Place::Fields
             }
-            Place::Fields if is_empty => self.body.place(),
-            Place::Fields => {
-                self.body.read(text, line.is_cut);
-                Place::Fields
-            }
+            Place::Fields => self.field(&line.begin, line.is_cut),
             place => place,
         }
+    }
+
+    /// The position behind a header line, or behind the empty line that ends a head.
+    fn field(&mut self, line: &[u8], is_cut: bool) -> Place {
+        let text = line.strip_suffix(b"\r").unwrap_or(line);
+        if text.is_empty() {
+            self.activity.spelled(self.number, self.spelling.finish());
+            return self.body.place();
+        }
+        let colon = text.iter().position(|byte| *byte == b':');
+        let (name, value) = text.split_at(colon.unwrap_or(text.len()));
+        self.spelling.saw(name);
+        self.body.read(name, value.get(1..).unwrap_or_default(), is_cut);
+        Place::Fields
     }
 }
 
@@ -176,10 +193,8 @@ impl Line {
 }
 
 impl Framing {
-    fn read(&mut self, line: &[u8], is_cut: bool) {
-        let mut parts = line.splitn(2, |byte| *byte == b':');
-        let name = parts.next().unwrap_or_default();
-        let value = parts.next().unwrap_or_default().trim_ascii();
+    fn read(&mut self, name: &[u8], value: &[u8], is_cut: bool) {
+        let value = value.trim_ascii();
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         if is("content-length") {
             let length = std::str::from_utf8(value).ok();

@@ -1,42 +1,197 @@
 //! The spelling of header names over HTTP/1.1: as received, or as their standards write them.
 //!
-//! Names mean the same in every spelling (RFC 9110 §5.1), but there are apps and consoles that compare bytes. hyper
-//! remembers how the names of a message were spelled in an extension that only its parser makes; so the extensions
-//! travel with a message, and those for names that no rule spells are parsed once, from a message in memory.
+//! Names mean the same in every spelling (RFC 9110 §5.1), but there are apps and consoles that compare bytes. Nearly
+//! all names are spelled as the standards do, so only the others travel with a message. hyper, which writes the heads
+//! for clients, takes a spelling in an extension that only its parser makes; so that is parsed once, from a message in
+//! memory.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{Extensions, Request};
+use http::{Extensions, HeaderMap, HeaderName, Request};
 use http_body_util::Empty;
 use hyper::client::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Names that are not spelled with a capital at the beginning of each word.
-const MESSAGE: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: 1\r\nWWW-Authenticate: 1\r\n\
-    Sec-WebSocket-Key: 1\r\nSec-WebSocket-Accept: 1\r\nSec-WebSocket-Version: 1\r\n\
-    Sec-WebSocket-Protocol: 1\r\nSec-WebSocket-Extensions: 1\r\nX-Real-IP: 1\r\nTE: 1\r\nDNT: 1\r\n\
-    X-Request-ID: 1\r\n\r\n";
+use crate::sync::lock;
 
-/// The spelling of names in a message without one of its own: made here, or received over HTTP/2. All other names
-/// get a capital at the beginning of each word.
-#[must_use]
-pub fn standard_spelling() -> Extensions {
-    static PARSED: LazyLock<Extensions> = LazyLock::new(|| parsed().unwrap_or_default());
-    PARSED.clone()
+/// Names that are not spelled with a capital at the beginning of each word.
+const STANDARD: [&str; 11] = [
+    "ETag",
+    "WWW-Authenticate",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Accept",
+    "Sec-WebSocket-Version",
+    "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Extensions",
+    "X-Real-IP",
+    "TE",
+    "DNT",
+    "X-Request-ID",
+];
+/// Limit on parsed spellings that are remembered. An app has a few.
+const REMEMBERED: usize = 256;
+/// Limit on header lines of the message in memory; a message has no more names.
+const MOST_LINES: usize = 1024;
+
+/// The names of a message that are not spelled as the standards do, as they were received.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spelling(
+    /// Each name followed by a line feed.
+    Bytes,
+);
+
+/// Collects the names of a message as they come.
+#[derive(Debug, Default)]
+pub struct SpellingReader(Vec<u8>);
+
+/// Writes names in the order of a message: a name is searched from the one behind the last that was found.
+pub struct SpellingCursor<'a> {
+    names: &'a [u8],
+    at: usize,
 }
 
-/// Parses the message in memory. No future here waits, so each is ready when it is polled.
-fn parsed() -> Option<Extensions> {
+impl SpellingReader {
+    /// Adds a name. It is a token (RFC 9110 §5.6.2).
+    pub fn saw(&mut self, name: &[u8]) {
+        if !is_standard(name) {
+            self.0.extend_from_slice(name);
+            self.0.push(b'\n');
+        }
+    }
+
+    /// Ends the message, and begins the next.
+    pub fn finish(&mut self) -> Spelling {
+        Spelling(std::mem::take(&mut self.0).into())
+    }
+}
+
+impl Spelling {
+    /// A spelling of these names.
+    #[cfg(test)]
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut reader = SpellingReader::default();
+        names.into_iter().for_each(|name| reader.saw(name.as_bytes()));
+        reader.finish()
+    }
+
+    /// True if all names are spelled as the standards do.
+    #[must_use]
+    pub fn is_standard(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A cursor at the beginning.
+    #[must_use]
+    pub fn cursor(&self) -> SpellingCursor<'_> {
+        SpellingCursor {
+            names: &self.0,
+            at: 0,
+        }
+    }
+
+    /// The spelling of these headers as hyper takes it; `None` if it spells them so by itself.
+    #[must_use]
+    pub fn for_hyper(&self, headers: &HeaderMap) -> Option<Extensions> {
+        let mut names = Vec::new();
+        let mut cursor = self.cursor();
+        for name in headers.keys() {
+            let standard = standard(name.as_str().as_bytes()).map(str::as_bytes);
+            if let Some(spelled) = cursor.find(name).or(standard) {
+                names.extend_from_slice(spelled);
+                names.extend_from_slice(b": 1\r\n");
+            }
+        }
+        if names.is_empty() {
+            return None;
+        }
+        remembered(names)
+    }
+}
+
+impl<'a> SpellingCursor<'a> {
+    /// Appends a name to `out`.
+    pub fn write(&mut self, name: &HeaderName, out: &mut Vec<u8>) {
+        if let Some(own) = self.find(name) {
+            return out.extend_from_slice(own);
+        }
+        let name = name.as_str().as_bytes();
+        if let Some(standard) = standard(name) {
+            return out.extend_from_slice(standard.as_bytes());
+        }
+        let mut begins = true;
+        out.extend(name.iter().map(|byte| {
+            let begin = std::mem::replace(&mut begins, *byte == b'-');
+            if begin { byte.to_ascii_uppercase() } else { *byte }
+        }));
+    }
+
+    fn find(&mut self, name: &HeaderName) -> Option<&'a [u8]> {
+        let begin = self.at;
+        while !self.names.is_empty() {
+            let rest = self.names.get(self.at..).unwrap_or_default();
+            let end = rest.iter().position(|byte| *byte == b'\n')?;
+            let own = rest.get(..end)?;
+            self.at += end + 1;
+            if self.at >= self.names.len() {
+                self.at = 0;
+            }
+            if own.eq_ignore_ascii_case(name.as_str().as_bytes()) {
+                return Some(own);
+            }
+            if self.at == begin {
+                return None;
+            }
+        }
+        None
+    }
+}
+
+/// The spelling of a name that has no capital at the beginning of each word, or more of them.
+fn standard(name: &[u8]) -> Option<&'static str> {
+    let found = STANDARD.iter().find(|standard| {
+        standard.len() == name.len() && standard.as_bytes().eq_ignore_ascii_case(name)
+    });
+    found.copied()
+}
+
+fn is_standard(name: &[u8]) -> bool {
+    if let Some(standard) = standard(name) {
+        return standard.as_bytes() == name;
+    }
+    let mut begins = true;
+    name.iter().all(|byte| {
+        let begin = std::mem::replace(&mut begins, *byte == b'-');
+        if begin { !byte.is_ascii_lowercase() } else { !byte.is_ascii_uppercase() }
+    })
+}
+
+/// Parses header lines, or remembers them.
+fn remembered(lines: Vec<u8>) -> Option<Extensions> {
+    static PARSED: LazyLock<Mutex<HashMap<Vec<u8>, Extensions>>> = LazyLock::new(Mutex::default);
+    let mut all = lock(&PARSED);
+    if let Some(parsed) = all.get(&lines) {
+        return Some(parsed.clone());
+    }
+    let parsed = parsed(&lines)?;
+    if all.len() < REMEMBERED {
+        all.insert(lines, parsed.clone());
+    }
+    Some(parsed)
+}
+
+/// Parses a message in memory. No future here waits, so each is ready when it is polled.
+fn parsed(lines: &[u8]) -> Option<Extensions> {
+    let message = [b"HTTP/1.1 204 No Content\r\n", lines, b"\r\n"].concat();
     let mut cx = Context::from_waker(Waker::noop());
     let mut builder = Builder::new();
-    builder.preserve_header_case(true);
-    let handshake = pin!(builder.handshake(TokioIo::new(Memory::default())));
+    builder.preserve_header_case(true).max_headers(MOST_LINES);
+    let handshake = pin!(builder.handshake(TokioIo::new(Memory::new(message))));
     let Poll::Ready(Ok((mut sender, mut connection))) = handshake.poll(&mut cx) else {
         return None;
     };
@@ -57,10 +212,18 @@ fn parsed() -> Option<Extensions> {
 }
 
 /// A server in memory that gives one fixed response to any request.
-#[derive(Default)]
 struct Memory {
     asked: bool,
-    left: &'static [u8],
+    left: Bytes,
+}
+
+impl Memory {
+    fn new(response: Vec<u8>) -> Self {
+        Self {
+            asked: false,
+            left: response.into(),
+        }
+    }
 }
 
 impl AsyncRead for Memory {
@@ -73,9 +236,8 @@ impl AsyncRead for Memory {
         if !this.asked {
             return Poll::Pending;
         }
-        let (now, rest) = this.left.split_at(this.left.len().min(buf.remaining()));
-        buf.put_slice(now);
-        this.left = rest;
+        let room = this.left.len().min(buf.remaining());
+        buf.put_slice(&this.left.split_to(room));
         Poll::Ready(Ok(()))
     }
 }
@@ -87,9 +249,7 @@ impl AsyncWrite for Memory {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if !std::mem::replace(&mut this.asked, true) {
-            this.left = MESSAGE;
-        }
+        this.asked = true;
         Poll::Ready(Ok(buf.len()))
     }
 
@@ -105,9 +265,45 @@ impl AsyncWrite for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
+
+    fn written(spelling: &Spelling, names: &[&'static str]) -> String {
+        let (mut cursor, mut out) = (spelling.cursor(), Vec::new());
+        for name in names {
+            cursor.write(&HeaderName::from_static(name), &mut out);
+            out.push(b' ');
+        }
+        String::from_utf8(out).expect("text")
+    }
 
     #[test]
-    fn the_standard_spelling_is_there() {
-        assert!(!standard_spelling().is_empty());
+    fn only_names_that_are_not_spelled_as_the_standards_do_are_kept() {
+        let usual = ["Host", "ETag", "X-Real-IP", "X-Forwarded-For", "X-1a", "TE", "A--B"];
+        assert!(Spelling::of(usual).is_standard());
+        for unusual in ["host", "Etag", "ETAG", "X-Real-Ip", "x-forwarded-for", "SOAPAction"] {
+            assert!(!Spelling::of([unusual]).is_standard(), "{unusual}");
+        }
+    }
+
+    #[test]
+    fn names_are_written_as_they_came_in_any_order() {
+        let spelling = Spelling::of(["hOST", "Accept", "x-low", "ETAG", "Etag"]);
+        let names = ["x-low", "host", "etag", "accept", "x-real-ip", "x-low"];
+        assert_eq!(written(&spelling, &names), "x-low hOST ETAG Accept X-Real-IP x-low ");
+        assert_eq!(
+            written(&Spelling::default(), &["dnt", "www-authenticate", "a--b-"]),
+            "DNT WWW-Authenticate A--B- "
+        );
+    }
+
+    #[test]
+    fn hyper_is_told_only_of_what_it_would_not_do_itself() {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("a"));
+        assert!(Spelling::default().for_hyper(&headers).is_none());
+        assert!(Spelling::of(["x-other"]).for_hyper(&headers).is_none());
+        assert!(Spelling::of(["content-type"]).for_hyper(&headers).is_some());
+        headers.insert("etag", HeaderValue::from_static("a"));
+        assert!(Spelling::default().for_hyper(&headers).is_some_and(|some| !some.is_empty()));
     }
 }

@@ -115,14 +115,13 @@ impl Forward<'_> {
     ) -> Result<Response<Body>, Refusal> {
         let version = parts.version;
         let mut request = request::rewrite(parts, payload, self);
-        if let Some(interim) = &self.context.interim {
-            interim.pass_on(&mut request, version, self.removed.cloned());
-        }
+        let interim = self.context.interim.as_ref();
+        let interim = interim.and_then(|interim| interim.sink(version, self.removed.cloned()));
         // Whatever the client has sent under these names is gone by now.
         request.headers_mut().extend(own);
         let response = self
             .upstream
-            .send(request, self.asker)
+            .send_with(request, self.asker, interim)
             .await
             .map_err(|error| {
                 // If the body broke on its way, the failure of the exchange is the client's.

@@ -3,18 +3,17 @@
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Extensions, HeaderValue, Request, Uri, Version};
+use http::{HeaderValue, Request, Uri, Version};
 
 use crate::http::{
-    Forwarded, apply_to_request, drop_client_claims, drop_hop_by_hop, drop_spellings_of,
-    standard_spelling,
+    Forwarded, Spelling, apply_to_request, drop_client_claims, drop_hop_by_hop, drop_spellings_of,
 };
 use crate::proxy::Forward;
 use crate::tls::ClientName;
 use crate::upstream::Payload;
 
 /// Turns a request of any version into the HTTP/1.1 request for the app.
-pub(super) fn rewrite(parts: Parts, payload: Payload, forward: Forward<'_>) -> Request<Payload> {
+pub(super) fn rewrite(mut parts: Parts, payload: Payload, forward: Forward<'_>) -> Request<Payload> {
     let length = payload.length();
     let mut request = Request::new(payload);
     *request.uri_mut() = origin_form(&parts.uri);
@@ -30,17 +29,10 @@ pub(super) fn rewrite(parts: Parts, payload: Payload, forward: Forward<'_>) -> R
     }
     *request.method_mut() = parts.method;
     *request.headers_mut() = headers;
-    *request.extensions_mut() = spelling(parts.version, parts.extensions);
-    request
-}
-
-/// The spelling of header names for the app: as received, if the client's protocol has a spelling.
-pub(super) fn spelling(version: Version, came: Extensions) -> Extensions {
-    if version < Version::HTTP_2 {
-        came
-    } else {
-        standard_spelling()
+    if let Some(spelling) = parts.extensions.remove::<Spelling>() {
+        request.extensions_mut().insert(spelling);
     }
+    request
 }
 
 /// Removes all headers that the app must not get, and adds those that describe the client.

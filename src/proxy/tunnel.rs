@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::http::{Body, Refusal, drop_hop_by_hop, drop_own_headers, empty};
+use crate::http::{Body, Refusal, Spelling, drop_hop_by_hop, drop_own_headers, empty};
 use crate::net::Slot;
 use crate::proxy::error::{from_upstream, nonsense};
 use crate::proxy::{Forward, request};
@@ -94,7 +94,7 @@ fn upgrade_request(
     request: Request<Incoming>,
     forward: Forward<'_>,
 ) -> Result<(Request<Payload>, HeaderValue), Refusal> {
-    let (parts, _) = request.into_parts();
+    let (mut parts, _) = request.into_parts();
     let mut headers = parts.headers;
     request::clean(&mut headers, forward);
     // Over HTTP/2 there is no key; and a key is no secret, so the client's own will do over HTTP/1.1.
@@ -110,8 +110,11 @@ fn upgrade_request(
     let mut upgrade = Request::new(Payload::Empty);
     *upgrade.method_mut() = Method::GET;
     *upgrade.uri_mut() = request::origin_form(&parts.uri);
+    let spelling = parts.extensions.remove::<Spelling>().unwrap_or_default();
+    if let Some(spelled) = spelling.for_hyper(&headers) {
+        *upgrade.extensions_mut() = spelled;
+    }
     *upgrade.headers_mut() = headers;
-    *upgrade.extensions_mut() = request::spelling(parts.version, parts.extensions);
     Ok((upgrade, key))
 }
 

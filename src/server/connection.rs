@@ -198,7 +198,6 @@ impl Served {
             .timer(TokioTimer::new())
             .header_read_timeout(limits.keep_alive)
             .max_header_size(limits.head_size)
-            .preserve_header_case(true)
             .title_case_headers(true)
             .max_headers(limits.headers);
         let sent = Sent::Flushed(transport.flushes());

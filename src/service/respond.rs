@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::warn;
 
 use crate::config::AccessFormat;
 use crate::http::{
     Body, Busy, Context, Form, Framing, RequestId, check_lines, drop_file_names, refuse, set_date,
-    standard_spelling,
+    Spelling,
 };
 use crate::router::Route;
 use crate::service::{Answer, Role, Service, limits};
@@ -48,6 +48,10 @@ impl Service {
         role: Role,
     ) -> Answer {
         let busy = context.activity.begin();
+        let spelling = context.activity.spelling();
+        if !spelling.is_standard() {
+            request.extensions_mut().insert(spelling);
+        }
         let pending = context.activity.pending();
         let named = limits::named(request.headers(), context);
         let context = named.as_ref().unwrap_or(context);
@@ -108,6 +112,9 @@ impl Service {
         };
         pending.answered();
         self.finish(&mut response, route, context);
+        if framing.version < Version::HTTP_2 {
+            spell(&mut response);
+        }
         // With all places taken, a connection that could wait idle for its next request makes room instead.
         framing.close |= self.shutdown.has_begun() || self.slots.is_full();
         let response = framing.fit(response);
@@ -146,15 +153,23 @@ impl Service {
 
     /// Makes the headers of a response those that clients get.
     fn finish(&self, response: &mut Response<Body>, route: Option<Route>, context: &Context) {
-        // One of an app has the spelling that it came with.
-        if response.extensions().is_empty() {
-            *response.extensions_mut() = standard_spelling();
-        }
         let status = response.status();
         let headers = response.headers_mut();
         // Whatever route the answer came by: a path of the app's machine is nothing for clients.
         drop_file_names(headers);
         set_date(headers);
         self.headers.apply(headers, status, route, context.scheme);
+    }
+}
+
+/// Has hyper spell the names of a response as its app did, or as the standards do.
+fn spell(response: &mut Response<Body>) {
+    let own = response.extensions_mut().remove::<Spelling>();
+    // One that came through hyper, as a tunnel's, is spelled already.
+    if own.is_none() && !response.extensions().is_empty() {
+        return;
+    }
+    if let Some(spelled) = own.unwrap_or_default().for_hyper(response.headers()) {
+        response.extensions_mut().extend(spelled);
     }
 }

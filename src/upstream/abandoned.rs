@@ -15,14 +15,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::Response;
+use http::{Request, Response};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::shutdown::Shutdown;
 use crate::upstream::connection::{HangUp, SendError};
 use crate::upstream::response_reader::Source;
 use crate::upstream::workers::Slot;
-use crate::upstream::{Answer, UpstreamError};
+use crate::upstream::{Answer, Payload, UpstreamError};
 
 /// Limits on an abandoned response, in bytes and in time. Then it is closed, which the app notices with its next
 /// write.
@@ -32,8 +32,16 @@ const UNWANTED_TIME: Duration = Duration::from_secs(10);
 /// Time within which an app notices the state of its connection.
 const NOTICED: Duration = Duration::from_millis(50);
 
-/// Result of an exchange. If it failed in a way that permits another attempt, the permit comes back.
-pub(super) type Ended = Result<Result<Response<Answer>, (SendError, Slot)>, UpstreamError>;
+/// Result of an exchange. If it failed in a way that may permit another attempt, request and permit come back.
+pub(super) type Ended = Result<Result<Response<Answer>, Box<Failed>>, UpstreamError>;
+
+/// A failed exchange, with what another attempt needs.
+pub(super) struct Failed {
+    pub(super) failed: SendError,
+    /// The request, without its body.
+    pub(super) request: Request<Payload>,
+    pub(super) slot: Slot,
+}
 
 /// An exchange in progress.
 pub(super) struct Running {

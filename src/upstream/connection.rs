@@ -1,47 +1,63 @@
-//! One connection to the app, driven by the task that uses it.
-//!
-//! The usual way is to spawn hyper's connection as a task of its own and to talk to it over channels; each
-//! exchange then wakes a second task, perhaps on another core, several times. Here the request that holds the
-//! connection polls it, in the same task. A connection in the pool is not polled, so it is checked before it is
+//! One connection to the app (RFC 9112), driven by the task that uses it: a request is written and its response read
+//! in the same task, without channels between. A connection in the pool is not polled, so it is checked before it is
 //! used.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request};
+use tokio::io::AsyncWrite as _;
+use tokio_util::io::poll_read_buf;
 
-use crate::http::BoxError;
+use crate::http::{BoxError, InterimSink};
 use crate::tls::Outgoing;
-use crate::upstream::{Payload, UpstreamError, broken};
+use crate::upstream::Payload;
+use crate::upstream::h1::{Fault, Framing, Piece, ResponseHead, persists, read_head};
+use crate::upstream::upload::Upload;
 
-/// Limit on header lines of a response: more than any app sends, and few enough to bound a broken one.
-const MAX_HEADERS: usize = 256;
-/// Limit of hyper's read buffer, which begins with 8 KiB and grows under load.
-const READ_BUFFER: usize = 128 * 1024;
+/// Sizes of reads: the first, and the limit up to which full reads let them grow.
+const FIRST_READ: usize = 8 * 1024;
+const LARGEST_READ: usize = 128 * 1024;
 
 /// A connection to the app.
 #[derive(Debug)]
 pub(super) struct Connection {
-    sender: SendRequest<Payload>,
-    /// The connection's future; boxed once, since it moves between the pool, the request and the response each
-    /// time.
-    driver: Box<Driver<TokioIo<Forgiving>, Payload>>,
-    /// The outcome of the driver, once it has ended.
-    end: Option<hyper::Result<()>>,
+    socket: Outgoing,
+    upload: Upload,
+    input: BytesMut,
+    read_size: usize,
+    state: State,
+    /// True if the connection may carry another request behind this one, as far as was agreed.
+    persists: bool,
+    /// True once the sending side is shut down.
+    finished: bool,
+    /// True once a write has failed. An app may refuse a large body early and close: our next write fails, while its
+    /// response waits to be read. If there is none, the read fails in turn.
+    is_deaf: bool,
+    /// True while written bytes are not flushed.
+    has_written: bool,
+    /// True if a byte has come since the request began.
+    has_come: bool,
     idle_since: Instant,
     hang_up: HangUp,
 }
 
-/// Handle that closes a connection while hyper owns it. Clones belong to the same connection.
+/// Position in the exchange.
+#[derive(Debug)]
+enum State {
+    Idle,
+    /// The head of the response to a request with this method is awaited.
+    Head(Method),
+    Body(Framing),
+}
+
+/// Handle that closes a connection while an exchange owns it. Clones belong to the same connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HangUp(Arc<Flags>);
 
@@ -69,37 +85,33 @@ impl HangUp {
     }
 }
 
-/// A failed exchange, with the request if it was not sent.
+/// A failed exchange.
 #[derive(Debug)]
 pub(super) struct SendError {
     pub(super) error: BoxError,
-    pub(super) unsent: Option<Box<Request<Payload>>>,
+    /// The body of the request, if not a byte of that has left.
+    pub(super) unsent: Option<Payload>,
+    /// True if the app closed the connection without a byte of a response: it was about to close it as idle.
+    pub(super) nothing_came_back: bool,
 }
 
 impl Connection {
     /// Starts HTTP on a socket that was just opened.
-    pub(super) async fn over(socket: Outgoing) -> Result<Self, UpstreamError> {
-        let hang_up = HangUp::default();
-        let stream = Forgiving {
+    pub(super) fn over(socket: Outgoing) -> Self {
+        Self {
             socket,
-            hang_up: hang_up.clone(),
+            upload: Upload::default(),
+            input: BytesMut::new(),
+            read_size: FIRST_READ,
+            state: State::Idle,
+            persists: true,
             finished: false,
-        };
-        let (sender, driver) = Builder::new()
-            .max_headers(MAX_HEADERS)
-            .preserve_header_case(true)
-            .title_case_headers(true)
-            .max_buf_size(READ_BUFFER)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(broken)?;
-        Ok(Self {
-            sender,
-            driver: Box::new(driver),
-            end: None,
+            is_deaf: false,
+            has_written: false,
+            has_come: false,
             idle_since: Instant::now(),
-            hang_up,
-        })
+            hang_up: HangUp::default(),
+        }
     }
 
     /// A handle to close the connection while it is in use.
@@ -107,58 +119,211 @@ impl Connection {
         self.hang_up.clone()
     }
 
-    /// Sends a request and waits for the head of the response.
+    /// Sends a request, whose body is taken from it, and waits for the head of the response. Interim responses go to
+    /// `interim`.
     pub(super) async fn send(
         &mut self,
-        request: Request<Payload>,
-    ) -> Result<Response<Incoming>, SendError> {
-        // A fresh connection becomes ready with its first poll.
-        self.drive(&mut Context::from_waker(Waker::noop()));
-        let mut answer = pin!(self.sender.try_send_request(request));
-        let (driver, end) = (&mut self.driver, &mut self.end);
-        let exchange = poll_fn(|cx| {
-            drive(driver, end, cx);
-            // The answer comes from the driver, within the poll above, and so needs no waker of its own.
-            match answer
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()))
-            {
-                Poll::Ready(result) => Poll::Ready(Some(result)),
-                // Nobody is left who could answer.
-                Poll::Pending if end.is_some() => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
+        request: &mut Request<Payload>,
+        interim: Option<&InterimSink>,
+    ) -> Result<ResponseHead, SendError> {
+        self.upload.begin(request);
+        self.has_come = false;
+        self.state = State::Head(request.method().clone());
+        poll_fn(|cx| self.poll_head(cx, interim)).await
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        interim: Option<&InterimSink>,
+    ) -> Poll<Result<ResponseHead, SendError>> {
+        loop {
+            match self.poll_head_part(cx, interim) {
+                Ok(Poll::Ready(Some(head))) => return Poll::Ready(Ok(head)),
+                Ok(Poll::Ready(None)) => {}
+                Ok(Poll::Pending) => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(self.failed(error))),
             }
-        });
-        match exchange.await {
-            Some(Ok(response)) => Ok(response),
-            Some(Err(mut failed)) => {
-                let unsent = failed.take_message().map(Box::new);
-                let mut error = failed.into_error();
-                // The request was only cancelled because of what the app had said before.
-                if error.is_canceled()
-                    && let Some(Err(cause)) = end.replace(Ok(()))
-                {
-                    error = cause;
-                }
-                let error = error.into();
-                Err(SendError { error, unsent })
-            }
-            None => Err(SendError {
-                unsent: None,
-                error: io::Error::from(io::ErrorKind::NotConnected).into(),
-            }),
         }
     }
 
-    /// Lets the connection read and write as much as it can.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.driver, &mut self.end, cx);
+    /// Writes what can be written, reads once, and takes the head if it has come.
+    fn poll_head_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        interim: Option<&InterimSink>,
+    ) -> Result<Poll<Option<ResponseHead>>, BoxError> {
+        self.send_more(cx)?;
+        match self.poll_read(cx)? {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(0) => return Err(Fault::Short.into()),
+            Poll::Ready(_) => {}
+        }
+        while let Some(head) = read_head(&mut self.input)? {
+            let status = head.status();
+            if status.is_informational() && status.as_u16() != 101 {
+                if let Some(interim) = interim {
+                    interim.pass_on(status, head.headers());
+                }
+                continue;
+            }
+            let State::Head(method) = &self.state else {
+                return Err(Fault::Short.into());
+            };
+            let framing = Framing::of(&head, method)?;
+            self.persists = persists(&head, &framing);
+            self.state = State::Body(framing);
+            return Ok(Poll::Ready(Some(head)));
+        }
+        Ok(Poll::Ready(None))
+    }
+
+    /// Returns the next piece of the body of the response; `None` at its end.
+    pub(super) fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BoxError>>> {
+        if let Err(error) = self.send_more(cx) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        loop {
+            let State::Body(framing) = &mut self.state else {
+                return Poll::Ready(None);
+            };
+            match framing.take(&mut self.input) {
+                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(data))),
+                Ok(Piece::End) => return Poll::Ready(None),
+                Ok(Piece::Missing) => {}
+                Err(fault) => return Poll::Ready(Some(Err(fault.into()))),
+            }
+            let came = ready!(self.poll_read(cx)?);
+            if came == 0
+                && let State::Body(framing) = &mut self.state
+            {
+                self.persists = false;
+                framing.closed().map_err(BoxError::from)?;
+            }
+        }
+    }
+
+    /// True if the response is complete.
+    pub(super) fn is_end(&self) -> bool {
+        match &self.state {
+            State::Idle => true,
+            State::Head(_) => false,
+            State::Body(framing) => framing.is_end(),
+        }
+    }
+
+    /// Number of bytes of the response that are still to come, if it is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        match &self.state {
+            State::Idle => Some(0),
+            State::Head(_) => None,
+            State::Body(framing) => framing.left(),
+        }
+    }
+
+    /// Shuts the sending side down, if that is wanted.
+    pub(super) fn poll_hang_up(&mut self, cx: &mut Context<'_>) {
+        if !self.finished && self.hang_up.is_finished() {
+            self.upload.end();
+            self.persists = false;
+            self.finished = Pin::new(&mut self.socket).poll_shutdown(cx).is_ready();
+        }
+    }
+
+    /// Writes as much of the request as can be written.
+    fn send_more(&mut self, cx: &mut Context<'_>) -> Result<(), BoxError> {
+        while !self.upload.is_complete() {
+            if self.is_deaf || self.hang_up.is_finished() {
+                // The response may come all the same; then the connection ends.
+                self.upload.end();
+                self.persists = false;
+                break;
+            }
+            if self.upload.poll_next(cx)?.is_pending() {
+                break;
+            }
+            let (head, body) = self.upload.here();
+            let pieces = [IoSlice::new(head), IoSlice::new(body)];
+            let socket = Pin::new(&mut self.socket);
+            match socket.poll_write_vectored(cx, &pieces) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Poll::Ready(Ok(count)) => {
+                    self.has_written = true;
+                    self.upload.wrote(count);
+                }
+                Poll::Ready(Err(error)) => self.forgive(error)?,
+            }
+        }
+        if self.has_written && !self.is_deaf {
+            match Pin::new(&mut self.socket).poll_flush(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.has_written = false,
+                Poll::Ready(Err(error)) => self.forgive(error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Hides that the app reads no more, so that its bytes are read to their end.
+    fn forgive(&mut self, error: io::Error) -> io::Result<()> {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        if !matches!(error.kind(), BrokenPipe | ConnectionReset) {
+            return Err(error);
+        }
+        self.is_deaf = true;
+        Ok(())
+    }
+
+    /// Reads once; 0 is the end of the connection.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_hang_up(cx);
+        if self.input.capacity() - self.input.len() < self.read_size / 2 {
+            self.input.reserve(self.read_size);
+        }
+        let room = self.input.capacity() - self.input.len();
+        let came = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.input))?;
+        self.has_come |= came > 0;
+        if came == room {
+            self.read_size = (self.read_size * 2).min(LARGEST_READ);
+        }
+        Poll::Ready(Ok(came))
+    }
+
+    fn failed(&mut self, error: BoxError) -> SendError {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
+        let is_closed = match error.downcast_ref::<io::Error>() {
+            // The last is an app with TLS that closes without saying so (RFC 8446 §6.1).
+            Some(error) => matches!(
+                error.kind(),
+                BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof
+            ),
+            None => matches!(error.downcast_ref(), Some(Fault::Short)),
+        };
+        SendError {
+            error,
+            unsent: self.upload.unsent(),
+            nothing_came_back: is_closed && !self.has_come,
+        }
     }
 
     /// True if the connection is open and between two exchanges, as far as can be seen locally.
     pub(super) fn is_idle(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
-        self.end.is_none() && self.sender.is_ready() && !self.hang_up.is_finished()
+        let is_between = self.is_end()
+            && self.persists
+            && self.upload.is_complete()
+            && self.input.is_empty()
+            && !(self.finished || self.is_deaf || self.hang_up.is_finished());
+        if !is_between {
+            return false;
+        }
+        self.state = State::Idle;
+        // Bytes that nobody has asked for end it, as its end does.
+        self.poll_read(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
     }
 
     /// Time since which it has been in the pool.
@@ -172,95 +337,7 @@ impl Connection {
     }
 }
 
-fn drive(
-    driver: &mut Driver<TokioIo<Forgiving>, Payload>,
-    end: &mut Option<hyper::Result<()>>,
-    cx: &mut Context<'_>,
-) {
-    // A future that is ready must not be polled again. An error during an exchange appears in that as well.
-    if end.is_none()
-        && let Poll::Ready(outcome) = Pin::new(driver).poll(cx)
-    {
-        *end = Some(outcome);
-    }
-}
-
-/// A socket that hides failed writes, so that bytes of the app are read to their end.
-///
-/// An app may refuse a large body early and close: our next write fails, while its response waits to be read. If
-/// there is none, the read fails in turn.
-#[derive(Debug)]
-struct Forgiving {
-    socket: Outgoing,
-    hang_up: HangUp,
-    /// True once the sending side is shut down.
-    finished: bool,
-}
-
-impl Forgiving {
-    fn forgive(written: Poll<io::Result<usize>>, all: usize) -> Poll<io::Result<usize>> {
-        use io::ErrorKind::{BrokenPipe, ConnectionReset};
-        match written {
-            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
-                Poll::Ready(Ok(all))
-            }
-            other => other,
-        }
-    }
-}
-
-impl AsyncRead for Forgiving {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !this.finished && this.hang_up.is_finished() {
-            this.finished = Pin::new(&mut this.socket).poll_shutdown(cx).is_ready();
-        }
-        Pin::new(&mut this.socket).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Forgiving {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Self::forgive(
-            Pin::new(&mut self.get_mut().socket).poll_write(cx, buf),
-            buf.len(),
-        )
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let all = bufs.iter().map(|buf| buf.len()).sum();
-        Self::forgive(
-            Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, bufs),
-            all,
-        )
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
-    }
-}
-
-impl Drop for Forgiving {
+impl Drop for Connection {
     fn drop(&mut self) {
         if self.hang_up.0.reset.load(Ordering::Relaxed) {
             self.socket.reset_on_drop();

@@ -128,8 +128,8 @@ impl Upstream {
         let limit = self.settings.connect;
         let asking = async {
             let socket = self.dial().await.ok()?;
-            let mut connection = Connection::over(socket).await.ok()?;
-            let answer = connection.send(request).await.ok()?;
+            let mut connection = Connection::over(socket);
+            let answer = connection.send(&mut request, None).await.ok()?;
             Some(!answer.status().is_server_error())
         };
         let answered = timeout(limit, asking).await;

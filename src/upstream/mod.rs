@@ -8,6 +8,7 @@ mod abandoned;
 mod condition;
 mod connection;
 mod fair_queue;
+mod h1;
 mod health;
 mod pool;
 mod reachability;
@@ -19,10 +20,10 @@ mod response_reader;
 mod restart_wait;
 mod slow_clients;
 mod status;
+mod upload;
 mod workers;
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +36,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use crate::config;
-use crate::http::{BoxError, Budget, Stall};
+use crate::http::{BoxError, Budget, InterimSink, Stall};
 use crate::shares::{Client, Denied, Share, Shares};
 use crate::shutdown::Shutdown;
 use crate::spool::Spool;
@@ -48,7 +49,7 @@ pub use response::Answer;
 pub use status::Load;
 pub use workers::Asker;
 
-use abandoned::{Ended, Running};
+use abandoned::{Ended, Failed, Running};
 use connection::Connection;
 use health::Health;
 use pool::Pool;
@@ -222,7 +223,20 @@ impl Upstream {
         request: Request<Payload>,
         asker: Asker<'_>,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let answered = self.deliver(request, asker).await;
+        self.send_with(request, asker, None).await
+    }
+
+    /// Does the same, with a receiver of interim responses.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub async fn send_with(
+        self: &Arc<Self>,
+        request: Request<Payload>,
+        asker: Asker<'_>,
+        interim: Option<InterimSink>,
+    ) -> Result<Response<Answer>, UpstreamError> {
+        let answered = self.deliver(request, asker, interim).await;
         self.note(answered.as_ref().err());
         answered
     }
@@ -231,6 +245,7 @@ impl Upstream {
         self: &Arc<Self>,
         request: Request<Payload>,
         asker: Asker<'_>,
+        interim: Option<InterimSink>,
     ) -> Result<Response<Answer>, UpstreamError> {
         let slot = self.slot(asker, request.headers()).await?;
         let begun = Instant::now();
@@ -238,7 +253,7 @@ impl Upstream {
             address: asker.address,
             session: None,
         };
-        let answered = self.ask(request, slot, client).await;
+        let answered = self.ask(request, slot, client, interim).await;
         if let Some(times) = asker.times {
             times.answered(begun.elapsed());
         }
@@ -250,6 +265,7 @@ impl Upstream {
         mut request: Request<Payload>,
         mut slot: Slot,
         client: Client,
+        interim: Option<InterimSink>,
     ) -> Result<Response<Answer>, UpstreamError> {
         self.be_well().await?;
         let repeatable = is_idempotent(request.method());
@@ -259,30 +275,32 @@ impl Upstream {
             let fresh = pooled.is_none();
             let connection = match pooled.take() {
                 Some(connection) => connection,
-                None => Connection::over(self.connect().await?).await?,
+                None => Connection::over(self.connect().await?),
             };
             let copy = if copies > 0 {
-                request_body::copy(&request)
+                request_body::copy(request.body())
             } else {
                 None
             };
-            let failed = match self.exchange(connection, request, slot, client).await? {
+            let exchange = self.exchange(connection, request, slot, client, interim.clone());
+            let failed = match exchange.await? {
                 Ok(response) => return Ok(response),
-                Err((failed, back)) => {
-                    slot = back;
-                    failed
+                Err(back) => {
+                    let back = *back;
+                    (request, slot) = (back.request, back.slot);
+                    back.failed
                 }
             };
             let again = match failed.unsent {
-                Some(unsent) if !fresh => Some(*unsent),
-                _ if copy.is_none() || !nothing_came_back(&failed.error) => None,
+                Some(unsent) if !fresh => Some(unsent),
+                _ if copy.is_none() || !failed.nothing_came_back => None,
                 _ if fresh && !self.has_ended().await => None,
                 _ => {
                     copies = 0;
                     copy
                 }
             };
-            request = again.ok_or_else(|| broken(failed.error))?;
+            *request.body_mut() = again.ok_or_else(|| broken(failed.error))?;
         }
     }
 
@@ -327,24 +345,30 @@ impl Upstream {
     fn exchange(
         self: &Arc<Self>,
         mut connection: Connection,
-        request: Request<Payload>,
+        mut request: Request<Payload>,
         slot: Slot,
         client: Client,
+        interim: Option<InterimSink>,
     ) -> Running {
         let upstream = Arc::clone(self);
         let hang_up = (!self.settings.ignore_client_abort).then(|| connection.hang_up());
         let exchange = async move {
             let upload = request_body::passed_on(&request);
             let begun = Instant::now();
-            let sent = upstream.first_byte(connection.send(request), upload);
-            let ended: Ended = match sent.await? {
+            let sent = connection.send(&mut request, interim.as_ref());
+            let ended: Ended = match upstream.first_byte(sent, upload).await? {
                 Ok(response) => {
+                    drop(request);
                     upstream.metrics.answered(begun.elapsed());
                     Ok(Ok(upstream
                         .answer(response, connection, slot, client)
                         .await))
                 }
-                Err(failed) => Ok(Err((failed, slot))),
+                Err(failed) => Ok(Err(Box::new(Failed {
+                    failed,
+                    request,
+                    slot,
+                }))),
             };
             ended
         };
@@ -433,13 +457,13 @@ impl Upstream {
     /// Builds the response, with as much of its body as is available.
     async fn answer(
         self: &Arc<Self>,
-        response: Response<Incoming>,
+        response: Response<()>,
         connection: Connection,
         slot: Slot,
         client: Client,
     ) -> Response<Answer> {
-        let (head, body) = response.into_parts();
-        let source = Source::new(&head.headers, body, connection, slot, Arc::clone(self));
+        let (head, ()) = response.into_parts();
+        let source = Source::new(&head.headers, connection, slot, Arc::clone(self));
         let mut source = Some(source);
         let beginning = poll_fn(|cx| match source.take() {
             Some(source) => Poll::Ready(source.begin(cx)),
@@ -470,29 +494,6 @@ fn is_idempotent(method: &Method) -> bool {
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
     ) || matches!(method.as_str(), "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
-}
-
-/// True if the app closed the connection without a byte of a response: it was about to close it as idle.
-fn nothing_came_back(error: &BoxError) -> bool {
-    let closed = |kind| {
-        use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
-        // The last is an app with TLS that closes without saying so (RFC 8446 §6.1).
-        matches!(
-            kind,
-            BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof
-        )
-    };
-    if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        let source =
-            std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-        return error.is_canceled()
-            || error.is_closed()
-            || error.is_incomplete_message()
-            || source.is_some_and(|source| closed(source.kind()));
-    }
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| closed(error.kind()))
 }
 
 #[cfg(test)]

@@ -44,18 +44,13 @@ pub(super) fn passed_on(request: &Request<Payload>) -> Option<Arc<AtomicU64>> {
     }
 }
 
-/// Copies a request, if its body can be sent twice.
-pub(super) fn copy(request: &Request<Payload>) -> Option<Request<Payload>> {
-    let payload = match request.body() {
+/// Copies a body, if it can be sent twice.
+pub(super) fn copy(payload: &Payload) -> Option<Payload> {
+    Some(match payload {
         Payload::Empty => Payload::Empty,
         Payload::Whole(bytes) => Payload::Whole(bytes.clone()),
         Payload::Stream(body) => Payload::Stream(Box::new(body.again()?)),
-    };
-    let mut copy = Request::new(payload);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
+    })
 }
 
 impl Body for Payload {

@@ -3,15 +3,12 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use http_body::Body;
-use hyper::body::Incoming;
 
 use crate::http::{BoxError, Stall};
 use crate::upstream::Upstream;
@@ -19,8 +16,7 @@ use crate::upstream::abandoned::{hang_up, let_end};
 use crate::upstream::connection::{Connection, HangUp};
 use crate::upstream::workers::Slot;
 
-/// Number of bytes read before the head is sent to the client. hyper reads no further ahead at first, so most
-/// pages are complete with it.
+/// Number of bytes read before the head is sent to the client, so that most pages are complete with it.
 const AHEAD: usize = 64 * 1024;
 
 /// The body of a response, with the resources it occupies at the app.
@@ -33,7 +29,6 @@ pub(super) struct Source {
 }
 
 struct Exchange {
-    body: Incoming,
     idle: Stall,
     connection: Connection,
     upstream: Arc<Upstream>,
@@ -63,14 +58,12 @@ impl Source {
     /// Creates the reader of the body that belongs to `headers`.
     pub(super) fn new(
         headers: &HeaderMap,
-        body: Incoming,
         connection: Connection,
         slot: Slot,
         upstream: Arc<Upstream>,
     ) -> Self {
         Self {
             exchange: Some(Exchange {
-                body,
                 idle: Stall::new(upstream.settings.response_idle),
                 connection,
                 upstream,
@@ -118,29 +111,22 @@ impl Source {
         let Some(exchange) = &mut self.exchange else {
             return Poll::Ready(None);
         };
-        // Twice: asking for data makes the driver read, and what it read is then to be had.
-        for _ in 0..2 {
-            match Pin::new(&mut exchange.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers are dropped, as a request's are.
-                    if let Ok(data) = frame.into_data() {
-                        exchange.idle.progressed();
-                        exchange.pause = exchange.latest.elapsed();
-                        exchange.latest += exchange.pause;
-                        return Poll::Ready(Some(Ok(data)));
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    let text = format!("the app broke off in the middle of its answer: {error}");
-                    return self.fail(text);
-                }
-                Poll::Ready(None) => {
-                    self.finish();
-                    return Poll::Ready(None);
-                }
-                Poll::Pending => {}
+        match exchange.connection.poll_body(cx) {
+            Poll::Ready(Some(Ok(data))) => {
+                exchange.idle.progressed();
+                exchange.pause = exchange.latest.elapsed();
+                exchange.latest += exchange.pause;
+                return Poll::Ready(Some(Ok(data)));
             }
-            exchange.connection.drive(cx);
+            Poll::Ready(Some(Err(error))) => {
+                let text = format!("the app broke off in the middle of its answer: {error}");
+                return self.fail(text);
+            }
+            Poll::Ready(None) => {
+                self.finish();
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {}
         }
         if exchange.idle.waited(cx) {
             return self.fail(io::Error::new(
@@ -162,7 +148,7 @@ impl Source {
         if let Some(exchange) = &mut self.exchange {
             exchange.connection.hang_up().finish();
             let now = &mut Context::from_waker(Waker::noop());
-            exchange.connection.drive(now);
+            exchange.connection.poll_hang_up(now);
         }
     }
 
@@ -180,12 +166,12 @@ impl Source {
     /// Number of bytes still to come, if it is known.
     pub(super) fn left(&self) -> Option<u64> {
         let exchange = self.exchange.as_ref();
-        exchange.map_or(Some(0), |exchange| exchange.body.size_hint().exact())
+        exchange.map_or(Some(0), |exchange| exchange.connection.left())
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
         let exchange = self.exchange.as_ref();
-        exchange.is_none_or(|exchange| exchange.body.is_end_stream())
+        exchange.is_none_or(|exchange| exchange.connection.is_end())
     }
 
     /// Continues an exchange as an abandoned one.
@@ -228,7 +214,6 @@ fn is_endless(headers: &HeaderMap) -> bool {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        // hyper does not ask again when it knows from the length that the body is complete.
         let notices = |exchange: &Exchange| !exchange.upstream.settings.ignore_client_abort;
         let is_told = !self.is_end_stream() && !self.is_unwanted;
         if is_told && let Some(exchange) = self.exchange.take_if(|exchange| notices(exchange)) {

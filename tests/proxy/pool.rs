@@ -64,6 +64,25 @@ async fn a_get_on_a_stale_connection_is_sent_once_more_on_a_new_one() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_sent_again_has_the_names_and_the_body_that_came() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&app.app()).await;
+    let (mut client, mut stale) = warmed_up(&door, &app).await;
+    client
+        .send("PUT /second HTTP/1.1\r\nHost: a\r\nX-oWN: 1\r\nContent-Length: 4\r\n\r\nbody")
+        .await;
+    let first = stale.head().await;
+    drop(stale);
+    let mut worker = app.accept().await;
+    let again = worker.head().await;
+    assert_eq!(again.names, first.names);
+    assert!(again.names.iter().any(|name| name == "X-oWN"));
+    assert_eq!(worker.take(4).await, b"body");
+    worker.send(OK).await;
+    assert_eq!(client.answer().await.text(), "ok");
+}
+
+#[tokio::test]
 async fn a_get_is_not_sent_a_third_time() {
     let app = Backend::tcp().await;
     let door = Door::open(&app.app()).await;
