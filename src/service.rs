@@ -357,15 +357,17 @@ impl Service {
         times: Option<&Timings>,
         attempt: &mut Attempt<'_>,
     ) -> Result<Response<Body>, Refusal> {
+        // A future has room for the largest of its branches and is moved as a whole, so all branches but the one of
+        // apps are boxed; so are the rare ones below it.
         match route {
-            Route::Websockify => self.websockify(request, head, context, attempt).await,
+            Route::Websockify => Box::pin(self.websockify(request, head, context, attempt)).await,
             Route::Hub(at) => {
                 let rest = head.path.as_str().get(at..).unwrap_or_default();
-                self.hub(rest, request, head, context, attempt).await
+                Box::pin(self.hub(rest, request, head, context, attempt)).await
             }
             Route::Page(at) => {
                 let rest = head.path.as_str().get(at..);
-                self.page(rest, request, head, context).await
+                Box::pin(self.page(rest, request, head, context)).await
             }
             Route::Welcome => {
                 refuse(request.into_body(), &self.shutdown);
@@ -375,7 +377,7 @@ impl Service {
                 self.app(index, request, head, context, times, attempt)
                     .await
             }
-            Route::Files(index) => self.file(index, request, head).await,
+            Route::Files(index) => Box::pin(self.file(index, request, head)).await,
         }
     }
 
@@ -456,7 +458,8 @@ impl Service {
             }
             let slot = self.slot_of_tunnel(request.version(), context)?;
             let opened = |app| Opened::new(attempt.who(), What::new(Kind::WebSocket, app));
-            return proxy::open_tunnel(forward, request, handshake, slot, opened).await;
+            let tunnel = proxy::open_tunnel(forward, request, handshake, slot, opened);
+            return Box::pin(tunnel).await;
         }
         if request.method() == http::Method::CONNECT {
             return Err(Refusal::new(
@@ -476,7 +479,7 @@ impl Service {
         let asked = offloads.and_then(|offloads| Some((offloads, offloads.remember(&request)?)));
         let mut answer = forward.request(request).await?;
         if let Some((offloads, asked)) = asked {
-            answer = offloads.resolve(asked, answer).await?;
+            answer = Box::pin(offloads.resolve(asked, answer)).await?;
         }
         if let Some((sessions, change)) = change
             && sessions.make(&change, answer.status(), &self.shutdown)

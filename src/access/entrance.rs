@@ -72,7 +72,7 @@ impl Entrance {
         let Some(users) = &self.users else {
             return Ok(None);
         };
-        let user = users.prove(headers).await;
+        let user = Box::pin(users.prove(headers)).await;
         user.map(Some).map_err(NotAdmitted::Password)
     }
 

@@ -45,7 +45,7 @@ pub struct Pending(Option<Arc<Shared>>);
 
 /// A request in progress, from its head to the end of its response.
 #[derive(Debug)]
-pub struct Busy(Arc<Shared>);
+pub struct Busy(Option<Arc<Shared>>);
 
 impl Activity {
     /// Creates the activity of a new, idle connection.
@@ -72,7 +72,7 @@ impl Activity {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         self.0.reading.store(false, Ordering::Relaxed);
-        Busy(Arc::clone(&self.0))
+        Busy(Some(Arc::clone(&self.0)))
     }
 
     /// Number of requests so far.
@@ -130,14 +130,19 @@ impl Activity {
         let mut spellings = self.spellings();
         let current = self.begun();
         let mut found = Spelling::default();
-        while spellings.front().is_some_and(|(number, _)| *number <= current) {
+        while spellings
+            .front()
+            .is_some_and(|(number, _)| *number <= current)
+        {
             if let Some((number, spelling)) = spellings.pop_front()
                 && number == current
             {
                 found = spelling;
             }
         }
-        self.0.spelled.store(!spellings.is_empty(), Ordering::Relaxed);
+        self.0
+            .spelled
+            .store(!spellings.is_empty(), Ordering::Relaxed);
         found
     }
 
@@ -206,9 +211,22 @@ impl Default for Activity {
     }
 }
 
+impl Busy {
+    /// Ends the request at this time.
+    pub fn end(mut self, now: Instant) {
+        self.end_at(|| now);
+    }
+
+    fn end_at(&mut self, now: impl FnOnce() -> Instant) {
+        if let Some(shared) = self.0.take() {
+            *lock(&shared.idle_since) = now();
+            shared.requests.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
-        *lock(&self.0.idle_since) = Instant::now();
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.end_at(Instant::now);
     }
 }

@@ -48,11 +48,11 @@ pub use fields::{check_lines, drop_file_names, is_header_of_the_door, method_ove
 pub use forwarded::{Forwarded, drop_client_claims, drop_own_headers, drop_spellings_of};
 pub use framing::Framing;
 pub use h2_stall::Watch;
-pub use interim::InterimSink;
 pub use head::{Authority, Context, Head, Scheme};
 pub use header_rules::{apply_to_request, apply_to_response, replaced_fields};
 pub use hop_by_hop::drop_hop_by_hop;
 pub use idempotency::idempotency_key;
+pub use interim::InterimSink;
 pub use lease::Lease;
 pub use one_shot::exchange;
 pub use path::{PathFault, RequestPath};

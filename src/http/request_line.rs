@@ -154,7 +154,8 @@ impl RequestLine {
         let colon = text.iter().position(|byte| *byte == b':');
         let (name, value) = text.split_at(colon.unwrap_or(text.len()));
         self.spelling.saw(name);
-        self.body.read(name, value.get(1..).unwrap_or_default(), is_cut);
+        self.body
+            .read(name, value.get(1..).unwrap_or_default(), is_cut);
         Place::Fields
     }
 }

@@ -76,7 +76,9 @@ impl Spelling {
     #[cfg(test)]
     pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut reader = SpellingReader::default();
-        names.into_iter().for_each(|name| reader.saw(name.as_bytes()));
+        names
+            .into_iter()
+            .for_each(|name| reader.saw(name.as_bytes()));
         reader.finish()
     }
 
@@ -124,11 +126,15 @@ impl<'a> SpellingCursor<'a> {
         if let Some(standard) = standard(name) {
             return out.extend_from_slice(standard.as_bytes());
         }
-        let mut begins = true;
-        out.extend(name.iter().map(|byte| {
-            let begin = std::mem::replace(&mut begins, *byte == b'-');
-            if begin { byte.to_ascii_uppercase() } else { *byte }
-        }));
+        let begin = out.len();
+        out.extend_from_slice(name);
+        let mut before = b'-';
+        for byte in out.iter_mut().skip(begin) {
+            if before == b'-' {
+                byte.make_ascii_uppercase();
+            }
+            before = *byte;
+        }
     }
 
     fn find(&mut self, name: &HeaderName) -> Option<&'a [u8]> {
@@ -167,7 +173,11 @@ fn is_standard(name: &[u8]) -> bool {
     let mut begins = true;
     name.iter().all(|byte| {
         let begin = std::mem::replace(&mut begins, *byte == b'-');
-        if begin { !byte.is_ascii_lowercase() } else { !byte.is_ascii_uppercase() }
+        if begin {
+            !byte.is_ascii_lowercase()
+        } else {
+            !byte.is_ascii_uppercase()
+        }
     })
 }
 
@@ -278,9 +288,24 @@ mod tests {
 
     #[test]
     fn only_names_that_are_not_spelled_as_the_standards_do_are_kept() {
-        let usual = ["Host", "ETag", "X-Real-IP", "X-Forwarded-For", "X-1a", "TE", "A--B"];
+        let usual = [
+            "Host",
+            "ETag",
+            "X-Real-IP",
+            "X-Forwarded-For",
+            "X-1a",
+            "TE",
+            "A--B",
+        ];
         assert!(Spelling::of(usual).is_standard());
-        for unusual in ["host", "Etag", "ETAG", "X-Real-Ip", "x-forwarded-for", "SOAPAction"] {
+        for unusual in [
+            "host",
+            "Etag",
+            "ETAG",
+            "X-Real-Ip",
+            "x-forwarded-for",
+            "SOAPAction",
+        ] {
             assert!(!Spelling::of([unusual]).is_standard(), "{unusual}");
         }
     }
@@ -289,7 +314,10 @@ mod tests {
     fn names_are_written_as_they_came_in_any_order() {
         let spelling = Spelling::of(["hOST", "Accept", "x-low", "ETAG", "Etag"]);
         let names = ["x-low", "host", "etag", "accept", "x-real-ip", "x-low"];
-        assert_eq!(written(&spelling, &names), "x-low hOST ETAG Accept X-Real-IP x-low ");
+        assert_eq!(
+            written(&spelling, &names),
+            "x-low hOST ETAG Accept X-Real-IP x-low "
+        );
         assert_eq!(
             written(&Spelling::default(), &["dnt", "www-authenticate", "a--b-"]),
             "DNT WWW-Authenticate A--B- "
@@ -304,6 +332,10 @@ mod tests {
         assert!(Spelling::of(["x-other"]).for_hyper(&headers).is_none());
         assert!(Spelling::of(["content-type"]).for_hyper(&headers).is_some());
         headers.insert("etag", HeaderValue::from_static("a"));
-        assert!(Spelling::default().for_hyper(&headers).is_some_and(|some| !some.is_empty()));
+        assert!(
+            Spelling::default()
+                .for_hyper(&headers)
+                .is_some_and(|some| !some.is_empty())
+        );
     }
 }

@@ -16,7 +16,7 @@ use http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::http::{
     Body, BodyFault, BodyLimits, Context, Head, Received, Refusal, drop_hop_by_hop,
@@ -63,13 +63,17 @@ impl Forward<'_> {
             session: None,
         };
         let budget = Some(self.upstream.budget(client));
-        let received = receive(incoming, self.body, budget, self.tasks).await?;
+        let received = if incoming.is_end_stream() {
+            Received::None
+        } else {
+            Box::pin(receive(incoming, self.body, budget, self.tasks)).await?
+        };
         let payload = match received {
             Received::None => Payload::Empty,
             Received::Whole(bytes) => Payload::Whole(bytes),
             Received::Begun(mut body) => {
                 if body.is_streaming() {
-                    let place = self.upstream.place_for_upload(client).await;
+                    let place = Box::pin(self.upstream.place_for_upload(client)).await;
                     body.hold(place.map_err(BodyFault::from)?);
                 }
                 Payload::Stream(body)
@@ -86,7 +90,7 @@ impl Forward<'_> {
         let mut answer = self.exchange(parts, payload, own, fault).await?;
         drop_own_headers(answer.headers_mut());
         Ok(match wish {
-            Some(wish) => wish.fulfil(answer, self.upstream.settings()).await,
+            Some(wish) => Box::pin(wish.fulfil(answer, self.upstream.settings())).await,
             None => answer,
         })
     }

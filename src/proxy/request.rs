@@ -13,7 +13,11 @@ use crate::tls::ClientName;
 use crate::upstream::Payload;
 
 /// Turns a request of any version into the HTTP/1.1 request for the app.
-pub(super) fn rewrite(mut parts: Parts, payload: Payload, forward: Forward<'_>) -> Request<Payload> {
+pub(super) fn rewrite(
+    mut parts: Parts,
+    payload: Payload,
+    forward: Forward<'_>,
+) -> Request<Payload> {
     let length = payload.length();
     let mut request = Request::new(payload);
     *request.uri_mut() = origin_form(&parts.uri);

@@ -326,7 +326,8 @@ fn answer(
     let shared = Arc::new((current, context, sent));
     service_fn(move |request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
-        let answered = async move {
+        // Not by way of a variable: the whole future would be moved once more.
+        Box::pin(async move {
             let (current, context, sent) = &*shared;
             let state = current.load_full();
             let limit = state.config.limits.body_idle;
@@ -337,8 +338,7 @@ fn answer(
                 interim.all_sent().await;
             }
             Ok(response.map(|body| AbortAfterFlush::new(body, sent.clone(), limit)))
-        };
-        Box::pin(answered) as Pin<Box<dyn Future<Output = _> + Send>>
+        }) as Pin<Box<dyn Future<Output = _> + Send>>
     })
 }
 

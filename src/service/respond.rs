@@ -10,8 +10,8 @@ use tracing::warn;
 
 use crate::config::AccessFormat;
 use crate::http::{
-    Body, Busy, Context, Form, Framing, RequestId, check_lines, drop_file_names, refuse, set_date,
-    Spelling,
+    Body, Busy, Context, Form, Framing, RequestId, Spelling, check_lines, drop_file_names, refuse,
+    set_date,
 };
 use crate::router::Route;
 use crate::service::{Answer, Role, Service, limits};
@@ -22,20 +22,20 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub struct Held {
     /// The guard of the request in progress; a response over HTTP/2 holds it elsewhere.
-    _busy: Option<Busy>,
-    _timed: Option<Timed>,
+    busy: Option<Busy>,
+    /// The app whose response is timed, and when the request came.
+    timed: Option<(Arc<Upstream>, Instant)>,
 }
 
-/// Times a response of an app until it is dropped.
-#[derive(Debug)]
-struct Timed {
-    begun: Instant,
-    app: Arc<Upstream>,
-}
-
-impl Drop for Timed {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.app.metrics().done(self.begun.elapsed());
+        let now = Instant::now();
+        if let Some((app, begun)) = &self.timed {
+            app.metrics().done(now - *begun);
+        }
+        if let Some(busy) = self.busy.take() {
+            busy.end(now);
+        }
     }
 }
 
@@ -119,27 +119,26 @@ impl Service {
         framing.close |= self.shutdown.has_begun() || self.slots.is_full();
         let response = framing.fit(response);
         let status = response.status();
-        let counted = self.count(route, status, begun);
+        let counted = self.count(route, status);
         response.map(|body| {
             let (body, busy) = match &context.watch {
                 Some(watch) => (watch.over(body, busy), None),
                 None => (body, Some(busy)),
             };
             let held = Held {
-                _busy: busy,
-                _timed: counted,
+                busy,
+                timed: counted.map(|app| (app, begun)),
             };
             Measured::new(body, line, status, cause, held)
         })
     }
 
-    /// Counts a response, and times it to its end if it is an app's.
-    fn count(&self, route: Option<Route>, status: StatusCode, begun: Instant) -> Option<Timed> {
+    /// Counts a response; returns the app, if it is one of an app.
+    fn count(&self, route: Option<Route>, status: StatusCode) -> Option<Arc<Upstream>> {
         let handler = match route {
             Some(Route::App(index)) => {
                 self.counted.get(index)?.count(status);
-                let app = Arc::clone(self.apps.get(index)?);
-                return Some(Timed { begun, app });
+                return Some(Arc::clone(self.apps.get(index)?));
             }
             Some(Route::Websockify) => Handler::Bridge,
             Some(Route::Hub(_)) => Handler::Hub,

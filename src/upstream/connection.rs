@@ -285,7 +285,11 @@ impl Connection {
             self.input.reserve(self.read_size);
         }
         let room = self.input.capacity() - self.input.len();
-        let came = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.input))?;
+        let came = ready!(poll_read_buf(
+            Pin::new(&mut self.socket),
+            cx,
+            &mut self.input
+        ))?;
         self.has_come |= came > 0;
         if came == room {
             self.read_size = (self.read_size * 2).min(LARGEST_READ);
@@ -332,8 +336,8 @@ impl Connection {
     }
 
     /// Records the time at which it goes into the pool.
-    pub(super) fn rest(&mut self) {
-        self.idle_since = Instant::now();
+    pub(super) fn rest(&mut self, now: Instant) {
+        self.idle_since = now;
     }
 }
 

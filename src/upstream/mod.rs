@@ -248,13 +248,13 @@ impl Upstream {
         interim: Option<InterimSink>,
     ) -> Result<Response<Answer>, UpstreamError> {
         let slot = self.slot(asker, request.headers()).await?;
-        let begun = Instant::now();
+        let begun = asker.times.map(|_| Instant::now());
         let client = Client {
             address: asker.address,
             session: None,
         };
         let answered = self.ask(request, slot, client, interim).await;
-        if let Some(times) = asker.times {
+        if let (Some(times), Some(begun)) = (asker.times, begun) {
             times.answered(begun.elapsed());
         }
         answered
@@ -318,12 +318,12 @@ impl Upstream {
                 }
             });
         }
-        health.wait(self.settings.restart_wait).await
+        Box::pin(health.wait(self.settings.restart_wait)).await
     }
 
     /// Connects to the app, which may be restarting.
     async fn connect(&self) -> Result<Outgoing, DialError> {
-        self.away.wait(|| self.dial()).await
+        Box::pin(self.away.wait(|| self.dial())).await
     }
 
     /// Connects once, with the TLS handshake where there is one.
@@ -337,7 +337,7 @@ impl Upstream {
         if self.settings.restart_wait.is_zero() {
             return false;
         }
-        let tried = self.dial().await;
+        let tried = Box::pin(self.dial()).await;
         tried.is_err_and(|error| nobody_is_there(&error))
     }
 
@@ -359,10 +359,10 @@ impl Upstream {
             let ended: Ended = match upstream.first_byte(sent, upload).await? {
                 Ok(response) => {
                     drop(request);
-                    upstream.metrics.answered(begun.elapsed());
-                    Ok(Ok(upstream
-                        .answer(response, connection, slot, client)
-                        .await))
+                    let now = Instant::now();
+                    upstream.metrics.answered(now - begun);
+                    let answer = upstream.answer(response, connection, slot, client, now);
+                    Ok(Ok(answer.await))
                 }
                 Err(failed) => Ok(Err(Box::new(Failed {
                     failed,
@@ -392,8 +392,16 @@ impl Upstream {
 
     /// Takes a worker permit, and records the time in the queue.
     async fn slot(&self, asker: Asker<'_>, headers: &HeaderMap) -> Result<Slot, UpstreamError> {
+        // Nearly always there is one, and the clock need not be asked.
+        if let Some(slot) = self.queue.free() {
+            self.metrics.waited(Duration::ZERO);
+            if let Some(times) = asker.times {
+                times.queued(Duration::ZERO);
+            }
+            return Ok(slot);
+        }
         let came = Instant::now();
-        let slot = self.queue.slot(asker, headers).await;
+        let slot = Box::pin(self.queue.slot(asker, headers)).await;
         if slot.is_ok() {
             self.metrics.waited(came.elapsed());
             if let Some(times) = asker.times {
@@ -461,9 +469,10 @@ impl Upstream {
         connection: Connection,
         slot: Slot,
         client: Client,
+        now: Instant,
     ) -> Response<Answer> {
         let (head, ()) = response.into_parts();
-        let source = Source::new(&head.headers, connection, slot, Arc::clone(self));
+        let source = Source::new(&head.headers, connection, slot, Arc::clone(self), now);
         let mut source = Some(source);
         let beginning = poll_fn(|cx| match source.take() {
             Some(source) => Poll::Ready(source.begin(cx)),
@@ -474,8 +483,8 @@ impl Upstream {
         Response::from_parts(head, answer)
     }
 
-    fn take_back(&self, connection: Connection) {
-        self.pool.put(connection);
+    fn take_back(&self, connection: Connection, now: Instant) {
+        self.pool.put(connection, now);
     }
 }
 

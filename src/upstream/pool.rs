@@ -52,9 +52,9 @@ impl Pool {
     }
 
     /// Stores a connection after its exchange, if it can be used again.
-    pub(super) fn put(&self, mut connection: Connection) {
+    pub(super) fn put(&self, mut connection: Connection, now: Instant) {
         if !self.keep.is_zero() && connection.is_idle() {
-            connection.rest();
+            connection.rest(now);
             self.lock().push(connection);
         }
     }

@@ -4,11 +4,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::http::{BoxError, Stall};
 use crate::upstream::Upstream;
@@ -18,6 +19,8 @@ use crate::upstream::workers::Slot;
 
 /// Number of bytes read before the head is sent to the client, so that most pages are complete with it.
 const AHEAD: usize = 64 * 1024;
+
+static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The body of a response, with the resources it occupies at the app.
 pub(super) struct Source {
@@ -55,12 +58,13 @@ pub(super) enum End {
 }
 
 impl Source {
-    /// Creates the reader of the body that belongs to `headers`.
+    /// Creates the reader of the body that belongs to `headers`, which have just come.
     pub(super) fn new(
         headers: &HeaderMap,
         connection: Connection,
         slot: Slot,
         upstream: Arc<Upstream>,
+        now: Instant,
     ) -> Self {
         Self {
             exchange: Some(Exchange {
@@ -68,7 +72,7 @@ impl Source {
                 connection,
                 upstream,
                 slot,
-                latest: Instant::now(),
+                latest: now,
                 pause: Duration::ZERO,
             }),
             is_endless: is_endless(headers),
@@ -87,13 +91,15 @@ impl Source {
         let mut bytes = 0;
         let end = loop {
             if self.is_end_stream() {
-                self.finish();
+                // The head has come a moment ago, and everything else with it.
+                let now = self.exchange.as_ref().map(|exchange| exchange.latest);
+                self.finish(now);
                 break End::Complete;
             }
             if bytes >= AHEAD {
                 break End::Open(Box::new(self));
             }
-            match self.poll(cx) {
+            match self.next(cx) {
                 Poll::Ready(Some(Ok(piece))) => {
                     bytes += piece.len();
                     pieces.push_back(piece);
@@ -108,14 +114,21 @@ impl Source {
 
     /// Returns the next piece; `None` at the end, where connection and permit are released.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        let piece = ready!(self.next(cx));
+        if let (Some(Ok(_)), Some(exchange)) = (&piece, &mut self.exchange) {
+            exchange.pause = exchange.latest.elapsed();
+            exchange.latest += exchange.pause;
+        }
+        Poll::Ready(piece)
+    }
+
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         let Some(exchange) = &mut self.exchange else {
             return Poll::Ready(None);
         };
         match exchange.connection.poll_body(cx) {
             Poll::Ready(Some(Ok(data))) => {
                 exchange.idle.progressed();
-                exchange.pause = exchange.latest.elapsed();
-                exchange.latest += exchange.pause;
                 return Poll::Ready(Some(Ok(data)));
             }
             Poll::Ready(Some(Err(error))) => {
@@ -123,7 +136,7 @@ impl Source {
                 return self.fail(text);
             }
             Poll::Ready(None) => {
-                self.finish();
+                self.finish(None);
                 return Poll::Ready(None);
             }
             Poll::Pending => {}
@@ -184,14 +197,14 @@ impl Source {
     }
 
     /// Releases the permit, and the connection too if the exchange is complete on both sides.
-    fn finish(&mut self) {
+    fn finish(&mut self, now: Option<Instant>) {
         if let Some(Exchange {
             connection,
             upstream,
             ..
         }) = self.exchange.take()
         {
-            upstream.take_back(connection);
+            upstream.take_back(connection, now.unwrap_or_else(Instant::now));
         }
     }
 
@@ -204,12 +217,12 @@ impl Source {
 /// True if the app declares an endless response: it ends only with its connection, and each of its pieces is
 /// awaited by the client.
 fn is_endless(headers: &HeaderMap) -> bool {
-    let begins = |name, text: &[u8]| {
+    let begins = |name: &HeaderName, text: &[u8]| {
         let value = headers.get(name).map(HeaderValue::as_bytes);
         let start = value.and_then(|value: &[u8]| value.get(..text.len()));
         start.is_some_and(|start| start.eq_ignore_ascii_case(text))
     };
-    begins("content-type", b"text/event-stream") || begins("x-accel-buffering", b"no")
+    begins(&CONTENT_TYPE, b"text/event-stream") || begins(&BUFFERING, b"no")
 }
 
 impl Drop for Source {
@@ -221,7 +234,7 @@ impl Drop for Source {
             hang_up(Self::unwanted(exchange), &tasks);
         } else if self.is_end_stream() || self.is_endless || self.is_unwanted {
             // In the middle of a body the connection is not idle, and is closed.
-            self.finish();
+            self.finish(None);
         } else if let Some(exchange) = self.exchange.take() {
             let tasks = exchange.upstream.tasks.clone();
             let_end(Self::unwanted(exchange), &tasks);

@@ -117,13 +117,18 @@ impl Queue {
         }
     }
 
+    /// Takes a permit, if one is free.
+    pub(super) fn free(&self) -> Option<Slot> {
+        self.lock().free(self)
+    }
+
     /// Takes a permit, at once or in turn. `headers` identify the client, if that matters.
     pub(super) async fn slot(
         &self,
         asker: Asker<'_>,
         headers: &HeaderMap,
     ) -> Result<Slot, UpstreamError> {
-        if let Some(slot) = self.lock().free(self) {
+        if let Some(slot) = self.free() {
             return Ok(slot);
         }
         let class = if (asker.is_known)(headers) {
