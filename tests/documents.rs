@@ -249,3 +249,78 @@ fn each_command_of_a_document_has_the_flags_that_are_shown() {
     assert!(helps.len() > 5, "only {} commands were found", helps.len());
     assert!(flags > 8, "only {flags} flags were found");
 }
+
+/// The cells of the first row of a table that begins with this text.
+fn row(text: &str, beginning: &str) -> Vec<String> {
+    let mut lines = text.lines();
+    let found = lines.find_map(|line| line.strip_prefix("| ")?.strip_prefix(beginning));
+    let found = found.unwrap_or_else(|| panic!("no row begins with {beginning:?}"));
+    let cells = found.split('|').map(|cell| cell.trim().to_owned());
+    cells.filter(|cell| !cell.is_empty()).collect()
+}
+
+/// The number at the beginning of a cell.
+fn number(cell: &str) -> &str {
+    cell.split(' ').next().unwrap_or_default()
+}
+
+#[test]
+fn the_pages_with_figures_agree() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).expect("a document");
+    let (readme, capacity, figures) = (
+        read("README.md"),
+        read("src/guide/capacity.md"),
+        read("src/guide/figures.md"),
+    );
+    for what in [
+        "100,000 requests of 1 KiB, HTTP/1.1",
+        "100,000 requests of 1 KiB, HTTP/2",
+        "full handshake, ECDSA P-256",
+        "bridge, 1 GiB down",
+        "memory of an idle bridged connection",
+    ] {
+        let (short, whole) = (row(&readme, what), row(&figures, what));
+        let [.., noren, peer, ratio] = short.as_slice() else {
+            panic!("README: {what} is no row of figures");
+        };
+        for cell in [noren, peer, ratio] {
+            assert!(
+                whole.contains(cell),
+                "README: {what}: {cell} is not in {whole:?}"
+            );
+        }
+    }
+    let memory = row(&capacity, "memory, idle, TLS included");
+    let of = |transport: &str| {
+        row(
+            &figures,
+            &format!("memory of an idle subscriber, of 5,000, {transport}"),
+        )
+    };
+    assert_eq!(
+        memory,
+        [of("WebSocket")[0].clone(), of("event stream")[0].clone()]
+    );
+    let delivery = row(&capacity, "CPU of one delivery, at 10 messages a second");
+    let all = |transport: &str| {
+        let of = |count: &str| {
+            row(
+                &figures,
+                &format!("{count} {transport}, 10 messages/s: CPU for a million deliveries"),
+            )[0]
+            .clone()
+        };
+        [of("1,000"), of("5,000")]
+    };
+    for (cell, measured) in delivery
+        .iter()
+        .zip([all("WebSockets"), all("event streams")])
+    {
+        for seconds in measured {
+            assert!(
+                cell.contains(number(&seconds)),
+                "{cell}: {seconds} was measured"
+            );
+        }
+    }
+}

@@ -1,11 +1,22 @@
-//! Longer explanations than README has room for, a page each. Only text: nothing here is code.
+//! The book: a page for each thing that those who run Noren, or write for it, want to do. Only text: nothing here is
+//! code.
 
 #[doc = include_str!("access.md")]
 pub mod access {}
+#[doc = include_str!("apps.md")]
+pub mod apps {}
 #[doc = include_str!("capacity.md")]
 pub mod capacity {}
+#[doc = include_str!("channels.md")]
+pub mod channels {}
 #[doc = include_str!("cluster.md")]
 pub mod cluster {}
+#[doc = include_str!("figures.md")]
+pub mod figures {}
+#[doc = include_str!("inside.md")]
+pub mod inside {}
+#[doc = include_str!("limits.md")]
+pub mod limits {}
 #[doc = include_str!("operations.md")]
 pub mod operations {}
 #[doc = include_str!("rabbitmq.md")]
@@ -16,3 +27,5 @@ pub mod running {}
 pub mod shield {}
 #[doc = include_str!("tokens.md")]
 pub mod tokens {}
+#[doc = include_str!("wok.md")]
+pub mod wok {}

@@ -19,7 +19,7 @@ pub enum Format {
     Plain,
 }
 
-/// The JSON envelope, as README documents it under "Channels".
+/// The JSON envelope, as the page "Channels" of the book documents it.
 #[derive(Serialize)]
 struct Envelope<'a> {
     id: String,
