@@ -97,6 +97,18 @@ fn the_front_page_is_for_those_who_logged_in() {
         "400"
     );
     assert_eq!(status(&demo.ask("POST /login", "", "username=ann")), "400");
+    // A page without JavaScript sends a form, and gets pages.
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let refused = demo.ask("POST /login", form, "username=ann&password=guess");
+    assert_eq!(status(&refused), "401");
+    assert!(refused.contains("href=/login.html"), "{refused}");
+    let entered = demo.ask("POST /login", form, "username=a%C3%AF+b&password=demo");
+    assert_eq!(status(&entered), "303");
+    assert!(entered.contains("\r\nLocation: /\r\n"), "{entered}");
+    assert!(entered.contains("\r\nSet-Cookie: demo="), "{entered}");
+    // curl calls JSON a form.
+    let answer = demo.ask("POST /login", form, r#"{"username":"ann","password":"demo"}"#);
+    assert_eq!(status(&answer), "200");
 
     let cookie = demo.log_in();
     let page = demo.ask("GET /", &cookie, "");
@@ -106,6 +118,8 @@ fn the_front_page_is_for_those_who_logged_in() {
         "{page}"
     );
     assert!(page.ends_with("</html>\n"));
+    let left = demo.ask("POST /logout", "Accept: text/html\r\n", "");
+    assert_eq!(status(&left), "303");
     assert_eq!(status(&demo.ask("POST /logout", &cookie, "")), "200");
     assert_eq!(status(&demo.ask("GET /tasks", &cookie, "")), "401");
 }

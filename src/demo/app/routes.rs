@@ -169,21 +169,17 @@ fn origin(request: &Request) -> Option<String> {
 }
 
 fn login(house: &Arc<House>, request: &Request) -> Response {
-    let body = std::str::from_utf8(&request.body)
-        .ok()
-        .and_then(json::flat_object);
-    let Some(body) = body else {
+    let Some(login) = Login::read(request) else {
         return Response::error(400, r#"send {"username": "...", "password": "..."}"#);
     };
-    let field = |name| body.get(name).map_or("", String::as_str);
-    let name = field("username").trim();
+    let name = login.name.trim();
     if name.is_empty() || name.chars().count() > MOST_NAME || name.contains(char::is_control) {
-        return Response::error(400, "a user name is 1 to 40 characters");
+        return login.refused(400, "a user name is 1 to 40 characters");
     }
     // The password is in the banner and on the page: there is no secret to compare with care.
-    if field("password") != PASSWORD {
+    if login.password != PASSWORD {
         house.record(name, "login refused", &address(request));
-        return Response::error(401, "the password of the demo is: demo");
+        return login.refused(401, "the password of the demo is: demo");
     }
     let cookie = match house.sessions.open(name) {
         Ok(cookie) => cookie,
@@ -194,10 +190,67 @@ fn login(house: &Arc<House>, request: &Request) -> Response {
     };
     house.push.notify("POST:/demo/login");
     house.record(name, "logged in", &address(request));
-    Response::json(200, format!(r#"{{"username":{}}}"#, json::quote(name))).with(
+    let answer = if login.is_form {
+        Response::new(303, "text/plain; charset=utf-8", "You are logged in.\n").with("Location", "/")
+    } else {
+        Response::json(200, format!(r#"{{"username":{}}}"#, json::quote(name)))
+    };
+    answer.with(
         "Set-Cookie",
         format!("{COOKIE}={cookie}; Path=/; Secure; HttpOnly; SameSite=Lax"),
     )
+}
+
+/// The fields of a login: the JSON of a script, or the form of a page without one.
+struct Login {
+    name: String,
+    password: String,
+    is_form: bool,
+}
+
+impl Login {
+    /// Reads a login; none if the body is neither an object nor a form with a user name.
+    fn read(request: &Request) -> Option<Self> {
+        let text = std::str::from_utf8(&request.body).ok()?;
+        if let Some(mut object) = json::flat_object(text) {
+            return Some(Self {
+                name: object.remove("username").unwrap_or_default(),
+                password: object.remove("password").unwrap_or_default(),
+                is_form: false,
+            });
+        }
+        let kind = request.header("content-type").unwrap_or_default();
+        if !kind.starts_with("application/x-www-form-urlencoded") {
+            return None;
+        }
+        let mut login = Self {
+            name: String::new(),
+            password: String::new(),
+            is_form: true,
+        };
+        for (field, value) in form_urlencoded::parse(text.as_bytes()) {
+            match field.as_ref() {
+                "username" => login.name = value.into_owned(),
+                "password" => login.password = value.into_owned(),
+                _ => {}
+            }
+        }
+        Some(login)
+    }
+
+    /// The refusal, as JSON for a script and as a page for a form.
+    fn refused(&self, status: u16, reason: &str) -> Response {
+        if !self.is_form {
+            return Response::error(status, reason);
+        }
+        // The reason is one of this file, and needs no escaping.
+        let page = format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=color-scheme content=\"light dark\">\
+             <title>Not logged in</title><link rel=stylesheet href=/style.css><main class=lone><h1>Not logged in</h1>\
+             <p>{reason}<p><a href=/login.html>Try again</a>"
+        );
+        Response::new(status, "text/html; charset=utf-8", page)
+    }
 }
 
 /// Logs out. Doing so twice is no error.
@@ -208,7 +261,12 @@ fn logout(house: &Arc<House>, request: &Request) -> Response {
         house.record(&visitor.name, "logged out", &address(request));
     }
     let expired = format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax");
-    Response::json(200, "{}").with("Set-Cookie", expired)
+    let answer = if accepts(request, "text/html") {
+        Response::new(303, "text/plain; charset=utf-8", "You are logged out.\n").with("Location", "/login.html")
+    } else {
+        Response::json(200, "{}")
+    };
+    answer.with("Set-Cookie", expired)
 }
 
 fn logs(house: &Arc<House>, _: &Request, _: &Visitor) -> Response {

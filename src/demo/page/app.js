@@ -7,7 +7,7 @@ import { Live } from "./live.js";
 import { $, ask, clock, element, hub, leave, say } from "./room.js";
 import { Terminal } from "./terminal.js";
 
-const SET_BY_THE_DOOR = /^(x-forwarded-(for|proto|host|port)|x-real-ip|forwarded)$/;
+const SET_BY_THE_DOOR = /^(host|x-forwarded-(for|proto|host|port)|x-real-ip|forwarded|x-request-id|traceparent|tracestate|via)$/;
 // Another channel, and the connection is made anew: nothing is lost, and there is nothing to show.
 const SHORT = 700;
 const BY = { websocket: "WebSocket", sse: "event stream", poll: "long poll" };
