@@ -107,7 +107,11 @@ fn the_front_page_is_for_those_who_logged_in() {
     assert!(entered.contains("\r\nLocation: /\r\n"), "{entered}");
     assert!(entered.contains("\r\nSet-Cookie: demo="), "{entered}");
     // curl calls JSON a form.
-    let answer = demo.ask("POST /login", form, r#"{"username":"ann","password":"demo"}"#);
+    let answer = demo.ask(
+        "POST /login",
+        form,
+        r#"{"username":"ann","password":"demo"}"#,
+    );
     assert_eq!(status(&answer), "200");
 
     let cookie = demo.log_in();

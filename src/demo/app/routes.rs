@@ -191,7 +191,8 @@ fn login(house: &Arc<House>, request: &Request) -> Response {
     house.push.notify("POST:/demo/login");
     house.record(name, "logged in", &address(request));
     let answer = if login.is_form {
-        Response::new(303, "text/plain; charset=utf-8", "You are logged in.\n").with("Location", "/")
+        Response::new(303, "text/plain; charset=utf-8", "You are logged in.\n")
+            .with("Location", "/")
     } else {
         Response::json(200, format!(r#"{{"username":{}}}"#, json::quote(name)))
     };
@@ -262,7 +263,8 @@ fn logout(house: &Arc<House>, request: &Request) -> Response {
     }
     let expired = format!("{COOKIE}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax");
     let answer = if accepts(request, "text/html") {
-        Response::new(303, "text/plain; charset=utf-8", "You are logged out.\n").with("Location", "/login.html")
+        Response::new(303, "text/plain; charset=utf-8", "You are logged out.\n")
+            .with("Location", "/login.html")
     } else {
         Response::json(200, "{}")
     };
