@@ -175,7 +175,7 @@ impl Downlink {
             .unwrap_or_default();
         let mut buffer = ReadBuf::new(room);
         if let Err(error) = ready!(Pin::new(target).poll_read(cx, &mut buffer)) {
-            return Poll::Ready(Err(End::TargetBroke(error)));
+            return Poll::Ready(Err(End::of_target(error)));
         }
         let length = buffer.filled().len();
         if length == 0 {

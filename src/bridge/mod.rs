@@ -18,11 +18,13 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config;
 use crate::http::{Body, Context, Lease, Refusal, Transport};
 use crate::net::Slot;
+use crate::rfb::Session;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Begun, Tunnel, TunnelKind, audit};
 use crate::tls::Outgoing;
@@ -31,6 +33,7 @@ use crate::websocket::{Handshake, upgraded};
 pub use codec::{decode_base64, frame_base64};
 
 use codec::Codec;
+use outcome::Outcome;
 use relay::{Limits, Relay};
 
 pub use recorder::{NotRecorded, Recorder, Tap};
@@ -39,7 +42,7 @@ pub use recorder::{NotRecorded, Recorder, Tap};
 #[derive(Debug)]
 pub struct Opened {
     /// The connection.
-    pub socket: Outgoing,
+    pub socket: Connection,
     /// Its connection permit, if it has one of its own.
     pub slot: Option<Slot>,
     /// Its pair of audit lines.
@@ -52,6 +55,15 @@ pub struct Opened {
     pub lease: Option<Lease>,
     /// Its revocation, if somebody watches its token.
     pub revocation: Option<Revocation>,
+}
+
+/// The connection to a target.
+#[derive(Debug)]
+pub enum Connection {
+    /// Bytes pass untouched.
+    Raw(Outgoing),
+    /// Noren speaks RFB with the target.
+    Rfb(Box<Session>),
 }
 
 /// Revocation of a tunnel's token. Dropping it with the tunnel tells the watcher that the tunnel is gone.
@@ -114,6 +126,7 @@ pub fn open(
                 user: target.user(),
                 session: target.lease.as_ref().and_then(Lease::session),
                 subprotocol: subprotocol.name,
+                rfb: target.line.what().rfb,
             };
             let tunnel = inside.tunnels.open(begun);
             relay(upgraded, target, subprotocol.codec, limits, tunnel, &stop).await;
@@ -177,19 +190,18 @@ async fn relay(
         lease,
         revocation,
     } = target;
+    let way = Way {
+        codec,
+        boundary,
+        limits,
+        tap: tap.as_ref(),
+        tunnel: &tunnel,
+        stop,
+    };
     let holds = (lease, revocation);
-    // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
-    let outcome = match upgraded.downcast::<TokioIo<Transport>>() {
-        Ok(parts) => {
-            let client = parts.io.into_inner();
-            let relay = Relay::new(client, socket, codec, boundary, limits).recorded(tap.as_ref());
-            relay.run(&parts.read_buf, &tunnel, stop, holds).await
-        }
-        Err(upgraded) => {
-            let client = TokioIo::new(upgraded);
-            let relay = Relay::new(client, socket, codec, boundary, limits).recorded(tap.as_ref());
-            relay.run(&[], &tunnel, stop, holds).await
-        }
+    let outcome = match socket {
+        Connection::Raw(socket) => way.run(upgraded, socket, holds).await,
+        Connection::Rfb(session) => way.run(upgraded, session, holds).await,
     };
     let reason = outcome.end.to_string();
     if let Some(tap) = tap {
@@ -198,4 +210,48 @@ async fn relay(
     tunnel.moved(outcome.up, outcome.down);
     line.count(outcome.up, outcome.down);
     line.because(reason);
+}
+
+/// The settings of a tunnel, whatever its ends are.
+struct Way<'a> {
+    codec: Codec,
+    boundary: Option<Arc<[u8]>>,
+    limits: Limits,
+    tap: Option<&'a Tap>,
+    tunnel: &'a Tunnel,
+    stop: &'a Shutdown,
+}
+
+impl Way<'_> {
+    async fn run<T>(
+        self,
+        upgraded: Upgraded,
+        target: T,
+        holds: (Option<Lease>, Option<Revocation>),
+    ) -> Outcome
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Self {
+            codec,
+            boundary,
+            limits,
+            tap,
+            tunnel,
+            stop,
+        } = self;
+        // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
+        match upgraded.downcast::<TokioIo<Transport>>() {
+            Ok(parts) => {
+                let client = parts.io.into_inner();
+                let relay = Relay::new(client, target, codec, boundary, limits).recorded(tap);
+                relay.run(&parts.read_buf, tunnel, stop, holds).await
+            }
+            Err(upgraded) => {
+                let client = TokioIo::new(upgraded);
+                let relay = Relay::new(client, target, codec, boundary, limits).recorded(tap);
+                relay.run(&[], tunnel, stop, holds).await
+            }
+        }
+    }
 }

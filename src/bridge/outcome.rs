@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::rfb;
 use crate::websocket::Violation;
 
 /// Reasons why a tunnel ends.
@@ -20,6 +21,8 @@ pub(super) enum End {
     TargetBroke(io::Error),
     #[error("the client broke the protocol: {reason}")]
     Violation { code: u16, reason: &'static str },
+    #[error("{}: {}", if .0.by_client { "the client broke RFB" } else { "the target broke RFB" }, .0.reason)]
+    Rfb(rfb::Broken),
     #[error("the target did not read, and {0} bytes had gathered for it")]
     Overflow(usize),
     #[error("the target sent {0} bytes without the end of a message")]
@@ -41,6 +44,15 @@ pub(super) enum End {
 }
 
 impl End {
+    /// The end by an error of the target's connection, which may carry a violation of RFB by either side.
+    pub(super) fn of_target(error: io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner.copied() {
+            Some(broken) => Self::Rfb(broken),
+            None => Self::TargetBroke(error),
+        }
+    }
+
     /// The close code for the client (RFC 6455 §7.4.1), and the text of the reason.
     pub(super) fn close(&self) -> (Option<u16>, &'static str) {
         match self {
@@ -49,6 +61,8 @@ impl End {
             Self::TargetClosed => (Some(1000), "the target closed the connection"),
             Self::TargetBroke(_) => (Some(1011), "the connection to the target broke"),
             Self::Violation { code, reason } => (Some(*code), reason),
+            Self::Rfb(broken) if broken.by_client => (Some(1008), broken.reason),
+            Self::Rfb(broken) => (Some(1011), broken.reason),
             Self::Overflow(_) => (Some(1013), "the target does not read"),
             Self::NoBoundary(_) => (Some(1011), "the target sent no end of a message"),
             Self::Idle(_) => (Some(1001), "nothing was sent for too long"),

@@ -24,7 +24,6 @@ use crate::bridge::uplink::Uplink;
 use crate::http::Lease;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Tunnel;
-use crate::tls::Outgoing;
 use crate::websocket::close_frame;
 
 /// Time limit for each half of the end.
@@ -44,11 +43,11 @@ pub(super) struct Limits {
     pub(super) upload: Option<usize>,
 }
 
-/// A tunnel between a WebSocket and a socket.
+/// A tunnel between a WebSocket and a socket, or what looks like one.
 #[derive(Debug)]
-pub(super) struct Relay<C> {
+pub(super) struct Relay<C, T> {
     client: C,
-    target: Outgoing,
+    target: T,
     up: Uplink,
     down: Downlink,
     limits: Limits,
@@ -60,10 +59,14 @@ pub(super) struct Relay<C> {
     tap: Option<Tap>,
 }
 
-impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
+impl<C, T> Relay<C, T>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     pub(super) fn new(
         client: C,
-        target: Outgoing,
+        target: T,
         codec: Codec,
         boundary: Option<Arc<[u8]>>,
         limits: Limits,

@@ -128,7 +128,7 @@ impl Uplink {
         loop {
             match self.poll_write(target, cx) {
                 Poll::Ready(Ok(())) => self.stalled = false,
-                Poll::Ready(Err(error)) => return Poll::Ready(End::TargetBroke(error)),
+                Poll::Ready(Err(error)) => return Poll::Ready(End::of_target(error)),
                 Poll::Pending => match self.upload {
                     // Over HTTP/1.1 the client is not read any more, and TCP tells it to wait.
                     None => {
@@ -274,7 +274,7 @@ impl Uplink {
                     self.closed = true;
                     return Ok(());
                 }
-                Poll::Ready(Err(error)) => return Err(End::TargetBroke(error)),
+                Poll::Ready(Err(error)) => return Err(End::of_target(error)),
                 Poll::Pending => {}
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use noren::Destination;
 use noren::config::{
     App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, ListenAddress, Listener,
-    Member, Needs, OriginRule, PathPattern, Protocol, Publisher, SessionRule, Source,
+    Member, Needs, OriginRule, PathPattern, Protocol, Publisher, Rfb, SessionRule, Source,
 };
 
 /// A text that grows line by line. Writing to a string cannot fail.
@@ -106,10 +106,12 @@ fn routes(text: &mut Text, config: &Config) {
             );
         }
         for source in &bridge.tokens {
-            text.more(format_args!("tokens: {source}"));
+            let rfb = rfb(source.rfb.as_ref().unwrap_or(&bridge.rfb));
+            text.more(format_args!("tokens: {source}{rfb}"));
         }
         for target in &bridge.targets {
-            text.more(format_args!("a fixed token -> {}", target.address));
+            let rfb = rfb(target.rfb.as_ref().unwrap_or(&bridge.rfb));
+            text.more(format_args!("a fixed token -> {}{rfb}", target.address));
         }
         for channel in config
             .channels
@@ -410,6 +412,18 @@ fn bytes(size: u64) -> String {
         }
     }
     format!("{size} bytes")
+}
+
+/// The methods by which Noren logs in at consoles.
+fn rfb(rfb: &Rfb) -> String {
+    match &rfb.security {
+        _ if !rfb.enabled => String::new(),
+        None => ", where Noren logs in by RFB, with a certificate or on this machine".to_owned(),
+        Some(accepted) => {
+            let names: Vec<_> = accepted.iter().map(|method| method.as_str()).collect();
+            format!(", where Noren logs in by RFB ({})", names.join(", "))
+        }
+    }
 }
 
 #[cfg(test)]

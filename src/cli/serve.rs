@@ -118,6 +118,7 @@ impl Serve {
                 token: CONSOLE.to_owned(),
                 address: target.clone(),
                 tls: None,
+                rfb: None,
             });
         }
         if let Some(directory) = &self.files {

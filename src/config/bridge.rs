@@ -9,6 +9,7 @@ use super::entrance::Entrance;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::recording::Recording;
+use super::rfb::Rfb;
 use super::session::SessionRule;
 use super::signed::Signed;
 use super::size::{GIB, KIB, MIB};
@@ -26,6 +27,8 @@ pub struct StaticTarget {
     pub address: Endpoint,
     /// `tls`: how the connection is encrypted. Default `None`: it is not.
     pub tls: Option<TargetTls>,
+    /// `rfb`: whether Noren speaks RFB with it. Default `None`: as `[bridge.rfb]` says.
+    pub rfb: Option<Rfb>,
 }
 
 /// The `[bridge]` table.
@@ -74,6 +77,9 @@ pub struct Bridge {
     pub tokens: Vec<TokenSource>,
     /// `[[bridge.target]]`: asked before `tokens`.
     pub targets: Vec<StaticTarget>,
+    /// `[bridge.rfb]`: whether Noren speaks RFB with the consoles of all targets and sources without a table of their
+    /// own. Default no.
+    pub rfb: Rfb,
     /// `[bridge.recording]`: which consoles are recorded.
     pub recording: Recording,
     /// `[bridge.boundaries]`: name of a token to marker. Each frame sent to a client of that token
@@ -100,6 +106,7 @@ impl Default for Bridge {
             signed: Signed::default(),
             tokens: Vec::new(),
             targets: Vec::new(),
+            rfb: Rfb::default(),
             recording: Recording::default(),
             boundaries: BTreeMap::new(),
         }
@@ -130,6 +137,7 @@ impl Bridge {
             signed: table.table("signed", Signed::read),
             tokens: table.tables("tokens", TokenSource::read),
             targets: StaticTarget::read_all(table),
+            rfb: Rfb::read_for_bridge(table),
             recording: table.table("recording", Recording::read),
             boundaries: table.table("boundaries", |names| names.map(parse_marker)),
         };
@@ -158,6 +166,7 @@ impl StaticTarget {
             let token = table.required("token", r#""woknotifications""#, value::not_empty);
             let address = table.required("address", r#""unix:/path""#, Endpoint::parse);
             let tls = TargetTls::read(table);
+            let rfb = Rfb::read(table);
             // A missing key has been reported; there is nothing to compare with.
             let (Some(token), Some(address)) = (token, address) else {
                 return;
@@ -176,6 +185,7 @@ impl StaticTarget {
                 token,
                 address,
                 tls,
+                rfb,
             });
         });
         targets

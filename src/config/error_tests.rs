@@ -230,6 +230,58 @@ fn a_missing_key_is_told_where_it_belongs() {
 }
 
 #[test]
+fn rfb_that_could_open_nothing_is_told_what_to_write() {
+    for (keys, said) in [
+        (
+            "security = ['x509-none', 'tls-none']",
+            "security[1]: \"tls-none\" is TLS without a certificate, which whoever is on the way can answer; give the \
+             host a certificate, and write \"x509-none\"",
+        ),
+        (
+            "security = ['ra2']",
+            "security[0]: \"ra2\" is not known here; write \"x509-plain\", \"x509-vnc\", \"x509-none\", \"vnc\" or \"none\"",
+        ),
+        (
+            "security = []",
+            "security: accepts nothing, so no console can be opened; write a method such as \"x509-none\", or remove it",
+        ),
+        (
+            "security = ['none']\ntls = {}",
+            "tls: is for the methods with a certificate, and security has none of them; remove one of the two",
+        ),
+        (
+            "security = ['vnc']\nuser = 'a'",
+            "user: is for x509-plain, which is not in security; remove one of the two",
+        ),
+        (
+            "security = ['none']\npassword = '/p'",
+            "password: is never asked for by the methods in security; remove one of the two",
+        ),
+        (
+            "password = 'so up'",
+            "password: is no place of a secret; write a file such as \"/etc/noren/secret\" or \"./secret\", or \
+             \"credential:NAME\"",
+        ),
+        (
+            "tls.any-name = true",
+            "tls.any-name: would believe every certificate that any authority of this system has signed; name the \
+             authority of your consoles as ca",
+        ),
+        (
+            "tls.any-name = true\ntls.ca = '/c'\ntls.name = 'n'",
+            "tls.name: is never looked at where any-name says that every name will do; remove one of the two",
+        ),
+    ] {
+        let text = with_app(&format!("[bridge.rfb]\nenabled = true\n{keys}"));
+        let found = said_of(&text);
+        let place = found.split_once("bridge.rfb.").map(|(_, place)| place);
+        assert_eq!(place, Some(said), "{found}");
+    }
+    let said = "noren.toml:3: bridge.rfb.enabled: is missing, and without it bytes pass untouched here; write enabled = true";
+    says("[bridge.rfb]\npassword = '/p'", said);
+}
+
+#[test]
 fn tls_to_an_app_is_told_where_it_belongs_and_what_contradicts_itself() {
     let said = r#"noren.toml:3: app[0].tls: is for an app with TLS; write url = "https://host:port", or take it out"#;
     says("tls = { ca = '/ca.pem' }", said);

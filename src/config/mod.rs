@@ -48,6 +48,7 @@ mod path_prefix;
 mod problems;
 mod reader;
 mod recording;
+mod rfb;
 mod secret_file;
 mod server;
 mod session;
@@ -104,6 +105,7 @@ pub use origin::OriginRule;
 pub use path_pattern::PathPattern;
 pub use path_prefix::{PathPrefix, without_case};
 pub use recording::{Recording, WhenUnrecordable};
+pub use rfb::{Rfb, RfbSecurity};
 pub use secret_file::SecretFile;
 pub use server::{Server, ServerHosts};
 pub use session::{

@@ -18,19 +18,35 @@ pub struct TargetTls {
     pub client: Option<(PathBuf, PathBuf)>,
     /// `insecure-skip-verify`: whether any certificate is believed. For apps only. Default no.
     pub insecure_skip_verify: bool,
+    /// `any-name`: whether a certificate that `ca` has signed is believed whatever name is in it. For `rfb` only, whose
+    /// hosts are often connected to by address. Default no.
+    pub any_name: bool,
+}
+
+/// The keys beyond those that every table has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum More {
+    Nothing,
+    SkipVerify,
+    AnyName,
 }
 
 impl TargetTls {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
-        Self::read_with(table, false)
+        Self::read_with(table, More::Nothing)
     }
 
     /// The same for an app, whose certificate may be left unverified.
     pub(super) fn read_for_app(table: &mut Table<'_>) -> Option<Self> {
-        Self::read_with(table, true)
+        Self::read_with(table, More::SkipVerify)
     }
 
-    fn read_with(table: &mut Table<'_>, may_skip: bool) -> Option<Self> {
+    /// The same inside of RFB, where the authority may be enough.
+    pub(super) fn read_for_rfb(table: &mut Table<'_>) -> Option<Self> {
+        Self::read_with(table, More::AnyName)
+    }
+
+    fn read_with(table: &mut Table<'_>, more: More) -> Option<Self> {
         let has = table.has("tls");
         let tls = table.table("tls", |table| {
             let ca = table.text("ca", None, |text| value::path(text).map(Some));
@@ -45,17 +61,27 @@ impl TargetTls {
                     table.problem(other, format!("needs a {one}; write both, or neither"));
                 }
             }
-            let insecure_skip_verify = may_skip && table.flag("insecure-skip-verify", false);
+            let insecure_skip_verify = more == More::SkipVerify && table.flag("insecure-skip-verify", false);
             if insecure_skip_verify && ca.is_some() {
                 let text = "verifies nothing where insecure-skip-verify says that any certificate will do; \
                             remove one of the two";
                 table.problem("ca", text);
+            }
+            let any_name = more == More::AnyName && table.flag("any-name", false);
+            if any_name && ca.is_none() {
+                let text = "would believe every certificate that any authority of this system has signed; name the \
+                            authority of your consoles as ca";
+                table.problem("any-name", text);
+            } else if any_name && name.is_some() {
+                let text = "is never looked at where any-name says that every name will do; remove one of the two";
+                table.problem("name", text);
             }
             Self {
                 ca,
                 name,
                 client: certificate.zip(key),
                 insecure_skip_verify,
+                any_name,
             }
         });
         has.then_some(tls)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::reader::Table;
+use super::rfb::Rfb;
 use super::secret_file::SecretFile;
 use super::target_rule::TargetRule;
 use super::target_tls::TargetTls;
@@ -22,6 +23,8 @@ pub struct TokenSource {
     pub allow: Option<Vec<TargetRule>>,
     /// `tls`: how the targets of this source are encrypted. Default `None`: they are not.
     pub tls: Option<TargetTls>,
+    /// `rfb`: whether Noren speaks RFB with them. Default `None`: as `[bridge.rfb]` says.
+    pub rfb: Option<Rfb>,
 }
 
 /// The backend of a source.
@@ -82,6 +85,7 @@ impl TokenSource {
             kind,
             allow: None,
             tls: None,
+            rfb: None,
         }
     }
 
@@ -116,6 +120,7 @@ impl TokenSource {
             kind,
             allow,
             tls: TargetTls::read(table),
+            rfb: Rfb::read(table),
         }
     }
 }

@@ -21,6 +21,8 @@ pub mod limits {}
 pub mod operations {}
 #[doc = include_str!("rabbitmq.md")]
 pub mod rabbitmq {}
+#[doc = include_str!("rfb.md")]
+pub mod rfb {}
 #[doc = include_str!("running.md")]
 pub mod running {}
 #[doc = include_str!("shield.md")]

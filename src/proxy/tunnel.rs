@@ -66,6 +66,7 @@ pub async fn open(
         user: None,
         session: None,
         subprotocol: None,
+        rfb: None,
     });
     let mut line = opened(target);
     let tasks = forward.tasks.clone();

@@ -119,6 +119,7 @@ pub fn open_socket(
                 user: None,
                 session: None,
                 subprotocol: protocol,
+                rfb: None,
             });
             // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
             let (up, down) = match upgraded.downcast::<TokioIo<Transport>>() {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use http::{Method, Request};
 
+use crate::config::RfbSecurity;
 use crate::http::{Context, Head, Lease, Refusal};
 use crate::router::Route;
+use crate::telemetry::Rfb;
 use crate::telemetry::audit::{self, Kind, Opened, What, Who};
 use crate::tls::ClientName;
 use crate::tokens::Target;
@@ -37,6 +39,7 @@ impl<'a> Attempt<'a> {
                 kind,
                 target: None,
                 console: None,
+                rfb: None,
             },
         }
     }
@@ -55,6 +58,14 @@ impl<'a> Attempt<'a> {
     pub(super) fn found(&mut self, target: &Target, with_name: bool) {
         self.what.target = Some(target.to_string());
         self.what.console = with_name.then(|| target.name.clone());
+    }
+
+    /// Adds the security method that a host and Noren agreed on.
+    pub(super) fn secured(&mut self, security: RfbSecurity) {
+        self.what.rfb = Some(Rfb {
+            security: security.as_str(),
+            view_only: false,
+        });
     }
 
     /// Sets another object.

@@ -8,10 +8,11 @@ use std::time::UNIX_EPOCH;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::bridge::{self, NotRecorded, Subprotocol, Tap};
+use crate::bridge::{self, Connection, NotRecorded, Subprotocol, Tap};
 use crate::http::{Body, Context, Head, Refusal, refuse};
 use crate::net::ConnectError;
 use crate::recording::Header;
+use crate::rfb::{LoginError, Session};
 use crate::service::audit_record::Attempt;
 use crate::service::channel_auth::Asking;
 use crate::service::{Service, token_watch};
@@ -101,6 +102,7 @@ impl Service {
         let spent = self.targets.spend(&asked).await;
         spent.map_err(|error| not_admitted(&error))?;
         let socket = self.connect(&target).await?;
+        let socket = log_in(socket, &target, attempt).await?;
         let tap = self.record(&target, attempt).await?;
         let boundary = target.boundary.clone();
         let watch = |interval| {
@@ -167,6 +169,34 @@ impl Service {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason).because(&error)
         })
     }
+}
+
+/// Performs the handshake of RFB with the target, if it is to be spoken.
+async fn log_in(
+    connection: Outgoing,
+    target: &Target,
+    attempt: &mut Attempt<'_>,
+) -> Result<Connection, Refusal> {
+    let Some(login) = target.rfb() else {
+        return Ok(Connection::Raw(connection));
+    };
+    let performed = login.perform(connection, &target.endpoint, target.password.as_ref());
+    let host = performed.await.map_err(|error: LoginError| {
+        let (status, reason) = if error.is_slow() {
+            (
+                StatusCode::GATEWAY_TIMEOUT,
+                "the console behind this token did not answer in time",
+            )
+        } else {
+            (
+                StatusCode::BAD_GATEWAY,
+                "the console behind this token does not let Noren in; its log says why",
+            )
+        };
+        Refusal::new(status, reason).because(&error)
+    })?;
+    attempt.secured(host.method);
+    Ok(Connection::Rfb(Box::new(Session::new(host, login.limit()))))
 }
 
 /// The refusal for a client whose link is not valid. It reveals nothing about existing targets.

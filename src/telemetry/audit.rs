@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use tracing::info;
 
+use super::Rfb;
+
 /// Log target of audit lines.
 pub const TARGET: &str = "noren::audit";
 
@@ -52,6 +54,8 @@ pub struct What {
     pub target: Option<String>,
     /// Name of the console, if names are no secrets.
     pub console: Option<String>,
+    /// Properties of a console that RFB is spoken with.
+    pub rfb: Option<Rfb>,
 }
 
 /// An open object. Dropping it writes the closing line, so each opening line has exactly one.
@@ -92,6 +96,7 @@ impl What {
             kind,
             target: Some(target.into()),
             console: None,
+            rfb: None,
         }
     }
 }
@@ -112,9 +117,14 @@ impl Opened {
             kind,
             target,
             console,
+            rfb,
         } = &what;
         let (target, console) = (target.as_deref(), console.as_deref());
-        info!(target: TARGET, %kind, peer, user, login, certificate, target, console, "opened");
+        let (rfb, view_only) = Rfb::fields(*rfb);
+        info!(
+            target: TARGET,
+            %kind, peer, user, login, certificate, target, console, rfb, view_only, "opened"
+        );
         Self {
             who,
             what,
@@ -169,13 +179,16 @@ impl Drop for Opened {
             kind,
             target,
             console,
+            rfb,
         } = &self.what;
         let (target, console) = (target.as_deref(), console.as_deref());
+        let (rfb, view_only) = Rfb::fields(*rfb);
         let seconds = (self.since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         let (reason, up, down) = (&*self.reason, self.up, self.down);
         info!(
             target: TARGET,
-            %kind, peer, user, login, certificate, target, console, reason, seconds, up, down, "closed"
+            %kind, peer, user, login, certificate, target, console, rfb, view_only, reason, seconds,
+            up, down, "closed"
         );
     }
 }
@@ -193,6 +206,7 @@ pub fn refused(who: &Who, what: &What, status: Option<u16>, reason: &str) {
         kind,
         target,
         console,
+        rfb: _,
     } = what;
     let (target, console) = (target.as_deref(), console.as_deref());
     info!(

@@ -30,4 +30,4 @@ pub use metrics::{
     descriptors, resident_bytes,
 };
 pub use timings::Timings;
-pub use tunnels::{Begun, OpenTunnel, Tunnel, Tunnels};
+pub use tunnels::{Begun, OpenTunnel, Rfb, Tunnel, Tunnels};

@@ -41,6 +41,25 @@ pub struct Begun {
     pub session: Option<NonZeroU64>,
     /// The negotiated subprotocol.
     pub subprotocol: Option<&'static str>,
+    /// Properties of a console that RFB is spoken with.
+    pub rfb: Option<Rfb>,
+}
+
+/// Properties of a console that Noren speaks RFB with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Rfb {
+    /// The security method that Noren and the host agreed on.
+    pub security: &'static str,
+    /// True if the client may only look.
+    pub view_only: bool,
+}
+
+impl Rfb {
+    /// The fields of a line; those that say nothing are left out.
+    pub(super) fn fields(rfb: Option<Self>) -> (Option<&'static str>, Option<bool>) {
+        let view_only = rfb.is_some_and(|rfb| rfb.view_only);
+        (rfb.map(|rfb| rfb.security), view_only.then_some(true))
+    }
 }
 
 /// An open tunnel. Dropping it removes it from the registry.
@@ -57,6 +76,7 @@ struct Entry {
     user: Option<Box<str>>,
     session: Option<NonZeroU64>,
     subprotocol: Option<&'static str>,
+    rfb: Option<Rfb>,
     opened: Instant,
     up: AtomicU64,
     down: AtomicU64,
@@ -81,6 +101,8 @@ pub struct OpenTunnel {
     pub session: Option<NonZeroU64>,
     /// The negotiated subprotocol.
     pub subprotocol: Option<&'static str>,
+    /// Properties of a console that RFB is spoken with.
+    pub rfb: Option<Rfb>,
     /// Start of the tunnel, in Unix milliseconds.
     pub since: u64,
     /// Bytes written to the target.
@@ -108,6 +130,7 @@ impl Tunnels {
             user,
             session,
             subprotocol,
+            rfb,
         } = begun;
         let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
         let metrics = self.0.metrics.of(kind);
@@ -121,6 +144,7 @@ impl Tunnels {
             user: user.map(Into::into),
             session,
             subprotocol,
+            rfb,
             opened: Instant::now(),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
@@ -173,6 +197,7 @@ impl Entry {
             user: self.user.as_deref().map(str::to_owned),
             session: self.session,
             subprotocol: self.subprotocol,
+            rfb: self.rfb,
             since: since(self.opened),
             up: self.up.load(Ordering::Relaxed),
             down: self.down.load(Ordering::Relaxed),
@@ -249,6 +274,7 @@ mod tests {
             user: Some("ann".to_owned()),
             session: NonZeroU64::new(3),
             subprotocol: Some("binary"),
+            rfb: None,
         }
     }
 

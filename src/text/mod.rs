@@ -6,5 +6,7 @@ pub mod file;
 pub mod pem;
 pub mod permission;
 pub mod reason;
+pub mod secret;
 
 pub use reason::Reason;
+pub use secret::Secret;

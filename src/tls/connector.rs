@@ -30,6 +30,8 @@ pub struct Connector {
     config: Arc<ClientConfig>,
     /// The name to verify in the certificate, if not that of the host.
     name: Option<String>,
+    /// True if the name is not looked at.
+    any_name: bool,
     /// Description of the trusted certificates, for errors.
     trusted: Arc<str>,
 }
@@ -76,6 +78,7 @@ impl Connector {
     pub fn new(tls: &TargetTls) -> Result<Self, TlsError> {
         let trust = match &tls.ca {
             _ if tls.insecure_skip_verify => Trust::Anyone,
+            Some(file) if tls.any_name => Trust::AnyName(file),
             file => Trust::of(file.as_deref()),
         };
         let builder = trust::client(trust)?;
@@ -98,6 +101,7 @@ impl Connector {
         Ok(Self {
             config: Arc::new(config),
             name: tls.name.clone(),
+            any_name: tls.any_name,
             trusted: trusted.into(),
         })
     }
@@ -115,6 +119,24 @@ impl Connector {
         Ok(connector)
     }
 
+    /// Performs the handshake on a connection that is open, for protocols that begin without TLS.
+    ///
+    /// # Errors
+    /// [`DialError`] names the endpoint and the reason.
+    pub async fn upgrade(
+        &self,
+        endpoint: &Endpoint,
+        connection: Outgoing,
+    ) -> Result<Outgoing, DialError> {
+        match connection {
+            Outgoing::Plain(socket) => self.secure(endpoint, socket).await,
+            Outgoing::Tls(_) => Err(DialError::Handshake {
+                endpoint: endpoint.clone(),
+                reason: "the connection is encrypted already".to_owned(),
+            }),
+        }
+    }
+
     async fn secure(&self, endpoint: &Endpoint, socket: Socket) -> Result<Outgoing, DialError> {
         let failed = |reason: String| DialError::Handshake {
             endpoint: endpoint.clone(),
@@ -123,6 +145,8 @@ impl Connector {
         let name = match (&self.name, endpoint) {
             (Some(name), _) => name.as_str(),
             (None, Endpoint::Tcp { host, .. }) => host,
+            // Nobody looks at it.
+            (None, Endpoint::Unix(_)) if self.any_name => "localhost",
             (None, Endpoint::Unix(_)) => {
                 return Err(failed(
                     "a UNIX socket has no host name; write the one in the certificate as tls.name"
@@ -175,6 +199,17 @@ pub enum Outgoing {
 }
 
 impl Outgoing {
+    /// True if nobody on the way can read or change what passes: it is encrypted, or does not leave this machine.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        match self {
+            Self::Plain(Socket::Tcp(stream)) => stream
+                .peer_addr()
+                .is_ok_and(|address| address.ip().to_canonical().is_loopback()),
+            Self::Plain(Socket::Unix(_)) | Self::Tls(_) => true,
+        }
+    }
+
     /// Has the other end told by a reset that nothing is read any more, when this is dropped.
     pub fn reset_on_drop(&self) {
         match self {

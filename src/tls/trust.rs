@@ -10,7 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WantsClientCert, WebPkiServerVerifier, verify_server_name};
+use rustls::client::{
+    WantsClientCert, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor,
+    verify_server_name,
+};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -32,6 +35,8 @@ pub enum Trust<'a> {
     System,
     /// Those that an authority in this file (PEM) has signed, and the very ones in it.
     File(&'a Path),
+    /// The same, whatever name is in them: the authority signs for nothing else.
+    AnyName(&'a Path),
     /// Any. Whoever is between the client and its server reads and changes everything.
     Anyone,
 }
@@ -52,6 +57,7 @@ pub fn client(trust: Trust<'_>) -> Result<ConfigBuilder<ClientConfig, WantsClien
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
+    let any_name = matches!(trust, Trust::AnyName(_));
     let path = match trust {
         Trust::System => return Ok(builder.with_root_certificates(system()?)),
         Trust::Anyone => {
@@ -59,10 +65,11 @@ pub fn client(trust: Trust<'_>) -> Result<ConfigBuilder<ClientConfig, WantsClien
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Anyone(provider))));
         }
-        Trust::File(path) => path,
+        Trust::File(path) | Trust::AnyName(path) => path,
     };
     let pinned = PemFile::read(path, "authority")?.certificates()?;
     let roots = Arc::new(roots(path, &pinned)?);
+    let known = any_name.then(|| Arc::clone(&roots));
     let chain = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
     let chain = chain.map_err(|error| TlsError::Authority {
         path: path.to_owned(),
@@ -70,7 +77,11 @@ pub fn client(trust: Trust<'_>) -> Result<ConfigBuilder<ClientConfig, WantsClien
     })?;
     Ok(builder
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier { chain, pinned })))
+        .with_custom_certificate_verifier(Arc::new(Verifier {
+            chain,
+            pinned,
+            any_name: known,
+        })))
 }
 
 /// Loads the certificates of a file as authorities.
@@ -106,6 +117,8 @@ fn system() -> Result<RootCertStore, TlsError> {
 struct Verifier {
     chain: Arc<WebPkiServerVerifier>,
     pinned: Vec<CertificateDer<'static>>,
+    /// The authorities, where the name is not looked at.
+    any_name: Option<Arc<RootCertStore>>,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -119,7 +132,21 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         if is_pinned(&self.pinned, end_entity) {
             is_valid(end_entity, now)?;
-            has_name(end_entity, server_name)?;
+            if self.any_name.is_none() {
+                has_name(end_entity, server_name)?;
+            }
+            return Ok(ServerCertVerified::assertion());
+        }
+        if let Some(roots) = &self.any_name {
+            let certificate = ParsedCertificate::try_from(end_entity)?;
+            let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+            verify_server_cert_signed_by_trust_anchor(
+                &certificate,
+                roots,
+                intermediates,
+                now,
+                algorithms.all,
+            )?;
             return Ok(ServerCertVerified::assertion());
         }
         self.chain

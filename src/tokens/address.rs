@@ -5,6 +5,7 @@
 use serde::Deserialize;
 
 use crate::config::Endpoint;
+use crate::text::Secret;
 
 /// Parses `unix_socket:/path` or `host:port`, split at its last colon, so that an IPv6 address needs no brackets.
 /// `unix:/path`, as Noren's own configuration spells it, is accepted too. The error gives the reason without
@@ -30,20 +31,46 @@ pub(super) fn parse_address(address: &[u8]) -> Result<Endpoint, &'static str> {
     endpoint.map_err(|_| NEITHER)
 }
 
-/// Parses the response of a source in the network: the same text, or an object `{"host": "h", "port": 1}` or
-/// `{"host": "h:1"}`.
-pub(super) fn parse_answer(answer: &[u8]) -> Result<Endpoint, &'static str> {
+/// The response of a source in the network.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) endpoint: Endpoint,
+    /// The console's password, for sources whose consoles Noren speaks RFB with.
+    pub(super) password: Option<Secret>,
+}
+
+/// Parses a response: the same text, or an object `{"host": "h", "port": 1}` or `{"host": "h:1"}`, which may have a
+/// `password` as well.
+pub(super) fn parse_answer(answer: &[u8]) -> Result<Answer, &'static str> {
     let answer = answer.trim_ascii();
     if !answer.starts_with(b"{") {
-        return parse_address(answer);
+        return parse_address(answer).map(|endpoint| Answer {
+            endpoint,
+            password: None,
+        });
     }
-    let object: Named = serde_json::from_slice(answer)
-        .map_err(|_| "the object has no host, or its port is no number")?;
-    object.endpoint()
+    let object: Object = serde_json::from_slice(answer)
+        .map_err(|_| "the object has no host, its port is no number, or its password no text")?;
+    let Object {
+        host,
+        port,
+        password,
+    } = object;
+    Ok(Answer {
+        endpoint: Named { host, port }.endpoint()?,
+        password: password.as_deref().map(Secret::from),
+    })
+}
+
+#[derive(Deserialize)]
+struct Object {
+    host: String,
+    port: Option<Port>,
+    password: Option<String>,
 }
 
 /// A host and port in JSON; websockify accepts the port as a number or as text.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Named {
     host: String,
     port: Option<Port>,
@@ -92,7 +119,26 @@ mod tests {
             (r#"{"host":"unix_socket","port":"/run/vm"}"#, "unix:/run/vm"),
         ] {
             let read = parse_answer(answer.as_bytes()).expect(answer);
-            assert_eq!(read.to_string(), endpoint);
+            assert_eq!(read.endpoint.to_string(), endpoint);
+            assert_eq!(read.password, None);
+        }
+    }
+
+    #[test]
+    fn an_answer_may_have_a_password_which_is_never_shown() {
+        let answer = br#"{"host":"a","port":1,"password":"soup"}"#;
+        let read = parse_answer(answer).expect("an address");
+        assert_eq!(read.password, Some(Secret::from("soup")));
+        assert!(!format!("{read:?}").contains("soup"));
+        for answer in [
+            &br#"{"host":"a","port":1,"password":["secret"]}"#[..],
+            br#"{"host":"a","port":1,"password":5}"#,
+        ] {
+            assert!(
+                !parse_answer(answer)
+                    .expect_err("no text")
+                    .contains("secret")
+            );
         }
     }
 

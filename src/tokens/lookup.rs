@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{ResolveError, Token};
+use crate::text::Secret;
 
 /// Limit on empty files that are read again. Wok writes one at a time; a directory full of empty files must not be
 /// read again and again for a made-up token.
@@ -23,6 +24,8 @@ pub(super) struct Search {
     pub(super) largest: u64,
     /// The name that was found, in sources that use names.
     pub(super) name: Option<String>,
+    /// The console's password, of sources that tell it.
+    pub(super) password: Option<Secret>,
     /// Index in the configuration of the source being searched.
     pub(super) source: usize,
     /// Empty token files, which may be in the middle of being written, with their sources.
@@ -38,6 +41,7 @@ impl Search {
             begun: Instant::now(),
             largest,
             name: None,
+            password: None,
             source: 0,
             being_written: Vec::new(),
             problem: None,

@@ -42,6 +42,8 @@ pub use token::{Token, encode, same_bytes};
 pub use token_file::token_file_names;
 
 use crate::config::Endpoint;
+use crate::rfb::Login;
+use crate::text::Secret;
 use crate::tls::{DialError, Outgoing, dial};
 
 use source::Terms;
@@ -56,6 +58,8 @@ pub struct Target {
     /// The marker at which frames to the client have to end, from `bridge.boundaries`; `None` for a byte stream,
     /// which may be cut anywhere.
     pub boundary: Option<Arc<[u8]>>,
+    /// The password of the console, if its source tells it.
+    pub password: Option<Secret>,
     terms: Terms,
 }
 
@@ -67,6 +71,12 @@ impl Target {
     pub async fn connect(&self, limit: Duration) -> Result<Outgoing, DialError> {
         let permits = |address| self.terms.permits(&self.endpoint, address);
         dial(&self.endpoint, permits, self.terms.tls.as_ref(), limit).await
+    }
+
+    /// The settings of the handshake, if RFB is to be spoken with the target.
+    #[must_use]
+    pub fn rfb(&self) -> Option<&Login> {
+        self.terms.rfb.as_deref()
     }
 }
 

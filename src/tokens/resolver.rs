@@ -16,6 +16,7 @@ use super::source::{By, Source, Terms};
 use super::{LinkError, LinksError, ResolveError, Target, Token, token_file};
 use crate::config::{Bridge, Endpoint};
 use crate::faults::Faults;
+use crate::text::Secret;
 use crate::tls::TlsError;
 
 /// Delay before an empty token file is read again. Between truncating and writing lie microseconds, so the first
@@ -90,6 +91,7 @@ struct Found {
     endpoint: Endpoint,
     name: String,
     terms: Terms,
+    password: Option<Secret>,
 }
 
 /// Without the tokens.
@@ -115,20 +117,26 @@ impl Resolver {
             Some(Fixed {
                 token: target.token.clone(),
                 address: target.address.clone(),
-                terms: faults.keep(Terms::new(None, target.tls.as_ref()))?,
+                terms: faults.keep(Terms::new(
+                    None,
+                    target.tls.as_ref(),
+                    target.rfb.as_ref().unwrap_or(&bridge.rfb),
+                ))?,
             })
         });
         let targets = targets.collect();
         let mut links = None;
         if bridge.signed.is_on() {
-            let terms = Terms::new(Some(&bridge.signed.allow), bridge.signed.tls.as_ref());
+            let signed = &bridge.signed;
+            let terms = Terms::new(Some(&signed.allow), signed.tls.as_ref(), &bridge.rfb);
             let terms = faults.keep(terms);
             links = faults
                 .keep_all(Links::open(&bridge.signed))
                 .map(Arc::new)
                 .zip(terms);
         }
-        let sources = bridge.tokens.iter().map(Source::new);
+        let sources = bridge.tokens.iter();
+        let sources = sources.map(|source| Source::new(source, &bridge.rfb));
         let sources = faults.keep_all(Faults::gather(sources)).unwrap_or_default();
         faults.or(Self {
             links,
@@ -210,6 +218,7 @@ impl Resolver {
             endpoint,
             name,
             terms,
+            password,
         } = if let Some(target) = &asked.target {
             self.named_by_link(target).await?
         } else if let Some(target) = fixed.into_iter().find(|known| token.means(&known.token)) {
@@ -217,6 +226,7 @@ impl Resolver {
                 endpoint: target.address.clone(),
                 name: target.token.clone(),
                 terms: target.terms.clone(),
+                password: None,
             }
         } else {
             self.search(token).await?
@@ -227,6 +237,7 @@ impl Resolver {
             endpoint,
             boundary: boundary.cloned(),
             terms,
+            password,
         })
     }
 
@@ -242,6 +253,7 @@ impl Resolver {
             name: endpoint.to_string(),
             endpoint,
             terms: terms.clone(),
+            password: None,
         })
     }
 
@@ -288,9 +300,10 @@ impl Resolver {
             By::Redis(redis) => redis.find(&search.token).await,
         };
         match asked {
-            Ok(Some(endpoint)) => {
+            Ok(Some(answer)) => {
                 search.name = Some(search.token.plain().to_owned());
-                Ok((Some(endpoint), search))
+                search.password = answer.password;
+                Ok((Some(answer.endpoint), search))
             }
             Ok(None) => Ok((None, search)),
             Err(reason) => {
@@ -321,11 +334,13 @@ impl Resolver {
         // change it: each source reports the name by which it was found.
         let name = search
             .name
+            .clone()
             .unwrap_or_else(|| search.token.plain().to_owned());
         Ok(Found {
             endpoint,
             name,
             terms: source.terms.clone(),
+            password: search.password,
         })
     }
 

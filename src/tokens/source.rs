@@ -11,7 +11,8 @@ use super::token_api::TokenApi;
 use super::token_files::TokenFiles;
 use super::token_redis::TokenRedis;
 use super::{ResolveError, named_file, sockets};
-use crate::config::{Endpoint, SourceKind, TargetRule, TargetTls, TokenSource};
+use crate::config::{Endpoint, Rfb, SourceKind, TargetRule, TargetTls, TokenSource};
+use crate::rfb::Login;
 use crate::tls::{Connector, TlsError};
 
 /// One `[[bridge.tokens]]` table, ready to be searched.
@@ -42,11 +43,14 @@ pub(super) struct Terms {
     pub(super) allow: Option<Allow>,
     /// TLS settings; `None` connects without TLS.
     pub(super) tls: Option<Connector>,
+    /// Settings of the handshake of RFB; `None` passes bytes on untouched.
+    pub(super) rfb: Option<Arc<Login>>,
 }
 
 impl Source {
-    /// Loads the certificates that the source needs; does not connect.
-    pub(super) fn new(source: &TokenSource) -> Result<Self, TlsError> {
+    /// Loads the certificates that the source needs; does not connect. `rfb` is for a source without a table of its
+    /// own.
+    pub(super) fn new(source: &TokenSource, rfb: &Rfb) -> Result<Self, TlsError> {
         let by = match &source.kind {
             SourceKind::Directory(path) => By::indexed(TokenFiles::directory(path.clone())),
             SourceKind::File(path) => By::indexed(TokenFiles::file(path.clone())),
@@ -57,7 +61,11 @@ impl Source {
         };
         Ok(Self {
             by,
-            terms: Terms::new(source.allow.as_deref(), source.tls.as_ref())?,
+            terms: Terms::new(
+                source.allow.as_deref(),
+                source.tls.as_ref(),
+                source.rfb.as_ref().unwrap_or(rfb),
+            )?,
             label: source.to_string(),
         })
     }
@@ -84,10 +92,13 @@ impl Terms {
     pub(super) fn new(
         allow: Option<&[TargetRule]>,
         tls: Option<&TargetTls>,
+        rfb: &Rfb,
     ) -> Result<Self, TlsError> {
+        let rfb = rfb.enabled.then(|| Login::new(rfb)).transpose()?;
         Ok(Self {
             allow: allow.map(Allow::new),
             tls: tls.map(Connector::new).transpose()?,
+            rfb: rfb.map(Arc::new),
         })
     }
 

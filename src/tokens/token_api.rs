@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Token;
-use super::address::parse_answer;
-use crate::config::{Endpoint, HttpSource, TargetTls};
+use super::address::{Answer, parse_answer};
+use crate::config::{HttpSource, TargetTls};
 use crate::http::exchange;
 use crate::tls::{Connector, TlsError, dial};
 
@@ -51,7 +51,7 @@ impl TokenApi {
     }
 
     /// Returns the target if the API knows the token; the error describes a failure of the API.
-    pub(super) async fn find(&self, token: &Token) -> Result<Option<Endpoint>, String> {
+    pub(super) async fn find(&self, token: &Token) -> Result<Option<Answer>, String> {
         // No encoding keeps these from meaning another path.
         if matches!(token.plain(), "." | "..") {
             return Ok(None);
@@ -61,7 +61,7 @@ impl TokenApi {
         asked.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
     }
 
-    async fn ask(&self, token: &Token) -> Result<Option<Endpoint>, String> {
+    async fn ask(&self, token: &Token) -> Result<Option<Answer>, String> {
         // The semaphore is never closed.
         let _turn = self.asking.acquire().await;
         let HttpSource {
@@ -92,7 +92,7 @@ impl TokenApi {
 }
 
 /// Interprets a response.
-async fn understand(response: Response<Incoming>) -> Result<Option<Endpoint>, String> {
+async fn understand(response: Response<Incoming>) -> Result<Option<Answer>, String> {
     let status = response.status();
     match status {
         StatusCode::UNAUTHORIZED

@@ -11,8 +11,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Token;
-use super::address::parse_answer;
-use crate::config::{Endpoint, RedisSource};
+use super::address::{Answer, parse_answer};
+use crate::config::RedisSource;
 use crate::net::connect;
 use crate::text::file::{LARGEST_SECRET, read_text};
 
@@ -36,13 +36,13 @@ impl TokenRedis {
     }
 
     /// Returns the target if the server knows the token; the error describes a failure of the server.
-    pub(super) async fn find(&self, token: &Token) -> Result<Option<Endpoint>, String> {
+    pub(super) async fn find(&self, token: &Token) -> Result<Option<Answer>, String> {
         let limit = self.source.timeout;
         let asked = timeout(limit, self.ask(token)).await;
         asked.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
     }
 
-    async fn ask(&self, token: &Token) -> Result<Option<Endpoint>, String> {
+    async fn ask(&self, token: &Token) -> Result<Option<Answer>, String> {
         // The semaphore is never closed.
         let _turn = self.asking.acquire().await;
         let key = match &self.source.namespace {

@@ -7,7 +7,7 @@ use std::fs;
 
 use noren::config::{
     Acme, App, Bridge, Certificate, Challenge, ClientCertificates, Config, Entrance, Files,
-    HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol, Recording, RedisSource,
+    HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol, Recording, RedisSource, Rfb,
     SecurityHeaders, Server, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
 };
 
@@ -393,6 +393,13 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
             tls: None,
             ..config.bridge.signed.clone()
         },
+        rfb: Rfb {
+            security: None,
+            user: None,
+            password: None,
+            tls: None,
+            ..config.bridge.rfb.clone()
+        },
         ..config.bridge.clone()
     };
     assert_eq!(defaults, Bridge::default());
@@ -417,15 +424,17 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         signed,
         tokens,
         targets,
+        rfb,
         recording,
         boundaries,
     } = bridge;
+    the_reference_shows_every_key_of_rfb(&rfb);
     the_reference_shows_every_key_of_recordings(recording);
     shows(
         "bridge",
         "paths origins missing-origin users realm client-certificate client-names session connect \
          idle heartbeat frame-size upload-buffer http2 token-retry token-file-size recheck-tokens host-token signed \
-         tokens target recording boundaries",
+         tokens target rfb recording boundaries",
     );
     assert_eq!(entrance, shown_entrance());
     let Signed {
@@ -449,17 +458,31 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
             token: _,
             address: _,
             tls: _,
+            rfb: _,
         },
     ] = targets.as_slice()
     else {
         panic!("the reference should show one target");
     };
-    shows("bridge.target", "token address tls");
+    shows("bridge.target", "token address tls rfb");
     assert_eq!(
         boundaries.len(),
         1,
         "the reference should show one boundary"
     );
+}
+
+fn the_reference_shows_every_key_of_rfb(rfb: &Rfb) {
+    let Rfb {
+        enabled: _,
+        security: _,
+        user: _,
+        password: _,
+        timeout: _,
+        tls: _,
+    } = rfb;
+    shows("bridge.rfb", "enabled security user password timeout tls");
+    shows("bridge.rfb.tls", "ca any-name");
 }
 
 fn the_reference_shows_every_key_of_recordings(recording: Recording) {
@@ -489,6 +512,7 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
         kind,
         allow: _,
         tls: _,
+        rfb: _,
     } in tokens
     {
         // A new source does not compile until it is here, and then the reference must show it.
@@ -520,13 +544,14 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
     );
     shows(
         "bridge.tokens",
-        "source path url address ca timeout database user password namespace allow tls",
+        "source path url address ca timeout database user password namespace allow tls rfb",
     );
     let TargetTls {
         ca: _,
         name: _,
         client: _,
         insecure_skip_verify: _,
+        any_name: _,
     } = TargetTls::default();
     shows("bridge.tokens.tls", "ca name certificate key");
     shows("app.tls", "ca name certificate key insecure-skip-verify");

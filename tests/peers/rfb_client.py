@@ -2,6 +2,7 @@
 
     rfb_client.py unix:/path                 a server, or a recording that is played
     rfb_client.py wss://host/path CA.pem     a console behind the door
+    rfb_client.py wss://host/path CA.pem stay    the same, which then takes one for each `look`
 
 Security type None, raw pixels in the server's own format.
 """
@@ -13,6 +14,7 @@ import ssl
 import struct
 import sys
 
+import lifeline
 import websockets
 
 
@@ -84,20 +86,28 @@ width, height = number("H"), number("H")
 pixel = take(16)[0] // 8
 take(number("I"))
 wire.send(struct.pack(">BxHi", 2, 1, 0))
-wire.send(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
-picture = bytearray(width * height * pixel)
-missing = width * height
-while missing > 0:
-    kind = number("B")
-    if kind != 0:
-        sys.exit(f"a message of type {kind}")
-    take(1)
-    for _ in range(number("H")):
-        x, y, w, h = (number("H") for _ in range(4))
-        assert number("i") == 0, "not raw"
-        for line in range(y, y + h):
-            at = (line * width + x) * pixel
-            picture[at:at + w * pixel] = take(w * pixel)
-        missing -= w * h
-print(f"{width}x{height} {hashlib.sha256(picture).hexdigest()}")
+
+
+def look():
+    wire.send(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
+    picture = bytearray(width * height * pixel)
+    missing = width * height
+    while missing > 0:
+        kind = number("B")
+        if kind != 0:
+            sys.exit(f"a message of type {kind}")
+        take(1)
+        for _ in range(number("H")):
+            x, y, w, h = (number("H") for _ in range(4))
+            assert number("i") == 0, "not raw"
+            for line in range(y, y + h):
+                at = (line * width + x) * pixel
+                picture[at:at + w * pixel] = take(w * pixel)
+            missing -= w * h
+    return f"{width}x{height} {hashlib.sha256(picture).hexdigest()}"
+
+
+if sys.argv[3:] == ["stay"]:
+    lifeline.hold(target, {"look": lambda _: look()}, at_end=wire.close)
+print(look())
 wire.close()

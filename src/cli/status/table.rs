@@ -6,6 +6,16 @@ use anyhow::Context as _;
 use noren::text::escape;
 use serde_json::Value;
 
+/// The target of a tunnel, with what RFB has agreed on.
+fn console(tunnel: &Value) -> String {
+    let (target, rfb) = (word(of(tunnel, "target")), of(tunnel, "rfb"));
+    match (of(rfb, "security"), of(rfb, "view_only")) {
+        (Value::Null, _) => target,
+        (security, Value::Bool(true)) => format!("{target} ({}, view only)", word(security)),
+        (security, _) => format!("{target} ({})", word(security)),
+    }
+}
+
 /// The lines of a status, as the admin socket gives it.
 pub(super) fn lines(answer: &[u8]) -> anyhow::Result<Vec<String>> {
     let status: Value = serde_json::from_slice(answer).context("the answer of Noren")?;
@@ -67,7 +77,7 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
         rows(of(status, "tunnels"), |tunnel| {
             vec![
                 format!("t{}", word(of(tunnel, "id"))),
-                word(of(tunnel, "target")),
+                console(tunnel),
                 word(of(tunnel, "peer")),
                 word(of(tunnel, "user")),
                 session(of(tunnel, "session")),

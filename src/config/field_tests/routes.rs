@@ -157,6 +157,13 @@ fn the_bridge_is_read() {
         store = "/s"
         allow = ["a:1"]
         tls = { ca = "/c", name = "n", certificate = "/d", key = "/e" }
+        [bridge.rfb]
+        enabled = true
+        security = ["vnc", "x509-plain"]
+        user = "u"
+        password = "/p"
+        timeout = "4s"
+        tls = { ca = "/c", any-name = true }
         [bridge.recording]
         directory = "/r"
         consoles = ["vm*"]
@@ -207,11 +214,23 @@ fn the_bridge_is_read() {
                 ca: Some("/c".into()),
                 name: Some("n".to_owned()),
                 client: Some(("/d".into(), "/e".into())),
-                insecure_skip_verify: false,
+                ..TargetTls::default()
             }),
         },
         tokens: Vec::new(),
         targets: Vec::new(),
+        rfb: Rfb {
+            enabled: true,
+            security: Some(vec![RfbSecurity::Vnc, RfbSecurity::X509Plain]),
+            user: Some("u".to_owned()),
+            password: Some(SecretFile::File("/p".into())),
+            timeout: seconds(4),
+            tls: Some(TargetTls {
+                ca: Some("/c".into()),
+                any_name: true,
+                ..TargetTls::default()
+            }),
+        },
         recording: Recording {
             directory: Some("/r".into()),
             consoles: vec!["vm*".to_owned()],
@@ -372,6 +391,7 @@ fn token_sources_and_targets_keep_their_order() {
         [[bridge.target]]
         token = "a"
         address = "unix:/a"
+        rfb = {}
         "#,
     )
     .bridge;
@@ -389,11 +409,16 @@ fn token_sources_and_targets_keep_their_order() {
                 port: 5900,
             },
             tls: None,
+            rfb: None,
         },
         StaticTarget {
             token: "a".to_owned(),
             address: Endpoint::Unix("/a".into()),
             tls: None,
+            rfb: Some(Rfb {
+                enabled: true,
+                ..Rfb::default()
+            }),
         },
     ];
     assert_eq!(bridge.targets, targets);

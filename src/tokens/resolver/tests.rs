@@ -66,6 +66,7 @@ fn a_static_target_is_known_by_its_name_and_its_encoding_and_asked_first() {
         token: "café".to_owned(),
         address: tcp("localhost", 1),
         tls: None,
+        rfb: None,
     }];
     let resolver = resolver(&bridge);
     assert!(!resolver.is_empty());
@@ -93,6 +94,7 @@ fn a_target_has_the_name_it_was_found_by_whatever_else_its_token_could_mean() {
         token: "dm0y".to_owned(),
         address: tcp("localhost", 3),
         tls: None,
+        rfb: None,
     }];
     let by_token = resolver(&by_token);
     for (sent, name) in [

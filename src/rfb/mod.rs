@@ -1,0 +1,17 @@
+//! The Remote Framebuffer protocol (RFC 6143) as far as a door needs it: Noren performs the security handshake with
+//! the host of a console, and serves one without security to the browser, which is let in by other means.
+//!
+//! Versions 3.3, 3.7 and 3.8; the methods None, VNC authentication, and VeNCrypt with X.509 certificates, as the
+//! community's specification has it. Refused are VeNCrypt's methods without a certificate, which anyone on the way
+//! can answer, and whatever else there is. Must not know tokens, WebSockets and visitors.
+
+mod greeting;
+mod login;
+mod method;
+mod session;
+mod version;
+mod vnc_auth;
+mod wire;
+
+pub use login::{Login, LoginError};
+pub use session::{Broken, Session};
