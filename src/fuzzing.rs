@@ -9,12 +9,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 
 use crate::bridge::{decode_base64, frame_base64};
-use crate::config::{Config, ForwardedHeader, Listener, Network};
+use crate::config::{Clipboard, Config, ForwardedHeader, Listener, Network};
 use crate::http::{
     Activity, Authority, Claimed, Context, Head, RequestPath, Scheme, drop_client_claims,
     drop_hop_by_hop,
 };
 use crate::net::{Peer, Proxies, proxy_source};
+use crate::rfb::{Rules, filtered, host_filtered};
 use crate::router::{Asked, Route, Router};
 use crate::telemetry::Inside;
 use crate::tokens::{Token, token_file_names};
@@ -326,6 +327,35 @@ pub fn base64(bytes: &[u8]) {
     assert_eq!(back.as_deref().ok(), Some(bytes));
 }
 
+/// Checks that the messages of a console are read alike wherever they are cut, that filtering what was filtered changes
+/// nothing, and that no message of a host comes out that was not there.
+///
+/// # Panics
+///
+/// If they are not, it does, or one does.
+pub fn rfb(bytes: &[u8]) {
+    let [step, bytes @ ..] = bytes else { return };
+    let step = usize::from(*step) + 1;
+    for (view_only, clipboard) in [
+        (true, Clipboard::Both),
+        (false, Clipboard::ToBrowser),
+        (false, Clipboard::ToHost),
+        (true, Clipboard::None),
+    ] {
+        let rules = Rules {
+            view_only,
+            clipboard,
+        };
+        let whole = filtered(rules, bytes, bytes.len());
+        assert_eq!(filtered(rules, bytes, step), whole);
+        let again = filtered(rules, &whole.0, step);
+        assert_eq!(again, (whole.0, None));
+    }
+    let whole = host_filtered(bytes, bytes.len());
+    assert_eq!(host_filtered(bytes, step), whole);
+    assert!(whole.0.len() <= bytes.len());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,6 +379,26 @@ mod tests {
         "%3f",
         "%25",
     ];
+
+    #[test]
+    fn no_conversation_of_a_console_is_read_in_two_ways() {
+        // The types of messages and encodings, and small numbers, which make lengths.
+        const BYTES: &[u8] = &[
+            0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 24, 64, 65, 128, 144, 150, 248, 250,
+            251, 253, 255, 255,
+        ];
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        for length in 0..4_000_usize {
+            let mut next = || {
+                state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                usize::try_from(state >> 40).unwrap_or_default()
+            };
+            let bytes: Vec<u8> = (0..length % 200)
+                .map(|_| BYTES.get(next() % BYTES.len()).copied().unwrap_or_default())
+                .collect();
+            rfb(&bytes);
+        }
+    }
 
     #[test]
     fn no_path_of_up_to_four_pieces_gets_by_a_guard() {

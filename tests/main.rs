@@ -65,6 +65,7 @@ mod real_webdav;
 mod real_wok;
 mod recording;
 mod reload;
+mod rfb;
 mod secrets;
 mod security;
 mod session;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::{Certificates, Door, Peer, Ran, path, python, run, scratch};
+use crate::support::{Certificates, Door, Peer, Ran, alone, chromium, path, python, run, scratch};
 
 /// The files of a host: its certificate, that of the door, and the password.
 struct Files {
@@ -277,4 +277,47 @@ fn consoles_stay_open_while_certificates_are_renewed_and_new_ones_get_the_new() 
     });
     assert!(viewer.ask("look").starts_with("640x480 "));
     view(&door, "vm").well();
+}
+
+#[test]
+fn no_key_of_a_viewer_reaches_the_host_through_novnc() {
+    let _alone = alone();
+    let files = Files::new();
+    let host = files.host("tigervnc", "x509-vnc");
+    let browser = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
+    let pages = format!("/pages={browser}/pages");
+    let novnc = format!("/novnc={browser}/node_modules/@novnc/novnc");
+    let app = Peer::start("app.py", &["--static", &pages, "--static", &novnc]);
+    let keys = format!("{CERTIFIED}, password = {{password}}");
+    let door = Door::open(&format!(
+        "[[app]]
+name = 'wok'
+url = 'http://{}'
+workers = 10
+{}{}",
+        app.address,
+        files.target(
+            "looking",
+            &host.address,
+            &format!("{keys}, view-only = true, clipboard = 'none'")
+        ),
+        files.target(
+            "touching",
+            &host.address,
+            &format!("{keys}, clipboard = 'to-host'")
+        ),
+    ));
+    let page = |token: &str| format!("/pages/vnc.html?path=websockify%3Ftoken%3D{token}");
+    let typed = files.file("typed");
+    let mut command = chromium("viewer_page.mjs", &door);
+    command.args([
+        "--viewer",
+        &page("looking"),
+        "--operator",
+        &page("touching"),
+        "--typed",
+        &typed,
+    ]);
+    run(&mut command).well();
+    assert!(door.log().contains("view_only=true"), "{}", door.log());
 }

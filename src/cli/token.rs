@@ -36,6 +36,9 @@ pub(super) struct Token {
     /// The link opens once
     #[arg(long, requires = "sign")]
     single_use: bool,
+    /// The link is for looking only: no key and no click reaches the console (VNC)
+    #[arg(long, requires = "sign")]
+    view_only: bool,
     /// The client's address, or network such as 192.0.2.0/24, that the link is for
     #[arg(long, value_name = "IP", value_parser = address, requires = "sign")]
     address: Option<String>,
@@ -62,6 +65,7 @@ impl Token {
                 name,
                 expires: self.expires,
                 single_use: self.single_use,
+                view_only: self.view_only,
                 address: self.address,
             };
             let signed = noren::sign_link(&config.bridge.signed, &order);

@@ -239,11 +239,13 @@ fn rfb_that_could_open_nothing_is_told_what_to_write() {
         ),
         (
             "security = ['ra2']",
-            "security[0]: \"ra2\" is not known here; write \"x509-plain\", \"x509-vnc\", \"x509-none\", \"vnc\" or \"none\"",
+            "security[0]: \"ra2\" is not known here; write \"x509-plain\", \"x509-vnc\", \"x509-none\", \"vnc\" or \
+             \"none\"",
         ),
         (
             "security = []",
-            "security: accepts nothing, so no console can be opened; write a method such as \"x509-none\", or remove it",
+            "security: accepts nothing, so no console can be opened; write a method such as \"x509-none\", or remove \
+             it",
         ),
         (
             "security = ['none']\ntls = {}",
@@ -277,8 +279,45 @@ fn rfb_that_could_open_nothing_is_told_what_to_write() {
         let place = found.split_once("bridge.rfb.").map(|(_, place)| place);
         assert_eq!(place, Some(said), "{found}");
     }
-    let said = "noren.toml:3: bridge.rfb.enabled: is missing, and without it bytes pass untouched here; write enabled = true";
+    let said = "noren.toml:3: bridge.rfb.enabled: is missing, and without it bytes pass untouched here; write enabled \
+                = true";
     says("[bridge.rfb]\npassword = '/p'", said);
+}
+
+#[test]
+fn users_of_consoles_that_nobody_is_asked_for_are_told_what_to_write() {
+    let anonymous = "bridge: lists users of consoles in rfb, and visitors are not asked who they are; write [session] \
+                     with path = \"/tasks\", or users in [bridge]";
+    let nameless = "bridge: lists users by name in rfb, and no answer names one; write [session] with name-header = \
+                    \"Remote-User\"";
+    let groupless = "bridge: lists a group in rfb, and only the answer to a session question tells groups; write \
+                     [session] with groups-header = \"Remote-Groups\"";
+    let asked = "[session]\npath = '/me'\n";
+    for (tables, list, said) in [
+        ("", "viewers = ['ann']", anonymous),
+        (
+            "[session]\npath = '/me'\n[bridge]\nsession = 'none'\n",
+            "operators = ['ann']",
+            anonymous,
+        ),
+        (asked, "operators = ['ann']", nameless),
+        (asked, "viewers = ['group:guests']", groupless),
+        (
+            "[bridge]\nusers = '/u'\n",
+            "viewers = ['group:guests']",
+            groupless,
+        ),
+    ] {
+        let found = said_of(&with_app(&format!(
+            "{tables}[bridge.rfb]\nenabled = true\n{list}"
+        )));
+        let (_, place) = found.split_once(": ").unwrap_or_default();
+        assert_eq!(place, said, "{tables} {list}");
+    }
+    says(
+        "[bridge]\nusers = '/u'\n[bridge.rfb]\nenabled = true\nviewers = ['ann']",
+        "",
+    );
 }
 
 #[test]

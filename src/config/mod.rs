@@ -20,6 +20,7 @@ mod broker;
 mod channel;
 mod channel_name;
 mod channel_tokens;
+mod clipboard;
 mod cluster;
 mod duration;
 mod endpoint;
@@ -84,6 +85,7 @@ pub use broker::Broker;
 pub use channel::{Channel, Framing, History, Listen, Publisher, Slow, Source, StoreKind};
 pub use channel_name::{ChannelName, ChannelPattern};
 pub use channel_tokens::ChannelTokens;
+pub use clipboard::Clipboard;
 pub use cluster::Cluster;
 pub use duration::parse as parse_duration;
 pub use endpoint::Endpoint;
@@ -105,7 +107,7 @@ pub use origin::OriginRule;
 pub use path_pattern::PathPattern;
 pub use path_prefix::{PathPrefix, without_case};
 pub use recording::{Recording, WhenUnrecordable};
-pub use rfb::{Rfb, RfbSecurity};
+pub use rfb::{Rfb, RfbAccess, RfbSecurity};
 pub use secret_file::SecretFile;
 pub use server::{Server, ServerHosts};
 pub use session::{
@@ -255,6 +257,7 @@ impl Config {
         config.check_session(root);
         config.check_page(root);
         config.check_needs(root);
+        config.check_viewers(root);
         if root.is_sound() {
             config.compare(root);
         }

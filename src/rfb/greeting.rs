@@ -1,7 +1,7 @@
 //! The handshake that is served to the browser (RFC 6143 §7.1): it is offered no security, because it was let in
 //! before. Independent of the host, whose own handshake is over.
 
-use super::session::Broken;
+use super::broken::Broken;
 use super::version::{LENGTH, Version};
 
 /// The handshake up to `ClientInit`.

@@ -1,7 +1,6 @@
 //! The security handshake with the host of a console (RFC 6143 §7.1, §7.2): version, method, certificate, password.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -10,14 +9,15 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::method::{self, VENCRYPT};
+use super::choice::Choice;
+use super::fault::Fault;
 use super::version::{LENGTH, Unversioned, Version};
 use super::vnc_auth::{self, CHALLENGE};
 use super::wire;
 use crate::config::{Endpoint, Rfb, RfbSecurity, SecretFile, TargetTls};
 use crate::text::Secret;
 use crate::text::file::{LARGEST_SECRET, read_text};
-use crate::tls::{Connector, DialError, Outgoing, TlsError, explain_alert};
+use crate::tls::{Connector, Outgoing, TlsError};
 
 /// The settings of the handshake with the hosts of a target or a source of tokens.
 #[derive(Clone, Debug)]
@@ -47,73 +47,11 @@ pub struct LoginError {
     fault: Fault,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error("the handshake was not done within {0:?} (rfb.timeout)")]
-    Slow(Duration),
-    #[error("it does not speak RFB; it began with {0:?}")]
-    NotRfb(String),
-    #[error("it is a repeater, which waits for the name of a host; name the host itself")]
-    Repeater,
-    #[error("it speaks a version before 3.3")]
-    Ancient,
-    #[error("it refused the connection: {0}")]
-    Refused(String),
-    #[error("it offers {offered}, and nothing that is accepted; {remedy}")]
-    NoMethod {
-        offered: String,
-        remedy: &'static str,
-    },
-    #[error(
-        "it wants a password ({0}), and there is none; write rfb.password, or have the token source tell it"
-    )]
-    NoPassword(RfbSecurity),
-    #[error("it wants a user and a password (x509-plain); write rfb.user and rfb.password")]
-    NoUser,
-    #[error("read the password {0}")]
-    Password(String),
-    #[error("it did not accept the password: {0}")]
-    WrongPassword(String),
-    #[error("it let nobody in: {0}")]
-    Denied(String),
-    #[error("{0}")]
-    Certificate(String),
-    #[error("it broke the protocol: {0}")]
-    Violation(&'static str),
-    #[error("it closed the connection during the handshake")]
-    Closed,
-    #[error("{0}")]
-    Broke(String),
-}
-
 impl LoginError {
     /// True if a time limit has passed.
     #[must_use]
     pub fn is_slow(&self) -> bool {
         matches!(self.fault, Fault::Slow(_))
-    }
-}
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        if let Some(reason) = explain_alert(&error) {
-            return Self::Certificate(reason);
-        }
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::BrokenPipe => Self::Closed,
-            _ => Self::Broke(error.to_string()),
-        }
-    }
-}
-
-impl From<DialError> for Fault {
-    fn from(error: DialError) -> Self {
-        match error {
-            DialError::Handshake { reason, .. } => Self::Certificate(reason),
-            other => Self::Broke(other.to_string()),
-        }
     }
 }
 
@@ -235,116 +173,6 @@ fn read_secret(path: &Path) -> Result<Secret, String> {
         Err("the file is empty".to_owned())
     } else {
         Ok(Secret::from(text))
-    }
-}
-
-/// The choice of a method.
-struct Choice {
-    accepted: Vec<RfbSecurity>,
-    is_default: bool,
-    has_user: bool,
-    has_password: bool,
-}
-
-impl Choice {
-    /// Agrees on a method: with 3.3 the host decides, later it offers some (RFC 6143 §7.1.2, §A.1).
-    async fn agree<S>(&self, version: Version, host: &mut S) -> Result<RfbSecurity, Fault>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        if version == Version::V3_3 {
-            return match host.read_u32().await? {
-                0 => Err(Fault::Refused(wire::reason(host).await)),
-                decided => self.best(&[decided]),
-            };
-        }
-        let offered = wire::list(host).await?;
-        let offered: Vec<u32> = offered.into_iter().map(u32::from).collect();
-        if offered.is_empty() {
-            return Err(Fault::Refused(wire::reason(host).await));
-        }
-        let best = self.best(&offered)?;
-        if !best.has_certificate() {
-            let number = method::number(best);
-            host.write_u8(u8::try_from(number).unwrap_or_default())
-                .await?;
-            host.flush().await?;
-            return Ok(best);
-        }
-        host.write_u8(u8::try_from(VENCRYPT).unwrap_or_default())
-            .await?;
-        host.flush().await?;
-        self.agree_on_subtype(host).await
-    }
-
-    /// Agrees on a subtype of VeNCrypt 0.2, up to the beginning of TLS.
-    async fn agree_on_subtype<S>(&self, host: &mut S) -> Result<RfbSecurity, Fault>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        if wire::bytes::<2>(host).await? < [0, 2] {
-            return Err(Fault::Violation("its VeNCrypt is older than 0.2"));
-        }
-        host.write_all(&[0, 2]).await?;
-        host.flush().await?;
-        if host.read_u8().await? != 0 {
-            return Err(Fault::Violation("it does not take VeNCrypt 0.2"));
-        }
-        let mut offered = Vec::new();
-        for _ in 0..host.read_u8().await? {
-            offered.push(host.read_u32().await?);
-        }
-        let of_certificates: Vec<_> = offered
-            .iter()
-            .copied()
-            // Behind VeNCrypt there is nothing without a certificate to fall back to.
-            .filter(|number| *number >= 256)
-            .collect();
-        if of_certificates.is_empty() {
-            return Err(self.nothing(&offered));
-        }
-        let best = self.best(&of_certificates)?;
-        host.write_u32(method::number(best)).await?;
-        host.flush().await?;
-        if host.read_u8().await? != 1 {
-            return Err(Fault::Refused("without a reason".to_owned()));
-        }
-        Ok(best)
-    }
-
-    /// The best accepted method that the host has, and Noren the secrets for.
-    fn best(&self, offered: &[u32]) -> Result<RfbSecurity, Fault> {
-        let common = self.accepted.iter().copied().filter(|method| {
-            let wrapped = method.has_certificate() && offered.contains(&VENCRYPT);
-            wrapped || offered.contains(&method::number(*method))
-        });
-        let mut missing = None;
-        for method in common {
-            if method.has_password() && !self.has_password {
-                missing = missing.or(Some(Fault::NoPassword(method)));
-            } else if method == RfbSecurity::X509Plain && !self.has_user {
-                missing = missing.or(Some(Fault::NoUser));
-            } else {
-                return Ok(method);
-            }
-        }
-        Err(missing.unwrap_or_else(|| self.nothing(offered)))
-    }
-
-    fn nothing(&self, offered: &[u32]) -> Fault {
-        let anonymous = |number: &u32| matches!(number, 18 | 256..=259);
-        let remedy = if offered.iter().any(anonymous) {
-            "that is TLS without a certificate, which whoever is on the way can answer: give the host one"
-        } else if self.is_default && offered.iter().any(|number| matches!(number, 1 | 2)) {
-            "without encryption anybody on the way can watch and type: give the host a certificate, connect by a \
-             socket of this machine or with tls, or accept it in rfb.security"
-        } else {
-            "accept it in rfb.security, or change the host"
-        };
-        Fault::NoMethod {
-            offered: method::names(offered),
-            remedy,
-        }
     }
 }
 

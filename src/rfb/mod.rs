@@ -3,9 +3,15 @@
 //!
 //! Versions 3.3, 3.7 and 3.8; the methods None, VNC authentication, and VeNCrypt with X.509 certificates, as the
 //! community's specification has it. Refused are VeNCrypt's methods without a certificate, which anyone on the way
-//! can answer, and whatever else there is. Must not know tokens, WebSockets and visitors.
+//! can answer, and whatever else there is. Of the messages behind the handshake those are held back that a viewer may
+//! not send. Must not know tokens, WebSockets and visitors.
 
+mod broken;
+mod choice;
+mod fault;
+mod filter;
 mod greeting;
+mod host_filter;
 mod login;
 mod method;
 mod session;
@@ -13,5 +19,7 @@ mod version;
 mod vnc_auth;
 mod wire;
 
+pub use broken::Broken;
+pub use filter::{Rules, filtered, host_filtered};
 pub use login::{Login, LoginError};
-pub use session::{Broken, Session};
+pub use session::Session;

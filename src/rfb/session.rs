@@ -1,7 +1,7 @@
 //! The connection to a host that has let Noren in, as a stream that looks to a browser like a host without security.
 //!
 //! Reading and writing are those of a socket; the handshake with the browser happens in between, and then bytes pass
-//! untouched.
+//! untouched, but for messages that a filter holds back.
 
 use std::future::Future as _;
 use std::io;
@@ -12,42 +12,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::broken::Broken;
+use super::filter::{Filter, Rules};
 use super::greeting::Greeting;
 use super::login::Host;
 use super::version::Version;
 use crate::tls::Outgoing;
-
-/// A violation of the protocol, or of what a viewer may do; it comes inside of an [`io::Error`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct Broken {
-    /// True if it was the client, and not the host.
-    pub by_client: bool,
-    /// Description, for the log and the close frame.
-    pub reason: &'static str,
-}
-
-impl Broken {
-    pub(super) fn client(reason: &'static str) -> Self {
-        Self {
-            by_client: true,
-            reason,
-        }
-    }
-
-    pub(super) fn host(reason: &'static str) -> Self {
-        Self {
-            by_client: false,
-            reason,
-        }
-    }
-}
-
-impl From<Broken> for io::Error {
-    fn from(broken: Broken) -> Self {
-        Self::other(broken)
-    }
-}
 
 /// A console that RFB is spoken with.
 #[derive(Debug)]
@@ -59,6 +29,9 @@ pub struct Session {
     output: Vec<u8>,
     /// Bytes that the host has not taken yet.
     backlog: Vec<u8>,
+    /// The filter of the client's messages, if there are any to hold back.
+    filter: Option<Filter>,
+    view_only: bool,
 }
 
 /// The handshake with the browser, and its time limit.
@@ -73,7 +46,7 @@ struct Served {
 impl Session {
     /// Begins the handshake with the browser, which has so much time for it.
     #[must_use]
-    pub fn new(host: Host, limit: Duration) -> Self {
+    pub fn new(host: Host, limit: Duration, rules: Rules) -> Self {
         Self {
             host: host.connection,
             output: Version::V3_8.message().to_vec(),
@@ -83,6 +56,8 @@ impl Session {
                 reader: None,
             })),
             backlog: Vec::new(),
+            filter: rules.filters().then(|| Filter::new(rules)),
+            view_only: rules.view_only,
         }
     }
 
@@ -100,7 +75,8 @@ impl Session {
             return Ok(bytes.len());
         };
         self.greeting = None;
-        self.backlog.push(shared);
+        // A viewer throws nobody else out (RFC 6143 §7.3.1).
+        self.backlog.push(if self.view_only { 1 } else { shared });
         Ok(bytes.len() - rest.len())
     }
 
@@ -166,7 +142,22 @@ impl AsyncRead for Session {
         if this.greeting.is_some() {
             return this.poll_greeting(cx);
         }
-        poll_host(&mut this.host, cx, buf)
+        let host_filter = this.filter.as_mut().and_then(|filter| filter.host.as_mut());
+        let Some(host_filter) = host_filter else {
+            return poll_host(&mut this.host, cx, buf);
+        };
+        loop {
+            let before = buf.filled().len();
+            ready!(poll_host(&mut this.host, cx, buf))?;
+            let read = buf.filled_mut().get_mut(before..).unwrap_or_default();
+            let ended = read.is_empty();
+            let kept = host_filter.sift(read)?;
+            buf.set_filled(before + kept);
+            // Nothing at all would mean the end.
+            if kept > 0 || ended {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 
@@ -180,6 +171,10 @@ impl AsyncWrite for Session {
         ready!(this.poll_backlog(cx))?;
         if this.greeting.is_some() {
             return Poll::Ready(this.greet(buf).map_err(Into::into));
+        }
+        if let Some(filter) = &mut this.filter {
+            filter.pass(buf, &mut this.backlog)?;
+            return Poll::Ready(Ok(buf.len()));
         }
         Pin::new(&mut this.host).poll_write(cx, buf)
     }

@@ -6,6 +6,7 @@ use http::{Method, Request};
 
 use crate::config::RfbSecurity;
 use crate::http::{Context, Head, Lease, Refusal};
+use crate::rfb::Rules;
 use crate::router::Route;
 use crate::telemetry::Rfb;
 use crate::telemetry::audit::{self, Kind, Opened, What, Who};
@@ -60,11 +61,11 @@ impl<'a> Attempt<'a> {
         self.what.console = with_name.then(|| target.name.clone());
     }
 
-    /// Adds the security method that a host and Noren agreed on.
-    pub(super) fn secured(&mut self, security: RfbSecurity) {
+    /// Adds the security method that a host and Noren agreed on, and what the visitor may do.
+    pub(super) fn secured(&mut self, security: RfbSecurity, rules: Rules) {
         self.what.rfb = Some(Rfb {
             security: security.as_str(),
-            view_only: false,
+            view_only: rules.view_only,
         });
     }
 

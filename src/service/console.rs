@@ -8,11 +8,12 @@ use std::time::UNIX_EPOCH;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use crate::access::session::Visitor;
 use crate::bridge::{self, Connection, NotRecorded, Subprotocol, Tap};
 use crate::http::{Body, Context, Head, Refusal, refuse};
 use crate::net::ConnectError;
 use crate::recording::Header;
-use crate::rfb::{LoginError, Session};
+use crate::rfb::{LoginError, Rules, Session};
 use crate::service::audit_record::Attempt;
 use crate::service::channel_auth::Asking;
 use crate::service::{Service, token_watch};
@@ -93,21 +94,25 @@ impl Service {
         })?;
         attempt.found(&target, self.tells_names);
         let subprotocol = Subprotocol::choose(&handshake)?;
+        let rules = rules(&target, visitor.as_ref(), head);
         let lease = match visitor {
             Some(visitor) => Some(self.lease(visitor, &target).await?),
             None => None,
         };
+        // After the permission, so that nobody else learns what the token is for.
+        let rules = rules?;
         let slot = self.slot_of_tunnel(request.version(), context)?;
         // A single-use link is used up when all else has said yes, and before anything is opened.
         let spent = self.targets.spend(&asked).await;
         spent.map_err(|error| not_admitted(&error))?;
         let socket = self.connect(&target).await?;
-        let socket = log_in(socket, &target, attempt).await?;
+        let socket = log_in(socket, &target, rules, attempt).await?;
         let tap = self.record(&target, attempt).await?;
         let boundary = target.boundary.clone();
         let watch = |interval| {
             let targets = Arc::clone(&self.targets);
-            token_watch::watch(targets, asked, target.endpoint, interval, &self.shutdown)
+            let now = (target.endpoint, target.view_only);
+            token_watch::watch(targets, asked, now, interval, &self.shutdown)
         };
         let opened = bridge::Opened {
             socket,
@@ -175,11 +180,13 @@ impl Service {
 async fn log_in(
     connection: Outgoing,
     target: &Target,
+    rules: Option<Rules>,
     attempt: &mut Attempt<'_>,
 ) -> Result<Connection, Refusal> {
-    let Some(login) = target.rfb() else {
+    let (Some(rfb), Some(rules)) = (target.rfb(), rules) else {
         return Ok(Connection::Raw(connection));
     };
+    let login = &rfb.login;
     let performed = login.perform(connection, &target.endpoint, target.password.as_ref());
     let host = performed.await.map_err(|error: LoginError| {
         let (status, reason) = if error.is_slow() {
@@ -195,8 +202,37 @@ async fn log_in(
         };
         Refusal::new(status, reason).because(&error)
     })?;
-    attempt.secured(host.method);
-    Ok(Connection::Rfb(Box::new(Session::new(host, login.limit()))))
+    attempt.secured(host.method, rules);
+    let session = Session::new(host, login.limit(), rules);
+    Ok(Connection::Rfb(Box::new(session)))
+}
+
+/// The rules for a visitor of a console; `None` if RFB is not spoken there, in which case nobody can be held to
+/// looking.
+fn rules(
+    target: &Target,
+    visitor: Option<&Visitor>,
+    head: &Head,
+) -> Result<Option<Rules>, Refusal> {
+    let Some(rfb) = target.rfb() else {
+        return if target.view_only {
+            let reason =
+                "this link or token is for looking only, which this console is not set up for";
+            let cause = "the token is for looking only, and Noren does not speak RFB with its target; write rfb = {} \
+                         for it";
+            Err(Refusal::new(StatusCode::FORBIDDEN, reason).because(&cause))
+        } else {
+            Ok(None)
+        };
+    };
+    let identity = visitor.map(Visitor::identity);
+    let name = identity.and_then(|identity| identity.name.as_deref());
+    let names: Vec<_> = name.into_iter().chain(head.user.as_deref()).collect();
+    let groups: &[Box<str>] = identity.map_or(&[], |identity| &*identity.groups);
+    Ok(Some(Rules {
+        view_only: target.view_only || rfb.access.is_viewer(&names, groups),
+        clipboard: rfb.access.clipboard,
+    }))
 }
 
 /// The refusal for a client whose link is not valid. It reveals nothing about existing targets.

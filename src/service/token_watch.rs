@@ -15,7 +15,7 @@ use crate::tokens::{Asked, ResolveError, Resolver};
 pub(super) fn watch(
     targets: Arc<Resolver>,
     asked: Asked,
-    target: Endpoint,
+    (target, view_only): (Endpoint, bool),
     interval: Duration,
     shutdown: &Shutdown,
 ) -> Revocation {
@@ -24,7 +24,7 @@ pub(super) fn watch(
     let (stop, told) = (shutdown.clone(), revoked.clone());
     shutdown.spawn(async move {
         let watching = async {
-            while is_still(&targets, &asked, &target).await {
+            while is_still(&targets, &asked, &target, view_only).await {
                 tokio::time::sleep(interval).await;
             }
             told.cancel();
@@ -38,10 +38,11 @@ pub(super) fn watch(
     Revocation::new(revoked, held)
 }
 
-/// True if the token still has the same target, or its source could not be read in time.
-async fn is_still(targets: &Resolver, asked: &Asked, target: &Endpoint) -> bool {
+/// True if the token still has the same target, and is not for looking only now, or its source could not be read in
+/// time.
+async fn is_still(targets: &Resolver, asked: &Asked, target: &Endpoint, view_only: bool) -> bool {
     match targets.resolve(asked).await {
-        Ok(now) => now.endpoint == *target,
+        Ok(now) => now.endpoint == *target && (view_only || !now.view_only),
         Err(ResolveError::Unknown | ResolveError::Forbidden { .. }) => false,
         Err(_) => true,
     }

@@ -31,34 +31,52 @@ pub(super) fn parse_address(address: &[u8]) -> Result<Endpoint, &'static str> {
     endpoint.map_err(|_| NEITHER)
 }
 
+/// The word behind an address for looking only.
+const VIEW_ONLY: &[u8] = b"view-only";
+
+/// Parses an address, and the word `view-only` behind it, if it is there. websockify knows no such word.
+pub(super) fn parse_entry(entry: &[u8]) -> Result<(Endpoint, bool), &'static str> {
+    let entry = entry.trim_ascii_end();
+    let address = entry.strip_suffix(VIEW_ONLY).unwrap_or(entry);
+    if address.len() < entry.len() && address.ends_with(b" ") {
+        return parse_address(address.trim_ascii_end()).map(|endpoint| (endpoint, true));
+    }
+    parse_address(entry).map(|endpoint| (endpoint, false))
+}
+
 /// The response of a source in the network.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) endpoint: Endpoint,
     /// The console's password, for sources whose consoles Noren speaks RFB with.
     pub(super) password: Option<Secret>,
+    /// True if the token is for looking only.
+    pub(super) view_only: bool,
 }
 
-/// Parses a response: the same text, or an object `{"host": "h", "port": 1}` or `{"host": "h:1"}`, which may have a
-/// `password` as well.
+/// Parses a response: the same text, or an object `{"host": "h", "port": 1}` or `{"host": "h:1"}`, which may have
+/// `password` and `view_only` as well.
 pub(super) fn parse_answer(answer: &[u8]) -> Result<Answer, &'static str> {
     let answer = answer.trim_ascii();
     if !answer.starts_with(b"{") {
-        return parse_address(answer).map(|endpoint| Answer {
+        return parse_entry(answer).map(|(endpoint, view_only)| Answer {
             endpoint,
             password: None,
+            view_only,
         });
     }
     let object: Object = serde_json::from_slice(answer)
-        .map_err(|_| "the object has no host, its port is no number, or its password no text")?;
+        .map_err(|_| "the object has no host, or another of its values is of the wrong kind")?;
     let Object {
         host,
         port,
         password,
+        view_only,
     } = object;
     Ok(Answer {
         endpoint: Named { host, port }.endpoint()?,
         password: password.as_deref().map(Secret::from),
+        view_only,
     })
 }
 
@@ -67,6 +85,9 @@ struct Object {
     host: String,
     port: Option<Port>,
     password: Option<String>,
+    // What cannot be understood is no permission to do more than look, but an error.
+    #[serde(default)]
+    view_only: bool,
 }
 
 /// A host and port in JSON; websockify accepts the port as a number or as text.
@@ -120,7 +141,41 @@ mod tests {
         ] {
             let read = parse_answer(answer.as_bytes()).expect(answer);
             assert_eq!(read.endpoint.to_string(), endpoint);
-            assert_eq!(read.password, None);
+            assert_eq!((read.password, read.view_only), (None, false));
+        }
+    }
+
+    #[test]
+    fn an_entry_may_be_for_looking_only() {
+        for (entry, endpoint, expected) in [
+            (&b"a:1 view-only"[..], "a:1", true),
+            (b"unix_socket:/run/a  view-only ", "unix:/run/a", true),
+            (b"unix_socket:/run/view-only", "unix:/run/view-only", false),
+            (
+                b"{\"host\":\"a\",\"port\":1,\"view_only\":true}",
+                "a:1",
+                true,
+            ),
+            (
+                b"{\"host\":\"a\",\"port\":1,\"view_only\":false}",
+                "a:1",
+                false,
+            ),
+        ] {
+            let read = parse_answer(entry).expect("an address");
+            assert_eq!(
+                (read.endpoint.to_string().as_str(), read.view_only),
+                (endpoint, expected)
+            );
+        }
+        for entry in [
+            &b"view-only"[..],
+            b"a:1 view",
+            b"a:1view-only",
+            b"a:1 View-Only",
+            b"{\"host\":\"a\",\"port\":1,\"view_only\":\"yes\"}",
+        ] {
+            assert!(parse_answer(entry).is_err(), "{entry:?}");
         }
     }
 

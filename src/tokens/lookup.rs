@@ -26,6 +26,8 @@ pub(super) struct Search {
     pub(super) name: Option<String>,
     /// The console's password, of sources that tell it.
     pub(super) password: Option<Secret>,
+    /// True if the source says that the token is for looking only.
+    pub(super) view_only: bool,
     /// Index in the configuration of the source being searched.
     pub(super) source: usize,
     /// Empty token files, which may be in the middle of being written, with their sources.
@@ -42,6 +44,7 @@ impl Search {
             largest,
             name: None,
             password: None,
+            view_only: false,
             source: 0,
             being_written: Vec::new(),
             problem: None,

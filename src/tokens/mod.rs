@@ -42,11 +42,10 @@ pub use token::{Token, encode, same_bytes};
 pub use token_file::token_file_names;
 
 use crate::config::Endpoint;
-use crate::rfb::Login;
 use crate::text::Secret;
 use crate::tls::{DialError, Outgoing, dial};
 
-use source::Terms;
+use source::{Rfb, Terms};
 
 /// The target of a token.
 #[derive(Clone, Debug)]
@@ -60,6 +59,8 @@ pub struct Target {
     pub boundary: Option<Arc<[u8]>>,
     /// The password of the console, if its source tells it.
     pub password: Option<Secret>,
+    /// True if the token, or the link, is for looking only.
+    pub view_only: bool,
     terms: Terms,
 }
 
@@ -73,9 +74,9 @@ impl Target {
         dial(&self.endpoint, permits, self.terms.tls.as_ref(), limit).await
     }
 
-    /// The settings of the handshake, if RFB is to be spoken with the target.
+    /// The settings of RFB, if it is to be spoken with the target.
     #[must_use]
-    pub fn rfb(&self) -> Option<&Login> {
+    pub fn rfb(&self) -> Option<&Rfb> {
         self.terms.rfb.as_deref()
     }
 }

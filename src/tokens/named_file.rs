@@ -6,7 +6,7 @@
 use std::io;
 use std::path::Path;
 
-use super::address::parse_address;
+use super::address::parse_entry;
 use super::file_name::FileName;
 use super::lookup::Search;
 use super::{ResolveError, token_file};
@@ -28,8 +28,9 @@ pub(super) fn find(directory: &Path, search: &mut Search) -> Option<Endpoint> {
                 continue;
             }
         };
-        match parse_address(content.trim_ascii()) {
-            Ok(endpoint) => {
+        match parse_entry(content.trim_ascii()) {
+            Ok((endpoint, view_only)) => {
+                search.view_only = view_only;
                 search.name = Some(text);
                 return Some(endpoint);
             }

@@ -48,6 +48,8 @@ pub struct Asked {
     /// The target that the link itself names.
     target: Option<Endpoint>,
     once: Option<Once>,
+    /// True if the link is for looking only.
+    view_only: bool,
 }
 
 impl Asked {
@@ -92,6 +94,7 @@ struct Found {
     name: String,
     terms: Terms,
     password: Option<Secret>,
+    view_only: bool,
 }
 
 /// Without the tokens.
@@ -164,6 +167,7 @@ impl Resolver {
             token,
             target: None,
             once: None,
+            view_only: false,
         };
         let Some((links, _)) = &self.links else {
             return Ok(plain(token));
@@ -183,11 +187,13 @@ impl Resolver {
                 token: Token::named(&name),
                 target: None,
                 once: link.once,
+                view_only: link.view_only,
             },
             Purpose::Target(target) => Asked {
                 token: Token::named(&target.to_string()),
                 target: Some(target),
                 once: link.once,
+                view_only: link.view_only,
             },
         })
     }
@@ -219,6 +225,7 @@ impl Resolver {
             name,
             terms,
             password,
+            view_only,
         } = if let Some(target) = &asked.target {
             self.named_by_link(target).await?
         } else if let Some(target) = fixed.into_iter().find(|known| token.means(&known.token)) {
@@ -227,6 +234,7 @@ impl Resolver {
                 name: target.token.clone(),
                 terms: target.terms.clone(),
                 password: None,
+                view_only: false,
             }
         } else {
             self.search(token).await?
@@ -238,6 +246,7 @@ impl Resolver {
             boundary: boundary.cloned(),
             terms,
             password,
+            view_only: view_only || asked.view_only,
         })
     }
 
@@ -254,6 +263,7 @@ impl Resolver {
             endpoint,
             terms: terms.clone(),
             password: None,
+            view_only: false,
         })
     }
 
@@ -303,6 +313,7 @@ impl Resolver {
             Ok(Some(answer)) => {
                 search.name = Some(search.token.plain().to_owned());
                 search.password = answer.password;
+                search.view_only = answer.view_only;
                 Ok((Some(answer.endpoint), search))
             }
             Ok(None) => Ok((None, search)),
@@ -341,6 +352,7 @@ impl Resolver {
             name,
             terms: source.terms.clone(),
             password: search.password,
+            view_only: search.view_only,
         })
     }
 

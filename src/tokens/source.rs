@@ -11,7 +11,7 @@ use super::token_api::TokenApi;
 use super::token_files::TokenFiles;
 use super::token_redis::TokenRedis;
 use super::{ResolveError, named_file, sockets};
-use crate::config::{Endpoint, Rfb, SourceKind, TargetRule, TargetTls, TokenSource};
+use crate::config::{self, Endpoint, RfbAccess, SourceKind, TargetRule, TargetTls, TokenSource};
 use crate::rfb::Login;
 use crate::tls::{Connector, TlsError};
 
@@ -36,6 +36,15 @@ pub(super) enum By {
 /// A function that looks a token up in files.
 type LookUp = dyn Fn(&mut Search) -> Option<Endpoint> + Send + Sync;
 
+/// Settings of consoles that RFB is spoken with.
+#[derive(Debug)]
+pub struct Rfb {
+    /// The handshake with the host.
+    pub login: Login,
+    /// Permissions of visitors.
+    pub access: RfbAccess,
+}
+
 /// Connect policy: which targets may be connected, and how.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Terms {
@@ -43,14 +52,14 @@ pub(super) struct Terms {
     pub(super) allow: Option<Allow>,
     /// TLS settings; `None` connects without TLS.
     pub(super) tls: Option<Connector>,
-    /// Settings of the handshake of RFB; `None` passes bytes on untouched.
-    pub(super) rfb: Option<Arc<Login>>,
+    /// Settings of RFB; `None` passes bytes on untouched.
+    pub(super) rfb: Option<Arc<Rfb>>,
 }
 
 impl Source {
     /// Loads the certificates that the source needs; does not connect. `rfb` is for a source without a table of its
     /// own.
-    pub(super) fn new(source: &TokenSource, rfb: &Rfb) -> Result<Self, TlsError> {
+    pub(super) fn new(source: &TokenSource, rfb: &config::Rfb) -> Result<Self, TlsError> {
         let by = match &source.kind {
             SourceKind::Directory(path) => By::indexed(TokenFiles::directory(path.clone())),
             SourceKind::File(path) => By::indexed(TokenFiles::file(path.clone())),
@@ -92,9 +101,14 @@ impl Terms {
     pub(super) fn new(
         allow: Option<&[TargetRule]>,
         tls: Option<&TargetTls>,
-        rfb: &Rfb,
+        rfb: &config::Rfb,
     ) -> Result<Self, TlsError> {
-        let rfb = rfb.enabled.then(|| Login::new(rfb)).transpose()?;
+        let load = || -> Result<Rfb, TlsError> {
+            let login = Login::new(rfb)?;
+            let access = rfb.access.clone();
+            Ok(Rfb { login, access })
+        };
+        let rfb = rfb.enabled.then(load).transpose()?;
         Ok(Self {
             allow: allow.map(Allow::new),
             tls: tls.map(Connector::new).transpose()?,

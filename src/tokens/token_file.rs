@@ -1,8 +1,8 @@
 //! One token file, in the format that websockify's `TokenFile` reads and Wok writes.
 //!
-//! Each line is `token: host:port` or `token: unix_socket:/path`. Blank lines and lines that begin with `#` are
-//! skipped, the last line of a token counts, and the last line needs no line feed. Programs truncate a file before
-//! they write it, so an empty one is *being written*.
+//! Each line is `token: host:port` or `token: unix_socket:/path`, with `view-only` behind it or not. Blank lines and
+//! lines that begin with `#` are skipped, the last line of a token counts, and the last line needs no line feed.
+//! Programs truncate a file before they write it, so an empty one is *being written*.
 //!
 //! Independent of the source that the file belongs to.
 
@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::address::parse_address;
+use super::address::parse_entry;
 use super::lookup::Search;
 use super::{ResolveError, Token};
 use crate::config::Endpoint;
@@ -30,8 +30,9 @@ pub(super) fn find(path: &Path, search: &mut Search) -> Option<Endpoint> {
         return None;
     }
     match find_in(&content, &search.token) {
-        Ok(found) => found.map(|(written, endpoint)| {
+        Ok(found) => found.map(|(written, (endpoint, view_only))| {
             search.name = Some(search.token.name_of(written).to_owned());
+            search.view_only = view_only;
             endpoint
         }),
         Err(Malformed { line, reason }) => {
@@ -83,12 +84,12 @@ pub fn token_file_names(content: &[u8], token: &Token) -> bool {
     matches!(find_in(content, token), Ok(Some(_)))
 }
 
-/// Returns the target of a token, and the token as written. The last line of the token counts, even if its address
-/// is invalid: earlier lines are outdated.
+/// Returns the token as written, its target, and whether it is for looking only. The last line of the token counts,
+/// even if its address is invalid: earlier lines are outdated.
 fn find_in<'a>(
     content: &'a [u8],
     token: &Token,
-) -> Result<Option<(&'a [u8], Endpoint)>, Malformed> {
+) -> Result<Option<(&'a [u8], (Endpoint, bool))>, Malformed> {
     let mut last = None;
     let mut unclear = None;
     for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
@@ -101,8 +102,8 @@ fn find_in<'a>(
         }
     }
     match (last, unclear) {
-        (Some((line, written, address)), _) => parse_address(address)
-            .map(|endpoint| Some((written, endpoint)))
+        (Some((line, written, address)), _) => parse_entry(address)
+            .map(|entry| Some((written, entry)))
             .map_err(|reason| Malformed { line, reason }),
         // It may have been meant for this token; nobody can tell.
         (None, Some(line)) => Err(Malformed {

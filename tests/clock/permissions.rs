@@ -81,6 +81,7 @@ fn a_used_link_stays_used_when_the_clock_was_wrong_for_a_while() {
         name: "vm",
         expires: Duration::from_secs(60 * 60),
         single_use: true,
+        view_only: false,
         address: None,
     };
     let link = sign_link(&rules, &order).unwrap();

@@ -8,7 +8,8 @@ use std::fs;
 use noren::config::{
     Acme, App, Bridge, Certificate, Challenge, ClientCertificates, Config, Entrance, Files,
     HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol, Recording, RedisSource, Rfb,
-    SecurityHeaders, Server, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
+    RfbAccess, SecurityHeaders, Server, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls,
+    TokenSource,
 };
 
 use super::shipped;
@@ -398,6 +399,11 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
             user: None,
             password: None,
             tls: None,
+            access: RfbAccess {
+                operators: Vec::new(),
+                viewers: Vec::new(),
+                ..config.bridge.rfb.access.clone()
+            },
             ..config.bridge.rfb.clone()
         },
         ..config.bridge.clone()
@@ -480,8 +486,18 @@ fn the_reference_shows_every_key_of_rfb(rfb: &Rfb) {
         password: _,
         timeout: _,
         tls: _,
+        access:
+            RfbAccess {
+                view_only: _,
+                operators: _,
+                viewers: _,
+                clipboard: _,
+            },
     } = rfb;
-    shows("bridge.rfb", "enabled security user password timeout tls");
+    shows(
+        "bridge.rfb",
+        "enabled security user password timeout view-only operators viewers clipboard tls",
+    );
     shows("bridge.rfb.tls", "ca any-name");
 }
 

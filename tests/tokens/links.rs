@@ -48,6 +48,7 @@ impl Signer {
             name,
             expires: Duration::from_secs(60),
             single_use,
+            view_only: false,
             address: None,
         };
         sign_link(&rules, &order).unwrap()

@@ -21,6 +21,10 @@ function visit(session) {
   return session ? `v${session}` : undefined;
 }
 
+function rfb(console) {
+  return console ? ` (${console.security}${console.view_only ? ", view only" : ""})` : "";
+}
+
 function day(moment) {
   return moment <= Date.now() ? "now" : new Date(moment).toLocaleString();
 }
@@ -148,7 +152,7 @@ function show(status) {
         app.last_success ? `${age(app.last_success)} ago` : null, plain(app.busy), plain(app.workers), plain(app.waiting)]),
       status.apps.map((app) => app.last_error && `${age(app.last_error_at)} ago: ${app.last_error}`)),
     ...table("Tunnels", status.tunnel_count, [["Id"], ["Target"], ["Peer"], ["User"], ["Session"], ["Open", n], ["Up", n], ["Down", n]],
-      status.tunnels.map((one) => [`t${one.id}`, one.target, one.peer, one.user, visit(one.session), age(one.since), bytes(one.up), bytes(one.down)])),
+      status.tunnels.map((one) => [`t${one.id}`, one.target + rfb(one.rfb), one.peer, one.user, visit(one.session), age(one.since), bytes(one.up), bytes(one.down)])),
     ...table("Subscribers", status.subscribers, [["Id"], ["Channels"], ["By"], ["Peer"], ["User"], ["Session"], ["Open", n], ["Behind", n]],
       status.listeners.map((one) => [`s${one.id}`, one.channels.join(", "), one.transport, one.peer, one.user, visit(one.session), age(one.since), bytes(one.behind)])),
     ...table("Channels", null, [["Name"], ["Listeners", n], ["Messages", n]],

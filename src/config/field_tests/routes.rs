@@ -163,6 +163,8 @@ fn the_bridge_is_read() {
         user = "u"
         password = "/p"
         timeout = "4s"
+        view-only = true
+        clipboard = "to-browser"
         tls = { ca = "/c", any-name = true }
         [bridge.recording]
         directory = "/r"
@@ -230,6 +232,11 @@ fn the_bridge_is_read() {
                 any_name: true,
                 ..TargetTls::default()
             }),
+            access: RfbAccess {
+                view_only: true,
+                clipboard: Clipboard::ToBrowser,
+                ..RfbAccess::default()
+            },
         },
         recording: Recording {
             directory: Some("/r".into()),
@@ -459,4 +466,33 @@ fn an_entrance_is_read_in_each_route() {
     };
     let listener = config.listeners.first().expect("a listener");
     assert_eq!(listener.clients, Some(clients));
+}
+
+#[test]
+fn users_of_consoles_are_read_where_visitors_are_asked_who_they_are() {
+    let keys = "rfb = { operators = ['ann', 'group:kitchen'], viewers = ['bob'] }";
+    let config = with_app(&format!(
+        "[session]
+path = '/me'
+name-header = 'Remote-User'
+groups-header = 'Remote-Groups'
+         [[bridge.tokens]]
+source = 'sockets'
+path = '/s'
+{keys}"
+    ));
+    let source = config
+        .bridge
+        .tokens
+        .first()
+        .and_then(|source| source.rfb.clone());
+    let expected = RfbAccess {
+        operators: vec![
+            Member::User("ann".to_owned()),
+            Member::Group("kitchen".to_owned()),
+        ],
+        viewers: vec![Member::User("bob".to_owned())],
+        ..RfbAccess::default()
+    };
+    assert_eq!(source.map(|rfb| rfb.access), Some(expected));
 }

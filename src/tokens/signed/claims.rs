@@ -7,6 +7,7 @@
 //! | `exp`, `nbf` | not after, not before, in seconds since 1970 (RFC 7519 §4.1.4, §4.1.5) |
 //! | `jti` | what is the same in no other link (§4.1.7); a single-use link needs it |
 //! | `single_use` | `true`: it opens once |
+//! | `view_only` | `true`: it is for looking only |
 //! | `ip` | the address, or the network such as `192.0.2.0/24`, that it is for |
 //! | `aud` | who it is for (§4.1.3); see `bridge.signed.audience` |
 
@@ -40,6 +41,8 @@ pub(super) struct Claims {
     pub(super) jti: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) single_use: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) view_only: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +82,7 @@ impl Claims {
             None
         };
         Ok(Link {
+            view_only: self.view_only,
             purpose: self.purpose()?,
             once,
         })

@@ -21,6 +21,8 @@ pub struct LinkOrder<'a> {
     pub expires: Duration,
     /// True if the link can be used only once.
     pub single_use: bool,
+    /// True if the link is for looking only.
+    pub view_only: bool,
     /// Address or network that may use it.
     pub address: Option<String>,
 }
@@ -65,6 +67,7 @@ pub fn sign_link(rules: &Signed, order: &LinkOrder<'_>) -> Result<String, SignEr
         exp: Some((now() + order.expires.as_secs()).into()),
         jti: Some(URL_SAFE_NO_PAD.encode(random)),
         single_use: order.single_use,
+        view_only: order.view_only,
         ip: order.address.clone(),
         aud: rules.audience.clone().map(Into::into),
         ..Claims::default()

@@ -39,6 +39,8 @@ pub(super) struct Links {
 pub(super) struct Link {
     pub(super) purpose: Purpose,
     pub(super) once: Option<Once>,
+    /// True if it is for looking only.
+    pub(super) view_only: bool,
 }
 
 /// The purpose of a link.

@@ -390,6 +390,7 @@ fn what_noren_signs_it_accepts() {
         name: "vm",
         expires: Duration::from_secs(60),
         single_use: true,
+        view_only: false,
         address: Some("192.0.2.7".to_owned()),
     };
     let link = sign_link(&rules, &order).expect("a link");

@@ -1,0 +1,42 @@
+//! `rfb.clipboard`: the ways that a clipboard may take between a browser and a console.
+
+use super::value;
+
+/// The ways of a clipboard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Clipboard {
+    /// `both`: what is copied on either side is on the other. The default.
+    #[default]
+    Both,
+    /// `to-host`: only from the browser to the host.
+    ToHost,
+    /// `to-browser`: only from the host to the browser.
+    ToBrowser,
+    /// `none`: what is copied stays on its side.
+    None,
+}
+
+impl Clipboard {
+    const NAMES: [(&'static str, Self); 4] = [
+        ("both", Self::Both),
+        ("to-host", Self::ToHost),
+        ("to-browser", Self::ToBrowser),
+        ("none", Self::None),
+    ];
+
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        value::choice(text, &Self::NAMES)
+    }
+
+    /// True if what is copied in the browser reaches the host.
+    #[must_use]
+    pub fn reaches_host(self) -> bool {
+        matches!(self, Self::Both | Self::ToHost)
+    }
+
+    /// True if what is copied at the host reaches the browser.
+    #[must_use]
+    pub fn reaches_browser(self) -> bool {
+        matches!(self, Self::Both | Self::ToBrowser)
+    }
+}
