@@ -123,7 +123,9 @@ impl Router {
                 .page
                 .as_ref()
                 .map(|path| path.decoded().trim_end_matches('/').to_owned()),
-            hub: (!config.channels.is_empty()).then(|| format!("{}/", decoded(&config.hub.path))),
+            hub: config
+                .has_open_channels()
+                .then(|| format!("{}/", decoded(&config.hub.path))),
             entries: entries(config),
             welcome: config.server.welcome && config.apps.is_empty() && config.files.is_empty(),
         }

@@ -7,6 +7,7 @@ mod audit_record;
 mod channel_auth;
 mod console;
 mod error;
+mod grip;
 mod headers;
 mod hub;
 mod limits;
@@ -99,6 +100,7 @@ pub struct Service {
     tells_names: bool,
     recorder: Option<Recorder>,
     hub: Hub,
+    grip: grip::Grip,
     sockjs: SockJs,
     /// Tokens of the bridge that name channels.
     channel_tokens: Vec<(String, ChannelName)>,
@@ -149,6 +151,8 @@ pub enum Role {
     Serve,
     /// Redirect all requests to https, at this port.
     Redirect(u16),
+    /// Take messages of GRIP apps, and nothing else.
+    Grip,
 }
 
 impl Service {
@@ -210,6 +214,7 @@ impl Service {
                 before.and_then(|before| before.recorder.as_ref()),
             ),
             hub,
+            grip: grip::Grip::new(plan.grip, config, before.map(|before| &before.grip)),
             sockjs,
             channel_tokens: channel_tokens(config),
             bridge: config.bridge.clone(),
@@ -304,6 +309,9 @@ impl Service {
             }
         };
         let mut request = Request::from_parts(parts, body);
+        if role == Role::Grip {
+            return self.grip_messages(request, &head, context).await;
+        }
         let decided = match decision {
             Decision::Answer(response) => return Ok(*response),
             Decision::Route(decided) => decided,
@@ -397,6 +405,9 @@ impl Service {
             return redirect(head, &parts.uri, port)
                 .map(|answer| Decision::Answer(Box::new(answer)));
         }
+        if role == Role::Grip {
+            return Ok(Decision::Route(Route::Welcome));
+        }
         if head.asterisk {
             return Ok(Decision::Answer(Box::new(no_content())));
         }
@@ -421,7 +432,7 @@ impl Service {
     }
 
     async fn app(
-        &self,
+        self: &Arc<Self>,
         index: usize,
         request: Request<Incoming>,
         head: &Head,
@@ -451,12 +462,25 @@ impl Service {
             tasks: &self.shutdown,
             removed: self.headers.replaced(Some(Route::App(index))),
         };
+        let held = match self.grip.app(index, &request) {
+            Ok(held) => held,
+            Err(refusal) => {
+                refuse(request.into_body(), &self.shutdown);
+                return Err(refusal);
+            }
+        };
         if asks_for_websocket(&request) {
             let handshake = Handshake::check(&request)?;
             if let Some(entrance) = self.entrances.apps.get(index) {
                 Self::permit_page(entrance, request.headers(), head, context)?;
             }
             let slot = self.slot_of_tunnel(request.version(), context)?;
+            if let Some(app) = held.filter(grip::GripApp::is_asked_over_http) {
+                let visitor = (head, context, attempt);
+                let socket =
+                    self.socket_of_grip(app, upstream, request, (handshake, slot), visitor);
+                return Box::pin(socket).await;
+            }
             let opened = |app| Opened::new(attempt.who(), What::new(Kind::WebSocket, app));
             let tunnel = proxy::open_tunnel(forward, request, handshake, slot, opened);
             return Box::pin(tunnel).await;
@@ -477,7 +501,13 @@ impl Service {
         };
         let offloads = self.offloads.get(index);
         let asked = offloads.and_then(|offloads| Some((offloads, offloads.remember(&request)?)));
-        let mut answer = forward.request(request).await?;
+        let mut answer = match held {
+            Some(held) => {
+                let visitor = (head, context, attempt);
+                Box::pin(self.request_of_grip(held, forward, request, visitor)).await?
+            }
+            None => forward.request(request).await?,
+        };
         if let Some((offloads, asked)) = asked {
             answer = Box::pin(offloads.resolve(asked, answer)).await?;
         }

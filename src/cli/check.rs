@@ -96,6 +96,11 @@ fn report(file: &Path, config: &Config) -> String {
         } else {
             format!(", from {from}")
         };
+        if channel.is_of_grip() {
+            let app = channel.app.as_deref().unwrap_or_default();
+            let _ = writeln!(text, "  channels of the app {app} (GRIP)");
+            continue;
+        }
         let _ = writeln!(text, "  channel {}{from}", channel.name);
     }
     text

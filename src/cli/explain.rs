@@ -134,12 +134,12 @@ fn routes(text: &mut Text, config: &Config) {
             config.admin.users.join(", ")
         ));
     }
-    if !config.channels.is_empty() {
+    if config.has_open_channels() {
         next(
             text,
             format!("{}/NAME on any host -> a channel", config.hub.path),
         );
-        for one in &config.channels {
+        for one in config.channels.iter().filter(|one| !one.is_of_grip()) {
             text.more(channel(one));
             for line in listeners(config, one) {
                 text.more(format_args!("  {line}"));
@@ -165,6 +165,12 @@ fn routes(text: &mut Text, config: &Config) {
                 text.more(queue(app));
                 if app.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify) {
                     text.more("its certificate is not verified: who is between reads all");
+                }
+                if let Some(grip) = &app.grip {
+                    text.more("its instructions (GRIP) are followed, and its messages taken with a token of its key");
+                    if grip.over_http {
+                        text.more("its WebSockets are requests with their events");
+                    }
                 }
                 if let Some(allow) = app.methods.allow() {
                     text.more(format_args!("takes {allow} only"));

@@ -9,6 +9,7 @@ use super::app_url::AppUrl;
 use super::endpoint::Endpoint;
 use super::entrance::Entrance;
 use super::files::Offload;
+use super::grip::Grip;
 use super::header_fields::Side;
 use super::header_rules::HeaderRules;
 use super::host_pattern::HostPattern;
@@ -109,6 +110,8 @@ pub struct App {
     pub compress_private: bool,
     /// `[[app.offload]]`: directories whose files the app may name instead of sending them.
     pub offload: Vec<Offload>,
+    /// `[app.grip]`: the app answers with instructions of GRIP. Default none: they are passed on as any header.
+    pub grip: Option<Grip>,
 }
 
 impl Default for App {
@@ -148,6 +151,7 @@ impl Default for App {
             compress: Vec::new(),
             compress_private: false,
             offload: Vec::new(),
+            grip: None,
         }
     }
 }
@@ -207,6 +211,7 @@ impl App {
             compress: table.list("compress", default.compress, parse_media_type),
             compress_private: table.flag("compress-private", default.compress_private),
             offload: table.tables("offload", Offload::read),
+            grip: Grip::read(table),
         }
     }
 

@@ -304,7 +304,7 @@ impl Channel {
 }
 
 impl History {
-    fn read(table: &mut Table<'_>) -> Self {
+    pub(super) fn read(table: &mut Table<'_>) -> Self {
         let default = Self::default();
         Self {
             messages: table.number("messages", default.messages, 0..=10_000_000),

@@ -178,7 +178,7 @@ fn a_misspelt_key_is_told_the_nearest_one() {
          client-certificate, client-names, user-header, certificate-header, request-headers, \
          response-headers, workers, queue, queue-wait, connect, response, response-idle, keep-alive, \
          restart-wait, health-path, health-interval, request-spool, ignore-client-abort, response-spool, \
-         compress, compress-private, offload",
+         compress, compress-private, offload, grip",
     );
     says(
         "[log]\ncolour = true",

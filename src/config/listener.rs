@@ -61,16 +61,19 @@ pub enum Protocol {
     Http,
     /// Plain HTTP that only answers 308 to the same host and path with `https`.
     Redirect,
+    /// HTTP/1.1 without TLS that only takes messages of GRIP apps, for a loopback address or a UNIX socket.
+    Grip,
 }
 
 impl Protocol {
-    const NAMES: [(&'static str, Self); 3] = [
+    const NAMES: [(&'static str, Self); 4] = [
         ("https", Self::Https),
         ("http", Self::Http),
         ("redirect", Self::Redirect),
+        ("grip", Self::Grip),
     ];
 
-    /// Reads `https`, `http` or `redirect`; the error text says what to write instead.
+    /// Reads `https`, `http`, `redirect` or `grip`; the error text says what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
         value::choice(text, &Self::NAMES)
     }

@@ -27,6 +27,7 @@ mod endpoint;
 mod entrance;
 mod error;
 mod files;
+mod grip;
 mod header_fields;
 mod header_rules;
 mod headers;
@@ -92,6 +93,7 @@ pub use endpoint::Endpoint;
 pub use entrance::{CertificateRule, Entrance};
 pub use error::{ConfigError, Problem};
 pub use files::{Files, Offload};
+pub use grip::Grip;
 pub use header_rules::{Field, HeaderRules, Scope};
 pub use headers::SecurityHeaders;
 pub use host_pattern::HostPattern;
@@ -251,6 +253,7 @@ impl Config {
             cluster: root.table("cluster", Cluster::read),
             admin: root.table("admin", Admin::read),
         };
+        config.open_grip(root);
         // After all others: a name can only be looked for among apps that could be read.
         let apps = root.nothing_is_wrong().then_some(config.apps.as_slice());
         config.session = root.table("session", |table| Session::read(table, apps));
@@ -262,6 +265,35 @@ impl Config {
             config.compare(root);
         }
         config
+    }
+
+    /// True if there are channels that clients can name; those of GRIP apps are not.
+    #[must_use]
+    pub fn has_open_channels(&self) -> bool {
+        self.channels
+            .iter()
+            .any(|channel| !channel.name.is_of_grip())
+    }
+
+    /// Adds the channels of GRIP apps, before all others: no pattern may open them to anybody else.
+    fn open_grip(&mut self, root: &Table<'_>) {
+        if self
+            .channels
+            .iter()
+            .any(|channel| channel.name.is_of_grip())
+        {
+            let text =
+                r#"the names that begin with "grip." are those of [app.grip]; write another"#;
+            root.problem("channel", text);
+        }
+        let grip = |app: &App| app.grip.as_ref()?.channel(&app.name);
+        let channels: Vec<_> = self.apps.iter().filter_map(grip).collect();
+        let speaks = |listener: &Listener| listener.protocol == Protocol::Grip;
+        if channels.is_empty() && root.is_sound() && self.listeners.iter().any(speaks) {
+            let text = r#"protocol = "grip" takes messages for apps with [app.grip], and there is none; write one"#;
+            root.problem("listener", text);
+        }
+        self.channels.splice(0..0, channels);
     }
 
     /// Checks the tables against each other.

@@ -13,6 +13,8 @@ pub mod channels {}
 pub mod cluster {}
 #[doc = include_str!("figures.md")]
 pub mod figures {}
+#[doc = include_str!("grip.md")]
+pub mod grip {}
 #[doc = include_str!("inside.md")]
 pub mod inside {}
 #[doc = include_str!("limits.md")]

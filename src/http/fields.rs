@@ -129,6 +129,8 @@ pub(super) fn is_for_the_door_to_set(of: &HeaderName) -> bool {
                         | "x-lighttpd-send-file"
                 )
         }
+        // Instructions and signatures of GRIP.
+        Some(b'g') => begins("grip-"),
         Some(b'n') => is_own(of),
         Some(b'c') => matches!(name, "client-ip" | "client-cert" | "client-cert-chain"),
         Some(b'f') => matches!(name, "forwarded" | "front-end-https"),

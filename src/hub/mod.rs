@@ -27,6 +27,7 @@ mod housekeeping;
 mod message;
 mod overview;
 mod persistence;
+mod private;
 mod publish;
 mod publisher_id;
 mod sequence;
@@ -242,7 +243,9 @@ impl Hub {
     /// The rules of a channel, if the configuration has one of this name.
     #[must_use]
     pub fn rules(&self, name: &ChannelName) -> Option<config::Channel> {
-        self.0.settings.load().rules_of(name).cloned()
+        let settings = self.0.settings.load();
+        let open = Some(name).filter(|name| !name.is_of_grip());
+        settings.rules_of(open?).cloned()
     }
 
     /// Subscribes to channels for as long as the lease holds, if there is one. For programs on this machine.
@@ -263,6 +266,20 @@ impl Hub {
     /// # Errors
     /// A [`SubscribeError`] says which channel is unknown, or which limit is reached.
     pub fn subscribe_from(
+        &self,
+        address: Option<IpAddr>,
+        names: &[ChannelName],
+        from: From,
+        lease: Option<Lease>,
+    ) -> Result<Subscription, SubscribeError> {
+        if let Some(name) = names.iter().find(|name| name.is_of_grip()) {
+            return Err(SubscribeError::Unknown(name.clone()));
+        }
+        self.subscribe_to_any(address, names, from, lease)
+    }
+
+    /// Subscribes to channels of any kind.
+    pub(super) fn subscribe_to_any(
         &self,
         address: Option<IpAddr>,
         names: &[ChannelName],

@@ -100,6 +100,9 @@ impl Hub {
         if let Some(fault) = draft.fault() {
             return Err(PublishError::Malformed(fault));
         }
+        if name.is_of_grip() {
+            return Err(PublishError::Unknown(name.clone()));
+        }
         self.publish_own(name, draft)
     }
 

@@ -127,6 +127,7 @@ pub enum End {
 
 impl End {
     /// The reason as the audit records it.
+    #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Slow => "too slow",

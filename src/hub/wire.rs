@@ -1,12 +1,15 @@
 //! Wire encodings of a message. Each is made once, when the first subscriber needs it, and shared by all.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::hub::message::{Kind, Message};
+use crate::hub::message::{Data, Kind, Message};
 use crate::hub::sockjs_message;
 use crate::websocket::{HEADER_SPACE, Opcode, write_header};
 
@@ -43,6 +46,15 @@ enum Payload<'a> {
 }
 
 impl Message {
+    /// The data, parsed once for all subscribers of this type.
+    #[must_use]
+    pub fn parsed<T: Any + Send + Sync>(&self, parse: impl Fn(&Data) -> T) -> Arc<T> {
+        let fresh = || Arc::new(parse(&self.draft.data));
+        let kept = self.forms.parsed.get_or_init(|| fresh());
+        // Of another type it is only where two transports parse the messages of one channel.
+        Arc::clone(kept).downcast().unwrap_or_else(|_| fresh())
+    }
+
     /// The message as one WebSocket frame.
     #[must_use]
     pub fn socket_frame(&self, format: Format) -> Bytes {

@@ -1,7 +1,8 @@
 //! The wire encodings of one message, each of which is made once and shared by all subscribers.
 //! Independent of the encodings themselves.
 
-use std::sync::OnceLock;
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -15,4 +16,6 @@ pub(super) struct WireCache {
     pub(super) socket_sockjs: OnceLock<Bytes>,
     pub(super) wok_binary: OnceLock<Bytes>,
     pub(super) wok_base64: OnceLock<Bytes>,
+    /// The data as a transport with a form of its own has parsed it.
+    pub(super) parsed: OnceLock<Arc<dyn Any + Send + Sync>>,
 }

@@ -56,6 +56,21 @@ impl Forward<'_> {
     /// # Errors
     /// The refusal to send: the client's fault (400, 408, 411, 413), the app's (502, 504) or its load (503).
     pub async fn request(self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        self.request_with(request, HeaderMap::new(), |_| false)
+            .await
+    }
+
+    /// Forwards an ordinary request with headers of our own. `is_raw` is true for the headers of responses that are
+    /// needed as the app has sent them, and so are not compressed.
+    ///
+    /// # Errors
+    /// As for [`request`](Self::request).
+    pub async fn request_with(
+        self,
+        request: Request<Incoming>,
+        own: HeaderMap,
+        is_raw: impl Fn(&HeaderMap) -> bool,
+    ) -> Result<Response<Body>, Refusal> {
         let (parts, incoming) = request.into_parts();
         let wish = Wish::of(&parts.headers, self.upstream.settings());
         let client = Client {
@@ -86,12 +101,13 @@ impl Forward<'_> {
         if let Some(times) = self.asker.times {
             times.received(payload.length());
         }
-        let own = HeaderMap::new();
         let mut answer = self.exchange(parts, payload, own, fault).await?;
         drop_own_headers(answer.headers_mut());
         Ok(match wish {
-            Some(wish) => Box::pin(wish.fulfil(answer, self.upstream.settings())).await,
-            None => answer,
+            Some(wish) if !is_raw(answer.headers()) => {
+                Box::pin(wish.fulfil(answer, self.upstream.settings())).await
+            }
+            Some(_) | None => answer,
         })
     }
 

@@ -1,6 +1,6 @@
 //! The request head for the app.
 
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Uri, Version};
@@ -43,6 +43,9 @@ pub(super) fn rewrite(
 pub(super) fn clean(headers: &mut HeaderMap, forward: Forward<'_>) {
     drop_hop_by_hop(headers);
     drop_client_claims(headers);
+    if forward.upstream.settings().grip.is_some() {
+        drop_parts_of_grip(headers);
+    }
     // Answered here, by reading the body.
     headers.remove(EXPECT);
     join_cookies(headers);
@@ -57,6 +60,20 @@ pub(super) fn clean(headers: &mut HeaderMap, forward: Forward<'_>) {
     let rules = &forward.upstream.settings().request_headers;
     if !rules.is_empty() {
         apply_to_request(rules, headers);
+    }
+}
+
+/// Removes what would make a client's request an event of a WebSocket to an app with GRIP, and the wish for a content
+/// coding: messages are appended to the app's body as they are.
+fn drop_parts_of_grip(headers: &mut HeaderMap) {
+    headers.remove(ACCEPT_ENCODING);
+    headers.remove("connection-id");
+    let metas = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("meta-"));
+    let metas: Vec<_> = metas.cloned().collect();
+    for name in metas {
+        headers.remove(name);
     }
 }
 

@@ -1,10 +1,12 @@
-//! The transports of the hub: WebSocket, event stream, long poll and `SockJS`, and the page library that speaks them.
+//! The transports of the hub: WebSocket, event stream, long poll and `SockJS`, the page library that speaks them, and
+//! GRIP, for apps that hold connections themselves.
 //!
 //! Each walks the history of its subscription at the pace of its client. Independent of routes, sessions and the app:
 //! who may subscribe is decided above.
 
 mod client_messages;
 mod control;
+pub mod grip;
 mod long_poll;
 mod send_buffer;
 mod sockjs;

@@ -289,6 +289,7 @@ impl Server {
             info!(address = %listener, %protocol, "listening");
             let role = match protocol {
                 Protocol::Redirect => Role::Redirect(settings.redirect_port),
+                Protocol::Grip => Role::Grip,
                 Protocol::Https | Protocol::Http => Role::Serve,
             };
             let door = accept::PublicListener {

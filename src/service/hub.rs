@@ -280,26 +280,7 @@ impl Service {
         let from = parameters.begin(headers);
         let address = context.peer.counted_as();
         let subscribed = self.hub.subscribe_from(address, names, from, lease);
-        subscribed.map_err(|error| {
-            let reason = error.to_string();
-            match error {
-                SubscribeError::Unknown(_) => Refusal::not_found(reason),
-                SubscribeError::Share
-                | SubscribeError::ChannelShare
-                | SubscribeError::AddressTooFast => {
-                    Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason)
-                        .retry_after(self.hub.retry())
-                }
-                SubscribeError::TooManyChannels(_)
-                | SubscribeError::Starting
-                | SubscribeError::Unread(_)
-                | SubscribeError::Full(_)
-                | SubscribeError::TooFast(_) => {
-                    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason)
-                        .retry_after(self.hub.retry())
-                }
-            }
-        })
+        subscribed.map_err(|error| unsubscribed(&error, self.hub.retry()))
     }
 
     async fn socket(
@@ -442,6 +423,22 @@ impl Service {
         });
         Ok(json(StatusCode::OK, &object))
     }
+}
+
+/// The refusal for a client that cannot subscribe.
+pub(super) fn unsubscribed(error: &SubscribeError, retry: Duration) -> Refusal {
+    let status = match error {
+        SubscribeError::Unknown(_) => return Refusal::not_found(error.to_string()),
+        SubscribeError::Share | SubscribeError::ChannelShare | SubscribeError::AddressTooFast => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        SubscribeError::TooManyChannels(_)
+        | SubscribeError::Starting
+        | SubscribeError::Unread(_)
+        | SubscribeError::Full(_)
+        | SubscribeError::TooFast(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Refusal::new(status, error.to_string()).retry_after(retry)
 }
 
 /// The identifying parts of a request.

@@ -1,9 +1,12 @@
 //! The parts of a service that can make a configuration be refused. Does not touch the running service.
 
+use std::sync::Arc;
+
 use crate::access::tokens::Tokens;
 use crate::config::{App, Config};
 use crate::faults::Faults;
 use crate::service::error::BuildError;
+use crate::service::grip::GripKeys;
 use crate::service::route_auth::Entrances;
 use crate::tls::{Connector, TlsError};
 use crate::tokens::Resolver;
@@ -17,6 +20,8 @@ pub struct Plan {
     pub(super) targets: Resolver,
     /// The way to each app with TLS, in the order of the configuration.
     pub(super) connectors: Vec<Option<Connector>>,
+    /// The keys of each app with GRIP, in the order of the configuration.
+    pub(super) grip: Vec<Option<Arc<GripKeys>>>,
 }
 
 impl Plan {
@@ -31,8 +36,9 @@ impl Plan {
         let targets = faults.keep_all(Resolver::new(&config.bridge));
         let connectors = Faults::gather(config.apps.iter().map(connector));
         let connectors = faults.keep_all(connectors);
-        let (Some(entrances), Some(tokens), Some(targets), Some(connectors)) =
-            (entrances, tokens, targets, connectors)
+        let grip = faults.keep_all(GripKeys::all(config));
+        let (Some(entrances), Some(tokens), Some(targets), Some(connectors), Some(grip)) =
+            (entrances, tokens, targets, connectors, grip)
         else {
             return Err(faults);
         };
@@ -41,6 +47,7 @@ impl Plan {
             tokens,
             targets,
             connectors,
+            grip,
         })
     }
 }

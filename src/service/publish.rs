@@ -388,7 +388,7 @@ fn not_permitted(rules: &config::Channel) -> Refusal {
 }
 
 /// Collects a response body that is to be published.
-async fn collect(mut body: Body) -> Result<Bytes, BoxError> {
+pub(super) async fn collect(mut body: Body) -> Result<Bytes, BoxError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
@@ -530,7 +530,7 @@ fn shown(headers: &HeaderMap, context: &Context) -> Vec<u8> {
 }
 
 /// The refusal for a message that was not accepted; `retry` is the time after which it may be.
-fn unpublished(error: &PublishError, retry: Duration) -> Refusal {
+pub(super) fn unpublished(error: &PublishError, retry: Duration) -> Refusal {
     let status = match error {
         PublishError::Unknown(_) => StatusCode::NOT_FOUND,
         PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -547,7 +547,7 @@ fn unpublished(error: &PublishError, retry: Duration) -> Refusal {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

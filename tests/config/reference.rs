@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use noren::config::{
-    Acme, App, Bridge, Certificate, Challenge, ClientCertificates, Config, Entrance, Files,
+    Acme, App, Bridge, Certificate, Challenge, ClientCertificates, Config, Entrance, Files, Grip,
     HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol, Recording, RedisSource, Rfb,
     RfbAccess, SecurityHeaders, Server, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls,
     TokenSource,
@@ -162,8 +162,28 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         directory: _,
     } = app.offload.first().unwrap();
     shows("app.offload", "path directory");
+    let Grip {
+        keys,
+        issuer: _,
+        over_http: _,
+        refresh: _,
+        resume: _,
+        session: _,
+        history: _,
+    } = app.grip.clone().unwrap();
+    shows(
+        "app.grip",
+        "keys issuer over-http refresh resume session history",
+    );
+    let of_default = Grip {
+        keys: keys.clone(),
+        ..Grip::default()
+    };
+    assert_eq!(app.grip, Some(of_default));
+    assert!(!keys.is_empty());
     let without = App {
         offload: Vec::new(),
+        grip: None,
         health_path: None,
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
@@ -293,6 +313,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         compress: _,
         compress_private: _,
         offload: _,
+        grip: _,
     } = App::default();
     shows(
         "app",
@@ -301,7 +322,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
          client-certificate client-names user-header certificate-header request-headers response-headers \
          workers queue queue-wait connect response response-idle keep-alive restart-wait health-path health-interval \
          request-spool ignore-client-abort response-spool \
-         compress compress-private offload",
+         compress compress-private offload grip",
     );
 }
 

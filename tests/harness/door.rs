@@ -24,6 +24,8 @@ const NAME: &str = "door.example";
 pub struct Door {
     pub https: SocketAddr,
     pub http: SocketAddr,
+    /// The addresses of further listeners.
+    pub others: Vec<SocketAddr>,
     /// The address of `[admin]`.
     pub admin: Option<SocketAddr>,
     pub handle: Handle,
@@ -69,6 +71,7 @@ impl Door {
         Self {
             https: addresses[0],
             http: addresses[1],
+            others: addresses[2..].to_vec(),
             admin,
             handle,
             trusted: identity.certificate,

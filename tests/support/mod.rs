@@ -20,7 +20,7 @@ pub(crate) use command::{Ran, browser, chromium, python, python_in_venv, run};
 pub(crate) use curl::{Answer, VERSIONS, ask};
 pub(crate) use door::{Door, Process};
 pub(crate) use peer::Peer;
-pub(crate) use rabbit::Rabbit;
+pub(crate) use rabbit::{Rabbit, free_port};
 
 /// No wait of these tests is longer. Nothing is expected to take so long, but a busy machine may be slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -168,7 +168,7 @@ impl Rabbit {
 /// A port that nothing listens on now. Another program could take it first; then the broker says so.
 /// A port for a server that opens it some time later. Each is given out once, and none is of the range from which the
 /// kernel takes the ports of connections: between this look and the server's own, one of those could get it.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Several programs with these tests begin at different places.
     let begin = u16::try_from(std::process::id() % 80).expect("a small number") * 100;

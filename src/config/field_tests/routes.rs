@@ -31,6 +31,15 @@ fn apps_are_read() {
         ignore-client-abort = false
         compress = ["TEXT/html"]
         compress-private = true
+        [app.grip]
+        keys = ["credential:grip"]
+        issuer = "door"
+        over-http = false
+        refresh = "0s"
+        resume = "1m"
+        session = true
+        history = { messages = 5 }
+
         [[app.offload]]
         path = "/protected"
         directory = "/srv/files"
@@ -77,6 +86,18 @@ fn apps_are_read() {
             path: PathPrefix::parse("/protected").unwrap_or_default(),
             directory: "/srv/files".into(),
         }],
+        grip: Some(Grip {
+            keys: vec![SecretFile::Credential("grip".to_owned())],
+            issuer: "door".to_owned(),
+            over_http: false,
+            refresh: Duration::ZERO,
+            resume: Duration::from_secs(60),
+            session: true,
+            history: History {
+                messages: 5,
+                ..History::default()
+            },
+        }),
     };
     assert_eq!(config.apps, [expected]);
 }

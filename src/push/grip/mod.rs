@@ -1,0 +1,193 @@
+//! GRIP: a blocking app answers a request with an instruction to hold the connection, and publishes to it later
+//! (<https://pushpin.org/docs/protocols/grip/>). Its libraries are for Pushpin, and work with Noren unchanged.
+//!
+//! A held connection is a subscriber of the hub. The app's channels are channels of the hub in a namespace of the app,
+//! so that their history, limits and cluster are those of all others.
+//!
+//! Knows no request: who may come in, and how the app is asked, is decided above.
+
+mod beat;
+mod cause;
+mod client;
+mod control;
+mod dialogue;
+mod events;
+mod field;
+mod filter;
+mod held;
+mod instruct;
+mod item;
+mod json;
+mod next;
+mod patch;
+mod post;
+mod publish;
+mod reading;
+mod response;
+mod returning;
+mod socket;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::response::Parts;
+use http::{HeaderMap, Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::http::{Body, full};
+use crate::hub::SubscribeError;
+use crate::telemetry::Tunnel;
+
+pub use held::Place;
+pub use instruct::{Fault, is_grip_header, is_instruction};
+pub use next::{Ask, Question, QuestionKind};
+pub use post::{Events, SendEvents, Unsent};
+pub use publish::{Items, Order};
+pub use returning::{Key, Returning};
+
+use dialogue::Dialogue;
+use events::Event;
+use instruct::{Hold, Instruct};
+use post::Post;
+use socket::Session;
+
+/// Size limit of a body that is held.
+const LARGEST_HELD: usize = 100_000;
+
+/// Reasons why a connection is not held.
+#[derive(Debug, thiserror::Error)]
+pub enum HoldError {
+    /// The instruction is malformed.
+    #[error(transparent)]
+    Instruction(#[from] Fault),
+    /// A limit of the hub is reached.
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+}
+
+impl HoldError {
+    /// A body that its own filter cannot be applied to.
+    fn content(reason: String) -> Self {
+        Self::Instruction(Fault {
+            header: "body",
+            reason,
+        })
+    }
+}
+
+/// The rules by which a held stream goes on.
+#[derive(Clone, Debug)]
+pub struct Continuation {
+    /// Shortest time between two fetches of a next link while nothing is missing.
+    pub refresh: Duration,
+    /// The place that remembers this stream, for when it is lost.
+    pub returning: Option<(Arc<Returning>, Key)>,
+}
+
+/// The features in `Grip-Feature`: each of them is true here.
+#[must_use]
+pub fn features() -> String {
+    let filters = filter::NAMES.map(|(name, _)| format!("filter:{name}"));
+    format!(
+        "status, session, link:next, link:gone, {}",
+        filters.join(", ")
+    )
+}
+
+/// Follows the instruction in a response of the app: responds at once, or holds the connection.
+///
+/// # Errors
+/// A fault of the instruction, or a limit of the hub.
+pub async fn follow(
+    place: Place,
+    parts: &Parts,
+    body: Bytes,
+    ask: Ask,
+    continuation: Continuation,
+) -> Result<Response<Body>, HoldError> {
+    let length = body.len();
+    let instruct = Instruct::read(parts, body)?;
+    match instruct.hold {
+        Some(Hold::Response) if length > LARGEST_HELD => {
+            let reason =
+                format!("the body has {length} bytes; one that is held has at most {LARGEST_HELD}");
+            Err(Fault::new("body", reason).into())
+        }
+        Some(Hold::Response) => response::hold(place, instruct, ask, continuation).await,
+        Some(Hold::Stream) => stream::hold(place, instruct, ask, continuation),
+        None if instruct.next.is_some() => stream::hold(place, instruct, ask, continuation),
+        None => {
+            let mut response = Response::new(full(instruct.answer.body));
+            *response.status_mut() = instruct.answer.status;
+            *response.headers_mut() = instruct.answer.headers;
+            Ok(response)
+        }
+    }
+}
+
+/// Continues a stream that was lost behind an event, from the history; `None` if the app has to be asked. It has to be
+/// one that is remembered.
+pub fn resume(
+    place: Place,
+    last_event: &str,
+    within: Duration,
+    ask: Ask,
+    continuation: Continuation,
+) -> Option<Response<Body>> {
+    let (returning, key) = continuation.returning.as_ref()?;
+    let instruct = returning.find((&place.hub, &place.app), key, last_event, within)?;
+    stream::hold(place, instruct, ask, continuation).ok()
+}
+
+/// The body of the request that opens a WebSocket.
+pub const OPENING: &[u8] = b"OPEN\r\n";
+
+/// The media type of the events of a WebSocket.
+pub use dialogue::EVENTS;
+
+/// A WebSocket that the app has opened.
+pub struct Opening {
+    dialogue: Dialogue,
+    events: Vec<Event>,
+}
+
+impl Opening {
+    /// Reads the app's response to the opening; `None` if it is an ordinary response, which refuses it.
+    ///
+    /// # Errors
+    /// The fault of a response with events.
+    pub fn read(parts: &Parts, body: Bytes) -> Result<Option<Self>, String> {
+        if parts.status != StatusCode::OK || !dialogue::is_of_events(&parts.headers) {
+            return Ok(None);
+        }
+        let (dialogue, events) = Dialogue::open(parts, body)?;
+        Ok(Some(Self { dialogue, events }))
+    }
+
+    /// The headers of the app's response that are for the client.
+    #[must_use]
+    pub fn headers(parts: &Parts) -> HeaderMap {
+        let headers = parts.headers.iter();
+        let own = headers.filter(|(name, _)| !dialogue::is_of_dialogue(name));
+        own.map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Carries events between the client and the app until either side ends it. Returns the bytes in both directions
+    /// and the reason of the end.
+    pub async fn run<C>(
+        self,
+        (client, read): (C, &[u8]),
+        place: Place,
+        send: SendEvents,
+        tunnel: &Tunnel,
+    ) -> (u64, u64, String)
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+    {
+        let session = Session::new(client, place, self.dialogue, Post(send));
+        session.run(self.events, read, tunnel).await
+    }
+}

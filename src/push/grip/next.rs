@@ -1,0 +1,99 @@
+//! Requests of a held connection to its app: the next link, the end, and the first request once more.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::response::Parts;
+use tokio::time::sleep;
+
+use super::instruct::{Hold, Instruct, is_instruction};
+
+/// Tries of a next link, and the wait before the second.
+const TRIES: u32 = 5;
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// A request of a held connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The purpose.
+    pub kind: QuestionKind,
+    /// Names and last ids of the channels, for `Grip-Last`.
+    pub last: Vec<(String, String)>,
+}
+
+/// The purposes of a request of a held connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuestionKind {
+    /// GET the continuation of a stream at this address.
+    Next(String),
+    /// POST to this address that the client has left.
+    Gone(String),
+    /// The client's own request once more.
+    Again,
+}
+
+/// The response to a request of a held connection: complete, or the reason why there is none.
+pub type Answering = Pin<Box<dyn Future<Output = Result<(Parts, Bytes), String>> + Send>>;
+
+/// Sends a request of a held connection.
+pub type Ask = Arc<dyn Fn(Question) -> Answering + Send + Sync>;
+
+/// Fetches the continuation of a stream, in several tries.
+///
+/// # Errors
+/// The reason why the stream has to end.
+pub(super) async fn fetch(
+    ask: Ask,
+    uri: String,
+    last: Vec<(String, String)>,
+) -> Result<Instruct, String> {
+    let mut wait = FIRST_WAIT;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let question = Question {
+            kind: QuestionKind::Next(uri.clone()),
+            last: last.clone(),
+        };
+        let reason = match ask(question).await {
+            Ok((parts, body)) if parts.status.is_success() => return read(&parts, body),
+            // The app does not want to continue it.
+            Ok((parts, _)) if !parts.status.is_server_error() => {
+                return Err(format!(
+                    "the app answers the next link with {}",
+                    parts.status
+                ));
+            }
+            Ok((parts, _)) => format!("the app answers the next link with {}", parts.status),
+            Err(reason) => reason,
+        };
+        if tries == TRIES {
+            return Err(reason);
+        }
+        sleep(wait + wait.mul_f64(random())).await;
+        wait *= 2;
+    }
+}
+
+fn read(parts: &Parts, body: Bytes) -> Result<Instruct, String> {
+    if !is_instruction(&parts.headers) {
+        let mut parts = parts.clone();
+        parts.headers.clear();
+        return Instruct::read(&parts, body).map_err(|fault| fault.to_string());
+    }
+    let instruct = Instruct::read(parts, body).map_err(|fault| fault.to_string())?;
+    if instruct.hold == Some(Hold::Response) {
+        return Err("Grip-Hold: a next link cannot hold a response".to_owned());
+    }
+    Ok(instruct)
+}
+
+/// A random number between 0 and 1, to spread clients.
+pub(super) fn random() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let [low, high, ..] = RandomState::new().hash_one(0_u8).to_le_bytes();
+    f64::from(u16::from_le_bytes([low, high])) / f64::from(u16::MAX)
+}

@@ -1,0 +1,142 @@
+//! A held response (long poll): the client gets the first message, or the app's own response after the timeout.
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use http::response::Parts;
+use http::{Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+
+use crate::http::{Body, full};
+
+use super::held::{Event, Held, Place};
+use super::instruct::{Answer, Hold, Instruct, is_instruction};
+use super::item::{Action, Item, ResponseBody, ResponseForm};
+use super::next::{Ask, Question, QuestionKind};
+use super::stream;
+use super::{Continuation, HoldError};
+
+/// The result of the wait.
+enum Outcome {
+    /// Send this.
+    Answer(Answer),
+    /// Messages are missing: the app is asked again, with these last ids.
+    Again(Vec<(String, String)>),
+}
+
+/// Waits, and responds.
+///
+/// # Errors
+/// A limit that is reached, or a fault of an instruction.
+pub(super) async fn hold(
+    place: Place,
+    mut instruct: Instruct,
+    ask: Ask,
+    continuation: Continuation,
+) -> Result<Response<Body>, HoldError> {
+    loop {
+        let own = instruct.answer.clone();
+        let last = match wait(&place, instruct).await? {
+            Outcome::Answer(answer) => return Ok(answer.into_response()),
+            Outcome::Again(last) => last,
+        };
+        let question = Question {
+            kind: QuestionKind::Again,
+            last,
+        };
+        // A client whose request cannot be repeated comes back itself.
+        let Ok((parts, body)) = ask(question).await else {
+            return Ok(own.into_response());
+        };
+        if !is_instruction(&parts.headers) {
+            return Ok(whole(parts, body));
+        }
+        instruct = Instruct::read(&parts, body)?;
+        match instruct.hold {
+            Some(Hold::Response) => {}
+            Some(Hold::Stream) => return stream::hold(place, instruct, ask, continuation),
+            None => return Ok(instruct.answer.into_response()),
+        }
+    }
+}
+
+async fn wait(place: &Place, instruct: Instruct) -> Result<Outcome, HoldError> {
+    let Instruct {
+        channels,
+        meta,
+        answer,
+        timeout,
+        ..
+    } = instruct;
+    let mut held = Held::new(place, channels, meta)?;
+    let end = Instant::now() + timeout;
+    loop {
+        let Ok(event) = timeout_at(end, poll_fn(|cx| held.poll(cx))).await else {
+            held.because("nothing came in time");
+            let body = held.initial(&answer.body).map_err(HoldError::content)?;
+            return Ok(Outcome::Answer(Answer { body, ..answer }));
+        };
+        match event {
+            Event::Item(item, index) => {
+                let Some(form) = &item.response else {
+                    continue;
+                };
+                if form.action == Action::Hint {
+                    return Ok(Outcome::Again(held.lasts()));
+                }
+                match made(&held, index, form, &answer) {
+                    Ok(Some(answer)) => {
+                        held.because("a message came");
+                        held.moved(0, answer.body.len() as u64);
+                        return Ok(Outcome::Answer(answer));
+                    }
+                    Ok(None) => {}
+                    Err(reason) => unsent(place, &item, &reason),
+                }
+            }
+            // The app decides about a visitor whose session has ended, too.
+            Event::Gap | Event::End(_) => return Ok(Outcome::Again(held.lasts())),
+        }
+    }
+}
+
+fn unsent(place: &Place, item: &Item, reason: &str) {
+    warn!(app = %place.app, channel = item.channel, reason, "a message cannot be sent");
+}
+
+/// The response that a message makes of the app's; `None` if it is not for this connection.
+fn made(
+    held: &Held,
+    index: usize,
+    form: &ResponseForm,
+    own: &Answer,
+) -> Result<Option<Answer>, String> {
+    let body = match &form.body {
+        ResponseBody::Whole(body) => body.clone(),
+        ResponseBody::Patched(patch) => patch.apply(&own.body)?.into(),
+    };
+    let Some(body) = held.content(index, &body, &form.filters)? else {
+        return Ok(None);
+    };
+    let mut answer = Answer {
+        status: StatusCode::from_u16(form.code).map_err(|error| error.to_string())?,
+        headers: own.headers.clone(),
+        body,
+    };
+    answer.set_headers(&form.headers)?;
+    Ok(Some(answer))
+}
+
+impl Answer {
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(full(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+fn whole(parts: Parts, body: Bytes) -> Response<Body> {
+    Response::from_parts(parts, full(body))
+}

@@ -1,0 +1,296 @@
+//! A held stream: the app's response, to whose body messages are appended until either side ends it.
+//!
+//! The app's worker is free: the connection is a subscriber of the hub, and asks the app again only for what it has
+//! missed, or when the app's next link is due.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Frame;
+use http_body_util::BodyExt;
+use tokio::time::{Sleep, sleep};
+use tracing::warn;
+
+use crate::http::{Body, BoxError};
+use crate::hub::End;
+
+use super::beat::Beat;
+use super::held::{Event, Held, Place};
+use super::instruct::{Instruct, Link};
+use super::item::{Action, Item};
+use super::next::{Ask, Question, QuestionKind, fetch, random};
+use super::returning::Ticket;
+use super::{Continuation, HoldError};
+
+/// The next link is fetched up to this part of its time later, so that clients do not come all at once.
+const SPREAD: f64 = 0.2;
+
+type Fetching = Pin<Box<dyn Future<Output = Result<Instruct, String>> + Send>>;
+
+/// The body of a held stream.
+struct Stream {
+    place: Place,
+    ask: Ask,
+    /// Pieces that the client gets first.
+    ready: VecDeque<Bytes>,
+    /// None while the app continues the response without holding it.
+    held: Option<Held>,
+    link: Option<Link>,
+    /// Shortest time between two fetches while nothing is missing.
+    refresh: Duration,
+    due: Option<Pin<Box<Sleep>>>,
+    fetching: Option<Fetching>,
+    beat: Option<Beat>,
+    gone: Option<String>,
+    ticket: Option<Ticket>,
+    ended: bool,
+}
+
+/// Responds with the app's response, and holds the stream.
+///
+/// # Errors
+/// A limit that is reached, or a fault of the instruction.
+pub(super) fn hold(
+    place: Place,
+    instruct: Instruct,
+    ask: Ask,
+    continuation: Continuation,
+) -> Result<Response<Body>, HoldError> {
+    let mut response = Response::new(());
+    *response.status_mut() = instruct.answer.status;
+    *response.headers_mut() = instruct.answer.headers.clone();
+    let remembered = continuation.returning;
+    let ticket = remembered.and_then(|(returning, key)| returning.remember(key, &instruct));
+    let mut stream = Stream {
+        gone: None,
+        ticket,
+        place,
+        ask,
+        ready: VecDeque::new(),
+        held: None,
+        link: None,
+        refresh: continuation.refresh,
+        due: None,
+        fetching: None,
+        beat: None,
+        ended: false,
+    };
+    let gone = instruct.gone.clone();
+    stream.take(instruct)?;
+    stream.gone = gone;
+    Ok(response.map(|()| stream.boxed_unsync()))
+}
+
+impl Stream {
+    /// Continues with an instruction, whose body comes first.
+    fn take(&mut self, instruct: Instruct) -> Result<(), HoldError> {
+        let is_held = instruct.hold.is_some() && !instruct.channels.is_empty();
+        self.held = if is_held {
+            Some(Held::new(&self.place, instruct.channels, instruct.meta)?)
+        } else {
+            None
+        };
+        let body = match &self.held {
+            Some(held) => held.initial(&instruct.answer.body),
+            None => Ok(instruct.answer.body),
+        };
+        self.push(body.map_err(HoldError::content)?);
+        self.beat = instruct.keep_alive.map(Beat::new);
+        self.link = instruct.next;
+        match (&self.link, instruct.hold) {
+            (Some(link), Some(_)) => {
+                let reliable = self.held.as_ref().is_some_and(Held::is_reliable);
+                let shortest = if reliable {
+                    self.refresh
+                } else {
+                    Duration::ZERO
+                };
+                let wait = link.timeout.max(shortest);
+                self.due = Some(Box::pin(sleep(wait + wait.mul_f64(SPREAD * random()))));
+            }
+            // It goes on where the link leads.
+            (Some(_), None) => self.fetch(),
+            (None, Some(_)) => self.due = None,
+            (None, None) => self.ended = true,
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        if piece.is_empty() {
+            return;
+        }
+        if let Some(held) = &mut self.held {
+            held.moved(0, piece.len() as u64);
+        }
+        if let Some(beat) = &mut self.beat {
+            beat.wrote();
+        }
+        self.ready.push_back(piece);
+    }
+
+    /// Begins to fetch the next link; without one the stream ends.
+    fn fetch(&mut self) {
+        let Some(link) = &self.link else {
+            self.end("messages are missing, and the app has named no link to fetch them from");
+            return;
+        };
+        let last = self.held.as_ref().map(Held::lasts).unwrap_or_default();
+        let fetch = fetch(self.ask.clone(), link.uri.clone(), last);
+        self.fetching = Some(Box::pin(fetch));
+        self.due = None;
+    }
+
+    fn end(&mut self, reason: &'static str) {
+        if let Some(held) = &mut self.held {
+            held.because(reason);
+        }
+        self.ended = true;
+    }
+
+    /// Ends the stream for good: the visitor who comes back is for the app to answer.
+    fn close(&mut self, reason: &'static str) {
+        if let Some(ticket) = &self.ticket {
+            ticket.close();
+        }
+        self.end(reason);
+    }
+
+    fn fetched(&mut self, fetched: Result<Instruct, String>) {
+        if let (Ok(instruct), Some(ticket)) = (&fetched, &self.ticket) {
+            ticket.renew(instruct);
+        }
+        let taken =
+            fetched.and_then(|instruct| self.take(instruct).map_err(|error| error.to_string()));
+        if let Err(reason) = taken {
+            warn!(app = %self.place.app, reason, "a held stream cannot be continued");
+            self.close("the app does not continue it");
+        }
+    }
+
+    fn on_item(&mut self, item: &Item, index: usize) {
+        let Some(form) = &item.stream else {
+            return;
+        };
+        match form.action {
+            Action::Send => {
+                let held = self.held.as_ref();
+                let content = held.map(|held| held.content(index, &form.content, &form.filters));
+                match content {
+                    Some(Ok(Some(content))) => self.push(content),
+                    Some(Ok(None)) | None => {}
+                    Some(Err(reason)) => {
+                        warn!(app = %self.place.app, channel = item.channel, reason, "a message cannot be sent");
+                    }
+                }
+            }
+            Action::Close => self.close("closed by the app"),
+            Action::Hint | Action::Refresh => self.fetch(),
+        }
+    }
+
+    /// Takes messages until something is ready to be sent, or there are no more.
+    fn poll_held(&mut self, cx: &mut Context<'_>) {
+        while self.ready.is_empty() && self.fetching.is_none() && !self.ended {
+            let Some(held) = &mut self.held else {
+                return;
+            };
+            match held.poll(cx) {
+                Poll::Ready(Event::Item(item, index)) => self.on_item(&item, index),
+                Poll::Ready(Event::Gap) => self.fetch(),
+                Poll::Ready(Event::End(End::Slow)) => self.end("too slow"),
+                Poll::Ready(Event::End(End::Stopping)) => self.ended = true,
+                Poll::Ready(Event::End(end)) => self.close(end.reason()),
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    /// While messages wait for the app, the end of the session does not.
+    fn poll_end(&mut self, cx: &mut Context<'_>) {
+        if let Some(held) = &mut self.held
+            && self.fetching.is_some()
+            && let Poll::Ready(end) = held.poll_lost(cx)
+        {
+            match end {
+                End::Slow | End::Stopping => self.end(end.reason()),
+                _ => self.close(end.reason()),
+            }
+        }
+    }
+}
+
+impl http_body::Body for Stream {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(piece) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            if let Some(fetching) = &mut this.fetching
+                && let Poll::Ready(fetched) = fetching.as_mut().poll(cx)
+            {
+                this.fetching = None;
+                this.fetched(fetched);
+                continue;
+            }
+            let fetched = this.fetching.is_some();
+            this.poll_held(cx);
+            this.poll_end(cx);
+            // A request that has just begun is polled for the first time, too.
+            if !this.ready.is_empty() || this.ended || (this.fetching.is_some() && !fetched) {
+                continue;
+            }
+            if let Some(due) = &mut this.due
+                && due.as_mut().poll(cx).is_ready()
+            {
+                this.fetch();
+                continue;
+            }
+            let Some(beat) = &mut this.beat else {
+                return Poll::Pending;
+            };
+            return beat.poll(cx).map(|content| Some(Ok(Frame::data(content))));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended && self.ready.is_empty()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(uri) = self.gone.take() {
+            let question = Question {
+                kind: QuestionKind::Gone(uri),
+                last: Vec::new(),
+            };
+            let told = (self.ask)(question);
+            self.place.tasks.spawn(async move {
+                let _ = told.await;
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,222 @@
+//! Requests of held connections to their app, as the visitor's own.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE,
+};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Uri, response};
+use tokio::sync::Semaphore;
+
+use crate::http::{Context, Head, Refusal};
+use crate::proxy::Forward;
+use crate::push::grip::{Ask, Question, QuestionKind};
+use crate::service::Service;
+use crate::service::grip::keys::GripKeys;
+use crate::service::publish::collect;
+use crate::upstream::{Asker, Upstream};
+
+/// Headers of the first request that say nothing about a later one.
+const OF_FIRST: [HeaderName; 8] = [
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    IF_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    IF_UNMODIFIED_SINCE,
+    RANGE,
+];
+
+/// The visitor of a held connection, for later requests.
+#[derive(Clone)]
+pub(in crate::service) struct Visitor {
+    service: Arc<Service>,
+    upstream: Arc<Upstream>,
+    keys: Arc<GripKeys>,
+    head: Head,
+    context: Context,
+    parts: Parts,
+    /// Limit on such requests at a time, so that those of new visitors find a worker.
+    gate: Arc<Semaphore>,
+}
+
+impl Visitor {
+    pub(in crate::service) fn new(
+        service: &Arc<Service>,
+        upstream: &Arc<Upstream>,
+        keys: &Arc<GripKeys>,
+        gate: Arc<Semaphore>,
+        parts: Parts,
+        (head, context): (&Head, &Context),
+    ) -> Self {
+        let mut context = context.clone();
+        // No client waits for interim responses.
+        context.interim = None;
+        Self {
+            service: Arc::clone(service),
+            upstream: Arc::clone(upstream),
+            keys: Arc::clone(keys),
+            head: head.clone(),
+            context,
+            parts,
+            gate,
+        }
+    }
+
+    /// The callback for a held connection.
+    pub(in crate::service) fn ask(self) -> Ask {
+        let visitor = Arc::new(self);
+        Arc::new(move |question| {
+            let visitor = Arc::clone(&visitor);
+            Box::pin(async move { visitor.send(question).await })
+        })
+    }
+
+    /// The request that began it.
+    pub(in crate::service) fn parts(&self) -> Parts {
+        self.parts.clone()
+    }
+
+    async fn send(&self, question: Question) -> Result<(response::Parts, Bytes), String> {
+        let parts = self.request(&question)?;
+        let mut own = HeaderMap::new();
+        if !question.last.is_empty() {
+            own.insert(HeaderName::from_static("grip-last"), last(&question.last)?);
+        }
+        let turn = self
+            .gate
+            .acquire()
+            .await
+            .map_err(|error| error.to_string())?;
+        let answered = self.submit(parts, Bytes::new(), own).await;
+        drop(turn);
+        answered.map_err(|refusal| reason(&refusal))
+    }
+
+    /// Sends a request of the visitor, and returns the complete response.
+    pub(in crate::service) async fn submit(
+        &self,
+        parts: Parts,
+        body: Bytes,
+        mut own: HeaderMap,
+    ) -> Result<(response::Parts, Bytes), Refusal> {
+        let broken = |cause: String| {
+            let reason = "the application's answer could not be read";
+            Refusal::new(http::StatusCode::BAD_GATEWAY, reason).because(&cause)
+        };
+        own.extend(self.keys.headers().await.map_err(broken)?);
+        let is_known = |headers: &HeaderMap| self.service.knows(headers);
+        let forward = Forward {
+            upstream: &self.upstream,
+            body: self.service.body,
+            context: &self.context,
+            head: &self.head,
+            asker: Asker {
+                address: self.context.peer.counted_as(),
+                is_known: &is_known,
+                times: None,
+            },
+            tasks: &self.service.shutdown,
+            removed: None,
+        };
+        let (parts, body) = forward.submit(parts, body, own).await?.into_parts();
+        let body = collect(body)
+            .await
+            .map_err(|error| broken(error.to_string()))?;
+        Ok((parts, body))
+    }
+
+    fn request(&self, question: &Question) -> Result<Parts, String> {
+        let mut parts = self.parts.clone();
+        match &question.kind {
+            QuestionKind::Next(uri) => {
+                parts.method = Method::GET;
+                parts.uri = resolve(&self.parts.uri, uri)?;
+            }
+            QuestionKind::Gone(uri) => {
+                parts.method = Method::POST;
+                parts.uri = resolve(&self.parts.uri, uri)?;
+            }
+            QuestionKind::Again => {
+                if !matches!(parts.method, Method::GET | Method::HEAD) {
+                    return Err(format!("a {} is not repeated", parts.method));
+                }
+                return Ok(parts);
+            }
+        }
+        for name in &OF_FIRST {
+            parts.headers.remove(name);
+        }
+        parts.headers.remove("last-event-id");
+        Ok(parts)
+    }
+}
+
+/// The text of a refusal for the log.
+fn reason(refusal: &Refusal) -> String {
+    let cause = refusal.cause.as_deref();
+    cause.unwrap_or(&refusal.reason).to_owned()
+}
+
+/// `Grip-Last`: the last id of each channel.
+fn last(channels: &[(String, String)]) -> Result<HeaderValue, String> {
+    let values = channels.iter();
+    let values: Vec<_> = values
+        .map(|(channel, id)| format!("{channel}; last-id={id}"))
+        .collect();
+    HeaderValue::from_str(&values.join(", ")).map_err(|_| "an id is no header value".to_owned())
+}
+
+/// A link as the address of a request to the same app (RFC 3986 §5.2, without dot segments). The host of an absolute
+/// one is not looked at: the app may know itself by another name.
+fn resolve(base: &Uri, link: &str) -> Result<Uri, String> {
+    let path = base.path();
+    let schemes = ["http://", "https://", "//"];
+    let absolute = schemes.iter().find_map(|scheme| link.strip_prefix(scheme));
+    let target = if let Some(rest) = absolute {
+        let place = rest.find(['/', '?']);
+        match place.and_then(|place| rest.get(place..)) {
+            Some(query) if query.starts_with('?') => format!("/{query}"),
+            Some(path) => path.to_owned(),
+            None => "/".to_owned(),
+        }
+    } else if link.starts_with('/') {
+        link.to_owned()
+    } else if link.starts_with('?') {
+        format!("{path}{link}")
+    } else {
+        let directory = path.rfind('/').and_then(|end| path.get(..=end));
+        format!("{}{link}", directory.unwrap_or("/"))
+    };
+    let target = target.split('#').next().unwrap_or_default();
+    target
+        .parse()
+        .map_err(|_| format!("Grip-Link: {link:?} is no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_to_the_same_app() {
+        let base = "/events/time?x=1".parse().expect("an address");
+        for (link, target) in [
+            ("/a?b=c", "/a?b=c"),
+            ("more", "/events/more"),
+            ("?recover=true", "/events/time?recover=true"),
+            ("http://other.example/a?b", "/a?b"),
+            ("https://other.example", "/"),
+            ("https://other.example?a", "/?a"),
+            ("//other.example/a#b", "/a"),
+        ] {
+            let found = resolve(&base, link).map(|uri| uri.to_string());
+            assert_eq!(found.as_deref(), Ok(target), "{link}");
+        }
+        assert!(resolve(&base, "/a b").is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! The control endpoint of GRIP: messages of apps by POST, with a token of one of their keys.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::http::{Body, BodyLimits, Context, Head, Received, Refusal, full, receive, refuse};
+use crate::push::grip::Items;
+use crate::service::Service;
+use crate::service::grip::GripApp;
+use crate::service::publish::{bearer, unpublished};
+use crate::service::responses::json;
+
+/// Size limit of a POST.
+const LARGEST: usize = 1_000_000;
+
+/// The resources of a control endpoint.
+#[derive(Debug, PartialEq, Eq)]
+enum Resource<'a> {
+    /// `/publish`: the app is the one whose key has signed the token.
+    Publish,
+    /// `/APP/publish`: the app is named.
+    PublishFor(&'a str),
+}
+
+impl<'a> Resource<'a> {
+    fn parse(path: &'a str) -> Option<Self> {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        match path.strip_suffix("/publish")?.strip_prefix('/') {
+            None => Some(Self::Publish),
+            Some(app) if !app.contains('/') => Some(Self::PublishFor(app)),
+            Some(_) => None,
+        }
+    }
+}
+
+impl Service {
+    /// Handles a request to the control endpoint.
+    pub(in crate::service) async fn grip_messages(
+        &self,
+        request: Request<Incoming>,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let (parts, body) = request.into_parts();
+        let permitted = match Resource::parse(head.path.as_str()) {
+            None => Err(Refusal::not_found("write POST /publish/ or /APP/publish/")),
+            Some(_) if parts.method != Method::POST => {
+                let reason = "messages are published with POST";
+                Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason).allow("POST"))
+            }
+            Some(resource) => self.publisher(&resource, &parts.headers, context).await,
+        };
+        let app = match permitted {
+            Ok(app) => app,
+            Err(refusal) => {
+                refuse(body, &self.shutdown);
+                return Err(refusal);
+            }
+        };
+        let limits = BodyLimits {
+            size: LARGEST as u64,
+            buffer: LARGEST,
+            ..self.body
+        };
+        let bytes = match receive(body, limits, Some(self.budget(context)), &self.shutdown).await? {
+            Received::Whole(bytes) => bytes,
+            Received::None | Received::Begun(_) => Bytes::new(),
+        };
+        let items = Items::read(&bytes)
+            .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
+        let order = &self.grip.order;
+        let published = order
+            .publish(&self.hub, &app.name, items, &self.shutdown)
+            .await;
+        published.map_err(|error| unpublished(&error, self.hub.retry()))?;
+        Ok(taken(&parts.headers))
+    }
+
+    /// The app whose key has signed the publisher's token.
+    async fn publisher(
+        &self,
+        resource: &Resource<'_>,
+        headers: &HeaderMap,
+        context: &Context,
+    ) -> Result<&GripApp, Refusal> {
+        self.may_try_token(context)?;
+        let Some(token) = bearer(headers) else {
+            let reason = "show a token of the app's key: Authorization: Bearer TOKEN (GRIP_URL with iss and key)";
+            return Err(unauthorized(reason, headers));
+        };
+        let is_meant = |app: &&GripApp| match resource {
+            Resource::Publish => true,
+            Resource::PublishFor(name) => *app.name == **name,
+        };
+        let (mut found, mut causes) = (Vec::new(), String::new());
+        for app in self.grip.apps.iter().flatten().filter(is_meant) {
+            match app.keys.verify(token.to_owned()).await {
+                Ok(()) => found.push(app),
+                // Writing to a string cannot fail.
+                Err(cause) => drop(write!(causes, "app {}: {cause}; ", app.name)),
+            }
+        }
+        match found.as_slice() {
+            [app] => Ok(app),
+            [] => {
+                self.wrong_token(context);
+                let refusal = unauthorized("this token is not of a key of an app here", headers);
+                Err(refusal.because(&causes.trim_end_matches("; ")))
+            }
+            _ => Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "several apps have this key; write /APP/publish/ with the name of one",
+            )),
+        }
+    }
+}
+
+fn unauthorized(reason: &'static str, headers: &HeaderMap) -> Refusal {
+    let challenge = if headers.contains_key(AUTHORIZATION) {
+        HeaderValue::from_static("Bearer error=\"invalid_token\"")
+    } else {
+        HeaderValue::from_static("Bearer")
+    };
+    Refusal::new(StatusCode::UNAUTHORIZED, reason).with(WWW_AUTHENTICATE, challenge)
+}
+
+/// The response that Pushpin gives.
+fn taken(headers: &HeaderMap) -> Response<Body> {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains("application/json")) {
+        return json(StatusCode::OK, &serde_json::json!({"message": "Published"}));
+    }
+    let mut response = Response::new(full("Published\n"));
+    let kind = HeaderValue::from_static("text/plain");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_libraries_and_their_base_addresses_find_the_endpoint() {
+        for (path, resource) in [
+            ("/publish", Some(Resource::Publish)),
+            ("/publish/", Some(Resource::Publish)),
+            ("/wok/publish/", Some(Resource::PublishFor("wok"))),
+            ("/", None),
+            ("/publish/x", None),
+            ("/a/b/publish", None),
+            ("/unpublish", None),
+        ] {
+            assert_eq!(Resource::parse(path), resource, "{path}");
+        }
+    }
+}

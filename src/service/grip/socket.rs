@@ -1,0 +1,208 @@
+//! WebSockets of clients to an app with GRIP: asks the app whether to open one, and carries its events in requests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_EXTENSIONS};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+use crate::http::{Body, Context, Head, Refusal, Transport, full};
+use crate::net::Slot;
+use crate::push::grip::{
+    EVENTS, Events, OPENING, Opening, Place, SendEvents, Unsent, is_grip_header,
+};
+use crate::service::Service;
+use crate::service::audit_record::Attempt;
+use crate::service::grip::GripApp;
+use crate::service::grip::ask::Visitor;
+use crate::telemetry::audit::{Kind, Opened, What};
+use crate::telemetry::{Begun, TunnelKind};
+use crate::upstream::Upstream;
+use crate::websocket::{Handshake, upgraded};
+
+/// The requests of one connection.
+struct Connection {
+    visitor: Visitor,
+    id: HeaderValue,
+}
+
+impl Service {
+    /// Asks the app to open a WebSocket, and carries its events in a task of its own.
+    pub(in crate::service) async fn socket_of_grip(
+        self: &Arc<Self>,
+        app: GripApp,
+        upstream: &Arc<Upstream>,
+        mut request: Request<Incoming>,
+        (handshake, slot): (Handshake, Option<Slot>),
+        (head, context, attempt): (&Head, &Context, &Attempt<'_>),
+    ) -> Result<Response<Body>, Refusal> {
+        let upgrade = hyper::upgrade::on(&mut request);
+        let over_http2 = request.version() == Version::HTTP_2;
+        let (parts, _) = request.into_parts();
+        let lease = self
+            .lease_of_held(&app, &parts.headers, head, context)
+            .await;
+        let gate = Arc::clone(&app.gate);
+        let parts = with_events(parts);
+        let visitor = Visitor::new(self, upstream, &app.keys, gate, parts, (head, context));
+        let id = connection_id()?;
+        let connection = Arc::new(Connection { visitor, id });
+        let first = Events {
+            body: Bytes::from_static(OPENING),
+            meta: std::collections::BTreeMap::new(),
+        };
+        let (parts, body) = connection.post(first).await?;
+        let opening = Opening::read(&parts, body.clone()).map_err(|reason| {
+            let cause = format!("app {}: {reason}", app.name);
+            let reason = "the application opened no WebSocket";
+            Refusal::new(StatusCode::BAD_GATEWAY, reason).because(&cause)
+        })?;
+        let Some(opening) = opening else {
+            return Ok(refused(parts, body));
+        };
+        let place = self.place(&app, lease, "grip-websocket", (context, attempt));
+        let target = format!("app {}", app.name);
+        let line = Opened::new(attempt.who(), What::new(Kind::WebSocket, target.clone()));
+        let tunnel = context.inside.tunnels.open(Begun {
+            kind: TunnelKind::App,
+            peer: context.peer.to_string(),
+            target,
+            user: None,
+            session: None,
+            subprotocol: None,
+        });
+        let busy = context.activity.begin();
+        self.shutdown.spawn(async move {
+            let mut line = line;
+            let (up, down, reason) =
+                carry(upgrade, opening, place, connection.sender(), &tunnel).await;
+            line.count(up, down);
+            line.because(reason);
+            tunnel.moved(up, down);
+            drop((busy, slot));
+        });
+        Ok(accepted(&parts, handshake, over_http2))
+    }
+}
+
+async fn carry(
+    upgrade: OnUpgrade,
+    opening: Opening,
+    place: Place,
+    send: SendEvents,
+    tunnel: &crate::telemetry::Tunnel,
+) -> (u64, u64, String) {
+    let Some(upgraded) = upgraded(upgrade).await else {
+        // The app believes that it is open.
+        let gone = tokio::io::empty();
+        return opening.run((gone, &[]), place, send, tunnel).await;
+    };
+    // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
+    match upgraded.downcast::<TokioIo<Transport>>() {
+        Ok(parts) => {
+            let client = parts.io.into_inner();
+            opening
+                .run((client, &parts.read_buf), place, send, tunnel)
+                .await
+        }
+        Err(upgraded) => {
+            let client = TokioIo::new(upgraded);
+            opening.run((client, &[]), place, send, tunnel).await
+        }
+    }
+}
+
+impl Connection {
+    fn sender(self: Arc<Self>) -> SendEvents {
+        Arc::new(move |events| {
+            let connection = Arc::clone(&self);
+            Box::pin(async move {
+                connection.post(events).await.map_err(|refusal| Unsent {
+                    // Otherwise the request has never left the queue, or the app was not there.
+                    may_have_arrived: refusal.status != StatusCode::SERVICE_UNAVAILABLE,
+                    reason: refusal.cause.unwrap_or_else(|| refusal.reason.into_owned()),
+                })
+            })
+        })
+    }
+
+    async fn post(&self, events: Events) -> Result<(http::response::Parts, Bytes), Refusal> {
+        let mut own = HeaderMap::new();
+        own.insert(HeaderName::from_static("connection-id"), self.id.clone());
+        for (name, value) in &events.meta {
+            let name = HeaderName::try_from(format!("meta-{name}"));
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+                own.insert(name, value);
+            }
+        }
+        self.visitor
+            .submit(self.visitor.parts(), events.body, own)
+            .await
+    }
+}
+
+/// The request for events: the client's handshake with another method and body.
+fn with_events(mut parts: Parts) -> Parts {
+    parts.method = Method::POST;
+    let headers = &mut parts.headers;
+    let events = HeaderValue::from_static(EVENTS);
+    headers.remove(CONTENT_LENGTH);
+    headers.insert(CONTENT_TYPE, events.clone());
+    headers.insert(ACCEPT, events);
+    let grip = HeaderValue::from_static("grip");
+    headers.insert(SEC_WEBSOCKET_EXTENSIONS, grip);
+    parts
+}
+
+/// A name of the connection that nobody can guess.
+fn connection_id() -> Result<HeaderValue, Refusal> {
+    let mut bytes = [0; 16];
+    let filled = aws_lc_rs::rand::fill(&mut bytes);
+    let text = format!("{:032x}", u128::from_be_bytes(bytes));
+    let id = filled.ok().and_then(|()| HeaderValue::try_from(text).ok());
+    id.ok_or_else(|| {
+        let reason = "there is no random number for the connection";
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, reason)
+    })
+}
+
+/// The app's own response instead of a WebSocket.
+fn refused(parts: http::response::Parts, body: Bytes) -> Response<Body> {
+    let mut response = Response::from_parts(parts, full(body));
+    let headers = response.headers_mut();
+    let doomed: Vec<_> = headers
+        .keys()
+        .filter(|name| is_grip_header(name))
+        .cloned()
+        .collect();
+    for name in doomed {
+        headers.remove(name);
+    }
+    crate::http::drop_own_headers(headers);
+    // The client waits for a WebSocket; whatever it has sent behind the handshake must not become a request.
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The response that opens the WebSocket, with the app's headers for the client.
+fn accepted(
+    parts: &http::response::Parts,
+    handshake: Handshake,
+    over_http2: bool,
+) -> Response<Body> {
+    let own = handshake.accept(None);
+    let mut headers = Opening::headers(parts);
+    crate::http::drop_own_headers(&mut headers);
+    let (mut own_parts, body) = own.into_parts();
+    if !over_http2 {
+        for (name, value) in &own_parts.headers {
+            headers.insert(name, value.clone());
+        }
+    }
+    own_parts.headers = headers;
+    Response::from_parts(own_parts, body)
+}

@@ -1,0 +1,75 @@
+//! The control endpoint: whose messages are taken, and for which channels.
+
+use serde_json::json;
+
+use super::{KEY, OTHER_KEY, house, in_a_minute, token};
+use crate::harness::Door;
+
+const ITEMS: &str = r#"{"items": [{"channel": "room", "http-stream": {"content": "x"}}]}"#;
+
+#[tokio::test]
+async fn only_who_has_a_key_of_the_app_publishes() {
+    let house = house("", "", "").await;
+    let good = json!({"iss": "app", "exp": in_a_minute()});
+    let of_the_door = json!({"iss": "noren", "exp": in_a_minute(), "for": "app"});
+    for (path, token, status) in [
+        ("/publish/", None, 401),
+        ("/publish/", Some("x".to_owned()), 401),
+        ("/publish/", Some(token(OTHER_KEY, &good)), 401),
+        ("/publish/", Some(token(KEY, &json!({"iss": "app"}))), 401),
+        ("/publish/", Some(token(KEY, &json!({"exp": 1}))), 401),
+        ("/publish/", Some(token(KEY, &of_the_door)), 401),
+        ("/other/publish/", Some(token(KEY, &good)), 401),
+        ("/", Some(token(KEY, &good)), 404),
+        ("/publish", Some(token(KEY, &good)), 200),
+        ("/app/publish/", Some(token(KEY, &good)), 200),
+    ] {
+        let answer = house.post(path, token.as_deref(), ITEMS).await;
+        assert_eq!(answer.status, status, "{path} {token:?} {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn one_bad_item_refuses_all() {
+    let house = house("", "", "").await;
+    let lines = "Grip-Hold: stream\r\nGrip-Channel: room\r\n";
+    let (mut client, _app) = house.hold(lines, "").await;
+    assert_eq!(client.head().await.status(), 200);
+    let token = token(KEY, &json!({"exp": in_a_minute()}));
+    for body in [
+        "",
+        "{}",
+        r#"{"items": [{"channel": "room", "http-stream": {"content": "x"}}, {"channel": "room"}]}"#,
+        r#"{"items": [{"channel": "room", "http-stream": {"content": "x"}}, 1]}"#,
+    ] {
+        let answer = house.post("/publish/", Some(&token), body).await;
+        assert_eq!(answer.status, 400, "{body}");
+    }
+    house.say("only this").await;
+    assert_eq!(client.input.chunk().await, b"only this");
+}
+
+#[tokio::test]
+async fn a_channel_of_the_app_is_reached_through_the_app_only() {
+    let channels =
+        "[hub]\nconnect-rate = 1000\n[[channel]]\nname = '*.*.*'\n[[channel]]\nname = 'news'\n";
+    let house = house("", "", channels).await;
+    house.say("secret").await;
+    let mut client = house.door.plain().await;
+    for path in [
+        "/events/grip.app.room",
+        "/events/news,grip.app.room?last-event-id=earliest",
+    ] {
+        let answer = client.ask(&Door::get(path, "")).await;
+        assert_eq!(answer.status, 404, "{path}");
+    }
+    // A channel of this very name, as the app spells it, is another one.
+    let lines = "Grip-Hold: stream\r\nGrip-Channel: grip.app.room\r\n";
+    let (mut stream, _app) = house.hold(lines, "").await;
+    assert_eq!(stream.head().await.status(), 200);
+    house.say("secret").await;
+    house
+        .publish(json!({"channel": "grip.app.room", "http-stream": {"content": "its own"}}))
+        .await;
+    assert_eq!(stream.input.chunk().await, b"its own");
+}
