@@ -74,6 +74,7 @@ impl Service {
             user: None,
             session: None,
             subprotocol: None,
+            rfb: None,
         });
         let busy = context.activity.begin();
         self.shutdown.spawn(async move {
