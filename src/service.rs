@@ -38,7 +38,7 @@ use crate::admin::Page;
 use crate::bridge::Recorder;
 use crate::config::{self, AccessFormat, ChannelName, Config, Needs};
 use crate::files::{Directory, Named};
-use crate::http::{Body, BodyLimits, Context, Head, PathFault, Rate, Refusal, refuse};
+use crate::http::{Body, BodyLimits, Context, Head, PathFault, Rate, Refusal, Scheme, refuse};
 use crate::hub::Hub;
 use crate::net::Slots;
 use crate::proxy::{self, Forward};
@@ -180,11 +180,14 @@ impl Service {
         let app = |(settings, tls): (&config::App, &Option<Connector>)| {
             let counted = metrics.apps.of(&settings.name);
             let (settings, tls) = (settings.clone(), tls.as_ref());
-            Upstream::with_spool(settings, tls, counted, &spool, known, &shutdown)
+            Upstream::new(settings, tls, counted, &spool, known, &shutdown)
         };
+        let apps: Vec<_> = config.apps.iter().zip(&plan.connectors).map(app).collect();
+        let asked = before.and_then(|before| before.sessions.as_deref());
         Self {
             router: Router::new(config),
-            apps: config.apps.iter().zip(&plan.connectors).map(app).collect(),
+            sessions: Sessions::new(config, &apps, asked).map(Arc::new),
+            apps,
             counted: config
                 .apps
                 .iter()
@@ -197,13 +200,6 @@ impl Service {
             reserved: Reserved::new(config),
             files: config.files.iter().map(Directory::new).collect(),
             entrances: plan.entrances,
-            sessions: Sessions::new(
-                config,
-                &plan.connectors,
-                before.and_then(|before| before.sessions.as_deref()),
-                &shutdown,
-            )
-            .map(Arc::new),
             asks_for_consoles: config.session.is_required(config.bridge.session),
             channels_need: config.needs(None),
             tokens: plan.tokens,
@@ -456,6 +452,7 @@ impl Service {
             head,
             asker: Asker {
                 address: context.peer.counted_as(),
+                is_https: context.scheme == Scheme::Https,
                 is_known: &is_known,
                 times,
             },

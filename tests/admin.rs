@@ -411,3 +411,119 @@ async fn the_socket_has_its_mode_and_a_reload_cannot_move_it() {
     let again = Server::bind(config("0600", "a")).unwrap_err();
     assert!(again.to_string().contains("already"), "{again}");
 }
+
+#[tokio::test]
+async fn one_address_of_several_is_drained_and_put_back() {
+    let (one, other) = (Backend::tcp().await, Backend::tcp().await);
+    let app = format!(
+        "[[app]]\nname = 'web'\nurls = ['http://{}', 'http://{}']\n",
+        one.address(),
+        other.address()
+    );
+    let house = House::with(&app).await;
+    let drain = |address: String| {
+        let house = &house;
+        async move {
+            let target = format!("/drain/{address}");
+            house.post(&target, "text/plain", "").await
+        }
+    };
+    let ask = |first: &'static str| {
+        let (house, one, other) = (&house, &one, &other);
+        async move {
+            let mut client = house.door.plain().await;
+            client.send(Door::get("/", "")).await;
+            let (mut worker, at) = tokio::select! {
+                worker = one.accept() => (worker, one.address()),
+                worker = other.accept() => (worker, other.address()),
+            };
+            worker.head().await;
+            if first == "held" {
+                return (Some((client, worker)), at);
+            }
+            worker
+                .send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+                .await;
+            assert_eq!(client.answer().await.status, 200);
+            (None, at)
+        }
+    };
+    // A request is in progress at one of them, which is then drained.
+    let (held, drained) = ask("held").await;
+    let done = drain(format!("web?address={drained}")).await;
+    assert_eq!(done.status, 200, "{}", done.text());
+    assert!(done.text().contains("1 are in progress"), "{}", done.text());
+    let left = if drained == one.address() {
+        other.address()
+    } else {
+        one.address()
+    };
+    for _ in 0..3 {
+        assert_eq!(ask("served").await.1, left);
+    }
+    let status = object(&house.get("/status").await);
+    let shown = |address: &str| {
+        let all = status["apps"][0]["addresses"].as_array().unwrap();
+        all.iter()
+            .find(|one| one["address"] == address)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(shown(drained)["drained"], true, "{status}");
+    assert_eq!(
+        (&shown(drained)["open"], &shown(drained)["busy"]),
+        (&json!(false), &json!(1))
+    );
+    assert_eq!(
+        (&shown(left)["open"], &shown(left)["state"]),
+        (&json!(true), &json!("up"))
+    );
+    let metrics = house.get("/metrics").await.text().to_owned();
+    for (name, value) in [("drained", 1), ("up", 0), ("workers_busy", 1)] {
+        let line =
+            format!("noren_app_address_{name}{{app=\"web\",address=\"{drained}\"}} {value}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
+    // The last one stays, and so does the draining over a reload.
+    let last = drain(format!("web?address={left}")).await;
+    assert_eq!(last.status, 409);
+    assert!(
+        last.text().contains("is the only address"),
+        "{}",
+        last.text()
+    );
+    let socket = format!("[admin]\nsocket = '{}'\n", house.socket.display());
+    let text = format!("{}{CHANNELS}{app}workers = 7\n{socket}", house.door.base);
+    house
+        .door
+        .handle
+        .reload(Config::parse(&text, "test.toml").unwrap())
+        .unwrap();
+    assert_eq!(ask("served").await.1, left);
+    // The request in progress ends; and then the address is put back.
+    let (mut client, mut worker) = held.unwrap();
+    worker
+        .send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .await;
+    assert_eq!(client.answer().await.status, 200);
+    assert_eq!(
+        drain(format!("web?address=http://{drained}&undo="))
+            .await
+            .status,
+        200
+    );
+    let used = until("the address to be used again", || async {
+        let at = ask("served").await.1;
+        (at == drained).then_some(at)
+    });
+    assert_eq!(used.await, drained);
+    for (target, status, reason) in [
+        ("web?address=127.0.0.1:1", 409, "has no address 127.0.0.1:1"),
+        ("wok?address=127.0.0.1:1", 404, "there is web"),
+        ("web", 400, "name the address"),
+    ] {
+        let answer = drain(target.to_owned()).await;
+        assert_eq!(answer.status, status, "{target}");
+        assert!(answer.text().contains(reason), "{}", answer.text());
+    }
+}

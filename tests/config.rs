@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use noren::config::{
-    Admin, App, AppUrl, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError,
+    Admin, App, AppUrl, AppUrls, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError,
     Endpoint, History, Limits, Publisher, Session, Slow, Source, SourceKind, Tls, TokenSource,
 };
 
@@ -78,10 +78,10 @@ fn the_example_for_wok_fits_wok() {
         },
         apps: vec![App {
             name: "wok".to_owned(),
-            url: AppUrl::plain(Endpoint::Tcp {
+            urls: AppUrls::one(AppUrl::plain(Endpoint::Tcp {
                 host: "127.0.0.1".to_owned(),
                 port: 8010,
-            }),
+            })),
             encoded_slash: true,
             workers: 8,
             response: Duration::from_secs(600),

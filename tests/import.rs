@@ -64,7 +64,7 @@ fn answer(config: &Config, host: &str, path: &str) -> Option<String> {
     let (refuse, answer) = match place.leads_to {
         Destination::App(index) => {
             let app = config.apps.get(index).unwrap();
-            (&app.refuse, app.url.to_string())
+            (&app.refuse, app.urls.to_string())
         }
         Destination::Files(index) => {
             let files = config.files.get(index).unwrap();

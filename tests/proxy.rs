@@ -9,6 +9,8 @@
 )]
 
 mod aborts;
+mod addresses;
+mod affinity;
 mod answers;
 mod bodies;
 mod breaks;

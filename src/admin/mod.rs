@@ -5,6 +5,7 @@
 //! can reach a UNIX socket. The optional TCP address, which anyone may reach who can connect, offers only metrics
 //! and health. Serves no request of the public listeners.
 
+mod addresses;
 mod control;
 mod last_hour;
 mod ndjson;

@@ -21,7 +21,8 @@ use crate::telemetry::audit::Who;
 
 /// List of the resources, included in every 404.
 const KNOWN: &str = "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL, GET /status, POST /close/WHAT, \
-                     GET /metrics, GET /healthz, GET /readyz, POST /reload and POST /upgrade";
+                     POST /drain/APP?address=ADDRESS, GET /metrics, GET /healthz, GET /readyz, POST /reload and \
+                     POST /upgrade";
 /// List of the resources of the TCP address.
 const KNOWN_WATCHING: &str =
     "there is GET /metrics, GET /healthz and GET /readyz; for all else use the admin socket";
@@ -43,7 +44,7 @@ pub(super) enum Scope {
 pub(super) struct Routes {
     pub(super) hub: Hub,
     pub(super) desk: Desk,
-    view: View,
+    pub(super) view: View,
     scope: Scope,
     /// Time limit without a byte of a message.
     pub(super) idle: Duration,
@@ -88,6 +89,7 @@ impl Routes {
                 self.reading(request, |parts| self.status(parts))
             }
             ["", "close", what] => self.close(what, request),
+            ["", "drain", app] => self.drain(app, request),
             _ => self.refuse(request, Refusal::not_found(KNOWN)),
         };
         let mut answer = answered.unwrap_or_else(|refusal| {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use tracing::info;
 
 use crate::acme::Keeper;
+use crate::admin::addresses;
 use crate::http::Refusal;
 use crate::hub::Hub;
 use crate::net::Slots;
@@ -61,6 +62,7 @@ impl View {
         for family in [&apps.workers, &apps.busy, &apps.waiting] {
             family.clear();
         }
+        metrics.addresses.clear();
         for app in self.apps.now().iter() {
             let label = AppLabel {
                 app: app.settings().name.clone(),
@@ -69,6 +71,9 @@ impl View {
             apps.workers.get_or_create(&label).set(signed(load.workers));
             apps.busy.get_or_create(&label).set(signed(load.busy));
             apps.waiting.get_or_create(&label).set(signed(load.waiting));
+            for address in app.addresses() {
+                addresses::observe(&metrics.addresses, &label.app, &address);
+            }
         }
     }
 
@@ -132,7 +137,7 @@ impl View {
             let condition = app.condition();
             json!({
                 "name": settings.name,
-                "url": settings.url.to_string(),
+                "url": settings.urls.to_string(),
                 "state": condition.state,
                 "state_since": condition.state_since,
                 "last_success": condition.last_success,
@@ -142,6 +147,7 @@ impl View {
                 "busy": load.busy,
                 "waiting": load.waiting,
                 "queue": settings.queue,
+                "addresses": app.addresses().iter().map(addresses::shown).collect::<Vec<_>>(),
             })
         });
         let apps: Vec<_> = apps.collect();
@@ -291,7 +297,7 @@ impl View {
                 let settings = app.settings();
                 faults.push(format!(
                     "app {} cannot be reached at {}",
-                    settings.name, settings.url
+                    settings.name, settings.urls
                 ));
             }
         }

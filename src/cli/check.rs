@@ -75,7 +75,7 @@ fn report(file: &Path, config: &Config) -> String {
         let _ = writeln!(
             text,
             "  app {} at {}, below {}",
-            app.name, app.url, app.path
+            app.name, app.urls, app.path
         );
     }
     for source in &config.bridge.tokens {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use noren::Destination;
 use noren::config::{
-    App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, ListenAddress, Listener,
-    Member, Needs, OriginRule, PathPattern, Protocol, Publisher, Rfb, SessionRule, Source,
+    Affinity, App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, ListenAddress,
+    Listener, Member, Needs, OriginRule, PathPattern, Protocol, Publisher, Rfb, SessionRule,
+    Source,
 };
 
 /// A text that grows line by line. Writing to a string cannot fail.
@@ -159,10 +160,11 @@ fn routes(text: &mut Text, config: &Config) {
                     text,
                     format!(
                         "{} on {host} -> the app {} at {}",
-                        place.path, app.name, app.url
+                        place.path, app.name, app.urls
                     ),
                 );
                 text.more(queue(app));
+                addresses(text, app);
                 if app.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify) {
                     text.more("its certificate is not verified: who is between reads all");
                 }
@@ -342,9 +344,36 @@ fn listeners(config: &Config, channel: &Channel) -> Vec<String> {
     lines
 }
 
+/// Adds the rule by which requests are spread over several addresses.
+fn addresses(text: &mut Text, app: &App) {
+    if !app.urls.are_several() {
+        return;
+    }
+    text.more(match app.affinity {
+        Affinity::None => "each request goes to the address with the fewest busy workers",
+        Affinity::Cookie => "a cookie keeps each visitor at one address, while that is there",
+        Affinity::Address => {
+            "the client's address decides to which one it goes, while that is there"
+        }
+    });
+    let asked = match &app.health_path {
+        None => "connecting fails".to_owned(),
+        Some(path) => format!(
+            "connecting fails, or {} answers of {path} in a row are no good",
+            app.health_failures
+        ),
+    };
+    text.more(format_args!("an address is left out after {asked}"));
+}
+
 fn queue(app: &App) -> String {
+    let each = if app.urls.are_several() {
+        " at each address"
+    } else {
+        ""
+    };
     format!(
-        "{} workers; then {} requests wait, {} at most; an answer within {}",
+        "{} workers{each}; then {} requests wait, {} at most; an answer within {}",
         app.workers,
         app.queue,
         time(app.queue_wait),

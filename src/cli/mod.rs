@@ -4,6 +4,7 @@ mod admin;
 mod check;
 mod close;
 mod demo;
+mod drain;
 mod explain;
 mod generate;
 mod import;
@@ -89,6 +90,14 @@ enum Command {
         Browsers are told with the close code 4403, \"closed by an administrator\". What may be opened again is\n\
         for the app to decide: a closed page may come back.")]
     Close(close::Close),
+    /// Take one address of an app out of use ([[app]] urls), or put it back.
+    #[command(after_help = "Examples:\n  \
+        noren drain web 127.0.0.1:8011          it gets no further requests\n  \
+        noren drain web unix:/run/web.sock\n  \
+        noren drain web 127.0.0.1:8011 --undo\n\n\
+        Requests in progress end, and so do open WebSockets in their own time; `noren status` shows how many\n\
+        there are. It holds until it is undone or Noren restarts, also over a reload and an upgrade.")]
+    Drain(drain::Drain),
     /// Play a recorded console ([bridge.recording]) to a VNC viewer, or to the terminal.
     #[command(after_help = "Examples:\n  \
         noren replay 1764111600123-vm1.noren & vncviewer 127.0.0.1::5999\n  \
@@ -166,6 +175,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Subscribe(subscribe) => subscribe.run(),
         Command::Status(status) => status.run(),
         Command::Close(close) => close.run(),
+        Command::Drain(drain) => drain.run(),
         Command::Replay(replay) => replay.run(),
         Command::Token(token) => token.run(),
         Command::Import(import) => import.run(),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use noren::config::{
-    App, AppUrl, Certificate, Endpoint, Files, HeaderRules, ListenAddress, Listener, PathPrefix,
-    Protocol, SourceKind, StaticTarget, TokenSource,
+    App, AppUrl, AppUrls, Certificate, Endpoint, Files, HeaderRules, ListenAddress, Listener,
+    PathPrefix, Protocol, SourceKind, StaticTarget, TokenSource,
 };
 use noren::server::Inheritance;
 use noren::{
@@ -109,7 +109,7 @@ impl Serve {
         }
         if let Some(url) = &self.app {
             config.apps = vec![App {
-                url: url.clone(),
+                urls: AppUrls::one(url.clone()),
                 ..App::default()
             }];
         }

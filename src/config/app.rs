@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use http::header::WWW_AUTHENTICATE;
+use http::header::{SET_COOKIE, WWW_AUTHENTICATE};
 
+use super::affinity::Affinity;
 use super::app_url::AppUrl;
+use super::app_urls::AppUrls;
 use super::endpoint::Endpoint;
 use super::entrance::Entrance;
 use super::files::Offload;
@@ -26,9 +28,9 @@ pub struct App {
     /// `name`: how logs and messages call it; letters, digits, `-`, `_` and `.`, at most 64. No two
     /// apps share one. Default `app`.
     pub name: String,
-    /// `url`: where the app listens. A file must say it; `App::default()` has
-    /// `http://127.0.0.1:8010`.
-    pub url: AppUrl,
+    /// `url`, or `urls` for several: where the app listens. A file must say it; `App::default()` has
+    /// `http://127.0.0.1:8010`. Of several, each request goes to the one with the fewest requests.
+    pub urls: AppUrls,
     /// `[app.tls]`: how an app with `https://` is known, and Noren to it. Default `None`: the authorities of this
     /// system, and no client certificate.
     pub tls: Option<TargetTls>,
@@ -66,7 +68,7 @@ pub struct App {
     /// `[app.response-headers]`: rules for the headers of every response at the paths of this app, errors of Noren too.
     /// They come before those of `[headers]`, name by name. Default none.
     pub response_headers: HeaderRules,
-    /// `workers`: requests in flight at the app at most, 1 to 100,000. Default 100. Set it to the
+    /// `workers`: requests in flight at each address of the app at most, 1 to 100,000. Default 100. Set it to the
     /// app's threads.
     pub workers: usize,
     /// `queue`: requests waiting for a worker at most. Beyond, the next gets 503, or the latest of the address that
@@ -90,8 +92,18 @@ pub struct App {
     /// `health-path`: a path that the app is asked for every so often while a worker is free. 5xx, or no
     /// answer within `connect`: requests wait as for an app that is away. Default none.
     pub health_path: Option<String>,
-    /// `health-interval`: between two such questions. Default 5 s.
+    /// `health-interval`: between two such questions, and between two attempts to connect to an address that could not
+    /// be connected to while others are open. Default 5 s.
     pub health_interval: Duration,
+    /// `health-failures`: the number of such failures in a row after which an address gets no requests. Default 1.
+    pub health_failures: u32,
+    /// `health-successes`: the number of good answers in a row after which it gets them again. Default 1.
+    pub health_successes: u32,
+    /// `affinity`: how the requests of one visitor find one of several addresses. Default `none`: they do not.
+    pub affinity: Affinity,
+    /// True if any app of the configuration has affinity by cookie, so that these cookies are taken out of requests to
+    /// this one. Not a key.
+    pub hides_affinity: bool,
     /// `request-spool`: whether a request body is complete before the app is asked, as far as the spool
     /// has room. Default yes; with no, what is larger than `limits.request-buffer` streams.
     pub request_spool: bool,
@@ -118,10 +130,10 @@ impl Default for App {
     fn default() -> Self {
         Self {
             name: "app".to_owned(),
-            url: AppUrl::plain(Endpoint::Tcp {
+            urls: AppUrls::one(AppUrl::plain(Endpoint::Tcp {
                 host: "127.0.0.1".to_owned(),
                 port: 8010,
-            }),
+            })),
             tls: None,
             hosts: Vec::new(),
             path: PathPrefix::default(),
@@ -145,6 +157,10 @@ impl Default for App {
             restart_wait: Duration::from_secs(10),
             health_path: None,
             health_interval: Duration::from_secs(5),
+            health_failures: 1,
+            health_successes: 1,
+            affinity: Affinity::None,
+            hides_affinity: false,
             request_spool: true,
             ignore_client_abort: true,
             response_spool: true,
@@ -168,6 +184,10 @@ impl App {
                 apps.push(app);
             }
         });
+        let hides_affinity = apps.iter().any(|app| app.affinity == Affinity::Cookie);
+        for app in &mut apps {
+            app.hides_affinity = hides_affinity;
+        }
         apps
     }
 
@@ -175,9 +195,7 @@ impl App {
         let default = Self::default();
         Self {
             name: table.text("name", default.name, parse_name),
-            url: table
-                .required("url", r#""http://127.0.0.1:8010""#, AppUrl::parse)
-                .unwrap_or(default.url),
+            urls: AppUrls::read(table, default.urls),
             tls: TargetTls::read_for_app(table),
             hosts: table.list("hosts", default.hosts, HostPattern::parse),
             path: table.text("path", default.path, PathPrefix::parse_open_ended),
@@ -205,6 +223,10 @@ impl App {
                 PathPrefix::parse(text).map(|path| Some(path.as_str().to_owned()))
             }),
             health_interval: table.time_limit("health-interval", default.health_interval),
+            health_failures: table.number("health-failures", default.health_failures, 1..=1000),
+            health_successes: table.number("health-successes", default.health_successes, 1..=1000),
+            affinity: table.text("affinity", default.affinity, Affinity::parse),
+            hides_affinity: false,
             request_spool: table.flag("request-spool", default.request_spool),
             ignore_client_abort: table.flag("ignore-client-abort", default.ignore_client_abort),
             response_spool: table.flag("response-spool", default.response_spool),
@@ -217,10 +239,11 @@ impl App {
 
     /// Keys that another key of the app contradicts.
     fn check_keys(&self, table: &mut Table<'_>) {
-        if self.tls.is_some() && !self.url.is_https {
+        if self.tls.is_some() && !self.urls.has_https() {
             let text = r#"is for an app with TLS; write url = "https://host:port", or take it out"#;
             table.problem("tls", text);
         }
+        self.check_addresses(table);
         for (key, header) in [
             ("user-header", &self.user_header),
             ("certificate-header", &self.certificate_header),
@@ -234,6 +257,26 @@ impl App {
         }
         if self.entrance.users.is_some() && self.response_headers.removes(&WWW_AUTHENTICATE) {
             let text = "removes WWW-Authenticate, without which no browser asks for the password of users; take it out";
+            table.problem("response-headers", text);
+        }
+    }
+
+    /// Keys that mean something for several addresses, or with checks, only.
+    fn check_addresses(&self, table: &mut Table<'_>) {
+        if self.affinity != Affinity::None && !self.urls.are_several() {
+            let text = "chooses between addresses, and there is one; write them as urls = [\"…\", \"…\"], or take it \
+                        out";
+            table.problem("affinity", text);
+        }
+        for key in ["health-failures", "health-successes"] {
+            if table.has(key) && self.health_path.is_none() {
+                let text = "counts the answers of health-path, which is missing; write one, or take this out";
+                table.problem(key, text);
+            }
+        }
+        if self.affinity == Affinity::Cookie && self.response_headers.removes(&SET_COOKIE) {
+            let text = "removes Set-Cookie, by which affinity = \"cookie\" finds the address of a visitor; take it \
+                        out, or write affinity = \"address\"";
             table.problem("response-headers", text);
         }
     }

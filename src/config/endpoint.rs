@@ -48,6 +48,12 @@ impl Endpoint {
         let (host, port) = parts.ok()?;
         (!host.is_empty() && port != 0).then_some(Self::Tcp { host, port })
     }
+
+    /// True for a UNIX socket.
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Self::Unix(_))
+    }
 }
 
 impl fmt::Display for Endpoint {

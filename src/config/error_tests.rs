@@ -145,6 +145,65 @@ fn a_header_that_is_not_the_files_to_touch_is_refused_with_the_reason() {
     );
 }
 
+/// Asserts what is said about an app with these lines and no `url`.
+fn says_of_app(lines: &str, expected: &str) {
+    let text = format!("[[app]]\n{lines}\n");
+    let error = Config::parse(&text, "noren.toml").expect_err(lines);
+    assert_eq!(error.to_string(), expected, "{lines}");
+}
+
+#[test]
+fn addresses_of_an_app_are_each_one_and_each_once() {
+    for (lines, expected) in [
+        (
+            "urls = []",
+            "noren.toml:2: app[0].urls: is empty, and an app without an address answers nothing; write urls = \
+             [\"http://127.0.0.1:8010\"]",
+        ),
+        (
+            "urls = ['http://a', 'http://b:80', 'http://a:80/']",
+            "noren.toml:2: app[0].urls: has \"a:80\" twice; a second time means nothing, so take it out (for \
+             more requests at once, raise workers)",
+        ),
+        (
+            "urls = ['http://a', 'https://b', 'unix:/c']",
+            "noren.toml:2: app[0].urls: mixes \"a:80\" without TLS and \"https://b:443\" with it; a visitor \
+             could not know which, so write all with \"https://\" or none",
+        ),
+        (
+            "urls = ['http://a', 'b:80']",
+            "noren.toml:2: app[0].urls[1]: \"b:80\" is not the URL of an app; write \"http://host:port\", \
+             \"https://host:port\" or \"unix:/path\"",
+        ),
+        (
+            "url = 'http://a'\nurls = ['http://b']",
+            "noren.toml:2: app[0].url: says the same as urls; put all addresses into urls = [\"…\", \"…\"], and \
+             take url out",
+        ),
+        (
+            "url = 'http://a'\naffinity = 'cookie'",
+            "noren.toml:3: app[0].affinity: chooses between addresses, and there is one; write them as urls = \
+             [\"…\", \"…\"], or take it out",
+        ),
+        (
+            "urls = ['http://a', 'http://b']\naffinity = 'ip'",
+            r#"noren.toml:3: app[0].affinity: "ip" is not an affinity; write "none", "cookie" or "address""#,
+        ),
+        (
+            "url = 'http://a'\nhealth-failures = 3",
+            "noren.toml:3: app[0].health-failures: counts the answers of health-path, which is missing; write one, or \
+             take this out",
+        ),
+        (
+            "urls = ['http://a', 'http://b']\naffinity = 'cookie'\nresponse-headers = { remove = ['Set-Cookie'] }",
+            "noren.toml:4: app[0].response-headers: removes Set-Cookie, by which affinity = \"cookie\" finds the \
+             address of a visitor; take it out, or write affinity = \"address\"",
+        ),
+    ] {
+        says_of_app(lines, expected);
+    }
+}
+
 #[test]
 fn a_number_out_of_range_is_told_the_range() {
     says(
@@ -173,12 +232,13 @@ fn a_misspelt_key_is_told_the_nearest_one() {
     );
     says(
         "body_size = 1",
-        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, tls, hosts, path, refuse, server-root, \
-         encoded-slash, case-insensitive, methods, origins, missing-origin, users, realm, \
+        "noren.toml:3: app[0].body_size: unknown key; known here: name, url, urls, tls, hosts, path, refuse, \
+         server-root, encoded-slash, case-insensitive, methods, origins, missing-origin, users, realm, \
          client-certificate, client-names, user-header, certificate-header, request-headers, \
          response-headers, workers, queue, queue-wait, connect, response, response-idle, keep-alive, \
-         restart-wait, health-path, health-interval, request-spool, ignore-client-abort, response-spool, \
-         compress, compress-private, offload, grip",
+         restart-wait, health-path, health-interval, health-failures, health-successes, affinity, \
+         request-spool, ignore-client-abort, response-spool, compress, compress-private, offload, \
+         grip",
     );
     says(
         "[log]\ncolour = true",

@@ -12,9 +12,11 @@
 mod acme;
 mod address;
 mod admin;
+mod affinity;
 mod amqp;
 mod app;
 mod app_url;
+mod app_urls;
 mod bridge;
 mod broker;
 mod channel;
@@ -78,9 +80,11 @@ use reader::Table;
 
 pub use acme::{Acme, Challenge, ExternalKey};
 pub use admin::Admin;
+pub use affinity::Affinity;
 pub use amqp::{AmqpFormat, AmqpSource};
 pub use app::App;
 pub use app_url::AppUrl;
+pub use app_urls::AppUrls;
 pub use bridge::{Bridge, StaticTarget};
 pub use broker::Broker;
 pub use channel::{Channel, Framing, History, Listen, Publisher, Slow, Source, StoreKind};

@@ -312,6 +312,11 @@ impl<'a> Table<'a> {
         self.problems.count() == self.problems_before && self.unknown_keys().next().is_none()
     }
 
+    /// True if nothing is wrong in what was read of this table so far.
+    pub(super) fn is_sound_so_far(&self) -> bool {
+        self.problems.count() == self.problems_before
+    }
+
     /// True if nothing was found wrong so far, in this table or another.
     pub(super) fn nothing_is_wrong(&self) -> bool {
         self.problems.count() == 0

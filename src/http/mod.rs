@@ -5,6 +5,7 @@
 
 mod abort;
 mod activity;
+mod affinity;
 mod body;
 mod client_addr;
 mod credentials;
@@ -39,6 +40,7 @@ mod write_batch;
 
 pub use abort::{AbortAfterFlush, Sent};
 pub use activity::{Activity, Busy};
+pub use affinity::{AFFINITY_COOKIE, take_affinity};
 pub use body::{Body, BoxError, empty, full};
 pub use client_addr::Claimed;
 pub use credentials::is_basic;

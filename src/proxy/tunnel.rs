@@ -47,7 +47,7 @@ pub async fn open(
     let over_http2 = request.version() == Version::HTTP_2;
     let (upgrade, key) = upgrade_request(request, forward)?;
     let sent = forward.upstream.upgrade(upgrade, forward.asker).await;
-    let mut response = sent.map_err(|error| from_upstream(app, &error))?;
+    let (mut response, counted) = sent.map_err(|error| from_upstream(app, &error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(ordinary(response));
     }
@@ -85,7 +85,7 @@ pub async fn open(
         }
         let (up, down) = line.bytes();
         tunnel.moved(up, down);
-        drop((busy, slot));
+        drop((busy, slot, counted));
     });
     Ok(answer(response.headers_mut(), handshake, over_http2))
 }

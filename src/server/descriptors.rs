@@ -7,7 +7,7 @@
 
 use tracing::{info, warn};
 
-use crate::config::{Config, SourceKind, StoreKind};
+use crate::config::{App, Config, SourceKind, StoreKind};
 use crate::net::{most_descriptors, raise_descriptors};
 
 /// Descriptors for the runtime, the log, the signals, and files that are read briefly: certificates, tokens,
@@ -87,7 +87,8 @@ fn of_connection(config: &Config) -> u64 {
 }
 
 fn workers(config: &Config) -> u64 {
-    config.apps.iter().map(|app| app.workers as u64).sum()
+    let workers = |app: &App| app.workers as u64 * app.urls.len() as u64;
+    config.apps.iter().map(workers).sum()
 }
 
 /// Descriptors that do not depend on the number of connections.

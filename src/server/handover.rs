@@ -34,6 +34,9 @@ struct HandoverMessage {
     /// Addresses of the sockets, in their order, as the configuration spells them.
     listeners: Vec<String>,
     hub: HubSnapshot,
+    /// Addresses that an operator drains, each behind the name of its app. An older version sends none.
+    #[serde(default)]
+    drained: Vec<(String, String)>,
 }
 
 /// The sockets and the snapshot from another process, and the connection to it.
@@ -41,6 +44,7 @@ struct HandoverMessage {
 pub struct Inheritance {
     pub(super) sockets: Vec<(String, OwnedFd)>,
     pub(super) hub: HubSnapshot,
+    pub(super) drained: Vec<(String, String)>,
     line: UnixStream,
 }
 
@@ -73,6 +77,7 @@ impl Inheritance {
         Ok(Self {
             sockets: letter.listeners.into_iter().zip(sockets).collect(),
             hub: letter.hub,
+            drained: letter.drained,
             line,
         })
     }
@@ -133,6 +138,7 @@ impl Handle {
                 .map(|listener| listener.name().to_owned())
                 .collect(),
             hub: self.around.hub.pack(),
+            drained: self.apps.drained(),
         };
         let sockets: Vec<_> = listeners
             .iter()

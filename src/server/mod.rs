@@ -151,6 +151,7 @@ impl Server {
         let plan = plan.open(&challenges)?;
         let config = &plan.config;
         let shutdown = Shutdown::new();
+        let drained = inheritance.as_ref().map(|found| found.drained.clone());
         let (sockets, luggage, before) = match inheritance.map(Inheritance::open) {
             Some((sockets, luggage, line)) => (sockets, Some(luggage), Some(line)),
             None => (Vec::new(), None, None),
@@ -192,6 +193,7 @@ impl Server {
         };
         let state = plan.commit(&around, None);
         apps.replace(state.service.apps().to_vec());
+        apps.drain(&drained.unwrap_or_default());
         let (admin, orders) = Admin::bind(&state.config, &view, &mut inherited)?.unzip();
         state.show_certificates();
         Ok(Self {

@@ -27,7 +27,7 @@ pub struct Handle {
     pub(super) around: Surroundings,
     pub(super) sources: Sources,
     slots: Slots,
-    apps: Apps,
+    pub(super) apps: Apps,
     acme: Keeper,
     /// The listeners that are still open.
     pub(super) listeners: Vec<Weak<Listener>>,

@@ -55,8 +55,8 @@ impl Plan {
 /// The TLS of an app; none for plain HTTP.
 fn connector(app: &App) -> Result<Option<Connector>, TlsError> {
     let tls = app.tls.clone().unwrap_or_default();
-    app.url
-        .is_https
+    app.urls
+        .has_https()
         .then(|| Connector::for_http(&tls))
         .transpose()
 }

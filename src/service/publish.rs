@@ -19,8 +19,8 @@ use tracing::warn;
 
 use crate::config::{self, ChannelName, HeaderRules, Publisher};
 use crate::http::{
-    Body, BodyLimits, BoxError, Budget, Context, Head, Lease, Received, Refusal, apply_to_request,
-    drop_own_headers, full, idempotency_key, receive, refuse,
+    Body, BodyLimits, BoxError, Budget, Context, Head, Lease, Received, Refusal, Scheme,
+    apply_to_request, drop_own_headers, full, idempotency_key, receive, refuse,
 };
 use crate::hub::{Data, Draft, EventId, Hook, Kind, Parameters, PublishError, PublisherId};
 use crate::proxy::Forward;
@@ -211,6 +211,7 @@ impl Service {
             head,
             asker: Asker {
                 address: context.peer.counted_as(),
+                is_https: context.scheme == Scheme::Https,
                 is_known: &is_known,
                 times: None,
             },

@@ -6,7 +6,7 @@ use http::StatusCode;
 use crate::config::{self, Config, Endpoint, PathPrefix};
 use crate::http::{Refusal, RequestPath};
 
-/// The paths, each with the address of its app, which several routes may lead to.
+/// The paths, each with an address of its app, which several routes may lead to.
 #[derive(Debug)]
 pub(super) struct Reserved(Vec<(Endpoint, PathPrefix)>);
 
@@ -23,7 +23,10 @@ impl Reserved {
                 &channel.on_last_leave,
             ];
             let paths = paths.into_iter().flatten();
-            paths.filter_map(move |path| Some((app?.url.endpoint.clone(), path.clone())))
+            paths.flat_map(move |path| {
+                let urls = app.into_iter().flat_map(|app| &app.urls);
+                urls.map(|url| (url.endpoint.clone(), path.clone()))
+            })
         });
         Self(paths.collect())
     }
@@ -37,7 +40,7 @@ impl Reserved {
         let mut paths = self
             .0
             .iter()
-            .filter(|(place, _)| *place == app.url.endpoint);
+            .filter(|(place, _)| app.urls.iter().any(|url| url.endpoint == *place));
         let is_one = paths.any(|(_, reserved)| {
             let is_below = |path: &str| {
                 reserved.matches(path)

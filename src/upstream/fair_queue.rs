@@ -117,17 +117,21 @@ impl<T> FairQueue<T> {
         self.crowd(place.class).take(place.address, place.number);
     }
 
-    /// Removes and returns the entry whose turn it is.
-    pub(super) fn next(&mut self) -> Option<T> {
+    /// Removes and returns the entry whose turn it is, of those that fit.
+    pub(super) fn next(&mut self, fits: impl Fn(&T) -> bool) -> Option<T> {
         let others_turn = self.known_in_a_row >= IN_A_ROW && self.unknown.all > 0;
         self.latest += 1;
         let turn = self.latest;
-        if !others_turn && let Some(who) = self.known.next(turn) {
+        if !others_turn && let Some(who) = self.known.next(turn, &fits) {
             self.known_in_a_row += 1;
             return Some(who);
         }
         self.known_in_a_row = 0;
-        self.unknown.next(turn)
+        let next = self.unknown.next(turn, &fits);
+        if next.is_none() && others_turn {
+            return self.known.next(turn, &fits);
+        }
+        next
     }
 
     fn crowd(&mut self, class: Class) -> &mut Crowd<T> {
@@ -177,13 +181,16 @@ impl<T> Crowd<T> {
         self.resized(address, before, before + 1);
     }
 
-    /// Removes the first entry of the address whose turn it is; the next turn of that address is `turn`.
-    fn next(&mut self, turn: u64) -> Option<T> {
-        let (_, address) = self.turns.pop_first()?;
-        let waiting = self.of.get_mut(&address)?;
-        let (number, _) = waiting.by_number.first_key_value()?;
-        let number = *number;
-        waiting.turn = turn;
+    /// Removes the first entry that fits of the first address that has one; the next turn of that address is `turn`.
+    fn next(&mut self, turn: u64, fits: &impl Fn(&T) -> bool) -> Option<T> {
+        let first = |(old, address): (&u64, &Address)| {
+            let mut waiting = self.of.get(address)?.by_number.iter();
+            let (number, _) = waiting.find(|(_, who)| fits(who))?;
+            Some((*old, *address, *number))
+        };
+        let (old, address, number) = self.turns.iter().find_map(first)?;
+        self.turns.remove(&old);
+        self.of.get_mut(&address)?.turn = turn;
         self.turns.insert(turn, address);
         self.take(address, number)
     }
@@ -250,7 +257,7 @@ mod tests {
     }
 
     fn order(line: &mut FairQueue<&'static str>) -> Vec<&'static str> {
-        std::iter::from_fn(|| line.next()).collect()
+        std::iter::from_fn(|| line.next(|_| true)).collect()
     }
 
     #[test]
@@ -347,10 +354,10 @@ mod tests {
         let (second, _) = line.join(Unknown, Some(ip(1)), "b").expect("room");
         let (third, _) = line.join(Unknown, Some(ip(2)), "c").expect("room");
         line.leave(second);
-        assert_eq!(line.next(), Some("a"));
+        assert_eq!(line.next(|_| true), Some("a"));
         line.leave(first);
         line.leave(third);
-        assert_eq!((line.next(), line.len()), (None, 0));
+        assert_eq!((line.next(|_| true), line.len()), (None, 0));
         assert!(line.unknown.of.is_empty() && line.unknown.turns.is_empty());
         assert!(line.unknown.by_size.is_empty());
     }
@@ -375,7 +382,7 @@ mod tests {
         for name in 0..20_000_u64 {
             match random(4) {
                 0 => {
-                    let served = line.next();
+                    let served = line.next(|_| true);
                     assert_eq!(served.is_none(), waiting.is_empty());
                     waiting.retain(|(other, _)| Some(*other) != served);
                 }

@@ -1,125 +1,92 @@
-//! Health checks of an app (`health-path`): one that is reachable but unhealthy is waited for like one that is
-//! restarting.
+//! Health checks of an app (`health-path`): an address that is reachable but unhealthy gets no requests, and if all are
+//! so, the app is waited for like one that is restarting.
 //!
 //! A busy app is not checked: it would respond late for a good reason, and the check takes a worker. Once it is
 //! known to be unhealthy it is checked in any case: waiting requests hold its worker permits, but no worker is
 //! busy.
 
-use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Request, Uri};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use http::{HeaderValue, Request, Uri};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use crate::config;
 use crate::http::apply_to_request;
+use crate::upstream::availability::Closed;
+use crate::upstream::backend::Backend;
 use crate::upstream::condition::State;
 use crate::upstream::connection::Connection;
-use crate::upstream::{Asker, Payload, Upstream, UpstreamError};
+use crate::upstream::{Payload, Upstream, UpstreamError};
 
-/// Health state of an app.
+/// Health checks of an app.
 #[derive(Debug)]
 pub(super) struct Health {
     path: Uri,
     interval: Duration,
-    /// Time since which it has been unhealthy.
-    unwell: watch::Sender<Option<Instant>>,
+    /// Failed checks in a row after which an address gets no requests, and passed ones after which it gets them again.
+    failures: u32,
+    successes: u32,
     started: AtomicBool,
 }
 
 impl Health {
-    /// State of an app that is healthy until a check fails; `None` if it is never checked.
-    pub(super) fn new(path: Option<&str>, interval: Duration) -> Option<Self> {
+    /// The checks of an app, whose addresses are healthy until one fails; `None` if it is never checked.
+    pub(super) fn new(settings: &config::App) -> Option<Self> {
         Some(Self {
-            path: path?.parse().ok()?,
-            interval,
-            unwell: watch::Sender::new(None),
+            path: settings.health_path.as_ref()?.parse().ok()?,
+            interval: settings.health_interval,
+            failures: settings.health_failures,
+            successes: settings.health_successes,
             started: AtomicBool::new(false),
         })
     }
 
     /// True for the caller that has to start the checks.
     pub(super) fn is_to_start(&self) -> bool {
-        !self.started.swap(true, Ordering::Relaxed)
+        !self.started.load(Ordering::Relaxed) && !self.started.swap(true, Ordering::Relaxed)
     }
 
-    fn is_unwell(&self) -> bool {
-        self.unwell.borrow().is_some()
-    }
-
-    /// Waits for an unhealthy app, for as long as it may take to restart.
-    pub(super) async fn wait(&self, patience: Duration) -> Result<(), UpstreamError> {
-        let mut seen = self.unwell.subscribe();
-        let Some(since) = *seen.borrow_and_update() else {
-            return Ok(());
-        };
-        let well = seen.wait_for(Option::is_none);
-        match timeout_at(since + patience, well).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(UpstreamError::Unwell(self.path.path().to_owned())),
-        }
-    }
-
-    fn tell(&self, app: &str, is_well: bool) {
-        self.unwell.send_if_modified(|since| {
-            if since.is_none() == is_well {
-                return false;
-            }
-            let path = self.path.path();
-            if is_well {
-                info!(app, path, "the app is well again");
-            } else {
-                warn!(app, path, "the app is not well; requests wait for it");
-            }
-            *since = (!is_well).then(Instant::now);
-            true
-        });
-    }
-}
-
-/// Checks repeatedly until the app is removed from the configuration.
-pub(super) fn look_after(upstream: &Arc<Upstream>) -> impl Future<Output = ()> + use<> {
-    let upstream = Arc::downgrade(upstream);
-    async move {
-        loop {
-            let Some(upstream) = upstream.upgrade() else {
-                return;
-            };
-            let Some(health) = &upstream.health else {
-                return;
-            };
-            if let Some(is_well) = upstream.ask_whether_well(health).await {
-                health.tell(&upstream.settings.name, is_well);
-                let now = std::time::Instant::now();
-                if is_well {
-                    upstream.watch.answered(now);
-                } else {
-                    let error = UpstreamError::Unwell(health.path.path().to_owned());
-                    upstream.watch.failed(State::Unwell, error.to_string(), now);
-                }
-            }
-            let interval = health.interval;
-            drop(upstream);
-            sleep(interval).await;
-        }
+    /// The error of a request that has waited too long for an unhealthy app.
+    pub(super) fn error(&self) -> UpstreamError {
+        UpstreamError::Unwell(self.path.path().to_owned())
     }
 }
 
 impl Upstream {
+    /// Starts the checks of each address, if that is not done.
+    pub(super) fn start_checks(self: &Arc<Self>) {
+        let is_to_start = self.health.as_ref().is_some_and(Health::is_to_start);
+        if !is_to_start {
+            return;
+        }
+        for backend in &self.backends {
+            let checks = check_repeatedly(Arc::downgrade(self), Arc::clone(backend));
+            let stop = self.tasks.clone();
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    () = checks => {}
+                    () = stop.requested() => {}
+                }
+            });
+        }
+    }
+
     /// Performs one check; `None` if no worker is free for it.
-    async fn ask_whether_well(&self, health: &Health) -> Option<bool> {
-        let nobody = HeaderMap::new();
-        let slot = self.queue.slot(Asker::unknown(None), &nobody);
-        let slot = timeout(Duration::ZERO, slot).await.ok();
-        let _slot = match slot {
-            Some(Ok(slot)) => Some(slot),
-            _ if health.is_unwell() => None,
-            _ => return None,
-        };
+    async fn check(&self, backend: &Arc<Backend>, health: &Health) -> Option<bool> {
+        let availability = &backend.shared.availability;
+        // A drained address is no longer used; what an operator does with it is nobody's fault.
+        if availability.is(Closed::Drained) {
+            return None;
+        }
+        let is_out = availability.is(Closed::Unwell) || availability.is(Closed::Unreachable);
+        let slot = self.queue.slot_at(backend);
+        if slot.is_none() && !is_out {
+            return None;
+        }
         let mut request = Request::new(Payload::Empty);
         *request.uri_mut() = health.path.clone();
         let headers = request.headers_mut();
@@ -127,12 +94,63 @@ impl Upstream {
         headers.insert(HOST, HeaderValue::from_static("localhost"));
         let limit = self.settings.connect;
         let asking = async {
-            let socket = self.dial().await.ok()?;
+            let socket = backend.dial(limit).await.ok()?;
+            backend.connected();
             let mut connection = Connection::over(socket);
             let answer = connection.send(&mut request, None).await.ok()?;
             Some(!answer.status().is_server_error())
         };
         let answered = timeout(limit, asking).await;
+        drop(slot);
         Some(answered.ok().flatten().unwrap_or(false))
+    }
+
+    /// Records the result of a check, which is the last of `in_a_row` equal ones.
+    fn checked(&self, backend: &Backend, health: &Health, is_well: bool, in_a_row: u32) {
+        let availability = &backend.shared.availability;
+        let needed = if is_well {
+            health.successes
+        } else {
+            health.failures
+        };
+        let is_enough = in_a_row >= needed;
+        if is_well && (is_enough || !availability.is(Closed::Unwell)) {
+            backend.answered(std::time::Instant::now());
+        } else if !is_well && is_enough {
+            backend.failed(State::Unwell, health.error().to_string());
+        }
+        if !is_enough || !availability.set(Closed::Unwell, !is_well) {
+            return;
+        }
+        let (app, address) = (&self.settings.name, &backend.url);
+        let path = health.path.path();
+        if is_well {
+            info!(app, %address, path, "the app is well again");
+        } else {
+            warn!(app, %address, path, "the app is not well; requests wait for it, or go to another address");
+        }
+    }
+}
+
+/// Checks an address repeatedly until the app is removed from the configuration.
+async fn check_repeatedly(upstream: Weak<Upstream>, backend: Arc<Backend>) {
+    let mut last = None;
+    let mut in_a_row: u32 = 0;
+    loop {
+        let Some(upstream) = upstream.upgrade() else {
+            return;
+        };
+        let Some(health) = &upstream.health else {
+            return;
+        };
+        if let Some(is_well) = upstream.check(&backend, health).await {
+            in_a_row = if last == Some(is_well) { in_a_row } else { 0 };
+            in_a_row = in_a_row.saturating_add(1);
+            last = Some(is_well);
+            upstream.checked(&backend, health, is_well, in_a_row);
+        }
+        let interval = health.interval;
+        drop(upstream);
+        sleep(interval).await;
     }
 }

@@ -73,6 +73,13 @@ impl Pool {
         drop(old);
     }
 
+    /// Closes all idle connections.
+    pub(super) fn close_all(&self) {
+        let idle = std::mem::take(&mut *self.lock());
+        // Closed here, after the lock is released.
+        drop(idle);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         lock(&self.idle)
     }

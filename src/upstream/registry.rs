@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tracing::info;
 
 use crate::upstream::Upstream;
 
@@ -14,6 +15,32 @@ impl Apps {
     /// Replaces the list.
     pub fn replace(&self, apps: Vec<Arc<Upstream>>) {
         self.0.store(Arc::new(apps));
+    }
+
+    /// The addresses that an operator drains, each behind the name of its app.
+    #[must_use]
+    pub fn drained(&self) -> Vec<(String, String)> {
+        let apps = self.now();
+        let of_app = |app: &Arc<Upstream>| {
+            let name = app.settings().name.clone();
+            let drained = app.addresses().into_iter().filter(|one| one.is_drained);
+            drained
+                .map(|one| (name.clone(), one.url.to_string()))
+                .collect::<Vec<_>>()
+        };
+        apps.iter().flat_map(of_app).collect()
+    }
+
+    /// Drains these addresses, as far as they are in the configuration.
+    pub fn drain(&self, addresses: &[(String, String)]) {
+        let apps = self.now();
+        for (name, address) in addresses {
+            if let Some(app) = apps.iter().find(|app| app.settings().name == *name)
+                && let Err(error) = app.drain(address, true)
+            {
+                info!(%error, "an address that was drained before the hand-over is used again");
+            }
+        }
     }
 
     /// The current list.

@@ -199,12 +199,11 @@ impl Source {
     /// Releases the permit, and the connection too if the exchange is complete on both sides.
     fn finish(&mut self, now: Option<Instant>) {
         if let Some(Exchange {
-            connection,
-            upstream,
-            ..
+            connection, slot, ..
         }) = self.exchange.take()
         {
-            upstream.take_back(connection, now.unwrap_or_else(Instant::now));
+            let now = now.unwrap_or_else(Instant::now);
+            slot.backend().take_back(connection, now);
         }
     }
 

@@ -4,7 +4,6 @@
 //! holds a worker permit meanwhile, and further requests wait in the queue, so no limits beside the queue's are
 //! needed. For an app that stays away longer than a restart takes, requests fail at once.
 
-use std::future::Future;
 use std::io;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -29,6 +28,23 @@ pub(super) struct RestartWait {
     outage: Mutex<Option<Outage>>,
 }
 
+/// The wait of one request. It also counts for itself: the outage that all share is forgotten when the attempts are
+/// further apart than the patience, as they are if that is shorter than a pause.
+#[derive(Debug)]
+pub(super) struct Wait {
+    begun: Option<Instant>,
+    pause: Duration,
+}
+
+impl Default for Wait {
+    fn default() -> Self {
+        Self {
+            begun: None,
+            pause: FIRST_PAUSE,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Outage {
     begun: Instant,
@@ -45,34 +61,23 @@ impl RestartWait {
         }
     }
 
-    /// Tries to connect until it succeeds, fails for another reason than a missing listener, or the outage lasts
-    /// too long.
-    pub(super) async fn wait<T, F>(&self, mut connect: impl FnMut() -> F) -> Result<T, DialError>
-    where
-        F: Future<Output = Result<T, DialError>>,
-    {
-        let mut pause = FIRST_PAUSE;
-        // Each request also counts for itself: the outage that all share is forgotten when the tries are further apart
-        // than the patience, as they are if that is shorter than a pause.
-        let mut begun = None;
-        loop {
-            let error = match connect().await {
-                Ok(connected) => {
-                    self.is_back();
-                    return Ok(connected);
-                }
-                Err(error) if nobody_is_there(&error) => error,
-                Err(error) => return Err(error),
-            };
-            let waited = begun.get_or_insert_with(Instant::now).elapsed();
-            let left = self.patience.saturating_sub(waited);
-            let left = self.patience_left(&error).min(left);
-            if left.is_zero() {
-                return Err(error);
-            }
-            sleep(pause.min(left)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+    /// Waits for the next attempt after a failed one.
+    ///
+    /// # Errors
+    /// The same error, if there is a listener or the outage lasts too long.
+    pub(super) async fn pause(&self, wait: &mut Wait, error: DialError) -> Result<(), DialError> {
+        if !nobody_is_there(&error) {
+            return Err(error);
         }
+        let waited = wait.begun.get_or_insert_with(Instant::now).elapsed();
+        let left = self.patience.saturating_sub(waited);
+        let left = self.patience_left(&error).min(left);
+        if left.is_zero() {
+            return Err(error);
+        }
+        sleep(wait.pause.min(left)).await;
+        wait.pause = (wait.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
     }
 
     /// Time that a request may still wait after a failed attempt.
@@ -93,7 +98,8 @@ impl RestartWait {
         self.patience.saturating_sub(now - begun)
     }
 
-    fn is_back(&self) {
+    /// Records that an attempt has succeeded.
+    pub(super) fn is_back(&self) {
         let outage = self.lock().take();
         if let Some(outage) = outage {
             let seconds = outage.begun.elapsed().as_secs_f64();

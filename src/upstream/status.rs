@@ -1,15 +1,16 @@
 //! Read-only view of an upstream for metrics and `noren status`: load, reachability, counters.
 
-use std::time::{Duration, Instant};
+use std::future::{Future as _, poll_fn};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 
-use tokio::time::timeout;
-
+use crate::config::AppUrl;
 use crate::telemetry::{AppMetrics, Failure};
+use crate::upstream::availability::Closed;
+use crate::upstream::backend::Backend;
 use crate::upstream::condition::{Condition, State};
 use crate::upstream::{Upstream, UpstreamError};
-
-/// The longest that somebody who looks waits for an app to take a connection.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Load of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,27 @@ pub struct Load {
     pub busy: usize,
     /// Number of requests that wait for a worker.
     pub waiting: usize,
+}
+
+/// State of one address of an app.
+#[derive(Clone, Debug)]
+pub struct AddressStatus {
+    /// The address.
+    pub url: AppUrl,
+    /// True if it gets requests.
+    pub is_open: bool,
+    /// True if an operator drains it.
+    pub is_drained: bool,
+    /// The outcome of the last exchange there.
+    pub condition: Condition,
+    /// Number of its workers.
+    pub workers: usize,
+    /// Number of workers busy with a request.
+    pub busy: usize,
+    /// Number of open WebSockets of the app.
+    pub tunnels: usize,
+    /// Number of times it was taken out because it could not be connected to.
+    pub failures: usize,
 }
 
 impl Upstream {
@@ -35,58 +57,80 @@ impl Upstream {
         self.queue.load()
     }
 
-    /// Checks reachability: by the requests of the last seconds, or else by connecting once.
+    /// Checks reachability of each address: by the requests of the last seconds, or else by connecting once. True if
+    /// one of them can be reached; waits for all of them, at the same time.
     pub async fn is_reachable(&self) -> bool {
-        if let Some(reached) = self.reached.recently() {
-            return reached;
-        }
-        let reached = timeout(PATIENCE, self.dial()).await;
-        let now = Instant::now();
-        let fault = match reached {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("it did not take a connection within {PATIENCE:?}")),
-        };
-        let is_reached = fault.is_none();
-        self.reached.note(is_reached, now);
-        match fault {
-            None => self.watch.connected(now),
-            Some(fault) => self.watch.failed(State::Down, fault, now),
-        }
-        is_reached
+        let looks = self.backends.iter().cloned();
+        let mut looks: Vec<_> = looks
+            .map(|backend| Box::pin(async move { backend.is_reachable().await }))
+            .collect();
+        let mut is_reachable = false;
+        poll_fn(|cx| {
+            looks.retain_mut(|look| match look.as_mut().poll(cx) {
+                Poll::Ready(reached) => {
+                    is_reachable |= reached;
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if looks.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        is_reachable
     }
 
-    /// Returns how the last exchange ended, since when that is so, and the last error.
+    /// The state of each address, in the order of the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<AddressStatus> {
+        let status = |backend: &Arc<Backend>| {
+            let (workers, busy) = self.queue.load_of(backend);
+            let shared = &backend.shared;
+            AddressStatus {
+                url: backend.url.clone(),
+                is_open: backend.is_open(),
+                is_drained: shared.availability.is(Closed::Drained),
+                condition: shared.watch.condition(),
+                workers,
+                busy,
+                tunnels: shared.tunnels.load(Ordering::Relaxed),
+                failures: shared.failures.load(Ordering::Relaxed),
+            }
+        };
+        self.backends.iter().map(status).collect()
+    }
+
+    /// Returns how the last exchange ended, since when that is so, and the last error. Of several addresses it is the
+    /// best state that one of them is in, and what happened last.
     #[must_use]
     pub fn condition(&self) -> Condition {
-        self.watch.condition()
+        let all = self.backends.iter();
+        let all = all.map(|backend| backend.shared.watch.condition());
+        let mut all: Vec<Condition> = all.collect();
+        let last_success = all.iter().filter_map(|one| one.last_success).max();
+        let latest = all.iter().max_by_key(|one| one.last_error_at);
+        let (last_error, last_error_at) = latest
+            .map(|one| (one.last_error.clone(), one.last_error_at))
+            .unwrap_or_default();
+        all.sort_by_key(|one| (one.state != State::Up, one.state != State::Unknown));
+        let best = all.first();
+        Condition {
+            state: best.map_or(State::Unknown, |best| best.state),
+            state_since: best.and_then(|best| best.state_since),
+            last_success,
+            last_error,
+            last_error_at,
+        }
     }
 
-    /// Counts the result of an exchange.
-    pub(super) fn note(&self, error: Option<&UpstreamError>) {
-        let now = Instant::now();
-        let Some(error) = error else {
-            self.watch.answered(now);
-            return self.reached.note(true, now);
-        };
-        self.metrics.failed(failure(error));
-        if let Some(state) = state(error) {
-            self.watch.failed(state, error.to_string(), now);
+    /// Counts the failure of an exchange.
+    pub(super) fn count_failure(&self, error: Option<&UpstreamError>) {
+        if let Some(error) = error {
+            self.metrics.failed(failure(error));
         }
-        if matches!(error, UpstreamError::Connect(_)) {
-            self.reached.note(false, now);
-        }
-    }
-}
-
-/// The state that an error shows the app in; none if it is busy, which is no fault.
-fn state(error: &UpstreamError) -> Option<State> {
-    match error {
-        UpstreamError::QueueFull(_) | UpstreamError::QueueSlow(_) => None,
-        UpstreamError::Connect(_) => Some(State::Down),
-        UpstreamError::Unwell(_) => Some(State::Unwell),
-        UpstreamError::Slow(_) => Some(State::Silent),
-        UpstreamError::Broken(_) => Some(State::Broken),
     }
 }
 

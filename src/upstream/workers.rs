@@ -1,19 +1,25 @@
-//! Worker permits of the app, counted exactly, and the bounded wait for one.
+//! Worker permits of the app, counted exactly for each of its addresses, and the bounded wait for one.
 //!
 //! A [`Slot`] is the permit of one worker. It is held by the value that the worker works for, and a permit that
-//! becomes free goes to the next in the [queue](super::fair_queue) before any other request can take it.
+//! becomes free goes to the next in the [queue](super::fair_queue) before any other request can take it. There is one
+//! queue for all addresses; the [balancer](super::balancer) chooses between them.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use http::HeaderMap;
-use tokio::sync::oneshot;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use crate::sync::lock;
 use crate::telemetry::Timings;
+use crate::upstream::affinity::Affinity;
+use crate::upstream::backend::Backend;
+use crate::upstream::balancer::Balancer;
 use crate::upstream::fair_queue::{Class, FairQueue, Full, Place};
 use crate::upstream::{Load, UpstreamError};
 
@@ -22,6 +28,8 @@ use crate::upstream::{Load, UpstreamError};
 pub struct Asker<'a> {
     /// Key by which the client is counted; `None` for a program of this machine.
     pub address: Option<IpAddr>,
+    /// True if the client's connection has TLS.
+    pub is_https: bool,
     /// True if the app is known to know the sender of these headers. Called only if no worker is free.
     pub is_known: &'a (dyn Fn(&HeaderMap) -> bool + Sync),
     /// Records the time in the queue, if it is wanted.
@@ -34,6 +42,7 @@ impl Asker<'_> {
     pub fn unknown(address: Option<IpAddr>) -> Self {
         Self {
             address,
+            is_https: false,
             is_known: &|_| false,
             times: None,
         }
@@ -50,23 +59,43 @@ impl fmt::Debug for Asker<'_> {
 
 /// The worker permits of an app, and the requests that wait. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Queue(Arc<Mutex<State>>);
+pub(super) struct Queue(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Notified when an address opens or closes.
+    changed: Notify,
+}
 
 #[derive(Debug)]
 struct State {
-    workers: usize,
-    busy: usize,
+    balancer: Balancer,
     longest_wait: Duration,
     most: usize,
-    line: FairQueue<oneshot::Sender<Turn>>,
+    /// Requests that had a worker of an address that could not be reached, and wait for one of another. They have had
+    /// their turn, and are never more than there are workers.
+    returned: VecDeque<Waiter>,
+    line: FairQueue<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    affinity: Affinity,
+    turn: oneshot::Sender<Turn>,
 }
 
 /// Result of a wait: a permit, or `None` if another address needed the place in the queue.
 type Turn = Option<Slot>;
 
-/// One worker of the app, held until it is dropped. Empty only during the drop.
+/// One worker of the app, held until it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot(Option<Queue>);
+pub(super) struct Slot {
+    /// Empty only during the drop.
+    queue: Option<Queue>,
+    at: usize,
+    backend: Arc<Backend>,
+}
 
 /// A guard that leaves the queue, also when the client leaves and the future is dropped.
 struct Waiting<'a> {
@@ -79,56 +108,96 @@ enum Joined {
     Waits(Place, Duration),
 }
 
+/// The address to which a request has moved whose own could not be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// An open one.
+    Open,
+    /// None is open; perhaps another one that can be tried.
+    NoneOpen,
+}
+
+impl Default for Queue {
+    /// Creates a queue without workers and places.
+    fn default() -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::new(State {
+                balancer: Balancer::default(),
+                longest_wait: Duration::ZERO,
+                most: 0,
+                returned: VecDeque::new(),
+                line: FairQueue::new(0),
+            }),
+            changed: Notify::new(),
+        }))
+    }
+}
+
 impl Queue {
-    pub(super) fn new(workers: usize, most: usize, longest_wait: Duration) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            workers,
-            busy: 0,
-            longest_wait,
-            most,
-            line: FairQueue::new(most),
-        })))
+    /// Changes the addresses and their number of workers. Permits in use stay counted, so that there are never more
+    /// than the limit, except that running requests are not ended when the limit is lowered.
+    pub(super) fn set_backends(&self, backends: &[Arc<Backend>], workers: usize) {
+        self.lock().balancer.set(backends, workers);
+        for backend in backends {
+            let queue = Arc::downgrade(&self.0);
+            let number = Arc::as_ptr(&self.0).addr();
+            backend.shared.availability.subscribe(number, move || {
+                let Some(shared) = queue.upgrade() else {
+                    return false;
+                };
+                Self(shared).hand_out();
+                true
+            });
+        }
+        self.hand_out();
     }
 
-    /// Changes the limits. Permits in use stay counted, so that there are never more than the limit, except that
-    /// running requests are not ended when the limit is lowered.
-    pub(super) fn set_limits(&self, workers: usize, most: usize, longest_wait: Duration) {
-        let more = {
-            let mut state = self.lock();
-            state.workers = workers;
-            state.most = most;
-            state.longest_wait = longest_wait;
-            state.line.set_most(most);
-            let more = workers.saturating_sub(state.busy).min(state.line.len());
-            state.busy += more;
-            more
-        };
-        for _ in 0..more {
-            self.clone().pass_on();
-        }
+    /// Changes the limits of the wait.
+    pub(super) fn set_limits(&self, most: usize, longest_wait: Duration) {
+        let mut state = self.lock();
+        state.most = most;
+        state.longest_wait = longest_wait;
+        state.line.set_most(most);
     }
 
     pub(super) fn load(&self) -> Load {
         let state = self.lock();
+        let (workers, busy) = state.balancer.load(None);
         Load {
-            workers: state.workers,
-            busy: state.busy,
-            waiting: state.line.len(),
+            workers,
+            busy,
+            waiting: state.line.len() + state.returned.len(),
         }
     }
 
     /// Takes a permit, if one is free.
-    pub(super) fn free(&self) -> Option<Slot> {
-        self.lock().free(self)
+    pub(super) fn free(&self, affinity: Affinity) -> Option<Slot> {
+        self.lock().take(self, affinity)
+    }
+
+    /// Numbers of workers and of busy ones at this address.
+    pub(super) fn load_of(&self, backend: &Arc<Backend>) -> (usize, usize) {
+        self.lock().balancer.load(Some(backend))
+    }
+
+    /// True if there is an open address beside the one of this permit.
+    pub(super) fn another_is_open(&self, slot: &Slot) -> bool {
+        self.lock().balancer.another_is_open(slot.at)
+    }
+
+    /// Completes when an address opens or closes.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.0.changed.notified()
     }
 
     /// Takes a permit, at once or in turn. `headers` identify the client, if that matters.
     pub(super) async fn slot(
         &self,
         asker: Asker<'_>,
+        affinity: Affinity,
         headers: &HeaderMap,
     ) -> Result<Slot, UpstreamError> {
-        if let Some(slot) = self.free() {
+        if let Some(slot) = self.free(affinity) {
             return Ok(slot);
         }
         let class = if (asker.is_known)(headers) {
@@ -136,12 +205,21 @@ impl Queue {
         } else {
             Class::Unknown
         };
-        let (sender, receiver) = oneshot::channel();
-        let (place, longest_wait) = match self.join(class, asker.address, sender)? {
+        let (turn, receiver) = oneshot::channel();
+        let waiter = Waiter { affinity, turn };
+        let (place, longest_wait) = match self.join(class, asker.address, waiter)? {
             Joined::Served(slot) => return Ok(slot),
             Joined::Waits(place, longest_wait) => (place, longest_wait),
         };
         let _waiting = Waiting { queue: self, place };
+        self.turn(receiver, longest_wait).await
+    }
+
+    async fn turn(
+        &self,
+        receiver: oneshot::Receiver<Turn>,
+        longest_wait: Duration,
+    ) -> Result<Slot, UpstreamError> {
         match timeout(longest_wait, receiver).await {
             Ok(Ok(Some(slot))) => Ok(slot),
             Ok(_) => Err(UpstreamError::QueueFull(self.lock().most)),
@@ -149,77 +227,161 @@ impl Queue {
         }
     }
 
+    /// Takes a permit of this address, if it has a free one.
+    pub(super) fn slot_at(&self, backend: &Arc<Backend>) -> Option<Slot> {
+        let mut state = self.lock();
+        let taken = state.balancer.take_at(backend);
+        taken.map(|taken| self.held(taken))
+    }
+
+    /// Moves a request to an open address, for which it may have to wait; or, if there is none, to the next one that
+    /// may be tried. Its permit is free as soon as it needs it no more.
+    pub(super) async fn move_on(
+        &self,
+        slot: &mut Slot,
+        affinity: Affinity,
+    ) -> Result<Moved, UpstreamError> {
+        let (receiver, longest_wait) = {
+            let mut state = self.lock();
+            if !state.balancer.any_is_open() {
+                let next = state.balancer.take_next(slot.at);
+                drop(state);
+                if let Some(next) = next {
+                    *slot = self.held(next);
+                }
+                return Ok(Moved::NoneOpen);
+            }
+            if let Some(moved) = state.take(self, affinity) {
+                drop(state);
+                *slot = moved;
+                return Ok(Moved::Open);
+            }
+            let (turn, receiver) = oneshot::channel();
+            state.returned.retain(|waiter| !waiter.turn.is_closed());
+            state.returned.push_back(Waiter { affinity, turn });
+            (receiver, state.longest_wait)
+        };
+        *slot = self.turn(receiver, longest_wait).await?;
+        Ok(Moved::Open)
+    }
+
     fn join(
         &self,
         class: Class,
         address: Option<IpAddr>,
-        sender: oneshot::Sender<Turn>,
+        waiter: Waiter,
     ) -> Result<Joined, UpstreamError> {
         let mut state = self.lock();
         // One may have become free since.
-        if let Some(slot) = state.free(self) {
+        if let Some(slot) = state.take(self, waiter.affinity) {
             return Ok(Joined::Served(slot));
         }
         let most = state.most;
-        let joined = state.line.join(class, address, sender);
+        let joined = state.line.join(class, address, waiter);
         let (place, gives_way) = joined.map_err(|Full| UpstreamError::QueueFull(most))?;
         let longest_wait = state.longest_wait;
         drop(state);
         if let Some(gives_way) = gives_way {
             // If it has left in the meantime, all the better.
-            let _ = gives_way.send(None);
+            let _ = gives_way.turn.send(None);
         }
         Ok(Joined::Waits(place, longest_wait))
     }
 
-    /// Hands a free permit to the next in the queue, or counts it as free.
-    fn pass_on(self) {
-        let mut worker = Slot(Some(self));
-        while let Some(queue) = worker.0.take() {
-            let Some(next) = queue.lock().next() else {
-                return;
+    /// Hands free permits to those who wait, after a change.
+    fn hand_out(&self) {
+        loop {
+            let Some((waiter, taken)) = self.lock().hand_out() else {
+                break;
             };
-            match next.send(Some(Slot(Some(queue)))) {
-                // Its client has left at this moment.
-                Err(Some(slot)) => worker = slot,
-                Ok(()) | Err(None) => return,
-            }
+            // A permit whose receiver has left goes to the next as it is dropped.
+            let _ = waiter.turn.send(Some(self.held(taken)));
+        }
+        self.0.changed.notify_waiters();
+    }
+
+    fn held(&self, (at, backend): (usize, Arc<Backend>)) -> Slot {
+        Slot {
+            queue: Some(self.clone()),
+            at,
+            backend,
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.0)
+        lock(&self.0.state)
     }
 }
 
 impl State {
-    /// Takes a free permit. If there is one, no request waits.
-    fn free(&mut self, queue: &Queue) -> Option<Slot> {
-        let free = self.busy < self.workers;
-        free.then(|| {
-            self.busy += 1;
-            Slot(Some(queue.clone()))
-        })
+    /// Takes a free permit. If there is one, no request waits that could use it.
+    fn take(&mut self, queue: &Queue, affinity: Affinity) -> Option<Slot> {
+        let taken = self.balancer.take(affinity)?;
+        Some(queue.held(taken))
     }
 
     /// The request that gets the permit that has become free. If there is none, the worker is not busy any more.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        let next = if self.busy > self.workers {
-            None
+    fn next(&mut self, at: usize) -> Option<(Waiter, Arc<Backend>)> {
+        let next = if self.balancer.may_work_on(at) {
+            self.next_for(at)
         } else {
-            self.line.next()
+            None
         };
-        if next.is_none() {
-            self.busy -= 1;
+        let backend = self.balancer.backend(at);
+        let found = next.zip(backend.cloned());
+        if found.is_none() {
+            self.balancer.release(at);
         }
-        next
+        found
+    }
+
+    /// The next request that this address may serve.
+    fn next_for(&mut self, at: usize) -> Option<Waiter> {
+        let balancer = &self.balancer;
+        let fits = |waiter: &Waiter| balancer.serves(at, balancer.wish(waiter.affinity));
+        if let Some(place) = self.returned.iter().position(fits) {
+            return self.returned.remove(place);
+        }
+        self.line.next(fits)
+    }
+
+    /// A request that waits although there is a free permit for it, and that permit.
+    fn hand_out(&mut self) -> Option<(Waiter, (usize, Arc<Backend>))> {
+        if self.line.len() == 0 && self.returned.is_empty() {
+            return None;
+        }
+        let free: Vec<usize> = self.balancer.free().collect();
+        let (at, waiter) = free
+            .into_iter()
+            .find_map(|at| Some((at, self.next_for(at)?)))?;
+        Some((waiter, self.balancer.occupy(at)?))
+    }
+}
+
+impl Slot {
+    /// The address whose worker it is.
+    pub(super) fn backend(&self) -> &Arc<Backend> {
+        &self.backend
     }
 }
 
 impl Drop for Slot {
+    /// Hands the permit to the next in the queue, or counts it as free.
     fn drop(&mut self) {
-        if let Some(queue) = self.0.take() {
-            queue.pass_on();
+        while let Some(queue) = self.queue.take() {
+            let Some((waiter, backend)) = queue.lock().next(self.at) else {
+                return;
+            };
+            let slot = Self {
+                queue: Some(queue),
+                at: self.at,
+                backend,
+            };
+            match waiter.turn.send(Some(slot)) {
+                // Its client has left at this moment.
+                Err(Some(mut slot)) => self.queue = slot.queue.take(),
+                Ok(()) | Err(None) => return,
+            }
         }
     }
 }
@@ -238,6 +400,28 @@ impl Drop for Waiting<'_> {
 mod tests {
     use super::*;
 
+    use crate::config::{App, AppUrl};
+    use crate::shutdown::Shutdown;
+    use crate::upstream::availability::Closed;
+
+    /// Addresses at these ports, of which nothing is known.
+    fn backends(ports: &[u16]) -> Vec<Arc<Backend>> {
+        let tasks = Shutdown::new();
+        let backend = |port: &u16| {
+            let url = AppUrl::parse(&format!("http://127.0.0.1:{port}")).expect("a URL");
+            Backend::new(&url, None, &App::default(), None, &tasks)
+        };
+        ports.iter().map(backend).collect()
+    }
+
+    /// A queue before addresses at these ports.
+    fn queue_at(ports: &[u16], workers: usize, most: usize, wait: Duration) -> Queue {
+        let queue = Queue::default();
+        queue.set_limits(most, wait);
+        queue.set_backends(&backends(ports), workers);
+        queue
+    }
+
     type Asked = tokio::task::JoinHandle<Result<Slot, UpstreamError>>;
 
     /// Requests a permit in a new task, and lets that run as far as it can.
@@ -245,7 +429,7 @@ mod tests {
         let queue = queue.clone();
         let asked = tokio::spawn(async move {
             let asker = Asker::unknown(Some(IpAddr::from([192, 0, 2, last])));
-            queue.slot(asker, &HeaderMap::new()).await
+            queue.slot(asker, Affinity::None, &HeaderMap::new()).await
         });
         tokio::task::yield_now().await;
         asked
@@ -257,12 +441,12 @@ mod tests {
 
     fn counted(queue: &Queue) -> (usize, usize) {
         let state = queue.lock();
-        (state.busy, state.line.len())
+        (state.balancer.load(None).1, state.line.len())
     }
 
     #[tokio::test(start_paused = true)]
     async fn beyond_the_workers_requests_wait_and_beyond_the_queue_they_are_refused() {
-        let queue = Queue::new(1, 1, Duration::from_secs(5));
+        let queue = queue_at(&[1], 1, 1, Duration::from_secs(5));
         let slot = served(ask(&queue, 1).await).await;
         let second = ask(&queue, 1).await;
         let third = ask(&queue, 1).await.await.expect("no panic");
@@ -278,7 +462,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_goes_past_those_who_have_left() {
-        let queue = Queue::new(1, 9, Duration::from_secs(5));
+        let queue = queue_at(&[1], 1, 9, Duration::from_secs(5));
         let slot = served(ask(&queue, 1).await).await;
         let leavers = [ask(&queue, 2).await, ask(&queue, 3).await];
         let stays = ask(&queue, 4).await;
@@ -294,7 +478,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_to_give_way_is_told_at_once() {
-        let queue = Queue::new(1, 2, Duration::from_secs(5));
+        let queue = queue_at(&[1], 1, 2, Duration::from_secs(5));
         let _slot = served(ask(&queue, 1).await).await;
         let _first = ask(&queue, 1).await;
         let second = ask(&queue, 1).await;
@@ -306,21 +490,125 @@ mod tests {
 
     #[tokio::test]
     async fn other_limits_hold_at_once_and_end_nothing() {
-        let queue = Queue::new(2, 9, Duration::from_secs(5));
+        let queue = queue_at(&[1], 2, 9, Duration::from_secs(5));
         let running = [
             served(ask(&queue, 1).await).await,
             served(ask(&queue, 1).await).await,
         ];
         let waiting = [ask(&queue, 1).await, ask(&queue, 1).await];
-        queue.set_limits(1, 9, Duration::from_secs(5));
+        queue.set_backends(&backends(&[1]), 1);
         assert_eq!(counted(&queue), (2, 2));
         let [first, second] = running;
         drop(first);
         assert_eq!(counted(&queue), (1, 2), "one worker is all there is now");
-        queue.set_limits(3, 9, Duration::from_secs(5));
+        queue.set_backends(&backends(&[1]), 3);
         assert_eq!(counted(&queue), (3, 0));
         let [third, fourth] = waiting;
         drop((second, served(third).await, served(fourth).await));
+        assert_eq!(counted(&queue), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_the_least_busy_one_is_taken_and_equals_take_turns() {
+        let queue = queue_at(&[1, 2, 3], 2, 9, Duration::from_secs(5));
+        let mut slots = Vec::new();
+        for _ in 0..6 {
+            slots.push(served(ask(&queue, 1).await).await);
+        }
+        let ports = |slots: &[Slot]| {
+            let mut urls: Vec<_> = slots
+                .iter()
+                .map(|slot| slot.backend().url.clone())
+                .collect();
+            urls.sort_by_key(ToString::to_string);
+            urls.dedup();
+            urls.len()
+        };
+        assert_eq!((ports(&slots[..3]), ports(&slots[3..])), (3, 3));
+        let waiting = ask(&queue, 1).await;
+        assert_eq!(counted(&queue), (6, 1));
+        let freed = slots.pop().expect("six").backend().url.clone();
+        assert_eq!(served(waiting).await.backend().url, freed);
+    }
+
+    #[tokio::test]
+    async fn a_request_for_one_address_waits_for_it_until_it_is_closed() {
+        let all = backends(&[1, 2]);
+        let queue = Queue::default();
+        queue.set_limits(9, Duration::from_secs(5));
+        queue.set_backends(&all, 1);
+        let affinity = Affinity::Cookie(Some(all[0].tag));
+        let asker = Asker::unknown(None);
+        let headers = HeaderMap::new();
+        let held = queue
+            .slot(asker, affinity, &headers)
+            .await
+            .expect("a worker");
+        let mut second = Box::pin(queue.slot(asker, affinity, &headers));
+        assert!(
+            futures_pending(&mut second).await,
+            "the other address is free, and not meant"
+        );
+        let third = queue
+            .slot(asker, Affinity::None, &headers)
+            .await
+            .expect("a worker");
+        assert_eq!(third.backend().url, all[1].url);
+        drop(third);
+        assert!(futures_pending(&mut second).await);
+        all[0].shared.availability.set(Closed::Unreachable, true);
+        let moved = second.await.expect("a worker of the other");
+        assert_eq!(moved.backend().url, all[1].url);
+        drop((held, moved));
+        assert_eq!(counted(&queue), (0, 0));
+    }
+
+    async fn futures_pending<F: Future + Unpin>(future: &mut F) -> bool {
+        std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_address_fails_moves_before_those_that_wait() {
+        let all = backends(&[1, 2]);
+        let queue = Queue::default();
+        queue.set_limits(9, Duration::from_secs(5));
+        queue.set_backends(&all, 1);
+        let mut first = served(ask(&queue, 1).await).await;
+        let second = served(ask(&queue, 1).await).await;
+        let waits = ask(&queue, 1).await;
+        let failed = Arc::clone(first.backend());
+        failed.shared.availability.set(Closed::Unreachable, true);
+        let mut moving = Box::pin(queue.move_on(&mut first, Affinity::None));
+        assert!(futures_pending(&mut moving).await);
+        let at = second.backend().url.clone();
+        drop(second);
+        assert!(matches!(moving.await, Ok(Moved::Open)));
+        assert_eq!(first.backend().url, at);
+        assert_eq!(
+            counted(&queue),
+            (1, 1),
+            "no one was sent to the failed address"
+        );
+        drop(first);
+        drop(served(waits).await);
+        assert_eq!(counted(&queue), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_removed_counts_no_more_and_one_that_comes_serves_at_once() {
+        let queue = queue_at(&[1], 1, 9, Duration::from_secs(5));
+        let old = served(ask(&queue, 1).await).await;
+        let waiting = ask(&queue, 1).await;
+        queue.set_backends(&backends(&[2]), 1);
+        let new = served(waiting).await;
+        assert_ne!(new.backend().url, old.backend().url);
+        assert_eq!(counted(&queue), (2, 0));
+        drop(old);
+        assert_eq!(counted(&queue), (1, 0));
+        drop(new);
         assert_eq!(counted(&queue), (0, 0));
     }
 }

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use noren::config::{
-    Acme, App, Bridge, Certificate, Challenge, ClientCertificates, Config, Entrance, Files, Grip,
-    HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol, Recording, RedisSource, Rfb,
-    RfbAccess, SecurityHeaders, Server, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls,
-    TokenSource,
+    Acme, Affinity, App, Bridge, Certificate, Challenge, ClientCertificates, Config, Entrance,
+    Files, Grip, HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol, Recording,
+    RedisSource, Rfb, RfbAccess, SecurityHeaders, Server, Signed, SourceKind, Spool, StaticTarget,
+    TargetTls, Tls, TokenSource,
 };
 
 use super::shipped;
@@ -153,10 +153,11 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         (limits, without_rules),
         (Limits::default(), SecurityHeaders::default())
     );
-    let [app, secure] = apps.as_slice() else {
-        panic!("the reference should show one app, and one with TLS");
+    let [app, several, secure] = apps.as_slice() else {
+        panic!("the reference should show one app, one with several addresses, and one with TLS");
     };
-    assert!(secure.url.is_https && secure.tls.is_some());
+    assert!(several.urls.are_several() && several.affinity == Affinity::Cookie);
+    assert!(secure.urls.has_https() && secure.tls.is_some());
     let Offload {
         path: _,
         directory: _,
@@ -185,6 +186,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         offload: Vec::new(),
         grip: None,
         health_path: None,
+        hides_affinity: false,
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
         ..app.clone()
@@ -283,7 +285,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     }
     let App {
         name: _,
-        url: _,
+        urls: _,
         tls: _,
         hosts: _,
         path: _,
@@ -307,6 +309,10 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         restart_wait: _,
         health_path: _,
         health_interval: _,
+        health_failures: _,
+        health_successes: _,
+        affinity: _,
+        hides_affinity: _,
         request_spool: _,
         ignore_client_abort: _,
         response_spool: _,
@@ -317,10 +323,11 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
     } = App::default();
     shows(
         "app",
-        "name url tls hosts path refuse server-root encoded-slash case-insensitive methods origins missing-origin \
+        "name url urls tls hosts path refuse server-root encoded-slash case-insensitive methods origins missing-origin \
          users realm \
          client-certificate client-names user-header certificate-header request-headers response-headers \
          workers queue queue-wait connect response response-idle keep-alive restart-wait health-path health-interval \
+         health-failures health-successes affinity \
          request-spool ignore-client-abort response-spool \
          compress compress-private offload grip",
     );

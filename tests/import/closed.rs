@@ -1,7 +1,7 @@
 //! Tests that the result is closed where nginx is.
 
 use noren::Config;
-use noren::config::{AppUrl, Protocol};
+use noren::config::{AppUrl, AppUrls, Protocol};
 
 use super::{answer, from_nginx, import, made_of};
 
@@ -331,5 +331,9 @@ fn a_redirect_for_a_pattern_of_paths_is_not_served_in_clear() {
     let plain = config.listeners.first().map(|one| one.protocol);
     assert_eq!(plain, Some(Protocol::Redirect), "{made}");
     let app = config.apps.first().unwrap();
-    assert_eq!(app.url, AppUrl::parse("http://h:1").unwrap(), "{made}");
+    assert_eq!(
+        app.urls,
+        AppUrls::one(AppUrl::parse("http://h:1").unwrap()),
+        "{made}"
+    );
 }

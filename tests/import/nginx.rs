@@ -81,7 +81,7 @@ fn two_families_of_one_port_are_one_listener_and_a_named_location_is_an_app() {
     assert_eq!(listening, ["[::]:80"], "{made}");
     let app = config.apps.first().unwrap();
     assert_eq!(
-        (app.path.as_str(), app.url.to_string()),
+        (app.path.as_str(), app.urls.to_string()),
         ("/", "unix:/run/kitchen.sock".to_owned()),
         "{made}"
     );
@@ -413,7 +413,7 @@ fn an_app_over_tls_has_its_authority_and_its_name() {
          location / { proxy_ssl_verify on; proxy_pass https://h; } location /any/ { proxy_pass https://i:8443; } }",
     );
     let app = config.apps.first().unwrap();
-    assert_eq!(app.url.to_string(), "https://h:443", "{made}");
+    assert_eq!(app.urls.to_string(), "https://h:443", "{made}");
     let tls = app.tls.clone().unwrap();
     assert_eq!(tls.name.as_deref(), Some("app.example"), "{made}");
     assert_eq!(left(&made).len(), 1, "{made}");

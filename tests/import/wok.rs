@@ -1,6 +1,6 @@
 //! The file of nginx that Wok brings.
 
-use noren::config::{AppUrl, Protocol, SourceKind, TokenSource};
+use noren::config::{AppUrl, AppUrls, Protocol, SourceKind, TokenSource};
 
 use super::from_nginx;
 
@@ -77,7 +77,10 @@ fn the_nginx_of_wok_becomes_a_door_with_everything_it_had() {
     let [app] = config.apps.as_slice() else {
         panic!("one app");
     };
-    assert_eq!(app.url, AppUrl::parse("http://localhost:8010").unwrap());
+    assert_eq!(
+        app.urls,
+        AppUrls::one(AppUrl::parse("http://localhost:8010").unwrap())
+    );
     assert_eq!(app.response.as_secs(), 600);
     assert_eq!(config.limits.body_size, 4 << 30);
     assert_eq!(

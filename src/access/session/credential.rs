@@ -82,7 +82,8 @@ impl Secret {
         }
     }
 
-    fn whole(&self, told: &HeaderMap) -> Credential {
+    /// Hashes everything the app gets to know, and which of its processes does.
+    pub(super) fn whole(&self, told: &HeaderMap) -> Credential {
         let mut parts = Parts::new(self);
         let lines = [
             ("authorization", AUTHORIZATION.as_str()),

@@ -23,11 +23,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::config::{self, ChannelName, Config, LogoutEnds};
-use crate::http::{Context, Head, Lease};
+use crate::http::{Context, Head, Lease, take_affinity};
 use crate::shutdown::Shutdown;
 use crate::text::file::{LARGEST_SECRET, read};
-use crate::tls::Connector;
 use crate::tokens::Console;
+use crate::upstream::Upstream;
 
 use cache::{Entry, Known, Watched};
 use credential::{Secret, Shown};
@@ -41,6 +41,8 @@ pub struct Sessions {
     switch: Vec<String>,
     /// True if the app treats `/LOGOUT` as `/logout`.
     ignores_case: bool,
+    /// True if there are cookies of Noren that are no part of a session.
+    hides_affinity: bool,
     /// True if other nodes of a cluster identify a session by the same hash.
     is_shared: bool,
     known: Arc<Known>,
@@ -128,19 +130,13 @@ impl Visitor {
 
 impl Sessions {
     /// Creates the queries of a configuration, if there are any. Opens nothing. The entries of `before` with open
-    /// connections are kept, so that they are still queried, in the new way. `tls` has a connector for each app with
-    /// TLS, in their order.
+    /// connections are kept, so that they are still queried, in the new way.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        tls: &[Option<Connector>],
-        before: Option<&Self>,
-        tasks: &Shutdown,
-    ) -> Option<Self> {
-        let app = config.apps.get(config.session.app)?;
+    pub fn new(config: &Config, apps: &[Arc<Upstream>], before: Option<&Self>) -> Option<Self> {
+        let upstream = apps.get(config.session.app)?;
+        let app = upstream.settings();
         let asked = before.map(|before| &before.question);
-        let tls = tls.get(config.session.app).and_then(Option::as_ref);
-        let question = Question::new(&config.session, app, tls, asked, tasks)?;
+        let question = Question::new(&config.session, upstream, asked)?;
         let below = |path: &String| query::below_root(path, app);
         let paths = |list: &[String]| list.iter().map(below).collect();
         let known = before.map_or_else(
@@ -154,6 +150,7 @@ impl Sessions {
             logout: paths(&config.session.logout),
             switch: paths(&config.session.switch),
             ignores_case: app.case_insensitive,
+            hides_affinity: app.hides_affinity,
             settings: config.session.clone(),
             known,
         })
@@ -278,7 +275,18 @@ impl Sessions {
     }
 
     fn shown(&self, told: &HeaderMap) -> Shown {
-        self.known.secret.shown(told, &self.settings.cookies)
+        let names = &self.settings.cookies;
+        if !self.hides_affinity {
+            return self.known.secret.shown(told, names);
+        }
+        // The app does not see that cookie, so it is no part of the session; which of its processes has answered
+        // depends on it.
+        let mut seen = told.clone();
+        take_affinity(&mut seen, "", |_| None::<()>);
+        Shown {
+            whole: self.known.secret.whole(told),
+            ..self.known.secret.shown(&seen, names)
+        }
     }
 
     /// Gets an answer that may be used: a cached one, that of the query in flight, or a new one.

@@ -17,9 +17,7 @@ use crate::config::{
 };
 use crate::http::{Context, Forwarded, Head, apply_to_request, encoded};
 use crate::net::{ConnectError, Peer};
-use crate::shutdown::Shutdown;
-use crate::telemetry::AppMetrics;
-use crate::tls::{Connector, DialError};
+use crate::tls::DialError;
 use crate::tokens::Console;
 use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError};
 
@@ -83,11 +81,10 @@ impl Question {
     /// Creates the queries of a configuration, if there are any.
     pub(super) fn new(
         settings: &config::Session,
-        app: &config::App,
-        tls: Option<&Connector>,
+        upstream: &Upstream,
         before: Option<&Self>,
-        tasks: &Shutdown,
     ) -> Option<Self> {
+        let app = upstream.settings();
         // Its own connections and slots: a busy app still answers, and questions take no more than their share.
         let share = config::App {
             workers: settings.workers,
@@ -98,7 +95,8 @@ impl Question {
             response_idle: settings.timeout,
             ..app.clone()
         };
-        let before = before.map_or(&[][..], |before| std::slice::from_ref(&before.upstream));
+        let before = before.map(|before| &before.upstream);
+        let before = before.filter(|before| before.settings().name == app.name);
         let below = |path: &str| below_root(path, app);
         let header = |name: Option<&String>| name.and_then(|name| name.parse().ok());
         let parsed = |(name, value): (&String, &String)| {
@@ -114,7 +112,7 @@ impl Question {
             session: below(settings.path.as_ref()?),
             console: settings.token_path.as_deref().map(below),
             channel: settings.channel_path.as_deref().map(below),
-            upstream: Upstream::new(share, tls, AppMetrics::unread(), before, tasks),
+            upstream: upstream.beside(share, before),
             method: settings.method.parse().unwrap_or_default(),
             headers,
             name: header(settings.name_header.as_ref()),

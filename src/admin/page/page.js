@@ -146,11 +146,17 @@ function show(status) {
   document.querySelector("#line").textContent =
     `Version ${status.version}, up ${age(status.since)}, ${plain(status.connections.open)} of ${plain(status.connections.limit)} connections, ${bytes(status.memory)} of memory`;
   const n = "number", tables = document.querySelector("#tables");
+  // Those of apps with one address are in the table of apps.
+  const addresses = status.apps.flatMap((app) => app.addresses.length > 1 ? app.addresses.map((one) => [app, one]) : []);
   const parts = [
     ...table("Apps", null, [["Name"], ["At"], ["State"], ["Since", n], ["Last answer", n], ["Busy", n], ["Workers", n], ["Waiting", n]],
-      status.apps.map((app) => [app.name, app.url, app.state, app.state_since ? age(app.state_since) : null,
+      status.apps.map((app) => [app.name, app.addresses.length > 1 ? `${app.addresses.length} addresses` : app.url, app.state, app.state_since ? age(app.state_since) : null,
         app.last_success ? `${age(app.last_success)} ago` : null, plain(app.busy), plain(app.workers), plain(app.waiting)]),
       status.apps.map((app) => app.last_error && `${age(app.last_error_at)} ago: ${app.last_error}`)),
+    ...table("Addresses", null, [["App"], ["At"], ["State"], ["Since", n], ["Last answer", n], ["Busy", n], ["Workers", n], ["WebSockets", n]],
+      addresses.map(([app, one]) => [app.name, one.address, one.drained ? "drained" : one.state, one.state_since ? age(one.state_since) : null,
+        one.last_success ? `${age(one.last_success)} ago` : null, plain(one.busy), plain(one.workers), plain(one.tunnels)]),
+      addresses.map(([, one]) => one.last_error && `${age(one.last_error_at)} ago: ${one.last_error}`)),
     ...table("Tunnels", status.tunnel_count, [["Id"], ["Target"], ["Peer"], ["User"], ["Session"], ["Open", n], ["Up", n], ["Down", n]],
       status.tunnels.map((one) => [`t${one.id}`, one.target + rfb(one.rfb), one.peer, one.user, visit(one.session), age(one.since), bytes(one.up), bytes(one.down)])),
     ...table("Subscribers", status.subscribers, [["Id"], ["Channels"], ["By"], ["Peer"], ["User"], ["Session"], ["Open", n], ["Behind", n]],

@@ -57,7 +57,7 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
         rows(of(status, "apps"), |app| {
             vec![
                 word(of(app, "name")),
-                word(of(app, "url")),
+                places(app),
                 word(of(app, "state")),
                 if_any(of(app, "state_since"), &since),
                 format!("{} of {}", word(of(app, "busy")), word(of(app, "workers"))),
@@ -68,6 +68,20 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
                 }),
             ]
         }),
+    );
+    add(
+        "Addresses".to_owned(),
+        &[
+            "APP",
+            "AT",
+            "STATE",
+            "SINCE",
+            "BUSY",
+            "WEBSOCKETS",
+            "LAST ANSWER",
+            "LAST ERROR",
+        ],
+        addresses(of(status, "apps"), &since),
     );
     add(
         format!("Tunnels: {}", word(of(status, "tunnel_count"))),
@@ -153,6 +167,45 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
         }),
     );
     lines
+}
+
+/// The address of an app, or the number of its addresses, which have a table of their own.
+fn places(app: &Value) -> String {
+    match of(app, "addresses").as_array().map_or(1, Vec::len) {
+        0 | 1 => word(of(app, "url")),
+        several => format!("{several} addresses"),
+    }
+}
+
+/// The rows of the apps with several addresses.
+fn addresses(apps: &Value, since: &dyn Fn(&Value) -> String) -> Vec<Vec<String>> {
+    let several = |app: &&Value| {
+        let addresses = of(app, "addresses").as_array();
+        addresses.is_some_and(|addresses| addresses.len() > 1)
+    };
+    let of_app = |app: &Value| {
+        rows(of(app, "addresses"), |one| {
+            let state = if of(one, "drained") == &Value::Bool(true) {
+                "drained".to_owned()
+            } else {
+                word(of(one, "state"))
+            };
+            vec![
+                word(of(app, "name")),
+                word(of(one, "address")),
+                state,
+                if_any(of(one, "state_since"), since),
+                format!("{} of {}", word(of(one, "busy")), word(of(one, "workers"))),
+                word(of(one, "tunnels")),
+                if_any(of(one, "last_success"), &|at| format!("{} ago", since(at))),
+                if_any(of(one, "last_error_at"), &|at| {
+                    format!("{} ago: {}", since(at), word(of(one, "last_error")))
+                }),
+            ]
+        })
+    };
+    let apps = apps.as_array().into_iter().flatten();
+    apps.filter(several).flat_map(of_app).collect()
 }
 
 /// A field; null if there is none.

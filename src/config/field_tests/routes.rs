@@ -26,6 +26,8 @@ fn apps_are_read() {
         restart-wait = "0s"
         health-path = "/ready"
         health-interval = "4s"
+        health-failures = 3
+        health-successes = 2
         request-spool = false
         response-spool = false
         ignore-client-abort = false
@@ -47,10 +49,10 @@ fn apps_are_read() {
     );
     let expected = App {
         name: "wok".to_owned(),
-        url: AppUrl::plain(Endpoint::Tcp {
+        urls: AppUrls::one(AppUrl::plain(Endpoint::Tcp {
             host: "::1".to_owned(),
             port: 8010,
-        }),
+        })),
         tls: None,
         hosts: vec![
             HostPattern::Exact("a.example".to_owned()),
@@ -77,6 +79,10 @@ fn apps_are_read() {
         restart_wait: Duration::ZERO,
         health_path: Some("/ready".to_owned()),
         health_interval: seconds(4),
+        health_failures: 3,
+        health_successes: 2,
+        affinity: Affinity::None,
+        hides_affinity: false,
         request_spool: false,
         response_spool: false,
         ignore_client_abort: false,

@@ -117,6 +117,7 @@ impl Visitor {
             head: &self.head,
             asker: Asker {
                 address: self.context.peer.counted_as(),
+                is_https: self.context.scheme == crate::http::Scheme::Https,
                 is_known: &is_known,
                 times: None,
             },

@@ -10,6 +10,15 @@ pub struct AppLabel {
     pub app: String,
 }
 
+/// Label for an address of an app.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AddressLabel {
+    /// Name of the app.
+    pub app: String,
+    /// The address, as the configuration has it.
+    pub address: String,
+}
+
 /// Label for a channel, by its name or pattern in the configuration: clients can make names that a pattern covers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ChannelLabel {

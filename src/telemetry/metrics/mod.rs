@@ -5,6 +5,7 @@
 //! queues, channels, sources) are set right before the text is written, by the caller of [`Metrics::text`].
 //! Independent of the requests.
 
+mod addresses;
 mod apps;
 mod channels;
 mod connections;
@@ -24,10 +25,13 @@ use prometheus_client::registry::Registry;
 
 use crate::sync::lock;
 
+pub use addresses::{AddressState, Addresses};
 pub use apps::{AppMetrics, Apps, Failure};
 pub use channels::{ChannelMetrics, Channels};
 pub use connections::Connections;
-pub use labels::{AppLabel, ChannelLabel, FileLabel, ListenerLabel, ReasonLabel, SourceLabel};
+pub use labels::{
+    AddressLabel, AppLabel, ChannelLabel, FileLabel, ListenerLabel, ReasonLabel, SourceLabel,
+};
 pub use process::{descriptors, resident_bytes};
 pub use requests::{Classes, Handler, Requests};
 pub use sources::{Seen, Sources};
@@ -46,6 +50,8 @@ pub struct Metrics {
     pub requests: Requests,
     /// The apps: queues and responses.
     pub apps: Apps,
+    /// The addresses of the apps.
+    pub addresses: Addresses,
     /// The spool.
     pub spool: SpoolMetrics,
     /// Tunnels of the bridge, of apps and of channels.
@@ -72,6 +78,7 @@ impl Metrics {
             connections: Connections::register(own),
             requests: Requests::register(own),
             apps: Apps::register(own),
+            addresses: Addresses::register(own),
             spool: SpoolMetrics::register(own),
             tunnels: TunnelMetrics::register(own),
             channels: Channels::register(own),

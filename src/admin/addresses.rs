@@ -1,0 +1,91 @@
+//! Addresses of the apps: their part of the status and of the metrics, and the command that drains one.
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use crate::admin::View;
+use crate::admin::routes::{Routes, not_allowed, object};
+use crate::http::{Body, Refusal, parameter, refuse};
+use crate::telemetry::{AddressLabel, AddressState, Addresses};
+use crate::upstream::AddressStatus;
+
+/// One address in the status.
+pub(super) fn shown(status: &AddressStatus) -> Value {
+    let condition = &status.condition;
+    json!({
+        "address": status.url.to_string(),
+        "open": status.is_open,
+        "drained": status.is_drained,
+        "state": condition.state,
+        "state_since": condition.state_since,
+        "last_success": condition.last_success,
+        "last_error": condition.last_error,
+        "last_error_at": condition.last_error_at,
+        "workers": status.workers,
+        "busy": status.busy,
+        "tunnels": status.tunnels,
+        "failures": status.failures,
+    })
+}
+
+/// Sets the metrics of one address.
+pub(super) fn observe(metrics: &Addresses, app: &str, status: &AddressStatus) {
+    let label = AddressLabel {
+        app: app.to_owned(),
+        address: status.url.to_string(),
+    };
+    let state = AddressState {
+        is_open: status.is_open,
+        is_drained: status.is_drained,
+        busy: status.busy,
+        tunnels: status.tunnels,
+        failures: status.failures,
+    };
+    metrics.set(&label, state);
+}
+
+impl View {
+    /// Drains an address of an app, or ends that.
+    fn drain(&self, app: &str, address: &str, drains: bool) -> Result<String, Refusal> {
+        let apps = self.apps.now();
+        let Some(found) = apps.iter().find(|one| one.settings().name == app) else {
+            let known: Vec<&str> = apps
+                .iter()
+                .map(|one| one.settings().name.as_str())
+                .collect();
+            let known = if known.is_empty() {
+                "the configuration has no [[app]]".to_owned()
+            } else {
+                format!("there is {}", known.join(", "))
+            };
+            return Err(Refusal::not_found(format!(
+                "there is no app {app}; {known}"
+            )));
+        };
+        let drained = found.drain(address, drains);
+        drained.map_err(|error| Refusal::new(StatusCode::CONFLICT, error.to_string()))
+    }
+}
+
+impl Routes {
+    /// Responds to `POST /drain/APP?address=ADDRESS`, and with `&undo` to the opposite.
+    pub(super) fn drain(
+        &self,
+        app: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        if request.method() != Method::POST {
+            return self.refuse(request, not_allowed("POST"));
+        }
+        let (parts, body) = request.into_parts();
+        refuse(body, &self.shutdown);
+        let query = parts.uri.query();
+        let address = parameter(query, "address")?;
+        let address =
+            address.ok_or_else(|| Refusal::bad_request("name the address: ?address=ADDRESS"))?;
+        let drains = parameter(query, "undo")?.is_none();
+        let done = self.view.drain(app, &address, drains)?;
+        Ok(object(StatusCode::OK, &json!({ "done": done })))
+    }
+}

@@ -1,0 +1,141 @@
+//! Availability of one address of an app: whether requests may be sent there now.
+//!
+//! An address is open unless an operator drains it, a connection to it has failed a moment ago, or its health check
+//! fails. The queues that hand its workers out are notified of each change. Must not know connections and requests.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use tokio::time::Instant;
+
+use crate::sync::lock;
+
+/// A reason why an address is not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// An operator drains it.
+    Drained = 1,
+    /// A connection to it has failed, and none has succeeded since.
+    Unreachable = 2,
+    /// Its health check fails.
+    Unwell = 4,
+}
+
+/// Called after a change; returns false when it is not to be called any more.
+type Subscriber = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// The availability of one address. All that use the address share it, and it outlives a reload.
+#[derive(Default)]
+pub(super) struct Availability {
+    /// A bit for each reason.
+    closed: AtomicU8,
+    rest: Mutex<Rest>,
+}
+
+#[derive(Default)]
+struct Rest {
+    unwell_since: Option<Instant>,
+    /// By the number of the queue.
+    subscribers: Vec<(usize, Subscriber)>,
+}
+
+impl Availability {
+    /// True if nothing speaks against sending requests there.
+    pub(super) fn is_open(&self) -> bool {
+        self.closed.load(Ordering::Relaxed) == 0
+    }
+
+    /// True if this reason is one of those why it is not open.
+    pub(super) fn is(&self, reason: Closed) -> bool {
+        self.closed.load(Ordering::Relaxed) & reason as u8 != 0
+    }
+
+    /// Time since which the health check fails.
+    pub(super) fn unwell_since(&self) -> Option<Instant> {
+        // Every request of an app with a health check comes by here.
+        if self.is(Closed::Unwell) {
+            self.lock().unwell_since
+        } else {
+            None
+        }
+    }
+
+    /// Adds or removes a reason; true if that was a change.
+    pub(super) fn set(&self, reason: Closed, holds: bool) -> bool {
+        // Every connection comes by here, so nothing is written without need.
+        if self.is(reason) == holds {
+            return false;
+        }
+        let bit = reason as u8;
+        let mut rest = self.lock();
+        let before = if holds {
+            self.closed.fetch_or(bit, Ordering::Relaxed)
+        } else {
+            self.closed.fetch_and(!bit, Ordering::Relaxed)
+        };
+        if reason == Closed::Unwell {
+            rest.unwell_since = holds.then(Instant::now);
+        }
+        // Taken out meanwhile: a subscriber may look at this in turn.
+        let subscribers = std::mem::take(&mut rest.subscribers);
+        drop(rest);
+        let mut left: Vec<_> = subscribers
+            .into_iter()
+            .filter(|(_, notify)| notify())
+            .collect();
+        self.lock().subscribers.append(&mut left);
+        (before & bit != 0) != holds
+    }
+
+    /// Has the queue of this number notified of changes.
+    pub(super) fn subscribe(
+        &self,
+        queue: usize,
+        notify: impl Fn() -> bool + Send + Sync + 'static,
+    ) {
+        let mut rest = self.lock();
+        rest.subscribers.retain(|(number, _)| *number != queue);
+        rest.subscribers.push((queue, Box::new(notify)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rest> {
+        lock(&self.rest)
+    }
+}
+
+impl fmt::Debug for Availability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Availability")
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_open_again_when_no_reason_is_left_and_each_change_is_told_once() {
+        let availability = Availability::default();
+        let told = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&told);
+        availability.subscribe(1, move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            true
+        });
+        assert!(availability.set(Closed::Drained, true));
+        assert!(!availability.set(Closed::Drained, true), "no change");
+        assert!(availability.set(Closed::Unwell, true));
+        assert!(availability.unwell_since().is_some());
+        assert!(availability.set(Closed::Drained, false));
+        assert!(!availability.is_open());
+        assert!(availability.set(Closed::Unwell, false));
+        assert!(availability.is_open() && availability.unwell_since().is_none());
+        assert_eq!(told.load(Ordering::Relaxed), 4);
+    }
+}

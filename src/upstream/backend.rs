@@ -1,0 +1,275 @@
+//! One address of an app: its connections, its condition, and the connecting that brings it back after a failure.
+//!
+//! Must not know requests and the choice between addresses.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::config::{self, AppUrl};
+use crate::shutdown::Shutdown;
+use crate::sync::lock;
+use crate::tls::{Connector, DialError, Outgoing, dial};
+use crate::upstream::UpstreamError;
+use crate::upstream::affinity::Tag;
+use crate::upstream::availability::{Availability, Closed};
+use crate::upstream::condition::{State, Watch};
+use crate::upstream::connection::Connection;
+use crate::upstream::pool::Pool;
+use crate::upstream::reachability::Reachability;
+
+/// The longest that somebody who looks waits for an app to take a connection.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One address of an app, for the requests of one configuration.
+#[derive(Debug)]
+pub(super) struct Backend {
+    pub(super) url: AppUrl,
+    /// Identifies the address in an affinity cookie, which does not show it.
+    pub(super) tag: Tag,
+    pub(super) pool: Pool,
+    pub(super) shared: Arc<Shared>,
+    app: String,
+    /// None for plain HTTP.
+    tls: Option<Connector>,
+    /// Time limit to connect.
+    limit: Duration,
+    /// Pause between two attempts to bring it back.
+    interval: Duration,
+    tasks: Shutdown,
+}
+
+/// The part of an address that outlives a reload, and that the visitors' requests and Noren's own share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) availability: Availability,
+    pub(super) watch: Watch,
+    pub(super) reached: Reachability,
+    /// Open WebSockets.
+    pub(super) tunnels: AtomicUsize,
+    /// Times that connecting failed and the address was taken out for it.
+    pub(super) failures: AtomicUsize,
+    /// The address with the settings in force, for attempts to bring it back.
+    latest: Mutex<Weak<Backend>>,
+    /// True while a task tries to bring it back.
+    is_tried: AtomicBool,
+    /// The last time that one succeeded.
+    back: Mutex<Option<Instant>>,
+}
+
+/// Guard that counts an open WebSocket.
+#[derive(Debug)]
+pub struct Tunnel(Arc<Shared>);
+
+impl Backend {
+    /// Creates an address without connections. `shared` is that of the same address before a reload.
+    pub(super) fn new(
+        url: &AppUrl,
+        tls: Option<&Connector>,
+        settings: &config::App,
+        shared: Option<Arc<Shared>>,
+        tasks: &Shutdown,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            url: url.clone(),
+            tag: Tag::of(&settings.name, url),
+            pool: Pool::new(settings.keep_alive),
+            shared: shared.unwrap_or_default(),
+            app: settings.name.clone(),
+            tls: tls.filter(|_| url.is_https).cloned(),
+            limit: settings.connect,
+            interval: settings.health_interval,
+            tasks: tasks.clone(),
+        })
+    }
+
+    /// Creates the same address with connections and limits of its own.
+    pub(super) fn beside(&self, settings: &config::App) -> Arc<Self> {
+        let shared = Some(Arc::clone(&self.shared));
+        Self::new(&self.url, self.tls.as_ref(), settings, shared, &self.tasks)
+    }
+
+    /// Puts this address in the place of the one of an earlier configuration.
+    pub(super) fn put_in_force(self: &Arc<Self>) {
+        *self.shared.latest() = Arc::downgrade(self);
+        if self.shared.availability.is(Closed::Unreachable) {
+            self.bring_back();
+        }
+    }
+
+    /// True if requests may be sent here.
+    pub(super) fn is_open(&self) -> bool {
+        self.shared.availability.is_open()
+    }
+
+    /// Connects once, with the TLS handshake where there is one.
+    pub(super) async fn dial(&self, limit: Duration) -> Result<Outgoing, DialError> {
+        let endpoint = &self.url.endpoint;
+        dial(endpoint, |_| true, self.tls.as_ref(), limit).await
+    }
+
+    /// Records that the app has answered here.
+    pub(super) fn answered(&self, now: Instant) {
+        self.shared.watch.answered(now);
+        self.shared.reached.note(true, now);
+    }
+
+    /// Records a failure here.
+    pub(super) fn failed(&self, state: State, error: String) {
+        let now = Instant::now();
+        self.shared.watch.failed(state, error, now);
+        if state == State::Down {
+            self.shared.reached.note(false, now);
+        }
+    }
+
+    /// Records that the app broke an exchange off here.
+    pub(super) fn broke(&self, error: UpstreamError) -> UpstreamError {
+        self.failed(State::Broken, error.to_string());
+        error
+    }
+
+    /// Records that the app did not respond here in time.
+    pub(super) fn silent(&self, error: &UpstreamError) {
+        self.failed(State::Silent, error.to_string());
+    }
+
+    /// Records that a connection was opened.
+    pub(super) fn connected(&self) {
+        if self.shared.availability.set(Closed::Unreachable, false) {
+            self.shared.watch.connected(Instant::now());
+            *self.shared.back() = Some(Instant::now());
+            info!(app = self.app, address = %self.url, "the address of the app is back");
+        }
+    }
+
+    /// Takes the address out after a failed connection, until another one succeeds.
+    pub(super) fn unreachable(self: &Arc<Self>, error: &DialError) {
+        self.failed(State::Down, error.to_string());
+        if self.shared.availability.set(Closed::Unreachable, true) {
+            self.shared.failures.fetch_add(1, Ordering::Relaxed);
+            let (app, address) = (&self.app, &self.url);
+            warn!(app, %address, %error, "the address of the app is out; others take its requests");
+            self.bring_back();
+        }
+    }
+
+    /// Starts the attempts to bring it back, if they are not running.
+    fn bring_back(&self) {
+        if self.shared.is_tried.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (shared, stop) = (Arc::downgrade(&self.shared), self.tasks.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = try_to_reach(shared) => {}
+                () = stop.requested() => {}
+            }
+        });
+    }
+
+    /// Checks reachability: by the requests of the last seconds, or else by connecting once.
+    pub(super) async fn is_reachable(&self) -> bool {
+        // Nobody is to be surprised by what an operator has announced.
+        let availability = &self.shared.availability;
+        if availability.is(Closed::Unreachable) || availability.is(Closed::Drained) {
+            return false;
+        }
+        if let Some(reached) = self.shared.reached.recently() {
+            return reached;
+        }
+        let fault = match timeout(PATIENCE, self.dial(self.limit)).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("it did not take a connection within {PATIENCE:?}")),
+        };
+        let is_reached = fault.is_none();
+        let now = Instant::now();
+        self.shared.reached.note(is_reached, now);
+        match fault {
+            None => self.shared.watch.connected(now),
+            Some(fault) => self.shared.watch.failed(State::Down, fault, now),
+        }
+        is_reached
+    }
+
+    /// Stores a connection after its exchange. An app that is being drained shall see its connections end.
+    pub(super) fn take_back(&self, connection: Connection, now: Instant) {
+        if !self.shared.availability.is(Closed::Drained) {
+            self.pool.put(connection, now);
+        }
+    }
+
+    /// Closes connections that were idle for too long; all of them if the address is drained.
+    pub(super) fn close_idle(&self) {
+        if self.shared.availability.is(Closed::Drained) {
+            self.pool.close_all();
+        } else {
+            self.pool.close_old();
+        }
+    }
+
+    /// Counts an open WebSocket.
+    pub(super) fn tunnel(&self) -> Tunnel {
+        self.shared.tunnels.fetch_add(1, Ordering::Relaxed);
+        Tunnel(Arc::clone(&self.shared))
+    }
+}
+
+impl Shared {
+    /// The address, if it is out and still configured.
+    fn wanted(&self) -> Option<Arc<Backend>> {
+        let backend = self.latest().upgrade();
+        backend.filter(|_| self.availability.is(Closed::Unreachable))
+    }
+
+    fn latest(&self) -> std::sync::MutexGuard<'_, Weak<Backend>> {
+        lock(&self.latest)
+    }
+
+    fn back(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        lock(&self.back)
+    }
+}
+
+/// Connects again and again until that succeeds or the address is no longer in the configuration. No visitor waits for
+/// these attempts, so an address that swallows connections costs time once only.
+async fn try_to_reach(shared: Weak<Shared>) {
+    // At once the first time, because one lost packet is no reason to stay away. Not so for an address that comes and
+    // goes, which visitors would meet while it is away each time.
+    let mut pause = shared.upgrade().and_then(|shared| {
+        let interval = shared.latest().upgrade()?.interval;
+        let back = (*shared.back())?;
+        (back.elapsed() < interval * 2).then_some(interval)
+    });
+    loop {
+        if let Some(pause) = pause {
+            sleep(pause).await;
+        }
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let Some(backend) = shared.wanted() else {
+            shared.is_tried.store(false, Ordering::Relaxed);
+            // It may have been taken out again at this moment, and then this task was still counted on.
+            if shared.wanted().is_none() || shared.is_tried.swap(true, Ordering::Relaxed) {
+                return;
+            }
+            continue;
+        };
+        match backend.dial(backend.limit).await {
+            Ok(_) => backend.connected(),
+            Err(error) => backend.failed(State::Down, error.to_string()),
+        }
+        pause = Some(backend.interval);
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.0.tunnels.fetch_sub(1, Ordering::Relaxed);
+    }
+}

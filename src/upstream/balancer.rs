@@ -1,0 +1,199 @@
+//! Choice between the addresses of an app: of those that are open, the one with the fewest busy workers.
+//!
+//! Has no clock and no lock. If no address is open, all are tried that no operator drains: one of them may be back.
+
+use std::sync::Arc;
+
+use crate::upstream::affinity::Affinity;
+use crate::upstream::availability::Closed;
+use crate::upstream::backend::Backend;
+
+/// The addresses of an app, and how many of their workers are busy.
+#[derive(Debug, Default)]
+pub(super) struct Balancer {
+    /// One for each address. One that was removed stays until its last worker is free, so that positions hold.
+    members: Vec<Member>,
+    /// The position at which the choice among equals begins; they take turns.
+    first: usize,
+}
+
+#[derive(Debug)]
+struct Member {
+    backend: Arc<Backend>,
+    /// 0 if the address was removed from the configuration.
+    workers: usize,
+    busy: usize,
+}
+
+impl Member {
+    fn is_free(&self) -> bool {
+        self.busy < self.workers
+    }
+}
+
+impl Balancer {
+    /// Replaces the addresses. What is busy stays counted.
+    pub(super) fn set(&mut self, backends: &[Arc<Backend>], workers: usize) {
+        for member in &mut self.members {
+            member.workers = 0;
+        }
+        for backend in backends {
+            let is_same = |member: &&mut Member| member.backend.url == backend.url;
+            let is_unused = |member: &&mut Member| member.workers == 0 && member.busy == 0;
+            let at = match self.members.iter_mut().find(is_same) {
+                Some(same) => same,
+                None => match self.members.iter_mut().find(is_unused) {
+                    Some(unused) => unused,
+                    None => {
+                        self.members.push(Member {
+                            backend: Arc::clone(backend),
+                            workers,
+                            busy: 0,
+                        });
+                        continue;
+                    }
+                },
+            };
+            at.backend = Arc::clone(backend);
+            at.workers = workers;
+        }
+    }
+
+    /// Takes a worker for a request: that of the address it has to go to, or of the least busy one.
+    pub(super) fn take(&mut self, affinity: Affinity) -> Option<(usize, Arc<Backend>)> {
+        let at = match self.members.as_slice() {
+            [only] => only.is_free().then_some(0),
+            _ => match self.wish(affinity) {
+                Some(wish) => self.members.get(wish)?.is_free().then_some(wish),
+                None => self.least_busy(),
+            },
+        };
+        self.occupy(at?)
+    }
+
+    /// The address that a request has to go to, if there is one; it may be busy.
+    pub(super) fn wish(&self, affinity: Affinity) -> Option<usize> {
+        let found = match affinity {
+            Affinity::None | Affinity::Cookie(None) => None,
+            Affinity::Cookie(Some(tag)) => {
+                self.usable().find(|(_, member)| member.backend.tag == tag)
+            }
+            Affinity::Key(key) => self
+                .usable()
+                .max_by_key(|(_, member)| member.backend.tag.rank(key)),
+        };
+        found.map(|(at, _)| at)
+    }
+
+    /// True if this address may serve a request with this wish.
+    pub(super) fn serves(&self, at: usize, wish: Option<usize>) -> bool {
+        if self.members.len() <= 1 {
+            return true;
+        }
+        let mut here = false;
+        let mut wished = false;
+        for (usable, _) in self.usable() {
+            here |= usable == at;
+            wished |= Some(usable) == wish;
+        }
+        here && (!wished || wish == Some(at))
+    }
+
+    /// Addresses with a free worker that requests may be sent to.
+    pub(super) fn free(&self) -> impl Iterator<Item = usize> {
+        let free = self.usable().filter(|(_, member)| member.is_free());
+        free.map(|(at, _)| at)
+    }
+
+    /// Takes a worker of this address.
+    pub(super) fn occupy(&mut self, at: usize) -> Option<(usize, Arc<Backend>)> {
+        let member = self.members.get_mut(at)?;
+        member.busy += 1;
+        Some((at, Arc::clone(&member.backend)))
+    }
+
+    /// Takes a worker of another address than this one while none is open: the next that has one.
+    pub(super) fn take_next(&mut self, after: usize) -> Option<(usize, Arc<Backend>)> {
+        let count = self.members.len();
+        let next = |step| (after + step) % count.max(1);
+        let others = (1..count).map(next);
+        let free: Vec<usize> = self.free().collect();
+        let at = others.into_iter().find(|at| free.contains(at))?;
+        self.occupy(at)
+    }
+
+    /// Takes a worker of the address at `backend`, if it has one.
+    pub(super) fn take_at(&mut self, backend: &Arc<Backend>) -> Option<(usize, Arc<Backend>)> {
+        let is_it = |member: &Member| member.backend.url == backend.url && member.is_free();
+        let at = self.members.iter().position(is_it)?;
+        self.occupy(at)
+    }
+
+    /// True if the worker of this address that has become free may work on; otherwise there are too many of them.
+    pub(super) fn may_work_on(&self, at: usize) -> bool {
+        let member = self.members.get(at);
+        member.is_some_and(|member| member.busy <= member.workers)
+    }
+
+    /// The address at this position.
+    pub(super) fn backend(&self, at: usize) -> Option<&Arc<Backend>> {
+        self.members.get(at).map(|member| &member.backend)
+    }
+
+    /// Counts a worker as free.
+    pub(super) fn release(&mut self, at: usize) {
+        if let Some(member) = self.members.get_mut(at) {
+            member.busy -= 1;
+        }
+    }
+
+    /// True if there is an open address.
+    pub(super) fn any_is_open(&self) -> bool {
+        self.members.iter().any(is_open)
+    }
+
+    /// True if there is an open address beside this one.
+    pub(super) fn another_is_open(&self, at: usize) -> bool {
+        let mut members = self.members.iter().enumerate();
+        members.any(|(other, member)| other != at && is_open(member))
+    }
+
+    /// Numbers of workers and of busy ones, of all addresses; and those of one of them.
+    pub(super) fn load(&self, of: Option<&Arc<Backend>>) -> (usize, usize) {
+        let is_meant = |member: &&Member| of.is_none_or(|of| of.url == member.backend.url);
+        let members = self.members.iter().filter(is_meant);
+        members.fold((0, 0), |(workers, busy), member| {
+            (workers + member.workers, busy + member.busy)
+        })
+    }
+
+    /// Addresses that requests may be sent to: the open ones, or else all that are not drained.
+    fn usable(&self) -> impl Iterator<Item = (usize, &Member)> {
+        let any_is_open = self.any_is_open();
+        let is_usable = move |member: &Member| {
+            if any_is_open {
+                is_open(member)
+            } else {
+                let availability = &member.backend.shared.availability;
+                member.workers > 0 && !availability.is(Closed::Drained)
+            }
+        };
+        let members = self.members.iter().enumerate();
+        members.filter(move |(_, member)| is_usable(member))
+    }
+
+    fn least_busy(&mut self) -> Option<usize> {
+        let count = self.members.len();
+        let first = self.first;
+        // Equals take turns.
+        let turn = |at: usize| (at + count - first % count.max(1)) % count.max(1);
+        let free = self.usable().filter(|(_, member)| member.is_free());
+        let (at, _) = free.min_by_key(|(at, member)| (member.busy, turn(*at)))?;
+        self.first = at + 1;
+        Some(at)
+    }
+}
+
+fn is_open(member: &Member) -> bool {
+    member.workers > 0 && member.backend.is_open()
+}

@@ -1,0 +1,101 @@
+//! Draining of one address by an operator: it gets no further requests, and those in progress end.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::upstream::Upstream;
+use crate::upstream::availability::Closed;
+use crate::upstream::backend::Backend;
+
+/// Reasons why an address is not drained.
+#[derive(Debug, thiserror::Error)]
+pub enum DrainError {
+    /// The app has no such address.
+    #[error("the app {app} has no address {address}; it has {known}")]
+    Unknown {
+        /// Name of the app.
+        app: String,
+        /// The address, as it was given.
+        address: String,
+        /// The addresses it has.
+        known: String,
+    },
+    /// It is the last address that is not drained.
+    #[error(
+        "{address} is the only address of the app {app} that is not drained; without it no request would be served"
+    )]
+    Last {
+        /// Name of the app.
+        app: String,
+        /// The address.
+        address: String,
+    },
+}
+
+impl Upstream {
+    /// Drains an address, or ends that; returns a sentence about the result. It holds until it is undone, also over a
+    /// reload.
+    ///
+    /// # Errors
+    /// [`DrainError`] says why nothing was changed.
+    pub fn drain(&self, address: &str, drains: bool) -> Result<String, DrainError> {
+        let app = self.settings.name.clone();
+        let Some(backend) = self.backends.iter().find(|one| is_named(one, address)) else {
+            return Err(DrainError::Unknown {
+                app,
+                address: address.to_owned(),
+                known: self.settings.urls.to_string(),
+            });
+        };
+        let is_drained = |one: &Backend| one.shared.availability.is(Closed::Drained);
+        let mut others = self
+            .backends
+            .iter()
+            .filter(|one| !Arc::ptr_eq(one, backend));
+        if drains && others.all(|one| is_drained(one)) {
+            return Err(DrainError::Last {
+                app,
+                address: backend.url.to_string(),
+            });
+        }
+        let address = &backend.url;
+        if !backend.shared.availability.set(Closed::Drained, drains) {
+            let state = if drains { "drained" } else { "in use" };
+            return Ok(format!("{address} of the app {app} is {state} already"));
+        }
+        info!(app, %address, drains, "an administrator drains an address of the app, or ends that");
+        if !drains {
+            return Ok(format!("{address} of the app {app} gets requests again"));
+        }
+        backend.close_idle();
+        let (_, busy) = self.queue.load_of(backend);
+        Ok(format!(
+            "{address} of the app {app} gets no further requests; {busy} are in progress"
+        ))
+    }
+
+    /// Ends all draining if a reload has left only drained addresses: then it was about others.
+    pub(super) fn keep_one_open(&self) {
+        let is_drained = |one: &Arc<Backend>| one.shared.availability.is(Closed::Drained);
+        if !self.backends.iter().all(is_drained) {
+            return;
+        }
+        for backend in &self.backends {
+            backend.shared.availability.set(Closed::Drained, false);
+            let address = &backend.url;
+            let app = &self.settings.name;
+            warn!(app, %address, "the address was drained, and is used again: the app has no other any more");
+        }
+    }
+}
+
+/// True for the address as the status shows it, and as the configuration has it.
+fn is_named(backend: &Backend, address: &str) -> bool {
+    let shown = backend.url.to_string();
+    shown == address
+        || address
+            .strip_prefix("http://")
+            .map(|rest| rest.trim_end_matches('/'))
+            == Some(&shown)
+}

@@ -1,0 +1,480 @@
+//! One request to the app: a worker permit, a connection, the exchange, and the question whether it may be sent again.
+//!
+//! A request that surely was not sent goes to another address of the app when its own cannot be connected to. One that
+//! may have been executed is sent once more at most, to the same address, and only if it may be repeated
+//! (RFC 9110 §9.2.2).
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use http::header::SET_COOKIE;
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout_at;
+
+use crate::http::{InterimSink, Stall};
+use crate::shares::Client;
+use crate::tls::{DialError, Outgoing};
+use crate::upstream::abandoned::{Ended, Failed, Running};
+use crate::upstream::affinity::Affinity;
+use crate::upstream::backend::{Backend, Tunnel};
+use crate::upstream::condition::State;
+use crate::upstream::connection::Connection;
+use crate::upstream::response_reader::Source;
+use crate::upstream::restart_wait::{Wait, nobody_is_there};
+use crate::upstream::workers::{Moved, Slot};
+use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError, broken, request_body};
+
+/// Time limit to connect to one of several addresses while another is open. A listener takes connections at once, or
+/// its machine is not there; the address is then tried again at leisure, without a visitor.
+const QUICK: Duration = Duration::from_secs(1);
+
+/// The visitor of a request, as far as the app's addresses are concerned.
+#[derive(Clone, Copy, Debug)]
+struct Visit {
+    client: Client,
+    affinity: Affinity,
+    is_https: bool,
+}
+
+impl Upstream {
+    /// Sends a request for `asker` and waits for the head of the answer.
+    ///
+    /// If a connection of the pool breaks before anything came back, the request is sent once more on a new
+    /// one, provided that it did not leave, or that it may be repeated (RFC 9110 §9.2.2). The same if a new
+    /// connection breaks because the app ends, which shows by nobody being there afterwards.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] says how far it came.
+    pub async fn send(
+        self: &Arc<Self>,
+        request: Request<Payload>,
+        asker: Asker<'_>,
+    ) -> Result<Response<Answer>, UpstreamError> {
+        self.send_with(request, asker, None).await
+    }
+
+    /// Does the same, with a receiver of interim responses.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub async fn send_with(
+        self: &Arc<Self>,
+        request: Request<Payload>,
+        asker: Asker<'_>,
+        interim: Option<InterimSink>,
+    ) -> Result<Response<Answer>, UpstreamError> {
+        let answered = self.deliver(request, asker, interim).await;
+        self.count_failure(answered.as_ref().err());
+        answered
+    }
+
+    async fn deliver(
+        self: &Arc<Self>,
+        mut request: Request<Payload>,
+        asker: Asker<'_>,
+        interim: Option<InterimSink>,
+    ) -> Result<Response<Answer>, UpstreamError> {
+        let visit = self.visit(&mut request, asker);
+        let slot = self.slot(asker, visit.affinity, request.headers()).await?;
+        let begun = asker.times.map(|_| Instant::now());
+        let answered = self.ask(request, slot, visit, interim).await;
+        if let (Some(times), Some(begun)) = (asker.times, begun) {
+            times.answered(begun.elapsed());
+        }
+        answered
+    }
+
+    fn visit(&self, request: &mut Request<Payload>, asker: Asker<'_>) -> Visit {
+        let client = Client {
+            address: asker.address,
+            session: None,
+        };
+        Visit {
+            client,
+            affinity: Affinity::of(&self.settings, asker.address, request.headers_mut()),
+            is_https: asker.is_https,
+        }
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        mut request: Request<Payload>,
+        mut slot: Slot,
+        visit: Visit,
+        interim: Option<InterimSink>,
+    ) -> Result<Response<Answer>, UpstreamError> {
+        self.be_well(&mut slot, visit.affinity).await?;
+        let repeatable = is_idempotent(request.method());
+        let mut copies = usize::from(repeatable);
+        let mut may_have_run = false;
+        let mut pooled = slot.backend().pool.take(repeatable);
+        loop {
+            let fresh = pooled.is_none();
+            let connection = match pooled.take() {
+                Some(connection) => connection,
+                None if may_have_run => Connection::over(Box::pin(self.reconnect(&slot)).await?),
+                None => {
+                    let connected = Box::pin(self.connect(&mut slot, visit.affinity));
+                    Connection::over(connected.await?)
+                }
+            };
+            let copy = if copies > 0 {
+                request_body::copy(request.body())
+            } else {
+                None
+            };
+            let exchange = self.exchange(connection, request, slot, visit, interim.clone());
+            let failed = match exchange.await? {
+                Ok(response) => return Ok(response),
+                Err(back) => {
+                    let back = *back;
+                    (request, slot) = (back.request, back.slot);
+                    back.failed
+                }
+            };
+            let again = match failed.unsent {
+                Some(unsent) if !fresh => Some(unsent),
+                _ if copy.is_none() || !failed.nothing_came_back => None,
+                _ if fresh && !self.has_ended(slot.backend()).await => None,
+                _ => {
+                    copies = 0;
+                    may_have_run = true;
+                    copy
+                }
+            };
+            *request.body_mut() = match again {
+                Some(again) => again,
+                None => return Err(slot.backend().broke(broken(failed.error))),
+            };
+        }
+    }
+
+    /// Waits for an unhealthy app, if health checks are configured. A request has a permit of an unhealthy address only
+    /// if no other is open.
+    async fn be_well(
+        self: &Arc<Self>,
+        slot: &mut Slot,
+        affinity: Affinity,
+    ) -> Result<(), UpstreamError> {
+        let Some(health) = &self.health else {
+            return Ok(());
+        };
+        self.start_checks();
+        if slot.backend().shared.availability.unwell_since().is_none() {
+            return Ok(());
+        }
+        loop {
+            let changed = self.queue.changed();
+            let mut changed = pin!(changed);
+            changed.as_mut().enable();
+            let Some(since) = slot.backend().shared.availability.unwell_since() else {
+                return Ok(());
+            };
+            if self.queue.another_is_open(slot) {
+                self.queue.move_on(slot, affinity).await?;
+                continue;
+            }
+            let end = since + self.settings.restart_wait;
+            if timeout_at(end, changed).await.is_err() {
+                return Err(health.error());
+            }
+        }
+    }
+
+    /// Connects to an address of the app, which may be restarting.
+    async fn connect(
+        &self,
+        slot: &mut Slot,
+        affinity: Affinity,
+    ) -> Result<Outgoing, UpstreamError> {
+        let mut wait = Wait::default();
+        loop {
+            match self.connect_once(slot, affinity).await? {
+                Ok(connected) => {
+                    self.away.is_back();
+                    return Ok(connected);
+                }
+                Err(error) => self.away_for(slot.backend(), &mut wait, error).await?,
+            }
+        }
+    }
+
+    /// Connects to the same address again.
+    async fn reconnect(&self, slot: &Slot) -> Result<Outgoing, UpstreamError> {
+        let mut wait = Wait::default();
+        loop {
+            match slot.backend().dial(self.settings.connect).await {
+                Ok(connected) => {
+                    self.away.is_back();
+                    return Ok(connected);
+                }
+                Err(error) => self.away_for(slot.backend(), &mut wait, error).await?,
+            }
+        }
+    }
+
+    /// Pauses before the next attempt to connect, unless there is to be none.
+    async fn away_for(
+        &self,
+        backend: &Backend,
+        wait: &mut Wait,
+        error: DialError,
+    ) -> Result<(), UpstreamError> {
+        let paused = self.away.pause(wait, error).await;
+        paused.map_err(|error| {
+            backend.failed(State::Down, error.to_string());
+            UpstreamError::Connect(error)
+        })
+    }
+
+    /// Connects to the address of the permit; if that fails and there are others, to each of these that is open.
+    async fn connect_once(
+        &self,
+        slot: &mut Slot,
+        affinity: Affinity,
+    ) -> Result<Result<Outgoing, DialError>, UpstreamError> {
+        let limit = self.settings.connect;
+        if self.backends.len() < 2 {
+            return Ok(slot.backend().dial(limit).await);
+        }
+        // It was waited for, and meanwhile another may be back.
+        if !slot.backend().is_open() {
+            self.queue.move_on(slot, affinity).await?;
+        }
+        let mut attempts = self.backends.len();
+        loop {
+            let limit = if self.queue.another_is_open(slot) {
+                limit.min(QUICK)
+            } else {
+                limit
+            };
+            let error = match slot.backend().dial(limit).await {
+                Ok(connected) => {
+                    slot.backend().connected();
+                    return Ok(Ok(connected));
+                }
+                Err(error) => error,
+            };
+            slot.backend().unreachable(&error);
+            attempts -= 1;
+            if attempts == 0 || self.queue.move_on(slot, affinity).await? == Moved::NoneOpen {
+                return Ok(Err(error));
+            }
+        }
+    }
+
+    /// True if an app that broke a connection has ended.
+    async fn has_ended(&self, backend: &Backend) -> bool {
+        if self.settings.restart_wait.is_zero() {
+            return false;
+        }
+        let tried = Box::pin(backend.dial(self.settings.connect)).await;
+        tried.is_err_and(|error| nobody_is_there(&error))
+    }
+
+    /// Performs one exchange on one connection. From here on the app may be at work.
+    fn exchange(
+        self: &Arc<Self>,
+        mut connection: Connection,
+        mut request: Request<Payload>,
+        slot: Slot,
+        visit: Visit,
+        interim: Option<InterimSink>,
+    ) -> Running {
+        let upstream = Arc::clone(self);
+        let hang_up = (!self.settings.ignore_client_abort).then(|| connection.hang_up());
+        let exchange = async move {
+            let upload = request_body::passed_on(&request);
+            let begun = Instant::now();
+            let sent = connection.send(&mut request, interim.as_ref());
+            let sent = upstream.first_byte(sent, upload).await;
+            let sent = sent.inspect_err(|error| slot.backend().silent(error));
+            let ended: Ended = match sent? {
+                Ok(mut response) => {
+                    drop(request);
+                    let now = Instant::now();
+                    upstream.metrics.answered(now - begun);
+                    slot.backend().answered(now);
+                    upstream.set_cookie(&slot, visit, response.headers_mut());
+                    let answer = upstream.answer(response, connection, slot, visit.client, now);
+                    Ok(Ok(answer.await))
+                }
+                Err(failed) => Ok(Err(Box::new(Failed {
+                    failed,
+                    request,
+                    slot,
+                }))),
+            };
+            ended
+        };
+        Running::new(exchange, hang_up, &self.tasks)
+    }
+
+    /// Sends an upgrade request on a connection of its own, which leaves HTTP if the app accepts. `tasks` runs the
+    /// connection until then. The tunnel counts at the address for as long as its guard is held.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub async fn upgrade(
+        self: &Arc<Self>,
+        request: Request<Payload>,
+        asker: Asker<'_>,
+    ) -> Result<(Response<Incoming>, Tunnel), UpstreamError> {
+        let upgraded = self.agree(request, asker).await;
+        self.count_failure(upgraded.as_ref().err());
+        upgraded
+    }
+
+    /// Takes a worker permit, and records the time in the queue.
+    async fn slot(
+        &self,
+        asker: Asker<'_>,
+        affinity: Affinity,
+        headers: &HeaderMap,
+    ) -> Result<Slot, UpstreamError> {
+        // Nearly always there is one, and the clock need not be asked.
+        if let Some(slot) = self.queue.free(affinity) {
+            self.metrics.waited(Duration::ZERO);
+            if let Some(times) = asker.times {
+                times.queued(Duration::ZERO);
+            }
+            return Ok(slot);
+        }
+        let came = Instant::now();
+        let slot = Box::pin(self.queue.slot(asker, affinity, headers)).await;
+        if slot.is_ok() {
+            self.metrics.waited(came.elapsed());
+            if let Some(times) = asker.times {
+                times.queued(came.elapsed());
+            }
+        }
+        slot
+    }
+
+    async fn agree(
+        self: &Arc<Self>,
+        mut request: Request<Payload>,
+        asker: Asker<'_>,
+    ) -> Result<(Response<Incoming>, Tunnel), UpstreamError> {
+        let visit = self.visit(&mut request, asker);
+        // Taken for the handshake only: how many sockets the app can hold afterwards is its own affair.
+        let mut slot = self.slot(asker, visit.affinity, request.headers()).await?;
+        self.be_well(&mut slot, visit.affinity).await?;
+        let socket = self.connect(&mut slot, visit.affinity).await?;
+        let (mut sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .title_case_headers(true)
+            .handshake(TokioIo::new(socket))
+            .await
+            .map_err(broken)?;
+        self.tasks.spawn(async move {
+            // An error here appears in the exchange as well, where it is reported.
+            let _ = connection.with_upgrades().await;
+        });
+        let backend = slot.backend();
+        let sent = self.first_byte(sender.send_request(request), None).await;
+        let sent = sent.inspect_err(|error| backend.silent(error))?;
+        let mut response = sent.map_err(|error| backend.broke(broken(error)))?;
+        backend.answered(Instant::now());
+        self.set_cookie(&slot, visit, response.headers_mut());
+        Ok((response, backend.tunnel()))
+    }
+
+    /// Tells the client which address its requests go to, if its cookie does not say so.
+    fn set_cookie(&self, slot: &Slot, visit: Visit, headers: &mut HeaderMap) {
+        let tag = slot.backend().tag;
+        let app = &self.settings.name;
+        if let Some(cookie) = visit.affinity.set_cookie(tag, app, visit.is_https) {
+            headers.append(SET_COOKIE, cookie);
+        }
+    }
+
+    /// Waits for the response, counted from the end of the request. `upload` grows as the app takes the body; the
+    /// time limit starts when it stops growing.
+    async fn first_byte<F: Future>(
+        &self,
+        exchange: F,
+        upload: Option<Arc<AtomicU64>>,
+    ) -> Result<F::Output, UpstreamError> {
+        let mut waiting = Stall::new(self.settings.response);
+        let mut taken = 0;
+        let mut exchange = pin!(exchange);
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = exchange.as_mut().poll(cx) {
+                return Poll::Ready(Ok(answer));
+            }
+            let now = upload
+                .as_ref()
+                .map_or(0, |upload| upload.load(Ordering::Relaxed));
+            if std::mem::replace(&mut taken, now) != now {
+                waiting.progressed();
+            }
+            if waiting.waited(cx) {
+                return Poll::Ready(Err(UpstreamError::Slow(waiting.limit())));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Builds the response, with as much of its body as is available.
+    async fn answer(
+        self: &Arc<Self>,
+        response: Response<()>,
+        connection: Connection,
+        slot: Slot,
+        client: Client,
+        now: Instant,
+    ) -> Response<Answer> {
+        let (head, ()) = response.into_parts();
+        let source = Source::new(&head.headers, connection, slot, Arc::clone(self), now);
+        let mut source = Some(source);
+        let beginning = poll_fn(|cx| match source.take() {
+            Some(source) => Poll::Ready(source.begin(cx)),
+            // A future is not asked again after it was ready.
+            None => Poll::Pending,
+        });
+        let answer = Answer::new(&head.headers, beginning.await, client, self);
+        Response::from_parts(head, answer)
+    }
+}
+
+/// True if a request may be sent again when no response came. Of methods that RFC 9110 does not define only the
+/// safe ones are: to repeat a MOVE that was carried out would turn it into an error.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
+    ) || matches!(method.as_str(), "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_changes_nothing_when_it_comes_twice_is_idempotent() {
+        for (names, expected) in [
+            (
+                "GET HEAD OPTIONS PUT DELETE PROPFIND REPORT SEARCH QUERY",
+                true,
+            ),
+            (
+                "POST PATCH MOVE COPY MKCOL LOCK UNLOCK PURGE BREW query",
+                false,
+            ),
+        ] {
+            for name in names.split(' ') {
+                let method = Method::from_bytes(name.as_bytes()).expect("a token");
+                assert_eq!(is_idempotent(&method), expected, "{name}");
+            }
+        }
+    }
+}
