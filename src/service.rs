@@ -459,8 +459,8 @@ impl Service {
             tasks: &self.shutdown,
             removed: self.headers.replaced(Some(Route::App(index))),
         };
-        let held = match self.grip.app(index, &request) {
-            Ok(held) => held,
+        let grip = match self.grip.app(index, &request) {
+            Ok(app) => app,
             Err(refusal) => {
                 refuse(request.into_body(), &self.shutdown);
                 return Err(refusal);
@@ -472,7 +472,7 @@ impl Service {
                 Self::permit_page(entrance, request.headers(), head, context)?;
             }
             let slot = self.slot_of_tunnel(request.version(), context)?;
-            if let Some(app) = held.filter(grip::GripApp::is_asked_over_http) {
+            if let Some(app) = grip.filter(grip::GripApp::is_asked_over_http) {
                 let visitor = (head, context, attempt);
                 let socket =
                     self.socket_of_grip(app, upstream, request, (handshake, slot), visitor);
@@ -498,10 +498,10 @@ impl Service {
         };
         let offloads = self.offloads.get(index);
         let asked = offloads.and_then(|offloads| Some((offloads, offloads.remember(&request)?)));
-        let mut answer = match held {
-            Some(held) => {
+        let mut answer = match grip {
+            Some(app) => {
                 let visitor = (head, context, attempt);
-                Box::pin(self.request_of_grip(held, forward, request, visitor)).await?
+                Box::pin(self.request_of_grip(app, forward, request, visitor)).await?
             }
             None => forward.request(request).await?,
         };

@@ -163,9 +163,9 @@ fn no_two_files_of_a_room_name_each_other() {
 /// The modules of a room, and which other modules of the same room their files name with `crate::` or `super::`.
 /// The root of the room, which re-exports, and unit tests in files of their own are left out.
 fn named_inside(room: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
     let mut files = Vec::new();
-    let mut waiting = vec![root.clone()];
+    let mut waiting = vec![top.clone()];
     while let Some(directory) = waiting.pop() {
         for entry in fs::read_dir(&directory).expect("a directory of the library") {
             let path = entry.expect("a file of the library").path();
@@ -177,7 +177,7 @@ fn named_inside(room: &str) -> BTreeMap<String, BTreeSet<String>> {
         }
     }
     let module = |path: &Path| {
-        let inside = path.strip_prefix(&root).expect("a path below the room");
+        let inside = path.strip_prefix(&top).expect("a path below the room");
         let first = inside.components().next().expect("a name").as_os_str();
         let first = first.to_str().expect("UTF-8").trim_end_matches(".rs");
         first.to_owned()
@@ -190,11 +190,12 @@ fn named_inside(room: &str) -> BTreeMap<String, BTreeSet<String>> {
             .and_then(|name| name.to_str())
             .unwrap_or_default();
         let own = module(path);
-        if !name.ends_with(".rs") || name.ends_with("tests.rs") || own == "mod" {
+        let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+        if !is_rust || name.ends_with("tests.rs") || own == "mod" {
             continue;
         }
         let depth = path
-            .strip_prefix(&root)
+            .strip_prefix(&top)
             .expect("a path")
             .components()
             .count()

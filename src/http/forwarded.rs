@@ -34,11 +34,9 @@ impl Forwarded<'_> {
             HeaderValue::from_static(self.scheme.as_str()),
         );
         headers.insert(FORWARDED_HOST, self.authority.to_header());
-        if let Some(address) = self.peer.ip() {
-            if let Some(value) = written(address) {
-                headers.insert(REAL_IP, value.clone());
-                headers.insert(FORWARDED_FOR, value);
-            }
+        if let Some(value) = self.peer.ip().and_then(written) {
+            headers.insert(REAL_IP, value.clone());
+            headers.insert(FORWARDED_FOR, value);
         }
     }
 }

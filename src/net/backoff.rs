@@ -29,6 +29,13 @@ impl Backoff {
     }
 }
 
+/// Returns a random number between 0 and 1, to spread clients in time.
+pub fn random() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let [low, high, ..] = RandomState::new().hash_one(0_u8).to_le_bytes();
+    f64::from(u16::from_le_bytes([low, high])) / f64::from(u16::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,11 +55,4 @@ mod tests {
         pauses.dedup();
         assert!(pauses.len() > 1);
     }
-}
-
-/// Returns a random number between 0 and 1, to spread clients in time.
-pub fn random() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    let [low, high, ..] = RandomState::new().hash_one(0_u8).to_le_bytes();
-    f64::from(u16::from_le_bytes([low, high])) / f64::from(u16::MAX)
 }

@@ -152,10 +152,10 @@ impl Filter {
         let is_input = !self.rules.view_only;
         Ok(match *head {
             [] => Measured::Needs(1),
-            // SetPixelFormat, FramebufferUpdateRequest, EnableContinuousUpdates
+            // SetPixelFormat, then FramebufferUpdateRequest, EnableContinuousUpdates, the format of QEMU's audio
             [0, ..] if self.host.is_some() && head.len() < 20 => Measured::Needs(20),
             [0, ..] => Measured::Message(20, true),
-            [3 | 150, ..] => Measured::Message(10, true),
+            [3 | 150, ..] | [255, 1, 0, 2, ..] => Measured::Message(10, true),
             // KeyEvent, PointerEvent, xvp
             [4, ..] => Measured::Message(8, is_input),
             [5, ..] => Measured::Message(6, is_input),
@@ -197,10 +197,9 @@ impl Filter {
                 };
                 Measured::Message(4 + u64::from(length), false)
             }
-            // QEMU's extended key event, and audio: switching it on or off, and its format
+            // QEMU's extended key event, and audio: switching it on or off (its format is above)
             [255, 0, ..] => Measured::Message(12, is_input),
             [255, 1, 0, 0 | 1, ..] => Measured::Message(4, true),
-            [255, 1, 0, 2, ..] => Measured::Message(10, true),
             [2 | 253 | 255, ..] if head.len() < 4 && !matches!(head, [255, 2..=255, ..]) => {
                 Measured::Needs(if head.len() < 2 { 2 } else { 4 })
             }

@@ -206,19 +206,16 @@ fn message(head: &[u8]) -> Result<Measured, Broken> {
         }
         // Fence
         [248, _, _, _, _, _, _, _, length, ..] => whole(9 + u64::from(length)),
-        // xvp
-        [250, ..] => whole(4),
-        // QEMU's audio: its end, its beginning, its data
-        [255, 1, 0, 0 | 1, ..] => whole(4),
+        // xvp; QEMU's audio: its end, its beginning, its data
+        [250, ..] | [255, 1, 0, 0 | 1, ..] => whole(4),
         [255, 1, 0, 2, ..] => match number(head, 4) {
             Some(length) => whole(8 + length),
             None => Ok(Measured::Needs(8)),
         },
-        [0, ..] => Ok(Measured::Needs(4)),
+        [0, ..] | [255] | [255, 1] | [255, 1, _] => Ok(Measured::Needs(4)),
         [1, ..] => Ok(Measured::Needs(6)),
         [3, ..] => Ok(Measured::Needs(8)),
         [248, ..] => Ok(Measured::Needs(9)),
-        [255] | [255, 1] | [255, 1, _] => Ok(Measured::Needs(4)),
         _ => Err(SHORT),
     }
 }

@@ -84,12 +84,12 @@ pub fn token_file_names(content: &[u8], token: &Token) -> bool {
     matches!(find_in(content, token), Ok(Some(_)))
 }
 
+/// A token as written, its target, and whether it is for looking only.
+type Found<'a> = (&'a [u8], (Endpoint, bool));
+
 /// Returns the token as written, its target, and whether it is for looking only. The last line of the token counts,
 /// even if its address is invalid: earlier lines are outdated.
-fn find_in<'a>(
-    content: &'a [u8],
-    token: &Token,
-) -> Result<Option<(&'a [u8], (Endpoint, bool))>, Malformed> {
+fn find_in<'a>(content: &'a [u8], token: &Token) -> Result<Option<Found<'a>>, Malformed> {
     let mut last = None;
     let mut unclear = None;
     for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {

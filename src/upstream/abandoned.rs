@@ -37,7 +37,7 @@ pub(super) type Ended = Result<Result<Response<Answer>, Box<Failed>>, UpstreamEr
 
 /// A failed exchange, with what another attempt needs.
 pub(super) struct Failed {
-    pub(super) failed: SendError,
+    pub(super) error: SendError,
     /// The request, without its body.
     pub(super) request: Request<Payload>,
     pub(super) slot: Slot,

@@ -38,24 +38,20 @@ impl Balancer {
             member.workers = 0;
         }
         for backend in backends {
-            let is_same = |member: &&mut Member| member.backend.url == backend.url;
-            let is_unused = |member: &&mut Member| member.workers == 0 && member.busy == 0;
-            let at = match self.members.iter_mut().find(is_same) {
-                Some(same) => same,
-                None => match self.members.iter_mut().find(is_unused) {
-                    Some(unused) => unused,
-                    None => {
-                        self.members.push(Member {
-                            backend: Arc::clone(backend),
-                            workers,
-                            busy: 0,
-                        });
-                        continue;
-                    }
-                },
-            };
-            at.backend = Arc::clone(backend);
-            at.workers = workers;
+            let is_same = |member: &Member| member.backend.url == backend.url;
+            let is_unused = |member: &Member| member.workers == 0 && member.busy == 0;
+            let same = self.members.iter().position(is_same);
+            let at = same.or_else(|| self.members.iter().position(is_unused));
+            if let Some(member) = at.and_then(|at| self.members.get_mut(at)) {
+                member.backend = Arc::clone(backend);
+                member.workers = workers;
+            } else {
+                self.members.push(Member {
+                    backend: Arc::clone(backend),
+                    workers,
+                    busy: 0,
+                });
+            }
         }
     }
 

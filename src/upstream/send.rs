@@ -136,7 +136,7 @@ impl Upstream {
                 Err(back) => {
                     let back = *back;
                     (request, slot) = (back.request, back.slot);
-                    back.failed
+                    back.error
                 }
             };
             let again = match failed.unsent {
@@ -307,7 +307,7 @@ impl Upstream {
                     Ok(Ok(answer.await))
                 }
                 Err(failed) => Ok(Err(Box::new(Failed {
-                    failed,
+                    error: failed,
                     request,
                     slot,
                 }))),

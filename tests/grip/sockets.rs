@@ -105,10 +105,11 @@ async fn a_socket_listens_to_channels_that_the_app_has_named() {
     let subscribe = r#"c:{"type":"subscribe","channel":"room"}"#;
     let detach = r#"c:{"type":"detach"}"#;
     let frames = [subscribe, "m:hello", "dropped", detach];
-    let more: String = frames
-        .iter()
+    let events = frames.iter();
+    let events: Vec<_> = events
         .map(|frame| format!("TEXT {:x}\r\n{frame}\r\n", frame.len()))
         .collect();
+    let more = events.concat();
     let (mut client, _app, _) = open(&house, "Sec-WebSocket-Extensions: grip\r\n", &more).await;
     assert_eq!(client.frame().await, text("hello"));
     house

@@ -222,7 +222,12 @@ impl Dialogue {
             return Ok(());
         }
         let before = self.held.take();
-        let held = Held::after(place, before, self.channels.clone(), self.own.clone())?;
+        let held = Held::after(
+            place,
+            before.as_ref(),
+            self.channels.clone(),
+            self.own.clone(),
+        )?;
         self.held = Some(held);
         Ok(())
     }

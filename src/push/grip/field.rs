@@ -113,7 +113,9 @@ mod tests {
 
     use super::*;
 
-    fn read(lines: &[&'static str]) -> Result<Vec<(String, Vec<(String, String)>)>, String> {
+    type Parameters = Vec<(String, String)>;
+
+    fn read(lines: &[&'static str]) -> Result<Vec<(String, Parameters)>, String> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append("grip-channel", HeaderValue::from_static(line));

@@ -145,13 +145,13 @@ impl Held {
     /// Subscribes to other channels than before. Those that stay go on where they are.
     pub(super) fn after(
         place: &Place,
-        before: Option<Self>,
+        before: Option<&Self>,
         channels: Vec<Channel>,
         meta: BTreeMap<String, String>,
     ) -> Result<Self, SubscribeError> {
         let channels = channels.into_iter();
         let mut joined: Vec<_> = channels.filter_map(|one| Joined::new(place, one)).collect();
-        if let Some(before) = &before {
+        if let Some(before) = before {
             let position = before.subscription.position().offset;
             for joined in &mut joined {
                 if let Some(old) = before.joined.iter().find(|old| old.name == joined.name) {
