@@ -21,7 +21,8 @@
 //!   authority; forwarding of one request; relaying of a WebSocket to a socket; channels, which deliver one message
 //!   to many subscribers; files of a directory. Must not know each other.
 //! - **Layer 5**, `push`, `sources`: the ways from a channel to a client (WebSocket, event stream, long poll,
-//!   `SockJS`); the ways into a channel beside HTTP (sockets, Wok, RabbitMQ). Must not know routes, sessions and the app.
+//!   `SockJS`, GRIP); the ways into a channel beside HTTP (sockets, Wok, RabbitMQ). Must not know routes, sessions and
+//!   the app.
 //! - **Layer 6**, `admin`: the socket for programs of this machine, which publish, subscribe and read the status.
 //!   Must not know apps and the public listeners.
 //! - **Layer 7**, `router`: a pure function from host and path to a route. Must not do I/O.
