@@ -12,6 +12,7 @@ mod handshake;
 mod http2;
 mod relay;
 mod slow_readers;
+mod subprotocols;
 mod tungstenite;
 mod violations;
 

@@ -50,6 +50,7 @@ mod real_journal;
 mod real_kill;
 mod real_manual;
 mod real_messages;
+mod real_mqtt;
 mod real_nginx;
 mod real_page;
 mod real_prometheus;

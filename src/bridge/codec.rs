@@ -11,6 +11,8 @@ use crate::websocket::{HEADER_SPACE, Kind, Opcode, Violation, write_header};
 pub(super) enum Codec {
     /// Raw payload in binary frames.
     Binary,
+    /// Raw payload in binary frames; from the client in text frames as well, which is how clients of STOMP send.
+    Bytes,
     /// One complete padded base64 string in each text frame, in both directions.
     Base64,
 }
@@ -23,7 +25,9 @@ impl Codec {
     /// Checks that the client sends messages of the agreed kind.
     pub(super) fn accepts(self, kind: Kind) -> Result<(), Violation> {
         let reason = match (self, kind) {
-            (Self::Binary, Kind::Binary) | (Self::Base64, Kind::Text) => return Ok(()),
+            (Self::Binary, Kind::Binary) | (Self::Base64, Kind::Text) | (Self::Bytes, _) => {
+                return Ok(());
+            }
             (Self::Binary, Kind::Text) => "this subprotocol has binary messages only",
             (Self::Base64, Kind::Binary) => "this subprotocol has text messages only",
         };
@@ -33,7 +37,7 @@ impl Codec {
     /// Number of bytes to read for a frame of at most `frame` bytes.
     pub(super) fn read_size(self, frame: usize) -> usize {
         match self {
-            Self::Binary => frame,
+            Self::Binary | Self::Bytes => frame,
             Self::Base64 => frame / 4 * 3,
         }
     }
@@ -46,7 +50,7 @@ impl Codec {
         text: &'a mut [u8],
     ) -> &'a [u8] {
         match self {
-            Self::Binary => finish(raw, Opcode::Binary, length),
+            Self::Binary | Self::Bytes => finish(raw, Opcode::Binary, length),
             Self::Base64 => {
                 let payload = raw
                     .get(HEADER_SPACE..HEADER_SPACE + length)
@@ -65,7 +69,7 @@ impl Codec {
     /// Builds a frame from bytes without room for a header in front of them.
     pub(super) fn frame_of(self, payload: &[u8]) -> Vec<u8> {
         let length = match self {
-            Self::Binary => payload.len(),
+            Self::Binary | Self::Bytes => payload.len(),
             Self::Base64 => payload.len().div_ceil(3) * 4,
         };
         let mut raw = vec![0; HEADER_SPACE];

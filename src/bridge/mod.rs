@@ -1,4 +1,5 @@
-//! Relays a WebSocket to a socket (the job of websockify): subprotocols `binary` and `base64`, or none.
+//! Relays a WebSocket to a socket (the job of websockify): subprotocols `binary` and `base64`, none, or others that the
+//! configuration names for a target.
 //!
 //! The caller connects the target before it accepts the handshake, so that a dead console is a 502 and not a
 //! broken socket. Independent of tokens and of permissions.
@@ -12,6 +13,7 @@ mod relay;
 mod scratch;
 mod uplink;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -117,6 +119,7 @@ pub fn open(
     let inside = Arc::clone(&client.inside);
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = client.activity.begin();
+    let (named, codec) = (subprotocol.name.clone(), subprotocol.codec);
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
             let begun = Begun {
@@ -125,41 +128,49 @@ pub fn open(
                 target: target.line.what().target.clone().unwrap_or_default(),
                 user: target.user(),
                 session: target.lease.as_ref().and_then(Lease::session),
-                subprotocol: subprotocol.name,
                 rfb: target.line.what().rfb,
+                subprotocol: named,
             };
             let tunnel = inside.tunnels.open(begun);
-            relay(upgraded, target, subprotocol.codec, limits, tunnel, &stop).await;
+            relay(upgraded, target, codec, limits, tunnel, &stop).await;
         } else {
             target.line.because("the client left during the upgrade");
         }
         drop(busy);
     });
-    handshake.accept(subprotocol.name)
+    handshake.accept(subprotocol.name.as_deref())
 }
 
 /// The negotiated subprotocol of a tunnel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Subprotocol {
     codec: Codec,
-    name: Option<&'static str>,
+    name: Option<Cow<'static, str>>,
 }
 
 impl Subprotocol {
-    /// Chooses `binary` if it is offered, else `base64`; without an offer the response names none and frames are
-    /// binary. To be called before the target is connected, because some targets accept only one connection.
+    /// Chooses the first of `others` that is offered, else `binary`, else `base64`; without an offer the response names
+    /// none and frames are binary. `others` are those that the target speaks beside these. To be called before the
+    /// target is connected, because some targets accept only one connection.
     ///
     /// # Errors
     /// A refusal, if the client offers only unknown subprotocols.
-    pub fn choose(handshake: &Handshake) -> Result<Self, Refusal> {
+    pub fn choose(handshake: &Handshake, others: &[String]) -> Result<Self, Refusal> {
+        if let Some(other) = others.iter().find(|other| handshake.offers(other)) {
+            return Ok(Self {
+                codec: Codec::Bytes,
+                name: Some(other.clone().into()),
+            });
+        }
         let (codec, name) = if handshake.offers("binary") {
-            (Codec::Binary, Some("binary"))
+            (Codec::Binary, Some("binary".into()))
         } else if handshake.offers("base64") {
-            (Codec::Base64, Some("base64"))
+            (Codec::Base64, Some("base64".into()))
         } else if handshake.offers_any() {
-            return Err(Refusal::bad_request(
-                "none of the offered subprotocols is known here; there are binary and base64",
-            ));
+            let known: String = others.iter().map(|other| format!("{other}, ")).collect();
+            return Err(Refusal::bad_request(format!(
+                "none of the offered subprotocols is known here; there are {known}binary and base64",
+            )));
         } else {
             (Codec::Binary, None)
         };
@@ -168,8 +179,8 @@ impl Subprotocol {
 
     /// Name of the subprotocol, if the client offered any.
     #[must_use]
-    pub fn name(self) -> Option<&'static str> {
-        self.name
+    pub fn name(&self) -> Option<Cow<'static, str>> {
+        self.name.clone()
     }
 }
 

@@ -208,7 +208,7 @@ impl Uplink {
                     if let Err(violation) = self.codec.accepts(kind) {
                         return (length, Some(violation.into()));
                     }
-                    if self.codec == Codec::Binary {
+                    if self.codec != Codec::Base64 {
                         let size = piece.len();
                         bytes.copy_within(piece, length);
                         length += size;

@@ -115,6 +115,7 @@ impl Serve {
         }
         if let Some(target) = &self.target {
             config.bridge.targets.push(StaticTarget {
+                subprotocols: None,
                 token: CONSOLE.to_owned(),
                 address: target.clone(),
                 tls: None,

@@ -13,6 +13,7 @@ use super::rfb::Rfb;
 use super::session::SessionRule;
 use super::signed::Signed;
 use super::size::{GIB, KIB, MIB};
+use super::subprotocols;
 use super::target_tls::TargetTls;
 use super::token_source::TokenSource;
 use super::value;
@@ -29,6 +30,8 @@ pub struct StaticTarget {
     pub tls: Option<TargetTls>,
     /// `rfb`: whether Noren speaks RFB with it. Default `None`: as `[bridge.rfb]` says.
     pub rfb: Option<Rfb>,
+    /// `subprotocols`: those it speaks beside `binary` and `base64`. Default `None`: those of `[bridge]`.
+    pub subprotocols: Option<Vec<String>>,
 }
 
 /// The `[bridge]` table.
@@ -71,6 +74,9 @@ pub struct Bridge {
     /// `host-token`: whether the token is the host name of the request, and not in its query.
     /// Default `false`.
     pub host_token: bool,
+    /// `subprotocols`: those that targets speak beside `binary` and `base64`, unless their table says others. The bytes
+    /// of messages go to the target as they are. Default none.
+    pub subprotocols: Vec<String>,
     /// `[bridge.signed]`: tokens that are signed links.
     pub signed: Signed,
     /// `[[bridge.tokens]]`: asked in this order; the first that knows the token wins.
@@ -103,6 +109,7 @@ impl Default for Bridge {
             token_file_size: 16 * MIB,
             recheck_tokens: None,
             host_token: false,
+            subprotocols: Vec::new(),
             signed: Signed::default(),
             tokens: Vec::new(),
             targets: Vec::new(),
@@ -134,6 +141,7 @@ impl Bridge {
             ) as u64,
             recheck_tokens: table.time_limit_or_off("recheck-tokens", default.recheck_tokens),
             host_token: table.flag("host-token", default.host_token),
+            subprotocols: subprotocols::read(table).unwrap_or_default(),
             signed: table.table("signed", Signed::read),
             tokens: table.tables("tokens", TokenSource::read),
             targets: StaticTarget::read_all(table),
@@ -167,6 +175,7 @@ impl StaticTarget {
             let address = table.required("address", r#""unix:/path""#, Endpoint::parse);
             let tls = TargetTls::read(table);
             let rfb = Rfb::read(table);
+            let subprotocols = subprotocols::read(table);
             // A missing key has been reported; there is nothing to compare with.
             let (Some(token), Some(address)) = (token, address) else {
                 return;
@@ -186,6 +195,7 @@ impl StaticTarget {
                 address,
                 tls,
                 rfb,
+                subprotocols,
             });
         });
         targets

@@ -205,6 +205,28 @@ fn addresses_of_an_app_are_each_one_and_each_once() {
 }
 
 #[test]
+fn a_subprotocol_is_a_token_that_is_not_known_anyway() {
+    for (list, expected) in [
+        (
+            "['mqtt', 'mqtt']",
+            r#"noren.toml:4: bridge.subprotocols: has "mqtt" twice; take one out"#,
+        ),
+        (
+            "['binary']",
+            "noren.toml:4: bridge.subprotocols[0]: \"binary\" is spoken by every target; the list is for others, \
+             such as \"mqtt\", and may be empty",
+        ),
+        (
+            "['mqtt, xmpp']",
+            "noren.toml:4: bridge.subprotocols[0]: \"mqtt, xmpp\" is not the name of a subprotocol; write for \
+             example \"mqtt\" or \"v12.stomp\"",
+        ),
+    ] {
+        says(&format!("[bridge]\nsubprotocols = {list}"), expected);
+    }
+}
+
+#[test]
 fn a_number_out_of_range_is_told_the_range() {
     says(
         "workers = 0",

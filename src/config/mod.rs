@@ -59,6 +59,7 @@ mod session;
 mod signed;
 mod size;
 mod spool;
+mod subprotocols;
 mod syntax;
 mod target_rule;
 mod target_tls;

@@ -8,6 +8,7 @@ use super::endpoint::Endpoint;
 use super::reader::Table;
 use super::rfb::Rfb;
 use super::secret_file::SecretFile;
+use super::subprotocols;
 use super::target_rule::TargetRule;
 use super::target_tls::TargetTls;
 use super::token_url::TokenUrl;
@@ -25,6 +26,8 @@ pub struct TokenSource {
     pub tls: Option<TargetTls>,
     /// `rfb`: whether Noren speaks RFB with them. Default `None`: as `[bridge.rfb]` says.
     pub rfb: Option<Rfb>,
+    /// `subprotocols`: those its targets speak beside `binary` and `base64`. Default `None`: those of `[bridge]`.
+    pub subprotocols: Option<Vec<String>>,
 }
 
 /// The backend of a source.
@@ -86,6 +89,7 @@ impl TokenSource {
             allow: None,
             tls: None,
             rfb: None,
+            subprotocols: None,
         }
     }
 
@@ -121,6 +125,7 @@ impl TokenSource {
             allow,
             tls: TargetTls::read(table),
             rfb: Rfb::read(table),
+            subprotocols: subprotocols::read(table),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Each socket is one task, which owns almost nothing while idle: messages it has not sent yet are in the shared
 //! history.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::io;
@@ -100,7 +101,7 @@ pub fn open_socket(
     hub: &Hub,
     mut request: Request<Incoming>,
     handshake: Handshake,
-    protocol: Option<&'static str>,
+    protocol: Option<Cow<'static, str>>,
     listening: Listening,
     client: &Client,
     shutdown: &Shutdown,
@@ -108,6 +109,7 @@ pub fn open_socket(
     let upgrade = hyper::upgrade::on(&mut request);
     let (peer, inside) = (client.peer, Arc::clone(&client.inside));
     let busy = client.activity.begin();
+    let named = protocol.clone();
     let hub = hub.clone();
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
@@ -118,8 +120,8 @@ pub fn open_socket(
                 target: format!("channel {}", names.join(",")),
                 user: None,
                 session: None,
-                subprotocol: protocol,
                 rfb: None,
+                subprotocol: named,
             });
             // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
             let (up, down) = match upgraded.downcast::<TokioIo<Transport>>() {
@@ -136,7 +138,7 @@ pub fn open_socket(
         }
         drop(busy);
     });
-    handshake.accept(protocol)
+    handshake.accept(protocol.as_deref())
 }
 
 /// Close code for a message that cannot be understood (RFC 6455 §7.4.1).

@@ -61,7 +61,7 @@ impl Service {
             not_admitted(&error)
         })?;
         if let Some(channel) = self.channel_of(asked.token()) {
-            let subprotocol = Subprotocol::choose(&handshake)?;
+            let subprotocol = Subprotocol::choose(&handshake, &[])?;
             let names = std::slice::from_ref(&channel);
             attempt.about(crate::hub::channels_named(names));
             let asking = Asking {
@@ -93,8 +93,8 @@ impl Service {
             unresolved(&error)
         })?;
         attempt.found(&target, self.tells_names);
-        let subprotocol = Subprotocol::choose(&handshake)?;
         let rules = rules(&target, visitor.as_ref(), head);
+        let subprotocol = Subprotocol::choose(&handshake, target.subprotocols())?;
         let lease = match visitor {
             Some(visitor) => Some(self.lease(visitor, &target).await?),
             None => None,

@@ -384,7 +384,7 @@ impl Service {
                 boundary: rules
                     .map_or_else(String::new, |rules| rules.boundary)
                     .into(),
-                base64: subprotocol.name() == Some("base64"),
+                base64: subprotocol.name().as_deref() == Some("base64"),
             },
             receiver: None,
         };

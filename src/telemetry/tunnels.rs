@@ -1,5 +1,6 @@
 //! Registry of open tunnels, with their byte counts; each can be asked to close. The audit writes their lines.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -40,7 +41,7 @@ pub struct Begun {
     /// Number of the visitor's session, if there is one.
     pub session: Option<NonZeroU64>,
     /// The negotiated subprotocol.
-    pub subprotocol: Option<&'static str>,
+    pub subprotocol: Option<Cow<'static, str>>,
     /// Properties of a console that RFB is spoken with.
     pub rfb: Option<Rfb>,
 }
@@ -75,7 +76,7 @@ struct Entry {
     target: Box<str>,
     user: Option<Box<str>>,
     session: Option<NonZeroU64>,
-    subprotocol: Option<&'static str>,
+    subprotocol: Option<Cow<'static, str>>,
     rfb: Option<Rfb>,
     opened: Instant,
     up: AtomicU64,
@@ -100,7 +101,7 @@ pub struct OpenTunnel {
     /// Number of the visitor's session.
     pub session: Option<NonZeroU64>,
     /// The negotiated subprotocol.
-    pub subprotocol: Option<&'static str>,
+    pub subprotocol: Option<Cow<'static, str>>,
     /// Properties of a console that RFB is spoken with.
     pub rfb: Option<Rfb>,
     /// Start of the tunnel, in Unix milliseconds.
@@ -196,7 +197,7 @@ impl Entry {
             peer: self.peer.to_string(),
             user: self.user.as_deref().map(str::to_owned),
             session: self.session,
-            subprotocol: self.subprotocol,
+            subprotocol: self.subprotocol.clone(),
             rfb: self.rfb,
             since: since(self.opened),
             up: self.up.load(Ordering::Relaxed),
@@ -273,7 +274,7 @@ mod tests {
             target: "unix:/run/a".to_owned(),
             user: Some("ann".to_owned()),
             session: NonZeroU64::new(3),
-            subprotocol: Some("binary"),
+            subprotocol: Some("binary".into()),
             rfb: None,
         }
     }

@@ -65,6 +65,16 @@ pub struct Target {
 }
 
 impl Target {
+    /// The subprotocols that it speaks beside `binary` and `base64`. A console that RFB is spoken with has none: bytes
+    /// that pass as they are would pass its login and its rules.
+    #[must_use]
+    pub fn subprotocols(&self) -> &[String] {
+        if self.terms.rfb.is_some() {
+            return &[];
+        }
+        &self.terms.subprotocols
+    }
+
     /// Connects once, within `limit`, to an address that the source may name, with TLS if it is configured.
     ///
     /// # Errors

@@ -120,11 +120,13 @@ impl Resolver {
             Some(Fixed {
                 token: target.token.clone(),
                 address: target.address.clone(),
-                terms: faults.keep(Terms::new(
-                    None,
-                    target.tls.as_ref(),
-                    target.rfb.as_ref().unwrap_or(&bridge.rfb),
-                ))?,
+                terms: faults
+                    .keep(Terms::new(
+                        None,
+                        target.tls.as_ref(),
+                        target.rfb.as_ref().unwrap_or(&bridge.rfb),
+                    ))?
+                    .speaking(target.subprotocols.as_ref().unwrap_or(&bridge.subprotocols)),
             })
         });
         let targets = targets.collect();
@@ -132,14 +134,16 @@ impl Resolver {
         if bridge.signed.is_on() {
             let signed = &bridge.signed;
             let terms = Terms::new(Some(&signed.allow), signed.tls.as_ref(), &bridge.rfb);
-            let terms = faults.keep(terms);
+            let terms = faults
+                .keep(terms)
+                .map(|terms| terms.speaking(&bridge.subprotocols));
             links = faults
                 .keep_all(Links::open(&bridge.signed))
                 .map(Arc::new)
                 .zip(terms);
         }
         let sources = bridge.tokens.iter();
-        let sources = sources.map(|source| Source::new(source, &bridge.rfb));
+        let sources = sources.map(|source| Source::new(source, bridge));
         let sources = faults.keep_all(Faults::gather(sources)).unwrap_or_default();
         faults.or(Self {
             links,

@@ -11,7 +11,9 @@ use super::token_api::TokenApi;
 use super::token_files::TokenFiles;
 use super::token_redis::TokenRedis;
 use super::{ResolveError, named_file, sockets};
-use crate::config::{self, Endpoint, RfbAccess, SourceKind, TargetRule, TargetTls, TokenSource};
+use crate::config::{
+    self, Bridge, Endpoint, RfbAccess, SourceKind, TargetRule, TargetTls, TokenSource,
+};
 use crate::rfb::Login;
 use crate::tls::{Connector, TlsError};
 
@@ -54,12 +56,15 @@ pub(super) struct Terms {
     pub(super) tls: Option<Connector>,
     /// Settings of RFB; `None` passes bytes on untouched.
     pub(super) rfb: Option<Arc<Rfb>>,
+    /// Subprotocols beside `binary` and `base64`.
+    pub(super) subprotocols: Arc<[String]>,
 }
 
 impl Source {
-    /// Loads the certificates that the source needs; does not connect. `rfb` is for a source without a table of its
-    /// own.
-    pub(super) fn new(source: &TokenSource, rfb: &config::Rfb) -> Result<Self, TlsError> {
+    /// Loads the certificates that the source needs; does not connect. The bridge has the settings of a source without
+    /// a table of its own.
+    pub(super) fn new(source: &TokenSource, bridge: &Bridge) -> Result<Self, TlsError> {
+        let subprotocols = source.subprotocols.as_ref().unwrap_or(&bridge.subprotocols);
         let by = match &source.kind {
             SourceKind::Directory(path) => By::indexed(TokenFiles::directory(path.clone())),
             SourceKind::File(path) => By::indexed(TokenFiles::file(path.clone())),
@@ -73,8 +78,9 @@ impl Source {
             terms: Terms::new(
                 source.allow.as_deref(),
                 source.tls.as_ref(),
-                source.rfb.as_ref().unwrap_or(rfb),
-            )?,
+                source.rfb.as_ref().unwrap_or(&bridge.rfb),
+            )?
+            .speaking(subprotocols),
             label: source.to_string(),
         })
     }
@@ -113,7 +119,14 @@ impl Terms {
             allow: allow.map(Allow::new),
             tls: tls.map(Connector::new).transpose()?,
             rfb: rfb.map(Arc::new),
+            ..Self::default()
         })
+    }
+
+    /// The same for targets that speak these subprotocols.
+    pub(super) fn speaking(mut self, subprotocols: &[String]) -> Self {
+        self.subprotocols = subprotocols.into();
+        self
     }
 
     /// Returns the endpoint to connect, if the source may name it. Blocks while it resolves the symbolic links of

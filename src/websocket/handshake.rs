@@ -76,9 +76,9 @@ impl Handshake {
 
     /// The response that accepts the handshake: 101, or 200 over HTTP/2.
     #[must_use]
-    pub fn accept(mut self, protocol: Option<&'static str>) -> Response<Body> {
-        if let Some(protocol) = protocol {
-            let value = HeaderValue::from_static(protocol);
+    pub fn accept(mut self, protocol: Option<&str>) -> Response<Body> {
+        // What was offered is a token, and so are the names of the configuration.
+        if let Some(Ok(value)) = protocol.map(HeaderValue::from_str) {
             self.response
                 .headers_mut()
                 .insert(SEC_WEBSOCKET_PROTOCOL, value);

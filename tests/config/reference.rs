@@ -455,6 +455,7 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         token_file_size: _,
         recheck_tokens: _,
         host_token: _,
+        subprotocols: _,
         signed,
         tokens,
         targets,
@@ -468,7 +469,7 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         "bridge",
         "paths origins missing-origin users realm client-certificate client-names session connect \
          idle heartbeat frame-size upload-buffer http2 token-retry token-file-size recheck-tokens host-token signed \
-         tokens target rfb recording boundaries",
+         subprotocols tokens target rfb recording boundaries",
     );
     assert_eq!(entrance, shown_entrance());
     let Signed {
@@ -489,6 +490,7 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
     the_reference_shows_every_token_source(&tokens);
     let [
         StaticTarget {
+            subprotocols: None,
             token: _,
             address: _,
             tls: _,
@@ -498,7 +500,7 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
     else {
         panic!("the reference should show one target");
     };
-    shows("bridge.target", "token address tls rfb");
+    shows("bridge.target", "token address tls rfb subprotocols");
     assert_eq!(
         boundaries.len(),
         1,
@@ -557,6 +559,7 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
         allow: _,
         tls: _,
         rfb: _,
+        subprotocols: _,
     } in tokens
     {
         // A new source does not compile until it is here, and then the reference must show it.
@@ -588,7 +591,7 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
     );
     shows(
         "bridge.tokens",
-        "source path url address ca timeout database user password namespace allow tls rfb",
+        "source path url address ca timeout database user password namespace allow tls rfb subprotocols",
     );
     let TargetTls {
         ca: _,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use noren::config::Protocol;
+use noren::config::{Affinity, Protocol};
 
 use super::{answer, from_nginx, import, made_of};
 
@@ -418,4 +418,53 @@ fn an_app_over_tls_has_its_authority_and_its_name() {
     assert_eq!(tls.name.as_deref(), Some("app.example"), "{made}");
     assert_eq!(left(&made).len(), 1, "{made}");
     assert!(made.contains("location /any/ { … }"), "{made}");
+}
+
+#[test]
+fn the_servers_of_an_upstream_are_the_addresses_of_an_app() {
+    let (config, made) = from_nginx(
+        "upstream web { least_conn; server a; server unix:/run/b.sock weight=3; server c:81; server a:80;
+           server d backup; server e down; keepalive 16; }
+         upstream sticky { ip_hash; server a:1; server b:1; }
+         upstream hashed { hash $binary_remote_addr consistent; server a:2; server b:2; }
+         upstream cookie { sticky cookie srv_id; server a:3; server b:3; }
+         upstream spare { server a:4 down; server b:4 backup; }
+         upstream other { hash $request_uri; server a:5; server b:5; }
+         server { listen 80;
+           location / { proxy_pass http://web; }
+           location /sticky { proxy_pass http://sticky; }
+           location /hashed { proxy_pass http://hashed; }
+           location /cookie { proxy_pass http://cookie; }
+           location /spare { proxy_pass http://spare; }
+           location /other { proxy_pass http://other; } }",
+    );
+    for (path, urls, affinity) in [
+        ("/", "a:80, unix:/run/b.sock, c:81", Affinity::None),
+        ("/sticky", "a:1, b:1", Affinity::Address),
+        ("/hashed", "a:2, b:2", Affinity::Address),
+        ("/cookie", "a:3, b:3", Affinity::Cookie),
+        ("/spare", "a:4", Affinity::None),
+        ("/other", "a:5, b:5", Affinity::None),
+    ] {
+        let mut apps = config.apps.iter();
+        let app = apps.find(|app| app.path.as_str().trim_end_matches('*') == path);
+        let app = app.unwrap_or_else(|| panic!("{path}: {made}"));
+        assert_eq!(
+            (app.urls.to_string().as_str(), app.affinity),
+            (urls, affinity),
+            "{made}"
+        );
+    }
+    let left = left(&made).join("\n");
+    for told in [
+        "server unix:/run/b.sock weight=3",
+        "server d backup",
+        "server e down",
+        "hash $request_uri",
+    ] {
+        assert!(left.contains(told), "{told}: {made}");
+    }
+    for carried in ["ip_hash", "least_conn", "consistent", "sticky", "keepalive"] {
+        assert!(!left.contains(carried), "{carried}: {made}");
+    }
 }

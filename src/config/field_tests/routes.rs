@@ -174,6 +174,7 @@ fn the_bridge_is_read() {
         token-file-size = "1MiB"
         recheck-tokens = "3s"
         host-token = true
+        subprotocols = ["mqtt"]
         [bridge.signed]
         keys = ["/k", "credential:k"]
         required = false
@@ -206,6 +207,7 @@ fn the_bridge_is_read() {
         "#,
     );
     let expected = Bridge {
+        subprotocols: vec!["mqtt".to_owned()],
         paths: vec!["/a".to_owned(), "/b".to_owned()],
         entrance: Entrance {
             origins: vec![
@@ -437,6 +439,7 @@ fn token_sources_and_targets_keep_their_order() {
     assert_eq!(bridge.tokens, tokens);
     let targets = [
         StaticTarget {
+            subprotocols: None,
             token: "b".to_owned(),
             address: Endpoint::Tcp {
                 host: "localhost".to_owned(),
@@ -446,6 +449,7 @@ fn token_sources_and_targets_keep_their_order() {
             rfb: None,
         },
         StaticTarget {
+            subprotocols: None,
             token: "a".to_owned(),
             address: Endpoint::Unix("/a".into()),
             tls: None,

@@ -63,6 +63,7 @@ fn a_static_target_is_known_by_its_name_and_its_encoding_and_asked_first() {
     let tokens = directory.write("tokens", "café: localhost:2\nother: localhost:3\n");
     let mut bridge = bridge(vec![SourceKind::File(tokens)]);
     bridge.targets = vec![StaticTarget {
+        subprotocols: None,
         token: "café".to_owned(),
         address: tcp("localhost", 1),
         tls: None,
@@ -91,6 +92,7 @@ fn a_target_has_the_name_it_was_found_by_whatever_else_its_token_could_mean() {
     let tokens = directory.write("tokens", "dm0x: localhost:1\nplain.name: localhost:2");
     let mut by_token = bridge(vec![SourceKind::File(tokens)]);
     by_token.targets = vec![StaticTarget {
+        subprotocols: None,
         token: "dm0y".to_owned(),
         address: tcp("localhost", 3),
         tls: None,

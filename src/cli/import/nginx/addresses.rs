@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::server::{Listen, Server, View};
+use super::upstream::Upstream;
 
 /// An address with all its servers.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub(super) enum Role {
 /// The addresses of all servers, in the order of the file, with what becomes of each; and the number of the base.
 pub(super) fn addresses<'a>(
     servers: &[Server<'a>],
-    upstreams: &HashMap<String, String>,
+    upstreams: &HashMap<String, Upstream>,
 ) -> (Vec<Address<'a>>, Option<usize>) {
     let mut addresses: Vec<Address<'a>> = Vec::new();
     for (number, server) in servers.iter().enumerate() {
@@ -81,7 +82,7 @@ pub(super) fn addresses<'a>(
 
 impl<'a> Address<'a> {
     /// Finds out what each name is answered.
-    fn look(&mut self, servers: &[Server<'a>], upstreams: &HashMap<String, String>) {
+    fn look(&mut self, servers: &[Server<'a>], upstreams: &HashMap<String, Upstream>) {
         let marked = self.listens.iter().find(|(_, listen)| listen.is_default);
         let default = marked.or(self.listens.first()).map(|(number, _)| *number);
         let at = (self.tls, self.port.as_str());

@@ -156,9 +156,9 @@ fn exactly(name: &str) -> Meaning {
             Left("the system chooses the address that connections to the app come from")
         }
         "zone" | "hash" | "ip_hash" | "least_conn" | "least_time" | "random" | "sticky"
-        | "queue" | "state" | "ntlm" | "check" | "fair" => {
-            Left("an app has one address here; Noren waits for it with restart-wait")
-        }
+        | "queue" | "state" | "ntlm" | "check" | "fair" => Left(
+            "of several addresses the one with the fewest busy workers is asked; see urls, affinity, health-path",
+        ),
         "fastcgi_pass" | "uwsgi_pass" | "scgi_pass" | "grpc_pass" | "memcached_pass"
         | "redis_pass" | "passenger_enabled" | "empty_gif" | "stub_status" | "flv" | "mp4"
         | "content_by_lua" | "js_content" | "perl" | "random_index" => Left(GATEWAY),

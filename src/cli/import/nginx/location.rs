@@ -9,6 +9,7 @@ use super::guard::{Headers, Login, headers, login, methods, obstacle};
 use super::headers::of_requests;
 use super::scope::Scope;
 use super::syntax::Directive;
+use super::upstream::Upstream;
 use super::values::{directory, with_port};
 
 /// The outcome of the requests of a place.
@@ -27,8 +28,11 @@ pub(super) struct App<'a> {
     pub(super) at: &'a Directive,
     /// The blocks with the settings of the app.
     pub(super) scope: Scope<'a>,
-    /// `http://host:port`, `https://host:port` or `unix:/path`.
+    /// `http://host:port`, `https://host:port` or `unix:/path`; of several, the first.
     pub(super) url: String,
+    /// All addresses, and the affinity between visitors and them.
+    pub(super) urls: Vec<String>,
+    pub(super) affinity: Option<&'static str>,
     pub(super) login: Option<Login<'a>>,
     pub(super) methods: Option<Vec<String>>,
     pub(super) certificate: bool,
@@ -106,18 +110,21 @@ impl App<'_> {
         let user = self.headers.user.map_or("", |header| header.argument(0));
         let rules = of_requests(&self.headers.rules);
         format!(
-            "{} {users:?} {user:?} {:?} {} {} {rules:?}",
-            self.url, self.methods, self.certificate, self.websockets
+            "{:?} {:?} {users:?} {user:?} {:?} {} {} {rules:?}",
+            self.urls, self.affinity, self.methods, self.certificate, self.websockets
         )
     }
 }
+
+/// The URLs of an app, the affinity of visitors to them, and the path behind them.
+type Address = (Vec<String>, Option<&'static str>, String);
 
 /// Reads the locations of one server.
 #[derive(Debug, Clone)]
 pub(super) struct Locations<'a, 'b> {
     pub(super) server: &'a Directive,
-    /// Of each `upstream` the address that is used.
-    pub(super) upstreams: &'b HashMap<String, String>,
+    /// The addresses of each `upstream`.
+    pub(super) upstreams: &'b HashMap<String, Upstream>,
     /// The statements of the server, which come before any location.
     pub(super) flow: &'b Flow<'a>,
     /// The listener asks for certificates of clients.
@@ -141,8 +148,11 @@ impl<'a> Locations<'a, '_> {
                     told: Some((at, why)),
                     guarded: true,
                 }),
-                Some((url, _)),
-            ) => Outcome::closed(at, why.replace("its url", &format!("its url, {url},"))),
+                Some((urls, ..)),
+            ) => {
+                let urls = urls.join(", ");
+                Outcome::closed(at, why.replace("its url", &format!("its url, {urls},")))
+            }
             (end, _) => end,
         }
     }
@@ -281,7 +291,7 @@ impl<'a> Locations<'a, '_> {
         if let Some(handler) = at.block.iter().find(|one| is_other_handler(one)) {
             return Err(guarded(at, handler));
         }
-        let (url, below) = self
+        let (urls, affinity, below) = self
             .address(pass, &flow.facts)
             .map_err(|why| Outcome::closed(pass, why))?;
         let mut notes = flow.notes.clone();
@@ -324,7 +334,9 @@ impl<'a> Locations<'a, '_> {
         let app = Box::new(App {
             at,
             scope: scope.clone(),
-            url,
+            url: urls.first().cloned().unwrap_or_default(),
+            urls,
+            affinity,
             login,
             methods,
             certificate: self.needs_certificate(flow),
@@ -339,8 +351,8 @@ impl<'a> Locations<'a, '_> {
         Ok(Outcome::App(app))
     }
 
-    /// The URL of an app and the path behind it.
-    fn address(&self, pass: &Directive, facts: &Facts) -> Result<(String, String), String> {
+    /// The URLs of an app, the affinity of visitors to them, and the path behind them.
+    fn address(&self, pass: &Directive, facts: &Facts) -> Result<Address, String> {
         let written = pass.argument(0);
         // The whole path as it came.
         let whole = [
@@ -360,14 +372,14 @@ impl<'a> Locations<'a, '_> {
         if !matches!(scheme, "http" | "https") {
             return Err("the address has to be one of HTTP; it is closed here".to_owned());
         }
-        let (host, below) = if let Some(socket) = rest.strip_prefix("unix:") {
+        let (upstream, below) = if let Some(socket) = rest.strip_prefix("unix:") {
             // The path of the URL stands behind a second colon.
             let (socket, below) = socket.split_once(':').unwrap_or((socket, ""));
-            (format!("unix:{socket}"), below)
+            (Upstream::one(&format!("unix:{socket}")), below)
         } else {
             let (host, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            let address = self.upstreams.get(host).map_or(host, String::as_str);
-            (address.to_owned(), below)
+            let found = self.upstreams.get(host).cloned();
+            (found.unwrap_or_else(|| Upstream::one(host)), below)
         };
         if !below.is_empty() && written.contains('$') {
             return Err(
@@ -375,14 +387,21 @@ impl<'a> Locations<'a, '_> {
                     .to_owned(),
             );
         }
-        let url = match host.strip_prefix("unix:") {
-            Some(_) if scheme == "https" => {
-                return Err("TLS over a UNIX socket is not spoken".to_owned());
+        let mut urls = Vec::new();
+        for host in &upstream.addresses {
+            let url = match host.strip_prefix("unix:") {
+                Some(_) if scheme == "https" => {
+                    return Err("TLS over a UNIX socket is not spoken".to_owned());
+                }
+                Some(socket) => format!("unix:{}", socket.trim_end_matches(':')),
+                None => format!("{scheme}://{}", with_port(host, scheme)),
+            };
+            if !urls.contains(&url) {
+                urls.push(url);
             }
-            Some(socket) => format!("unix:{}", socket.trim_end_matches(':')),
-            None => format!("{scheme}://{}", with_port(&host, scheme)),
-        };
-        Ok((url, below.to_owned()))
+        }
+        let affinity = upstream.affinity.filter(|_| urls.len() > 1);
+        Ok((urls, affinity, below.to_owned()))
     }
 }
 

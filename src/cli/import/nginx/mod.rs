@@ -22,6 +22,7 @@ mod server;
 mod settings;
 mod source;
 mod syntax;
+mod upstream;
 mod values;
 mod wok;
 mod write;
@@ -34,6 +35,7 @@ use anyhow::{Context, Result, bail};
 use scope::Scope;
 use server::Server;
 use syntax::{Directive, Includes};
+use upstream::Upstream;
 
 /// The remark about a file of locations.
 const PART: &str = "this is a part of a server, whose addresses, names, certificates and guards are in another \
@@ -84,7 +86,7 @@ fn import_text(text: &str, file: &str, includes: Includes<'_>) -> Result<String>
 fn collect<'a>(
     block: &'a [Directive],
     around: &Scope<'a>,
-    upstreams: &mut HashMap<String, String>,
+    upstreams: &mut HashMap<String, Upstream>,
     servers: &mut Vec<Server<'a>>,
 ) {
     let inside = around.inside(block);
@@ -93,9 +95,8 @@ fn collect<'a>(
             "http" => collect(&one.block, &inside, upstreams, servers),
             "server" => servers.push(Server::of(one, &inside)),
             "upstream" => {
-                if let Some(used) = settings::used_server(one) {
-                    let address = used.argument(0).trim_end_matches(':').to_owned();
-                    upstreams.insert(one.argument(0).to_owned(), address);
+                if let Some(found) = Upstream::of(one) {
+                    upstreams.insert(one.argument(0).to_owned(), found);
                 }
             }
             _ => {}

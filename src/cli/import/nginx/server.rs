@@ -10,6 +10,7 @@ use super::location::{Closed, Locations, Outcome, Redirect};
 use super::paths::{Route, routes};
 use super::scope::Scope;
 use super::syntax::Directive;
+use super::upstream::Upstream;
 
 /// A server with what stands around it.
 #[derive(Debug)]
@@ -102,7 +103,7 @@ impl<'a> Server<'a> {
         &self,
         listen: (bool, &str),
         host: Option<&str>,
-        upstreams: &HashMap<String, String>,
+        upstreams: &HashMap<String, Upstream>,
     ) -> View<'a> {
         let (tls, port) = listen;
         let name = self.names.first().map_or("", String::as_str);

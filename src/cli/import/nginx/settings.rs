@@ -5,6 +5,7 @@ use super::addresses::{Address, Role};
 use super::headers::GENERAL;
 use super::server::{Listen, Server};
 use super::syntax::Directive;
+use super::upstream;
 use super::write::Writer;
 
 /// The listeners of all addresses that are kept.
@@ -292,34 +293,11 @@ pub(super) fn general<'a>(writer: &mut Writer<'a>, directives: &'a [Directive]) 
             "server" if !one.block.is_empty() || one.arguments().is_empty() => {
                 general(writer, &one.block);
             }
-            "upstream" => upstream(writer, one),
+            "upstream" => upstream::report(writer, one),
             "http" | "location" => general(writer, &one.block),
             _ => {}
         }
     }
-}
-
-fn upstream(writer: &mut Writer<'_>, upstream: &Directive) {
-    let used = used_server(upstream).map(|server| server.id);
-    for server in upstream.all("server") {
-        if Some(server.id) == used {
-            writer.report.carry(server);
-        } else {
-            writer.report.leave(
-                server,
-                "an app has one address here; several [[app]] are told apart by host and path",
-            );
-        }
-    }
-}
-
-/// The server of an upstream that is asked.
-pub(super) fn used_server(upstream: &Directive) -> Option<&Directive> {
-    let ready = |one: &&Directive| !one.has("down") && !one.has("backup");
-    upstream
-        .all("server")
-        .find(ready)
-        .or(upstream.all("server").next())
 }
 
 fn header(writer: &mut Writer<'_>, header: &Directive) {

@@ -12,6 +12,7 @@ use super::report::Report;
 use super::scope::Scope;
 use super::server::Server;
 use super::syntax::Directive;
+use super::upstream::Upstream;
 use super::values::{duration, size};
 use super::{settings, wok};
 
@@ -41,7 +42,7 @@ pub(super) struct Writer<'a> {
 pub(super) fn write<'a>(
     directives: &'a [Directive],
     servers: &[Server<'a>],
-    upstreams: &HashMap<String, String>,
+    upstreams: &HashMap<String, Upstream>,
 ) -> Writer<'a> {
     let mut writer = Writer::default();
     let (mut addresses, base) = addresses(servers, upstreams);
@@ -273,7 +274,13 @@ impl<'a> Writer<'a> {
         } else {
             format!("app-{}", self.apps)
         };
-        let mut keys = vec![("name", quoted(&name)), ("url", quoted(&app.url))];
+        let mut keys = vec![("name", quoted(&name))];
+        if app.urls.len() > 1 {
+            keys.push(("urls", list(app.urls.iter().map(String::as_str))));
+            keys.extend(app.affinity.map(|affinity| ("affinity", quoted(affinity))));
+        } else {
+            keys.push(("url", quoted(&app.url)));
+        }
         keys.extend(self.tls(app));
         place(&mut keys, &route.path, &site.hosts);
         if is_wok {
