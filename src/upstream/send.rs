@@ -26,6 +26,7 @@ use crate::upstream::affinity::Affinity;
 use crate::upstream::backend::{Backend, Tunnel};
 use crate::upstream::condition::State;
 use crate::upstream::connection::Connection;
+use crate::upstream::health::Health;
 use crate::upstream::response_reader::Source;
 use crate::upstream::restart_wait::{Wait, nobody_is_there};
 use crate::upstream::workers::{Moved, Slot};
@@ -170,6 +171,15 @@ impl Upstream {
         if slot.backend().shared.availability.unwell_since().is_none() {
             return Ok(());
         }
+        Box::pin(self.wait_until_well(health, slot, affinity)).await
+    }
+
+    async fn wait_until_well(
+        &self,
+        health: &Health,
+        slot: &mut Slot,
+        affinity: Affinity,
+    ) -> Result<(), UpstreamError> {
         loop {
             let changed = self.queue.changed();
             let mut changed = pin!(changed);
