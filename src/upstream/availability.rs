@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ pub(super) enum Closed {
 }
 
 /// Called after a change; returns false when it is not to be called any more.
-type Subscriber = Box<dyn Fn() -> bool + Send + Sync>;
+type Subscriber = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The availability of one address. All that use the address share it, and it outlives a reload.
 #[derive(Default)]
@@ -77,14 +77,18 @@ impl Availability {
         if reason == Closed::Unwell {
             rest.unwell_since = holds.then(Instant::now);
         }
-        // Taken out meanwhile: a subscriber may look at this in turn.
-        let subscribers = std::mem::take(&mut rest.subscribers);
+        // Called without the lock, because a subscriber looks at this in turn. Each change calls all of them, also one
+        // that comes while another is being told: the last call sees both.
+        let subscribers = rest.subscribers.clone();
         drop(rest);
-        let mut left: Vec<_> = subscribers
-            .into_iter()
-            .filter(|(_, notify)| notify())
-            .collect();
-        self.lock().subscribers.append(&mut left);
+        for (queue, notify) in subscribers {
+            if !notify() {
+                let is_it = |(number, known): &(usize, Subscriber)| {
+                    *number == queue && Arc::ptr_eq(known, &notify)
+                };
+                self.lock().subscribers.retain(|known| !is_it(known));
+            }
+        }
         (before & bit != 0) != holds
     }
 
@@ -96,7 +100,7 @@ impl Availability {
     ) {
         let mut rest = self.lock();
         rest.subscribers.retain(|(number, _)| *number != queue);
-        rest.subscribers.push((queue, Box::new(notify)));
+        rest.subscribers.push((queue, Arc::new(notify)));
     }
 
     fn lock(&self) -> MutexGuard<'_, Rest> {
@@ -114,7 +118,6 @@ impl fmt::Debug for Availability {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
