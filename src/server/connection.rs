@@ -326,7 +326,6 @@ fn answer(
     let shared = Arc::new((current, context, sent));
     service_fn(move |request: Request<Incoming>| {
         let shared = Arc::clone(&shared);
-        // Not by way of a variable: the whole future would be moved once more.
         Box::pin(async move {
             let (current, context, sent) = &*shared;
             let state = current.load_full();
