@@ -119,7 +119,8 @@ pub fn open(
     let inside = Arc::clone(&client.inside);
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = client.activity.begin();
-    let (named, codec) = (subprotocol.name.clone(), subprotocol.codec);
+    let Subprotocol { codec, name } = subprotocol;
+    let response = handshake.accept(name.as_deref());
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
             let begun = Begun {
@@ -129,7 +130,7 @@ pub fn open(
                 user: target.user(),
                 session: target.lease.as_ref().and_then(Lease::session),
                 rfb: target.line.what().rfb,
-                subprotocol: named,
+                subprotocol: name,
             };
             let tunnel = inside.tunnels.open(begun);
             relay(upgraded, target, codec, limits, tunnel, &stop).await;
@@ -138,7 +139,7 @@ pub fn open(
         }
         drop(busy);
     });
-    handshake.accept(subprotocol.name.as_deref())
+    response
 }
 
 /// The negotiated subprotocol of a tunnel.
@@ -167,7 +168,8 @@ impl Subprotocol {
         } else if handshake.offers("base64") {
             (Codec::Base64, Some("base64".into()))
         } else if handshake.offers_any() {
-            let known: String = others.iter().map(|other| format!("{other}, ")).collect();
+            let known: Vec<_> = others.iter().map(|other| format!("{other}, ")).collect();
+            let known = known.concat();
             return Err(Refusal::bad_request(format!(
                 "none of the offered subprotocols is known here; there are {known}binary and base64",
             )));

@@ -109,7 +109,7 @@ pub fn open_socket(
     let upgrade = hyper::upgrade::on(&mut request);
     let (peer, inside) = (client.peer, Arc::clone(&client.inside));
     let busy = client.activity.begin();
-    let named = protocol.clone();
+    let response = handshake.accept(protocol.as_deref());
     let hub = hub.clone();
     shutdown.spawn(async move {
         if let Some(upgraded) = upgraded(upgrade).await {
@@ -121,7 +121,7 @@ pub fn open_socket(
                 user: None,
                 session: None,
                 rfb: None,
-                subprotocol: named,
+                subprotocol: protocol,
             });
             // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
             let (up, down) = match upgraded.downcast::<TokioIo<Transport>>() {
@@ -138,7 +138,7 @@ pub fn open_socket(
         }
         drop(busy);
     });
-    handshake.accept(protocol.as_deref())
+    response
 }
 
 /// Close code for a message that cannot be understood (RFC 6455 §7.4.1).

@@ -81,7 +81,7 @@ impl Service {
                 channel,
                 request,
                 handshake,
-                subprotocol,
+                &subprotocol,
                 context,
                 (permit.lease, attempt),
             );

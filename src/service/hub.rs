@@ -365,7 +365,7 @@ impl Service {
         name: ChannelName,
         request: Request<Incoming>,
         handshake: Handshake,
-        subprotocol: Subprotocol,
+        subprotocol: &Subprotocol,
         context: &Context,
         (lease, attempt): (Option<Lease>, &mut Attempt<'_>),
     ) -> Result<Response<Body>, Refusal> {
