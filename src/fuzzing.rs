@@ -219,6 +219,7 @@ fn checked(text: &str) -> Option<(Parts, Head)> {
         activity: Activity::new(),
         interim: None,
         watch: None,
+        unread: None,
         proxies: None,
         header_lines: 200,
         inside: Inside::new(),

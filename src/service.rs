@@ -28,7 +28,6 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::access::hosts::KnownHosts;
 use crate::access::limits::Limits;
@@ -38,7 +37,9 @@ use crate::admin::Page;
 use crate::bridge::Recorder;
 use crate::config::{self, AccessFormat, ChannelName, Config, Needs};
 use crate::files::{Directory, Named};
-use crate::http::{Body, BodyLimits, Context, Head, PathFault, Rate, Refusal, Scheme, refuse};
+use crate::http::{
+    Body, BodyLimits, Context, Head, Incoming, PathFault, Rate, Refusal, Scheme, refuse,
+};
 use crate::hub::Hub;
 use crate::net::Slots;
 use crate::proxy::{self, Forward};

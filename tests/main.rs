@@ -63,6 +63,7 @@ mod real_spool;
 mod real_starvation;
 mod real_subscribe;
 mod real_tokens;
+mod real_unread;
 mod real_vnc;
 mod real_webdav;
 mod real_wok;

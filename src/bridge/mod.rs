@@ -17,20 +17,17 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config;
-use crate::http::{Body, Context, Lease, Refusal, Transport};
+use crate::http::{Body, Context, Incoming, Lease, Refusal};
 use crate::net::Slot;
 use crate::rfb::Session;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Begun, Tunnel, TunnelKind, audit};
 use crate::tls::Outgoing;
-use crate::websocket::{Handshake, upgraded};
+use crate::websocket::{ClientStream, Handshake, Upgrade};
 
 pub use codec::{decode_base64, frame_base64};
 
@@ -108,7 +105,7 @@ pub fn open(
     shutdown: &Shutdown,
 ) -> Response<Body> {
     let over_http2 = request.version() == http::Version::HTTP_2;
-    let upgrade = hyper::upgrade::on(&mut request);
+    let upgrade = Upgrade::of(&mut request);
     let limits = Limits {
         idle: settings.idle,
         heartbeat: settings.heartbeat,
@@ -122,7 +119,7 @@ pub fn open(
     let Subprotocol { codec, name } = subprotocol;
     let response = handshake.accept(name.as_deref());
     shutdown.spawn(async move {
-        if let Some(upgraded) = upgraded(upgrade).await {
+        if let Some(client) = upgrade.client().await {
             let begun = Begun {
                 kind: TunnelKind::Console,
                 peer: target.line.who().peer.clone(),
@@ -133,7 +130,7 @@ pub fn open(
                 subprotocol: name,
             };
             let tunnel = inside.tunnels.open(begun);
-            relay(upgraded, target, codec, limits, tunnel, &stop).await;
+            relay(client, target, codec, limits, tunnel, &stop).await;
         } else {
             target.line.because("the client left during the upgrade");
         }
@@ -187,7 +184,7 @@ impl Subprotocol {
 }
 
 async fn relay(
-    upgraded: Upgraded,
+    client: ClientStream,
     target: Opened,
     codec: Codec,
     limits: Limits,
@@ -213,8 +210,8 @@ async fn relay(
     };
     let holds = (lease, revocation);
     let outcome = match socket {
-        Connection::Raw(socket) => way.run(upgraded, socket, holds).await,
-        Connection::Rfb(session) => way.run(upgraded, session, holds).await,
+        Connection::Raw(socket) => way.run(client, socket, holds).await,
+        Connection::Rfb(session) => way.run(client, session, holds).await,
     };
     let reason = outcome.end.to_string();
     if let Some(tap) = tap {
@@ -238,7 +235,7 @@ struct Way<'a> {
 impl Way<'_> {
     async fn run<T>(
         self,
-        upgraded: Upgraded,
+        client: ClientStream,
         target: T,
         holds: (Option<Lease>, Option<Revocation>),
     ) -> Outcome
@@ -253,15 +250,13 @@ impl Way<'_> {
             tunnel,
             stop,
         } = self;
-        // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
-        match upgraded.downcast::<TokioIo<Transport>>() {
-            Ok(parts) => {
+        match client {
+            ClientStream::Transport(parts) => {
                 let client = parts.io.into_inner();
                 let relay = Relay::new(client, target, codec, boundary, limits).recorded(tap);
                 relay.run(&parts.read_buf, tunnel, stop, holds).await
             }
-            Err(upgraded) => {
-                let client = TokioIo::new(upgraded);
+            ClientStream::Stream(client) => {
                 let relay = Relay::new(client, target, codec, boundary, limits).recorded(tap);
                 relay.run(&[], tunnel, stop, holds).await
             }

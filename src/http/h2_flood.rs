@@ -20,6 +20,8 @@ const A_SECOND: f64 = 100.0;
 /// Length of the preface of every connection (RFC 9113 §3.4).
 const PREFACE: usize = 24;
 const HEADER: usize = 9;
+/// Flag of a DATA frame whose payload begins with the length of its padding (RFC 9113 §6.1).
+const PADDED: u8 = 8;
 
 /// The incoming frames of one connection.
 #[derive(Debug)]
@@ -35,6 +37,18 @@ pub(super) struct Frames {
     blocks: Option<HeaderBlocks>,
     /// True while the payload belongs to a header block.
     is_block: bool,
+    /// True until the first byte of the payload is read: the length of the padding.
+    is_padded: bool,
+    data: Data,
+}
+
+/// Bytes of the DATA frames in a read, which count towards the windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Data {
+    /// Bytes of frames that begin in the read.
+    pub(super) bytes: u64,
+    /// Padding among them, and of frames before, which h2 drops at once.
+    pub(super) padding: u64,
 }
 
 /// Violation that ends the connection.
@@ -65,7 +79,14 @@ impl Frames {
             at: Instant::now(),
             blocks: Some(HeaderBlocks::new()),
             is_block: false,
+            is_padded: false,
+            data: Data::default(),
         }
+    }
+
+    /// The DATA frames since the last call.
+    pub(super) fn data(&mut self) -> Data {
+        std::mem::take(&mut self.data)
     }
 
     /// Checks the bytes that were read, and changes a fragment in a `:path` so that h2 refuses it.
@@ -96,6 +117,12 @@ impl Frames {
             if self.is_block && !payload.is_empty() {
                 self.block(|blocks| blocks.take(payload))?;
             }
+            if self.is_padded
+                && let Some(length) = payload.first()
+            {
+                self.data.padding += 1 + u64::from(*length);
+                self.is_padded = false;
+            }
             let wanted = (HEADER - self.begun).min(rest.len());
             let (part, rest) = rest.split_at_mut(wanted);
             let room = self.header.get_mut(self.begun..self.begun + wanted);
@@ -117,6 +144,10 @@ impl Frames {
         let (stream, length) = (u32::from_be_bytes(stream) & 0x7fff_ffff, self.skip);
         self.is_block = matches!(kind, 1 | 9);
         match kind {
+            0 => {
+                self.data.bytes += length as u64;
+                self.is_padded = flags & PADDED != 0 && length > 0;
+            }
             1 => self.block(|blocks| blocks.begin(stream, flags, length).map(|()| false))?,
             9 => self.block(|blocks| blocks.resume(stream, flags, length).map(|()| false))?,
             // PUSH_PROMISE, which no client may send (RFC 9113 §8.4).

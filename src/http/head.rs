@@ -18,6 +18,7 @@ use crate::http::h2_stall::Watch;
 use crate::http::interim::Interim;
 use crate::http::path::{PathFault, RequestPath};
 use crate::http::refusal::Refusal;
+use crate::http::unread::Unread;
 use crate::net::{Peer, Proxies};
 use crate::telemetry::Inside;
 use crate::tls::{ClientName, ServerName};
@@ -59,6 +60,8 @@ pub struct Context {
     pub interim: Option<Interim>,
     /// Stall detection for responses, on an HTTP/2 connection.
     pub watch: Option<Watch>,
+    /// Bytes that were received and not read yet, on an HTTP/2 connection.
+    pub unread: Option<Unread>,
     /// The trusted proxies that the connection comes from, if it does: their reports about the client are
     /// believed.
     pub proxies: Option<Arc<Proxies>>,

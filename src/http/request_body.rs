@@ -18,11 +18,11 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::http::body::BoxError;
 use crate::http::fields;
+use crate::http::incoming::Incoming;
 use crate::http::refusal::Refusal;
 use crate::http::request_store::{Budget, Store};
 use crate::http::stall::{Rate, Stall};
@@ -140,11 +140,12 @@ impl From<BodyFault> for Refusal {
 /// # Errors
 /// The fault of the body, to be sent as a [`Refusal`].
 pub async fn receive(
-    incoming: Incoming,
+    incoming: impl Into<Incoming>,
     limits: BodyLimits,
     budget: Option<Budget<'_>>,
     tasks: &Shutdown,
 ) -> Result<Received, BodyFault> {
+    let incoming = incoming.into();
     if incoming.is_end_stream() {
         return Ok(Received::None);
     }
@@ -242,9 +243,9 @@ struct Remains {
 }
 
 /// Discards the body of a refused request in the same way.
-pub fn refuse(body: Incoming, tasks: &Shutdown) {
+pub fn refuse(body: impl Into<Incoming>, tasks: &Shutdown) {
     drop(Remains {
-        body: Some(body),
+        body: Some(body.into()),
         tasks: tasks.clone(),
     });
 }

@@ -21,6 +21,8 @@ use crate::http::interim::Interim;
 use crate::http::linger::Linger;
 use crate::http::request_line::RequestLine;
 use crate::http::stall::Stall;
+use crate::http::unread::Unread;
+use crate::http::window_updates::WindowUpdates;
 use crate::http::write_batch::{Write, WriteBatch};
 use crate::net::{Peer, Stream};
 use crate::shutdown::Shutdown;
@@ -44,6 +46,8 @@ pub struct Transport {
     fate: CloseReason,
     /// Frame checks; boxed, because connections of HTTP/1.1 have none.
     frames: Option<Box<Frames>>,
+    /// The count of unread bytes, and what is written about them.
+    unread: Option<Box<(Unread, WindowUpdates)>>,
 }
 
 /// Time limit of an HTTP/1.1 request head, from its first byte to its last.
@@ -125,6 +129,7 @@ impl Transport {
             begun: Bytes::new(),
             fate: CloseReason::default(),
             frames: None,
+            unread: None,
         }
     }
 
@@ -187,6 +192,42 @@ impl Transport {
     pub fn checking_frames(mut self) -> Self {
         self.frames = Some(Box::new(Frames::new()));
         self
+    }
+
+    /// Counts the bytes of DATA frames until they are read, and reads no further where there is no room for them. Needs
+    /// [`checking_frames`](Self::checking_frames).
+    #[must_use]
+    pub fn counting(mut self, unread: Unread) -> Self {
+        self.unread = Some(Box::new((unread, WindowUpdates::default())));
+        self
+    }
+
+    /// Counts the DATA frames of a read.
+    fn count_data(&mut self) {
+        if let Some(frames) = &mut self.frames
+            && let Some(unread) = &self.unread
+        {
+            let data = frames.data();
+            if data.bytes > 0 {
+                unread.0.received(data.bytes);
+            }
+            unread.0.read(data.padding);
+        }
+    }
+
+    /// Looks for window updates in the first bytes of these buffers, which were written.
+    fn count_written(&mut self, bufs: &[IoSlice<'_>], mut written: usize) {
+        let Some(unread) = &mut self.unread else {
+            return;
+        };
+        for buf in bufs {
+            let (part, _) = buf.split_at(written.min(buf.len()));
+            written -= part.len();
+            let opened = unread.1.take(part);
+            if opened > 0 {
+                unread.0.permitted(opened);
+            }
+        }
     }
 
     /// Collects small writes until the flush. The responses of several HTTP/2 streams that are ready together then
@@ -331,6 +372,9 @@ impl AsyncRead for Transport {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if let Some(unread) = &this.unread {
+            ready!(unread.0.poll_room(cx));
+        }
         let before = buf.filled().len();
         let had_room = buf.remaining() > 0;
         let read = this.inner().poll_read(cx, buf);
@@ -343,6 +387,7 @@ impl AsyncRead for Transport {
             this.fate.is(violation.as_str());
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        this.count_data();
         if this.preface_is_late(cx, came) {
             this.fate.is("the client did not begin to speak HTTP/2");
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -380,13 +425,20 @@ impl AsyncWrite for Transport {
         ready!(this.poll_begun(cx))?;
         while let Some(gather) = &mut this.gather {
             match gather.take(bufs) {
-                Write::Taken => return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
+                Write::Taken => {
+                    let taken = bufs.iter().map(|buf| buf.len()).sum();
+                    this.count_written(bufs, taken);
+                    return Poll::Ready(Ok(taken));
+                }
                 Write::Behind => ready!(this.poll_write_out(cx))?,
                 Write::Direct => break,
             }
         }
         let written = this.inner().poll_write_vectored(cx, bufs);
         this.note(&written, |_| false);
+        if let Poll::Ready(Ok(written)) = &written {
+            this.count_written(bufs, *written);
+        }
         this.limit(cx, written, |bytes| *bytes)
     }
 

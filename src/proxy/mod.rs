@@ -16,10 +16,10 @@ use http::header::{CONTENT_LENGTH, LOCATION, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 
 use crate::http::{
-    Body, BodyFault, BodyLimits, Context, Head, Received, Refusal, drop_hop_by_hop,
+    Body, BodyFault, BodyLimits, Context, Head, Incoming, Received, Refusal, drop_hop_by_hop,
     drop_own_headers, receive,
 };
 use crate::shares::Client;

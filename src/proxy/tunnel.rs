@@ -11,20 +11,19 @@ use std::task::{Context, Poll, ready};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::http::{Body, Refusal, Spelling, drop_hop_by_hop, drop_own_headers, empty};
+use crate::http::{Body, Incoming, Refusal, Spelling, drop_hop_by_hop, drop_own_headers, empty};
 use crate::net::Slot;
 use crate::proxy::error::{from_upstream, nonsense};
 use crate::proxy::{Forward, request};
 use crate::telemetry::{Begun, TunnelKind, audit};
 use crate::upstream::Payload;
-use crate::websocket::Handshake;
+use crate::websocket::{Handshake, Upgrade};
 
 /// Buffer size for each direction. An app's own WebSockets are few; the bridge, which is made for many, needs no
 /// buffers.
@@ -43,7 +42,7 @@ pub async fn open(
     opened: impl FnOnce(String) -> audit::Opened,
 ) -> Result<Response<Body>, Refusal> {
     let app = forward.upstream.settings();
-    let client = hyper::upgrade::on(&mut request);
+    let client = Upgrade::of(&mut request);
     let over_http2 = request.version() == Version::HTTP_2;
     let (upgrade, key) = upgrade_request(request, forward)?;
     let sent = forward.upstream.upgrade(upgrade, forward.asker).await;
@@ -129,7 +128,7 @@ fn agrees(headers: &HeaderMap, key: &HeaderValue) -> bool {
             .is_some_and(|value| value.as_bytes() == derive_accept_key(key.as_bytes()).as_bytes())
 }
 
-fn ordinary(response: Response<Incoming>) -> Response<Body> {
+fn ordinary(response: Response<hyper::body::Incoming>) -> Response<Body> {
     let mut response = response.map(|body| body.map_err(Into::into).boxed_unsync());
     drop_hop_by_hop(response.headers_mut());
     drop_own_headers(response.headers_mut());
@@ -159,13 +158,14 @@ fn answer(headers: &mut HeaderMap, handshake: Handshake, over_http2: bool) -> Re
 
 /// Copies in both directions until both have ended, and counts the bytes for the audit, however it ends.
 async fn copy(
-    client: OnUpgrade,
+    client: Upgrade,
     upstream: OnUpgrade,
     line: &mut audit::Opened,
 ) -> io::Result<&'static str> {
-    let (client, upstream) = tokio::try_join!(client, upstream).map_err(io::Error::other)?;
+    let (client, upstream) =
+        tokio::try_join!(client.stream(), upstream).map_err(io::Error::other)?;
     let mut client = Counted {
-        stream: TokioIo::new(client),
+        stream: client,
         line,
     };
     let mut upstream = TokioIo::new(upstream);

@@ -13,13 +13,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::config::ChannelName;
-use crate::http::{Body, Context as Client, Transport};
+use crate::http::{Body, Context as Client, Incoming};
 use crate::hub::Hub;
 use crate::hub::sockjs_message;
 use crate::hub::{End, NOT_PERMITTED, Next, Reset, Subscription};
@@ -30,7 +28,7 @@ use crate::push::send_buffer::SendBuffer;
 use crate::push::sockjs_frames as frames;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Begun, TunnelKind};
-use crate::websocket::{Handshake, Opcode, close_frame, control_frame, upgraded};
+use crate::websocket::{ClientStream, Handshake, Opcode, Upgrade, close_frame, control_frame};
 
 /// Time limit of the closing handshake.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -106,13 +104,13 @@ pub fn open_socket(
     client: &Client,
     shutdown: &Shutdown,
 ) -> Response<Body> {
-    let upgrade = hyper::upgrade::on(&mut request);
+    let upgrade = Upgrade::of(&mut request);
     let (peer, inside) = (client.peer, Arc::clone(&client.inside));
     let busy = client.activity.begin();
     let response = handshake.accept(protocol.as_deref());
     let hub = hub.clone();
     shutdown.spawn(async move {
-        if let Some(upgraded) = upgraded(upgrade).await {
+        if let Some(client) = upgrade.client().await {
             let names: Vec<_> = listening.names.iter().map(ToString::to_string).collect();
             let tunnel = inside.tunnels.open(Begun {
                 kind: TunnelKind::Channel,
@@ -123,14 +121,13 @@ pub fn open_socket(
                 rfb: None,
                 subprotocol: protocol,
             });
-            // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
-            let (up, down) = match upgraded.downcast::<TokioIo<Transport>>() {
-                Ok(parts) => {
+            let (up, down) = match client {
+                ClientStream::Transport(parts) => {
                     let session = Session::new(parts.io.into_inner(), hub, listening);
                     session.run(&parts.read_buf).await
                 }
-                Err(upgraded) => {
-                    let session = Session::new(TokioIo::new(upgraded), hub, listening);
+                ClientStream::Stream(client) => {
+                    let session = Session::new(client, hub, listening);
                     session.run(&[]).await
                 }
             };

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -18,7 +17,8 @@ use tracing::debug;
 
 use crate::config::Limits;
 use crate::http::{
-    AbortAfterFlush, Activity, Context, Drain, Rate, Scheme, Sent, Stall, Transport, Watch,
+    AbortAfterFlush, Activity, Context, Drain, Incoming, Rate, Scheme, Sent, Stall, Transport,
+    Unread, Watch,
 };
 use crate::net::{Proxies, Stream};
 use crate::server::State;
@@ -171,6 +171,7 @@ impl Served {
             activity: Activity::new(),
             interim: None,
             watch: None,
+            unread: None,
             proxies: None,
             header_lines: state.config.limits.headers,
             inside: Arc::clone(&state.inside),
@@ -242,8 +243,11 @@ impl Served {
         }
         let (keep_alive, body_idle) = (limits.keep_alive, limits.body_idle);
         let transport = self.transport.gathering().checking_frames();
-        let transport = transport.with_preface_limit(limits.head);
         let activity = self.context.activity.clone();
+        let share = self.state.service.unread_memory(&self.context);
+        let unread = Unread::new(share, CONNECTION_WINDOW, activity.clone());
+        self.context.unread = Some(unread.clone());
+        let transport = transport.with_preface_limit(limits.head).counting(unread);
         let service = answer(self.current, self.context, self.role, Sent::Fenced);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(transport), service));
         let ended = tokio::select! {
@@ -318,13 +322,13 @@ fn answer(
     role: Role,
     sent: Sent,
 ) -> impl hyper::service::Service<
-    Request<Incoming>,
+    Request<hyper::body::Incoming>,
     Response = Answer,
     Error = Infallible,
     Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>,
 > {
     let shared = Arc::new((current, context, sent));
-    service_fn(move |request: Request<Incoming>| {
+    service_fn(move |request: Request<hyper::body::Incoming>| {
         let shared = Arc::clone(&shared);
         Box::pin(async move {
             let (current, context, sent) = &*shared;
@@ -332,6 +336,7 @@ fn answer(
             let limit = state.config.limits.body_idle;
             let service = Arc::clone(&state.service);
             drop(state);
+            let request = request.map(|body| Incoming::new(body, context.unread.clone()));
             let response = service.respond(request, context, role).await;
             if let Some(interim) = &context.interim {
                 interim.all_sent().await;

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::access::session::Visitor;
 use crate::bridge::{self, Connection, NotRecorded, Subprotocol, Tap};
-use crate::http::{Body, Context, Head, Refusal, refuse};
+use crate::http::{Body, Context, Head, Incoming, Refusal, refuse};
 use crate::net::ConnectError;
 use crate::recording::Header;
 use crate::rfb::{LoginError, Rules, Session};

@@ -15,11 +15,10 @@ use aws_lc_rs::digest::{Context as Digest, SHA256};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
-use crate::http::{Body, Context, Head, Lease, Refusal, refuse};
+use crate::http::{Body, Context, Head, Incoming, Lease, Refusal, refuse};
 use crate::proxy::Forward;
 use crate::push::grip::{
     self, Continuation, EVENTS, HoldError, Key, Order, Place, Returning, is_grip_header,

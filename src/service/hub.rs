@@ -11,11 +11,12 @@ use http::header::{
     SEC_WEBSOCKET_KEY, VARY,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::bridge::Subprotocol;
 use crate::config::{AmqpFormat, ChannelName, Source};
-use crate::http::{Body, Context, Form as Preference, Head, Lease, Refusal, empty, full, refuse};
+use crate::http::{
+    Body, Context, Form as Preference, Head, Incoming, Lease, Refusal, empty, full, refuse,
+};
 use crate::hub::{self, Address, End, Format, Parameters, SubscribeError, Subscription, etag};
 use crate::push::{self, Asked, Form, Listening, Visitor, Wait};
 use crate::service::Service;

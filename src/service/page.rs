@@ -2,9 +2,8 @@
 
 use http::header::LOCATION;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
-use crate::http::{Body, Context, Form, Head, Refusal, refuse};
+use crate::http::{Body, Context, Form, Head, Incoming, Refusal, refuse};
 use crate::service::Service;
 
 impl Service {

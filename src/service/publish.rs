@@ -14,12 +14,11 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tracing::warn;
 
 use crate::config::{self, ChannelName, HeaderRules, Publisher};
 use crate::http::{
-    Body, BodyLimits, BoxError, Budget, Context, Head, Lease, Received, Refusal, Scheme,
+    Body, BodyLimits, BoxError, Budget, Context, Head, Incoming, Lease, Received, Refusal, Scheme,
     apply_to_request, drop_own_headers, full, idempotency_key, receive, refuse,
 };
 use crate::hub::{Data, Draft, EventId, Hook, Kind, Parameters, PublishError, PublisherId};
@@ -32,7 +31,7 @@ use crate::service::page_message::{
     CHANNEL, EVENT, ID, KEY, PageMessage, essence, set_message_type, set_own,
 };
 use crate::service::responses::json;
-use crate::shares::Client;
+use crate::shares::{Client, Share};
 use crate::upstream::{Asker, Payload, Upstream};
 
 /// Size limit of the app's response to a message.
@@ -133,6 +132,18 @@ impl Service {
             },
             disk: false,
         }
+    }
+
+    /// The memory for what a connection has received and nobody has read yet. What comes through a trusted proxy is of
+    /// many clients.
+    #[must_use]
+    pub fn unread_memory(&self, context: &Context) -> Share {
+        let counted = context.proxies.is_none();
+        let address = counted.then(|| context.peer.counted_as()).flatten();
+        self.spool.request_memory(Client {
+            address,
+            session: None,
+        })
     }
 
     /// True if the client may publish itself; otherwise the app decides about the message.

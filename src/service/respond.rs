@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use tracing::warn;
 
 use crate::config::AccessFormat;
 use crate::http::{
-    Body, Busy, Context, Form, Framing, RequestId, Spelling, check_lines, drop_file_names, refuse,
-    set_date,
+    Body, Busy, Context, Form, Framing, Incoming, RequestId, Spelling, check_lines,
+    drop_file_names, refuse, set_date,
 };
 use crate::router::Route;
 use crate::service::{Answer, Role, Service, limits};

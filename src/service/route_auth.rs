@@ -2,14 +2,13 @@
 
 use http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
 
 use crate::access::UsersError;
 use crate::access::entrance::{Entrance, NotAdmitted};
 use crate::access::users::Unproven;
 use crate::config::Config;
 use crate::faults::Faults;
-use crate::http::{Context, Head, Refusal, Scheme};
+use crate::http::{Context, Head, Incoming, Refusal, Scheme};
 use crate::router::Route;
 use crate::service::Service;
 

@@ -15,4 +15,4 @@ pub use frame::{
     write_header,
 };
 pub use handshake::{Handshake, asks_for_websocket};
-pub use upgrade::upgraded;
+pub use upgrade::{ClientStream, Upgrade};

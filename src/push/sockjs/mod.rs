@@ -32,9 +32,8 @@ use std::time::Instant;
 
 use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, COOKIE, ORIGIN, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
-use crate::http::{Body, BodyLimits, Budget, Context, Lease, Refusal, refuse};
+use crate::http::{Body, BodyLimits, Budget, Context, Incoming, Lease, Refusal, refuse};
 use crate::hub::From;
 use crate::hub::Parameters;
 use crate::hub::Subscription;

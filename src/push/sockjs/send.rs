@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 
-use crate::http::{Body, BodyLimits, Received, Refusal, receive, refuse};
+use crate::http::{Body, BodyLimits, Incoming, Received, Refusal, receive, refuse};
 use crate::hub::Hub;
 use crate::push::client_messages::{Understood, answer, understand};
 use crate::push::sockjs::answer::{nonsense, taken};

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
-use crate::http::{Body, BodyLimits, Context, Head, Received, Refusal, full, receive, refuse};
+use crate::http::{
+    Body, BodyLimits, Context, Head, Incoming, Received, Refusal, full, receive, refuse,
+};
 use crate::push::grip::Items;
 use crate::service::Service;
 use crate::service::grip::GripApp;

@@ -6,11 +6,8 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_EXTENSIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 
-use crate::http::{Body, Context, Head, Refusal, Transport, full};
+use crate::http::{Body, Context, Head, Incoming, Refusal, full};
 use crate::net::Slot;
 use crate::push::grip::{
     EVENTS, Events, OPENING, Opening, Place, SendEvents, Unsent, is_grip_header,
@@ -22,7 +19,7 @@ use crate::service::grip::ask::Visitor;
 use crate::telemetry::audit::{Kind, Opened, What};
 use crate::telemetry::{Begun, TunnelKind};
 use crate::upstream::Upstream;
-use crate::websocket::{Handshake, upgraded};
+use crate::websocket::{ClientStream, Handshake, Upgrade};
 
 /// The requests of one connection.
 struct Connection {
@@ -40,7 +37,7 @@ impl Service {
         (handshake, slot): (Handshake, Option<Slot>),
         (head, context, attempt): (&Head, &Context, &Attempt<'_>),
     ) -> Result<Response<Body>, Refusal> {
-        let upgrade = hyper::upgrade::on(&mut request);
+        let upgrade = Upgrade::of(&mut request);
         let over_http2 = request.version() == Version::HTTP_2;
         let (parts, _) = request.into_parts();
         let lease = self
@@ -91,29 +88,25 @@ impl Service {
 }
 
 async fn carry(
-    upgrade: OnUpgrade,
+    upgrade: Upgrade,
     opening: Opening,
     place: Place,
     send: SendEvents,
     tunnel: &crate::telemetry::Tunnel,
 ) -> (u64, u64, String) {
-    let Some(upgraded) = upgraded(upgrade).await else {
+    let Some(client) = upgrade.client().await else {
         // The app believes that it is open.
         let gone = tokio::io::empty();
         return opening.run((gone, &[]), place, send, tunnel).await;
     };
-    // Over HTTP/1.1 hyper hands back the very stream it was given, and bytes it has read too far.
-    match upgraded.downcast::<TokioIo<Transport>>() {
-        Ok(parts) => {
+    match client {
+        ClientStream::Transport(parts) => {
             let client = parts.io.into_inner();
             opening
                 .run((client, &parts.read_buf), place, send, tunnel)
                 .await
         }
-        Err(upgraded) => {
-            let client = TokioIo::new(upgraded);
-            opening.run((client, &[]), place, send, tunnel).await
-        }
+        ClientStream::Stream(client) => opening.run((client, &[]), place, send, tunnel).await,
     }
 }
 

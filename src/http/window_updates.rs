@@ -1,0 +1,85 @@
+//! Follows what is written to an HTTP/2 connection, and finds by how much the client may exceed its window
+//! (RFC 9113 §6.9): h2 says so for bytes that it holds no longer, and tells nobody else.
+
+const HEADER: usize = 9;
+const WINDOW_UPDATE: u8 = 8;
+/// Payload length of a WINDOW_UPDATE frame.
+const PAYLOAD: usize = 4;
+
+/// The outgoing frames of one connection.
+#[derive(Debug, Default)]
+pub(super) struct WindowUpdates {
+    /// Number of bytes until the next frame header, or the end of a payload that is read.
+    skip: usize,
+    /// The part that has been written of a frame header, and of the payload that is read.
+    header: [u8; HEADER],
+    begun: usize,
+    payload: Option<u32>,
+}
+
+impl WindowUpdates {
+    /// Reads bytes that were written; the number of bytes by which they open the window of the connection.
+    pub(super) fn take(&mut self, mut written: &[u8]) -> u64 {
+        let mut opened = 0;
+        while !written.is_empty() {
+            let (payload, rest) = written.split_at(self.skip.min(written.len()));
+            self.skip -= payload.len();
+            if let Some(increment) = &mut self.payload {
+                for byte in payload {
+                    *increment = (*increment << 8) | u32::from(*byte);
+                }
+                if self.skip == 0 {
+                    opened += u64::from(*increment & 0x7fff_ffff);
+                    self.payload = None;
+                }
+            }
+            let (part, rest) = rest.split_at((HEADER - self.begun).min(rest.len()));
+            let room = self.header.get_mut(self.begun..self.begun + part.len());
+            room.unwrap_or_default().copy_from_slice(part);
+            self.begun += part.len();
+            written = rest;
+            if self.begun == HEADER {
+                self.begin();
+            }
+        }
+        opened
+    }
+
+    fn begin(&mut self) {
+        let [high, middle, low, kind, _flags, stream @ ..] = self.header;
+        self.begun = 0;
+        self.skip = u32::from_be_bytes([0, high, middle, low]) as usize;
+        let is_of_connection = kind == WINDOW_UPDATE && u32::from_be_bytes(stream) == 0;
+        self.payload = (is_of_connection && self.skip == PAYLOAD).then_some(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).expect("a short payload");
+        let mut frame = vec![0, 0, length, kind, 0, 0, 0, 0, stream];
+        frame.extend(payload);
+        frame
+    }
+
+    #[test]
+    fn updates_of_the_connection_are_found_however_the_bytes_are_cut() {
+        let written = [
+            frame(4, 0, &[8; 12]),
+            frame(8, 0, &[0, 1, 0, 2]),
+            frame(8, 3, &[0, 7, 7, 7]),
+            frame(0, 3, &[8; 200]),
+            frame(4, 0, &[]),
+            frame(8, 0, &[0x80, 0, 0, 1]),
+        ]
+        .concat();
+        for step in 1..written.len() {
+            let mut updates = WindowUpdates::default();
+            let opened: u64 = written.chunks(step).map(|piece| updates.take(piece)).sum();
+            assert_eq!(opened, 0x1_0003, "in pieces of {step}");
+        }
+    }
+}
