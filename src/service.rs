@@ -315,7 +315,7 @@ impl Service {
         };
         *route = Some(decided);
         let mut attempt = Attempt::new(decided, &request, context);
-        let guess = self.may_guess(decided, &request, &head, context);
+        let guess = self.may_guess(decided, &request, &head, context).await;
         let entered = match &guess {
             Ok(_) => self.enter(decided, &mut request, &mut head, context).await,
             Err(refusal) => Err(refusal.clone()),

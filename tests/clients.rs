@@ -8,5 +8,6 @@
     reason = "a test that cannot go on should fail where it stands, and its tasks end with its runtime"
 )]
 
+mod guesses;
 mod limits;
 mod proxies;

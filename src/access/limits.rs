@@ -4,11 +4,14 @@
 //! else in a request counts, so changing it does not help. Independent of the request, and of how a refusal is
 //! sent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use crate::access::proven::{Accepted, Mark};
 use crate::config;
@@ -25,6 +28,13 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Burst of requests, as the number that the permitted rate admits in this time: a page with all its parts, for
 /// each of those who share an address, and then the next page.
 const BURST: u32 = 10;
+/// Time for which a brief place is held: an app that refuses a guess has done so by then, and one that takes longer is
+/// working, or waits for something to tell.
+const BRIEF: Duration = Duration::from_secs(5);
+/// Time for which a request waits for a brief place: those before it are held no longer.
+const BRIEF_WAIT: Duration = Duration::from_secs(6);
+/// Interval of tries to get one, as its end is no event.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// The limits per client. Counts are kept across a reload.
 #[derive(Debug)]
@@ -64,6 +74,8 @@ struct Counts {
     others: Mutex<Duration>,
     /// Places that each address holds, which are at most as many as its requests in progress.
     held: Mutex<HashMap<IpAddr, Held>>,
+    /// Notified when a place is given back.
+    freed: Notify,
     most: usize,
 }
 
@@ -73,6 +85,8 @@ struct Held {
     own: u32,
     /// Requests that share each place.
     shared: HashMap<Mark, u32>,
+    /// The ends of brief places, the earliest first; some of them are over.
+    brief: VecDeque<Duration>,
 }
 
 /// A provisional event in a limit. It counts when it is dropped, unless it is forgiven or shared.
@@ -82,7 +96,16 @@ pub struct Place {
     rate: Rate,
     address: IpAddr,
     forgiven: bool,
-    shared: Option<Mark>,
+    kind: Kind,
+}
+
+/// The kinds of places.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Own,
+    Shared(Mark),
+    /// Held until this time at most.
+    Brief(Duration),
 }
 
 impl Limits {
@@ -195,50 +218,99 @@ impl Limit {
     /// # Errors
     /// [`TooMany`] with the time to wait.
     pub fn hold(&self, peer: Peer, shared: Option<Mark>) -> Result<Option<Place>, TooMany> {
+        self.place(peer, |_| shared.map_or(Kind::Own, Kind::Shared))
+    }
+
+    /// Takes a place that others may take after five seconds, and waits until one is free: for credentials that change
+    /// with each request, or that come with requests which are answered late. It counts as others do.
+    ///
+    /// # Errors
+    /// [`TooMany`] with the time to wait, at once if so many events have counted.
+    pub async fn hold_briefly(&self, peer: Peer) -> Result<Option<Place>, TooMany> {
+        let hold = async {
+            loop {
+                // Before the try, so that what is given back meanwhile counts.
+                let freed = self.counts.freed.notified();
+                let brief = self.place(peer, |now| Kind::Brief(now + BRIEF));
+                if brief.is_ok() || self.check(peer).is_err() {
+                    return brief;
+                }
+                tokio::select! {
+                    () = freed => {}
+                    () = sleep(AGAIN) => {}
+                }
+            }
+        };
+        let held = timeout(BRIEF_WAIT, hold).await;
+        held.unwrap_or(Err(TooMany(BRIEF)))
+    }
+
+    fn place(
+        &self,
+        peer: Peer,
+        kind: impl FnOnce(Duration) -> Kind,
+    ) -> Result<Option<Place>, TooMany> {
         let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
             return Ok(None);
         };
         let mut held = lock(&self.counts.held);
-        let of_address = held.get(&address);
-        let is_there = shared
-            .is_some_and(|mark| of_address.is_some_and(|held| held.shared.contains_key(&mark)));
-        // A shared place needs no more room once it is there.
-        let others = of_address.map_or(0, Held::places) - u32::from(is_there);
+        let now = self.counts.since.elapsed();
+        let kind = kind(now);
+        let of_address = held.get_mut(&address);
+        let others = of_address.map_or(0, |held| held.others(kind, now));
         self.counts.look(address, |used, now| {
             rate.has_room(used.max(now) + rate.each * others, now)
         })?;
-        let of_address = held.entry(address).or_default();
-        match shared {
-            Some(mark) => *of_address.shared.entry(mark).or_default() += 1,
-            None => of_address.own += 1,
-        }
+        held.entry(address).or_default().add(kind);
         Ok(Some(Place {
             counts: Arc::clone(&self.counts),
             rate,
             address,
             forgiven: false,
-            shared,
+            kind,
         }))
     }
 }
 
 impl Held {
-    fn places(&self) -> u32 {
-        let shared = u32::try_from(self.shared.len()).unwrap_or(u32::MAX);
-        self.own.saturating_add(shared)
+    /// Number of places that one of this kind comes on top of: a shared one needs no more room once it is there.
+    fn others(&mut self, kind: Kind, now: Duration) -> u32 {
+        while self.brief.front().is_some_and(|end| *end <= now) {
+            self.brief.pop_front();
+        }
+        let is_there = matches!(kind, Kind::Shared(mark) if self.shared.contains_key(&mark));
+        let several = self.shared.len() + self.brief.len() - usize::from(is_there);
+        let several = u32::try_from(several).unwrap_or(u32::MAX);
+        self.own.saturating_add(several)
     }
 
-    fn give_back(&mut self, shared: Option<Mark>) {
-        let Some(mark) = shared else {
-            self.own = self.own.saturating_sub(1);
-            return;
-        };
-        match self.shared.get_mut(&mark) {
-            Some(requests) if *requests > 1 => *requests -= 1,
-            _ => {
-                self.shared.remove(&mark);
+    fn add(&mut self, kind: Kind) {
+        match kind {
+            Kind::Own => self.own += 1,
+            Kind::Shared(mark) => *self.shared.entry(mark).or_default() += 1,
+            Kind::Brief(end) => self.brief.push_back(end),
+        }
+    }
+
+    fn give_back(&mut self, kind: Kind) {
+        match kind {
+            Kind::Own => self.own = self.own.saturating_sub(1),
+            Kind::Shared(mark) => match self.shared.get_mut(&mark) {
+                Some(requests) if *requests > 1 => *requests -= 1,
+                _ => {
+                    self.shared.remove(&mark);
+                }
+            },
+            Kind::Brief(end) => {
+                if let Ok(at) = self.brief.binary_search(&end) {
+                    self.brief.remove(at);
+                }
             }
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.own == 0 && self.shared.is_empty() && self.brief.is_empty()
     }
 }
 
@@ -251,7 +323,7 @@ impl Place {
     /// True if it counts when it is dropped.
     #[must_use]
     pub fn counts(&self) -> bool {
-        self.shared.is_none()
+        !matches!(self.kind, Kind::Shared(_))
     }
 }
 
@@ -263,11 +335,12 @@ impl Drop for Place {
             self.counts.count(self.address, self.rate);
         }
         if let Some(of_address) = held.get_mut(&self.address) {
-            of_address.give_back(self.shared);
-            if of_address.places() == 0 {
+            of_address.give_back(self.kind);
+            if of_address.is_empty() {
                 held.remove(&self.address);
             }
         }
+        self.counts.freed.notify_waiters();
     }
 }
 
@@ -289,6 +362,7 @@ impl Counts {
             parts: Default::default(),
             others: Mutex::default(),
             held: Mutex::default(),
+            freed: Notify::new(),
             most: most / PARTS,
         }
     }
@@ -443,6 +517,44 @@ mod tests {
         assert!(hold("first").is_err());
         drop(own);
         assert!(hold("first").is_err(), "two have counted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_brief_place_is_waited_for_and_counts_like_others() {
+        let limit = limit(2, MOST);
+        let client = peer("192.0.2.1:1");
+        let mut first = Vec::new();
+        for _ in 0..2 {
+            first.push(limit.hold_briefly(client).await.expect("room"));
+        }
+        assert!(
+            limit.hold_briefly(client).await.is_err(),
+            "none is given back"
+        );
+        let (third, ()) = tokio::join!(limit.hold_briefly(client), async {
+            first.pop().flatten().expect("a place").forgive();
+        });
+        let third = third.expect("room");
+        drop((first, third));
+        assert_eq!(limit.counts.held.lock().expect("a count").len(), 0);
+        let Err(TooMany(wait)) = limit.hold_briefly(client).await else {
+            panic!("two have counted");
+        };
+        assert!(wait > BRIEF, "at once: {wait:?}");
+    }
+
+    #[test]
+    fn a_brief_place_is_free_for_others_when_its_time_is_over() {
+        let mut held = Held::default();
+        let end = Duration::from_secs(9);
+        held.add(Kind::Brief(end));
+        held.add(Kind::Brief(end + BRIEF));
+        assert_eq!(held.others(Kind::Own, Duration::from_secs(8)), 2);
+        assert_eq!(held.others(Kind::Own, end), 1);
+        held.give_back(Kind::Brief(end));
+        assert_eq!(held.others(Kind::Own, end), 1);
+        held.give_back(Kind::Brief(end + BRIEF));
+        assert!(held.is_empty());
     }
 
     #[test]

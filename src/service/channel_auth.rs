@@ -6,12 +6,14 @@
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::access::limits::Place;
 use crate::access::session::{Identity, Visitor};
 use crate::access::tokens::{Grant, Shown, TokenError};
 use crate::config::{self, ChannelName, Member, Needs};
 use crate::http::{Context, Head, Lease, Refusal};
 use crate::service::Service;
 use crate::service::audit_record::Attempt;
+use crate::service::limits::forgive;
 
 /// The identifying parts of a request.
 #[derive(Clone, Copy)]
@@ -81,14 +83,20 @@ impl Service {
             (Some(shown), _) => match self.grant(shown, asking.context).await {
                 Ok(grant) => Permit::by_token(grant),
                 Err(NotGranted::TooMany(refusal)) => return Err(refusal),
-                Err(NotGranted::Token(error)) => {
+                Err(NotGranted::Token(error, place)) => {
                     // Whoever is logged in is not locked out by what is left of an old token.
                     let in_session = if by_session {
                         self.permit_session(names, asking).await.ok()
                     } else {
                         None
                     };
-                    in_session.ok_or_else(|| self.no_grant(&error, asking.context))?
+                    match in_session {
+                        Some(permit) => {
+                            forgive(place);
+                            permit
+                        }
+                        None => return Err(Self::no_grant(&error, place)),
+                    }
                 }
             },
             (None, true) => self.permit_session(names, asking).await?,
@@ -175,9 +183,13 @@ impl Service {
         };
         let grant = match self.grant(shown, asking.context).await {
             Ok(grant) => grant,
-            Err(_) if !alone => return Ok(false),
+            Err(NotGranted::Token(_, place)) if !alone => {
+                forgive(place);
+                return Ok(false);
+            }
+            Err(NotGranted::TooMany(_)) if !alone => return Ok(false),
             Err(NotGranted::TooMany(refusal)) => return Err(refusal),
-            Err(NotGranted::Token(error)) => return Err(self.no_grant(&error, asking.context)),
+            Err(NotGranted::Token(error, place)) => return Err(Self::no_grant(&error, place)),
         };
         let subject = grant.subject();
         let permitted = Permit::by_token(grant).may_publish(name, rules);
@@ -195,18 +207,26 @@ impl Service {
     }
 
     async fn grant(&self, shown: Shown, context: &Context) -> Result<Grant, NotGranted> {
-        self.may_try_token(context).map_err(NotGranted::TooMany)?;
+        let place = self.hold_token(context).await;
+        let place = place.map_err(NotGranted::TooMany)?;
         let Some(tokens) = &self.tokens else {
             // Nothing is found where there are none.
-            return Err(NotGranted::Token(TokenError::Slow));
+            forgive(place);
+            return Err(NotGranted::Token(TokenError::Slow, None));
         };
-        tokens.check(shown).await.map_err(NotGranted::Token)
+        match tokens.check(shown).await {
+            Ok(grant) => {
+                forgive(place);
+                Ok(grant)
+            }
+            Err(error) => Err(NotGranted::Token(error, place)),
+        }
     }
 
     /// Refuses a token, and counts it if it may be a guess.
-    fn no_grant(&self, error: &TokenError, context: &Context) -> Refusal {
-        if error.is_guess() {
-            self.wrong_token(context);
+    fn no_grant(error: &TokenError, place: Option<Place>) -> Refusal {
+        if !error.is_guess() {
+            forgive(place);
         }
         let (status, reason) = match error {
             TokenError::Invalid(_) => (StatusCode::UNAUTHORIZED, "this token is not valid"),
@@ -237,7 +257,8 @@ impl Service {
 enum NotGranted {
     /// There were too many wrong tokens before it.
     TooMany(Refusal),
-    Token(TokenError),
+    /// Its place counts when it is dropped.
+    Token(TokenError, Option<Place>),
 }
 
 /// Value of `WWW-Authenticate` for an invalid token (RFC 6750 §3.1).

@@ -15,6 +15,7 @@ use crate::recording::Header;
 use crate::rfb::{LoginError, Rules, Session};
 use crate::service::audit_record::Attempt;
 use crate::service::channel_auth::Asking;
+use crate::service::limits::forgive;
 use crate::service::{Service, token_watch};
 use crate::tls::{DialError, Outgoing};
 use crate::tokens::{LinkError, ResolveError, Target, Token};
@@ -52,14 +53,18 @@ impl Service {
         };
         let token =
             token.map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
-        let asked = self.targets.admit(token, context.peer.ip()).await;
-        let asked = asked.map_err(|error| {
-            if matches!(error, LinkError::Unsigned | LinkError::Invalid(_)) {
-                self.wrong_token(context);
+        let place = self.hold_token(context).await?;
+        let asked = match self.targets.admit(token, context.peer.ip()).await {
+            Ok(asked) => asked,
+            Err(error) => {
+                if !matches!(error, LinkError::Unsigned | LinkError::Invalid(_)) {
+                    forgive(place);
+                }
+                return Err(not_admitted(&error));
             }
-            not_admitted(&error)
-        })?;
+        };
         if let Some(channel) = self.channel_of(asked.token()) {
+            forgive(place);
             let subprotocol = Subprotocol::choose(&handshake, &[])?;
             let names = std::slice::from_ref(&channel);
             attempt.about(crate::hub::channels_named(names));
@@ -85,12 +90,11 @@ impl Service {
                 (permit.lease, attempt),
             );
         }
-        let target = self.targets.resolve(&asked).await.map_err(|error| {
-            if matches!(error, ResolveError::Unknown) {
-                self.wrong_token(context);
-            }
-            unresolved(&error)
-        })?;
+        let found = self.targets.resolve(&asked).await;
+        if !matches!(found, Err(ResolveError::Unknown)) {
+            forgive(place);
+        }
+        let target = found.map_err(|error| unresolved(&error))?;
         attempt.found(&target, self.tells_names);
         let rules = rules(&target, visitor.as_ref(), head);
         let subprotocol = Subprotocol::choose(&handshake, target.subprotocols())?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 
 use crate::access::limits::{Place, TooMany};
 use crate::access::proven::{Extent, Mark, Standing};
@@ -18,22 +18,27 @@ use crate::service::Service;
 /// `Retry-After` for a tunnel without a connection permit.
 const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
 
+/// The object of the limit on tokens, for the client.
+const WRONG_TOKENS: &str = "tokens that are not known here";
+
 /// An attempt to log in.
 pub(super) struct Guess {
     /// True if it goes to a login path.
     at_login: bool,
-    /// The basic credential, which a browser sends with every request once it is accepted.
-    basic: Option<Basic>,
+    /// The credential, which a client sends with every request once it is accepted.
+    credential: Option<Credential>,
     /// Its place in the limit, taken at the start, so that many at once do not count as one. All requests with a
-    /// credential that was accepted elsewhere share a place. `None` for a request that shows a login form, for a
-    /// credential that is known to be good and for one of another scheme, which count when they have failed.
+    /// basic credential that was accepted elsewhere share a place. The place of one of another scheme, which may change with
+    /// each request, is brief. `None` for a request that shows a login form, which counts when it has failed, and for a
+    /// credential that was accepted.
     place: Option<Place>,
 }
 
-/// A basic credential, and the page it is sent to.
+/// A credential, and the page it is sent to.
 #[derive(Clone, Copy)]
-struct Basic {
-    credential: Mark,
+struct Credential {
+    mark: Mark,
+    is_basic: bool,
     /// `None` for an unsafe method: the body, which is not known here, may select the page.
     page: Option<Mark>,
 }
@@ -56,7 +61,7 @@ impl Service {
     }
 
     /// Checks the limit for a request that attempts a login.
-    pub(super) fn may_guess<B: http_body::Body>(
+    pub(super) async fn may_guess<B: http_body::Body>(
         &self,
         route: Route,
         request: &Request<B>,
@@ -68,35 +73,43 @@ impl Service {
         if login.is_none() && credential.is_none() {
             return Ok(None);
         }
-        let basic = credential
-            .map(HeaderValue::as_bytes)
-            .filter(|line| is_basic(line))
-            .map(|line| self.basic(route, line, request, head));
-        let standing = basic.map(|Basic { credential, page }| {
-            let accepted = self.limits.accepted();
-            (
-                accepted.standing(context.peer, credential, page),
-                credential,
-            )
-        });
+        let credential =
+            credential.map(|line| self.credential(route, line.as_bytes(), request, head));
+        let standing = credential.map(
+            |Credential {
+                 mark,
+                 is_basic,
+                 page,
+             }| {
+                let accepted = self.limits.accepted();
+                (accepted.standing(context.peer, mark, page), mark, is_basic)
+            },
+        );
         let logins = self.limits.logins();
         // Many apps accept a login with any method, and arguments in any place.
         let tries = login.is_some_and(|login| login.has_arguments || !is_bare(request));
         let place = match standing {
             _ if tries => logins.hold(context.peer, None),
-            Some((Standing::Unknown, _)) => logins.hold(context.peer, None),
-            Some((Standing::Elsewhere, credential)) => logins.hold(context.peer, Some(credential)),
-            Some((Standing::Good, _)) | None => logins.check(context.peer).map(|()| None),
+            Some((Standing::Unknown, _, true)) => logins.hold(context.peer, None),
+            Some((Standing::Elsewhere, mark, true)) => logins.hold(context.peer, Some(mark)),
+            Some((Standing::Unknown, ..)) => logins.hold_briefly(context.peer).await,
+            Some(_) | None => logins.check(context.peer).map(|()| None),
         };
         Ok(Some(Guess {
             at_login: login.is_some(),
-            basic,
+            credential,
             place: place.map_err(|wait| too_many("failed logins", wait))?,
         }))
     }
 
     /// The marks of a credential. Each app has its own, since another app may accept other credentials.
-    fn basic<B>(&self, route: Route, line: &[u8], request: &Request<B>, head: &Head) -> Basic {
+    fn credential<B>(
+        &self,
+        route: Route,
+        line: &[u8],
+        request: &Request<B>,
+        head: &Head,
+    ) -> Credential {
         let accepted = self.limits.accepted();
         let app = match route {
             Route::App(index) => self.apps.get(index),
@@ -110,8 +123,9 @@ impl Service {
             let page = (request.method(), host, head.path.as_sent(), query);
             accepted.mark((credential, page))
         });
-        Basic {
-            credential: accepted.mark(credential),
+        Credential {
+            mark: accepted.mark(credential),
+            is_basic: is_basic(line),
             page,
         }
     }
@@ -128,14 +142,14 @@ impl Service {
         // The app does not get a credential of Noren's own users, so its response says nothing about it.
         let is_proven = head.user.is_some();
         let failed = guess.has_failed(answered) && (guess.at_login || !is_proven);
-        match guess.basic {
-            Some(basic) if is_proven => {
-                accepted.keep(context.peer, basic.credential, Extent::Everywhere);
+        match guess.credential {
+            Some(credential) if is_proven => {
+                accepted.keep(context.peer, credential.mark, Extent::Everywhere);
             }
-            Some(basic) if failed => accepted.forget(context.peer, basic.credential),
-            Some(basic) if is_accepted(answered) => {
-                let extent = basic.page.map_or(Extent::Somewhere, Extent::Page);
-                accepted.keep(context.peer, basic.credential, extent);
+            Some(credential) if failed => accepted.forget(context.peer, credential.mark),
+            Some(credential) if is_accepted(answered) => {
+                let extent = credential.page.map_or(Extent::Somewhere, Extent::Page);
+                accepted.keep(context.peer, credential.mark, extent);
             }
             _ => {}
         }
@@ -154,7 +168,14 @@ impl Service {
     /// Checks the limit on wrong tokens.
     pub(super) fn may_try_token(&self, context: &Context) -> Result<(), Refusal> {
         let checked = self.limits.tokens().check(context.peer);
-        checked.map_err(|wait| too_many("tokens that are not known here", wait))
+        checked.map_err(|wait| too_many(WRONG_TOKENS, wait))
+    }
+
+    /// Takes a place in the limit on wrong tokens while a token is looked up, so that many at once do not count as one. It
+    /// counts unless it is forgiven.
+    pub(super) async fn hold_token(&self, context: &Context) -> Result<Option<Place>, Refusal> {
+        let place = self.limits.tokens().hold_briefly(context.peer).await;
+        place.map_err(|wait| too_many(WRONG_TOKENS, wait))
     }
 
     /// Counts an unknown token.
@@ -247,6 +268,13 @@ impl Guess {
                 refusal.status == StatusCode::UNAUTHORIZED && !refusal.asks_for(b"Bearer")
             }
         }
+    }
+}
+
+/// Takes back what a place would count.
+pub(super) fn forgive(place: Option<Place>) {
+    if let Some(place) = place {
+        place.forgive();
     }
 }
 
