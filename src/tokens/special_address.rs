@@ -36,11 +36,12 @@ const METADATA_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(168, 63, 129, 16),
     Ipv4Addr::new(192, 0, 0, 192),
 ];
-/// IPv6 metadata services of Amazon (with name and time servers, and pod identities), Google and Scaleway.
-const METADATA_V6: [(Ipv6Addr, u8); 3] = [
+/// IPv6 metadata services of Amazon (with name and time servers, and pod identities), Google, Scaleway and Linode.
+const METADATA_V6: [(Ipv6Addr, u8); 4] = [
     (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32),
     (Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), 128),
     (Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42), 128),
+    (Ipv6Addr::new(0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1), 128),
 ];
 
 /// Ranges of NAT64 (RFC 6052 §2.1), and of NAT64 in a local network (RFC 8215).
@@ -50,6 +51,8 @@ const NAT64_LOCAL: (Ipv6Addr, u8) = (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 
 const SIX_TO_FOUR: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16);
 /// Range of Teredo (RFC 4380 §4).
 const TEREDO: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32);
+/// Range of stateless translation in its first form (RFC 2765 §2.1), `::ffff:0:a.b.c.d`.
+const STATELESS: (Ipv6Addr, u8) = (Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0), 96);
 /// Range of IPv4-compatible addresses, `::a.b.c.d` (RFC 4291 §2.5.5.1).
 const COMPATIBLE: (Ipv6Addr, u8) = (Ipv6Addr::UNSPECIFIED, 96);
 
@@ -159,6 +162,8 @@ fn translated(address: Ipv6Addr) -> Option<((Ipv6Addr, u8), Vec<Ipv4Addr>)> {
     } else if is_in(TEREDO) {
         let client = Ipv4Addr::from_bits(!four(0).to_bits());
         Some((TEREDO, vec![four(64), client]))
+    } else if is_in(STATELESS) {
+        Some((STATELESS, vec![four(0)]))
     } else if is_in(COMPATIBLE) {
         Some((COMPATIBLE, vec![four(0)]))
     } else {
