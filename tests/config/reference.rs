@@ -490,11 +490,11 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
     the_reference_shows_every_token_source(&tokens);
     let [
         StaticTarget {
-            subprotocols: None,
             token: _,
             address: _,
             tls: _,
             rfb: _,
+            subprotocols: _,
         },
     ] = targets.as_slice()
     else {
