@@ -79,8 +79,8 @@ impl Unread {
         count.lower(bytes);
     }
 
-    /// Counts bytes by which the client may exceed its window: h2 has let go of as many. This corrects the count by what
-    /// was dropped unread, with its stream.
+    /// Counts bytes by which the client may exceed its window: h2 has let go of as many. This corrects the count by
+    /// what was dropped unread, with its stream.
     pub(super) fn permitted(&self, bytes: u64) {
         let mut count = self.lock();
         count.open += bytes;

@@ -28,8 +28,8 @@ pub(super) struct Guess {
     /// The credential, which a client sends with every request once it is accepted.
     credential: Option<Credential>,
     /// Its place in the limit, taken at the start, so that many at once do not count as one. All requests with a
-    /// basic credential that was accepted elsewhere share a place. The place of one of another scheme, which may change with
-    /// each request, is brief. `None` for a request that shows a login form, which counts when it has failed, and for a
+    /// basic credential that was accepted elsewhere share a place. The place of one of another scheme, which may change
+    /// with each request, is brief. `None` for a request that shows a login form, which counts when it has failed, and for a
     /// credential that was accepted.
     place: Option<Place>,
 }
@@ -171,8 +171,8 @@ impl Service {
         checked.map_err(|wait| too_many(WRONG_TOKENS, wait))
     }
 
-    /// Takes a place in the limit on wrong tokens while a token is looked up, so that many at once do not count as one. It
-    /// counts unless it is forgiven.
+    /// Takes a place in the limit on wrong tokens while a token is looked up, so that many at once do not count as one.
+    /// It counts unless it is forgiven.
     pub(super) async fn hold_token(&self, context: &Context) -> Result<Option<Place>, Refusal> {
         let place = self.limits.tokens().hold_briefly(context.peer).await;
         place.map_err(|wait| too_many(WRONG_TOKENS, wait))

@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use crate::harness::{Backend, Door, Http2, until, within};
 
-/// An app that answers when it is opened: 200 to all of `/open`, 404 to `/made-up`, 401 to the rest. It counts what it was asked.
+/// An app that answers when it is opened: 200 to all of `/open`, 404 to `/made-up`, 401 to the rest. It counts what it
+/// was asked.
 struct Slow {
     asked: Arc<AtomicUsize>,
     open: watch::Sender<bool>,
