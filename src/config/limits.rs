@@ -58,7 +58,8 @@ pub struct Limits {
     /// with a body.
     pub request_buffer: usize,
     /// `request-memory`: bytes of request bodies in memory, and of what HTTP/2 clients have sent and nobody has read
-    /// yet, all connections together. Bodies that find no room go to the spool sooner; connections wait. Default 128 MiB.
+    /// yet, all connections together. Bodies that find no room go to the spool sooner; connections wait. Default
+    /// 128 MiB.
     pub request_memory: u64,
     /// `streams`: concurrent HTTP/2 streams of one connection, 1 to 10,000. Default 100.
     pub streams: u32,

@@ -29,8 +29,8 @@ pub(super) struct Guess {
     credential: Option<Credential>,
     /// Its place in the limit, taken at the start, so that many at once do not count as one. All requests with a
     /// basic credential that was accepted elsewhere share a place. The place of one of another scheme, which may change
-    /// with each request, is brief. `None` for a request that shows a login form, which counts when it has failed, and for a
-    /// credential that was accepted.
+    /// with each request, is brief. `None` for a request that shows a login form, which counts when it has failed, and
+    /// for a credential that was accepted.
     place: Option<Place>,
 }
 
