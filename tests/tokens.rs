@@ -8,6 +8,7 @@
     reason = "a test that cannot go on should fail where it stands, and its tasks end with its runtime"
 )]
 
+mod api;
 mod encrypted;
 mod links;
 mod recheck;

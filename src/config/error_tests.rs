@@ -367,6 +367,49 @@ fn rfb_that_could_open_nothing_is_told_what_to_write() {
 }
 
 #[test]
+fn headers_and_places_of_a_token_api_are_checked() {
+    for (keys, said) in [
+        (
+            "headers = { Host = 'a' }",
+            "headers.Host: is written by Noren itself; leave it out",
+        ),
+        (
+            "headers = { 'a b' = 'a' }",
+            "headers.a b: \"a b\" is not a name; write letters, digits and \"-\", such as \"Remote-User\"",
+        ),
+        (
+            "headers = { A = \"a\\nb\" }",
+            "headers.A: \"a\\nb\" cannot stand in a header; write visible ASCII without spaces around it",
+        ),
+        (
+            "headers = { A = 'a' }\nsecret-headers = { a = '/a' }",
+            "secret-headers: has a as well as headers; remove one of the two",
+        ),
+        (
+            "secret-headers = { X-Key = 'so up' }",
+            "secret-headers.X-Key: is no place of a secret; write a file such as \"/etc/noren/secret\" or \
+             \"./secret\", or \"credential:NAME\"",
+        ),
+        (
+            "answer = { host = 'host' }",
+            "answer.host: \"host\" is no JSON pointer; write for example \"/console/host\"",
+        ),
+        (
+            "answer = { path = '/a~2' }",
+            "answer.path: \"/a~2\" is no JSON pointer; write for example \"/console/host\"",
+        ),
+    ] {
+        let found = said_of(&with_app(&format!(
+            "[[bridge.tokens]]\nsource = 'http'\nurl = 'http://a/{{token}}'\nallow = ['a:1']\n{keys}"
+        )));
+        let place = found
+            .split_once("bridge.tokens[0].")
+            .map(|(_, place)| place);
+        assert_eq!(place, Some(said), "{found}");
+    }
+}
+
+#[test]
 fn users_of_consoles_that_nobody_is_asked_for_are_told_what_to_write() {
     let anonymous = "bridge: lists users of consoles in rfb, and visitors are not asked who they are; write [session] \
                      with path = \"/tasks\", or users in [bridge]";

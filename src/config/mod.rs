@@ -34,6 +34,7 @@ mod header_fields;
 mod header_rules;
 mod headers;
 mod host_pattern;
+mod http_source;
 mod hub;
 mod limits;
 mod listener;
@@ -102,6 +103,7 @@ pub use grip::Grip;
 pub use header_rules::{Field, HeaderRules, Scope};
 pub use headers::SecurityHeaders;
 pub use host_pattern::HostPattern;
+pub use http_source::{AnswerPlaces, HttpSource};
 pub use hub::Hub;
 pub use limits::Limits;
 pub use listener::{ClientCertificates, ForwardedHeader, ListenAddress, Listener, Protocol};
@@ -127,7 +129,7 @@ pub use target_rule::{Hosts, TargetRule};
 pub use target_tls::TargetTls;
 pub use template::{Part, Template, Templates};
 pub use tls::{Certificate, Tls, TlsVersion};
-pub use token_source::{HttpSource, RedisSource, SourceKind, TokenSource};
+pub use token_source::{RedisSource, SourceKind, TokenSource};
 pub use token_url::TokenUrl;
 
 /// The whole file.

@@ -283,7 +283,7 @@ pub(super) fn is_set_elsewhere(lower: &str) -> bool {
 }
 
 /// A line break here would let the file write a second header.
-fn parse_header_value(text: &str) -> Result<String, String> {
+pub(super) fn parse_header_value(text: &str) -> Result<String, String> {
     let visible = text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
     if visible && text.trim() == text && !text.is_empty() {
         Ok(text.to_owned())

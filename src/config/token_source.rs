@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
+use super::http_source::HttpSource;
 use super::reader::Table;
 use super::rfb::Rfb;
 use super::secret_file::SecretFile;
 use super::subprotocols;
 use super::target_rule::TargetRule;
 use super::target_tls::TargetTls;
-use super::token_url::TokenUrl;
 use super::value;
 
 /// One `[[bridge.tokens]]`: something that knows where a token leads.
@@ -48,20 +48,6 @@ pub enum SourceKind {
     Http(HttpSource),
     /// `redis`: a key of a Redis server (websockify's `TokenRedis`).
     Redis(RedisSource),
-}
-
-/// The keys of `source = "http"`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpSource {
-    /// `url`: what is asked for, with the token in the place of `{token}`.
-    pub url: TokenUrl,
-    /// `address`: where to connect, if not to the host of the URL.
-    pub address: Option<Endpoint>,
-    /// `ca`: whose certificates are believed, for `https`. Default `None`: those this system
-    /// trusts.
-    pub ca: Option<PathBuf>,
-    /// `timeout`: from the question to the end of the answer. Default 5 s.
-    pub timeout: Duration,
 }
 
 /// The keys of `source = "redis"`.
@@ -148,6 +134,9 @@ fn unknown(table: &mut Table<'_>) -> SourceKind {
     ] {
         table.text(key, (), |_| Ok(()));
     }
+    for key in ["headers", "secret-headers", "answer"] {
+        table.table(key, |table| table.each_named(|_, _| Ok(())));
+    }
     SourceKind::Directory(PathBuf::new())
 }
 
@@ -157,30 +146,7 @@ fn path(table: &mut Table<'_>) -> PathBuf {
 }
 
 /// Time limit for the response of a source in the network.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-impl HttpSource {
-    fn read(table: &mut Table<'_>) -> Self {
-        let url = table.required(
-            "url",
-            r#""https://api.example/consoles/{token}""#,
-            TokenUrl::parse,
-        );
-        let source = Self {
-            url: url.unwrap_or_default(),
-            address: table.text("address", None, |text| Endpoint::parse(text).map(Some)),
-            ca: table.text("ca", None, |text| value::path(text).map(Some)),
-            timeout: table.time_limit("timeout", TIMEOUT),
-        };
-        if source.ca.is_some() && !source.url.secure && table.is_sound() {
-            table.problem(
-                "ca",
-                "without https there is no certificate to check; remove it",
-            );
-        }
-        source
-    }
-}
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl RedisSource {
     fn read(table: &mut Table<'_>) -> Self {

@@ -112,11 +112,16 @@ impl Service {
         let socket = log_in(socket, &target, rules, attempt).await?;
         let tap = self.record(&target, attempt).await?;
         let boundary = target.boundary.clone();
-        let watch = |interval| {
+        let times = token_watch::Times {
+            interval: self.bridge.recheck_tokens,
+            expires: target.expires,
+        };
+        let watch = || {
             let targets = Arc::clone(&self.targets);
             let now = (target.endpoint, target.view_only);
-            token_watch::watch(targets, asked, now, interval, &self.shutdown)
+            token_watch::watch(targets, asked, now, times, &self.shutdown)
         };
+        let is_watched = times.interval.is_some() || times.expires.is_some();
         let opened = bridge::Opened {
             socket,
             slot,
@@ -124,7 +129,7 @@ impl Service {
             line: attempt.opened(),
             boundary,
             lease,
-            revocation: self.bridge.recheck_tokens.map(watch),
+            revocation: is_watched.then(watch),
         };
         Ok(bridge::open(
             request,

@@ -1,8 +1,9 @@
-//! Token watch: closes a tunnel whose token has changed its meaning, because it was removed from its source or
-//! leads to another target.
+//! Token watch: closes a tunnel whose token has changed its meaning, because it was removed from its source, leads to
+//! another target, or has expired.
 
+use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -11,12 +12,21 @@ use crate::config::Endpoint;
 use crate::shutdown::Shutdown;
 use crate::tokens::{Asked, ResolveError, Resolver};
 
-/// Resolves the token again every `interval`, until the returned value is dropped with its tunnel.
+/// The times at which a token is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Between two looks at its source; `None`: its source is not asked again.
+    pub(super) interval: Option<Duration>,
+    /// End of the token in Unix seconds, if it has one.
+    pub(super) expires: Option<u64>,
+}
+
+/// Resolves the token again every interval, until the returned value is dropped with its tunnel.
 pub(super) fn watch(
     targets: Arc<Resolver>,
     asked: Asked,
     (target, view_only): (Endpoint, bool),
-    interval: Duration,
+    times: Times,
     shutdown: &Shutdown,
 ) -> Revocation {
     let (revoked, closed) = (CancellationToken::new(), CancellationToken::new());
@@ -24,18 +34,31 @@ pub(super) fn watch(
     let (stop, told) = (shutdown.clone(), revoked.clone());
     shutdown.spawn(async move {
         let watching = async {
+            let Some(interval) = times.interval else {
+                return pending().await;
+            };
             while is_still(&targets, &asked, &target, view_only).await {
                 tokio::time::sleep(interval).await;
             }
-            told.cancel();
         };
         tokio::select! {
-            () = watching => {}
+            () = watching => told.cancel(),
+            () = expired(times.expires) => told.cancel(),
             () = closed.cancelled() => {}
             () = stop.tunnels_requested() => {}
         }
     });
     Revocation::new(revoked, held)
+}
+
+/// Waits for the end of a token.
+async fn expired(end: Option<u64>) {
+    let Some(end) = end else {
+        return pending().await;
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let left = Duration::from_secs(end).saturating_sub(now.unwrap_or_default());
+    tokio::time::sleep(left).await;
 }
 
 /// True if the token still has the same target, and is not for looking only now, or its source could not be read in

@@ -3,8 +3,9 @@
 //! Independent of the source. No error quotes the text, which may be a secret in the place of an address.
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::config::Endpoint;
+use crate::config::{AnswerPlaces, Endpoint};
 use crate::text::Secret;
 
 /// Parses `unix_socket:/path` or `host:port`, split at its last colon, so that an IPv6 address needs no brackets.
@@ -52,42 +53,77 @@ pub(super) struct Answer {
     pub(super) password: Option<Secret>,
     /// True if the token is for looking only.
     pub(super) view_only: bool,
+    /// The path that the host is asked to connect to before the console begins.
+    pub(super) path: Option<String>,
+    /// End of the token, in Unix seconds.
+    pub(super) expires: Option<u64>,
 }
 
-/// Parses a response: the same text, or an object `{"host": "h", "port": 1}` or `{"host": "h:1"}`, which may have
-/// `password` and `view_only` as well.
-pub(super) fn parse_answer(answer: &[u8]) -> Result<Answer, &'static str> {
+impl Answer {
+    fn of((endpoint, view_only): (Endpoint, bool)) -> Self {
+        Self {
+            endpoint,
+            view_only,
+            password: None,
+            path: None,
+            expires: None,
+        }
+    }
+}
+
+/// Parses a response: the same text, or an object with a host at its place, and more if it has it.
+pub(super) fn parse_answer(answer: &[u8], places: &AnswerPlaces) -> Result<Answer, &'static str> {
     let answer = answer.trim_ascii();
     if !answer.starts_with(b"{") {
-        return parse_entry(answer).map(|(endpoint, view_only)| Answer {
-            endpoint,
-            password: None,
-            view_only,
-        });
+        return parse_entry(answer).map(Answer::of);
     }
-    let object: Object = serde_json::from_slice(answer)
-        .map_err(|_| "the object has no host, or another of its values is of the wrong kind")?;
-    let Object {
-        host,
-        port,
-        password,
-        view_only,
-    } = object;
+    let object: Value = serde_json::from_slice(answer).map_err(|_| "it is no JSON")?;
+    let at = |place: &str| object.pointer(place).filter(|value| !value.is_null());
+    let host = at(&places.host).and_then(Value::as_str);
+    let host = host.ok_or("the object has no host where it should be")?;
+    let named = Named::new(host.to_owned(), at(&places.port).cloned());
+    let named = named.ok_or("its port is no number")?;
+    let text = |place: &str| match at(place) {
+        Some(value) => value
+            .as_str()
+            .map(Some)
+            .ok_or("its password or path is no text"),
+        None => Ok(None),
+    };
+    let view_only = match at(&places.view_only) {
+        Some(value) => value
+            .as_bool()
+            .ok_or("its view_only is neither true nor false")?,
+        None => false,
+    };
+    let path = places.path.as_deref().map_or(Ok(None), text)?;
+    if path.is_some_and(|path| path.is_empty() || !path.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
+        return Err("its path cannot stand in a request");
+    }
+    let expires = places.expires.as_deref().and_then(at);
+    let expires = expires.map(|value| seconds(value).ok_or("its end is no number of seconds"));
     Ok(Answer {
-        endpoint: Named { host, port }.endpoint()?,
-        password: password.as_deref().map(Secret::from),
+        endpoint: named.endpoint()?,
         view_only,
+        password: text(&places.password)?.map(Secret::from),
+        path: path.map(str::to_owned),
+        expires: expires.transpose()?,
     })
 }
 
-#[derive(Deserialize)]
-struct Object {
-    host: String,
-    port: Option<Port>,
-    password: Option<String>,
-    // What cannot be understood is no permission to do more than look, but an error.
-    #[serde(default)]
-    view_only: bool,
+/// A number of seconds, which may have a fraction, or be text.
+fn seconds(value: &Value) -> Option<u64> {
+    let number = value
+        .as_f64()
+        .or_else(|| value.as_str().and_then(|text| text.parse().ok()))?;
+    // Saturates, and is none where it is no number at all.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "seconds since 1970 that are wanted whole"
+    )]
+    (number >= 0.0).then_some(number as u64)
 }
 
 /// A host and port in JSON; websockify accepts the port as a number or as text.
@@ -106,7 +142,7 @@ enum Port {
 
 impl Named {
     /// Combines separate host and port.
-    pub(super) fn new(host: String, port: Option<serde_json::Value>) -> Option<Self> {
+    pub(super) fn new(host: String, port: Option<Value>) -> Option<Self> {
         let port = port.map(serde_json::from_value).transpose().ok()?;
         Some(Self { host, port })
     }
@@ -124,6 +160,10 @@ impl Named {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse_answer(answer: &[u8]) -> Result<Answer, &'static str> {
+        super::parse_answer(answer, &AnswerPlaces::default())
+    }
 
     #[test]
     fn an_answer_is_text_or_an_object_in_every_form_of_websockify() {
@@ -194,6 +234,49 @@ mod tests {
                     .expect_err("no text")
                     .contains("secret")
             );
+        }
+    }
+
+    #[test]
+    fn an_answer_is_read_where_the_configuration_says() {
+        let places = AnswerPlaces {
+            host: "/console/host".to_owned(),
+            port: "/console/port".to_owned(),
+            path: Some("/console/internal_access_path".to_owned()),
+            expires: Some("/until".to_owned()),
+            ..AnswerPlaces::default()
+        };
+        let read = |text: &str| super::parse_answer(text.as_bytes(), &places);
+        let nova = r#"{"console":{"host":"kvm1","port":5900,"internal_access_path":null}}"#;
+        let answer = read(nova).expect("an address");
+        assert_eq!(answer.endpoint.to_string(), "kvm1:5900");
+        assert_eq!((answer.path, answer.expires), (None, None));
+        let more =
+            r#"{"console":{"host":"kvm1","port":"1","internal_access_path":"a/b?c"},"until":7.5}"#;
+        let answer = read(more).expect("an address");
+        assert_eq!(
+            (answer.path.as_deref(), answer.expires),
+            (Some("a/b?c"), Some(7))
+        );
+        for (wrong, said) in [
+            (r#"{"host":"a","port":1}"#, "no host where"),
+            (r#"{"console":{"host":"a","port":{}}}"#, "port"),
+            (
+                r#"{"console":{"host":"a","port":1,"internal_access_path":"a b"}}"#,
+                "path cannot",
+            ),
+            (
+                r#"{"console":{"host":"a","port":1,"internal_access_path":7}}"#,
+                "no text",
+            ),
+            (
+                r#"{"console":{"host":"a","port":1},"until":"soon"}"#,
+                "its end",
+            ),
+            (r#"{"console":{"host":"a","port":1},"until":-1}"#, "its end"),
+        ] {
+            let reason = read(wrong).expect_err(wrong);
+            assert!(reason.contains(said), "{reason}");
         }
     }
 

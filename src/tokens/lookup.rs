@@ -28,6 +28,10 @@ pub(super) struct Search {
     pub(super) password: Option<Secret>,
     /// True if the source says that the token is for looking only.
     pub(super) view_only: bool,
+    /// The path that the host is asked to connect to, of sources that tell it.
+    pub(super) path: Option<String>,
+    /// End of the token in Unix seconds, of sources that tell it.
+    pub(super) expires: Option<u64>,
     /// Index in the configuration of the source being searched.
     pub(super) source: usize,
     /// Empty token files, which may be in the middle of being written, with their sources.
@@ -45,6 +49,8 @@ impl Search {
             name: None,
             password: None,
             view_only: false,
+            path: None,
+            expires: None,
             source: 0,
             being_written: Vec::new(),
             problem: None,

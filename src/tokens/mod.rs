@@ -9,6 +9,7 @@
 
 mod address;
 mod allow;
+mod connect_path;
 mod console;
 mod file_name;
 mod lookup;
@@ -45,6 +46,7 @@ use crate::config::Endpoint;
 use crate::text::Secret;
 use crate::tls::{DialError, Outgoing, dial};
 
+use connect_path::connect_through;
 use source::{Rfb, Terms};
 
 /// The target of a token.
@@ -61,6 +63,10 @@ pub struct Target {
     pub password: Option<Secret>,
     /// True if the token, or the link, is for looking only.
     pub view_only: bool,
+    /// End of the token in Unix seconds, if its source tells it.
+    pub expires: Option<u64>,
+    /// The path that the host is asked to connect to before the console begins.
+    path: Option<String>,
     terms: Terms,
 }
 
@@ -81,7 +87,11 @@ impl Target {
     /// [`DialError`] names the endpoint and the reason.
     pub async fn connect(&self, limit: Duration) -> Result<Outgoing, DialError> {
         let permits = |address| self.terms.permits(&self.endpoint, address);
-        dial(&self.endpoint, permits, self.terms.tls.as_ref(), limit).await
+        let connected = dial(&self.endpoint, permits, self.terms.tls.as_ref(), limit).await?;
+        match &self.path {
+            Some(path) => connect_through(connected, &self.endpoint, path, limit).await,
+            None => Ok(connected),
+        }
     }
 
     /// The settings of RFB, if it is to be spoken with the target.

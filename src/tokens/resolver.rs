@@ -16,6 +16,7 @@ use super::source::{By, Source, Terms};
 use super::{LinkError, LinksError, ResolveError, Target, Token, token_file};
 use crate::config::{Bridge, Endpoint};
 use crate::faults::Faults;
+use crate::jwt::now;
 use crate::text::Secret;
 use crate::tls::TlsError;
 
@@ -95,6 +96,8 @@ struct Found {
     terms: Terms,
     password: Option<Secret>,
     view_only: bool,
+    path: Option<String>,
+    expires: Option<u64>,
 }
 
 /// Without the tokens.
@@ -230,6 +233,8 @@ impl Resolver {
             terms,
             password,
             view_only,
+            path,
+            expires,
         } = if let Some(target) = &asked.target {
             self.named_by_link(target).await?
         } else if let Some(target) = fixed.into_iter().find(|known| token.means(&known.token)) {
@@ -239,6 +244,8 @@ impl Resolver {
                 terms: target.terms.clone(),
                 password: None,
                 view_only: false,
+                path: None,
+                expires: None,
             }
         } else {
             self.search(token).await?
@@ -251,6 +258,8 @@ impl Resolver {
             terms,
             password,
             view_only: view_only || asked.view_only,
+            path,
+            expires,
         })
     }
 
@@ -268,6 +277,8 @@ impl Resolver {
             terms: terms.clone(),
             password: None,
             view_only: false,
+            path: None,
+            expires: None,
         })
     }
 
@@ -315,9 +326,14 @@ impl Resolver {
         };
         match asked {
             Ok(Some(answer)) => {
+                if answer.expires.is_some_and(|end| end <= now()) {
+                    return Ok((None, search));
+                }
                 search.name = Some(search.token.plain().to_owned());
                 search.password = answer.password;
                 search.view_only = answer.view_only;
+                search.path = answer.path;
+                search.expires = answer.expires;
                 Ok((Some(answer.endpoint), search))
             }
             Ok(None) => Ok((None, search)),
@@ -357,6 +373,8 @@ impl Resolver {
             terms: source.terms.clone(),
             password: search.password,
             view_only: search.view_only,
+            path: search.path,
+            expires: search.expires,
         })
     }
 

@@ -6,16 +6,18 @@
 
 use std::fmt::Write as _;
 
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Token;
 use super::address::{Answer, parse_answer};
-use crate::config::{HttpSource, TargetTls};
+use crate::config::{AnswerPlaces, HttpSource, SecretFile, TargetTls};
 use crate::http::exchange;
+use crate::text::file::{LARGEST_SECRET, read_text};
 use crate::tls::{Connector, TlsError, dial};
 
 /// Size limit of a response; an address has a few dozen bytes.
@@ -74,25 +76,60 @@ impl TokenApi {
         let stream = dial(&endpoint, |_| true, self.tls.as_ref(), *timeout).await;
         let stream = stream.map_err(|error| error.to_string())?;
         let target = format!("{}{}{}", url.before, encoded(token.plain()), url.after);
-        let request = Request::get(target)
+        let question = Request::get(target)
             .header(header::HOST, url.authority.as_str())
             .header(header::ACCEPT, "application/json, text/plain")
             .header(
                 header::USER_AGENT,
                 concat!("noren/", env!("CARGO_PKG_VERSION")),
             )
-            .header(header::CONNECTION, "close")
+            .header(header::CONNECTION, "close");
+        let headers = self.headers().await?.into_iter();
+        let request = headers.fold(question, |question, (name, value)| {
+            question.header(name, value)
+        });
+        let request = request
             .body(Empty::<Bytes>::new())
             .map_err(|error| error.to_string())?;
+        let places = &self.source.answer;
         let answer = exchange(stream, request, |response| async {
-            understand(response).await.map_err(Into::into)
+            understand(response, places).await.map_err(Into::into)
         });
         answer.await.map_err(|error| error.to_string())
     }
+
+    /// The headers of the configuration. Those in files are read each time, so that they can be changed.
+    async fn headers(&self) -> Result<Vec<(String, HeaderValue)>, String> {
+        let mut headers = Vec::new();
+        for (name, text) in &self.source.headers {
+            let value = HeaderValue::from_str(text).map_err(|error| error.to_string())?;
+            headers.push((name.clone(), value));
+        }
+        for (name, file) in &self.source.secret_headers {
+            headers.push(secret(name.clone(), file.clone()).await?);
+        }
+        Ok(headers)
+    }
+}
+
+/// Reads the value of a header from its file.
+async fn secret(name: String, file: SecretFile) -> Result<(String, HeaderValue), String> {
+    let path = file.path();
+    let read = spawn_blocking(move || read_text(&path, LARGEST_SECRET)).await;
+    let read = read.map_err(|error| error.to_string())?;
+    let text = read.map_err(|error| format!("read the header {name} from {file}: {error}"))?;
+    let value = HeaderValue::from_str(text.trim_end_matches(['\r', '\n']));
+    let mut value =
+        value.map_err(|_| format!("what is in {file} cannot stand in the header {name}"))?;
+    value.set_sensitive(true);
+    Ok((name, value))
 }
 
 /// Interprets a response.
-async fn understand(response: Response<Incoming>) -> Result<Option<Answer>, String> {
+async fn understand(
+    response: Response<Incoming>,
+    places: &AnswerPlaces,
+) -> Result<Option<Answer>, String> {
     let status = response.status();
     match status {
         StatusCode::UNAUTHORIZED
@@ -102,7 +139,7 @@ async fn understand(response: Response<Incoming>) -> Result<Option<Answer>, Stri
         _ if status.is_success() => {
             let body = Limited::new(response.into_body(), LONGEST).collect().await;
             let body = body.map_err(|error| format!("its answer could not be read: {error}"))?;
-            return parse_answer(&body.to_bytes())
+            return parse_answer(&body.to_bytes(), places)
                 .map(Some)
                 .map_err(|reason| format!("its answer cannot be understood: {reason}"));
         }

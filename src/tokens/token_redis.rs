@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::Token;
 use super::address::{Answer, parse_answer};
-use crate::config::RedisSource;
+use crate::config::{AnswerPlaces, RedisSource};
 use crate::net::connect;
 use crate::text::file::{LARGEST_SECRET, read_text};
 
@@ -52,7 +52,7 @@ impl TokenRedis {
         let Some(value) = self.get(&key).await? else {
             return Ok(None);
         };
-        parse_answer(&value)
+        parse_answer(&value, &AnswerPlaces::default())
             .map(Some)
             .map_err(|reason| format!("the value of a token cannot be understood: {reason}"))
     }

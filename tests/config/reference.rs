@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use noren::config::{
-    Acme, Affinity, App, Bridge, Certificate, Challenge, ClientCertificates, Config, Entrance,
-    Files, Grip, HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol, Recording,
-    RedisSource, Rfb, RfbAccess, SecurityHeaders, Server, Signed, SourceKind, Spool, StaticTarget,
-    TargetTls, Tls, TokenSource,
+    Acme, Affinity, AnswerPlaces, App, Bridge, Certificate, Challenge, ClientCertificates, Config,
+    Entrance, Files, Grip, HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol,
+    Recording, RedisSource, Rfb, RfbAccess, SecurityHeaders, Server, Signed, SourceKind, Spool,
+    StaticTarget, TargetTls, Tls, TokenSource,
 };
 
 use super::shipped;
@@ -573,6 +573,17 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
                 address: _,
                 ca: _,
                 timeout: _,
+                headers: _,
+                secret_headers: _,
+                answer:
+                    AnswerPlaces {
+                        host: _,
+                        port: _,
+                        password: _,
+                        view_only: _,
+                        path: _,
+                        expires: _,
+                    },
             })
             | SourceKind::Redis(RedisSource {
                 address: _,
@@ -591,7 +602,8 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
     );
     shows(
         "bridge.tokens",
-        "source path url address ca timeout database user password namespace allow tls rfb subprotocols",
+        "source path url address ca timeout database user password namespace headers secret-headers answer allow \
+         tls rfb subprotocols",
     );
     let TargetTls {
         ca: _,
@@ -600,6 +612,10 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
         insecure_skip_verify: _,
         any_name: _,
     } = TargetTls::default();
+    shows(
+        "bridge.tokens.answer",
+        "host port path expires password view-only",
+    );
     shows("bridge.tokens.tls", "ca name certificate key");
     shows("app.tls", "ca name certificate key insecure-skip-verify");
 }

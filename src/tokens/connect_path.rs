@@ -1,0 +1,57 @@
+//! Hosts that are asked to connect to a console (`CONNECT PATH`, RFC 9110 §9.3.6) before it begins, as those of some
+//! clouds are. Reads nothing ahead: what stands behind the head is the console's.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use crate::config::Endpoint;
+use crate::net::ConnectError;
+use crate::tls::{DialError, Outgoing};
+
+/// Length of a head that is read.
+const LONGEST: usize = 4096;
+
+/// Asks the host to connect to `path`.
+///
+/// # Errors
+/// [`DialError`] names the endpoint and the reason.
+pub(super) async fn connect_through(
+    mut connection: Outgoing,
+    endpoint: &Endpoint,
+    path: &str,
+    limit: Duration,
+) -> Result<Outgoing, DialError> {
+    let asked = timeout(limit, ask(&mut connection, path)).await;
+    let endpoint = endpoint.clone();
+    match asked {
+        Ok(Ok(())) => Ok(connection),
+        Ok(Err(source)) => Err(ConnectError::Refused { endpoint, source }.into()),
+        Err(_) => Err(ConnectError::Slow { endpoint, limit }.into()),
+    }
+}
+
+async fn ask(connection: &mut Outgoing, path: &str) -> io::Result<()> {
+    let request = format!("CONNECT {path} HTTP/1.1\r\n\r\n");
+    connection.write_all(request.as_bytes()).await?;
+    connection.flush().await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() == LONGEST {
+            return Err(io::Error::other("its answer to CONNECT has no end"));
+        }
+        head.push(connection.read_u8().await?);
+    }
+    let head = String::from_utf8_lossy(&head);
+    let line = head.lines().next().unwrap_or_default();
+    let status = line.split(' ').nth(1).unwrap_or_default();
+    if line.starts_with("HTTP/1.") && status == "200" {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!(
+            "it answered CONNECT with {line:?}"
+        )))
+    }
+}
