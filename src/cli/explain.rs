@@ -108,11 +108,16 @@ fn routes(text: &mut Text, config: &Config) {
         }
         for source in &bridge.tokens {
             let rfb = rfb(source.rfb.as_ref().unwrap_or(&bridge.rfb));
-            text.more(format_args!("tokens: {source}{rfb}"));
+            let spoken = spoken(source.subprotocols.as_ref().unwrap_or(&bridge.subprotocols));
+            text.more(format_args!("tokens: {source}{rfb}{spoken}"));
         }
         for target in &bridge.targets {
             let rfb = rfb(target.rfb.as_ref().unwrap_or(&bridge.rfb));
-            text.more(format_args!("a fixed token -> {}{rfb}", target.address));
+            let spoken = spoken(target.subprotocols.as_ref().unwrap_or(&bridge.subprotocols));
+            text.more(format_args!(
+                "a fixed token -> {}{rfb}{spoken}",
+                target.address
+            ));
         }
         for channel in config
             .channels
@@ -461,6 +466,15 @@ fn rfb(rfb: &Rfb) -> String {
     }
 }
 
+/// The subprotocols that targets speak beside those of consoles.
+fn spoken(subprotocols: &[String]) -> String {
+    if subprotocols.is_empty() {
+        String::new()
+    } else {
+        format!(", which also speaks {}", subprotocols.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -474,7 +488,7 @@ mod tests {
              [app.request-headers]\nset = { X-Api-Key = 'secret' }\n\
              [app.response-headers]\nremove = ['X-Powered-By', 'Server']\n\
              [session]\npath = '/tasks'\nname-header = 'X-User'\n\
-             [[bridge.target]]\ntoken = 'secret'\naddress = 'unix:/run/vm'\n\
+             [[bridge.target]]\ntoken = 'secret'\naddress = 'unix:/run/vm'\nsubprotocols = ['mqtt']\n\
              [[channel]]\nname = 'job.*'\nsubscribers = ['ann', 'bob']\n\
              [hub.tokens]\nkeys = ['/k']\n",
             "test.toml",
@@ -485,7 +499,7 @@ mod tests {
         for line in [
             "  [::]:8001 (https)\n",
             " 1. /websockify on any host -> a console, by its token\n",
-            "a fixed token -> unix:/run/vm\n",
+            "a fixed token -> unix:/run/vm, which also speaks mqtt\n",
             "for visitors for whom wok answers GET /tasks with yes\n",
             " 2. /events/NAME on any host -> a channel\n",
             "job.*: messages from the admin socket; keeps 1000 messages, 1MiB, 1h\n",
