@@ -1,5 +1,12 @@
 //! Memory of the real binary under HTTP/2 bytes that nobody reads, because the app does not answer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    reason = "a test that cannot go on should fail where it stands, and its tasks end with its runtime"
+)]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -28,13 +35,13 @@ fn app() -> std::net::SocketAddr {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let stream = stream.unwrap();
-            std::thread::spawn(move || serve(stream));
+            std::thread::spawn(move || serve(&stream));
         }
     });
     address
 }
 
-fn serve(stream: TcpStream) -> Option<()> {
+fn serve(mut stream: &TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     loop {
         let (mut length, mut line) = (0, String::new());
@@ -55,7 +62,7 @@ fn serve(stream: TcpStream) -> Option<()> {
         }
         std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink()).ok()?;
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-        (&stream).write_all(answer).ok()?;
+        stream.write_all(answer).ok()?;
     }
 }
 

@@ -227,7 +227,7 @@ impl Limit {
     /// # Errors
     /// [`TooMany`] with the time to wait, at once if so many events have counted.
     pub async fn hold_briefly(&self, peer: Peer) -> Result<Option<Place>, TooMany> {
-        let hold = async {
+        let place = async {
             loop {
                 // Before the try, so that what is given back meanwhile counts.
                 let freed = self.counts.freed.notified();
@@ -241,7 +241,7 @@ impl Limit {
                 }
             }
         };
-        let held = timeout(BRIEF_WAIT, hold).await;
+        let held = timeout(BRIEF_WAIT, place).await;
         held.unwrap_or(Err(TooMany(BRIEF)))
     }
 

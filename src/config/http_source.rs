@@ -72,7 +72,7 @@ impl HttpSource {
         let mut headers = BTreeMap::new();
         let literal = |text: &str| parse_header_value(text);
         table.table("headers", |table| {
-            read_headers(table, &mut headers, literal)
+            read_headers(table, &mut headers, literal);
         });
         let mut secret_headers = BTreeMap::new();
         let in_file = |text: &str| SecretFile::parse(text);

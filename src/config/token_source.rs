@@ -32,6 +32,10 @@ pub struct TokenSource {
 
 /// The backend of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a file has a few sources, read once"
+)]
 pub enum SourceKind {
     /// `directory`: websockify token files, read again at each connection.
     Directory(PathBuf),

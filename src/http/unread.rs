@@ -39,7 +39,7 @@ pub struct Unread(Arc<Mutex<Count>>);
 #[derive(Debug)]
 struct Count {
     bytes: u64,
-    /// Bytes that the client may send before the next WINDOW_UPDATE of the connection.
+    /// Bytes that the client may send before the next `WINDOW_UPDATE` of the connection.
     open: u64,
     /// The largest window of the connection.
     window: u64,

@@ -3,7 +3,7 @@
 
 const HEADER: usize = 9;
 const WINDOW_UPDATE: u8 = 8;
-/// Payload length of a WINDOW_UPDATE frame.
+/// Payload length of a `WINDOW_UPDATE` frame.
 const PAYLOAD: usize = 4;
 
 /// The outgoing frames of one connection.

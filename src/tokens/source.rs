@@ -26,6 +26,10 @@ pub(super) struct Source {
 }
 
 /// The backend of a source.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are a few sources, made once"
+)]
 pub(super) enum By {
     /// Files, whose reading blocks.
     Files(Arc<LookUp>),

@@ -22,6 +22,10 @@ pub struct Upgrade {
 }
 
 /// The client's stream behind an accepted handshake.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is made; a box would be an allocation more"
+)]
 pub enum ClientStream {
     /// The very stream that hyper was given (HTTP/1.1), and bytes that it has read too far.
     Transport(Parts<TokioIo<Transport>>),
