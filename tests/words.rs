@@ -57,7 +57,10 @@ fn sources(directories: &[&str]) -> Vec<(PathBuf, String)> {
         for entry in entries {
             let path = entry.expect("a file of the repository").path();
             if path.is_dir() {
-                waiting.push(path);
+                // What cargo has built, such as the fuzz targets of an earlier run, is not the project's text.
+                if !path.join("CACHEDIR.TAG").exists() {
+                    waiting.push(path);
+                }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("a source file");
                 let name = path.strip_prefix(root()).expect("a path below the root");
