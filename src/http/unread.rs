@@ -3,7 +3,7 @@
 //! h2 keeps in memory what the windows permit (RFC 9113 §5.2), up to the window of the connection, whether or not a
 //! handler reads it: the app may have to be asked first, or a console may not take its input. The windows are large for
 //! the sake of uploads over long ways, so the bytes count towards `limits.request-memory` and the share of the address.
-//! Where there is no room, the connection is not read any more, until some of them have been.
+//! Without room for more, nothing is read from the connection until a handler has read some of what is there.
 //!
 //! Independent of frames, and of how the bytes are used.
 

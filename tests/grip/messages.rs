@@ -73,3 +73,21 @@ async fn a_channel_of_the_app_is_reached_through_the_app_only() {
         .await;
     assert_eq!(stream.input.chunk().await, b"its own");
 }
+
+#[tokio::test]
+async fn wrong_tokens_at_once_are_no_more_than_one_by_one() {
+    let house = std::sync::Arc::new(house("", "", "[limits]\ntoken-failures = 5\n").await);
+    let wrong = token(OTHER_KEY, &json!({"iss": "app", "exp": in_a_minute()}));
+    let mut guesses = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let (house, wrong) = (std::sync::Arc::clone(&house), wrong.clone());
+        guesses.spawn(async move { house.post("/publish/", Some(&wrong), ITEMS).await.status });
+    }
+    let statuses = guesses.join_all().await;
+    let looked_up = statuses.iter().filter(|status| **status == 401).count();
+    assert!((1..=6).contains(&looked_up), "{statuses:?}");
+    assert!(
+        statuses.iter().all(|status| [401, 429].contains(status)),
+        "{statuses:?}"
+    );
+}

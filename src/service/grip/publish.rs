@@ -12,6 +12,7 @@ use crate::http::{
 use crate::push::grip::Items;
 use crate::service::Service;
 use crate::service::grip::GripApp;
+use crate::service::limits::forgive;
 use crate::service::publish::{bearer, unpublished};
 use crate::service::responses::json;
 
@@ -88,11 +89,11 @@ impl Service {
         headers: &HeaderMap,
         context: &Context,
     ) -> Result<&GripApp, Refusal> {
-        self.may_try_token(context)?;
         let Some(token) = bearer(headers) else {
             let reason = "show a token of the app's key: Authorization: Bearer TOKEN (GRIP_URL with iss and key)";
             return Err(unauthorized(reason, headers));
         };
+        let place = self.hold_token(context).await?;
         let is_meant = |app: &&GripApp| match resource {
             Resource::Publish => true,
             Resource::PublishFor(name) => *app.name == **name,
@@ -105,10 +106,12 @@ impl Service {
                 Err(cause) => drop(write!(causes, "app {}: {cause}; ", app.name)),
             }
         }
+        if !found.is_empty() {
+            forgive(place);
+        }
         match found.as_slice() {
             [app] => Ok(app),
             [] => {
-                self.wrong_token(context);
                 let refusal = unauthorized("this token is not of a key of an app here", headers);
                 Err(refusal.because(&causes.trim_end_matches("; ")))
             }
