@@ -127,6 +127,8 @@ const ORDERED_ROOMS: &[&str] = &[
     "proxy",
     "push",
     "service",
+    "service/handlers",
+    "service/handlers/grip",
     "sources",
     "telemetry",
     "text",
@@ -201,7 +203,7 @@ fn named_inside(room: &str) -> BTreeMap<String, BTreeSet<String>> {
             .count()
             - usize::from(name == "mod.rs");
         let supers = format!("{}::", vec!["super"; depth].join("::"));
-        let absolute = format!("crate::{room}::");
+        let absolute = format!("crate::{}::", room.replace('/', "::"));
         let text = fs::read_to_string(path).expect("a source file");
         let lines = text
             .lines()

@@ -42,7 +42,7 @@ mod window_updates;
 mod write_batch;
 
 pub use abort::{AbortAfterFlush, Sent};
-pub use activity::{Activity, Busy};
+pub use activity::{Activity, Busy, Pending};
 pub use affinity::{AFFINITY_COOKIE, take_affinity};
 pub use body::{Body, BoxError, empty, full};
 pub use client_addr::Claimed;

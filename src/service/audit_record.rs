@@ -6,6 +6,7 @@ use http::{Method, Request};
 
 use crate::config::RfbSecurity;
 use crate::http::{Context, Head, Lease, Refusal};
+use crate::net::Peer;
 use crate::rfb::Rules;
 use crate::router::Route;
 use crate::telemetry::Rfb;
@@ -16,15 +17,16 @@ use crate::websocket::asks_for_websocket;
 
 /// A request to open or publish something, in terms of the audit.
 #[derive(Debug)]
-pub(super) struct Attempt<'a> {
-    context: &'a Context,
+pub(super) struct AuditRecord {
+    peer: Peer,
+    certificate: Option<ClientName>,
     login: Option<Arc<str>>,
     user: Option<Arc<str>>,
     what: What,
 }
 
-impl<'a> Attempt<'a> {
-    pub(super) fn new(route: Route, request: &Request<impl Sized>, context: &'a Context) -> Self {
+impl AuditRecord {
+    pub(super) fn new(route: Route, request: &Request<impl Sized>, context: &Context) -> Self {
         let kind = match route {
             Route::Websockify => Kind::Console,
             Route::Hub(_) if request.method() == Method::POST => Kind::Message,
@@ -33,7 +35,8 @@ impl<'a> Attempt<'a> {
             Route::App(_) | Route::Files(_) | Route::Page(_) | Route::Welcome => Kind::Request,
         };
         Self {
-            context,
+            peer: context.peer,
+            certificate: context.client.clone(),
             login: None,
             user: None,
             what: What {
@@ -81,9 +84,9 @@ impl<'a> Attempt<'a> {
 
     /// The client.
     pub(super) fn who(&self) -> Who {
-        let certificate = self.context.client.as_ref().map(ClientName::as_str);
+        let certificate = self.certificate.as_ref().map(ClientName::as_str);
         Who {
-            peer: self.context.peer.to_string(),
+            peer: self.peer.to_string(),
             user: self.user.clone(),
             login: self.login.clone(),
             certificate: certificate.map(Arc::from),

@@ -3,25 +3,31 @@
 //!
 //! Decides between the two; independent of how the app is queried, and of how a token is verified.
 
+use std::sync::Arc;
+
 use http::header::WWW_AUTHENTICATE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
 use crate::access::limits::Place;
 use crate::access::session::{Identity, Visitor};
-use crate::access::tokens::{Grant, Shown, TokenError};
+use crate::access::tokens::{Grant, Shown, TokenError, Tokens};
 use crate::config::{self, ChannelName, Member, Needs};
-use crate::http::{Context, Head, Lease, Refusal};
-use crate::service::Service;
-use crate::service::audit_record::Attempt;
-use crate::service::limits::forgive;
+use crate::http::{Context, Lease, Refusal};
+use crate::hub::Hub;
+use crate::service::audit_record::AuditRecord;
+use crate::service::exchange::Asking;
+use crate::service::session_auth::SessionAuth;
+use crate::service::token_limit::{TokenLimit, forgive};
 
-/// The identifying parts of a request.
-#[derive(Clone, Copy)]
-pub(super) struct Asking<'a> {
-    pub(super) headers: &'a HeaderMap,
-    pub(super) query: Option<&'a str>,
-    pub(super) head: &'a Head,
-    pub(super) context: &'a Context,
+/// Decides who may subscribe and publish.
+#[derive(Clone, Debug)]
+pub(super) struct ChannelAuth {
+    hub: Hub,
+    sessions: SessionAuth,
+    tokens: Option<Arc<Tokens>>,
+    limit: TokenLimit,
+    /// The requirement of channels without one of their own.
+    otherwise: Needs,
 }
 
 /// The permission to subscribe to channels.
@@ -55,13 +61,29 @@ impl Permit {
     }
 }
 
-impl Service {
+impl ChannelAuth {
+    pub(super) fn new(
+        hub: Hub,
+        sessions: SessionAuth,
+        tokens: Option<Arc<Tokens>>,
+        limit: TokenLimit,
+        otherwise: Needs,
+    ) -> Self {
+        Self {
+            hub,
+            sessions,
+            tokens,
+            limit,
+            otherwise,
+        }
+    }
+
     /// The requirement of a channel.
     fn needs(&self, name: &ChannelName) -> Needs {
         let rules = self.hub.rules(name);
         rules
             .and_then(|rules| rules.needs)
-            .unwrap_or(self.channels_need)
+            .unwrap_or(self.otherwise)
     }
 
     /// Checks permission to subscribe to these channels: to all of them, or not at all.
@@ -69,7 +91,7 @@ impl Service {
         &self,
         names: &[ChannelName],
         asking: Asking<'_>,
-        attempt: &mut Attempt<'_>,
+        audit: &mut AuditRecord,
     ) -> Result<Permit, Refusal> {
         let needs: Vec<Needs> = names.iter().map(|name| self.needs(name)).collect();
         let asked = || needs.iter().filter(|needs| **needs != Needs::Nothing);
@@ -107,7 +129,7 @@ impl Service {
                 ));
             }
         };
-        attempt.known(permit.identity.name.clone());
+        audit.known(permit.identity.name.clone());
         self.confirm(names, permit)
     }
 
@@ -117,10 +139,10 @@ impl Service {
         names: &[ChannelName],
         visitor: Visitor,
         asking: Asking<'_>,
-        attempt: &mut Attempt<'_>,
+        audit: &mut AuditRecord,
     ) -> Result<Permit, Refusal> {
         if names.iter().any(|name| self.needs(name) == Needs::Token) {
-            return self.permit(names, asking, attempt).await;
+            return self.permit(names, asking, audit).await;
         }
         let permit = self.permit_of(names, visitor).await?;
         self.confirm(names, permit)
@@ -136,14 +158,14 @@ impl Service {
             ..
         }: Asking<'_>,
     ) -> Result<Permit, Refusal> {
-        let visitor = self.visitor(headers, head, context).await?;
+        let visitor = self.sessions.visitor(headers, head, context).await?;
         self.permit_of(names, visitor).await
     }
 
     async fn permit_of(&self, names: &[ChannelName], visitor: Visitor) -> Result<Permit, Refusal> {
         let identity = visitor.identity().clone();
         Ok(Permit {
-            lease: Some(self.lease_for(visitor, names).await?),
+            lease: Some(self.sessions.lease_for(visitor, names).await?),
             identity,
             grant: None,
         })
@@ -175,7 +197,7 @@ impl Service {
         name: &ChannelName,
         rules: &config::Channel,
         asking: Asking<'_>,
-        attempt: &mut Attempt<'_>,
+        audit: &mut AuditRecord,
         alone: bool,
     ) -> Result<bool, Refusal> {
         let Some(shown) = self.shown(asking) else {
@@ -194,7 +216,7 @@ impl Service {
         let subject = grant.subject();
         let permitted = Permit::by_token(grant).may_publish(name, rules);
         if permitted || alone {
-            attempt.known(subject);
+            audit.known(subject);
         }
         if alone && !permitted {
             return Err(insufficient("this token does not permit to publish here"));
@@ -207,7 +229,7 @@ impl Service {
     }
 
     async fn grant(&self, shown: Shown, context: &Context) -> Result<Grant, NotGranted> {
-        let place = self.hold_token(context).await;
+        let place = self.limit.hold(context).await;
         let place = place.map_err(NotGranted::TooMany)?;
         let Some(tokens) = &self.tokens else {
             // Nothing is found where there are none.

@@ -6,7 +6,7 @@ use crate::access::tokens::Tokens;
 use crate::config::{App, Config};
 use crate::faults::Faults;
 use crate::service::error::BuildError;
-use crate::service::grip::GripKeys;
+use crate::service::grip_keys::GripKeys;
 use crate::service::route_auth::Entrances;
 use crate::tls::{Connector, TlsError};
 use crate::tokens::Resolver;

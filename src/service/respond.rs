@@ -4,17 +4,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{Request, Response, StatusCode, Version};
+use http::header::ACCEPT;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use tracing::warn;
 
-use crate::config::AccessFormat;
+use crate::config::{AccessFormat, Config};
 use crate::http::{
-    Body, Busy, Context, Form, Framing, Incoming, RequestId, Spelling, check_lines,
-    drop_file_names, refuse, set_date,
+    Body, Busy, Context, Form, Framing, Incoming, Pending, Refusal, RequestId, Spelling,
+    check_lines, drop_file_names, set_date,
 };
+use crate::net::Slots;
 use crate::router::Route;
-use crate::service::{Answer, Role, Service, limits};
-use crate::telemetry::{AccessLine, Handler, Measured};
+use crate::service::Answer;
+use crate::service::app_requests::AppRequests;
+use crate::service::headers::ResponseHeaders;
+use crate::service::shared::Shared;
+use crate::shutdown::Shutdown;
+use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured, Timings};
 use crate::upstream::Upstream;
 
 /// Resources that a response holds until its last byte is sent.
@@ -38,51 +44,108 @@ impl Drop for Held {
     }
 }
 
-impl Service {
-    /// Responds to a request; every failure becomes a response too.
-    pub async fn respond(
-        self: &Arc<Self>,
-        mut request: Request<Incoming>,
-        context: &Context,
-        role: Role,
-    ) -> Answer {
-        let busy = context.activity.begin();
-        let spelling = context.activity.spelling();
-        if !spelling.is_standard() {
-            request.extensions_mut().insert(spelling);
+/// Wraps requests and responses.
+#[derive(Debug)]
+pub(super) struct Wrapper {
+    apps: Arc<AppRequests>,
+    /// Response counters of each app.
+    counted: Vec<Classes>,
+    headers: Arc<ResponseHeaders>,
+    access: Option<AccessFormat>,
+    traces: bool,
+    inside: Arc<Inside>,
+    slots: Slots,
+    shutdown: Shutdown,
+}
+
+/// A request in progress, seen from outside. The fields are in the order in which they end if the client leaves.
+pub(super) struct Wrapped {
+    accept: Option<HeaderValue>,
+    framing: Framing,
+    line: Option<Box<AccessLine>>,
+    id: RequestId,
+    begun: Instant,
+    pending: Pending,
+    busy: Busy,
+}
+
+impl Wrapped {
+    /// Durations for the access line, if there is one.
+    pub(super) fn times(&self) -> Option<&Timings> {
+        self.line.as_deref().map(AccessLine::times)
+    }
+}
+
+impl Wrapper {
+    pub(super) fn new(config: &Config, shared: &Shared, inside: Arc<Inside>, slots: Slots) -> Self {
+        let apps = config.apps.iter();
+        let counted = apps.map(|app| inside.metrics.requests.of_app(&app.name));
+        Self {
+            apps: Arc::clone(&shared.apps),
+            counted: counted.collect(),
+            headers: Arc::clone(&shared.headers),
+            access: config.log.access.then_some(config.log.access_format),
+            traces: config.server.traces,
+            inside,
+            slots,
+            shutdown: shared.shutdown.clone(),
         }
-        let pending = context.activity.pending();
-        let named = limits::named(request.headers(), context);
-        let context = named.as_ref().unwrap_or(context);
+    }
+
+    /// Begins a request that is counted on its connection already.
+    ///
+    /// # Errors
+    /// The refusal of a head with too many lines, beside the request as it is seen from outside.
+    pub(super) fn begin(
+        &self,
+        request: &mut Request<Incoming>,
+        context: &Context,
+        (busy, pending): (Busy, Pending),
+    ) -> (Wrapped, Result<(), Refusal>) {
         let begun = Instant::now();
         // Before the door adds its own.
-        let lines = check_lines(&request, context.header_lines);
+        let lines = check_lines(request, context.header_lines);
         let id = RequestId::new();
         id.tell(request.headers_mut(), self.traces);
-        let mut line = self.access.map(|format| {
+        let line = self.access.map(|format| {
             let fate = context.activity.fate().clone();
-            let line = AccessLine::begin(&context.peer, &request, fate).called(id);
+            let line = AccessLine::begin(&context.peer, request, fate).called(id);
             Box::new(match format {
                 AccessFormat::Fields => line,
-                AccessFormat::Combined => line.combined(&request),
+                AccessFormat::Combined => line.combined(request),
             })
         });
-        let times = line.as_deref().map(AccessLine::times);
-        let mut framing = Framing::of(&request);
-        let accept = request.headers().get(http::header::ACCEPT).cloned();
-        let mut cause = None;
-        let mut route = None;
-        let asked = match lines {
-            Ok(()) => {
-                self.dispatch(request, context, role, times, &mut route)
-                    .await
-            }
-            Err(refusal) => {
-                refuse(request.into_body(), &self.shutdown);
-                Err(refusal)
-            }
+        let wrapped = Wrapped {
+            accept: request.headers().get(ACCEPT).cloned(),
+            framing: Framing::of(request),
+            line,
+            id,
+            begun,
+            pending,
+            busy,
         };
-        let mut response = match asked {
+        (wrapped, lines)
+    }
+
+    /// Ends a request: turns a refusal into a response, and completes the response.
+    pub(super) fn end(
+        &self,
+        wrapped: Wrapped,
+        handled: Result<Response<Body>, Refusal>,
+        route: Option<Route>,
+        context: &Context,
+    ) -> Answer {
+        let Wrapped {
+            accept,
+            mut framing,
+            mut line,
+            id,
+            begun,
+            pending,
+            busy,
+        } = wrapped;
+        let mut cause = None;
+        let mut response = match handled {
             Ok(response) => response,
             Err(mut refusal) => {
                 cause = refusal

@@ -1,19 +1,32 @@
-//! Authentication by certificate and password as a step of a request, with its refusals.
+//! Authentication by certificate and password as a step of a request, with its refusals. Does not know what a route
+//! leads to.
 
-use http::header::{AUTHORIZATION, HeaderMap, WWW_AUTHENTICATE};
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{Request, StatusCode};
 
 use crate::access::UsersError;
 use crate::access::entrance::{Entrance, NotAdmitted};
+use crate::access::hosts::KnownHosts;
 use crate::access::users::Unproven;
 use crate::config::Config;
 use crate::faults::Faults;
 use crate::http::{Context, Head, Incoming, Refusal, Scheme};
 use crate::router::Route;
-use crate::service::Service;
+use crate::service::exchange::Asking;
 
 /// `Retry-After` if too many passwords are being compared.
 const COME_BACK: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Admits clients to the routes.
+#[derive(Debug)]
+pub(super) struct RouteAuth {
+    entrances: Arc<Entrances>,
+    hosts: KnownHosts,
+    /// True if the host of a request for a console is its token.
+    host_token: bool,
+}
 
 /// The requirements of all routes.
 #[derive(Debug)]
@@ -49,7 +62,20 @@ impl Entrances {
     }
 }
 
-impl Service {
+impl RouteAuth {
+    pub(super) fn new(config: &Config, entrances: Arc<Entrances>) -> Self {
+        Self {
+            entrances,
+            hosts: KnownHosts::new(config),
+            host_token: config.bridge.host_token,
+        }
+    }
+
+    /// The known host names; those in certificates change during the life of a service.
+    pub(super) fn hosts(&self) -> &KnownHosts {
+        &self.hosts
+    }
+
     /// Authenticates a request for a route. The password is Noren's, so it is removed for everything behind.
     pub(super) async fn enter(
         &self,
@@ -81,7 +107,7 @@ impl Service {
     ) -> Result<(), Refusal> {
         let is_open = match route {
             Route::App(_) | Route::Files(_) => true,
-            Route::Websockify => self.bridge.host_token,
+            Route::Websockify => self.host_token,
             Route::Hub(_) | Route::Page(_) | Route::Welcome => false,
         };
         let host = head.authority.host();
@@ -97,18 +123,14 @@ impl Service {
             ),
         ))
     }
+}
 
-    /// Checks that the page which opens a WebSocket may do so.
-    pub(super) fn permit_page(
-        entrance: &Entrance,
-        headers: &HeaderMap,
-        head: &Head,
-        context: &Context,
-    ) -> Result<(), Refusal> {
-        let (scheme, authority) = (context.scheme.as_str(), head.authority.as_str());
-        let permitted = entrance.origins.permits(headers, scheme, authority);
-        permitted.map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))
-    }
+/// Checks that the page which opens a WebSocket may do so.
+pub(super) fn permit_page(entrance: &Entrance, asking: Asking<'_>) -> Result<(), Refusal> {
+    let scheme = asking.context.scheme.as_str();
+    let authority = asking.head.authority.as_str();
+    let permitted = entrance.origins.permits(asking.headers, scheme, authority);
+    permitted.map_err(|denied| Refusal::new(StatusCode::FORBIDDEN, denied.to_string()))
 }
 
 /// The refusal for a client that is not admitted.

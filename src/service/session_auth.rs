@@ -1,19 +1,33 @@
-//! The session as a step of a request: identifies the visitor, gets a lease, and converts refusals.
+//! The session as a step of a request: identifies the visitor, gets a lease, and converts refusals. Does not know
+//! what is opened for a session.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::access::session::{Denied, Visitor};
+use crate::access::session::{Denied, Sessions, Visitor};
 use crate::config::ChannelName;
 use crate::http::{Context, Head, Lease, Refusal};
-use crate::service::Service;
 use crate::tokens::Target;
 
 /// `Retry-After` if the app could not be queried.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-impl Service {
+/// Queries the app about visitors, if a session is configured.
+#[derive(Clone, Debug)]
+pub(super) struct SessionAuth(Option<Arc<Sessions>>);
+
+impl SessionAuth {
+    pub(super) fn new(sessions: Option<Arc<Sessions>>) -> Self {
+        Self(sessions)
+    }
+
+    /// The sessions, if there are any.
+    pub(super) fn sessions(&self) -> Option<&Arc<Sessions>> {
+        self.0.as_ref()
+    }
+
     /// Queries the app about the visitor.
     pub(super) async fn visitor(
         &self,
@@ -21,7 +35,7 @@ impl Service {
         head: &Head,
         context: &Context,
     ) -> Result<Visitor, Refusal> {
-        let Some(sessions) = &self.sessions else {
+        let Some(sessions) = &self.0 else {
             // The configuration sees to it that this does not happen; if it did, nobody may get in.
             return Err(Refusal::new(
                 StatusCode::BAD_GATEWAY,
@@ -35,7 +49,7 @@ impl Service {
     /// True if the app has confirmed this visitor a moment ago, or keeps confirming it because of an open
     /// connection. Does not query.
     pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
-        let sessions = self.sessions.as_ref();
+        let sessions = self.0.as_ref();
         sessions.is_some_and(|sessions| sessions.knows(headers))
     }
 
@@ -45,7 +59,7 @@ impl Service {
         visitor: Visitor,
         names: &[ChannelName],
     ) -> Result<Lease, Refusal> {
-        let Some(sessions) = &self.sessions else {
+        let Some(sessions) = &self.0 else {
             return Err(refused(&Denied::NotLoggedIn));
         };
         let asked = sessions.ask_for_channels(visitor, names).await;
@@ -54,7 +68,7 @@ impl Service {
 
     /// Queries the app for permission to open this console, and returns the lease.
     pub(super) async fn lease(&self, visitor: Visitor, target: &Target) -> Result<Lease, Refusal> {
-        let Some(sessions) = &self.sessions else {
+        let Some(sessions) = &self.0 else {
             return Err(refused(&Denied::NotLoggedIn));
         };
         let asked = sessions.ask_for_console(visitor, &target.name, target.console());

@@ -5,55 +5,99 @@
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use crate::access::session::Visitor;
-use crate::bridge::{self, Connection, NotRecorded, Subprotocol, Tap};
-use crate::http::{Body, Context, Head, Incoming, Refusal, refuse};
+use crate::bridge::{self, Connection, NotRecorded, Recorder, Subprotocol, Tap};
+use crate::config::{self, Config};
+use crate::http::{Body, Head, Refusal};
 use crate::net::ConnectError;
 use crate::recording::Header;
 use crate::rfb::{LoginError, Rules, Session};
-use crate::service::audit_record::Attempt;
-use crate::service::channel_auth::Asking;
-use crate::service::limits::forgive;
-use crate::service::{Service, token_watch};
+use crate::service::audit_record::AuditRecord;
+use crate::service::exchange::Exchange;
+use crate::service::handlers::token_watch;
+use crate::service::handlers::wok_page::WokPage;
+use crate::service::route_auth::{Entrances, permit_page};
+use crate::service::session_auth::SessionAuth;
+use crate::service::shared::Shared;
+use crate::service::token_limit::{TokenLimit, forgive};
+use crate::service::tunnel_permits::TunnelPermits;
+use crate::shutdown::Shutdown;
 use crate::tls::{DialError, Outgoing};
-use crate::tokens::{LinkError, ResolveError, Target, Token};
+use crate::tokens::{LinkError, ResolveError, Resolver, Target, Token};
 use crate::websocket::Handshake;
 
-impl Service {
-    pub(super) async fn websockify(
+/// Handles requests for consoles.
+#[derive(Debug)]
+pub(super) struct Console {
+    entrances: Arc<Entrances>,
+    sessions: SessionAuth,
+    /// True if consoles are only for visitors with a session.
+    needs_session: bool,
+    settings: config::Bridge,
+    limit: TokenLimit,
+    targets: Arc<Resolver>,
+    wok_page: WokPage,
+    /// True if names of consoles may be logged: they are no secrets if the app is asked about consoles by name.
+    /// Otherwise the name may be the whole token.
+    tells_names: bool,
+    permits: TunnelPermits,
+    recorder: Option<Recorder>,
+    shutdown: Shutdown,
+}
+
+impl Console {
+    pub(super) fn new(
+        config: &Config,
+        shared: &Shared,
+        targets: Resolver,
+        recorder: Option<Recorder>,
+    ) -> Self {
+        Self {
+            entrances: Arc::clone(&shared.entrances),
+            sessions: shared.sessions.clone(),
+            needs_session: config.session.is_required(config.bridge.session),
+            settings: config.bridge.clone(),
+            limit: shared.tokens.clone(),
+            targets: Arc::new(targets),
+            wok_page: WokPage::new(config, shared),
+            tells_names: config.session.token_path.is_some(),
+            permits: shared.permits.clone(),
+            recorder,
+            shutdown: shared.shutdown.clone(),
+        }
+    }
+
+    /// True if no token leads anywhere.
+    pub(super) fn is_unconfigured(&self) -> bool {
+        self.targets.is_empty() && self.wok_page.is_unconfigured()
+    }
+
+    /// Opens a console, or the channel that the token names: a list of steps in the order that security needs.
+    pub(super) async fn handle(
         &self,
-        request: Request<Incoming>,
-        head: &Head,
-        context: &Context,
-        attempt: &mut Attempt<'_>,
+        mut exchange: Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        let handshake = match Handshake::check(&request) {
+        let handshake = match Handshake::check(&exchange.request) {
             Ok(handshake) => handshake,
-            Err(refusal) => {
-                refuse(request.into_body(), &self.shutdown);
-                return Err(refusal);
-            }
+            Err(refusal) => return Err(exchange.refuse(refusal, &self.shutdown)),
         };
-        Self::permit_page(&self.entrances.bridge, request.headers(), head, context)?;
-        self.may_try_token(context)?;
+        let context = exchange.context;
+        permit_page(&self.entrances.bridge, exchange.asking().0)?;
+        self.limit.check(context)?;
         // Before the token is looked at: who is not logged in does not learn which tokens there are.
-        let visitor = if self.asks_for_consoles {
-            let visitor = self.visitor(request.headers(), head, context).await?;
-            attempt.known(visitor.name());
+        let visitor = if self.needs_session {
+            let headers = exchange.request.headers();
+            let visitor = self.sessions.visitor(headers, exchange.head, context);
+            let visitor = visitor.await?;
+            exchange.audit.known(visitor.name());
             Some(visitor)
         } else {
             None
         };
-        let token = if self.bridge.host_token {
-            Token::from_host(head.authority.host())
-        } else {
-            Token::from_query(request.uri().query())
-        };
-        let token =
-            token.map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
-        let place = self.hold_token(context).await?;
+        let token = self.token(&exchange)?;
+        let place = self.limit.hold(context).await?;
         let asked = match self.targets.admit(token, context.peer.ip()).await {
             Ok(asked) => asked,
             Err(error) => {
@@ -63,57 +107,40 @@ impl Service {
                 return Err(not_admitted(&error));
             }
         };
-        if let Some(channel) = self.channel_of(asked.token()) {
+        if let Some(channel) = self.wok_page.channel_of(asked.token()) {
             forgive(place);
             let subprotocol = Subprotocol::choose(&handshake, &[])?;
-            let names = std::slice::from_ref(&channel);
-            attempt.about(crate::hub::channels_named(names));
-            let asking = Asking {
-                headers: request.headers(),
-                query: request.uri().query(),
-                head,
-                context,
-            };
-            // A channel is as closed here as it is at the hub.
-            let permit = match visitor {
-                Some(visitor) => self.permit_visitor(names, visitor, asking, attempt).await?,
-                None => self.permit(names, asking, attempt).await?,
-            };
+            let page = &self.wok_page;
+            let opening = page.permit(channel, subprotocol, visitor, &mut exchange);
+            let opening = opening.await?;
             let spent = self.targets.spend(&asked).await;
             spent.map_err(|error| not_admitted(&error))?;
-            return self.wok_page(
-                channel,
-                request,
-                handshake,
-                &subprotocol,
-                context,
-                (permit.lease, attempt),
-            );
+            return page.open(opening, exchange, handshake);
         }
         let found = self.targets.resolve(&asked).await;
         if !matches!(found, Err(ResolveError::Unknown)) {
             forgive(place);
         }
         let target = found.map_err(|error| unresolved(&error))?;
-        attempt.found(&target, self.tells_names);
-        let rules = rules(&target, visitor.as_ref(), head);
+        exchange.audit.found(&target, self.tells_names);
+        let rules = rules(&target, visitor.as_ref(), exchange.head);
         let subprotocol = Subprotocol::choose(&handshake, target.subprotocols())?;
         let lease = match visitor {
-            Some(visitor) => Some(self.lease(visitor, &target).await?),
+            Some(visitor) => Some(self.sessions.lease(visitor, &target).await?),
             None => None,
         };
         // After the permission, so that nobody else learns what the token is for.
         let rules = rules?;
-        let slot = self.slot_of_tunnel(request.version(), context)?;
+        let slot = self.permits.take(exchange.request.version(), context)?;
         // A single-use link is used up when all else has said yes, and before anything is opened.
         let spent = self.targets.spend(&asked).await;
         spent.map_err(|error| not_admitted(&error))?;
         let socket = self.connect(&target).await?;
-        let socket = log_in(socket, &target, rules, attempt).await?;
-        let tap = self.record(&target, attempt).await?;
+        let socket = log_in(socket, &target, rules, exchange.audit).await?;
+        let tap = self.record(&target, exchange.audit).await?;
         let boundary = target.boundary.clone();
         let times = token_watch::Times {
-            interval: self.bridge.recheck_tokens,
+            interval: self.settings.recheck_tokens,
             expires: target.expires,
         };
         let watch = || {
@@ -126,25 +153,35 @@ impl Service {
             socket,
             slot,
             tap,
-            line: attempt.opened(),
+            line: exchange.audit.opened(),
             boundary,
             lease,
             revocation: is_watched.then(watch),
         };
         Ok(bridge::open(
-            request,
+            exchange.request,
             handshake,
             subprotocol,
             opened,
             context,
-            &self.bridge,
+            &self.settings,
             &self.shutdown,
         ))
     }
 
-    /// Connects once, before the handshake is accepted: there is no probe and no second attempt.
+    /// The token of a request: its parameter, or the host name where hosts are tokens.
+    fn token(&self, exchange: &Exchange<'_>) -> Result<Token, Refusal> {
+        let token = if self.settings.host_token {
+            Token::from_host(exchange.head.authority.host())
+        } else {
+            Token::from_query(exchange.request.uri().query())
+        };
+        token.map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))
+    }
+
+    /// Connects once, before the handshake is accepted: there is no probe and no second audit.
     async fn connect(&self, target: &Target) -> Result<Outgoing, Refusal> {
-        let socket = target.connect(self.bridge.connect).await;
+        let socket = target.connect(self.settings.connect).await;
         socket.map_err(|error| {
             let (status, reason) = match error {
                 DialError::Slow { .. } | DialError::Connect(ConnectError::Slow { .. }) => (
@@ -165,15 +202,15 @@ impl Service {
     }
 
     /// Starts to record a console, if it is to be recorded.
-    async fn record(&self, target: &Target, attempt: &Attempt<'_>) -> Result<Option<Tap>, Refusal> {
+    async fn record(&self, target: &Target, audit: &AuditRecord) -> Result<Option<Tap>, Refusal> {
         let Some(recorder) = &self.recorder else {
             return Ok(None);
         };
-        let who = attempt.who();
+        let who = audit.who();
         let begun = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
         let begun = u64::try_from(begun).unwrap_or(u64::MAX);
         let mut header = Header::new(begun, target.to_string(), who.peer);
-        header.console.clone_from(&attempt.what().console);
+        header.console.clone_from(&audit.what().console);
         let user = who.user.or(who.login).or(who.certificate);
         header.user = user.map(|user| user.to_string());
         let tap = recorder.begin(&target.name, header, &self.shutdown).await;
@@ -189,7 +226,7 @@ async fn log_in(
     connection: Outgoing,
     target: &Target,
     rules: Option<Rules>,
-    attempt: &mut Attempt<'_>,
+    audit: &mut AuditRecord,
 ) -> Result<Connection, Refusal> {
     let (Some(rfb), Some(rules)) = (target.rfb(), rules) else {
         return Ok(Connection::Raw(connection));
@@ -210,7 +247,7 @@ async fn log_in(
         };
         Refusal::new(status, reason).because(&error)
     })?;
-    attempt.secured(host.method, rules);
+    audit.secured(host.method, rules);
     let session = Session::new(host, login.limit(), rules);
     Ok(Connection::Rfb(Box::new(session)))
 }

@@ -1,21 +1,25 @@
 //! WebSockets of clients to an app with GRIP: asks the app whether to open one, and carries its events in requests.
+//! Does not know what the events mean.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_EXTENSIONS};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 
-use crate::http::{Body, Context, Head, Incoming, Refusal, full};
+use crate::http::{Body, Refusal, full};
 use crate::net::Slot;
 use crate::push::grip::{
     EVENTS, Events, OPENING, Opening, Place, SendEvents, Unsent, is_grip_header,
 };
-use crate::service::Service;
-use crate::service::audit_record::Attempt;
-use crate::service::grip::GripApp;
-use crate::service::grip::ask::Visitor;
+use crate::service::app_requests::AppRequests;
+use crate::service::exchange::Exchange;
+use crate::service::handlers::grip::apps::GripApp;
+use crate::service::handlers::grip::ask::Visitor;
+use crate::service::handlers::grip::holding::Holding;
+use crate::service::shared::Shared;
+use crate::shutdown::Shutdown;
 use crate::telemetry::audit::{Kind, Opened, What};
 use crate::telemetry::{Begun, TunnelKind};
 use crate::upstream::Upstream;
@@ -27,25 +31,39 @@ struct Connection {
     id: HeaderValue,
 }
 
-impl Service {
+/// Opens WebSockets of apps with GRIP.
+#[derive(Debug)]
+pub(in crate::service::handlers) struct GripSockets {
+    apps: Arc<AppRequests>,
+    holding: Holding,
+    shutdown: Shutdown,
+}
+
+impl GripSockets {
+    pub(in crate::service::handlers) fn new(shared: &Shared) -> Self {
+        Self {
+            apps: Arc::clone(&shared.apps),
+            holding: Holding::new(shared),
+            shutdown: shared.shutdown.clone(),
+        }
+    }
+
     /// Asks the app to open a WebSocket, and carries its events in a task of its own.
-    pub(in crate::service) async fn socket_of_grip(
-        self: &Arc<Self>,
+    pub(in crate::service::handlers) async fn open(
+        &self,
         app: GripApp,
         upstream: &Arc<Upstream>,
-        mut request: Request<Incoming>,
         (handshake, slot): (Handshake, Option<Slot>),
-        (head, context, attempt): (&Head, &Context, &Attempt<'_>),
+        mut exchange: Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        let upgrade = Upgrade::of(&mut request);
-        let over_http2 = request.version() == Version::HTTP_2;
-        let (parts, _) = request.into_parts();
-        let lease = self
-            .lease_of_held(&app, &parts.headers, head, context)
-            .await;
-        let gate = Arc::clone(&app.gate);
+        let (head, context, audit) = (exchange.head, exchange.context, exchange.audit);
+        let upgrade = Upgrade::of(&mut exchange.request);
+        let over_http2 = exchange.request.version() == Version::HTTP_2;
+        let (parts, _) = exchange.request.into_parts();
+        let lease = self.holding.lease(&app, &parts.headers, head, context);
+        let lease = lease.await;
         let parts = with_events(parts);
-        let visitor = Visitor::new(self, upstream, &app.keys, gate, parts, (head, context));
+        let visitor = Visitor::new(&self.apps, upstream, &app, &parts, (head, context));
         let id = connection_id()?;
         let connection = Arc::new(Connection { visitor, id });
         let first = Events {
@@ -61,9 +79,11 @@ impl Service {
         let Some(opening) = opening else {
             return Ok(refused(parts, body));
         };
-        let place = self.place(&app, lease, "grip-websocket", (context, attempt));
+        let place = self
+            .holding
+            .place(&app, lease, "grip-websocket", context, audit);
         let target = format!("app {}", app.name);
-        let line = Opened::new(attempt.who(), What::new(Kind::WebSocket, target.clone()));
+        let line = Opened::new(audit.who(), What::new(Kind::WebSocket, target.clone()));
         let tunnel = context.inside.tunnels.open(Begun {
             kind: TunnelKind::App,
             peer: context.peer.to_string(),

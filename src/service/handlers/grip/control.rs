@@ -1,20 +1,24 @@
-//! The control endpoint of GRIP: messages of apps by POST, with a token of one of their keys.
+//! The control endpoint of GRIP: messages of apps by POST, with a token of one of their keys. Does not know the
+//! connections that the messages are for.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
-use crate::http::{
-    Body, BodyLimits, Context, Head, Incoming, Received, Refusal, full, receive, refuse,
-};
+use crate::http::{Body, Context, Head, Incoming, Received, Refusal, full, refuse};
+use crate::hub::Hub;
 use crate::push::grip::Items;
-use crate::service::Service;
-use crate::service::grip::GripApp;
-use crate::service::limits::forgive;
-use crate::service::publish::{bearer, unpublished};
+use crate::service::exchange::bearer;
+use crate::service::handlers::grip::apps::{GripApp, GripApps};
+use crate::service::handlers::publications::unpublished;
+use crate::service::request_bodies::RequestBodies;
 use crate::service::responses::json;
+use crate::service::shared::Shared;
+use crate::service::token_limit::{TokenLimit, forgive};
+use crate::shutdown::Shutdown;
 
 /// Size limit of a POST.
 const LARGEST: usize = 1_000_000;
@@ -39,9 +43,29 @@ impl<'a> Resource<'a> {
     }
 }
 
-impl Service {
+/// Handles messages of GRIP apps.
+#[derive(Debug)]
+pub(in crate::service) struct GripControl {
+    apps: Arc<GripApps>,
+    limit: TokenLimit,
+    bodies: RequestBodies,
+    hub: Hub,
+    shutdown: Shutdown,
+}
+
+impl GripControl {
+    pub(in crate::service) fn new(shared: &Shared, apps: Arc<GripApps>) -> Self {
+        Self {
+            apps,
+            limit: shared.tokens.clone(),
+            bodies: shared.bodies.clone(),
+            hub: shared.hub.clone(),
+            shutdown: shared.shutdown.clone(),
+        }
+    }
+
     /// Handles a request to the control endpoint.
-    pub(in crate::service) async fn grip_messages(
+    pub(in crate::service) async fn handle(
         &self,
         request: Request<Incoming>,
         head: &Head,
@@ -63,18 +87,14 @@ impl Service {
                 return Err(refusal);
             }
         };
-        let limits = BodyLimits {
-            size: LARGEST as u64,
-            buffer: LARGEST,
-            ..self.body
-        };
-        let bytes = match receive(body, limits, Some(self.budget(context)), &self.shutdown).await? {
+        let received = self.bodies.whole(body, LARGEST, context, &self.shutdown);
+        let bytes = match received.await? {
             Received::Whole(bytes) => bytes,
             Received::None | Received::Begun(_) => Bytes::new(),
         };
         let items = Items::read(&bytes)
             .map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
-        let order = &self.grip.order;
+        let order = &self.apps.order;
         let published = order
             .publish(&self.hub, &app.name, items, &self.shutdown)
             .await;
@@ -93,13 +113,13 @@ impl Service {
             let reason = "show a token of the app's key: Authorization: Bearer TOKEN (GRIP_URL with iss and key)";
             return Err(unauthorized(reason, headers));
         };
-        let place = self.hold_token(context).await?;
+        let place = self.limit.hold(context).await?;
         let is_meant = |app: &&GripApp| match resource {
             Resource::Publish => true,
             Resource::PublishFor(name) => *app.name == **name,
         };
         let (mut found, mut causes) = (Vec::new(), String::new());
-        for app in self.grip.apps.iter().flatten().filter(is_meant) {
+        for app in self.apps.all().filter(is_meant) {
             match app.keys.verify(token.to_owned()).await {
                 Ok(()) => found.push(app),
                 // Writing to a string cannot fail.

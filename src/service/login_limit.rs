@@ -1,25 +1,27 @@
-//! Limits per client as steps of a request: identifies the client, checks its limits, counts failed logins and
-//! made-up tokens, and takes connection permits for tunnels.
+//! The limit on failed logins as a step of a request, before a handler and after it. Independent of how a password is
+//! verified.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode};
 
-use crate::access::limits::{Place, TooMany};
+use crate::access::limits::{Limits, Place};
 use crate::access::proven::{Extent, Mark, Standing};
-use crate::config::{self, PathPrefix};
-use crate::http::{Body, Claimed, Context, Head, Refusal, RequestPath, is_basic};
-use crate::net::{NoSlot, Slot};
+use crate::config::{self, Config, PathPrefix};
+use crate::http::{Body, Context, Head, Refusal, RequestPath, is_basic};
 use crate::router::Route;
-use crate::service::Service;
+use crate::service::app_requests::AppRequests;
+use crate::service::token_limit::too_many;
 
-/// `Retry-After` for a tunnel without a connection permit.
-const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
-
-/// The object of the limit on tokens, for the client.
-const WRONG_TOKENS: &str = "tokens that are not known here";
+/// Counts failed logins per client.
+#[derive(Debug)]
+pub(super) struct LoginLimit {
+    limits: Arc<Limits>,
+    apps: Arc<AppRequests>,
+    login_paths: Vec<String>,
+}
 
 /// An attempt to log in.
 pub(super) struct Guess {
@@ -43,21 +45,13 @@ struct Credential {
     page: Option<Mark>,
 }
 
-/// The connection's context with the client that a trusted proxy reports; `None` without a proxy.
-pub(super) fn named(headers: &HeaderMap, context: &Context) -> Option<Context> {
-    let proxies = context.proxies.as_deref()?;
-    let claimed = Claimed::read(headers, proxies);
-    let mut named = context.clone();
-    named.peer = claimed.peer.unwrap_or(context.peer);
-    named.scheme = claimed.scheme.unwrap_or(context.scheme);
-    Some(named)
-}
-
-impl Service {
-    /// Counts a request towards the rate limit.
-    pub(super) fn within_rate(&self, context: &Context) -> Result<(), Refusal> {
-        let taken = self.limits.requests().take(context.peer);
-        taken.map_err(|wait| too_many("requests", wait))
+impl LoginLimit {
+    pub(super) fn new(config: &Config, limits: Arc<Limits>, apps: Arc<AppRequests>) -> Self {
+        Self {
+            limits,
+            apps,
+            login_paths: config.limits.login_paths.clone(),
+        }
     }
 
     /// Checks the limit for a request that attempts a login.
@@ -165,56 +159,6 @@ impl Service {
         }
     }
 
-    /// Checks the limit on wrong tokens.
-    pub(super) fn may_try_token(&self, context: &Context) -> Result<(), Refusal> {
-        let checked = self.limits.tokens().check(context.peer);
-        checked.map_err(|wait| too_many(WRONG_TOKENS, wait))
-    }
-
-    /// Takes a place in the limit on wrong tokens while a token is looked up, so that many at once do not count as one.
-    /// It counts unless it is forgiven.
-    pub(super) async fn hold_token(&self, context: &Context) -> Result<Option<Place>, Refusal> {
-        let place = self.limits.tokens().hold_briefly(context.peer).await;
-        place.map_err(|wait| too_many(WRONG_TOKENS, wait))
-    }
-
-    /// Counts an unknown token.
-    pub(super) fn wrong_token(&self, context: &Context) {
-        self.limits.tokens().count(context.peer);
-    }
-
-    /// Takes the connection permit of a tunnel that opens a socket to its target: a permit of its own on a
-    /// connection with several streams, one of its client's on a connection of a proxy, and none if the connection
-    /// becomes the tunnel, which has one already.
-    pub(super) fn slot_of_tunnel(
-        &self,
-        version: Version,
-        context: &Context,
-    ) -> Result<Option<Slot>, Refusal> {
-        let slot = if version == Version::HTTP_2 {
-            self.slots.take_inner(&context.peer)
-        } else if context.proxies.is_some() {
-            self.slots.take_of_address(&context.peer)
-        } else {
-            return Ok(None);
-        };
-        let (status, limit, reason) = match slot {
-            Ok(slot) => return Ok(Some(slot)),
-            Err(NoSlot::Address) => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "connections-per-address",
-                "as many connections are open from your address as may be",
-            ),
-            Err(NoSlot::All) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "connections",
-                "all connections that there may be are open",
-            ),
-        };
-        self.inside.metrics.connections.refuse(limit);
-        Err(Refusal::new(status, reason).retry_after(NO_SLOT_RETRY))
-    }
-
     fn login_of(&self, route: Route, path: &RequestPath) -> Option<Login> {
         let Route::App(index) = route else {
             return None;
@@ -271,13 +215,6 @@ impl Guess {
     }
 }
 
-/// Takes back what a place would count.
-pub(super) fn forgive(place: Option<Place>) {
-    if let Some(place) = place {
-        place.forgive();
-    }
-}
-
 /// True if the response says that the client is logged in.
 fn is_accepted(answered: &Result<Response<Body>, Refusal>) -> bool {
     answered.as_ref().is_ok_and(|answer| {
@@ -285,13 +222,4 @@ fn is_accepted(answered: &Result<Response<Body>, Refusal>) -> bool {
         let is_same = status == StatusCode::NOT_MODIFIED;
         status.is_success() || is_same || status == StatusCode::SWITCHING_PROTOCOLS
     })
-}
-
-fn too_many(what: &str, TooMany(wait): TooMany) -> Refusal {
-    Refusal::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        format!("too many {what} came from your address; please wait a moment"),
-    )
-    // Rounded up, or a client that comes back at the second would come too early.
-    .retry_after(wait + Duration::from_secs(1))
 }

@@ -1,4 +1,5 @@
-//! The keys of GRIP apps: sign the requests to an app, and verify the tokens of its publishers.
+//! The keys of GRIP apps: sign the requests to an app, and verify the tokens of its publishers. Does not know the
+//! requests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 const FOR_APP: &str = "app";
 
 /// The keys of one GRIP app.
-pub(in crate::service) struct GripKeys {
+pub(super) struct GripKeys {
     keys: Arc<Keys>,
     issuer: String,
     signed: ArcSwapOption<Signed>,
@@ -58,9 +59,7 @@ impl GripKeys {
     ///
     /// # Errors
     /// A [`KeyError`] for each file that cannot be used.
-    pub(in crate::service) fn all(
-        config: &Config,
-    ) -> Result<Vec<Option<Arc<Self>>>, Faults<KeyError>> {
+    pub(super) fn all(config: &Config) -> Result<Vec<Option<Arc<Self>>>, Faults<KeyError>> {
         let mut faults = Faults::default();
         let keys = config.apps.iter().map(|app| {
             let grip = app.grip.as_ref()?;
@@ -87,7 +86,7 @@ impl GripKeys {
     ///
     /// # Errors
     /// The reason why nothing can be signed.
-    pub(in crate::service) async fn headers(&self) -> Result<HeaderMap, String> {
+    pub(super) async fn headers(&self) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static("grip-sig"), self.signature().await?);
         let features = HeaderValue::try_from(grip::features());
@@ -123,7 +122,7 @@ impl GripKeys {
     ///
     /// # Errors
     /// The reason for the log, which contains nothing of the token.
-    pub(in crate::service) async fn verify(&self, token: String) -> Result<(), String> {
+    pub(super) async fn verify(&self, token: String) -> Result<(), String> {
         self.with_keys(move |keys| {
             let verified = keys.verify::<Claims>(&token, None);
             let (_, claims) = verified.map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Requests of held connections to their app, as the visitor's own.
+//! Requests of held connections to their app, as the visitor's own. Does not know how a connection is held.
 
 use std::sync::Arc;
 
@@ -12,12 +12,11 @@ use http::{HeaderName, HeaderValue, Method, Uri, response};
 use tokio::sync::Semaphore;
 
 use crate::http::{Context, Head, Refusal};
-use crate::proxy::Forward;
 use crate::push::grip::{Ask, Question, QuestionKind};
-use crate::service::Service;
-use crate::service::grip::keys::GripKeys;
-use crate::service::publish::collect;
-use crate::upstream::{Asker, Upstream};
+use crate::service::app_requests::{AppRequests, collect};
+use crate::service::grip_keys::GripKeys;
+use crate::service::handlers::grip::apps::GripApp;
+use crate::upstream::Upstream;
 
 /// Headers of the first request that say nothing about a later one.
 const OF_FIRST: [HeaderName; 8] = [
@@ -33,8 +32,8 @@ const OF_FIRST: [HeaderName; 8] = [
 
 /// The visitor of a held connection, for later requests.
 #[derive(Clone)]
-pub(in crate::service) struct Visitor {
-    service: Arc<Service>,
+pub(super) struct Visitor {
+    apps: Arc<AppRequests>,
     upstream: Arc<Upstream>,
     keys: Arc<GripKeys>,
     head: Head,
@@ -45,30 +44,30 @@ pub(in crate::service) struct Visitor {
 }
 
 impl Visitor {
-    pub(in crate::service) fn new(
-        service: &Arc<Service>,
+    /// A visitor whose first request had these `parts`.
+    pub(super) fn new(
+        apps: &Arc<AppRequests>,
         upstream: &Arc<Upstream>,
-        keys: &Arc<GripKeys>,
-        gate: Arc<Semaphore>,
-        parts: Parts,
+        app: &GripApp,
+        parts: &Parts,
         (head, context): (&Head, &Context),
     ) -> Self {
         let mut context = context.clone();
         // No client waits for interim responses.
         context.interim = None;
         Self {
-            service: Arc::clone(service),
+            apps: Arc::clone(apps),
             upstream: Arc::clone(upstream),
-            keys: Arc::clone(keys),
+            keys: Arc::clone(&app.keys),
             head: head.clone(),
             context,
-            parts,
-            gate,
+            parts: parts.clone(),
+            gate: Arc::clone(&app.gate),
         }
     }
 
     /// The callback for a held connection.
-    pub(in crate::service) fn ask(self) -> Ask {
+    pub(super) fn ask(self) -> Ask {
         let visitor = Arc::new(self);
         Arc::new(move |question| {
             let visitor = Arc::clone(&visitor);
@@ -77,7 +76,7 @@ impl Visitor {
     }
 
     /// The request that began it.
-    pub(in crate::service) fn parts(&self) -> Parts {
+    pub(super) fn parts(&self) -> Parts {
         self.parts.clone()
     }
 
@@ -98,7 +97,7 @@ impl Visitor {
     }
 
     /// Sends a request of the visitor, and returns the complete response.
-    pub(in crate::service) async fn submit(
+    pub(super) async fn submit(
         &self,
         parts: Parts,
         body: Bytes,
@@ -109,21 +108,7 @@ impl Visitor {
             Refusal::new(http::StatusCode::BAD_GATEWAY, reason).because(&cause)
         };
         own.extend(self.keys.headers().await.map_err(broken)?);
-        let is_known = |headers: &HeaderMap| self.service.knows(headers);
-        let forward = Forward {
-            upstream: &self.upstream,
-            body: self.service.body,
-            context: &self.context,
-            head: &self.head,
-            asker: Asker {
-                address: self.context.peer.counted_as(),
-                is_https: self.context.scheme == crate::http::Scheme::Https,
-                is_known: &is_known,
-                times: None,
-            },
-            tasks: &self.service.shutdown,
-            removed: None,
-        };
+        let forward = self.apps.forward(&self.upstream, &self.head, &self.context);
         let (parts, body) = forward.submit(parts, body, own).await?.into_parts();
         let body = collect(body)
             .await

@@ -1,0 +1,66 @@
+//! One request on its way through the pipeline, as each handler gets it. Independent of routes and handlers.
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request};
+
+use crate::http::{Claimed, Context, Head, Incoming, Refusal, refuse};
+use crate::service::audit_record::AuditRecord;
+use crate::shutdown::Shutdown;
+use crate::telemetry::Timings;
+
+/// A request whose head is checked, and all that belongs to it. A handler consumes the request; the rest stays with
+/// the pipeline, which needs it when the response is there.
+pub(super) struct Exchange<'a> {
+    pub(super) request: Request<Incoming>,
+    pub(super) head: &'a Head,
+    /// The client's connection.
+    pub(super) context: &'a Context,
+    pub(super) audit: &'a mut AuditRecord,
+    /// Durations for the access line, if it has them.
+    pub(super) times: Option<&'a Timings>,
+}
+
+/// The identifying parts of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) query: Option<&'a str>,
+    pub(super) head: &'a Head,
+    pub(super) context: &'a Context,
+}
+
+impl Exchange<'_> {
+    /// The identifying parts, and the record that a permission adds the visitor to.
+    pub(super) fn asking(&mut self) -> (Asking<'_>, &mut AuditRecord) {
+        let asking = Asking {
+            headers: self.request.headers(),
+            query: self.request.uri().query(),
+            head: self.head,
+            context: self.context,
+        };
+        (asking, self.audit)
+    }
+
+    /// Discards the body, whose sender still gets the response, and returns the refusal.
+    pub(super) fn refuse(self, refusal: Refusal, tasks: &Shutdown) -> Refusal {
+        refuse(self.request.into_body(), tasks);
+        refusal
+    }
+}
+
+/// The connection's context with the client that a trusted proxy reports; `None` without a proxy.
+pub(super) fn reported_client(headers: &HeaderMap, context: &Context) -> Option<Context> {
+    let proxies = context.proxies.as_deref()?;
+    let claimed = Claimed::read(headers, proxies);
+    let mut named = context.clone();
+    named.peer = claimed.peer.unwrap_or(context.peer);
+    named.scheme = claimed.scheme.unwrap_or(context.scheme);
+    Some(named)
+}
+
+/// The bearer token of a request (RFC 6750 §2.1).
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

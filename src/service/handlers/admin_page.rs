@@ -1,0 +1,90 @@
+//! The admin page as a step of a request: checks who may see it. Independent of its content.
+
+use std::sync::Arc;
+
+use http::header::LOCATION;
+use http::{HeaderValue, Method, Response, StatusCode};
+
+use crate::admin::Page;
+use crate::config::Config;
+use crate::http::{Body, Form, Refusal, refuse};
+use crate::service::exchange::Exchange;
+use crate::service::session_auth::SessionAuth;
+use crate::service::shared::Shared;
+use crate::shutdown::Shutdown;
+
+/// Handles requests for the admin page.
+#[derive(Debug)]
+pub(in crate::service) struct AdminPage {
+    page: Option<Arc<Page>>,
+    /// Users who may see it.
+    admins: Vec<String>,
+    sessions: SessionAuth,
+    shutdown: Shutdown,
+}
+
+impl AdminPage {
+    pub(super) fn new(config: &Config, shared: &Shared, page: Option<Arc<Page>>) -> Self {
+        Self {
+            page,
+            admins: config.admin.users.clone(),
+            sessions: shared.sessions.clone(),
+            shutdown: shared.shutdown.clone(),
+        }
+    }
+
+    /// The page, if there is one.
+    pub(in crate::service) fn page(&self) -> Option<&Arc<Page>> {
+        self.page.as_ref()
+    }
+
+    /// Responds to a request for the page. `at` is the length of its path with a slash; the request may be without
+    /// the slash.
+    pub(super) async fn handle(
+        &self,
+        at: usize,
+        exchange: Exchange<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (head, context) = (exchange.head, exchange.context);
+        let rest = head.path.as_str().get(at..);
+        let (parts, body) = exchange.request.into_parts();
+        refuse(body, &self.shutdown);
+        let Some(page) = &self.page else {
+            return Err(Refusal::not_found("nothing is served at this address"));
+        };
+        if parts.method != Method::GET {
+            return Err(
+                Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this page takes GET only")
+                    .allow("GET"),
+            );
+        }
+        let visitor = self.sessions.visitor(&parts.headers, head, context).await?;
+        let lease = visitor.watch();
+        if !lease
+            .user()
+            .is_some_and(|user| self.admins.iter().any(|one| one == user))
+        {
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "this page is for administrators (admin.users in the configuration)",
+            ));
+        }
+        let Some(rest) = rest else {
+            return moved(head.path.as_str());
+        };
+        page.answer(rest, lease)
+    }
+}
+
+/// Redirects to the address with a final slash, which the page's relative files need.
+fn moved(path: &str) -> Result<Response<Body>, Refusal> {
+    let location = HeaderValue::try_from(format!("{path}/"))
+        .map_err(|_| Refusal::bad_request("this address cannot be written into a redirect"))?;
+    let moved = Refusal::new(
+        StatusCode::PERMANENT_REDIRECT,
+        "the page is one slash further",
+    );
+    Ok(moved
+        .with(LOCATION, location)
+        .into_response(Form::Text, &Method::GET))
+}

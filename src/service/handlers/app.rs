@@ -1,0 +1,162 @@
+//! Requests to an app: ordinary ones and WebSockets. Decides whether GRIP, a file that the app names, or a login is
+//! part of the exchange, which do not know each other; independent of how a request is forwarded.
+
+use std::sync::Arc;
+
+use http::{Method, Response, StatusCode};
+
+use crate::config::Config;
+use crate::http::{Body, Refusal};
+use crate::hub::Hub;
+use crate::proxy::{self, Forward};
+use crate::router::Route;
+use crate::service::app_requests::AppRequests;
+use crate::service::exchange::Exchange;
+use crate::service::handlers::grip::{GripApp, GripApps, GripRequests, GripSockets};
+use crate::service::handlers::reserved::Reserved;
+use crate::service::handlers::sendfile::Offloads;
+use crate::service::headers::ResponseHeaders;
+use crate::service::route_auth::{Entrances, permit_page};
+use crate::service::session_auth::SessionAuth;
+use crate::service::shared::Shared;
+use crate::service::tunnel_permits::TunnelPermits;
+use crate::shutdown::Shutdown;
+use crate::telemetry::audit::{Kind, Opened, What};
+use crate::upstream::Upstream;
+use crate::websocket::{Handshake, asks_for_websocket};
+
+/// Handles requests to the apps.
+#[derive(Debug)]
+pub(super) struct Apps {
+    requests: Arc<AppRequests>,
+    reserved: Reserved,
+    headers: Arc<ResponseHeaders>,
+    entrances: Arc<Entrances>,
+    permits: TunnelPermits,
+    sessions: SessionAuth,
+    grip: Arc<GripApps>,
+    grip_requests: GripRequests,
+    grip_sockets: GripSockets,
+    /// Directories that each app may name files in.
+    offloads: Vec<Offloads>,
+    /// Tells the other nodes which sessions have ended.
+    hub: Hub,
+    shutdown: Shutdown,
+}
+
+impl Apps {
+    pub(super) fn new(config: &Config, shared: &Shared, grip: Arc<GripApps>) -> Self {
+        Self {
+            requests: Arc::clone(&shared.apps),
+            reserved: Reserved::new(config),
+            headers: Arc::clone(&shared.headers),
+            entrances: Arc::clone(&shared.entrances),
+            permits: shared.permits.clone(),
+            sessions: shared.sessions.clone(),
+            grip,
+            grip_requests: GripRequests::new(shared),
+            grip_sockets: GripSockets::new(shared),
+            offloads: config.apps.iter().map(Offloads::new).collect(),
+            hub: shared.hub.clone(),
+            shutdown: shared.shutdown.clone(),
+        }
+    }
+
+    /// Forwards a request to the app of this index.
+    pub(super) async fn handle(
+        &self,
+        index: usize,
+        exchange: Exchange<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        let Some(upstream) = self.requests.get(index) else {
+            return Err(Refusal::not_found("nothing is served at this address"));
+        };
+        let reserved = self
+            .reserved
+            .check(upstream.settings(), &exchange.head.path);
+        if let Err(refusal) = reserved {
+            return Err(exchange.refuse(refusal, &self.shutdown));
+        }
+        let grip = match self.grip.app(index, &exchange.request) {
+            Ok(grip) => grip,
+            Err(refusal) => return Err(exchange.refuse(refusal, &self.shutdown)),
+        };
+        if asks_for_websocket(&exchange.request) {
+            return Box::pin(self.websocket(index, upstream, grip, exchange)).await;
+        }
+        if exchange.request.method() == Method::CONNECT {
+            return Err(Refusal::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "the only protocol for CONNECT known here is websocket",
+            ));
+        }
+        let change = match self.sessions.sessions() {
+            Some(sessions) => {
+                let asked = (exchange.request.method(), exchange.request.headers());
+                let change = sessions.change(index, asked, exchange.head, exchange.context);
+                Box::pin(change).await.map(|change| (sessions, change))
+            }
+            None => None,
+        };
+        let offloads = self.offloads.get(index);
+        let asked =
+            offloads.and_then(|offloads| Some((offloads, offloads.remember(&exchange.request)?)));
+        let forward = self.forward(index, upstream, &exchange);
+        let mut answer = match grip {
+            Some(app) => Box::pin(self.grip_requests.request(app, forward, exchange)).await?,
+            None => forward.request(exchange.request).await?,
+        };
+        if let Some((offloads, asked)) = asked {
+            answer = Box::pin(offloads.resolve(asked, answer)).await?;
+        }
+        if let Some((sessions, change)) = change
+            && sessions.make(&change, answer.status(), &self.shutdown)
+        {
+            for told in sessions.to_tell(&change) {
+                self.hub.tell_ended(told);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Opens a WebSocket of the app, or of GRIP in its place.
+    async fn websocket(
+        &self,
+        index: usize,
+        upstream: &Arc<Upstream>,
+        grip: Option<GripApp>,
+        mut exchange: Exchange<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        let handshake = Handshake::check(&exchange.request)?;
+        if let Some(entrance) = self.entrances.apps.get(index) {
+            permit_page(entrance, exchange.asking().0)?;
+        }
+        let version = exchange.request.version();
+        let slot = self.permits.take(version, exchange.context)?;
+        if let Some(app) = grip.filter(GripApp::is_asked_over_http) {
+            let opening = (handshake, slot);
+            return self
+                .grip_sockets
+                .open(app, upstream, opening, exchange)
+                .await;
+        }
+        let forward = self.forward(index, upstream, &exchange);
+        let audit = exchange.audit;
+        let opened = |app| Opened::new(audit.who(), What::new(Kind::WebSocket, app));
+        proxy::open_tunnel(forward, exchange.request, handshake, slot, opened).await
+    }
+
+    fn forward<'a>(
+        &'a self,
+        index: usize,
+        upstream: &'a Arc<Upstream>,
+        exchange: &Exchange<'a>,
+    ) -> Forward<'a> {
+        let mut forward = self
+            .requests
+            .forward(upstream, exchange.head, exchange.context);
+        forward.asker.times = exchange.times;
+        forward.removed = self.headers.replaced(Some(Route::App(index)));
+        forward
+    }
+}

@@ -1,0 +1,162 @@
+//! The apps with GRIP, and the requests that are refused because such an app would take them for Noren's own. Does not
+//! know how an instruction is followed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Context as Digest, SHA256};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, StatusCode};
+use tokio::sync::Semaphore;
+
+use crate::config::{self, Config};
+use crate::http::{Context, Head, Refusal};
+use crate::push::grip::{Continuation, EVENTS, Key, Order, Returning};
+use crate::service::grip_keys::GripKeys;
+use crate::tls::ClientName;
+
+/// Part of an app's workers that held connections may use at a time for requests of their own.
+const PART: usize = 4;
+
+/// The apps with GRIP.
+#[derive(Debug)]
+pub(in crate::service) struct GripApps {
+    /// In the order of the apps.
+    apps: Vec<Option<GripApp>>,
+    pub(super) order: Arc<Order>,
+}
+
+/// An app with GRIP.
+#[derive(Clone, Debug)]
+pub(in crate::service::handlers) struct GripApp {
+    pub(super) name: Arc<str>,
+    pub(super) keys: Arc<GripKeys>,
+    refresh: Duration,
+    pub(super) resume: Duration,
+    returning: Arc<Returning>,
+    /// True if a held connection ends with the visitor's session.
+    pub(super) session: bool,
+    over_http: bool,
+    /// Limit on requests of held connections at a time, so that those of new visitors find a worker.
+    pub(super) gate: Arc<Semaphore>,
+}
+
+impl GripApps {
+    /// Creates the apps; those of the service before pass on the messages that wait for others.
+    pub(in crate::service) fn new(
+        keys: Vec<Option<Arc<GripKeys>>>,
+        config: &Config,
+        before: Option<&Self>,
+    ) -> Self {
+        let app = |(app, keys): (&config::App, Option<Arc<GripKeys>>)| {
+            let settings = app.grip.as_ref()?;
+            let mut earlier = before
+                .into_iter()
+                .flat_map(|before| before.apps.iter().flatten());
+            let earlier = earlier.find(|earlier| *earlier.name == *app.name);
+            Some(GripApp {
+                name: app.name.as_str().into(),
+                keys: keys?,
+                refresh: settings.refresh,
+                resume: settings.resume,
+                returning: earlier
+                    .map(|earlier| Arc::clone(&earlier.returning))
+                    .unwrap_or_default(),
+                session: settings.session,
+                over_http: settings.over_http,
+                gate: Arc::new(Semaphore::new((app.workers / PART).max(1))),
+            })
+        };
+        Self {
+            apps: config.apps.iter().zip(keys).map(app).collect(),
+            order: before
+                .map(|before| Arc::clone(&before.order))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &GripApp> {
+        self.apps.iter().flatten()
+    }
+
+    /// The app of this index, if it has GRIP.
+    ///
+    /// # Errors
+    /// The refusal of a request that the app would take for an event of a WebSocket.
+    pub(in crate::service::handlers) fn app<B>(
+        &self,
+        index: usize,
+        request: &Request<B>,
+    ) -> Result<Option<GripApp>, Refusal> {
+        let app = self.apps.get(index).and_then(Option::clone);
+        if app.is_some() && is_of_events(request.headers()) {
+            let reason = "events of a WebSocket come from the front door alone";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
+        }
+        Ok(app)
+    }
+}
+
+impl GripApp {
+    /// The rules by which a stream of this request goes on. It is remembered only if the file wants that.
+    pub(super) fn continuation(
+        &self,
+        parts: &Parts,
+        head: &Head,
+        context: &Context,
+    ) -> Continuation {
+        let is_remembered = !self.resume.is_zero() && parts.method == Method::GET;
+        let key = || (Arc::clone(&self.returning), key(parts, head, context));
+        Continuation {
+            refresh: self.refresh,
+            returning: is_remembered.then(key),
+        }
+    }
+
+    /// True if its WebSockets are requests with their events.
+    pub(in crate::service::handlers) fn is_asked_over_http(&self) -> bool {
+        self.over_http
+    }
+}
+
+/// The hash of the address and of all that says who the visitor is.
+fn key(parts: &Parts, head: &Head, context: &Context) -> Key {
+    let mut digest = Digest::new(&SHA256);
+    let mut add = |part: &[u8]| {
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part);
+    };
+    add(head.authority.host().as_bytes());
+    let target = parts.uri.path_and_query();
+    add(target.map_or("", |target| target.as_str()).as_bytes());
+    for name in [COOKIE, AUTHORIZATION] {
+        for line in parts.headers.get_all(&name) {
+            add(line.as_bytes());
+        }
+        add(name.as_str().as_bytes());
+    }
+    add(head.user.as_deref().unwrap_or_default().as_bytes());
+    let certificate = context.client.as_ref().map_or("", ClientName::as_str);
+    add(certificate.as_bytes());
+    let mut key = Key::default();
+    for (place, byte) in key.iter_mut().zip(digest.finish().as_ref()) {
+        *place = *byte;
+    }
+    key
+}
+
+/// True if some library would take the request for one with events of a WebSocket.
+fn is_of_events(headers: &HeaderMap) -> bool {
+    let lines = headers
+        .get_all(CONTENT_TYPE)
+        .iter()
+        .chain(headers.get_all(ACCEPT));
+    lines
+        .map(|line| line.as_bytes().to_ascii_lowercase())
+        .any(|line| {
+            line.windows(EVENTS.len())
+                .any(|part| part == EVENTS.as_bytes())
+        })
+}

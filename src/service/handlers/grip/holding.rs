@@ -1,0 +1,82 @@
+//! The place of a held connection: the visitor's session it ends with, and the refusals of one that cannot be held.
+//! Does not know the transport.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::http::{Context, Head, Lease, Refusal};
+use crate::hub::Hub;
+use crate::push::grip::{HoldError, Place};
+use crate::service::audit_record::AuditRecord;
+use crate::service::handlers::grip::apps::GripApp;
+use crate::service::handlers::subscriptions::unsubscribed;
+use crate::service::session_auth::SessionAuth;
+use crate::service::shared::Shared;
+use crate::shutdown::Shutdown;
+
+/// Makes the places of held connections.
+#[derive(Clone, Debug)]
+pub(super) struct Holding {
+    hub: Hub,
+    sessions: SessionAuth,
+    shutdown: Shutdown,
+}
+
+impl Holding {
+    pub(super) fn new(shared: &Shared) -> Self {
+        Self {
+            hub: shared.hub.clone(),
+            sessions: shared.sessions.clone(),
+            shutdown: shared.shutdown.clone(),
+        }
+    }
+
+    /// The place of a connection.
+    pub(super) fn place(
+        &self,
+        app: &GripApp,
+        lease: Option<Lease>,
+        transport: &'static str,
+        context: &Context,
+        audit: &AuditRecord,
+    ) -> Place {
+        Place {
+            hub: self.hub.clone(),
+            app: Arc::clone(&app.name),
+            address: context.peer.counted_as(),
+            peer: context.peer,
+            who: audit.listener(lease.as_ref()),
+            lease,
+            tasks: self.shutdown.clone(),
+            transport,
+        }
+    }
+
+    /// The visitor's session, with which a held connection ends. Without a login there is none: the app has decided.
+    pub(super) async fn lease(
+        &self,
+        app: &GripApp,
+        headers: &HeaderMap,
+        head: &Head,
+        context: &Context,
+    ) -> Option<Lease> {
+        if !app.session {
+            return None;
+        }
+        let visitor = self.sessions.visitor(headers, head, context).await.ok()?;
+        Some(visitor.watch())
+    }
+
+    /// The refusal of a connection that cannot be held.
+    pub(super) fn unheld(&self, app: &GripApp, error: &HoldError) -> Refusal {
+        match error {
+            HoldError::Instruction(fault) => {
+                let reason = "the application gave an instruction that cannot be followed";
+                let cause = format!("app {}: {fault}", app.name);
+                Refusal::new(StatusCode::BAD_GATEWAY, reason).because(&cause)
+            }
+            HoldError::Subscribe(error) => unsubscribed(error, self.hub.retry()),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! One handler for each kind of route, with the fields that it needs and no others. The handlers do not decide who may
+//! come in by a route.
+
+mod admin_page;
+mod app;
+mod channels;
+mod console;
+mod files;
+mod grip;
+mod own;
+mod page_library;
+mod page_messages;
+mod publications;
+mod publish;
+mod reserved;
+mod sendfile;
+mod sockjs;
+mod subscribe;
+mod subscriptions;
+mod token_watch;
+mod wok_page;
+
+use std::sync::Arc;
+
+use http::Response;
+
+use crate::admin::Page;
+use crate::bridge::Recorder;
+use crate::config::Config;
+use crate::http::{Body, Refusal};
+use crate::push::SockJs;
+use crate::router::Route;
+use crate::service::exchange::Exchange;
+use crate::service::shared::Shared;
+use crate::tls::Challenges;
+use crate::tokens::Resolver;
+
+pub(super) use grip::{GripApps, GripControl};
+pub(super) use own::{Own, no_content, redirect};
+
+use admin_page::AdminPage;
+use app::Apps;
+use channels::Channels;
+use console::Console;
+use files::Files;
+
+/// The handlers of one configuration.
+#[derive(Debug)]
+pub(super) struct Handlers {
+    apps: Apps,
+    console: Console,
+    channels: Channels,
+    files: Files,
+    admin_page: AdminPage,
+    own: Own,
+    grip: GripControl,
+}
+
+/// Parts that only one handler has.
+pub(super) struct Parts {
+    pub(super) targets: Resolver,
+    pub(super) recorder: Option<Recorder>,
+    pub(super) grip: Arc<GripApps>,
+    pub(super) sockjs: SockJs,
+    pub(super) admin_page: Option<Arc<Page>>,
+    pub(super) challenges: Challenges,
+}
+
+impl Handlers {
+    pub(super) fn new(config: &Config, shared: &Shared, parts: Parts) -> Self {
+        Self {
+            apps: Apps::new(config, shared, Arc::clone(&parts.grip)),
+            console: Console::new(config, shared, parts.targets, parts.recorder),
+            channels: Channels::new(shared, parts.sockjs),
+            files: Files::new(config, shared.shutdown.clone()),
+            admin_page: AdminPage::new(config, shared, parts.admin_page),
+            own: Own::new(parts.challenges, shared.shutdown.clone()),
+            grip: GripControl::new(shared, parts.grip),
+        }
+    }
+
+    /// Responds to a request that is authorised for its route.
+    ///
+    /// A future has room for the largest of its branches and is moved as a whole, so all branches but the one of apps
+    /// are boxed; so are the rare ones below it.
+    pub(super) async fn handle(
+        &self,
+        route: Route,
+        exchange: Exchange<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        match route {
+            Route::App(index) => self.apps.handle(index, exchange).await,
+            Route::Websockify => Box::pin(self.console.handle(exchange)).await,
+            Route::Hub(at) => Box::pin(self.channels.handle(at, exchange)).await,
+            Route::Page(at) => Box::pin(self.admin_page.handle(at, exchange)).await,
+            Route::Files(index) => Box::pin(self.files.handle(index, exchange)).await,
+            Route::Welcome => Ok(self.own.welcome(exchange)),
+        }
+    }
+
+    /// Requests that need no configuration.
+    pub(super) fn own(&self) -> &Own {
+        &self.own
+    }
+
+    /// Messages of GRIP apps.
+    pub(super) fn grip(&self) -> &GripControl {
+        &self.grip
+    }
+
+    /// True if no token leads to a console or channel.
+    pub(super) fn has_no_tokens(&self) -> bool {
+        self.console.is_unconfigured()
+    }
+
+    /// The admin page, if there is one.
+    pub(super) fn admin_page(&self) -> Option<&Arc<Page>> {
+        self.admin_page.page()
+    }
+}

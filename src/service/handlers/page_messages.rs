@@ -1,0 +1,250 @@
+//! Messages of pages, which the app decides about: an ordinary request of the visitor to the app, which need not know
+//! of any of this; where the response says so in its headers, it is published.
+//!
+//! Does not know by which transport a message has come.
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use tracing::warn;
+
+use crate::config::{ChannelName, Publisher};
+use crate::http::{Body, Context, Head, Lease, Refusal, drop_own_headers, full};
+use crate::hub::{Draft, Hub, Kind, Parameters, PublishError, PublisherId};
+use crate::proxy::Forward;
+use crate::push::{Outcome, Receiver};
+use crate::service::app_requests::{AppRequests, collect};
+use crate::service::channel_auth::Permit;
+use crate::service::exchange::Asking;
+use crate::service::handlers::publications::{draft, own_id, publish_whole, unpublished};
+use crate::service::headers::ResponseHeaders;
+use crate::service::page_message::{EVENT, ID, KEY, PageMessage, set_message_type};
+use crate::service::shared::Shared;
+
+/// Header with the channel that an app's response is published on.
+const PUBLISH: &str = "noren-publish";
+
+/// Asks the app about messages of pages.
+#[derive(Debug)]
+pub(super) struct PageMessages {
+    hub: Hub,
+    apps: Arc<AppRequests>,
+    headers: Arc<ResponseHeaders>,
+}
+
+impl PageMessages {
+    pub(super) fn new(shared: &Shared) -> Self {
+        Self {
+            hub: shared.hub.clone(),
+            apps: Arc::clone(&shared.apps),
+            headers: Arc::clone(&shared.headers),
+        }
+    }
+
+    /// Forwards a page's message to the app, as an ordinary request of the visitor, and publishes the response if
+    /// the app says so.
+    pub(super) async fn ask_app(
+        &self,
+        name: &ChannelName,
+        mut parts: Parts,
+        message: PageMessage,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let rules = self.hub.rules(name);
+        let path = rules.as_ref().and_then(|rules| rules.receive.as_ref());
+        let (Some(rules), Some(path)) = (&rules, path) else {
+            return Err(Refusal::not_found(format!("there is no channel {name}")));
+        };
+        let upstream = self.apps.named(rules.app.as_deref())?;
+        // Nothing of the client's own query: of two parameters of one name apps take the first, the last or both.
+        parts.uri = format!("{}?{}", path.as_str(), message.query(name))
+            .parse()
+            .map_err(|_| Refusal::bad_request("the parameters cannot be passed on"))?;
+        parts.method = Method::POST;
+        set_message_type(&mut parts.headers);
+        let own = message.headers(name);
+        let id = own_id(message.id.as_deref())?.and(message.id.as_deref());
+        let id = id.map(|id| PublisherId::scoped(&shown(&parts.headers, context), id));
+        let forward = Forward {
+            removed: self.headers.replaced(None),
+            ..self.apps.forward(upstream, head, context)
+        };
+        let response = forward.submit(parts, message.bytes, own).await?;
+        self.publish_answer(response, id, context).await
+    }
+
+    /// Publishes the app's response if its headers say so. The visitor gets it too. Its id is the app's, or else
+    /// that of the page's message.
+    async fn publish_answer(
+        &self,
+        response: Response<Body>,
+        id: Option<PublisherId>,
+        context: &Context,
+    ) -> Result<Response<Body>, Refusal> {
+        let (mut parts, body) = response.into_parts();
+        let mut header = |name: &str| {
+            let value = parts.headers.remove(name)?;
+            value.to_str().ok().map(str::to_owned)
+        };
+        let (channel, event, key) = (header(PUBLISH), header(EVENT), header(KEY));
+        let app_id = header(ID);
+        drop_own_headers(&mut parts.headers);
+        let Some(channel) = channel else {
+            return Ok(Response::from_parts(parts, body));
+        };
+        let bytes = collect(body).await.map_err(|error| {
+            let reason = "the app's answer could not be published";
+            Refusal::new(StatusCode::BAD_GATEWAY, reason).because(&error)
+        })?;
+        let parameters = Parameters {
+            event,
+            key,
+            ..Parameters::default()
+        };
+        let named = ChannelName::parse(&channel).and_then(|name| {
+            let draft = draft(&parameters, &parts.headers, bytes.clone());
+            let mut draft = draft.map_err(|refusal| refusal.reason.into_owned())?;
+            let app_id = app_id.as_deref().map(PublisherId::parse).transpose()?;
+            draft.id = app_id.or(id);
+            Ok((name, draft))
+        });
+        let published = match named {
+            // A channel that a visitor's message makes counts as the visitor's.
+            Ok((name, draft)) => match self.hub.open_for(context.peer.counted_as(), &name) {
+                Ok(()) => publish_whole(&self.hub, &name, draft).await,
+                Err(error) => Err(error),
+            },
+            Err(error) => {
+                warn!(%channel, error, "an answer of the app could not be published");
+                return Ok(Response::from_parts(parts, full(bytes)));
+            }
+        };
+        if let Err(error) = published {
+            warn!(%channel, %error, "an answer of the app could not be published");
+            // The visitor may try again: nobody has seen it.
+            if matches!(error, PublishError::NotKept(_) | PublishError::Moving) {
+                return Err(unpublished(&error, self.hub.retry()));
+            }
+        }
+        Ok(Response::from_parts(parts, full(bytes)))
+    }
+
+    /// The callback for messages on a page's WebSocket; `None` if none of its channels accepts any.
+    pub(super) fn receiver(
+        self: &Arc<Self>,
+        names: &[ChannelName],
+        permit: &Permit,
+        asking: Asking<'_>,
+    ) -> Option<Receiver> {
+        let parts = permit.lease.as_ref().map(Lease::parts).unwrap_or_default();
+        let names: Vec<_> = names
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| {
+                let rules = self.hub.rules(name);
+                rules.is_some_and(|rules| {
+                    rules.publish.contains(&Publisher::App) && permit.may_publish(name, &rules)
+                })
+            })
+            .map(|(index, name)| (name.clone(), parts.get(index).cloned()))
+            .collect();
+        if names.is_empty() {
+            return None;
+        }
+        let (own, head, context) = (
+            Arc::clone(self),
+            asking.head.clone(),
+            asking.context.clone(),
+        );
+        let headers = visitor(asking.headers);
+        Some(Arc::new(move |channel, draft, id| {
+            // A channel that the app does not permit any more takes no messages either.
+            let permitted = names.iter().any(|(name, lease)| {
+                *name == channel && lease.as_ref().is_none_or(|lease| !lease.has_ended())
+            });
+            let (own, head, context) = (Arc::clone(&own), head.clone(), context.clone());
+            let headers = headers.clone();
+            Box::pin(async move {
+                if !permitted {
+                    let reason = format!("messages of pages are not taken by {channel} here");
+                    return Outcome::refused(403, reason);
+                }
+                if let Some(fault) = draft.fault() {
+                    return Outcome::refused(400, fault.to_owned());
+                }
+                let (parts, mut message) = request_of(headers, draft);
+                message.id = id.map(String::from);
+                let answer = own.ask_app(&channel, parts, message, &head, &context).await;
+                outcome(answer)
+            })
+        }))
+    }
+}
+
+/// The headers that identify a visitor and describe the wanted response: those of the page, without the
+/// handshake's.
+fn visitor(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for name in [
+        "cookie",
+        "authorization",
+        "user-agent",
+        "accept-language",
+        "origin",
+        "referer",
+    ] {
+        for value in headers.get_all(name) {
+            kept.append(HeaderName::from_static(name), value.clone());
+        }
+    }
+    kept
+}
+
+/// Converts a message from a page's WebSocket to the POST request that it corresponds to.
+fn request_of(headers: HeaderMap, draft: Draft) -> (Parts, PageMessage) {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.headers = headers;
+    let kind = match draft.data.kind() {
+        Kind::Text => "text/plain; charset=utf-8",
+        Kind::Json => "application/json",
+        Kind::Bytes => "application/octet-stream",
+    };
+    parts
+        .headers
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let message = PageMessage {
+        event: draft.event.map(String::from),
+        key: draft.key.map(String::from),
+        id: None,
+        bytes: draft.data.as_bytes().clone(),
+    };
+    (parts, message)
+}
+
+fn outcome(answer: Result<Response<Body>, Refusal>) -> Outcome {
+    match answer {
+        Ok(response) if response.status().as_u16() < 400 => {
+            Outcome::taken(response.status().as_u16())
+        }
+        Ok(response) => {
+            let status = response.status();
+            let reason = status.canonical_reason().unwrap_or("refused").to_owned();
+            Outcome::refused(status.as_u16(), reason)
+        }
+        Err(refusal) => Outcome::refused(refusal.status.as_u16(), refusal.reason.into_owned()),
+    }
+}
+
+/// A value that identifies a visitor, so that the message ids of one do not collide with those of another.
+fn shown(headers: &HeaderMap, context: &Context) -> Vec<u8> {
+    let lines = [COOKIE, AUTHORIZATION];
+    let lines = lines.iter().flat_map(|name| headers.get_all(name));
+    let shown: Vec<_> = lines.map(HeaderValue::as_bytes).collect();
+    if shown.is_empty() {
+        return format!("{:?}", context.peer.counted_as()).into_bytes();
+    }
+    shown.join(&b'\n')
+}

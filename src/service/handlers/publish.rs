@@ -1,0 +1,179 @@
+//! Messages published with POST: by programs with the publish token or a token of their own, and by pages, which the
+//! app decides about. Does not know how the app is asked.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::config::{self, ChannelName, Publisher};
+use crate::http::{Body, Context, Received, Refusal, idempotency_key, refuse};
+use crate::hub::{Data, Hub, Parameters, PublishError};
+use crate::service::audit_record::AuditRecord;
+use crate::service::channel_auth::ChannelAuth;
+use crate::service::exchange::{Asking, Exchange, bearer};
+use crate::service::handlers::page_messages::PageMessages;
+use crate::service::handlers::publications::{draft, labels, own_id, publish_whole, unpublished};
+use crate::service::page_message::PageMessage;
+use crate::service::request_bodies::RequestBodies;
+use crate::service::responses::json;
+use crate::service::shared::Shared;
+use crate::service::token_limit::TokenLimit;
+use crate::shutdown::Shutdown;
+
+/// Handles messages by POST.
+#[derive(Debug)]
+pub(super) struct Publish {
+    hub: Hub,
+    auth: ChannelAuth,
+    limit: TokenLimit,
+    bodies: RequestBodies,
+    messages: Arc<PageMessages>,
+    shutdown: Shutdown,
+}
+
+impl Publish {
+    pub(super) fn new(shared: &Shared, messages: Arc<PageMessages>) -> Self {
+        Self {
+            hub: shared.hub.clone(),
+            auth: shared.channels.clone(),
+            limit: shared.tokens.clone(),
+            bodies: shared.bodies.clone(),
+            messages,
+            shutdown: shared.shutdown.clone(),
+        }
+    }
+
+    /// Publishes the body of a request, or asks the app about it.
+    pub(super) async fn post(
+        &self,
+        name: ChannelName,
+        parameters: &Parameters,
+        exchange: Exchange<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        let rules = self.hub.rules(&name);
+        let Some(rules) = rules else {
+            let refusal = Refusal::not_found(format!("there is no channel {name}"));
+            return Err(exchange.refuse(refusal, &self.shutdown));
+        };
+        let (head, context, audit) = (exchange.head, exchange.context, exchange.audit);
+        let (parts, body) = exchange.request.into_parts();
+        let asking = Asking {
+            headers: &parts.headers,
+            query: parts.uri.query(),
+            head,
+            context,
+        };
+        let trusted = match self.may_post(&name, &rules, asking, audit).await {
+            Ok(trusted) => trusted,
+            Err(refusal) => {
+                refuse(body, &self.shutdown);
+                return Err(refusal);
+            }
+        };
+        let size = self.hub.settings().message_size;
+        let received = self.bodies.whole(body, size, context, &self.shutdown);
+        let bytes = match received.await? {
+            Received::None => Bytes::new(),
+            Received::Whole(bytes) => bytes,
+            // Cannot be: all of the size is buffered.
+            Received::Begun(_) => {
+                let error = PublishError::TooLarge { size, limit: size };
+                return Err(unpublished(&error, self.hub.retry()));
+            }
+        };
+        let id = idempotency_key(&parts.headers)?;
+        if trusted {
+            self.count_channel(&name, &parts.headers, context)?;
+            let mut draft = draft(parameters, &parts.headers, bytes)?;
+            draft.id = own_id(id.as_deref())?;
+            let published = publish_whole(&self.hub, &name, draft).await;
+            let id = published.map_err(|error| unpublished(&error, self.hub.retry()))?;
+            let object = serde_json::json!({"id": id.to_string()});
+            return Ok(json(StatusCode::ACCEPTED, &object));
+        }
+        // The app is not asked about a message that could not be published whatever it says.
+        if let Some(fault) = labels(parameters, Data::text("")).fault() {
+            return Err(Refusal::bad_request(fault));
+        }
+        let message = PageMessage {
+            event: parameters.event.clone(),
+            key: parameters.key.clone(),
+            id,
+            bytes,
+        };
+        self.messages
+            .ask_app(&name, parts, message, head, context)
+            .await
+    }
+
+    /// Counts a channel that this message creates towards the address of the client, unless that is a program with
+    /// the publish token: the bearer of a token for a pattern could otherwise use up all channels of it.
+    fn count_channel(
+        &self,
+        name: &ChannelName,
+        headers: &HeaderMap,
+        context: &Context,
+    ) -> Result<(), Refusal> {
+        if bearer(headers).is_some_and(|token| self.hub.is_publish_token(token)) {
+            return Ok(());
+        }
+        let opened = self.hub.open_for(context.peer.counted_as(), name);
+        opened.map_err(|error| unpublished(&error, self.hub.retry()))
+    }
+
+    /// True if the client may publish itself; otherwise the app decides about the message.
+    async fn may_post(
+        &self,
+        name: &ChannelName,
+        rules: &config::Channel,
+        asking: Asking<'_>,
+        audit: &mut AuditRecord,
+    ) -> Result<bool, Refusal> {
+        let by_token = rules.publish.contains(&Publisher::Token);
+        let by_app = rules.publish.contains(&Publisher::App);
+        let token = bearer(asking.headers).filter(|_| by_token);
+        // On a channel where pages publish too, a token may be one of the app's.
+        let only_token = token.is_some() && !by_app;
+        if only_token {
+            self.limit.check(asking.context)?;
+        }
+        if token.is_some_and(|token| self.hub.is_publish_token(token)) {
+            return Ok(true);
+        }
+        let auth = &self.auth;
+        if by_token
+            && auth
+                .is_publisher(name, rules, asking, audit, !by_app)
+                .await?
+        {
+            return Ok(true);
+        }
+        if !by_app {
+            if only_token {
+                self.limit.count(asking.context);
+            }
+            return Err(not_permitted(rules));
+        }
+        let permitted = auth.permit(std::slice::from_ref(name), asking, audit);
+        if permitted.await?.may_publish(name, rules) {
+            Ok(false)
+        } else {
+            let reason = "you may listen to this channel, and not publish on it";
+            Err(Refusal::new(StatusCode::FORBIDDEN, reason))
+        }
+    }
+}
+
+/// The refusal for a client that may not publish.
+fn not_permitted(rules: &config::Channel) -> Refusal {
+    if rules.publish.contains(&Publisher::Token) {
+        let reason = "to publish here, send the publish token: Authorization: Bearer …";
+        return Refusal::new(StatusCode::UNAUTHORIZED, reason)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    let name = &rules.name;
+    let reason = format!("{name} takes no messages over HTTP (see publish in [[channel]])");
+    Refusal::new(StatusCode::FORBIDDEN, reason)
+}

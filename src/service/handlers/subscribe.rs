@@ -1,0 +1,189 @@
+//! Subscribing over HTTP: chooses between the transports of the hub by the request, once its channels are known.
+//! Independent of who may subscribe, and of how a message is sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, HeaderMap};
+use http::{Method, Response, StatusCode};
+
+use crate::config::ChannelName;
+use crate::http::{Body, Form as Preference, Refusal, empty};
+use crate::hub::{self, End, Format, Hub, Parameters, Subscription, etag};
+use crate::push::{self, Form, Listening, Wait};
+use crate::service::channel_auth::ChannelAuth;
+use crate::service::exchange::Exchange;
+use crate::service::handlers::page_library::page_of;
+use crate::service::handlers::page_messages::PageMessages;
+use crate::service::handlers::subscriptions::subscribe;
+use crate::service::shared::Shared;
+use crate::shutdown::Shutdown;
+use crate::websocket::Handshake;
+
+/// Longest time that a client may ask a poll to wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// Handles requests to subscribe to channels.
+#[derive(Debug)]
+pub(super) struct Subscribe {
+    hub: Hub,
+    auth: ChannelAuth,
+    messages: Arc<PageMessages>,
+    shutdown: Shutdown,
+}
+
+impl Subscribe {
+    pub(super) fn new(shared: &Shared, messages: Arc<PageMessages>) -> Self {
+        Self {
+            hub: shared.hub.clone(),
+            auth: shared.channels.clone(),
+            messages,
+            shutdown: shared.shutdown.clone(),
+        }
+    }
+
+    /// Responds to a GET with an event stream, a page or a poll, and to a HEAD with the headers of one.
+    pub(super) async fn get(
+        &self,
+        names: &[ChannelName],
+        parameters: &Parameters,
+        mut exchange: Exchange<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        let transport = Transport::preferred(exchange.request.headers());
+        if exchange.request.method() == Method::HEAD {
+            let mut response = Response::new(empty());
+            if transport == Transport::Stream {
+                push::set_headers(&mut response);
+            }
+            return Ok(response);
+        }
+        let (asking, audit) = exchange.asking();
+        let permit = self.auth.permit(names, asking, audit).await?;
+        if transport == Transport::Page {
+            // Only now is it said which channels there are.
+            if let Some(unknown) = names.iter().find(|name| self.hub.rules(name).is_none()) {
+                return Err(Refusal::not_found(format!("there is no channel {unknown}")));
+            }
+            return Ok(page_of(&self.hub, names));
+        }
+        let lease = permit.lease;
+        let by = match transport {
+            Transport::Stream => "event stream",
+            _ => "long poll",
+        };
+        let who = audit.listener(lease.as_ref());
+        let subscription = subscribe(&self.hub, names, parameters, lease, asking)?;
+        let subscription = subscription.by(by, asking.context.peer);
+        if transport == Transport::Stream {
+            let format = parameters.format.unwrap_or(match names {
+                [_] => Format::Plain,
+                _ => Format::Json,
+            });
+            let subscription = subscription.audited(who, names);
+            let visible = parameters.named_keep_alive;
+            return Ok(push::event_stream(&self.hub, subscription, format, visible));
+        }
+        self.poll(subscription, parameters, asking.headers).await
+    }
+
+    async fn poll(
+        &self,
+        subscription: Subscription,
+        parameters: &Parameters,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, Refusal> {
+        let fresh = parameters.begin(headers) == hub::From::Now;
+        let limit = parameters
+            .wait
+            .unwrap_or(self.hub.settings().poll_wait)
+            .min(LONGEST_WAIT);
+        let wait = Wait {
+            // A client without a cursor gets one at once.
+            limit: if fresh { Duration::ZERO } else { limit },
+            conditional: etag(headers).is_some(),
+        };
+        let answered = push::poll(subscription, wait).await;
+        answered.map_err(ended)
+    }
+
+    /// Opens a WebSocket.
+    pub(super) async fn socket(
+        &self,
+        names: Vec<ChannelName>,
+        parameters: &Parameters,
+        mut exchange: Exchange<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        let handshake = Handshake::check(&exchange.request)?;
+        let (asking, audit) = exchange.asking();
+        let permit = self.auth.permit(&names, asking, audit).await?;
+        let receiver = self.messages.receiver(&names, &permit, asking);
+        let who = audit.listener(permit.lease.as_ref());
+        let subscription = subscribe(&self.hub, &names, parameters, permit.lease, asking)?
+            .by("websocket", asking.context.peer);
+        let listening = Listening {
+            subscription: subscription.audited(who, &names),
+            receiver,
+            names,
+            form: Form::Events(parameters.format.unwrap_or(Format::Json)),
+        };
+        Ok(push::open_socket(
+            &self.hub,
+            exchange.request,
+            handshake,
+            None,
+            listening,
+            exchange.context,
+            &self.shutdown,
+        ))
+    }
+}
+
+/// The refusal for a poll whose permission has ended while it waited.
+fn ended(end: End) -> Refusal {
+    let (status, reason) = match end {
+        End::Refused => (
+            StatusCode::FORBIDDEN,
+            "the application does not permit one of these channels to you any more",
+        ),
+        End::Expired => (
+            StatusCode::UNAUTHORIZED,
+            "your token has expired; ask for a new one",
+        ),
+        _ => (
+            StatusCode::UNAUTHORIZED,
+            "your session has ended; log in, and try again",
+        ),
+    };
+    Refusal::new(status, reason)
+}
+
+/// The transports of a GET.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Stream,
+    Page,
+    Poll,
+}
+
+impl Transport {
+    /// The client's preferred transport. A browser asks for `text/event-stream` with an `EventSource` and for
+    /// `text/html` in a tab; other programs poll.
+    fn preferred(headers: &HeaderMap) -> Self {
+        let accept = headers.get(ACCEPT);
+        let accepted = accept
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let ranges = || {
+            accepted
+                .split(',')
+                .map(|range| range.split(';').next().unwrap_or_default().trim())
+        };
+        if ranges().any(|range| range.eq_ignore_ascii_case("text/event-stream")) {
+            Self::Stream
+        } else if Preference::preferred(accept) == Preference::Html {
+            Self::Page
+        } else {
+            Self::Poll
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Subscriptions of requests, and the refusals of the hub. Independent of the transport, and of who may subscribe.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::config::ChannelName;
+use crate::http::{Lease, Refusal};
+use crate::hub::{Hub, Parameters, SubscribeError, Subscription};
+use crate::service::exchange::Asking;
+
+/// Subscribes a client to channels, from the place that its request names.
+pub(super) fn subscribe(
+    hub: &Hub,
+    names: &[ChannelName],
+    parameters: &Parameters,
+    lease: Option<Lease>,
+    asking: Asking<'_>,
+) -> Result<Subscription, Refusal> {
+    let from = parameters.begin(asking.headers);
+    let address = asking.context.peer.counted_as();
+    let subscribed = hub.subscribe_from(address, names, from, lease);
+    subscribed.map_err(|error| unsubscribed(&error, hub.retry()))
+}
+
+/// The refusal for a client that cannot subscribe.
+pub(super) fn unsubscribed(error: &SubscribeError, retry: Duration) -> Refusal {
+    let status = match error {
+        SubscribeError::Unknown(_) => return Refusal::not_found(error.to_string()),
+        SubscribeError::Share | SubscribeError::ChannelShare | SubscribeError::AddressTooFast => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        SubscribeError::TooManyChannels(_)
+        | SubscribeError::Starting
+        | SubscribeError::Unread(_)
+        | SubscribeError::Full(_)
+        | SubscribeError::TooFast(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Refusal::new(status, error.to_string()).retry_after(retry)
+}

@@ -1,0 +1,123 @@
+//! Wok's notification page, which opens a channel at the address of the consoles: its token names a channel.
+//!
+//! Does not know consoles; the channel is as closed here as it is at the hub.
+
+use http::Response;
+
+use crate::access::session::Visitor;
+use crate::bridge::Subprotocol;
+use crate::config::{ChannelName, Config};
+use crate::http::{Body, Lease, Refusal};
+use crate::hub::{Hub, Parameters, channels_named};
+use crate::push::{self, Form, Listening};
+use crate::service::channel_auth::ChannelAuth;
+use crate::service::exchange::Exchange;
+use crate::service::handlers::subscriptions::subscribe;
+use crate::service::shared::Shared;
+use crate::shutdown::Shutdown;
+use crate::tokens::Token;
+use crate::websocket::Handshake;
+
+/// Opens channels for tokens of the bridge.
+#[derive(Debug)]
+pub(super) struct WokPage {
+    hub: Hub,
+    auth: ChannelAuth,
+    /// Tokens of the bridge that name channels.
+    tokens: Vec<(String, ChannelName)>,
+    shutdown: Shutdown,
+}
+
+/// A channel that may be opened for a visitor.
+pub(super) struct Opening {
+    channel: ChannelName,
+    subprotocol: Subprotocol,
+    lease: Option<Lease>,
+}
+
+impl WokPage {
+    pub(super) fn new(config: &Config, shared: &Shared) -> Self {
+        let channels = config.channels.iter();
+        Self {
+            hub: shared.hub.clone(),
+            auth: shared.channels.clone(),
+            tokens: channels
+                .filter_map(|channel| Some((channel.token.clone()?, channel.name.name()?)))
+                .collect(),
+            shutdown: shared.shutdown.clone(),
+        }
+    }
+
+    /// True if no token names a channel.
+    pub(super) fn is_unconfigured(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// The channel that this token names, if any.
+    pub(super) fn channel_of(&self, token: &Token) -> Option<ChannelName> {
+        let found = self.tokens.iter().find(|(name, _)| token.means(name));
+        found.map(|(_, channel)| channel.clone())
+    }
+
+    /// Checks that a visitor, whose session may be known already, may subscribe to the channel.
+    pub(super) async fn permit(
+        &self,
+        channel: ChannelName,
+        subprotocol: Subprotocol,
+        visitor: Option<Visitor>,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Opening, Refusal> {
+        let names = std::slice::from_ref(&channel);
+        let (asking, audit) = exchange.asking();
+        audit.about(channels_named(names));
+        let permit = match visitor {
+            Some(visitor) => {
+                let permitted = self.auth.permit_visitor(names, visitor, asking, audit);
+                permitted.await?
+            }
+            None => self.auth.permit(names, asking, audit).await?,
+        };
+        Ok(Opening {
+            subprotocol,
+            lease: permit.lease,
+            channel,
+        })
+    }
+
+    /// Opens the channel.
+    pub(super) fn open(
+        &self,
+        opening: Opening,
+        mut exchange: Exchange<'_>,
+        handshake: Handshake,
+    ) -> Result<Response<Body>, Refusal> {
+        let parameters = Parameters::parse(exchange.request.uri().query()).unwrap_or_default();
+        let rules = self.hub.rules(&opening.channel);
+        let names = vec![opening.channel];
+        let (asking, _) = exchange.asking();
+        let subscription = subscribe(&self.hub, &names, &parameters, opening.lease, asking)?;
+        let protocol = opening.subprotocol.name();
+        let listening = Listening {
+            subscription: subscription
+                .by("websocket", exchange.context.peer)
+                .audited(exchange.audit.who(), &names),
+            names,
+            form: Form::Wok {
+                boundary: rules
+                    .map_or_else(String::new, |rules| rules.boundary)
+                    .into(),
+                base64: protocol.as_deref() == Some("base64"),
+            },
+            receiver: None,
+        };
+        Ok(push::open_socket(
+            &self.hub,
+            exchange.request,
+            handshake,
+            protocol,
+            listening,
+            exchange.context,
+            &self.shutdown,
+        ))
+    }
+}

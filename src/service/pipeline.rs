@@ -1,0 +1,180 @@
+//! The way of a request: check, route, authorise, handle, finish. Decides between the handlers, which do not know each
+//! other; does not read bodies.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Request, Response};
+
+use crate::access::limits::Limits;
+use crate::http::{Body, Context, Head, Incoming, PathFault, Refusal, refuse};
+use crate::router::{Asked, Route, Router};
+use crate::service::Role;
+use crate::service::app_requests::AppRequests;
+use crate::service::audit_record::AuditRecord;
+use crate::service::exchange::Exchange;
+use crate::service::handlers::{Handlers, no_content, redirect};
+use crate::service::login_limit::{Guess, LoginLimit};
+use crate::service::methods::permit_method;
+use crate::service::route_auth::RouteAuth;
+use crate::service::token_limit::too_many;
+use crate::shutdown::Shutdown;
+use crate::telemetry::Timings;
+use crate::websocket::asks_for_websocket;
+
+/// The steps of every request.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub(super) limits: Arc<Limits>,
+    pub(super) router: Router,
+    pub(super) apps: Arc<AppRequests>,
+    pub(super) route_auth: RouteAuth,
+    pub(super) logins: LoginLimit,
+    pub(super) handlers: Handlers,
+    pub(super) shutdown: Shutdown,
+}
+
+/// The next step of a request whose head is checked.
+enum Step {
+    /// Send this response.
+    Respond(Box<Response<Body>>),
+    /// Take the messages of a GRIP app.
+    Grip,
+    /// Authorise the request, and call the handler of this route.
+    Handle(Route),
+}
+
+impl Pipeline {
+    /// Takes a request through the steps. `routed` gets the route, once there is one.
+    pub(super) async fn run(
+        &self,
+        request: Request<Incoming>,
+        context: &Context,
+        role: Role,
+        times: Option<&Timings>,
+        routed: &mut Option<Route>,
+    ) -> Result<Response<Body>, Refusal> {
+        let websocket = asks_for_websocket(&request);
+        let (parts, body) = request.into_parts();
+        let checked = self
+            .check(&parts, context)
+            .and_then(|head| Ok((self.route(&parts, &head, websocket, context, role)?, head)));
+        let (step, mut head) = match checked {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                refuse(body, &self.shutdown);
+                return Err(refusal);
+            }
+        };
+        let mut request = Request::from_parts(parts, body);
+        let route = match step {
+            Step::Respond(response) => return Ok(*response),
+            Step::Grip => return self.handlers.grip().handle(request, &head, context).await,
+            Step::Handle(route) => route,
+        };
+        *routed = Some(route);
+        let mut audit = AuditRecord::new(route, &request, context);
+        let guess = self.logins.may_guess(route, &request, &head, context).await;
+        let authorised = match &guess {
+            Ok(_) => {
+                let entered = self
+                    .route_auth
+                    .enter(route, &mut request, &mut head, context);
+                entered.await
+            }
+            Err(refusal) => Err(refusal.clone()),
+        };
+        let handled = match authorised {
+            Ok(()) => {
+                audit.entered(&head);
+                let exchange = Exchange {
+                    request,
+                    head: &head,
+                    context,
+                    audit: &mut audit,
+                    times,
+                };
+                self.handlers.handle(route, exchange).await
+            }
+            Err(refusal) => {
+                refuse(request.into_body(), &self.shutdown);
+                Err(refusal)
+            }
+        };
+        self.finish(guess, &handled, &head, context);
+        if let Err(refusal) = &handled {
+            audit.refused(refusal);
+        }
+        handled
+    }
+
+    /// Checks the rate of the client and the head of the request. `SockJS` has nothing at a path with dot segments, and
+    /// says so as for other paths that it does not have.
+    fn check(&self, parts: &Parts, context: &Context) -> Result<Head, Refusal> {
+        let taken = self.limits.requests().take(context.peer);
+        taken.map_err(|wait| too_many("requests", wait))?;
+        Head::check(parts, context).map_err(|refusal| {
+            let has_dots = refusal.reason == PathFault::DotSegment.to_string();
+            if has_dots && self.router.is_sockjs(parts.uri.path()) {
+                Refusal::not_found("SockJS has nothing at this address").closing()
+            } else {
+                refusal
+            }
+        })
+    }
+
+    /// Decides as much as the checked head alone permits.
+    fn route(
+        &self,
+        parts: &Parts,
+        head: &Head,
+        websocket: bool,
+        context: &Context,
+        role: Role,
+    ) -> Result<Step, Refusal> {
+        if role == Role::Grip {
+            return Ok(Step::Grip);
+        }
+        if let Some(challenge) = self.handlers.own().challenge(head) {
+            return Ok(Step::Respond(Box::new(challenge)));
+        }
+        if let Role::Redirect(port) = role {
+            let redirect = redirect(head, &parts.uri, port)?;
+            return Ok(Step::Respond(Box::new(redirect)));
+        }
+        if head.asterisk {
+            return Ok(Step::Respond(Box::new(no_content())));
+        }
+        let route = self.router.route(Asked {
+            host: head.authority.host(),
+            path: &head.path,
+            query: parts.uri.query(),
+            websocket,
+        })?;
+        self.route_auth.permit_host(route, head, context)?;
+        if let Route::App(index) = route
+            && let Some(app) = self.apps.get(index)
+        {
+            permit_method(&app.settings().methods, parts)?;
+        }
+        if route == Route::Websockify && self.handlers.has_no_tokens() {
+            return Err(Refusal::not_found(
+                "no tokens are configured here ([[bridge.tokens]])",
+            ));
+        }
+        Ok(Step::Handle(route))
+    }
+
+    /// Counts an attempt to log in by its result.
+    fn finish(
+        &self,
+        guess: Result<Option<Guess>, Refusal>,
+        handled: &Result<Response<Body>, Refusal>,
+        head: &Head,
+        context: &Context,
+    ) {
+        if let Ok(Some(guess)) = guess {
+            self.logins.guessed(guess, handled, head, context);
+        }
+    }
+}

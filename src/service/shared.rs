@@ -1,0 +1,28 @@
+//! The parts that several handlers have in common, while a service is built: each handler keeps those that it needs.
+
+use std::sync::Arc;
+
+use crate::hub::Hub;
+use crate::service::app_requests::AppRequests;
+use crate::service::channel_auth::ChannelAuth;
+use crate::service::headers::ResponseHeaders;
+use crate::service::request_bodies::RequestBodies;
+use crate::service::route_auth::Entrances;
+use crate::service::session_auth::SessionAuth;
+use crate::service::token_limit::TokenLimit;
+use crate::service::tunnel_permits::TunnelPermits;
+use crate::shutdown::Shutdown;
+
+/// Parts of a service that handlers share. Clones of each are cheap.
+pub(super) struct Shared {
+    pub(super) apps: Arc<AppRequests>,
+    pub(super) bodies: RequestBodies,
+    pub(super) channels: ChannelAuth,
+    pub(super) entrances: Arc<Entrances>,
+    pub(super) headers: Arc<ResponseHeaders>,
+    pub(super) hub: Hub,
+    pub(super) permits: TunnelPermits,
+    pub(super) sessions: SessionAuth,
+    pub(super) shutdown: Shutdown,
+    pub(super) tokens: TokenLimit,
+}

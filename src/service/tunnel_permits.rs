@@ -1,0 +1,58 @@
+//! Connection permits of tunnels. Independent of the purpose of a tunnel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{StatusCode, Version};
+
+use crate::http::{Context, Refusal};
+use crate::net::{NoSlot, Slot, Slots};
+use crate::telemetry::Inside;
+
+/// `Retry-After` for a tunnel without a connection permit.
+const NO_SLOT_RETRY: Duration = Duration::from_secs(5);
+
+/// Takes the permits of tunnels.
+#[derive(Clone, Debug)]
+pub(super) struct TunnelPermits {
+    slots: Slots,
+    inside: Arc<Inside>,
+}
+
+impl TunnelPermits {
+    pub(super) fn new(slots: Slots, inside: Arc<Inside>) -> Self {
+        Self { slots, inside }
+    }
+
+    /// Takes the connection permit of a tunnel that opens a socket to its target: a permit of its own on a
+    /// connection with several streams, one of its client's on a connection of a proxy, and none if the connection
+    /// becomes the tunnel, which has one already.
+    pub(super) fn take(
+        &self,
+        version: Version,
+        context: &Context,
+    ) -> Result<Option<Slot>, Refusal> {
+        let slot = if version == Version::HTTP_2 {
+            self.slots.take_inner(&context.peer)
+        } else if context.proxies.is_some() {
+            self.slots.take_of_address(&context.peer)
+        } else {
+            return Ok(None);
+        };
+        let (status, limit, reason) = match slot {
+            Ok(slot) => return Ok(Some(slot)),
+            Err(NoSlot::Address) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "connections-per-address",
+                "as many connections are open from your address as may be",
+            ),
+            Err(NoSlot::All) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "connections",
+                "all connections that there may be are open",
+            ),
+        };
+        self.inside.metrics.connections.refuse(limit);
+        Err(Refusal::new(status, reason).retry_after(NO_SLOT_RETRY))
+    }
+}

@@ -1,0 +1,123 @@
+//! Upkeep of a service between requests: closes idle connections, asks about open sessions again, and calls the
+//! presence hooks of apps. Does not know requests.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Uri};
+use http_body_util::BodyExt;
+use tracing::warn;
+
+use crate::config::HeaderRules;
+use crate::http::apply_to_request;
+use crate::hub::{Hook, Hub};
+use crate::push::SockJs;
+use crate::service::app_requests::{AppRequests, collect};
+use crate::service::page_message::{CHANNEL, set_own};
+use crate::service::session_auth::SessionAuth;
+use crate::service::shared::Shared;
+use crate::shutdown::Shutdown;
+use crate::upstream::{Asker, Payload};
+
+/// The parts of a service that need a look about once a second.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    apps: Arc<AppRequests>,
+    sessions: SessionAuth,
+    hub: Hub,
+    sockjs: SockJs,
+    shutdown: Shutdown,
+}
+
+impl Upkeep {
+    pub(super) fn new(shared: &Shared, sockjs: SockJs) -> Self {
+        Self {
+            apps: Arc::clone(&shared.apps),
+            sessions: shared.sessions.clone(),
+            hub: shared.hub.clone(),
+            sockjs,
+            shutdown: shared.shutdown.clone(),
+        }
+    }
+
+    /// Closes connections to the apps that were idle for too long.
+    pub(super) fn close_idle(&self) {
+        for app in self.apps.all() {
+            app.close_idle();
+        }
+        if let Some(sessions) = self.sessions.sessions() {
+            sessions.close_idle();
+        }
+    }
+
+    /// Repeats due session queries for open connections.
+    pub(super) async fn ask_again(&self) {
+        if let Some(sessions) = self.sessions.sessions() {
+            sessions.ask_again(&self.shutdown).await;
+        }
+    }
+
+    /// Runs the hub's housekeeping, and ends the sessions that have ended on other nodes.
+    pub(super) fn look_after_channels(&self) {
+        self.look_after_hub();
+        self.sockjs.look_after();
+        for told in self.hub.ended_elsewhere() {
+            if let Some(sessions) = self.sessions.sessions() {
+                sessions.end_told(&told);
+            }
+        }
+    }
+
+    /// Runs the hub's housekeeping, and calls the presence hooks of apps.
+    fn look_after_hub(&self) {
+        for hook in self.hub.look_after() {
+            let Ok(upstream) = self.apps.named(hook.app.as_deref()) else {
+                continue;
+            };
+            let upstream = Arc::clone(upstream);
+            self.shutdown.spawn(async move {
+                let path = hook.path.clone();
+                let rules = &upstream.settings().request_headers;
+                match upstream
+                    .send(told(&hook, rules), Asker::unknown(None))
+                    .await
+                {
+                    Ok(response) => {
+                        let status = response.status();
+                        if !status.is_success() {
+                            let status = status.as_u16();
+                            warn!(path, status, "the app did not want to know who listens");
+                        }
+                        // Read to its end, or the connection could not be used again.
+                        let _ = collect(response.into_body().boxed_unsync()).await;
+                    }
+                    Err(error) => warn!(path, %error, "the app could not be told who listens"),
+                }
+            });
+        }
+    }
+}
+
+/// The request that reports presence to an app.
+fn told(hook: &Hook, rules: &HeaderRules) -> Request<Payload> {
+    let body = serde_json::json!({
+        "channel": hook.channel.as_str(),
+        "count": hook.presence.count,
+        "names": hook.presence.names,
+    })
+    .to_string();
+    let length = body.len();
+    let mut request = Request::new(Payload::Whole(body.into()));
+    *request.method_mut() = Method::POST;
+    if let Ok(uri) = hook.path.parse::<Uri>() {
+        *request.uri_mut() = uri;
+    }
+    let headers = request.headers_mut();
+    apply_to_request(rules, headers);
+    headers.insert(HOST, HeaderValue::from_static("localhost"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    // By this the app knows that it is not a visitor who says so.
+    set_own(headers, CHANNEL, hook.channel.as_str());
+    request
+}
