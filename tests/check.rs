@@ -107,6 +107,11 @@ const REFUSED: &[(&str, &str)] = &[
         "DIR/none: No such file",
     ),
     (
+        "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'postgres'\nurl = 'postgres://n@127.0.0.1/a'\n\
+         listen = ['e']\npassfile = 'DIR/none'\n",
+        "DIR/none: No such file",
+    ),
+    (
         "[cluster]\nurl = 'amqp://127.0.0.1'\nkey = 'DIR/words'\n",
         "DIR/words: the key of the cluster has fewer",
     ),

@@ -53,6 +53,7 @@ mod real_messages;
 mod real_mqtt;
 mod real_nginx;
 mod real_page;
+mod real_postgres;
 mod real_prometheus;
 mod real_readings;
 mod real_replay;

@@ -177,7 +177,7 @@ fn a_notification_that_is_sent_twice_is_published_once_and_one_that_does_not_fit
         r#"send nova notifications.info {"event_type": "a", "#,
         r#""payload": {"instance_id": "i", "secret": "word"}}"#
     ));
-    house.until_logged("it has no project (tenant)");
+    house.until_logged("it has no tenant");
     let last = notification
         .replace("ID", "three")
         .replace("\"a\"", "\"last\"");

@@ -72,6 +72,11 @@ const PLACES: &[(&str, &str)] = &[
         "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'amqp'\nurl = 'amqps://127.0.0.1:1'\n\
          exchange = 'x'\nca = 'FILE'",
     ),
+    (
+        "an authority of a database",
+        "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'postgres'\n\
+         url = 'postgres://n@127.0.0.1:1/a?sslmode=verify-full'\nlisten = ['x']\nca = 'FILE'",
+    ),
 ];
 
 #[test]
@@ -112,6 +117,8 @@ fn files_of_passwords_are_refused_without_their_words() {
     let token = "[hub]\npublish-token = 'FILE'\n[[channel]]\nname = 'a'";
     let broker = "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'amqp'\nurl = 'amqp://127.0.0.1:1'\n\
                   exchange = 'x'\ncredentials = 'FILE'";
+    let database = "[[channel]]\nname = 'a'\n[[channel.source]]\nsource = 'postgres'\n\
+                    url = 'postgres://n@127.0.0.1:1/a'\nlisten = ['x']\npassfile = 'FILE'";
     for (tables, content) in [
         (users, "hunter2"),
         (users, "ann:tea\nhunter2"),
@@ -122,6 +129,8 @@ fn files_of_passwords_are_refused_without_their_words() {
         (users, "\u{feff}ann:$1$hunter2"),
         (token, "hunter2"),
         (token, "\u{feff}hunter2hunter2"),
+        (database, "hunter2"),
+        (database, "127.0.0.1:1:b:n:hunter2"),
         (broker, "hunter2"),
         (broker, "ann:hunter2\nhunter2"),
     ] {

@@ -70,10 +70,10 @@ impl Routes {
         let path = request.uri().path().to_owned();
         let answered = match path.split('/').collect::<Vec<_>>().as_slice() {
             ["", "metrics"] => self.reading(request, |_| Ok(self.metrics())),
-            ["", "healthz"] => self.reading(request, |_| Ok(answer(&self.view.health()))),
+            ["", "healthz"] => self.reading(request, |_| Ok(answer(&self.view.health(), &[]))),
             ["", "readyz"] => {
                 let ready = self.view.readiness().await;
-                self.reading(request, |_| Ok(answer(&ready)))
+                self.reading(request, |_| Ok(answer(&ready, &self.view.remarks())))
             }
             _ if self.scope == Scope::Watching => {
                 self.refuse(request, Refusal::not_found(KNOWN_WATCHING))
@@ -238,10 +238,14 @@ pub(super) fn object(status: StatusCode, value: &Value) -> Response<Body> {
     response
 }
 
-/// Response to a health probe: 200 without faults, or 503 with a line for each fault.
-fn answer(faults: &[String]) -> Response<Body> {
+/// Response to a health probe: 200 without faults, with a line for each remark, or 503 with a line for each fault.
+fn answer(faults: &[String], remarks: &[String]) -> Response<Body> {
     let (status, text) = if faults.is_empty() {
-        (StatusCode::OK, "ok\n".to_owned())
+        let lines = ["ok"].into_iter().chain(remarks.iter().map(String::as_str));
+        (
+            StatusCode::OK,
+            lines.map(|line| format!("{line}\n")).collect(),
+        )
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, faults.join("\n") + "\n")
     };

@@ -117,6 +117,8 @@ impl View {
                 messages: status.messages,
                 bytes: status.bytes,
                 refused: status.refused,
+                waiting: status.waiting,
+                lag: status.lag,
             };
             metrics.sources.set(&label, seen);
         }
@@ -302,6 +304,23 @@ impl View {
             }
         }
         faults
+    }
+
+    /// Sources that are down, for an operator: the server serves without them. Another node could not read them
+    /// either, so that a load balancer that left this one out would gain nothing.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let sources = self.sources.status().into_iter();
+        let down = sources.filter(|source| source.since.is_none());
+        down.map(|source| {
+            let why = source
+                .last_error
+                .unwrap_or_else(|| "not yet there".to_owned());
+            format!(
+                "the source of {} at {} is down: {why}",
+                source.channel, source.address
+            )
+        })
+        .collect()
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use noren::Destination;
 use noren::config::{
     Affinity, App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, ListenAddress,
-    Listener, Member, Needs, OriginRule, PathPattern, Protocol, Publisher, Rfb, SessionRule,
-    Source,
+    Listener, Member, Needs, OriginRule, PathPattern, PostgresPlace, Protocol, Publisher, Rfb,
+    SessionRule, Source,
 };
 
 /// A text that grows line by line. Writing to a string cannot fail.
@@ -321,6 +321,17 @@ pub(super) fn source(source: &Source) -> String {
         Source::Wok { address } => format!("the push socket {}", address.display()),
         Source::Listen(listen) => format!("programs that write to {}", listen.address.display()),
         Source::Amqp(amqp) => format!("the exchange {} of {}", amqp.exchange, amqp.broker),
+        Source::Postgres(postgres) => match &postgres.place {
+            PostgresPlace::Notifications(one) => format!(
+                "what {} sends by NOTIFY {} (lost while nobody listens)",
+                postgres.server,
+                one.channels.join(", ")
+            ),
+            PostgresPlace::Outbox(one) => format!(
+                "the outbox {} of {} (each row is deleted once it is published)",
+                one.table, postgres.server
+            ),
+        },
     }
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::broker::Broker;
-use super::channel_name::{ChannelName, ChannelPattern};
+use super::mapping::Mapping;
 use super::reader::Table;
 use super::size::{GIB, KIB};
-use super::template::{Template, Templates};
+use super::template::Template;
 use super::value;
 
 /// The format of a message.
@@ -62,14 +62,8 @@ pub struct AmqpSource {
     pub format: AmqpFormat,
     /// `raw-content`: whether a Nasqueron message keeps its `rawContent`. Default no.
     pub raw_content: bool,
-    /// `channel`: where each message goes; always within the name the source is under. Default: that name.
-    pub channel: Templates,
-    /// `event`: the name of the event, if the message has what it needs. Default none, and for `oslo` its `event_type`.
-    pub event: Templates,
-    /// `key`: what it is about, if the message has what it needs. Default none.
-    pub key: Templates,
-    /// `data`: what is published. Default the message.
-    pub data: Templates,
+    /// `channel`, `event` (for `oslo` by default its `event_type`), `key` and `data`.
+    pub mapping: Mapping,
 }
 
 impl AmqpSource {
@@ -84,15 +78,11 @@ impl AmqpSource {
         let format = table.text("format", AmqpFormat::Json, |text| {
             value::choice(text, &AmqpFormat::NAMES)
         });
-        let mut templates = |key, default| {
-            table.alternatives(key, default, |text| Template::parse(text, format.places()))
-        };
         let event = match format {
             AmqpFormat::Oslo => vec![Template::pointer("/event_type")],
             AmqpFormat::Json | AmqpFormat::Text | AmqpFormat::Nasqueron => Vec::new(),
         };
-        let (channel, event) = (templates("channel", Vec::new()), templates("event", event));
-        let (key, data) = (templates("key", Vec::new()), templates("data", Vec::new()));
+        let mapping = Mapping::read(table, format.places(), event);
         let source = Self {
             bindings: table.list("bindings", vec!["#".to_owned()], short),
             queue: table.text("queue", None, |text| queue_name(text).map(Some)),
@@ -104,10 +94,7 @@ impl AmqpSource {
             broker: broker?,
             exchange: exchange?,
             format,
-            channel,
-            event,
-            key,
-            data,
+            mapping,
         };
         if table.is_sound() {
             source.compare(table);
@@ -135,43 +122,10 @@ impl AmqpSource {
                 r#"is more than the broker takes; write at most "49d""#,
             );
         }
-        let all = [
-            ("channel", &self.channel),
-            ("event", &self.event),
-            ("key", &self.key),
-            ("data", &self.data),
-        ];
-        for (key, templates) in all {
-            let points = templates.iter().any(Template::has_pointers);
-            if points && self.format == AmqpFormat::Text {
-                table.problem(key, r#"points into JSON; write format = "json""#);
-            }
+        if self.format == AmqpFormat::Text {
+            self.mapping.refuse_pointers(table);
         }
     }
-
-    /// Describes why the messages cannot go to the right channel, if the source belongs to a channel of this name.
-    pub(super) fn misplaced(&self, home: &ChannelPattern) -> Option<String> {
-        if self.channel.is_empty() {
-            let text = "a pattern is many channels; the source must say which, such as channel = \"nova.{tenant}\"";
-            return home.name().is_none().then(|| text.to_owned());
-        }
-        let outside = self.channel.iter().find(|template| !fits(template, home))?;
-        Some(format!(
-            r#"channel = "{outside}" is never within "{home}", the name of its [[channel]]"#
-        ))
-    }
-}
-
-/// True if a template can give a channel within this name. A word that a message fills can be anything, so it is
-/// tried with the word in the same place of the name.
-fn fits(template: &Template, home: &ChannelPattern) -> bool {
-    let (sample, words) = (template.filled_with("x"), template.filled_with("*"));
-    ChannelName::parse(&sample).is_ok()
-        && words.split('.').count() == home.to_string().split('.').count()
-        && words
-            .split('.')
-            .zip(home.to_string().split('.'))
-            .all(|(word, own)| word == own || own == "*" || word.contains('*'))
 }
 
 /// `x-expires` has 32 bits of milliseconds.

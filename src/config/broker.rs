@@ -96,7 +96,7 @@ impl Broker {
             virtual_host: match path {
                 // The virtual host "" of the AMQP URI specification does not exist in RabbitMQ.
                 None | Some("") => "/".to_owned(),
-                Some(path) => decoded(path).ok_or_else(wrong)?,
+                Some(path) => value::percent_decoded(path).ok_or_else(wrong)?,
             },
             credentials: None,
             ca: None,
@@ -124,23 +124,6 @@ impl fmt::Display for Broker {
             other => write!(f, "/{}", other.replace('/', "%2F")),
         }
     }
-}
-
-/// `%2F` as `/`; `None` for what is not UTF-8 then.
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-                let (high, low) = (digit(rest.next())?, digit(rest.next())?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

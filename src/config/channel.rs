@@ -12,6 +12,7 @@ use super::listener::parse_mode;
 use super::member::Member;
 use super::needs::Needs;
 use super::path_prefix::PathPrefix;
+use super::postgres::PostgresSource;
 use super::reader::Table;
 use super::size::{GIB, KIB};
 use super::value;
@@ -127,6 +128,8 @@ pub enum Source {
     Listen(Listen),
     /// `amqp`: messages of a RabbitMQ exchange.
     Amqp(Box<AmqpSource>),
+    /// `postgres`: notifications or an outbox table of a PostgreSQL database.
+    Postgres(Box<PostgresSource>),
 }
 
 /// The socket of a `listen` source.
@@ -180,11 +183,12 @@ pub struct Channel {
     pub sources: Vec<Source>,
 }
 
-/// The names and sockets of the channels above: sets, because a file may have tens of thousands.
+/// The names, sockets and tables of the channels above: sets, because a file may have tens of thousands.
 #[derive(Default)]
 struct Taken {
     names: HashSet<ChannelPattern>,
     sockets: HashSet<PathBuf>,
+    outboxes: HashSet<String>,
 }
 
 impl Taken {
@@ -192,6 +196,8 @@ impl Taken {
         self.names.insert(channel.name.clone());
         let sockets = channel.sources.iter().filter_map(Source::listens_on);
         self.sockets.extend(sockets.map(Path::to_owned));
+        self.outboxes
+            .extend(channel.sources.iter().filter_map(Source::outbox));
     }
 }
 
@@ -258,7 +264,7 @@ impl Channel {
             let text = format!(r#"two channels have the name "{}"; remove one"#, self.name);
             table.problem("name", text);
         }
-        let is_socket = |source: &Source| !matches!(source, Source::Amqp(_));
+        let is_socket = |source: &Source| matches!(source, Source::Wok { .. } | Source::Listen(_));
         if self.name.name().is_none()
             && (self.token.is_some() || self.sources.iter().any(is_socket))
         {
@@ -268,9 +274,21 @@ impl Channel {
             );
         }
         for source in &self.sources {
-            if let Source::Amqp(source) = source
-                && let Some(text) = source.misplaced(&self.name)
-            {
+            let misplaced = match source {
+                Source::Amqp(source) => source.mapping.misplaced(&self.name),
+                Source::Postgres(source) => source.misplaced(&self.name),
+                Source::Wok { .. } | Source::Listen(_) => None,
+            };
+            if let Some(text) = misplaced {
+                table.problem("source", text);
+            }
+        }
+        let mut outboxes = HashSet::new();
+        for outbox in self.sources.iter().filter_map(Source::outbox) {
+            if taken.outboxes.contains(&outbox) || !outboxes.insert(outbox.clone()) {
+                let text = format!(
+                    "two sources empty the table {outbox}; one is enough, since each row names its channel"
+                );
                 table.problem("source", text);
             }
         }
@@ -324,6 +342,7 @@ enum Kind {
     Wok,
     Listen,
     Amqp,
+    Postgres,
 }
 
 impl Source {
@@ -332,10 +351,16 @@ impl Source {
             ("wok", Kind::Wok),
             ("listen", Kind::Listen),
             ("amqp", Kind::Amqp),
+            ("postgres", Kind::Postgres),
         ];
         let kind = table.required("source", r#""wok""#, |text| value::choice(text, &kinds));
-        if let Some(Kind::Amqp) = kind {
-            return AmqpSource::read(table).map(Box::new).map(Self::Amqp);
+        match kind {
+            Some(Kind::Amqp) => return AmqpSource::read(table).map(Box::new).map(Self::Amqp),
+            Some(Kind::Postgres) => {
+                let source = PostgresSource::read(table);
+                return source.map(Box::new).map(Self::Postgres);
+            }
+            Some(Kind::Wok | Kind::Listen) | None => {}
         }
         if kind.is_none() {
             // What else it needs depends on what it is.
@@ -355,7 +380,7 @@ impl Source {
         match kind? {
             Kind::Wok => Some(Self::Wok { address: address? }),
             Kind::Listen => Listen::read(table, address).map(Self::Listen),
-            Kind::Amqp => None,
+            Kind::Amqp | Kind::Postgres => None,
         }
     }
 
@@ -364,7 +389,18 @@ impl Source {
     pub fn listens_on(&self) -> Option<&Path> {
         match self {
             Self::Listen(listen) => Some(&listen.address),
-            Self::Wok { .. } | Self::Amqp(_) => None,
+            Self::Wok { .. } | Self::Amqp(_) | Self::Postgres(_) => None,
+        }
+    }
+
+    /// The table that it empties, with its database.
+    fn outbox(&self) -> Option<String> {
+        match self {
+            Self::Postgres(source) => {
+                let (server, table) = source.outbox()?;
+                Some(format!("{table} of {server}"))
+            }
+            Self::Wok { .. } | Self::Listen(_) | Self::Amqp(_) => None,
         }
     }
 }

@@ -28,8 +28,13 @@ impl Config {
         files.extend(self.hub.tokens.keys.iter().map(SecretFile::path));
         let sources = self.channels.iter().flat_map(|channel| &channel.sources);
         for source in sources {
-            if let Source::Amqp(amqp) = source {
-                of_broker(&amqp.broker, &mut files);
+            match source {
+                Source::Amqp(amqp) => of_broker(&amqp.broker, &mut files),
+                Source::Postgres(postgres) => {
+                    files.extend(postgres.server.passfile.as_ref().map(SecretFile::path));
+                    files.extend(postgres.server.ca.clone());
+                }
+                Source::Wok { .. } | Source::Listen(_) => {}
             }
         }
         if let Some(cluster) = &self.cluster {

@@ -283,3 +283,20 @@ fn plain(value: &DeValue<'_>) -> String {
         DeValue::Array(_) | DeValue::Table(_) => String::new(),
     }
 }
+
+/// `%2F` as `/`; `None` for what is not UTF-8 then.
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                let (high, low) = (digit(rest.next())?, digit(rest.next())?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}

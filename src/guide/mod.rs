@@ -21,6 +21,8 @@ pub mod inside {}
 pub mod limits {}
 #[doc = include_str!("operations.md")]
 pub mod operations {}
+#[doc = include_str!("postgres.md")]
+pub mod postgres {}
 #[doc = include_str!("rabbitmq.md")]
 pub mod rabbitmq {}
 #[doc = include_str!("rfb.md")]

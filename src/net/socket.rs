@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -21,6 +21,18 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// Has the kernel probe the other end after this silence, and then three times in as long again and again, until
+    /// it gives the connection up. A UNIX socket needs no probes.
+    pub fn keep_alive(&self, silence: Duration) {
+        if let Self::Tcp(stream) = self {
+            let settings = TcpKeepalive::new()
+                .with_time(silence)
+                .with_interval(silence / 3);
+            // Without it a lost connection is noticed at the next write.
+            let _ = SockRef::from(stream).set_tcp_keepalive(&settings);
+        }
+    }
+
     /// Makes dropping the socket send a reset, so that the next write of the other end fails, and not only the one
     /// after it.
     pub fn reset_on_drop(&self) {

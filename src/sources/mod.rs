@@ -5,9 +5,12 @@
 //! subscribers.
 
 mod amqp;
+mod content;
 mod json;
 mod listen;
+mod postgres;
 mod rejected;
+mod retry;
 mod sink;
 mod splitter;
 mod users;
@@ -35,6 +38,7 @@ use crate::text::Reason;
 pub use sink::Status;
 
 use listen::{PublishSocket, Rules};
+use postgres::Database;
 use sink::Sink;
 
 /// Size of a read.
@@ -79,6 +83,11 @@ enum Origin {
         rules: Rules,
     },
     Amqp(Box<config::AmqpSource>),
+    Postgres {
+        settings: Box<config::PostgresSource>,
+        /// The stream of the cluster, one of whose nodes has the notifications.
+        cluster: Option<String>,
+    },
 }
 
 /// Sources of a configuration with open sockets that are not running yet: see [`Sources::commit`].
@@ -92,6 +101,7 @@ enum Way {
     None,
     PublishSocket(Arc<PublishSocket>),
     Broker(Box<Broker>),
+    Database(Box<Database>),
 }
 
 /// Failure to open the sources of a configuration.
@@ -129,11 +139,12 @@ pub fn look(config: &Config) -> Result<(), Faults<SourceError>> {
         sources.map(move |source| (channel, source))
     });
     let looked = sources.map(|(channel, source)| {
-        Source::new(channel, source)
+        Source::new(config, channel, source)
             .and_then(|source| match &source.origin {
                 Origin::Wok { .. } => Ok(()),
                 Origin::Listen { listen, .. } => look_at_unix(&listen.address),
                 Origin::Amqp(settings) => Ok(Broker::new(&settings.broker).map(drop)?),
+                Origin::Postgres { settings, .. } => Database::new(&settings.server).map(drop),
             })
             .map_err(|reason| SourceError::new(channel, source, reason))
     });
@@ -175,7 +186,7 @@ impl Sources {
         for channel in &config.channels {
             for source in &channel.sources {
                 let failed = |reason| SourceError::new(channel, source, reason);
-                let source = Source::new(channel, source).map_err(failed)?;
+                let source = Source::new(config, channel, source).map_err(failed)?;
                 let way = way(&source, &doors).map_err(failed)?;
                 opened.push((source, way));
             }
@@ -257,7 +268,7 @@ impl Sources {
                     door.keep();
                     Arc::downgrade(door)
                 }
-                Way::None | Way::Broker(_) => Weak::new(),
+                Way::None | Way::Broker(_) | Way::Database(_) => Weak::new(),
             },
             work: Arc::downgrade(&work),
             _stop: stop.token.clone().drop_guard(),
@@ -281,6 +292,10 @@ fn way(source: &Source, doors: &HashMap<PathBuf, Arc<PublishSocket>>) -> Result<
             let broker = Broker::new(&settings.broker)?;
             Ok(Way::Broker(Box::new(broker)))
         }
+        Origin::Postgres { settings, .. } => {
+            let database = Database::new(&settings.server)?;
+            Ok(Way::Database(Box::new(database)))
+        }
     }
 }
 
@@ -300,7 +315,11 @@ fn door(
 }
 
 impl Source {
-    fn new(channel: &config::Channel, source: &config::Source) -> Result<Self, Reason> {
+    fn new(
+        config: &Config,
+        channel: &config::Channel,
+        source: &config::Source,
+    ) -> Result<Self, Reason> {
         let boundary = &channel.boundary;
         let origin = match source {
             config::Source::Wok { address } => Origin::Wok {
@@ -308,6 +327,10 @@ impl Source {
                 boundary: boundary.clone(),
             },
             config::Source::Amqp(settings) => Origin::Amqp(settings.clone()),
+            config::Source::Postgres(settings) => Origin::Postgres {
+                settings: settings.clone(),
+                cluster: config.cluster.as_ref().map(|one| one.stream.clone()),
+            },
             config::Source::Listen(listen) => Origin::Listen {
                 rules: Rules {
                     framing: listen.framing,
@@ -331,7 +354,7 @@ impl Source {
     fn listens_on(&self) -> Option<&Path> {
         match &self.origin {
             Origin::Listen { listen, .. } => Some(&listen.address),
-            Origin::Wok { .. } | Origin::Amqp(_) => None,
+            Origin::Wok { .. } | Origin::Amqp(_) | Origin::Postgres { .. } => None,
         }
     }
 
@@ -340,6 +363,7 @@ impl Source {
             Origin::Wok { address, .. } => ("wok", unix(address)),
             Origin::Listen { listen, .. } => ("listen", unix(&listen.address)),
             Origin::Amqp(settings) => ("amqp", exchange(settings)),
+            Origin::Postgres { settings, .. } => ("postgres", settings.to_string()),
         };
         Sink::new(hub.clone(), self.channel.clone(), kind, address)
     }
@@ -366,7 +390,12 @@ impl Source {
                 // It ends by itself, with a goodbye to the broker.
                 amqp::follow(outlet, &broker, &settings, stop).await;
             }
-            (Origin::Listen { .. } | Origin::Amqp(_), _) => {}
+            (Origin::Postgres { settings, cluster }, Way::Database(database)) => {
+                // It ends by itself, when what it has published is deleted from its table.
+                let cluster = cluster.as_deref();
+                postgres::follow(outlet, &database, &settings, cluster, stop).await;
+            }
+            (Origin::Listen { .. } | Origin::Amqp(_) | Origin::Postgres { .. }, _) => {}
         }
     }
 }
@@ -377,6 +406,7 @@ fn address(source: &config::Source) -> String {
         config::Source::Wok { address } => unix(address),
         config::Source::Listen(listen) => unix(&listen.address),
         config::Source::Amqp(settings) => exchange(settings),
+        config::Source::Postgres(settings) => settings.to_string(),
     }
 }
 
@@ -403,6 +433,11 @@ impl Stop {
             () = self.token.cancelled() => {}
             () = self.shutdown.requested() => {}
         }
+    }
+
+    /// True once the source is stopped.
+    fn is_requested(&self) -> bool {
+        self.token.is_cancelled() || self.shutdown.has_begun()
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

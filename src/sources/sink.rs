@@ -27,9 +27,9 @@ pub struct Status {
     /// Channel of the source, or a pattern for several.
     #[serde(serialize_with = "as_text")]
     pub channel: ChannelPattern,
-    /// Kind of source: `wok`, `listen` or `amqp`.
+    /// Kind of source: `wok`, `listen`, `amqp` or `postgres`.
     pub kind: &'static str,
-    /// Address: `unix:/path`, or a broker and an exchange.
+    /// Address: `unix:/path`, a broker and an exchange, or a database and what is read there.
     pub address: String,
     /// Time since which it is connected or listens, in Unix milliseconds; `None` while it is not.
     pub since: Option<u64>,
@@ -43,8 +43,10 @@ pub struct Status {
     pub refused: u64,
     /// Number of repeated messages, which were not published again.
     pub repeated: u64,
-    /// Number of messages queued at the broker, at the last check.
+    /// Number of messages queued at the broker or in the table, at the last check.
     pub waiting: Option<u64>,
+    /// Age of the oldest message in the table when it was read, in milliseconds.
+    pub lag: Option<u64>,
     /// Reason why the source is down; for one that is up, its last error, for ten minutes.
     pub last_error: Option<String>,
 }
@@ -95,6 +97,7 @@ impl Sink {
             refused: 0,
             repeated: 0,
             waiting: None,
+            lag: None,
             last_error: None,
         };
         let state = State {
@@ -195,10 +198,10 @@ impl Sink {
     }
 
     /// True if the source may publish in this channel: its own, or one that accepts messages of local programs.
-    fn may_publish(&self, channel: &ChannelName) -> bool {
+    pub(super) fn may_publish(&self, channel: &ChannelName) -> bool {
         let rules = self.hub.rules(channel);
         // Of a channel that is not there the hub itself says so.
-        self.own.as_ref() == Some(channel)
+        self.channel.fits(channel)
             || rules.is_none_or(|rules| rules.publish.contains(&Publisher::Local))
     }
 
@@ -245,7 +248,13 @@ impl Sink {
         self.state().status.repeated += 1;
     }
 
-    /// Sets the number of messages queued at the broker.
+    /// Sets the age of the oldest message in the table.
+    pub(super) fn set_lag(&self, lag: Option<Duration>) {
+        let milliseconds = lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
+        self.state().status.lag = milliseconds;
+    }
+
+    /// Sets the number of messages queued at the broker or in the table.
     pub(super) fn set_waiting(&self, waiting: Option<u64>) {
         self.state().status.waiting = waiting;
     }

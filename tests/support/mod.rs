@@ -9,6 +9,7 @@ mod command;
 mod curl;
 mod door;
 mod peer;
+mod postgres;
 mod rabbit;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ pub(crate) use command::{Ran, browser, chromium, python, python_in_venv, run};
 pub(crate) use curl::{Answer, VERSIONS, ask};
 pub(crate) use door::{Door, Process};
 pub(crate) use peer::Peer;
+pub(crate) use postgres::Postgres;
 pub(crate) use rabbit::{Rabbit, free_port};
 
 /// No wait of these tests is longer. Nothing is expected to take so long, but a busy machine may be slow.

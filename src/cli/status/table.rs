@@ -138,7 +138,16 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
     );
     add(
         "Sources".to_owned(),
-        &["CHANNEL", "KIND", "AT", "UP", "MESSAGES", "LAST ERROR"],
+        &[
+            "CHANNEL",
+            "KIND",
+            "AT",
+            "UP",
+            "MESSAGES",
+            "WAITING",
+            "LAG",
+            "LAST ERROR",
+        ],
         rows(of(status, "sources"), |one| {
             let up = match of(one, "since") {
                 Value::Null => "no".to_owned(),
@@ -150,6 +159,10 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
                 word(of(one, "address")),
                 up,
                 word(of(one, "messages")),
+                word(of(one, "waiting")),
+                of(one, "lag")
+                    .as_u64()
+                    .map_or_else(String::new, |lag| format!("{lag} ms")),
                 word(of(one, "last_error")),
             ]
         }),

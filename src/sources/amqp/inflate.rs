@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
 
-use super::content::{LARGEST_BODY, Unfit};
+use super::super::content::{LARGEST_BODY, Unfit};
 
 /// Decompresses the body if a method is given, up to the size limit of a body.
 pub(super) fn inflate<'a>(method: Option<&str>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Unfit> {

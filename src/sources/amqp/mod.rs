@@ -22,24 +22,20 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, Consumer};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval};
 use tracing::{info, warn};
 
 use super::Stop;
+use super::content::Unfit;
+use super::retry::{Retry, ended_long_ago};
 use super::sink::Sink;
 use crate::amqp::{Broker, BrokerError, close};
-use crate::config::{AmqpSource, ChannelName};
-use crate::hub::{Draft, PublishError, PublisherId};
-use crate::hub::{Pending, Published};
-use crate::net::{Backoff, LONGEST_PAUSE};
+use crate::config::AmqpSource;
+use crate::hub::{Pending, PublishError, Published, PublisherId};
 
-use content::{Content, Unfit};
+use content::Arrival;
 use dedup::Dedup;
 use exchange::Exchange;
-
-/// Time limit for acknowledgements at the stop: without one, a published message would be delivered again. As long
-/// as a store may take for its last messages.
-const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Interval of asking the broker for the queue length, and of checking the exchange.
 const LOOK: Duration = Duration::from_secs(2);
@@ -60,8 +56,7 @@ enum Lost {
 
 /// Runs the source until it is stopped.
 pub(super) async fn follow(outlet: &Sink, broker: &Broker, source: &AmqpSource, stop: &Stop) {
-    let mut backoff = Backoff::default();
-    let mut told = false;
+    let mut retry = Retry::default();
     let mut reader = Reader {
         outlet,
         source,
@@ -74,23 +69,8 @@ pub(super) async fn follow(outlet: &Sink, broker: &Broker, source: &AmqpSource, 
         let Some(lost) = lost else {
             return outlet.set_down();
         };
-        outlet.set_down_because(&lost);
-        if began.elapsed() >= LONGEST_PAUSE {
-            backoff = Backoff::default();
-            told = false;
-        }
-        // Each try may fail in the same way, until somebody starts the broker or makes the exchange.
-        if !std::mem::replace(&mut told, true) {
-            warn!(
-                channel = %outlet.channel(),
-                address = outlet.address(),
-                reason = %lost,
-                "a source is not there; trying again until it is",
-            );
-        }
-        tokio::select! {
-            () = sleep(backoff.pause()) => {}
-            () = stop.requested() => return,
+        if !retry.pause(outlet, began, &lost, stop).await {
+            return;
         }
     }
 }
@@ -310,29 +290,30 @@ impl Reader<'_> {
     /// ever.
     fn take(&mut self, delivery: &Delivery) -> Result<Option<Published>, PublishError> {
         self.count_back(delivery.data.len());
-        let content = match Content::read(self.source, delivery) {
-            Ok(content) => content,
+        let arrival = match Arrival::read(self.source, delivery) {
+            Ok(arrival) => arrival,
             Err(unfit) => return Ok(self.refuse(&unfit)),
         };
         // A service repeats what it is not sure of, with the same id; others may give many the same one, and are
         // only believed when the broker says that it repeats.
-        let id = content.id.as_deref();
-        let id = id.filter(|_| content.may_repeat || delivery.redelivered);
+        let id = arrival.id.as_deref();
+        let id = id.filter(|_| arrival.may_repeat || delivery.redelivered);
         if id.is_some_and(|id| self.seen.contains(id)) {
             self.outlet.repeated();
             return Ok(None);
         }
-        let (channel, mut draft) = match self.fill(&content) {
+        let home = self.outlet.channel();
+        let (channel, mut draft) = match arrival.content.fill(home, &self.source.mapping) {
             Ok(filled) => filled,
             Err(unfit) => return Ok(self.refuse(&unfit)),
         };
         // The channel remembers it too, over a restart where it is on disk: what was kept and not acknowledged then
         // comes again.
         let known = |own: &String| PublisherId::of_source(self.outlet.address(), own, id.is_some());
-        draft.id = content.id.as_ref().map(known);
+        draft.id = arrival.id.as_ref().map(known);
         match self.outlet.offer(&channel, draft) {
             Ok(published) => {
-                if let Some(id) = &content.id {
+                if let Some(id) = &arrival.id {
                     self.seen.insert(id);
                 }
                 Ok(Some(published))
@@ -345,29 +326,10 @@ impl Reader<'_> {
         }
     }
 
-    fn fill(&self, content: &Content) -> Result<(ChannelName, Draft), Unfit> {
-        let home = self.outlet.channel();
-        let channel = if self.source.channel.is_empty() {
-            home.name().ok_or(Unfit::Outside)?
-        } else {
-            content.channel(&self.source.channel)?
-        };
-        if !home.fits(&channel) {
-            return Err(Unfit::Outside);
-        }
-        Ok((channel, content.draft(self.source)?))
-    }
-
     fn refuse(&self, unfit: &Unfit) -> Option<Published> {
         self.outlet.refuse(None, unfit);
         None
     }
-}
-
-/// Returns some time after the stop of the source: the time limit for acknowledgements.
-async fn ended_long_ago(stop: &Stop) {
-    stop.requested().await;
-    sleep(SETTLE_LIMIT).await;
 }
 
 /// Waits for the next message.

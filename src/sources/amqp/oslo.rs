@@ -10,7 +10,7 @@
 
 use serde_json::{Map, Value};
 
-use super::content::Unfit;
+use super::super::content::Unfit;
 
 /// Prefix of the names of all request context.
 const CONTEXT: &str = "_context_";

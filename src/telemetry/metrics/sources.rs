@@ -1,5 +1,8 @@
 //! Metrics of the sources of channels, set when they are read.
 
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,6 +18,8 @@ pub struct Sources {
     messages: Family<SourceLabel, Counter>,
     bytes: Family<SourceLabel, Counter>,
     refused: Family<SourceLabel, Counter>,
+    waiting: Family<SourceLabel, Gauge>,
+    lag: Family<SourceLabel, Gauge<f64, AtomicU64>>,
 }
 
 /// State of one source.
@@ -30,6 +35,10 @@ pub struct Seen {
     pub bytes: u64,
     /// Number of messages and connections refused.
     pub refused: u64,
+    /// Number of messages that wait at the broker or in the table, if the source knows.
+    pub waiting: Option<u64>,
+    /// Age of the oldest of them in milliseconds, if the source knows.
+    pub lag: Option<u64>,
 }
 
 impl Sources {
@@ -61,6 +70,17 @@ impl Sources {
             "Messages and connections refused",
             own.refused.clone(),
         );
+        registry.register(
+            "source_waiting",
+            "Messages that wait at the broker or in the table",
+            own.waiting.clone(),
+        );
+        registry.register_with_unit(
+            "source_lag",
+            "Age of the oldest message in the table",
+            Unit::Seconds,
+            own.lag.clone(),
+        );
         own
     }
 
@@ -71,6 +91,8 @@ impl Sources {
         self.messages.clear();
         self.bytes.clear();
         self.refused.clear();
+        self.waiting.clear();
+        self.lag.clear();
     }
 
     /// Sets all values of one source.
@@ -92,5 +114,13 @@ impl Sources {
             .get_or_create(label)
             .inner()
             .store(seen.refused, Relaxed);
+        if let Some(waiting) = seen.waiting {
+            let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
+            self.waiting.get_or_create(label).set(waiting);
+        }
+        if let Some(lag) = seen.lag {
+            let lag = Duration::from_millis(lag).as_secs_f64();
+            self.lag.get_or_create(label).set(lag);
+        }
     }
 }

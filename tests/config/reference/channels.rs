@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use noren::config::{
     Admin, AmqpSource, Broker, Channel, ChannelTokens, Cluster, Config, Entrance, History, Hub,
-    Listen, Session, Source,
+    Listen, Mapping, Notifications, Outbox, PostgresFormat, PostgresPlace, PostgresServer,
+    PostgresSource, Session, Source, SslMode,
 };
 
 use super::{shown_entrance, shows, uncommented_reference};
@@ -125,7 +126,8 @@ fn the_reference_shows_every_key_of_a_channel() {
     shows(
         "channel.source",
         "source address type framing mode users url credentials ca heartbeat exchange bindings queue \
-         queue-expires queue-length queue-size prefetch format raw-content channel event key data",
+         queue-expires queue-length queue-size prefetch format raw-content channel event key data passfile listen \
+         poll id outbox notify batch",
     );
     let [
         Source::Wok { address: _ },
@@ -137,11 +139,67 @@ fn the_reference_shows_every_key_of_a_channel() {
             users: _,
         }),
         Source::Amqp(amqp),
+        Source::Postgres(notifications),
+        Source::Postgres(outbox),
     ] = sources.as_slice()
     else {
         panic!("the reference should show every kind of source");
     };
     the_reference_shows_every_key_of_a_broker(amqp);
+    the_reference_shows_every_key_of_a_database(notifications, outbox);
+}
+
+fn the_reference_shows_every_key_of_a_database(
+    notifications: &PostgresSource,
+    outbox: &PostgresSource,
+) {
+    let PostgresSource {
+        server:
+            PostgresServer {
+                host: _,
+                port: 5432,
+                database: _,
+                user: _,
+                mode: SslMode::VerifyFull,
+                passfile: Some(_),
+                ca: Some(_),
+            },
+        format: PostgresFormat::Json,
+        poll,
+        place:
+            PostgresPlace::Notifications(Notifications {
+                channels: _,
+                mapping,
+                id,
+            }),
+    } = notifications
+    else {
+        panic!("the reference should show the defaults: {notifications:?}");
+    };
+    assert_eq!(*poll, Duration::from_secs(10));
+    all_are_shown(mapping);
+    assert!(!id.is_empty(), "{notifications:?}");
+    let PostgresPlace::Outbox(Outbox {
+        table: _,
+        notify,
+        batch: 100,
+    }) = &outbox.place
+    else {
+        panic!("the reference should show the defaults: {outbox:?}");
+    };
+    assert_eq!(notify, "noren_outbox");
+}
+
+fn all_are_shown(mapping: &Mapping) {
+    let Mapping {
+        channel,
+        event,
+        key,
+        data,
+    } = mapping;
+    for templates in [channel, event, key, data] {
+        assert!(!templates.is_empty(), "{mapping:?}");
+    }
 }
 
 fn the_reference_shows_every_key_of_the_cluster(cluster: Option<&Cluster>) {
@@ -188,10 +246,7 @@ fn the_reference_shows_every_key_of_a_broker(source: &AmqpSource) {
         prefetch: 256,
         format: _,
         raw_content: false,
-        channel,
-        event,
-        key,
-        data,
+        mapping,
     } = source
     else {
         panic!("the reference should show the defaults: {source:?}");
@@ -199,9 +254,7 @@ fn the_reference_shows_every_key_of_a_broker(source: &AmqpSource) {
     assert_eq!(*heartbeat, Duration::from_secs(30));
     assert_eq!(*queue_expires, Duration::from_secs(86_400));
     assert_eq!(*bindings, ["#"]);
-    for templates in [channel, event, key, data] {
-        assert!(!templates.is_empty(), "{source:?}");
-    }
+    all_are_shown(mapping);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Tests of templates applied to messages, without a broker.
 
 use super::*;
-use crate::config::{Config, Source};
+use crate::config::{ChannelPattern, Config, Source};
+use crate::hub::Draft;
 
 fn source(rest: &str) -> AmqpSource {
     let text = format!(
@@ -18,9 +19,10 @@ fn source(rest: &str) -> AmqpSource {
 
 fn read(source: &AmqpSource, body: &str) -> Result<(String, Draft), Unfit> {
     let delivery = Delivery::mock(1, "e".into(), "a.b".into(), false, body.into());
-    let content = Content::read(source, &delivery)?;
-    let channel = content.channel(&source.channel)?;
-    Ok((channel.to_string(), content.draft(source)?))
+    let home = ChannelPattern::parse("*.*").expect("a pattern");
+    let arrival = Arrival::read(source, &delivery)?;
+    let (channel, draft) = arrival.content.fill(&home, &source.mapping)?;
+    Ok((channel.to_string(), draft))
 }
 
 fn text(draft: &Draft) -> &str {
@@ -180,13 +182,8 @@ fn shipped(exchange: &str, body: &Value) -> Result<(String, Option<String>), Unf
         false,
         body.to_string().into(),
     );
-    let content = Content::read(&source, &delivery)?;
-    let channel = match home.name() {
-        Some(own) if source.channel.is_empty() => own,
-        _ => content.channel(&source.channel)?,
-    };
-    assert!(home.fits(&channel));
-    let draft = content.draft(&source)?;
+    let arrival = Arrival::read(&source, &delivery)?;
+    let (channel, draft) = arrival.content.fill(&home, &source.mapping)?;
     let event = body.get("event_type").and_then(Value::as_str);
     assert_eq!(draft.event.as_deref(), event, "each has its name");
     Ok((channel.to_string(), draft.key.map(String::from)))

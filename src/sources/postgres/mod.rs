@@ -1,0 +1,111 @@
+//! The `postgres` source: what a PostgreSQL database sends by NOTIFY, or the rows of an outbox table.
+//!
+//! Notifications are lost while nobody listens; the rows of an outbox are not, because each is deleted only after it
+//! was published, and where the history is on disk, written. Lost connections are retried for ever. Independent of
+//! subscribers.
+
+mod connection;
+mod fault;
+mod notifications;
+mod outbox;
+mod passfile;
+mod turn;
+
+use tokio::time::Instant;
+use tracing::info;
+
+use super::Stop;
+use super::retry::{Retry, ended_long_ago};
+use super::sink::Sink;
+use crate::config::{PostgresPlace, PostgresSource};
+
+pub(super) use connection::Database;
+
+use connection::{Lost, Session};
+use notifications::Listener;
+use outbox::Reader;
+
+/// Runs the source until it is stopped. `cluster` is the name of the cluster's stream, if there is one.
+pub(super) async fn follow(
+    outlet: &Sink,
+    database: &Database,
+    source: &PostgresSource,
+    cluster: Option<&str>,
+    stop: &Stop,
+) {
+    let mut retry = Retry::default();
+    loop {
+        let began = Instant::now();
+        let lost = serve(outlet, database, source, cluster, stop).await;
+        let Some(lost) = lost else {
+            return outlet.set_down();
+        };
+        if !retry.pause(outlet, began, &lost, stop).await {
+            return;
+        }
+    }
+}
+
+/// Runs one connection to its end; `None` if this side ended it.
+async fn serve(
+    outlet: &Sink,
+    database: &Database,
+    source: &PostgresSource,
+    cluster: Option<&str>,
+    stop: &Stop,
+) -> Option<Lost> {
+    let opened = tokio::select! {
+        opened = database.open() => opened,
+        () = stop.requested() => return None,
+    };
+    let mut session = match opened {
+        Ok(session) => session,
+        Err(lost) => return Some(lost),
+    };
+    let lost = tokio::select! {
+        lost = read(&mut session, outlet, source, cluster, stop) => lost.err(),
+        () = ended_long_ago(stop) => None,
+    };
+    session.close().await;
+    lost
+}
+
+async fn read(
+    session: &mut Session,
+    outlet: &Sink,
+    source: &PostgresSource,
+    cluster: Option<&str>,
+    stop: &Stop,
+) -> Result<(), Lost> {
+    let _counted = outlet.connected();
+    match &source.place {
+        PostgresPlace::Notifications(settings) => {
+            let mut listener = Listener::new(outlet, source, settings);
+            listener.prepare(session).await?;
+            if let Some(cluster) = cluster
+                && !listener.wait_for_turn(session, cluster, stop).await?
+            {
+                return Ok(());
+            }
+            connected(outlet);
+            listener.listen(session, stop).await
+        }
+        PostgresPlace::Outbox(settings) => {
+            let mut reader = Reader::new(outlet, source, settings);
+            if !reader.prepare(session, stop).await? {
+                return Ok(());
+            }
+            connected(outlet);
+            reader.empty(session, stop).await
+        }
+    }
+}
+
+fn connected(outlet: &Sink) {
+    outlet.set_up();
+    info!(
+        channel = %outlet.channel(),
+        address = outlet.address(),
+        "connected to a source",
+    );
+}

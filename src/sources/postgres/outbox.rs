@@ -1,0 +1,300 @@
+//! The outbox: a table that the app fills in its own transactions and that Noren empties.
+//!
+//! The cursor is the table itself: a row is read, published, and deleted once its message is as durable as its channel
+//! promises. An identity would be no cursor, because numbers are given out before a commit and become visible in
+//! another order; a snapshot of transactions would be one, but a long transaction of anybody would stop it, and it
+//! would have to be kept somewhere. What is in the table is what is left to do, on both sides of any restart.
+//!
+//! Between the publication and the deletion a crash leaves a row that is published already: its `message_id` is known
+//! to the channel then, and it is not published again. One session reads a table at a time, by an advisory lock, so
+//! that the rows of a transaction stay in order.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_postgres::{Notification, Row};
+
+use super::super::Stop;
+use super::super::sink::Sink;
+use super::connection::{Lost, Session};
+use super::turn::wait_for_turn;
+use crate::config::{ChannelName, Outbox, PostgresFormat, PostgresSource, quoted};
+use crate::hub::{Data, Draft, PublishError, Published, PublisherId};
+
+/// Bytes of data in one batch at most, unless a single message is larger.
+const LARGEST_BATCH: usize = 16 << 20;
+
+/// Interval of counting the rows that wait while there are many.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Rows that are counted at most: the count would otherwise read the whole table.
+const MOST_COUNTED: i64 = 100_000;
+
+/// A source that empties a table.
+pub(super) struct Reader<'a> {
+    outlet: &'a Sink,
+    source: &'a PostgresSource,
+    settings: &'a Outbox,
+    /// The table as it stands in a statement.
+    name: String,
+    looked: Option<Instant>,
+}
+
+/// The result of one batch.
+struct Batch {
+    /// True if there may be more rows.
+    more: bool,
+    /// True if a notification has come meanwhile.
+    woken: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(outlet: &'a Sink, source: &'a PostgresSource, settings: &'a Outbox) -> Self {
+        Self {
+            outlet,
+            source,
+            settings,
+            name: settings.table.quoted(),
+            looked: None,
+        }
+    }
+
+    /// Has the server tell of new rows, and then waits until nobody else reads the table; false if the source was
+    /// stopped. In this order, so that no row comes between the first look and the first notification.
+    pub(super) async fn prepare(&self, session: &mut Session, stop: &Stop) -> Result<bool, Lost> {
+        let channel = quoted(&self.settings.notify);
+        session.run(&format!("LISTEN {channel}")).await?;
+        // "nore" and the table's own number, which is the same whatever a node calls the table.
+        let key = "(1852797541::bigint << 32) | $1::text::regclass::oid::bigint";
+        let table = Some(&self.settings.table);
+        wait_for_turn(session, self.outlet, table, (key, &self.name), stop).await
+    }
+
+    /// Empties the table whenever there is something in it, until the source is stopped.
+    pub(super) async fn empty(&mut self, session: &mut Session, stop: &Stop) -> Result<(), Lost> {
+        loop {
+            let Batch { more, woken } = self.batch(session).await?;
+            if stop.is_requested() {
+                return Ok(());
+            }
+            if more || woken {
+                continue;
+            }
+            tokio::select! {
+                notification = session.next() => drop(notification?),
+                () = sleep(self.source.poll) => {}
+                () = stop.requested() => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads, publishes and deletes some rows.
+    async fn batch(&mut self, session: &mut Session) -> Result<Batch, Lost> {
+        let mut woken = false;
+        let most = self.outlet.message_size();
+        let limit = usize::from(self.settings.batch).min((LARGEST_BATCH / most.max(1)).max(1));
+        let (limit, most) = (bounded(limit), bounded(most));
+        let rows = session
+            .query(
+                Some(&self.settings.table),
+                &mut |_: &Notification| woken = true,
+                &self.selection(),
+                &[&limit, &most],
+            )
+            .await?;
+        let more = bounded(rows.len()) == limit;
+        self.look(session, &rows, more).await?;
+        let mut done = Done::default();
+        let lost = self.publish(&rows, &mut done).await;
+        self.settle(session, done).await?;
+        lost.map(|()| Batch { more, woken })
+    }
+
+    /// Data that is too large stays at the server, and so does the rest of a name that is too long.
+    fn selection(&self) -> String {
+        format!(
+            "SELECT id::bigint, left(message_id::text, 257), left(channel::text, 129), left(event::text, 257), \
+             left(key::text, 257), octet_length(data::text)::bigint, \
+             CASE WHEN octet_length(data::text) <= $2::bigint THEN data::text END, \
+             extract(epoch FROM now() - created)::float8 \
+             FROM {} WHERE refused IS NULL ORDER BY id LIMIT $1::bigint",
+            self.name
+        )
+    }
+
+    /// Publishes rows in their order, and waits until each is as durable as its channel promises.
+    async fn publish(&self, rows: &[Row], done: &mut Done) -> Result<(), Lost> {
+        let mut waiting = Vec::new();
+        let mut lost = None;
+        for row in rows {
+            let row = Entry::read(row)?;
+            match self.offer(&row) {
+                Ok(published) => waiting.push((row.id, published)),
+                Err(Fault::Lost(error)) => {
+                    lost = Some(error);
+                    break;
+                }
+                Err(Fault::Unfit(reason)) => {
+                    self.outlet
+                        .refuse(None, &format!("row {}: {reason}", row.id));
+                    done.refused.push((row.id, reason));
+                }
+            }
+        }
+        for (id, published) in waiting {
+            // One that the disk refused is not deleted, nor what came after it: the order would not be kept.
+            published.acknowledged().await?;
+            done.published.push(id);
+        }
+        lost.map_or(Ok(()), |error| Err(Lost::NotKept(error)))
+    }
+
+    fn offer(&self, row: &Entry) -> Result<Published, Fault> {
+        let channel = match &row.channel {
+            Some(name) => ChannelName::parse(name).map_err(Fault::Unfit)?,
+            None => self.outlet.channel().name().ok_or_else(|| {
+                Fault::Unfit("it names no channel, and its source is under a pattern".to_owned())
+            })?,
+        };
+        if !self.outlet.may_publish(&channel) {
+            let reason = format!(r#"the channel {channel} has no publish = ["local"]"#);
+            return Err(Fault::Unfit(reason));
+        }
+        let draft = self.draft(row).map_err(Fault::Unfit)?;
+        self.outlet
+            .offer(&channel, draft)
+            .map_err(|error| match error {
+                PublishError::NotKept(_) | PublishError::Moving => Fault::Lost(error),
+                error => Fault::Unfit(error.to_string()),
+            })
+    }
+
+    fn draft(&self, row: &Entry) -> Result<Draft, String> {
+        let Some(data) = &row.data else {
+            let limit = self.outlet.message_size();
+            return Err(match row.size {
+                None => "its data is NULL".to_owned(),
+                Some(size) => format!("its data has {size} bytes, and hub.message-size is {limit}"),
+            });
+        };
+        let data = match self.source.format {
+            PostgresFormat::Text => Data::text(data.as_str()),
+            PostgresFormat::Json => {
+                Data::json(data).map_err(|_| "its data is not JSON".to_owned())?
+            }
+        };
+        let id = row
+            .message_id
+            .as_deref()
+            .map(|id| self.id(id))
+            .transpose()?;
+        Ok(Draft {
+            event: row.event.as_deref().map(Into::into),
+            key: row.key.as_deref().map(Into::into),
+            id,
+            data,
+        })
+    }
+
+    /// The publisher's id of a row. It is the same on every node of a cluster, whatever its way to the database is.
+    fn id(&self, text: &str) -> Result<PublisherId, String> {
+        PublisherId::parse(text)?;
+        let scope = format!("{} of {}", self.settings.table, self.source.server.database);
+        Ok(PublisherId::of_source(&scope, text, true))
+    }
+
+    /// Deletes what was published, and notes at each row that cannot be why: it stays, and is not read again.
+    async fn settle(&self, session: &mut Session, done: Done) -> Result<(), Lost> {
+        let table = Some(&self.settings.table);
+        for (id, reason) in &done.refused {
+            let statement = format!(
+                "UPDATE {} SET refused = $2::text WHERE id = $1::bigint",
+                self.name
+            );
+            session
+                .query(table, &mut |_| {}, &statement, &[id, reason])
+                .await?;
+        }
+        if !done.published.is_empty() {
+            let statement = format!("DELETE FROM {} WHERE id = ANY($1::bigint[])", self.name);
+            session
+                .query(table, &mut |_| {}, &statement, &[&done.published])
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Updates the lag, and the number of rows that wait.
+    async fn look(&mut self, session: &mut Session, rows: &[Row], more: bool) -> Result<(), Lost> {
+        let age = rows.first().and_then(|row| row.try_get::<_, f64>(7).ok());
+        let age = age.and_then(|age| Duration::try_from_secs_f64(age).ok());
+        self.outlet.set_lag(Some(age.unwrap_or_default()));
+        if !more {
+            self.outlet.set_waiting(Some(0));
+            self.looked = None;
+            return Ok(());
+        }
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return Ok(());
+        }
+        let statement = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM {} WHERE refused IS NULL LIMIT {MOST_COUNTED}) AS rows",
+            self.name
+        );
+        let counted = session
+            .query(Some(&self.settings.table), &mut |_| {}, &statement, &[])
+            .await?;
+        let count: Option<i64> = counted.first().and_then(|row| row.try_get(0).ok());
+        let count = count.and_then(|count| u64::try_from(count).ok());
+        self.outlet.set_waiting(count);
+        self.looked = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// Rows of a batch that are dealt with.
+#[derive(Default)]
+struct Done {
+    published: Vec<i64>,
+    refused: Vec<(i64, String)>,
+}
+
+/// Reasons why a row is not published.
+enum Fault {
+    /// It may be later.
+    Lost(PublishError),
+    /// It never will, as it is.
+    Unfit(String),
+}
+
+/// A row.
+struct Entry {
+    id: i64,
+    message_id: Option<String>,
+    channel: Option<String>,
+    event: Option<String>,
+    key: Option<String>,
+    size: Option<i64>,
+    data: Option<String>,
+}
+
+impl Entry {
+    fn read(row: &Row) -> Result<Self, Lost> {
+        let read = || -> Result<Self, tokio_postgres::Error> {
+            Ok(Self {
+                id: row.try_get(0)?,
+                message_id: row.try_get(1)?,
+                channel: row.try_get(2)?,
+                event: row.try_get(3)?,
+                key: row.try_get(4)?,
+                size: row.try_get(5)?,
+                data: row.try_get(6)?,
+            })
+        };
+        read().map_err(|error| Lost::Database(error.to_string()))
+    }
+}
+
+fn bounded(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,54 @@
+//! The pause before a source connects again, and the one line of the log about it. Knows no protocol.
+
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use super::Stop;
+use super::sink::Sink;
+use crate::net::{Backoff, LONGEST_PAUSE};
+
+/// The tries of a source.
+#[derive(Default)]
+pub(super) struct Retry {
+    backoff: Backoff,
+    told: bool,
+}
+
+impl Retry {
+    /// Marks the source as down, and waits before the next try; false if the source was stopped meanwhile. `began` is
+    /// when the connection that is lost was tried.
+    pub(super) async fn pause(
+        &mut self,
+        outlet: &Sink,
+        began: Instant,
+        lost: &(dyn std::fmt::Display + Sync),
+        stop: &Stop,
+    ) -> bool {
+        outlet.set_down_because(&lost);
+        if began.elapsed() >= LONGEST_PAUSE {
+            *self = Self::default();
+        }
+        // Each try may fail in the same way, until somebody starts the server or makes what is missing.
+        if !std::mem::replace(&mut self.told, true) {
+            warn!(
+                channel = %outlet.channel(),
+                address = outlet.address(),
+                reason = %lost,
+                "a source is not there; trying again until it is",
+            );
+        }
+        tokio::select! {
+            () = sleep(self.backoff.pause()) => true,
+            () = stop.requested() => false,
+        }
+    }
+}
+
+/// Returns some time after the stop of a source: the time limit for acknowledgements. Without one, a published message
+/// would come again; it is as long as a store may take for its last messages.
+pub(super) async fn ended_long_ago(stop: &Stop) {
+    stop.requested().await;
+    sleep(SETTLE_LIMIT).await;
+}
+
+const SETTLE_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);

@@ -1,0 +1,212 @@
+//! The `postgres` source with a real PostgreSQL: notifications, and an outbox that loses nothing.
+
+mod django;
+mod outbox;
+mod trouble;
+
+use std::process::Command;
+
+use crate::support::{Door, Peer, Postgres, Ran, alone, path, run, scratch, until};
+
+/// A server, an app that writes into it, and a door with an admin socket.
+struct House {
+    server: Postgres,
+    app: Peer,
+    door: Option<Door>,
+    directory: tempfile::TempDir,
+    _alone: std::sync::MutexGuard<'static, ()>,
+}
+
+impl House {
+    /// `SOURCE` in the tables is the beginning of a source's table: its kind, the database and the password.
+    #[track_caller]
+    fn open(prepare: impl FnOnce(&Postgres), tables: &str) -> Self {
+        let turn = alone();
+        let server = Postgres::start();
+        prepare(&server);
+        let app = Peer::start("postgres.py", &[&server.socket(), &server.port.to_string()]);
+        let mut house = Self {
+            server,
+            app,
+            door: None,
+            directory: scratch(),
+            _alone: turn,
+        };
+        house.open_door(tables);
+        house
+    }
+
+    fn tables(&self, tables: &str) -> String {
+        let source = format!(
+            "[[channel.source]]\nsource = \"postgres\"\nurl = \"{}\"\npassfile = \"{}\"",
+            self.server.url(),
+            self.server.passfile("hunter2"),
+        );
+        let socket = path(&self.directory, "admin.sock");
+        let tables = tables.replace("SOURCE", &source);
+        let tables = tables.replace("STORE", &path(&self.directory, "store"));
+        format!("{tables}\n[admin]\nsocket = \"{socket}\"\n")
+    }
+
+    #[track_caller]
+    fn open_door(&mut self, tables: &str) {
+        self.door = Some(Door::open(&self.tables(tables)));
+    }
+
+    /// Ends the door as a crash does.
+    fn kill_door(&mut self) {
+        self.door = None;
+    }
+
+    #[track_caller]
+    fn log(&self) -> String {
+        self.door.as_ref().expect("a door").log()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_noren"));
+        command.arg(arguments.first().expect("a verb"));
+        command.args(["--socket", &path(&self.directory, "admin.sock")]);
+        command.args(arguments.get(1..).unwrap_or_default());
+        command
+    }
+
+    /// The first messages of a channel.
+    #[track_caller]
+    fn first(&self, channel: &str, count: usize) -> Vec<serde_json::Value> {
+        let count = count.to_string();
+        let arguments = [
+            "subscribe",
+            channel,
+            "--from",
+            "earliest",
+            "--json",
+            "--once",
+            &count,
+        ];
+        let Ran { stdout, .. } = run(&mut self.command(&arguments)).well();
+        let lines = stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    }
+
+    /// The numbers in the first messages of the channel `a`.
+    #[track_caller]
+    fn numbers(&self, count: usize) -> Vec<u64> {
+        let messages = self.first("a", count);
+        let number = |one: &serde_json::Value| one.pointer("/data/n")?.as_u64();
+        messages
+            .iter()
+            .map(|one| number(one).expect("a number"))
+            .collect()
+    }
+
+    /// One field of the only source in the status.
+    #[track_caller]
+    fn status(&self, field: &str) -> serde_json::Value {
+        let status = run(&mut self.command(&["status", "--json"])).well().stdout;
+        let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+        status["sources"][0][field].clone()
+    }
+
+    #[track_caller]
+    fn until_logged(&self, text: &str) {
+        until(text, || self.log().contains(text).then_some(()));
+    }
+
+    #[track_caller]
+    fn connected(&self) {
+        self.until_logged("connected to a source");
+    }
+}
+
+/// A channel that gets all that the app sends by NOTIFY.
+const LISTENS: &str = "[[channel]]\nname = \"a\"\n[channel.history]\nmessages = 100000\nsize = \"64MiB\"\n\
+    SOURCE\nlisten = [\"Jobs\"]\nevent = \"{notify-channel}\"\nkey = \"{/n}\"\nid = \"{/id}\"\n";
+
+#[test]
+fn what_is_notified_in_a_transaction_arrives_in_order_when_it_commits() {
+    let mut house = House::open(|_| {}, LISTENS);
+    house.connected();
+    house.app.ask("notify 0 50");
+    let expected: Vec<u64> = (0..50).collect();
+    assert_eq!(house.numbers(50), expected);
+    let message = &house.first("a", 1)[0];
+    assert_eq!(
+        (&message["event"], &message["key"]),
+        (&"Jobs".into(), &"0".into())
+    );
+    // The name is quoted, so it is not this one; and what a transaction takes back was never sent.
+    house.server.sql("NOTIFY jobs, '{\"n\": 77}'");
+    house
+        .server
+        .sql("BEGIN; SELECT pg_notify('Jobs', '{\"n\": 78}'); ROLLBACK");
+    house.server.sql("SELECT pg_notify('Jobs', 'no JSON')");
+    for text in [
+        "{\"n\": 79, \"id\": \"x\"}",
+        "{\"n\": 80, \"id\": \"x\"}",
+        "{\"n\": 81}",
+    ] {
+        house
+            .server
+            .sql(&format!("SELECT pg_notify('Jobs', '{text}')"));
+    }
+    let all = house.numbers(52);
+    assert_eq!(all.get(50..), Some(&[79, 81][..]));
+    house.until_logged("its body is not JSON");
+    assert_eq!(house.status("refused"), 1);
+}
+
+#[test]
+fn a_server_that_was_killed_is_listened_to_again_and_its_loss_told_once() {
+    let mut house = House::open(|_| {}, LISTENS);
+    house.connected();
+    house.app.ask("notify 0 3");
+    assert_eq!(house.numbers(3), [0, 1, 2]);
+    house.server.kill();
+    house.until_logged("a source is not there");
+    let error = until("the status to say so", || {
+        let error = house.status("last_error");
+        error.as_str().map(str::to_owned)
+    });
+    assert!(!error.is_empty() && house.status("since").is_null());
+    // The door still serves, so it is ready; the probe says what is missing.
+    let socket = path(&house.directory, "admin.sock");
+    let mut probe = Command::new("curl");
+    let probe = probe.args([
+        "--silent",
+        "--fail",
+        "--unix-socket",
+        &socket,
+        "http://localhost/readyz",
+    ]);
+    let ready = run(probe).well().stdout;
+    assert!(
+        ready.starts_with("ok\nthe source of a at postgres://127.0.0.1:"),
+        "{ready}"
+    );
+    house.server.begin();
+    until("it to listen again", || {
+        (!house.status("since").is_null()).then_some(())
+    });
+    house.app.ask("notify 3 3");
+    assert_eq!(house.numbers(6), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(house.log().matches("a source is not there").count(), 1);
+}
+
+#[test]
+fn text_goes_to_the_channel_that_its_notification_is_named_after() {
+    let house = House::open(
+        |_| {},
+        "[[channel]]\nname = \"room.*\"\nSOURCE\nlisten = [\"one\", \"two\", \"x y\"]\nformat = \"text\"\n\
+         channel = \"room.{notify-channel}\"\n",
+    );
+    house.connected();
+    house
+        .server
+        .sql("NOTIFY two, 'it''s \u{e9}'; NOTIFY \"x y\", 'nowhere'; NOTIFY one");
+    assert_eq!(house.first("room.two", 1)[0]["data"], "it's \u{e9}");
+    assert_eq!(house.first("room.one", 1)[0]["data"], "");
+    house.until_logged("is not one word of letters");
+}
