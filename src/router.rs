@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::config::{Config, Entrance, HostPattern, PathPattern, PathPrefix};
+use crate::config::{Config, Entrance, HostPattern, Methods, PathPattern, PathPrefix};
 use crate::http::{PathFault, Refusal, RequestPath};
 
 /// The handler of a request.
@@ -101,6 +101,7 @@ struct Entry {
 #[derive(Clone, Debug)]
 struct Rules {
     entrance: Arc<Entrance>,
+    methods: Methods,
     encoded_slash: bool,
     case_insensitive: bool,
 }
@@ -261,16 +262,23 @@ impl Router {
         for reading in asked.path.others().chain(folded) {
             let fits = |entry: &&Entry| entry.is_for(asked.host, reading, app.case_insensitive);
             let other = self.entries.iter().find(fits);
-            let entrance = other.and_then(|entry| Some(&entry.app.as_ref()?.entrance));
-            if entrance
-                .is_some_and(|other| !app.entrance.admits_no_more_than(other, asked.websocket))
-            {
+            let other = other.and_then(|entry| entry.app.as_ref());
+            if other.is_some_and(|other| !app.admit_no_more_than(other, asked.websocket)) {
                 return Err(Refusal::bad_request(
                     "the path can be read in two ways, one of which is for others",
                 ));
             }
         }
         Ok(())
+    }
+}
+
+impl Rules {
+    /// True if these rules admit no request that the other ones refuse.
+    fn admit_no_more_than(&self, other: &Self, websocket: bool) -> bool {
+        self.entrance
+            .admits_no_more_than(&other.entrance, websocket)
+            && self.methods.permit_no_more_than(&other.methods)
     }
 }
 
@@ -316,6 +324,7 @@ fn entries(config: &Config) -> Vec<Entry> {
     for (index, app) in config.apps.iter().enumerate() {
         let rules = Rules {
             entrance: Arc::new(app.entrance.clone()),
+            methods: app.methods.clone(),
             encoded_slash: app.encoded_slash,
             case_insensitive: app.case_insensitive,
         };
@@ -697,6 +706,20 @@ mod tests {
         assert_eq!(route(&router, "a", "/chat%20", true), Err(400));
         assert_eq!(route(&router, "a", "/chat%20", false), Ok(Route::App(0)));
         assert_eq!(route(&router, "a", "/%63hat", true), Ok(Route::App(1)));
+    }
+
+    #[test]
+    fn the_methods_of_a_route_hold_for_every_reading() {
+        let router = router(
+            "[[app]]\nname = 'all'\nurl = 'http://127.0.0.1:1'\n\
+             [[app]]\nname = 'shown'\nurl = 'http://127.0.0.1:1'\npath = '/shown'\nmethods = ['GET', 'POST']\n\
+             [[app]]\nname = 'read'\nurl = 'http://127.0.0.1:1'\npath = '/shown/read'\nmethods = ['GET']",
+        );
+        assert_eq!(route(&router, "a", "/%73hown", false), Ok(Route::App(1)));
+        assert_eq!(route(&router, "a", "/x%20", false), Ok(Route::App(0)));
+        for path in ["/shown%20", "/%2573hown", "//a/shown", "/shown/read%20"] {
+            assert_eq!(route(&router, "a", path, false), Err(400), "{path}");
+        }
     }
 
     #[test]

@@ -74,6 +74,7 @@ mod rfb;
 mod secrets;
 mod security;
 mod session;
+mod siblings;
 mod spool;
 mod support;
 mod tokens;

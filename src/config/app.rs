@@ -20,6 +20,7 @@ use super::path_pattern::PathPattern;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::session::{is_set_elsewhere, parse_header_name};
+use super::siblings::{Siblings, introduce};
 use super::target_tls::TargetTls;
 
 /// One `[[app]]`.
@@ -58,7 +59,8 @@ pub struct App {
     /// ask for beside those is the app's to say (CORS).
     pub entrance: Entrance,
     /// `user-header`: a header that tells the app the name of the visitor who has shown a password
-    /// of `users`. Whatever clients send under this name is removed. Default `None`.
+    /// of `users`. Whatever clients send under this name is removed, on every route: other routes may lead to the
+    /// same app. Default `None`.
     pub user_header: Option<String>,
     /// `certificate-header`: the same with the name in the client's certificate. Default `None`.
     pub certificate_header: Option<String>,
@@ -104,6 +106,8 @@ pub struct App {
     /// True if any app of the configuration has affinity by cookie, so that these cookies are taken out of requests to
     /// this one. Not a key.
     pub hides_affinity: bool,
+    /// Facts about the other apps of the file. Not a key.
+    pub siblings: Siblings,
     /// `request-spool`: whether a request body is complete before the app is asked, as far as the spool
     /// has room. Default yes; with no, what is larger than `limits.request-buffer` streams.
     pub request_spool: bool,
@@ -161,6 +165,7 @@ impl Default for App {
             health_successes: 1,
             affinity: Affinity::None,
             hides_affinity: false,
+            siblings: Siblings::default(),
             request_spool: true,
             ignore_client_abort: true,
             response_spool: true,
@@ -188,6 +193,7 @@ impl App {
         for app in &mut apps {
             app.hides_affinity = hides_affinity;
         }
+        introduce(&mut apps);
         apps
     }
 
@@ -227,6 +233,7 @@ impl App {
             health_successes: table.number("health-successes", default.health_successes, 1..=1000),
             affinity: table.text("affinity", default.affinity, Affinity::parse),
             hides_affinity: false,
+            siblings: default.siblings,
             request_spool: table.flag("request-spool", default.request_spool),
             ignore_client_abort: table.flag("ignore-client-abort", default.ignore_client_abort),
             response_spool: table.flag("response-spool", default.response_spool),

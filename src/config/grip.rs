@@ -28,8 +28,8 @@ pub struct Grip {
     /// `refresh`: the shortest time between two fetches of the next link of a stream that has missed nothing. Default
     /// 10 min; 0 believes the link's own timeout.
     pub refresh: Duration,
-    /// `resume`: how long after a loss a visitor with the same credentials goes on from the history, behind the last
-    /// event it has seen, without a request to the app. Default 0: each is a request.
+    /// `resume`: how long after a loss a visitor with the same address and headers goes on from the history, behind
+    /// the last event it has seen, without a request to the app. Default 0: each is a request.
     pub resume: Duration,
     /// `session`: whether held connections end with the visitor's login: each asks the question of `[session]`. Default
     /// no.

@@ -111,6 +111,12 @@ impl Methods {
         self.0.is_empty() || lists(method) || (method == "HEAD" && lists("GET"))
     }
 
+    /// True if the other list permits all methods of this one.
+    #[must_use]
+    pub fn permit_no_more_than(&self, other: &Self) -> bool {
+        other.0.is_empty() || (!self.0.is_empty() && self.0.iter().all(|name| other.permits(name)))
+    }
+
     /// The value of `Allow` (RFC 9110 §10.2.1); none where any method is taken.
     #[must_use]
     pub fn allow(&self) -> Option<String> {

@@ -60,6 +60,7 @@ mod rfb;
 mod secret_file;
 mod server;
 mod session;
+mod siblings;
 mod signed;
 mod size;
 mod spool;
@@ -131,6 +132,7 @@ pub use session::{
     LogoutEnds, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME, Session,
     SessionRule,
 };
+pub use siblings::Siblings;
 pub use signed::Signed;
 pub use spool::{Spool, WhenFull};
 pub use target_rule::{Hosts, TargetRule};

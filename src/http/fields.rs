@@ -73,14 +73,23 @@ fn check_method_override(parts: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Headers by which frameworks let a request act as one of another method.
+static OVERRIDES: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
+
 /// The methods in override headers that frameworks know.
 pub fn method_overrides(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
-    static NAMES: [HeaderName; 3] = [
-        HeaderName::from_static("x-http-method-override"),
-        HeaderName::from_static("x-http-method"),
-        HeaderName::from_static("x-method-override"),
-    ];
-    NAMES.iter().flat_map(|name| headers.get_all(name))
+    OVERRIDES.iter().flat_map(|name| headers.get_all(name))
+}
+
+/// Removes override headers from a request that Noren has given a method of its own.
+pub fn drop_method_overrides(headers: &mut HeaderMap) {
+    for name in &OVERRIDES {
+        headers.remove(name);
+    }
 }
 
 /// True if some gateway treats two names as one: CGI, WSGI and their relatives turn `X-Real-IP` into `X_REAL_IP`,
@@ -127,13 +136,28 @@ pub(super) fn is_for_the_door_to_set(of: &HeaderName) -> bool {
                         | "x-url-scheme"
                         | "x-script-name"
                         | "x-lighttpd-send-file"
+                        | "x-originating-ip"
+                        | "x-proxyuser-ip"
+                        | "x-custom-ip-authorization"
+                        | "x-true-client-ip"
+                        | "x-azure-clientip"
+                        | "x-azure-socketip"
+                        | "x-envoy-external-address"
+                        | "x-envoy-original-path"
+                        | "x-http-host-override"
                 )
         }
         // Instructions and signatures of GRIP.
         Some(b'g') => begins("grip-"),
         Some(b'n') => is_own(of),
-        Some(b'c') => matches!(name, "client-ip" | "client-cert" | "client-cert-chain"),
-        Some(b'f') => matches!(name, "forwarded" | "front-end-https"),
+        Some(b'c') => {
+            begins("cf-connecting-ip")
+                || matches!(
+                    name,
+                    "client-ip" | "client-cert" | "client-cert-chain" | "cluster-client-ip"
+                )
+        }
+        Some(b'f') => begins("forwarded") || matches!(name, "front-end-https" | "fastly-client-ip"),
         // HTTP_PROXY in CGI, which libraries take for their proxy ("httpoxy").
         Some(b'p') => name == "proxy",
         Some(b't') => name == "true-client-ip",
@@ -190,6 +214,7 @@ fn names_a_file(name: &HeaderName) -> bool {
         || folded.starts_with("x-sendfile")
         || folded.starts_with("x-lighttpd-send-")
         || folded.starts_with("x-reproxy-")
+        || folded == "x-litespeed-location"
 }
 
 #[cfg(test)]
@@ -234,6 +259,14 @@ mod tests {
             }
         }
         for name in [
+            "forwarded-for",
+            "x-originating-ip",
+            "cf-connecting-ipv6",
+            "fastly-client-ip",
+        ] {
+            assert!(is_for_the_door_to_set(&HeaderName::from_static(name)));
+        }
+        for name in [
             "x-requested-with",
             "wok-robot",
             "client-hints",
@@ -256,6 +289,7 @@ mod tests {
             ("x-sendfile2", true),
             ("x-lighttpd-send-tempfile", true),
             ("x-reproxy-url", true),
+            ("x-litespeed-location", true),
             ("x-accel-buffering", false),
             ("x-accept", false),
             ("xaccel", false),

@@ -13,7 +13,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, StatusCode, Version};
 
-use crate::http::fields::drop_file_names;
+use crate::http::fields::{drop_file_names, drop_where, is_own};
 use crate::http::hop_by_hop::drop_hop_by_hop;
 use crate::sync::lock;
 
@@ -130,6 +130,7 @@ fn encode(status: StatusCode, headers: &HeaderMap, removed: &[HeaderName]) -> Op
     let mut headers = headers.clone();
     drop_hop_by_hop(&mut headers);
     drop_file_names(&mut headers);
+    drop_where(&mut headers, is_own);
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRANSFER_ENCODING);
     for name in removed {

@@ -49,7 +49,9 @@ pub use client_addr::Claimed;
 pub use credentials::is_basic;
 pub use date::set_date;
 pub use drain::Drain;
-pub use fields::{check_lines, drop_file_names, is_header_of_the_door, method_overrides};
+pub use fields::{
+    check_lines, drop_file_names, drop_method_overrides, is_header_of_the_door, method_overrides,
+};
 pub use forwarded::{Forwarded, drop_client_claims, drop_own_headers, drop_spellings_of};
 pub use framing::Framing;
 pub use h2_stall::Watch;

@@ -43,8 +43,13 @@ pub(super) fn rewrite(
 pub(super) fn clean(headers: &mut HeaderMap, forward: Forward<'_>) {
     drop_hop_by_hop(headers);
     drop_client_claims(headers);
-    if forward.upstream.settings().grip.is_some() {
-        drop_parts_of_grip(headers);
+    let app = forward.upstream.settings();
+    if app.grip.is_some() {
+        // Messages are appended to the app's body as they are.
+        headers.remove(ACCEPT_ENCODING);
+    }
+    if app.siblings.speak_grip {
+        drop_parts_of_events(headers);
     }
     // Answered here, by reading the body.
     headers.remove(EXPECT);
@@ -57,16 +62,14 @@ pub(super) fn clean(headers: &mut HeaderMap, forward: Forward<'_>) {
     };
     forwarded.set(headers);
     set_names(headers, forward);
-    let rules = &forward.upstream.settings().request_headers;
+    let rules = &app.request_headers;
     if !rules.is_empty() {
         apply_to_request(rules, headers);
     }
 }
 
-/// Removes what would make a client's request an event of a WebSocket to an app with GRIP, and the wish for a content
-/// coding: messages are appended to the app's body as they are.
-fn drop_parts_of_grip(headers: &mut HeaderMap) {
-    headers.remove(ACCEPT_ENCODING);
+/// Removes what would make a client's request an event of a WebSocket to an app with GRIP.
+fn drop_parts_of_events(headers: &mut HeaderMap) {
     headers.remove("connection-id");
     let metas = headers
         .keys()
@@ -77,9 +80,12 @@ fn drop_parts_of_grip(headers: &mut HeaderMap) {
     }
 }
 
-/// Sets the headers with the verified user names, and removes the client's.
+/// Sets the headers with the verified user names, and removes the client's, also of names that another route tells.
 fn set_names(headers: &mut HeaderMap, forward: Forward<'_>) {
     let app = forward.upstream.settings();
+    for name in &app.siblings.names {
+        drop_spellings_of(headers, name);
+    }
     let user = forward.head.user.as_deref();
     let certificate = forward.context.client.as_ref().map(ClientName::as_str);
     let told = [
@@ -88,7 +94,6 @@ fn set_names(headers: &mut HeaderMap, forward: Forward<'_>) {
     ];
     let told = told.map(|(header, name)| {
         let header = header.as_deref().map(HeaderName::try_from)?.ok()?;
-        drop_spellings_of(headers, &header);
         Some((header, name))
     });
     for (header, name) in told.into_iter().flatten() {

@@ -8,8 +8,8 @@ use std::fs;
 use noren::config::{
     Acme, Affinity, AnswerPlaces, App, Bridge, Certificate, Challenge, ClientCertificates, Config,
     Entrance, Files, Grip, HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol,
-    Recording, RedisSource, Rfb, RfbAccess, SecurityHeaders, Server, Signed, SourceKind, Spool,
-    StaticTarget, TargetTls, Tls, TokenSource,
+    Recording, RedisSource, Rfb, RfbAccess, SecurityHeaders, Server, Siblings, Signed, SourceKind,
+    Spool, StaticTarget, TargetTls, Tls, TokenSource,
 };
 
 use super::shipped;
@@ -187,6 +187,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         grip: None,
         health_path: None,
         hides_affinity: false,
+        siblings: Siblings::default(),
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
         ..app.clone()
@@ -313,6 +314,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         health_successes: _,
         affinity: _,
         hides_affinity: _,
+        siblings: _,
         request_spool: _,
         ignore_client_abort: _,
         response_spool: _,

@@ -164,6 +164,9 @@ async fn a_visitor_whose_stream_was_lost_goes_on_without_the_app_if_nothing_else
     // Anybody else, and a position that is not there, is for the app to answer.
     for other in [
         "Last-Event-ID: room:1\r\nCookie: a=b\r\n",
+        // The app may know its visitors by any header.
+        "Last-Event-ID: room:1\r\nX-Api-Key: another\r\n",
+        "Last-Event-ID: room:1\r\nAccept-Language: fr\r\n",
         "Last-Event-ID: room:77\r\n",
         "Last-Event-ID: x\r\n",
         "",
@@ -176,6 +179,14 @@ async fn a_visitor_whose_stream_was_lost_goes_on_without_the_app_if_nothing_else
         answer(&mut app, "", "asked").await;
         assert_eq!(client.answer().await.text(), "asked", "{other}");
     }
+    let mut roaming = house.door.plain_from("127.0.0.9").await;
+    roaming
+        .send(Door::get("/stream", "Last-Event-ID: room:1\r\n"))
+        .await;
+    let (_, fresh) = asked(&mut app, &house.app).await;
+    app = fresh.unwrap_or(app);
+    answer(&mut app, "", "asked").await;
+    assert_eq!(roaming.answer().await.text(), "asked", "another address");
     // The app has closed it, so nobody resumes it.
     house.publish(json!({"channel": "room", "id": "4", "prev-id": "3", "http-stream": {"action": "close"}})).await;
     assert_eq!(client.input.chunk().await, b"");

@@ -179,7 +179,7 @@ fn folded(name: &str) -> String {
 
 /// True if only a proxy may set this header.
 fn is_reserved(name: &str) -> bool {
-    const NAMES: [&str; 11] = [
+    const NAMES: [&str; 19] = [
         "FORWARDED",
         "X_REAL_IP",
         "X_CLIENT_IP",
@@ -191,6 +191,14 @@ fn is_reserved(name: &str) -> bool {
         "X_SENDFILE_TYPE",
         "X_REMOTE_USER",
         "X_CLIENT_NAME",
+        "FORWARDED_FOR",
+        "X_ORIGINATING_IP",
+        "CF_CONNECTING_IP",
+        "FASTLY_CLIENT_IP",
+        "CLUSTER_CLIENT_IP",
+        "X_PROXYUSER_IP",
+        "X_AZURE_CLIENTIP",
+        "X_ENVOY_EXTERNAL_ADDRESS",
     ];
     NAMES.contains(&name)
         || ["X_FORWARDED_", "X_ACCEL_", "NOREN_"]

@@ -4,7 +4,7 @@
 use tokio::net::UnixStream;
 
 use super::{App, COOK, PATH, configuration, kitchen, knock, log_out, tunnel};
-use crate::harness::{CLOSE, Door, FIN, Http2, Wire, binary, masked, until};
+use crate::harness::{Backend, CLOSE, Door, FIN, Http2, Wire, binary, masked, until};
 
 const OTHER: &str = "Cookie: wok=other\r\n";
 const EVERY_SECOND: &str = "interval = '100ms'\nallow-cache = '0s'";
@@ -116,6 +116,76 @@ async fn a_logout_finds_its_session_in_whatever_spelling_either_was() {
         for own in &mut opened {
             is_ended(own).await;
         }
+        is_open(&mut other).await;
+    }
+}
+
+#[tokio::test]
+async fn a_logout_by_another_route_of_the_app_ends_its_session() {
+    let app = App::start().await;
+    let console = Backend::tcp().await;
+    let other = app.0.settings.replace("'app'", "'other'");
+    let settings = format!("logout = ['/wok/leave']\n{other}path = '/wok'\n");
+    let door = Door::open(&configuration(&app, &console, &settings)).await;
+    let mut own = tunnel(&door, &console, COOK).await;
+    let mut stranger = tunnel(&door, &console, OTHER).await;
+    assert_eq!(log_out(&door, "POST", "/wok/leave", COOK).await, 200);
+    is_ended(&mut own).await;
+    is_open(&mut stranger).await;
+}
+
+#[tokio::test]
+async fn a_logout_finds_what_was_opened_with_more_or_less_than_it_shows() {
+    const LONG: &str = "wok=0123456789abcdef0123456789abcdef";
+    for (names, opened, shown) in [
+        (
+            "['wok']",
+            "Cookie: wok=cook\r\nAuthorization: Bearer x\r\n",
+            "Cookie: wok=cook\r\n",
+        ),
+        (
+            "['wok']",
+            "Cookie: wok=cook\r\n",
+            "Cookie: wok=cook\r\nAuthorization: Bearer x\r\n",
+        ),
+        (
+            "['wok', 'remember']",
+            "Cookie: wok=cook; remember=made-up\r\n",
+            "Cookie: wok=cook\r\n",
+        ),
+        (
+            "['wok', 'remember']",
+            "Cookie: wok=cook\r\n",
+            "Cookie: wok=cook; remember=7\r\n",
+        ),
+        (
+            "[]",
+            "Cookie: wok=LONG; made=up\r\n",
+            "Cookie: wok=LONG\r\n",
+        ),
+        (
+            "[]",
+            "Cookie: wok=LONG\r\n",
+            "Cookie: lang=en; wok=LONG\r\n",
+        ),
+        (
+            "[]",
+            "Authorization: Bearer x\r\n",
+            "Cookie: lang=en\r\nAuthorization: Bearer x\r\n",
+        ),
+    ] {
+        let (opened, shown) = (
+            opened.replace("wok=LONG", LONG),
+            shown.replace("wok=LONG", LONG),
+        );
+        // Without the logout nobody would be asked again while this test runs.
+        let settings = format!("interval = '1h'\nallow-cache = '1h'\ncookies = {names}");
+        let (app, console, door) = kitchen(&settings).await;
+        let mut own = tunnel(&door, &console, &opened).await;
+        let mut other = tunnel(&door, &console, OTHER).await;
+        app.answers("/tasks", "401 Unauthorized\r\n");
+        assert_eq!(log_out(&door, "POST", "/logout", &shown).await, 200);
+        is_ended(&mut own).await;
         is_open(&mut other).await;
     }
 }

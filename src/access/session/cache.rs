@@ -5,10 +5,10 @@
 //! console or channel it was asked about; each has a token that is cancelled when the app, or a logout, says no.
 //! Entries that may belong to a session are indexed by it, for logouts and for administrators.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
@@ -26,6 +26,10 @@ const MOST: usize = 10_000;
 /// Number of entries of one session that are checked where one with a positive answer suffices.
 const SAMPLE: usize = 16;
 
+/// Number of visitors from which on a part of their credentials, such as a password that all of them share, names no
+/// session: a logout of one would have the app queried about all.
+const COMMON: usize = 1000;
+
 /// The cache. Kept across a reload, so that a logout still finds connections opened before.
 pub(super) struct Known {
     pub(super) secret: Secret,
@@ -34,7 +38,7 @@ pub(super) struct Known {
 
 struct Entries {
     of: HashMap<Credential, Arc<Entry>>,
-    /// Keys of the entries of each session.
+    /// Keys of the entries of each session, and of those with a part of its credentials.
     sessions: HashMap<Credential, Vec<Credential>>,
     /// Sweep threshold: when the map grows to this, unused entries are dropped and the threshold becomes twice
     /// what survived (amortised O(1)).
@@ -51,7 +55,7 @@ pub(super) struct Entry {
     pub(super) matter: Option<Matter>,
     /// The session's entry, if this is about a console or channel. It is held so that a logout reaches this entry.
     session: Option<Arc<Entry>>,
-    /// Hashes of the sessions that it may belong to.
+    /// Hashes of the sessions that it may belong to, and of parts of their credentials.
     sessions: Box<[Credential]>,
     /// Single-flight: the holder queries the app, the others await its result.
     pub(super) turn: Semaphore,
@@ -110,7 +114,7 @@ impl Known {
             NonZeroU64::MIN.saturating_add(before)
         });
         let mut entry = Entry::new(shown.whole, number, None, None);
-        entry.sessions.clone_from(&shown.sessions);
+        entry.sessions = shown.sessions.iter().chain(&shown.parts).copied().collect();
         entries.insert(entry)
     }
 
@@ -160,21 +164,33 @@ impl Known {
         }
     }
 
-    /// Forgets the answers about a session, in all its readings, and about its consoles and channels, so that the app
-    /// is queried again about its open connections.
-    pub(super) fn doubt(&self, session: Credential) {
+    /// Forgets the answers about sessions, in all their readings, and about their consoles and channels, so that the
+    /// app is queried again about their open connections.
+    pub(super) fn doubt(&self, sessions: &[Credential]) {
         let entries = lock(&self.entries);
-        let mut found: Vec<_> = entries.found(&[session]).collect();
-        let is_below = |entry: &&Arc<Entry>| {
-            let above = entry.session.as_ref();
-            above.is_some_and(|above| found.iter().any(|one| Arc::ptr_eq(one, above)))
+        let found = entries.found(sessions).collect();
+        doubt(entries, found);
+    }
+
+    /// Does the same for the sessions whose credentials have one of these parts and that are not among `ended`; true if
+    /// there are any. What so many have in common says nothing of whose session it is.
+    pub(super) fn doubt_parts(&self, parts: &[Credential], ended: &[Credential]) -> bool {
+        let entries = lock(&self.entries);
+        let is_common = |part: &&Credential| {
+            let having = entries.sessions.get(part);
+            having.is_some_and(|having| having.len() > COMMON)
         };
-        let below: Vec<_> = entries.of.values().filter(is_below).cloned().collect();
-        drop(entries);
-        found.extend(below);
-        for entry in found {
-            entry.doubt();
-        }
+        let parts: Vec<_> = parts
+            .iter()
+            .filter(|part| !is_common(part))
+            .copied()
+            .collect();
+        let ended: HashSet<_> = entries.found(ended).map(|entry| entry.credential).collect();
+        let is_left = |entry: &Arc<Entry>| !ended.contains(&entry.credential);
+        let found: Vec<_> = entries.found(&parts).filter(is_left).collect();
+        let is_any = !found.is_empty();
+        doubt(entries, found);
+        is_any
     }
 
     /// Forgets all answers, but keeps open connections: another app may answer the next query.
@@ -234,6 +250,24 @@ impl Entries {
 
     fn number_of(&self, sessions: &[Credential]) -> Option<NonZeroU64> {
         self.found(sessions).next().map(|entry| entry.number)
+    }
+}
+
+/// Forgets the answers about these sessions and what is below them.
+fn doubt(entries: MutexGuard<'_, Entries>, mut found: Vec<Arc<Entry>>) {
+    if found.is_empty() {
+        return;
+    }
+    let above: HashSet<_> = found.iter().map(|entry| entry.credential).collect();
+    let is_below = |entry: &&Arc<Entry>| {
+        let session = entry.session.as_ref();
+        session.is_some_and(|session| above.contains(&session.credential))
+    };
+    let below: Vec<_> = entries.of.values().filter(is_below).cloned().collect();
+    drop(entries);
+    found.extend(below);
+    for entry in found {
+        entry.doubt();
     }
 }
 

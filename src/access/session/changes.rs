@@ -20,6 +20,8 @@ use crate::shutdown::Shutdown;
 pub struct Change {
     kind: Kind,
     sessions: Vec<Credential>,
+    /// Parts of the credentials of the request: the session may have been opened with more or less than is shown here.
+    parts: Box<[Credential]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +44,22 @@ impl Sessions {
     ) -> Option<Change> {
         let kind = self.kind_of(app, method, head)?;
         let told = query::visitor(headers, context, head);
-        let mut sessions = self.shown(&told).sessions.into_vec();
+        let shown = self.shown(&told);
+        let mut sessions = shown.sessions.into_vec();
         if kind == Kind::Logout && self.settings.logout_ends == LogoutEnds::User {
             let visitor = self.ask(headers, context, head).await.ok();
             let name = visitor.and_then(|visitor| visitor.name());
             sessions.extend(name.map(|name| self.known.secret.user(&name)));
         }
-        Some(Change { kind, sessions })
+        Some(Change {
+            kind,
+            sessions,
+            parts: shown.parts,
+        })
     }
 
     fn kind_of(&self, app: usize, method: &Method, head: &Head) -> Option<Kind> {
-        if app != self.settings.app {
+        if self.routes.get(app) != Some(&true) {
             return None;
         }
         let is = |known: &String| head.path.may_be(known, self.ignores_case);
@@ -73,20 +80,22 @@ impl Sessions {
     }
 
     /// Handles the response to a request that may change its session. A logout that the app has accepted ends the
-    /// session, with all open connections, and the result is true; after any other, the app is queried again.
+    /// session, with all open connections, and the result is true; after any other, the app is queried again, and about
+    /// whatever was opened with a part of the same credentials after each.
     pub fn make(self: &Arc<Self>, change: &Change, status: StatusCode, tasks: &Shutdown) -> bool {
         // A 304 is about a page that the client has already, and nothing happened.
         let is_accepted =
             status.is_success() || (status.is_redirection() && status != StatusCode::NOT_MODIFIED);
         let ends = change.kind == Kind::Logout && is_accepted;
-        for session in &change.sessions {
-            if ends {
+        if ends {
+            for session in &change.sessions {
                 self.known.end(*session);
-            } else {
-                self.known.doubt(*session);
             }
+        } else {
+            self.known.doubt(&change.sessions);
         }
-        if !ends {
+        let others = self.known.doubt_parts(&change.parts, &change.sessions);
+        if !ends || others {
             let (sessions, stop) = (Arc::clone(self), tasks.clone());
             tasks.spawn(async move { sessions.ask_again(&stop).await });
         }

@@ -2,11 +2,15 @@
 //!
 //! Python's `SimpleCookie` takes blanks around `=`, and blanks and commas between cookies; it removes quotes and undoes
 //! backslashes, as servlet containers do; PHP and Rack undo percent-encoding; PHP folds `.` and `[` in names to `_`;
-//! of two cookies of one name some servers take the first and some the last. What all of them read alike is *usual*.
+//! Django and Node remove the blanks of Unicode around names and values, in UTF-8 or Latin-1; of two cookies of one
+//! name some servers take the first and some the last. What all of them read alike is *usual*.
 //! Must not know what a cookie is for.
 
 /// Limit on sessions that one line may stand for.
 const MOST_READINGS: usize = 32;
+
+/// Length of a cookie with its name from which it may name a session: 64 bits in base64 have eleven letters.
+const SHORTEST: usize = 16;
 
 /// Names with a special meaning in RFC 2109, which `SimpleCookie` still follows; folded.
 const ATTRIBUTES: &[&[u8]] = &[
@@ -139,6 +143,40 @@ pub(super) fn readings(line: &[u8], names: &[String]) -> (Vec<Vec<Vec<u8>>>, boo
     (readings, is_complete)
 }
 
+/// The parts by which a session may be found again when the others have changed: each value of a session's cookie in
+/// each reading. Where all cookies make the session, those whose value may be the name of one: other visitors have a
+/// language and a colour, too.
+pub(super) fn parts(line: &[u8], names: &[String]) -> Vec<Vec<Vec<u8>>> {
+    let decoded = percent_decoded(line);
+    let texts: &[&[u8]] = if decoded == line {
+        &[line]
+    } else {
+        &[line, &decoded]
+    };
+    let mut parts = Vec::new();
+    for name in names {
+        let mut values = Vec::new();
+        for text in texts {
+            find(text, name.as_bytes(), &mut values);
+        }
+        parts.extend(
+            values
+                .into_iter()
+                .map(|value| vec![name.clone().into_bytes(), value]),
+        );
+    }
+    if names.is_empty() {
+        let cookies = texts.iter().flat_map(|text| all_cookies(text));
+        parts.extend(
+            cookies
+                .filter(|cookie| cookie.len() >= SHORTEST)
+                .map(|cookie| vec![cookie]),
+        );
+    }
+    parts.truncate(MOST_READINGS);
+    parts
+}
+
 /// Everything that may be a cookie, in an order independent of the line's.
 fn all_cookies(text: &[u8]) -> Vec<Vec<u8>> {
     let mut cookies = Vec::new();
@@ -201,8 +239,9 @@ fn find(text: &[u8], name: &[u8], values: &mut Vec<Vec<u8>>) {
             continue;
         }
         let rest = text.get(begin + name.len()..).unwrap_or_default();
-        if let Some(value) = rest.trim_ascii_start().strip_prefix(b"=") {
+        if let Some(value) = without_blanks(rest).strip_prefix(b"=") {
             add_readings(value.trim_ascii_start(), values);
+            add_readings(without_blanks(value), values);
         }
     }
 }
@@ -216,7 +255,12 @@ fn add_readings(text: &[u8], values: &mut Vec<Vec<u8>>) {
             .unwrap_or(text.len());
         text.get(..end).unwrap_or_default().trim_ascii().to_vec()
     };
-    let mut readings = vec![until(|byte| byte == b';'), until(is_between)];
+    let whole = until(|byte| byte == b';');
+    let mut readings = vec![
+        without_last_blanks(&whole).to_vec(),
+        whole,
+        until(is_between),
+    ];
     if let Some(quoted) = text.strip_prefix(b"\"") {
         readings.push(unquoted(quoted));
         let bare = |value: &Vec<u8>| value.iter().copied().filter(|byte| *byte != b'"').collect();
@@ -228,6 +272,55 @@ fn add_readings(text: &[u8], values: &mut Vec<Vec<u8>>) {
             values.push(reading);
         }
     }
+}
+
+/// Bytes of blanks that Python or JavaScript remove: in UTF-8, and in Latin-1, by which Node and WSGI decode. U+001C to
+/// U+001F cannot stand in a header.
+const BLANKS: [&[u8]; 24] = [
+    b" ",
+    b"\t",
+    b"\x0c",
+    b"\x0b",
+    b"\xc2\x85",
+    b"\xc2\xa0",
+    b"\xe1\x9a\x80",
+    b"\xe2\x80\x80",
+    b"\xe2\x80\x81",
+    b"\xe2\x80\x82",
+    b"\xe2\x80\x83",
+    b"\xe2\x80\x84",
+    b"\xe2\x80\x85",
+    b"\xe2\x80\x86",
+    b"\xe2\x80\x87",
+    b"\xe2\x80\x88",
+    b"\xe2\x80\x89",
+    b"\xe2\x80\x8a",
+    b"\xe2\x80\xa8",
+    b"\xe2\x80\xa9",
+    b"\xe2\x80\xaf",
+    b"\xe2\x81\x9f",
+    b"\xe3\x80\x80",
+    b"\xef\xbb\xbf",
+];
+/// The blanks of Latin-1 that are no ASCII.
+const LATIN_BLANKS: [&[u8]; 2] = [b"\x85", b"\xa0"];
+
+/// The text without the blanks at its beginning, of whatever kind.
+fn without_blanks(mut text: &[u8]) -> &[u8] {
+    let kinds = || BLANKS.iter().chain(&LATIN_BLANKS);
+    while let Some(rest) = kinds().find_map(|blank| text.strip_prefix(*blank)) {
+        text = rest;
+    }
+    text
+}
+
+/// The text without the blanks at its end, of whatever kind.
+fn without_last_blanks(mut text: &[u8]) -> &[u8] {
+    let kinds = || BLANKS.iter().chain(&LATIN_BLANKS);
+    while let Some(rest) = kinds().find_map(|blank| text.strip_suffix(*blank)) {
+        text = rest;
+    }
+    text
 }
 
 /// The text up to the closing quote, without its backslashes; `\061` is a byte in octal, as `SimpleCookie` writes

@@ -32,6 +32,8 @@ pub(super) struct Shown {
     pub(super) whole: Credential,
     /// Hashes of the possible sessions, one for each reading.
     pub(super) sessions: Box<[Credential]>,
+    /// Hashes of parts by which one of them may be found: each cookie of the session, and the `Authorization`.
+    pub(super) parts: Box<[Credential]>,
     /// True if all parsers read the same session, so that an answer may be cached.
     pub(super) is_usual: bool,
     /// True if the list of readings is complete.
@@ -76,6 +78,7 @@ impl Secret {
         Shown {
             whole: self.whole(told),
             sessions,
+            parts: self.parts(told, names),
             is_usual,
             is_complete,
             is_anonymous: !has_authorization && !told.contains_key(COOKIE),
@@ -124,6 +127,26 @@ impl Secret {
             parts.end()
         });
         (sessions.collect(), is_complete)
+    }
+
+    /// Hashes of each part of a visitor's credentials alone.
+    fn parts(&self, told: &HeaderMap, names: &[String]) -> Box<[Credential]> {
+        let line = told.get(COOKIE).map(HeaderValue::as_bytes);
+        let cookies = line.map_or_else(Vec::new, |line| cookies::parts(line, names));
+        let cookies = cookies.iter().map(|cookie| {
+            let mut parts = Parts::new(self);
+            for part in cookie {
+                parts.add("part of a session", part);
+            }
+            parts.end()
+        });
+        let authorization = told.get(AUTHORIZATION).map(|value| {
+            let mut parts = Parts::new(self);
+            parts.add("part of a session", b"");
+            parts.add_authorization(value.as_bytes());
+            parts.end()
+        });
+        cookies.chain(authorization).collect()
     }
 
     /// Hash of the name of a user, for all sessions of that user.
@@ -203,7 +226,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(
                 HeaderName::from_static(name),
-                HeaderValue::from_static(value),
+                HeaderValue::from_bytes(value.as_bytes()).expect("a value"),
             );
         }
         headers
@@ -283,6 +306,11 @@ mod tests {
             ("wok=1", "WOK=1"),
             ("wok=1", "wok=1,x"),
             ("wok=1", "$Version=1; wok=1; $Path=/"),
+            ("wok=1", "\u{2000}wok=1"),
+            ("wok=1", "wok\u{a0}=1"),
+            ("wok=1", "wok=\u{3000}1"),
+            ("wok=1", "a=b; wok=1\u{85}\u{2028}"),
+            ("wok=1", "wok=\u{feff}\"1\""),
         ] {
             assert!(
                 ends(&["wok"], &cookie(logout), &cookie(open)),
@@ -315,6 +343,66 @@ mod tests {
             &a,
             &[("x-real-ip", "192.0.2.1"), ("cookie", "lang=en")]
         ));
+    }
+
+    #[test]
+    fn the_blanks_of_latin_1_are_blanks_too() {
+        let secret = Secret::shared(b"key");
+        let names = ["wok".to_owned()];
+        let of = |line: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(COOKIE, HeaderValue::from_bytes(line).expect("a value"));
+            secret.shown(&headers, &names)
+        };
+        let usual = of(b"wok=1").sessions;
+        for line in [
+            &b"\xa0wok=1"[..],
+            b"wok\xa0=1",
+            b"wok=\x851",
+            b"wok=1\xa0; a=b",
+        ] {
+            let shown = of(line);
+            let is_found = shown.sessions.iter().any(|session| usual.contains(session));
+            assert!(is_found && !shown.is_usual, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn parts_of_a_credential_are_its_sessions_and_what_may_name_one() {
+        let secret = Secret::shared(b"key");
+        let parts = |lines: &[_], names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            secret.shown(&told(lines), &names).parts
+        };
+        let share = |one: &[_], other: &[_], names: &[&str]| {
+            let other = parts(other, names);
+            parts(one, names).iter().any(|part| other.contains(part))
+        };
+        let long = ("cookie", "id=0123456789abcdef; lang=en");
+        assert!(share(&[long], &[("cookie", "id=0123456789abcdef")], &[]));
+        assert!(!share(
+            &[long],
+            &[("cookie", "lang=en; other=0123456789abcdef")],
+            &[]
+        ));
+        assert!(share(
+            &[("cookie", "a=1; b=2")],
+            &[("cookie", "b =2")],
+            &["a", "b"]
+        ));
+        assert!(!share(
+            &[("cookie", "a=1; b=2")],
+            &[("cookie", "a=2; b=1")],
+            &["a", "b"]
+        ));
+        let basic = ("authorization", "Basic YTox");
+        assert!(share(
+            &[long, basic],
+            &[("authorization", "basic  YTox")],
+            &[]
+        ));
+        assert!(!share(&[("cookie", "a=1")], &[basic], &["a"]));
+        assert_eq!(parts(&[], &["a"]).len(), 0);
     }
 
     #[test]

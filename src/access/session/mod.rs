@@ -39,6 +39,8 @@ pub struct Sessions {
     question: Question,
     logout: Vec<String>,
     switch: Vec<String>,
+    /// True for each app that leads to the one that knows the sessions.
+    routes: Vec<bool>,
     /// True if the app treats `/LOGOUT` as `/logout`.
     ignores_case: bool,
     /// True if there are cookies of Noren that are no part of a session.
@@ -149,6 +151,11 @@ impl Sessions {
             is_shared: cluster_key(config).is_some(),
             logout: paths(&config.session.logout),
             switch: paths(&config.session.switch),
+            routes: config
+                .apps
+                .iter()
+                .map(|other| other.shares_an_address(app))
+                .collect(),
             ignores_case: app.case_insensitive,
             hides_affinity: app.hides_affinity,
             settings: config.session.clone(),

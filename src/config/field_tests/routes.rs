@@ -83,6 +83,10 @@ fn apps_are_read() {
         health_successes: 2,
         affinity: Affinity::None,
         hides_affinity: false,
+        siblings: Siblings {
+            speak_grip: true,
+            ..Siblings::default()
+        },
         request_spool: false,
         response_spool: false,
         ignore_client_abort: false,

@@ -11,7 +11,9 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tracing::warn;
 
 use crate::config::{ChannelName, Publisher};
-use crate::http::{Body, Context, Head, Lease, Refusal, drop_own_headers, full};
+use crate::http::{
+    Body, Context, Head, Lease, Refusal, drop_method_overrides, drop_own_headers, full,
+};
 use crate::hub::{Draft, Hub, Kind, Parameters, PublishError, PublisherId};
 use crate::proxy::Forward;
 use crate::push::{Outcome, Receiver};
@@ -64,6 +66,7 @@ impl PageMessages {
             .parse()
             .map_err(|_| Refusal::bad_request("the parameters cannot be passed on"))?;
         parts.method = Method::POST;
+        drop_method_overrides(&mut parts.headers);
         set_message_type(&mut parts.headers);
         let own = message.headers(name);
         let id = own_id(message.id.as_deref())?.and(message.id.as_deref());

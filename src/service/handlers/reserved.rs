@@ -40,7 +40,7 @@ impl Reserved {
         let mut paths = self
             .0
             .iter()
-            .filter(|(place, _)| app.urls.iter().any(|url| url.endpoint == *place));
+            .filter(|(place, _)| app.urls.iter().any(|url| url.endpoint.is_the_same(place)));
         let is_one = paths.any(|(_, reserved)| {
             let is_below = |path: &str| {
                 reserved.matches(path)

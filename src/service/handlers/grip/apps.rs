@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::sync::Semaphore;
 
 use crate::config::{self, Config};
-use crate::http::{Context, Head, Refusal};
+use crate::http::{Context, Head, Refusal, drop_hop_by_hop};
 use crate::push::grip::{Continuation, EVENTS, Key, Order, Returning};
 use crate::service::grip_keys::GripKeys;
 use crate::tls::ClientName;
@@ -19,11 +19,16 @@ use crate::tls::ClientName;
 /// Part of an app's workers that held connections may use at a time for requests of their own.
 const PART: usize = 4;
 
+/// Headers that are different in each request of a visitor for the same stream.
+const DIFFERENT: [&str; 4] = ["last-event-id", "x-request-id", "traceparent", "tracestate"];
+
 /// The apps with GRIP.
 #[derive(Debug)]
 pub(in crate::service) struct GripApps {
     /// In the order of the apps.
     apps: Vec<Option<GripApp>>,
+    /// True for each app at whose address events of a WebSocket are taken, by whatever route.
+    events: Vec<bool>,
     pub(super) order: Arc<Order>,
 }
 
@@ -70,6 +75,11 @@ impl GripApps {
         };
         Self {
             apps: config.apps.iter().zip(keys).map(app).collect(),
+            events: config
+                .apps
+                .iter()
+                .map(|app| app.siblings.speak_grip)
+                .collect(),
             order: before
                 .map(|before| Arc::clone(&before.order))
                 .unwrap_or_default(),
@@ -91,7 +101,7 @@ impl GripApps {
         request: &Request<B>,
     ) -> Result<Option<GripApp>, Refusal> {
         let app = self.apps.get(index).and_then(Option::clone);
-        if app.is_some() && is_of_events(request.headers()) {
+        if self.events.get(index) == Some(&true) && is_of_events(request.headers()) {
             let reason = "events of a WebSocket come from the front door alone";
             return Err(Refusal::new(StatusCode::FORBIDDEN, reason));
         }
@@ -121,7 +131,8 @@ impl GripApp {
     }
 }
 
-/// The hash of the address and of all that says who the visitor is.
+/// The hash of all that the app gets to know of a request, except what is different each time. An app may know its
+/// visitors by any header, or by their address.
 fn key(parts: &Parts, head: &Head, context: &Context) -> Key {
     let mut digest = Digest::new(&SHA256);
     let mut add = |part: &[u8]| {
@@ -131,11 +142,21 @@ fn key(parts: &Parts, head: &Head, context: &Context) -> Key {
     add(head.authority.host().as_bytes());
     let target = parts.uri.path_and_query();
     add(target.map_or("", |target| target.as_str()).as_bytes());
-    for name in [COOKIE, AUTHORIZATION] {
-        for line in parts.headers.get_all(&name) {
+    add(context.scheme.as_str().as_bytes());
+    let address = context.peer.ip().map(|address| address.to_string());
+    add(address.unwrap_or_default().as_bytes());
+    let mut headers = parts.headers.clone();
+    drop_hop_by_hop(&mut headers);
+    for name in DIFFERENT {
+        headers.remove(name);
+    }
+    let mut names: Vec<_> = headers.keys().collect();
+    names.sort_unstable_by_key(|name| name.as_str());
+    for name in names {
+        add(name.as_str().as_bytes());
+        for line in headers.get_all(name) {
             add(line.as_bytes());
         }
-        add(name.as_str().as_bytes());
     }
     add(head.user.as_deref().unwrap_or_default().as_bytes());
     let certificate = context.client.as_ref().map_or("", ClientName::as_str);

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri, response};
 use tokio::sync::Semaphore;
 
-use crate::http::{Context, Head, Refusal};
+use crate::http::{Context, Head, Refusal, drop_method_overrides};
 use crate::push::grip::{Ask, Question, QuestionKind};
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::grip_keys::GripKeys;
@@ -137,6 +137,7 @@ impl Visitor {
         for name in &OF_FIRST {
             parts.headers.remove(name);
         }
+        drop_method_overrides(&mut parts.headers);
         parts.headers.remove("last-event-id");
         Ok(parts)
     }
