@@ -63,17 +63,26 @@ impl Entrance {
         headers: &HeaderMap,
         client: Option<&ClientName>,
     ) -> Result<Option<Arc<str>>, NotAdmitted> {
+        self.admit_certificate(client)?;
+        let Some(users) = &self.users else {
+            return Ok(None);
+        };
+        let user = Box::pin(users.prove(headers)).await;
+        user.map(Some).map_err(NotAdmitted::Password)
+    }
+
+    /// Admits a client by its certificate alone.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`] says what is wrong with it.
+    pub fn admit_certificate(&self, client: Option<&ClientName>) -> Result<(), NotAdmitted> {
         if self.needs_certificate {
             let client = client.ok_or(NotAdmitted::NoCertificate)?;
             if !self.names.is_empty() && !client.is_one_of(&self.names) {
                 return Err(NotAdmitted::OtherCertificate);
             }
         }
-        let Some(users) = &self.users else {
-            return Ok(None);
-        };
-        let user = Box::pin(users.prove(headers)).await;
-        user.map(Some).map_err(NotAdmitted::Password)
+        Ok(())
     }
 
     /// The challenge that asks for a password (RFC 7617, section 2).

@@ -43,6 +43,7 @@ pub struct Limits {
     logins: Limit,
     accepted: Accepted,
     tokens: Limit,
+    app_tokens: Accepted,
 }
 
 /// The time after which a client may try again.
@@ -128,6 +129,7 @@ impl Limits {
                 a_minute(limits.token_failures),
                 before.map(|before| &before.tokens),
             ),
+            app_tokens: Accepted::new(before.map(|before| &before.app_tokens)),
         }
     }
 
@@ -153,6 +155,13 @@ impl Limits {
     #[must_use]
     pub fn tokens(&self) -> &Limit {
         &self.tokens
+    }
+
+    /// Bearer tokens that were counted as wrong ones once, and may be the app's: a client sends its own with each
+    /// message, while a guesser sends others.
+    #[must_use]
+    pub fn app_tokens(&self) -> &Accepted {
+        &self.app_tokens
     }
 }
 

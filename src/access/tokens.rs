@@ -43,6 +43,14 @@ pub struct Tokens {
 /// A token as the client sent it. It has no text form, so it cannot be logged.
 pub struct Shown(String);
 
+impl Shown {
+    /// The text, to be compared or hashed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The permissions in a token.
 #[derive(Clone, Debug)]
 pub struct Grant {

@@ -190,8 +190,13 @@ impl ChannelAuth {
         Ok(permit)
     }
 
-    /// True if a token permits publishing on a channel. If another way is left, `alone` is false, and a token
-    /// without permission here is neither refused nor counted: it may be one of the app's.
+    /// True if there are keys of signed tokens.
+    pub(super) fn has_tokens(&self) -> bool {
+        self.tokens.is_some()
+    }
+
+    /// True if a signed token permits publishing on a channel. If another way is left, `alone` is false, and a token
+    /// without permission here is not refused: it may be one of the app's. It counts once.
     pub(super) async fn is_publisher(
         &self,
         name: &ChannelName,
@@ -203,13 +208,19 @@ impl ChannelAuth {
         let Some(shown) = self.shown(asking) else {
             return Ok(false);
         };
+        let token = self.limit.app_token(shown.as_str(), asking.context);
         let grant = match self.grant(shown, asking.context).await {
             Ok(grant) => grant,
-            Err(NotGranted::Token(_, place)) if !alone => {
-                forgive(place);
+            Err(NotGranted::Token(error, place)) if !alone => {
+                if token.is_counted || !error.is_guess() {
+                    forgive(place);
+                } else {
+                    self.limit.keep(&token, asking.context);
+                }
                 return Ok(false);
             }
-            Err(NotGranted::TooMany(_)) if !alone => return Ok(false),
+            // It was looked at before, and is none of Noren's.
+            Err(NotGranted::TooMany(_)) if !alone && token.is_counted => return Ok(false),
             Err(NotGranted::TooMany(refusal)) => return Err(refusal),
             Err(NotGranted::Token(error, place)) => return Err(Self::no_grant(&error, place)),
         };

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::faults::Faults;
 use crate::http::{Context, Head, Incoming, Refusal, Scheme};
 use crate::router::Route;
-use crate::service::exchange::Asking;
+use crate::service::exchange::{Asking, Exchange};
 
 /// `Retry-After` if too many passwords are being compared.
 const COME_BACK: std::time::Duration = std::time::Duration::from_secs(2);
@@ -35,6 +35,8 @@ pub(super) struct Entrances {
     pub(super) hub: Entrance,
     /// The apps', in the order of the configuration.
     pub(super) apps: Vec<Entrance>,
+    /// True if the bridge and the hub have the same users.
+    has_one_file_of_users: bool,
 }
 
 impl Entrances {
@@ -48,7 +50,30 @@ impl Entrances {
         let (Some(bridge), Some(hub), Some(apps)) = (bridge, hub, apps) else {
             return Err(faults);
         };
-        Ok(Self { bridge, hub, apps })
+        Ok(Self {
+            bridge,
+            hub,
+            apps,
+            has_one_file_of_users: config.bridge.entrance.users == config.hub.entrance.users,
+        })
+    }
+
+    /// Authenticates a request for the bridge, whose token may name a channel, by the rules of the hub as well. A
+    /// password of the hub is removed for everything behind. The result counts where the token does name a channel.
+    pub(super) async fn enter_hub(&self, exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+        let client = exchange.context.client.as_ref();
+        // The password was the bridge's, and is gone.
+        let is_proven = exchange.head.user.is_some() && self.has_one_file_of_users;
+        let admitted = if is_proven {
+            self.hub.admit_certificate(client).map(|()| None)
+        } else {
+            self.hub.admit(exchange.request.headers(), client).await
+        };
+        let user = admitted.map_err(|reason| not_admitted(reason, &self.hub))?;
+        if user.is_some() {
+            exchange.request.headers_mut().remove(AUTHORIZATION);
+        }
+        permit_page(&self.hub, exchange.asking().0)
     }
 
     fn of(&self, route: Route) -> Option<&Entrance> {

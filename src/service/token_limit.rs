@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::access::limits::{Limits, Place, TooMany};
+use crate::access::proven::{Extent, Mark, Standing};
 use crate::http::{Context, Refusal};
 
 /// The object of the limit on tokens, for the client.
@@ -33,10 +34,29 @@ impl TokenLimit {
         place.map_err(|wait| too_many(WRONG_TOKENS, wait))
     }
 
-    /// Counts an unknown token.
-    pub(super) fn count(&self, context: &Context) {
-        self.0.tokens().count(context.peer);
+    /// Looks up a bearer token on a channel where an app takes messages, too.
+    pub(super) fn app_token(&self, token: &str, context: &Context) -> AppToken {
+        let known = self.0.app_tokens();
+        let mark = known.mark(token);
+        let standing = known.standing(context.peer, mark, None);
+        AppToken {
+            mark,
+            is_counted: standing != Standing::Unknown,
+        }
     }
+
+    /// Remembers that a bearer token has counted as a wrong one.
+    pub(super) fn keep(&self, token: &AppToken, context: &Context) {
+        let known = self.0.app_tokens();
+        known.keep(context.peer, token.mark, Extent::Somewhere);
+    }
+}
+
+/// A bearer token that may be a guess, or one of the app's.
+pub(super) struct AppToken {
+    mark: Mark,
+    /// True if it has counted as a wrong one before.
+    pub(super) is_counted: bool,
 }
 
 /// Takes back what a place would count.

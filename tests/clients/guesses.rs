@@ -267,3 +267,55 @@ async fn tokens_that_are_made_up_at_once_are_looked_up_as_often_as_one_by_one() 
     assert!((54..=55).contains(&refused), "{statuses:?}");
     assert_eq!(slow.asked.load(Ordering::SeqCst), 60 - refused);
 }
+
+#[tokio::test]
+async fn a_publish_token_is_guessed_no_more_where_an_app_takes_messages_too() {
+    const RIGHT: &str = "a-token-that-is-long-enough-for-anybody";
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, format!("{RIGHT}\n")).unwrap();
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!(
+        "{}[[channel]]\nname = 'lobby'\npublish = ['token', 'app']\nreceive = '/say'\n\
+         [hub]\npublish-token = '{}'\n[limits]\ntoken-failures = 3\n",
+        app.app(),
+        file.display()
+    ))
+    .await;
+    let publish = |token: &str| {
+        format!(
+            "POST /events/lobby HTTP/1.1\r\nHost: door.example\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: text/plain\r\nContent-Length: 1\r\n\r\nx"
+        )
+    };
+    // The app lets anybody say something.
+    let taken = async |token: &str, from: &str| {
+        let mut client = door.plain_from(from).await;
+        let request = publish(token);
+        let serve = async {
+            let mut worker = app.accept().await;
+            worker.head().await;
+            worker
+                .send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+                .await;
+            worker.output.finish().await;
+        };
+        let (answer, ()) = tokio::join!(client.ask(&request), serve);
+        answer.status
+    };
+    for guess in ["one", "two", "three"] {
+        assert_eq!(taken(guess, "127.0.0.2").await, 204);
+    }
+    for token in ["four", RIGHT] {
+        let mut client = door.plain_from("127.0.0.2").await;
+        assert_eq!(client.ask(&publish(token)).await.status, 429, "{token}");
+    }
+    // A token of the app counts once, however often it comes.
+    for _ in 0..5 {
+        assert_eq!(taken("two", "127.0.0.2").await, 204);
+        assert_eq!(taken("own", "127.0.0.3").await, 204);
+    }
+    let mut client = door.plain_from("127.0.0.3").await;
+    assert_eq!(client.ask(&publish(RIGHT)).await.status, 202);
+    app.has_nobody().await;
+}

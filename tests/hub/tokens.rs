@@ -331,3 +331,63 @@ async fn a_channel_may_say_that_it_needs_nothing() {
         assert_eq!(poll(&hub, "/events/open,news", lines).await.status, status);
     }
 }
+
+#[tokio::test]
+async fn a_channel_behind_a_token_of_the_bridge_has_the_entrance_of_the_hub() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (cooks, guests) = (file("cooks", "cook:wok\n"), file("guests", "guest:tea\n"));
+    let channel = "[[channel]]\nname = 'wok'\ntoken = 'notifications'\n";
+    let (cook, guest) = (
+        "Authorization: Basic Y29vazp3b2s=\r\n",
+        "Authorization: Basic Z3Vlc3Q6dGVh\r\n",
+    );
+    let page = "Origin: https://evil.example\r\n";
+    for (hub, bridge, lines, status) in [
+        (format!("users = '{cooks}'"), String::new(), "", 401),
+        (format!("users = '{cooks}'"), String::new(), guest, 401),
+        (format!("users = '{cooks}'"), String::new(), cook, 101),
+        (
+            format!("users = '{cooks}'"),
+            format!("users = '{cooks}'"),
+            cook,
+            101,
+        ),
+        (
+            format!("users = '{cooks}'"),
+            format!("users = '{guests}'"),
+            guest,
+            401,
+        ),
+        (
+            format!("users = '{cooks}'"),
+            format!("users = '{guests}'"),
+            cook,
+            401,
+        ),
+        (String::new(), format!("users = '{guests}'"), guest, 101),
+        (String::new(), "origins = ['any']".to_owned(), page, 403),
+        (
+            "origins = ['any']".to_owned(),
+            "origins = ['any']".to_owned(),
+            page,
+            101,
+        ),
+        ("missing-origin = false".to_owned(), String::new(), "", 403),
+    ] {
+        let settings = format!("[hub]\n{hub}\n[bridge]\n{bridge}\n{channel}");
+        let door = Door::open(&settings).await;
+        let handshake = Door::handshake("/websockify?token=notifications", lines);
+        let answer = door.tls().await.ask(&handshake).await;
+        assert_eq!(
+            answer.status,
+            status,
+            "{hub} {bridge} {lines}: {}",
+            answer.text()
+        );
+    }
+}

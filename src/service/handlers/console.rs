@@ -86,6 +86,8 @@ impl Console {
         let context = exchange.context;
         permit_page(&self.entrances.bridge, exchange.asking().0)?;
         self.limit.check(context)?;
+        // Before the app is asked, which sees no password of Noren.
+        let at_hub = self.wok_page.enter(&mut exchange).await;
         // Before the token is looked at: who is not logged in does not learn which tokens there are.
         let visitor = if self.needs_session {
             let headers = exchange.request.headers();
@@ -109,6 +111,7 @@ impl Console {
         };
         if let Some(channel) = self.wok_page.channel_of(asked.token()) {
             forgive(place);
+            at_hub?;
             let subprotocol = Subprotocol::choose(&handshake, &[])?;
             let page = &self.wok_page;
             let opening = page.permit(channel, subprotocol, visitor, &mut exchange);

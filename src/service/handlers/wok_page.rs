@@ -2,6 +2,8 @@
 //!
 //! Does not know consoles; the channel is as closed here as it is at the hub.
 
+use std::sync::Arc;
+
 use http::Response;
 
 use crate::access::session::Visitor;
@@ -13,6 +15,7 @@ use crate::push::{self, Form, Listening};
 use crate::service::channel_auth::ChannelAuth;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::subscriptions::subscribe;
+use crate::service::route_auth::Entrances;
 use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
 use crate::tokens::Token;
@@ -23,6 +26,7 @@ use crate::websocket::Handshake;
 pub(super) struct WokPage {
     hub: Hub,
     auth: ChannelAuth,
+    entrances: Arc<Entrances>,
     /// Tokens of the bridge that name channels.
     tokens: Vec<(String, ChannelName)>,
     shutdown: Shutdown,
@@ -41,6 +45,7 @@ impl WokPage {
         Self {
             hub: shared.hub.clone(),
             auth: shared.channels.clone(),
+            entrances: Arc::clone(&shared.entrances),
             tokens: channels
                 .filter_map(|channel| Some((channel.token.clone()?, channel.name.name()?)))
                 .collect(),
@@ -51,6 +56,14 @@ impl WokPage {
     /// True if no token names a channel.
     pub(super) fn is_unconfigured(&self) -> bool {
         self.tokens.is_empty()
+    }
+
+    /// Authenticates a request by the rules of the hub, if a token may name a channel; it counts only if one does.
+    pub(super) async fn enter(&self, exchange: &mut Exchange<'_>) -> Result<(), Refusal> {
+        if self.is_unconfigured() {
+            return Ok(());
+        }
+        self.entrances.enter_hub(exchange).await
     }
 
     /// The channel that this token names, if any.
