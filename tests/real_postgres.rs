@@ -107,7 +107,8 @@ impl House {
     fn status(&self, field: &str) -> serde_json::Value {
         let status = run(&mut self.command(&["status", "--json"])).well().stdout;
         let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-        status["sources"][0][field].clone()
+        let value = status.pointer(&format!("/sources/0/{field}"));
+        value.cloned().unwrap_or_default()
     }
 
     #[track_caller]

@@ -56,10 +56,11 @@ async fn a_header_that_one_route_sets_comes_from_no_client_by_another() {
     fs::write(&users, "cook:wok\n").unwrap();
     let (app, other) = (Backend::tcp().await, Backend::tcp().await);
     let door = Door::open(&routes(&app, &other, &users.display().to_string())).await;
-    let lines: String = CLAIMS
+    let lines: Vec<_> = CLAIMS
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
+    let lines = lines.concat();
     let left = ["x-other"];
     for path in ["/", "/elsewhere"] {
         let mut client = door.plain().await;

@@ -241,11 +241,11 @@ pub(super) fn object(status: StatusCode, value: &Value) -> Response<Body> {
 /// Response to a health probe: 200 without faults, with a line for each remark, or 503 with a line for each fault.
 fn answer(faults: &[String], remarks: &[String]) -> Response<Body> {
     let (status, text) = if faults.is_empty() {
-        let lines = ["ok"].into_iter().chain(remarks.iter().map(String::as_str));
-        (
-            StatusCode::OK,
-            lines.map(|line| format!("{line}\n")).collect(),
-        )
+        let lines: Vec<_> = ["ok"]
+            .into_iter()
+            .chain(remarks.iter().map(String::as_str))
+            .collect();
+        (StatusCode::OK, lines.join("\n") + "\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, faults.join("\n") + "\n")
     };

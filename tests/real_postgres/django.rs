@@ -52,12 +52,12 @@ fn an_order_that_django_commits_is_told_and_one_that_it_takes_back_is_not() {
     house.connected();
     let _app = App::start(&house.server, &port);
     let door = house.door.as_ref().expect("a door");
-    let post = |path: &str, status| {
+    let order = |path: &str, status| {
         ask(door, path).method("POST").gets(status);
     };
-    post("/order/17/packed", 200);
-    post("/order/17/lost", 500);
-    post("/order/17/sent", 200);
+    order("/order/17/packed", 200);
+    order("/order/17/lost", 500);
+    order("/order/17/sent", 200);
     let events: Vec<_> = house
         .first("orders", 2)
         .iter()
