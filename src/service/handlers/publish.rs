@@ -158,8 +158,9 @@ impl Publish {
         }
     }
 
-    /// True if a bearer token is the publish token. Any other counts as a guess: each time where nothing else is sent in
-    /// its place, and once where it may be one of the app's. What may be a signed token counts where that is verified.
+    /// True if a bearer token is the publish token. Any other counts as a guess: each time where nothing else is sent
+    /// in its place, and once where it may be one of the app's. What may be a signed token counts where that is
+    /// verified.
     async fn is_publish_token(
         &self,
         token: &str,
