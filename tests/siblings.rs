@@ -159,3 +159,35 @@ async fn a_message_cannot_be_told_to_the_app_by_another_name_of_its_address() {
     assert_eq!(answer.status, 403);
     app.has_nobody().await;
 }
+
+#[tokio::test]
+async fn a_login_counts_by_every_route_to_its_app() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!(
+        "{}server-root = '/wok'\ncase-insensitive = true\n\
+         [[app]]\nname = 'side'\nurl = 'http://localhost:{}'\npath = '/wok'\n\
+         [limits]\nlogin-failures = 2\n",
+        app.app(),
+        port(&app)
+    ))
+    .await;
+    for (from, path) in [("127.0.0.2", "/wok/login"), ("127.0.0.3", "/wok/LogIn")] {
+        let request = Door::get(path, "Content-Length: 0\r\n").replacen("GET", "POST", 1);
+        for _ in 0..2 {
+            let mut client = door.plain_from(from).await;
+            let refuse = async {
+                let mut worker = app.accept().await;
+                worker.head().await;
+                worker
+                    .send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    .await;
+                worker.output.finish().await;
+            };
+            let (answer, ()) = tokio::join!(client.ask(&request), refuse);
+            assert_eq!(answer.status, 401);
+        }
+        let mut client = door.plain_from(from).await;
+        assert_eq!(client.ask(&request).await.status, 429, "{path}");
+    }
+    app.has_nobody().await;
+}

@@ -40,6 +40,11 @@ const BY_BEGINNING: &[(&str, &str)] = &[
     ("sha256$", "SHA-256"),
     ("sha512$", "SHA-512"),
     ("md5$", "MD5"),
+    ("sha1:", "SHA-1 or PBKDF2"),
+    ("sha256:", "SHA-256 or PBKDF2"),
+    ("sha512:", "SHA-512 or PBKDF2"),
+    ("sha-", "SHA"),
+    ("md5:", "MD5"),
     ("!", "locked account"),
     ("*", "locked account"),
 ];
@@ -79,7 +84,15 @@ pub(super) fn hash_kind(text: &str) -> Option<&'static str> {
     let digits = small
         .strip_prefix("md5")
         .or_else(|| small.strip_prefix("0x"));
-    is_hex(digits.unwrap_or(&small), &[32, 40, 56, 64, 96, 128]).then_some("digest without salt")
+    let is_digest = |text: &str| is_hex(text, &[32, 40, 56, 64, 96, 128]);
+    if is_digest(digits.unwrap_or(&small)) {
+        return Some("digest without salt");
+    }
+    // Many programs write the salt before or behind it.
+    small
+        .split([':', '$', '.', ',', '|', ' '])
+        .any(is_digest)
+        .then_some("digest with salt")
 }
 
 /// True for hexadecimal digits of one of these lengths.
@@ -125,6 +138,10 @@ mod tests {
                 "5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8",
                 "digest without salt",
             ),
+            ("5f4dcc3b5aa765d61d8327deb882cf99:Qx7n", "digest with salt"),
+            ("Qx7n$5f4dcc3b5aa765d61d8327deb882cf99", "digest with salt"),
+            ("sha1:64000:18:c2FsdA==:aGFzaA==", "PBKDF2"),
+            ("sha256:1000:c2FsdA:aGFzaA", "PBKDF2"),
         ] {
             let found = hash_kind(text).unwrap_or("none");
             assert!(found.contains(kind), "{text}: {found}");

@@ -62,6 +62,11 @@ impl HostPattern {
             .and_then(|rest| rest.strip_suffix(']'))
             .unwrap_or(host);
         match self {
+            // An address of IPv6 has many spellings.
+            Self::Exact(name) if host.contains(':') => {
+                let address = |text: &str| text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
+                address(host).is_some_and(|host| address(name) == Some(host))
+            }
             Self::Exact(name) => name.eq_ignore_ascii_case(host),
             Self::Wildcard(suffix) => {
                 // Split as bytes: the host comes from the client, and a cut inside a character
@@ -138,6 +143,9 @@ mod tests {
     fn an_address_matches_however_it_is_written() {
         assert!(
             matches("[2001:DB8:0::1]", "[2001:db8::1]")
+                && matches("2001:db8::1", "[2001:DB8:0:0:0:0:0:1]")
+                && matches("127.0.0.1", "[::ffff:7f00:1]")
+                && !matches("::1", "[::2]")
                 && matches("::1", "::1")
                 && matches("10.0.0.1", "10.0.0.1")
         );

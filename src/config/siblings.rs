@@ -4,6 +4,7 @@ use http::HeaderName;
 
 use super::app::App;
 use super::endpoint::Endpoint;
+use super::path_prefix::PathPrefix;
 
 /// Facts about the other apps of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +12,10 @@ pub struct Siblings {
     /// Headers in which Noren tells names (`user-header`, `certificate-header`), on whatever route: an app believes
     /// them by every route that leads to it.
     pub names: Vec<HeaderName>,
+    /// The `server-root` of each route to the same address.
+    pub roots: Vec<PathPrefix>,
+    /// True if a route to the same address says that letter case means nothing there.
+    pub fold_case: bool,
     /// True if an app at the same address takes events of GRIP.
     pub speak_grip: bool,
 }
@@ -64,17 +69,21 @@ pub(super) fn introduce(apps: &mut [App]) {
         .collect();
     names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     names.dedup();
-    let speak_grip = |app: &App| {
-        let mut others = apps.iter().filter(|other| other.grip.is_some());
-        others.any(|other| other.shares_an_address(app))
-    };
-    let all: Vec<Siblings> = apps
-        .iter()
-        .map(|app| Siblings {
+    let of = |app: &App| {
+        let siblings = || apps.iter().filter(|other| other.shares_an_address(app));
+        let mut roots: Vec<_> = siblings()
+            .filter_map(|one| one.server_root.clone())
+            .collect();
+        roots.sort_unstable();
+        roots.dedup();
+        Siblings {
             names: names.clone(),
-            speak_grip: speak_grip(app),
-        })
-        .collect();
+            roots,
+            fold_case: siblings().any(|one| one.case_insensitive),
+            speak_grip: siblings().any(|one| one.grip.is_some()),
+        }
+    };
+    let all: Vec<_> = apps.iter().map(of).collect();
     for (app, siblings) in apps.iter_mut().zip(all) {
         app.siblings = siblings;
     }

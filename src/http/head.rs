@@ -369,7 +369,11 @@ fn host_end(text: &str) -> Option<usize> {
 fn is_name(host: &str) -> bool {
     !host.is_empty()
         && host.len() <= 253
-        && !host.starts_with('.')
+        && host
+            .strip_suffix('.')
+            .unwrap_or(host)
+            .split('.')
+            .all(|label| !label.is_empty())
         && host
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
@@ -422,6 +426,9 @@ mod tests {
             "a.example:80:80",
             "::1",
             ".example",
+            "a..example",
+            "a.example..",
+            ".",
             "a,b",
             "a.example:+1",
         ] {

@@ -169,14 +169,14 @@ impl LoginLimit {
     /// Checks whether the app could read a path as one of its logins, in any spelling: the part below one may be an
     /// argument of the same page (`PATH_INFO`).
     fn login(&self, app: &config::App, path: &RequestPath) -> Option<Login> {
-        let folds = app.case_insensitive;
-        let root = app.server_root.as_ref().map(PathPrefix::decoded);
+        let folds = app.siblings.fold_case;
         let mut logins = self.login_paths.iter().flat_map(|login| {
             // Below `/` is all of the app.
             let is_root = login == "/";
-            let below_root = root.map(|root| format!("{root}{login}").into());
+            let roots = app.siblings.roots.iter().map(PathPrefix::decoded);
+            let below_roots = roots.map(move |root| Cow::from(format!("{root}{login}")));
             let own = std::iter::once(Cow::Borrowed(login.as_str()));
-            own.chain(below_root).map(move |login| (login, is_root))
+            own.chain(below_roots).map(move |login| (login, is_root))
         });
         let is_one = |login: &str| path.may_be(login, folds);
         let is_below = |login: &str, is_root: bool| !is_root && path.may_be_below(login, folds);

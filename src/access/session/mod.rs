@@ -156,7 +156,7 @@ impl Sessions {
                 .iter()
                 .map(|other| other.shares_an_address(app))
                 .collect(),
-            ignores_case: app.case_insensitive,
+            ignores_case: app.siblings.fold_case,
             hides_affinity: app.hides_affinity,
             settings: config.session.clone(),
             known,

@@ -84,8 +84,10 @@ fn apps_are_read() {
         affinity: Affinity::None,
         hides_affinity: false,
         siblings: Siblings {
+            names: Vec::new(),
+            roots: vec![PathPrefix::parse("/wok").expect("a prefix")],
+            fold_case: true,
             speak_grip: true,
-            ..Siblings::default()
         },
         request_spool: false,
         response_spool: false,

@@ -44,11 +44,11 @@ impl Reserved {
         let is_one = paths.any(|(_, reserved)| {
             let is_below = |path: &str| {
                 reserved.matches(path)
-                    || (app.case_insensitive && reserved.matches_in_any_case(path))
+                    || (app.siblings.fold_case && reserved.matches_in_any_case(path))
             };
             // Below the root is everything.
             let is_root = reserved.as_str() == "/";
-            path.may_be(reserved.decoded(), app.case_insensitive)
+            path.may_be(reserved.decoded(), app.siblings.fold_case)
                 || (!is_root && (is_below(path.as_str()) || path.others().any(is_below)))
         });
         if is_one {
