@@ -32,28 +32,28 @@ use std::sync::Arc;
 use http::{Request, Response};
 
 use crate::access::hosts::KnownHosts;
+use crate::access::limits::Limits;
+use crate::access::session::Sessions;
 use crate::admin::Page;
-use crate::config::Config;
+use crate::bridge::Recorder;
+use crate::config::{self, Config};
 use crate::http::{Body, Context, Incoming, refuse};
-use crate::hub::Hub;
-use crate::net::Slots;
-use crate::push::SockJs;
 use crate::router::Router;
 use crate::shares::Share;
-use crate::shutdown::Shutdown;
-use crate::telemetry::{Inside, Measured};
-use crate::tls::Challenges;
+use crate::spool::Spool;
+use crate::telemetry::Measured;
+use crate::tls::Connector;
 use crate::upstream::Upstream;
 
 pub use error::BuildError;
+pub use live::Live;
 pub use plan::Plan;
 
 use app_requests::AppRequests;
 use channel_auth::ChannelAuth;
 use exchange::reported_client;
-use handlers::{Handlers, Parts};
+use handlers::{GripApps, Handlers, Parts};
 use headers::ResponseHeaders;
-use live::Live;
 use login_limit::LoginLimit;
 use pipeline::Pipeline;
 use request_bodies::RequestBodies;
@@ -78,26 +78,6 @@ pub struct Service {
     pipeline: Pipeline,
     upkeep: Upkeep,
     bodies: RequestBodies,
-    live: Live,
-}
-
-/// Shared parts that outlive a service.
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// The channels.
-    pub hub: Hub,
-    /// Their `SockJS` sessions.
-    pub sockjs: SockJs,
-    /// Telemetry of the server.
-    pub inside: Arc<Inside>,
-    /// The admin page, if there is one.
-    pub admin_page: Option<Arc<Page>>,
-    /// Proofs for an ACME authority.
-    pub challenges: Challenges,
-    /// Connection permits.
-    pub slots: Slots,
-    /// The stop signal.
-    pub shutdown: Shutdown,
 }
 
 /// The role of a listener.
@@ -112,33 +92,40 @@ pub enum Role {
 }
 
 impl Service {
-    /// Creates the service for a configuration and its plan. `before` is the service that it replaces: its
-    /// workers, sessions and counts continue under the new limits from here on. It cannot fail, and belongs to the
-    /// commit of a reload: everything that can fail comes before it.
+    /// Creates the service for a configuration and its plan over the parts that outlive both. It cannot fail, and
+    /// belongs to the commit of a reload: the apps of the service are to be put in force.
     #[must_use]
-    pub fn new(plan: Plan, config: &Config, around: &Surroundings, before: Option<&Self>) -> Self {
-        let before = before.map(|before| &before.live);
-        let live = Live::new(config, &plan.connectors, plan.grip, around, before);
-        let Surroundings {
-            hub,
-            sockjs,
-            inside,
-            admin_page,
-            challenges,
-            slots,
-            shutdown,
-        } = around.clone();
-        let sessions = SessionAuth::new(live.sessions.clone());
-        let bodies = RequestBodies::new(config, live.spool.clone());
+    pub fn new(plan: Plan, config: &Config, live: &Live) -> Self {
+        let shutdown = &live.shutdown;
+        let spool = Spool::new(config.spool.clone(), &config.limits, &live.spool);
+        let metrics = &live.inside.metrics;
+        let app = |(settings, tls): (&config::App, &Option<Connector>)| {
+            let counted = metrics.apps.of(&settings.name);
+            let known = live.apps.live(&settings.name);
+            Upstream::new(
+                settings.clone(),
+                tls.as_ref(),
+                counted,
+                &spool,
+                known,
+                shutdown,
+            )
+        };
+        let upstreams = config.apps.iter().zip(&plan.connectors).map(app);
+        let upstreams: Vec<_> = upstreams.collect();
+        let sessions = Sessions::new(config, &upstreams, &live.sessions);
+        let sessions = SessionAuth::new(sessions.map(Arc::new));
+        let bodies = RequestBodies::new(config, spool);
         let apps = AppRequests::new(
-            live.apps.clone(),
+            upstreams,
             bodies.limits(),
             sessions.clone(),
             shutdown.clone(),
         );
-        let tokens = TokenLimit::new(Arc::clone(&live.limits));
+        let limits = Arc::new(Limits::new(&config.limits, &live.limits));
+        let tokens = TokenLimit::new(Arc::clone(&limits));
         let channels = ChannelAuth::new(
-            hub.clone(),
+            live.hub.clone(),
             sessions.clone(),
             plan.tokens.map(Arc::new),
             tokens.clone(),
@@ -150,24 +137,24 @@ impl Service {
             channels,
             entrances: Arc::new(plan.entrances),
             headers: Arc::new(ResponseHeaders::new(config)),
-            hub,
-            permits: TunnelPermits::new(slots.clone(), Arc::clone(&inside)),
+            hub: live.hub.clone(),
+            permits: TunnelPermits::new(live.slots.clone(), Arc::clone(&live.inside)),
             sessions,
-            shutdown,
+            shutdown: shutdown.clone(),
             tokens,
         };
         let parts = Parts {
             targets: plan.targets,
-            recorder: live.recorder.clone(),
-            grip: Arc::clone(&live.grip),
-            sockjs: sockjs.clone(),
-            admin_page,
-            challenges,
+            recorder: Recorder::new(&config.bridge.recording, &live.recordings),
+            grip: Arc::new(GripApps::new(plan.grip, config, &live.grip)),
+            sockjs: live.sockjs.clone(),
+            admin_page: live.admin_page.clone(),
+            challenges: live.challenges.clone(),
         };
-        let (limits, apps) = (Arc::clone(&live.limits), Arc::clone(&shared.apps));
+        let apps = Arc::clone(&shared.apps);
         Self {
-            wrapper: Wrapper::new(config, &shared, inside, slots),
-            upkeep: Upkeep::new(&shared, sockjs),
+            wrapper: Wrapper::new(config, &shared, live),
+            upkeep: Upkeep::new(&shared, live.sockjs.clone()),
             pipeline: Pipeline {
                 logins: LoginLimit::new(config, Arc::clone(&limits), Arc::clone(&apps)),
                 limits,
@@ -178,7 +165,6 @@ impl Service {
                 shutdown: shared.shutdown,
             },
             bodies: shared.bodies,
-            live,
         }
     }
 
@@ -235,7 +221,7 @@ impl Service {
     /// The apps, in the order of the configuration.
     #[must_use]
     pub fn apps(&self) -> &[Arc<Upstream>] {
-        &self.live.apps
+        self.pipeline.apps.all()
     }
 
     /// Closes connections to the apps that were idle for too long; to be called about once a second.

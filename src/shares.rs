@@ -30,9 +30,18 @@ const LITTLE: u64 = 32;
 #[derive(Clone, Debug)]
 pub struct Shares {
     rules: Arc<Mutex<Rules>>,
-    held: Arc<Mutex<Held>>,
+    taken: Taken,
+}
+
+/// The amounts that clients hold. Several [`Shares`] of different sizes may count the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct Taken(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    held: Mutex<Held>,
     /// Notified when an amount is released.
-    freed: Arc<Notify>,
+    freed: Notify,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,10 +105,15 @@ impl Shares {
     /// Creates a resource of this size, of which nothing is taken.
     #[must_use]
     pub fn new(total: u64, parts: Parts) -> Self {
+        Self::of_taken(&Taken::default(), total, parts)
+    }
+
+    /// Creates a resource of this size, of which that is taken.
+    #[must_use]
+    pub fn of_taken(taken: &Taken, total: u64, parts: Parts) -> Self {
         Self {
             rules: Arc::new(Mutex::new(Rules { total, parts })),
-            held: Arc::default(),
-            freed: Arc::default(),
+            taken: taken.clone(),
         }
     }
 
@@ -108,20 +122,10 @@ impl Shares {
         *lock(&self.rules) = Rules { total, parts };
     }
 
-    /// The same resource with another size and other shares for the holder of this value; held amounts count for
-    /// both.
-    #[must_use]
-    pub fn resized(&self, total: u64, parts: Parts) -> Self {
-        Self {
-            rules: Arc::new(Mutex::new(Rules { total, parts })),
-            ..self.clone()
-        }
-    }
-
     /// The amount taken.
     #[must_use]
     pub fn taken(&self) -> u64 {
-        lock(&self.held).taken
+        self.taken.amount()
     }
 
     /// True if more than half of the total is taken.
@@ -162,7 +166,7 @@ impl Shares {
         let end = Instant::now() + limit;
         loop {
             // Before the try, so that what is given back meanwhile counts.
-            let freed = self.freed.notified();
+            let freed = self.taken.0.freed.notified();
             let denied = match self.take(client, amount) {
                 Ok(share) => return Ok(share),
                 Err(denied) => denied,
@@ -171,6 +175,14 @@ impl Shares {
                 return Err(denied);
             }
         }
+    }
+}
+
+impl Taken {
+    /// The sum of all amounts.
+    #[must_use]
+    pub fn amount(&self) -> u64 {
+        lock(&self.0.held).taken
     }
 }
 
@@ -249,7 +261,7 @@ impl Share {
     /// [`Denied`] says which limit is reached; the held amount is unchanged then.
     pub fn take(&mut self, amount: u64) -> Result<(), Denied> {
         let rules = *lock(&self.of.rules);
-        lock(&self.of.held).take(rules, self.client, amount)?;
+        lock(&self.of.taken.0.held).take(rules, self.client, amount)?;
         self.held += amount;
         Ok(())
     }
@@ -265,8 +277,8 @@ impl Share {
         let amount = amount.min(self.held);
         if amount > 0 {
             self.held -= amount;
-            lock(&self.of.held).give_back(self.client, amount);
-            self.of.freed.notify_waiters();
+            lock(&self.of.taken.0.held).give_back(self.client, amount);
+            self.of.taken.0.freed.notify_waiters();
         }
     }
 }
@@ -325,7 +337,7 @@ mod tests {
         assert!(shares.take(from(4), 1).is_ok());
         drop((first, second, third));
         assert_eq!(shares.taken(), 0);
-        assert!(lock(&shares.held).addresses.is_empty());
+        assert!(lock(&shares.taken.0.held).addresses.is_empty());
     }
 
     #[test]
@@ -393,9 +405,10 @@ mod tests {
 
     #[test]
     fn by_another_size_what_is_held_counts() {
-        let before = shares(100);
+        let taken = Taken::default();
+        let before = Shares::of_taken(&taken, 100, WHOLE);
         let _held = before.take(from(1), 40).expect("its share");
-        let after = before.resized(60, WHOLE);
+        let after = Shares::of_taken(&taken, 60, WHOLE);
         assert!(after.is_tight() && !before.is_tight());
         assert!(after.take(from(1), 21).is_err());
         assert!(after.take(from(1), 20).is_ok());

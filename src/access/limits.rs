@@ -36,7 +36,17 @@ const BRIEF_WAIT: Duration = Duration::from_secs(6);
 /// Interval of tries to get one, as its end is no event.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// The limits per client. Counts are kept across a reload.
+/// Counts of clients towards the limits, which may change. Clones share the counts.
+#[derive(Clone, Debug, Default)]
+pub struct LimitCounts {
+    requests: Arc<Counts>,
+    logins: Arc<Counts>,
+    tokens: Arc<Counts>,
+    accepted: Accepted,
+    app_tokens: Accepted,
+}
+
+/// The limits per client.
 #[derive(Debug)]
 pub struct Limits {
     requests: Limit,
@@ -110,26 +120,17 @@ enum Kind {
 }
 
 impl Limits {
-    /// Creates the limits of a configuration, with the counts of `before`.
+    /// Creates the limits of a configuration over these counts.
     #[must_use]
-    pub fn new(limits: &config::Limits, before: Option<&Self>) -> Self {
+    pub fn new(limits: &config::Limits, counts: &LimitCounts) -> Self {
         let a_second = |number| Rate::new(number, Duration::from_secs(1), BURST);
         let a_minute = |number| Rate::new(number, Duration::from_secs(60), 1);
         Self {
-            requests: Limit::new(
-                a_second(limits.request_rate),
-                before.map(|before| &before.requests),
-            ),
-            logins: Limit::new(
-                a_minute(limits.login_failures),
-                before.map(|before| &before.logins),
-            ),
-            accepted: Accepted::new(before.map(|before| &before.accepted)),
-            tokens: Limit::new(
-                a_minute(limits.token_failures),
-                before.map(|before| &before.tokens),
-            ),
-            app_tokens: Accepted::new(before.map(|before| &before.app_tokens)),
+            requests: Limit::new(a_second(limits.request_rate), &counts.requests),
+            logins: Limit::new(a_minute(limits.login_failures), &counts.logins),
+            accepted: counts.accepted.clone(),
+            tokens: Limit::new(a_minute(limits.token_failures), &counts.tokens),
+            app_tokens: counts.app_tokens.clone(),
         }
     }
 
@@ -176,13 +177,10 @@ impl Rate {
 }
 
 impl Limit {
-    fn new(rate: Option<Rate>, before: Option<&Self>) -> Self {
+    fn new(rate: Option<Rate>, counts: &Arc<Counts>) -> Self {
         Self {
             rate,
-            counts: before.map_or_else(
-                || Arc::new(Counts::new(MOST)),
-                |before| Arc::clone(&before.counts),
-            ),
+            counts: Arc::clone(counts),
         }
     }
 
@@ -360,6 +358,12 @@ impl Rate {
             None | Some(Duration::ZERO) => Ok(()),
             Some(wait) => Err(TooMany(wait)),
         }
+    }
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self::new(MOST)
     }
 }
 

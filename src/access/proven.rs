@@ -76,12 +76,6 @@ struct Credential {
 }
 
 impl Accepted {
-    /// Creates the memory, with the content of `before`.
-    #[must_use]
-    pub fn new(before: Option<&Self>) -> Self {
-        before.cloned().unwrap_or_default()
-    }
-
     /// The hash of a credential or a page.
     #[must_use]
     pub fn mark(&self, value: impl Hash) -> Mark {
@@ -295,12 +289,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_forgets_nothing() {
+    fn a_credential_is_accepted_where_it_was_and_no_other_is() {
         let peer = Peer::tcp("192.0.2.1:1".parse().expect("an address"));
-        let before = Accepted::new(None);
+        let before = Accepted::default();
         let mark = before.mark(("app", "Basic x"));
         before.keep(peer, mark, Extent::Everywhere);
-        let after = Accepted::new(Some(&before));
+        let after = before.clone();
         let of = |text| after.standing(peer, after.mark(("app", text)), None);
         assert_eq!(of("Basic x"), Standing::Good);
         assert_eq!(of("Basic y"), Standing::Unknown);

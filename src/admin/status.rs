@@ -17,6 +17,7 @@ use crate::hub::Hub;
 use crate::net::Slots;
 use crate::shutdown::Shutdown;
 use crate::sources::Sources;
+use crate::spool::SpoolUse;
 use crate::telemetry::{self, AppLabel, ChannelLabel, Inside, Metrics, Seen, SourceLabel};
 use crate::upstream::Apps;
 
@@ -31,6 +32,8 @@ pub struct View {
     pub apps: Apps,
     /// Connection permits of the public listeners.
     pub slots: Slots,
+    /// Bytes and files in the spool.
+    pub spool: SpoolUse,
     /// Certificates of an ACME authority.
     pub acme: Keeper,
     /// Metrics and open tunnels.
@@ -48,10 +51,7 @@ impl View {
             metrics.connections.open.set(signed(self.slots.taken()));
             metrics.connections.limit.set(signed(self.slots.limit()));
             self.observe_apps(metrics);
-            // All apps share one.
-            if let Some(app) = self.apps.now().first() {
-                metrics.spool.set(app.spool().figures());
-            }
+            metrics.spool.set(self.spool.figures());
             self.observe_channels(metrics);
             self.observe_sources(metrics);
         })

@@ -35,7 +35,7 @@ use codec::Codec;
 use outcome::Outcome;
 use relay::{Limits, Relay};
 
-pub use recorder::{NotRecorded, Recorder, Tap};
+pub use recorder::{NotRecorded, Recorder, Recordings, Tap};
 
 /// A connected target, ready to be relayed.
 #[derive(Debug)]

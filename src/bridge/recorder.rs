@@ -53,6 +53,10 @@ struct Room {
     open: Mutex<HashSet<PathBuf>>,
 }
 
+/// Accounting of the directory in use. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Recordings(Arc<Mutex<Option<(PathBuf, Arc<Room>)>>>);
+
 /// The recording of one tunnel, into which it puts its data. Clones belong to the same recording, which ends when
 /// the last is dropped.
 #[derive(Clone, Debug)]
@@ -90,30 +94,41 @@ pub enum NotRecorded {
     },
 }
 
+impl Recordings {
+    /// The accounting of a directory, which takes the place of any other.
+    fn room(&self, directory: Option<&Path>) -> Option<Arc<Room>> {
+        let mut current = lock(&self.0);
+        let known = current.take();
+        let directory = directory?;
+        let known = known.filter(|(known, _)| known == directory);
+        let room = known.map_or_else(|| Arc::new(Room::of(directory)), |(_, room)| room);
+        *current = Some((directory.to_owned(), Arc::clone(&room)));
+        Some(room)
+    }
+}
+
+impl Room {
+    /// Adds up the files of a directory.
+    fn of(directory: &Path) -> Self {
+        let room = Self::default();
+        let there = recordings(directory);
+        let used = there.iter().map(|(_, size)| size).sum();
+        let newest = there.iter().filter_map(|(path, _)| number_in(path)).max();
+        room.used.store(used, Ordering::Relaxed);
+        let newest = newest.unwrap_or_default();
+        room.newest.store(newest, Ordering::Relaxed);
+        room
+    }
+}
+
 impl Recorder {
-    /// Creates a recorder if anything is to be recorded, and adds up the files in the directory. `before` is the
-    /// recorder that it replaces at a reload.
+    /// Creates a recorder if anything is to be recorded, and adds up the files in a directory that is new.
     #[must_use]
-    pub fn new(settings: &config::Recording, before: Option<&Self>) -> Option<Self> {
-        let directory = settings.directory.clone()?;
-        let known = before.filter(|before| before.directory == directory);
-        let room = known.map_or_else(
-            || {
-                let room = Room::default();
-                let there = recordings(&directory);
-                let used = there.iter().map(|(_, size)| size).sum();
-                let newest = there.iter().filter_map(|(path, _)| number_in(path)).max();
-                room.used.store(used, Ordering::Relaxed);
-                room.newest
-                    .store(newest.unwrap_or_default(), Ordering::Relaxed);
-                Arc::new(room)
-            },
-            |before| Arc::clone(&before.room),
-        );
+    pub fn new(settings: &config::Recording, recordings: &Recordings) -> Option<Self> {
         Some(Self {
+            room: recordings.room(settings.directory.as_deref())?,
+            directory: settings.directory.clone()?,
             settings: Arc::new(settings.clone()),
-            directory,
-            room,
         })
     }
 

@@ -120,7 +120,7 @@ impl Handle {
             listener.give_away(true);
         }
         info!("another process serves now; tunnels stay here until they end");
-        self.around.shutdown.retire();
+        self.live.shutdown.retire();
         Ok(())
     }
 
@@ -137,8 +137,8 @@ impl Handle {
                 .iter()
                 .map(|listener| listener.name().to_owned())
                 .collect(),
-            hub: self.around.hub.pack(),
-            drained: self.apps.drained(),
+            hub: self.live.hub.pack(),
+            drained: self.live.apps.drained(),
         };
         let sockets: Vec<_> = listeners
             .iter()
@@ -152,7 +152,7 @@ impl Handle {
 
     /// Reverts the hand-over.
     fn go_on(&self) {
-        if let Err(fault) = self.around.hub.unpack() {
+        if let Err(fault) = self.live.hub.unpack() {
             error!(%fault, "histories on disk are closed until Noren is restarted");
         }
         if let Err(fault) = self.sources.reload(&self.state.load().config) {
@@ -169,13 +169,13 @@ impl Handle {
 
     /// Waits until all work is done after a [`hand_over`](Self::hand_over).
     pub async fn all_ended(&self) {
-        self.around.shutdown.all_ended().await;
+        self.live.shutdown.all_ended().await;
     }
 
     /// Approximate number of connections and tunnels.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.around.shutdown.running()
+        self.live.shutdown.running()
     }
 }
 

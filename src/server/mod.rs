@@ -23,16 +23,16 @@ use tracing::{info, warn};
 
 use crate::access::UsersError;
 use crate::acme::Keeper;
-use crate::admin::{Admin, Orders, Page, View};
+use crate::admin::{Admin, Orders, View};
 use crate::config::{self, Config, Protocol};
 use crate::faults::Faults;
 use crate::hub::{Hub, HubError};
 use crate::jwt::KeyError;
 use crate::net::{BindError, Inherited, Listener, Proxies, Slots};
-use crate::push::SockJs;
-use crate::service::{BuildError, Role, Service, Surroundings};
+use crate::service::{BuildError, Live, Role, Service};
 use crate::shutdown::{Drained, Shutdown};
 use crate::sources::{SourceError, Sources};
+use crate::spool::SpoolUse;
 use crate::telemetry::{FileLabel, Inside};
 use crate::tls::{Acceptor, Challenges, SelfSigned, TlsError};
 use crate::tokens::LinksError;
@@ -50,13 +50,11 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<(Arc<Listener>, config::Listener)>,
-    apps: Apps,
     admin: Option<Admin>,
     orders: Option<Orders>,
     state: Arc<ArcSwap<State>>,
-    around: Surroundings,
+    live: Live,
     sources: Sources,
-    slots: Slots,
     acme: Keeper,
     /// Serialises reload, certificate renewal and hand-over.
     turn: Arc<Mutex<()>>,
@@ -168,43 +166,31 @@ impl Server {
             config.limits.connections,
             config.limits.connections_per_address,
         );
-        let sockjs = SockJs::new(hub.clone());
         let sources = Sources::start(&hub, config, &shutdown)?;
-        let apps = Apps::default();
         let acme = Keeper::new(challenges, Arc::clone(&inside));
         let view = View {
-            hub: hub.clone(),
+            hub,
             sources: sources.clone(),
-            apps: apps.clone(),
-            slots: slots.clone(),
+            apps: Apps::default(),
+            slots,
+            spool: SpoolUse::default(),
             acme: acme.clone(),
-            inside: Arc::clone(&inside),
-            shutdown: shutdown.clone(),
+            inside,
+            shutdown,
             begun: Instant::now(),
         };
-        let around = Surroundings {
-            hub,
-            sockjs,
-            inside,
-            admin_page: Page::new(config, &view).map(Arc::new),
-            challenges: acme.challenges().clone(),
-            slots: slots.clone(),
-            shutdown,
-        };
-        let state = plan.commit(&around, None);
-        apps.replace(state.service.apps().to_vec());
-        apps.drain(&drained.unwrap_or_default());
+        let live = Live::new(config, &view);
+        let state = plan.commit(&live);
+        live.apps.drain(&drained.unwrap_or_default());
         let (admin, orders) = Admin::bind(&state.config, &view, &mut inherited)?.unzip();
         state.show_certificates();
         Ok(Self {
             listeners,
             sources,
-            around,
-            apps,
+            live,
             admin,
             orders,
             state: Arc::new(ArcSwap::from_pointee(state)),
-            slots,
             acme,
             turn: Arc::default(),
             before,
@@ -279,13 +265,14 @@ impl Server {
     /// `server.drain`.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Drained {
         let handle = self.handle();
-        let Surroundings {
+        let Live {
             hub,
             inside,
             admin_page,
             shutdown,
+            slots,
             ..
-        } = self.around;
+        } = self.live;
         for (index, (listener, settings)) in self.listeners.into_iter().enumerate() {
             let protocol = settings.protocol;
             info!(address = %listener, %protocol, "listening");
@@ -300,7 +287,7 @@ impl Server {
                 tls: protocol == Protocol::Https,
                 role,
                 state: Arc::clone(&self.state),
-                slots: self.slots.clone(),
+                slots: slots.clone(),
                 proxies: Arc::new(Proxies::new(&settings)),
                 inside: Arc::clone(&inside),
                 shutdown: shutdown.clone(),

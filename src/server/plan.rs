@@ -10,7 +10,7 @@ use crate::faults::Faults;
 use crate::hub;
 use crate::net::Listener;
 use crate::server::{StartError, State, descriptors};
-use crate::service::{self, Service, Surroundings};
+use crate::service::{self, Live, Service};
 use crate::sources;
 use crate::tls::{Acceptor, Acceptors, Challenges, TlsError};
 
@@ -78,17 +78,21 @@ impl Findings {
 }
 
 impl Plan {
-    /// Builds the state of this plan. From here on the new limits apply to what it shares with the state `before`.
-    pub(super) fn commit(self, around: &Surroundings, before: Option<&State>) -> State {
+    /// Puts this plan in force in all that outlives it, and returns the state for the requests to come.
+    pub(super) fn commit(self, live: &Live) -> State {
         descriptors::commit(&self.need, &self.config);
-        let before = before.map(|state| state.service.as_ref());
-        let service = Service::new(self.service, &self.config, around, before);
+        live.forget_answers();
+        let service = Service::new(self.service, &self.config, live);
+        live.apps.replace(service.apps().to_vec());
+        let limits = &self.config.limits;
+        live.slots
+            .change(limits.connections, limits.connections_per_address);
         let acceptor = self.acceptors.iter().flatten().next();
         service.hosts().certified_by(acceptor);
         State {
             acceptors: self.acceptors,
             service: Arc::new(service),
-            inside: Arc::clone(&around.inside),
+            inside: Arc::clone(&live.inside),
             config: self.config,
         }
     }

@@ -11,23 +11,20 @@ use crate::admin::Admin;
 use crate::config::{Acme, Config};
 use crate::faults::Faults;
 use crate::hub::{HubError, HubPlan};
-use crate::net::{Listener, Slots};
+use crate::net::Listener;
 use crate::server::{Findings, Plan, Server, StartError, State};
-use crate::service::Surroundings;
+use crate::service::Live;
 use crate::sources::{SourceError, Sources, SourcesPlan};
 use crate::sync::lock;
 use crate::telemetry;
 use crate::tls::{Acceptor, Acceptors, TlsError};
-use crate::upstream::Apps;
 
 /// A handle to a running server. Clones refer to the same one.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) state: Arc<ArcSwap<State>>,
-    pub(super) around: Surroundings,
+    pub(super) live: Live,
     pub(super) sources: Sources,
-    slots: Slots,
-    pub(super) apps: Apps,
     acme: Keeper,
     /// The listeners that are still open.
     pub(super) listeners: Vec<Weak<Listener>>,
@@ -61,10 +58,8 @@ impl Handle {
         let listeners = server.listeners.iter().map(|(listener, ..)| listener);
         Self {
             state: Arc::clone(&server.state),
-            around: server.around.clone(),
+            live: server.live.clone(),
             sources: server.sources.clone(),
-            slots: server.slots.clone(),
-            apps: server.apps.clone(),
             acme: server.acme.clone(),
             listeners: listeners.chain(admin).map(Arc::downgrade).collect(),
             turn: Arc::clone(&server.turn),
@@ -85,25 +80,21 @@ impl Handle {
             return Err(ReloadError::NeedsRestart(fixed.join(", ")));
         }
         let found = Findings::read(config)?;
-        let hub = self.around.hub.plan(&found.config)?;
+        let hub = self.live.hub.plan(&found.config)?;
         // After what only reads, so that no program connects to a socket that only a refused file has.
         let sources = self.sources.plan(&found.config)?;
-        let plan = found.open(&self.around.challenges)?;
-        self.commit(plan, hub, sources, &now);
+        let plan = found.open(&self.live.challenges)?;
+        self.commit(plan, hub, sources);
         info!("configuration reloaded");
         Ok(())
     }
 
     /// Puts a configuration in force. This is the only effect of a reload on the running server, and it cannot
     /// fail.
-    fn commit(&self, plan: Plan, hub: HubPlan, sources: SourcesPlan, now: &State) {
-        let state = plan.commit(&self.around, Some(now));
-        self.around.hub.commit(hub);
+    fn commit(&self, plan: Plan, hub: HubPlan, sources: SourcesPlan) {
+        let state = plan.commit(&self.live);
+        self.live.hub.commit(hub);
         self.sources.commit(sources);
-        let limits = &state.config.limits;
-        self.slots
-            .change(limits.connections, limits.connections_per_address);
-        self.apps.replace(state.service.apps().to_vec());
         state.show_certificates();
         telemetry::set_level(state.config.log.level);
         self.state.store(Arc::new(state));
@@ -125,7 +116,7 @@ impl Handle {
         let found = Acceptors::read(&now.config);
         let found =
             found.map_err(|faults| faults.into_first().unwrap_or(TlsError::NoCertificate))?;
-        let acceptors = found.open(&now.config, &self.around.challenges)?;
+        let acceptors = found.open(&now.config, &self.live.challenges)?;
         let state = State {
             config: now.config.clone(),
             service: Arc::clone(&now.service),
@@ -143,8 +134,8 @@ impl Handle {
     /// process is stuck.
     pub async fn pulse(&self) {
         let (done, passed) = tokio::sync::oneshot::channel();
-        let (hub, state) = (self.around.hub.clone(), Arc::clone(&self.state));
-        self.around.shutdown.spawn_keeper(async move {
+        let (hub, state) = (self.live.hub.clone(), Arc::clone(&self.state));
+        self.live.shutdown.spawn_keeper(async move {
             hub.touch();
             let _ = done.send(Arc::clone(&state.load().service));
         });

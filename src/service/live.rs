@@ -1,70 +1,72 @@
-//! The parts of a service that the service after a reload continues: counts, permits, and what is known of the apps.
-//! Independent of how a request is handled.
+//! The parts of a server that outlive its configuration: open connections and channels, counts, permits, and what is
+//! known of apps and sessions. Only the commit of a reload changes them. Does not know requests.
 
 use std::sync::Arc;
 
-use crate::access::limits::Limits;
-use crate::access::session::Sessions;
-use crate::bridge::Recorder;
-use crate::config::{self, Config};
-use crate::service::Surroundings;
-use crate::service::grip_keys::GripKeys;
-use crate::service::handlers::GripApps;
-use crate::spool::Spool;
-use crate::tls::Connector;
-use crate::upstream::Upstream;
+use crate::access::limits::LimitCounts;
+use crate::access::session::SessionCache;
+use crate::admin::{Page, View};
+use crate::bridge::Recordings;
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::net::Slots;
+use crate::push::SockJs;
+use crate::service::handlers::GripMemory;
+use crate::shutdown::Shutdown;
+use crate::spool::SpoolUse;
+use crate::telemetry::Inside;
+use crate::tls::Challenges;
+use crate::upstream::Apps;
 
-/// Parts that outlive a service.
-#[derive(Debug)]
-pub(super) struct Live {
-    pub(super) spool: Spool,
-    pub(super) apps: Vec<Arc<Upstream>>,
-    pub(super) sessions: Option<Arc<Sessions>>,
-    pub(super) recorder: Option<Recorder>,
-    pub(super) grip: Arc<GripApps>,
-    pub(super) limits: Arc<Limits>,
+/// Parts that outlive a configuration. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// The apps in force, with their worker permits and queues.
+    pub apps: Apps,
+    /// The channels.
+    pub hub: Hub,
+    /// Their `SockJS` sessions.
+    pub sockjs: SockJs,
+    /// Telemetry of the server.
+    pub inside: Arc<Inside>,
+    /// The admin page, if there is one.
+    pub admin_page: Option<Arc<Page>>,
+    /// Proofs for an ACME authority.
+    pub challenges: Challenges,
+    /// Connection permits.
+    pub slots: Slots,
+    /// The stop signal.
+    pub shutdown: Shutdown,
+    pub(super) spool: SpoolUse,
+    pub(super) limits: LimitCounts,
+    pub(super) sessions: Arc<SessionCache>,
+    pub(super) recordings: Recordings,
+    pub(super) grip: GripMemory,
 }
 
 impl Live {
-    /// The parts for a configuration; those `before` continue in them under the new limits from here on.
-    pub(super) fn new(
-        config: &Config,
-        connectors: &[Option<Connector>],
-        keys: Vec<Option<Arc<GripKeys>>>,
-        around: &Surroundings,
-        before: Option<&Self>,
-    ) -> Self {
-        let spool = Spool::new(
-            config.spool.clone(),
-            &config.limits,
-            before.map(|before| &before.spool),
-        );
-        let metrics = &around.inside.metrics;
-        let known = before.map_or(&[][..], |before| &before.apps);
-        let app = |(settings, tls): (&config::App, &Option<Connector>)| {
-            let counted = metrics.apps.of(&settings.name);
-            let (settings, tls) = (settings.clone(), tls.as_ref());
-            Upstream::new(settings, tls, counted, &spool, known, &around.shutdown)
-        };
-        let apps: Vec<_> = config.apps.iter().zip(connectors).map(app).collect();
-        let asked = before.and_then(|before| before.sessions.as_deref());
+    /// The parts of a new server: those that `view` shows, and others that begin empty.
+    #[must_use]
+    pub fn new(config: &Config, view: &View) -> Self {
         Self {
-            sessions: Sessions::new(config, &apps, asked).map(Arc::new),
-            recorder: Recorder::new(
-                &config.bridge.recording,
-                before.and_then(|before| before.recorder.as_ref()),
-            ),
-            grip: Arc::new(GripApps::new(
-                keys,
-                config,
-                before.map(|before| before.grip.as_ref()),
-            )),
-            limits: Arc::new(Limits::new(
-                &config.limits,
-                before.map(|before| before.limits.as_ref()),
-            )),
-            apps,
-            spool,
+            apps: view.apps.clone(),
+            hub: view.hub.clone(),
+            sockjs: SockJs::new(view.hub.clone()),
+            inside: Arc::clone(&view.inside),
+            admin_page: Page::new(config, view).map(Arc::new),
+            challenges: view.acme.challenges().clone(),
+            slots: view.slots.clone(),
+            shutdown: view.shutdown.clone(),
+            spool: view.spool.clone(),
+            limits: LimitCounts::default(),
+            sessions: Arc::new(SessionCache::new(config)),
+            recordings: Recordings::default(),
+            grip: GripMemory::default(),
         }
+    }
+
+    /// Forgets the answers of the app about sessions: after a reload another app may answer.
+    pub fn forget_answers(&self) {
+        self.sessions.forget_answers();
     }
 }

@@ -18,6 +18,7 @@ use crate::router::Route;
 use crate::service::Answer;
 use crate::service::app_requests::AppRequests;
 use crate::service::headers::ResponseHeaders;
+use crate::service::live::Live;
 use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{AccessLine, Classes, Handler, Inside, Measured, Timings};
@@ -77,8 +78,9 @@ impl Wrapped {
 }
 
 impl Wrapper {
-    pub(super) fn new(config: &Config, shared: &Shared, inside: Arc<Inside>, slots: Slots) -> Self {
+    pub(super) fn new(config: &Config, shared: &Shared, live: &Live) -> Self {
         let apps = config.apps.iter();
+        let inside = Arc::clone(&live.inside);
         let counted = apps.map(|app| inside.metrics.requests.of_app(&app.name));
         Self {
             apps: Arc::clone(&shared.apps),
@@ -87,7 +89,7 @@ impl Wrapper {
             access: config.log.access.then_some(config.log.access_format),
             traces: config.server.traces,
             inside,
-            slots,
+            slots: live.slots.clone(),
             shutdown: shared.shutdown.clone(),
         }
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::config::{self, Limits};
-use crate::shares::{Client, Parts, Share, Shares};
+use crate::shares::{Client, Parts, Share, Shares, Taken};
 use crate::telemetry::Spooled;
 
 pub use file::{SpoolFile, SpoolReader};
@@ -35,6 +35,16 @@ pub struct Spool {
     /// Share of the memory for request bodies, in bytes.
     requests: Shares,
     parts: Parts,
+    used: Arc<Used>,
+}
+
+/// The bytes and files in the spool, whose sizes may change. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct SpoolUse {
+    disk: Taken,
+    files: Taken,
+    memory: Taken,
+    requests: Taken,
     used: Arc<Used>,
 }
 
@@ -73,21 +83,31 @@ pub enum SpoolError {
     },
 }
 
-impl Spool {
-    /// Creates a spool. At a reload it replaces `before`, whose bytes count here as well.
+impl SpoolUse {
+    /// The current figures for metrics and status.
     #[must_use]
-    pub fn new(settings: config::Spool, limits: &Limits, before: Option<&Self>) -> Self {
+    pub fn figures(&self) -> Spooled {
+        Spooled {
+            disk: self.disk.amount(),
+            memory: self.memory.amount(),
+            requests: self.used.requests.load(Ordering::Relaxed),
+            answers: self.used.answers.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Spool {
+    /// Creates a spool of the configured sizes, of which that is in use.
+    #[must_use]
+    pub fn new(settings: config::Spool, limits: &Limits, in_use: &SpoolUse) -> Self {
         let parts = Parts::from(limits);
-        let shares = |before: Option<&Shares>, total| match before {
-            Some(before) => before.resized(total, parts),
-            None => Shares::new(total, parts),
-        };
+        let shares = |taken, total| Shares::of_taken(taken, total, parts);
         Self {
-            disk: shares(before.map(|before| &before.disk), settings.size),
-            files: shares(before.map(|before| &before.files), settings.files as u64),
-            memory: shares(before.map(|before| &before.memory), settings.memory),
-            requests: shares(before.map(|before| &before.requests), limits.request_memory),
-            used: before.map_or_else(Arc::default, |before| Arc::clone(&before.used)),
+            disk: shares(&in_use.disk, settings.size),
+            files: shares(&in_use.files, settings.files as u64),
+            memory: shares(&in_use.memory, settings.memory),
+            requests: shares(&in_use.requests, limits.request_memory),
+            used: Arc::clone(&in_use.used),
             parts,
             settings: Arc::new(settings),
         }
@@ -127,18 +147,6 @@ impl Spool {
     #[must_use]
     pub fn is_tight(&self) -> bool {
         self.requests.is_tight()
-    }
-
-    /// The current figures for metrics and status.
-    #[must_use]
-    pub fn figures(&self) -> Spooled {
-        let used = &self.used;
-        Spooled {
-            disk: self.disk.taken(),
-            memory: self.memory.taken(),
-            requests: used.requests.load(Ordering::Relaxed),
-            answers: used.answers.load(Ordering::Relaxed),
-        }
     }
 
     /// Counts a request body that goes to disk.
@@ -185,14 +193,15 @@ mod tests {
 
     use super::*;
 
-    fn spool(size: u64) -> Spool {
+    fn spool(size: u64) -> (Spool, SpoolUse) {
         let settings = config::Spool {
             directory: std::env::temp_dir(),
             size,
             memory: 10,
             ..config::Spool::default()
         };
-        Spool::new(settings, &Limits::default(), None)
+        let in_use = SpoolUse::default();
+        (Spool::new(settings, &Limits::default(), &in_use), in_use)
     }
 
     async fn all(mut reader: SpoolReader) -> Vec<u8> {
@@ -205,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_kept_is_read_again_and_room_is_given_back_with_its_last_reader() {
-        let spool = spool(3 << 20);
+        let (spool, in_use) = spool(3 << 20);
         let pattern: Vec<u8> = (0..=250).cycle().take(700_001).collect();
         let mut file = spool
             .file(2 << 20, Client::default(), Duration::ZERO)
@@ -219,14 +228,14 @@ mod tests {
         let (first, second) = (file.reader(), file.reader());
         drop(file);
         assert_eq!(all(first).await, pattern);
-        assert!(spool.figures().disk >= pattern.len() as u64);
+        assert!(in_use.figures().disk >= pattern.len() as u64);
         assert_eq!(all(second).await, pattern);
-        assert_eq!(spool.figures().disk, 0);
+        assert_eq!(in_use.figures().disk, 0);
     }
 
     #[tokio::test]
     async fn one_body_and_all_together_have_their_bounds() {
-        let spool = spool(1 << 20);
+        let (spool, in_use) = spool(1 << 20);
         let half = Bytes::from(vec![0; 512 << 10]);
         let mut first = spool
             .file(512 << 10, Client::default(), Duration::ZERO)
@@ -248,8 +257,14 @@ mod tests {
         ));
         drop(first);
         second.append(&half).await.expect("there is room again");
-        let another = Spool::new(spool.settings().clone(), &Limits::default(), Some(&spool));
-        assert_eq!(another.figures().disk, 1 << 20, "a reload forgets nothing");
+        let limits = Limits::default();
+        let another = Spool::new(spool.settings().clone(), &limits, &in_use);
+        let mut third = another
+            .file(2 << 20, Client::default(), Duration::ZERO)
+            .await
+            .expect("a file");
+        let fault = third.append(&half).await;
+        assert!(matches!(fault, Err(SpoolError::Full(_))), "{fault:?}");
     }
 
     #[tokio::test]
@@ -258,7 +273,7 @@ mod tests {
             directory: "/nonexistent/spool".into(),
             ..config::Spool::default()
         };
-        let error = Spool::new(settings, &Limits::default(), None)
+        let error = Spool::new(settings, &Limits::default(), &SpoolUse::default())
             .file(1, Client::default(), Duration::ZERO)
             .await
             .expect_err("no file");
@@ -267,14 +282,14 @@ mod tests {
 
     #[test]
     fn memory_is_counted_and_given_back() {
-        let spool = spool(0);
+        let (spool, in_use) = spool(0);
         let nobody = Client::default();
         let (mut one, mut other) = (spool.memory(nobody), spool.memory(nobody));
         assert!(one.take(6).is_ok() && other.take(6).is_err() && other.take(4).is_ok());
         one.give_back(2);
-        assert_eq!(spool.figures().memory, 8);
+        assert_eq!(in_use.figures().memory, 8);
         drop((one, other));
-        assert_eq!(spool.figures().memory, 0);
+        assert_eq!(in_use.figures().memory, 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -284,7 +299,7 @@ mod tests {
             files: 1,
             ..config::Spool::default()
         };
-        let spool = Spool::new(settings, &Limits::default(), None);
+        let spool = Spool::new(settings, &Limits::default(), &SpoolUse::default());
         let file = |wait| spool.file(1, Client::default(), wait);
         let first = file(Duration::ZERO).await.expect("a file");
         let second = file(Duration::from_secs(1)).await;

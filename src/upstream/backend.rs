@@ -65,19 +65,19 @@ pub(super) struct Shared {
 pub struct Tunnel(Arc<Shared>);
 
 impl Backend {
-    /// Creates an address without connections. `shared` is that of the same address before a reload.
+    /// Creates an address without connections; `shared` is the part of it that outlives a reload.
     pub(super) fn new(
         url: &AppUrl,
         tls: Option<&Connector>,
         settings: &config::App,
-        shared: Option<Arc<Shared>>,
+        shared: Arc<Shared>,
         tasks: &Shutdown,
     ) -> Arc<Self> {
         Arc::new(Self {
             url: url.clone(),
             tag: Tag::of(&settings.name, url),
             pool: Pool::new(settings.keep_alive),
-            shared: shared.unwrap_or_default(),
+            shared,
             app: settings.name.clone(),
             tls: tls.filter(|_| url.is_https).cloned(),
             limit: settings.connect,
@@ -88,7 +88,7 @@ impl Backend {
 
     /// Creates the same address with connections and limits of its own.
     pub(super) fn beside(&self, settings: &config::App) -> Arc<Self> {
-        let shared = Some(Arc::clone(&self.shared));
+        let shared = Arc::clone(&self.shared);
         Self::new(&self.url, self.tls.as_ref(), settings, shared, &self.tasks)
     }
 

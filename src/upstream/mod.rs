@@ -15,6 +15,7 @@ mod drain;
 mod fair_queue;
 mod h1;
 mod health;
+mod live_app;
 mod pool;
 mod reachability;
 mod registry;
@@ -36,12 +37,13 @@ use crate::config::{self, AppUrl};
 use crate::http::{BoxError, Budget};
 use crate::shares::{Client, Denied, Share, Shares};
 use crate::shutdown::Shutdown;
-use crate::spool::Spool;
+use crate::spool::{Spool, SpoolUse};
 use crate::telemetry::AppMetrics;
 use crate::tls::{Connector, DialError, explain_alert};
 
 pub use response::Answer;
 
+pub use live_app::LiveApp;
 pub use registry::Apps;
 pub use request_body::Payload;
 pub use status::{AddressStatus, Load};
@@ -62,6 +64,7 @@ pub struct Upstream {
     /// One for each address, in the order of the configuration.
     backends: Vec<Arc<Backend>>,
     queue: Queue,
+    live: Arc<LiveApp>,
     spool: Spool,
     lagging: SlowClients,
     away: RestartWait,
@@ -96,44 +99,41 @@ pub enum UpstreamError {
 
 impl Upstream {
     /// Creates an app without connections. Its responses wait in the spool for slow clients; `tasks` runs the
-    /// tasks that buffer them, and those that finish abandoned exchanges. `before` may contain the same app with
-    /// other settings: the count of its busy workers continues, and what is known of its addresses.
+    /// tasks that buffer them, and those that finish abandoned exchanges. `live` are the worker permits, and what is
+    /// known of the addresses. The app is to be [put in force](Self::put_in_force).
     #[must_use]
     pub fn new(
         settings: config::App,
         tls: Option<&Connector>,
         metrics: AppMetrics,
         spool: &Spool,
-        before: &[Arc<Self>],
+        live: Arc<LiveApp>,
         tasks: &Shutdown,
     ) -> Arc<Self> {
-        let same = before
-            .iter()
-            .find(|other| other.settings.name == settings.name);
-        let backend = |url: &AppUrl| {
-            let known = same.and_then(|same| same.backends.iter().find(|known| known.url == *url));
-            let shared = known.map(|known| Arc::clone(&known.shared));
-            Backend::new(url, tls, &settings, shared, tasks)
-        };
-        let backends: Vec<_> = settings.urls.iter().map(backend).collect();
-        for backend in &backends {
+        let backend = |url: &AppUrl| Backend::new(url, tls, &settings, live.address(url), tasks);
+        let backends = settings.urls.iter().map(backend).collect();
+        Self::build(settings, (backends, metrics, spool.clone()), live, tasks)
+    }
+
+    /// Makes the settings of this app those of the permits and addresses that it shares with the one of the same name
+    /// before a reload: it is the only step of a reload that those notice.
+    pub fn put_in_force(&self) {
+        self.live.keep_only(&self.backends);
+        for backend in &self.backends {
             backend.put_in_force();
-            if settings.health_path.is_none() {
+            if self.settings.health_path.is_none() {
                 // It would never be found well again.
                 backend.shared.availability.set(Closed::Unwell, false);
             }
         }
-        let parts = (backends, metrics, spool.clone());
-        let upstream = Self::build(settings, parts, same.map(AsRef::as_ref), tasks);
-        upstream.keep_one_open();
-        upstream
+        self.change_queue();
+        self.keep_one_open();
     }
 
     /// Creates connections and workers of their own to the addresses of this app, for requests of Noren itself, whose
     /// responses are not buffered and for whose restart nothing waits. What is known of an address holds for both.
-    /// `before` is the same before a reload.
     #[must_use]
-    pub fn beside(&self, settings: config::App, before: Option<&Arc<Self>>) -> Arc<Self> {
+    pub fn beside(&self, settings: config::App) -> Arc<Self> {
         let settings = config::App {
             response_spool: false,
             restart_wait: Duration::ZERO,
@@ -142,49 +142,47 @@ impl Upstream {
         };
         let backends = self.backends.iter();
         let backends = backends.map(|backend| backend.beside(&settings)).collect();
-        let nowhere = Spool::new(config::Spool::default(), &config::Limits::default(), None);
+        let limits = config::Limits::default();
+        let nowhere = Spool::new(config::Spool::default(), &limits, &SpoolUse::default());
         let parts = (backends, AppMetrics::unread(), nowhere);
-        Self::build(settings, parts, before.map(AsRef::as_ref), &self.tasks)
+        let upstream = Self::build(settings, parts, self.live.beside(), &self.tasks);
+        upstream.change_queue();
+        upstream
     }
 
     fn build(
         settings: config::App,
         (backends, metrics, spool): (Vec<Arc<Backend>>, AppMetrics, Spool),
-        before: Option<&Self>,
+        live: Arc<LiveApp>,
         tasks: &Shutdown,
     ) -> Arc<Self> {
         let streaming = (settings.workers * backends.len() / 2).max(1) as u64;
-        let queue = before.map_or_else(Queue::default, |before| before.queue.clone());
-        queue.set_limits(settings.queue, settings.queue_wait);
-        queue.set_backends(&backends, settings.workers);
-        let uploads = match before {
-            Some(before) => before.uploads.resized(streaming, spool.parts()),
-            None => Shares::new(streaming, spool.parts()),
-        };
         Arc::new(Self {
             away: RestartWait::new(&settings.name, settings.restart_wait),
             health: Health::new(&settings),
             lagging: SlowClients::default(),
             metrics,
-            settings,
             backends,
-            queue,
+            queue: live.queue.clone(),
+            uploads: Shares::of_taken(&live.uploads, streaming, spool.parts()),
+            live,
+            settings,
             spool,
-            uploads,
             tasks: tasks.clone(),
         })
+    }
+
+    /// Gives the queue the limits and addresses of this app.
+    fn change_queue(&self) {
+        let settings = &self.settings;
+        self.queue.set_limits(settings.queue, settings.queue_wait);
+        self.queue.set_backends(&self.backends, settings.workers);
     }
 
     /// The settings of the app.
     #[must_use]
     pub fn settings(&self) -> &config::App {
         &self.settings
-    }
-
-    /// The spool for bodies that wait for slow clients.
-    #[must_use]
-    pub fn spool(&self) -> &Spool {
-        &self.spool
     }
 
     /// The memory and disk budget for request bodies of this client.

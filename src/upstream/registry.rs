@@ -1,20 +1,31 @@
-//! List of the apps of the configuration in force, for metrics and status.
+//! The apps of the configuration in force. Does not know how requests reach them.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tracing::info;
 
-use crate::upstream::Upstream;
+use crate::upstream::{LiveApp, Upstream};
 
 /// The apps, in the order of the configuration. Clones share the list, also after a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Apps(Arc<ArcSwap<Vec<Arc<Upstream>>>>);
 
 impl Apps {
-    /// Replaces the list.
+    /// Puts other apps in force in place of the current ones.
     pub fn replace(&self, apps: Vec<Arc<Upstream>>) {
+        for app in &apps {
+            app.put_in_force();
+        }
         self.0.store(Arc::new(apps));
+    }
+
+    /// The permits and addresses of the current app of this name; new ones if there is none.
+    #[must_use]
+    pub fn live(&self, name: &str) -> Arc<LiveApp> {
+        let apps = self.now();
+        let found = apps.iter().find(|app| app.settings.name == name);
+        found.map_or_else(Arc::default, |app| Arc::clone(&app.live))
     }
 
     /// The addresses that an operator drains, each behind the name of its app.

@@ -409,7 +409,7 @@ mod tests {
         let tasks = Shutdown::new();
         let backend = |port: &u16| {
             let url = AppUrl::parse(&format!("http://127.0.0.1:{port}")).expect("a URL");
-            Backend::new(&url, None, &App::default(), None, &tasks)
+            Backend::new(&url, None, &App::default(), Arc::default(), &tasks)
         };
         ports.iter().map(backend).collect()
     }

@@ -206,3 +206,29 @@ async fn what_waits_for_slow_clients_is_shown_and_gone_afterwards() {
     assert_eq!(client.answer().await.status, 200);
     house.series("noren_spool_disk_bytes", "0").await;
 }
+
+#[tokio::test]
+async fn the_figures_of_the_spool_go_on_when_a_reload_takes_the_last_app_away() {
+    let app = Backend::tcp().await;
+    let house = House::open(&format!("{}[limits]\nrequest-buffer = '4KiB'\n", app.app())).await;
+    let mut client = house.door.plain().await;
+    client
+        .send("PUT / HTTP/1.1\r\nHost: door.example\r\nContent-Length: 100001\r\n\r\n")
+        .await;
+    client.send(vec![b'x'; 65_536]).await;
+    house.series("noren_spool_disk_bytes", "65536").await;
+    let socket = house.socket.display();
+    let base = &house.door.base;
+    let without = format!(
+        "{base}[admin]\nsocket = '{socket}'\naddress = '127.0.0.1:0'\n[[channel]]\nname = 'news'\n"
+    );
+    let config = noren::Config::parse(&without, "test").unwrap();
+    house.door.handle.reload(config).unwrap();
+    client.send(vec![b'x'; 100_001 - 65_536]).await;
+    let mut behind = app.accept().await;
+    behind.head().await;
+    behind.take(100_001).await;
+    behind.send(OK).await;
+    assert_eq!(client.answer().await.status, 200);
+    house.series("noren_spool_disk_bytes", "0").await;
+}

@@ -6,6 +6,7 @@
 //! Entries that may belong to a session are indexed by it, for logouts and for administrators.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -14,11 +15,14 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::access::session::credential::{Credential, Secret, Shown};
 use crate::access::session::query::{Matter, Verdict};
-use crate::access::session::{Denied, Identity};
+use crate::access::session::{Denied, Identity, cluster_key};
+use crate::config::Config;
 use crate::sync::lock;
+use crate::text::file::{LARGEST_SECRET, read};
 
 /// Number of entries above which unused ones are dropped, even if their answer could still be used: made-up
 /// cookies cost a client nothing.
@@ -30,8 +34,9 @@ const SAMPLE: usize = 16;
 /// session: a logout of one would have the app queried about all.
 const COMMON: usize = 1000;
 
-/// The cache. Kept across a reload, so that a logout still finds connections opened before.
-pub(super) struct Known {
+/// Cached answers of the app about sessions. It outlives a reload, so that a logout still finds connections opened
+/// before.
+pub struct SessionCache {
     pub(super) secret: Secret,
     entries: Mutex<Entries>,
 }
@@ -90,10 +95,12 @@ pub(super) struct Watched {
     _session: Option<Arc<Watched>>,
 }
 
-impl Known {
-    pub(super) fn new(secret: Secret) -> Self {
+impl SessionCache {
+    /// Creates an empty cache. Where nodes of a cluster share a key, it reads the file of the key.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
         Self {
-            secret,
+            secret: secret(config),
             entries: Mutex::new(Entries {
                 of: HashMap::new(),
                 sessions: HashMap::new(),
@@ -194,7 +201,7 @@ impl Known {
     }
 
     /// Forgets all answers, but keeps open connections: another app may answer the next query.
-    pub(super) fn forget_answers(&self) {
+    pub fn forget_answers(&self) {
         for entry in lock(&self.entries).of.values() {
             lock(&entry.state).answer = None;
         }
@@ -436,6 +443,27 @@ fn token_below(session: Option<&Arc<Entry>>) -> CancellationToken {
     session.map_or_else(CancellationToken::new, |session| {
         session.token().child_token()
     })
+}
+
+fn secret(config: &Config) -> Secret {
+    let Some(path) = cluster_key(config) else {
+        return Secret::new();
+    };
+    match read(path, LARGEST_SECRET) {
+        Ok(key) => Secret::shared(key.trim_ascii()),
+        // The hub has read it a moment ago, and would have said so.
+        Err(error) => {
+            warn!(path = %path.display(), %error, "the key of the cluster cannot be read; logouts stay on this node");
+            Secret::new()
+        }
+    }
+}
+
+/// Omits credentials.
+impl fmt::Debug for SessionCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionCache").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

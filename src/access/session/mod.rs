@@ -20,17 +20,18 @@ use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::config::{self, ChannelName, Config, LogoutEnds};
 use crate::http::{Context, Head, Lease, take_affinity};
 use crate::shutdown::Shutdown;
-use crate::text::file::{LARGEST_SECRET, read};
 use crate::tokens::Console;
 use crate::upstream::Upstream;
 
-use cache::{Entry, Known, Watched};
-use credential::{Secret, Shown};
+pub use cache::SessionCache;
+
+use cache::{Entry, Watched};
+use credential::Shown;
 use query::{Matter, Question, Verdict};
 
 /// Queries the app about visitors.
@@ -47,7 +48,7 @@ pub struct Sessions {
     hides_affinity: bool,
     /// True if other nodes of a cluster identify a session by the same hash.
     is_shared: bool,
-    known: Arc<Known>,
+    known: Arc<SessionCache>,
 }
 
 /// A visitor with a session that the app has confirmed.
@@ -131,21 +132,15 @@ impl Visitor {
 }
 
 impl Sessions {
-    /// Creates the queries of a configuration, if there are any. Opens nothing. The entries of `before` with open
-    /// connections are kept, so that they are still queried, in the new way.
+    /// Creates the queries of a configuration, if there are any. Opens nothing. The entries of the cache with open
+    /// connections are queried in the new way from now on.
     #[must_use]
-    pub fn new(config: &Config, apps: &[Arc<Upstream>], before: Option<&Self>) -> Option<Self> {
+    pub fn new(config: &Config, apps: &[Arc<Upstream>], cache: &Arc<SessionCache>) -> Option<Self> {
         let upstream = apps.get(config.session.app)?;
         let app = upstream.settings();
-        let asked = before.map(|before| &before.question);
-        let question = Question::new(&config.session, upstream, asked)?;
+        let question = Question::new(&config.session, upstream)?;
         let below = |path: &String| query::below_root(path, app);
         let paths = |list: &[String]| list.iter().map(below).collect();
-        let known = before.map_or_else(
-            || Arc::new(Known::new(secret(config))),
-            |before| Arc::clone(&before.known),
-        );
-        known.forget_answers();
         Some(Self {
             question,
             is_shared: cluster_key(config).is_some(),
@@ -159,7 +154,7 @@ impl Sessions {
             ignores_case: app.siblings.fold_case,
             hides_affinity: app.hides_affinity,
             settings: config.session.clone(),
-            known,
+            known: Arc::clone(cache),
         })
     }
 
@@ -410,20 +405,6 @@ fn is_believed(verdict: &Verdict, shown: &Shown) -> bool {
 /// The file of the key that the nodes of a cluster share.
 fn cluster_key(config: &Config) -> Option<&Path> {
     config.cluster.as_ref()?.key.as_deref()
-}
-
-fn secret(config: &Config) -> Secret {
-    let Some(path) = cluster_key(config) else {
-        return Secret::new();
-    };
-    match read(path, LARGEST_SECRET) {
-        Ok(key) => Secret::shared(key.trim_ascii()),
-        // The hub has read it a moment ago, and would have said so.
-        Err(error) => {
-            warn!(path = %path.display(), %error, "the key of the cluster cannot be read; logouts stay on this node");
-            Secret::new()
-        }
-    }
 }
 
 fn slow(limit: Duration) -> Arc<str> {

@@ -79,11 +79,7 @@ pub(super) struct Question {
 
 impl Question {
     /// Creates the queries of a configuration, if there are any.
-    pub(super) fn new(
-        settings: &config::Session,
-        upstream: &Upstream,
-        before: Option<&Self>,
-    ) -> Option<Self> {
+    pub(super) fn new(settings: &config::Session, upstream: &Upstream) -> Option<Self> {
         let app = upstream.settings();
         // Its own connections and slots: a busy app still answers, and questions take no more than their share.
         let share = config::App {
@@ -95,8 +91,6 @@ impl Question {
             response_idle: settings.timeout,
             ..app.clone()
         };
-        let before = before.map(|before| &before.upstream);
-        let before = before.filter(|before| before.settings().name == app.name);
         let below = |path: &str| below_root(path, app);
         let header = |name: Option<&String>| name.and_then(|name| name.parse().ok());
         let parsed = |(name, value): (&String, &String)| {
@@ -112,7 +106,7 @@ impl Question {
             session: below(settings.path.as_ref()?),
             console: settings.token_path.as_deref().map(below),
             channel: settings.channel_path.as_deref().map(below),
-            upstream: upstream.beside(share, before),
+            upstream: upstream.beside(share),
             method: settings.method.parse().unwrap_or_default(),
             headers,
             name: header(settings.name_header.as_ref()),

@@ -35,7 +35,7 @@ use crate::service::shared::Shared;
 use crate::tls::Challenges;
 use crate::tokens::Resolver;
 
-pub(super) use grip::{GripApps, GripControl};
+pub(super) use grip::{GripApps, GripControl, GripMemory};
 pub(super) use own::{Own, no_content, redirect};
 
 use admin_page::AdminPage;

@@ -1,7 +1,8 @@
 //! The apps with GRIP, and the requests that are refused because such an app would take them for Noren's own. Does not
 //! know how an instruction is followed.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
@@ -14,6 +15,7 @@ use crate::config::{self, Config};
 use crate::http::{Context, Head, Refusal, drop_hop_by_hop};
 use crate::push::grip::{Continuation, EVENTS, Key, Order, Returning};
 use crate::service::grip_keys::GripKeys;
+use crate::sync::lock;
 use crate::tls::ClientName;
 
 /// Part of an app's workers that held connections may use at a time for requests of their own.
@@ -21,6 +23,27 @@ const PART: usize = 4;
 
 /// Headers that are different in each request of a visitor for the same stream.
 const DIFFERENT: [&str; 4] = ["last-event-id", "x-request-id", "traceparent", "tracestate"];
+
+/// Messages of GRIP apps that wait for others, and streams that may be resumed. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(in crate::service) struct GripMemory {
+    order: Arc<Order>,
+    /// By the name of the app; an app that is no longer configured is forgotten.
+    returning: Arc<Mutex<HashMap<String, Weak<Returning>>>>,
+}
+
+impl GripMemory {
+    fn returning(&self, app: &str) -> Arc<Returning> {
+        let mut known = lock(&self.returning);
+        known.retain(|_, returning| returning.strong_count() > 0);
+        let found = known.get(app).and_then(Weak::upgrade);
+        found.unwrap_or_else(|| {
+            let returning = Arc::default();
+            known.insert(app.to_owned(), Arc::downgrade(&returning));
+            returning
+        })
+    }
+}
 
 /// The apps with GRIP.
 #[derive(Debug)]
@@ -48,26 +71,20 @@ pub(in crate::service::handlers) struct GripApp {
 }
 
 impl GripApps {
-    /// Creates the apps; those of the service before pass on the messages that wait for others.
+    /// Creates the apps, with the streams that may be resumed.
     pub(in crate::service) fn new(
         keys: Vec<Option<Arc<GripKeys>>>,
         config: &Config,
-        before: Option<&Self>,
+        memory: &GripMemory,
     ) -> Self {
         let app = |(app, keys): (&config::App, Option<Arc<GripKeys>>)| {
             let settings = app.grip.as_ref()?;
-            let mut earlier = before
-                .into_iter()
-                .flat_map(|before| before.apps.iter().flatten());
-            let earlier = earlier.find(|earlier| *earlier.name == *app.name);
             Some(GripApp {
                 name: app.name.as_str().into(),
                 keys: keys?,
                 refresh: settings.refresh,
                 resume: settings.resume,
-                returning: earlier
-                    .map(|earlier| Arc::clone(&earlier.returning))
-                    .unwrap_or_default(),
+                returning: memory.returning(&app.name),
                 session: settings.session,
                 over_http: settings.over_http,
                 gate: Arc::new(Semaphore::new((app.workers / PART).max(1))),
@@ -80,9 +97,7 @@ impl GripApps {
                 .iter()
                 .map(|app| app.siblings.speak_grip)
                 .collect(),
-            order: before
-                .map(|before| Arc::clone(&before.order))
-                .unwrap_or_default(),
+            order: Arc::clone(&memory.order),
         }
     }
 

@@ -10,7 +10,7 @@ mod holding;
 mod request;
 mod socket;
 
-pub(in crate::service) use apps::GripApps;
+pub(in crate::service) use apps::{GripApps, GripMemory};
 pub(in crate::service) use control::GripControl;
 
 pub(super) use apps::GripApp;
