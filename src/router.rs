@@ -24,6 +24,8 @@ pub enum Route {
     Hub(usize),
     /// The admin page; its resource begins at this position of the canonical path, or the path ends before it.
     Page(usize),
+    /// A webhook, of the source with this path.
+    Webhook,
     /// The welcome page of a server without apps.
     Welcome,
 }
@@ -82,6 +84,8 @@ pub struct Router {
     hub: Option<String>,
     /// Path of the admin page.
     page: Option<String>,
+    /// Paths of webhooks.
+    webhooks: HashSet<String>,
     /// Routes, most specific first.
     entries: Vec<Entry>,
     welcome: bool,
@@ -124,6 +128,12 @@ impl Router {
                 .page
                 .as_ref()
                 .map(|path| path.decoded().trim_end_matches('/').to_owned()),
+            webhooks: config
+                .channels
+                .iter()
+                .flat_map(|channel| &channel.sources)
+                .filter_map(|source| source.webhook().map(str::to_owned))
+                .collect(),
             hub: config
                 .has_open_channels()
                 .then(|| format!("{}/", decoded(&config.hub.path))),
@@ -138,7 +148,11 @@ impl Router {
             let leads_to = match entry.route {
                 Route::App(index) => Destination::App(index),
                 Route::Files(index) => Destination::Files(index),
-                Route::Websockify | Route::Hub(_) | Route::Page(_) | Route::Welcome => {
+                Route::Websockify
+                | Route::Hub(_)
+                | Route::Page(_)
+                | Route::Webhook
+                | Route::Welcome => {
                     return None;
                 }
             };
@@ -196,6 +210,9 @@ impl Router {
     fn own(&self, asked: Asked<'_>) -> Result<Option<Route>, Refusal> {
         let path = asked.path.as_str();
         let bare = path.strip_suffix('/').unwrap_or(path);
+        if self.webhooks.contains(path) {
+            return Ok(Some(Route::Webhook));
+        }
         if self.bridge.contains(bare) || (path == "/" && self.is_console_at_root(asked)) {
             return Ok(Some(Route::Websockify));
         }

@@ -148,6 +148,7 @@ impl Service {
             recorder: Recorder::new(&config.bridge.recording, &live.recordings),
             grip: Arc::new(GripApps::new(plan.grip, config, &live.grip)),
             sockjs: live.sockjs.clone(),
+            sources: live.sources.clone(),
             admin_page: live.admin_page.clone(),
             challenges: live.challenges.clone(),
         };

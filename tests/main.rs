@@ -67,6 +67,7 @@ mod real_tokens;
 mod real_unread;
 mod real_vnc;
 mod real_webdav;
+mod real_webhooks;
 mod real_wok;
 mod recording;
 mod reload;

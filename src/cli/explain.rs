@@ -321,6 +321,9 @@ pub(super) fn source(source: &Source) -> String {
         Source::Wok { address } => format!("the push socket {}", address.display()),
         Source::Listen(listen) => format!("programs that write to {}", listen.address.display()),
         Source::Amqp(amqp) => format!("the exchange {} of {}", amqp.exchange, amqp.broker),
+        Source::Webhook(webhook) => {
+            format!("requests with a signature to {}", webhook.path.as_str())
+        }
         Source::Postgres(postgres) => match &postgres.place {
             PostgresPlace::Notifications(one) => format!(
                 "what {} sends by NOTIFY {} (lost while nobody listens)",

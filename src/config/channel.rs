@@ -16,6 +16,7 @@ use super::postgres::PostgresSource;
 use super::reader::Table;
 use super::size::{GIB, KIB};
 use super::value;
+use super::webhook::WebhookSource;
 
 /// Rule for a subscriber that lags too far behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +131,8 @@ pub enum Source {
     Amqp(Box<AmqpSource>),
     /// `postgres`: notifications or an outbox table of a PostgreSQL database.
     Postgres(Box<PostgresSource>),
+    /// `webhook`: signed requests of another service.
+    Webhook(Box<WebhookSource>),
 }
 
 /// The socket of a `listen` source.
@@ -189,10 +192,13 @@ struct Taken {
     names: HashSet<ChannelPattern>,
     sockets: HashSet<PathBuf>,
     outboxes: HashSet<String>,
+    webhooks: HashSet<String>,
 }
 
 impl Taken {
     fn add(&mut self, channel: &Channel) {
+        let webhooks = channel.sources.iter().filter_map(Source::webhook);
+        self.webhooks.extend(webhooks.map(str::to_owned));
         self.names.insert(channel.name.clone());
         let sockets = channel.sources.iter().filter_map(Source::listens_on);
         self.sockets.extend(sockets.map(Path::to_owned));
@@ -277,6 +283,7 @@ impl Channel {
             let misplaced = match source {
                 Source::Amqp(source) => source.mapping.misplaced(&self.name),
                 Source::Postgres(source) => source.misplaced(&self.name),
+                Source::Webhook(source) => source.mapping.misplaced(&self.name),
                 Source::Wok { .. } | Source::Listen(_) => None,
             };
             if let Some(text) = misplaced {
@@ -289,6 +296,13 @@ impl Channel {
                 let text = format!(
                     "two sources empty the table {outbox}; one is enough, since each row names its channel"
                 );
+                table.problem("source", text);
+            }
+        }
+        let mut webhooks = HashSet::new();
+        for path in self.sources.iter().filter_map(Source::webhook) {
+            if taken.webhooks.contains(path) || !webhooks.insert(path) {
+                let text = format!(r#"two webhooks come to "{path}"; give each its own"#);
                 table.problem("source", text);
             }
         }
@@ -343,6 +357,7 @@ enum Kind {
     Listen,
     Amqp,
     Postgres,
+    Webhook,
 }
 
 impl Source {
@@ -352,6 +367,7 @@ impl Source {
             ("listen", Kind::Listen),
             ("amqp", Kind::Amqp),
             ("postgres", Kind::Postgres),
+            ("webhook", Kind::Webhook),
         ];
         let kind = table.required("source", r#""wok""#, |text| value::choice(text, &kinds));
         match kind {
@@ -359,6 +375,9 @@ impl Source {
             Some(Kind::Postgres) => {
                 let source = PostgresSource::read(table);
                 return source.map(Box::new).map(Self::Postgres);
+            }
+            Some(Kind::Webhook) => {
+                return WebhookSource::read(table).map(Box::new).map(Self::Webhook);
             }
             Some(Kind::Wok | Kind::Listen) | None => {}
         }
@@ -380,7 +399,7 @@ impl Source {
         match kind? {
             Kind::Wok => Some(Self::Wok { address: address? }),
             Kind::Listen => Listen::read(table, address).map(Self::Listen),
-            Kind::Amqp | Kind::Postgres => None,
+            Kind::Amqp | Kind::Postgres | Kind::Webhook => None,
         }
     }
 
@@ -389,7 +408,7 @@ impl Source {
     pub fn listens_on(&self) -> Option<&Path> {
         match self {
             Self::Listen(listen) => Some(&listen.address),
-            Self::Wok { .. } | Self::Amqp(_) | Self::Postgres(_) => None,
+            Self::Wok { .. } | Self::Amqp(_) | Self::Postgres(_) | Self::Webhook(_) => None,
         }
     }
 
@@ -400,7 +419,16 @@ impl Source {
                 let (server, table) = source.outbox()?;
                 Some(format!("{table} of {server}"))
             }
-            Self::Wok { .. } | Self::Listen(_) | Self::Amqp(_) => None,
+            Self::Wok { .. } | Self::Listen(_) | Self::Amqp(_) | Self::Webhook(_) => None,
+        }
+    }
+
+    /// The path at which a webhook comes, as it is compared with those of requests.
+    #[must_use]
+    pub fn webhook(&self) -> Option<&str> {
+        match self {
+            Self::Webhook(source) => Some(source.path.decoded()),
+            Self::Wok { .. } | Self::Listen(_) | Self::Amqp(_) | Self::Postgres(_) => None,
         }
     }
 }

@@ -545,7 +545,7 @@ fn advice_that_is_followed_is_taken() {
 #[test]
 fn a_source_of_an_unknown_kind_is_told_nothing_else() {
     let said = "noren.toml:6: channel.a.source[0].source: \"rabbitmq\" is not known here; write \"wok\", \
-                \"listen\", \"amqp\" or \"postgres\"";
+                \"listen\", \"amqp\", \"postgres\" or \"webhook\"";
     says(
         "[[channel]]\nname = \"a\"\n[[channel.source]]\nsource = \"rabbitmq\"\nurl = \"amqp://b\"",
         said,

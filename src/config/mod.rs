@@ -73,6 +73,7 @@ mod tls;
 mod token_source;
 mod token_url;
 mod value;
+mod webhook;
 
 #[cfg(test)]
 mod error_tests;
@@ -141,6 +142,7 @@ pub use template::{Part, Template, Templates};
 pub use tls::{Certificate, Tls, TlsVersion};
 pub use token_source::{RedisSource, SourceKind, TokenSource};
 pub use token_url::TokenUrl;
+pub use webhook::{WebhookSignature, WebhookSource};
 
 /// The whole file.
 ///

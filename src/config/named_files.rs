@@ -34,6 +34,9 @@ impl Config {
                     files.extend(postgres.server.passfile.as_ref().map(SecretFile::path));
                     files.extend(postgres.server.ca.clone());
                 }
+                Source::Webhook(webhook) => {
+                    files.extend(webhook.secrets.iter().map(SecretFile::path));
+                }
                 Source::Wok { .. } | Source::Listen(_) => {}
             }
         }

@@ -47,6 +47,11 @@ impl Template {
         Self(vec![Part::Pointer(pointer.to_owned())])
     }
 
+    /// A template that is one name of the format.
+    pub(super) fn name(name: &'static str) -> Self {
+        Self(vec![Part::Name(name)])
+    }
+
     /// The pieces, in their order. There is one at least.
     #[must_use]
     pub fn parts(&self) -> &[Part] {

@@ -33,5 +33,7 @@ pub mod running {}
 pub mod shield {}
 #[doc = include_str!("tokens.md")]
 pub mod tokens {}
+#[doc = include_str!("webhooks.md")]
+pub mod webhooks {}
 #[doc = include_str!("wok.md")]
 pub mod wok {}

@@ -30,6 +30,7 @@ impl AuditRecord {
         let kind = match route {
             Route::Websockify => Kind::Console,
             Route::Hub(_) if request.method() == Method::POST => Kind::Message,
+            Route::Webhook => Kind::Message,
             Route::Hub(_) => Kind::Stream,
             Route::App(_) if asks_for_websocket(request) => Kind::WebSocket,
             Route::App(_) | Route::Files(_) | Route::Page(_) | Route::Welcome => Kind::Request,

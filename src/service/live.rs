@@ -13,6 +13,7 @@ use crate::net::Slots;
 use crate::push::SockJs;
 use crate::service::handlers::GripMemory;
 use crate::shutdown::Shutdown;
+use crate::sources::Sources;
 use crate::spool::SpoolUse;
 use crate::telemetry::Inside;
 use crate::tls::Challenges;
@@ -27,6 +28,8 @@ pub struct Live {
     pub hub: Hub,
     /// Their `SockJS` sessions.
     pub sockjs: SockJs,
+    /// Their sources.
+    pub sources: Sources,
     /// Telemetry of the server.
     pub inside: Arc<Inside>,
     /// The admin page, if there is one.
@@ -52,6 +55,7 @@ impl Live {
             apps: view.apps.clone(),
             hub: view.hub.clone(),
             sockjs: SockJs::new(view.hub.clone()),
+            sources: view.sources.clone(),
             inside: Arc::clone(&view.inside),
             admin_page: Page::new(config, view).map(Arc::new),
             challenges: view.acme.challenges().clone(),

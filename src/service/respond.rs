@@ -205,7 +205,7 @@ impl Wrapper {
                 return Some(Arc::clone(self.apps.get(index)?));
             }
             Some(Route::Websockify) => Handler::Bridge,
-            Some(Route::Hub(_)) => Handler::Hub,
+            Some(Route::Hub(_) | Route::Webhook) => Handler::Hub,
             Some(Route::Page(_)) => Handler::Page,
             Some(Route::Files(_)) => Handler::Files,
             Some(Route::Welcome) | None => Handler::None,

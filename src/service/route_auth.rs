@@ -81,8 +81,8 @@ impl Entrances {
             Route::App(index) => self.apps.get(index),
             Route::Websockify => Some(&self.bridge),
             Route::Hub(_) => Some(&self.hub),
-            // Files are open to everybody; the admin page has a rule of its own.
-            Route::Files(_) | Route::Page(_) | Route::Welcome => None,
+            // Files are open to everybody; the admin page has a rule of its own, and so have signatures.
+            Route::Files(_) | Route::Page(_) | Route::Webhook | Route::Welcome => None,
         }
     }
 }
@@ -133,7 +133,7 @@ impl RouteAuth {
         let is_open = match route {
             Route::App(_) | Route::Files(_) => true,
             Route::Websockify => self.host_token,
-            Route::Hub(_) | Route::Page(_) | Route::Welcome => false,
+            Route::Hub(_) | Route::Page(_) | Route::Webhook | Route::Welcome => false,
         };
         let host = head.authority.host();
         // With TLS the certificate is for the name, or the browser has said that it is not.

@@ -140,6 +140,15 @@ impl Content {
         })
     }
 
+    /// The text or number at a JSON pointer.
+    pub(super) fn text_of(&self, pointer: &str) -> Option<String> {
+        match self.tree.pointer(pointer)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
     fn text(&self, template: &Template) -> Result<String, Unfit> {
         let parts = template.parts().iter();
         parts.map(|part| self.text_at(part)).collect()

@@ -14,6 +14,7 @@ mod retry;
 mod sink;
 mod splitter;
 mod users;
+mod webhook;
 mod wok;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
@@ -36,10 +38,12 @@ use crate::sync::lock;
 use crate::text::Reason;
 
 pub use sink::Status;
+pub use webhook::{Delivery, Unbelieved, Webhook, WebhookFault};
 
 use listen::{PublishSocket, Rules};
 use postgres::Database;
 use sink::Sink;
+use webhook::Gate;
 
 /// Size of a read.
 const CHUNK: usize = 16 * 1024;
@@ -52,6 +56,8 @@ struct Shared {
     hub: Hub,
     shutdown: Shutdown,
     running: Mutex<Vec<Running>>,
+    /// The webhooks among them, by their paths.
+    webhooks: ArcSwap<HashMap<String, Webhook>>,
 }
 
 /// A source with its task, which ends when this is dropped.
@@ -60,6 +66,8 @@ struct Running {
     outlet: Arc<Sink>,
     /// The socket. The task owns it, so that it is closed and its file is removed when the task ends.
     door: Weak<PublishSocket>,
+    /// The secrets of a webhook.
+    gate: Option<Arc<Gate>>,
     /// A token that the task owns while it runs.
     work: Weak<()>,
     _stop: DropGuard,
@@ -88,6 +96,7 @@ enum Origin {
         /// The stream of the cluster, one of whose nodes has the notifications.
         cluster: Option<String>,
     },
+    Webhook(Box<config::WebhookSource>),
 }
 
 /// Sources of a configuration with open sockets that are not running yet: see [`Sources::commit`].
@@ -102,6 +111,7 @@ enum Way {
     PublishSocket(Arc<PublishSocket>),
     Broker(Box<Broker>),
     Database(Box<Database>),
+    Gate(Arc<Gate>),
 }
 
 /// Failure to open the sources of a configuration.
@@ -145,6 +155,7 @@ pub fn look(config: &Config) -> Result<(), Faults<SourceError>> {
                 Origin::Listen { listen, .. } => look_at_unix(&listen.address),
                 Origin::Amqp(settings) => Ok(Broker::new(&settings.broker).map(drop)?),
                 Origin::Postgres { settings, .. } => Database::new(&settings.server).map(drop),
+                Origin::Webhook(settings) => Gate::new(settings).map(drop),
             })
             .map_err(|reason| SourceError::new(channel, source, reason))
     });
@@ -161,6 +172,7 @@ impl Sources {
             hub: hub.clone(),
             shutdown: shutdown.clone(),
             running: Mutex::default(),
+            webhooks: ArcSwap::default(),
         }));
         sources.reload(config)?;
         Ok(sources)
@@ -208,14 +220,31 @@ impl Sources {
                 let index = channel.iter().position(|old| old.source == source)?;
                 Some(channel.swap_remove(index))
             });
-            running.push(same.unwrap_or_else(|| self.run(source, way)));
+            running.push(match same {
+                Some(same) => {
+                    if let (Some(gate), Way::Gate(read)) = (&same.gate, &way) {
+                        gate.renew(read);
+                    }
+                    same
+                }
+                None => self.run(source, way),
+            });
         }
+        let webhooks = running.iter().filter_map(Running::webhook);
+        self.0.webhooks.store(Arc::new(webhooks.collect()));
+    }
+
+    /// The webhook that comes to this path, if its source runs.
+    #[must_use]
+    pub fn webhook(&self, path: &str) -> Option<Webhook> {
+        self.0.webhooks.load().get(path).cloned()
     }
 
     /// Stops all sources and waits at most `limit` until they have ended and their sockets are closed; returns
     /// false if they have not. Blocks. Messages from a broker are acknowledged or returned by then, so that the
     /// next consumer of the queue gets the rest in order. A [`reload`](Self::reload) starts the sources again.
     pub fn pause(&self, limit: Duration) -> bool {
+        self.0.webhooks.store(Arc::default());
         let running = lock(&self.0.running).split_off(0);
         let parts = |source: &Running| (source.door.clone(), source.work.clone());
         let parts: Vec<_> = running.iter().map(parts).collect();
@@ -268,7 +297,11 @@ impl Sources {
                     door.keep();
                     Arc::downgrade(door)
                 }
-                Way::None | Way::Broker(_) | Way::Database(_) => Weak::new(),
+                Way::None | Way::Broker(_) | Way::Database(_) | Way::Gate(_) => Weak::new(),
+            },
+            gate: match &way {
+                Way::Gate(gate) => Some(Arc::clone(gate)),
+                _ => None,
             },
             work: Arc::downgrade(&work),
             _stop: stop.token.clone().drop_guard(),
@@ -280,6 +313,18 @@ impl Sources {
             drop(work);
         });
         running
+    }
+}
+
+impl Running {
+    /// The webhook, with its path, if it is one.
+    fn webhook(&self) -> Option<(String, Webhook)> {
+        let Origin::Webhook(settings) = &self.source.origin else {
+            return None;
+        };
+        let gate = Arc::clone(self.gate.as_ref()?);
+        let webhook = Webhook::new(gate, Arc::clone(&self.outlet));
+        Some((settings.path.decoded().to_owned(), webhook))
     }
 }
 
@@ -296,6 +341,7 @@ fn way(source: &Source, doors: &HashMap<PathBuf, Arc<PublishSocket>>) -> Result<
             let database = Database::new(&settings.server)?;
             Ok(Way::Database(Box::new(database)))
         }
+        Origin::Webhook(settings) => Ok(Way::Gate(Arc::new(Gate::new(settings)?))),
     }
 }
 
@@ -331,6 +377,7 @@ impl Source {
                 settings: settings.clone(),
                 cluster: config.cluster.as_ref().map(|one| one.stream.clone()),
             },
+            config::Source::Webhook(settings) => Origin::Webhook(settings.clone()),
             config::Source::Listen(listen) => Origin::Listen {
                 rules: Rules {
                     framing: listen.framing,
@@ -354,7 +401,9 @@ impl Source {
     fn listens_on(&self) -> Option<&Path> {
         match &self.origin {
             Origin::Listen { listen, .. } => Some(&listen.address),
-            Origin::Wok { .. } | Origin::Amqp(_) | Origin::Postgres { .. } => None,
+            Origin::Wok { .. } | Origin::Amqp(_) | Origin::Postgres { .. } | Origin::Webhook(_) => {
+                None
+            }
         }
     }
 
@@ -364,6 +413,7 @@ impl Source {
             Origin::Listen { listen, .. } => ("listen", unix(&listen.address)),
             Origin::Amqp(settings) => ("amqp", exchange(settings)),
             Origin::Postgres { settings, .. } => ("postgres", settings.to_string()),
+            Origin::Webhook(settings) => ("webhook", settings.path.as_str().to_owned()),
         };
         Sink::new(hub.clone(), self.channel.clone(), kind, address)
     }
@@ -395,6 +445,11 @@ impl Source {
                 let cluster = cluster.as_deref();
                 postgres::follow(outlet, &database, &settings, cluster, stop).await;
             }
+            (Origin::Webhook(_), _) => {
+                // The service hands requests over; there is nothing to wait for.
+                outlet.set_up();
+                stop.requested().await;
+            }
             (Origin::Listen { .. } | Origin::Amqp(_) | Origin::Postgres { .. }, _) => {}
         }
     }
@@ -407,6 +462,7 @@ fn address(source: &config::Source) -> String {
         config::Source::Listen(listen) => unix(&listen.address),
         config::Source::Amqp(settings) => exchange(settings),
         config::Source::Postgres(settings) => settings.to_string(),
+        config::Source::Webhook(settings) => settings.path.as_str().to_owned(),
     }
 }
 

@@ -27,9 +27,9 @@ pub struct Status {
     /// Channel of the source, or a pattern for several.
     #[serde(serialize_with = "as_text")]
     pub channel: ChannelPattern,
-    /// Kind of source: `wok`, `listen`, `amqp` or `postgres`.
+    /// Kind of source: `wok`, `listen`, `amqp`, `postgres` or `webhook`.
     pub kind: &'static str,
-    /// Address: `unix:/path`, a broker and an exchange, or a database and what is read there.
+    /// Address: `unix:/path`, a broker and an exchange, a database and what is read there, or a path.
     pub address: String,
     /// Time since which it is connected or listens, in Unix milliseconds; `None` while it is not.
     pub since: Option<u64>,

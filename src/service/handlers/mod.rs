@@ -18,6 +18,7 @@ mod sockjs;
 mod subscribe;
 mod subscriptions;
 mod token_watch;
+mod webhooks;
 mod wok_page;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::push::SockJs;
 use crate::router::Route;
 use crate::service::exchange::Exchange;
 use crate::service::shared::Shared;
+use crate::sources::Sources;
 use crate::tls::Challenges;
 use crate::tokens::Resolver;
 
@@ -43,6 +45,7 @@ use app::Apps;
 use channels::Channels;
 use console::Console;
 use files::Files;
+use webhooks::Webhooks;
 
 /// The handlers of one configuration.
 #[derive(Debug)]
@@ -54,6 +57,7 @@ pub(super) struct Handlers {
     admin_page: AdminPage,
     own: Own,
     grip: GripControl,
+    webhooks: Webhooks,
 }
 
 /// Parts that only one handler has.
@@ -62,6 +66,7 @@ pub(super) struct Parts {
     pub(super) recorder: Option<Recorder>,
     pub(super) grip: Arc<GripApps>,
     pub(super) sockjs: SockJs,
+    pub(super) sources: Sources,
     pub(super) admin_page: Option<Arc<Page>>,
     pub(super) challenges: Challenges,
 }
@@ -76,6 +81,7 @@ impl Handlers {
             admin_page: AdminPage::new(config, shared, parts.admin_page),
             own: Own::new(parts.challenges, shared.shutdown.clone()),
             grip: GripControl::new(shared, parts.grip),
+            webhooks: Webhooks::new(shared, parts.sources),
         }
     }
 
@@ -94,6 +100,7 @@ impl Handlers {
             Route::Hub(at) => Box::pin(self.channels.handle(at, exchange)).await,
             Route::Page(at) => Box::pin(self.admin_page.handle(at, exchange)).await,
             Route::Files(index) => Box::pin(self.files.handle(index, exchange)).await,
+            Route::Webhook => Box::pin(self.webhooks.handle(exchange)).await,
             Route::Welcome => Ok(self.own.welcome(exchange)),
         }
     }

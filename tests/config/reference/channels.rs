@@ -6,7 +6,7 @@ use std::time::Duration;
 use noren::config::{
     Admin, AmqpSource, Broker, Channel, ChannelTokens, Cluster, Config, Entrance, History, Hub,
     Listen, Mapping, Notifications, Outbox, PostgresFormat, PostgresPlace, PostgresServer,
-    PostgresSource, Session, Source, SslMode,
+    PostgresSource, Session, Source, SslMode, WebhookSource,
 };
 
 use super::{shown_entrance, shows, uncommented_reference};
@@ -127,7 +127,7 @@ fn the_reference_shows_every_key_of_a_channel() {
         "channel.source",
         "source address type framing mode users url credentials ca heartbeat exchange bindings queue \
          queue-expires queue-length queue-size prefetch format raw-content channel event key data passfile listen \
-         poll id outbox notify batch",
+         poll id outbox notify batch path signature secrets tolerance body-size",
     );
     let [
         Source::Wok { address: _ },
@@ -141,12 +141,30 @@ fn the_reference_shows_every_key_of_a_channel() {
         Source::Amqp(amqp),
         Source::Postgres(notifications),
         Source::Postgres(outbox),
+        Source::Webhook(webhook),
     ] = sources.as_slice()
     else {
         panic!("the reference should show every kind of source");
     };
     the_reference_shows_every_key_of_a_broker(amqp);
     the_reference_shows_every_key_of_a_database(notifications, outbox);
+    the_reference_shows_every_key_of_a_webhook(webhook);
+}
+
+fn the_reference_shows_every_key_of_a_webhook(source: &WebhookSource) {
+    let WebhookSource {
+        path: _,
+        signature: _,
+        secrets,
+        tolerance,
+        body_size: 1_048_576,
+        mapping,
+    } = source
+    else {
+        panic!("the reference should show the defaults: {source:?}");
+    };
+    assert_eq!((secrets.len(), *tolerance), (1, Duration::from_secs(300)));
+    all_are_shown(mapping);
 }
 
 fn the_reference_shows_every_key_of_a_database(
