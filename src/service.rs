@@ -21,6 +21,7 @@ mod request_bodies;
 mod respond;
 mod responses;
 mod route_auth;
+mod route_limits;
 mod session_auth;
 mod shared;
 mod token_limit;
@@ -57,8 +58,9 @@ use headers::ResponseHeaders;
 use login_limit::LoginLimit;
 use pipeline::Pipeline;
 use request_bodies::RequestBodies;
-use respond::{Held, Wrapper};
+use respond::{Held, Progress, Wrapper};
 use route_auth::RouteAuth;
+use route_limits::RouteLimits;
 use session_auth::SessionAuth;
 use shared::Shared;
 use token_limit::TokenLimit;
@@ -131,8 +133,10 @@ impl Service {
             tokens.clone(),
             config.needs(None),
         );
+        let apps = Arc::new(apps);
         let shared = Shared {
-            apps: Arc::new(apps),
+            route_limits: RouteLimits::new(config, &live.routes, Arc::clone(&apps)),
+            apps,
             bodies,
             channels,
             entrances: Arc::new(plan.entrances),
@@ -162,6 +166,7 @@ impl Service {
                 router: Router::new(config),
                 apps,
                 route_auth: RouteAuth::new(config, Arc::clone(&shared.entrances)),
+                route_limits: shared.route_limits.clone(),
                 handlers: Handlers::new(config, &shared, parts),
                 shutdown: shared.shutdown,
             },
@@ -185,12 +190,12 @@ impl Service {
         let reported = reported_client(request.headers(), context);
         let context = reported.as_ref().unwrap_or(context);
         let (wrapped, begun) = self.wrapper.begin(&mut request, context, counted);
-        let mut route = None;
+        let mut progress = Progress::default();
         let handled = match begun {
             Ok(()) => {
                 let times = wrapped.times();
                 self.pipeline
-                    .run(request, context, role, times, &mut route)
+                    .run(request, context, role, times, &mut progress)
                     .await
             }
             Err(refusal) => {
@@ -198,7 +203,7 @@ impl Service {
                 Err(refusal)
             }
         };
-        self.wrapper.end(wrapped, handled, route, context)
+        self.wrapper.end(wrapped, handled, progress, context)
     }
 
     /// The memory for what a connection has received and nobody has read yet.

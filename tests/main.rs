@@ -72,6 +72,7 @@ mod real_wok;
 mod recording;
 mod reload;
 mod rfb;
+mod route_limits;
 mod secrets;
 mod security;
 mod session;

@@ -1,4 +1,4 @@
-//! Rate limits per client: requests, failed logins and wrong tokens.
+//! Rate limits per client: requests, in all or to one route, failed logins and wrong tokens.
 //!
 //! A client is an address, of IPv6 a network of 64 bits, as the connection or a trusted proxy reports it; nothing
 //! else in a request counts, so changing it does not help. Independent of the request, and of how a refusal is
@@ -60,8 +60,8 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany(pub Duration);
 
-/// One limit: a number of events in a time, for each address.
-#[derive(Debug)]
+/// One limit: a number of events in a time, for each address. Clones share the counts.
+#[derive(Clone, Debug)]
 pub struct Limit {
     rate: Option<Rate>,
     counts: Arc<Counts>,
@@ -184,18 +184,34 @@ impl Limit {
         }
     }
 
-    /// Counts an event, if the limit permits it.
+    /// Counts without a limit, for limits that count together.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self::new(None, &Arc::default())
+    }
+
+    /// A limit with the counts of this one: one event in `each`, and `burst` more at once.
+    #[must_use]
+    pub fn with_burst(&self, each: Duration, burst: u32) -> Self {
+        // The first event of a burst is in its turn.
+        let burst = each * burst.saturating_add(1);
+        Self::new(Some(Rate { each, burst }), &self.counts)
+    }
+
+    /// Counts an event, if the limit permits it. Returns the time by which it comes before its turn in the rate, which
+    /// is what it takes of the burst.
     ///
     /// # Errors
     /// [`TooMany`] with the time to wait; the event is not counted then.
-    pub fn take(&self, peer: Peer) -> Result<(), TooMany> {
+    pub fn take(&self, peer: Peer) -> Result<Duration, TooMany> {
         let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
-            return Ok(());
+            return Ok(Duration::ZERO);
         };
         self.counts.change(address, |used, now| {
             rate.has_room(*used, now)?;
-            *used = (*used).max(now) + rate.each;
-            Ok(())
+            let turn = (*used).max(now);
+            *used = turn + rate.each;
+            Ok(turn - now)
         })
     }
 

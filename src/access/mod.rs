@@ -9,6 +9,7 @@ pub mod hosts;
 pub mod limits;
 pub mod origin;
 pub mod proven;
+pub mod route_limits;
 pub mod session;
 pub mod tokens;
 pub mod users;

@@ -149,6 +149,7 @@ impl View {
                 "busy": load.busy,
                 "waiting": load.waiting,
                 "queue": settings.queue,
+                "limited": settings.request_limits.are_any().then(|| app.metrics().limited_count()),
                 "addresses": app.addresses().iter().map(addresses::shown).collect::<Vec<_>>(),
             })
         });

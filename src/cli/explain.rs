@@ -7,8 +7,8 @@ use std::time::Duration;
 use noren::Destination;
 use noren::config::{
     Affinity, App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, ListenAddress,
-    Listener, Member, Needs, OriginRule, PathPattern, PostgresPlace, Protocol, Publisher, Rfb,
-    SessionRule, Source,
+    Listener, Member, Needs, OriginRule, PathPattern, PostgresPlace, Protocol, Publisher,
+    RequestLimits, Rfb, SessionRule, Source,
 };
 
 /// A text that grows line by line. Writing to a string cannot fail.
@@ -183,6 +183,7 @@ fn routes(text: &mut Text, config: &Config) {
                     text.more(format_args!("takes {allow} only"));
                 }
                 refused(text, &app.refuse);
+                of_an_address(text, &app.request_limits);
                 entrance(text, &app.entrance);
                 header_rules(text, "to the app", &app.request_headers);
                 header_rules(text, "from here", &app.response_headers);
@@ -193,6 +194,7 @@ fn routes(text: &mut Text, config: &Config) {
                 text.more("open to everybody");
                 if let Some(files) = config.files.get(index) {
                     refused(text, &files.refuse);
+                    of_an_address(text, &files.request_limits);
                     header_rules(text, "from here", &files.response_headers);
                 }
             }
@@ -243,6 +245,30 @@ fn refused(text: &mut Text, patterns: &[PathPattern]) {
     if !patterns.is_empty() {
         let patterns: Vec<_> = patterns.iter().map(PathPattern::as_str).collect();
         text.more(format_args!("403 for {}", patterns.join(", ")));
+    }
+}
+
+/// Adds what one address may ask of a route.
+fn of_an_address(text: &mut Text, limits: &RequestLimits) {
+    let zone = limits.zone.as_ref();
+    let zone = zone.map_or_else(String::new, |zone| format!(", counted in the zone {zone}"));
+    if let Some(rate) = limits.rate {
+        let burst = match (limits.burst, limits.delay_after) {
+            (0, _) => String::new(),
+            (burst, Some(at_once)) if at_once < burst => {
+                format!(", {at_once} more at once and {} later", burst - at_once)
+            }
+            (burst, _) => format!(", {burst} more at once"),
+        };
+        text.more(format_args!(
+            "{rate} from one address{burst}, then 429{zone}"
+        ));
+    }
+    if limits.per_address > 0 {
+        text.more(format_args!(
+            "{} in progress from one address, then 429{zone}",
+            limits.per_address
+        ));
     }
 }
 
@@ -498,7 +524,8 @@ mod tests {
         let config = Config::parse(
             "[[app]]\nname = 'wok'\nurl = 'http://127.0.0.1:8010'\nworkers = 8\n\
              [[app]]\nname = 'docs'\nurl = 'unix:/run/docs'\nhosts = ['docs.example']\npath = '/d'\n\
-             methods = ['GET', 'POST']\n\
+             methods = ['GET', 'POST']\nrequest-rate = '30/m'\nrequest-burst = 9\nrequest-delay-after = 4\n\
+             requests-per-address = 5\nlimit-zone = 'docs'\n\
              [app.request-headers]\nset = { X-Api-Key = 'secret' }\n\
              [app.response-headers]\nremove = ['X-Powered-By', 'Server']\n\
              [session]\npath = '/tasks'\nname-header = 'X-User'\n\
@@ -521,6 +548,8 @@ mod tests {
             "of these, only ann, bob may listen\n",
             " 3. /d on docs.example -> the app docs at unix:/run/docs\n",
             "takes GET, POST, HEAD only\n",
+            "30/m from one address, 4 more at once and 5 later, then 429, counted in the zone docs\n",
+            "5 in progress from one address, then 429, counted in the zone docs\n",
             "headers to the app: set: x-api-key\n",
             "headers from here: removed: x-powered-by, server\n",
             " 4. / on any host -> the app wok at 127.0.0.1:8010\n",

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use noren::config::{
     App, AppUrl, AppUrls, Certificate, Endpoint, Files, HeaderRules, ListenAddress, Listener,
-    PathPrefix, Protocol, SourceKind, StaticTarget, TokenSource,
+    PathPrefix, Protocol, RequestLimits, SourceKind, StaticTarget, TokenSource,
 };
 use noren::server::Inheritance;
 use noren::{
@@ -133,6 +133,7 @@ impl Serve {
                 cache_control: None,
                 precompressed: false,
                 response_headers: HeaderRules::default(),
+                request_limits: RequestLimits::default(),
             });
         }
         let sources = &mut config.bridge.tokens;

@@ -1,6 +1,7 @@
 //! `[[app]]`: one blocking web app behind this door, and how hard it may be worked. Connects to
 //! nothing.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use http::header::{SET_COOKIE, WWW_AUTHENTICATE};
@@ -19,6 +20,7 @@ use super::methods::Methods;
 use super::path_pattern::PathPattern;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
+use super::request_limits::{RequestLimits, RequestRate};
 use super::session::{is_set_elsewhere, parse_header_name};
 use super::siblings::{Siblings, introduce};
 use super::target_tls::TargetTls;
@@ -70,6 +72,9 @@ pub struct App {
     /// `[app.response-headers]`: rules for the headers of every response at the paths of this app, errors of Noren too.
     /// They come before those of `[headers]`, name by name. Default none.
     pub response_headers: HeaderRules,
+    /// `request-rate`, `request-burst`, `request-delay-after`, `requests-per-address` and `limit-zone`: what one
+    /// address may ask of this app. Default: no limit but those of `[limits]`.
+    pub request_limits: RequestLimits,
     /// `workers`: requests in flight at each address of the app at most, 1 to 100,000. Default 100. Set it to the
     /// app's threads.
     pub workers: usize,
@@ -151,6 +156,7 @@ impl Default for App {
             certificate_header: None,
             request_headers: HeaderRules::default(),
             response_headers: HeaderRules::default(),
+            request_limits: RequestLimits::default(),
             workers: 100,
             queue: 1000,
             queue_wait: Duration::from_secs(30),
@@ -178,14 +184,18 @@ impl Default for App {
 }
 
 impl App {
-    /// All `[[app]]` tables, each also checked against those before it.
-    pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
+    /// All `[[app]]` tables, each also checked against those before it. `rates` are those of the zones so far.
+    pub(super) fn read_all(
+        root: &mut Table<'_>,
+        rates: &mut HashMap<String, RequestRate>,
+    ) -> Vec<Self> {
         let mut apps: Vec<Self> = Vec::new();
         root.each_table("app", |table| {
             let app = Self::read(table);
             if table.is_sound() {
                 app.check_keys(table);
                 app.check_against(&apps, table);
+                app.request_limits.check_zone(rates, table);
                 apps.push(app);
             }
         });
@@ -217,6 +227,7 @@ impl App {
             }),
             request_headers: HeaderRules::read_table(table, "request-headers", Side::Request),
             response_headers: HeaderRules::read_table(table, "response-headers", Side::Response),
+            request_limits: RequestLimits::read(table),
             workers: table.number("workers", default.workers, 1..=100_000),
             queue: table.number("queue", default.queue, 0..=1_000_000),
             queue_wait: table.duration("queue-wait", default.queue_wait),

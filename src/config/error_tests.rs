@@ -257,7 +257,8 @@ fn a_misspelt_key_is_told_the_nearest_one() {
         "noren.toml:3: app[0].body_size: unknown key; known here: name, url, urls, tls, hosts, path, refuse, \
          server-root, encoded-slash, case-insensitive, methods, origins, missing-origin, users, realm, \
          client-certificate, client-names, user-header, certificate-header, request-headers, \
-         response-headers, workers, queue, queue-wait, connect, response, response-idle, keep-alive, \
+         response-headers, request-rate, request-burst, request-delay-after, requests-per-address, limit-zone, \
+         workers, queue, queue-wait, connect, response, response-idle, keep-alive, \
          restart-wait, health-path, health-interval, health-failures, health-successes, affinity, \
          request-spool, ignore-client-abort, response-spool, compress, compress-private, offload, \
          grip",

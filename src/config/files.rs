@@ -1,6 +1,7 @@
 //! `[[files]]` and `[[app.offload]]`: directories whose files are served without the app. Whether they exist is
 //! found out when somebody asks.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::header_fields::Side;
@@ -10,6 +11,7 @@ use super::host_pattern::HostPattern;
 use super::path_pattern::PathPattern;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
+use super::request_limits::{RequestLimits, RequestRate};
 use super::value;
 
 /// One `[[files]]`: a directory that is served as it is.
@@ -34,6 +36,8 @@ pub struct Files {
     /// `[files.response-headers]`: rules for the headers of every response at these paths. They come before those of
     /// `[headers]`, name by name. Default none.
     pub response_headers: HeaderRules,
+    /// `request-rate` and its neighbours, as of an app. Default: no limit but those of `[limits]`.
+    pub request_limits: RequestLimits,
 }
 
 /// One `[[app.offload]]`: files that an app has sent by a header of its answer.
@@ -46,8 +50,11 @@ pub struct Offload {
 }
 
 impl Files {
-    /// All `[[files]]` tables.
-    pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
+    /// All `[[files]]` tables. `rates` are those of the zones so far.
+    pub(super) fn read_all(
+        root: &mut Table<'_>,
+        rates: &mut HashMap<String, RequestRate>,
+    ) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         root.each_table("files", |table| {
             let files = Self {
@@ -64,7 +71,11 @@ impl Files {
                     "response-headers",
                     Side::Response,
                 ),
+                request_limits: RequestLimits::read(table),
             };
+            if table.is_sound() {
+                files.request_limits.check_zone(rates, table);
+            }
             if all
                 .iter()
                 .any(|other| other.path == files.path && other.hosts == files.hosts)

@@ -56,6 +56,7 @@ mod postgres_server;
 mod problems;
 mod reader;
 mod recording;
+mod request_limits;
 mod rfb;
 mod secret_file;
 mod server;
@@ -80,6 +81,7 @@ mod error_tests;
 #[cfg(test)]
 mod field_tests;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use problems::Problems;
@@ -126,6 +128,7 @@ pub use postgres::{
 };
 pub use postgres_server::{PostgresServer, SslMode};
 pub use recording::{Recording, WhenUnrecordable};
+pub use request_limits::{RequestLimits, RequestRate};
 pub use rfb::{Rfb, RfbAccess, RfbSecurity};
 pub use secret_file::SecretFile;
 pub use server::{Server, ServerHosts};
@@ -254,6 +257,7 @@ impl Config {
     }
 
     fn read(root: &mut Table<'_>) -> Self {
+        let mut rates = HashMap::new();
         let mut config = Self {
             log: root.table("log", Log::read),
             server: root.table("server", Server::read),
@@ -263,8 +267,8 @@ impl Config {
             limits: root.table("limits", Limits::read),
             spool: root.table("spool", Spool::read),
             headers: root.table("headers", SecurityHeaders::read),
-            apps: App::read_all(root),
-            files: Files::read_all(root),
+            apps: App::read_all(root, &mut rates),
+            files: Files::read_all(root, &mut rates),
             session: Session::default(),
             bridge: root.table("bridge", Bridge::read),
             hub: root.table("hub", Hub::read),

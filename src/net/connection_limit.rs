@@ -4,22 +4,20 @@
 //! task, and a permit that stayed behind would admit a second client beyond the limit. A tunnel inside an HTTP/2
 //! connection counts as a connection of its own: it opens a socket to its target, as one over HTTP/1.1 does.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::net::Peer;
+use crate::net::address_limit::{AddressLimit, AddressPermit};
 use crate::sync::lock;
 
 /// The connection permits of all listeners together. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Slots {
     all: Arc<Semaphore>,
-    by_address: Arc<ByAddress>,
+    by_address: AddressLimit,
     /// The configured total.
     size: Arc<Mutex<usize>>,
     surplus: Arc<Surplus>,
@@ -29,13 +27,6 @@ pub struct Slots {
 /// ends.
 #[derive(Debug, Default)]
 struct Surplus(AtomicUsize);
-
-#[derive(Debug)]
-struct ByAddress {
-    /// Limit on connections of one address; 0 means that addresses are not counted.
-    limit: AtomicUsize,
-    held: Mutex<HashMap<IpAddr, usize>>,
-}
 
 /// Reasons why a tunnel gets no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +43,10 @@ pub struct Slot {
     /// The permit of the total limit; `None` if another connection holds it.
     permit: Option<OwnedSemaphorePermit>,
     surplus: Arc<Surplus>,
-    address: Option<(IpAddr, Arc<ByAddress>)>,
+    #[expect(dead_code, reason = "it is held, and released with this permit")]
+    address: Option<AddressPermit>,
+    /// The permit of the route that a tunnel belongs to, if that has a limit.
+    route: Option<AddressPermit>,
 }
 
 impl Slots {
@@ -62,10 +56,7 @@ impl Slots {
         let connections = connections.min(Semaphore::MAX_PERMITS);
         Self {
             all: Arc::new(Semaphore::new(connections)),
-            by_address: Arc::new(ByAddress {
-                limit: AtomicUsize::new(by_address),
-                held: Mutex::default(),
-            }),
+            by_address: AddressLimit::new(by_address),
             size: Arc::new(Mutex::new(connections)),
             surplus: Arc::default(),
         }
@@ -74,7 +65,7 @@ impl Slots {
     /// Changes the limits. If the total is below the number in use, no connection is cut, and none is accepted
     /// until enough have ended.
     pub fn change(&self, connections: usize, by_address: usize) {
-        self.by_address.limit.store(by_address, Ordering::Relaxed);
+        self.by_address.change(by_address);
         let connections = connections.min(Semaphore::MAX_PERMITS);
         let mut size = lock(&self.size);
         if connections > *size {
@@ -123,7 +114,7 @@ impl Slots {
     /// The permit for an accepted peer, or `None` if its address is at its limit.
     #[must_use]
     pub fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {
-        let address = self.counted(peer)?;
+        let address = self.by_address.take(peer)?;
         Some(self.slot(Some(permit), address))
     }
 
@@ -144,55 +135,35 @@ impl Slots {
     /// # Errors
     /// [`NoSlot::Address`] if the client's address is at its limit.
     pub fn take_of_address(&self, peer: &Peer) -> Result<Slot, NoSlot> {
-        let address = self.counted(peer).ok_or(NoSlot::Address)?;
+        let address = self.by_address.take(peer).ok_or(NoSlot::Address)?;
         Ok(self.slot(None, address))
     }
 
-    /// Counts a connection of a peer if its address is limited; `None` if it is at the limit.
-    #[expect(clippy::option_option, reason = "no room is not the same as no limit")]
-    fn counted(&self, peer: &Peer) -> Option<Option<(IpAddr, Arc<ByAddress>)>> {
-        match peer.counted_as() {
-            Some(address) if self.by_address.limit.load(Ordering::Relaxed) > 0 => self
-                .by_address
-                .enter(address)
-                .then(|| Some((address, Arc::clone(&self.by_address)))),
-            _ => Some(None),
-        }
-    }
-
-    fn slot(
-        &self,
-        permit: Option<OwnedSemaphorePermit>,
-        address: Option<(IpAddr, Arc<ByAddress>)>,
-    ) -> Slot {
+    fn slot(&self, permit: Option<OwnedSemaphorePermit>, address: Option<AddressPermit>) -> Slot {
         Slot {
             permit,
             surplus: Arc::clone(&self.surplus),
             address,
+            route: None,
         }
     }
 }
 
-impl ByAddress {
-    fn enter(&self, address: IpAddr) -> bool {
-        let mut held = lock(&self.held);
-        let limit = self.limit.load(Ordering::Relaxed);
-        let free = held.get(&address).is_none_or(|count| *count < limit);
-        if free {
-            *held.entry(address).or_insert(0) += 1;
-        }
-        free
-    }
-
-    fn leave(&self, address: IpAddr) {
-        let mut held = lock(&self.held);
-        if let Entry::Occupied(mut entry) = held.entry(address) {
-            *entry.get_mut() -= 1;
-            // An address that left must not stay in the map: a scan of many addresses would fill it.
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
+impl Slot {
+    /// Adds the permit of the route of a tunnel to that of its connection, which it may have none of.
+    #[must_use]
+    pub fn with_route(slot: Option<Self>, route: Option<AddressPermit>) -> Option<Self> {
+        let Some(route) = route else {
+            return slot;
+        };
+        let mut slot = slot.unwrap_or_else(|| Self {
+            permit: None,
+            surplus: Arc::default(),
+            address: None,
+            route: None,
+        });
+        slot.route = Some(route);
+        Some(slot)
     }
 }
 
@@ -213,9 +184,6 @@ impl Drop for Slot {
             && self.surplus.cancel(1) == 1
         {
             permit.forget();
-        }
-        if let Some((address, counts)) = self.address.take() {
-            counts.leave(address);
         }
     }
 }
@@ -249,9 +217,9 @@ mod tests {
                 .take(slots.free().await, &peer("192.0.2.1:3"))
                 .is_some()
         );
-        let held = slots.by_address.held.lock().expect("not poisoned");
-        assert!(
-            held.is_empty(),
+        assert_eq!(
+            slots.by_address.addresses(),
+            0,
             "addresses without a connection are forgotten"
         );
     }
@@ -293,14 +261,7 @@ mod tests {
         assert!(slots.take_inner(&one).is_ok());
         drop(connection);
         assert_eq!(slots.taken(), 0);
-        assert!(
-            slots
-                .by_address
-                .held
-                .lock()
-                .expect("not poisoned")
-                .is_empty()
-        );
+        assert_eq!(slots.by_address.addresses(), 0);
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! Independent of TLS and HTTP.
 
 mod accept;
+mod address_limit;
 mod backoff;
 mod connect;
 mod connection_limit;
@@ -16,6 +17,7 @@ mod trusted_proxies;
 mod unix;
 
 pub use accept::AcceptRetry;
+pub use address_limit::{AddressLimit, AddressPermit};
 pub use backoff::{Backoff, LONGEST_PAUSE, random};
 pub use connect::{ConnectError, connect, connect_if};
 pub use connection_limit::{NoSlot, Slot, Slots};

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::access::limits::LimitCounts;
+use crate::access::route_limits::RouteCounts;
 use crate::access::session::SessionCache;
 use crate::admin::{Page, View};
 use crate::bridge::Recordings;
@@ -42,6 +43,7 @@ pub struct Live {
     pub shutdown: Shutdown,
     pub(super) spool: SpoolUse,
     pub(super) limits: LimitCounts,
+    pub(super) routes: RouteCounts,
     pub(super) sessions: Arc<SessionCache>,
     pub(super) recordings: Recordings,
     pub(super) grip: GripMemory,
@@ -63,6 +65,7 @@ impl Live {
             shutdown: view.shutdown.clone(),
             spool: view.spool.clone(),
             limits: LimitCounts::default(),
+            routes: RouteCounts::default(),
             sessions: Arc::new(SessionCache::new(config)),
             recordings: Recordings::default(),
             grip: GripMemory::default(),

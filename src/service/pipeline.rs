@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Request, Response};
+use tokio::time::sleep;
 
 use crate::access::limits::Limits;
 use crate::http::{Body, Context, Head, Incoming, PathFault, Refusal, refuse};
@@ -16,7 +17,9 @@ use crate::service::exchange::Exchange;
 use crate::service::handlers::{Handlers, no_content, redirect};
 use crate::service::login_limit::{Guess, LoginLimit};
 use crate::service::methods::permit_method;
+use crate::service::respond::Progress;
 use crate::service::route_auth::RouteAuth;
+use crate::service::route_limits::RouteLimits;
 use crate::service::token_limit::too_many;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Timings;
@@ -30,6 +33,7 @@ pub(super) struct Pipeline {
     pub(super) apps: Arc<AppRequests>,
     pub(super) route_auth: RouteAuth,
     pub(super) logins: LoginLimit,
+    pub(super) route_limits: RouteLimits,
     pub(super) handlers: Handlers,
     pub(super) shutdown: Shutdown,
 }
@@ -45,14 +49,14 @@ enum Step {
 }
 
 impl Pipeline {
-    /// Takes a request through the steps. `routed` gets the route, once there is one.
+    /// Takes a request through the steps. `progress` gets the route, once there is one, and its permit.
     pub(super) async fn run(
         &self,
         request: Request<Incoming>,
         context: &Context,
         role: Role,
         times: Option<&Timings>,
-        routed: &mut Option<Route>,
+        progress: &mut Progress,
     ) -> Result<Response<Body>, Refusal> {
         let websocket = asks_for_websocket(&request);
         let (parts, body) = request.into_parts();
@@ -72,7 +76,20 @@ impl Pipeline {
             Step::Grip => return self.handlers.grip().handle(request, &head, context).await,
             Step::Handle(route) => route,
         };
-        *routed = Some(route);
+        progress.route = Some(route);
+        match self.route_limits.admit(route, websocket, context) {
+            Ok((delay, permit)) => {
+                progress.permit = permit;
+                if !delay.is_zero() {
+                    // Rare, so that other requests have no room for it.
+                    Box::pin(sleep(delay)).await;
+                }
+            }
+            Err(refusal) => {
+                refuse(request.into_body(), &self.shutdown);
+                return Err(refusal);
+            }
+        }
         let mut audit = AuditRecord::new(route, &request, context);
         let guess = self.logins.may_guess(route, &request, &head, context).await;
         let authorised = match &guess {

@@ -13,7 +13,7 @@ use crate::http::{
     Body, Busy, Context, Form, Framing, Incoming, Pending, Refusal, RequestId, Spelling,
     check_lines, drop_file_names, set_date,
 };
-use crate::net::Slots;
+use crate::net::{AddressPermit, Slots};
 use crate::router::Route;
 use crate::service::Answer;
 use crate::service::app_requests::AppRequests;
@@ -31,6 +31,18 @@ pub struct Held {
     busy: Option<Busy>,
     /// The app whose response is timed, and when the request came.
     timed: Option<(Arc<Upstream>, Instant)>,
+    /// The permit of a route with a limit on requests in progress.
+    #[expect(dead_code, reason = "it is held, and released with the response")]
+    permit: Option<AddressPermit>,
+}
+
+/// The findings of a request on its way through the pipeline, which its response needs.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The route, once it is known.
+    pub(super) route: Option<Route>,
+    /// The permit that its response holds.
+    pub(super) permit: Option<AddressPermit>,
 }
 
 impl Drop for Held {
@@ -134,9 +146,10 @@ impl Wrapper {
         &self,
         wrapped: Wrapped,
         handled: Result<Response<Body>, Refusal>,
-        route: Option<Route>,
+        progress: Progress,
         context: &Context,
     ) -> Answer {
+        let Progress { route, permit } = progress;
         let Wrapped {
             accept,
             mut framing,
@@ -192,6 +205,7 @@ impl Wrapper {
             let held = Held {
                 busy,
                 timed: counted.map(|app| (app, begun)),
+                permit,
             };
             Measured::new(body, line, status, cause, held)
         })

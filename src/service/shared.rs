@@ -8,6 +8,7 @@ use crate::service::channel_auth::ChannelAuth;
 use crate::service::headers::ResponseHeaders;
 use crate::service::request_bodies::RequestBodies;
 use crate::service::route_auth::Entrances;
+use crate::service::route_limits::RouteLimits;
 use crate::service::session_auth::SessionAuth;
 use crate::service::token_limit::TokenLimit;
 use crate::service::tunnel_permits::TunnelPermits;
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     pub(super) headers: Arc<ResponseHeaders>,
     pub(super) hub: Hub,
     pub(super) permits: TunnelPermits,
+    pub(super) route_limits: RouteLimits,
     pub(super) sessions: SessionAuth,
     pub(super) shutdown: Shutdown,
     pub(super) tokens: TokenLimit,

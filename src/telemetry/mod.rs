@@ -24,10 +24,10 @@ pub use inside::Inside;
 pub use log::{install, set_level};
 pub use log_limiter::LogLimiter;
 pub use metrics::{
-    AddressLabel, AddressState, Addresses, AppLabel, AppMetrics, Apps, CONTENT_TYPE, ChannelLabel,
-    ChannelMetrics, Channels, Classes, Connections, Failure, FileLabel, Handler, ListenerLabel,
-    Metrics, OfKind, ReasonLabel, Requests, Seen, SourceLabel, Sources, SpoolMetrics, Spooled,
-    TunnelKind, TunnelMetrics, descriptors, resident_bytes,
+    AddressLabel, AddressLimited, AddressState, Addresses, AppLabel, AppMetrics, Apps,
+    CONTENT_TYPE, ChannelLabel, ChannelMetrics, Channels, Classes, Connections, Failure, FileLabel,
+    Handler, ListenerLabel, Metrics, OfKind, ReasonLabel, Requests, Seen, SourceLabel, Sources,
+    SpoolMetrics, Spooled, TunnelKind, TunnelMetrics, descriptors, resident_bytes,
 };
 pub use timings::Timings;
 pub use tunnels::{Begun, OpenTunnel, Rfb, Tunnel, Tunnels};

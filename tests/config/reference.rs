@@ -8,8 +8,8 @@ use std::fs;
 use noren::config::{
     Acme, Affinity, AnswerPlaces, App, Bridge, Certificate, Challenge, ClientCertificates, Config,
     Entrance, Files, Grip, HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol,
-    Recording, RedisSource, Rfb, RfbAccess, SecurityHeaders, Server, Siblings, Signed, SourceKind,
-    Spool, StaticTarget, TargetTls, Tls, TokenSource,
+    Recording, RedisSource, RequestLimits, Rfb, RfbAccess, SecurityHeaders, Server, Siblings,
+    Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
 };
 
 use super::shipped;
@@ -190,6 +190,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         siblings: Siblings::default(),
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
+        request_limits: RequestLimits::default(),
         ..app.clone()
     };
     let with_examples = App {
@@ -300,6 +301,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         certificate_header: _,
         request_headers: _,
         response_headers: _,
+        request_limits: _,
         workers: _,
         queue: _,
         queue_wait: _,
@@ -328,6 +330,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         "name url urls tls hosts path refuse server-root encoded-slash case-insensitive methods origins missing-origin \
          users realm \
          client-certificate client-names user-header certificate-header request-headers response-headers \
+         request-rate request-burst request-delay-after requests-per-address limit-zone \
          workers queue queue-wait connect response response-idle keep-alive restart-wait health-path health-interval \
          health-failures health-successes affinity \
          request-spool ignore-client-abort response-spool \
@@ -634,6 +637,7 @@ fn the_reference_shows_every_key_of_a_directory() {
             cache_control: _,
             precompressed: _,
             response_headers: _,
+            request_limits: _,
         },
     ] = config.files.as_slice()
     else {
@@ -641,6 +645,7 @@ fn the_reference_shows_every_key_of_a_directory() {
     };
     shows(
         "files",
-        "path refuse hosts directory cache-control precompressed response-headers",
+        "path refuse hosts directory cache-control precompressed response-headers request-rate request-burst \
+         request-delay-after requests-per-address limit-zone",
     );
 }

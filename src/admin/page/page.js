@@ -149,9 +149,9 @@ function show(status) {
   // Those of apps with one address are in the table of apps.
   const addresses = status.apps.flatMap((app) => app.addresses.length > 1 ? app.addresses.map((one) => [app, one]) : []);
   const parts = [
-    ...table("Apps", null, [["Name"], ["At"], ["State"], ["Since", n], ["Last answer", n], ["Busy", n], ["Workers", n], ["Waiting", n]],
+    ...table("Apps", null, [["Name"], ["At"], ["State"], ["Since", n], ["Last answer", n], ["Busy", n], ["Workers", n], ["Waiting", n], ["Limited", n]],
       status.apps.map((app) => [app.name, app.addresses.length > 1 ? `${app.addresses.length} addresses` : app.url, app.state, app.state_since ? age(app.state_since) : null,
-        app.last_success ? `${age(app.last_success)} ago` : null, plain(app.busy), plain(app.workers), plain(app.waiting)]),
+        app.last_success ? `${age(app.last_success)} ago` : null, plain(app.busy), plain(app.workers), plain(app.waiting), app.limited === null ? null : plain(app.limited)]),
       status.apps.map((app) => app.last_error && `${age(app.last_error_at)} ago: ${app.last_error}`)),
     ...table("Addresses", null, [["App"], ["At"], ["State"], ["Since", n], ["Last answer", n], ["Busy", n], ["Workers", n], ["WebSockets", n]],
       addresses.map(([app, one]) => [app.name, one.address, one.drained ? "drained" : one.state, one.state_since ? age(one.state_since) : null,

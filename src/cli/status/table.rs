@@ -51,6 +51,7 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
             "SINCE",
             "BUSY",
             "WAITING",
+            "LIMITED",
             "LAST ANSWER",
             "LAST ERROR",
         ],
@@ -62,6 +63,7 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
                 if_any(of(app, "state_since"), &since),
                 format!("{} of {}", word(of(app, "busy")), word(of(app, "workers"))),
                 format!("{} of {}", word(of(app, "waiting")), word(of(app, "queue"))),
+                word(of(app, "limited")),
                 if_any(of(app, "last_success"), &|at| format!("{} ago", since(at))),
                 if_any(of(app, "last_error_at"), &|at| {
                     format!("{} ago: {}", since(at), word(of(app, "last_error")))
@@ -339,7 +341,7 @@ mod tests {
                 {"name": "wok", "url": "127.0.0.1:8010", "state": "down",
                  "state_since": 89_940_000, "last_success": 89_000_000,
                  "last_error": "connect to 127.0.0.1:8010: refused", "last_error_at": 89_998_000,
-                 "workers": 8, "busy": 3, "waiting": 0, "queue": 1000},
+                 "workers": 8, "busy": 3, "waiting": 0, "queue": 1000, "limited": 12},
                 {"name": "new", "url": "unix:/a", "state": "unknown",
                  "workers": 1, "busy": 0, "waiting": 0, "queue": 9},
             ],
@@ -360,10 +362,10 @@ mod tests {
                 "Noren 1.2.3, up 1 d 1 h, 41.0 MiB of memory, 12 of 10000 connections",
                 "",
                 "Apps",
-                "  NAME  AT              STATE    SINCE      BUSY    WAITING    LAST ANSWER       LAST ERROR",
-                "  wok   127.0.0.1:8010  down     1 min 0 s  3 of 8  0 of 1000  16 min 40 s ago  2 s ago: \
+                "  NAME  AT              STATE    SINCE      BUSY    WAITING    LIMITED  LAST ANSWER       LAST ERROR",
+                "  wok   127.0.0.1:8010  down     1 min 0 s  3 of 8  0 of 1000  12       16 min 40 s ago  2 s ago: \
                  connect to 127.0.0.1:8010: refused",
-                "  new   unix:/a         unknown  -          0 of 1  0 of 9     -                -",
+                "  new   unix:/a         unknown  -          0 of 1  0 of 9     -        -                -",
                 "",
                 "Tunnels: 1",
                 "  ID  TARGET         PEER         USER  SESSION  OPEN   UP       DOWN",

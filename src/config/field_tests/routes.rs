@@ -16,6 +16,11 @@ fn apps_are_read() {
         case-insensitive = true
         methods = ["GET", "PROPFIND"]
         refuse = ["*.php"]
+        request-rate = "30/m"
+        request-burst = 7
+        request-delay-after = 4
+        requests-per-address = 9
+        limit-zone = "login"
         workers = 1
         queue = 0
         queue-wait = "0s"
@@ -69,6 +74,16 @@ fn apps_are_read() {
         certificate_header: None,
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
+        request_limits: RequestLimits {
+            rate: Some(RequestRate {
+                requests: 30,
+                time: seconds(60),
+            }),
+            burst: 7,
+            delay_after: Some(4),
+            per_address: 9,
+            zone: Some("login".to_owned()),
+        },
         workers: 1,
         queue: 0,
         queue_wait: Duration::ZERO,
@@ -125,6 +140,8 @@ fn directories_are_read() {
         cache-control = "max-age=60"
         precompressed = true
         refuse = ["*.pl"]
+        request-rate = "5/s"
+        requests-per-address = 6
         [[files]]
         path = "/plain"
         directory = "/srv/plain"
@@ -138,6 +155,7 @@ fn directories_are_read() {
         cache_control: None,
         precompressed: false,
         response_headers: HeaderRules::default(),
+        request_limits: RequestLimits::default(),
     };
     let first = Files {
         refuse: PathPattern::parse("*.pl").into_iter().collect(),
@@ -145,6 +163,14 @@ fn directories_are_read() {
         cache_control: Some("max-age=60".to_owned()),
         precompressed: true,
         response_headers: HeaderRules::default(),
+        request_limits: RequestLimits {
+            rate: Some(RequestRate {
+                requests: 5,
+                time: seconds(1),
+            }),
+            per_address: 6,
+            ..RequestLimits::default()
+        },
         ..files("/static", "/srv/static")
     };
     assert_eq!(config.files, [first, files("/plain", "/srv/plain")]);

@@ -8,6 +8,7 @@ use http::{Method, Response, StatusCode};
 use crate::config::Config;
 use crate::http::{Body, Refusal};
 use crate::hub::Hub;
+use crate::net::Slot;
 use crate::proxy::{self, Forward};
 use crate::router::Route;
 use crate::service::app_requests::AppRequests;
@@ -17,6 +18,7 @@ use crate::service::handlers::reserved::Reserved;
 use crate::service::handlers::sendfile::Offloads;
 use crate::service::headers::ResponseHeaders;
 use crate::service::route_auth::{Entrances, permit_page};
+use crate::service::route_limits::RouteLimits;
 use crate::service::session_auth::SessionAuth;
 use crate::service::shared::Shared;
 use crate::service::tunnel_permits::TunnelPermits;
@@ -33,6 +35,7 @@ pub(super) struct Apps {
     headers: Arc<ResponseHeaders>,
     entrances: Arc<Entrances>,
     permits: TunnelPermits,
+    route_limits: RouteLimits,
     sessions: SessionAuth,
     grip: Arc<GripApps>,
     grip_requests: GripRequests,
@@ -52,6 +55,7 @@ impl Apps {
             headers: Arc::clone(&shared.headers),
             entrances: Arc::clone(&shared.entrances),
             permits: shared.permits.clone(),
+            route_limits: shared.route_limits.clone(),
             sessions: shared.sessions.clone(),
             grip,
             grip_requests: GripRequests::new(shared),
@@ -132,7 +136,9 @@ impl Apps {
             permit_page(entrance, exchange.asking().0)?;
         }
         let version = exchange.request.version();
+        let permit = self.route_limits.hold_for_app(index, exchange.context)?;
         let slot = self.permits.take(version, exchange.context)?;
+        let slot = Slot::with_route(slot, permit);
         if let Some(app) = grip.filter(GripApp::is_asked_over_http) {
             let opening = (handshake, slot);
             return self

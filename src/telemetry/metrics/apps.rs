@@ -27,12 +27,30 @@ pub enum Failure {
     Broken,
 }
 
+/// The limits per address of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressLimited {
+    /// Requests in a time.
+    Rate,
+    /// Requests in progress.
+    InProgress,
+}
+
+/// Their keys in the configuration.
+const LIMITS: [&str; 2] = ["request-rate", "requests-per-address"];
+
 const FAILURES: [&str; 5] = ["queue-full", "queue-slow", "connect", "slow", "broken"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FailureLabel {
     app: String,
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    app: String,
+    limit: &'static str,
 }
 
 /// The handles of all apps.
@@ -48,6 +66,7 @@ pub struct Apps {
     queue: Family<AppLabel, Histogram, fn() -> Histogram>,
     answer: Family<AppLabel, Histogram, fn() -> Histogram>,
     failures: Family<FailureLabel, Counter>,
+    limited: Family<LimitLabel, Counter>,
 }
 
 /// The handles of one app.
@@ -57,6 +76,7 @@ pub struct AppMetrics {
     queue: Histogram,
     answer: Histogram,
     failures: [Counter; 5],
+    limited: [Counter; 2],
 }
 
 impl Apps {
@@ -70,6 +90,7 @@ impl Apps {
             queue: timed(),
             answer: timed(),
             failures: Family::default(),
+            limited: Family::default(),
         };
         registry.register_with_unit(
             "http_request_duration",
@@ -93,6 +114,11 @@ impl Apps {
             "app_failures",
             "Requests without an answer of the app, by reason",
             own.failures.clone(),
+        );
+        registry.register(
+            "app_limited",
+            "Requests refused since their address has reached a limit of the app, by its key",
+            own.limited.clone(),
         );
         registry.register(
             "app_workers",
@@ -129,6 +155,13 @@ impl Apps {
                 };
                 self.failures.get_or_create_owned(&label)
             }),
+            limited: LIMITS.map(|limit| {
+                let label = LimitLabel {
+                    app: name.to_owned(),
+                    limit,
+                };
+                self.limited.get_or_create_owned(&label)
+            }),
         }
     }
 }
@@ -142,6 +175,7 @@ impl AppMetrics {
             queue: seconds(),
             answer: seconds(),
             failures: Default::default(),
+            limited: Default::default(),
         }
     }
 
@@ -158,6 +192,19 @@ impl AppMetrics {
     /// Records the time until the head of the response.
     pub fn answered(&self, after: Duration) {
         self.answer.observe(after.as_secs_f64());
+    }
+
+    /// Counts a request that a limit per address has refused.
+    pub fn limited(&self, limit: AddressLimited) {
+        if let Some(counter) = self.limited.get(limit as usize) {
+            counter.inc();
+        }
+    }
+
+    /// Number of requests that limits per address have refused.
+    #[must_use]
+    pub fn limited_count(&self) -> u64 {
+        self.limited.iter().map(Counter::get).sum()
     }
 
     /// Counts a request without a response.

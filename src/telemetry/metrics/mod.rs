@@ -26,7 +26,7 @@ use prometheus_client::registry::Registry;
 use crate::sync::lock;
 
 pub use addresses::{AddressState, Addresses};
-pub use apps::{AppMetrics, Apps, Failure};
+pub use apps::{AddressLimited, AppMetrics, Apps, Failure};
 pub use channels::{ChannelMetrics, Channels};
 pub use connections::Connections;
 pub use labels::{
