@@ -68,6 +68,7 @@ fn every_command_has_a_man_page_that_says_what_its_help_says() {
             .split_whitespace()
             .filter(|word| word.starts_with("--") && word.len() > 2);
         for flag in flags {
+            let flag = flag.split('[').next().unwrap_or(flag);
             let flag = flag.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
             assert!(plain.contains(flag), "{name}: {flag}");
         }

@@ -7,6 +7,7 @@
     reason = "a test that cannot go on should fail where it stands; it plays its clients on threads"
 )]
 
+mod drained;
 mod kept;
 
 use std::fs;

@@ -46,8 +46,8 @@ pub(super) fn observe(metrics: &Addresses, app: &str, status: &AddressStatus) {
 }
 
 impl View {
-    /// Drains an address of an app, or ends that.
-    fn drain(&self, app: &str, address: &str, drains: bool) -> Result<String, Refusal> {
+    /// Drains an address of an app, or ends that; returns the address and a sentence.
+    fn drain(&self, app: &str, address: &str, drains: bool) -> Result<(String, String), Refusal> {
         let apps = self.apps.now();
         let Some(found) = apps.iter().find(|one| one.settings().name == app) else {
             let known: Vec<&str> = apps
@@ -85,7 +85,8 @@ impl Routes {
         let address =
             address.ok_or_else(|| Refusal::bad_request("name the address: ?address=ADDRESS"))?;
         let drains = parameter(query, "undo")?.is_none();
-        let done = self.view.drain(app, &address, drains)?;
-        Ok(object(StatusCode::OK, &json!({ "done": done })))
+        let (address, done) = self.view.drain(app, &address, drains)?;
+        let done = json!({ "address": address, "done": done });
+        Ok(object(StatusCode::OK, &done))
     }
 }

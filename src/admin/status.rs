@@ -156,6 +156,7 @@ impl View {
         let apps: Vec<_> = apps.collect();
         let object = json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "process": std::process::id(),
             "since": telemetry::since(self.begun),
             "connections": {"open": self.slots.taken(), "limit": self.slots.limit()},
             "memory": telemetry::resident_bytes(),

@@ -1,13 +1,22 @@
-//! `noren drain`: takes one address of an app out of use in the running Noren, or puts it back.
+//! `noren drain`: takes one address of an app out of use in the running Noren, or puts it back, and waits until
+//! nothing is in progress there.
 
-use anyhow::Context as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use form_urlencoded::byte_serialize;
 use http::Method;
+use noren::config::parse_duration;
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use crate::cli::admin::{Place, ask};
-use crate::cli::{Failure, current_runtime, print};
+use crate::cli::{Failure, current_runtime, output, print};
+
+/// Time between two looks at an address.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// The arguments of `noren drain`.
 #[derive(Debug, Args)]
@@ -17,10 +26,27 @@ pub(super) struct Drain {
     /// One of its addresses, as `noren status` shows it or as the configuration has it
     address: String,
     /// Let it get requests again
-    #[arg(long)]
+    #[arg(long, conflicts_with = "wait")]
     undo: bool,
+    /// Wait until no request and no WebSocket is in progress there, at most this long [default: 5m]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = parse_duration,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "5m"
+    )]
+    wait: Option<Duration>,
     #[command(flatten)]
     place: Place,
+}
+
+/// Requests and WebSockets in progress at an address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Load {
+    requests: u64,
+    websockets: u64,
 }
 
 impl Drain {
@@ -30,10 +56,88 @@ impl Drain {
         let (app, address) = (encoded(&self.app), encoded(&self.address));
         let target = format!("/drain/{app}?address={address}{undo}");
         let socket = self.place.socket()?;
-        let asked = ask(&socket, Method::POST, &target);
-        let answer = current_runtime()?.block_on(asked)?;
+        let runtime = current_runtime()?;
+        let answer = runtime.block_on(ask(&socket, Method::POST, &target))?;
         let answer: Value = serde_json::from_slice(&answer).context("the answer of Noren")?;
         let done = answer.get("done").and_then(Value::as_str);
-        Ok(print(&format!("{}\n", done.unwrap_or("done")))?)
+        print(&format!("{}\n", done.unwrap_or("done")))?;
+        if let Some(limit) = self.wait {
+            // As the status shows it.
+            let address = answer.get("address").and_then(Value::as_str);
+            let address = address.unwrap_or(&self.address);
+            runtime.block_on(wait(&socket, &self.app, address, limit))?;
+            print("nothing is in progress there any more\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until nothing is in progress at an address.
+async fn wait(socket: &Path, app: &str, address: &str, limit: Duration) -> anyhow::Result<()> {
+    let end = Instant::now() + limit;
+    let (mut process, mut seen) = (None, None);
+    loop {
+        let status = ask(socket, Method::GET, "/status?rows=0").await?;
+        let status: Value = serde_json::from_slice(&status).context("the answer of Noren")?;
+        // The load of the process before is not known to the next one.
+        let own = status.get("process").and_then(Value::as_u64);
+        if *process.get_or_insert(own) != own {
+            return Err(anyhow!(
+                "another process of Noren serves now, and what the one before has in progress at {address} is not \
+                 known; the address stays drained after an upgrade, and a restart has put it back"
+            ));
+        }
+        let Some(load) = load(&status, app, address) else {
+            return Err(anyhow!(
+                "the app {app} has no drained address {address} any more: a reload has changed its addresses, or \
+                 somebody has put it back"
+            ));
+        };
+        if load.is_none() {
+            return Ok(());
+        }
+        if Instant::now() >= end {
+            return Err(anyhow!(
+                "{} still in progress at {address} after {limit:?}; it stays drained, and gets no further requests \
+                 (--undo puts it back)",
+                load.shown()
+            ));
+        }
+        if seen.replace(load) != Some(load) {
+            output::note(&format!("{} in progress at {address}", load.shown()));
+        }
+        sleep(PAUSE.min(end.saturating_duration_since(Instant::now()))).await;
+    }
+}
+
+/// The load of a drained address in a status.
+fn load(status: &Value, app: &str, address: &str) -> Option<Load> {
+    let apps = status.get("apps")?.as_array()?;
+    let app = apps.iter().find(|one| one["name"] == app)?;
+    let addresses = app.get("addresses")?.as_array()?;
+    let found = addresses
+        .iter()
+        .find(|one| one["address"] == address && one["drained"] == true)?;
+    Some(Load {
+        requests: found.get("busy")?.as_u64()?,
+        websockets: found.get("tunnels")?.as_u64()?,
+    })
+}
+
+impl Load {
+    fn is_none(self) -> bool {
+        self.requests == 0 && self.websockets == 0
+    }
+
+    fn shown(self) -> String {
+        let number = |count: u64, name: &str| {
+            let plural = if count == 1 { "" } else { "s" };
+            format!("{count} {name}{plural}")
+        };
+        format!(
+            "{} and {}",
+            number(self.requests, "request"),
+            number(self.websockets, "WebSocket")
+        )
     }
 }

@@ -94,9 +94,11 @@ enum Command {
     #[command(after_help = "Examples:\n  \
         noren drain web 127.0.0.1:8011          it gets no further requests\n  \
         noren drain web unix:/run/web.sock\n  \
+        noren drain web 127.0.0.1:8011 --wait && systemctl restart web@8011\n  \
         noren drain web 127.0.0.1:8011 --undo\n\n\
         Requests in progress end, and so do open WebSockets in their own time; `noren status` shows how many\n\
-        there are. It holds until it is undone or Noren restarts, also over a reload and an upgrade.")]
+        there are, and --wait waits for them. It holds until it is undone or Noren restarts, also over a reload\n\
+        and an upgrade. Exit status: 0 done, and with --wait nothing is in progress there; 1 not.")]
     Drain(drain::Drain),
     /// Play a recorded console ([bridge.recording]) to a VNC viewer, or to the terminal.
     #[command(after_help = "Examples:\n  \

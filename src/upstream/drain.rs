@@ -34,12 +34,12 @@ pub enum DrainError {
 }
 
 impl Upstream {
-    /// Drains an address, or ends that; returns a sentence about the result. It holds until it is undone, also over a
-    /// reload.
+    /// Drains an address, or ends that; returns the address as the status shows it, and a sentence about the result. It
+    /// holds until it is undone, also over a reload.
     ///
     /// # Errors
     /// [`DrainError`] says why nothing was changed.
-    pub fn drain(&self, address: &str, drains: bool) -> Result<String, DrainError> {
+    pub fn drain(&self, address: &str, drains: bool) -> Result<(String, String), DrainError> {
         let app = self.settings.name.clone();
         let Some(backend) = self.backends.iter().find(|one| is_named(one, address)) else {
             return Err(DrainError::Unknown {
@@ -62,17 +62,19 @@ impl Upstream {
         let address = &backend.url;
         if !backend.shared.availability.set(Closed::Drained, drains) {
             let state = if drains { "drained" } else { "in use" };
-            return Ok(format!("{address} of the app {app} is {state} already"));
+            let done = format!("{address} of the app {app} is {state} already");
+            return Ok((address.to_string(), done));
         }
         info!(app, %address, drains, "an administrator drains an address of the app, or ends that");
         if !drains {
-            return Ok(format!("{address} of the app {app} gets requests again"));
+            let done = format!("{address} of the app {app} gets requests again");
+            return Ok((address.to_string(), done));
         }
         backend.close_idle();
         let (_, busy) = self.queue.load_of(backend);
-        Ok(format!(
-            "{address} of the app {app} gets no further requests; {busy} are in progress"
-        ))
+        let done =
+            format!("{address} of the app {app} gets no further requests; {busy} are in progress");
+        Ok((address.to_string(), done))
     }
 
     /// Ends all draining if a reload has left only drained addresses: then it was about others.
