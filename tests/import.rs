@@ -6,6 +6,7 @@
 )]
 
 mod closed;
+mod limits;
 mod nginx;
 mod websockify;
 mod wok;

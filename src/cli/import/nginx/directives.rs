@@ -29,10 +29,8 @@ const CACHE: &str = "nothing is cached here; the app's own Cache-Control reaches
 const COMPRESSION: &str = "see `compress` of an [[app]] and `precompressed` of [[files]]";
 const UPSTREAM_TLS: &str =
     "the connection to the app is made as its `url` says; look at certificates and names there";
-const RATE: &str =
-    "requests in a second from one address are limited for all of Noren: request-rate in [limits]";
-const CONNECTIONS: &str = "connections from one address are limited for all of Noren: connections-per-address in \
-                           [limits]";
+const LIMITS: &str = "no app and no directory here uses it; what one address may ask is limited by request-rate and \
+                      requests-per-address of an [[app]] or [[files]], and for all of Noren in [limits]";
 const FILES: &str = "[[files]] serve a directory as it is: path, directory, hosts";
 const BODY: &str = "bodies of answers are not changed; let the app do it";
 const GATEWAY: &str = "Noren speaks HTTP to apps; let an HTTP server stand before this one";
@@ -120,17 +118,8 @@ fn exactly(name: &str) -> Meaning {
         | "auth_request_set"
         | "ssl_client_escaped_cert" => Left(REQUEST_VARIABLES),
         "stream" | "mail" | "rtmp" => Left(STREAM),
-        "limit_req"
-        | "limit_req_zone"
-        | "limit_req_status"
-        | "limit_req_log_level"
-        | "limit_req_dry_run" => Left(RATE),
-        "limit_conn"
-        | "limit_conn_zone"
-        | "limit_zone"
-        | "limit_conn_status"
-        | "limit_conn_log_level"
-        | "limit_conn_dry_run" => Left(CONNECTIONS),
+        "limit_req" | "limit_req_zone" | "limit_req_dry_run" | "limit_conn" | "limit_conn_zone"
+        | "limit_zone" | "limit_conn_dry_run" => Left(LIMITS),
         "limit_rate" | "limit_rate_after" => Left("answers are not slowed down"),
         "ssl_ciphers" | "ssl_conf_command" | "ssl_ecdh_curve" => {
             Left("the cipher suites are chosen by the TLS library, and all are good ones")

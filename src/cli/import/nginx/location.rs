@@ -50,6 +50,8 @@ pub(super) struct Files<'a> {
     /// The directive with the directory: `root` or `alias`.
     pub(super) place: &'a Directive,
     pub(super) directory: String,
+    /// The blocks with its limits.
+    pub(super) scope: Scope<'a>,
     pub(super) notes: Vec<(&'a Directive, &'static str)>,
 }
 
@@ -94,7 +96,10 @@ impl<'a> Outcome<'a> {
         match self {
             Self::App(app) => Some(format!("app {}", app.access())),
             Self::Console(app) => Some(format!("console {}", app.access())),
-            Self::Files(files) => Some(format!("files {}", files.place.id)),
+            Self::Files(files) => {
+                let limits = limits(&files.scope);
+                Some(format!("files {} {limits:?}", files.place.id))
+            }
             Self::Redirect(_) | Self::Closed(_) => None,
         }
     }
@@ -110,10 +115,27 @@ impl App<'_> {
         let user = self.headers.user.map_or("", |header| header.argument(0));
         let rules = of_requests(&self.headers.rules);
         format!(
-            "{:?} {:?} {users:?} {user:?} {:?} {} {} {rules:?}",
-            self.urls, self.affinity, self.methods, self.certificate, self.websockets
+            "{:?} {:?} {users:?} {user:?} {:?} {} {} {rules:?} {:?}",
+            self.urls,
+            self.affinity,
+            self.methods,
+            self.certificate,
+            self.websockets,
+            limits(&self.scope)
         )
     }
+}
+
+/// The limits of a place, which are the same where its words are.
+fn limits<'a>(scope: &Scope<'a>) -> Vec<&'a [String]> {
+    let names = [
+        "limit_req",
+        "limit_conn",
+        "limit_req_dry_run",
+        "limit_conn_dry_run",
+    ];
+    let all = names.iter().flat_map(|name| scope.nearest_all(name));
+    all.map(|one| one.words.as_slice()).collect()
 }
 
 /// The URLs of an app, the affinity of visitors to them, and the path behind them.
@@ -239,6 +261,7 @@ impl<'a> Locations<'a, '_> {
                     at,
                     place,
                     directory,
+                    scope: scope.clone(),
                     notes: flow.notes.clone(),
                 }))
             }

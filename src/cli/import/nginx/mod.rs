@@ -12,6 +12,7 @@ mod flow;
 mod guard;
 mod headers;
 mod left_out;
+mod limits;
 mod location;
 mod needless;
 mod paths;

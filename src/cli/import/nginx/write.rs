@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::super::draft::{Draft, list, quoted};
 use super::addresses::{Address, Site, addresses};
 use super::headers::{of_requests, of_responses};
+use super::limits::Zones;
 use super::location::{App, Closed, Files, Outcome};
 use super::paths::Route;
 use super::report::Report;
@@ -32,6 +33,8 @@ pub(super) struct Writer<'a> {
     taken: HashSet<(Vec<String>, String)>,
     /// The access that consoles have.
     console: Option<String>,
+    /// The zones of limits for client addresses.
+    zones: Zones<'a>,
     /// Limits of request bodies of what is carried over.
     bodies: Vec<&'a Directive>,
     /// Servers whose apps need a certificate that their listener does not require.
@@ -44,7 +47,10 @@ pub(super) fn write<'a>(
     servers: &[Server<'a>],
     upstreams: &HashMap<String, Upstream>,
 ) -> Writer<'a> {
-    let mut writer = Writer::default();
+    let mut writer = Writer {
+        zones: Zones::of(directives),
+        ..Writer::default()
+    };
     let (mut addresses, base) = addresses(servers, upstreams);
     if let Some(base) = base.and_then(|base| addresses.get_mut(base)) {
         writer.agree_on_certificates(base);
@@ -69,6 +75,7 @@ pub(super) fn write<'a>(
         writer.close("/", &[]);
     }
     writer.body_size();
+    writer.zones.finish(&mut writer.report);
     settings::general(&mut writer, directives);
     writer.report.rest(directives);
     writer
@@ -198,6 +205,7 @@ impl<'a> Writer<'a> {
         if !route.refuse.is_empty() {
             keys.push(("refuse", list(route.refuse.iter().map(String::as_str))));
         }
+        keys.extend(self.zones.keys(&files.scope, &mut self.report));
         if !hosts.is_empty() {
             keys.push(("hosts", list(hosts.iter().map(String::as_str))));
         }
@@ -214,6 +222,14 @@ impl<'a> Writer<'a> {
             );
         }
         self.carry(app);
+        for name in ["limit_req", "limit_conn"] {
+            for one in app.scope.nearest_all(name) {
+                self.report.leave(
+                    one,
+                    "consoles have connections-per-address and token-failures of [limits]",
+                );
+            }
+        }
         if let Some(login) = app.login {
             self.draft
                 .set("bridge", "users", &quoted(login.users.argument(0)));
@@ -296,6 +312,7 @@ impl<'a> Writer<'a> {
         if let Some(methods) = &app.methods {
             keys.push(("methods", list(methods.iter().map(String::as_str))));
         }
+        keys.extend(self.zones.keys(&app.scope, &mut self.report));
         if let Some(limit) = self.time(&app.scope, "proxy_read_timeout") {
             keys.push(("response", quoted(&limit)));
             keys.push(("response-idle", quoted(&limit)));
