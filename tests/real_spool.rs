@@ -188,6 +188,25 @@ fn a_disk_that_takes_no_more_is_told_of_and_the_others_go_on() {
 }
 
 #[test]
+fn more_listeners_than_the_soft_limit_of_descriptors_has_room_for_are_opened() {
+    let directory = scratch();
+    let listeners: String = (0..40)
+        .map(|number| {
+            let address = path(&directory, &number.to_string());
+            format!("[[listener]]\naddress = \"unix:{address}\"\nprotocol = \"http\"\n")
+        })
+        .collect();
+    let door = Between::open("ulimit -Sn 32; ", &listeners);
+    let log = door.log();
+    assert!(
+        log.contains("the limit of file descriptors was raised"),
+        "{log}"
+    );
+    let last = path(&directory, "39");
+    until("the last listener", || UnixStream::connect(&last).ok());
+}
+
+#[test]
 fn with_few_descriptors_limits_are_lower_from_the_start_and_a_hundred_uploads_are_served() {
     let door = Between::open("ulimit -Sn 64; ulimit -Hn 128; ", "");
     let log = door.log();

@@ -36,8 +36,9 @@ pub(super) fn plan(config: &mut Config) -> Need {
     }
 }
 
-/// Raises the soft limit as far as it may be. Says that, and what is lower, in the log.
-pub(super) fn commit(need: &Need, config: &Config) {
+/// Raises the soft limit as far as it may be, and says so in the log. At a start it comes before anything is opened:
+/// listeners and histories may be more than the soft limit alone.
+pub(super) fn raise() {
     match raise_descriptors() {
         Ok(descriptors) => {
             let (from, to) = (descriptors.before, descriptors.now);
@@ -47,6 +48,11 @@ pub(super) fn commit(need: &Need, config: &Config) {
         }
         Err(error) => warn!(%error, "the limit of file descriptors cannot be raised"),
     }
+}
+
+/// Says in the log what is lower. The soft limit is raised again, as somebody may have lowered it since the start.
+pub(super) fn commit(need: &Need, config: &Config) {
+    raise();
     if need.is_lower {
         warn!(
             descriptors = need.most,

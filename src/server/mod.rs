@@ -144,6 +144,7 @@ impl Server {
     }
 
     fn open(config: Config, inheritance: Option<Inheritance>) -> Result<Self, StartError> {
+        descriptors::raise();
         let challenges = Challenges::default();
         let plan = Findings::read(config).map_err(StartError::Refused)?;
         let plan = plan.open(&challenges)?;
