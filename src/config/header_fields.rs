@@ -59,6 +59,15 @@ const WRITTEN_BY_THE_DOOR: &[&str] = &[
     "x-real-ip",
     "x-request-id",
 ];
+/// Fields that are true of one request only: with a fixed text the app would send other bytes than its client expects.
+const OF_ONE_REQUEST: &[&str] = &[
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "range",
+];
 /// Fields of a request by which some apps know a client's address or certificate.
 const OF_THE_CLIENT: &[&str] = &[
     "client-cert",
@@ -87,7 +96,7 @@ impl Side {
             .map_err(|_| format!("{text:?} is too long for the name of a header"))?;
         let refused = refused_everywhere(name.as_str()).or_else(|| match self {
             Self::Response => refused_in_responses(name.as_str(), operation),
-            Self::Request => refused_in_requests(name.as_str()),
+            Self::Request => refused_in_requests(name.as_str(), operation),
         });
         match refused {
             Some(reason) => Err(format!("{text} {reason}")),
@@ -152,7 +161,7 @@ fn refused_in_responses(name: &str, operation: Operation) -> Option<&'static str
     None
 }
 
-fn refused_in_requests(name: &str) -> Option<&'static str> {
+fn refused_in_requests(name: &str, operation: Operation) -> Option<&'static str> {
     if !name
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -162,8 +171,13 @@ fn refused_in_requests(name: &str) -> Option<&'static str> {
              digits and \"-\"",
         );
     }
-    if WRITTEN_BY_THE_DOOR.contains(&name) {
+    if WRITTEN_BY_THE_DOOR.contains(&name) || name.starts_with("grip-") {
         return Some("is written by Noren for each request; leave it out");
+    }
+    if operation != Operation::Remove && OF_ONE_REQUEST.contains(&name) {
+        return Some(
+            "is different for each request, so no fixed text is right; it can only be removed",
+        );
     }
     if OF_THE_CLIENT.contains(&name) {
         return Some(
@@ -269,10 +283,21 @@ mod tests {
             "X.Real.IP",
             "Upgrade",
             "Expect",
+            "Grip-Sig",
         ] {
             for operation in [Operation::Set, Operation::Remove] {
                 assert!(is_refused(Side::Request, name, operation), "{name}");
             }
+        }
+        for name in ["Range", "If-None-Match"] {
+            let found = [
+                Operation::Set,
+                Operation::Add,
+                Operation::Default,
+                Operation::Remove,
+            ];
+            let found = found.map(|one| is_refused(Side::Request, name, one));
+            assert_eq!(found, [true, true, true, false], "{name}");
         }
     }
 }
