@@ -226,7 +226,7 @@ impl Channel {
 
     fn read(table: &mut Table<'_>) -> Option<Self> {
         let app_path = |text: &str| PathPrefix::parse(text).map(Some);
-        let name = table.required("name", r#""jobs""#, ChannelPattern::parse);
+        let name = table.required("name", r#""jobs""#, ChannelPattern::parse_own);
         let token = table.text("token", None, |text| value::not_empty(text).map(Some));
         let boundary = table.text("boundary", "//EOM//".to_owned(), value::not_empty);
         let slow = table.text("slow", Slow::Disconnect, |text| {

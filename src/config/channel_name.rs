@@ -41,6 +41,18 @@ impl ChannelPattern {
             .map(|()| Self(text.to_owned()))
     }
 
+    /// Reads the pattern of a `[[channel]]`, which is open to who knows a name: one for any name is refused.
+    pub(super) fn parse_own(text: &str) -> Result<Self, String> {
+        if text == "*" {
+            return Err(
+                "\"*\" is every name of one word, also a misspelt one, and none with a dot; write a word of your own \
+                 before it, such as \"job.*\", or the names themselves"
+                    .to_owned(),
+            );
+        }
+        Self::parse(text)
+    }
+
     /// The one channel this names, unless it is a true pattern.
     #[must_use]
     pub fn name(&self) -> Option<ChannelName> {
@@ -123,5 +135,8 @@ mod tests {
             assert!(!fits("job.*", name), "{name}");
         }
         assert!(ChannelPattern::parse("job*").is_err());
+        assert!(
+            ChannelPattern::parse_own("*").is_err() && ChannelPattern::parse_own("*.*").is_ok()
+        );
     }
 }
