@@ -109,9 +109,10 @@ fn required_directory(table: &mut Table<'_>) -> PathBuf {
         if path.is_absolute() {
             Ok(path)
         } else {
+            let below = text.trim_start_matches("./");
+            let below = below.strip_prefix("srv/").unwrap_or(below);
             Err(format!(
-                r#"{text:?} is a relative path; write a whole one, such as "/srv/{}""#,
-                text.trim_start_matches("./")
+                r#"{text:?} is a relative path; write a whole one, such as "/srv/{below}""#
             ))
         }
     };
