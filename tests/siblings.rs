@@ -171,7 +171,11 @@ async fn a_login_counts_by_every_route_to_its_app() {
         port(&app)
     ))
     .await;
-    for (from, path) in [("127.0.0.2", "/wok/login"), ("127.0.0.3", "/wok/LogIn")] {
+    for (from, path) in [
+        ("127.0.0.2", "/wok/login"),
+        ("127.0.0.3", "/wok/LogIn"),
+        ("127.0.0.4", "/wok/login.json"),
+    ] {
         let request = Door::get(path, "Content-Length: 0\r\n").replacen("GET", "POST", 1);
         for _ in 0..2 {
             let mut client = door.plain_from(from).await;
@@ -190,4 +194,34 @@ async fn a_login_counts_by_every_route_to_its_app() {
         assert_eq!(client.ask(&request).await.status, 429, "{path}");
     }
     app.has_nobody().await;
+}
+
+#[tokio::test]
+async fn a_user_of_the_hub_is_none_of_an_app_with_users_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (guests, staff) = (file("guests", "cook:wok\n"), file("staff", "cook:tea\n"));
+    let app = Backend::tcp().await;
+    for (users, told) in [
+        (format!("users = '{staff}'"), None),
+        (format!("users = '{guests}'"), Some("cook")),
+        (String::new(), Some("cook")),
+    ] {
+        let door = Door::open(&format!(
+            "{}{users}\nuser-header = 'X-Remote-User'\n[hub]\nusers = '{guests}'\n\
+             [[channel]]\nname = 'chat'\npublish = ['app']\nreceive = '/say'\n",
+            app.app()
+        ))
+        .await;
+        let lines = "Authorization: Basic Y29vazp3b2s=\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n";
+        let request = Door::get("/events/chat", lines).replacen("GET", "POST", 1);
+        let mut client = door.tls().await;
+        let (answer, head) = tokio::join!(client.ask(&request), serve(&app));
+        assert_eq!(answer.status, 200);
+        assert_eq!(head.one("x-remote-user"), told, "{users}");
+    }
 }

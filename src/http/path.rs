@@ -146,6 +146,15 @@ impl RequestPath {
         self.may(path, ignores_case, |rest| rest.starts_with('/'))
     }
 
+    /// True if any server could read it as this path with the name of a format behind it, such as `/login.json`: Rails,
+    /// Django REST framework and older Spring call the same page for both.
+    #[must_use]
+    pub fn may_be_in_a_format(&self, path: &str, ignores_case: bool) -> bool {
+        self.may(path, ignores_case, |rest| {
+            rest.starts_with('.') && !rest.contains('/')
+        })
+    }
+
     fn may(&self, path: &str, ignores_case: bool, fits: impl Fn(&str) -> bool) -> bool {
         let known = folded(path, ignores_case);
         let is = |reading: &str| {

@@ -178,7 +178,8 @@ impl LoginLimit {
             let own = std::iter::once(Cow::Borrowed(login.as_str()));
             own.chain(below_roots).map(move |login| (login, is_root))
         });
-        let is_one = |login: &str| path.may_be(login, folds);
+        let is_one =
+            |login: &str| path.may_be(login, folds) || path.may_be_in_a_format(login, folds);
         let is_below = |login: &str, is_root: bool| !is_root && path.may_be_below(login, folds);
         let has_arguments = |login: &str| !is_one(login) || path.others().next().is_some();
         let login = logins.find(|(login, is_root)| is_one(login) || is_below(login, *is_root));

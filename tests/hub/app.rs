@@ -95,6 +95,7 @@ async fn no_client_reaches_a_path_by_which_the_app_is_told_of_channels() {
         "/chat/say",
         "/chat/say?channel=kitchen",
         "/chat/say/kitchen",
+        "/chat/say.json",
         "/here",
         "/chat/s%61y",
         "//chat/say",

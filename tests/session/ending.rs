@@ -245,6 +245,7 @@ async fn what_may_be_a_logout_has_the_app_asked_at_once() {
         ("POST", "/logout/now"),
         ("GET", "//logout/cook"),
         ("POST", "/logou%74//x"),
+        ("POST", "/logout.json"),
     ] {
         app.answers("/tasks", "200 OK\r\n");
         let mut own = tunnel(&door, &console, COOK).await;

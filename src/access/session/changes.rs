@@ -63,7 +63,10 @@ impl Sessions {
             return None;
         }
         let is = |known: &String| head.path.may_be(known, self.ignores_case);
-        let is_below = |known: &String| head.path.may_be_below(known, self.ignores_case);
+        let is_below = |known: &String| {
+            head.path.may_be_below(known, self.ignores_case)
+                || head.path.may_be_in_a_format(known, self.ignores_case)
+        };
         if self.logout.iter().any(is) {
             // Where the old cookie stays good, a query would not tell that somebody has left.
             let is_certain =

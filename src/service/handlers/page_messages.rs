@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tracing::warn;
 
-use crate::config::{ChannelName, Publisher};
+use crate::config::{self, ChannelName, Publisher};
 use crate::http::{
     Body, Context, Head, Lease, Refusal, drop_method_overrides, drop_own_headers, full,
 };
@@ -71,12 +71,24 @@ impl PageMessages {
         let own = message.headers(name);
         let id = own_id(message.id.as_deref())?.and(message.id.as_deref());
         let id = id.map(|id| PublisherId::scoped(&shown(&parts.headers, context), id));
+        let known = self.known_to(upstream.settings(), head);
         let forward = Forward {
             removed: self.headers.replaced(None),
-            ..self.apps.forward(upstream, head, context)
+            ..self.apps.forward(upstream, &known, context)
         };
         let response = forward.submit(parts, message.bytes, own).await?;
         self.publish_answer(response, id, context).await
+    }
+
+    /// The head without the name of a user of the hub, if the app has users of its own: the same name is somebody else
+    /// there.
+    fn known_to(&self, app: &config::App, head: &Head) -> Head {
+        let mut head = head.clone();
+        let of_hub = self.hub.settings().entrance.users;
+        if app.entrance.users.is_some() && app.entrance.users != of_hub {
+            head.user = None;
+        }
+        head
     }
 
     /// Publishes the app's response if its headers say so. The visitor gets it too. Its id is the app's, or else

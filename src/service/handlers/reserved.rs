@@ -49,6 +49,7 @@ impl Reserved {
             // Below the root is everything.
             let is_root = reserved.as_str() == "/";
             path.may_be(reserved.decoded(), app.siblings.fold_case)
+                || path.may_be_in_a_format(reserved.decoded(), app.siblings.fold_case)
                 || (!is_root && (is_below(path.as_str()) || path.others().any(is_below)))
         });
         if is_one {
