@@ -71,7 +71,11 @@ impl RouteLimits {
         match route {
             Route::App(index) => self.limits.of_app(index),
             Route::Files(index) => self.limits.of_files(index),
-            Route::Websockify | Route::Hub(_) | Route::Page(_) | Route::Welcome => None,
+            Route::Websockify
+            | Route::Hub(_)
+            | Route::Webhook
+            | Route::Page(_)
+            | Route::Welcome => None,
         }
     }
 
