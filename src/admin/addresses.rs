@@ -5,7 +5,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::admin::View;
-use crate::admin::routes::{Routes, not_allowed, object};
+use crate::admin::responses::{not_allowed, object, refused};
 use crate::http::{Body, Refusal, parameter, refuse};
 use crate::telemetry::{AddressLabel, AddressState, Addresses};
 use crate::upstream::AddressStatus;
@@ -45,48 +45,49 @@ pub(super) fn observe(metrics: &Addresses, app: &str, status: &AddressStatus) {
     metrics.set(&label, state);
 }
 
-impl View {
-    /// Drains an address of an app, or ends that; returns the address and a sentence.
-    fn drain(&self, app: &str, address: &str, drains: bool) -> Result<(String, String), Refusal> {
-        let apps = self.apps.now();
-        let Some(found) = apps.iter().find(|one| one.settings().name == app) else {
-            let known: Vec<&str> = apps
-                .iter()
-                .map(|one| one.settings().name.as_str())
-                .collect();
-            let known = if known.is_empty() {
-                "the configuration has no [[app]]".to_owned()
-            } else {
-                format!("there is {}", known.join(", "))
-            };
-            return Err(Refusal::not_found(format!(
-                "there is no app {app}; {known}"
-            )));
+/// Drains an address of an app, or ends that; returns the address and a sentence.
+fn drain_address(
+    view: &View,
+    app: &str,
+    address: &str,
+    drains: bool,
+) -> Result<(String, String), Refusal> {
+    let apps = view.apps.now();
+    let Some(found) = apps.iter().find(|one| one.settings().name == app) else {
+        let known: Vec<&str> = apps
+            .iter()
+            .map(|one| one.settings().name.as_str())
+            .collect();
+        let known = if known.is_empty() {
+            "the configuration has no [[app]]".to_owned()
+        } else {
+            format!("there is {}", known.join(", "))
         };
-        let drained = found.drain(address, drains);
-        drained.map_err(|error| Refusal::new(StatusCode::CONFLICT, error.to_string()))
-    }
+        return Err(Refusal::not_found(format!(
+            "there is no app {app}; {known}"
+        )));
+    };
+    let drained = found.drain(address, drains);
+    drained.map_err(|error| Refusal::new(StatusCode::CONFLICT, error.to_string()))
 }
 
-impl Routes {
-    /// Responds to `POST /drain/APP?address=ADDRESS`, and with `&undo` to the opposite.
-    pub(super) fn drain(
-        &self,
-        app: &str,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Refusal> {
-        if request.method() != Method::POST {
-            return self.refuse(request, not_allowed("POST"));
-        }
-        let (parts, body) = request.into_parts();
-        refuse(body, &self.shutdown);
-        let query = parts.uri.query();
-        let address = parameter(query, "address")?;
-        let address =
-            address.ok_or_else(|| Refusal::bad_request("name the address: ?address=ADDRESS"))?;
-        let drains = parameter(query, "undo")?.is_none();
-        let (address, done) = self.view.drain(app, &address, drains)?;
-        let done = json!({ "address": address, "done": done });
-        Ok(object(StatusCode::OK, &done))
+/// Responds to `POST /drain/APP?address=ADDRESS`, and with `&undo` to the opposite.
+pub(super) fn drain(
+    view: &View,
+    app: &str,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    if request.method() != Method::POST {
+        return refused(request, not_allowed("POST"), &view.shutdown);
     }
+    let (parts, body) = request.into_parts();
+    refuse(body, &view.shutdown);
+    let query = parts.uri.query();
+    let address = parameter(query, "address")?;
+    let address =
+        address.ok_or_else(|| Refusal::bad_request("name the address: ?address=ADDRESS"))?;
+    let drains = parameter(query, "undo")?.is_none();
+    let (address, done) = drain_address(view, app, &address, drains)?;
+    let done = json!({ "address": address, "done": done });
+    Ok(object(StatusCode::OK, &done))
 }

@@ -8,8 +8,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admin::routes::{Routes, not_allowed};
+use crate::admin::responses::{not_allowed, refused};
 use crate::http::{Body, Refusal, full, refuse};
+use crate::shutdown::Shutdown;
 
 /// Limit on queued commands; there is one operator.
 const WAITING: usize = 4;
@@ -75,20 +76,19 @@ impl Desk {
             .await
             .map_err(|_| unavailable("Noren stopped before this was done"))
     }
-}
 
-impl Routes {
     /// Has a command executed, and responds with its result.
     pub(super) async fn order(
         &self,
         order: Order,
         request: Request<Incoming>,
+        tasks: &Shutdown,
     ) -> Result<Response<Body>, Refusal> {
         if request.method() != Method::POST {
-            return self.refuse(request, not_allowed("POST"));
+            return refused(request, not_allowed("POST"), tasks);
         }
-        refuse(request.into_body(), &self.shutdown);
-        let (status, text) = match self.desk.give(order).await? {
+        refuse(request.into_body(), tasks);
+        let (status, text) = match self.give(order).await? {
             Ok(text) => (StatusCode::OK, text),
             Err(text) => (StatusCode::CONFLICT, text),
         };

@@ -11,6 +11,7 @@ mod last_hour;
 mod ndjson;
 mod page;
 mod publish;
+mod responses;
 mod routes;
 mod status;
 mod stream;

@@ -8,7 +8,7 @@ use bytes::{Buf as _, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::admin::publish::Labels;
+use crate::http::{Refusal, parameter};
 use crate::hub::{Data, Draft, PublisherId};
 
 /// Splits a byte stream into lines of limited length.
@@ -61,6 +61,27 @@ impl Lines {
     /// True if the incomplete line has exceeded the limit.
     pub(super) fn is_too_long(&self) -> bool {
         self.waiting.len() > self.limit
+    }
+}
+
+/// Default event name and key for messages without their own.
+#[derive(Debug)]
+pub(super) struct Labels<'r> {
+    pub(super) event: Option<Cow<'r, str>>,
+    pub(super) key: Option<Cow<'r, str>>,
+}
+
+impl<'r> Labels<'r> {
+    /// The labels in a query.
+    pub(super) fn read(query: Option<&'r str>) -> Result<Self, Refusal> {
+        let label = |name| {
+            let label = parameter(query, name)?;
+            Ok::<_, Refusal>(label.filter(|label| !label.is_empty()))
+        };
+        Ok(Self {
+            event: label("event")?,
+            key: label("key")?,
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::admin::View;
 use crate::admin::last_hour::{Counted, LastHour, Now};
-use crate::admin::routes::object;
+use crate::admin::responses::object;
 use crate::config::{ChannelName, Config};
 use crate::http::{Body, Lease, Refusal, full};
 use crate::hub::{Data, Draft, Format, From, Hub};

@@ -1,6 +1,6 @@
 //! `POST /publish/CHANNEL`: publishes one message, or one a line for as long as the sender likes.
 
-use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap};
@@ -9,27 +9,21 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::json;
 
-use crate::admin::ndjson::{Lines, draft};
-use crate::admin::routes::{Routes, object};
-use crate::config::{ChannelName, Publisher};
+use crate::admin::View;
+use crate::admin::ndjson::{Labels, Lines, draft};
+use crate::admin::responses::{object, refused, unknown};
+use crate::config::{self, ChannelName};
 use crate::http::{
-    Body, BodyFault, BodyLimits, Rate, Received, Refusal, idempotency_key, parameter, receive,
-    refuse,
+    Body, BodyFault, BodyLimits, Rate, Received, Refusal, idempotency_key, receive, refuse,
 };
-use crate::hub::{Data, Draft, EventId, PublishError, PublisherId};
+use crate::hub::{Data, Draft, EventId, Hub, PublishError, PublisherId};
+use crate::shutdown::Shutdown;
 
 /// Growth of text in JSON: one byte may become six (`\u001b`), plus the names of the fields.
 const ESCAPED: usize = 6;
 const FIELDS: usize = 4096;
 /// Limit on trailer fields behind the body of a message; they are ignored.
 const MOST_TRAILERS: usize = 100;
-
-/// Default event name and key for messages without their own.
-#[derive(Debug)]
-pub(super) struct Labels<'r> {
-    pub(super) event: Option<Cow<'r, str>>,
-    pub(super) key: Option<Cow<'r, str>>,
-}
 
 /// Progress of a stream of messages.
 #[derive(Debug, Default)]
@@ -39,7 +33,24 @@ struct Progress {
     last: Option<EventId>,
 }
 
-impl Routes {
+/// Publishes messages of programs on this machine.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    hub: Hub,
+    /// Time limit without a byte of a message.
+    idle: Duration,
+    shutdown: Shutdown,
+}
+
+impl Publisher {
+    pub(super) fn new(view: &View, idle: Duration) -> Self {
+        Self {
+            hub: view.hub.clone(),
+            idle,
+            shutdown: view.shutdown.clone(),
+        }
+    }
+
     /// Publishes the message or the messages of a request.
     pub(super) async fn publish(
         &self,
@@ -47,11 +58,12 @@ impl Routes {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refusal> {
         let rules = self.hub.rules(name);
-        if !rules.is_some_and(|rules| rules.publish.contains(&Publisher::Local)) {
+        if !rules.is_some_and(|rules| rules.publish.contains(&config::Publisher::Local)) {
             let reason = format!(
                 r#"the channel {name} takes no messages from here; its `publish` has no "local""#
             );
-            return self.refuse(request, Refusal::new(StatusCode::FORBIDDEN, reason));
+            let refusal = Refusal::new(StatusCode::FORBIDDEN, reason);
+            return refused(request, refusal, &self.shutdown);
         }
         let (parts, body) = request.into_parts();
         let labels = match Labels::read(parts.uri.query()) {
@@ -121,7 +133,7 @@ impl Routes {
 
     fn refusal(&self, error: &PublishError) -> Refusal {
         let status = match error {
-            PublishError::Unknown(name) => return self.unknown(name),
+            PublishError::Unknown(name) => return unknown(&self.hub, name),
             PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
             PublishError::ChannelShare => StatusCode::TOO_MANY_REQUESTS,
@@ -225,19 +237,6 @@ impl Routes {
                 return Ok(());
             }
         }
-    }
-}
-
-impl<'r> Labels<'r> {
-    fn read(query: Option<&'r str>) -> Result<Self, Refusal> {
-        let label = |name| {
-            let label = parameter(query, name)?;
-            Ok::<_, Refusal>(label.filter(|label| !label.is_empty()))
-        };
-        Ok(Self {
-            event: label("event")?,
-            key: label("key")?,
-        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::admin::View;
+use crate::admin::addresses::drain;
 use crate::admin::control::{Desk, Order};
+use crate::admin::publish::Publisher;
+use crate::admin::responses::{health, no_store, not_allowed, object, refused, unknown};
 use crate::admin::stream::Stream;
 use crate::config::ChannelName;
 use crate::http::{Body, Form, Refusal, full, parameter, refuse, set_date};
@@ -42,24 +45,24 @@ pub(super) enum Scope {
 /// Handler of the requests.
 #[derive(Debug)]
 pub(super) struct Routes {
-    pub(super) hub: Hub,
-    pub(super) desk: Desk,
-    pub(super) view: View,
+    hub: Hub,
+    desk: Desk,
+    publisher: Publisher,
+    view: View,
     scope: Scope,
-    /// Time limit without a byte of a message.
-    pub(super) idle: Duration,
-    pub(super) shutdown: Shutdown,
+    shutdown: Shutdown,
 }
 
 impl Routes {
+    /// The resources of a listener; `idle` is the time limit without a byte of a message.
     pub(super) fn new(view: View, desk: Desk, scope: Scope, idle: Duration) -> Self {
         Self {
             hub: view.hub.clone(),
             shutdown: view.shutdown.clone(),
+            publisher: Publisher::new(&view, idle),
             desk,
             view,
             scope,
-            idle,
         }
     }
 
@@ -70,27 +73,35 @@ impl Routes {
         let path = request.uri().path().to_owned();
         let answered = match path.split('/').collect::<Vec<_>>().as_slice() {
             ["", "metrics"] => self.reading(request, |_| Ok(self.metrics())),
-            ["", "healthz"] => self.reading(request, |_| Ok(answer(&self.view.health(), &[]))),
+            ["", "healthz"] => self.reading(request, |_| Ok(health(&self.view.health(), &[]))),
             ["", "readyz"] => {
                 let ready = self.view.readiness().await;
-                self.reading(request, |_| Ok(answer(&ready, &self.view.remarks())))
+                self.reading(request, |_| Ok(health(&ready, &self.view.remarks())))
             }
             _ if self.scope == Scope::Watching => {
-                self.refuse(request, Refusal::not_found(KNOWN_WATCHING))
+                refused(request, Refusal::not_found(KNOWN_WATCHING), &self.shutdown)
             }
             ["", "publish", channel] => self.publishing(channel, request).await,
             ["", "events", channels] => {
                 self.reading(request, |request| self.listen(channels, request))
             }
-            ["", "reload"] => self.order(Order::Reload, request).await,
-            ["", "upgrade"] => self.order(Order::Upgrade, request).await,
+            ["", "reload"] => {
+                self.desk
+                    .order(Order::Reload, request, &self.shutdown)
+                    .await
+            }
+            ["", "upgrade"] => {
+                self.desk
+                    .order(Order::Upgrade, request, &self.shutdown)
+                    .await
+            }
             ["", "status"] => {
                 self.view.look_at_apps().await;
                 self.reading(request, |parts| self.status(parts))
             }
             ["", "close", what] => self.close(what, request),
-            ["", "drain", app] => self.drain(app, request),
-            _ => self.refuse(request, Refusal::not_found(KNOWN)),
+            ["", "drain", app] => drain(&self.view, app, request),
+            _ => refused(request, Refusal::not_found(KNOWN), &self.shutdown),
         };
         let mut answer = answered.unwrap_or_else(|refusal| {
             debug!(%path, status = refusal.status.as_u16(), reason = %refusal.reason, "admin request refused");
@@ -106,11 +117,11 @@ impl Routes {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refusal> {
         if request.method() != Method::POST {
-            return self.refuse(request, not_allowed("POST"));
+            return refused(request, not_allowed("POST"), &self.shutdown);
         }
         match self.name(channel) {
-            Ok(name) => self.publish(&name, request).await,
-            Err(refusal) => self.refuse(request, refusal),
+            Ok(name) => self.publisher.publish(&name, request).await,
+            Err(refusal) => refused(request, refusal, &self.shutdown),
         }
     }
 
@@ -121,21 +132,11 @@ impl Routes {
         answer: impl FnOnce(&http::request::Parts) -> Result<Response<Body>, Refusal>,
     ) -> Result<Response<Body>, Refusal> {
         if request.method() != Method::GET {
-            return self.refuse(request, not_allowed("GET"));
+            return refused(request, not_allowed("GET"), &self.shutdown);
         }
         let (parts, body) = request.into_parts();
         refuse(body, &self.shutdown);
         answer(&parts)
-    }
-
-    /// Builds a refusal that reaches a client which is still sending.
-    pub(super) fn refuse<T>(
-        &self,
-        request: Request<Incoming>,
-        refusal: Refusal,
-    ) -> Result<T, Refusal> {
-        refuse(request.into_body(), &self.shutdown);
-        Err(refusal)
     }
 
     /// Parses the channel name in a path.
@@ -143,17 +144,8 @@ impl Routes {
         let name = ChannelName::parse(text).map_err(Refusal::not_found)?;
         match self.hub.rules(&name) {
             Some(_) => Ok(name),
-            None => Err(self.unknown(&name)),
+            None => Err(unknown(&self.hub, &name)),
         }
-    }
-
-    pub(super) fn unknown(&self, name: &ChannelName) -> Refusal {
-        let known = self.hub.configured();
-        Refusal::not_found(if known.is_empty() {
-            format!("there is no channel {name}; the configuration has no [[channel]] at all")
-        } else {
-            format!("there is no channel {name}; there is {}", known.join(", "))
-        })
     }
 
     fn listen(
@@ -180,7 +172,7 @@ impl Routes {
             .hub
             .subscribe(&names, from, None)
             .map_err(|error| match error {
-                SubscribeError::Unknown(name) => self.unknown(&name),
+                SubscribeError::Unknown(name) => unknown(&self.hub, &name),
                 error => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
                     .retry_after(self.hub.retry()),
             })?;
@@ -220,56 +212,10 @@ impl Routes {
     /// Closes a tunnel, a subscriber, or everything of a session or a user.
     fn close(&self, what: &str, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         if request.method() != Method::POST {
-            return self.refuse(request, not_allowed("POST"));
+            return refused(request, not_allowed("POST"), &self.shutdown);
         }
         refuse(request.into_body(), &self.shutdown);
         let closed = self.view.close(what)?;
         Ok(object(StatusCode::OK, &json!({ "closed": closed })))
     }
-}
-
-/// A JSON response on one line.
-pub(super) fn object(status: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(full(format!("{value}\n")));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    no_store(&mut response);
-    response
-}
-
-/// Response to a health probe: 200 without faults, with a line for each remark, or 503 with a line for each fault.
-fn answer(faults: &[String], remarks: &[String]) -> Response<Body> {
-    let (status, text) = if faults.is_empty() {
-        let lines: Vec<_> = ["ok"]
-            .into_iter()
-            .chain(remarks.iter().map(String::as_str))
-            .collect();
-        (StatusCode::OK, lines.join("\n") + "\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, faults.join("\n") + "\n")
-    };
-    let mut response = Response::new(full(text));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        let moment = HeaderValue::from_static("2");
-        response.headers_mut().insert(RETRY_AFTER, moment);
-    }
-    no_store(&mut response);
-    response
-}
-
-fn no_store(response: &mut Response<Body>) {
-    let value = HeaderValue::from_static("no-store");
-    response.headers_mut().insert(CACHE_CONTROL, value);
-}
-
-pub(super) fn not_allowed(method: &'static str) -> Refusal {
-    Refusal::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("this address takes {method} only"),
-    )
-    .allow(method)
 }

@@ -42,6 +42,8 @@ pub use recorder::{NotRecorded, Recorder, Recordings, Tap};
 pub struct Opened {
     /// The connection.
     pub socket: Connection,
+    /// The subprotocol that the handshake is accepted with.
+    pub subprotocol: Subprotocol,
     /// Its connection permit, if it has one of its own.
     pub slot: Option<Slot>,
     /// Its pair of audit lines.
@@ -98,7 +100,6 @@ impl Opened {
 pub fn open(
     mut request: Request<Incoming>,
     handshake: Handshake,
-    subprotocol: Subprotocol,
     mut target: Opened,
     client: &Context,
     settings: &config::Bridge,
@@ -116,7 +117,7 @@ pub fn open(
     let inside = Arc::clone(&client.inside);
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = client.activity.begin();
-    let Subprotocol { codec, name } = subprotocol;
+    let Subprotocol { codec, name } = target.subprotocol.clone();
     let response = handshake.accept(name.as_deref());
     shutdown.spawn(async move {
         if let Some(client) = upgrade.client().await {
@@ -194,6 +195,7 @@ async fn relay(
     let Opened {
         socket,
         slot: _slot,
+        subprotocol: _,
         mut line,
         tap,
         boundary,

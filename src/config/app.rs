@@ -15,14 +15,14 @@ use super::files::Offload;
 use super::grip::Grip;
 use super::header_fields::Side;
 use super::header_rules::HeaderRules;
+use super::header_text::{is_set_elsewhere, parse_header_name};
 use super::host_pattern::HostPattern;
 use super::methods::Methods;
 use super::path_pattern::PathPattern;
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::request_limits::{RequestLimits, RequestRate};
-use super::session::{is_set_elsewhere, parse_header_name};
-use super::siblings::{Siblings, introduce};
+use super::siblings::Siblings;
 use super::target_tls::TargetTls;
 
 /// One `[[app]]`.
@@ -203,7 +203,6 @@ impl App {
         for app in &mut apps {
             app.hides_affinity = hides_affinity;
         }
-        introduce(&mut apps);
         apps
     }
 

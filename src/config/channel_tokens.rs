@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::header_text::parse_header_name;
 use super::reader::Table;
 use super::secret_file::SecretFile;
-use super::session::parse_header_name;
 use super::value;
 
 /// The `[hub.tokens]` table.

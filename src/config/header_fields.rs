@@ -3,8 +3,7 @@
 
 use http::header::HeaderName;
 
-use super::header_rules::Operation;
-use super::session::parse_header_name;
+use super::header_text::parse_header_name;
 
 /// The messages that rules are about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,6 +12,27 @@ pub(super) enum Side {
     Response,
     /// Requests to an app.
     Request,
+}
+
+/// A list of rules, by its key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    Remove,
+    Set,
+    Add,
+    Default,
+}
+
+impl Operation {
+    /// The key in a table.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Remove => "remove",
+            Self::Set => "set",
+            Self::Add => "add",
+            Self::Default => "default",
+        }
+    }
 }
 
 /// Fields of one connection (RFC 9110 §7.6.1).

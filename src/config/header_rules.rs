@@ -7,7 +7,7 @@ use http::header::{
     CACHE_CONTROL, EXPIRES, HeaderName, HeaderValue, PRAGMA, STRICT_TRANSPORT_SECURITY,
 };
 
-use super::header_fields::Side;
+use super::header_fields::{Operation, Side};
 use super::reader::Table;
 
 /// The longest value, in bytes. Clients and apps refuse heads that are not much larger.
@@ -67,26 +67,6 @@ pub enum Scope {
     Tls,
     /// Those with a status below 400: caches would keep an error as long as the page it stands for.
     Success,
-}
-
-/// A list of rules, by its key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
-    Remove,
-    Set,
-    Add,
-    Default,
-}
-
-impl Operation {
-    fn key(self) -> &'static str {
-        match self {
-            Self::Remove => "remove",
-            Self::Set => "set",
-            Self::Add => "add",
-            Self::Default => "default",
-        }
-    }
 }
 
 impl HeaderRules {

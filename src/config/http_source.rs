@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
+use super::header_text::{parse_header_name, parse_header_value};
 use super::reader::Table;
 use super::secret_file::SecretFile;
-use super::session::{parse_header_name, parse_header_value};
-use super::token_source::TIMEOUT;
 use super::token_url::TokenUrl;
 use super::value;
+
+/// Time limit for the response of a source in the network.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The keys of `source = "http"`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,11 +15,13 @@ mod admin;
 mod affinity;
 mod amqp;
 mod app;
+mod app_siblings;
 mod app_url;
 mod app_urls;
 mod bridge;
 mod broker;
 mod channel;
+mod channel_access;
 mod channel_name;
 mod channel_tokens;
 mod clipboard;
@@ -32,6 +34,7 @@ mod files;
 mod grip;
 mod header_fields;
 mod header_rules;
+mod header_text;
 mod headers;
 mod host_pattern;
 mod http_source;
@@ -84,6 +87,7 @@ mod field_tests;
 use std::collections::HashMap;
 use std::path::Path;
 
+use app_siblings::introduced;
 use problems::Problems;
 use reader::Table;
 
@@ -267,7 +271,7 @@ impl Config {
             limits: root.table("limits", Limits::read),
             spool: root.table("spool", Spool::read),
             headers: root.table("headers", SecurityHeaders::read),
-            apps: App::read_all(root, &mut rates),
+            apps: introduced(App::read_all(root, &mut rates)),
             files: Files::read_all(root, &mut rates),
             session: Session::default(),
             bridge: root.table("bridge", Bridge::read),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::app::App;
+use super::header_text::{is_set_elsewhere, parse_header_name, parse_header_value};
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
 use super::value;
@@ -240,19 +241,6 @@ fn parse_path_with(text: &str, place: &str, example: &str) -> Result<String, Str
     parse_target(text)
 }
 
-/// RFC 9110, section 5.1: a token. The same holds for the name of a cookie (RFC 6265, section
-/// 4.1.1).
-pub(super) fn parse_header_name(text: &str) -> Result<String, String> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if !text.is_empty() && text.chars().all(fits) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
-            r#"{text:?} is not a name; write letters, digits and "-", such as "Remote-User""#
-        ))
-    }
-}
-
 /// The visitor's own credential, and what frames or addresses the request, is not the file's to
 /// set.
 fn parse_sent_header(name: &str) -> Result<(), String> {
@@ -261,35 +249,4 @@ fn parse_sent_header(name: &str) -> Result<(), String> {
         return Err("is set by Noren for each question; remove it".to_owned());
     }
     Ok(())
-}
-
-/// True if a header, its name in lower case, has a meaning of its own in a request to an app.
-pub(super) fn is_set_elsewhere(lower: &str) -> bool {
-    const ELSEWHERE: [&str; 12] = [
-        "authorization",
-        "connection",
-        "content-length",
-        "cookie",
-        "expect",
-        "host",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "forwarded",
-        "x-real-ip",
-    ];
-    ELSEWHERE.contains(&lower) || lower.starts_with("x-forwarded")
-}
-
-/// A line break here would let the file write a second header.
-pub(super) fn parse_header_value(text: &str) -> Result<String, String> {
-    let visible = text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
-    if visible && text.trim() == text && !text.is_empty() {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
-            "{text:?} cannot stand in a header; write visible ASCII without spaces around it"
-        ))
-    }
 }

@@ -1,8 +1,7 @@
-//! Several routes to one app: what each `[[app]]` has to know of the others. Opens nothing.
+//! Facts that each `[[app]]` has to know of the others, and the names of one address. Independent of the apps.
 
 use http::HeaderName;
 
-use super::app::App;
 use super::endpoint::Endpoint;
 use super::path_prefix::PathPrefix;
 
@@ -18,18 +17,6 @@ pub struct Siblings {
     pub fold_case: bool,
     /// True if an app at the same address takes events of GRIP.
     pub speak_grip: bool,
-}
-
-impl App {
-    /// True if a request to this app may be one to the other.
-    #[must_use]
-    pub fn shares_an_address(&self, other: &Self) -> bool {
-        let mut urls = self.urls.iter();
-        urls.any(|url| {
-            let mut others = other.urls.iter();
-            others.any(|other| other.endpoint.is_the_same(&url.endpoint))
-        })
-    }
 }
 
 impl Endpoint {
@@ -55,37 +42,6 @@ impl Endpoint {
             }
             (one, other) => one == other,
         }
-    }
-}
-
-/// Tells each app of the others.
-pub(super) fn introduce(apps: &mut [App]) {
-    let told = apps
-        .iter()
-        .flat_map(|app| [&app.user_header, &app.certificate_header]);
-    let mut names: Vec<HeaderName> = told
-        .flatten()
-        .filter_map(|name| name.parse().ok())
-        .collect();
-    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-    names.dedup();
-    let of = |app: &App| {
-        let siblings = || apps.iter().filter(|other| other.shares_an_address(app));
-        let mut roots: Vec<_> = siblings()
-            .filter_map(|one| one.server_root.clone())
-            .collect();
-        roots.sort_unstable();
-        roots.dedup();
-        Siblings {
-            names: names.clone(),
-            roots,
-            fold_case: siblings().any(|one| one.case_insensitive),
-            speak_grip: siblings().any(|one| one.grip.is_some()),
-        }
-    };
-    let all: Vec<_> = apps.iter().map(of).collect();
-    for (app, siblings) in apps.iter_mut().zip(all) {
-        app.siblings = siblings;
     }
 }
 

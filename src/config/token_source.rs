@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use super::http_source::HttpSource;
+use super::http_source::{HttpSource, TIMEOUT};
 use super::reader::Table;
 use super::rfb::Rfb;
 use super::secret_file::SecretFile;
@@ -148,9 +148,6 @@ fn path(table: &mut Table<'_>) -> PathBuf {
     let path = table.required("path", r#""/var/lib/wok/ws-tokens""#, value::path);
     path.unwrap_or_default()
 }
-
-/// Time limit for the response of a source in the network.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl RedisSource {
     fn read(table: &mut Table<'_>) -> Self {

@@ -10,8 +10,11 @@ mod calendar;
 mod channels;
 mod console;
 mod directory;
+mod jobs;
+mod journal;
 mod json;
 mod push;
+mod sessions;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::app::jobs::Jobs;
-use super::app::journal::Journal;
-use super::app::sessions::Sessions;
 use super::calendar::Moment;
 use super::channels::Channels;
+use super::jobs::Jobs;
+use super::journal::Journal;
 use super::push::Push;
+use super::sessions::Sessions;
 use super::threads::Threads;
 
 /// Interval of the clock on the notification socket.
@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_secs(5);
 pub(super) struct House {
     pub(super) crew: Threads,
     pub(super) push: Push,
-    pub(super) channels: Channels,
+    pub(super) channels: Arc<Channels>,
     pub(super) sessions: Sessions,
     pub(super) journal: Journal,
     pub(super) jobs: Jobs,
@@ -36,13 +36,14 @@ pub(super) struct House {
 
 impl House {
     pub(super) fn new(crew: Threads) -> House {
+        let (push, channels) = (Push::default(), Arc::default());
         House {
+            jobs: Jobs::new(&crew, &push, &channels),
             crew,
-            push: Push::default(),
-            channels: Channels::default(),
+            push,
+            channels,
             sessions: Sessions::default(),
             journal: Journal::default(),
-            jobs: Jobs::default(),
             busy: Count::default(),
             slow: Count::default(),
             opened: Instant::now(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::http::transport::Layered;
+use crate::http::layered::Layered;
 use crate::shutdown::Shutdown;
 
 /// Time that a client has to read the output and to close its side.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::config::WhenFull;
-use crate::http::request_body::BodyFault;
+use crate::http::body_fault::BodyFault;
 use crate::shares::{Client, Denied, Share};
 use crate::spool::{Spool, SpoolError, SpoolFile, SpoolReader};
 

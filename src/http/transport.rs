@@ -18,6 +18,7 @@ use crate::http::abort::Flushes;
 use crate::http::activity::Activity;
 use crate::http::h2_flood::Frames;
 use crate::http::interim::Interim;
+use crate::http::layered::Layered;
 use crate::http::linger::Linger;
 use crate::http::request_line::RequestLine;
 use crate::http::stall::Stall;
@@ -76,26 +77,6 @@ const PREFACE: usize = 24 + 9;
 /// request.
 const HEAD_TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-
-/// A stream with or without TLS.
-#[derive(Debug)]
-pub(super) enum Layered {
-    Plain(Stream),
-    Tls(TlsStream),
-    /// The stream was given away to be closed.
-    Gone(tokio::io::Empty),
-}
-
-impl Layered {
-    /// The accepted stream, on which nothing more is written.
-    pub(super) fn ended(&mut self) -> Option<&mut Stream> {
-        match self {
-            Self::Plain(stream) => Some(stream),
-            Self::Tls(stream) => Some(stream.ended()),
-            Self::Gone(_) => None,
-        }
-    }
-}
 
 impl Transport {
     /// Creates a transport without TLS. A write without progress within the limit, or with a rate that is too low,

@@ -79,6 +79,8 @@ pub struct Listening {
     pub form: Form,
     /// Callback for messages of the page; without one they are refused.
     pub receiver: Option<Receiver>,
+    /// The subprotocol that the handshake is accepted with.
+    pub protocol: Option<Cow<'static, str>>,
 }
 
 /// Reasons why a socket ends.
@@ -99,14 +101,14 @@ pub fn open_socket(
     hub: &Hub,
     mut request: Request<Incoming>,
     handshake: Handshake,
-    protocol: Option<Cow<'static, str>>,
-    listening: Listening,
+    mut listening: Listening,
     client: &Client,
     shutdown: &Shutdown,
 ) -> Response<Body> {
     let upgrade = Upgrade::of(&mut request);
     let (peer, inside) = (client.peer, Arc::clone(&client.inside));
     let busy = client.activity.begin();
+    let protocol = listening.protocol.take();
     let response = handshake.accept(protocol.as_deref());
     let hub = hub.clone();
     shutdown.spawn(async move {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::http::Drain;
 use crate::net::{AcceptRetry, Listener, Peer, Proxies, Slots, Socket, Stream};
-use crate::server::{State, connection};
+use crate::server::State;
+use crate::server::connection::{self, Arrival};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Inside, ListenerLabel};
@@ -142,17 +143,19 @@ impl PublicListener {
             return;
         };
         let stream = Stream::new(socket, peer, slot);
-        let state = Arc::clone(&self.state);
-        let shutdown = self.shutdown.clone();
-        let role = self.role;
+        let arrival = Arrival {
+            role: self.role,
+            proxies,
+            current: Arc::clone(&self.state),
+            begun: Instant::now(),
+            shutdown: self.shutdown.clone(),
+        };
         if self.tls {
-            self.shutdown.spawn(connection::serve_tls(
-                stream, self.index, proxies, state, role, shutdown,
-            ));
+            let serving = connection::serve_tls(stream, self.index, arrival);
+            self.shutdown.spawn(serving);
         } else {
-            self.shutdown.spawn(connection::serve_plain(
-                stream, proxies, state, role, shutdown,
-            ));
+            self.shutdown
+                .spawn(connection::serve_plain(stream, arrival));
         }
     }
 

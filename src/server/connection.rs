@@ -47,20 +47,27 @@ const ERROR_RESETS: usize = 100;
 // The futures here live as long as their connections, thousands at once, and mostly idle. So each step has its space in
 // a box that goes with it, and what an async block takes along is made outside of it: it would have room for both.
 
+/// The circumstances of an accepted connection.
+pub(super) struct Arrival {
+    pub(super) role: Role,
+    /// The trusted proxies, if it is from one of them.
+    pub(super) proxies: Option<Arc<Proxies>>,
+    /// The current state, which serves each request.
+    pub(super) current: Arc<ArcSwap<State>>,
+    pub(super) begun: Instant,
+    pub(super) shutdown: Shutdown,
+}
+
 /// Serves a connection of an `https` listener.
 pub(super) fn serve_tls(
     stream: Stream,
     listener: usize,
-    proxies: Option<Arc<Proxies>>,
-    current: Arc<ArcSwap<State>>,
-    role: Role,
-    shutdown: Shutdown,
+    arrival: Arrival,
 ) -> impl Future<Output = ()> + Send {
-    let begun = Instant::now();
-    let state = current.load_full();
+    let state = arrival.current.load_full();
     let peer = stream.peer();
     let handshake = Box::pin(handshake(stream, listener, Arc::clone(&state)));
-    let drain = Drain::new(&shutdown, state.config.server.drain);
+    let drain = Drain::new(&arrival.shutdown, state.config.server.drain);
     async move {
         let accepted = tokio::select! {
             accepted = handshake => accepted,
@@ -69,11 +76,8 @@ pub(super) fn serve_tls(
         match accepted {
             Some(Ok(accepted)) => {
                 let transport = Transport::tls(accepted.stream, writing(&state.config.limits));
-                let name = Some(accepted.server);
-                let mut served =
-                    Served::new(transport, name, state, current, role, shutdown, begun);
+                let mut served = Served::new(transport, Some(accepted.server), state, arrival);
                 served.context.client = accepted.client;
-                served.context.proxies = proxies;
                 match accepted.protocol {
                     Alpn::Http1 => served.http1().await,
                     Alpn::Http2 => Box::pin(served.http2()).await,
@@ -121,19 +125,10 @@ async fn handshake(
 }
 
 /// Serves a connection of an `http` or `redirect` listener.
-pub(super) fn serve_plain(
-    stream: Stream,
-    proxies: Option<Arc<Proxies>>,
-    current: Arc<ArcSwap<State>>,
-    role: Role,
-    shutdown: Shutdown,
-) -> impl Future<Output = ()> + Send {
-    let begun = Instant::now();
-    let state = current.load_full();
+pub(super) fn serve_plain(stream: Stream, arrival: Arrival) -> impl Future<Output = ()> + Send {
+    let state = arrival.current.load_full();
     let transport = Transport::plain(stream, writing(&state.config.limits));
-    let mut served = Served::new(transport, None, state, current, role, shutdown, begun);
-    served.context.proxies = proxies;
-    served.http1()
+    Served::new(transport, None, state, arrival).http1()
 }
 
 /// A connection that uses HTTP.
@@ -154,11 +149,15 @@ impl Served {
         transport: Transport,
         server: Option<ServerName>,
         state: Arc<State>,
-        current: Arc<ArcSwap<State>>,
-        role: Role,
-        shutdown: Shutdown,
-        begun: Instant,
+        arrival: Arrival,
     ) -> Self {
+        let Arrival {
+            role,
+            proxies,
+            current,
+            begun,
+            shutdown,
+        } = arrival;
         let context = Context {
             peer: transport.peer(),
             scheme: if server.is_some() {
@@ -172,7 +171,7 @@ impl Served {
             interim: None,
             watch: None,
             unread: None,
-            proxies: None,
+            proxies,
             header_lines: state.config.limits.headers,
             inside: Arc::clone(&state.inside),
         };

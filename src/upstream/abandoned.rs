@@ -10,27 +10,16 @@
 //! until the app closes its side, or for about as long as it needs to notice the reset.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use http::{Request, Response};
-use tokio::time::{Instant, sleep, timeout};
 
 use crate::shutdown::Shutdown;
 use crate::upstream::connection::{HangUp, SendError};
-use crate::upstream::response_reader::Source;
 use crate::upstream::workers::Slot;
 use crate::upstream::{Answer, Payload, UpstreamError};
-
-/// Limits on an abandoned response, in bytes and in time. Then it is closed, which the app notices with its next
-/// write.
-const UNWANTED_BYTES: usize = 16 * 1024 * 1024;
-const UNWANTED_TIME: Duration = Duration::from_secs(10);
-
-/// Time within which an app notices the state of its connection.
-const NOTICED: Duration = Duration::from_millis(50);
 
 /// Result of an exchange. If it failed in a way that may permit another attempt, request and permit come back.
 pub(super) type Ended = Result<Result<Response<Answer>, Box<Failed>>, UpstreamError>;
@@ -104,58 +93,6 @@ impl Drop for Running {
                 () = stop.requested() => {}
             }
         });
-    }
-}
-
-/// Reads the rest of an abandoned response in a task of its own, so that the worker becomes free.
-pub(super) fn let_end(source: Source, tasks: &Shutdown) {
-    let stop = tasks.clone();
-    tasks.spawn(async move {
-        tokio::select! {
-            _ = timeout(UNWANTED_TIME, discard(source)) => {}
-            () = stop.requested() => {}
-        }
-    });
-}
-
-/// Notifies the app that the client has left, and holds the permit until it has noticed.
-pub(super) fn hang_up(mut source: Source, tasks: &Shutdown) {
-    source.finish_sending();
-    let stop = tasks.clone();
-    tasks.spawn(async move {
-        tokio::select! {
-            () = until_noticed(source) => {}
-            () = stop.requested() => {}
-        }
-    });
-}
-
-/// Waits until the app has noticed, for as long as it may be silent in a response (`response-idle`).
-async fn until_noticed(mut source: Source) {
-    let begun = Instant::now();
-    let mut left = UNWANTED_BYTES;
-    while let Some(Ok(piece)) = poll_fn(|cx| source.poll(cx)).await {
-        // Bytes in flight do not show that the app has noticed anything.
-        let rest = left.checked_sub(piece.len());
-        if rest.is_none() || begun.elapsed() >= NOTICED {
-            let pause = source.pause();
-            source.hang_up().reset();
-            let slot = source.close();
-            sleep((pause * 2).min(UNWANTED_TIME)).await;
-            drop(slot);
-            return;
-        }
-        left = rest.unwrap_or_default();
-    }
-}
-
-async fn discard(mut source: Source) {
-    let mut left = UNWANTED_BYTES;
-    while let Some(Ok(piece)) = poll_fn(|cx| source.poll(cx)).await {
-        match left.checked_sub(piece.len()) {
-            Some(rest) => left = rest,
-            None => return,
-        }
     }
 }
 

@@ -22,6 +22,7 @@ mod registry;
 mod request_body;
 mod response;
 mod response_buffer;
+mod response_flow;
 mod response_reader;
 mod restart_wait;
 mod send;

@@ -2,6 +2,7 @@
 //! it is abandoned.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -10,15 +11,24 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::{sleep, timeout};
 
 use crate::http::{BoxError, Stall};
+use crate::shutdown::Shutdown;
 use crate::upstream::Upstream;
-use crate::upstream::abandoned::{hang_up, let_end};
 use crate::upstream::connection::{Connection, HangUp};
 use crate::upstream::workers::Slot;
 
 /// Number of bytes read before the head is sent to the client, so that most pages are complete with it.
 const AHEAD: usize = 64 * 1024;
+
+/// Limits on an abandoned response, in bytes and in time. Then it is closed, which the app notices with its next
+/// write.
+const UNWANTED_BYTES: usize = 16 * 1024 * 1024;
+const UNWANTED_TIME: Duration = Duration::from_secs(10);
+
+/// Time within which an app notices the state of its connection.
+const NOTICED: Duration = Duration::from_millis(50);
 
 static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -237,6 +247,58 @@ impl Drop for Source {
         } else if let Some(exchange) = self.exchange.take() {
             let tasks = exchange.upstream.tasks.clone();
             let_end(Self::unwanted(exchange), &tasks);
+        }
+    }
+}
+
+/// Reads the rest of an abandoned response in a task of its own, so that the worker becomes free.
+fn let_end(source: Source, tasks: &Shutdown) {
+    let stop = tasks.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            _ = timeout(UNWANTED_TIME, discard(source)) => {}
+            () = stop.requested() => {}
+        }
+    });
+}
+
+/// Notifies the app that the client has left, and holds the permit until it has noticed.
+fn hang_up(mut source: Source, tasks: &Shutdown) {
+    source.finish_sending();
+    let stop = tasks.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = until_noticed(source) => {}
+            () = stop.requested() => {}
+        }
+    });
+}
+
+/// Waits until the app has noticed, for as long as it may be silent in a response (`response-idle`).
+async fn until_noticed(mut source: Source) {
+    let begun = Instant::now();
+    let mut left = UNWANTED_BYTES;
+    while let Some(Ok(piece)) = poll_fn(|cx| source.poll(cx)).await {
+        // Bytes in flight do not show that the app has noticed anything.
+        let rest = left.checked_sub(piece.len());
+        if rest.is_none() || begun.elapsed() >= NOTICED {
+            let pause = source.pause();
+            source.hang_up().reset();
+            let slot = source.close();
+            sleep((pause * 2).min(UNWANTED_TIME)).await;
+            drop(slot);
+            return;
+        }
+        left = rest.unwrap_or_default();
+    }
+}
+
+async fn discard(mut source: Source) {
+    let mut left = UNWANTED_BYTES;
+    while let Some(Ok(piece)) = poll_fn(|cx| source.poll(cx)).await {
+        match left.checked_sub(piece.len()) {
+            Some(rest) => left = rest,
+            None => return,
         }
     }
 }

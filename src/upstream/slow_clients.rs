@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::sync::lock;
 use crate::upstream::Upstream;
-use crate::upstream::response_buffer::Flow;
+use crate::upstream::response_flow::Flow;
 
 /// Scan interval. A client that has not come back for one to two intervals is slow, or busy otherwise.
 const LOOK: Duration = Duration::from_millis(20);

@@ -4,13 +4,10 @@
 //! Five half-sent requests would block it, and so would five slow downloads; behind Noren they do not. This file
 //! is the server; `routes` has the responses.
 
-pub(super) mod jobs;
-pub(super) mod journal;
 mod pages;
 mod request;
 mod response;
 mod routes;
-pub(super) mod sessions;
 mod wire;
 
 use std::io;

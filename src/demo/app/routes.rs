@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::json;
+use super::super::sessions::Visitor;
 use super::super::state::House;
-use super::jobs::Jobs;
 use super::pages;
 use super::request::Request;
 use super::response::Response;
-use super::sessions::Visitor;
 
 const PASSWORD: &str = "demo";
 const MOST_NAME: usize = 40;
@@ -288,7 +287,7 @@ fn tasks(house: &Arc<House>, _: &Request, visitor: &Visitor) -> Response {
 }
 
 fn order(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
-    let Some((id, place)) = Jobs::order(house, &visitor.name) else {
+    let Some((id, place)) = house.jobs.order(&visitor.name) else {
         return Response::error(503, "the queue is full").with("Retry-After", "6");
     };
     house.record(
@@ -300,7 +299,7 @@ fn order(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
 }
 
 fn fill(house: &Arc<House>, request: &Request, visitor: &Visitor) -> Response {
-    let ordered = Jobs::fill(house);
+    let ordered = house.jobs.fill();
     house.record(
         &visitor.name,
         &format!("filled the queue with {ordered}"),

@@ -200,12 +200,12 @@ impl SockJs {
                 _ => Form::SockJs,
             },
             receiver: visitor.receiver,
+            protocol: None,
         };
         Ok(open_socket(
             &self.0.hub,
             request,
             handshake,
-            None,
             listening,
             visitor.client,
             visitor.tasks,

@@ -154,6 +154,7 @@ impl Console {
         let is_watched = times.interval.is_some() || times.expires.is_some();
         let opened = bridge::Opened {
             socket,
+            subprotocol,
             slot,
             tap,
             line: exchange.audit.opened(),
@@ -164,7 +165,6 @@ impl Console {
         Ok(bridge::open(
             exchange.request,
             handshake,
-            subprotocol,
             opened,
             context,
             &self.settings,

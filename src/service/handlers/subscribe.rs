@@ -125,12 +125,12 @@ impl Subscribe {
             receiver,
             names,
             form: Form::Events(parameters.format.unwrap_or(Format::Json)),
+            protocol: None,
         };
         Ok(push::open_socket(
             &self.hub,
             exchange.request,
             handshake,
-            None,
             listening,
             exchange.context,
             &self.shutdown,

@@ -122,12 +122,12 @@ impl WokPage {
                 base64: protocol.as_deref() == Some("base64"),
             },
             receiver: None,
+            protocol,
         };
         Ok(push::open_socket(
             &self.hub,
             exchange.request,
             handshake,
-            protocol,
             listening,
             exchange.context,
             &self.shutdown,

@@ -293,7 +293,7 @@ pub(super) fn general<'a>(writer: &mut Writer<'a>, directives: &'a [Directive]) 
             "server" if !one.block.is_empty() || one.arguments().is_empty() => {
                 general(writer, &one.block);
             }
-            "upstream" => upstream::report(writer, one),
+            "upstream" => upstream::report(&mut writer.report, one),
             "http" | "location" => general(writer, &one.block),
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! `upstream` of nginx: its servers as the addresses of one app, and the way in which nginx chooses between them.
 
+use super::report::Report;
 use super::syntax::Directive;
-use super::write::Writer;
 
 /// The addresses that requests go to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,8 +61,7 @@ fn affinity(one: &Directive) -> Option<&'static str> {
 }
 
 /// Reports the servers of a block and the choice between them.
-pub(super) fn report(writer: &mut Writer<'_>, block: &Directive) {
-    let report = &mut writer.report;
+pub(super) fn report(report: &mut Report, block: &Directive) {
     let used: Vec<usize> = used(block).iter().map(|server| server.id).collect();
     for server in block.all("server") {
         if used.contains(&server.id) {

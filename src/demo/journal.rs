@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::super::calendar::Moment;
-use super::super::json;
+use super::calendar::Moment;
+use super::json;
 
 /// Number of lines kept; older ones are removed.
 const KEPT: usize = 100;
 
 #[derive(Default)]
-pub(in super::super) struct Journal(Mutex<VecDeque<Entry>>);
+pub(super) struct Journal(Mutex<VecDeque<Entry>>);
 
 struct Entry {
     time: SystemTime,
@@ -21,7 +21,7 @@ struct Entry {
 }
 
 impl Journal {
-    pub(in super::super) fn add(&self, user: &str, action: &str, address: &str) {
+    pub(super) fn add(&self, user: &str, action: &str, address: &str) {
         let mut entries = self.entries();
         entries.truncate(KEPT - 1);
         entries.push_front(Entry {

@@ -5,22 +5,22 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::super::directory::random_name;
+use super::directory::random_name;
 
 /// Limit on logins; another one ends the oldest.
 const MOST: usize = 1000;
 
 /// A logged-in user.
 #[derive(Clone)]
-pub(in super::super) struct Visitor {
-    pub(in super::super) name: String,
-    pub(in super::super) since: SystemTime,
+pub(super) struct Visitor {
+    pub(super) name: String,
+    pub(super) since: SystemTime,
 }
 
 // A HashMap, for it compares the *keyed hash* of a guess first: the time a lookup takes says
 // nothing about how much of a guessed cookie is right.
 #[derive(Default)]
-pub(in super::super) struct Sessions(Mutex<HashMap<String, Visitor>>);
+pub(super) struct Sessions(Mutex<HashMap<String, Visitor>>);
 
 impl Sessions {
     /// Logs `name` in and returns the value of the cookie.
@@ -50,7 +50,7 @@ impl Sessions {
     }
 
     /// All logged-in users, oldest login first.
-    pub(in super::super) fn visitors(&self) -> Vec<Visitor> {
+    pub(super) fn visitors(&self) -> Vec<Visitor> {
         let mut visitors: Vec<_> = self.sessions().values().cloned().collect();
         visitors.sort_by_key(|visitor| visitor.since);
         visitors

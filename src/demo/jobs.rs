@@ -10,9 +10,10 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::super::channels::Line;
-use super::super::json;
-use super::super::state::House;
+use super::channels::{Channels, Line};
+use super::json;
+use super::push::Push;
+use super::threads::Threads;
 
 /// Number of jobs that run at once, each on a thread of its own.
 const STOVES: usize = 8;
@@ -25,9 +26,14 @@ const REGULARS: &str = "a regular";
 /// Length of a step; a job has twenty and so takes about three seconds.
 const STEP: Duration = Duration::from_millis(120);
 
-/// The queue and the running jobs.
-#[derive(Default)]
-pub(in super::super) struct Jobs(Mutex<Board>);
+/// The queue and the running jobs. Clones share them.
+#[derive(Clone)]
+pub(super) struct Jobs {
+    board: Arc<Mutex<Board>>,
+    crew: Threads,
+    push: Push,
+    channels: Arc<Channels>,
+}
 
 #[derive(Default)]
 struct Board {
@@ -47,30 +53,40 @@ struct Job {
 }
 
 impl Jobs {
+    /// A queue whose jobs run on threads of the crew and tell of themselves on channels and pages.
+    pub(super) fn new(crew: &Threads, push: &Push, channels: &Arc<Channels>) -> Self {
+        Self {
+            board: Arc::default(),
+            crew: crew.clone(),
+            push: push.clone(),
+            channels: Arc::clone(channels),
+        }
+    }
+
     /// Adds a job. Returns its number and its position; `None` if too many wait.
-    pub(super) fn order(house: &Arc<House>, user: &str) -> Option<(u64, usize)> {
-        let mut board = house.jobs.board();
+    pub(super) fn order(&self, user: &str) -> Option<(u64, usize)> {
+        let mut board = self.board();
         if board.waiting.len() >= MOST {
             return None;
         }
         let (id, place, lines) = board.add(user);
-        house.channels.say(&lines);
+        self.channels.say(&lines);
         drop(board);
-        house.jobs.light(house);
+        self.light();
         Some((id, place))
     }
 
     /// Adds jobs until the queue is full. Returns their number.
-    pub(super) fn fill(house: &Arc<House>) -> usize {
-        let mut board = house.jobs.board();
+    pub(super) fn fill(&self) -> usize {
+        let mut board = self.board();
         let mut lines = String::new();
         let before = board.waiting.len();
         while board.waiting.len() < FULL {
             lines.push_str(&board.add(REGULARS).2);
         }
-        house.channels.say(&lines);
+        self.channels.say(&lines);
         drop(board);
-        house.jobs.light(house);
+        self.light();
         FULL.saturating_sub(before)
     }
 
@@ -88,12 +104,12 @@ impl Jobs {
     }
 
     /// Starts a thread for each waiting job, up to the limit.
-    fn light(&self, house: &Arc<House>) {
+    fn light(&self) {
         let mut board = self.board();
         let wanted = STOVES.min(board.cooks + board.waiting.len());
         while board.cooks < wanted {
-            let cook = Arc::clone(house);
-            let spawned = house.crew.spawn("cook", move || cook.jobs.cook(&cook));
+            let cook = self.clone();
+            let spawned = self.crew.spawn("cook", move || cook.cook());
             if let Err(error) = spawned {
                 tracing::warn!(%error, "demo cannot light a stove");
                 return;
@@ -103,13 +119,13 @@ impl Jobs {
     }
 
     /// Runs one job after the other until none waits.
-    fn cook(&self, house: &House) {
-        while let Some(job) = self.take(house) {
+    fn cook(&self) {
+        while let Some(job) = self.take() {
             // Not all take the same time, so that they do not begin all at once.
             let step = STEP + Duration::from_millis(job.id * 37 % 60);
             for percent in (0..=100).step_by(5) {
-                self.progress(&job, percent, house);
-                if percent < 100 && !house.crew.sleep(step) {
+                self.progress(&job, percent);
+                if percent < 100 && !self.crew.sleep(step) {
                     return;
                 }
             }
@@ -117,7 +133,7 @@ impl Jobs {
     }
 
     /// Takes the next job, and moves up all behind it. Without one, the thread ends.
-    fn take(&self, house: &House) -> Option<Job> {
+    fn take(&self) -> Option<Job> {
         let mut board = self.board();
         let Some(job) = board.waiting.pop_front() else {
             board.cooks -= 1;
@@ -128,11 +144,11 @@ impl Jobs {
         for (place, job) in (1..).zip(&board.waiting) {
             tell_place(job.id, place, &mut lines);
         }
-        house.channels.say(&lines);
+        self.channels.say(&lines);
         Some(job)
     }
 
-    fn progress(&self, job: &Job, percent: u8, house: &House) {
+    fn progress(&self, job: &Job, percent: u8) {
         let mut board = self.board();
         if let Some(listed) = board.cooking.iter_mut().find(|other| other.id == job.id) {
             listed.percent = percent;
@@ -150,19 +166,18 @@ impl Jobs {
             }
             .to_string()
         });
-        house.channels.say(&told.concat());
+        self.channels.say(&told.concat());
         drop(board);
         // Wok's page wants to know when a task begins and ends, and asks for the rest.
         if job.user != REGULARS && matches!(percent, 0 | 100) {
-            house
-                .push
+            self.push
                 .notify(&format!("TASK:/demo/tasks/{id}/{percent}"));
         }
     }
 
     // Held while something is told, so that all is told in the order in which it happened.
     fn board(&self) -> MutexGuard<'_, Board> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -210,10 +225,11 @@ mod tests {
         for place in 1..=MOST {
             assert_eq!(board.add("ann").1, place);
         }
-        let house = Arc::new(House::new(super::super::super::threads::Threads::new()));
-        *house.jobs.board() = board;
-        assert_eq!(Jobs::order(&house, "ann"), None);
-        assert_eq!(Jobs::fill(&house), 0);
-        house.crew.stop(Duration::from_secs(5));
+        let crew = Threads::new();
+        let jobs = Jobs::new(&crew, &Push::default(), &Arc::default());
+        *jobs.board() = board;
+        assert_eq!(jobs.order("ann"), None);
+        assert_eq!(jobs.fill(), 0);
+        crew.stop(Duration::from_secs(5));
     }
 }
