@@ -26,8 +26,8 @@
 //! - **Layer 6**, `admin`: the socket for programs of this machine, which publish, subscribe and read the status.
 //!   Must not know apps and the public listeners.
 //! - **Layer 7**, `router`: a pure function from host and path to a route. Must not do I/O.
-//! - **Layer 8**, `service`: one request: route, check access, call one handler, convert its error to a response.
-//!   Must not read bodies.
+//! - **Layer 8**, `service`: one request as a pipeline (check, route, authorise, handle, finish), with one handler for
+//!   each kind of route; and what outlives a reload. Must not read bodies.
 //! - **Layer 9**, [`server`]: accept, handshake, serve, drain, reload. Must not know what a request is for.
 //!
 //! Beside the layers stand [`guide`], the pages of documentation, and `fuzzing`, the entry points of the fuzz targets.
@@ -45,12 +45,13 @@
 //!
 //! **Start, reload, upgrade, stop.** [`Config::load`], the log, [`Server::bind`], [`Server::run`]. A reload first
 //! reads and opens everything that can fail, without any effect (the plan), and then puts it in force, which
-//! cannot fail (the commit): on any error nothing has changed. Certificates whose files change are replaced in the
-//! same way, and those of an ACME authority are files too: a task orders them, shows the authority its proofs in a
-//! handshake or on a plain listener, and writes the files. An upgrade hands the listening sockets and a snapshot
-//! of the hub over to another process ([`Server::take_over`]), which confirms; then this one retires: requests in
-//! progress end, tunnels continue. A stop closes the listeners, ends idle connections, closes tunnels with 1001,
-//! waits for the grace, and logs what was left.
+//! cannot fail (the commit): on any error nothing has changed. What outlives a reload is one value, which only
+//! the commit changes. Certificates whose files change are replaced in the same way, and those of an ACME
+//! authority are files too: a task orders them, shows the authority its proofs in a handshake or on a plain
+//! listener, and writes the files. An upgrade hands the listening sockets and a snapshot of the hub over to
+//! another process ([`Server::take_over`]), which confirms; then this one retires: requests in progress end,
+//! tunnels continue. A stop closes the listeners, ends idle connections, closes tunnels with 1001, waits for the
+//! grace, and logs what was left.
 //!
 //! # Invariants
 //!

@@ -1,4 +1,4 @@
-//! Violations of the protocol by either end.
+//! Violations of the protocol by either end. Does not know what becomes of the connection.
 
 use std::io;
 

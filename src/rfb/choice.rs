@@ -1,5 +1,5 @@
 //! The choice of a security method (RFC 6143 §7.1.2, §A.1; VeNCrypt 0.2): the best that is accepted, that the host has,
-//! and that Noren has the secrets for.
+//! and that Noren has the secrets for. Does not speak with the host.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 

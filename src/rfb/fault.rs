@@ -1,4 +1,5 @@
-//! Reasons why a host does not let Noren in, in words for the operator, with the key to change.
+//! Reasons why a host does not let Noren in, in words for the operator, with the key to change. Does not know who is
+//! let in.
 
 use std::io;
 use std::time::Duration;

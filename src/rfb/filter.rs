@@ -2,8 +2,8 @@
 //! reach it: the input of a viewer, and clipboards that stay where they are.
 //!
 //! Lengths are those that the host reads, or what is passed on could be read as other messages: so extensions that
-//! change the length of a message are taken out of `SetEncodings`, and a type that is not known ends the console, as
-//! it does at QEMU and TigerVNC. Whatever is dropped is not buffered, however long it is.
+//! change the length of a message are taken out of `SetEncodings`, and a type that is not known ends the console, as it
+//! does at QEMU and TigerVNC. Whatever is dropped is not buffered, however long it is. Does not decide who is a viewer.
 
 use super::broken::Broken;
 use super::host_filter::{self, HostFilter};

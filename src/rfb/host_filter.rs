@@ -3,7 +3,8 @@
 //!
 //! They have no common frame, so that a clipboard is only found by the lengths of all pictures before it. Nothing is
 //! decompressed for that. The client may ask for encodings only whose lengths are known here, and for its pixel format
-//! before it asks for the first picture: a later change would come at a place in the stream that nobody tells.
+//! before it asks for the first picture: a later change would come at a place in the stream that nobody tells. Does not
+//! decide whose clipboard is held back.
 
 use super::broken::Broken;
 

@@ -1,4 +1,5 @@
 //! The security handshake with the host of a console (RFC 6143 §7.1, §7.2): version, method, certificate, password.
+//! Does not know the browser.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

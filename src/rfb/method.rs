@@ -1,4 +1,5 @@
-//! Security methods by their numbers (RFC 6143 §7.1.2, and VeNCrypt's own), and the choice among them.
+//! Security methods by their numbers (RFC 6143 §7.1.2, and VeNCrypt's own), and the choice among them. Does not know
+//! secrets.
 
 use crate::config::RfbSecurity;
 

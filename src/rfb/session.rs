@@ -1,7 +1,7 @@
 //! The connection to a host that has let Noren in, as a stream that looks to a browser like a host without security.
 //!
 //! Reading and writing are those of a socket; the handshake with the browser happens in between, and then bytes pass
-//! untouched, but for messages that a filter holds back.
+//! untouched, but for messages that a filter holds back. Does not know who the visitor is.
 
 use std::future::Future as _;
 use std::io;

@@ -1,4 +1,4 @@
-//! `ProtocolVersion`, the first message of either side (RFC 6143 §7.1.1).
+//! `ProtocolVersion`, the first message of either side (RFC 6143 §7.1.1). Does not know what follows.
 
 /// Length of the message.
 pub(super) const LENGTH: usize = 12;

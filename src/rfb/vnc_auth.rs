@@ -1,6 +1,7 @@
 //! VNC authentication (RFC 6143 §7.2.2): the host's challenge, encrypted with the password as a DES key.
 //!
-//! DES is broken, and so is every password of eight bytes; it keeps out who cannot listen, and nobody else.
+//! DES is broken, and so is every password of eight bytes; it keeps out who cannot listen, and nobody else. Does not
+//! know where the password comes from.
 
 use des::Des;
 use des::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};

@@ -1,4 +1,5 @@
-//! Reading of the fixed and short messages of a handshake. Reads nothing ahead, because TLS may begin behind each.
+//! Reading of the fixed and short messages of a handshake. Reads nothing ahead, because TLS may begin behind each. Does
+//! not know what a message means.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! The heartbeat of a held connection.
+//! The heartbeat of a held connection. Does not know what is held.
 
 use std::future::Future as _;
 use std::pin::Pin;

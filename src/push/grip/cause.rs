@@ -1,4 +1,4 @@
-//! Reasons why a WebSocket ends, and the close frames that tell its client.
+//! Reasons why a WebSocket ends, and the close frames that tell its client. Does not write to the connection.
 
 use std::fmt;
 use std::io;

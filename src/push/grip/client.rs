@@ -1,4 +1,4 @@
-//! The reading half of a client's WebSocket: whole messages, pings and the end.
+//! The reading half of a client's WebSocket: whole messages, pings and the end. Does not know what a message means.
 
 use std::io;
 use std::mem::MaybeUninit;

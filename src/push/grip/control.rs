@@ -1,4 +1,4 @@
-//! Control messages of an app on its WebSocket: text messages that begin with `c:`.
+//! Control messages of an app on its WebSocket: text messages that begin with `c:`. Does not carry them out.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! The state of a WebSocket that the app's responses change: its channels, values, heartbeat, and whether the app still
-//! wants to hear of it.
+//! wants to hear of it. Does not read or write the connection.
 
 use std::collections::BTreeMap;
 use std::future::Future as _;

@@ -1,5 +1,5 @@
 //! Events of a WebSocket in the bodies of requests and responses (WebSocket-over-HTTP,
-//! <https://pushpin.org/docs/protocols/websocket-over-http/>).
+//! <https://pushpin.org/docs/protocols/websocket-over-http/>). Does not send them.
 
 use bytes::{Buf, Bytes, BytesMut};
 

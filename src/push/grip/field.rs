@@ -1,4 +1,5 @@
-//! The header fields of GRIP: values with parameters, several in a line or in several lines.
+//! The header fields of GRIP: values with parameters, several in a line or in several lines. Does not know what a field
+//! means.
 
 use http::HeaderMap;
 

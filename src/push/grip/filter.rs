@@ -1,4 +1,5 @@
-//! Filters of GRIP: leave out a message for one subscriber, or write something of the subscriber into it.
+//! Filters of GRIP: leave out a message for one subscriber, or write something of the subscriber into it. Does not know
+//! how a message is delivered.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

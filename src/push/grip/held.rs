@@ -1,7 +1,7 @@
 //! A connection that waits for messages of GRIP channels: its position in each of them, and its filters.
 //!
 //! It is one subscription of the hub. Each channel has an id that it continues from (`prev-id`): a message with another
-//! predecessor shows that some are missing.
+//! predecessor shows that some are missing. Does not know the transport.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
 //! The instruction in a response of the app: what of it the client gets, and what the connection then waits for
-//! (<https://pushpin.org/docs/protocols/grip/>).
+//! (<https://pushpin.org/docs/protocols/grip/>). Does not follow it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A message of GRIP: one item of a POST to the control endpoint, in the forms for the transports.
+//! A message of GRIP: one item of a POST to the control endpoint, in the forms for the transports. Does not publish it.
 
 use std::collections::BTreeMap;
 

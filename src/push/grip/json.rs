@@ -1,4 +1,4 @@
-//! Members of the JSON objects of GRIP.
+//! Members of the JSON objects of GRIP. Does not know what an object stands for.
 
 use std::collections::BTreeMap;
 

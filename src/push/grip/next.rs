@@ -1,4 +1,5 @@
-//! Requests of a held connection to its app: the next link, the end, and the first request once more.
+//! Requests of a held connection to its app: the next link, the end, and the first request once more. Does not know how
+//! a request reaches the app.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Requests with the events of a WebSocket, in several tries.
+//! Requests with the events of a WebSocket, in several tries. Does not know how a request reaches the app.
 
 use std::collections::BTreeMap;
 use std::future::Future;

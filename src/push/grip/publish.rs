@@ -1,7 +1,8 @@
 //! Messages of an app: the items of a POST to the control endpoint, published in the order of their ids.
 //!
 //! An app has many processes, and their messages overtake each other on the way. One whose predecessor (`prev-id`) has
-//! not come waits for it, so that subscribers need not ask the app for what they would have got a moment later.
+//! not come waits for it, so that subscribers need not ask the app for what they would have got a moment later. Does
+//! not know who may publish.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};

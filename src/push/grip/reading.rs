@@ -1,4 +1,5 @@
-//! Reads the instruction in a response of the app: its headers, or its body of `application/grip-instruct`.
+//! Reads the instruction in a response of the app: its headers, or its body of `application/grip-instruct`. Does not
+//! follow it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A held response (long poll): the client gets the first message, or the app's own response after the timeout.
+//! A held response (long poll): the client gets the first message, or the app's own response after the timeout. Does
+//! not know who may be held.
 
 use std::future::poll_fn;
 

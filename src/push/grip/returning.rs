@@ -2,7 +2,7 @@
 //! goes on from the history without a request to the app.
 //!
 //! A restart of a proxy or a network that fails sends all visitors at once; the app would have to answer each of them
-//! what it has answered before. What the app has ended itself is not remembered.
+//! what it has answered before. What the app has ended itself is not remembered. Does not know who may come in.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -2,7 +2,7 @@
 //! at a time, and sends what its responses and its channels say.
 //!
 //! The app's worker is free between two requests. What the client sends while the app has not answered waits in bounds:
-//! beyond them the client is not read.
+//! beyond them the client is not read. Does not know how the app is asked.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};

@@ -1,7 +1,7 @@
 //! A held stream: the app's response, to whose body messages are appended until either side ends it.
 //!
 //! The app's worker is free: the connection is a subscriber of the hub, and asks the app again only for what it has
-//! missed, or when the app's next link is due.
+//! missed, or when the app's next link is due. Does not know how the app is asked.
 
 use std::collections::VecDeque;
 use std::fmt;

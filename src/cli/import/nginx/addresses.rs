@@ -1,6 +1,6 @@
-//! The choice of the servers that are carried over. A noren.toml has one set of routes for all its listeners, and
-//! nginx one for each
-//! address: the address with most is the base, and others are kept where nginx answers the same there.
+//! The choice of the servers that are carried over. A noren.toml has one set of routes for all its listeners, and nginx
+//! one for each address: the address with most is the base, and others are kept where nginx answers the same there.
+//! Does not write.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,6 +1,7 @@
 //! The directives of nginx and of well-known modules: each is carried over, needs nothing here, or is told.
 //!
-//! A name that is not in this table may keep somebody out, as `auth_ldap` does, so it closes what it stands for.
+//! A name that is not in this table may keep somebody out, as `auth_ldap` does, so it closes what it stands for. Does
+//! not know places.
 
 /// A directive as far as its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

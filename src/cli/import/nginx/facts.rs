@@ -1,5 +1,5 @@
 //! The facts that are known of a request before it comes: its listener and its name. Variables and conditions are
-//! worked out from that; of everything else it is not known whether it is true.
+//! worked out from that; of everything else it is not known whether it is true. Does not know routes.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,6 @@
 //! `set`, `if`, `return` and `rewrite`: what nginx does with a request before it looks for who may pass, worked out for
 //! one kind of request. What depends on the request itself closes what it stands in, unless Noren has a key for it.
+//! Does not know how a place is written.
 
 use super::directives::{Meaning, meaning};
 use super::facts::{Condition, Facts, Truth};

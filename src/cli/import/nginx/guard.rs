@@ -1,5 +1,5 @@
 //! The guards of a place: passwords and methods, which Noren knows too, and everything else that keeps somebody out,
-//! for which the place is closed.
+//! for which the place is closed. Does not decide which place a request comes to.
 
 use super::directives::{Meaning, is_harmless_file, is_place_of_servers, meaning};
 use super::facts::Facts;

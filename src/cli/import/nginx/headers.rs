@@ -1,5 +1,5 @@
 //! Rules for headers, as far as Noren has them: fixed texts, and names that are taken away. Each rule is tried on its
-//! own, so that one that Noren refuses is told and spoils no file.
+//! own, so that one that Noren refuses is told and spoils no file. Does not know which route they are for.
 
 use noren::Config;
 

@@ -1,5 +1,5 @@
 //! The servers that are no part of the base: those at other addresses, those that only redirect, and those that no
-//! request reaches.
+//! request reaches. Does not choose the base.
 
 use super::addresses::{Address, Role, Site};
 use super::location::{Closed, Outcome};

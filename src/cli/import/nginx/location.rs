@@ -1,4 +1,5 @@
 //! The outcome of a location: an app, a directory, a console, a redirect to https, or nothing that Noren could answer.
+//! Does not know the paths that lead to it.
 
 use std::collections::HashMap;
 

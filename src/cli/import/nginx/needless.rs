@@ -1,4 +1,4 @@
-//! Directives that need nothing in a noren.toml.
+//! Directives that need nothing in a noren.toml. Does not know the place of a directive.
 
 /// Names of what Noren does by itself, or has no need of.
 pub(super) const NEEDLESS: &[&str] = &[

@@ -1,7 +1,8 @@
 //! The routes of a server. A location of nginx stands for every path that begins with its bytes, and patterns
 //! are asked before most of them; a route of Noren stands for whole segments, unless it ends in `*`.
 //!
-//! A path that leads to different places, one of which is not known to be the same, is refused.
+//! A path that leads to different places, one of which is not known to be the same, is refused. Does not know how a
+//! route is written.
 
 use std::collections::HashSet;
 

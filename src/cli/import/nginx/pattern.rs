@@ -1,5 +1,5 @@
 //! Patterns of nginx (PCRE) as texts with stars, which `refuse` knows. A text with stars may stand for more than the
-//! pattern and never for less, so that nothing it closes is forgotten.
+//! pattern and never for less, so that nothing it closes is forgotten. Does not know what a path leads to.
 
 /// A pattern as texts in which `*` is any text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! The report of an import: every directive is either marked as carried, reported with its line, or needs
-//! nothing here, by the table of directives.
+//! The report of an import: every directive is either marked as carried, reported with its line, or needs nothing here,
+//! by the table of directives. Does not know what a directive means.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,5 +1,5 @@
 //! The blocks around a place, from the nearest to the farthest: a directive of a nearer one takes the place of all of
-//! its name farther out.
+//! its name farther out. Does not know what a directive means.
 
 use super::syntax::Directive;
 

@@ -1,4 +1,5 @@
-//! Servers as they are written: their names, where they listen, and what they answer to one kind of request.
+//! Servers as they are written: their names, where they listen, and what they answer to one kind of request. Does not
+//! know how it is written.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Listeners, certificates and what holds for all of Noren.
+//! Listeners, certificates and what holds for all of Noren. Does not know routes.
 
 use super::super::draft::{list, quoted};
 use super::addresses::{Address, Role};

@@ -1,4 +1,5 @@
-//! The files themselves: their bytes as text, and those that an `include` stands for.
+//! The files themselves: their bytes as text, and those that an `include` stands for. Does not know directives but
+//! `include`.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,5 @@
-//! `upstream` of nginx: its servers as the addresses of one app, and the way in which nginx chooses between them.
+//! `upstream` of nginx: its servers as the addresses of one app, and the way in which nginx chooses between them. Does
+//! not know the locations that lead to it.
 
 use super::report::Report;
 use super::syntax::Directive;

@@ -1,4 +1,5 @@
-//! Values of nginx (times, sizes, directories, addresses) in the form of noren.toml.
+//! Values of nginx (times, sizes, directories, addresses) in the form of noren.toml. Does not know where a value
+//! stands.
 
 use super::syntax::Directive;
 

@@ -1,4 +1,4 @@
-//! Writes what was read as a noren.toml.
+//! Writes what was read as a noren.toml. Does not decide what is open.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
