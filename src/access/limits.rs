@@ -211,7 +211,7 @@ impl Limit {
             rate.has_room(*used, now)?;
             let turn = (*used).max(now);
             *used = turn + rate.each;
-            Ok(turn - now)
+            Ok(turn.saturating_sub(now))
         })
     }
 

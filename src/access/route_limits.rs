@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::access::limits::{Limit, TooMany};
-use crate::config::{App, Config, Files, RequestLimits};
+use crate::config::{App, Config, Files, RequestLimits, RequestRate};
 use crate::net::{AddressLimit, AddressPermit, Peer};
 use crate::sync::lock;
 
@@ -101,7 +101,7 @@ impl Default for Zone {
 
 impl RouteLimit {
     fn new(limits: &RequestLimits, zone: &Zone) -> Self {
-        let each = limits.rate.map(|rate| rate.each());
+        let each = limits.rate.map(RequestRate::each);
         let at_once = limits.delay_after.unwrap_or(limits.burst);
         Self {
             rate: each.map(|each| zone.rate.with_burst(each, limits.burst)),

@@ -55,7 +55,10 @@ struct Room {
 
 /// Accounting of the directory in use. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Recordings(Arc<Mutex<Option<(PathBuf, Arc<Room>)>>>);
+pub struct Recordings(Arc<Mutex<Option<Place>>>);
+
+/// A directory and its accounting.
+type Place = (PathBuf, Arc<Room>);
 
 /// The recording of one tunnel, into which it puts its data. Clones belong to the same recording, which ends when
 /// the last is dropped.

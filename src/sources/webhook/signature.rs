@@ -29,7 +29,7 @@ pub(super) struct Secrets(Vec<Secret>);
 /// A secret, as the form of its signature wants it.
 enum Secret {
     /// The key of an HMAC.
-    Key(hmac::Key),
+    Key(Box<hmac::Key>),
     /// The SHA-256 of a token.
     Token([u8; 32]),
 }
@@ -153,7 +153,7 @@ impl Secrets {
 
 impl Secret {
     fn parse(text: &str, form: WebhookSignature) -> Result<Self, &'static str> {
-        let key = |bytes: &[u8]| Self::Key(hmac::Key::new(HMAC_SHA256, bytes));
+        let key = |bytes: &[u8]| Self::Key(Box::new(hmac::Key::new(HMAC_SHA256, bytes)));
         if text.chars().count() < SHORTEST || text.contains(char::is_control) {
             return Err(
                 "it holds no secret: one line of at least 16 characters; make one with: openssl rand -hex 32",
@@ -236,7 +236,8 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 #[cfg(test)]

@@ -229,7 +229,7 @@ impl<'a> Zones<'a> {
         let plain = |c: char| if is_plain(c) { c } else { '-' };
         let mut name: String = zone.chars().map(plain).take(60).collect();
         if self.names.values().any(|known| *known == name) {
-            name.push_str(&format!("-{}", self.names.len()));
+            name = format!("{name}-{}", self.names.len());
         }
         self.names.insert(zone, name.clone());
         name
