@@ -15,7 +15,7 @@ use crate::service::app_requests::AppRequests;
 use crate::service::audit_record::AuditRecord;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::{Handlers, no_content, redirect};
-use crate::service::login_limit::{Guess, LoginLimit};
+use crate::service::login_limit::LoginLimit;
 use crate::service::methods::permit_method;
 use crate::service::respond::Progress;
 use crate::service::route_auth::RouteAuth;
@@ -58,46 +58,22 @@ impl Pipeline {
         times: Option<&Timings>,
         progress: &mut Progress,
     ) -> Result<Response<Body>, Refusal> {
-        let websocket = asks_for_websocket(&request);
-        let (parts, body) = request.into_parts();
-        let checked = self
-            .check(&parts, context)
-            .and_then(|head| Ok((self.route(&parts, &head, websocket, context, role)?, head)));
-        let (step, mut head) = match checked {
-            Ok(checked) => checked,
-            Err(refusal) => {
-                refuse(body, &self.shutdown);
-                return Err(refusal);
-            }
-        };
-        let mut request = Request::from_parts(parts, body);
+        let (step, mut request, mut head) = self.decide(request, context, role)?;
         let route = match step {
             Step::Respond(response) => return Ok(*response),
             Step::Grip => return self.handlers.grip().handle(request, &head, context).await,
             Step::Handle(route) => route,
         };
         progress.route = Some(route);
-        match self.route_limits.admit(route, websocket, context) {
-            Ok((delay, permit)) => {
-                progress.permit = permit;
-                if !delay.is_zero() {
-                    // Rare, so that other requests have no room for it.
-                    Box::pin(sleep(delay)).await;
-                }
-            }
-            Err(refusal) => {
-                refuse(request.into_body(), &self.shutdown);
-                return Err(refusal);
-            }
+        if let Err(refusal) = self.admit(route, &request, context, progress).await {
+            return Err(self.refuse(request, refusal));
         }
         let mut audit = AuditRecord::new(route, &request, context);
         let guess = self.logins.may_guess(route, &request, &head, context).await;
         let authorised = match &guess {
             Ok(_) => {
-                let entered = self
-                    .route_auth
-                    .enter(route, &mut request, &mut head, context);
-                entered.await
+                let auth = &self.route_auth;
+                auth.enter(route, &mut request, &mut head, context).await
             }
             Err(refusal) => Err(refusal.clone()),
         };
@@ -113,16 +89,60 @@ impl Pipeline {
                 };
                 self.handlers.handle(route, exchange).await
             }
-            Err(refusal) => {
-                refuse(request.into_body(), &self.shutdown);
-                Err(refusal)
-            }
+            Err(refusal) => Err(self.refuse(request, refusal)),
         };
-        self.finish(guess, &handled, &head, context);
+        if let Ok(Some(guess)) = guess {
+            self.logins.guessed(guess, &handled, &head, context);
+        }
         if let Err(refusal) = &handled {
             audit.refused(refusal);
         }
         handled
+    }
+
+    /// Checks and routes a request, by its head alone.
+    fn decide(
+        &self,
+        request: Request<Incoming>,
+        context: &Context,
+        role: Role,
+    ) -> Result<(Step, Request<Incoming>, Head), Refusal> {
+        let websocket = asks_for_websocket(&request);
+        let (parts, body) = request.into_parts();
+        let decided = self
+            .check(&parts, context)
+            .and_then(|head| Ok((self.route(&parts, &head, websocket, context, role)?, head)));
+        match decided {
+            Ok((step, head)) => Ok((step, Request::from_parts(parts, body), head)),
+            Err(refusal) => {
+                refuse(body, &self.shutdown);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Checks the limits of a route, and waits where they hold a request back.
+    async fn admit(
+        &self,
+        route: Route,
+        request: &Request<Incoming>,
+        context: &Context,
+        progress: &mut Progress,
+    ) -> Result<(), Refusal> {
+        let websocket = asks_for_websocket(request);
+        let (delay, permit) = self.route_limits.admit(route, websocket, context)?;
+        progress.permit = permit;
+        if !delay.is_zero() {
+            // Rare, so that other requests have no room for it.
+            Box::pin(sleep(delay)).await;
+        }
+        Ok(())
+    }
+
+    /// Discards the body of a refused request, whose sender still gets the response.
+    fn refuse(&self, request: Request<Incoming>, refusal: Refusal) -> Refusal {
+        refuse(request.into_body(), &self.shutdown);
+        refusal
     }
 
     /// Checks the rate of the client and the head of the request. `SockJS` has nothing at a path with dot segments, and
@@ -180,18 +200,5 @@ impl Pipeline {
             ));
         }
         Ok(Step::Handle(route))
-    }
-
-    /// Counts an attempt to log in by its result.
-    fn finish(
-        &self,
-        guess: Result<Option<Guess>, Refusal>,
-        handled: &Result<Response<Body>, Refusal>,
-        head: &Head,
-        context: &Context,
-    ) {
-        if let Ok(Some(guess)) = guess {
-            self.logins.guessed(guess, handled, head, context);
-        }
     }
 }
