@@ -60,6 +60,11 @@ pub(super) fn explain(config: &Config) -> String {
     routes(&mut text, config);
     response_headers(&mut text, config);
     limits(&mut text, config);
+    text.heading("Reload");
+    let fixed = Config::RESTART.join(", ");
+    text.line(format_args!(
+        "applies everything but {fixed}, which only a restart changes"
+    ));
     text.0
 }
 
@@ -557,6 +562,7 @@ mod tests {
             " 5. anything else -> 404\n",
             "set where there is none: strict-transport-security, x-frame-options, x-content-type-options\n",
             "connections                        10000 in all\n",
+            "applies everything but [[listener]], server.threads, ",
         ] {
             let found = text.get(at..).and_then(|rest| rest.find(line));
             at += found.unwrap_or_else(|| panic!("{line}{text}"));

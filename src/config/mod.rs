@@ -60,6 +60,7 @@ mod problems;
 mod reader;
 mod recording;
 mod request_limits;
+mod restart;
 mod rfb;
 mod secret_file;
 mod server;

@@ -75,7 +75,7 @@ impl Handle {
     pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
         let _turn = lock(&self.turn);
         let now = self.state.load();
-        let fixed = only_at_the_start(&now.config, &config);
+        let fixed = now.config.restart_for(&config);
         if !fixed.is_empty() {
             return Err(ReloadError::NeedsRestart(fixed.join(", ")));
         }
@@ -157,18 +157,4 @@ impl Handle {
     pub(super) fn look_every(&self) -> Option<Duration> {
         self.state.load().config.tls.watch
     }
-}
-
-/// The differences between two configurations that require a restart.
-fn only_at_the_start(now: &Config, next: &Config) -> Vec<&'static str> {
-    let differs = [
-        ("[[listener]]", now.listeners != next.listeners),
-        ("server.threads", now.server.threads != next.server.threads),
-        ("log.format", now.log.format != next.log.format),
-        ("log.audit", now.log.audit != next.log.audit),
-        ("[cluster]", now.cluster != next.cluster),
-        ("[admin]", now.admin != next.admin),
-    ];
-    let named = differs.into_iter().filter(|(_, differs)| *differs);
-    named.map(|(name, _)| name).collect()
 }
