@@ -21,13 +21,11 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
-use crate::access::UsersError;
 use crate::acme::Keeper;
 use crate::admin::{Admin, Orders, View};
 use crate::config::{self, Config, Protocol};
 use crate::faults::Faults;
 use crate::hub::{Hub, HubError};
-use crate::jwt::KeyError;
 use crate::net::{BindError, Inherited, Listener, Proxies, Slots};
 use crate::service::{BuildError, Live, Role, Service};
 use crate::shutdown::{Drained, Shutdown};
@@ -35,7 +33,6 @@ use crate::sources::{SourceError, Sources};
 use crate::spool::SpoolUse;
 use crate::telemetry::{FileLabel, Inside};
 use crate::tls::{Acceptor, Challenges, SelfSigned, TlsError};
-use crate::tokens::LinksError;
 use crate::upstream::Apps;
 
 use plan::{Findings, Plan};
@@ -78,18 +75,9 @@ pub enum StartError {
     /// A listener cannot be opened.
     #[error(transparent)]
     Listen(#[from] BindError),
-    /// A certificate or key cannot be used.
+    /// A file that the configuration names cannot be used.
     #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// A file of users cannot be used.
-    #[error(transparent)]
-    Users(#[from] UsersError),
-    /// The keys of signed links, or the store of used ones, cannot be used.
-    #[error(transparent)]
-    Links(#[from] LinksError),
-    /// The keys of tokens for channels cannot be used.
-    #[error(transparent)]
-    Tokens(#[from] KeyError),
+    File(#[from] BuildError),
     /// The hub cannot be created.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -332,10 +320,7 @@ impl StartError {
     pub fn denied(&self) -> Option<&Path> {
         match self {
             Self::Listen(error) => error.denied(),
-            Self::Tls(error) => error.denied(),
-            Self::Users(error) => error.denied(),
-            Self::Links(error) => error.denied(),
-            Self::Tokens(error) => error.denied(),
+            Self::File(error) => error.denied(),
             Self::Hub(error) => error.denied(),
             Self::Source(error) => error.denied(),
             Self::Refused(_) => None,
@@ -349,14 +334,9 @@ impl StartError {
     }
 }
 
-impl From<BuildError> for StartError {
-    fn from(error: BuildError) -> Self {
-        match error {
-            BuildError::Tls(error) => Self::Tls(error),
-            BuildError::Users(error) => Self::Users(error),
-            BuildError::Links(error) => Self::Links(error),
-            BuildError::Tokens(error) => Self::Tokens(error),
-        }
+impl From<TlsError> for StartError {
+    fn from(error: TlsError) -> Self {
+        Self::File(error.into())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Errors in the parts of a configuration that depend on files of this machine.
 
+use std::path::Path;
+
 use crate::access::UsersError;
 use crate::jwt::KeyError;
 use crate::tls::TlsError;
@@ -20,6 +22,19 @@ pub enum BuildError {
     /// The keys of tokens for channels cannot be used.
     #[error(transparent)]
     Tokens(#[from] KeyError),
+}
+
+impl BuildError {
+    /// The file, if this user may not use it and that is all that is wrong.
+    #[must_use]
+    pub fn denied(&self) -> Option<&Path> {
+        match self {
+            Self::Tls(error) => error.denied(),
+            Self::Users(error) => error.denied(),
+            Self::Links(error) => error.denied(),
+            Self::Tokens(error) => error.denied(),
+        }
+    }
 }
 
 impl From<TargetError> for BuildError {
