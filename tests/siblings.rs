@@ -8,7 +8,7 @@
 
 use std::fs;
 
-use crate::harness::{Backend, Door, Head, Http2, within};
+use crate::harness::{Backend, Door, FIN, Head, Http2, TEXT, masked, within};
 
 const CLAIMS: [(&str, &str); 4] = [
     ("x-remote-user", "root"),
@@ -197,7 +197,7 @@ async fn a_login_counts_by_every_route_to_its_app() {
 }
 
 #[tokio::test]
-async fn a_user_of_the_hub_is_none_of_an_app_with_users_of_its_own() {
+async fn a_message_of_a_page_comes_in_by_the_entrance_of_its_app() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -205,23 +205,75 @@ async fn a_user_of_the_hub_is_none_of_an_app_with_users_of_its_own() {
         path.display().to_string()
     };
     let (guests, staff) = (file("guests", "cook:wok\n"), file("staff", "cook:tea\n"));
+    let (guest, cook) = (
+        "Authorization: Basic Y29vazp3b2s=\r\n",
+        "Authorization: Basic Y29vazp0ZWE=\r\n",
+    );
     let app = Backend::tcp().await;
-    for (users, told) in [
-        (format!("users = '{staff}'"), None),
-        (format!("users = '{guests}'"), Some("cook")),
-        (String::new(), Some("cook")),
+    let users = |file: &str| format!("users = '{file}'\n");
+    let none = String::new();
+    for (of_app, of_hub, lines, told) in [
+        (users(&staff), none.clone(), "", Err(401)),
+        (users(&staff), none.clone(), guest, Err(401)),
+        (users(&staff), none.clone(), cook, Ok(Some("cook"))),
+        // The same name is somebody else.
+        (users(&staff), users(&guests), guest, Err(401)),
+        (users(&staff), users(&guests), cook, Err(401)),
+        (users(&guests), users(&guests), guest, Ok(Some("cook"))),
+        (none.clone(), users(&guests), guest, Ok(Some("cook"))),
+        (none.clone(), none.clone(), "", Ok(None)),
     ] {
         let door = Door::open(&format!(
-            "{}{users}\nuser-header = 'X-Remote-User'\n[hub]\nusers = '{guests}'\n\
+            "{}{of_app}user-header = 'X-Remote-User'\n[hub]\n{of_hub}\
              [[channel]]\nname = 'chat'\npublish = ['app']\nreceive = '/say'\n",
             app.app()
         ))
         .await;
-        let lines = "Authorization: Basic Y29vazp3b2s=\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n";
-        let request = Door::get("/events/chat", lines).replacen("GET", "POST", 1);
+        let case = format!("{of_app} {of_hub} {lines}");
+        let lines = format!("{lines}Content-Type: text/plain\r\nContent-Length: 0\r\n");
+        let request = Door::get("/events/chat", &lines).replacen("GET", "POST", 1);
         let mut client = door.tls().await;
-        let (answer, head) = tokio::join!(client.ask(&request), serve(&app));
-        assert_eq!(answer.status, 200);
-        assert_eq!(head.one("x-remote-user"), told, "{users}");
+        match told {
+            Err(status) => {
+                assert_eq!(client.ask(&request).await.status, status, "{case}");
+                app.has_nobody().await;
+            }
+            Ok(name) => {
+                let (answer, head) = tokio::join!(client.ask(&request), serve(&app));
+                assert_eq!(answer.status, 200, "{case}");
+                assert_eq!(head.one("x-remote-user"), name, "{case}");
+                let password = head.one("authorization");
+                assert_eq!(password, None, "{case}");
+            }
+        }
     }
+}
+
+#[tokio::test]
+async fn a_socket_takes_no_messages_for_an_app_that_asks_for_more_than_the_hub() {
+    let directory = tempfile::tempdir().unwrap();
+    let staff = directory.path().join("staff");
+    fs::write(&staff, "cook:tea\n").unwrap();
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!(
+        "{}users = '{}'\n[[channel]]\nname = 'chat'\npublish = ['app']\nreceive = '/say'\n",
+        app.app(),
+        staff.display()
+    ))
+    .await;
+    let mut client = door.tls().await;
+    let lines = "Authorization: Basic Y29vazp0ZWE=\r\n";
+    let opened = client.ask(&Door::handshake("/events/chat", lines)).await;
+    assert_eq!(opened.status, 101);
+    let message = br#"{"channel":"chat","data":"hi","ref":1}"#;
+    client.send(masked(FIN | TEXT, message)).await;
+    let refused = loop {
+        let frame = within("a frame", client.input.frame()).await;
+        let text = String::from_utf8(frame.payload).unwrap();
+        if text.contains("\"ref\"") {
+            break text;
+        }
+    };
+    assert!(refused.contains("403"), "{refused}");
+    app.has_nobody().await;
 }

@@ -59,6 +59,15 @@ impl AppRequests {
         found.ok_or_else(|| Refusal::not_found("there is no app to ask"))
     }
 
+    /// Index of the app of this name, or of the first one; beyond all of them if there is none.
+    pub(super) fn position(&self, name: Option<&str>) -> usize {
+        let found = name.map_or(Some(0), |name| {
+            let mut apps = self.apps.iter();
+            apps.position(|app| app.settings().name == name)
+        });
+        found.unwrap_or(usize::MAX)
+    }
+
     /// The context for forwarding a request of a visitor to an app.
     pub(super) fn forward<'a>(
         &'a self,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 
 use crate::access::UsersError;
 use crate::access::entrance::{Entrance, NotAdmitted};
@@ -37,6 +37,8 @@ pub(super) struct Entrances {
     pub(super) apps: Vec<Entrance>,
     /// True if the bridge and the hub have the same users.
     has_one_file_of_users: bool,
+    /// True for each app that requires nothing of a visitor beyond what the hub does.
+    covered: Vec<bool>,
 }
 
 impl Entrances {
@@ -50,10 +52,14 @@ impl Entrances {
         let (Some(bridge), Some(hub), Some(apps)) = (bridge, hub, apps) else {
             return Err(faults);
         };
+        let of_hub = &config.hub.entrance;
+        let covered = config.apps.iter();
+        let covered = covered.map(|app| of_hub.admits_no_more_than(&app.entrance, false));
         Ok(Self {
             bridge,
             hub,
             apps,
+            covered: covered.collect(),
             has_one_file_of_users: config.bridge.entrance.users == config.hub.entrance.users,
         })
     }
@@ -74,6 +80,33 @@ impl Entrances {
             exchange.request.headers_mut().remove(AUTHORIZATION);
         }
         permit_page(&self.hub, exchange.asking().0)
+    }
+
+    /// True if whoever has entered by the hub may send messages to the app of this index.
+    pub(super) fn hub_covers(&self, index: usize) -> bool {
+        self.covered.get(index) == Some(&true)
+    }
+
+    /// Authenticates a message of a page by the rules of the app that it goes to, which is an ordinary request there.
+    /// Returns the head with the user whom the app knows; a password of Noren is removed from the headers.
+    pub(super) async fn enter_app(
+        &self,
+        index: usize,
+        headers: &mut HeaderMap,
+        head: &Head,
+        context: &Context,
+    ) -> Result<Head, Refusal> {
+        let mut head = head.clone();
+        let Some(entrance) = self.apps.get(index).filter(|_| !self.hub_covers(index)) else {
+            return Ok(head);
+        };
+        let admitted = entrance.admit(headers, context.client.as_ref()).await;
+        // A user of the hub may be somebody else to the app.
+        head.user = admitted.map_err(|reason| not_admitted(reason, entrance))?;
+        if head.user.is_some() {
+            headers.remove(AUTHORIZATION);
+        }
+        Ok(head)
     }
 
     fn of(&self, route: Route) -> Option<&Entrance> {

@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tracing::warn;
 
-use crate::config::{self, ChannelName, Publisher};
+use crate::config::{ChannelName, Publisher};
 use crate::http::{
     Body, Context, Head, Lease, Refusal, drop_method_overrides, drop_own_headers, full,
 };
@@ -23,6 +23,7 @@ use crate::service::exchange::Asking;
 use crate::service::handlers::publications::{draft, own_id, publish_whole, unpublished};
 use crate::service::headers::ResponseHeaders;
 use crate::service::page_message::{EVENT, ID, KEY, PageMessage, set_message_type};
+use crate::service::route_auth::Entrances;
 use crate::service::shared::Shared;
 
 /// Header with the channel that an app's response is published on.
@@ -33,6 +34,7 @@ const PUBLISH: &str = "noren-publish";
 pub(super) struct PageMessages {
     hub: Hub,
     apps: Arc<AppRequests>,
+    entrances: Arc<Entrances>,
     headers: Arc<ResponseHeaders>,
 }
 
@@ -41,6 +43,7 @@ impl PageMessages {
         Self {
             hub: shared.hub.clone(),
             apps: Arc::clone(&shared.apps),
+            entrances: Arc::clone(&shared.entrances),
             headers: Arc::clone(&shared.headers),
         }
     }
@@ -71,24 +74,17 @@ impl PageMessages {
         let own = message.headers(name);
         let id = own_id(message.id.as_deref())?.and(message.id.as_deref());
         let id = id.map(|id| PublisherId::scoped(&shown(&parts.headers, context), id));
-        let known = self.known_to(upstream.settings(), head);
+        let index = self.apps.position(rules.app.as_deref());
+        let entered = self
+            .entrances
+            .enter_app(index, &mut parts.headers, head, context);
+        let head = entered.await?;
         let forward = Forward {
             removed: self.headers.replaced(None),
-            ..self.apps.forward(upstream, &known, context)
+            ..self.apps.forward(upstream, &head, context)
         };
         let response = forward.submit(parts, message.bytes, own).await?;
         self.publish_answer(response, id, context).await
-    }
-
-    /// The head without the name of a user of the hub, if the app has users of its own: the same name is somebody else
-    /// there.
-    fn known_to(&self, app: &config::App, head: &Head) -> Head {
-        let mut head = head.clone();
-        let of_hub = self.hub.settings().entrance.users;
-        if app.entrance.users.is_some() && app.entrance.users != of_hub {
-            head.user = None;
-        }
-        head
     }
 
     /// Publishes the app's response if its headers say so. The visitor gets it too. Its id is the app's, or else
@@ -161,7 +157,11 @@ impl PageMessages {
             .filter(|(_, name)| {
                 let rules = self.hub.rules(name);
                 rules.is_some_and(|rules| {
-                    rules.publish.contains(&Publisher::App) && permit.may_publish(name, &rules)
+                    // A wrong password would not count here, so none is looked at: such a page sends POST requests.
+                    let index = self.apps.position(rules.app.as_deref());
+                    rules.publish.contains(&Publisher::App)
+                        && permit.may_publish(name, &rules)
+                        && self.entrances.hub_covers(index)
                 })
             })
             .map(|(index, name)| (name.clone(), parts.get(index).cloned()))
