@@ -4,6 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::large_futures,
     reason = "a test that cannot go on should fail where it stands"
 )]
 

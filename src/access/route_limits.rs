@@ -152,10 +152,10 @@ mod tests {
         let limits = limits("request-rate = '6/m'\nrequest-burst = 4\nrequest-delay-after = 2");
         let app = limits.of_app(0).expect("limits");
         let one = peer("192.0.2.1:1");
-        let delays: Vec<u64> = (0..5)
+        let delays: Vec<u128> = (0..5)
             .map(|_| app.take_turn(one).expect("a turn"))
             // Some time has passed since the first.
-            .map(|delay| delay.as_secs_f64().ceil() as u64)
+            .map(|delay| delay.as_millis().div_ceil(1000))
             .collect();
         assert_eq!(delays, [0, 0, 0, 10, 20]);
         let refused = app.take_turn(one).expect_err("no turn is left");
