@@ -46,6 +46,7 @@ mod real_disk;
 mod real_grip;
 mod real_horizon;
 mod real_https;
+mod real_import;
 mod real_journal;
 mod real_kill;
 mod real_manual;

@@ -164,6 +164,8 @@ server { listen 443 ssl; server_name www.a.example; ssl_certificate /a; ssl_cert
 return 301 https://a.example$request_uri; }",
     );
     assert_eq!(config.limits.body_size, 1 << 30, "{made}");
+    let mut served = config.apps.iter().filter(|app| app.refuse.is_empty());
+    assert!(served.all(|app| !app.response_spool), "{made}");
     for (line, what) in [
         (1, "map"),
         (2, "geo"),
@@ -173,7 +175,6 @@ return 301 https://a.example$request_uri; }",
         (8, "add_header X-Id"),
         (9, "add_header X-Frame-Options SAMEORIGIN"),
         (10, "proxy_ssl_verify"),
-        (11, "proxy_buffering"),
         (12, "limit_conn"),
         (13, "error_page"),
         (14, "location /own/"),

@@ -13,6 +13,8 @@ pub(super) struct Draft {
     many: Vec<String>,
     left: Vec<String>,
     notes: Vec<String>,
+    /// Points of the checklist for a person.
+    checklist: Vec<String>,
 }
 
 impl Draft {
@@ -63,8 +65,38 @@ impl Draft {
         self.notes.push(format!("# {text}\n"));
     }
 
+    /// Something that a person has to do before the result is put to use.
+    pub(super) fn to_do(&mut self, text: &str) {
+        self.checklist.push(text.to_owned());
+    }
+
+    /// The points of the checklist: those that follow from the text, and then the others.
+    fn checklist(&self) -> Vec<String> {
+        let mut points = Vec::new();
+        if !self.left.is_empty() {
+            points.push(format!(
+                "read what is not carried over: {} comments at the top say why, and what takes its place",
+                self.left.len()
+            ));
+        }
+        let closed = self
+            .many
+            .iter()
+            .filter(|table| table.contains("\nname = \"closed-"));
+        let closed = closed.count();
+        if closed > 0 {
+            points.push(format!(
+                "decide about the {closed} [[app]] called closed-…: each answers nobody until its url, and who may \
+                 come, are written"
+            ));
+        }
+        points.extend(self.checklist.iter().cloned());
+        points
+    }
+
     /// The whole file.
     pub(super) fn finish(self, origin: &str) -> String {
+        let points = self.checklist();
         let mut text = format!(
             "# Made from {origin} by `noren import`. Read it through, then: noren check FILE\n"
         );
@@ -81,6 +113,10 @@ impl Draft {
         }
         for table in self.many {
             let _ = write!(text, "\n{table}");
+        }
+        text.push_str("\n# Before it is put to use:\n");
+        for point in points {
+            let _ = writeln!(text, "# [ ] {point}");
         }
         text
     }

@@ -8,6 +8,7 @@ mod websockify;
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use noren::Config;
 
@@ -24,9 +25,18 @@ pub(super) struct Import {
 #[derive(Debug, Subcommand)]
 enum What {
     /// From a file of nginx, such as /etc/nginx/conf.d/wok.conf, and what it includes.
+    #[command(
+        after_help = "With --check, nginx has to be installed; the one that runs, its ports and the apps are not\n\
+        touched, since a stub stands in the place of each app. Exit status: 0 no request gets further than\n\
+        in nginx, 1 some does, or nothing could be compared."
+    )]
     Nginx {
         /// The file; or a directory, for a line about each of its files and no configuration
         file: PathBuf,
+        /// Start nginx with the file and Noren with the result, both in a directory of their own, send both the same
+        /// requests, and print the differences instead of the configuration
+        #[arg(long)]
+        check: bool,
     },
     /// From a command line of websockify, behind two dashes.
     #[command(after_help = "Example:\n  \
@@ -41,11 +51,23 @@ enum What {
 impl Import {
     pub(super) fn run(self) -> Result<(), Failure> {
         let text = match self.what {
-            What::Nginx { file } if file.is_dir() => {
+            What::Nginx { file, check: true } => {
+                let outcome = nginx::compare(&file)?;
+                print(&outcome.text)?;
+                if outcome.open == 0 {
+                    return Ok(());
+                }
+                return Err(Failure::Other(anyhow!(
+                    "{} requests reach an app here and none in nginx: mend the result before it takes the place \
+                     of nginx",
+                    outcome.open
+                )));
+            }
+            What::Nginx { file, .. } if file.is_dir() => {
                 print(&survey::survey(&file)?)?;
                 return Ok(());
             }
-            What::Nginx { file } => nginx::import(&file)?,
+            What::Nginx { file, .. } => nginx::import(&file)?,
             What::Websockify { line } => websockify::import(&line),
         };
         print_toml(&checked(text))?;

@@ -28,8 +28,8 @@ const BUFFERS: &str =
     "bodies are kept as [spool] says; request-spool and response-spool of an [[app]] turn that off";
 const CACHE: &str = "nothing is cached here; the app's own Cache-Control reaches browsers";
 const COMPRESSION: &str = "see `compress` of an [[app]] and `precompressed` of [[files]]";
-const UPSTREAM_TLS: &str =
-    "the connection to the app is made as its `url` says; look at certificates and names there";
+const UPSTREAM_TLS: &str = "TLS 1.2 and 1.3 are spoken to the app, with the authority, the name and the certificate \
+                            of [app.tls]";
 const LIMITS: &str = "no app and no directory here uses it; what one address may ask is limited by request-rate and \
                       requests-per-address of an [[app]] or [[files]], and for all of Noren in [limits]";
 const FILES: &str = "[[files]] serve a directory as it is: path, directory, hosts";
@@ -139,9 +139,10 @@ fn exactly(name: &str) -> Meaning {
         | "proxy_pass_header"
         | "proxy_pass_trailers"
         | "add_trailer"
-        | "proxy_ignore_headers" => {
-            Left("headers of the app's answers pass, but for those that name files of the machine")
-        }
+        | "proxy_ignore_headers" => Left(
+            "every header of the app's answers passes but those that name files of the machine; see remove in \
+                 response-headers of an [[app]]",
+        ),
         "proxy_bind" => {
             Left("the system chooses the address that connections to the app come from")
         }
@@ -160,9 +161,9 @@ fn exactly(name: &str) -> Meaning {
         "post_action" | "mirror" | "mirror_request_body" | "slice" | "image_filter" => {
             Left("a request has one answer here, as the app gives it")
         }
-        "more_set_headers" | "more_clear_headers" => {
-            Left("only the three headers of [headers] are added; let the app add others")
-        }
+        "more_set_headers" | "more_clear_headers" => Left(
+            "write set and remove in response-headers of an [[app]] or [[files]], or in [headers]",
+        ),
         "proxy_cookie_path" | "proxy_cookie_domain" | "proxy_cookie_flags" => Left(
             "cookies of the app pass as they are; let the app set their path, domain and flags",
         ),

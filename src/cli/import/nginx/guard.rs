@@ -155,10 +155,14 @@ pub(super) fn headers<'a>(
                 one,
                 "the app gets the visitor's own, unless `users` has asked for it",
             )),
-            _ if noren::is_header_of_the_door(&name) => found.notes.push((
-                one,
-                "no client can send this header, and the app does not get it",
-            )),
+            _ if noren::is_header_of_the_door(&name)
+                && Rule::of(one, facts).is_none_or(|rule| rule.value.is_none()) =>
+            {
+                found.notes.push((
+                    one,
+                    "no client can send this header, and the app does not get it",
+                ))
+            }
             name if PLAIN_HEADERS.contains(&name) => found
                 .notes
                 .push((one, "the app gets what the visitor sends")),

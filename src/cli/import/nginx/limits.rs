@@ -159,7 +159,12 @@ impl<'a> Zones<'a> {
             }
             match self.limit(at) {
                 Ok(found) => all.push(found),
-                Err(why) => report.leave(at, &why),
+                Err(why) => {
+                    report.leave(at, &why);
+                    if let Some(zone) = self.all.get(zone_of(at)) {
+                        report.carry(zone);
+                    }
+                }
             }
         }
         all.sort_by_key(|found| match found.limit {
@@ -183,14 +188,7 @@ impl<'a> Zones<'a> {
     /// Reads one limit. An error is the reason why it is not carried over.
     fn limit(&self, at: &'a Directive) -> Result<Found<'a>, String> {
         let is_rate = at.name() == "limit_req";
-        let zone = if is_rate {
-            at.arguments()
-                .iter()
-                .find_map(|word| word.strip_prefix("zone="))
-                .unwrap_or_default()
-        } else {
-            at.argument(0)
-        };
+        let zone = zone_of(at);
         let key = if is_rate {
             r#"request-rate = "10/s""#
         } else {
@@ -233,6 +231,19 @@ impl<'a> Zones<'a> {
         }
         self.names.insert(zone, name.clone());
         name
+    }
+}
+
+/// The name of the zone that a limit counts in.
+fn zone_of(at: &Directive) -> &str {
+    let named = at
+        .arguments()
+        .iter()
+        .find_map(|word| word.strip_prefix("zone="));
+    if at.name() == "limit_req" {
+        named.unwrap_or_default()
+    } else {
+        at.argument(0)
     }
 }
 

@@ -23,6 +23,7 @@ mod server;
 mod settings;
 mod source;
 mod syntax;
+mod trial;
 mod upstream;
 mod values;
 mod wok;
@@ -33,6 +34,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use super::draft::Draft;
 use scope::Scope;
 use server::Server;
 use syntax::{Directive, Includes};
@@ -58,18 +60,33 @@ pub(super) fn import(path: &Path) -> Result<String> {
     import_text(&text, &name, &includes)
 }
 
-fn import_text(text: &str, file: &str, includes: Includes<'_>) -> Result<String> {
+/// Compares nginx with what is made of a file.
+pub(super) fn compare(path: &Path) -> Result<trial::Outcome> {
+    let text = source::read(path).with_context(|| format!("read {}", path.display()))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let includes = |pattern: &str| source::included(pattern, path);
+    let made = import_text(&text, &name, &includes)?;
+    let (directives, _) = directives(&text, &name, &includes)?;
+    trial::compare(&directives, &made)
+}
+
+/// The directives of a file, and whether it is a part of a server.
+fn directives(text: &str, file: &str, includes: Includes<'_>) -> Result<(Vec<Directive>, bool)> {
     if source::is_of_apache(text) {
         bail!(
             "{file} is a file of Apache, and only those of nginx are read here; for Wok write config/wok.toml, and \
              for another app an [[app]] with the url of its ProxyPass"
         );
     }
-    let mut directives = syntax::read(text, file, includes)?;
-    let is_part = directives.iter().any(|one| one.name() == "location");
-    if is_part {
-        directives = vec![Directive::server(file, directives)];
+    let directives = syntax::read(text, file, includes)?;
+    if directives.iter().any(|one| one.name() == "location") {
+        return Ok((vec![Directive::server(file, directives)], true));
     }
+    Ok((directives, false))
+}
+
+fn import_text(text: &str, file: &str, includes: Includes<'_>) -> Result<String> {
+    let (directives, is_part) = directives(text, file, includes)?;
     let mut upstreams = HashMap::new();
     let mut servers = Vec::new();
     collect(&directives, &Scope::default(), &mut upstreams, &mut servers);
@@ -80,7 +97,18 @@ fn import_text(text: &str, file: &str, includes: Includes<'_>) -> Result<String>
         draft.note(PART);
     }
     draft.note(ALWAYS);
+    checklist(&mut draft, file);
     Ok(draft.finish(file))
+}
+
+/// Adds the points of the checklist that any file has.
+fn checklist(draft: &mut Draft, file: &str) {
+    draft.to_do(&format!(
+        "compare with nginx, where it is installed: noren import nginx {file} --check"
+    ));
+    draft.to_do("noren check FILE finds what cannot work here, files that the user of Noren cannot read, too");
+    draft.to_do("noren check --explain FILE shows every route, who may pass and what limits hold");
+    draft.to_do("nginx leaves the addresses of each [[listener]]: take its file away, then systemctl restart nginx");
 }
 
 /// The servers and upstreams of a block and those in it.

@@ -439,6 +439,12 @@ fn place<'a>(outcome: &Outcome<'a>) -> Option<&'a Directive> {
     }
 }
 
+/// The path of a location; none of a pattern, and of one with a name.
+pub(super) fn written(location: &Directive) -> Option<&str> {
+    let (sign, path) = parts(location);
+    (!matches!(sign, "~" | "~*" | "@") && path.starts_with('/')).then_some(path)
+}
+
 /// The sign and the path of a location, which may stand in one word.
 fn parts(location: &Directive) -> (&str, &str) {
     match location.arguments() {

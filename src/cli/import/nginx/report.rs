@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::super::draft::Draft;
-use super::directives::{Meaning, meaning};
+use super::directives::{Meaning, is_harmless_file, meaning};
 use super::syntax::Directive;
 
 const NOWHERE: &str =
@@ -64,6 +64,9 @@ impl Report {
                 }
                 Meaning::Carried => self.leave(one, NOWHERE),
                 Meaning::Left(_) if is_for_upgrades(one) => {}
+                // It comes with nginx, and has nothing that is not known here.
+                Meaning::Left(_)
+                    if one.name() == "include" && is_harmless_file(one.argument(0)) => {}
                 Meaning::Left(why) if one.name() == "proxy_redirect" => {
                     if !matches!(one.argument(0), "off" | "default") {
                         self.otherwise(one, why);

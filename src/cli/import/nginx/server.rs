@@ -191,7 +191,7 @@ impl<'a> Server<'a> {
 }
 
 impl<'a> Listen<'a> {
-    fn of(at: &'a Directive, ssl: bool) -> Self {
+    pub(super) fn of(at: &'a Directive, ssl: bool) -> Self {
         let written = at.argument(0);
         let bare = written.bytes().all(|byte| byte.is_ascii_digit());
         let (host, port) = if written.starts_with("unix:") {
@@ -220,7 +220,7 @@ impl<'a> Listen<'a> {
         }
     }
 
-    fn anywhere(at: &'a Directive, ssl: bool) -> Self {
+    pub(super) fn anywhere(at: &'a Directive, ssl: bool) -> Self {
         Self {
             at,
             address: "0.0.0.0:80".to_owned(),

@@ -53,6 +53,11 @@ impl Directive {
         self.block.iter().filter(move |inner| inner.name() == name)
     }
 
+    /// True if it ends in a block.
+    pub(super) fn has_block(&self) -> bool {
+        self.has_block
+    }
+
     /// The directive with its place, on one line.
     pub(super) fn shown(&self) -> String {
         let end = if self.has_block { " { … }" } else { ";" };

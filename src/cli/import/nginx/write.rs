@@ -206,6 +206,11 @@ impl<'a> Writer<'a> {
             keys.push(("refuse", list(route.refuse.iter().map(String::as_str))));
         }
         keys.extend(self.zones.keys(&files.scope, &mut self.report));
+        let (carried, responses) = of_responses(&files.scope);
+        for one in carried {
+            self.report.carry(one);
+        }
+        keys.extend(responses);
         if !hosts.is_empty() {
             keys.push(("hosts", list(hosts.iter().map(String::as_str))));
         }
@@ -319,6 +324,17 @@ impl<'a> Writer<'a> {
         }
         if let Some(limit) = self.time(&app.scope, "proxy_connect_timeout") {
             keys.push(("connect", quoted(&limit)));
+        }
+        for (name, key) in [
+            ("proxy_buffering", "response-spool"),
+            ("proxy_request_buffering", "request-spool"),
+        ] {
+            if let Some(one) = app.scope.nearest(name) {
+                self.report.carry(one);
+                if one.argument(0) == "off" {
+                    keys.push((key, "false".to_owned()));
+                }
+            }
         }
         if app.certificate || self.needs_certificate.contains(&site.server) {
             keys.push(("client-certificate", quoted("required")));

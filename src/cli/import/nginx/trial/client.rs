@@ -1,0 +1,129 @@
+//! The client of a comparison: one request on a connection of its own, and what came of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use noren::{TlsTrust, tls_client};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::Listener;
+use super::requests::Request;
+use super::stub::MARK;
+
+/// Time limit for one answer.
+const LONGEST: Duration = Duration::from_secs(5);
+/// The largest answer that is read.
+const LARGEST: u64 = 512 * 1024;
+
+/// The outcome of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// An app was asked.
+    App(App),
+    /// The server answered by itself.
+    Own { status: u16, location: String },
+    /// Nothing came.
+    Nothing,
+}
+
+/// The request as an app got it, and the answer as the client did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct App {
+    pub(super) number: usize,
+    /// Method and target.
+    pub(super) line: String,
+    pub(super) request: BTreeMap<String, String>,
+    pub(super) response: BTreeMap<String, String>,
+}
+
+/// Sends a request, and reads what comes. A path that is sent on to itself with a slash is asked again with it, as
+/// clients do.
+pub(super) async fn ask(listener: &Listener, request: &Request) -> Answer {
+    let answer = once(listener, request).await;
+    let slash = format!("{}/", request.path);
+    match &answer {
+        Answer::Own {
+            status: 301,
+            location,
+        } if location.ends_with(&slash) => {
+            let path = slash;
+            let request = Request {
+                path,
+                ..request.clone()
+            };
+            once(listener, &request).await
+        }
+        _ => answer,
+    }
+}
+
+async fn once(listener: &Listener, request: &Request) -> Answer {
+    let mut answer = Vec::new();
+    // What has come until then counts: a server may leave the connection open.
+    let _ = timeout(LONGEST, exchange(listener, request, &mut answer)).await;
+    read(&String::from_utf8_lossy(&answer)).unwrap_or(Answer::Nothing)
+}
+
+async fn exchange(listener: &Listener, request: &Request, answer: &mut Vec<u8>) -> Result<()> {
+    let stream = UnixStream::connect(&listener.socket).await?;
+    if !listener.is_tls {
+        return talk(stream, request, answer).await;
+    }
+    let config = tls_client(TlsTrust::Anyone)?.with_no_client_auth();
+    let name = ServerName::try_from(request.host.clone()).context("a name for TLS")?;
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = connector.connect(name, stream).await?;
+    talk(stream, request, answer).await
+}
+
+async fn talk(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &Request,
+    answer: &mut Vec<u8>,
+) -> Result<()> {
+    stream.write_all(request.text().as_bytes()).await?;
+    stream.flush().await?;
+    // A server may end without the last words of TLS.
+    let _ = stream.take(LARGEST).read_to_end(answer).await;
+    Ok(())
+}
+
+fn read(text: &str) -> Option<Answer> {
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let mut lines = head.lines();
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let response = headers(lines);
+    // A body in chunks has the length of the first one before it.
+    let Some((_, body)) = body.split_once(MARK) else {
+        let location = response.get("location").cloned().unwrap_or_default();
+        return Some(Answer::Own { status, location });
+    };
+    let (number, head) = body.split_once('\n')?;
+    let mut lines = head.lines();
+    let line = lines.next()?.rsplit_once(' ')?.0.to_owned();
+    Some(Answer::App(App {
+        number: number.parse().ok()?,
+        line,
+        request: headers(lines.take_while(|line| !line.is_empty())),
+        response,
+    }))
+}
+
+/// Headers by their names in small letters; lines of one name are joined.
+fn headers<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        let known: &mut String = found.entry(name.to_ascii_lowercase()).or_default();
+        if !known.is_empty() {
+            known.push_str(", ");
+        }
+        known.push_str(value.trim());
+    }
+    found
+}

@@ -1,0 +1,58 @@
+//! Stubs in the place of apps: each sends back the head of the request that it got, and which one it is.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+
+use super::Place;
+
+/// The first words of a body.
+pub(super) const MARK: &str = "noren-import-stub ";
+/// The largest head that is read; both servers have passed it on.
+const LARGEST: usize = 256 * 1024;
+
+/// Serves all stubs, until the result is dropped.
+pub(super) fn serve(place: &Place) -> Result<JoinSet<()>> {
+    let mut tasks = JoinSet::new();
+    let mut numbers: Vec<usize> = place.apps.values().copied().collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    for number in numbers {
+        let path: PathBuf = place.path(&format!("app-{number}"));
+        let listener =
+            UnixListener::bind(&path).with_context(|| format!("listen on {}", path.display()))?;
+        tasks.spawn(async move {
+            let mut answers = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                // Those that have ended are not kept.
+                while answers.try_join_next().is_some() {}
+                answers.spawn(answer(stream, number));
+            }
+        });
+    }
+    Ok(tasks)
+}
+
+/// A connection that breaks is seen by who asked.
+async fn answer(mut stream: UnixStream, number: usize) {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+        match stream.read_buf(&mut head).await {
+            Ok(read) if read > 0 && head.len() < LARGEST => {}
+            _ => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    let body = format!("{MARK}{number}\n{head}");
+    let is_head = head.starts_with("HEAD ");
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
+        body.len(),
+        if is_head { "" } else { &body }
+    );
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
+}
