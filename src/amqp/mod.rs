@@ -3,6 +3,7 @@
 //! The protocol is lapin's; a connection is opened here, and what is lost is opened again by whoever needs it:
 //! only they know what to declare, and what was not acknowledged. Knows no channel of the hub.
 
+mod nesting;
 mod runtime;
 mod tls;
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_rs::Tokio;
@@ -16,6 +16,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
+
+use super::nesting::Nesting;
 
 /// The tokio runtime with our stream type.
 pub(super) type Kit = RuntimeParts<Tokio, Streams>;
@@ -33,15 +35,15 @@ pub(super) fn kit() -> Kit {
 trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
 
-/// A TCP or TLS stream.
-pub(super) struct Io(Box<dyn Both>);
+/// A TCP or TLS stream, of which lapin reads nothing that it could not.
+pub(super) struct Io(Box<dyn Both>, Nesting);
 
 impl Io {
     pub(super) fn new<T>(stream: T) -> Self
     where
         T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     {
-        Self(Box::new(stream.compat()))
+        Self(Box::new(stream.compat()), Nesting::default())
     }
 }
 
@@ -51,7 +53,10 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        let count = ready!(Pin::new(&mut self.0).poll_read(cx, buffer))?;
+        let read = buffer.get_mut(..count).unwrap_or_default();
+        let passed = self.1.pass(read).map_err(io::Error::other);
+        Poll::Ready(passed.map(|()| count))
     }
 }
 

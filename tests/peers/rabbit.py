@@ -12,6 +12,7 @@ Commands, of which each opens a connection of its own unless it says otherwise:
     twice EXCHANGE KEY BODY         the same message two times
     flood EXCHANGE KEY COUNT SIZE   that many numbered messages of that many bytes; answers when the broker has them
     named EXCHANGE KEY FIRST COUNT  that many numbered messages with their numbers as their ids
+    nested EXCHANGE KEY DEPTH       one message whose header has that many arrays inside each other
     length QUEUE                    how many messages wait in a queue
     notify EXCHANGE EVENT JSON      oslo.messaging's own notifier, driver messagingv2; project and payload are in JSON
 """
@@ -91,6 +92,28 @@ def named(argument):
         channel.exchange_declare(name, "topic", passive=True)
 
 
+def nested(argument):
+    """The library writes an array by recursion, so a text of the same length goes through it, and is replaced."""
+    import amqp
+    import amqp.transport
+
+    name, key, depth = argument.split(" ")
+    inside = b"".join(b"A" + (5 * left).to_bytes(4, "big") for left in reversed(range(int(depth))))
+    length = len(inside).to_bytes(4, "big")
+    text = "x" * len(inside)
+
+    class Transport(amqp.transport.TCPTransport):
+        def write(self, data):
+            super().write(bytes(data).replace(b"S" + length + text.encode(), b"A" + length + inside))
+
+    amqp.connection.Transport = lambda host, **settings: Transport(host, **{k: v for k, v in settings.items() if k != "ssl"})
+    with connection() as opened:
+        channel = opened.channel()
+        channel.confirm_select()
+        message = amqp.Message('{"n": 0}', delivery_mode=2, application_headers={"a": text})
+        channel.basic_publish(message, exchange=name, routing_key=key)
+
+
 def length(argument):
     with connection() as opened:
         return opened.channel().queue_declare(argument, passive=True).message_count
@@ -132,6 +155,7 @@ if __name__ == "__main__":
             "flood": flood,
             "named": named,
             "length": length,
+            "nested": nested,
             "notify": notify,
         },
     )

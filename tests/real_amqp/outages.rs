@@ -1,5 +1,7 @@
 //! Brokers and exchanges that are not there, go away and come back.
 
+use std::process::Command;
+
 use super::{Door, House, KEPT, kept_on_disk, numbers, run, whole};
 use crate::support::{path, until};
 
@@ -135,6 +137,36 @@ fn messages_with_an_id_that_come_again_after_a_kill_are_there_once() {
 }
 
 #[test]
+fn what_a_full_disk_refuses_comes_again_though_its_id_was_seen() {
+    let mut house = House::open("e topic yes", &kept_on_disk());
+    house.connected();
+    house.publisher.ask("named e k 0 20");
+    assert_eq!(numbers(&house, 20).len(), 20);
+    let process = house.door.as_ref().expect("a door").process().to_string();
+    // No file can be written to.
+    let limit = |bytes: &str| {
+        let limit = format!("--fsize={bytes}:unlimited");
+        let _ = run(Command::new("prlimit").args(["--pid", &process, &limit])).well();
+    };
+    limit("1");
+    house.publisher.ask("named e k 20 30");
+    house.until_logged("a source is not there");
+    limit("unlimited");
+    let mut all = numbers(&house, 50);
+    all.sort_unstable();
+    assert_eq!(all, (0..50).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_header_with_tables_inside_each_other_without_end_does_not_end_the_door() {
+    let mut house = House::open("e topic yes", KEPT);
+    house.connected();
+    house.publisher.ask("nested e k 20000");
+    house.publisher.ask("flood e k 3 10");
+    assert_eq!(numbers(&house, 4), [0, 0, 1, 2]);
+}
+
+#[test]
 fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
     let house = House::open("e topic yes", KEPT);
     let file = path(&house.directory, "credentials");
@@ -143,7 +175,7 @@ fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
     let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\nprotocol = \"http\"\n";
     let text = whole(&house.rabbit, &house.directory, &tables).replace("admin.sock", "two.sock");
     std::fs::write(&config, format!("{listener}{text}")).expect("a file");
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_noren"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_noren"));
     let ran = run(command.args(["serve", "--config", &config]));
     assert!(ran.stderr.contains(&file), "{}", ran.stderr);
     std::fs::write(&file, "noren:swordfish\n").expect("a file");

@@ -142,13 +142,14 @@ impl Reader<'_> {
                     let mut count = 0;
                     // Messages that arrived together are acknowledged together.
                     while let Some(one) = delivery {
-                        unsettled.push(one.delivery_tag, self.take(&one)?);
+                        let taken = self.take(&one)?;
+                        unsettled.push(one.delivery_tag, taken, &mut self.seen);
                         count += 1;
                         delivery = if count < batch { ready(&mut open.consumer)? } else { None };
                     }
-                    settle(&open.channel, unsettled.settled_now()?).await?;
+                    settle(&open.channel, unsettled.settled_now(&mut self.seen)?).await?;
                 }
-                tag = unsettled.settled() => settle(&open.channel, Some(tag?)).await?,
+                tag = unsettled.settled(&mut self.seen) => settle(&open.channel, Some(tag?)).await?,
                 _ = looks.tick() => {
                     self.look(&open).await?;
                     exchange.look(connection, &open.channel, &open.queue).await?;
@@ -157,7 +158,7 @@ impl Reader<'_> {
             }
         }
         while !unsettled.is_empty() {
-            let tag = unsettled.settled().await?;
+            let tag = unsettled.settled(&mut self.seen).await?;
             settle(&open.channel, Some(tag)).await?;
         }
         Ok(())
@@ -288,7 +289,7 @@ impl Reader<'_> {
 
     /// Publishes a message. One that cannot be published is counted and acknowledged, or it would be delivered for
     /// ever.
-    fn take(&mut self, delivery: &Delivery) -> Result<Option<Published>, PublishError> {
+    fn take(&mut self, delivery: &Delivery) -> Result<Taken, PublishError> {
         self.count_back(delivery.data.len());
         let arrival = match Arrival::read(self.source, delivery) {
             Ok(arrival) => arrival,
@@ -300,7 +301,7 @@ impl Reader<'_> {
         let id = id.filter(|_| arrival.may_repeat || delivery.redelivered);
         if id.is_some_and(|id| self.seen.contains(id)) {
             self.outlet.repeated();
-            return Ok(None);
+            return Ok(Taken::default());
         }
         let home = self.outlet.channel();
         let (channel, mut draft) = match arrival.content.fill(home, &self.source.mapping) {
@@ -312,23 +313,21 @@ impl Reader<'_> {
         let known = |own: &String| PublisherId::of_source(self.outlet.address(), own, id.is_some());
         draft.id = arrival.id.as_ref().map(known);
         match self.outlet.offer(&channel, draft) {
-            Ok(published) => {
-                if let Some(id) = &arrival.id {
-                    self.seen.insert(id);
-                }
-                Ok(Some(published))
-            }
+            Ok(published) => Ok(Taken {
+                published: Some(published),
+                id: arrival.id,
+            }),
             Err(error @ (PublishError::NotKept(_) | PublishError::Moving)) => Err(error),
             Err(error) => {
                 self.outlet.refuse(None, &error);
-                Ok(None)
+                Ok(Taken::default())
             }
         }
     }
 
-    fn refuse(&self, unfit: &Unfit) -> Option<Published> {
+    fn refuse(&self, unfit: &Unfit) -> Taken {
         self.outlet.refuse(None, unfit);
-        None
+        Taken::default()
     }
 }
 
@@ -359,14 +358,36 @@ async fn settle(channel: &Channel, tag: Option<u64>) -> Result<(), Lost> {
     Ok(())
 }
 
+/// A message that was taken from the queue: its result, and its id. Neither if it was left out.
+#[derive(Default)]
+struct Taken {
+    published: Option<Published>,
+    id: Option<String>,
+}
+
+/// An unacknowledged message.
+struct Waiting {
+    tag: u64,
+    kept: Option<Pending>,
+    id: Option<String>,
+}
+
 /// Unacknowledged messages in order, bounded by the prefetch.
 #[derive(Default)]
-struct Unsettled(VecDeque<(u64, Option<Pending>)>);
+struct Unsettled(VecDeque<Waiting>);
 
 impl Unsettled {
-    fn push(&mut self, tag: u64, published: Option<Published>) {
-        let kept = published.and_then(Published::pending);
-        self.0.push_back((tag, kept));
+    /// Adds a message. Its id is seen once it is as durable as its channel promises: one that the disk refuses is
+    /// delivered again, and is no repetition then.
+    fn push(&mut self, tag: u64, taken: Taken, seen: &mut Dedup) {
+        let kept = taken.published.and_then(Published::pending);
+        let mut id = taken.id;
+        if kept.is_none()
+            && let Some(id) = id.take()
+        {
+            seen.insert(&id);
+        }
+        self.0.push_back(Waiting { tag, kept, id });
     }
 
     fn is_empty(&self) -> bool {
@@ -374,8 +395,8 @@ impl Unsettled {
     }
 
     /// Waits until a message and all before it are as durable as their channels promise; returns its delivery tag.
-    async fn settled(&mut self) -> Result<u64, PublishError> {
-        poll_fn(|cx| match self.poll_settled(cx) {
+    async fn settled(&mut self, seen: &mut Dedup) -> Result<u64, PublishError> {
+        poll_fn(|cx| match self.poll_settled(seen, cx) {
             Ok(Some(tag)) => Poll::Ready(Ok(tag)),
             Ok(None) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
@@ -383,17 +404,24 @@ impl Unsettled {
         .await
     }
 
-    fn settled_now(&mut self) -> Result<Option<u64>, PublishError> {
-        self.poll_settled(&mut Context::from_waker(Waker::noop()))
+    fn settled_now(&mut self, seen: &mut Dedup) -> Result<Option<u64>, PublishError> {
+        self.poll_settled(seen, &mut Context::from_waker(Waker::noop()))
     }
 
-    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Result<Option<u64>, PublishError> {
+    fn poll_settled(
+        &mut self,
+        seen: &mut Dedup,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<u64>, PublishError> {
         let mut last = None;
-        while let Some((tag, kept)) = self.0.front_mut() {
+        while let Some(Waiting { tag, kept, id }) = self.0.front_mut() {
             match kept.as_mut().map(|kept| kept.as_mut().poll(cx)) {
                 Some(Poll::Pending) => break,
                 Some(Poll::Ready(Err(error))) => return Err(error),
                 None | Some(Poll::Ready(Ok(_))) => last = Some(*tag),
+            }
+            if let Some(id) = id {
+                seen.insert(id);
             }
             self.0.pop_front();
         }
