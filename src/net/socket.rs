@@ -1,6 +1,7 @@
 //! A connected socket, TCP or UNIX, and an accepted socket with its connection permit.
 
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -39,6 +40,17 @@ impl Socket {
         if let Self::Tcp(stream) = self {
             // Without it the end is an ordinary one, which is noticed a little later.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// Lets the other end write no more; what it has written before can still be read, to an end of the stream.
+    ///
+    /// # Errors
+    /// The error of the system.
+    pub fn end_reading(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Read),
+            Self::Unix(stream) => SockRef::from(stream).shutdown(Shutdown::Read),
         }
     }
 

@@ -1,14 +1,18 @@
 //! The `listen` source: a socket on which programs of this machine write messages. It is one-way: it sends no
 //! replies, and a program may stay connected for ever.
 //!
-//! An invalid message is dropped, and its connection goes on. Independent of subscribers.
+//! An invalid message is dropped, and its connection goes on. At the stop nobody can write any more, and what was
+//! written before is read: a program learns by its next write that it has to connect again. Independent of subscribers.
 
 use std::io;
+use std::net::Shutdown;
 use std::sync::Arc;
 
+use rustix::net::RecvFlags;
+use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::rejected::Rejections;
 use super::sink::Sink;
@@ -79,39 +83,104 @@ impl PublishSocket {
     }
 }
 
-/// Reads messages from a socket until the source is stopped.
-pub(super) async fn serve(door: &PublishSocket, outlet: &Arc<Sink>, rules: Rules, stop: &Stop) {
+/// Reads messages from a socket until the source is stopped, and then those that were written before.
+pub(super) async fn serve(
+    door: &Arc<PublishSocket>,
+    outlet: &Arc<Sink>,
+    rules: Rules,
+    stop: &Stop,
+) {
     outlet.set_up();
     match &door.socket {
-        Socket::Stream(listener) => accept_all(listener, outlet, Arc::new(rules), stop).await,
-        Socket::Datagram(socket) => receive_all(socket, outlet, &rules).await,
+        Socket::Stream(listener) => {
+            let listening = Listening {
+                outlet,
+                rules: Arc::new(rules),
+                stop,
+                places: Arc::new(Semaphore::new(CONNECTIONS)),
+            };
+            listening.accept_all(listener, door).await;
+        }
+        Socket::Datagram(socket) => receive_all(socket, outlet, &rules, stop, door).await,
     }
 }
 
-async fn accept_all(listener: &UnixListener, outlet: &Arc<Sink>, rules: Arc<Rules>, stop: &Stop) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut retry = AcceptRetry::default();
-    loop {
-        let (stream, uid) = match accept(listener).await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                retry.after(&error, || report(outlet, &error)).await;
+/// True if nothing else uses the socket: a source that is changed by a reload goes on with it.
+fn is_closing(door: &Arc<PublishSocket>) -> bool {
+    Arc::strong_count(door) == 1
+}
+
+/// A listening socket and its connections.
+struct Listening<'a> {
+    outlet: &'a Arc<Sink>,
+    rules: Arc<Rules>,
+    stop: &'a Stop,
+    places: Arc<Semaphore>,
+}
+
+impl Listening<'_> {
+    async fn accept_all(&self, listener: &UnixListener, door: &Arc<PublishSocket>) {
+        let mut retry = AcceptRetry::default();
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(listener) => accepted,
+                () = self.stop.requested() => break,
+            };
+            let (stream, uid) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    retry.after(&error, || report(self.outlet, &error)).await;
+                    continue;
+                }
+            };
+            let _ = retry.ends();
+            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+                let reason = format!("{CONNECTIONS} programs are connected already");
+                self.outlet.refuse(Some(uid), &reason);
                 continue;
-            }
-        };
-        let _ = retry.ends();
-        if !rules.users.is_empty() && !rules.users.contains(&uid) {
-            outlet.refuse(Some(uid), &"`users` does not name this user");
-            continue;
+            };
+            self.begin(stream, uid, place);
         }
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            let reason = format!("{CONNECTIONS} programs are connected already");
-            outlet.refuse(Some(uid), &reason);
-            continue;
-        };
-        let (outlet, rules, own_stop) = (Arc::clone(outlet), Arc::clone(&rules), stop.clone());
-        stop.spawn(async move {
-            own_stop.ends(converse(stream, uid, &outlet, &rules)).await;
+        if is_closing(door) {
+            self.accept_rest(listener).await;
+        }
+        // Each connection ends now, when it has been read to its end.
+        let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+        let _ = self.places.acquire_many(all).await;
+    }
+
+    /// Accepts the programs that have connected before the stop; no other can connect any more.
+    async fn accept_rest(&self, listener: &UnixListener) {
+        let listener = SockRef::from(listener);
+        let _ = listener.shutdown(Shutdown::Read);
+        for _ in 0..=BACKLOG {
+            let Ok((socket, _)) = listener.accept() else {
+                break;
+            };
+            let stream = socket
+                .set_nonblocking(true)
+                .and_then(|()| UnixStream::from_std(socket.into()));
+            let accepted = stream.and_then(|stream| {
+                let uid = stream.peer_cred()?.uid();
+                Ok((stream, uid))
+            });
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            if let (Ok((stream, uid)), Ok(place)) = (accepted, place) {
+                self.begin(stream, uid, place);
+            }
+        }
+    }
+
+    /// Reads a connection in a task of its own.
+    fn begin(&self, stream: UnixStream, uid: u32, place: OwnedSemaphorePermit) {
+        if !self.rules.users.is_empty() && !self.rules.users.contains(&uid) {
+            let reason = "`users` does not name this user";
+            return self.outlet.refuse(Some(uid), &reason);
+        }
+        let (outlet, rules) = (Arc::clone(self.outlet), Arc::clone(&self.rules));
+        let stop = self.stop.clone();
+        self.stop.spawn(async move {
+            converse(stream, uid, &outlet, &rules, &stop).await;
             drop(place);
         });
     }
@@ -123,23 +192,36 @@ async fn accept(listener: &UnixListener) -> io::Result<(UnixStream, u32)> {
     Ok((stream, uid))
 }
 
-/// Reads one connection to its end.
-async fn converse(mut stream: UnixStream, uid: u32, outlet: &Sink, rules: &Rules) {
+/// Reads one connection to its end, or to what was written before the stop.
+async fn converse(mut stream: UnixStream, uid: u32, outlet: &Sink, rules: &Rules, stop: &Stop) {
     let uid = Some(uid);
     let _counted = outlet.connected();
     let mut splitter = rules.splitter();
     let mut chunk = vec![0; CHUNK];
     let mut unkept = Rejections::default();
+    let mut stopped = false;
     loop {
         let limit = rules.longest(outlet.message_size());
         let read = tokio::select! {
             read = stream.read(&mut chunk), if !unkept.is_full() => read,
             () = unkept.settle(outlet) => continue,
+            () = stop.requested(), if !stopped => {
+                stopped = true;
+                if SockRef::from(&stream).shutdown(Shutdown::Read).is_err() {
+                    break;
+                }
+                continue;
+            }
         };
         match read {
             Ok(0) => {
-                // The last line of `printf`, unlike a message that shall end with a boundary, may be whole.
-                if rules.framing != Framing::Boundary
+                // The last line of `printf`, unlike a message that shall end with a boundary, may be whole. At a stop
+                // it may be the beginning of one.
+                if stopped {
+                    if splitter.rest(limit).is_some() {
+                        outlet.refuse(uid, &"the source was stopped within it");
+                    }
+                } else if rules.framing != Framing::Boundary
                     && let Some(piece) = splitter.rest(limit)
                 {
                     unkept.push(uid, rules.take(outlet, uid, piece));
@@ -160,22 +242,37 @@ async fn converse(mut stream: UnixStream, uid: u32, outlet: &Sink, rules: &Rules
 }
 
 /// Receives datagrams, each of which is one message.
-async fn receive_all(socket: &UnixDatagram, outlet: &Sink, rules: &Rules) {
+async fn receive_all(
+    socket: &UnixDatagram,
+    outlet: &Sink,
+    rules: &Rules,
+    stop: &Stop,
+    door: &Arc<PublishSocket>,
+) {
     let splitter = rules.splitter();
     let mut buffer = Vec::new();
     let mut unkept = Rejections::default();
     let mut retry = AcceptRetry::default();
+    let mut stopped = false;
     loop {
         let limit = rules.longest(outlet.message_size());
         // The kernel cuts off what does not fit, silently: one byte more tells it from what just fits.
         let room = limit + rules.boundary.len().max(2) + 1;
         buffer.resize(room, 0);
         let received = tokio::select! {
-            received = socket.recv(&mut buffer), if !unkept.is_full() => received,
+            received = receive(socket, &mut buffer, stopped), if !unkept.is_full() => received,
             () = unkept.settle(outlet) => continue,
+            () = stop.requested(), if !stopped => {
+                stopped = true;
+                if !is_closing(door) || SockRef::from(socket).shutdown(Shutdown::Read).is_err() {
+                    break;
+                }
+                continue;
+            }
         };
         let count = match received {
             Ok(count) => count,
+            Err(_) if stopped => break,
             Err(error) => {
                 retry.after(&error, || report(outlet, &error)).await;
                 continue;
@@ -188,6 +285,20 @@ async fn receive_all(socket: &UnixDatagram, outlet: &Sink, rules: &Rules) {
         } else if !message.is_empty() {
             unkept.push(None, rules.take(outlet, None, Piece::Message(message)));
         }
+    }
+    unkept.settle_all(outlet).await;
+}
+
+/// Receives a datagram; at the stop one that is there already, or an error if there is none.
+async fn receive(socket: &UnixDatagram, buffer: &mut [u8], stopped: bool) -> io::Result<usize> {
+    if !stopped {
+        return socket.recv(buffer).await;
+    }
+    // By the system and not by what the runtime knows of the socket.
+    match rustix::net::recv(socket, buffer, RecvFlags::DONTWAIT) {
+        Ok((0, _)) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok((count, _)) => Ok(count),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -422,7 +422,7 @@ impl Source {
     async fn work(self, outlet: &Arc<Sink>, way: Way, stop: &Stop) {
         match (self.origin, way) {
             (Origin::Wok { address, boundary }, _) => {
-                stop.ends(wok::follow(outlet, &address, &boundary)).await;
+                wok::follow(outlet, &address, &boundary, stop).await;
             }
             (Origin::Listen { listen, rules }, Way::PublishSocket(door)) => {
                 // A socket that was there before has the mode it had.
@@ -434,7 +434,8 @@ impl Source {
                         "a source's socket keeps its old mode",
                     );
                 }
-                stop.ends(listen::serve(&door, outlet, rules, stop)).await;
+                // It ends by itself, when it has read what was written before.
+                listen::serve(&door, outlet, rules, stop).await;
             }
             (Origin::Amqp(settings), Way::Broker(broker)) => {
                 // It ends by itself, with a goodbye to the broker.

@@ -462,3 +462,59 @@ async fn a_socket_stays_open_when_only_what_is_done_with_it_changes() {
         ChannelPattern::parse("b").expect("a name")
     );
 }
+
+/// Stops the sources as a hand-over does, which takes a thread of its own.
+async fn stop_all(house: &House) {
+    let sources = house.sources.clone();
+    let stopped = tokio::task::spawn_blocking(move || sources.pause(Duration::from_secs(20)));
+    assert!(stopped.await.expect("no panic"), "it did not stop in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_before_a_stop_is_published_and_the_next_write_fails() {
+    const EACH: usize = 40;
+    let mut house = House::new(&listening(""));
+    let mut programs = Vec::new();
+    // Some are not accepted yet at the stop.
+    for program in 0..20 {
+        let mut stream = UnixStream::connect(house.path()).expect("connected");
+        let lines: String = (0..EACH)
+            .map(|line| format!("{program}:{line}\n"))
+            .collect();
+        stream.write_all(lines.as_bytes()).expect("written");
+        programs.push(stream);
+    }
+    programs
+        .first_mut()
+        .expect("a program")
+        .write_all(b"half")
+        .expect("written");
+    stop_all(&house).await;
+    let mut came = house.next(programs.len() * EACH).await;
+    came.sort_unstable();
+    came.dedup();
+    assert_eq!(came.len(), programs.len() * EACH);
+    for mut program in programs {
+        assert!(
+            program.write_all(b"late\n").is_err(),
+            "nobody would read it"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn datagrams_that_were_sent_before_a_stop_are_published_and_the_next_one_fails() {
+    let mut house = House::new(&listening("type = 'datagram'"));
+    let program = UnixDatagram::unbound().expect("a socket");
+    program.connect(house.path()).expect("connected");
+    program.set_nonblocking(true).expect("a socket");
+    let mut sent = 0;
+    // As many as the kernel takes at once, of those that the source takes meanwhile too.
+    while sent < 1000 && program.send(sent.to_string().as_bytes()).is_ok() {
+        sent += 1;
+    }
+    stop_all(&house).await;
+    let expected: Vec<_> = (0..sent).map(|number| number.to_string()).collect();
+    assert_eq!(house.next(sent).await, expected);
+    assert!(program.send(b"late").is_err(), "nobody would read it");
+}

@@ -10,10 +10,10 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
-use super::CHUNK;
 use super::rejected::Rejections;
 use super::sink::Sink;
 use super::splitter::{Piece, Splitter};
+use super::{CHUNK, Stop};
 use crate::config::Endpoint;
 use crate::net::{Backoff, LONGEST_PAUSE};
 use crate::net::{Socket, connect};
@@ -21,16 +21,23 @@ use crate::net::{Socket, connect};
 /// Time limit of a connection attempt. A UNIX socket accepts at once, unless its backlog is full.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Connects and reads for ever.
-pub(super) async fn follow(outlet: &Sink, address: &Path, boundary: &str) {
+/// Connects and reads until it is stopped.
+pub(super) async fn follow(outlet: &Sink, address: &Path, boundary: &str, stop: &Stop) {
     let endpoint = Endpoint::Unix(address.to_owned());
     let mut backoff = Backoff::default();
     let mut told = false;
     loop {
-        match connect(&endpoint, CONNECT_LIMIT).await {
+        let connected = tokio::select! {
+            connected = connect(&endpoint, CONNECT_LIMIT) => connected,
+            () = stop.requested() => return,
+        };
+        match connected {
             Ok(socket) => {
                 info!(channel = %outlet.channel(), address = outlet.address(), "connected to a source");
-                let (reason, use_of_it) = read_all(outlet, socket, boundary).await;
+                let (reason, use_of_it) = read_all(outlet, socket, boundary, stop).await;
+                if stop.is_requested() {
+                    return;
+                }
                 warn!(
                     channel = %outlet.channel(),
                     address = outlet.address(),
@@ -49,24 +56,41 @@ pub(super) async fn follow(outlet: &Sink, address: &Path, boundary: &str) {
                 }
             }
         }
-        sleep(backoff.pause()).await;
+        tokio::select! {
+            () = sleep(backoff.pause()) => {}
+            () = stop.requested() => return,
+        }
     }
 }
 
 /// Reads until the connection ends; returns the reason, and whether it was of any use: an app that accepts and
 /// closes at once must not be tried ten times a second.
-async fn read_all(outlet: &Sink, mut socket: Socket, boundary: &str) -> (String, bool) {
+///
+/// At the stop the app cannot write any more, and what it has written before is read.
+async fn read_all(
+    outlet: &Sink,
+    mut socket: Socket,
+    boundary: &str,
+    stop: &Stop,
+) -> (String, bool) {
     let began = Instant::now();
     let _counted = outlet.connected();
     outlet.set_up();
     let mut splitter = Splitter::boundary(boundary.as_bytes());
     let mut chunk = vec![0; CHUNK];
     let mut unkept = Rejections::default();
-    let mut use_of_it = false;
+    let (mut use_of_it, mut stopped) = (false, false);
     let reason = loop {
         let read = tokio::select! {
             read = socket.read(&mut chunk), if !unkept.is_full() => read,
             () = unkept.settle(outlet) => continue,
+            () = stop.requested(), if !stopped => {
+                stopped = true;
+                match socket.end_reading() {
+                    Ok(()) => continue,
+                    Err(error) => break error.to_string(),
+                }
+            }
         };
         let read = match read {
             Ok(0) => break "the app closed the connection".to_owned(),
