@@ -794,4 +794,37 @@ mod tests {
         assert_eq!(route(&hosts, "vm", "/", true), Ok(Route::Websockify));
         assert_eq!(route(&hosts, "vm", "/", false), Ok(Route::App(0)));
     }
+
+    /// CPU time of this thread in nanoseconds, which other load on the machine does not change.
+    fn time_on_core() -> u64 {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+        let spent = text.split_whitespace().next();
+        spent.and_then(|text| text.parse().ok()).expect("a number")
+    }
+
+    #[test]
+    fn ten_times_as_many_apps_and_directories_cost_some_ten_times_as_much() {
+        let app = |number| format!("[[app]]\nname = 'a{number}'\nurl = 'http://127.0.0.1:1'\n");
+        let kinds: [&dyn Fn(usize) -> String; 3] = [
+            &|number| format!("{}path = '/p{number}'\n", app(number)),
+            &|number| format!("{}hosts = ['h{number}.example']\n", app(number)),
+            &|number| format!("[[files]]\npath = '/f{number}'\ndirectory = '/srv'\n"),
+        ];
+        for kind in kinds {
+            let cost = |count: usize| {
+                let text: String = (0..count).map(kind).collect();
+                let begun = time_on_core();
+                let _ = router(&text);
+                time_on_core() - begun
+            };
+            // Several times, because the system counts in milliseconds.
+            let few = (0..4).map(|_| cost(1000)).sum::<u64>() / 4;
+            let many = cost(10_000);
+            assert!(
+                many < 30 * few,
+                "{few} ns for 1,000 of {}, and {many} for 10,000",
+                kind(0)
+            );
+        }
+    }
 }

@@ -101,9 +101,10 @@ impl Service {
         let shutdown = &live.shutdown;
         let spool = Spool::new(config.spool.clone(), &config.limits, &live.spool);
         let metrics = &live.inside.metrics;
+        let known = live.apps.live();
         let app = |(settings, tls): (&config::App, &Option<Connector>)| {
             let counted = metrics.apps.of(&settings.name);
-            let known = live.apps.live(&settings.name);
+            let known = known.get(&settings.name).cloned().unwrap_or_default();
             Upstream::new(
                 settings.clone(),
                 tls.as_ref(),

@@ -1,7 +1,7 @@
 //! `[[app]]`: one blocking web app behind this door, and how hard it may be worked. Connects to
 //! nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use http::header::{SET_COOKIE, WWW_AUTHENTICATE};
@@ -190,12 +190,14 @@ impl App {
         rates: &mut HashMap<String, RequestRate>,
     ) -> Vec<Self> {
         let mut apps: Vec<Self> = Vec::new();
+        let mut taken = Taken::default();
         root.each_table("app", |table| {
             let app = Self::read(table);
             if table.is_sound() {
                 app.check_keys(table);
-                app.check_against(&apps, table);
+                app.check_against(&apps, &taken, table);
                 app.request_limits.check_zone(rates, table);
+                taken.add(&app, apps.len());
                 apps.push(app);
             }
         });
@@ -299,18 +301,17 @@ impl App {
     }
 
     /// Two apps that would answer the same requests: the second would never be asked.
-    fn check_against(&self, earlier: &[Self], table: &mut Table<'_>) {
-        if earlier.iter().any(|other| other.name == self.name) {
+    fn check_against(&self, earlier: &[Self], taken: &Taken, table: &mut Table<'_>) {
+        if taken.names.contains(&self.name) {
             let text = format!(
                 r#"two apps are called "{}"; give each its own name"#,
                 self.name
             );
             table.problem("name", text);
         }
-        if let Some(other) = earlier
-            .iter()
-            .find(|other| other.path.is_the_same(&self.path) && other.shares_a_host(self))
-        {
+        let mut places = self.places();
+        let other = places.find_map(|place| taken.places.get(&place));
+        if let Some(other) = other.and_then(|index| earlier.get(*index)) {
             let text = format!(
                 r#"app "{}" already answers these hosts at "{}"; give one of them another path or other hosts"#,
                 other.name, other.path
@@ -319,12 +320,28 @@ impl App {
         }
     }
 
-    fn shares_a_host(&self, other: &Self) -> bool {
-        (self.hosts.is_empty() && other.hosts.is_empty())
-            || self
-                .hosts
-                .iter()
-                .any(|pattern| other.hosts.contains(pattern))
+    /// Its places among the routes: each of its hosts with its path.
+    fn places(&self) -> impl Iterator<Item = (Option<HostPattern>, PathPrefix)> {
+        let named = self.hosts.iter().cloned().map(Some);
+        let any = self.hosts.is_empty().then_some(None);
+        named.chain(any).map(|host| (host, self.path.canonical()))
+    }
+}
+
+/// The names and places of the apps so far. There may be thousands.
+#[derive(Default)]
+struct Taken {
+    names: HashSet<String>,
+    /// Each with the index of its first app.
+    places: HashMap<(Option<HostPattern>, PathPrefix), usize>,
+}
+
+impl Taken {
+    fn add(&mut self, app: &App, index: usize) {
+        self.names.insert(app.name.clone());
+        for place in app.places() {
+            self.places.entry(place).or_insert(index);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `[[files]]` and `[[app.offload]]`: directories whose files are served without the app. Whether they exist is
 //! found out when somebody asks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use super::header_fields::Side;
@@ -56,6 +56,7 @@ impl Files {
         rates: &mut HashMap<String, RequestRate>,
     ) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
+        let mut served = HashSet::new();
         root.each_table("files", |table| {
             let files = Self {
                 path: required_path(table),
@@ -76,10 +77,7 @@ impl Files {
             if table.is_sound() {
                 files.request_limits.check_zone(rates, table);
             }
-            if all
-                .iter()
-                .any(|other| other.path == files.path && other.hosts == files.hosts)
-            {
+            if !served.insert((files.path.clone(), files.hosts.clone())) {
                 table.problem("path", "these paths of these hosts are served already");
             }
             all.push(files);

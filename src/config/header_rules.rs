@@ -2,6 +2,7 @@
 //! reads them and merges those of two tables; `http::header_rules` applies them.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use http::header::{
     CACHE_CONTROL, EXPIRES, HeaderName, HeaderValue, PRAGMA, STRICT_TRANSPORT_SECURITY,
@@ -188,7 +189,7 @@ fn fields(table: &mut Table<'_>, operation: Operation, names: &Names) -> Vec<Fie
 /// The names that have come in one table, each with its list.
 struct Names {
     side: Side,
-    taken: RefCell<Vec<(HeaderName, Operation)>>,
+    taken: RefCell<HashMap<HeaderName, Operation>>,
 }
 
 impl Names {
@@ -203,8 +204,7 @@ impl Names {
     fn take(&self, text: &str, operation: Operation) -> Result<HeaderName, String> {
         let name = self.side.parse(text, operation)?;
         let mut taken = self.taken.borrow_mut();
-        let other = taken.iter().find(|(other, _)| *other == name);
-        if let Some((_, other)) = other {
+        if let Some(other) = taken.get(&name) {
             return Err(if *other == operation {
                 format!(
                     "{text} stands here twice; write it once, with a list of values if it has several"
@@ -217,7 +217,7 @@ impl Names {
                 )
             });
         }
-        taken.push((name.clone(), operation));
+        taken.insert(name.clone(), operation);
         Ok(name)
     }
 }

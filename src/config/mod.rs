@@ -85,7 +85,7 @@ mod error_tests;
 #[cfg(test)]
 mod field_tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use app_siblings::introduced;
@@ -342,6 +342,7 @@ impl Config {
         if let Some(text) = acme.and_then(|acme| acme.misses(&self.listeners)) {
             root.problem("acme", text);
         }
+        let apps: HashSet<_> = self.apps.iter().map(|app| &*app.name).collect();
         for channel in &self.channels {
             if self.cluster.is_some() && channel.history.store == StoreKind::Disk {
                 root.problem(
@@ -349,7 +350,7 @@ impl Config {
                     r#"the history of a cluster is in its stream; remove store = "disk" from [channel.history]"#,
                 );
             }
-            if let Some(text) = self.without_app(channel) {
+            if let Some(text) = without_app(channel, &apps) {
                 root.problem("channel", text);
             }
         }
@@ -377,28 +378,6 @@ impl Config {
                         \"/path\" in a [[listener]]",
                 );
             }
-        }
-    }
-
-    /// Describes the fault of a channel that needs a missing app.
-    fn without_app(&self, channel: &Channel) -> Option<String> {
-        let calls = [
-            &channel.receive,
-            &channel.on_first_join,
-            &channel.on_last_leave,
-        ];
-        match &channel.app {
-            Some(name) if self.apps.iter().all(|app| app.name != *name) => Some(format!(
-                r#"the channel "{}" asks the app "{name}", which is not here; write the name of an [[app]]"#,
-                channel.name
-            )),
-            None if self.apps.is_empty() && calls.iter().any(|path| path.is_some()) => {
-                Some(format!(
-                    r#"the channel "{}" asks an app, and there is none; write an [[app]]"#,
-                    channel.name
-                ))
-            }
-            _ => None,
         }
     }
 
@@ -440,5 +419,25 @@ impl Config {
                 );
             }
         }
+    }
+}
+
+/// Describes the fault of a channel that needs a missing app.
+fn without_app(channel: &Channel, apps: &HashSet<&str>) -> Option<String> {
+    let calls = [
+        &channel.receive,
+        &channel.on_first_join,
+        &channel.on_last_leave,
+    ];
+    match &channel.app {
+        Some(name) if !apps.contains(name.as_str()) => Some(format!(
+            r#"the channel "{}" asks the app "{name}", which is not here; write the name of an [[app]]"#,
+            channel.name
+        )),
+        None if apps.is_empty() && calls.iter().any(|path| path.is_some()) => Some(format!(
+            r#"the channel "{}" asks an app, and there is none; write an [[app]]"#,
+            channel.name
+        )),
+        _ => None,
     }
 }

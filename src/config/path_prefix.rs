@@ -105,9 +105,14 @@ impl PathPrefix {
         self.open_ended
     }
 
-    /// True if both stand for the same paths.
-    pub fn is_the_same(&self, other: &Self) -> bool {
-        self.decoded() == other.decoded() && self.open_ended == other.open_ended
+    /// The same prefix in one spelling: equal for all that stand for the same paths.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        Self {
+            text: self.decoded().to_owned(),
+            decoded: None,
+            open_ended: self.open_ended,
+        }
     }
 
     /// The prefix as it was written, and as it stands in a URL.

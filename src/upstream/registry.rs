@@ -1,5 +1,6 @@
 //! The apps of the configuration in force. Does not know how requests reach them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -20,12 +21,14 @@ impl Apps {
         self.0.store(Arc::new(apps));
     }
 
-    /// The permits and addresses of the current app of this name; new ones if there is none.
+    /// The permits and addresses of the current apps, by their names.
     #[must_use]
-    pub fn live(&self, name: &str) -> Arc<LiveApp> {
+    pub fn live(&self) -> HashMap<String, Arc<LiveApp>> {
         let apps = self.now();
-        let found = apps.iter().find(|app| app.settings.name == name);
-        found.map_or_else(Arc::default, |app| Arc::clone(&app.live))
+        let by_name = apps
+            .iter()
+            .map(|app| (app.settings.name.clone(), Arc::clone(&app.live)));
+        by_name.collect()
     }
 
     /// The addresses that an operator drains, each behind the name of its app.

@@ -1,6 +1,8 @@
 //! Paths of apps that only Noren may request: for messages of pages, and for presence. An app that trusts these
 //! requests need not verify their sender, so no client request reaches them.
 
+use std::collections::{HashMap, HashSet};
+
 use http::StatusCode;
 
 use crate::config::{self, Config, Endpoint, PathPrefix};
@@ -12,10 +14,12 @@ pub(super) struct Reserved(Vec<(Endpoint, PathPrefix)>);
 
 impl Reserved {
     pub(super) fn new(config: &Config) -> Self {
+        let by_name = config.apps.iter().map(|app| (&*app.name, app));
+        let by_name: HashMap<_, _> = by_name.collect();
         let paths = config.channels.iter().flat_map(|channel| {
             let app = match &channel.app {
                 None => config.apps.first(),
-                Some(name) => config.apps.iter().find(|app| app.name == *name),
+                Some(name) => by_name.get(name.as_str()).copied(),
             };
             let paths = [
                 &channel.receive,
@@ -28,7 +32,9 @@ impl Reserved {
                 urls.map(|url| (url.endpoint.clone(), path.clone()))
             })
         });
-        Self(paths.collect())
+        // Thousands of channels may share a few: each request looks through them.
+        let paths: HashSet<_> = paths.collect();
+        Self(paths.into_iter().collect())
     }
 
     /// Checks that no server could read a path as one of those, or as one below: apps take the part behind for
