@@ -4,6 +4,9 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// A file would exceed the limit on its size. The same number on all architectures of Linux but those of MIPS.
+const SIGXFSZ: i32 = 25;
+
 /// The control event of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ControlEvent {
@@ -22,6 +25,12 @@ pub(crate) struct Signals {
     user: Signal,
     interrupt: Signal,
     terminate: Signal,
+}
+
+/// Lets a write beyond the limit on file sizes (`LimitFSIZE=`, `ulimit -f`) fail as on a full disk, for the rest of the
+/// process: without a handler the signal ends it.
+pub(crate) fn survive_file_limit() -> io::Result<()> {
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
 }
 
 impl Signals {

@@ -56,10 +56,8 @@ impl House {
             .append(true)
             .open(path(directory, "log"))
             .unwrap();
-        // SIGXFSZ would end the process where a full disk only returns an error.
-        let child = Command::new("sh")
-            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
-            .args(["prlimit", &format!("--fsize={most}:unlimited")])
+        let child = Command::new("prlimit")
+            .arg(format!("--fsize={most}:unlimited"))
             .args([env!("CARGO_BIN_EXE_noren"), "serve", "--config"])
             .arg(path(directory, "noren.toml"))
             .stdin(Stdio::null())
@@ -112,7 +110,8 @@ impl House {
         target: &str,
         body: &str,
     ) -> std::io::Result<Response> {
-        self.ask_with(socket, &format!("{method} {target}"), "", body)
+        let kind = "Content-Type: text/plain\r\n";
+        self.ask_with(socket, &format!("{method} {target}"), kind, body)
     }
 
     fn ask_with(
@@ -126,8 +125,7 @@ impl House {
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(
             stream,
-            "{start} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: text/plain\r\n\
-             {lines}Content-Length: {}\r\n\r\n{body}",
+            "{start} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}Content-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
         let mut text = String::new();
@@ -296,6 +294,89 @@ fn what_a_full_disk_refuses_was_seen_by_nobody_and_with_room_all_goes_on() {
     house.restart("unlimited");
     taken.retain(|text| text != "live");
     assert_eq!(house.history("log"), taken);
+}
+
+#[test]
+fn lines_that_a_full_disk_refuses_are_told_from_those_that_it_took() {
+    let house = House::open("unlimited");
+    house.until_it_serves();
+    assert_eq!(house.publish("log", "first").0, 202);
+    house.fill(house.program.id());
+    let lines: Vec<_> = (0..400)
+        .map(|number| format!("{{\"data\":\"{}\"}}\n", text(number)))
+        .collect();
+    let Response(status, _, told) = house
+        .ask_with(
+            "admin.sock",
+            "POST /publish/log",
+            "Content-Type: application/x-ndjson\r\n",
+            &lines.concat(),
+        )
+        .unwrap();
+    assert_eq!(status, 503, "{told}");
+    let mut kept = house.history("log");
+    assert_eq!(kept.remove(0), "first");
+    let number = |before: &str, after: &str| -> usize {
+        let (_, rest) = told.split_once(before).expect(&told);
+        rest.split_once(after).expect(&told).0.parse().expect(&told)
+    };
+    let (line, before) = (number("line ", ":"), number("again later; ", " message"));
+    assert_eq!(line, before + 1, "{told}");
+    let behind = if told.contains("of those behind it") {
+        number("before it, and ", " of those")
+    } else {
+        0
+    };
+    assert_eq!(kept.len(), before + behind, "{told}");
+    let first: Vec<_> = (0..before).map(|number| number.to_string()).collect();
+    assert_eq!(kept.get(..before), Some(&*first), "{told}");
+}
+
+/// A disk in a mount of its own, which can only be read until a file says otherwise.
+const READ_ONLY: &str = "mount -t tmpfs -o ro tmpfs \"$DISK\" || exit 1; \
+    (until [ -e writable ]; do sleep 0.05; done; mount -o remount,rw \"$DISK\") & exec \"$@\"";
+
+#[test]
+fn with_a_disk_that_can_only_be_read_noren_starts_and_writes_once_it_can() {
+    let mut house = House::open("unlimited");
+    house.until_it_serves();
+    house.kill();
+    let store = path(&house.directory, "store");
+    house.program = Command::new("unshare")
+        .args(["--mount", "sh", "-c", READ_ONLY, "sh"])
+        .args([env!("CARGO_BIN_EXE_noren"), "serve", "--config"])
+        .arg(path(&house.directory, "noren.toml"))
+        .env("DISK", &store)
+        .current_dir(house.directory.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("unshare, of util-linux");
+    house.until_it_serves();
+    let Response(status, _, refusal) = house.publish("log", "refused");
+    assert_eq!(status, 503, "{refusal}");
+    assert!(
+        refusal.contains("can only be read") && !refusal.contains('/'),
+        "{refusal}"
+    );
+    assert!(house.trouble("log").is_some());
+    let Response(status, _, ready) = house.ask("admin.sock", "GET", "/readyz", "").unwrap();
+    assert_eq!(status, 200, "{ready}");
+    assert!(
+        ready.starts_with("ok\n") && ready.contains("can only be read"),
+        "{ready}"
+    );
+    assert_eq!(house.publish("live", "live").0, 202);
+    fs::write(path(&house.directory, "writable"), "").unwrap();
+    until("the trouble to end by itself", || {
+        house.trouble("log").is_none().then_some(())
+    });
+    assert_eq!(house.publish("log", "taken").0, 202);
+    assert_eq!(house.history("log"), ["taken"]);
+    assert_eq!(
+        house.ask("admin.sock", "GET", "/readyz", "").unwrap().2,
+        "ok\n"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `POST /publish/CHANNEL`: publishes one message, or one a line for as long as the sender likes.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::json;
+use tokio::time::{Instant, timeout_at};
 
 use crate::admin::View;
 use crate::admin::ndjson::{Labels, Lines, draft};
@@ -16,7 +18,7 @@ use crate::config::{self, ChannelName};
 use crate::http::{
     Body, BodyFault, BodyLimits, Rate, Received, Refusal, idempotency_key, receive, refuse,
 };
-use crate::hub::{Data, Draft, EventId, Hub, PublishError, PublisherId};
+use crate::hub::{Data, Draft, EventId, Hub, PublishError, Published, PublisherId};
 use crate::shutdown::Shutdown;
 
 /// Growth of text in JSON: one byte may become six (`\u001b`), plus the names of the fields.
@@ -24,12 +26,17 @@ const ESCAPED: usize = 6;
 const FIELDS: usize = 4096;
 /// Limit on trailer fields behind the body of a message; they are ignored.
 const MOST_TRAILERS: usize = 100;
+/// Time limit for the results of lines behind one that was refused.
+const LATE: Duration = Duration::from_secs(5);
 
 /// Progress of a stream of messages.
 #[derive(Debug, Default)]
 struct Progress {
+    /// Number of the line that was read, or refused, last.
     line: u64,
     published: u64,
+    /// Number of messages that were published behind one that was refused.
+    behind: u64,
     last: Option<EventId>,
 }
 
@@ -156,38 +163,23 @@ impl Publisher {
         mut body: Incoming,
     ) -> Result<Response<Body>, Refusal> {
         let mut progress = Progress::default();
-        let ended = tokio::select! {
-            ended = self.take_lines(name, labels, &mut body, &mut progress) => ended,
-            () = self.shutdown.requested() => Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Noren stops",
-            )),
-        };
-        let Progress {
-            line,
-            published,
-            last,
-        } = progress;
+        let ended = self
+            .take_lines(name, labels, &mut body, &mut progress)
+            .await;
         match ended {
             Ok(()) => Ok(object(
                 StatusCode::ACCEPTED,
-                &json!({ "published": published, "id": last.map(|id| id.to_string()) }),
+                &json!({
+                    "published": progress.published,
+                    "id": progress.last.map(|id| id.to_string()),
+                }),
             )),
             Err(mut refusal) => {
                 // Once the server stops, nobody waits for what such a sender still has.
                 if !self.shutdown.has_begun() {
                     refuse(body, &self.shutdown);
                 }
-                let after = if published == 1 {
-                    "message was"
-                } else {
-                    "messages were"
-                };
-                refusal.reason = format!(
-                    "line {line}: {}; {published} {after} published before it",
-                    refusal.reason
-                )
-                .into();
+                refusal.reason = progress.told(&refusal.reason).into();
                 Err(refusal.closing())
             }
         }
@@ -203,7 +195,14 @@ impl Publisher {
         let limit = self.hub.settings().message_size * ESCAPED + FIELDS;
         let mut lines = Lines::new(limit);
         loop {
-            let frame = body.frame().await.transpose();
+            // What has come is published and answered for, also when the server stops.
+            let frame = tokio::select! {
+                frame = body.frame() => frame.transpose(),
+                () = self.shutdown.requested() => return Err(Refusal::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Noren stops",
+                )),
+            };
             let frame = frame.map_err(|_| Refusal::from(BodyFault::Broken))?;
             let ended = frame.is_none();
             match frame.map(http_body::Frame::into_data) {
@@ -213,21 +212,9 @@ impl Publisher {
             }
             // Kept together: one write to the disk for all that came together.
             let mut unkept = Vec::new();
-            while let Some(line) = lines.next() {
-                progress.line += 1;
-                if line.trim_ascii().is_empty() {
-                    continue;
-                }
-                let draft = draft(line, labels).map_err(Refusal::bad_request)?;
-                let published = self.hub.publish(name, draft);
-                let published = published.map_err(|error| self.refusal(&error))?;
-                progress.published += 1;
-                unkept.push(published);
-            }
-            for published in unkept {
-                let kept = published.acknowledged().await;
-                progress.last = Some(kept.map_err(|error| self.refusal(&error))?);
-            }
+            let taken = self.take_batch(name, labels, &mut lines, progress, &mut unkept);
+            self.settle(unkept, progress).await?;
+            taken?;
             if lines.is_too_long() {
                 progress.line += 1;
                 let reason = format!("it is longer than {limit} bytes");
@@ -237,6 +224,85 @@ impl Publisher {
                 return Ok(());
             }
         }
+    }
+
+    /// Publishes the lines that are complete, up to the first that cannot be published.
+    fn take_batch(
+        &self,
+        name: &ChannelName,
+        labels: &Labels<'_>,
+        lines: &mut Lines,
+        progress: &mut Progress,
+        unkept: &mut Vec<(u64, Published)>,
+    ) -> Result<(), Refusal> {
+        while let Some(line) = lines.next() {
+            progress.line += 1;
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let draft = draft(line, labels).map_err(Refusal::bad_request)?;
+            let published = self.hub.publish(name, draft);
+            let published = published.map_err(|error| self.refusal(&error))?;
+            unkept.push((progress.line, published));
+        }
+        Ok(())
+    }
+
+    /// Waits until these lines are as durable as their channel promises. A line behind one that was refused may have
+    /// been published, and is counted apart.
+    async fn settle(
+        &self,
+        unkept: Vec<(u64, Published)>,
+        progress: &mut Progress,
+    ) -> Result<(), Refusal> {
+        let mut refused: Option<(u64, PublishError, Instant)> = None;
+        for (line, published) in unkept {
+            let kept = published.acknowledged();
+            let kept = match &refused {
+                None => kept.await,
+                Some((_, error, end)) => {
+                    let late = timeout_at(*end, kept).await;
+                    late.unwrap_or_else(|_| Err(error.clone()))
+                }
+            };
+            match (kept, &refused) {
+                (Ok(id), None) => {
+                    progress.published += 1;
+                    progress.last = Some(id);
+                }
+                (Ok(_), Some(_)) => progress.behind += 1,
+                (Err(error), None) => refused = Some((line, error, Instant::now() + LATE)),
+                (Err(_), Some(_)) => {}
+            }
+        }
+        let Some((line, error, _)) = refused else {
+            return Ok(());
+        };
+        progress.line = line;
+        Err(self.refusal(&error))
+    }
+}
+
+impl Progress {
+    /// The reason of a refusal with the number of lines that were published.
+    fn told(&self, reason: &str) -> String {
+        let Self {
+            line,
+            published,
+            behind,
+            ..
+        } = self;
+        let after = if *published == 1 {
+            "message was"
+        } else {
+            "messages were"
+        };
+        let mut told = format!("line {line}: {reason}; {published} {after} published before it");
+        if *behind > 0 {
+            // Writing to a string cannot fail.
+            let _ = write!(told, ", and {behind} of those behind it");
+        }
+        told
     }
 }
 

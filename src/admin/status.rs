@@ -83,7 +83,7 @@ impl View {
         let overview = self.hub.overview();
         channels.subscribers.set(signed(overview.subscribers));
         channels.open.set(signed(overview.channels.len()));
-        let trouble = self.hub.disk_is_in_trouble();
+        let trouble = self.hub.disk_trouble().is_some();
         channels.disk_trouble.set(i64::from(trouble));
         let mut sums: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for row in overview.channels {
@@ -308,12 +308,12 @@ impl View {
         faults
     }
 
-    /// Sources that are down, for an operator: the server serves without them. Another node could not read them
-    /// either, so that a load balancer that left this one out would gain nothing.
+    /// Sources that are down, and a disk that takes no messages, for an operator: the server serves without them. Another
+    /// node could not read such a source either, so that a load balancer that left this one out would gain nothing.
     pub(super) fn remarks(&self) -> Vec<String> {
         let sources = self.sources.status().into_iter();
         let down = sources.filter(|source| source.since.is_none());
-        down.map(|source| {
+        let down = down.map(|source| {
             let why = source
                 .last_error
                 .unwrap_or_else(|| "not yet there".to_owned());
@@ -321,8 +321,11 @@ impl View {
                 "the source of {} at {} is down: {why}",
                 source.channel, source.address
             )
-        })
-        .collect()
+        });
+        let disk = self.hub.disk_trouble().map(|reason| {
+            format!("channels with their history on disk take no messages: {reason}")
+        });
+        down.chain(disk).collect()
     }
 }
 

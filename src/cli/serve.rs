@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::{DEFAULT_FILE, Failure, upgrade, with_causes};
 use crate::notify;
-use crate::signals::{ControlEvent, Signals};
+use crate::signals::{self, ControlEvent, Signals};
 
 /// The token of `--target`.
 const CONSOLE: &str = "console";
@@ -185,6 +185,7 @@ async fn serve(
     tell: impl Fn(&Server),
     again: impl Fn() -> Result<Config, Failure>,
 ) -> Result<(), Failure> {
+    signals::survive_file_limit().context("install the signal handlers")?;
     refused(Server::check(&config).faults)?;
     let mut server = bind(config, upgrade::inheritance()?)?;
     tell(&server);

@@ -177,13 +177,12 @@ impl Hub {
         store?.trouble().map(|error| error.to_string())
     }
 
-    /// True while the disk accepts no messages.
+    /// Reason why the disk accepts no messages now, without paths of this machine.
     #[must_use]
-    pub fn disk_is_in_trouble(&self) -> bool {
+    pub fn disk_trouble(&self) -> Option<&'static str> {
         let store = self.0.store.load();
-        store
-            .as_ref()
-            .is_some_and(|store| store.trouble().is_some())
+        let trouble = store.as_ref().and_then(|store| store.trouble());
+        trouble.map(|error| error.for_publishers())
     }
 
     /// Removes from the store what the history has dropped.

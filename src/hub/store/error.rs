@@ -15,8 +15,8 @@ pub enum StoreError {
     Directory {
         /// Path of the directory.
         directory: PathBuf,
-        /// True if the disk is full.
-        no_room: bool,
+        /// The state of the disk.
+        state: DiskState,
         /// The error of the system.
         reason: Arc<str>,
     },
@@ -39,8 +39,8 @@ pub enum StoreError {
     Open {
         /// Path of the file.
         file: Arc<Path>,
-        /// True if the disk is too full to open it.
-        no_room: bool,
+        /// The state of the disk.
+        state: DiskState,
         /// The error of the system.
         reason: Arc<str>,
     },
@@ -61,8 +61,8 @@ pub enum StoreError {
     Write {
         /// Path of the file.
         file: Arc<Path>,
-        /// True if the disk is full.
-        no_room: bool,
+        /// The state of the disk.
+        state: DiskState,
         /// The error of the system.
         reason: Arc<str>,
     },
@@ -72,6 +72,17 @@ pub enum StoreError {
     /// The store stopped before it wrote the message.
     #[error("the history has been closed")]
     Stopped,
+}
+
+/// The state of a disk, as an error tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskState {
+    /// Full, or the quota or the limit on file sizes is reached.
+    Full,
+    /// Mounted to be read only, as the system does after errors.
+    ReadOnly,
+    /// Anything else.
+    Other,
 }
 
 /// The operation on the file that redb failed at.
@@ -87,7 +98,10 @@ impl StoreError {
     /// Classifies an error of redb: the disk, the file, or a second process is at fault.
     pub fn from_redb(error: &redb::Error, doing: Doing, file: &Arc<Path>) -> Self {
         let (file, reason) = (Arc::clone(file), Arc::from(error.to_string()));
-        let no_room = matches!(error, redb::Error::Io(error) if is_no_room(error));
+        let state = match error {
+            redb::Error::Io(error) => DiskState::of(error),
+            _ => DiskState::Other,
+        };
         match (error, doing) {
             (redb::Error::DatabaseAlreadyOpen, _) => {
                 Self::InUse(file.parent().unwrap_or(&file).to_owned())
@@ -98,32 +112,40 @@ impl StoreError {
             }
             (redb::Error::Io(_) | redb::Error::PreviousIo, Doing::Opening) => Self::Open {
                 file,
-                no_room,
+                state,
                 reason,
             },
             (redb::Error::Io(_) | redb::Error::PreviousIo, Doing::Writing) => Self::Write {
                 file,
-                no_room,
+                state,
                 reason,
             },
             _ => Self::Damaged { file, reason },
         }
     }
 
-    /// True if freeing disk space will resolve the error.
-    pub fn is_no_room(&self) -> bool {
+    /// The state of the disk.
+    fn state(&self) -> DiskState {
         match self {
-            Self::Directory { no_room, .. }
-            | Self::Open { no_room, .. }
-            | Self::Write { no_room, .. } => *no_room,
-            _ => false,
+            Self::Directory { state, .. }
+            | Self::Open { state, .. }
+            | Self::Write { state, .. } => *state,
+            _ => DiskState::Other,
         }
+    }
+
+    /// True if the error is the disk's and may end by itself: all else goes on without it meanwhile.
+    pub fn may_end(&self) -> bool {
+        self.state() != DiskState::Other
     }
 
     /// The error for the publisher, who may be remote: without the paths of this machine, which are in the log.
     pub fn for_publishers(&self) -> &'static str {
         match self {
-            error if error.is_no_room() => "the disk of its history is full",
+            error if error.state() == DiskState::Full => "the disk of its history is full",
+            error if error.state() == DiskState::ReadOnly => {
+                "the disk of its history can only be read now"
+            }
             Self::Full(_) => "the disk of its history is too slow, and too many messages wait",
             Self::Stopped => "its history is being closed",
             _ => "its history cannot be written now; the log of Noren says why",
@@ -133,7 +155,10 @@ impl StoreError {
     /// The remedy, for the log.
     pub fn remedy(&self) -> &'static str {
         match self {
-            error if error.is_no_room() => "make room on the disk of hub.store",
+            error if error.state() == DiskState::Full => "make room on the disk of hub.store",
+            error if error.state() == DiskState::ReadOnly => {
+                "mount the disk of hub.store to be written again"
+            }
             Self::Full(_) => "give hub.store a faster disk",
             Self::InUse(_) => "stop the other process, or give each Noren a hub.store of its own",
             Self::Damaged { .. } => "move the file away and restart Noren",
@@ -142,10 +167,14 @@ impl StoreError {
     }
 }
 
-/// True for a full disk, an exhausted quota, and a limit on file sizes.
-pub fn is_no_room(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
+impl DiskState {
+    pub fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full,
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            _ => Self::Other,
+        }
+    }
 }

@@ -7,9 +7,9 @@
 //! shown to nobody before; after a kill it may be there or not. There is no setting for less: messages that arrive
 //! while the disk is busy share the next commit, so safety costs time and not throughput.
 //!
-//! **What a full disk means.** Messages are refused, and each second the disk is tried again: there is nothing to
-//! restart, also where it was full from the start. What can be read then is read; a history that cannot even be read
-//! is read later.
+//! **What a full disk means.** Messages are refused, as on one that can only be read, and each second the disk is
+//! tried again: there is nothing to restart, also where it was full from the start. What can be read then is read; a
+//! history that cannot even be read is read later.
 //!
 //! **What it does not promise.** If `fdatasync` itself reports an error (a broken disk, not a full one), Linux may
 //! keep in memory what the disk does not have, and a power cut after that can lose what was acknowledged later.
@@ -51,6 +51,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use self::error::DiskState;
 pub use self::error::StoreError;
 use self::file::EPOCHS_KEPT;
 pub use self::place::look;
@@ -189,14 +190,14 @@ impl Opened {
     /// while the file is read, and after a crash while it is repaired.
     ///
     /// # Errors
-    /// A [`StoreError`] names the directory or the file. A full disk is no error but [trouble](Store::trouble),
-    /// which may end.
+    /// A [`StoreError`] names the directory or the file. A disk that is full or read-only is no error but
+    /// [trouble](Store::trouble), which may end.
     pub fn open(directory: &Path, epoch: &str) -> Result<(Self, Recovered), StoreError> {
         let queue = Arc::new(Queue::default());
         let mut writer = Writer::new(Arc::clone(&queue), Place::new(directory), epoch);
         let (recovered, result) = writer.open();
         match result {
-            Err(error) if !error.is_no_room() => Err(error),
+            Err(error) if !error.may_end() => Err(error),
             Ok(()) | Err(_) => Ok((Self(writer, queue), recovered)),
         }
     }
@@ -232,7 +233,7 @@ impl Opened {
             .spawn(move || writer.run(&order))
             .map_err(|error| StoreError::Open {
                 file: Arc::clone(&path),
-                no_room: false,
+                state: DiskState::Other,
                 reason: format!("no thread for it: {error}").into(),
             })?;
         Ok(Store {

@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::error::Doing;
+use super::error::{DiskState, Doing};
 use super::file::HistoryFile;
 use super::{FILE, StoreError};
 use crate::sync::lock;
@@ -100,17 +100,24 @@ impl Place {
 }
 
 /// Checks that the history in a directory can be opened, or be made. Changes nothing, and does not wait for the process
-/// that has it open.
+/// that has it open. A disk that is full or read-only is no fault of the configuration: it is tried again later.
 pub fn look(directory: &Path) -> Result<(), StoreError> {
     let path = directory.join(FILE);
-    let unfit = |place: &Path, error: io::Error| StoreError::Unfit {
-        directory: directory.to_owned(),
-        reason: Reason::new(place, Use::Write, &error),
+    let unless_it_may_end = |place: &Path, error: io::Error| {
+        if DiskState::of(&error) != DiskState::Other {
+            return Ok(());
+        }
+        Err(StoreError::Unfit {
+            directory: directory.to_owned(),
+            reason: Reason::new(place, Use::Write, &error),
+        })
     };
-    permission::writable(directory).map_err(|error| unfit(directory, error))?;
+    if let Err(error) = permission::writable(directory) {
+        return unless_it_may_end(directory, error);
+    }
     match OpenOptions::new().read(true).write(true).open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(unfit(&path, error)),
+        Err(error) => unless_it_may_end(&path, error),
         Ok(mut file) => {
             let mut begin = [0; MAGIC.len()];
             match file.read_exact(&mut begin) {
@@ -128,7 +135,7 @@ pub fn look(directory: &Path) -> Result<(), StoreError> {
 fn take(directory: &Path) -> Result<File, StoreError> {
     let failed = |error: io::Error| StoreError::Directory {
         directory: directory.to_owned(),
-        no_room: super::error::is_no_room(&error),
+        state: DiskState::of(&error),
         reason: Reason::new(directory, Use::Write, &error)
             .to_string()
             .into(),

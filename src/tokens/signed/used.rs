@@ -66,6 +66,15 @@ impl Used {
                 makeable(path)?;
                 None
             }
+            // No such link opens anything until the disk can be written again; all else does.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                let read = File::open(path);
+                Some(
+                    read.map_err(|error| {
+                        Reason::new(path, permission::Use::Read, &error).at(path)
+                    })?,
+                )
+            }
             Err(error) => return Err(Reason::new(path, permission::Use::Write, &error).at(path)),
         };
         if let Some(file) = file {
@@ -136,14 +145,16 @@ impl Used {
                 break;
             }
             // Known uses are kept even if the file was removed meanwhile.
-            let known = std::mem::take(&mut state.uses);
-            *state = State::new();
-            state.uses = known;
+            state.renew();
         }
         state.read_new()?;
         let done = work(&mut state);
         // Fails only for a file that is not open.
         let _ = state.file(&self.path)?.unlock();
+        if done.is_err() {
+            // It may be open for reading only, or have half of a line.
+            state.renew();
+        }
         done
     }
 
@@ -188,14 +199,15 @@ fn makeable(path: &Path) -> Result<(), Reason> {
             Err(io::ErrorKind::NotADirectory.into())
         }
     });
-    looked.map_err(|error| match error.kind() {
+    looked.or_else(|error| match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => Ok(()),
         io::ErrorKind::NotFound => {
             let shown = directory.display();
-            Reason::from(format!(
+            Err(Reason::from(format!(
                 "the directory {shown} is missing; make it, and let the user that noren runs as write to it"
-            ))
+            )))
         }
-        _ => Reason::new(directory, permission::Use::Write, &error).at(directory),
+        _ => Err(Reason::new(directory, permission::Use::Write, &error).at(directory)),
     })
 }
 
@@ -209,6 +221,13 @@ impl State {
             is_cut: false,
             is_new: false,
         }
+    }
+
+    /// Opens and reads the file anew at the next use.
+    fn renew(&mut self) {
+        let known = std::mem::take(&mut self.uses);
+        *self = Self::new();
+        self.uses = known;
     }
 
     /// The file, which is made if it is not there.
