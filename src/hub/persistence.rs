@@ -17,7 +17,7 @@ use crate::hub::message::{
     Data, Draft, Epoch, EventId, Kind, Message, age_of, came_before, unix_milliseconds,
 };
 use crate::hub::publish::Published;
-use crate::hub::publisher_id::{Digest, PublisherId};
+use crate::hub::publisher_id::{Digest, PublisherId, Unique};
 use crate::hub::sequence::Sequence;
 use crate::hub::store::{self, Append, Order, Record, Recovered, StoreError};
 use crate::hub::{Hub, Shared};
@@ -125,7 +125,7 @@ impl Hub {
             data: draft.data.as_bytes().clone(),
             time: unix_milliseconds(),
         };
-        let unique = draft.id.is_some_and(|id| id.is_unique());
+        let unique = draft.id.map_or(Unique::Never, |id| id.unique());
         let appended = store.append(channel.name.as_str(), record, unique, Instant::now());
         match appended {
             Ok(kept) => Ok(Published::on_disk(self, kept)),
@@ -254,13 +254,13 @@ impl DiskOrder {
         let hub = self.hub.upgrade().map(Hub);
         for append in appends {
             append.repeats = None;
-            let id = append.record.id.filter(|_| append.unique);
+            let id = append.record.id.filter(|_| append.unique != Unique::Never);
             let (Some(hub), Some(digest)) = (&hub, id) else {
                 continue;
             };
             let name = ChannelName::parse(&append.channel).ok();
             let channel = name.and_then(|name| hub.open_channel(&name));
-            let id = PublisherId::stored(digest, true);
+            let id = PublisherId::stored(digest, append.unique);
             append.repeats = channel.and_then(|channel| channel.ids().find(&id));
         }
     }
@@ -279,7 +279,7 @@ impl Order for DiskOrder {
         let mut next = lock(&self.places).reserve(beyond);
         let mut here: HashMap<(Box<str>, Digest), u64> = HashMap::new();
         for append in appends.iter_mut().filter(|append| append.is_new()) {
-            let digest = append.record.id.filter(|_| append.unique);
+            let digest = append.record.id.filter(|_| append.unique != Unique::Never);
             if let Some(digest) = digest {
                 match here.entry((append.channel.clone(), digest)) {
                     Entry::Occupied(first) => {

@@ -9,18 +9,31 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+/// Time for which an id of GRIP is unique.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Length limit of an id; a UUID has 36 bytes.
 const LONGEST: usize = 256;
 
 /// The first half of the SHA-256 of an id.
 pub type Digest = [u8; 16];
 
+/// The time for which a publisher uses an id for one message only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unique {
+    /// It may use an id twice: ids are remembered but not searched for.
+    Never,
+    /// For a minute, as GRIP has it: a counter of an app may begin anew.
+    Minute,
+    /// For good.
+    Always,
+}
+
 /// A publisher's own id of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublisherId {
     digest: Digest,
-    /// True if the publisher never uses an id twice. Other ids are remembered but not searched for.
-    unique: bool,
+    unique: Unique,
 }
 
 impl PublisherId {
@@ -45,8 +58,21 @@ impl PublisherId {
     /// An id of a source, which only counts if the source says that a message may be a repetition.
     pub fn of_source(address: &str, text: &str, unique: bool) -> Self {
         Self {
-            unique,
+            unique: if unique {
+                Unique::Always
+            } else {
+                Unique::Never
+            },
             ..Self::of(&[address, text])
+        }
+    }
+
+    /// An id of a message of GRIP.
+    #[must_use]
+    pub fn of_grip(text: &str) -> Self {
+        Self {
+            unique: Unique::Minute,
+            ..Self::scoped(b"grip", text)
         }
     }
 
@@ -63,12 +89,12 @@ impl PublisherId {
         }
         Self {
             digest: own,
-            unique: true,
+            unique: Unique::Always,
         }
     }
 
     /// Restores an id that was stored by its [`digest`](Self::digest).
-    pub(super) fn stored(digest: Digest, unique: bool) -> Self {
+    pub(super) fn stored(digest: Digest, unique: Unique) -> Self {
         Self { digest, unique }
     }
 
@@ -76,7 +102,7 @@ impl PublisherId {
         self.digest
     }
 
-    pub(super) fn is_unique(&self) -> bool {
+    pub(super) fn unique(&self) -> Unique {
         self.unique
     }
 }
@@ -93,18 +119,24 @@ pub(super) struct Remembered {
 #[derive(Debug, Default)]
 pub(super) struct PublisherIds {
     order: VecDeque<Remembered>,
-    offsets: HashMap<Digest, u64>,
+    offsets: HashMap<Digest, (u64, Instant)>,
 }
 
 impl PublisherIds {
     /// Offset of the message that had this id.
     pub(super) fn find(&self, id: &PublisherId) -> Option<u64> {
-        id.unique.then(|| self.offsets.get(&id.digest).copied())?
+        let (offset, came) = *self.offsets.get(&id.digest)?;
+        let counts = match id.unique {
+            Unique::Never => false,
+            Unique::Minute => came.elapsed() < MINUTE,
+            Unique::Always => true,
+        };
+        counts.then_some(offset)
     }
 
     /// Remembers an id. Offsets must be increasing.
     pub(super) fn insert(&mut self, digest: Digest, offset: u64, came: Instant) {
-        self.offsets.insert(digest, offset);
+        self.offsets.insert(digest, (offset, came));
         self.order.push_back(Remembered {
             digest,
             offset,
@@ -120,7 +152,8 @@ impl PublisherIds {
             if self.order.len() <= most && !old {
                 break;
             }
-            if self.offsets.get(&oldest.digest) == Some(&oldest.offset) {
+            let newest = self.offsets.get(&oldest.digest);
+            if newest.is_some_and(|(offset, _)| *offset == oldest.offset) {
                 self.offsets.remove(&oldest.digest);
             }
             through = Some(oldest.offset);
@@ -163,6 +196,16 @@ mod tests {
         assert_eq!(ids.find(&id("5")), Some(6));
         assert_eq!(ids.trim(at(70), 1, age), Some(5));
         assert_eq!(ids.find(&id("5")), Some(6), "it came again");
+    }
+
+    #[test]
+    fn an_id_of_grip_is_a_repetition_for_a_minute() {
+        let (mut ids, own) = (PublisherIds::default(), PublisherId::of_grip("1"));
+        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds));
+        ids.insert(own.digest, 1, ago(70).expect("the machine runs longer"));
+        assert_eq!(ids.find(&own), None);
+        ids.insert(own.digest, 2, ago(5).expect("the machine runs longer"));
+        assert_eq!(ids.find(&own), Some(2));
     }
 
     #[test]

@@ -132,6 +132,7 @@ impl Handle {
         if !self.sources.pause(PATIENCE) {
             return Err(HandoverError::Sources);
         }
+        self.live.end_waiting();
         let letter = HandoverMessage {
             listeners: listeners
                 .iter()
@@ -155,6 +156,7 @@ impl Handle {
         if let Err(fault) = self.live.hub.unpack() {
             error!(%fault, "histories on disk are closed until Noren is restarted");
         }
+        self.live.wait_again();
         if let Err(fault) = self.sources.reload(&self.state.load().config) {
             error!(%fault, "the sources of channels are closed until a reload");
         }

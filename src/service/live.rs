@@ -72,6 +72,16 @@ impl Live {
         }
     }
 
+    /// Publishes the messages of GRIP apps that wait for others, before the hub is packed. Nothing waits from here on.
+    pub fn end_waiting(&self) {
+        self.grip.end_waiting(&self.hub);
+    }
+
+    /// Reverts [`end_waiting`](Self::end_waiting).
+    pub fn wait_again(&self) {
+        self.grip.wait_again();
+    }
+
     /// Forgets the answers of the app about sessions: after a reload another app may answer.
     pub fn forget_answers(&self) {
         self.sessions.forget_answers();

@@ -3,8 +3,11 @@
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use serde_json::{Value, json};
 
+use super::links::asked;
 use super::{KEY, answer, house};
-use crate::harness::Door;
+use tokio::net::TcpStream;
+
+use crate::harness::{Door, Wire, until, within};
 
 #[tokio::test]
 async fn the_app_gets_a_signature_and_nothing_of_grip_from_a_client() {
@@ -197,4 +200,51 @@ async fn a_heartbeat_is_sent_while_nothing_else_is() {
     assert_eq!(client.head().await.status(), 200);
     assert_eq!(client.input.chunk().await, b":\n");
     assert_eq!(client.input.chunk().await, b":\n");
+}
+
+#[tokio::test]
+async fn a_held_response_is_given_when_the_server_stops_and_the_app_is_not_asked_again() {
+    let house = house("", "", "[admin]\naddress = '127.0.0.1:0'\n").await;
+    let lines = "Grip-Hold: response\r\nGrip-Channel: room\r\nX-Own: yes\r\n";
+    let (mut client, mut app) = house.hold(lines, "nothing yet").await;
+    until("the client to be held", async || {
+        let mut probe = Wire::new(TcpStream::connect(house.door.admin?).await.ok()?);
+        let metrics = probe.ask(&Door::get("/metrics", "")).await;
+        metrics
+            .text()
+            .contains("noren_channel_subscribers 1")
+            .then_some(())
+    })
+    .await;
+    let stopped = house.door.stop();
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.text()), (200, "nothing yet"));
+    assert_eq!(answer.head.one("x-own"), Some("yes"));
+    assert_eq!(within("the end", stopped).await.unwrap().left, 0);
+    assert_eq!(within("the end", app.rest()).await, b"");
+}
+
+#[tokio::test]
+async fn an_app_that_names_an_id_which_is_not_there_is_asked_a_few_times_only() {
+    let house = house("", "", "").await;
+    let lines = "Grip-Hold: response\r\nGrip-Channel: room; prev-id=1\r\n";
+    let (mut client, mut app) = house.hold(lines, "nothing yet").await;
+    house
+        .publish(
+            json!({"channel": "room", "id": "3", "prev-id": "2", "http-response": {"body": "3"}}),
+        )
+        .await;
+    let mut count = 0;
+    let answer = loop {
+        tokio::select! {
+            answer = client.answer() => break answer,
+            (_, fresh) = asked(&mut app, &house.app) => {
+                app = fresh.unwrap_or(app);
+                answer(&mut app, lines, "nothing yet").await;
+                count += 1;
+            }
+        }
+    };
+    assert_eq!(count, 5);
+    assert_eq!((answer.status, answer.text()), (200, "nothing yet"));
 }

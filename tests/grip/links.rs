@@ -31,7 +31,10 @@ async fn what_the_door_has_kept_costs_the_app_nothing() {
 }
 
 /// The next request of the door, on its connection or on a new one.
-async fn asked(app: &mut Wire, backend: &Backend) -> (crate::harness::Head, Option<Wire>) {
+pub(super) async fn asked(
+    app: &mut Wire,
+    backend: &Backend,
+) -> (crate::harness::Head, Option<Wire>) {
     within("a request of the door", async {
         tokio::select! {
             head = app.head() => (head, None),

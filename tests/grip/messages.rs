@@ -91,3 +91,29 @@ async fn wrong_tokens_at_once_are_no_more_than_one_by_one() {
         "{statuses:?}"
     );
 }
+
+#[tokio::test]
+async fn a_message_that_is_sent_twice_with_one_id_is_one_message_also_at_once() {
+    let house = std::sync::Arc::new(house("", "", "").await);
+    let lines = "Grip-Hold: stream\r\nGrip-Channel: room\r\n";
+    let (mut client, _app) = house.hold(lines, "").await;
+    assert_eq!(client.head().await.status(), 200);
+    for round in 0..20 {
+        let item = json!({
+            "channel": "room", "id": format!("own-{round}"), "http-stream": {"content": format!("<{round}>")}
+        });
+        let mut tries = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (house, item) = (std::sync::Arc::clone(&house), item.clone());
+            tries.spawn(async move { house.publish(item).await });
+        }
+        tries.join_all().await;
+    }
+    house.say("end").await;
+    let mut came = String::new();
+    while !came.ends_with("end") {
+        came += std::str::from_utf8(&client.input.chunk().await).unwrap();
+    }
+    let expected: Vec<_> = (0..20).map(|round| format!("<{round}>")).collect();
+    assert_eq!(came, expected.concat() + "end");
+}

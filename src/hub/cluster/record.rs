@@ -9,7 +9,7 @@ use lapin::types::{AMQPValue, FieldTable};
 
 use crate::config::ChannelName;
 use crate::hub::message::{Data, Draft, Epoch, Kind};
-use crate::hub::publisher_id::PublisherId;
+use crate::hub::publisher_id::{PublisherId, Unique};
 
 /// The content of a stream record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Record {
                     }
                 }
                 if let Some(id) = &draft.id {
-                    let name = if id.is_unique() { "id" } else { "source-id" };
+                    let name = name_of(id.unique());
                     put(name, text(&STANDARD.encode(id.digest())));
                 }
                 draft.data.as_bytes().clone()
@@ -106,6 +106,15 @@ impl Record {
         let headers = Headers(delivery.properties.headers().as_ref()?);
         let offset = headers.number("x-stream-offset")?;
         Some((offset, headers.letter(&delivery.data)))
+    }
+}
+
+/// Name of the header with the publisher's id of a message.
+fn name_of(unique: Unique) -> &'static str {
+    match unique {
+        Unique::Always => "id",
+        Unique::Minute => "grip-id",
+        Unique::Never => "source-id",
     }
 }
 
@@ -148,11 +157,13 @@ impl Headers<'_> {
 
     /// The id that the publisher gave the message.
     fn id(&self) -> Option<PublisherId> {
-        let read = |name: &str, unique: bool| {
-            let digest = STANDARD.decode(self.text(name)?).ok()?;
+        let read = |unique: Unique| {
+            let digest = STANDARD.decode(self.text(name_of(unique))?).ok()?;
             Some(PublisherId::stored(digest.try_into().ok()?, unique))
         };
-        read("id", true).or_else(|| read("source-id", false))
+        [Unique::Always, Unique::Minute, Unique::Never]
+            .into_iter()
+            .find_map(read)
     }
 
     fn kind(&self) -> Option<Kind> {

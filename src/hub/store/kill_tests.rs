@@ -11,7 +11,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::tests::{record, start};
-use super::{Acknowledgement, Recovered, StoreError};
+use super::{Acknowledgement, Recovered, StoreError, Unique};
 
 /// Environment variable with the child's directory.
 const DIRECTORY: &str = "NOREN_TEST_STORE";
@@ -63,7 +63,7 @@ async fn publishes_until_it_is_killed() {
     for offset in found.last + 1.. {
         let name = channel(offset);
         let acknowledgement = store
-            .append(name, record(offset), false, Instant::now())
+            .append(name, record(offset), Unique::Never, Instant::now())
             .expect("room");
         if superseded(offset) {
             store.remove(name, offset);
@@ -178,7 +178,7 @@ async fn publishes_until_it_is_refused_and_taken_again() {
     let (mut refused, begun) = (false, Instant::now());
     for offset in found.last + 1.. {
         let answer = store
-            .append("whole", record(offset), false, Instant::now())
+            .append("whole", record(offset), Unique::Never, Instant::now())
             .expect("room")
             .await;
         match answer {

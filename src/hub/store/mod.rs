@@ -60,6 +60,7 @@ pub use self::queue::Append;
 use self::queue::{Queue, Refused};
 use self::writer::{Trouble, Writer};
 
+use crate::hub::publisher_id::Unique;
 use crate::sync::lock;
 
 /// Name of the file in the directory.
@@ -247,13 +248,13 @@ impl Opened {
 }
 
 impl Store {
-    /// Queues a message; never waits for the disk. `unique` says that its publisher id is never used for another
+    /// Queues a message; never waits for the disk. `unique` says how long its publisher id is used for no other
     /// message.
     pub fn append(
         &self,
         channel: &str,
         record: Record,
-        unique: bool,
+        unique: Unique,
         came: Instant,
     ) -> Result<Acknowledgement, StoreError> {
         let (done, answer) = oneshot::channel();

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{Record, StoreError, encoding};
 
+use crate::hub::publisher_id::Unique;
 use crate::sync::lock;
 
 /// Limit on queued messages. A slow disk commits in 5 ms; at that rate three million messages a second would have
@@ -36,8 +37,8 @@ pub struct Append {
     pub channel: Box<str>,
     /// The message. Its offset is assigned right before it is written.
     pub record: Record,
-    /// True if its publisher id is never used for another message.
-    pub unique: bool,
+    /// The time for which its publisher id is used for no other message.
+    pub unique: Unique,
     /// Offset of the earlier message with its id, if there is one: it is not written then.
     pub repeats: Option<u64>,
     /// Publish time on the monotonic clock.
@@ -264,7 +265,7 @@ mod tests {
         let append = Append {
             channel,
             record,
-            unique: false,
+            unique: Unique::Never,
             repeats: None,
             came: Instant::now(),
             done,

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::Unique;
 use super::file::{Commit, EPOCHS_KEPT};
 use super::queue::Trims;
 use super::{
@@ -66,7 +67,7 @@ async fn keep(store: &Store, channel: &str, offsets: impl IntoIterator<Item = u6
         .into_iter()
         .map(|offset| {
             store
-                .append(channel, record(offset), false, Instant::now())
+                .append(channel, record(offset), Unique::Never, Instant::now())
                 .expect("room")
         })
         .collect();
@@ -111,7 +112,7 @@ fn what_is_queued_is_written_when_the_store_is_dropped() {
     for offset in 1..=500 {
         drop(
             store
-                .append("wok", record(offset), false, Instant::now())
+                .append("wok", record(offset), Unique::Never, Instant::now())
                 .expect("room"),
         );
     }

@@ -82,6 +82,8 @@ impl HoldError {
 pub struct Continuation {
     /// Shortest time between two fetches of a next link while nothing is missing.
     pub refresh: Duration,
+    /// The time after its end for which a stream is remembered.
+    pub resume: Duration,
     /// The place that remembers this stream, for when it is lost.
     pub returning: Option<(Arc<Returning>, Key)>,
 }
@@ -132,11 +134,11 @@ pub async fn follow(
 pub fn resume(
     place: Place,
     last_event: &str,
-    within: Duration,
     ask: Ask,
     continuation: Continuation,
 ) -> Option<Response<Body>> {
     let (returning, key) = continuation.returning.as_ref()?;
+    let within = continuation.resume;
     let instruct = returning.find((&place.hub, &place.app), key, last_event, within)?;
     stream::hold(place, instruct, ask, continuation).ok()
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::config::ChannelName;
-use crate::hub::{Data, Draft, Hub, PublishError};
+use crate::hub::{Data, Draft, Hub, PublishError, PublisherId};
 use crate::shutdown::Shutdown;
 use crate::sync::lock;
 
@@ -26,9 +26,6 @@ use super::json::Object;
 const WAIT: Duration = Duration::from_secs(5);
 const MOST_WAITING: usize = 100;
 const MOST_WAITING_IN_ALL: usize = 1000;
-/// Time in which a second message with the same id is dropped, and the limit on ids that are remembered.
-const REMEMBERED: Duration = Duration::from_secs(60);
-const MOST_REMEMBERED: usize = 10_000;
 
 /// The reason why a POST is refused as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +46,17 @@ struct Ready {
 struct Post<'a> {
     #[serde(borrow)]
     items: Vec<&'a RawValue>,
+}
+
+impl Ready {
+    /// The message of the hub. Its id is the app's, so that a second try is no second message, also after a restart.
+    fn draft(&self) -> Draft {
+        let id = self.item.id.as_deref();
+        Draft {
+            id: id.map(PublisherId::of_grip),
+            ..Draft::new(self.data.clone())
+        }
+    }
 }
 
 impl Items {
@@ -79,7 +87,8 @@ pub struct Order(Mutex<State>);
 struct State {
     waiting: HashMap<ChannelName, Vec<Waiting>>,
     count: usize,
-    seen: HashMap<(ChannelName, String), Instant>,
+    /// True once this process publishes no more: nothing waits any longer.
+    is_closed: bool,
 }
 
 struct Waiting {
@@ -104,9 +113,6 @@ impl Order {
             let Some(name) = ChannelName::of_grip(app, &ready.item.channel) else {
                 return Err(PublishError::Malformed("this is not the name of a channel"));
             };
-            if self.is_repeated(&name, &ready.item) {
-                continue;
-            }
             match self.make_wait(hub, &name, ready) {
                 None => {
                     let (order, hub) = (Arc::clone(self), hub.clone());
@@ -116,7 +122,7 @@ impl Order {
                     });
                 }
                 Some(ready) => {
-                    let id = self.show(hub, &name, ready).await?;
+                    let id = Self::show(hub, &name, ready).await?;
                     self.release(hub, &name, id).await;
                 }
             }
@@ -124,39 +130,34 @@ impl Order {
         Ok(())
     }
 
-    /// Publishes one message; returns its id.
+    /// Publishes one message; returns its id. The channel knows a message whose id it has had.
     async fn show(
-        &self,
         hub: &Hub,
         name: &ChannelName,
         ready: Ready,
     ) -> Result<Option<String>, PublishError> {
-        let published = hub.publish_to_any(name, Draft::new(ready.data))?;
+        let published = hub.publish_to_any(name, ready.draft())?;
         published.acknowledged().await?;
-        let id = ready.item.id;
-        if let Some(id) = &id {
-            self.remember(name, id);
-        }
-        Ok(id)
+        Ok(ready.item.id)
     }
 
     /// Publishes the messages that have waited for this id, one after the other.
     async fn release(&self, hub: &Hub, name: &ChannelName, mut id: Option<String>) {
         while let Some(ready) = id.take().and_then(|id| self.take_next(name, &id)) {
-            id = self.show_late(hub, name, ready).await;
+            id = Self::show_late(hub, name, ready).await;
         }
     }
 
     /// Publishes what has waited for too long.
     async fn release_old(&self, hub: &Hub, name: &ChannelName) {
         while let Some(ready) = self.take_old(name) {
-            let id = self.show_late(hub, name, ready).await;
+            let id = Self::show_late(hub, name, ready).await;
             self.release(hub, name, id).await;
         }
     }
 
-    async fn show_late(&self, hub: &Hub, name: &ChannelName, ready: Ready) -> Option<String> {
-        match self.show(hub, name, ready).await {
+    async fn show_late(hub: &Hub, name: &ChannelName, ready: Ready) -> Option<String> {
+        match Self::show(hub, name, ready).await {
             Ok(id) => id,
             Err(error) => {
                 warn!(channel = %name, %error, "a message that has waited for another is lost");
@@ -165,7 +166,29 @@ impl Order {
         }
     }
 
-    /// Keeps the message if it has to wait; otherwise returns it.
+    /// Publishes all that waits for others, before the hub is packed: an app has been told that it is published, and a
+    /// subscriber sees by the ids that another is missing. Nothing waits from here on.
+    pub fn close(&self, hub: &Hub) {
+        let mut state = self.state();
+        state.is_closed = true;
+        state.count = 0;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        for (name, waiting) in waiting {
+            for waiting in waiting {
+                if let Err(error) = hub.publish_to_any(&name, waiting.ready.draft()) {
+                    warn!(channel = %name, %error, "a message that has waited for another is lost");
+                }
+            }
+        }
+    }
+
+    /// Reverts [`close`](Self::close).
+    pub fn open(&self) {
+        self.state().is_closed = false;
+    }
+
+    /// Keeps the message if it has to wait; otherwise returns it. One that waits already is not kept twice.
     fn make_wait(&self, hub: &Hub, name: &ChannelName, ready: Ready) -> Option<Ready> {
         let previous = ready.item.previous.as_deref();
         if ready.item.is_unordered || previous.is_none() || !hub.is_subscribed_to(name) {
@@ -176,12 +199,16 @@ impl Order {
             return Some(ready);
         }
         let mut state = self.state();
-        if state.count >= MOST_WAITING_IN_ALL {
+        if state.is_closed || state.count >= MOST_WAITING_IN_ALL {
             return Some(ready);
         }
         let waiting = state.waiting.entry(name.clone()).or_default();
         if waiting.len() >= MOST_WAITING {
             return Some(ready);
+        }
+        let id = &ready.item.id;
+        if id.is_some() && waiting.iter().any(|one| one.ready.item.id == *id) {
+            return None;
         }
         let since = Instant::now();
         waiting.push(Waiting { ready, since });
@@ -211,26 +238,6 @@ impl Order {
         Some(taken.ready)
     }
 
-    fn is_repeated(&self, name: &ChannelName, item: &Item) -> bool {
-        let Some(id) = &item.id else {
-            return false;
-        };
-        let state = self.state();
-        let seen = state.seen.get(&(name.clone(), id.clone()));
-        seen.is_some_and(|seen| seen.elapsed() < REMEMBERED)
-    }
-
-    fn remember(&self, name: &ChannelName, id: &str) {
-        let mut state = self.state();
-        if state.seen.len() >= MOST_REMEMBERED {
-            state.seen.retain(|_, seen| seen.elapsed() < REMEMBERED);
-        }
-        if state.seen.len() < MOST_REMEMBERED {
-            let key = (name.clone(), id.to_owned());
-            state.seen.insert(key, Instant::now());
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.0)
     }
@@ -239,5 +246,53 @@ impl Order {
 impl std::fmt::Debug for Order {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Order").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn a_message_that_waits_is_kept_once_and_published_before_the_hub_moves() {
+        let text = "[[app]]\nname = 'a'\nurl = 'http://127.0.0.1:1'\n[app.grip]\nkeys = ['k']\n";
+        let config = Config::parse(text, "test").expect("a configuration");
+        let hub = Hub::new(&config, None).expect("a hub");
+        let name = ChannelName::of_grip("a", "room").expect("a name");
+        let names = std::slice::from_ref(&name);
+        let _subscriber = hub.subscribe_behind(None, names, 0, None).expect("room");
+        let (order, tasks) = (Arc::new(Order::default()), Shutdown::new());
+        let post = async |id: &str, previous: &str| {
+            let body = serde_json::json!({"items": [{
+                "channel": "room", "id": id, "prev-id": previous, "http-stream": {"content": id}
+            }]});
+            let items = Items::read(body.to_string().as_bytes()).expect("items");
+            let done = order.publish(&hub, "a", items, &tasks).await;
+            done.expect("published, or it waits");
+        };
+        let ids = || {
+            let mut ids = Vec::new();
+            let _: Option<()> = hub.find(&name, |message| {
+                let item = message.draft.data.as_text().and_then(Item::parse);
+                ids.extend(item.and_then(|item| item.id));
+                None
+            });
+            ids
+        };
+        post("1", "0").await;
+        for _ in 0..3 {
+            post("3", "2").await;
+        }
+        assert_eq!(ids(), ["1"]);
+        order.close(&hub);
+        assert_eq!(ids(), ["3", "1"]);
+        post("5", "4").await;
+        post("3", "2").await;
+        assert_eq!(
+            ids(),
+            ["5", "3", "1"],
+            "nothing waits, and nothing comes twice"
+        );
     }
 }

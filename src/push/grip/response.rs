@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use crate::http::{Body, full};
+use crate::hub::End;
 
 use super::held::{Event, Held, Place};
 use super::instruct::{Answer, Hold, Instruct, is_instruction};
@@ -22,9 +23,24 @@ use super::{Continuation, HoldError};
 enum Outcome {
     /// Send this.
     Answer(Answer),
-    /// Messages are missing: the app is asked again, with these last ids.
-    Again(Vec<(String, String)>),
+    /// The app is asked again, with these last ids, for this reason.
+    Again(Again, Vec<(String, String)>),
 }
+
+/// Reasons for asking the app again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// The app wants to be asked.
+    Hint,
+    /// Messages are missing.
+    Gap,
+    /// The subscription has ended: the app decides about a visitor whose session has, too.
+    Ended,
+}
+
+/// Limit on successive requests for missing messages: an app that names an id that is not there would be asked without
+/// end.
+const MOST_GAPS: u32 = 5;
 
 /// Waits, and responds.
 ///
@@ -36,12 +52,18 @@ pub(super) async fn hold(
     ask: Ask,
     continuation: Continuation,
 ) -> Result<Response<Body>, HoldError> {
+    let (mut gaps, mut has_ended) = (0, false);
     loop {
         let own = instruct.answer.clone();
-        let last = match wait(&place, instruct).await? {
+        let (reason, last) = match wait(&place, instruct).await? {
             Outcome::Answer(answer) => return Ok(answer.into_response()),
-            Outcome::Again(last) => last,
+            Outcome::Again(reason, last) => (reason, last),
         };
+        gaps = if reason == Again::Gap { gaps + 1 } else { 0 };
+        if gaps > MOST_GAPS || (has_ended && reason == Again::Ended) {
+            return Ok(own.into_response());
+        }
+        has_ended |= reason == Again::Ended;
         let question = Question {
             kind: QuestionKind::Again,
             last,
@@ -84,7 +106,7 @@ async fn wait(place: &Place, instruct: Instruct) -> Result<Outcome, HoldError> {
                     continue;
                 };
                 if form.action == Action::Hint {
-                    return Ok(Outcome::Again(held.lasts()));
+                    return Ok(Outcome::Again(Again::Hint, held.lasts()));
                 }
                 match made(&held, index, form, &answer) {
                     Ok(Some(answer)) => {
@@ -96,8 +118,13 @@ async fn wait(place: &Place, instruct: Instruct) -> Result<Outcome, HoldError> {
                     Err(reason) => unsent(place, &item, &reason),
                 }
             }
-            // The app decides about a visitor whose session has ended, too.
-            Event::Gap | Event::End(_) => return Ok(Outcome::Again(held.lasts())),
+            Event::Gap => return Ok(Outcome::Again(Again::Gap, held.lasts())),
+            // As if nothing had come: the client comes back, to whoever serves then.
+            Event::End(End::Stopping) => {
+                let body = held.initial(&answer.body).map_err(HoldError::content)?;
+                return Ok(Outcome::Answer(Answer { body, ..answer }));
+            }
+            Event::End(_) => return Ok(Outcome::Again(Again::Ended, held.lasts())),
         }
     }
 }

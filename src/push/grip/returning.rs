@@ -3,6 +3,9 @@
 //!
 //! A restart of a proxy or a network that fails sends all visitors at once; the app would have to answer each of them
 //! what it has answered before. What the app has ended itself is not remembered. Does not know who may come in.
+//!
+//! Memory is bounded in all and for each address, which has what its requests made the app say. What is too old goes,
+//! and what is not remembered is a request to the app.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -13,21 +16,35 @@ use tokio::time::Instant;
 
 use crate::config::ChannelName;
 use crate::hub::Hub;
+use crate::shares::{Client, Parts, Share, Shares};
 use crate::sync::lock;
 
 use super::filter::Filter;
 use super::held::has_position;
 use super::instruct::{Hold, Instruct};
 
-/// Limit on streams that are remembered.
-const MOST: usize = 100_000;
+/// Limit on the memory of an app's streams, of which one address has its share.
+const MOST: u64 = 64 << 20;
+/// Memory of a stream beside its texts.
+const OVERHEAD: usize = 1024;
+/// Number of streams below which it is not looked for those that are too old.
+const FEW: usize = 256;
 
 /// The hash of what makes a request the same as an earlier one.
 pub type Key = [u8; 32];
 
 /// The streams of an app that may be resumed.
+pub struct Returning {
+    entries: Mutex<Entries>,
+    memory: Shares,
+}
+
 #[derive(Default)]
-pub struct Returning(Mutex<HashMap<Key, Arc<Entry>>>);
+struct Entries {
+    by_key: HashMap<Key, Arc<Entry>>,
+    /// Number of streams at which those that are too old are looked for again.
+    full: usize,
+}
 
 struct Entry(Mutex<State>);
 
@@ -37,14 +54,37 @@ struct State {
     left: Instant,
     /// True if the app or the end of a session has closed it.
     is_closed: bool,
+    /// The memory of the client that was the first with it.
+    memory: Share,
 }
 
 /// A stream that is remembered while it lives, and for some time after.
 pub(super) struct Ticket(Arc<Entry>);
 
 impl Returning {
-    /// Remembers a stream that shows its positions in the ids of its events.
-    pub(super) fn remember(&self, key: Key, instruct: &Instruct) -> Option<Ticket> {
+    /// A memory of which each client may take these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            entries: Mutex::default(),
+            memory: Shares::new(MOST, parts),
+        }
+    }
+
+    /// Changes the parts of clients.
+    pub fn change(&self, parts: Parts) {
+        self.memory.change(MOST, parts);
+    }
+
+    /// Remembers a stream that shows its positions in the ids of its events; `within` is how long after its end. `None`
+    /// where it is not remembered, also because the client has its share.
+    pub(super) fn remember(
+        &self,
+        key: Key,
+        client: Client,
+        instruct: &Instruct,
+        within: Duration,
+    ) -> Option<Ticket> {
         let sets_cookies = instruct.answer.headers.contains_key(SET_COOKIE);
         if instruct.hold != Some(Hold::Stream)
             || sets_cookies
@@ -55,29 +95,38 @@ impl Returning {
         let mut instruct = instruct.clone();
         instruct.answer.body = bytes::Bytes::new();
         instruct.answer.headers.remove(DATE);
-        let mut entries = lock(&self.0);
-        if entries.len() >= MOST {
-            entries.retain(|_, entry| lock(&entry.0).open > 0);
+        let weight = weight(&instruct);
+        let mut entries = lock(&self.entries);
+        if entries.by_key.len() >= entries.full.max(FEW) {
+            entries.forget_old(within);
         }
-        if entries.len() >= MOST {
+        // The same visitor may have several; the newest response of the app counts for all.
+        if let Some(entry) = entries.by_key.get(&key) {
+            let mut state = lock(&entry.0);
+            if state.hold(weight) {
+                state.instruct = instruct;
+                state.is_closed = false;
+                state.open += 1;
+                return Some(Ticket(Arc::clone(entry)));
+            }
+            drop(state);
+            entries.by_key.remove(&key);
             return None;
         }
-        let fresh = State {
+        let memory = self.memory.take(client, weight).or_else(|_| {
+            entries.forget_old(within);
+            self.memory.take(client, weight)
+        });
+        let state = State {
             instruct,
-            open: 0,
+            open: 1,
             left: Instant::now(),
             is_closed: false,
+            memory: memory.ok()?,
         };
-        // The same visitor may have several; the newest response of the app counts for all.
-        let entry = entries
-            .entry(key)
-            .or_insert_with(|| Arc::new(Entry(Mutex::new(fresh.clone()))));
-        let mut state = lock(&entry.0);
-        state.instruct = fresh.instruct;
-        state.is_closed = false;
-        state.open += 1;
-        drop(state);
-        Some(Ticket(Arc::clone(entry)))
+        let entry = Arc::new(Entry(Mutex::new(state)));
+        entries.by_key.insert(key, Arc::clone(&entry));
+        Some(Ticket(entry))
     }
 
     /// The instruction with which a stream goes on behind an event, if all of its channels can.
@@ -88,14 +137,14 @@ impl Returning {
         last_event: &str,
         within: Duration,
     ) -> Option<Instruct> {
-        let mut entries = lock(&self.0);
-        let entry = entries.get(key)?;
+        let mut entries = lock(&self.entries);
+        let entry = entries.by_key.get(key)?;
         let state = lock(&entry.0);
-        let is_over = state.is_closed || (state.open == 0 && state.left.elapsed() > within);
+        let is_over = state.is_over(within);
         let mut instruct = state.instruct.clone();
         drop(state);
         if is_over {
-            entries.remove(key);
+            entries.by_key.remove(key);
             return None;
         }
         drop(entries);
@@ -116,10 +165,61 @@ impl Returning {
     }
 }
 
+impl Entries {
+    /// Forgets the streams that nobody can go on with.
+    fn forget_old(&mut self, within: Duration) {
+        self.by_key
+            .retain(|_, entry| !lock(&entry.0).is_over(within));
+        // So that looking through all costs little for each.
+        self.full = self.by_key.len().saturating_mul(2);
+    }
+}
+
+impl State {
+    fn is_over(&self, within: Duration) -> bool {
+        self.is_closed || (self.open == 0 && self.left.elapsed() > within)
+    }
+
+    /// Holds this much memory from now on, if the client may.
+    fn hold(&mut self, weight: u64) -> bool {
+        let held = self.memory.held();
+        if weight > held {
+            return self.memory.take(weight - held).is_ok();
+        }
+        self.memory.give_back(held - weight);
+        true
+    }
+}
+
+/// Approximate memory of an instruction without its body.
+fn weight(instruct: &Instruct) -> u64 {
+    let headers = instruct.answer.headers.iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + 64);
+    let values = instruct.meta.iter();
+    let values = values.map(|(name, value)| name.len() + value.len() + 96);
+    let channels = instruct.channels.iter().map(|channel| {
+        let previous = channel.previous.as_ref().map_or(0, String::len);
+        channel.name.len() + previous + channel.filters.len() * 16 + 96
+    });
+    let links = [
+        instruct.next.as_ref().map(|link| link.uri.len()),
+        instruct.gone.as_ref().map(String::len),
+        instruct.keep_alive.as_ref().map(|beat| beat.content.len()),
+    ];
+    let texts = headers.chain(values).chain(channels);
+    let texts = texts.chain(links.into_iter().flatten()).sum::<usize>();
+    (texts + OVERHEAD) as u64
+}
+
 impl Ticket {
-    /// Replaces the instruction, after the app has given another.
+    /// Replaces the instruction, after the app has given another. One that is too large for the client's share is not
+    /// gone on with.
     pub(super) fn renew(&self, instruct: &Instruct) {
         let mut state = lock(&self.0.0);
+        if !state.hold(weight(instruct)) {
+            state.is_closed = true;
+            return;
+        }
         state.instruct.channels.clone_from(&instruct.channels);
         state.instruct.meta.clone_from(&instruct.meta);
         state.instruct.next.clone_from(&instruct.next);
@@ -136,15 +236,6 @@ impl Drop for Ticket {
         let mut state = lock(&self.0.0);
         state.open = state.open.saturating_sub(1);
         state.left = Instant::now();
-    }
-}
-
-impl Clone for State {
-    fn clone(&self) -> Self {
-        Self {
-            instruct: self.instruct.clone(),
-            ..*self
-        }
     }
 }
 
@@ -185,7 +276,70 @@ impl std::fmt::Debug for Returning {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use http::Response;
+
     use super::*;
+
+    /// A stream whose app has given it a header of this length.
+    fn instruct(length: usize) -> Instruct {
+        let response = Response::builder()
+            .header("Grip-Hold", "stream")
+            .header("Grip-Channel", "room")
+            .header("Grip-Set-Meta", "id_format=\"%(room)s\"")
+            .header("X-Own", "x".repeat(length));
+        let (parts, ()) = response.body(()).expect("a response").into_parts();
+        Instruct::read(&parts, bytes::Bytes::new()).expect("an instruction")
+    }
+
+    fn key(number: usize) -> Key {
+        let mut key = Key::default();
+        for (place, byte) in key.iter_mut().zip(number.to_be_bytes()) {
+            *place = byte;
+        }
+        key
+    }
+
+    fn from(address: u8) -> Client {
+        Client {
+            address: Some(IpAddr::from([192, 0, 2, address])),
+            session: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_takes_its_share_of_the_memory_and_what_is_too_old_gives_room() {
+        const LENGTH: usize = 60_000;
+        let parts = Parts {
+            address: 50,
+            session: 10,
+        };
+        let (returning, within) = (Returning::new(parts), Duration::from_secs(60));
+        let remember = |number: usize, address: u8| {
+            returning.remember(key(number), from(address), &instruct(LENGTH), within)
+        };
+        let most = usize::try_from(MOST).expect("a size") / LENGTH;
+        let mut open: Vec<_> = (0..most).map_while(|number| remember(number, 1)).collect();
+        assert!(
+            open.len() > most / 3 && open.len() <= most / 2,
+            "{}",
+            open.len()
+        );
+        assert!(remember(most, 1).is_none());
+        assert!(remember(most, 2).is_some(), "there is room for others");
+        // One that is remembered already takes no more for a second client of the visitor.
+        open.push(remember(0, 1).expect("the same stream"));
+        // Those that were cut off are kept for a minute, in which they take the memory.
+        drop(open);
+        assert!(remember(most + 1, 1).is_none());
+        tokio::time::advance(within * 2).await;
+        let again = (0..most).map_while(|number| remember(number + 2 * most, 1));
+        assert!(again.count() > most / 3);
+        tokio::time::advance(within * 2).await;
+        lock(&returning.entries).forget_old(within);
+        assert_eq!(returning.memory.taken(), 0);
+    }
 
     #[test]
     fn an_id_is_taken_apart_as_it_was_built() {

@@ -17,8 +17,9 @@ use http_body_util::BodyExt;
 use tokio::time::{Sleep, sleep};
 use tracing::warn;
 
-use crate::http::{Body, BoxError};
+use crate::http::{Body, BoxError, Lease};
 use crate::hub::End;
+use crate::shares::Client;
 
 use super::beat::Beat;
 use super::held::{Event, Held, Place};
@@ -65,8 +66,14 @@ pub(super) fn hold(
     let mut response = Response::new(());
     *response.status_mut() = instruct.answer.status;
     *response.headers_mut() = instruct.answer.headers.clone();
+    let client = Client {
+        address: place.address,
+        session: place.lease.as_ref().and_then(Lease::session),
+    };
     let remembered = continuation.returning;
-    let ticket = remembered.and_then(|(returning, key)| returning.remember(key, &instruct));
+    let ticket = remembered.and_then(|(returning, key)| {
+        returning.remember(key, client, &instruct, continuation.resume)
+    });
     let mut stream = Stream {
         gone: None,
         ticket,

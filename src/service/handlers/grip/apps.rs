@@ -9,12 +9,14 @@ use aws_lc_rs::digest::{Context as Digest, SHA256};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
-use tokio::sync::Semaphore;
 
 use crate::config::{self, Config};
 use crate::http::{Context, Head, Refusal, drop_hop_by_hop};
+use crate::hub::Hub;
 use crate::push::grip::{Continuation, EVENTS, Key, Order, Returning};
 use crate::service::grip_keys::GripKeys;
+use crate::service::handlers::grip::ask::Turns;
+use crate::shares;
 use crate::sync::lock;
 use crate::tls::ClientName;
 
@@ -33,15 +35,27 @@ pub(in crate::service) struct GripMemory {
 }
 
 impl GripMemory {
-    fn returning(&self, app: &str) -> Arc<Returning> {
+    fn returning(&self, app: &str, parts: shares::Parts) -> Arc<Returning> {
         let mut known = lock(&self.returning);
         known.retain(|_, returning| returning.strong_count() > 0);
         let found = known.get(app).and_then(Weak::upgrade);
-        found.unwrap_or_else(|| {
-            let returning = Arc::default();
-            known.insert(app.to_owned(), Arc::downgrade(&returning));
-            returning
-        })
+        if let Some(found) = found {
+            found.change(parts);
+            return found;
+        }
+        let returning = Arc::new(Returning::new(parts));
+        known.insert(app.to_owned(), Arc::downgrade(&returning));
+        returning
+    }
+
+    /// Publishes the messages that wait for others, before the hub is packed. Nothing waits from here on.
+    pub(in crate::service) fn end_waiting(&self, hub: &Hub) {
+        self.order.close(hub);
+    }
+
+    /// Reverts [`end_waiting`](Self::end_waiting).
+    pub(in crate::service) fn wait_again(&self) {
+        self.order.open();
     }
 }
 
@@ -61,13 +75,12 @@ pub(in crate::service::handlers) struct GripApp {
     pub(super) name: Arc<str>,
     pub(super) keys: Arc<GripKeys>,
     refresh: Duration,
-    pub(super) resume: Duration,
+    resume: Duration,
     returning: Arc<Returning>,
     /// True if a held connection ends with the visitor's session.
     pub(super) session: bool,
     over_http: bool,
-    /// Limit on requests of held connections at a time, so that those of new visitors find a worker.
-    pub(super) gate: Arc<Semaphore>,
+    pub(super) turns: Arc<Turns>,
 }
 
 impl GripApps {
@@ -84,10 +97,10 @@ impl GripApps {
                 keys: keys?,
                 refresh: settings.refresh,
                 resume: settings.resume,
-                returning: memory.returning(&app.name),
+                returning: memory.returning(&app.name, shares::Parts::from(&config.limits)),
                 session: settings.session,
                 over_http: settings.over_http,
-                gate: Arc::new(Semaphore::new((app.workers / PART).max(1))),
+                turns: Arc::new(Turns::new((app.workers / PART).max(1))),
             })
         };
         Self {
@@ -136,6 +149,7 @@ impl GripApp {
         let key = || (Arc::clone(&self.returning), key(parts, head, context));
         Continuation {
             refresh: self.refresh,
+            resume: self.resume,
             returning: is_remembered.then(key),
         }
     }

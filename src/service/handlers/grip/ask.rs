@@ -1,6 +1,7 @@
 //! Requests of held connections to their app, as the visitor's own. Does not know how a connection is held.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -10,6 +11,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri, response};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::http::{Context, Head, Refusal, drop_method_overrides};
 use crate::push::grip::{Ask, Question, QuestionKind};
@@ -30,6 +32,28 @@ const OF_FIRST: [HeaderName; 8] = [
     RANGE,
 ];
 
+/// Time for which such a request waits for its turn.
+const TURN: Duration = Duration::from_secs(60);
+/// Limit on requests of clients that have left: no connection counts them any more.
+const MOST_LEFT: usize = 1_000;
+
+/// Limits on such requests of one app, so that those of new visitors find a worker.
+#[derive(Debug)]
+pub(super) struct Turns {
+    at_a_time: Semaphore,
+    left: Semaphore,
+}
+
+impl Turns {
+    /// Turns for this many at a time.
+    pub(super) fn new(at_a_time: usize) -> Self {
+        Self {
+            at_a_time: Semaphore::new(at_a_time),
+            left: Semaphore::new(MOST_LEFT),
+        }
+    }
+}
+
 /// The visitor of a held connection, for later requests.
 #[derive(Clone)]
 pub(super) struct Visitor {
@@ -39,8 +63,7 @@ pub(super) struct Visitor {
     head: Head,
     context: Context,
     parts: Parts,
-    /// Limit on such requests at a time, so that those of new visitors find a worker.
-    gate: Arc<Semaphore>,
+    turns: Arc<Turns>,
 }
 
 impl Visitor {
@@ -62,7 +85,7 @@ impl Visitor {
             head: head.clone(),
             context,
             parts: parts.clone(),
-            gate: Arc::clone(&app.gate),
+            turns: Arc::clone(&app.turns),
         }
     }
 
@@ -86,13 +109,16 @@ impl Visitor {
         if !question.last.is_empty() {
             own.insert(HeaderName::from_static("grip-last"), last(&question.last)?);
         }
-        let turn = self
-            .gate
-            .acquire()
-            .await
-            .map_err(|error| error.to_string())?;
+        let turns = &self.turns;
+        let left = matches!(question.kind, QuestionKind::Gone(_)).then(|| turns.left.try_acquire());
+        let left = left.transpose();
+        let left = left.map_err(|_| format!("{MOST_LEFT} clients that have left wait already"))?;
+        let turn = timeout(TURN, turns.at_a_time.acquire()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(format!("no worker was free for it within {TURN:?}"));
+        };
         let answered = self.submit(parts, Bytes::new(), own).await;
-        drop(turn);
+        drop((turn, left));
         answered.map_err(|refusal| reason(&refusal))
     }
 

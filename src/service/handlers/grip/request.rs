@@ -52,7 +52,7 @@ impl GripRequests {
             let lease = self.holding.lease(&app, &kept.headers, head, context).await;
             let place = self.holding.place(&app, lease, "grip", context, audit);
             let ask = visitor.clone().ask();
-            let resumed = grip::resume(place, last_event, app.resume, ask, continuation.clone());
+            let resumed = grip::resume(place, last_event, ask, continuation.clone());
             if let Some(response) = resumed {
                 refuse(body, &self.shutdown);
                 return Ok(response);
