@@ -119,6 +119,8 @@ fn the_example_for_wok_fits_wok() {
             presence: false,
             on_first_join: None,
             on_last_leave: None,
+            compress: false,
+            compress_private: false,
             history: History::default(),
             sources: vec![Source::Wok {
                 address: "/run/user/0/woknotifications".into(),

@@ -125,7 +125,13 @@ impl Page {
                     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
                         .retry_after(self.hub.retry())
                 })?;
-                Ok(event_stream(&self.hub, subscription, Format::Plain, false))
+                Ok(event_stream(
+                    &self.hub,
+                    subscription,
+                    Format::Plain,
+                    false,
+                    None,
+                ))
             }
             name => file(name),
         }

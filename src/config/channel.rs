@@ -180,6 +180,10 @@ pub struct Channel {
     pub on_first_join: Option<PathPrefix>,
     /// `on-last-leave`: a path at the app that is told when nobody listens any more. Default none.
     pub on_last_leave: Option<PathPrefix>,
+    /// `compress`: whether what is sent to subscribers is compressed, if they can read that. Default no.
+    pub compress: bool,
+    /// `compress-private`: also for those who came with a session or a token. Default no.
+    pub compress_private: bool,
     /// The `[channel.history]` table.
     pub history: History,
     /// `[[channel.source]]`: where messages come from.
@@ -243,6 +247,14 @@ impl Channel {
         let presence = table.flag("presence", false);
         let on_first_join = table.text("on-first-join", None, app_path);
         let on_last_leave = table.text("on-last-leave", None, app_path);
+        let compress = table.flag("compress", false);
+        let compress_private = table.flag("compress-private", false);
+        if compress_private && !compress {
+            table.problem(
+                "compress-private",
+                "says more of compress = true; write that too, or remove it",
+            );
+        }
         let history = table.table("history", History::read);
         let sources = table.tables("source", Source::read);
         Some(Self {
@@ -259,6 +271,8 @@ impl Channel {
             presence,
             on_first_join,
             on_last_leave,
+            compress,
+            compress_private,
             history,
             sources: sources.into_iter().flatten().collect(),
         })

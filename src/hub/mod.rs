@@ -17,6 +17,7 @@ mod address;
 mod channel;
 mod channels;
 mod cluster;
+mod compression;
 mod connect_rate;
 mod drain;
 mod error;
@@ -61,6 +62,7 @@ use crate::tokens::same_bytes;
 
 pub use address::{Address, Parameters, etag, names as channel_names};
 pub use channel::Presence;
+pub use compression::Coding;
 pub use error::{HubError, PublishError, SubscribeError};
 pub use handover::HubSnapshot;
 pub use housekeeping::Hook;

@@ -9,9 +9,13 @@ use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::hub::compression::{Coding, deflate};
 use crate::hub::message::{Data, Kind, Message};
 use crate::hub::sockjs_message;
 use crate::websocket::{HEADER_SPACE, Opcode, write_header};
+
+/// The bit of a frame that says that its message is compressed.
+const COMPRESSED: u8 = 0x40;
 
 /// The form in which a subscriber receives messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,17 @@ impl Message {
         .clone()
     }
 
+    /// The message as one WebSocket frame, compressed where that makes it smaller.
+    #[must_use]
+    pub fn deflated_frame(&self, format: Format) -> Bytes {
+        let slot = match format {
+            Format::Json => &self.forms.socket_json_deflated,
+            Format::Plain => &self.forms.socket_plain_deflated,
+        };
+        slot.get_or_init(|| deflated(&self.socket_frame(format)))
+            .clone()
+    }
+
     /// The message as one event of an event stream (HTML, "Server-sent events").
     #[must_use]
     pub fn stream_event(&self, format: Format) -> Bytes {
@@ -92,6 +107,19 @@ impl Message {
             }),
         }
         .clone()
+    }
+
+    /// The message as one event in a content coding.
+    #[must_use]
+    pub fn coded_event(&self, format: Format, coding: Coding) -> Bytes {
+        let slot = match (format, coding) {
+            (Format::Json, Coding::Zstd) => &self.forms.stream_json_zstd,
+            (Format::Plain, Coding::Zstd) => &self.forms.stream_plain_zstd,
+            (Format::Json, Coding::Gzip) => &self.forms.stream_json_gzip,
+            (Format::Plain, Coding::Gzip) => &self.forms.stream_plain_gzip,
+        };
+        slot.get_or_init(|| coding.encode(&self.stream_event(format)).into())
+            .clone()
     }
 
     /// The message as one frame for a page of Wok: data and end-of-message marker, in bytes or in base64.
@@ -195,6 +223,24 @@ pub fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
     frame.extend_from_slice(header.get(start..).unwrap_or_default());
     frame.extend_from_slice(payload);
     frame.freeze()
+}
+
+/// A frame with its payload compressed and marked as that (RFC 7692 §6); the same frame where it does not pay.
+fn deflated(plain: &Bytes) -> Bytes {
+    let Some(block) = deflate(&payload(plain)) else {
+        return plain.clone();
+    };
+    let is_binary = plain.first().is_some_and(|first| first & 0x0f == 2);
+    let opcode = if is_binary {
+        Opcode::Binary
+    } else {
+        Opcode::Text
+    };
+    let mut frame = Vec::from(frame(opcode, &block));
+    if let Some(first) = frame.first_mut() {
+        *first |= COMPRESSED;
+    }
+    frame.into()
 }
 
 /// The payload of a frame without its header.

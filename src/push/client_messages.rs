@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::config::ChannelName;
 use crate::hub::{Data, Draft};
 use crate::push::sockjs_frames;
-use crate::websocket::{Event, FrameReader, Kind, Violation};
+use crate::websocket::{Event, FrameReader, Kind, Violation, inflate};
 
 /// Size of a read.
 const READ: usize = 4 * 1024;
@@ -106,13 +106,19 @@ struct Object<'a> {
 }
 
 impl ClientMessages {
-    pub(super) fn new(receiver: Option<Receiver>, limit: usize, language: Language) -> Self {
+    /// `deflates` if the handshake has agreed on compressed messages.
+    pub(super) fn new(
+        receiver: Option<Receiver>,
+        limit: usize,
+        language: Language,
+        deflates: bool,
+    ) -> Self {
         let limit = match language {
             Language::SockJs => sockjs_frames::largest(limit),
             Language::Objects | Language::Nothing => limit + ENVELOPE,
         };
         Self {
-            reader: FrameReader::new(),
+            reader: FrameReader::new().with_deflate(deflates),
             receiver,
             message: Vec::new(),
             unread: Vec::new(),
@@ -221,7 +227,10 @@ impl ClientMessages {
         if !last {
             return Ok(None);
         }
-        let message = std::mem::take(&mut self.message);
+        let mut message = std::mem::take(&mut self.message);
+        if self.reader.is_compressed() {
+            message = inflate(message, self.limit)?;
+        }
         let text = std::str::from_utf8(&message).map_err(|_| Violation {
             code: 1007,
             reason: "a text message is not UTF-8",

@@ -6,6 +6,7 @@
 
 mod client_messages;
 mod control;
+mod event_coding;
 pub mod grip;
 mod long_poll;
 mod send_buffer;
@@ -15,6 +16,7 @@ mod sse;
 mod websocket;
 
 pub use client_messages::{Outcome, Receiver};
+pub use event_coding::preferred;
 pub use long_poll::{Wait, poll};
 pub use sockjs::{Asked, SockJs, Visitor};
 pub use sse::{event_stream, set_headers};

@@ -6,18 +6,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderName, HeaderValue, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::http::{Body, BoxError};
-use crate::hub::Format;
-use crate::hub::Hub;
-use crate::hub::{End, EventId};
-use crate::hub::{NOT_PERMITTED, Next, Reset, Subscription};
+use crate::hub::{Coding, End, EventId, Format, Hub, NOT_PERMITTED, Next, Reset, Subscription};
 use crate::push::control::refusing;
+use crate::push::event_coding::EventCoder;
 
 /// Write batch: messages that are ready are sent together, up to this many bytes.
 const GATHERED: usize = 16 * 1024;
@@ -35,6 +33,7 @@ struct EventStream {
     quiet: bool,
     begun: bool,
     ended: bool,
+    coder: Option<EventCoder>,
 }
 
 /// Responds with the messages of a subscription, until either side ends it.
@@ -44,6 +43,7 @@ pub fn event_stream(
     subscription: Subscription,
     format: Format,
     named_keep_alive: bool,
+    coding: Option<Coding>,
 ) -> Response<Body> {
     let interval = hub.settings().keep_alive;
     let stream = EventStream {
@@ -56,9 +56,15 @@ pub fn event_stream(
         quiet: true,
         begun: false,
         ended: false,
+        coder: coding.map(EventCoder::new),
     };
     let mut response = Response::new(stream.boxed_unsync());
     set_headers(&mut response);
+    if let Some(coding) = coding {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+        headers.append(VARY, HeaderValue::from_static("accept-encoding"));
+    }
     response
 }
 
@@ -80,9 +86,30 @@ pub fn set_headers(response: &mut Response<Body>) {
 impl EventStream {
     /// The first bytes: the reconnect delay and the current position. A block without data is no event, but the
     /// browser remembers its id.
-    fn opening(&self) -> Bytes {
+    fn opening(&mut self) -> Bytes {
         let id = self.subscription.position();
-        format!("{}id: {id}\n\n", self.retry()).into()
+        let opening = Bytes::from(format!("{}id: {id}\n\n", self.retry()));
+        let begin = self.coder.as_ref().map(EventCoder::begin);
+        match begin {
+            Some(begin) => [begin, self.coded(opening)].concat().into(),
+            None => opening,
+        }
+    }
+
+    /// An event of the stream's own, as it is sent.
+    fn coded(&mut self, event: Bytes) -> Bytes {
+        match &mut self.coder {
+            Some(coder) => coder.own(&event),
+            None => event,
+        }
+    }
+
+    /// A piece, with the end of the coding if it is the last.
+    fn finished(&self, piece: Bytes) -> Bytes {
+        match &self.coder {
+            Some(coder) if self.ended => [piece, coder.end()].concat().into(),
+            _ => piece,
+        }
     }
 
     fn retry(&self) -> String {
@@ -110,8 +137,13 @@ impl EventStream {
     }
 
     fn encode(&mut self, next: Next) -> Bytes {
-        match next {
-            Next::Message(message) => message.stream_event(self.format),
+        let event = match next {
+            Next::Message(message) => {
+                return match &mut self.coder {
+                    Some(coder) => coder.message(&message, self.format),
+                    None => message.stream_event(self.format),
+                };
+            }
             Next::Reset(reset) => reset_event(reset, &self.subscription.position()),
             Next::Refused(name) => {
                 let text = refusing(&name);
@@ -142,15 +174,16 @@ impl EventStream {
                 self.ended = true;
                 format!("{}\n", self.retry()).into()
             }
-        }
+        };
+        self.coded(event)
     }
 
-    fn sign_of_life(&self) -> Bytes {
-        Bytes::from_static(if self.named_keep_alive {
+    fn sign_of_life(&mut self) -> Bytes {
+        self.coded(Bytes::from_static(if self.named_keep_alive {
             b"event: keep-alive\ndata:\n\n"
         } else {
             b":\n\n"
-        })
+        }))
     }
 
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -193,6 +226,7 @@ impl http_body::Body for EventStream {
             } else {
                 this.gather(first)
             };
+            let piece = this.finished(piece);
             this.subscription.moved(0, piece.len() as u64);
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }

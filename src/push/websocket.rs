@@ -81,6 +81,8 @@ pub struct Listening {
     pub receiver: Option<Receiver>,
     /// The subprotocol that the handshake is accepted with.
     pub protocol: Option<Cow<'static, str>>,
+    /// True if messages are compressed for a client that can read that.
+    pub compress: bool,
 }
 
 /// Reasons why a socket ends.
@@ -100,7 +102,7 @@ enum Cause {
 pub fn open_socket(
     hub: &Hub,
     mut request: Request<Incoming>,
-    handshake: Handshake,
+    mut handshake: Handshake,
     mut listening: Listening,
     client: &Client,
     shutdown: &Shutdown,
@@ -109,6 +111,7 @@ pub fn open_socket(
     let (peer, inside) = (client.peer, Arc::clone(&client.inside));
     let busy = client.activity.begin();
     let protocol = listening.protocol.take();
+    let deflates = listening.compress && handshake.accept_deflate();
     let response = handshake.accept(protocol.as_deref());
     let hub = hub.clone();
     shutdown.spawn(async move {
@@ -125,11 +128,11 @@ pub fn open_socket(
             });
             let (up, down) = match client {
                 ClientStream::Transport(parts) => {
-                    let session = Session::new(parts.io.into_inner(), hub, listening);
+                    let session = Session::new(parts.io.into_inner(), hub, listening, deflates);
                     session.run(&parts.read_buf).await
                 }
                 ClientStream::Stream(client) => {
-                    let session = Session::new(client, hub, listening);
+                    let session = Session::new(client, hub, listening, deflates);
                     session.run(&[]).await
                 }
             };
@@ -153,10 +156,12 @@ struct Session<C> {
     outbox: SendBuffer,
     heartbeat: Duration,
     unanswered: u32,
+    /// True if messages are compressed; control objects are small, and never are.
+    deflates: bool,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
-    fn new(client: C, hub: Hub, listening: Listening) -> Self {
+    fn new(client: C, hub: Hub, listening: Listening, deflates: bool) -> Self {
         let settings = hub.settings();
         let mut session = Self {
             client,
@@ -165,6 +170,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 listening.receiver,
                 settings.message_size,
                 listening.form.language(),
+                deflates,
             ),
             outbox: SendBuffer::default(),
             heartbeat: match listening.form {
@@ -173,6 +179,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             },
             form: listening.form,
             unanswered: 0,
+            deflates,
             hub,
         };
         session.tell_open(&listening.names);
@@ -273,6 +280,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     fn take(&mut self, next: Next) -> Option<Cause> {
         match next {
             Next::Message(message) => match &self.form {
+                Form::Events(format) if self.deflates => {
+                    self.outbox.push(message.deflated_frame(*format));
+                }
                 Form::Events(format) => self.outbox.push(message.socket_frame(*format)),
                 // Events with a name are not the app's own, and such a page knows nothing else.
                 Form::Wok { .. } if message.draft.event.is_some() => {}

@@ -85,6 +85,10 @@ pub struct FrameReader {
     frame: Option<Open>,
     /// Kind of the message whose last fragment has not arrived.
     message: Option<Kind>,
+    /// True if messages may be compressed (RFC 7692).
+    deflates: bool,
+    /// True if the newest message is.
+    compressed: bool,
 }
 
 /// A frame whose header is complete.
@@ -107,6 +111,19 @@ impl FrameReader {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Permits compressed messages, if the handshake has agreed on them.
+    #[must_use]
+    pub fn with_deflate(mut self, deflates: bool) -> Self {
+        self.deflates = deflates;
+        self
+    }
+
+    /// True if the message of the last [`Event::Data`] is compressed as a whole.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.compressed
     }
 
     /// Takes the next event out of `bytes`, from `at` on, and moves `at` behind it. `None` if all bytes are
@@ -175,7 +192,10 @@ impl FrameReader {
         let Some(mask) = header.mask else {
             return Err(Violation::protocol("a frame is not masked"));
         };
-        if header.rsv1 || header.rsv2 || header.rsv3 {
+        // The first bit is for the first frame of a message (RFC 7692 §6).
+        let may_compress =
+            self.deflates && matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
+        if header.rsv1 && !may_compress || header.rsv2 || header.rsv3 {
             return Err(Violation::protocol("a frame has a reserved bit set"));
         }
         if length > i64::MAX as u64 {
@@ -193,6 +213,9 @@ impl FrameReader {
             }
             OpCode::Data(data) => {
                 let kind = self.kind(data)?;
+                if self.message.is_none() {
+                    self.compressed = header.rsv1;
+                }
                 self.message = (!last).then_some(kind);
                 Content::Message { kind, last }
             }

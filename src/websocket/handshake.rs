@@ -1,8 +1,8 @@
 //! The opening handshake: over HTTP/1.1 (RFC 6455 §4.2) and over HTTP/2 (RFC 8441 §5).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::ext::Protocol;
@@ -11,12 +11,15 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use crate::http::{Body, Refusal, empty};
+use crate::websocket::deflate;
 
 /// A valid opening handshake.
 #[derive(Debug)]
 pub struct Handshake {
     response: Response<Body>,
     offered: Vec<String>,
+    /// The response to an offer to compress messages, if there is one that can be accepted.
+    deflate: Option<&'static str>,
 }
 
 /// True if a request wants to become a WebSocket, valid or not. A method other than GET without any other part of
@@ -58,7 +61,12 @@ impl Handshake {
         } else {
             upgrade(request)?
         };
-        Ok(Self { response, offered })
+        let deflate = deflate::accept(names(headers, SEC_WEBSOCKET_EXTENSIONS));
+        Ok(Self {
+            response,
+            offered,
+            deflate,
+        })
     }
 
     /// True if the client offers this subprotocol. Lists are read leniently: websockify's older clients send
@@ -72,6 +80,18 @@ impl Handshake {
     #[must_use]
     pub fn offers_any(&self) -> bool {
         !self.offered.is_empty()
+    }
+
+    /// Accepts an offer to compress messages (RFC 7692); false if there is none.
+    pub fn accept_deflate(&mut self) -> bool {
+        let Some(response) = self.deflate else {
+            return false;
+        };
+        let value = HeaderValue::from_static(response);
+        self.response
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_EXTENSIONS, value);
+        true
     }
 
     /// The response that accepts the handshake: 101, or 200 over HTTP/2.

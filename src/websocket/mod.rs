@@ -5,11 +5,13 @@
 //! connection that was busy once never becomes small again. A bridge needs neither: the [`FrameReader`] here
 //! passes payload on as it arrives and owns no buffer.
 
+mod deflate;
 mod frame;
 mod handshake;
 mod mask;
 mod upgrade;
 
+pub use deflate::inflate;
 pub use frame::{
     Event, FrameReader, HEADER_SPACE, Kind, Opcode, Violation, close_frame, control_frame,
     write_header,

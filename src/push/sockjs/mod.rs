@@ -201,6 +201,7 @@ impl SockJs {
             },
             receiver: visitor.receiver,
             protocol: None,
+            compress: false,
         };
         Ok(open_socket(
             &self.0.hub,

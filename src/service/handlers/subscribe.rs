@@ -15,7 +15,7 @@ use crate::service::channel_auth::ChannelAuth;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::page_library::page_of;
 use crate::service::handlers::page_messages::PageMessages;
-use crate::service::handlers::subscriptions::subscribe;
+use crate::service::handlers::subscriptions::{compresses, subscribe};
 use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
 use crate::websocket::Handshake;
@@ -72,6 +72,7 @@ impl Subscribe {
             _ => "long poll",
         };
         let who = audit.listener(lease.as_ref());
+        let compress = compresses(&self.hub, names, lease.is_some());
         let subscription = subscribe(&self.hub, names, parameters, lease, asking)?;
         let subscription = subscription.by(by, asking.context.peer);
         if transport == Transport::Stream {
@@ -81,7 +82,14 @@ impl Subscribe {
             });
             let subscription = subscription.audited(who, names);
             let visible = parameters.named_keep_alive;
-            return Ok(push::event_stream(&self.hub, subscription, format, visible));
+            let coding = compress.then(|| push::preferred(asking.headers)).flatten();
+            return Ok(push::event_stream(
+                &self.hub,
+                subscription,
+                format,
+                visible,
+                coding,
+            ));
         }
         self.poll(subscription, parameters, asking.headers).await
     }
@@ -118,6 +126,7 @@ impl Subscribe {
         let permit = self.auth.permit(&names, asking, audit).await?;
         let receiver = self.messages.receiver(&names, &permit, asking);
         let who = audit.listener(permit.lease.as_ref());
+        let compress = compresses(&self.hub, &names, permit.lease.is_some());
         let subscription = subscribe(&self.hub, &names, parameters, permit.lease, asking)?
             .by("websocket", asking.context.peer);
         let listening = Listening {
@@ -126,6 +135,7 @@ impl Subscribe {
             names,
             form: Form::Events(parameters.format.unwrap_or(Format::Json)),
             protocol: None,
+            compress,
         };
         Ok(push::open_socket(
             &self.hub,

@@ -23,6 +23,15 @@ pub(super) fn subscribe(
     subscribed.map_err(|error| unsubscribed(&error, hub.retry()))
 }
 
+/// True if messages of all these channels may be compressed for a client; `private` if it came with a session or a
+/// token.
+pub(super) fn compresses(hub: &Hub, names: &[ChannelName], private: bool) -> bool {
+    names.iter().all(|name| {
+        let rules = hub.rules(name);
+        rules.is_some_and(|rules| rules.compress && (rules.compress_private || !private))
+    })
+}
+
 /// The refusal for a client that cannot subscribe.
 pub(super) fn unsubscribed(error: &SubscribeError, retry: Duration) -> Refusal {
     let status = match error {

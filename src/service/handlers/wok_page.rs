@@ -123,6 +123,7 @@ impl WokPage {
             },
             receiver: None,
             protocol,
+            compress: false,
         };
         Ok(push::open_socket(
             &self.hub,

@@ -60,6 +60,47 @@ fn frames_cut_anywhere_are_read_alike() {
 }
 
 #[test]
+fn the_first_frame_of_a_message_says_that_it_is_compressed_where_that_was_agreed_on() {
+    let text = OpCode::Data(Data::Text);
+    let marked = |mut frame: Vec<u8>| {
+        frame[0] |= 0x40;
+        frame
+    };
+    let read = |frames: &[Vec<u8>], deflates: bool| {
+        let mut reader = FrameReader::new().with_deflate(deflates);
+        let (mut bytes, mut at) = (frames.concat(), 0);
+        let mut found = Vec::new();
+        while let Some(event) = reader.next(&mut bytes, &mut at)? {
+            if matches!(event, Event::Data { .. }) {
+                found.push(reader.is_compressed());
+            }
+        }
+        Ok::<_, Violation>(found)
+    };
+    let ping = client_frame(OpCode::Control(Control::Ping), true, b"");
+    let rest = client_frame(OpCode::Data(Data::Continue), true, b"y");
+    let frames = [
+        marked(client_frame(text, false, b"x")),
+        ping.clone(),
+        rest.clone(),
+        client_frame(text, true, b"plain"),
+        marked(client_frame(text, true, b"x")),
+    ];
+    assert_eq!(read(&frames, true), Ok(vec![true, true, false, true]));
+    let begun = client_frame(text, false, b"x");
+    for (frames, deflates) in [
+        (vec![marked(client_frame(text, true, b"x"))], false),
+        (vec![begun, marked(rest)], true),
+        (vec![marked(ping)], true),
+    ] {
+        assert_eq!(
+            read(&frames, deflates).map_err(|fault| fault.code),
+            Err(1002)
+        );
+    }
+}
+
+#[test]
 fn a_client_that_breaks_the_protocol_is_told_which_rule() {
     let binary = OpCode::Data(Data::Binary);
     let unmasked = vec![0x82, 1, b'x'];

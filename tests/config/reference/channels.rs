@@ -102,6 +102,8 @@ fn the_reference_shows_every_key_of_a_channel() {
             presence: _,
             on_first_join: _,
             on_last_leave: _,
+            compress: false,
+            compress_private: false,
             history,
             sources,
         },
@@ -112,7 +114,7 @@ fn the_reference_shows_every_key_of_a_channel() {
     shows(
         "channel",
         "name token boundary slow needs subscribers publishers publish app receive presence on-first-join \
-         on-last-leave history source",
+         on-last-leave compress compress-private history source",
     );
     let History {
         messages: _,
