@@ -42,8 +42,12 @@ fn acceptable(offer: &str) -> Option<&'static str> {
         }
         names.push(name);
         match (name, value) {
-            ("server_no_context_takeover" | "client_no_context_takeover", None)
-            | ("client_max_window_bits", None) => {}
+            (
+                "server_no_context_takeover"
+                | "client_no_context_takeover"
+                | "client_max_window_bits",
+                None,
+            ) => {}
             ("client_max_window_bits", Some(bits)) if window(bits).is_some() => {}
             ("server_max_window_bits", Some("15")) => response = ACCEPTED_WITH_WINDOW,
             _ => return None,
