@@ -36,7 +36,14 @@ fn root() -> &'static Path {
 
 fn documents() -> Vec<Document> {
     let mut found = Vec::new();
-    for directory in ["", "src/guide", "examples", "tests/differential", "certs"] {
+    for directory in [
+        "",
+        "src/guide",
+        "examples",
+        "contrib/horizon",
+        "tests/differential",
+        "certs",
+    ] {
         for entry in fs::read_dir(root().join(directory)).expect("a directory of the project") {
             let path = entry.expect("an entry of it").path();
             if path.extension().is_some_and(|extension| extension == "md") {

@@ -7,6 +7,15 @@ use std::process::Stdio;
 
 use crate::support::{Door, Peer, Rabbit, alone, chromium, run, scratch, until};
 
+mod openstack;
+
+/// The answers that the real dashboard gave to the requests of `tests/peers/answers.py`.
+fn recorded() -> String {
+    let path = format!("{}/tests/peers/answers.txt", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(path).expect("the recorded answers");
+    text.trim().replace("],\n[", "], [")
+}
+
 /// The tables of a shipped configuration behind its listener and certificate, for this broker and this app.
 fn shipped(name: &str, rabbit: &Rabbit, app: &str) -> String {
     let path = format!("{}/config/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -15,7 +24,11 @@ fn shipped(name: &str, rabbit: &Rabbit, app: &str) -> String {
         .split_once("[[tls.certificate]]")
         .expect("its certificate");
     let (_, tables) = certificate.split_once("\n\n").expect("what follows");
+    // Its socket is one for the whole machine, and nothing here asks it.
+    let (tables, _) = tables.split_once("[admin]").expect("its admin socket");
+    let statics = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/.cache/openstack/static");
     let changed = tables
+        .replace("/var/lib/openstack-dashboard/static", statics)
         .replace("amqp://localhost:5672/%2F", &rabbit.url())
         .replace("http://127.0.0.1:8000", &format!("http://{app}"));
     assert!(changed.contains(&rabbit.url()), "{changed}");
@@ -35,6 +48,11 @@ fn a_dashboards_instances_change_by_themselves_and_each_user_hears_of_the_own_pr
     let mut app = Peer::start_in_venv(
         "horizon.py",
         &[&port, "--static", &pages, "--static", &library],
+    );
+    assert_eq!(
+        app.ask("answers"),
+        recorded(),
+        "the stand-in and the real one"
     );
     let door = Door::open(&shipped("horizon.toml", &rabbit, &app.address));
     until("the source", || {

@@ -2,8 +2,9 @@
 
     horizon.py PORT_OF_RABBITMQ --static /prefix=/directory ...
 
-/auth/login/?project=ID logs in; /api/keystone/user-session/ says to scripts whether somebody is; and
-/realtime/CHANNEL says whether the project of the session is the channel's. /project/instances/ is the table, whose
+/auth/login/?project=ID logs in; /api/noren/session/ says whether somebody is; and /api/noren/channel/CHANNEL says
+whether the project of the session is the channel's. What it answers is held to tests/peers/answers.txt, the answers of
+the real one. /project/instances/ is the table, whose
 rows it gives one by one to a page that asks with ?action=row_update, as Horizon does. /test/change/ plays Nova: it
 changes an instance, and notifies with oslo.messaging's own notifier.
 """
@@ -18,6 +19,7 @@ import os
 import threading
 import urllib.parse
 
+import answers
 import lifeline
 from rabbit import notify
 
@@ -41,7 +43,10 @@ PAGE = """<!doctype html>
 def row(key):
     _, name, status = instances[key]
     name, key, status = (html.escape(text) for text in (name, key, status))
-    return f'<tr id="instances__row__{key}" data-status="{status}"><td>{name}<td>{key}<td>{status}</tr>'
+    update = f"?action=row_update&amp;table=instances&amp;obj_id={key}"
+    return (f'<tr id="instances__row__{key}" data-object-id="{key}" data-update-url="/project/instances/{update}" '
+            f'data-status="{status}">'
+            f"<td>{name}<td>{key}<td>{status}</tr>")
 
 
 class Dashboard(http.server.BaseHTTPRequestHandler):
@@ -73,17 +78,16 @@ class Dashboard(http.server.BaseHTTPRequestHandler):
             if path.startswith(prefix + "/"):
                 return self.file(os.path.join(directory, os.path.basename(path)))
         project = self.project()
-        if path == "/api/keystone/user-session/":
-            # Horizon's REST views are for scripts only.
-            if self.headers.get("X-Requested-With") != "XMLHttpRequest":
-                return self.answer(400)
-            return self.answer(200 if project else 401, "{}", "application/json")
         if project is None:
-            return self.answer(302, Location="/auth/login/")
-        if path.startswith("/realtime/"):
+            if path.startswith("/api/noren/"):
+                return self.answer(401)
+            return self.answer(302, Location=f"/auth/login/?next={path}")
+        if path == "/api/noren/session/":
+            return self.answer(200, "{}", "application/json")
+        if path.startswith("/api/noren/channel/"):
             with lock:
                 asked.append(path)
-            return self.answer(200 if path == f"/realtime/nova.{project}" else 403)
+            return self.answer(200 if path.endswith(f".{project}") else 403)
         if path == "/test/change/":
             return self.change(query)
         if path == "/project/instances/":
@@ -115,5 +119,18 @@ parser.add_argument("--static", action="append", default=[])
 arguments = parser.parse_args()
 files = dict(pair.split("=", 1) for pair in arguments.static)
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dashboard)
-lifeline.hold_in_background(f"127.0.0.1:{server.server_port}", {"asked": lambda _: len(asked)})
+
+
+def recorded(_):
+    """Its answers to the requests that the real one was asked as well."""
+    own, *_ = PROJECTS
+    instances["recorded"] = (own, "recorded", "BUILD")
+    try:
+        return answers.ask(server.server_port, f"sessionid={own}", own, "recorded")
+    finally:
+        del instances["recorded"]
+
+
+commands = {"asked": lambda _: len(asked), "answers": recorded}
+lifeline.hold_in_background(f"127.0.0.1:{server.server_port}", commands)
 server.serve_forever()

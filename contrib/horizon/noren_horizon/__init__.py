@@ -1,0 +1,1 @@
+"""A plugin of Horizon: its tables of instances, volumes, images and networks change as events come from Noren."""

@@ -1,0 +1,174 @@
+// The real Horizon with the plugin of contrib/horizon: its tables change when an administrator does something out of
+// band, in the right project only. The test that runs this does what it is asked for by a line `do COMMAND`, and
+// answers with a line. `--pictures DIRECTORY` keeps screenshots.
+
+import { createInterface } from 'node:readline';
+import { browse, must, open, options, run, until } from './chromium.mjs';
+
+const { url, certificate, pictures, sockjs } = options('pictures', 'sockjs');
+const TRANSPORTS = ['websocket', 'sse', 'sockjs'];
+const lines = createInterface({ input: process.stdin });
+const answers = lines[Symbol.asyncIterator]();
+
+async function cloud(command) {
+  console.log(`do ${command}`);
+  const { value } = await answers.next();
+  return value;
+}
+
+async function login(context, user) {
+  const page = await open(context, `${url}/auth/login/`);
+  await page.setViewportSize({ width: 1400, height: 800 });
+  await page.fill('#id_username', user);
+  await page.fill('#id_password', 'secret');
+  await Promise.all([page.waitForNavigation(), page.press('#id_password', 'Enter')]);
+  must(!page.url().includes('/auth/login'), `${user} is not in: ${await page.textContent('body')}`);
+  return page;
+}
+
+const squeezed = (text) => text.replace(/\s+/g, ' ').trim();
+const line = (page) => page.$eval('.live-tables', (own) => ({ ...own.dataset, text: own.textContent })).catch(() => ({}));
+const row = async (page, id) => {
+  const found = await page.$(`[id$="__row__${id}"]`);
+  return found ? squeezed(await found.innerText()) : '';
+};
+
+/** Opens a table, and waits until it is live over this transport. */
+async function live(page, table, transport) {
+  await page.goto(`${url}/project/${table}/`);
+  await until(`${table} live over ${transport}`, async () => {
+    const { state, transport: by } = await line(page);
+    return state === 'live' && by === transport;
+  });
+  const role = await page.getAttribute('.live-tables', 'role');
+  const polite = await page.getAttribute('.live-tables', 'aria-live');
+  must(role === 'status' && polite === 'polite', 'screen readers are not told');
+}
+
+async function picture(page, name) {
+  if (pictures) await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
+}
+
+/** Gives a context the way that the network or the administrator has left. */
+async function only(context, transport) {
+  if (transport === 'websocket') {
+    await context.addInitScript(() => {
+      window.sockets = [];
+      window.WebSocket = class extends WebSocket {
+        constructor(...all) {
+          super(...all);
+          if (window.unreachable) this.close();
+          window.sockets.push(this);
+        }
+      };
+    });
+  }
+  if (transport === 'sse') {
+    await context.addInitScript(() => {
+      window.WebSocket = class { constructor() { throw new DOMException('forbidden', 'SecurityError'); } };
+    });
+  }
+  if (transport === 'sockjs') {
+    // As the administrator's settings would say it.
+    await context.addInitScript((library) => {
+      const { fetch } = window;
+      window.fetch = async (url, init) => {
+        const answer = await fetch(url, init);
+        if (!String(url).includes('/api/noren/session/')) return answer;
+        const settings = { ...(await answer.json()), transports: ['sockjs'], sockjs: library };
+        return new Response(JSON.stringify(settings), { headers: answer.headers });
+      };
+    }, sockjs);
+  }
+}
+
+/** A server is created, paused, resumed and deleted; each time the table of its project says so, and no other. */
+async function servers(transport) {
+  await browse({ certificate }, async (kitchen) => {
+    await browse({ certificate }, async (garden) => {
+      await only(kitchen, transport);
+      await only(garden, transport);
+      const [one, other] = [await login(kitchen, 'cook'), await login(garden, 'gardener')];
+      await live(one, 'instances', transport);
+      await live(other, 'instances', transport);
+      const before = squeezed(await other.innerText('#instances'));
+      let asked = 0;
+      other.on('request', (request) => { if (request.url().includes('/project/')) asked += 1; });
+      const id = await cloud(`create kitchen stove-${transport}`);
+      await until('the new row', async () => (await row(one, id)).includes(`stove-${transport}`));
+      await cloud(`built ${id}`);
+      await until('it runs', async () => (await row(one, id)).includes('Running'));
+      await one.focus(`#instances__row__${id} td a[id]`);
+      // The theme draws the box by itself.
+      await one.$eval(`#instances__row__${id} .table-row-multi-select`, (box) => box.click());
+      await picture(one, `horizon-${transport}`);
+      await cloud(`pause ${id}`);
+      await until('it is paused', async () => (await row(one, id)).includes('Paused'));
+      const ticked = await one.$eval(`#instances__row__${id} .table-row-multi-select`, (box) => box.checked);
+      must(ticked, 'the tick is lost');
+      const within = await one.evaluate((key) => document.getElementById(`instances__row__${key}`).contains(document.activeElement), id);
+      must(within, 'the focus is lost');
+      await cloud(`resume ${id}`);
+      await until('it runs again', async () => (await row(one, id)).includes('Running'));
+      await cloud(`delete ${id}`);
+      await until('it is gone', async () => !(await row(one, id)));
+      await until('the table says that it is empty', async () => (await one.innerText('#instances')).includes('No items'));
+      must(squeezed(await other.innerText('#instances')) === before, 'the table of the other project has changed');
+      // SockJS has no cursor: a page asks once when it is connected.
+      must(asked <= (transport === 'sockjs' ? 1 : 0), `the page of the other project asked ${asked} times`);
+      await switched(one, kitchen, transport);
+    });
+  });
+}
+
+/** The line says that a table is not up to date any more, and that it is again. */
+async function switched(page, context, transport) {
+  if (transport !== 'websocket') return;
+  // Noren is out of reach, and the dashboard is not asked either.
+  await context.route('**/events/**', (route) => route.abort());
+  await page.evaluate(() => {
+    window.unreachable = true;
+    window.sockets.forEach((socket) => socket.close());
+  });
+  await until('the line to say that it is offline', async () => (await line(page)).state === 'offline');
+  await picture(page, 'horizon-offline');
+  const id = await cloud('create kitchen unseen');
+  must(!(await row(page, id)), 'the page heard of it though it is offline');
+  await context.unroute('**/events/**');
+  await page.evaluate(() => { window.unreachable = false; });
+  await until('what was missed', async () => (await row(page, id)).includes('unseen'));
+  await until('the line to be live', async () => (await line(page)).state === 'live');
+  await cloud(`delete ${id}`);
+  await until('it is gone', async () => !(await row(page, id)));
+}
+
+/** Volumes and networks, which Django renders, and images, which Angular does. */
+async function others() {
+  await browse({ certificate }, async (context) => {
+    const page = await login(context, 'cook');
+    for (const [table, kind, name] of [['volumes', 'volume', 'cup'], ['networks', 'network', 'water'], ['images', 'image', 'tea']]) {
+      await live(page, table, 'websocket');
+      const shown = () => page.innerText('#content_body');
+      const id = await cloud(`make ${kind} kitchen ${name}`);
+      await until(`the ${kind}`, async () => (await shown()).includes(name));
+      if (kind === 'volume') {
+        await cloud(`change volume ${id} error`);
+        await until('its error', async () => /error/i.test(await row(page, id)));
+      }
+      await picture(page, `horizon-${table}`);
+      await cloud(`remove ${kind} ${id}`);
+      await until(`the ${kind} to be gone`, async () => !(await shown()).includes(name));
+    }
+  });
+}
+
+await run(async () => {
+  try {
+    for (const transport of TRANSPORTS) await servers(transport);
+    await others();
+  } finally {
+    lines.close();
+    process.stdin.destroy();
+  }
+  return 'openstack=ok over websocket, sse, sockjs';
+});

@@ -1,0 +1,152 @@
+"""A small cloud: the real Horizon, Keystone and Nova's API, each in a process, with databases that are thrown away.
+
+    openstack.py PORT_OF_RABBITMQ [NAME=VALUE ...]
+
+The values go into the environment of the dashboard (tests/peers/openstack/local_settings.py). Cinder, Glance and
+Neutron are stand-ins. The peer is ready when the dashboard answers. Commands, that of an administrator out of band:
+
+    project NAME                        the id of a project
+    create PROJECT NAME                 a server, which is being built; answers its id
+    built, pause, resume, stop, delete ID
+    make KIND PROJECT NAME              a volume, image or network; answers its id
+    change KIND ID STATUS
+    remove KIND ID
+    answers                             what the dashboard answers to the requests of answers.py
+    unknown                             paths that the stand-ins were asked for and do not have
+"""
+
+import pathlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+sys.path.append(str(pathlib.Path(__file__).with_name("openstack")))
+
+import answers  # noqa: E402
+import lifeline  # noqa: E402
+from services import BIN, HERE, NOVA_CONF, PORTS, environment, gunicorn  # noqa: E402
+from stand_ins import StandIns  # noqa: E402
+
+# Made by tests/run, beside the virtual environment that this runs in.
+STATE = (BIN.parent / "state").resolve()
+STATIC = BIN.parent / "static"
+
+
+class Cloud:
+    def __init__(self, rabbit, settings):
+        self.scratch = tempfile.TemporaryDirectory(prefix="noren-cloud-")
+        self.home = pathlib.Path(self.scratch.name)
+        shutil.copytree(STATE, self.home, dirs_exist_ok=True)
+        self.children = []
+        identity, compute, self.port = (lifeline.free_port() for _ in range(3))
+        keystone = f"http://127.0.0.1:{identity}"
+        self.stand_ins = StandIns(keystone, rabbit)
+        self.prepare(rabbit, {"identity": identity, "compute": compute, **self.stand_ins.ports})
+        everywhere = environment(
+            self.home, TEST_KEYSTONE=f"{keystone}/v3", TEST_STATIC=str(STATIC), TEST_CACHE=str(self.home / "cache"),
+            **dict(pair.split("=", 1) for pair in settings))
+        dashboard = f"http://127.0.0.1:{self.port}/auth/login/"
+        # Keystone reads where it is from its configuration; Nova needs it to be there.
+        self.start(gunicorn("keystone_app", identity), everywhere, f"{keystone}/v3")
+        self.start(gunicorn("nova_app", compute), everywhere, f"http://127.0.0.1:{compute}/")
+        self.start(gunicorn("openstack_dashboard.wsgi", self.port, 8), everywhere, dashboard)
+        # Its errors have the words of warnings that Nova has about itself; a test hears of errors by their answers.
+        self.servers = subprocess.Popen(
+            [sys.executable, "-B", HERE / "servers.py", self.home], env=everywhere, text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE)
+        self.children.append(self.servers)
+        if self.servers.stdout.readline() != "ready\n":
+            sys.exit("the servers' own process has ended")
+
+    def prepare(self, rabbit, ports):
+        """The copy of what was made once gets the ports and paths of this test."""
+        for path in self.home.glob("*.conf"):
+            path.write_text(path.read_text().replace(str(STATE), str(self.home)))
+        (self.home / "nova.conf").write_text(
+            NOVA_CONF.format(home=self.home, rabbit=rabbit, identity=ports["identity"]))
+        for name, port in ports.items():
+            change = "UPDATE endpoint SET url = replace(url, ?, ?)"
+            execute(self.home / "keystone.db", change, f":{PORTS[name]}", f":{port}")
+        change = "UPDATE cell_mappings SET database_connection = ?"
+        execute(self.home / "api.db", change, f"sqlite:///{self.home}/nova.db")
+
+    def start(self, command, env, url):
+        child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.children.append(child)
+        limit = time.monotonic() + 50
+        while child.poll() is None and time.monotonic() < limit:
+            try:
+                urllib.request.urlopen(url, timeout=50).close()
+                return
+            except urllib.error.HTTPError as answer:
+                if answer.code < 500:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.1)
+        self.end()
+        sys.exit(f"{command[-1]} does not answer at {url}")
+
+    def project(self, name):
+        return execute(self.home / "keystone.db", "SELECT id FROM project WHERE name = ?", name)[0][0]
+
+    def ask(self, command):
+        self.servers.stdin.write(command + "\n")
+        self.servers.stdin.flush()
+        verdict, _, answer = self.servers.stdout.readline().strip().partition(" ")
+        if verdict != "ok":
+            raise RuntimeError(answer)
+        return answer
+
+    def create(self, argument):
+        project, name = argument.split(" ")
+        return self.ask(f"create {self.project(project)} {name}")
+
+    def make(self, argument):
+        kind, project, name = argument.split(" ")
+        return self.stand_ins.create(kind, self.project(project), name)
+
+    def answers(self, _):
+        own, server = self.project("kitchen"), self.create("kitchen recorded")
+        self.ask(f"built {server}")
+        try:
+            return answers.ask(self.port, answers.form_login(self.port, "cook"), own, server)
+        finally:
+            self.ask(f"delete {server}")
+
+    def end(self):
+        for child in self.children:
+            child.kill()
+            child.wait()
+        self.scratch.cleanup()
+
+
+def execute(path, statement, *values):
+    with sqlite3.connect(path) as database:
+        return database.execute(statement, values).fetchall()
+
+
+def own(name):
+    return lambda argument: cloud.ask(f"{name} {argument}")
+
+
+cloud = Cloud(int(sys.argv[1]), sys.argv[2:])
+lifeline.hold(
+    f"127.0.0.1:{cloud.port}",
+    {
+        "project": cloud.project,
+        "create": cloud.create,
+        **{name: own(name) for name in ("built", "pause", "resume", "stop", "delete")},
+        "make": cloud.make,
+        "change": lambda argument: cloud.stand_ins.change(*argument.split(" ")),
+        "remove": lambda argument: cloud.stand_ins.delete(*argument.split(" ")),
+        "answers": cloud.answers,
+        "unknown": lambda _: " ".join(cloud.stand_ins.unknown),
+    },
+    cloud.end,
+)
