@@ -8,6 +8,7 @@
 
 mod crowd;
 mod logout;
+mod permissions;
 mod proxy;
 
 use std::fs::{self, File};

@@ -18,7 +18,9 @@ use crate::net::Slots;
 use crate::shutdown::Shutdown;
 use crate::sources::Sources;
 use crate::spool::SpoolUse;
-use crate::telemetry::{self, AppLabel, ChannelLabel, Inside, Metrics, Seen, SourceLabel};
+use crate::telemetry::{
+    self, AppLabel, ChannelLabel, Inside, Metrics, Seen, SourceLabel, StreamLabel,
+};
 use crate::upstream::Apps;
 
 /// The parts of the server that the status reads. Clones share them.
@@ -54,6 +56,7 @@ impl View {
             metrics.spool.set(self.spool.figures());
             self.observe_channels(metrics);
             self.observe_sources(metrics);
+            self.observe_cluster(metrics);
         })
     }
 
@@ -100,6 +103,17 @@ impl View {
                 .get_or_create(&label)
                 .set(signed(listeners));
             channels.kept.get_or_create(&label).set(signed(messages));
+        }
+    }
+
+    fn observe_cluster(&self, metrics: &Metrics) {
+        if let Some(cluster) = self.hub.cluster() {
+            let label = StreamLabel {
+                stream: cluster.stream,
+                address: cluster.address,
+            };
+            let up = i64::from(cluster.since.is_some());
+            metrics.cluster.set(&label, up, signed(cluster.waiting));
         }
     }
 
@@ -170,6 +184,7 @@ impl View {
             "newest": hub.newest,
             "channels": hub.channels,
             "sources": self.sources.status(),
+            "cluster": self.hub.cluster().into_iter().collect::<Vec<_>>(),
             "certificates": self.certificates(),
         });
         match object {
@@ -305,12 +320,31 @@ impl View {
                 ));
             }
         }
+        if let Some(cluster) = self.hub.cluster().filter(|cluster| !cluster.caught_up) {
+            faults.push(format!(
+                "the stream {} of the cluster at {} was not read yet: {}",
+                cluster.stream,
+                cluster.address,
+                cluster.last_error.as_deref().unwrap_or("not yet connected")
+            ));
+        }
         faults
     }
 
-    /// Sources that are down, and a disk that takes no messages, for an operator: the server serves without them. Another
-    /// node could not read such a source either, so that a load balancer that left this one out would gain nothing.
+    /// Sources that are down, a cluster that is, and a disk that takes no messages, for an operator: the server serves
+    /// without them. Another node could not read them either, so that a load balancer that left this one out would gain
+    /// nothing.
     pub(super) fn remarks(&self) -> Vec<String> {
+        let cluster = self.hub.cluster();
+        let cluster = cluster.filter(|cluster| cluster.caught_up && cluster.since.is_none());
+        let cluster = cluster.map(|cluster| {
+            format!(
+                "the stream {} of the cluster at {} is not connected: {}",
+                cluster.stream,
+                cluster.address,
+                cluster.last_error.as_deref().unwrap_or("connecting again")
+            )
+        });
         let sources = self.sources.status().into_iter();
         let down = sources.filter(|source| source.since.is_none());
         let down = down.map(|source| {
@@ -325,7 +359,7 @@ impl View {
         let disk = self.hub.disk_trouble().map(|reason| {
             format!("channels with their history on disk take no messages: {reason}")
         });
-        down.chain(disk).collect()
+        down.chain(cluster).chain(disk).collect()
     }
 }
 

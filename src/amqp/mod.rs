@@ -7,7 +7,6 @@ mod nesting;
 mod runtime;
 mod tls;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use lapin::{Connection, ConnectionProperties};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::config;
+use crate::config::{self, BrokerCredentials};
 use crate::net::{ConnectError, connect};
 use crate::text::Reason;
 use crate::text::file::{LARGEST_SECRET, read_text};
@@ -44,9 +43,12 @@ pub(super) struct Broker {
 /// Reasons why a connection cannot be opened or has been lost.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BrokerError {
-    /// The credentials file cannot be used.
-    #[error("{}: {reason}", path.display())]
-    Credentials { path: PathBuf, reason: Reason },
+    /// The credentials cannot be used.
+    #[error("{place}: {reason}")]
+    Credentials {
+        place: BrokerCredentials,
+        reason: Reason,
+    },
     /// The trusted certificates cannot be read.
     #[error(transparent)]
     Authority(#[from] TlsError),
@@ -79,7 +81,7 @@ impl Broker {
     /// Reads the credentials and certificates, so that errors in them are reported at the start.
     pub(super) fn new(settings: &config::Broker) -> Result<Self, BrokerError> {
         // Read again for each connection, so that a password can be changed; but missing is missing now.
-        credentials(settings.credentials.as_deref())?;
+        credentials(settings.credentials.as_ref())?;
         let tls = settings.tls.then(|| tls::connector(settings.ca.as_deref()));
         Ok(Self {
             settings: settings.clone(),
@@ -89,7 +91,7 @@ impl Broker {
 
     /// Opens a connection; the broker lists it under this name.
     pub(super) async fn connect(&self, name: &str) -> Result<Connection, BrokerError> {
-        let uri = self.uri(credentials(self.settings.credentials.as_deref())?);
+        let uri = self.uri(credentials(self.settings.credentials.as_ref())?);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         // Opened here and not by lapin, which would say less of why it cannot be.
         let stream = self.open().await?;
@@ -152,20 +154,25 @@ pub(super) async fn close(connection: &Connection) {
     let _ = timeout(CLOSE_LIMIT, connection.close(200, "Noren stops".into())).await;
 }
 
-/// Reads user and password from a file; without a file they are those that RabbitMQ accepts from its own machine.
-fn credentials(file: Option<&Path>) -> Result<AMQPUserInfo, BrokerError> {
-    let Some(path) = file else {
+/// Reads user and password from their place; without one they are those that RabbitMQ accepts from its own machine.
+fn credentials(place: Option<&BrokerCredentials>) -> Result<AMQPUserInfo, BrokerError> {
+    let Some(place) = place else {
         return Ok(AMQPUserInfo {
             username: "guest".to_owned(),
             password: "guest".to_owned(),
         });
     };
     let fault = |reason: Reason| BrokerError::Credentials {
-        path: path.to_owned(),
+        place: place.clone(),
         reason,
     };
-    let text = read_text(path, LARGEST_SECRET)
-        .map_err(|error| fault(Reason::new(path, Use::Read, &error)))?;
+    let text = match place {
+        BrokerCredentials::File(path) => read_text(path, LARGEST_SECRET)
+            .map_err(|error| fault(Reason::new(path, Use::Read, &error)))?,
+        BrokerCredentials::Environment(name) => std::env::var(name).map_err(|_| {
+            fault("there is no such variable, or it is no text; the container or the unit has to set it".into())
+        })?,
+    };
     let line = text.trim_end_matches(['\r', '\n']);
     match line.split_once(':') {
         Some((user, password))
@@ -192,7 +199,8 @@ mod tests {
         let path = directory.path().join("amqp");
         let read = |text: &str| {
             std::fs::write(&path, text).expect("a file");
-            credentials(Some(&path)).map(|info| (info.username, info.password))
+            credentials(Some(&BrokerCredentials::File(path.clone())))
+                .map(|info| (info.username, info.password))
         };
         let expected = ("noren".to_owned(), "a:b".to_owned());
         assert_eq!(read("noren:a:b\n").expect("credentials"), expected);
@@ -200,5 +208,16 @@ mod tests {
             let said = read(text).expect_err("no credentials").to_string();
             assert!(said.contains("user:password") && !said.contains("secret"));
         }
+    }
+
+    #[test]
+    fn credentials_in_the_environment_are_named_when_they_are_missing() {
+        let place = BrokerCredentials::Environment("NOREN_NO_SUCH_VARIABLE".to_owned());
+        let said = credentials(Some(&place)).expect_err("no credentials");
+        let said = said.to_string();
+        assert!(
+            said.contains("environment:NOREN_NO_SUCH_VARIABLE"),
+            "{said}"
+        );
     }
 }

@@ -9,6 +9,55 @@ use super::endpoint::Endpoint;
 use super::reader::Table;
 use super::value;
 
+/// Prefix of `credentials` that are in a variable of the environment.
+const ENVIRONMENT: &str = "environment:";
+
+/// Place of a broker's credentials, one line `user:password`. It is no secret itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerCredentials {
+    /// A file, read again for each connection.
+    File(PathBuf),
+    /// `environment:NAME`: a variable of the process, as container platforms hand over secrets.
+    Environment(String),
+}
+
+impl BrokerCredentials {
+    fn parse(text: &str) -> Result<Self, String> {
+        let Some(name) = text.strip_prefix(ENVIRONMENT) else {
+            return value::secret_path(text).map(Self::File);
+        };
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        if name.is_empty()
+            || !name.chars().all(fits)
+            || name.starts_with(|first: char| first.is_ascii_digit())
+        {
+            // Without the text, which may be the secret itself.
+            return Err(
+                "names no variable of the environment; write for example \"environment:AMQP_CREDENTIALS\"".to_owned(),
+            );
+        }
+        Ok(Self::Environment(name.to_owned()))
+    }
+
+    /// The file, if they are in one.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path.clone()),
+            Self::Environment(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for BrokerCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Environment(name) => write!(f, "{ENVIRONMENT}{name}"),
+        }
+    }
+}
+
 /// A broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broker {
@@ -20,9 +69,9 @@ pub struct Broker {
     pub port: u16,
     /// The virtual host. Default `/`.
     pub virtual_host: String,
-    /// `credentials`: a file with one line, `user:password`. Default none: `guest:guest`, which RabbitMQ admits
-    /// from its own machine only.
-    pub credentials: Option<PathBuf>,
+    /// `credentials`: a file, or a variable, with one line, `user:password`. Default none: `guest:guest`, which
+    /// RabbitMQ admits from its own machine only.
+    pub credentials: Option<BrokerCredentials>,
     /// `ca`: a PEM file with the certificates that are trusted. Default none: those the system trusts.
     pub ca: Option<PathBuf>,
     /// `heartbeat`: a broker that is silent for twice as long is lost. Default 30 s, in whole seconds.
@@ -36,7 +85,7 @@ impl Broker {
     pub(super) fn read(table: &mut Table<'_>) -> Option<Self> {
         let place = table.required("url", r#""amqp://rabbit.example:5672/%2F""#, Self::parse);
         let credentials = table.text("credentials", None, |text| {
-            value::secret_path(text).map(Some)
+            BrokerCredentials::parse(text).map(Some)
         });
         let ca = table.text("ca", None, |text| value::path(text).map(Some));
         let heartbeat = table.time_limit("heartbeat", Duration::from_secs(30));

@@ -100,7 +100,7 @@ pub use app::App;
 pub use app_url::AppUrl;
 pub use app_urls::AppUrls;
 pub use bridge::{Bridge, StaticTarget};
-pub use broker::Broker;
+pub use broker::{Broker, BrokerCredentials};
 pub use channel::{Channel, Framing, History, Listen, Publisher, Slow, Source, StoreKind};
 pub use channel_name::{ChannelName, ChannelPattern};
 pub use channel_tokens::ChannelTokens;

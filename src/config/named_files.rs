@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Broker, Config, SourceKind, TargetTls};
+use super::{Broker, BrokerCredentials, Config, SourceKind, TargetTls};
 use super::{SecretFile, Source};
 
 impl Config {
@@ -78,6 +78,11 @@ fn of_target(tls: &TargetTls, files: &mut Vec<PathBuf>) {
 }
 
 fn of_broker(broker: &Broker, files: &mut Vec<PathBuf>) {
-    files.extend(broker.credentials.clone());
+    files.extend(
+        broker
+            .credentials
+            .as_ref()
+            .and_then(BrokerCredentials::file),
+    );
     files.extend(broker.ca.clone());
 }

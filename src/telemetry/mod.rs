@@ -27,7 +27,7 @@ pub use metrics::{
     AddressLabel, AddressLimited, AddressState, Addresses, AppLabel, AppMetrics, Apps,
     CONTENT_TYPE, ChannelLabel, ChannelMetrics, Channels, Classes, Connections, Failure, FileLabel,
     Handler, ListenerLabel, Metrics, OfKind, ReasonLabel, Requests, Seen, SourceLabel, Sources,
-    SpoolMetrics, Spooled, TunnelKind, TunnelMetrics, descriptors, resident_bytes,
+    SpoolMetrics, Spooled, StreamLabel, TunnelKind, TunnelMetrics, descriptors, resident_bytes,
 };
 pub use timings::Timings;
 pub use tunnels::{Begun, OpenTunnel, Rfb, Tunnel, Tunnels};

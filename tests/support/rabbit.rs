@@ -124,6 +124,25 @@ impl Rabbit {
         format!("amqp://127.0.0.1:{}", self.port)
     }
 
+    /// Gives a user, whose password is its name, these permissions: to configure, to write, to read.
+    #[track_caller]
+    pub(crate) fn permit(&self, user: &str, permissions: [&str; 3]) {
+        let control = |words: &[&str]| {
+            self.command("rabbitmqctl")
+                .arg("--quiet")
+                .args(words)
+                .output()
+        };
+        // It is there already when its permissions change.
+        let _ = control(&["add_user", user, user]);
+        let [configure, write, read] = permissions;
+        let told = control(&["set_permissions", user, configure, write, read]);
+        assert!(
+            told.as_ref().is_ok_and(|told| told.status.success()),
+            "{told:?}"
+        );
+    }
+
     /// Bytes of memory that the broker's process holds.
     pub(crate) fn memory(&self) -> u64 {
         let number = fs::read_to_string(path(&self.home, "pid")).expect("its number");

@@ -170,6 +170,23 @@ fn at(status: &Value, now: Duration) -> Vec<String> {
         }),
     );
     add(
+        "Cluster".to_owned(),
+        &["STREAM", "AT", "UP", "WAITING", "LAST ERROR"],
+        rows(of(status, "cluster"), |one| {
+            let up = match of(one, "since") {
+                Value::Null => "no".to_owned(),
+                at => since(at),
+            };
+            vec![
+                word(of(one, "stream")),
+                word(of(one, "address")),
+                up,
+                word(of(one, "waiting")),
+                word(of(one, "last_error")),
+            ]
+        }),
+    );
+    add(
         "Certificates".to_owned(),
         &["NAME", "ENDS IN", "ASKED FOR IN", "LAST ERROR"],
         rows(of(status, "certificates"), |one| {

@@ -6,6 +6,7 @@
 //! beside it, they read out of the stream as well: the epoch, who listens, which sessions have ended.
 
 mod apply;
+mod condition;
 mod publish_queue;
 mod record;
 mod remote_presence;
@@ -28,6 +29,9 @@ use crate::text::Reason;
 use crate::text::file::{LARGEST_SECRET, read};
 use crate::text::permission::Use;
 
+pub use condition::ClusterStatus;
+
+use condition::Condition;
 use publish_queue::{Bounds, Outgoing};
 use record::Said;
 use remote_presence::{Listeners, Others};
@@ -48,6 +52,7 @@ pub(super) struct Backbone {
     node: Box<str>,
     /// True once every message that was in the stream at this node's start is in its histories.
     caught_up: AtomicBool,
+    condition: Condition,
     others: Others,
     ended: Mutex<Vec<Bytes>>,
 }
@@ -67,6 +72,7 @@ impl Backbone {
             node: Epoch::new().to_string().into(),
             settings: settings.clone(),
             caught_up: AtomicBool::new(false),
+            condition: Condition::default(),
             others: Others::default(),
             ended: Mutex::default(),
         })
@@ -75,6 +81,19 @@ impl Backbone {
     /// True once subscribers can be served: from then on the node can resolve their cursors.
     pub(super) fn has_caught_up(&self) -> bool {
         self.caught_up.load(Ordering::Acquire)
+    }
+
+    /// The stream and this node's connection to it.
+    pub(super) fn status(&self) -> ClusterStatus {
+        let (since, last_error) = self.condition.now();
+        ClusterStatus {
+            stream: self.settings.stream.to_string(),
+            address: self.settings.broker.to_string(),
+            since,
+            caught_up: self.has_caught_up(),
+            waiting: self.outgoing.count(),
+            last_error,
+        }
     }
 
     /// Queues a message for the stream; the returned future gives its id once it has come back in the stream.

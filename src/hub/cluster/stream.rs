@@ -37,7 +37,7 @@ const UNCONFIRMED: usize = 1_000;
 enum Lost {
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    #[error("{0}")]
+    #[error("{}{}", .0, remedy(.0))]
     Protocol(#[from] lapin::Error),
     #[error("the broker ended the consumer; was the stream deleted?")]
     Cancelled,
@@ -47,6 +47,19 @@ enum Lost {
     NoStream,
     #[error("the stream was made anew")]
     Anew,
+}
+
+/// The permission that is missing where the broker refuses access: its own text names the exchange or the queue, and
+/// not which of the three permissions of a user it is.
+fn remedy(error: &lapin::Error) -> &'static str {
+    let text = error.to_string();
+    if !text.contains("ACCESS_REFUSED") {
+        ""
+    } else if text.contains("exchange") {
+        "; the user needs the permission `write` for amq.default (rabbitmqctl set_permissions)"
+    } else {
+        "; the user needs the permissions `configure` and `read` for the stream (rabbitmqctl set_permissions)"
+    }
 }
 
 /// Reading state of the stream, kept across reconnects.
@@ -76,6 +89,10 @@ impl Hub {
             let Some(lost) = reading.serve(&shutdown).await else {
                 return;
             };
+            let reason = lost.to_string();
+            if let Some(backbone) = self.backbone() {
+                backbone.condition.set_down(reason.clone());
+            }
             if matches!(lost, Lost::Anew) {
                 error!(
                     "the stream of the cluster was made anew; all subscribers start anew as well"
@@ -89,7 +106,10 @@ impl Hub {
                 told = false;
             }
             if !std::mem::replace(&mut told, true) {
-                warn!(reason = %lost, "the stream of the cluster is not there; trying again until it is");
+                warn!(
+                    reason,
+                    "the stream of the cluster is not there; trying again until it is"
+                );
             }
             tokio::select! {
                 () = sleep(backoff.pause()) => {}
@@ -283,6 +303,9 @@ impl Reading {
         if self.greeting.as_ref() == Some(&letter.node) {
             self.greeting = None;
             self.hub.catch_up();
+            if let Some(backbone) = self.hub.backbone() {
+                backbone.condition.set_up();
+            }
         }
         if letter.number > 0 {
             if self.numbers.len() >= NODES && !self.numbers.contains_key(&letter.node) {

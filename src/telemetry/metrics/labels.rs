@@ -57,3 +57,12 @@ pub struct SourceLabel {
     /// Address of the source.
     pub address: String,
 }
+
+/// Label for the stream of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StreamLabel {
+    /// Name of the stream.
+    pub stream: String,
+    /// Address of the broker.
+    pub address: String,
+}

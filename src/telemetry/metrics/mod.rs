@@ -8,6 +8,7 @@
 mod addresses;
 mod apps;
 mod channels;
+mod cluster;
 mod connections;
 mod labels;
 mod process;
@@ -28,9 +29,11 @@ use crate::sync::lock;
 pub use addresses::{AddressState, Addresses};
 pub use apps::{AddressLimited, AppMetrics, Apps, Failure};
 pub use channels::{ChannelMetrics, Channels};
+pub use cluster::Cluster;
 pub use connections::Connections;
 pub use labels::{
     AddressLabel, AppLabel, ChannelLabel, FileLabel, ListenerLabel, ReasonLabel, SourceLabel,
+    StreamLabel,
 };
 pub use process::{descriptors, resident_bytes};
 pub use requests::{Classes, Handler, Requests};
@@ -60,6 +63,8 @@ pub struct Metrics {
     pub channels: Channels,
     /// Sources of messages.
     pub sources: Sources,
+    /// The cluster, if the server is a node of one.
+    pub cluster: Cluster,
     registry: Registry,
     /// Locked while values are set and the text is written, so that concurrent readers cannot mix.
     reading: Mutex<()>,
@@ -83,6 +88,7 @@ impl Metrics {
             tunnels: TunnelMetrics::register(own),
             channels: Channels::register(own),
             sources: Sources::register(own),
+            cluster: Cluster::register(own),
             registry,
             reading: Mutex::default(),
         }

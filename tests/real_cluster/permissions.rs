@@ -1,0 +1,51 @@
+//! A node whose user of the broker may do less than it needs, or nothing any more.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::{Rabbit, alone, path, run, scratch, until};
+
+use super::Node;
+
+/// The whole of what `GET /readyz`, the metrics and the status of this node say.
+fn told(node: &Node) -> String {
+    let socket = path(&node.directory, "admin.sock");
+    let get = |target: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--include", "--unix-socket", &socket]);
+        run(curl.arg(format!("http://localhost{target}"))).stdout
+    };
+    let mut status = Command::new(env!("CARGO_BIN_EXE_noren"));
+    let status = run(status.args(["status", "--socket", &socket])).well();
+    format!("{}\n{}\n{}", get("/readyz"), get("/metrics"), status.stdout)
+}
+
+#[test]
+fn a_node_says_which_permission_is_missing_and_works_when_it_is_given() {
+    let _alone = alone();
+    let rabbit = Rabbit::start();
+    rabbit.permit("noren", ["^noren", "^noren", "^noren"]);
+    let secrets = scratch();
+    let file = path(&secrets, "amqp");
+    fs::write(&file, "noren:noren").expect("a file");
+    let node = Node::start_with(rabbit.port, &format!("credentials = {file:?}\n"), "");
+    let refused = until("the refusal to be told", || {
+        let told = told(&node);
+        told.contains("`write` for amq.default").then_some(told)
+    });
+    assert!(refused.contains("503 Service Unavailable"), "{refused}");
+    assert!(refused.contains("was not read yet"), "{refused}");
+    assert!(
+        refused.contains("noren_cluster_up{stream=\"noren\""),
+        "{refused}"
+    );
+    assert!(refused.contains("Cluster\n  STREAM"), "{refused}");
+    rabbit.permit("noren", ["^noren", "^(noren|amq\\.default$)", "^noren"]);
+    let node = node.caught_up();
+    until("the node to say that it works", || {
+        let told = told(&node);
+        (told.contains("200 OK") && !told.contains("amq.default")).then_some(())
+    });
+    node.publish(0..3);
+    assert_eq!(node.history(3).len(), 3);
+}
