@@ -11,6 +11,9 @@ use http::StatusCode;
 use crate::config::{Config, Entrance, HostPattern, Methods, PathPattern, PathPrefix};
 use crate::http::{PathFault, Refusal, RequestPath};
 
+/// The path of the metadata of a resource (RFC 9728 §3).
+pub const METADATA: &str = "/.well-known/oauth-protected-resource";
+
 /// The handler of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -22,6 +25,8 @@ pub enum Route {
     Websockify,
     /// The hub; its resource begins at this position of the canonical path.
     Hub(usize),
+    /// The Mercure hub, and its metadata.
+    Mercure,
     /// The admin page; its resource begins at this position of the canonical path, or the path ends before it.
     Page(usize),
     /// A webhook, of the source with this path.
@@ -82,6 +87,8 @@ pub struct Router {
     open_targets: Vec<String>,
     /// Path of the hub and a slash, if there is a channel.
     hub: Option<String>,
+    /// Paths of the Mercure hub and of its metadata, if there is one.
+    mercure: Vec<String>,
     /// Path of the admin page.
     page: Option<String>,
     /// Paths of webhooks.
@@ -137,6 +144,7 @@ impl Router {
             hub: config
                 .has_open_channels()
                 .then(|| format!("{}/", decoded(&config.hub.path))),
+            mercure: mercure(config),
             entries: entries(config),
             welcome: config.server.welcome && config.apps.is_empty() && config.files.is_empty(),
         }
@@ -150,6 +158,7 @@ impl Router {
                 Route::Files(index) => Destination::Files(index),
                 Route::Websockify
                 | Route::Hub(_)
+                | Route::Mercure
                 | Route::Page(_)
                 | Route::Webhook
                 | Route::Welcome => {
@@ -170,6 +179,10 @@ impl Router {
     /// A refusal, if no route matches, if the app does not accept such a path, or if the app could read it as a
     /// path with other guards.
     pub fn route(&self, asked: Asked<'_>) -> Result<Route, Refusal> {
+        // Addresses of subscriptions contain topics, whose slashes are encoded; the hub reads the path as it was sent.
+        if self.is_mercure(asked.path.as_str()) {
+            return Ok(Route::Mercure);
+        }
         if let Some(route) = self.own(asked)? {
             asked.path.check_slashes().map_err(refused)?;
             return Ok(route);
@@ -204,6 +217,13 @@ impl Router {
             .as_ref()
             .and_then(|hub| path.strip_prefix(hub.as_str()));
         rest.is_some_and(|rest| rest.starts_with("sockjs/"))
+    }
+
+    fn is_mercure(&self, path: &str) -> bool {
+        self.mercure.iter().any(|own| {
+            let rest = path.strip_prefix(own.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
     }
 
     /// Matches Noren's own handlers, for which a path has one reading.
@@ -313,6 +333,19 @@ impl Entry {
                 .as_ref()
                 .is_none_or(|pattern| pattern.matches(host))
     }
+}
+
+/// The paths of the Mercure hub and, if it has issuers of tokens, of its metadata (RFC 9728 §3).
+fn mercure(config: &Config) -> Vec<String> {
+    let Some(mercure) = &config.mercure else {
+        return Vec::new();
+    };
+    let path = decoded(&mercure.path);
+    let metadata = format!("{METADATA}{path}");
+    let has_metadata = !mercure.issuers.is_empty();
+    std::iter::once(path)
+        .chain(has_metadata.then_some(metadata))
+        .collect()
 }
 
 /// The routes to apps and directories, in the order of matching.

@@ -13,6 +13,7 @@ mod handlers;
 mod headers;
 mod live;
 mod login_limit;
+mod mercure_keys;
 mod methods;
 mod page_message;
 mod pipeline;
@@ -39,6 +40,7 @@ use crate::admin::Page;
 use crate::bridge::Recorder;
 use crate::config::{self, Config};
 use crate::http::{Body, Context, Incoming, refuse};
+use crate::push::mercure::{MercureHub, Rules};
 use crate::router::Router;
 use crate::shares::Share;
 use crate::spool::Spool;
@@ -152,6 +154,10 @@ impl Service {
             targets: plan.targets,
             recorder: Recorder::new(&config.bridge.recording, &live.recordings),
             grip: Arc::new(GripApps::new(plan.grip, config, &live.grip)),
+            mercure: config.mercure.as_ref().and_then(|settings| {
+                let rules = Rules::new(settings.clone())?;
+                MercureHub::new(&live.hub, rules, &live.mercure).zip(plan.mercure)
+            }),
             sockjs: live.sockjs.clone(),
             sources: live.sources.clone(),
             admin_page: live.admin_page.clone(),

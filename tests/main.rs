@@ -27,6 +27,7 @@ mod layers;
 mod life;
 mod lifecycle;
 mod limits;
+mod mercure;
 mod notify;
 mod offload;
 mod paths;

@@ -96,6 +96,11 @@ fn report(file: &Path, config: &Config) -> String {
         } else {
             format!(", from {from}")
         };
+        if channel.is_of_mercure() {
+            let path = config.mercure.as_ref().map(|mercure| mercure.path.as_str());
+            let _ = writeln!(text, "  a Mercure hub at {}", path.unwrap_or_default());
+            continue;
+        }
         if channel.is_of_grip() {
             let app = channel.app.as_deref().unwrap_or_default();
             let _ = writeln!(text, "  channels of the app {app} (GRIP)");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use noren::Destination;
 use noren::config::{
     Affinity, App, CertificateRule, Channel, Config, Entrance, Field, HeaderRules, ListenAddress,
-    Listener, Member, Needs, OriginRule, PathPattern, PostgresPlace, Protocol, Publisher,
+    Listener, Member, Mercure, Needs, OriginRule, PathPattern, PostgresPlace, Protocol, Publisher,
     RequestLimits, Rfb, SessionRule, Source,
 };
 
@@ -150,7 +150,7 @@ fn routes(text: &mut Text, config: &Config) {
             text,
             format!("{}/NAME on any host -> a channel", config.hub.path),
         );
-        for one in config.channels.iter().filter(|one| !one.is_of_grip()) {
+        for one in config.channels.iter().filter(|one| !one.is_internal()) {
             text.more(channel(one));
             for line in listeners(config, one) {
                 text.more(format_args!("  {line}"));
@@ -158,6 +158,20 @@ fn routes(text: &mut Text, config: &Config) {
         }
         entrance(text, &config.hub.entrance);
         text.more(origins(&config.hub.entrance));
+    }
+    if let Some(mercure) = &config.mercure {
+        next(
+            text,
+            format!("{} on any host -> the Mercure hub", mercure.path),
+        );
+        for line in of_mercure(config, mercure) {
+            text.more(line);
+        }
+        entrance(text, &mercure.entrance);
+        text.more(format_args!(
+            "it may be used by {}",
+            pages(&mercure.entrance)
+        ));
     }
     for place in noren::places(config) {
         let host = place.host.as_deref().unwrap_or("any host");
@@ -309,6 +323,11 @@ fn entrance(text: &mut Text, entrance: &Entrance) {
 }
 
 fn origins(entrance: &Entrance) -> String {
+    format!("WebSockets may be opened by {}", pages(entrance))
+}
+
+/// Describes the pages and programs that an entrance admits.
+fn pages(entrance: &Entrance) -> String {
     let rules = entrance.origins.iter().map(|rule| match rule {
         OriginRule::Same => "pages of this door".to_owned(),
         OriginRule::Any => "pages of any site".to_owned(),
@@ -321,7 +340,7 @@ fn origins(entrance: &Entrance) -> String {
     if who.is_empty() {
         who.push("nobody".to_owned());
     }
-    format!("WebSockets may be opened by {}", who.join(", "))
+    who.join(", ")
 }
 
 fn channel(channel: &Channel) -> String {
@@ -344,6 +363,36 @@ fn channel(channel: &Channel) -> String {
         bytes(history.size as u64),
         time(history.age)
     )
+}
+
+/// Describes who may publish to and subscribe to the Mercure hub.
+fn of_mercure(config: &Config, mercure: &Mercure) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !mercure.publisher_keys.is_empty() {
+        lines.push("updates from programs with a token of publisher-keys (0.x)".to_owned());
+    }
+    for issuer in &mercure.issuers {
+        lines.push(format!("tokens of {} (1.0) permit both", issuer.name));
+    }
+    lines.push(if mercure.anonymous {
+        "public updates for everybody, private ones for clients whose token permits them".to_owned()
+    } else {
+        "for clients with a token; private updates if it permits them".to_owned()
+    });
+    if mercure.session {
+        lines.push(who(config, Some(SessionRule::Required)));
+    }
+    if mercure.subscriptions {
+        lines.push("who subscribes is told to those whose token permits it".to_owned());
+    }
+    let history = &mercure.history;
+    lines.push(format!(
+        "keeps {} updates, {}, {}",
+        history.messages,
+        bytes(history.size as u64),
+        time(history.age)
+    ));
+    lines
 }
 
 /// A source by its kind and place.

@@ -46,6 +46,7 @@ mod log;
 mod mapping;
 mod mask;
 mod member;
+mod mercure;
 mod methods;
 mod named_files;
 mod nearest;
@@ -84,6 +85,8 @@ mod webhook;
 mod error_tests;
 #[cfg(test)]
 mod field_tests;
+#[cfg(test)]
+mod mercure_tests;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -122,6 +125,7 @@ pub use listener::{ClientCertificates, ForwardedHeader, ListenAddress, Listener,
 pub use log::{AccessFormat, Audit, Level, Log, LogFormat};
 pub use mapping::Mapping;
 pub use member::Member;
+pub use mercure::{Mercure, MercureIssuer, MercureVersion};
 pub use methods::{LONGEST_METHOD, Methods, folds_into_a_method};
 pub use needs::Needs;
 pub use network::Network;
@@ -188,6 +192,8 @@ pub struct Config {
     pub hub: Hub,
     /// `[[channel]]`: messages to many.
     pub channels: Vec<Channel>,
+    /// `[mercure]`: a hub of the Mercure protocol. Default none.
+    pub mercure: Option<Mercure>,
     /// `[cluster]`: the stream that makes several Norens one hub. Default none.
     pub cluster: Option<Cluster>,
     /// `[admin]`: the socket for the programs of this machine.
@@ -211,6 +217,7 @@ impl Default for Config {
             bridge: Bridge::default(),
             hub: Hub::default(),
             channels: Vec::new(),
+            mercure: None,
             cluster: None,
             admin: Admin::default(),
         }
@@ -278,10 +285,12 @@ impl Config {
             bridge: root.table("bridge", Bridge::read),
             hub: root.table("hub", Hub::read),
             channels: Channel::read_all(root),
+            mercure: Mercure::read(root),
             cluster: root.table("cluster", Cluster::read),
             admin: root.table("admin", Admin::read),
         };
         config.open_grip(root);
+        config.open_mercure(root);
         // After all others: a name can only be looked for among apps that could be read.
         let apps = root.nothing_is_wrong().then_some(config.apps.as_slice());
         config.session = root.table("session", |table| Session::read(table, apps));
@@ -295,12 +304,29 @@ impl Config {
         config
     }
 
-    /// True if there are channels that clients can name; those of GRIP apps are not.
+    /// True if there are channels that clients can name; those of GRIP apps and of Mercure are not.
     #[must_use]
     pub fn has_open_channels(&self) -> bool {
-        self.channels
-            .iter()
-            .any(|channel| !channel.name.is_of_grip())
+        self.channels.iter().any(|channel| !channel.is_internal())
+    }
+
+    /// Adds the channel of the Mercure hub, before all others: no pattern may open it to anybody else.
+    fn open_mercure(&mut self, root: &Table<'_>) {
+        if self.channels.iter().any(|one| one.name.is_of_mercure()) {
+            let text =
+                r#"the names that begin with "mercure." are those of [mercure]; write another"#;
+            root.problem("channel", text);
+        }
+        let Some(mercure) = &self.mercure else {
+            return;
+        };
+        if self.hub.path == mercure.path {
+            root.problem(
+                "mercure",
+                "and [hub] have the same path; write another into one of them",
+            );
+        }
+        self.channels.splice(0..0, mercure.channel());
     }
 
     /// Adds the channels of GRIP apps, before all others: no pattern may open them to anybody else.
@@ -370,7 +396,11 @@ impl Config {
             ("bridge", &self.bridge.entrance),
             ("hub", &self.hub.entrance),
         ];
-        for (table, entrance) in apps.chain(shared) {
+        let mercure = self
+            .mercure
+            .iter()
+            .map(|mercure| ("mercure", &mercure.entrance));
+        for (table, entrance) in apps.chain(shared).chain(mercure) {
             if entrance.needs_certificate() {
                 root.problem(
                     table,
@@ -409,6 +439,13 @@ impl Config {
             root.problem(
                 "session",
                 r#"there is no app to ask; write [[app]] with url = "http://127.0.0.1:8010""#,
+            );
+        }
+        let mercure = self.mercure.as_ref().filter(|mercure| mercure.session);
+        if mercure.is_some() && self.session.path.is_none() {
+            root.problem(
+                "mercure",
+                r#"session = true needs a question; write [session] with path = "/tasks""#,
             );
         }
         for (table, rule) in [("bridge", self.bridge.session), ("hub", self.hub.session)] {

@@ -26,6 +26,7 @@ impl Config {
         self.of_bridge(&mut files);
         files.extend(self.hub.publish_token.clone());
         files.extend(self.hub.tokens.keys.iter().map(SecretFile::path));
+        self.of_mercure(&mut files);
         let sources = self.channels.iter().flat_map(|channel| &channel.sources);
         for source in sources {
             match source {
@@ -45,6 +46,18 @@ impl Config {
             files.extend(cluster.key.clone());
         }
         files
+    }
+
+    fn of_mercure(&self, files: &mut Vec<PathBuf>) {
+        if let Some(mercure) = &self.mercure {
+            files.extend(mercure.entrance.users.clone());
+            let issuers = mercure.issuers.iter().flat_map(|issuer| &issuer.keys);
+            let keys = mercure
+                .publisher_keys
+                .iter()
+                .chain(&mercure.subscriber_keys);
+            files.extend(keys.chain(issuers).map(SecretFile::path));
+        }
     }
 
     fn of_bridge(&self, files: &mut Vec<PathBuf>) {

@@ -19,6 +19,8 @@ pub mod grip {}
 pub mod inside {}
 #[doc = include_str!("limits.md")]
 pub mod limits {}
+#[doc = include_str!("mercure.md")]
+pub mod mercure {}
 #[doc = include_str!("operations.md")]
 pub mod operations {}
 #[doc = include_str!("postgres.md")]

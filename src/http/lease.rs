@@ -77,6 +77,16 @@ impl Lease {
         }
     }
 
+    /// Limits the lease by the time at which another one expires.
+    #[must_use]
+    pub fn and_until(mut self, other: &Self) -> Self {
+        self.until = match (self.until, other.until) {
+            (Some(own), Some(other)) => Some(own.min(other)),
+            (own, other) => own.or(other),
+        };
+        self
+    }
+
     /// True once the connection must be closed.
     #[must_use]
     pub fn has_ended(&self) -> bool {

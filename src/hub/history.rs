@@ -274,7 +274,7 @@ impl History {
     }
 
     /// The messages that a new subscriber can still get.
-    pub(super) fn kept(&self) -> impl Iterator<Item = &Arc<Message>> {
+    pub(super) fn kept(&self) -> impl DoubleEndedIterator<Item = &Arc<Message>> {
         let kept = self.entries.iter().skip(self.tail);
         kept.filter_map(|entry| entry.message.as_ref())
     }

@@ -246,7 +246,7 @@ impl Hub {
     #[must_use]
     pub fn rules(&self, name: &ChannelName) -> Option<config::Channel> {
         let settings = self.0.settings.load();
-        let open = Some(name).filter(|name| !name.is_of_grip());
+        let open = Some(name).filter(|name| !name.is_internal());
         settings.rules_of(open?).cloned()
     }
 
@@ -274,7 +274,7 @@ impl Hub {
         from: From,
         lease: Option<Lease>,
     ) -> Result<Subscription, SubscribeError> {
-        if let Some(name) = names.iter().find(|name| name.is_of_grip()) {
+        if let Some(name) = names.iter().find(|name| name.is_internal()) {
             return Err(SubscribeError::Unknown(name.clone()));
         }
         self.subscribe_to_any(address, names, from, lease)

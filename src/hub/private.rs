@@ -1,7 +1,8 @@
-//! Channels of GRIP apps. They are reached through these functions only: who may subscribe or publish is decided by the
-//! app, and its messages have a form of their own.
+//! Channels of GRIP apps and of Mercure. They are reached through these functions only: who may subscribe or publish is
+//! decided by the app or by a token, and the messages have a form of their own.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::config::ChannelName;
 use crate::http::Lease;
@@ -47,6 +48,21 @@ impl Hub {
         let channel = self.open_channel(name)?;
         let kept: Vec<_> = channel.history().kept().cloned().collect();
         kept.iter().rev().find_map(|message| wanted(message))
+    }
+
+    /// The messages behind this offset that a new subscriber of a channel can still get, oldest first, and the highest
+    /// offset of those that it cannot get any more.
+    #[must_use]
+    pub fn messages_behind(&self, name: &ChannelName, offset: u64) -> (Vec<Arc<Message>>, u64) {
+        let Some(channel) = self.open_channel(name) else {
+            return (Vec::new(), 0);
+        };
+        let history = channel.history();
+        let behind = history.kept().rev();
+        let behind = behind.take_while(|message| message.id.offset > offset);
+        let mut behind: Vec<_> = behind.cloned().collect();
+        behind.reverse();
+        (behind, history.floor())
     }
 
     /// True if this node has subscribers of a channel.

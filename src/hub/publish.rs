@@ -100,7 +100,7 @@ impl Hub {
         if let Some(fault) = draft.fault() {
             return Err(PublishError::Malformed(fault));
         }
-        if name.is_of_grip() {
+        if name.is_internal() {
             return Err(PublishError::Unknown(name.clone()));
         }
         self.publish_own(name, draft)

@@ -58,10 +58,20 @@ impl KeyError {
     }
 }
 
+/// The form of a secret in a file that is neither JSON nor PEM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// The secret is encoded in base64url.
+    Base64Url,
+    /// The text is the secret, as most libraries take it; a line end behind it is none of it.
+    Text,
+}
+
 /// A key file and its parsed content.
 pub(super) struct KeyFile {
     setting: &'static str,
     file: SecretFile,
+    secret: Secret,
     read: Mutex<(Stamp, Arc<[Key]>)>,
 }
 
@@ -70,10 +80,15 @@ pub(super) struct KeyFile {
 struct Stamp(u64, i64, i64, u64);
 
 impl KeyFile {
-    pub(super) fn open(setting: &'static str, file: SecretFile) -> Result<Self, KeyError> {
-        let found = read(&file).map_err(|reason| fault(setting, &file, reason))?;
+    pub(super) fn open(
+        setting: &'static str,
+        file: SecretFile,
+        secret: Secret,
+    ) -> Result<Self, KeyError> {
+        let found = read(&file, secret).map_err(|reason| fault(setting, &file, reason))?;
         Ok(Self {
             setting,
+            secret,
             read: Mutex::new(found),
             file,
         })
@@ -85,7 +100,7 @@ impl KeyFile {
         let stamp = stamp(&self.file).map_err(told)?;
         let mut read_before = lock(&self.read);
         if read_before.0 != stamp {
-            *read_before = read(&self.file).map_err(told)?;
+            *read_before = read(&self.file, self.secret).map_err(told)?;
         }
         Ok(Arc::clone(&read_before.1))
     }
@@ -111,21 +126,24 @@ fn stamp(file: &SecretFile) -> Result<Stamp, Reason> {
 }
 
 /// Reads the file. The stamp is taken before, so that a change during the read is noticed.
-fn read(file: &SecretFile) -> Result<(Stamp, Arc<[Key]>), Reason> {
+fn read(file: &SecretFile, secret: Secret) -> Result<(Stamp, Arc<[Key]>), Reason> {
     let (before, path) = (stamp(file)?, file.path());
     let bytes =
         text::file::read(&path, LARGEST).map_err(|error| Reason::new(&path, Use::Read, &error))?;
-    Ok((before, parse(&bytes)?.into()))
+    Ok((before, parse(&bytes, secret)?.into()))
 }
 
 /// Parses the keys of a file; the reason quotes nothing of it.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Key>, String> {
+pub(super) fn parse(bytes: &[u8], secret: Secret) -> Result<Vec<Key>, String> {
     let text = bytes.trim_ascii();
     if text.starts_with(b"{") {
         return parse_json(text);
     }
     if text.windows(BEGIN.len()).any(|window| window == BEGIN) {
         return parse_pem(text);
+    }
+    if secret == Secret::Text {
+        return secret_key(text, None, Algorithm::HS256).map(|key| vec![key]);
     }
     let secret = URL_SAFE_NO_PAD_INDIFFERENT.decode(text).map_err(|_| {
         "it is neither a JWKS, nor PEM, nor a secret in base64url; make one with: openssl rand 32 | basenc --base64url"
@@ -297,7 +315,7 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_told_without_its_words() {
-        let jwk = |text: &str| parse(text.as_bytes()).map(|keys| keys.len());
+        let jwk = |text: &str| parse(text.as_bytes(), Secret::Base64Url).map(|keys| keys.len());
         for text in [
             "",
             "secret!",

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::config::SecretFile;
 use crate::faults::Faults;
 
-pub use keys::KeyError;
+pub use keys::{KeyError, Secret};
 pub use time::{Period, Untimely, now};
 
 use keys::{Key, KeyFile};
@@ -56,15 +56,33 @@ pub fn is_token(text: &str) -> bool {
     text.starts_with("eyJ") && matches!(text.matches('.').count(), 2 | 4)
 }
 
+/// The type in the header of a token (`typ`), which nobody has verified yet.
+#[must_use]
+pub fn type_of(token: &str) -> Option<String> {
+    decode_header(token).ok()?.typ
+}
+
 impl Keys {
     /// Reads the key files. `setting` is their name in the configuration, for errors.
     ///
     /// # Errors
     /// A [`KeyError`] for each file that cannot be used.
     pub fn open(setting: &'static str, files: &[SecretFile]) -> Result<Self, Faults<KeyError>> {
+        Self::open_with(setting, files, Secret::Base64Url)
+    }
+
+    /// Reads the key files, with secrets in this form.
+    ///
+    /// # Errors
+    /// A [`KeyError`] for each file that cannot be used.
+    pub fn open_with(
+        setting: &'static str,
+        files: &[SecretFile],
+        secret: Secret,
+    ) -> Result<Self, Faults<KeyError>> {
         let opened = files
             .iter()
-            .map(|file| KeyFile::open(setting, file.clone()));
+            .map(|file| KeyFile::open(setting, file.clone(), secret));
         Faults::gather(opened).map(Self)
     }
 
@@ -77,6 +95,29 @@ impl Keys {
         &self,
         token: &str,
         audience: Option<&str>,
+    ) -> Result<(Header, C), Unverified> {
+        self.verify_with(token, |key| validation(key, audience))
+    }
+
+    /// Like [`verify`](Self::verify), but leaves the audience to the caller too.
+    ///
+    /// # Errors
+    /// [`Unverified`] gives the reason, which is fit for the log.
+    pub fn verify_signature<C: DeserializeOwned>(
+        &self,
+        token: &str,
+    ) -> Result<(Header, C), Unverified> {
+        self.verify_with(token, |key| {
+            let mut validation = validation(key, None);
+            validation.validate_aud = false;
+            validation
+        })
+    }
+
+    fn verify_with<C: DeserializeOwned>(
+        &self,
+        token: &str,
+        rules: impl Fn(&Key) -> Validation,
     ) -> Result<(Header, C), Unverified> {
         if token.matches('.').count() == 4 {
             return Err(Unverified::Invalid(
@@ -93,7 +134,7 @@ impl Keys {
         let keys = self.current()?;
         let mut fault = "no key has its algorithm and key id";
         for key in candidates(&keys, &header) {
-            match decode::<C>(token, &key.verify, &validation(key, audience)) {
+            match decode::<C>(token, &key.verify, &rules(key)) {
                 Ok(data) => return Ok((data.header, data.claims)),
                 Err(error) => fault = fault_of(error.kind()),
             }

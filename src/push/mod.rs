@@ -1,5 +1,5 @@
 //! The transports of the hub: WebSocket, event stream, long poll and `SockJS`, the page library that speaks them, and
-//! GRIP, for apps that hold connections themselves.
+//! GRIP and Mercure, for apps whose libraries speak these.
 //!
 //! Each walks the history of its subscription at the pace of its client. Independent of routes, sessions and the app:
 //! who may subscribe is decided above.
@@ -9,6 +9,7 @@ mod control;
 mod event_coding;
 pub mod grip;
 mod long_poll;
+pub mod mercure;
 mod send_buffer;
 mod sockjs;
 mod sockjs_frames;

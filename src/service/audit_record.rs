@@ -29,9 +29,9 @@ impl AuditRecord {
     pub(super) fn new(route: Route, request: &Request<impl Sized>, context: &Context) -> Self {
         let kind = match route {
             Route::Websockify => Kind::Console,
-            Route::Hub(_) if request.method() == Method::POST => Kind::Message,
             Route::Webhook => Kind::Message,
-            Route::Hub(_) => Kind::Stream,
+            Route::Hub(_) | Route::Mercure if request.method() == Method::POST => Kind::Message,
+            Route::Hub(_) | Route::Mercure => Kind::Stream,
             Route::App(_) if asks_for_websocket(request) => Kind::WebSocket,
             Route::App(_) | Route::Files(_) | Route::Page(_) | Route::Welcome => Kind::Request,
         };

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::hub::Hub;
 use crate::net::Slots;
 use crate::push::SockJs;
+use crate::push::mercure::MercureMemory;
 use crate::service::handlers::GripMemory;
 use crate::shutdown::Shutdown;
 use crate::sources::Sources;
@@ -47,6 +48,7 @@ pub struct Live {
     pub(super) sessions: Arc<SessionCache>,
     pub(super) recordings: Recordings,
     pub(super) grip: GripMemory,
+    pub(super) mercure: MercureMemory,
 }
 
 impl Live {
@@ -69,6 +71,7 @@ impl Live {
             sessions: Arc::new(SessionCache::new(config)),
             recordings: Recordings::default(),
             grip: GripMemory::default(),
+            mercure: MercureMemory::default(),
         }
     }
 

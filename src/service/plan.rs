@@ -7,6 +7,7 @@ use crate::config::{App, Config};
 use crate::faults::Faults;
 use crate::service::error::BuildError;
 use crate::service::grip_keys::GripKeys;
+use crate::service::mercure_keys::MercureKeys;
 use crate::service::route_auth::Entrances;
 use crate::tls::{Connector, TlsError};
 use crate::tokens::Resolver;
@@ -22,6 +23,8 @@ pub struct Plan {
     pub(super) connectors: Vec<Option<Connector>>,
     /// The keys of each app with GRIP, in the order of the configuration.
     pub(super) grip: Vec<Option<Arc<GripKeys>>>,
+    /// The keys of the Mercure hub, if there is one.
+    pub(super) mercure: Option<MercureKeys>,
 }
 
 impl Plan {
@@ -37,9 +40,11 @@ impl Plan {
         let connectors = Faults::gather(config.apps.iter().map(connector));
         let connectors = faults.keep_all(connectors);
         let grip = faults.keep_all(GripKeys::all(config));
-        let (Some(entrances), Some(tokens), Some(targets), Some(connectors), Some(grip)) =
-            (entrances, tokens, targets, connectors, grip)
-        else {
+        let mercure = faults.keep_all(MercureKeys::open(config.mercure.as_ref()));
+        let (Some(entrances), Some(tokens), Some(targets)) = (entrances, tokens, targets) else {
+            return Err(faults);
+        };
+        let (Some(connectors), Some(grip), Some(mercure)) = (connectors, grip, mercure) else {
             return Err(faults);
         };
         Ok(Self {
@@ -48,6 +53,7 @@ impl Plan {
             targets,
             connectors,
             grip,
+            mercure,
         })
     }
 }

@@ -220,6 +220,7 @@ impl Wrapper {
             }
             Some(Route::Websockify) => Handler::Bridge,
             Some(Route::Hub(_) | Route::Webhook) => Handler::Hub,
+            Some(Route::Mercure) => Handler::Mercure,
             Some(Route::Page(_)) => Handler::Page,
             Some(Route::Files(_)) => Handler::Files,
             Some(Route::Welcome) | None => Handler::None,

@@ -33,6 +33,8 @@ pub(super) struct RouteAuth {
 pub(super) struct Entrances {
     pub(super) bridge: Entrance,
     pub(super) hub: Entrance,
+    /// Those of the Mercure hub, if there is one.
+    pub(super) mercure: Option<Entrance>,
     /// The apps', in the order of the configuration.
     pub(super) apps: Vec<Entrance>,
     /// True if the bridge and the hub have the same users.
@@ -48,8 +50,12 @@ impl Entrances {
         let mut faults = Faults::default();
         let bridge = faults.keep(Entrance::new("bridge", &config.bridge.entrance));
         let hub = faults.keep(Entrance::new("hub", &config.hub.entrance));
+        let mercure = config.mercure.as_ref();
+        let mercure = mercure.map(|mercure| Entrance::new("mercure", &mercure.entrance));
+        let mercure = faults.keep(mercure.transpose());
         let apps = faults.keep_all(Faults::gather(config.apps.iter().map(app)));
-        let (Some(bridge), Some(hub), Some(apps)) = (bridge, hub, apps) else {
+        let (Some(bridge), Some(hub), Some(mercure), Some(apps)) = (bridge, hub, mercure, apps)
+        else {
             return Err(faults);
         };
         let of_hub = &config.hub.entrance;
@@ -58,6 +64,7 @@ impl Entrances {
         Ok(Self {
             bridge,
             hub,
+            mercure,
             apps,
             covered: covered.collect(),
             has_one_file_of_users: config.bridge.entrance.users == config.hub.entrance.users,
@@ -114,6 +121,7 @@ impl Entrances {
             Route::App(index) => self.apps.get(index),
             Route::Websockify => Some(&self.bridge),
             Route::Hub(_) => Some(&self.hub),
+            Route::Mercure => self.mercure.as_ref(),
             // Files are open to everybody; the admin page has a rule of its own, and so have signatures.
             Route::Files(_) | Route::Page(_) | Route::Webhook | Route::Welcome => None,
         }
@@ -166,7 +174,9 @@ impl RouteAuth {
         let is_open = match route {
             Route::App(_) | Route::Files(_) => true,
             Route::Websockify => self.host_token,
-            Route::Hub(_) | Route::Page(_) | Route::Webhook | Route::Welcome => false,
+            Route::Hub(_) | Route::Mercure | Route::Page(_) | Route::Webhook | Route::Welcome => {
+                false
+            }
         };
         let host = head.authority.host();
         // With TLS the certificate is for the name, or the browser has said that it is not.

@@ -73,6 +73,7 @@ impl RouteLimits {
             Route::Files(index) => self.limits.of_files(index),
             Route::Websockify
             | Route::Hub(_)
+            | Route::Mercure
             | Route::Webhook
             | Route::Page(_)
             | Route::Welcome => None,

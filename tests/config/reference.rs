@@ -110,12 +110,14 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         bridge: _,
         hub: _,
         channels: _,
+        mercure,
         cluster: _,
         admin: _,
     } = config;
+    channels::the_reference_shows_every_key_of_mercure(mercure.as_ref());
     shows(
         "",
-        "log server listener tls acme limits spool headers app files session bridge hub channel cluster admin",
+        "log server listener tls acme limits spool headers app files session bridge hub channel mercure cluster admin",
     );
 
     let Some(Acme {

@@ -7,6 +7,7 @@ mod channels;
 mod console;
 mod files;
 mod grip;
+mod mercure;
 mod own;
 mod page_library;
 mod page_messages;
@@ -30,8 +31,10 @@ use crate::bridge::Recorder;
 use crate::config::Config;
 use crate::http::{Body, Refusal};
 use crate::push::SockJs;
+use crate::push::mercure::MercureHub;
 use crate::router::Route;
 use crate::service::exchange::Exchange;
+use crate::service::mercure_keys::MercureKeys;
 use crate::service::shared::Shared;
 use crate::sources::Sources;
 use crate::tls::Challenges;
@@ -45,6 +48,7 @@ use app::Apps;
 use channels::Channels;
 use console::Console;
 use files::Files;
+use mercure::Mercure;
 use webhooks::Webhooks;
 
 /// The handlers of one configuration.
@@ -58,6 +62,7 @@ pub(super) struct Handlers {
     own: Own,
     grip: GripControl,
     webhooks: Webhooks,
+    mercure: Option<Mercure>,
 }
 
 /// Parts that only one handler has.
@@ -65,6 +70,7 @@ pub(super) struct Parts {
     pub(super) targets: Resolver,
     pub(super) recorder: Option<Recorder>,
     pub(super) grip: Arc<GripApps>,
+    pub(super) mercure: Option<(MercureHub, MercureKeys)>,
     pub(super) sockjs: SockJs,
     pub(super) sources: Sources,
     pub(super) admin_page: Option<Arc<Page>>,
@@ -82,6 +88,9 @@ impl Handlers {
             own: Own::new(parts.challenges, shared.shutdown.clone()),
             grip: GripControl::new(shared, parts.grip),
             webhooks: Webhooks::new(shared, parts.sources),
+            mercure: parts
+                .mercure
+                .map(|(hub, keys)| Mercure::new(shared, hub, keys)),
         }
     }
 
@@ -98,6 +107,10 @@ impl Handlers {
             Route::App(index) => self.apps.handle(index, exchange).await,
             Route::Websockify => Box::pin(self.console.handle(exchange)).await,
             Route::Hub(at) => Box::pin(self.channels.handle(at, exchange)).await,
+            Route::Mercure => match &self.mercure {
+                Some(mercure) => Box::pin(mercure.handle(exchange)).await,
+                None => Err(self.own.not_found(exchange)),
+            },
             Route::Page(at) => Box::pin(self.admin_page.handle(at, exchange)).await,
             Route::Files(index) => Box::pin(self.files.handle(index, exchange)).await,
             Route::Webhook => Box::pin(self.webhooks.handle(exchange)).await,

@@ -31,6 +31,14 @@ impl Own {
     }
 
     /// Responds with the welcome page of an installation without a configuration.
+    /// The refusal for an address of a handler that this configuration has none of.
+    pub(super) fn not_found(&self, exchange: Exchange<'_>) -> Refusal {
+        exchange.refuse(
+            Refusal::not_found("nothing is served at this address"),
+            &self.shutdown,
+        )
+    }
+
     pub(super) fn welcome(&self, exchange: Exchange<'_>) -> Response<Body> {
         refuse(exchange.request.into_body(), &self.shutdown);
         welcome()

@@ -20,6 +20,8 @@ pub enum Handler {
     Bridge,
     /// The hub.
     Hub,
+    /// The Mercure hub.
+    Mercure,
     /// The admin page.
     Page,
     /// A directory of files.
@@ -34,6 +36,7 @@ impl Handler {
             Self::App => "app",
             Self::Bridge => "bridge",
             Self::Hub => "hub",
+            Self::Mercure => "mercure",
             Self::Page => "page",
             Self::Files => "files",
             Self::None => "none",
@@ -79,6 +82,7 @@ pub struct Requests {
     refused: Family<StatusLabel, Counter>,
     bridge: Classes,
     hub: Classes,
+    mercure: Classes,
     page: Classes,
     files: Classes,
     none: Classes,
@@ -103,6 +107,7 @@ impl Requests {
         Self {
             bridge: classes(Handler::Bridge),
             hub: classes(Handler::Hub),
+            mercure: classes(Handler::Mercure),
             page: classes(Handler::Page),
             files: classes(Handler::Files),
             none: classes(Handler::None),
@@ -125,7 +130,14 @@ impl Requests {
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
         let apps = lock(&self.apps);
-        let own = [&self.bridge, &self.hub, &self.page, &self.files, &self.none];
+        let own = [
+            &self.bridge,
+            &self.hub,
+            &self.mercure,
+            &self.page,
+            &self.files,
+            &self.none,
+        ];
         let all = own.into_iter().chain(apps.values());
         all.fold((0, 0), |(all, errors), classes| {
             let [.., server_errors] = &classes.0;
@@ -139,6 +151,7 @@ impl Requests {
         match handler {
             Handler::Bridge => self.bridge.count(status),
             Handler::Hub => self.hub.count(status),
+            Handler::Mercure => self.mercure.count(status),
             Handler::Page => self.page.count(status),
             Handler::Files => self.files.count(status),
             Handler::App | Handler::None => self.none.count(status),

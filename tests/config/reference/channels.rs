@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use noren::config::{
     Admin, AmqpSource, Broker, Channel, ChannelTokens, Cluster, Config, Entrance, History, Hub,
-    Listen, Mapping, Notifications, Outbox, PostgresFormat, PostgresPlace, PostgresServer,
-    PostgresSource, Session, Source, SslMode, WebhookSource,
+    Listen, Mapping, Mercure, MercureIssuer, Notifications, Outbox, PostgresFormat, PostgresPlace,
+    PostgresServer, PostgresSource, SecretFile, Session, Source, SslMode, WebhookSource,
 };
 
 use super::{shown_entrance, shows, uncommented_reference};
@@ -85,7 +85,7 @@ fn the_reference_shows_every_key_of_a_channel() {
     let own = config
         .channels
         .iter()
-        .filter(|channel| !channel.is_of_grip());
+        .filter(|channel| !channel.is_internal());
     let own: Vec<_> = own.collect();
     let [
         Channel {
@@ -220,6 +220,52 @@ fn all_are_shown(mapping: &Mapping) {
     for templates in [channel, event, key, data] {
         assert!(!templates.is_empty(), "{mapping:?}");
     }
+}
+
+pub(super) fn the_reference_shows_every_key_of_mercure(mercure: Option<&Mercure>) {
+    let shown = Mercure {
+        publisher_keys: vec![SecretFile::File("/etc/noren/mercure.key".into())],
+        subscriber_keys: vec![SecretFile::File(
+            "/etc/noren/mercure-subscribers.key".into(),
+        )],
+        url: Some("https://www.example.org/.well-known/mercure".to_owned()),
+        issuers: vec![MercureIssuer {
+            name: "https://www.example.org".to_owned(),
+            keys: vec![SecretFile::File("/etc/noren/mercure-issuer.pem".into())],
+        }],
+        entrance: shown_entrance(),
+        ..Mercure::default()
+    };
+    let Mercure {
+        path: _,
+        versions: _,
+        publisher_keys: _,
+        subscriber_keys: _,
+        url: _,
+        issuers: _,
+        cookie: _,
+        query_token: _,
+        anonymous: _,
+        session: _,
+        subscriptions: _,
+        lifetime: _,
+        leeway: _,
+        topics: _,
+        selectors: _,
+        patterns: _,
+        topic_length: _,
+        entrance: _,
+        history: _,
+    } = &shown;
+    assert_eq!(mercure, Some(&shown));
+    shows(
+        "mercure",
+        "path versions publisher-keys subscriber-keys url issuer cookie query-token anonymous session subscriptions \
+         lifetime leeway topics selectors patterns topic-length origins missing-origin users realm client-certificate \
+         client-names history",
+    );
+    shows("mercure.issuer", "name keys");
+    shows("mercure.history", "messages size age store ids");
 }
 
 fn the_reference_shows_every_key_of_the_cluster(cluster: Option<&Cluster>) {

@@ -1,0 +1,92 @@
+//! The place of each update in the history, by its id: the ids of publishers are arbitrary text, so the hub's own
+//! cursors do not know them.
+//!
+//! Read from the history itself, a piece at a time, so it is right after a restart and on each node of a cluster.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::config::ChannelName;
+use crate::hub::Hub;
+use crate::sync::lock;
+
+use super::update::Item;
+
+/// First half of the hash of an id.
+type Key = [u8; 16];
+
+/// The place of each update.
+#[derive(Default)]
+pub(super) struct Cursors(Mutex<Places>);
+
+#[derive(Default)]
+struct Places {
+    offsets: HashMap<Key, u64>,
+    /// Offset up to which the history was read.
+    through: u64,
+    /// The last update that was read.
+    newest: Option<String>,
+}
+
+/// A place in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cursor {
+    /// Behind the update with this id.
+    After(u64),
+    /// Before all updates, because there is no such id any more.
+    Earliest(u64),
+}
+
+impl Cursors {
+    /// The place behind the update with this id; of several with the same id, the earliest.
+    pub(super) fn find(&self, hub: &Hub, channel: &ChannelName, id: &str) -> Cursor {
+        let mut places = lock(&self.0);
+        let floor = places.read(hub, channel);
+        match places.offsets.get(&key(id)) {
+            Some(offset) if *offset > floor => Cursor::After(*offset),
+            _ => Cursor::Earliest(floor),
+        }
+    }
+
+    /// The id of the newest update, if there has been one.
+    pub(super) fn newest(&self, hub: &Hub, channel: &ChannelName) -> Option<String> {
+        let mut places = lock(&self.0);
+        places.read(hub, channel);
+        places.newest.clone()
+    }
+}
+
+impl Places {
+    /// Reads what was published since. Returns the offset before the first update that is still there.
+    fn read(&mut self, hub: &Hub, channel: &ChannelName) -> u64 {
+        let (messages, floor) = hub.messages_behind(channel, self.through);
+        for message in messages {
+            let offset = message.id.offset;
+            self.through = offset;
+            let Some(item) = Item::of(&message) else {
+                continue;
+            };
+            let place = self.offsets.entry(key(&item.id)).or_insert(offset);
+            if *place <= floor {
+                *place = offset;
+            }
+            self.newest = Some(item.id.clone());
+        }
+        // A power of two at most every so many new ones, so the removal costs each of them a few steps.
+        if self.offsets.len() == self.offsets.capacity() {
+            self.offsets.retain(|_, offset| *offset > floor);
+        }
+        floor
+    }
+}
+
+fn key(id: &str) -> Key {
+    let whole = digest(&SHA256, id.as_bytes());
+    let mut key = Key::default();
+    for (place, byte) in key.iter_mut().zip(whole.as_ref()) {
+        *place = *byte;
+    }
+    key
+}

@@ -1,0 +1,492 @@
+//! URI templates (RFC 6570) read backwards: says whether a topic is an expansion of a template.
+//!
+//! All operators and modifiers are read, so all four levels, with each variable as a text; with `*` also as a list or
+//! an associative array. A variable may be undefined (§2.3), and then stands for nothing. A topic is compared in one
+//! pass per part of the template, so the time is bounded by the product of both lengths, whatever they contain.
+
+use std::fmt;
+
+/// Most characters that a prefix modifier can ask for (§2.4.1).
+const LONGEST_PREFIX: u16 = 9999;
+
+/// A template that has at least one expression.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Template(Box<[Part]>);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Part {
+    Literal(Box<str>),
+    Expression(Operator, Box<[Variable]>),
+}
+
+/// The operators of expressions, with the separators and character sets of RFC 6570, appendix A.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Simple,
+    Reserved,
+    Fragment,
+    Label,
+    Path,
+    Parameters,
+    Query,
+    Continuation,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Variable {
+    name: Box<str>,
+    modifier: Modifier,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Modifier {
+    None,
+    Prefix(u16),
+    Explode,
+}
+
+impl Operator {
+    fn parse(sign: Option<char>) -> Option<Self> {
+        Some(match sign? {
+            '+' => Self::Reserved,
+            '#' => Self::Fragment,
+            '.' => Self::Label,
+            '/' => Self::Path,
+            ';' => Self::Parameters,
+            '?' => Self::Query,
+            '&' => Self::Continuation,
+            _ => return None,
+        })
+    }
+
+    /// The text before the first defined variable.
+    const fn first(self) -> &'static str {
+        match self {
+            Self::Simple | Self::Reserved => "",
+            Self::Fragment => "#",
+            Self::Label => ".",
+            Self::Path => "/",
+            Self::Parameters => ";",
+            Self::Query => "?",
+            Self::Continuation => "&",
+        }
+    }
+
+    /// The text between two variables.
+    const fn separator(self) -> &'static str {
+        match self {
+            Self::Simple | Self::Reserved | Self::Fragment => ",",
+            Self::Label => ".",
+            Self::Path => "/",
+            Self::Parameters => ";",
+            Self::Query | Self::Continuation => "&",
+        }
+    }
+
+    /// True if each value has the name of its variable before it.
+    const fn is_named(self) -> bool {
+        matches!(self, Self::Parameters | Self::Query | Self::Continuation)
+    }
+
+    const fn takes_reserved(self) -> bool {
+        matches!(self, Self::Reserved | Self::Fragment)
+    }
+}
+
+impl Template {
+    /// Parses a template. `None` if it is malformed or has no expression: then it is a text and nothing else.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((literal, behind)) = rest.split_once('{') {
+            let (expression, behind) = behind.split_once('}')?;
+            push_literal(&mut parts, literal)?;
+            parts.push(parse_expression(expression)?);
+            rest = behind;
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        push_literal(&mut parts, rest)?;
+        Some(Self(parts.into()))
+    }
+
+    /// True if the topic is an expansion of the template.
+    pub(super) fn matches(&self, topic: &str) -> bool {
+        // Most topics differ in the first literal, and most others in the last.
+        if let Some(Part::Literal(literal)) = self.0.first()
+            && !topic.starts_with(literal.as_ref())
+        {
+            return false;
+        }
+        if let Some(Part::Literal(literal)) = self.0.last()
+            && !topic.ends_with(literal.as_ref())
+        {
+            return false;
+        }
+        let mut reached = Reached::at_start(topic);
+        for part in &self.0 {
+            reached = match part {
+                Part::Literal(literal) => reached.behind(literal),
+                Part::Expression(operator, variables) => reached.expanded(*operator, variables),
+            };
+            if reached.is_empty() {
+                return false;
+            }
+        }
+        reached.has_end()
+    }
+}
+
+fn push_literal(parts: &mut Vec<Part>, literal: &str) -> Option<()> {
+    if literal.contains('}') {
+        return None;
+    }
+    if !literal.is_empty() {
+        parts.push(Part::Literal(literal.into()));
+    }
+    Some(())
+}
+
+fn parse_expression(text: &str) -> Option<Part> {
+    let mut signs = text.chars();
+    let (operator, list) = match Operator::parse(signs.next()) {
+        Some(operator) => (operator, signs.as_str()),
+        None => (Operator::Simple, text),
+    };
+    let variables: Option<Box<[_]>> = list.split(',').map(parse_variable).collect();
+    Some(Part::Expression(operator, variables?))
+}
+
+fn parse_variable(text: &str) -> Option<Variable> {
+    let (name, modifier) = if let Some(name) = text.strip_suffix('*') {
+        (name, Modifier::Explode)
+    } else if let Some((name, length)) = text.split_once(':') {
+        let is_number = !length.starts_with('0') && length.bytes().all(|one| one.is_ascii_digit());
+        let length: u16 = length.parse().ok().filter(|_| is_number)?;
+        if length > LONGEST_PREFIX {
+            return None;
+        }
+        (name, Modifier::Prefix(length))
+    } else {
+        (text, Modifier::None)
+    };
+    is_name(name).then(|| Variable {
+        name: name.into(),
+        modifier,
+    })
+}
+
+/// The name of a variable (§2.3).
+fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut after_dot = true;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'.' if !after_dot => after_dot = true,
+            b'%' => {
+                let digits = bytes.get(at + 1..at + 3);
+                if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+                    return false;
+                }
+                at += 2;
+                after_dot = false;
+            }
+            b'_' => after_dot = false,
+            byte if byte.is_ascii_alphanumeric() => after_dot = false,
+            _ => return false,
+        }
+        at += 1;
+    }
+    !after_dot
+}
+
+/// The positions in a topic up to which the template can be read so far.
+#[derive(Clone)]
+struct Reached<'t> {
+    topic: &'t [u8],
+    /// One for each position, and one for the end.
+    positions: Vec<bool>,
+}
+
+impl<'t> Reached<'t> {
+    fn at_start(topic: &'t str) -> Self {
+        let mut reached = Self::nowhere(topic.as_bytes());
+        reached.set(0);
+        reached
+    }
+
+    fn nowhere(topic: &'t [u8]) -> Self {
+        Self {
+            topic,
+            positions: vec![false; topic.len() + 1],
+        }
+    }
+
+    fn set(&mut self, position: usize) {
+        if let Some(place) = self.positions.get_mut(position) {
+            *place = true;
+        }
+    }
+
+    fn has(&self, position: usize) -> bool {
+        self.positions.get(position).copied().unwrap_or(false)
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.positions.contains(&true)
+    }
+
+    fn has_end(&self) -> bool {
+        self.positions.last() == Some(&true)
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (own, other) in self.positions.iter_mut().zip(&other.positions) {
+            *own |= other;
+        }
+    }
+
+    /// The positions behind a text that stands at one of these.
+    fn behind(&self, text: &str) -> Self {
+        let mut behind = Self::nowhere(self.topic);
+        for (position, _) in self.positions.iter().enumerate().filter(|(_, is)| **is) {
+            let rest = self.topic.get(position..).unwrap_or_default();
+            if rest.starts_with(text.as_bytes()) {
+                behind.set(position + text.len());
+            }
+        }
+        behind
+    }
+
+    /// The positions behind an expression: some of its variables are defined, in their order.
+    fn expanded(&self, operator: Operator, variables: &[Variable]) -> Self {
+        let first = self.behind(operator.first());
+        let mut some = Self::nowhere(self.topic);
+        for variable in variables {
+            let mut begin = first.clone();
+            begin.add(&some.behind(operator.separator()));
+            some.add(&begin.value(operator, variable));
+        }
+        some.add(self);
+        some
+    }
+
+    fn value(&self, operator: Operator, variable: &Variable) -> Self {
+        let reserved = operator.takes_reserved();
+        if variable.modifier == Modifier::Explode {
+            // Values and pairs of any number, each of which may be empty (§3.2.1).
+            let separator = operator.separator();
+            return self.sweep(|rest| {
+                character(rest, reserved).or_else(|| {
+                    let is_between =
+                        rest.starts_with(separator.as_bytes()) || rest.starts_with(b"=");
+                    is_between.then_some(1)
+                })
+            });
+        }
+        if !operator.is_named() {
+            return self.text(variable.modifier, reserved);
+        }
+        let named = self.behind(&variable.name);
+        let mut behind = named.behind("=").text(variable.modifier, reserved);
+        if operator == Operator::Parameters {
+            behind.add(&named);
+        }
+        behind
+    }
+
+    fn text(&self, modifier: Modifier, reserved: bool) -> Self {
+        match modifier {
+            Modifier::Prefix(most) => self.prefix(most, reserved),
+            Modifier::None | Modifier::Explode => self.sweep(|rest| character(rest, reserved)),
+        }
+    }
+
+    /// The positions behind any number of characters, the length of each of which `character` tells.
+    fn sweep(&self, character: impl Fn(&[u8]) -> Option<usize>) -> Self {
+        let mut behind = self.clone();
+        for position in 0..self.topic.len() {
+            if behind.has(position)
+                && let Some(length) = character(self.topic.get(position..).unwrap_or_default())
+            {
+                behind.set(position + length);
+            }
+        }
+        behind
+    }
+
+    /// The positions behind at most this many characters.
+    fn prefix(&self, most: u16, reserved: bool) -> Self {
+        let mut left: Vec<Option<u16>> =
+            self.positions.iter().map(|is| is.then_some(most)).collect();
+        for position in 0..self.topic.len() {
+            let rest = self.topic.get(position..).unwrap_or_default();
+            let here = left.get(position).copied().flatten();
+            if let (Some(here), Some(length)) = (here, character(rest, reserved))
+                && here > 0
+                && let Some(next) = left.get_mut(position + length)
+            {
+                *next = (*next).max(Some(here - 1));
+            }
+        }
+        Self {
+            topic: self.topic,
+            positions: left.iter().map(Option::is_some).collect(),
+        }
+    }
+}
+
+/// Length of the character of a value at the beginning of a text: unreserved, percent-encoded or, for some operators,
+/// reserved (RFC 3986 §2.2, §2.3). `None` if there is none.
+fn character(rest: &[u8], reserved: bool) -> Option<usize> {
+    match rest {
+        [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => Some(3),
+        [byte, ..] if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) => Some(1),
+        [byte, ..] if reserved && b":/?#[]@!$&'()*+,;=".contains(byte) => Some(1),
+        _ => None,
+    }
+}
+
+/// Omits the parts.
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(template: &str, topic: &str) -> bool {
+        Template::parse(template).expect(template).matches(topic)
+    }
+
+    /// The expansions of RFC 6570 §3.2, of variables that are texts; with `*` of all.
+    #[test]
+    fn every_expansion_of_the_specification_is_one_of_its_template() {
+        for (template, topic) in [
+            ("{var}", "value"),
+            ("{hello}", "Hello%20World%21"),
+            ("O{empty}X", "OX"),
+            ("O{undef}X", "OX"),
+            ("{x,y}", "1024,768"),
+            ("{x,hello,y}", "1024,Hello%20World%21,768"),
+            ("?{x,empty}", "?1024,"),
+            ("?{x,undef}", "?1024"),
+            ("?{undef,y}", "?768"),
+            ("{var:3}", "val"),
+            ("{var:30}", "value"),
+            ("{list*}", "red,green,blue"),
+            ("{keys*}", "semi=%3B,dot=.,comma=%2C"),
+            ("{+var}", "value"),
+            ("{+hello}", "Hello%20World!"),
+            ("{+half}", "50%25"),
+            ("{base}index", "http%3A%2F%2Fexample.com%2Fhome%2Findex"),
+            ("{+base}index", "http://example.com/home/index"),
+            ("{+path}/here", "/foo/bar/here"),
+            ("here?ref={+path}", "here?ref=/foo/bar"),
+            ("up{+path}{var}/here", "up/foo/barvalue/here"),
+            ("{+x,hello,y}", "1024,Hello%20World!,768"),
+            ("{+path:6}/here", "/foo/b/here"),
+            ("{#var}", "#value"),
+            ("foo{#empty}", "foo#"),
+            ("foo{#undef}", "foo"),
+            ("{#path:6}/here", "#/foo/b/here"),
+            ("{.who}", ".fred"),
+            ("{.half,who}", ".50%25.fred"),
+            ("www{.dom*}", "www.example.com"),
+            ("X{.empty}", "X."),
+            ("X{.undef}", "X"),
+            ("{/who}", "/fred"),
+            ("{/var,x}/here", "/value/1024/here"),
+            ("{/var:1,var}", "/v/value"),
+            ("{/list*}", "/red/green/blue"),
+            ("{/list*,path:4}", "/red/green/blue/%2Ffoo"),
+            ("{/keys*}", "/semi=%3B/dot=./comma=%2C"),
+            ("{;who}", ";who=fred"),
+            ("{;empty}", ";empty"),
+            ("{;v,empty,who}", ";v=6;empty;who=fred"),
+            ("{;x,y,undef}", ";x=1024;y=768"),
+            ("{;hello:5}", ";hello=Hello"),
+            ("{;list*}", ";list=red;list=green;list=blue"),
+            ("{?x,y,empty}", "?x=1024&y=768&empty="),
+            ("{?var:3}", "?var=val"),
+            ("{?keys*}", "?semi=%3B&dot=.&comma=%2C"),
+            ("?fixed=yes{&x}", "?fixed=yes&x=1024"),
+            ("{&x,y,undef}", "&x=1024&y=768"),
+            (
+                "https://example.net/foo/{random}",
+                "https://example.net/foo/a1b2",
+            ),
+        ] {
+            assert!(matches(template, topic), "{template} {topic}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_no_value_expands_to_is_not_matched() {
+        for (template, topic) in [
+            ("https://example.net/bar/{var}", "https://example.net/foo/x"),
+            ("https://example.net/{var}", "https://example.net/a/b"),
+            ("{var}", "a b"),
+            ("{var}", "a/b"),
+            ("{var}", "a,b"),
+            ("{var}", "%zz"),
+            ("{var}", "é"),
+            ("{var:3}", "value"),
+            ("{var:1}", "%41%42"),
+            ("{x,y}", "1,2,3"),
+            ("{;x}", ";y=1"),
+            ("{;x}", ";xy"),
+            ("{?x,y}", "?y=1&x=2"),
+            ("{?x}", "?x"),
+            ("{/a}", "x"),
+            ("{/a}", "/x/y"),
+            ("{#a}", "x"),
+            ("a{b}c", "abd"),
+        ] {
+            assert!(!matches(template, topic), "{template} {topic}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_template_is_none() {
+        for text in [
+            "plain",
+            "",
+            "{}",
+            "{",
+            "a{b",
+            "a}b{c}",
+            "{a}}",
+            "{a{b}}",
+            "{=a}",
+            "{a b}",
+            "{.}",
+            "{a:0}",
+            "{a:10000}",
+            "{a:x}",
+            "{a:}",
+            "{a..b}",
+            "{a.}",
+            "{%4}",
+            "{a,}",
+            "{a:3*}",
+        ] {
+            assert_eq!(Template::parse(text), None, "{text}");
+        }
+        for text in ["{a.b}", "{%41_}", "{a:9999}", "{+a*,b:2}"] {
+            assert!(Template::parse(text).is_some(), "{text}");
+        }
+    }
+
+    /// Backtracking would take longer than the universe has been there.
+    #[test]
+    fn a_hostile_template_takes_no_longer_than_its_length() {
+        let template = Template::parse(&format!("{}!", "{a}".repeat(500))).expect("a template");
+        assert!(!template.matches(&format!("{}?!", "x".repeat(2000))));
+    }
+}

@@ -1,0 +1,196 @@
+//! Requests to the Mercure hub: determines the resource, checks the token, and publishes or subscribes.
+//!
+//! Decides between the token and the hub; independent of how updates are matched and sent.
+
+mod metadata;
+mod publish;
+mod subscribe;
+mod subscriptions;
+mod token;
+
+use std::sync::Arc;
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN,
+    VARY,
+};
+use http::{HeaderValue, Method, Response, StatusCode};
+
+use crate::config::OriginRule;
+use crate::http::{Body, Refusal, empty};
+use crate::hub::Hub;
+use crate::push::mercure::{MercureHub, Rules};
+use crate::router::METADATA;
+use crate::service::exchange::Exchange;
+use crate::service::handlers::no_content;
+use crate::service::mercure_keys::MercureKeys;
+use crate::service::request_bodies::RequestBodies;
+use crate::service::route_auth::{Entrances, permit_page};
+use crate::service::session_auth::SessionAuth;
+use crate::service::shared::Shared;
+use crate::service::token_limit::TokenLimit;
+use crate::shutdown::Shutdown;
+
+/// Methods of the hub.
+const METHODS: &str = "GET, HEAD, POST, QUERY, OPTIONS";
+/// Headers that pages of other origins may send and read.
+const SENT: &str = "authorization, cache-control, content-type, last-event-id";
+const SHOWN: &str = "etag, last-event-id, link, mercure-last-event-id, www-authenticate";
+/// Seconds for which a browser need not ask again.
+const ASKED_AGAIN: &str = "600";
+
+/// Handles requests to the Mercure hub.
+#[derive(Debug)]
+pub(super) struct Mercure {
+    mercure: MercureHub,
+    rules: Arc<Rules>,
+    keys: MercureKeys,
+    /// True if pages of any origin may read public updates, and none may show a cookie.
+    any_origin: bool,
+    hub: Hub,
+    entrances: Arc<Entrances>,
+    bodies: RequestBodies,
+    sessions: SessionAuth,
+    tokens: TokenLimit,
+    shutdown: Shutdown,
+}
+
+/// A resource of the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resource<'a> {
+    /// The hub itself.
+    Hub,
+    /// Active subscriptions; the value is the rest of the path, as it was sent.
+    Subscriptions(&'a str),
+    /// The metadata of version 1.0.
+    Metadata,
+}
+
+impl Mercure {
+    pub(super) fn new(shared: &Shared, mercure: MercureHub, keys: MercureKeys) -> Self {
+        let rules = Arc::clone(mercure.rules());
+        let origins = &rules.settings.entrance.origins;
+        Self {
+            any_origin: origins.contains(&OriginRule::Any),
+            mercure,
+            rules,
+            keys,
+            hub: shared.hub.clone(),
+            entrances: Arc::clone(&shared.entrances),
+            bodies: shared.bodies.clone(),
+            sessions: shared.sessions.clone(),
+            tokens: shared.tokens.clone(),
+            shutdown: shared.shutdown.clone(),
+        }
+    }
+
+    /// The resource of a path, as it was sent: a topic in it is encoded.
+    fn resource<'a>(&self, path: &'a str) -> Option<Resource<'a>> {
+        let settings = &self.rules.settings;
+        if let Some(rest) = path.strip_prefix(METADATA) {
+            let is_here = rest == settings.path && !settings.issuers.is_empty();
+            return is_here.then_some(Resource::Metadata);
+        }
+        let rest = path.strip_prefix(settings.path.as_str())?;
+        if rest.is_empty() {
+            return Some(Resource::Hub);
+        }
+        let rest = rest.strip_prefix("/subscriptions")?;
+        let is_below = rest.is_empty() || rest.starts_with('/');
+        (is_below && settings.subscriptions)
+            .then(|| Resource::Subscriptions(rest.trim_start_matches('/')))
+    }
+}
+
+impl Mercure {
+    /// Responds to a request for the hub.
+    pub(super) async fn handle(
+        &self,
+        mut exchange: Exchange<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        exchange.audit.about("the Mercure hub".to_owned());
+        let origin = exchange.request.headers().get(ORIGIN).cloned();
+        if let Some(entrance) = &self.entrances.mercure
+            && origin.is_some()
+            && let Err(denied) = permit_page(entrance, exchange.asking().0)
+        {
+            return Err(exchange.refuse(denied, &self.shutdown));
+        }
+        let path = exchange.head.path.clone();
+        let resource = self.resource(path.as_sent());
+        let is_read = matches!(*exchange.request.method(), Method::GET | Method::HEAD);
+        let is_query = exchange.request.method().as_str() == "QUERY";
+        let mut response = match resource {
+            Some(_) if exchange.request.method() == Method::OPTIONS => options(),
+            Some(Resource::Hub) if exchange.request.method() == Method::POST => {
+                self.publish(exchange).await?
+            }
+            Some(Resource::Hub) if is_read || is_query => self.subscribe(exchange).await?,
+            Some(Resource::Subscriptions(rest)) if is_read => {
+                self.subscriptions(rest, exchange).await?
+            }
+            Some(Resource::Metadata) if is_read => metadata::respond(&self.rules),
+            other => return Err(exchange.refuse(not_here(other), &self.shutdown)),
+        };
+        self.share(&mut response, origin);
+        Ok(response)
+    }
+
+    /// Lets a page of another origin read the response (Fetch §3.2). Where any may, none is taken at its cookie.
+    fn share(&self, response: &mut Response<Body>, origin: Option<HeaderValue>) {
+        let headers = response.headers_mut();
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+        let Some(origin) = origin else {
+            return;
+        };
+        if self.any_origin {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        } else {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(
+                ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                HeaderValue::from_static("true"),
+            );
+        }
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static(SHOWN),
+        );
+    }
+}
+
+/// The refusal of a method, or of an address that the hub does not have.
+fn not_here(resource: Option<Resource<'_>>) -> Refusal {
+    let not_allowed = |reason| Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason);
+    match resource {
+        None => Refusal::not_found("the Mercure hub has nothing at this address"),
+        Some(Resource::Hub) => {
+            not_allowed("updates are published with POST, and subscribed to with GET")
+                .allow(METHODS)
+        }
+        Some(_) => not_allowed("this is read with GET").allow("GET, HEAD, OPTIONS"),
+    }
+}
+
+/// The response to a browser that asks before it sends a request of a page of another origin.
+fn options() -> Response<Body> {
+    let mut response = no_content();
+    let headers = response.headers_mut();
+    headers.insert(http::header::ALLOW, HeaderValue::from_static(METHODS));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static(METHODS),
+    );
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(SENT));
+    headers.insert(
+        ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static(ASKED_AGAIN),
+    );
+    response
+}
+
+/// A response without a body, for HEAD.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    response.map(|_| empty())
+}
