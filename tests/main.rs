@@ -52,6 +52,7 @@ mod real_import;
 mod real_journal;
 mod real_kill;
 mod real_manual;
+mod real_mercure;
 mod real_messages;
 mod real_mqtt;
 mod real_nginx;
