@@ -1,6 +1,7 @@
 //! Entry points of the fuzz targets in `tests/fuzz`: parsers of bytes from outside, with the properties that must
 //! hold for any input. Not part of the public interface.
 
+mod mercure;
 mod reading;
 
 use std::sync::LazyLock;
@@ -21,6 +22,7 @@ use crate::telemetry::Inside;
 use crate::tokens::{Token, token_file_names};
 use crate::websocket::{Event, FrameReader};
 
+pub use mercure::mercure;
 pub use reading::reading;
 
 /// Checks that a configuration is accepted or refused with a text, without a panic.
