@@ -36,6 +36,7 @@ impl Config {
             bridge: _,
             hub: _,
             channels: _,
+            mercure: _,
         } = self;
         let Log {
             format,

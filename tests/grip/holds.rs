@@ -3,7 +3,6 @@
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use serde_json::{Value, json};
 
-use super::links::asked;
 use super::{KEY, answer, house};
 use tokio::net::TcpStream;
 
@@ -222,29 +221,4 @@ async fn a_held_response_is_given_when_the_server_stops_and_the_app_is_not_asked
     assert_eq!(answer.head.one("x-own"), Some("yes"));
     assert_eq!(within("the end", stopped).await.unwrap().left, 0);
     assert_eq!(within("the end", app.rest()).await, b"");
-}
-
-#[tokio::test]
-async fn an_app_that_names_an_id_which_is_not_there_is_asked_a_few_times_only() {
-    let house = house("", "", "").await;
-    let lines = "Grip-Hold: response\r\nGrip-Channel: room; prev-id=1\r\n";
-    let (mut client, mut app) = house.hold(lines, "nothing yet").await;
-    house
-        .publish(
-            json!({"channel": "room", "id": "3", "prev-id": "2", "http-response": {"body": "3"}}),
-        )
-        .await;
-    let mut count = 0;
-    let answer = loop {
-        tokio::select! {
-            answer = client.answer() => break answer,
-            (_, fresh) = asked(&mut app, &house.app) => {
-                app = fresh.unwrap_or(app);
-                answer(&mut app, lines, "nothing yet").await;
-                count += 1;
-            }
-        }
-    };
-    assert_eq!(count, 5);
-    assert_eq!((answer.status, answer.text()), (200, "nothing yet"));
 }

@@ -31,10 +31,7 @@ async fn what_the_door_has_kept_costs_the_app_nothing() {
 }
 
 /// The next request of the door, on its connection or on a new one.
-pub(super) async fn asked(
-    app: &mut Wire,
-    backend: &Backend,
-) -> (crate::harness::Head, Option<Wire>) {
+async fn asked(app: &mut Wire, backend: &Backend) -> (crate::harness::Head, Option<Wire>) {
     within("a request of the door", async {
         tokio::select! {
             head = app.head() => (head, None),
