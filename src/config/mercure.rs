@@ -228,6 +228,8 @@ impl Mercure {
             presence: false,
             on_first_join: None,
             on_last_leave: None,
+            compress: false,
+            compress_private: false,
             history: self.history.clone(),
             sources: Vec::new(),
         })

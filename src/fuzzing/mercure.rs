@@ -1,4 +1,4 @@
-//! What strangers send to a Mercure hub: selectors, forms and, signed or not, claims.
+//! Bytes of strangers for a Mercure hub: selectors, forms and, signed or not, claims.
 
 use http::HeaderMap;
 
