@@ -478,10 +478,12 @@ async fn what_was_written_before_a_stop_is_published_and_the_next_write_fails() 
     // Some are not accepted yet at the stop.
     for program in 0..20 {
         let mut stream = UnixStream::connect(house.path()).expect("connected");
-        let lines: String = (0..EACH)
+        let lines: Vec<_> = (0..EACH)
             .map(|line| format!("{program}:{line}\n"))
             .collect();
-        stream.write_all(lines.as_bytes()).expect("written");
+        stream
+            .write_all(lines.concat().as_bytes())
+            .expect("written");
         programs.push(stream);
     }
     programs

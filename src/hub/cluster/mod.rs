@@ -87,7 +87,7 @@ impl Backbone {
     pub(super) fn status(&self) -> ClusterStatus {
         let (since, last_error) = self.condition.now();
         ClusterStatus {
-            stream: self.settings.stream.to_string(),
+            stream: self.settings.stream.clone(),
             address: self.settings.broker.to_string(),
             since,
             caught_up: self.has_caught_up(),

@@ -152,12 +152,12 @@ impl MercureHub {
                 text: selector.text.clone(),
                 payload: payloads.and_then(|payloads| payloads.of(selector, rules)),
             });
-            let subscriber = Subscriber {
+            let person = Subscriber {
                 id: fresh_id(),
                 version: order.version,
                 subscribed: subscribed.collect(),
             };
-            Told::new(self, subscriber)
+            Told::new(self, person)
         });
         let permitted = grant.map(|grant| grant.subscribe).unwrap_or_default();
         let audience = state.audiences.of(rules, order.selectors, permitted);
@@ -217,13 +217,13 @@ impl MercureHub {
             let document = documents.pop()?;
             return Some(subscriptions::single(version, last, document));
         }
-        Some(subscriptions::collection(version, url, last, documents))
+        Some(subscriptions::collection(version, url, last, &documents))
     }
 }
 
 /// A lifetime less up to a fifth.
 fn spread(lifetime: Duration) -> Duration {
-    lifetime - lifetime.mul_f64(SPREAD * random())
+    lifetime.saturating_sub(lifetime.mul_f64(SPREAD * random()))
 }
 
 /// An update as a message of the hub.

@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn each_kind_matches_its_own_topics() {
-        let base = Url::parse("https://hub.example.com/.well-known/mercure").expect("an address");
         use SelectorKind::{Exact, Topic, UrlPattern};
+        let base = Url::parse("https://hub.example.com/.well-known/mercure").expect("an address");
         for (kind, text, topic, matches) in [
             (Topic, "*", "anything", true),
             (Exact, "*", "anything", true),

@@ -107,10 +107,11 @@ impl<T> Stream<T> {
                 // A client has compared its cursor with the one in the header.
                 Poll::Ready(Next::Reset(_) | Next::Refused(_)) => {}
                 Poll::Ready(Next::End(end)) if gathered.is_empty() => return Found::End(end),
-                // It is found again.
-                Poll::Ready(Next::End(_)) => return Found::Events(gathered.freeze()),
                 Poll::Pending if gathered.is_empty() => return Found::Nothing,
-                Poll::Pending => return Found::Events(gathered.freeze()),
+                // An end is found again.
+                Poll::Ready(Next::End(_)) | Poll::Pending => {
+                    return Found::Events(gathered.freeze());
+                }
             }
         }
         if gathered.is_empty() {

@@ -157,7 +157,7 @@ pub(super) fn collection(
     version: MercureVersion,
     url: &str,
     last: &str,
-    subscriptions: Vec<Value>,
+    subscriptions: &[Value],
 ) -> Value {
     match version {
         MercureVersion::Draft => json!({

@@ -27,7 +27,7 @@ fn one(claims: Value) -> Result<Grant, ClaimFault> {
 }
 
 /// Claims of version 1.0 with these members instead of sound ones.
-fn claims(changes: Value) -> Value {
+fn claims(changes: &Value) -> Value {
     let mut claims = json!({"iss": ISSUER, "aud": URL, "exp": jwt::now() + 60});
     let all = claims.as_object_mut().expect("an object");
     all.extend(changes.as_object().expect("an object").clone());
@@ -35,12 +35,12 @@ fn claims(changes: Value) -> Value {
     claims
 }
 
-fn detail(changes: Value) -> Value {
+fn detail(changes: &Value) -> Value {
     let mut detail = json!({"type": DETAIL, "actions": ["subscribe"], "topics": [{"match": "a"}]});
     let all = detail.as_object_mut().expect("an object");
     all.extend(changes.as_object().expect("an object").clone());
     all.retain(|_, value| !value.is_null());
-    claims(json!({"authorization_details": [detail]}))
+    claims(&json!({"authorization_details": [detail]}))
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn times_and_the_audience_are_checked() {
     assert!(draft(json!({"aud": URL})).is_ok());
     assert!(draft(json!({"aud": ["x", URL]})).is_ok());
     assert!(draft(json!({"aud": "https://other.example.com"})).is_err());
-    assert!(one(claims(json!({}))).is_ok());
+    assert!(one(claims(&json!({}))).is_ok());
     for wrong in [
         json!({"exp": null}),
         json!({"exp": now - 1}),
@@ -95,13 +95,13 @@ fn times_and_the_audience_are_checked() {
         json!({"iss": null}),
         json!({"iss": "https://example.org"}),
     ] {
-        assert!(one(claims(wrong.clone())).is_err(), "{wrong}");
+        assert!(one(claims(&wrong)).is_err(), "{wrong}");
     }
 }
 
 #[test]
 fn authorization_details_say_what_may_be_published_and_read() {
-    let grant = one(claims(json!({"authorization_details": [
+    let grant = one(claims(&json!({"authorization_details": [
         {"type": "other", "actions": 7},
         {"type": DETAIL, "actions": ["publish", "unknown"],
          "topics": [{"match": "a"}, {"match": "/b/:c", "match_type": "urlpattern"}]},
@@ -147,10 +147,10 @@ fn one_bad_detail_makes_the_whole_token_invalid() {
         json!({"payload": "x"}),
         json!({"actions": ["unknown"], "topics": ["a"]}),
     ] {
-        assert!(one(detail(bad.clone())).is_err(), "{bad}");
+        assert!(one(detail(&bad)).is_err(), "{bad}");
     }
-    assert!(one(detail(json!({}))).is_ok());
-    assert!(one(claims(json!({"authorization_details": ["x"]}))).is_err());
+    assert!(one(detail(&json!({}))).is_ok());
+    assert!(one(claims(&json!({"authorization_details": ["x"]}))).is_err());
     let many: Vec<Value> = (0..101).map(|_| json!({"type": "other"})).collect();
-    assert!(one(claims(json!({"authorization_details": many}))).is_err());
+    assert!(one(claims(&json!({"authorization_details": many}))).is_err());
 }

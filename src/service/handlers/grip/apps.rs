@@ -15,7 +15,7 @@ use crate::http::{Context, Head, Refusal, drop_hop_by_hop};
 use crate::hub::Hub;
 use crate::push::grip::{Continuation, EVENTS, Key, Order, Returning};
 use crate::service::grip_keys::GripKeys;
-use crate::service::handlers::grip::ask::Turns;
+use crate::service::handlers::grip::turns::Turns;
 use crate::shares;
 use crate::sync::lock;
 use crate::tls::ClientName;

@@ -1,7 +1,6 @@
 //! Requests of held connections to their app, as the visitor's own. Does not know how a connection is held.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -10,14 +9,13 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri, response};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use crate::http::{Context, Head, Refusal, drop_method_overrides};
 use crate::push::grip::{Ask, Question, QuestionKind};
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::grip_keys::GripKeys;
 use crate::service::handlers::grip::apps::GripApp;
+use crate::service::handlers::grip::turns::Turns;
 use crate::upstream::Upstream;
 
 /// Headers of the first request that say nothing about a later one.
@@ -31,28 +29,6 @@ const OF_FIRST: [HeaderName; 8] = [
     IF_UNMODIFIED_SINCE,
     RANGE,
 ];
-
-/// Time for which such a request waits for its turn.
-const TURN: Duration = Duration::from_secs(60);
-/// Limit on requests of clients that have left: no connection counts them any more.
-const MOST_LEFT: usize = 1_000;
-
-/// Limits on such requests of one app, so that those of new visitors find a worker.
-#[derive(Debug)]
-pub(super) struct Turns {
-    at_a_time: Semaphore,
-    left: Semaphore,
-}
-
-impl Turns {
-    /// Turns for this many at a time.
-    pub(super) fn new(at_a_time: usize) -> Self {
-        Self {
-            at_a_time: Semaphore::new(at_a_time),
-            left: Semaphore::new(MOST_LEFT),
-        }
-    }
-}
 
 /// The visitor of a held connection, for later requests.
 #[derive(Clone)]
@@ -109,16 +85,10 @@ impl Visitor {
         if !question.last.is_empty() {
             own.insert(HeaderName::from_static("grip-last"), last(&question.last)?);
         }
-        let turns = &self.turns;
-        let left = matches!(question.kind, QuestionKind::Gone(_)).then(|| turns.left.try_acquire());
-        let left = left.transpose();
-        let left = left.map_err(|_| format!("{MOST_LEFT} clients that have left wait already"))?;
-        let turn = timeout(TURN, turns.at_a_time.acquire()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(format!("no worker was free for it within {TURN:?}"));
-        };
+        let has_left = matches!(question.kind, QuestionKind::Gone(_));
+        let turn = self.turns.take(has_left).await?;
         let answered = self.submit(parts, Bytes::new(), own).await;
-        drop((turn, left));
+        drop(turn);
         answered.map_err(|refusal| reason(&refusal))
     }
 

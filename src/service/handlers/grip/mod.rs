@@ -9,6 +9,7 @@ mod control;
 mod holding;
 mod request;
 mod socket;
+mod turns;
 
 pub(in crate::service) use apps::{GripApps, GripMemory};
 pub(in crate::service) use control::GripControl;

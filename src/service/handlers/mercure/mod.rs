@@ -43,7 +43,7 @@ const ASKED_AGAIN: &str = "600";
 /// Handles requests to the Mercure hub.
 #[derive(Debug)]
 pub(super) struct Mercure {
-    mercure: MercureHub,
+    updates: MercureHub,
     rules: Arc<Rules>,
     keys: MercureKeys,
     /// True if pages of any origin may read public updates, and none may show a cookie.
@@ -73,7 +73,7 @@ impl Mercure {
         let origins = &rules.settings.entrance.origins;
         Self {
             any_origin: origins.contains(&OriginRule::Any),
-            mercure,
+            updates: mercure,
             rules,
             keys,
             hub: shared.hub.clone(),

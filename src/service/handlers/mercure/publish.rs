@@ -36,7 +36,7 @@ impl Mercure {
             let reason = "this token does not permit to publish on all of these topics";
             return Err(self.insufficient(reason));
         }
-        let published = self.mercure.publish(publication).await;
+        let published = self.updates.publish(publication).await;
         let id = published.map_err(|error| unpublished(&error, self.hub.retry()))?;
         let mut response = Response::new(full(id));
         let headers = response.headers_mut();

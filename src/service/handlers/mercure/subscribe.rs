@@ -44,7 +44,7 @@ impl Mercure {
             audit.known(grant.subject.clone());
         }
         let (mut response, cursor) = if parts.method == Method::HEAD {
-            (Response::new(empty()), self.mercure.cursor(&order))
+            (Response::new(empty()), self.updates.cursor(&order))
         } else {
             let client = Client {
                 address: context.peer.counted_as(),
@@ -52,7 +52,7 @@ impl Mercure {
                 who: audit.listener(lease.as_ref()),
                 lease,
             };
-            let subscribed = self.mercure.subscribe(order, grant, client);
+            let subscribed = self.updates.subscribe(order, grant, client);
             subscribed.map_err(|error| unsubscribed(&error, self.hub.retry()))?
         };
         push::set_headers(&mut response);

@@ -31,9 +31,9 @@ impl Mercure {
         let not_found = || Refusal::not_found("there is no such subscription");
         let names = decoded(rest).ok_or_else(not_found)?;
         let filter = filter(grant.version, &names).ok_or_else(not_found)?;
-        let last = self.mercure.last_event_id();
+        let last = self.updates.last_event_id();
         let found = self
-            .mercure
+            .updates
             .subscriptions(grant.version, url, &last, filter);
         let document = found.ok_or_else(not_found)?;
         let tag = format!("\"{last}\"");
