@@ -62,11 +62,19 @@ fn signed(secret: &str, claims: &Value) -> String {
 }
 
 /// A token of version 0.x with this claim `mercure`.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers write the value in place"
+)]
 fn token(secret: &str, mercure: Value) -> String {
     signed(secret, &json!({"mercure": mercure}))
 }
 
 /// A token of version 1.0 with these authorization details, and with these claims instead of sound ones.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers write the values in place"
+)]
 fn access_token(details: Value, changes: Value) -> String {
     let mut claims = json!({
         "iss": ISSUER, "aud": URL, "exp": now() + 60, "sub": "ann", "client_id": ISSUER, "iat": now(), "jti": "1",
@@ -79,8 +87,10 @@ fn access_token(details: Value, changes: Value) -> String {
 }
 
 fn typed(kind: &str, claims: &Value) -> String {
-    let mut header = Header::default();
-    header.typ = Some(kind.to_owned());
+    let header = Header {
+        typ: Some(kind.to_owned()),
+        ..Header::default()
+    };
     let key = EncodingKey::from_secret(PUBLISHER.as_bytes());
     encode(&header, claims, &key).unwrap()
 }
@@ -116,7 +126,7 @@ impl Hub {
         );
         Self {
             door: Door::open(&settings).await,
-            directory: directory,
+            directory,
         }
     }
 

@@ -100,8 +100,9 @@ impl House {
             .status();
         assert!(stopped.is_ok_and(|status| status.success()));
         until("the end of the stream", || child.try_wait().ok().flatten());
-        let mut command = Command::new(decoder[0]);
-        run(command.args(&decoder[1..]).arg(&file)).well().stdout
+        let (program, arguments) = decoder.split_first().expect("a program");
+        let mut command = Command::new(program);
+        run(command.args(arguments).arg(&file)).well().stdout
     }
 
     fn events(&self) -> String {

@@ -23,8 +23,10 @@ struct House {
 }
 
 fn signed(kind: &str, secret: &str, claims: &Value) -> String {
-    let mut header = Header::default();
-    header.typ = Some(kind.to_owned());
+    let header = Header {
+        typ: Some(kind.to_owned()),
+        ..Header::default()
+    };
     let key = EncodingKey::from_secret(secret.as_bytes());
     encode(&header, claims, &key).expect("a token")
 }

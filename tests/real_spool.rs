@@ -190,13 +190,13 @@ fn a_disk_that_takes_no_more_is_told_of_and_the_others_go_on() {
 #[test]
 fn more_listeners_than_the_soft_limit_of_descriptors_has_room_for_are_opened() {
     let directory = scratch();
-    let listeners: String = (0..40)
+    let listeners: Vec<_> = (0..40)
         .map(|number| {
             let address = path(&directory, &number.to_string());
             format!("[[listener]]\naddress = \"unix:{address}\"\nprotocol = \"http\"\n")
         })
         .collect();
-    let door = Between::open("ulimit -Sn 32; ", &listeners);
+    let door = Between::open("ulimit -Sn 32; ", &listeners.concat());
     let log = door.log();
     assert!(
         log.contains("the limit of file descriptors was raised"),

@@ -99,7 +99,8 @@ impl House {
         };
         let lines = heard.lines().map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
-            (text(&line["event"]), text(&line["data"]))
+            let field = |name: &str| text(line.get(name).unwrap_or_default());
+            (field("event"), field("data"))
         });
         lines.collect()
     }
@@ -107,7 +108,7 @@ impl House {
     fn sources(&self) -> serde_json::Value {
         let status = self.command(&["status", "--json"]);
         let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-        status["sources"].clone()
+        status.get("sources").cloned().unwrap_or_default()
     }
 }
 

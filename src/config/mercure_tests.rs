@@ -11,7 +11,7 @@ fn parsed(rest: &str) -> Result<Config, String> {
 fn every_key_of_mercure_is_read() {
     let config = parsed(
         r#"
-        path = "/hub/"
+        path = "/hub"
         versions = ["1.0"]
         publisher-keys = ["/p"]
         subscriber-keys = ["credential:s"]
@@ -91,7 +91,7 @@ fn a_mercure_hub_without_keys_or_with_half_of_version_1_is_refused() {
         (format!("{url}{issuer}{issuer}"), "has the same name twice"),
         (
             format!("{url}[[mercure.issuer]]\nname = 'i'\n"),
-            "mercure.issuer.keys: is missing",
+            "mercure.issuer.i.keys: is missing",
         ),
         (format!("{keys}versions = []"), "names none"),
         (format!("{keys}versions = ['2']"), "versions"),

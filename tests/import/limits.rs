@@ -28,11 +28,11 @@ fn app<'a>(config: &'a Config, path: &str) -> &'a RequestLimits {
         .request_limits
 }
 
-fn rate(requests: u32, seconds: u64) -> Option<RequestRate> {
-    Some(RequestRate {
+fn rate(requests: u32, seconds: u64) -> RequestRate {
+    RequestRate {
         requests,
         time: Duration::from_secs(seconds),
-    })
+    }
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn limits_of_an_address_are_carried_over_with_burst_delay_and_zone() {
          location /api { limit_req zone=one; proxy_pass http://127.0.0.1:2; }",
     );
     let whole = RequestLimits {
-        rate: rate(5, 1),
+        rate: Some(rate(5, 1)),
         burst: 20,
         delay_after: Some(8),
         per_address: 20,
@@ -55,7 +55,7 @@ fn limits_of_an_address_are_carried_over_with_burst_delay_and_zone() {
     assert_eq!(app(&config, "/"), &whole, "{made}");
     assert_eq!(config.files.first().unwrap().request_limits, whole);
     let login = RequestLimits {
-        rate: rate(10, 60),
+        rate: Some(rate(10, 60)),
         burst: 5,
         delay_after: None,
         per_address: 20,
@@ -124,7 +124,7 @@ fn of_several_limits_the_strictest_is_taken_and_nothing_waits_for_longer_than_a_
          location / { proxy_pass http://127.0.0.1:1; }",
     );
     let expected = RequestLimits {
-        rate: rate(10, 60),
+        rate: Some(rate(10, 60)),
         // Ten of them are a minute.
         burst: 10,
         delay_after: Some(0),

@@ -99,10 +99,12 @@ async fn an_access_token_that_is_not_valid_is_refused_whatever_else_it_is() {
             .await;
         assert_eq!(answer.status, 200, "{good}");
     }
-    let mut other_key = Header::default();
-    other_key.typ = Some("at+jwt".to_owned());
+    let header = Header {
+        typ: Some("at+jwt".to_owned()),
+        ..Header::default()
+    };
     let other_key = encode(
-        &other_key,
+        &header,
         &sound,
         &EncodingKey::from_secret(SUBSCRIBER.as_bytes()),
     )

@@ -8,13 +8,13 @@ async fn who_subscribes_is_told_to_those_whose_token_permits_it() {
     let watched = "/.well-known/mercure/subscriptions/{topic}/{subscriber}";
     let lines = bearer(&token(SUBSCRIBER, json!({"subscribe": [watched]})));
     let query = format!("topic={}", encoded(watched));
-    let mut watcher = hub.subscribe(&query, &lines).await;
+    let mut observer = hub.subscribe(&query, &lines).await;
     let mut spy = hub.subscribe(&format!("{query}&topic=public"), "").await;
-    let own: Value = serde_json::from_str(&watcher.data().await).unwrap();
+    let own: Value = serde_json::from_str(&observer.data().await).unwrap();
     assert_eq!(own["topic"], watched);
     // The spy's two subscriptions.
-    watcher.data().await;
-    watcher.data().await;
+    observer.data().await;
+    observer.data().await;
     let claims = json!({"subscribe": ["x"], "payload": {"name": "ann"}});
     let subscriber = bearer(&token(SUBSCRIBER, claims));
     let stream = hub
@@ -23,7 +23,7 @@ async fn who_subscribes_is_told_to_those_whose_token_permits_it() {
             &subscriber,
         )
         .await;
-    let event = watcher.event().await;
+    let event = observer.event().await;
     assert!(event.starts_with("id: urn:uuid:"), "{event}");
     let told: Value = serde_json::from_str(event.split_once("data: ").unwrap().1).unwrap();
     let id = told["subscriber"].as_str().unwrap().to_owned();
@@ -39,7 +39,7 @@ async fn who_subscribes_is_told_to_those_whose_token_permits_it() {
     let found = hub.ask("GET", &url, &lines, "").await;
     assert_eq!(found.status, 200, "{}", found.text());
     drop(stream);
-    let gone: Value = serde_json::from_str(&watcher.data().await).unwrap();
+    let gone: Value = serde_json::from_str(&observer.data().await).unwrap();
     assert_eq!((&gone["id"], &gone["active"]), (&json!(url), &json!(false)));
     assert_eq!(hub.ask("GET", &url, &lines, "").await.status, 404);
     hub.publish(&[("topic", "public"), ("data", "public")])
@@ -109,10 +109,10 @@ async fn the_documents_list_the_active_subscriptions() {
 async fn without_the_key_nothing_is_told() {
     let hub = Hub::anonymous().await;
     let all = bearer(&token(SUBSCRIBER, json!({"subscribe": ["*"]})));
-    let mut watcher = hub.subscribe("topic=*", &all).await;
+    let mut observer = hub.subscribe("topic=*", &all).await;
     let _other = hub.subscribe("topic=a", "").await;
     hub.publish(&[("topic", "a"), ("data", "x")]).await;
-    assert_eq!(watcher.data().await, "x");
+    assert_eq!(observer.data().await, "x");
     assert_eq!(
         hub.ask("GET", &format!("{HUB}/subscriptions"), &all, "")
             .await

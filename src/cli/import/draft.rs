@@ -66,7 +66,7 @@ impl Draft {
     }
 
     /// Something that a person has to do before the result is put to use.
-    pub(super) fn to_do(&mut self, text: &str) {
+    pub(super) fn must_do(&mut self, text: &str) {
         self.checklist.push(text.to_owned());
     }
 

@@ -161,7 +161,7 @@ pub(super) fn headers<'a>(
                 found.notes.push((
                     one,
                     "no client can send this header, and the app does not get it",
-                ))
+                ));
             }
             name if PLAIN_HEADERS.contains(&name) => found
                 .notes

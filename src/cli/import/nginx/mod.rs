@@ -103,12 +103,13 @@ fn import_text(text: &str, file: &str, includes: Includes<'_>) -> Result<String>
 
 /// Adds the points of the checklist that any file has.
 fn checklist(draft: &mut Draft, file: &str) {
-    draft.to_do(&format!(
+    draft.must_do(&format!(
         "compare with nginx, where it is installed: noren import nginx {file} --check"
     ));
-    draft.to_do("noren check FILE finds what cannot work here, files that the user of Noren cannot read, too");
-    draft.to_do("noren check --explain FILE shows every route, who may pass and what limits hold");
-    draft.to_do("nginx leaves the addresses of each [[listener]]: take its file away, then systemctl restart nginx");
+    draft.must_do("noren check FILE finds what cannot work here, files that the user of Noren cannot read, too");
+    draft
+        .must_do("noren check --explain FILE shows every route, who may pass and what limits hold");
+    draft.must_do("nginx leaves the addresses of each [[listener]]: take its file away, then systemctl restart nginx");
 }
 
 /// The servers and upstreams of a block and those in it.

@@ -245,9 +245,10 @@ impl<'a> Report<'a> {
 /// True for two redirects to one address.
 fn lead_to_one_place(theirs: &Answer, ours: &Answer) -> bool {
     let target = |answer: &Answer| match answer {
-        Answer::Own { status, location } if matches!(status, 301 | 302 | 307 | 308) => {
-            Some(location.clone())
-        }
+        Answer::Own {
+            status: 301 | 302 | 307 | 308,
+            location,
+        } => Some(location.clone()),
         _ => None,
     };
     let theirs = target(theirs);
