@@ -836,20 +836,28 @@ mod tests {
     }
 
     #[test]
-    fn ten_times_as_many_directories_cost_some_ten_times_as_much() {
-        let directory = |number| format!("[[files]]\npath = '/f{number}'\ndirectory = '/srv'\n");
-        let cost = |count: usize| {
-            let text: String = (0..count).map(directory).collect();
-            let begun = time_on_core();
-            let _ = router(&text);
-            time_on_core() - begun
-        };
-        // Several times, because the system counts in milliseconds.
-        let few = (0..4).map(|_| cost(1000)).sum::<u64>() / 4;
-        let many = cost(10_000);
-        assert!(
-            many < 30 * few,
-            "{few} ns for 1,000 directories, and {many} for 10,000"
-        );
+    fn ten_times_as_many_apps_and_directories_cost_some_ten_times_as_much() {
+        let app = |number| format!("[[app]]\nname = 'a{number}'\nurl = 'http://127.0.0.1:1'\n");
+        let kinds: [&dyn Fn(usize) -> String; 3] = [
+            &|number| format!("{}path = '/p{number}'\n", app(number)),
+            &|number| format!("{}hosts = ['h{number}.example']\n", app(number)),
+            &|number| format!("[[files]]\npath = '/f{number}'\ndirectory = '/srv'\n"),
+        ];
+        for kind in kinds {
+            let cost = |count: usize| {
+                let text: String = (0..count).map(kind).collect();
+                let begun = time_on_core();
+                let _ = router(&text);
+                time_on_core() - begun
+            };
+            // Several times, because the system counts in milliseconds.
+            let few = (0..4).map(|_| cost(1000)).sum::<u64>() / 4;
+            let many = cost(10_000);
+            assert!(
+                many < 30 * few,
+                "{few} ns for 1,000 of {}, and {many} for 10,000",
+                kind(0)
+            );
+        }
     }
 }

@@ -1,24 +1,82 @@
 //! Several routes to one app: finds what each `[[app]]` has to know of the others. Opens nothing.
+//!
+//! Facts are gathered by address first, so that thousands of apps cost time in proportion.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::app::App;
-use super::siblings::Siblings;
+use super::path_prefix::PathPrefix;
+use super::siblings::{Place, Siblings};
+
+/// Facts about the apps of one address.
+#[derive(Default)]
+struct Facts<'a> {
+    roots: BTreeSet<&'a PathPrefix>,
+    fold_case: bool,
+    speak_grip: bool,
+}
+
+impl<'a> Facts<'a> {
+    fn add(&mut self, app: &'a App) {
+        self.roots.extend(&app.server_root);
+        self.fold_case |= app.case_insensitive;
+        self.speak_grip |= app.grip.is_some();
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.roots.extend(&other.roots);
+        self.fold_case |= other.fold_case;
+        self.speak_grip |= other.speak_grip;
+    }
+}
 
 impl App {
     /// True if a request to this app may be one to the other.
     #[must_use]
     pub fn shares_an_address(&self, other: &Self) -> bool {
-        let mut urls = self.urls.iter();
-        urls.any(|url| {
-            let mut others = other.urls.iter();
-            others.any(|other| other.endpoint.is_the_same(&url.endpoint))
-        })
+        let mut places = self.siblings.places.iter();
+        places.any(|place| other.siblings.places.contains(place))
     }
+}
+
+fn places(app: &App) -> impl Iterator<Item = Place> {
+    app.urls.iter().map(|url| url.endpoint.place())
 }
 
 /// Tells each app of the others.
 pub(super) fn introduced(mut apps: Vec<App>) -> Vec<App> {
+    let names = names(&apps);
+    let mut facts: HashMap<Place, Facts<'_>> = HashMap::new();
+    for app in &apps {
+        for place in places(app) {
+            facts.entry(place).or_default().add(app);
+        }
+    }
+    let of = |app: &App| {
+        let mut all = Facts::default();
+        places(app)
+            .filter_map(|place| facts.get(&place))
+            .for_each(|of_place| all.join(of_place));
+        Siblings {
+            names: Arc::clone(&names),
+            roots: all.roots.into_iter().cloned().collect(),
+            fold_case: all.fold_case,
+            speak_grip: all.speak_grip,
+            places: places(app).collect(),
+        }
+    };
+    let all: Vec<_> = apps.iter().map(of).collect();
+    for (app, siblings) in apps.iter_mut().zip(all) {
+        app.siblings = siblings;
+    }
+    apps
+}
+
+/// The headers in which apps are told names.
+fn names(apps: &[App]) -> Arc<[HeaderName]> {
     let told = apps
         .iter()
         .flat_map(|app| [&app.user_header, &app.certificate_header]);
@@ -28,23 +86,5 @@ pub(super) fn introduced(mut apps: Vec<App>) -> Vec<App> {
         .collect();
     names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     names.dedup();
-    let of = |app: &App| {
-        let siblings = || apps.iter().filter(|other| other.shares_an_address(app));
-        let mut roots: Vec<_> = siblings()
-            .filter_map(|one| one.server_root.clone())
-            .collect();
-        roots.sort_unstable();
-        roots.dedup();
-        Siblings {
-            names: names.clone(),
-            roots,
-            fold_case: siblings().any(|one| one.case_insensitive),
-            speak_grip: siblings().any(|one| one.grip.is_some()),
-        }
-    };
-    let all: Vec<_> = apps.iter().map(of).collect();
-    for (app, siblings) in apps.iter_mut().zip(all) {
-        app.siblings = siblings;
-    }
-    apps
+    names.into()
 }

@@ -145,7 +145,7 @@ pub use session::{
     LogoutEnds, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME, Session,
     SessionRule,
 };
-pub use siblings::Siblings;
+pub use siblings::{Place, Siblings};
 pub use signed::Signed;
 pub use spool::{Spool, WhenFull};
 pub use target_rule::{Hosts, TargetRule};

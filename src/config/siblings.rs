@@ -1,5 +1,9 @@
 //! Facts that each `[[app]]` has to know of the others, and the names of one address. Independent of the apps.
 
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use super::endpoint::Endpoint;
@@ -10,37 +14,49 @@ use super::path_prefix::PathPrefix;
 pub struct Siblings {
     /// Headers in which Noren tells names (`user-header`, `certificate-header`), on whatever route: an app believes
     /// them by every route that leads to it.
-    pub names: Vec<HeaderName>,
+    pub names: Arc<[HeaderName]>,
     /// The `server-root` of each route to the same address.
     pub roots: Vec<PathPrefix>,
     /// True if a route to the same address says that letter case means nothing there.
     pub fold_case: bool,
     /// True if an app at the same address takes events of GRIP.
     pub speak_grip: bool,
+    /// The places that the addresses of this app lead to.
+    pub places: Vec<Place>,
+}
+
+/// The place that an address leads to: equal for all names of one port of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A port of this machine.
+    Local(u16),
+    /// A port of a host, in lower case, or of an address.
+    Remote(String, u16),
+    /// A UNIX socket.
+    Unix(PathBuf),
 }
 
 impl Endpoint {
-    /// True if both are the same port of this machine, by whatever name, or are written in the same way.
+    /// The place that it leads to. No name is looked up.
     #[must_use]
-    pub fn is_the_same(&self, other: &Self) -> bool {
-        let is_local = |host: &str| {
-            let host = host.strip_suffix('.').unwrap_or(host);
-            let address = host.parse::<std::net::IpAddr>();
-            host.eq_ignore_ascii_case("localhost")
-                || address.is_ok_and(|address| address.to_canonical().is_loopback())
+    pub fn place(&self) -> Place {
+        let (host, port) = match self {
+            Self::Unix(path) => return Place::Unix(path.clone()),
+            Self::Tcp { host, port } => (host, *port),
         };
-        match (self, other) {
-            (
-                Self::Tcp { host, port },
-                Self::Tcp {
-                    host: other,
-                    port: other_port,
-                },
-            ) => {
-                let is_one = host.eq_ignore_ascii_case(other);
-                port == other_port && (is_one || (is_local(host) && is_local(other)))
-            }
-            (one, other) => one == other,
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if host.eq_ignore_ascii_case("localhost") {
+            return Place::Local(port);
+        }
+        let Ok(address) = host.parse::<IpAddr>() else {
+            return Place::Remote(host.to_ascii_lowercase(), port);
+        };
+        let address = address.to_canonical();
+        // Linux connects to the unspecified address as to loopback.
+        if address.is_loopback() || address.is_unspecified() {
+            Place::Local(port)
+        } else {
+            Place::Remote(address.to_string(), port)
         }
     }
 }
@@ -52,12 +68,16 @@ mod tests {
     #[test]
     fn an_address_of_this_machine_has_several_names() {
         let endpoint = |text: &str| Endpoint::parse(text).expect("an endpoint");
-        let is_the_same = |one: &str, other: &str| endpoint(one).is_the_same(&endpoint(other));
+        let is_the_same = |one: &str, other: &str| endpoint(one).place() == endpoint(other).place();
         for (one, other) in [
             ("localhost:80", "127.0.0.1:80"),
             ("[::1]:80", "LOCALHOST:80"),
             ("[::ffff:127.0.0.1]:80", "127.0.0.1:80"),
             ("app:80", "App:80"),
+            ("app:80", "app.:80"),
+            ("localhost.:80", "0.0.0.0:80"),
+            ("[::]:80", "127.0.0.2:80"),
+            ("[::ffff:192.0.2.1]:80", "192.0.2.1:80"),
             ("unix:/run/app", "unix:/run/app"),
         ] {
             assert!(is_the_same(one, other), "{one} {other}");

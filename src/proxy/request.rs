@@ -83,7 +83,7 @@ fn drop_parts_of_events(headers: &mut HeaderMap) {
 /// Sets the headers with the verified user names, and removes the client's, also of names that another route tells.
 fn set_names(headers: &mut HeaderMap, forward: Forward<'_>) {
     let app = forward.upstream.settings();
-    for name in &app.siblings.names {
+    for name in app.siblings.names.iter() {
         drop_spellings_of(headers, name);
     }
     let user = forward.head.user.as_deref();

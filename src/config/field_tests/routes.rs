@@ -99,10 +99,11 @@ fn apps_are_read() {
         affinity: Affinity::None,
         hides_affinity: false,
         siblings: Siblings {
-            names: Vec::new(),
+            names: Vec::new().into(),
             roots: vec![PathPrefix::parse("/wok").expect("a prefix")],
             fold_case: true,
             speak_grip: true,
+            places: vec![Place::Local(8010)],
         },
         request_spool: false,
         response_spool: false,

@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 
-use crate::config::{self, Config, Endpoint, PathPrefix};
+use crate::config::{self, Config, PathPrefix, Place};
 use crate::http::{Refusal, RequestPath};
 
-/// The paths, each with an address of its app, which several routes may lead to.
+/// The paths, each with a place of its app, which several routes may lead to.
 #[derive(Debug)]
-pub(super) struct Reserved(Vec<(Endpoint, PathPrefix)>);
+pub(super) struct Reserved(Vec<(Place, PathPrefix)>);
 
 impl Reserved {
     pub(super) fn new(config: &Config) -> Self {
@@ -28,8 +28,8 @@ impl Reserved {
             ];
             let paths = paths.into_iter().flatten();
             paths.flat_map(move |path| {
-                let urls = app.into_iter().flat_map(|app| &app.urls);
-                urls.map(|url| (url.endpoint.clone(), path.clone()))
+                let places = app.into_iter().flat_map(|app| &app.siblings.places);
+                places.map(|place| (place.clone(), path.clone()))
             })
         });
         // Thousands of channels may share a few: each request looks through them.
@@ -46,7 +46,7 @@ impl Reserved {
         let mut paths = self
             .0
             .iter()
-            .filter(|(place, _)| app.urls.iter().any(|url| url.endpoint.is_the_same(place)));
+            .filter(|(place, _)| app.siblings.places.contains(place));
         let is_one = paths.any(|(_, reserved)| {
             let is_below = |path: &str| {
                 reserved.matches(path)
