@@ -400,6 +400,34 @@ fn with_a_full_disk_noren_starts_and_its_channels_on_disk_wait_for_room() {
 }
 
 #[test]
+fn with_a_full_disk_a_first_start_serves_a_certificate_that_it_cannot_keep() {
+    let directory = scratch();
+    let (door, certs) = (path(&directory, "door.sock"), path(&directory, "certs"));
+    let settings = format!(
+        "[[listener]]\naddress = 'unix:{door}'\nprotocol = 'https'\n[tls]\nself-signed = '{certs}'\n\
+         [admin]\nsocket = '{}'\n[server]\nwelcome = true\n",
+        path(&directory, "admin.sock"),
+    );
+    fs::write(path(&directory, "noren.toml"), settings).unwrap();
+    let program = House::start(&directory, "0");
+    let house = House { directory, program };
+    house.until_it_serves();
+    let page = run(Command::new("curl").args([
+        "--silent",
+        "--insecure",
+        "--unix-socket",
+        &door,
+        "https://localhost/",
+    ]));
+    assert!(page.well().stdout.contains("no app behind it yet"));
+    let log = house.log();
+    assert!(
+        log.contains("the self-signed certificate cannot be kept"),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_history_that_was_there_is_shown_though_the_disk_is_full_after_a_kill() {
     let mut house = House::open("unlimited");
     house.until_it_serves();

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
@@ -86,6 +86,35 @@ impl LoadedCertificate {
     /// Adds a warning.
     pub(super) fn warn(&mut self, sentence: String) {
         self.warnings.push(sentence);
+    }
+
+    /// A certificate that was just made, with its key, and is in no file. `file` is the one it should be in.
+    ///
+    /// # Errors
+    /// [`TlsError::Key`] or [`TlsError::Certificate`].
+    pub(super) fn in_memory(
+        certificate: CertificateDer<'static>,
+        key: &PrivateKeyDer<'_>,
+        file: &Path,
+    ) -> Result<Self, TlsError> {
+        let key = key::signing_key(key).map_err(|reason| TlsError::Key {
+            path: file.to_owned(),
+            reason,
+        })?;
+        let chain = vec![certificate];
+        let parsed = parse_chain(&chain, file)?;
+        let leaf = parsed.first().ok_or(TlsError::NoCertificate)?;
+        let names = CertificateNames::of(leaf);
+        let begins = warnings::moment(leaf.validity().not_before);
+        let expires = warnings::moment(leaf.validity().not_after);
+        Ok(Self {
+            key: Arc::new(CertifiedKey::new(chain, key)),
+            names: Arc::new(names),
+            begins,
+            expires,
+            file: file.to_owned(),
+            warnings: Vec::new(),
+        })
     }
 
     pub(super) fn load_at(files: &Certificate, now: SystemTime) -> Result<Self, TlsError> {

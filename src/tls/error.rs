@@ -121,6 +121,21 @@ pub enum TlsError {
 }
 
 impl TlsError {
+    /// True if a file could not be written because the disk is full or can only be read, rather than for want of a
+    /// right.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        let Self::Write { cause, .. } = self else {
+            return false;
+        };
+        matches!(
+            cause.kind(),
+            io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge
+                | io::ErrorKind::ReadOnlyFilesystem
+        )
+    }
+
     /// True if a file is missing, rather than invalid.
     #[must_use]
     pub fn is_absence(&self) -> bool {

@@ -15,6 +15,7 @@ use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     SerialNumber,
 };
+use rustls::pki_types::PrivatePkcs8KeyDer;
 
 use crate::config::{Certificate, HostPattern};
 use crate::text::permission;
@@ -52,7 +53,10 @@ pub(super) fn look(directory: &Path) -> Result<(), TlsError> {
     if load_kept(&files_in(directory), directory)?.is_some() {
         return Ok(());
     }
-    permission::writable(directory).map_err(|source| write_error(directory, source))
+    match permission::writable(directory).map_err(|source| write_error(directory, source)) {
+        Err(error) if !error.is_of_the_disk() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn files_in(directory: &Path) -> Certificate {
@@ -66,8 +70,12 @@ fn files_in(directory: &Path) -> Certificate {
 fn load_or_make_at(directory: &Path, now: SystemTime) -> Result<LoadedCertificate, TlsError> {
     let files = files_in(directory);
     let Some(mut kept) = load_kept(&files, directory)? else {
-        make(&files, directory, now)?;
-        return LoadedCertificate::load(&files);
+        return match make(&files, directory, now) {
+            Ok(()) => LoadedCertificate::load(&files),
+            // A disk that takes nothing is no reason to serve nothing.
+            Err(error) if error.is_of_the_disk() => unkept(&files, now, &error),
+            Err(error) => Err(error),
+        };
     };
     if kept.expires() > now + RENEWAL {
         return Ok(kept);
@@ -92,6 +100,27 @@ fn load_kept(files: &Certificate, directory: &Path) -> Result<Option<LoadedCerti
     // Anything else may be an operator's own, so it is never overwritten.
     let kept = LoadedCertificate::load(files).map_err(|reason| kept_error(directory, reason))?;
     Ok(Some(kept))
+}
+
+/// A certificate of this process only, with a warning. If the key is there, it is of that key.
+fn unkept(
+    files: &Certificate,
+    now: SystemTime,
+    error: &TlsError,
+) -> Result<LoadedCertificate, TlsError> {
+    let kept = PemFile::read(&files.key, "key").and_then(|file| file.key());
+    let key = match kept.ok().map(|key| KeyPair::try_from(&key)) {
+        Some(Ok(key)) => key,
+        _ => KeyPair::generate()?,
+    };
+    let certificate = params(now)?.self_signed(&key)?;
+    let der = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let path = &files.certificate;
+    let mut made = LoadedCertificate::in_memory(certificate.der().clone(), &der, path)?;
+    made.warn(format!(
+        "the self-signed certificate cannot be kept, and the next start makes another: {error}"
+    ));
+    Ok(made)
 }
 
 fn make(files: &Certificate, directory: &Path, now: SystemTime) -> Result<(), TlsError> {

@@ -101,7 +101,9 @@ impl Loaded {
         let mut made = None;
         if self.certificates.is_empty() {
             let own = self_signed::load_or_make(&tls.self_signed)?;
-            made = own.end_entity().map(|der| SelfSigned {
+            // One that cannot be kept has no file to be named.
+            let der = own.end_entity().filter(|_| own.file().is_file());
+            made = der.map(|der| SelfSigned {
                 file: own.file().to_owned(),
                 fingerprint: fingerprint(der),
             });
