@@ -291,6 +291,7 @@ impl Config {
         };
         config.open_grip(root);
         config.open_mercure(root);
+        config.check_webhooks(root);
         // After all others: a name can only be looked for among apps that could be read.
         let apps = root.nothing_is_wrong().then_some(config.apps.as_slice());
         config.session = root.table("session", |table| Session::read(table, apps));
@@ -327,6 +328,39 @@ impl Config {
             );
         }
         self.channels.splice(0..0, mercure.channel());
+    }
+
+    /// A webhook at a path of something else would silently take its place.
+    fn check_webhooks(&self, root: &Table<'_>) {
+        let is_below = |path: &str, own: &str| {
+            let own = own.trim_end_matches('/');
+            let rest = path.strip_prefix(own);
+            !own.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let sources = self.channels.iter().flat_map(|channel| &channel.sources);
+        for path in sources.filter_map(Source::webhook) {
+            let mercure = self.mercure.as_ref();
+            let owner = if is_below(path, &self.hub.path) {
+                "[hub]"
+            } else if mercure.is_some_and(|mercure| is_below(path, &mercure.path)) {
+                "[mercure]"
+            } else if self.bridge.paths.iter().any(|own| is_below(path, own)) {
+                "[bridge]"
+            } else if self
+                .admin
+                .page
+                .as_ref()
+                .is_some_and(|page| page.matches(path))
+            {
+                "the admin page"
+            } else {
+                continue;
+            };
+            let text = format!(
+                r#"a webhook comes to "{path}", which is a path of {owner}; give it another"#
+            );
+            root.problem("channel", text);
+        }
     }
 
     /// Adds the channels of GRIP apps, before all others: no pattern may open them to anybody else.

@@ -187,4 +187,24 @@ mod tests {
         let twice = format!("{whole}[[channel.source]]\nsource = \"webhook\"\n{whole}");
         assert!(said_of("a", &twice).contains("two webhooks"));
     }
+
+    #[test]
+    fn a_webhook_takes_no_path_of_something_else() {
+        for (path, owner) in [
+            ("/events/github", "[hub]"),
+            ("/websockify", "[bridge]"),
+            ("/.well-known/mercure", "[mercure]"),
+            ("/noren", "the admin page"),
+        ] {
+            let rest = format!(
+                "path = \"{path}\"\nsignature = \"github\"\nsecrets = [\"/s\"]\n\
+                 [mercure]\npublisher-keys = [\"/k\"]\n[admin]\npage = \"/noren\"\nusers = [\"a\"]\n"
+            );
+            let said = said_of("a", &rest);
+            let reason = format!("which is a path of {owner}");
+            assert!(said.contains(&reason), "{path}: {said}");
+        }
+        let beside = "path = \"/eventsource\"\nsignature = \"github\"\nsecrets = [\"/s\"]\n";
+        assert_eq!(said_of("a", beside), "");
+    }
 }
