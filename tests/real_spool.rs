@@ -214,10 +214,11 @@ fn with_few_descriptors_limits_are_lower_from_the_start_and_a_hundred_uploads_ar
         log.contains("the limit of file descriptors was raised"),
         "{log}"
     );
-    assert!(
-        log.contains("fewer file descriptors than the limits need"),
-        "{log}"
-    );
+    until("the lower limits in the log", || {
+        let log = door.log();
+        let told = log.contains("fewer file descriptors than the limits need");
+        told.then_some(())
+    });
     let uploads: Vec<_> = (0..100)
         .map(|_| {
             let mut client = door.connect().expect("a connection");
