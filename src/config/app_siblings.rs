@@ -37,35 +37,31 @@ impl App {
     /// True if a request to this app may be one to the other.
     #[must_use]
     pub fn shares_an_address(&self, other: &Self) -> bool {
-        let mut places = self.siblings.places.iter();
-        places.any(|place| other.siblings.places.contains(place))
+        let mut places = self.urls.places().iter();
+        places.any(|place| other.urls.places().contains(place))
     }
-}
-
-fn places(app: &App) -> impl Iterator<Item = Place> {
-    app.urls.iter().map(|url| url.endpoint.place())
 }
 
 /// Tells each app of the others.
 pub(super) fn introduced(mut apps: Vec<App>) -> Vec<App> {
     let names = names(&apps);
-    let mut facts: HashMap<Place, Facts<'_>> = HashMap::new();
+    let mut facts: HashMap<&Place, Facts<'_>> = HashMap::new();
     for app in &apps {
-        for place in places(app) {
+        for place in app.urls.places() {
             facts.entry(place).or_default().add(app);
         }
     }
     let of = |app: &App| {
         let mut all = Facts::default();
-        places(app)
-            .filter_map(|place| facts.get(&place))
+        let places = app.urls.places().iter();
+        places
+            .filter_map(|place| facts.get(place))
             .for_each(|of_place| all.join(of_place));
         Siblings {
             names: Arc::clone(&names),
             roots: all.roots.into_iter().cloned().collect(),
             fold_case: all.fold_case,
             speak_grip: all.speak_grip,
-            places: places(app).collect(),
         }
     };
     let all: Vec<_> = apps.iter().map(of).collect();

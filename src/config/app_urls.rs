@@ -4,19 +4,35 @@ use std::fmt;
 
 use super::app_url::AppUrl;
 use super::reader::Table;
+use super::siblings::Place;
 
 /// Limit on addresses of one app. Each request looks at all of them.
 const MOST: usize = 64;
 
 /// The addresses of an app, in the order of the file; each of them once, and at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppUrls(Vec<AppUrl>);
+pub struct AppUrls {
+    urls: Vec<AppUrl>,
+    /// The place that each leads to.
+    places: Vec<Place>,
+}
 
 impl AppUrls {
     /// The only address of an app.
     #[must_use]
     pub fn one(url: AppUrl) -> Self {
-        Self(vec![url])
+        Self::new(vec![url])
+    }
+
+    fn new(urls: Vec<AppUrl>) -> Self {
+        let places = urls.iter().map(|url| url.endpoint.place()).collect();
+        Self { urls, places }
+    }
+
+    /// The places that they lead to: two addresses of one place are one.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.places
     }
 
     /// Reads `url` or `urls`, of which a table has exactly one. After a problem it is `default`.
@@ -42,26 +58,26 @@ impl AppUrls {
                 table.problem("urls", text);
                 default
             }
-            None => Self(urls),
+            None => Self::new(urls),
         }
     }
 
     /// The addresses.
     pub fn iter(&self) -> std::slice::Iter<'_, AppUrl> {
-        self.0.iter()
+        self.urls.iter()
     }
 
     /// The number of addresses.
     #[expect(clippy::len_without_is_empty, reason = "there is always one")]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.urls.len()
     }
 
     /// True if there is more than one.
     #[must_use]
     pub fn are_several(&self) -> bool {
-        self.0.len() > 1
+        self.urls.len() > 1
     }
 
     /// True if TLS is spoken at one of them.

@@ -21,8 +21,6 @@ pub struct Siblings {
     pub fold_case: bool,
     /// True if an app at the same address takes events of GRIP.
     pub speak_grip: bool,
-    /// The places that the addresses of this app lead to.
-    pub places: Vec<Place>,
 }
 
 /// The place that an address leads to: equal for all names of one port of this machine.

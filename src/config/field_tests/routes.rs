@@ -103,7 +103,6 @@ fn apps_are_read() {
             roots: vec![PathPrefix::parse("/wok").expect("a prefix")],
             fold_case: true,
             speak_grip: true,
-            places: vec![Place::Local(8010)],
         },
         request_spool: false,
         response_spool: false,

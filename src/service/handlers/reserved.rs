@@ -28,7 +28,7 @@ impl Reserved {
             ];
             let paths = paths.into_iter().flatten();
             paths.flat_map(move |path| {
-                let places = app.into_iter().flat_map(|app| &app.siblings.places);
+                let places = app.into_iter().flat_map(|app| app.urls.places());
                 places.map(|place| (place.clone(), path.clone()))
             })
         });
@@ -46,7 +46,7 @@ impl Reserved {
         let mut paths = self
             .0
             .iter()
-            .filter(|(place, _)| app.siblings.places.contains(place));
+            .filter(|(place, _)| app.urls.places().contains(place));
         let is_one = paths.any(|(_, reserved)| {
             let is_below = |path: &str| {
                 reserved.matches(path)
