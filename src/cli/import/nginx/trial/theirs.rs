@@ -1,7 +1,7 @@
 //! The file for nginx: the same servers and locations, with sockets, certificates and files of the comparison.
 //!
-//! What could reach beyond the comparison is left out: directives that write files or run programs, addresses of other
-//! servers, and every directive that is not known here.
+//! Leaves out everything that could reach beyond the comparison: directives that write files or run programs,
+//! addresses of other servers, and every directive that is not known here. Does not know what Noren answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
