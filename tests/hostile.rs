@@ -12,7 +12,7 @@ fn tests() -> String {
         for entry in fs::read_dir(&directory).expect("a directory of the tests") {
             let path = entry.expect("a file of the tests").path();
             if path.is_dir() {
-                let skipped = ["fuzz", "browser", "peers", "bench.d"];
+                let skipped = [".cache", "fuzz", "browser", "peers", "bench.d"];
                 if !skipped.iter().any(|name| path.ends_with(name)) {
                     waiting.push(path);
                 }

@@ -8,7 +8,10 @@ use std::path::Path;
 fn sources(directory: &Path, into: &mut String) {
     for entry in fs::read_dir(directory).expect("a directory of the project") {
         let path = entry.expect("a file of the project").path();
-        if path.is_dir() && !path.ends_with("node_modules") {
+        if path.is_dir() {
+            if path.ends_with(".cache") || path.ends_with("node_modules") {
+                continue;
+            }
             sources(&path, into);
         } else if path.extension().is_some_and(|kind| kind == "rs") {
             into.push_str(&fs::read_to_string(path).expect("a source file"));

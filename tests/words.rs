@@ -57,8 +57,9 @@ fn sources(directories: &[&str]) -> Vec<(PathBuf, String)> {
         for entry in entries {
             let path = entry.expect("a file of the repository").path();
             if path.is_dir() {
-                // What cargo has built, such as the fuzz targets of an earlier run, is not the project's text.
-                if !path.join("CACHEDIR.TAG").exists() {
+                // What was installed or built here, such as the peers of the tests, is not the project's text.
+                let installed = path.ends_with(".cache") || path.ends_with("node_modules");
+                if !installed && !path.join("CACHEDIR.TAG").exists() {
                     waiting.push(path);
                 }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
