@@ -13,7 +13,10 @@ fn sources() -> String {
         for entry in fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                if !path.ends_with("node_modules") && !path.ends_with("fuzz") {
+                if ![".cache", "node_modules", "fuzz"]
+                    .iter()
+                    .any(|name| path.ends_with(name))
+                {
                     waiting.push(path);
                 }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
