@@ -20,9 +20,9 @@
 //! - **Layer 4**, `access`, `acme`, `proxy`, `bridge`, `hub`, `files`: access control; certificates from an
 //!   authority; forwarding of one request; relaying of a WebSocket to a socket; channels, which deliver one message
 //!   to many subscribers; files of a directory. Must not know each other.
-//! - **Layer 5**, `push`, `sources`: the ways from a channel to a client (WebSocket, event stream, long poll,
-//!   `SockJS`, GRIP); the ways into a channel beside HTTP (sockets, Wok, RabbitMQ). Must not know routes, sessions and
-//!   the app.
+//! - **Layer 5**, `push`, `sources`, `cluster`: the ways from a channel to a client (WebSocket, event stream, long
+//!   poll, `SockJS`, GRIP); the ways into a channel beside HTTP (sockets, Wok, RabbitMQ); the stream of a broker that
+//!   gives the messages of several nodes one order. Must not know routes, sessions and the app.
 //! - **Layer 6**, `admin`: the socket for programs of this machine, which publish, subscribe and read the status.
 //!   Must not know apps and the public listeners.
 //! - **Layer 7**, `router`: a pure function from host and path to a route. Must not do I/O.
@@ -78,6 +78,7 @@ mod acme;
 mod admin;
 mod amqp;
 mod bridge;
+mod cluster;
 pub mod config;
 mod faults;
 mod files;
@@ -113,7 +114,8 @@ pub use config::{Config, ConfigError};
 pub use faults::Faults;
 pub use http::is_header_of_the_door;
 pub use router::{Destination, Place, places};
-pub use server::{Checked, Handle, ReloadError, Server, StartError};
+pub use server::{Checked, Handle, Server};
+pub use service::SetupError;
 pub use shutdown::Drained;
 pub use tls::{SelfSigned, TlsError, Trust as TlsTrust, client as tls_client};
 pub use tokens::{LinkOrder, SignError, encode as encode_token, sign_link};

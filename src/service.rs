@@ -6,7 +6,6 @@
 mod app_requests;
 mod audit_record;
 mod channel_auth;
-mod error;
 mod exchange;
 mod grip_keys;
 mod handlers;
@@ -24,6 +23,7 @@ mod responses;
 mod route_auth;
 mod route_limits;
 mod session_auth;
+mod setup_error;
 mod shared;
 mod token_limit;
 mod tunnel_permits;
@@ -48,9 +48,9 @@ use crate::telemetry::Measured;
 use crate::tls::Connector;
 use crate::upstream::Upstream;
 
-pub use error::BuildError;
 pub use live::Live;
 pub use plan::Plan;
+pub use setup_error::SetupError;
 
 use app_requests::AppRequests;
 use channel_auth::ChannelAuth;
@@ -142,6 +142,7 @@ impl Service {
             apps,
             bodies,
             channels,
+            cluster: live.cluster.clone(),
             entrances: Arc::new(plan.entrances),
             headers: Arc::new(ResponseHeaders::new(config)),
             hub: live.hub.clone(),

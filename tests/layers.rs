@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["http", "amqp", "rfb"],
     &["websocket", "upstream", "tokens"],
     &["access", "acme", "proxy", "bridge", "hub", "files"],
-    &["push", "sources"],
+    &["push", "sources", "cluster"],
     &["admin"],
     &["router"],
     &["service"],

@@ -12,7 +12,7 @@ use crate::admin::last_hour::{Counted, LastHour, Now};
 use crate::admin::responses::object;
 use crate::config::{ChannelName, Config};
 use crate::http::{Body, Lease, Refusal, full};
-use crate::hub::{Data, Draft, Format, From, Hub};
+use crate::hub::{Data, Draft, Format, From, Hub, Sequencer};
 use crate::push::event_stream;
 use crate::telemetry::{Channels, resident_bytes};
 
@@ -64,7 +64,7 @@ impl Page {
         );
         Some(Self {
             view: view.clone(),
-            hub: Hub::measured(&own.ok()?, None, Channels::default()).ok()?,
+            hub: Hub::measured(&own.ok()?, None, Channels::default(), Sequencer::Local).ok()?,
             channel: ChannelName::parse(CHANNEL).ok()?,
             hour: LastHour::default(),
         })

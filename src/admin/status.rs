@@ -12,6 +12,7 @@ use tracing::info;
 
 use crate::acme::Keeper;
 use crate::admin::addresses;
+use crate::cluster::{Cluster, ClusterStatus};
 use crate::http::Refusal;
 use crate::hub::Hub;
 use crate::net::Slots;
@@ -28,6 +29,8 @@ use crate::upstream::Apps;
 pub struct View {
     /// Channels and subscribers.
     pub hub: Hub,
+    /// The cluster that this server is a node of, if it is one.
+    pub cluster: Option<Cluster>,
     /// Sources of their messages.
     pub sources: Sources,
     /// The apps of the configuration in force.
@@ -106,8 +109,12 @@ impl View {
         }
     }
 
+    fn cluster_status(&self) -> Option<ClusterStatus> {
+        self.cluster.as_ref().map(Cluster::status)
+    }
+
     fn observe_cluster(&self, metrics: &Metrics) {
-        if let Some(cluster) = self.hub.cluster() {
+        if let Some(cluster) = self.cluster_status() {
             let label = StreamLabel {
                 stream: cluster.stream,
                 address: cluster.address,
@@ -184,7 +191,7 @@ impl View {
             "newest": hub.newest,
             "channels": hub.channels,
             "sources": self.sources.status(),
-            "cluster": self.hub.cluster().into_iter().collect::<Vec<_>>(),
+            "cluster": self.cluster_status().into_iter().collect::<Vec<_>>(),
             "certificates": self.certificates(),
         });
         match object {
@@ -320,7 +327,7 @@ impl View {
                 ));
             }
         }
-        if let Some(cluster) = self.hub.cluster().filter(|cluster| !cluster.caught_up) {
+        if let Some(cluster) = self.cluster_status().filter(|cluster| !cluster.caught_up) {
             faults.push(format!(
                 "the stream {} of the cluster at {} was not read yet: {}",
                 cluster.stream,
@@ -335,7 +342,7 @@ impl View {
     /// without them. Another node could not read them either, so that a load balancer that left this one out would gain
     /// nothing.
     pub(super) fn remarks(&self) -> Vec<String> {
-        let cluster = self.hub.cluster();
+        let cluster = self.cluster_status();
         let cluster = cluster.filter(|cluster| cluster.caught_up && cluster.since.is_none());
         let cluster = cluster.map(|cluster| {
             format!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use noren::config::ListenAddress;
-use noren::{Config, Server, StartError, telemetry};
+use noren::{Config, Server, SetupError, telemetry};
 
 use crate::cli::serve::{runtime, told};
 use crate::cli::{Failure, print};
@@ -48,7 +48,7 @@ impl Demo {
     }
 }
 
-fn open(config: Config) -> Result<Server, StartError> {
+fn open(config: Config) -> Result<Server, SetupError> {
     Server::bind(config)
 }
 
@@ -58,7 +58,7 @@ fn open_next(config: impl Fn(&str) -> Result<Config, Failure>) -> Result<Server,
     for port in PORTS {
         match open(config(&format!("[::]:{port}"))?) {
             Ok(server) => return Ok(server),
-            Err(StartError::Listen(error)) => refused = Some(error),
+            Err(SetupError::Listen(error)) => refused = Some(error),
             Err(error) => return Err(Failure::Other(error.into())),
         }
     }

@@ -10,7 +10,7 @@ use noren::config::{
 };
 use noren::server::Inheritance;
 use noren::{
-    Config, Drained, Faults, Handle, Order, Ordered, Orders, Server, StartError, telemetry,
+    Config, Drained, Faults, Handle, Order, Ordered, Orders, Server, SetupError, telemetry,
 };
 use tokio::runtime::{Builder, Runtime};
 use tracing::{error, info, warn};
@@ -307,8 +307,8 @@ impl Wishes {
 }
 
 /// Turns faults into the reason why the program ends. A restart mends nothing, unless each may pass by itself.
-pub(super) fn refused(faults: Faults<StartError>) -> Result<(), Failure> {
-    let may_pass = faults.iter().all(StartError::may_pass);
+pub(super) fn refused(faults: Faults<SetupError>) -> Result<(), Failure> {
+    let may_pass = faults.iter().all(SetupError::may_pass);
     faults.or(()).map_err(|faults| {
         if may_pass {
             Failure::Other(faults.into())

@@ -20,9 +20,6 @@ pub enum HubError {
     /// The histories on disk cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The cluster connection cannot be set up.
-    #[error("cluster: {0}")]
-    Cluster(Reason),
     /// A store can only be opened at the start, before there is a first message.
     #[error(
         "history.store = \"disk\" where there was none, and hub.store, need a restart of Noren"
@@ -35,9 +32,9 @@ impl HubError {
     #[must_use]
     pub fn denied(&self) -> Option<&Path> {
         match self {
-            Self::PublishToken { reason, .. }
-            | Self::Cluster(reason)
-            | Self::Store(StoreError::Unfit { reason, .. }) => reason.denied(),
+            Self::PublishToken { reason, .. } | Self::Store(StoreError::Unfit { reason, .. }) => {
+                reason.denied()
+            }
             Self::Store(_) | Self::StoreNeedsRestart => None,
         }
     }

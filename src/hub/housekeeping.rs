@@ -32,7 +32,9 @@ impl Hub {
         let mut hooks = Vec::new();
         for (name, channel) in self.channels_now() {
             let rules = channel.rules();
-            if let Some(change) = channel.presence_change(self.elsewhere(&name)) {
+            if let Some(change) =
+                channel.presence_change(self.0.sequencer.presence_elsewhere(&name))
+            {
                 if rules.presence {
                     self.tell_presence(&name, &change);
                 }
@@ -54,27 +56,8 @@ impl Hub {
             let forgotten = channel.trim_ids(now);
             self.forget_ids(&channel, forgotten);
         }
-        self.tell_cluster();
         self.close_unused();
         hooks
-    }
-
-    /// Reports the presence of this node to the cluster, for the channels that use it.
-    fn tell_cluster(&self) {
-        let Some(backbone) = &self.0.backbone else {
-            return;
-        };
-        let here = self
-            .channels_now()
-            .into_iter()
-            .filter_map(|(name, channel)| {
-                let rules = channel.rules();
-                let wanted = rules.presence
-                    || rules.on_first_join.is_some()
-                    || rules.on_last_leave.is_some();
-                wanted.then(|| (name, channel.presence()))
-            });
-        backbone.tell_presence(here);
     }
 
     fn tell_presence(&self, name: &ChannelName, change: &Change) {

@@ -16,7 +16,6 @@
 mod address;
 mod channel;
 mod channels;
-mod cluster;
 mod compression;
 mod connect_rate;
 mod drain;
@@ -32,9 +31,11 @@ mod private;
 mod publish;
 mod publisher_id;
 mod sequence;
+mod sequencer;
 mod settings;
 pub mod sockjs_message;
 mod store;
+mod stream_entries;
 mod subscriber;
 mod subscriber_rows;
 mod subscription;
@@ -49,13 +50,11 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use bytes::Bytes;
 
 use crate::config::{self, ChannelName, Config, StoreKind};
 use crate::faults::Faults;
 use crate::http::Lease;
 use crate::shares::{Client, Denied, Parts, Shares};
-use crate::shutdown::Shutdown;
 use crate::sync::lock;
 use crate::telemetry::Channels;
 use crate::tokens::same_bytes;
@@ -66,16 +65,16 @@ pub use compression::Coding;
 pub use error::{HubError, PublishError, SubscribeError};
 pub use handover::HubSnapshot;
 pub use housekeeping::Hook;
-pub use message::{Data, Draft, Epoch, EventId, From, Kind, Message};
+pub use message::{Data, Draft, Epoch, EventId, From, Kind, Message, unix_milliseconds};
 pub use publish::{Pending, Published};
-pub use publisher_id::PublisherId;
+pub use publisher_id::{PublisherId, Unique};
+pub use sequencer::{Sequencer, SharedStream};
 pub use settings::HubPlan;
 pub use subscription::{End, NOT_PERMITTED, Next, Reset, Subscription, channels_named};
 pub use wire::{Format, frame};
 
 use channel::Channel;
 use channels::Missing;
-use cluster::Backbone;
 use connect_rate::{Rates, TooFast};
 use persistence::DiskOrder;
 use sequence::Sequence;
@@ -93,9 +92,6 @@ pub fn look(config: &Config) -> Faults<HubError> {
     if config.channels.iter().any(on_disk) {
         faults.keep(store::look(&config.hub.store));
     }
-    if let Some(cluster) = &config.cluster {
-        faults.keep(Backbone::new(cluster).map_err(HubError::Cluster));
-    }
     faults
 }
 
@@ -105,8 +101,7 @@ pub struct Hub(Arc<Shared>);
 
 struct Shared {
     epoch: ArcSwap<Epoch>,
-    /// The connection to a cluster, if this hub is part of one.
-    backbone: Option<Backbone>,
+    sequencer: Sequencer,
     /// Earlier runs whose ids the store can still resolve, oldest first.
     epochs: ArcSwap<Vec<EpochStart>>,
     /// The store of the histories on disk; present if any channel had one at the start.
@@ -137,11 +132,11 @@ impl Hub {
     /// A hub whose metrics are not read.
     #[cfg(test)]
     pub fn new(config: &Config, luggage: Option<HubSnapshot>) -> Result<Self, HubError> {
-        Self::measured(config, luggage, Channels::default())
+        Self::measured(config, luggage, Channels::default(), Sequencer::Local)
     }
 
     /// Creates a hub with the channels of a configuration and the messages from disk and from the snapshot of
-    /// another process, counted in these metrics.
+    /// another process, counted in these metrics. The sequencer assigns the offsets.
     ///
     /// # Errors
     /// [`HubError`] names the file, the reason, and the remedy.
@@ -149,6 +144,7 @@ impl Hub {
         config: &Config,
         luggage: Option<HubSnapshot>,
         metrics: Channels,
+        sequencer: Sequencer,
     ) -> Result<Self, HubError> {
         let moves = luggage.is_some();
         let luggage = luggage.unwrap_or_default();
@@ -164,12 +160,10 @@ impl Hub {
         } else {
             (None, Recovered::default())
         };
-        let cluster = config.cluster.as_ref().map(Backbone::new);
-        let cluster = cluster.transpose();
         let last = recovered.last.max(luggage.last);
         let hub = Self(Arc::new(Shared {
             epoch: ArcSwap::from_pointee(epoch),
-            backbone: cluster.map_err(HubError::Cluster)?,
+            sequencer,
             base: AtomicU64::new(0),
             epochs: ArcSwap::from_pointee(recovered.epochs.clone()),
             store: ArcSwapOption::empty(),
@@ -295,8 +289,7 @@ impl Hub {
         if let Some(name) = unknown {
             return Err(SubscribeError::Unknown(name.clone()));
         }
-        let starts = |backbone: &Backbone| !backbone.has_caught_up();
-        if self.0.backbone.as_ref().is_some_and(starts) {
+        if self.0.sequencer.is_catching_up() {
             return Err(SubscribeError::Starting);
         }
         let in_time = lock(&self.0.rate).take(address, Instant::now());
@@ -374,35 +367,8 @@ impl Hub {
         let mut presence = channel
             .map(|channel| channel.presence())
             .unwrap_or_default();
-        presence.add(self.elsewhere(name));
+        presence.add(self.0.sequencer.presence_elsewhere(name));
         presence
-    }
-
-    /// Presence of a channel at other nodes of the cluster.
-    fn elsewhere(&self, name: &ChannelName) -> Presence {
-        let backbone = self.0.backbone.as_ref();
-        backbone.map_or_else(Presence::default, |backbone| backbone.elsewhere(name))
-    }
-
-    /// Starts the task that follows the cluster stream until the server stops, if there is a cluster.
-    pub fn join_cluster(&self, shutdown: &Shutdown) {
-        if self.0.backbone.is_some() {
-            shutdown.spawn(self.clone().follow_stream(shutdown.clone()));
-        }
-    }
-
-    /// Notifies the other nodes of the cluster that a session has ended.
-    pub fn tell_ended(&self, session: Vec<u8>) {
-        if let Some(backbone) = &self.0.backbone {
-            backbone.tell_ended(session.into());
-        }
-    }
-
-    /// Takes the sessions that have ended at other nodes since the last call.
-    #[must_use]
-    pub fn ended_elsewhere(&self) -> Vec<Bytes> {
-        let backbone = self.0.backbone.as_ref();
-        backbone.map_or_else(Vec::new, Backbone::take_ended)
     }
 
     /// Takes and releases the locks that every message needs, as a health check: if this does not return, the
@@ -434,13 +400,6 @@ impl Hub {
 
     fn head(&self) -> u64 {
         self.0.head.load(Ordering::Acquire)
-    }
-
-    fn id(&self, offset: u64) -> EventId {
-        EventId {
-            epoch: Epoch::clone(&self.0.epoch.load()),
-            offset,
-        }
     }
 
     fn budget(&self) -> u64 {

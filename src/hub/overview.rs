@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::hub::Hub;
-use crate::hub::cluster::ClusterStatus;
 
 /// The hub at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,12 +33,6 @@ pub struct Row {
 }
 
 impl Hub {
-    /// The cluster that the hub is a node of, if it is one.
-    #[must_use]
-    pub fn cluster(&self) -> Option<ClusterStatus> {
-        Some(self.0.backbone.as_ref()?.status())
-    }
-
     /// Summarises the hub. Channels are read one after another, so the numbers are not of one instant.
     #[must_use]
     pub fn overview(&self) -> Overview {

@@ -17,7 +17,7 @@ use crate::hub::{Hub, PublishError};
 use crate::sync::lock;
 
 /// Time that a publisher waits for the broker of a cluster; the message itself stays queued.
-const CLUSTER_LIMIT: Duration = Duration::from_secs(60);
+const STREAM_LIMIT: Duration = Duration::from_secs(60);
 
 /// A message that was accepted.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ enum Settled {
     /// Its offset, once it is on the disk.
     Disk(Hub, Acknowledgement),
     /// Its id, once it is in the stream.
-    Cluster(oneshot::Receiver<EventId>),
+    Stream(oneshot::Receiver<EventId>),
 }
 
 impl Published {
@@ -49,7 +49,7 @@ impl Published {
     pub fn id(&self) -> Option<&EventId> {
         match &self.0 {
             Settled::Now(id) => Some(id),
-            Settled::Disk(..) | Settled::Cluster(_) => None,
+            Settled::Disk(..) | Settled::Stream(_) => None,
         }
     }
 
@@ -65,7 +65,7 @@ impl Published {
                 Ok(offset) => Ok(hub.id_on_disk(offset)),
                 Err(error) => Err(PublishError::not_kept(&error)),
             },
-            Settled::Cluster(seen) => match timeout(CLUSTER_LIMIT, seen).await {
+            Settled::Stream(confirmed) => match timeout(STREAM_LIMIT, confirmed).await {
                 Ok(Ok(id)) => Ok(id),
                 _ => Err(PublishError::NotKept(
                     "the broker of the cluster has not taken it; it still waits for that"
@@ -125,9 +125,9 @@ impl Hub {
         }
         let channel = self.channel(name);
         let channel = channel.map_err(|missing| missing.for_publisher(name))?;
-        if let Some(backbone) = &self.0.backbone {
-            let seen = backbone.send(name.clone(), draft)?;
-            return Ok(Published(Settled::Cluster(seen)));
+        if let Some(stream) = self.0.sequencer.stream() {
+            let confirmed = stream.publish(name, draft)?;
+            return Ok(Published(Settled::Stream(confirmed)));
         }
         if channel.is_kept() {
             return self.keep(&channel, draft);

@@ -235,7 +235,7 @@ impl Subscription {
                 }
                 let place = known.as_ref().map_or(0, |resumed| resumed.offset);
                 // Another node of a cluster may have been further than this one is.
-                let last = if self.hub.0.backbone.is_some() {
+                let last = if self.hub.0.sequencer.stream().is_some() {
                     place
                 } else {
                     place.min(head)

@@ -14,7 +14,6 @@ mod renewal;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -23,22 +22,23 @@ use tracing::{info, warn};
 
 use crate::acme::Keeper;
 use crate::admin::{Admin, Orders, View};
+use crate::cluster::Cluster;
 use crate::config::{self, Config, Protocol};
 use crate::faults::Faults;
-use crate::hub::{Hub, HubError};
-use crate::net::{BindError, Inherited, Listener, Proxies, Slots};
-use crate::service::{BuildError, Live, Role, Service};
+use crate::hub::Hub;
+use crate::net::{Inherited, Listener, Proxies, Slots};
+use crate::service::{Live, Role, Service, SetupError};
 use crate::shutdown::{Drained, Shutdown};
-use crate::sources::{SourceError, Sources};
+use crate::sources::Sources;
 use crate::spool::SpoolUse;
 use crate::telemetry::{FileLabel, Inside};
-use crate::tls::{Acceptor, Challenges, SelfSigned, TlsError};
+use crate::tls::{Acceptor, Challenges, SelfSigned};
 use crate::upstream::Apps;
 
 use plan::{Findings, Plan};
 
 pub use handover::{HandoverError, Inheritance};
-pub use reload::{Handle, ReloadError};
+pub use reload::Handle;
 
 /// Interval of closing idle connections to the apps.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -69,31 +69,11 @@ struct State {
     inside: Arc<Inside>,
 }
 
-/// Reasons why a server cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A listener cannot be opened.
-    #[error(transparent)]
-    Listen(#[from] BindError),
-    /// A file that the configuration names cannot be used.
-    #[error(transparent)]
-    File(#[from] BuildError),
-    /// The hub cannot be created.
-    #[error(transparent)]
-    Hub(#[from] HubError),
-    /// A source of a channel cannot be opened.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// Files, each for itself.
-    #[error(transparent)]
-    Refused(Faults<StartError>),
-}
-
 /// Result of checking a configuration against this machine.
 #[derive(Debug, Default)]
 pub struct Checked {
     /// Reasons why a start would be refused.
-    pub faults: Faults<StartError>,
+    pub faults: Faults<SetupError>,
     /// Properties that clients will complain about, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -103,8 +83,8 @@ impl Server {
     /// spawned. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`StartError`] names the file or the address, the reason, and the remedy.
-    pub fn bind(config: Config) -> Result<Self, StartError> {
+    /// [`SetupError`] names the file or the address, the reason, and the remedy.
+    pub fn bind(config: Config) -> Result<Self, SetupError> {
         Self::open(config, None)
     }
 
@@ -113,7 +93,7 @@ impl Server {
     ///
     /// # Errors
     /// As for [`bind`](Self::bind).
-    pub fn take_over(config: Config, inheritance: Inheritance) -> Result<Self, StartError> {
+    pub fn take_over(config: Config, inheritance: Inheritance) -> Result<Self, SetupError> {
         Self::open(config, Some(inheritance))
     }
 
@@ -131,10 +111,10 @@ impl Server {
         checked
     }
 
-    fn open(config: Config, inheritance: Option<Inheritance>) -> Result<Self, StartError> {
+    fn open(config: Config, inheritance: Option<Inheritance>) -> Result<Self, SetupError> {
         descriptors::raise();
         let challenges = Challenges::default();
-        let plan = Findings::read(config).map_err(StartError::Refused)?;
+        let plan = Findings::read(config).map_err(SetupError::Several)?;
         let plan = plan.open(&challenges)?;
         let config = &plan.config;
         let shutdown = Shutdown::new();
@@ -150,7 +130,10 @@ impl Server {
             listeners.push((Arc::new(bound), listener.clone()));
         }
         let inside = Inside::new();
-        let hub = Hub::measured(config, luggage, inside.metrics.channels.clone())?;
+        let cluster = Cluster::of(config)?;
+        let sequencer = cluster.as_ref().map(Cluster::sequencer);
+        let channels = inside.metrics.channels.clone();
+        let hub = Hub::measured(config, luggage, channels, sequencer.unwrap_or_default())?;
         let slots = Slots::new(
             config.limits.connections,
             config.limits.connections_per_address,
@@ -159,6 +142,7 @@ impl Server {
         let acme = Keeper::new(challenges, Arc::clone(&inside));
         let view = View {
             hub,
+            cluster,
             sources: sources.clone(),
             apps: Apps::default(),
             slots,
@@ -256,6 +240,7 @@ impl Server {
         let handle = self.handle();
         let Live {
             hub,
+            cluster,
             inside,
             admin_page,
             shutdown,
@@ -293,7 +278,9 @@ impl Server {
                 page.dismiss().await;
             });
         }
-        hub.join_cluster(&shutdown);
+        if let Some(cluster) = cluster {
+            cluster.follow(&hub, &shutdown);
+        }
         shutdown.spawn_keeper(sweep(Arc::clone(&self.state), shutdown.clone()));
         let state = Arc::clone(&self.state);
         let drain = hub.drain(shutdown.clone(), move || state.load().config.server.drain);
@@ -311,32 +298,6 @@ impl Server {
         let grace = self.state.load().config.server.drain;
         info!(?grace, "stopping");
         shutdown.drain(grace).await
-    }
-}
-
-impl StartError {
-    /// The file, if this user may not use it and that is all that is wrong.
-    #[must_use]
-    pub fn denied(&self) -> Option<&Path> {
-        match self {
-            Self::Listen(error) => error.denied(),
-            Self::File(error) => error.denied(),
-            Self::Hub(error) => error.denied(),
-            Self::Source(error) => error.denied(),
-            Self::Refused(_) => None,
-        }
-    }
-
-    /// True for a fault that may pass by itself, such as a port that is taken.
-    #[must_use]
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Listen(_) | Self::Source(_))
-    }
-}
-
-impl From<TlsError> for StartError {
-    fn from(error: TlsError) -> Self {
-        Self::File(error.into())
     }
 }
 

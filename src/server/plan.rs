@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use tracing::warn;
 
+use crate::cluster::Cluster;
 use crate::config::{Config, ListenAddress, SourceKind};
 use crate::faults::Faults;
 use crate::hub;
 use crate::net::Listener;
-use crate::server::{StartError, State, descriptors};
-use crate::service::{self, Live, Service};
+use crate::server::{State, descriptors};
+use crate::service::{self, Live, Service, SetupError};
 use crate::sources;
 use crate::tls::{Acceptor, Acceptors, Challenges, TlsError};
 
@@ -36,8 +37,8 @@ impl Findings {
     /// Reads the files of a configuration.
     ///
     /// # Errors
-    /// A [`StartError`] for each file that cannot be used.
-    pub(super) fn read(mut config: Config) -> Result<Self, Faults<StartError>> {
+    /// A [`SetupError`] for each file that cannot be used.
+    pub(super) fn read(mut config: Config) -> Result<Self, Faults<SetupError>> {
         let need = descriptors::plan(&mut config);
         let mut faults = Faults::default();
         let service = faults.keep_all(service::Plan::new(&config));
@@ -124,9 +125,10 @@ fn absent(config: &Config) -> Vec<String> {
 }
 
 /// Checks the places that a start opens beside the files. Opens and makes nothing.
-pub(super) fn look(config: &Config) -> Faults<StartError> {
+pub(super) fn look(config: &Config) -> Faults<SetupError> {
     let mut faults = Faults::default();
     faults.keep_all(hub::look(config).or(()));
+    faults.keep(Cluster::of(config));
     faults.keep_all(sources::look(config).err().unwrap_or_default().or(()));
     let admin = &config.admin;
     let socket = admin.socket.clone().map(ListenAddress::Unix);

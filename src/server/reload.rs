@@ -9,12 +9,11 @@ use tracing::info;
 use crate::acme::Keeper;
 use crate::admin::Admin;
 use crate::config::{Acme, Config};
-use crate::faults::Faults;
-use crate::hub::{HubError, HubPlan};
+use crate::hub::HubPlan;
 use crate::net::Listener;
-use crate::server::{Findings, Plan, Server, StartError, State};
-use crate::service::Live;
-use crate::sources::{SourceError, Sources, SourcesPlan};
+use crate::server::{Findings, Plan, Server, State};
+use crate::service::{Live, SetupError};
+use crate::sources::{Sources, SourcesPlan};
 use crate::sync::lock;
 use crate::telemetry;
 use crate::tls::{Acceptor, Acceptors, TlsError};
@@ -30,26 +29,6 @@ pub struct Handle {
     pub(super) listeners: Vec<Weak<Listener>>,
     /// Serialises changes.
     pub(super) turn: Arc<Mutex<()>>,
-}
-
-/// Reasons why a configuration was refused; the previous one stays in force.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// Files, each for itself.
-    #[error(transparent)]
-    Files(#[from] Faults<StartError>),
-    /// The self-signed certificate cannot be made.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The hub cannot use it.
-    #[error(transparent)]
-    Hub(#[from] HubError),
-    /// A source of a channel cannot be opened.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// It changes a setting that requires a restart.
-    #[error("{0} cannot be changed by a reload; restart Noren for that")]
-    NeedsRestart(String),
 }
 
 impl Handle {
@@ -71,13 +50,13 @@ impl Handle {
     /// was opened.
     ///
     /// # Errors
-    /// [`ReloadError`] gives the reason; nothing was changed then.
-    pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
+    /// [`SetupError`] gives the reason; nothing was changed then.
+    pub fn reload(&self, config: Config) -> Result<(), SetupError> {
         let _turn = lock(&self.turn);
         let now = self.state.load();
         let fixed = now.config.restart_for(&config);
         if !fixed.is_empty() {
-            return Err(ReloadError::NeedsRestart(fixed.join(", ")));
+            return Err(SetupError::NeedsRestart(fixed.join(", ")));
         }
         let found = Findings::read(config)?;
         let hub = self.live.hub.plan(&found.config)?;

@@ -8,6 +8,7 @@ use crate::access::route_limits::RouteCounts;
 use crate::access::session::SessionCache;
 use crate::admin::{Page, View};
 use crate::bridge::Recordings;
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::net::Slots;
@@ -28,6 +29,8 @@ pub struct Live {
     pub apps: Apps,
     /// The channels.
     pub hub: Hub,
+    /// The cluster that their messages get their order from, if there is one.
+    pub cluster: Option<Cluster>,
     /// Their `SockJS` sessions.
     pub sockjs: SockJs,
     /// Their sources.
@@ -58,6 +61,7 @@ impl Live {
         Self {
             apps: view.apps.clone(),
             hub: view.hub.clone(),
+            cluster: view.cluster.clone(),
             sockjs: SockJs::new(view.hub.clone()),
             sources: view.sources.clone(),
             inside: Arc::clone(&view.inside),

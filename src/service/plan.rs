@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::access::tokens::Tokens;
 use crate::config::{App, Config};
 use crate::faults::Faults;
-use crate::service::error::BuildError;
 use crate::service::grip_keys::GripKeys;
 use crate::service::mercure_keys::MercureKeys;
 use crate::service::route_auth::Entrances;
+use crate::service::setup_error::SetupError;
 use crate::tls::{Connector, TlsError};
 use crate::tokens::Resolver;
 
@@ -31,8 +31,8 @@ impl Plan {
     /// Reads the files of a configuration.
     ///
     /// # Errors
-    /// A [`BuildError`] for each file that cannot be used.
-    pub fn new(config: &Config) -> Result<Self, Faults<BuildError>> {
+    /// A [`SetupError`] for each file that cannot be used.
+    pub fn new(config: &Config) -> Result<Self, Faults<SetupError>> {
         let mut faults = Faults::default();
         let entrances = faults.keep_all(Entrances::new(config));
         let tokens = faults.keep_all(Tokens::new(&config.hub.tokens));

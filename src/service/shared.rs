@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cluster::Cluster;
 use crate::hub::Hub;
 use crate::service::app_requests::AppRequests;
 use crate::service::channel_auth::ChannelAuth;
@@ -19,6 +20,7 @@ pub(super) struct Shared {
     pub(super) apps: Arc<AppRequests>,
     pub(super) bodies: RequestBodies,
     pub(super) channels: ChannelAuth,
+    pub(super) cluster: Option<Cluster>,
     pub(super) entrances: Arc<Entrances>,
     pub(super) headers: Arc<ResponseHeaders>,
     pub(super) hub: Hub,

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::BodyExt;
 use tracing::warn;
 
+use crate::cluster::Cluster;
 use crate::config::HeaderRules;
 use crate::http::apply_to_request;
 use crate::hub::{Hook, Hub};
@@ -25,6 +26,7 @@ pub(super) struct Upkeep {
     apps: Arc<AppRequests>,
     sessions: SessionAuth,
     hub: Hub,
+    cluster: Option<Cluster>,
     sockjs: SockJs,
     shutdown: Shutdown,
 }
@@ -35,6 +37,7 @@ impl Upkeep {
             apps: Arc::clone(&shared.apps),
             sessions: shared.sessions.clone(),
             hub: shared.hub.clone(),
+            cluster: shared.cluster.clone(),
             sockjs,
             shutdown: shared.shutdown.clone(),
         }
@@ -57,13 +60,15 @@ impl Upkeep {
         }
     }
 
-    /// Runs the hub's housekeeping, and ends the sessions that have ended on other nodes.
+    /// Runs the hub's housekeeping, and exchanges presence and ended sessions with the other nodes.
     pub(super) fn look_after_channels(&self) {
         self.look_after_hub();
         self.sockjs.look_after();
-        for told in self.hub.ended_elsewhere() {
+        let Some(cluster) = &self.cluster else { return };
+        cluster.report_presence(&self.hub);
+        for session in cluster.take_ended() {
             if let Some(sessions) = self.sessions.sessions() {
-                sessions.end_told(&told);
+                sessions.end_told(&session);
             }
         }
     }

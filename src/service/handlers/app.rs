@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use http::{Method, Response, StatusCode};
 
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::http::{Body, Refusal};
-use crate::hub::Hub;
 use crate::net::Slot;
 use crate::proxy::{self, Forward};
 use crate::router::Route;
@@ -42,8 +42,8 @@ pub(super) struct Apps {
     grip_sockets: GripSockets,
     /// Directories that each app may name files in.
     offloads: Vec<Offloads>,
-    /// Tells the other nodes which sessions have ended.
-    hub: Hub,
+    /// The cluster, whose other nodes have to know which sessions have ended.
+    cluster: Option<Cluster>,
     shutdown: Shutdown,
 }
 
@@ -61,7 +61,7 @@ impl Apps {
             grip_requests: GripRequests::new(shared),
             grip_sockets: GripSockets::new(shared),
             offloads: config.apps.iter().map(Offloads::new).collect(),
-            hub: shared.hub.clone(),
+            cluster: shared.cluster.clone(),
             shutdown: shared.shutdown.clone(),
         }
     }
@@ -116,8 +116,10 @@ impl Apps {
         if let Some((sessions, change)) = change
             && sessions.make(&change, answer.status(), &self.shutdown)
         {
-            for told in sessions.to_tell(&change) {
-                self.hub.tell_ended(told);
+            for ended in sessions.to_tell(&change) {
+                if let Some(cluster) = &self.cluster {
+                    cluster.report_ended(ended);
+                }
             }
         }
         Ok(answer)

@@ -1,4 +1,4 @@
-//! Condition of this node's connection to the stream, for `noren status`, the metrics and `/readyz`.
+//! Status of this node's connection to the stream, for `noren status`, the metrics and `/readyz`.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -25,34 +25,37 @@ pub struct ClusterStatus {
     pub last_error: Option<String>,
 }
 
-/// The connection, as its task reports it.
+/// The connection as the stream task reports it.
 #[derive(Debug, Default)]
-pub(super) struct Condition(Mutex<State>);
+pub(super) struct ConnectionStatus(Mutex<Connection>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Connection {
     since: Option<Instant>,
     last_error: Option<String>,
 }
 
-impl Condition {
-    /// The connection works: what the node has written over it came back.
+impl ConnectionStatus {
+    /// Reports that the connection works: the node has read back its own record.
     pub(super) fn set_up(&self) {
-        let mut state = lock(&self.0);
-        state.since.get_or_insert_with(Instant::now);
-        state.last_error = None;
+        let mut connection = lock(&self.0);
+        connection.since.get_or_insert_with(Instant::now);
+        connection.last_error = None;
     }
 
-    /// The connection has ended for this reason.
+    /// Reports that the connection has ended, and why.
     pub(super) fn set_down(&self, reason: String) {
-        let mut state = lock(&self.0);
-        state.since = None;
-        state.last_error = Some(reason);
+        let mut connection = lock(&self.0);
+        connection.since = None;
+        connection.last_error = Some(reason);
     }
 
-    /// Unix milliseconds of the last `set_up`, and the reason why it is down.
+    /// Time of the last `set_up` in Unix milliseconds, and the reason why the connection is down.
     pub(super) fn now(&self) -> (Option<u64>, Option<String>) {
-        let state = lock(&self.0);
-        (state.since.map(telemetry::since), state.last_error.clone())
+        let connection = lock(&self.0);
+        (
+            connection.since.map(telemetry::since),
+            connection.last_error.clone(),
+        )
     }
 }

@@ -8,12 +8,11 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 
 use crate::config::ChannelName;
-use crate::hub::message::{Data, Draft, Epoch, Kind};
-use crate::hub::publisher_id::{PublisherId, Unique};
+use crate::hub::{Data, Draft, Epoch, Kind, PublisherId, Unique};
 
 /// The content of a stream record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::hub) enum Said {
+pub(super) enum Content {
     /// A message of a channel.
     Message {
         channel: ChannelName,
@@ -29,14 +28,14 @@ pub(in crate::hub) enum Said {
 
 /// One record of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::hub) struct Record {
+pub(super) struct Record {
     /// Name of the run (process start) of the node that wrote it.
-    pub(in crate::hub) node: Box<str>,
+    pub(super) node: Box<str>,
     /// Sequence number among the records of this run, for deduplication of re-sent records; 0 if it has none.
-    pub(in crate::hub) number: u64,
+    pub(super) number: u64,
     /// The epoch of the stream, if the node already knew it.
-    pub(in crate::hub) epoch: Option<Epoch>,
-    pub(in crate::hub) said: Said,
+    pub(super) epoch: Option<Epoch>,
+    pub(super) content: Content,
 }
 
 /// Version of the header layout. A node skips records of any other version.
@@ -55,8 +54,8 @@ impl Record {
         if let Some(epoch) = &self.epoch {
             put("epoch", text(&epoch.to_string()));
         }
-        let body = match &self.said {
-            Said::Message {
+        let body = match &self.content {
+            Content::Message {
                 channel,
                 draft,
                 time,
@@ -83,12 +82,12 @@ impl Record {
                 }
                 draft.data.as_bytes().clone()
             }
-            Said::Hello { proposed } => {
+            Content::Hello { proposed } => {
                 put("said", text("hello"));
                 put("proposed", text(&proposed.to_string()));
                 Bytes::new()
             }
-            Said::Note { kind, data } => {
+            Content::Note { kind, data } => {
                 put("said", text("note"));
                 put("kind", text(kind));
                 data.clone()
@@ -105,7 +104,7 @@ impl Record {
     pub(super) fn decode(delivery: &Delivery) -> Option<(u64, Option<Self>)> {
         let headers = Headers(delivery.properties.headers().as_ref()?);
         let offset = headers.number("x-stream-offset")?;
-        Some((offset, headers.letter(&delivery.data)))
+        Some((offset, headers.record(&delivery.data)))
     }
 }
 
@@ -122,13 +121,13 @@ fn name_of(unique: Unique) -> &'static str {
 struct Headers<'a>(&'a FieldTable);
 
 impl Headers<'_> {
-    fn letter(&self, body: &[u8]) -> Option<Record> {
+    fn record(&self, body: &[u8]) -> Option<Record> {
         if self.number("noren") != u64::try_from(VERSION).ok() {
             return None;
         }
         let bytes = Bytes::copy_from_slice(body);
-        let said = match self.text("said")? {
-            "message" => Said::Message {
+        let content = match self.text("said")? {
+            "message" => Content::Message {
                 channel: ChannelName::parse(self.text("channel")?).ok()?,
                 draft: Draft {
                     event: self.text("event").map(Into::into),
@@ -138,10 +137,10 @@ impl Headers<'_> {
                 },
                 time: self.number("time")?,
             },
-            "hello" => Said::Hello {
+            "hello" => Content::Hello {
                 proposed: Epoch::parse(self.text("proposed")?)?,
             },
-            "note" => Said::Note {
+            "note" => Content::Note {
                 kind: self.text("kind")?.into(),
                 data: bytes,
             },
@@ -151,7 +150,7 @@ impl Headers<'_> {
             node: self.text("node")?.into(),
             number: self.number("number")?,
             epoch: self.text("epoch").and_then(Epoch::parse),
-            said,
+            content,
         })
     }
 
@@ -205,19 +204,19 @@ fn number(number: u64) -> AMQPValue {
 mod tests {
     use super::*;
 
-    fn again(letter: &Record) -> Record {
-        let (properties, body) = letter.encode();
+    fn again(record: &Record) -> Record {
+        let (properties, body) = record.encode();
         let mut headers = properties.headers().clone().unwrap_or_default();
         headers.insert("x-stream-offset".into(), number(7));
         let mut delivery = Delivery::mock(1, "".into(), "noren".into(), false, body.into());
         delivery.properties = properties.with_headers(headers);
-        let (offset, letter) = Record::decode(&delivery).expect("an offset");
+        let (offset, record) = Record::decode(&delivery).expect("an offset");
         assert_eq!(offset, 7);
-        letter.expect("a letter")
+        record.expect("a record")
     }
 
     #[test]
-    fn a_letter_is_read_as_it_is_written() {
+    fn a_record_is_read_as_it_is_written() {
         let draft = Draft {
             event: Some("e".into()),
             key: None,
@@ -225,27 +224,27 @@ mod tests {
             data: Data::bytes(&b"\xff\0"[..]),
         };
         let all = [
-            Said::Message {
+            Content::Message {
                 channel: ChannelName::parse("a.b").expect("a name"),
                 draft,
                 time: 1_700_000_000_000,
             },
-            Said::Hello {
+            Content::Hello {
                 proposed: Epoch::new(),
             },
-            Said::Note {
+            Content::Note {
                 kind: "presence".into(),
                 data: Bytes::from_static(b"{}"),
             },
         ];
-        for (number, said) in (0..).zip(all) {
-            let letter = Record {
+        for (number, content) in (0..).zip(all) {
+            let record = Record {
                 node: "n".into(),
                 number,
                 epoch: (number > 0).then(Epoch::new),
-                said,
+                content,
             };
-            assert_eq!(again(&letter), letter);
+            assert_eq!(again(&record), record);
         }
     }
 }

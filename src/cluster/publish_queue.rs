@@ -6,8 +6,8 @@ use std::sync::Mutex;
 
 use tokio::sync::{Notify, oneshot};
 
+use crate::cluster::record::Content;
 use crate::hub::EventId;
-use crate::hub::cluster::record::Said;
 use crate::sync::lock;
 
 /// Bounds of the queue, in messages and in bytes.
@@ -19,14 +19,14 @@ pub(super) struct Bounds {
 
 /// The queue between publishers and the stream task.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct PublishQueue {
     bounds: Bounds,
-    state: Mutex<State>,
-    news: Notify,
+    state: Mutex<Queue>,
+    pushed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Queue {
     waiting: VecDeque<Waiting>,
     /// Number of entries at the front that were already written over the current connection.
     written: usize,
@@ -37,64 +37,64 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     number: u64,
-    said: Said,
-    seen: Option<oneshot::Sender<EventId>>,
+    content: Content,
+    read_back: Option<oneshot::Sender<EventId>>,
 }
 
-impl Outgoing {
+impl PublishQueue {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
             state: Mutex::default(),
-            news: Notify::new(),
+            pushed: Notify::new(),
         }
     }
 
     /// Queues a record; the returned channel gets its id once it is in the stream. `None` if the queue is full.
-    pub(super) fn push(&self, said: Said) -> Option<oneshot::Receiver<EventId>> {
-        let size = size(&said);
+    pub(super) fn push(&self, content: Content) -> Option<oneshot::Receiver<EventId>> {
+        let size = size(&content);
         let mut state = lock(&self.state);
         if state.waiting.len() >= self.bounds.messages || state.bytes + size > self.bounds.bytes {
             return None;
         }
-        let (seen, receiver) = oneshot::channel();
+        let (read_back, receiver) = oneshot::channel();
         state.last += 1;
         state.bytes += size;
         let number = state.last;
         state.waiting.push_back(Waiting {
             number,
-            said,
-            seen: Some(seen),
+            content,
+            read_back: Some(read_back),
         });
         drop(state);
-        self.news.notify_one();
+        self.pushed.notify_one();
         Some(receiver)
     }
 
     /// Waits for the next record that was not written over the current connection.
-    pub(super) async fn next(&self) -> (u64, Said) {
+    pub(super) async fn next(&self) -> (u64, Content) {
         loop {
-            let news = self.news.notified();
+            let pushed = self.pushed.notified();
             {
                 let mut state = lock(&self.state);
                 let next = state.waiting.get(state.written);
-                if let Some(found) = next.map(|next| (next.number, next.said.clone())) {
+                if let Some(found) = next.map(|next| (next.number, next.content.clone())) {
                     state.written += 1;
                     return found;
                 }
             }
-            news.await;
+            pushed.await;
         }
     }
 
     /// Prepares for a new connection: all unconfirmed records are to be written again.
-    pub(super) fn again(&self) {
+    pub(super) fn rewrite(&self) {
         lock(&self.state).written = 0;
-        self.news.notify_one();
+        self.pushed.notify_one();
     }
 
     /// Confirms the record with this number and all before it: they are in the stream.
-    pub(super) fn came_back(&self, number: u64, id: &EventId) {
+    pub(super) fn confirm(&self, number: u64, id: &EventId) {
         let mut state = lock(&self.state);
         while let Some(front) = state.waiting.front() {
             if front.number > number {
@@ -105,10 +105,10 @@ impl Outgoing {
                 break;
             };
             state.written = state.written.saturating_sub(1);
-            state.bytes = state.bytes.saturating_sub(size(&front.said));
-            if let Some(seen) = front.seen.take().filter(|_| is_it) {
-                // Whoever published may not care.
-                let _ = seen.send(id.clone());
+            state.bytes = state.bytes.saturating_sub(size(&front.content));
+            if let Some(read_back) = front.read_back.take().filter(|_| is_it) {
+                // The publisher may have stopped waiting.
+                let _ = read_back.send(id.clone());
             }
         }
     }
@@ -119,11 +119,11 @@ impl Outgoing {
     }
 }
 
-fn size(said: &Said) -> usize {
-    match said {
-        Said::Message { draft, .. } => draft.size() + 256,
-        Said::Note { data, .. } => data.len() + 64,
-        Said::Hello { .. } => 64,
+fn size(content: &Content) -> usize {
+    match content {
+        Content::Message { draft, .. } => draft.size() + 256,
+        Content::Note { data, .. } => data.len() + 64,
+        Content::Hello { .. } => 64,
     }
 }
 
@@ -134,8 +134,8 @@ mod tests {
     use super::*;
     use crate::hub::Epoch;
 
-    fn note(text: &'static str) -> Said {
-        Said::Note {
+    fn note(text: &'static str) -> Content {
+        Content::Note {
             kind: "k".into(),
             data: Bytes::from_static(text.as_bytes()),
         }
@@ -150,25 +150,25 @@ mod tests {
 
     #[tokio::test]
     async fn what_did_not_come_back_is_written_again_with_the_same_number() {
-        let outgoing = Outgoing::new(Bounds {
+        let queue = PublishQueue::new(Bounds {
             messages: 3,
             bytes: 1 << 20,
         });
-        let mut seen: Vec<_> = ["a", "b", "c"]
-            .map(|text| outgoing.push(note(text)).expect("room"))
+        let mut read_back: Vec<_> = ["a", "b", "c"]
+            .map(|text| queue.push(note(text)).expect("room"))
             .into();
-        assert!(outgoing.push(note("d")).is_none(), "it is full");
+        assert!(queue.push(note("d")).is_none(), "it is full");
         for expected in 1..=3 {
-            assert_eq!(outgoing.next().await.0, expected);
+            assert_eq!(queue.next().await.0, expected);
         }
-        outgoing.came_back(1, &id(7));
-        assert_eq!(seen.remove(0).await.expect("an id"), id(7));
-        outgoing.again();
-        assert_eq!(outgoing.next().await, (2, note("b")));
-        assert_eq!(outgoing.count(), 2);
-        outgoing.came_back(3, &id(9));
-        assert_eq!(outgoing.count(), 0);
-        assert!(outgoing.push(note("d")).is_some());
-        assert_eq!(outgoing.next().await.0, 4);
+        queue.confirm(1, &id(7));
+        assert_eq!(read_back.remove(0).await.expect("an id"), id(7));
+        queue.rewrite();
+        assert_eq!(queue.next().await, (2, note("b")));
+        assert_eq!(queue.count(), 2);
+        queue.confirm(3, &id(9));
+        assert_eq!(queue.count(), 0);
+        assert!(queue.push(note("d")).is_some());
+        assert_eq!(queue.next().await.0, 4);
     }
 }
