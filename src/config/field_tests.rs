@@ -1,7 +1,9 @@
 //! Each key reaches its own field: values that differ from the defaults and from each other, so
 //! that two keys that were swapped are found.
 
-mod routes;
+mod access;
+mod apps;
+mod bridge;
 
 use std::time::Duration;
 

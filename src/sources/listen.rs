@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::rejected::Rejections;
 use super::sink::Sink;
-use super::splitter::{Piece, Splitter};
-use super::{CHUNK, Stop};
+use super::splitter::{CHUNK, Piece, Splitter};
+use super::stop::Stop;
 use crate::config::{Framing, Listen};
 use crate::hub::Published;
 use crate::net::{AcceptRetry, OwnedPath, bind_unix_datagram, listen_unix};
@@ -84,24 +84,19 @@ impl PublishSocket {
 }
 
 /// Reads messages from a socket until the source is stopped, and then those that were written before.
-pub(super) async fn serve(
-    door: &Arc<PublishSocket>,
-    outlet: &Arc<Sink>,
-    rules: Rules,
-    stop: &Stop,
-) {
-    outlet.set_up();
+pub(super) async fn serve(door: &Arc<PublishSocket>, sink: &Arc<Sink>, rules: Rules, stop: &Stop) {
+    sink.set_up();
     match &door.socket {
         Socket::Stream(listener) => {
             let listening = Listening {
-                outlet,
+                sink,
                 rules: Arc::new(rules),
                 stop,
                 places: Arc::new(Semaphore::new(CONNECTIONS)),
             };
             listening.accept_all(listener, door).await;
         }
-        Socket::Datagram(socket) => receive_all(socket, outlet, &rules, stop, door).await,
+        Socket::Datagram(socket) => receive_all(socket, sink, &rules, stop, door).await,
     }
 }
 
@@ -112,7 +107,7 @@ fn is_closing(door: &Arc<PublishSocket>) -> bool {
 
 /// A listening socket and its connections.
 struct Listening<'a> {
-    outlet: &'a Arc<Sink>,
+    sink: &'a Arc<Sink>,
     rules: Arc<Rules>,
     stop: &'a Stop,
     places: Arc<Semaphore>,
@@ -129,14 +124,14 @@ impl Listening<'_> {
             let (stream, uid) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    retry.after(&error, || report(self.outlet, &error)).await;
+                    retry.after(&error, || report(self.sink, &error)).await;
                     continue;
                 }
             };
             let _ = retry.ends();
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
                 let reason = format!("{CONNECTIONS} programs are connected already");
-                self.outlet.refuse(Some(uid), &reason);
+                self.sink.refuse(Some(uid), &reason);
                 continue;
             };
             self.begin(stream, uid, place);
@@ -175,12 +170,12 @@ impl Listening<'_> {
     fn begin(&self, stream: UnixStream, uid: u32, place: OwnedSemaphorePermit) {
         if !self.rules.users.is_empty() && !self.rules.users.contains(&uid) {
             let reason = "`users` does not name this user";
-            return self.outlet.refuse(Some(uid), &reason);
+            return self.sink.refuse(Some(uid), &reason);
         }
-        let (outlet, rules) = (Arc::clone(self.outlet), Arc::clone(&self.rules));
+        let (sink, rules) = (Arc::clone(self.sink), Arc::clone(&self.rules));
         let stop = self.stop.clone();
         self.stop.spawn(async move {
-            converse(stream, uid, &outlet, &rules, &stop).await;
+            converse(stream, uid, &sink, &rules, &stop).await;
             drop(place);
         });
     }
@@ -193,18 +188,18 @@ async fn accept(listener: &UnixListener) -> io::Result<(UnixStream, u32)> {
 }
 
 /// Reads one connection to its end, or to what was written before the stop.
-async fn converse(mut stream: UnixStream, uid: u32, outlet: &Sink, rules: &Rules, stop: &Stop) {
+async fn converse(mut stream: UnixStream, uid: u32, sink: &Sink, rules: &Rules, stop: &Stop) {
     let uid = Some(uid);
-    let _counted = outlet.connected();
+    let _counted = sink.connected();
     let mut splitter = rules.splitter();
     let mut chunk = vec![0; CHUNK];
     let mut unkept = Rejections::default();
     let mut stopped = false;
     loop {
-        let limit = rules.longest(outlet.message_size());
+        let limit = rules.longest(sink.message_size());
         let read = tokio::select! {
             read = stream.read(&mut chunk), if !unkept.is_full() => read,
-            () = unkept.settle(outlet) => continue,
+            () = unkept.settle(sink) => continue,
             () = stop.requested(), if !stopped => {
                 stopped = true;
                 if SockRef::from(&stream).shutdown(Shutdown::Read).is_err() {
@@ -219,32 +214,32 @@ async fn converse(mut stream: UnixStream, uid: u32, outlet: &Sink, rules: &Rules
                 // it may be the beginning of one.
                 if stopped {
                     if splitter.rest(limit).is_some() {
-                        outlet.refuse(uid, &"the source was stopped within it");
+                        sink.refuse(uid, &"the source was stopped within it");
                     }
                 } else if rules.framing != Framing::Boundary
                     && let Some(piece) = splitter.rest(limit)
                 {
-                    unkept.push(uid, rules.take(outlet, uid, piece));
+                    unkept.push(uid, rules.take(sink, uid, piece));
                 }
                 break;
             }
             Ok(count) => splitter.push(chunk.get(..count).unwrap_or_default()),
             Err(error) => {
-                outlet.set_trouble(&error);
+                sink.set_trouble(&error);
                 break;
             }
         }
         while let Some(piece) = splitter.next(limit) {
-            unkept.push(uid, rules.take(outlet, uid, piece));
+            unkept.push(uid, rules.take(sink, uid, piece));
         }
     }
-    unkept.settle_all(outlet).await;
+    unkept.settle_all(sink).await;
 }
 
 /// Receives datagrams, each of which is one message.
 async fn receive_all(
     socket: &UnixDatagram,
-    outlet: &Sink,
+    sink: &Sink,
     rules: &Rules,
     stop: &Stop,
     door: &Arc<PublishSocket>,
@@ -255,13 +250,13 @@ async fn receive_all(
     let mut retry = AcceptRetry::default();
     let mut stopped = false;
     loop {
-        let limit = rules.longest(outlet.message_size());
+        let limit = rules.longest(sink.message_size());
         // The kernel cuts off what does not fit, silently: one byte more tells it from what just fits.
         let room = limit + rules.boundary.len().max(2) + 1;
         buffer.resize(room, 0);
         let received = tokio::select! {
             received = receive(socket, &mut buffer, stopped), if !unkept.is_full() => received,
-            () = unkept.settle(outlet) => continue,
+            () = unkept.settle(sink) => continue,
             () = stop.requested(), if !stopped => {
                 stopped = true;
                 if !is_closing(door) || SockRef::from(socket).shutdown(Shutdown::Read).is_err() {
@@ -274,19 +269,19 @@ async fn receive_all(
             Ok(count) => count,
             Err(_) if stopped => break,
             Err(error) => {
-                retry.after(&error, || report(outlet, &error)).await;
+                retry.after(&error, || report(sink, &error)).await;
                 continue;
             }
         };
         let _ = retry.ends();
         let message = splitter.only(buffer.get(..count).unwrap_or_default());
         if count == room || message.len() > limit {
-            outlet.too_large(None, limit);
+            sink.too_large(None, limit);
         } else if !message.is_empty() {
-            unkept.push(None, rules.take(outlet, None, Piece::Message(message)));
+            unkept.push(None, rules.take(sink, None, Piece::Message(message)));
         }
     }
-    unkept.settle_all(outlet).await;
+    unkept.settle_all(sink).await;
 }
 
 /// Receives a datagram; at the stop one that is there already, or an error if there is none.
@@ -302,8 +297,8 @@ async fn receive(socket: &UnixDatagram, buffer: &mut [u8], stopped: bool) -> io:
     }
 }
 
-fn report(outlet: &Sink, failure: &io::Error) {
-    outlet.warn(None, failure, "a source's socket fails; trying again");
+fn report(sink: &Sink, failure: &io::Error) {
+    sink.warn(None, failure, "a source's socket fails; trying again");
 }
 
 impl Rules {
@@ -323,16 +318,16 @@ impl Rules {
         }
     }
 
-    fn take(&self, outlet: &Sink, uid: Option<u32>, piece: Piece<'_>) -> Option<Published> {
+    fn take(&self, sink: &Sink, uid: Option<u32>, piece: Piece<'_>) -> Option<Published> {
         match piece {
             Piece::TooLarge => {
-                outlet.too_large(uid, self.longest(outlet.message_size()));
+                sink.too_large(uid, self.longest(sink.message_size()));
                 None
             }
             Piece::Message(object) if self.framing == Framing::Json => {
-                outlet.publish_json(uid, object)
+                sink.publish_json(uid, object)
             }
-            Piece::Message(message) => outlet.publish(uid, message),
+            Piece::Message(message) => sink.publish(uid, message),
         }
     }
 }

@@ -12,41 +12,37 @@ mod postgres;
 mod rejected;
 mod retry;
 mod sink;
+mod source;
 mod splitter;
+mod stop;
 mod users;
 mod webhook;
 mod wok;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::warn;
+use tokio_util::sync::DropGuard;
 
-use crate::amqp::Broker;
-use crate::config::{self, ChannelPattern, Config, Framing};
+use crate::config::{ChannelPattern, Config};
 use crate::faults::Faults;
 use crate::hub::Hub;
-use crate::net::look_at_unix;
 use crate::shutdown::Shutdown;
 use crate::sync::lock;
-use crate::text::Reason;
 
 pub use sink::Status;
+pub use source::SourceError;
 pub use webhook::{Delivery, Unbelieved, Webhook, WebhookFault};
 
-use listen::{PublishSocket, Rules};
-use postgres::Database;
+use listen::PublishSocket;
 use sink::Sink;
+use source::{Resource, Source};
+use stop::Stop;
 use webhook::Gate;
-
-/// Size of a read.
-const CHUNK: usize = 16 * 1024;
 
 /// The running sources of a hub. Clones share them; dropping the last one stops them, as a shutdown does.
 #[derive(Clone)]
@@ -63,9 +59,9 @@ struct Shared {
 /// A source with its task, which ends when this is dropped.
 struct Running {
     source: Source,
-    outlet: Arc<Sink>,
-    /// The socket. The task owns it, so that it is closed and its file is removed when the task ends.
-    door: Weak<PublishSocket>,
+    sink: Arc<Sink>,
+    /// The open socket. The task owns it, so that it is closed and its file is removed when the task ends.
+    socket: Weak<PublishSocket>,
     /// The secrets of a webhook.
     gate: Option<Arc<Gate>>,
     /// A token that the task owns while it runs.
@@ -73,71 +69,9 @@ struct Running {
     _stop: DropGuard,
 }
 
-/// The settings that identify a source: two sources with equal settings are the same.
-#[derive(Clone, PartialEq, Eq)]
-struct Source {
-    channel: ChannelPattern,
-    origin: Origin,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-enum Origin {
-    Wok {
-        address: PathBuf,
-        boundary: String,
-    },
-    Listen {
-        listen: config::Listen,
-        rules: Rules,
-    },
-    Amqp(Box<config::AmqpSource>),
-    Postgres {
-        settings: Box<config::PostgresSource>,
-        /// The stream of the cluster, one of whose nodes has the notifications.
-        cluster: Option<String>,
-    },
-    Webhook(Box<config::WebhookSource>),
-}
-
 /// Sources of a configuration with open sockets that are not running yet: see [`Sources::commit`].
 #[must_use]
-pub struct SourcesPlan(Vec<(Source, Way)>);
-
-/// The resource that a source has opened before it runs.
-#[derive(Clone)]
-enum Way {
-    /// No resource: the source connects to an app once it is reachable.
-    None,
-    PublishSocket(Arc<PublishSocket>),
-    Broker(Box<Broker>),
-    Database(Box<Database>),
-    Gate(Arc<Gate>),
-}
-
-/// Failure to open the sources of a configuration.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("channel {channel}: source {address}: {reason}")]
-pub struct SourceError {
-    channel: ChannelPattern,
-    address: String,
-    reason: Reason,
-}
-
-impl SourceError {
-    fn new(channel: &config::Channel, source: &config::Source, reason: Reason) -> Self {
-        Self {
-            channel: channel.name.clone(),
-            address: address(source),
-            reason,
-        }
-    }
-
-    /// The file, if this user may not use it.
-    #[must_use]
-    pub fn denied(&self) -> Option<&Path> {
-        self.reason.denied()
-    }
-}
+pub struct SourcesPlan(Vec<(Source, Resource)>);
 
 /// Checks that the sources of a configuration can be opened. Opens none of them.
 ///
@@ -148,18 +82,12 @@ pub fn look(config: &Config) -> Result<(), Faults<SourceError>> {
         let sources = channel.sources.iter();
         sources.map(move |source| (channel, source))
     });
-    let looked = sources.map(|(channel, source)| {
+    let checked = sources.map(|(channel, source)| {
         Source::new(config, channel, source)
-            .and_then(|source| match &source.origin {
-                Origin::Wok { .. } => Ok(()),
-                Origin::Listen { listen, .. } => look_at_unix(&listen.address),
-                Origin::Amqp(settings) => Ok(Broker::new(&settings.broker).map(drop)?),
-                Origin::Postgres { settings, .. } => Database::new(&settings.server).map(drop),
-                Origin::Webhook(settings) => Gate::new(settings).map(drop),
-            })
+            .and_then(|source| source.check())
             .map_err(|reason| SourceError::new(channel, source, reason))
     });
-    Faults::gather(looked).map(drop)
+    Faults::gather(checked).map(drop)
 }
 
 impl Sources {
@@ -194,13 +122,13 @@ impl Sources {
     /// A [`SourceError`] names the channel, the socket and the reason.
     pub fn plan(&self, config: &Config) -> Result<SourcesPlan, SourceError> {
         let mut opened = Vec::new();
-        let doors = self.doors();
+        let sockets = self.sockets();
         for channel in &config.channels {
             for source in &channel.sources {
                 let failed = |reason| SourceError::new(channel, source, reason);
                 let source = Source::new(config, channel, source).map_err(failed)?;
-                let way = way(&source, &doors).map_err(failed)?;
-                opened.push((source, way));
+                let resource = Resource::open(&source, &sockets).map_err(failed)?;
+                opened.push((source, resource));
             }
         }
         Ok(SourcesPlan(opened))
@@ -215,19 +143,19 @@ impl Sources {
             let channel = before.entry(old.source.channel.clone()).or_default();
             channel.push(old);
         }
-        for (source, way) in plan.0 {
+        for (source, resource) in plan.0 {
             let same = before.get_mut(&source.channel).and_then(|channel| {
                 let index = channel.iter().position(|old| old.source == source)?;
                 Some(channel.swap_remove(index))
             });
             running.push(match same {
                 Some(same) => {
-                    if let (Some(gate), Way::Gate(read)) = (&same.gate, &way) {
+                    if let (Some(gate), Some(read)) = (&same.gate, resource.gate()) {
                         gate.renew(read);
                     }
                     same
                 }
-                None => self.run(source, way),
+                None => self.run(source, resource),
             });
         }
         let webhooks = running.iter().filter_map(Running::webhook);
@@ -246,11 +174,11 @@ impl Sources {
     pub fn pause(&self, limit: Duration) -> bool {
         self.0.webhooks.store(Arc::default());
         let running = lock(&self.0.running).split_off(0);
-        let parts = |source: &Running| (source.door.clone(), source.work.clone());
+        let parts = |source: &Running| (source.socket.clone(), source.work.clone());
         let parts: Vec<_> = running.iter().map(parts).collect();
         drop(running);
-        let holds = |(door, work): &(Weak<PublishSocket>, Weak<()>)| {
-            door.strong_count() > 0 || work.strong_count() > 0
+        let holds = |(socket, work): &(Weak<PublishSocket>, Weak<()>)| {
+            socket.strong_count() > 0 || work.strong_count() > 0
         };
         let begun = Instant::now();
         while parts.iter().any(holds) {
@@ -266,50 +194,39 @@ impl Sources {
     #[must_use]
     pub fn status(&self) -> Vec<Status> {
         let running = lock(&self.0.running);
-        running
-            .iter()
-            .map(|source| source.outlet.status())
-            .collect()
+        running.iter().map(|source| source.sink.status()).collect()
     }
 
     /// The open sockets, by address.
-    fn doors(&self) -> HashMap<PathBuf, Arc<PublishSocket>> {
+    fn sockets(&self) -> HashMap<PathBuf, Arc<PublishSocket>> {
         let running = lock(&self.0.running);
-        let doors = running.iter().filter_map(|running| {
+        let sockets = running.iter().filter_map(|running| {
             let address = running.source.listens_on()?.to_owned();
-            Some((address, running.door.upgrade()?))
+            Some((address, running.socket.upgrade()?))
         });
-        doors.collect()
+        sockets.collect()
     }
 
-    fn run(&self, source: Source, way: Way) -> Running {
-        let stop = Stop {
-            shutdown: self.0.shutdown.clone(),
-            token: CancellationToken::new(),
-        };
-        let outlet = Arc::new(source.outlet(&self.0.hub));
+    fn run(&self, source: Source, resource: Resource) -> Running {
+        let stop = Stop::new(&self.0.shutdown);
+        let sink = Arc::new(source.sink(&self.0.hub));
         let work = Arc::new(());
+        let socket = resource.socket().map_or_else(Weak::new, |socket| {
+            socket.keep();
+            Arc::downgrade(socket)
+        });
         let running = Running {
             source: source.clone(),
-            outlet: Arc::clone(&outlet),
-            door: match &way {
-                Way::PublishSocket(door) => {
-                    door.keep();
-                    Arc::downgrade(door)
-                }
-                Way::None | Way::Broker(_) | Way::Database(_) | Way::Gate(_) => Weak::new(),
-            },
-            gate: match &way {
-                Way::Gate(gate) => Some(Arc::clone(gate)),
-                _ => None,
-            },
+            sink: Arc::clone(&sink),
+            socket,
+            gate: resource.gate().cloned(),
             work: Arc::downgrade(&work),
-            _stop: stop.token.clone().drop_guard(),
+            _stop: stop.guard(),
         };
         let own_stop = stop.clone();
         stop.spawn(async move {
-            source.work(&outlet, way, &own_stop).await;
-            outlet.set_down();
+            source.work(&sink, resource, &own_stop).await;
+            sink.set_down();
             drop(work);
         });
         running
@@ -319,191 +236,9 @@ impl Sources {
 impl Running {
     /// The webhook, with its path, if it is one.
     fn webhook(&self) -> Option<(String, Webhook)> {
-        let Origin::Webhook(settings) = &self.source.origin else {
-            return None;
-        };
+        let path = self.source.webhook_path()?;
         let gate = Arc::clone(self.gate.as_ref()?);
-        let webhook = Webhook::new(gate, Arc::clone(&self.outlet));
-        Some((settings.path.decoded().to_owned(), webhook))
-    }
-}
-
-/// Opens the resource that a source needs to run. `doors` are the sockets that are open already.
-fn way(source: &Source, doors: &HashMap<PathBuf, Arc<PublishSocket>>) -> Result<Way, Reason> {
-    match &source.origin {
-        Origin::Wok { .. } => Ok(Way::None),
-        Origin::Listen { listen, .. } => door(listen, doors).map(Way::PublishSocket),
-        Origin::Amqp(settings) => {
-            let broker = Broker::new(&settings.broker)?;
-            Ok(Way::Broker(Box::new(broker)))
-        }
-        Origin::Postgres { settings, .. } => {
-            let database = Database::new(&settings.server)?;
-            Ok(Way::Database(Box::new(database)))
-        }
-        Origin::Webhook(settings) => Ok(Way::Gate(Arc::new(Gate::new(settings)?))),
-    }
-}
-
-/// Opens the socket of a listening source. An open one is reused if only the rules for reading have changed, so
-/// that programs that connect meanwhile are not refused.
-fn door(
-    listen: &config::Listen,
-    doors: &HashMap<PathBuf, Arc<PublishSocket>>,
-) -> Result<Arc<PublishSocket>, Reason> {
-    match doors.get(&listen.address) {
-        Some(door) if door.is_datagram() != listen.datagram => Err(
-            "the `type` of a socket cannot be changed by a reload; restart Noren for that".into(),
-        ),
-        Some(door) => Ok(Arc::clone(door)),
-        None => PublishSocket::open(listen).map(Arc::new),
-    }
-}
-
-impl Source {
-    fn new(
-        config: &Config,
-        channel: &config::Channel,
-        source: &config::Source,
-    ) -> Result<Self, Reason> {
-        let boundary = &channel.boundary;
-        let origin = match source {
-            config::Source::Wok { address } => Origin::Wok {
-                address: address.clone(),
-                boundary: boundary.clone(),
-            },
-            config::Source::Amqp(settings) => Origin::Amqp(settings.clone()),
-            config::Source::Postgres(settings) => Origin::Postgres {
-                settings: settings.clone(),
-                cluster: config.cluster.as_ref().map(|one| one.stream.clone()),
-            },
-            config::Source::Webhook(settings) => Origin::Webhook(settings.clone()),
-            config::Source::Listen(listen) => Origin::Listen {
-                rules: Rules {
-                    framing: listen.framing,
-                    // The boundary matters only for framing by boundary; otherwise a different one is not a
-                    // different source.
-                    boundary: match listen.framing {
-                        Framing::Boundary => boundary.clone(),
-                        Framing::Lines | Framing::Json => String::new(),
-                    },
-                    users: users::numbers(&listen.users)?,
-                },
-                listen: listen.clone(),
-            },
-        };
-        Ok(Self {
-            channel: channel.name.clone(),
-            origin,
-        })
-    }
-
-    fn listens_on(&self) -> Option<&Path> {
-        match &self.origin {
-            Origin::Listen { listen, .. } => Some(&listen.address),
-            Origin::Wok { .. } | Origin::Amqp(_) | Origin::Postgres { .. } | Origin::Webhook(_) => {
-                None
-            }
-        }
-    }
-
-    fn outlet(&self, hub: &Hub) -> Sink {
-        let (kind, address) = match &self.origin {
-            Origin::Wok { address, .. } => ("wok", unix(address)),
-            Origin::Listen { listen, .. } => ("listen", unix(&listen.address)),
-            Origin::Amqp(settings) => ("amqp", exchange(settings)),
-            Origin::Postgres { settings, .. } => ("postgres", settings.to_string()),
-            Origin::Webhook(settings) => ("webhook", settings.path.as_str().to_owned()),
-        };
-        Sink::new(hub.clone(), self.channel.clone(), kind, address)
-    }
-
-    /// Runs the source until it is stopped.
-    async fn work(self, outlet: &Arc<Sink>, way: Way, stop: &Stop) {
-        match (self.origin, way) {
-            (Origin::Wok { address, boundary }, _) => {
-                wok::follow(outlet, &address, &boundary, stop).await;
-            }
-            (Origin::Listen { listen, rules }, Way::PublishSocket(door)) => {
-                // A socket that was there before has the mode it had.
-                if let Err(reason) = door.set_mode(listen.mode) {
-                    warn!(
-                        channel = %self.channel,
-                        address = outlet.address(),
-                        %reason,
-                        "a source's socket keeps its old mode",
-                    );
-                }
-                // It ends by itself, when it has read what was written before.
-                listen::serve(&door, outlet, rules, stop).await;
-            }
-            (Origin::Amqp(settings), Way::Broker(broker)) => {
-                // It ends by itself, with a goodbye to the broker.
-                amqp::follow(outlet, &broker, &settings, stop).await;
-            }
-            (Origin::Postgres { settings, cluster }, Way::Database(database)) => {
-                // It ends by itself, when what it has published is deleted from its table.
-                let cluster = cluster.as_deref();
-                postgres::follow(outlet, &database, &settings, cluster, stop).await;
-            }
-            (Origin::Webhook(_), _) => {
-                // The service hands requests over; there is nothing to wait for.
-                outlet.set_up();
-                stop.requested().await;
-            }
-            (Origin::Listen { .. } | Origin::Amqp(_) | Origin::Postgres { .. }, _) => {}
-        }
-    }
-}
-
-/// The address of a source in the log and in errors.
-fn address(source: &config::Source) -> String {
-    match source {
-        config::Source::Wok { address } => unix(address),
-        config::Source::Listen(listen) => unix(&listen.address),
-        config::Source::Amqp(settings) => exchange(settings),
-        config::Source::Postgres(settings) => settings.to_string(),
-        config::Source::Webhook(settings) => settings.path.as_str().to_owned(),
-    }
-}
-
-fn unix(path: &Path) -> String {
-    format!("unix:{}", path.display())
-}
-
-fn exchange(settings: &config::AmqpSource) -> String {
-    format!("{} exchange {}", settings.broker, settings.exchange)
-}
-
-/// The stop signal of a source: a reload or the server's shutdown.
-#[derive(Clone)]
-struct Stop {
-    shutdown: Shutdown,
-    token: CancellationToken,
-}
-
-impl Stop {
-    /// Runs `work`, and cancels it at its next await point once the source is stopped.
-    async fn ends(&self, work: impl Future<Output = ()>) {
-        tokio::select! {
-            () = work => {}
-            () = self.token.cancelled() => {}
-            () = self.shutdown.requested() => {}
-        }
-    }
-
-    /// True once the source is stopped.
-    fn is_requested(&self) -> bool {
-        self.token.is_cancelled() || self.shutdown.has_begun()
-    }
-
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.shutdown.spawn(task);
-    }
-
-    /// Waits for the stop of the source.
-    async fn requested(&self) {
-        self.ends(std::future::pending()).await;
+        Some((path.to_owned(), Webhook::new(gate, Arc::clone(&self.sink))))
     }
 }
 

@@ -35,7 +35,7 @@ impl Rejections {
     }
 
     /// Waits until the oldest message is stored or refused; for ever if there is none. Cancel-safe.
-    pub(super) async fn settle(&mut self, outlet: &Sink) {
+    pub(super) async fn settle(&mut self, sink: &Sink) {
         let kept = poll_fn(|cx| match self.0.front_mut() {
             Some(waiting) => waiting.kept.as_mut().poll(cx),
             None => Poll::Pending,
@@ -43,14 +43,14 @@ impl Rejections {
         let kept = kept.await;
         let waiting = self.0.pop_front();
         if let (Err(error), Some(waiting)) = (kept, waiting) {
-            outlet.not_kept(waiting.uid, &error);
+            sink.not_kept(waiting.uid, &error);
         }
     }
 
     /// Waits for all messages.
-    pub(super) async fn settle_all(&mut self, outlet: &Sink) {
+    pub(super) async fn settle_all(&mut self, sink: &Sink) {
         while !self.0.is_empty() {
-            self.settle(outlet).await;
+            self.settle(sink).await;
         }
     }
 }

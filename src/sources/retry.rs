@@ -3,9 +3,9 @@
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::Stop;
 use super::sink::Sink;
 use crate::net::{Backoff, LONGEST_PAUSE};
+use crate::sources::stop::Stop;
 
 /// The tries of a source.
 #[derive(Default)]
@@ -19,20 +19,20 @@ impl Retry {
     /// when the connection that is lost was tried.
     pub(super) async fn pause(
         &mut self,
-        outlet: &Sink,
+        sink: &Sink,
         began: Instant,
         lost: &(dyn std::fmt::Display + Sync),
         stop: &Stop,
     ) -> bool {
-        outlet.set_down_because(&lost);
+        sink.set_down_because(&lost);
         if began.elapsed() >= LONGEST_PAUSE {
             *self = Self::default();
         }
         // Each try may fail in the same way, until somebody starts the server or makes what is missing.
         if !std::mem::replace(&mut self.told, true) {
             warn!(
-                channel = %outlet.channel(),
-                address = outlet.address(),
+                channel = %sink.channel(),
+                address = sink.address(),
                 reason = %lost,
                 "a source is not there; trying again until it is",
             );

@@ -3,6 +3,9 @@
 
 use std::mem;
 
+/// Bytes to read at a time from a stream that is split.
+pub(super) const CHUNK: usize = 16 * 1024;
+
 /// Buffer capacity that an idle splitter keeps after it had to hold a large message.
 const KEPT: usize = 16 * 1024;
 

@@ -12,8 +12,8 @@ use tracing::{debug, info, warn};
 
 use super::rejected::Rejections;
 use super::sink::Sink;
-use super::splitter::{Piece, Splitter};
-use super::{CHUNK, Stop};
+use super::splitter::{CHUNK, Piece, Splitter};
+use super::stop::Stop;
 use crate::config::Endpoint;
 use crate::net::{Backoff, LONGEST_PAUSE};
 use crate::net::{Socket, connect};
@@ -22,7 +22,7 @@ use crate::net::{Socket, connect};
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Connects and reads until it is stopped.
-pub(super) async fn follow(outlet: &Sink, address: &Path, boundary: &str, stop: &Stop) {
+pub(super) async fn follow(sink: &Sink, address: &Path, boundary: &str, stop: &Stop) {
     let endpoint = Endpoint::Unix(address.to_owned());
     let mut backoff = Backoff::default();
     let mut told = false;
@@ -33,14 +33,14 @@ pub(super) async fn follow(outlet: &Sink, address: &Path, boundary: &str, stop: 
         };
         match connected {
             Ok(socket) => {
-                info!(channel = %outlet.channel(), address = outlet.address(), "connected to a source");
-                let (reason, use_of_it) = read_all(outlet, socket, boundary, stop).await;
+                info!(channel = %sink.channel(), address = sink.address(), "connected to a source");
+                let (reason, use_of_it) = read_all(sink, socket, boundary, stop).await;
                 if stop.is_requested() {
                     return;
                 }
                 warn!(
-                    channel = %outlet.channel(),
-                    address = outlet.address(),
+                    channel = %sink.channel(),
+                    address = sink.address(),
                     reason,
                     "a source is lost; trying to reach it again",
                 );
@@ -50,9 +50,9 @@ pub(super) async fn follow(outlet: &Sink, address: &Path, boundary: &str, stop: 
                 }
             }
             Err(error) => {
-                outlet.set_down_because(&error);
+                sink.set_down_because(&error);
                 if !std::mem::replace(&mut told, true) {
-                    warn!(channel = %outlet.channel(), %error, "a source cannot be reached; trying again until it can");
+                    warn!(channel = %sink.channel(), %error, "a source cannot be reached; trying again until it can");
                 }
             }
         }
@@ -67,15 +67,10 @@ pub(super) async fn follow(outlet: &Sink, address: &Path, boundary: &str, stop: 
 /// closes at once must not be tried ten times a second.
 ///
 /// At the stop the app cannot write any more, and what it has written before is read.
-async fn read_all(
-    outlet: &Sink,
-    mut socket: Socket,
-    boundary: &str,
-    stop: &Stop,
-) -> (String, bool) {
+async fn read_all(sink: &Sink, mut socket: Socket, boundary: &str, stop: &Stop) -> (String, bool) {
     let began = Instant::now();
-    let _counted = outlet.connected();
-    outlet.set_up();
+    let _counted = sink.connected();
+    sink.set_up();
     let mut splitter = Splitter::boundary(boundary.as_bytes());
     let mut chunk = vec![0; CHUNK];
     let mut unkept = Rejections::default();
@@ -83,7 +78,7 @@ async fn read_all(
     let reason = loop {
         let read = tokio::select! {
             read = socket.read(&mut chunk), if !unkept.is_full() => read,
-            () = unkept.settle(outlet) => continue,
+            () = unkept.settle(sink) => continue,
             () = stop.requested(), if !stopped => {
                 stopped = true;
                 match socket.end_reading() {
@@ -99,18 +94,18 @@ async fn read_all(
         };
         use_of_it = true;
         splitter.push(read);
-        let limit = outlet.message_size();
+        let limit = sink.message_size();
         while let Some(piece) = splitter.next(limit) {
             match piece {
-                Piece::Message(message) => unkept.push(None, outlet.publish(None, message)),
-                Piece::TooLarge => outlet.too_large(None, limit),
+                Piece::Message(message) => unkept.push(None, sink.publish(None, message)),
+                Piece::TooLarge => sink.too_large(None, limit),
             }
         }
     };
-    unkept.settle_all(outlet).await;
+    unkept.settle_all(sink).await;
     if splitter.rest(usize::MAX).is_some() {
-        debug!(channel = %outlet.channel(), address = outlet.address(), "half a message of a source was dropped");
+        debug!(channel = %sink.channel(), address = sink.address(), "half a message of a source was dropped");
     }
-    outlet.set_down_because(&reason);
+    sink.set_down_because(&reason);
     (reason, use_of_it || began.elapsed() >= LONGEST_PAUSE)
 }

@@ -12,15 +12,15 @@ use crate::config::AmqpSource;
 
 /// The exchange, and whether it existed at the last check.
 pub(super) struct Exchange<'a> {
-    outlet: &'a Sink,
+    sink: &'a Sink,
     source: &'a AmqpSource,
     is_gone: bool,
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(outlet: &'a Sink, source: &'a AmqpSource) -> Self {
+    pub(super) fn new(sink: &'a Sink, source: &'a AmqpSource) -> Self {
         Self {
-            outlet,
+            sink,
             source,
             is_gone: false,
         }
@@ -79,11 +79,11 @@ impl<'a> Exchange<'a> {
         own.close(200, "seen".into()).await?;
         self.bind(channel, queue).await?;
         if std::mem::replace(&mut self.is_gone, false) {
-            self.outlet.set_up();
+            self.sink.set_up();
             let reason = "the exchange was made again, and the queue is bound to it again; what was \
                           published before that is lost";
-            self.outlet.set_trouble(&reason);
-            warn!(channel = %self.outlet.channel(), address = self.outlet.address(), reason, "a source is there again");
+            self.sink.set_trouble(&reason);
+            warn!(channel = %self.sink.channel(), address = self.sink.address(), reason, "a source is there again");
         }
         Ok(())
     }
@@ -92,10 +92,10 @@ impl<'a> Exchange<'a> {
         if std::mem::replace(&mut self.is_gone, true) {
             return;
         }
-        self.outlet.set_down_because(error);
+        self.sink.set_down_because(error);
         warn!(
-            channel = %self.outlet.channel(),
-            address = self.outlet.address(),
+            channel = %self.sink.channel(),
+            address = self.sink.address(),
             reason = %error,
             "the exchange of a source is gone; it is bound again when it is there",
         );

@@ -25,13 +25,13 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::time::{Instant, interval};
 use tracing::{info, warn};
 
-use super::Stop;
 use super::content::Unfit;
 use super::retry::{Retry, ended_long_ago};
 use super::sink::Sink;
 use crate::amqp::{Broker, BrokerError, close};
 use crate::config::AmqpSource;
 use crate::hub::{Pending, PublishError, Published, PublisherId};
+use crate::sources::stop::Stop;
 
 use content::Arrival;
 use dedup::Dedup;
@@ -55,10 +55,10 @@ enum Lost {
 }
 
 /// Runs the source until it is stopped.
-pub(super) async fn follow(outlet: &Sink, broker: &Broker, source: &AmqpSource, stop: &Stop) {
+pub(super) async fn follow(sink: &Sink, broker: &Broker, source: &AmqpSource, stop: &Stop) {
     let mut retry = Retry::default();
     let mut reader = Reader {
-        outlet,
+        sink,
         source,
         seen: Dedup::default(),
         backlog: None,
@@ -67,9 +67,9 @@ pub(super) async fn follow(outlet: &Sink, broker: &Broker, source: &AmqpSource, 
         let began = Instant::now();
         let lost = reader.serve(broker, stop).await;
         let Some(lost) = lost else {
-            return outlet.set_down();
+            return sink.set_down();
         };
-        if !retry.pause(outlet, began, &lost, stop).await {
+        if !retry.pause(sink, began, &lost, stop).await {
             return;
         }
     }
@@ -77,7 +77,7 @@ pub(super) async fn follow(outlet: &Sink, broker: &Broker, source: &AmqpSource, 
 
 /// State of a source that survives reconnects.
 struct Reader<'a> {
-    outlet: &'a Sink,
+    sink: &'a Sink,
     source: &'a AmqpSource,
     seen: Dedup,
     backlog: Option<Backlog>,
@@ -122,17 +122,17 @@ impl Reader<'_> {
             open = self.open(connection) => open?,
             () = stop.requested() => return Ok(()),
         };
-        let _counted = self.outlet.connected();
-        self.outlet.set_up();
+        let _counted = self.sink.connected();
+        self.sink.set_up();
         info!(
-            channel = %self.outlet.channel(),
-            address = self.outlet.address(),
+            channel = %self.sink.channel(),
+            address = self.sink.address(),
             queue = %open.queue,
             "connected to a source",
         );
         let mut unsettled = Unsettled::default();
         let mut looks = interval(LOOK);
-        let mut exchange = Exchange::new(self.outlet, self.source);
+        let mut exchange = Exchange::new(self.sink, self.source);
         let batch = usize::from(self.source.prefetch).div_ceil(2);
         let mut end = pin!(stop.requested());
         loop {
@@ -166,7 +166,7 @@ impl Reader<'_> {
 
     async fn open(&mut self, connection: &Connection) -> Result<Open, Lost> {
         let channel = connection.create_channel().await?;
-        let exchange = Exchange::new(self.outlet, self.source);
+        let exchange = Exchange::new(self.sink, self.source);
         exchange.check(&channel).await?;
         let named = self.source.queue.as_deref();
         let options = QueueDeclareOptions {
@@ -221,15 +221,15 @@ impl Reader<'_> {
     /// Detects lost messages: a queue that is at its limit has dropped older ones. The broker does not report how
     /// many.
     fn look_back(&self, waiting: u32) -> Option<Backlog> {
-        self.outlet.set_waiting(Some(u64::from(waiting)));
+        self.sink.set_waiting(Some(u64::from(waiting)));
         if waiting >= self.source.queue_length {
             self.tell_of_loss("queue-length");
             return None;
         }
         if waiting > 0 {
             info!(
-                channel = %self.outlet.channel(),
-                address = self.outlet.address(),
+                channel = %self.sink.channel(),
+                address = self.sink.address(),
                 waiting,
                 "catching up with a source",
             );
@@ -263,10 +263,10 @@ impl Reader<'_> {
     fn tell_of_loss(&self, key: &str) {
         let reason =
             format!("the queue was full ({key}): older messages were skipped while Noren was away");
-        self.outlet.set_trouble(&reason);
+        self.sink.set_trouble(&reason);
         warn!(
-            channel = %self.outlet.channel(),
-            address = self.outlet.address(),
+            channel = %self.sink.channel(),
+            address = self.sink.address(),
             reason,
             "messages of a source were skipped",
         );
@@ -282,7 +282,7 @@ impl Reader<'_> {
             .channel
             .queue_declare(open.queue.clone(), passive, FieldTable::default())
             .await?;
-        self.outlet
+        self.sink
             .set_waiting(Some(u64::from(queue.message_count())));
         Ok(())
     }
@@ -300,33 +300,33 @@ impl Reader<'_> {
         let id = arrival.id.as_deref();
         let id = id.filter(|_| arrival.may_repeat || delivery.redelivered);
         if id.is_some_and(|id| self.seen.contains(id)) {
-            self.outlet.repeated();
+            self.sink.repeated();
             return Ok(Taken::default());
         }
-        let home = self.outlet.channel();
+        let home = self.sink.channel();
         let (channel, mut draft) = match arrival.content.fill(home, &self.source.mapping) {
             Ok(filled) => filled,
             Err(unfit) => return Ok(self.refuse(&unfit)),
         };
         // The channel remembers it too, over a restart where it is on disk: what was kept and not acknowledged then
         // comes again.
-        let known = |own: &String| PublisherId::of_source(self.outlet.address(), own, id.is_some());
+        let known = |own: &String| PublisherId::of_source(self.sink.address(), own, id.is_some());
         draft.id = arrival.id.as_ref().map(known);
-        match self.outlet.offer(&channel, draft) {
+        match self.sink.offer(&channel, draft) {
             Ok(published) => Ok(Taken {
                 published: Some(published),
                 id: arrival.id,
             }),
             Err(error @ (PublishError::NotKept(_) | PublishError::Moving)) => Err(error),
             Err(error) => {
-                self.outlet.refuse(None, &error);
+                self.sink.refuse(None, &error);
                 Ok(Taken::default())
             }
         }
     }
 
     fn refuse(&self, unfit: &Unfit) -> Taken {
-        self.outlet.refuse(None, unfit);
+        self.sink.refuse(None, unfit);
         Taken::default()
     }
 }

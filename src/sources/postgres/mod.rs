@@ -14,10 +14,10 @@ mod turn;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::Stop;
 use super::retry::{Retry, ended_long_ago};
 use super::sink::Sink;
 use crate::config::{PostgresPlace, PostgresSource};
+use crate::sources::stop::Stop;
 
 pub(super) use connection::Database;
 
@@ -27,7 +27,7 @@ use outbox::Reader;
 
 /// Runs the source until it is stopped. `cluster` is the name of the cluster's stream, if there is one.
 pub(super) async fn follow(
-    outlet: &Sink,
+    sink: &Sink,
     database: &Database,
     source: &PostgresSource,
     cluster: Option<&str>,
@@ -36,11 +36,11 @@ pub(super) async fn follow(
     let mut retry = Retry::default();
     loop {
         let began = Instant::now();
-        let lost = serve(outlet, database, source, cluster, stop).await;
+        let lost = serve(sink, database, source, cluster, stop).await;
         let Some(lost) = lost else {
-            return outlet.set_down();
+            return sink.set_down();
         };
-        if !retry.pause(outlet, began, &lost, stop).await {
+        if !retry.pause(sink, began, &lost, stop).await {
             return;
         }
     }
@@ -48,7 +48,7 @@ pub(super) async fn follow(
 
 /// Runs one connection to its end; `None` if this side ended it.
 async fn serve(
-    outlet: &Sink,
+    sink: &Sink,
     database: &Database,
     source: &PostgresSource,
     cluster: Option<&str>,
@@ -63,7 +63,7 @@ async fn serve(
         Err(lost) => return Some(lost),
     };
     let lost = tokio::select! {
-        lost = read(&mut session, outlet, source, cluster, stop) => lost.err(),
+        lost = read(&mut session, sink, source, cluster, stop) => lost.err(),
         () = ended_long_ago(stop) => None,
     };
     session.close().await;
@@ -72,40 +72,40 @@ async fn serve(
 
 async fn read(
     session: &mut Session,
-    outlet: &Sink,
+    sink: &Sink,
     source: &PostgresSource,
     cluster: Option<&str>,
     stop: &Stop,
 ) -> Result<(), Lost> {
-    let _counted = outlet.connected();
+    let _counted = sink.connected();
     match &source.place {
         PostgresPlace::Notifications(settings) => {
-            let mut listener = Listener::new(outlet, source, settings);
+            let mut listener = Listener::new(sink, source, settings);
             listener.prepare(session).await?;
             if let Some(cluster) = cluster
                 && !listener.wait_for_turn(session, cluster, stop).await?
             {
                 return Ok(());
             }
-            connected(outlet);
+            connected(sink);
             listener.listen(session, stop).await
         }
         PostgresPlace::Outbox(settings) => {
-            let mut reader = Reader::new(outlet, source, settings);
+            let mut reader = Reader::new(sink, source, settings);
             if !reader.prepare(session, stop).await? {
                 return Ok(());
             }
-            connected(outlet);
+            connected(sink);
             reader.empty(session, stop).await
         }
     }
 }
 
-fn connected(outlet: &Sink) {
-    outlet.set_up();
+fn connected(sink: &Sink) {
+    sink.set_up();
     info!(
-        channel = %outlet.channel(),
-        address = outlet.address(),
+        channel = %sink.channel(),
+        address = sink.address(),
         "connected to a source",
     );
 }

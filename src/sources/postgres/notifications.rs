@@ -5,7 +5,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::Notification;
 
-use super::super::Stop;
 use super::super::content::{Content, Unfit};
 use super::super::rejected::Rejections;
 use super::super::sink::Sink;
@@ -13,6 +12,7 @@ use super::connection::{Lost, Session};
 use super::turn::wait_for_turn;
 use crate::config::{Notifications, PostgresFormat, PostgresSource, quoted};
 use crate::hub::{Data, Published, PublisherId};
+use crate::sources::stop::Stop;
 
 /// Share of the server's queue of notifications that is used before the source says so: a full one makes every
 /// transaction fail that notifies.
@@ -20,7 +20,7 @@ const FULL: f64 = 0.5;
 
 /// A source that listens.
 pub(super) struct Listener<'a> {
-    outlet: &'a Sink,
+    sink: &'a Sink,
     source: &'a PostgresSource,
     settings: &'a Notifications,
     unkept: Rejections,
@@ -28,12 +28,12 @@ pub(super) struct Listener<'a> {
 
 impl<'a> Listener<'a> {
     pub(super) fn new(
-        outlet: &'a Sink,
+        sink: &'a Sink,
         source: &'a PostgresSource,
         settings: &'a Notifications,
     ) -> Self {
         Self {
-            outlet,
+            sink,
             source,
             settings,
             unkept: Rejections::default(),
@@ -58,7 +58,7 @@ impl<'a> Listener<'a> {
         stop: &Stop,
     ) -> Result<bool, Lost> {
         let key = lock_key(cluster, &self.settings.channels);
-        wait_for_turn(session, self.outlet, None, ("$1", &key), stop).await
+        wait_for_turn(session, self.sink, None, ("$1", &key), stop).await
     }
 
     /// Publishes what comes, until the source is stopped.
@@ -71,14 +71,14 @@ impl<'a> Listener<'a> {
                     Ok(notification) => self.take(&notification),
                     Err(lost) => break Err(lost),
                 },
-                () = self.unkept.settle(self.outlet) => {}
+                () = self.unkept.settle(self.sink) => {}
                 _ = looks.tick() => if let Err(lost) = self.look(session).await {
                     break Err(lost);
                 },
                 () = stop.requested() => break Ok(()),
             }
         };
-        self.unkept.settle_all(self.outlet).await;
+        self.unkept.settle_all(self.sink).await;
         ended
     }
 
@@ -94,7 +94,7 @@ impl<'a> Listener<'a> {
                  transaction (pg_stat_activity shows which), and at 100 % every NOTIFY fails",
                 used * 100.0
             );
-            self.outlet.warn(None, &reason, "a source is in trouble");
+            self.sink.warn(None, &reason, "a source is in trouble");
         }
         Ok(())
     }
@@ -103,7 +103,7 @@ impl<'a> Listener<'a> {
     fn take(&mut self, notification: &Notification) {
         match self.publish(notification) {
             Ok(published) => self.unkept.push(None, published),
-            Err(unfit) => self.outlet.refuse(None, &unfit),
+            Err(unfit) => self.sink.refuse(None, &unfit),
         }
     }
 
@@ -115,13 +115,13 @@ impl<'a> Listener<'a> {
         };
         let name = notification.channel().to_owned();
         let content = content.with(PostgresSource::NOTIFY_CHANNEL, Some(name));
-        let (channel, mut draft) = content.fill(self.outlet.channel(), &self.settings.mapping)?;
+        let (channel, mut draft) = content.fill(self.sink.channel(), &self.settings.mapping)?;
         let id = content.label(&self.settings.id);
-        draft.id = id.map(|id| PublisherId::of_source(self.outlet.address(), &id, true));
-        match self.outlet.offer(&channel, draft) {
+        draft.id = id.map(|id| PublisherId::of_source(self.sink.address(), &id, true));
+        match self.sink.offer(&channel, draft) {
             Ok(published) => Ok(Some(published)),
             Err(error) => {
-                self.outlet.refuse(None, &error);
+                self.sink.refuse(None, &error);
                 Ok(None)
             }
         }

@@ -14,12 +14,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Notification, Row};
 
-use super::super::Stop;
 use super::super::sink::Sink;
 use super::connection::{Lost, Session};
 use super::turn::wait_for_turn;
 use crate::config::{ChannelName, Outbox, PostgresFormat, PostgresSource, quoted};
 use crate::hub::{Data, Draft, PublishError, Published, PublisherId};
+use crate::sources::stop::Stop;
 
 /// Bytes of data in one batch at most, unless a single message is larger.
 const LARGEST_BATCH: usize = 16 << 20;
@@ -32,7 +32,7 @@ const MOST_COUNTED: i64 = 100_000;
 
 /// A source that empties a table.
 pub(super) struct Reader<'a> {
-    outlet: &'a Sink,
+    sink: &'a Sink,
     source: &'a PostgresSource,
     settings: &'a Outbox,
     /// The table as it stands in a statement.
@@ -49,9 +49,9 @@ struct Batch {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(outlet: &'a Sink, source: &'a PostgresSource, settings: &'a Outbox) -> Self {
+    pub(super) fn new(sink: &'a Sink, source: &'a PostgresSource, settings: &'a Outbox) -> Self {
         Self {
-            outlet,
+            sink,
             source,
             settings,
             name: settings.table.quoted(),
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
         // "nore" and the table's own number, which is the same whatever a node calls the table.
         let key = "(1852797541::bigint << 32) | $1::text::regclass::oid::bigint";
         let table = Some(&self.settings.table);
-        wait_for_turn(session, self.outlet, table, (key, &self.name), stop).await
+        wait_for_turn(session, self.sink, table, (key, &self.name), stop).await
     }
 
     /// Empties the table whenever there is something in it, until the source is stopped.
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
     /// Reads, publishes and deletes some rows.
     async fn batch(&mut self, session: &mut Session) -> Result<Batch, Lost> {
         let mut woken = false;
-        let most = self.outlet.message_size();
+        let most = self.sink.message_size();
         let limit = usize::from(self.settings.batch).min((LARGEST_BATCH / most.max(1)).max(1));
         let (limit, most) = (bounded(limit), bounded(most));
         let rows = session
@@ -135,8 +135,7 @@ impl<'a> Reader<'a> {
                     break;
                 }
                 Err(Fault::Unfit(reason)) => {
-                    self.outlet
-                        .refuse(None, &format!("row {}: {reason}", row.id));
+                    self.sink.refuse(None, &format!("row {}: {reason}", row.id));
                     done.refused.push((row.id, reason));
                 }
             }
@@ -152,16 +151,16 @@ impl<'a> Reader<'a> {
     fn offer(&self, row: &Entry) -> Result<Published, Fault> {
         let channel = match &row.channel {
             Some(name) => ChannelName::parse(name).map_err(Fault::Unfit)?,
-            None => self.outlet.channel().name().ok_or_else(|| {
+            None => self.sink.channel().name().ok_or_else(|| {
                 Fault::Unfit("it names no channel, and its source is under a pattern".to_owned())
             })?,
         };
-        if !self.outlet.may_publish(&channel) {
+        if !self.sink.may_publish(&channel) {
             let reason = format!(r#"the channel {channel} has no publish = ["local"]"#);
             return Err(Fault::Unfit(reason));
         }
         let draft = self.draft(row).map_err(Fault::Unfit)?;
-        self.outlet
+        self.sink
             .offer(&channel, draft)
             .map_err(|error| match error {
                 PublishError::NotKept(_) | PublishError::Moving => Fault::Lost(error),
@@ -171,7 +170,7 @@ impl<'a> Reader<'a> {
 
     fn draft(&self, row: &Entry) -> Result<Draft, String> {
         let Some(data) = &row.data else {
-            let limit = self.outlet.message_size();
+            let limit = self.sink.message_size();
             return Err(match row.size {
                 None => "its data is NULL".to_owned(),
                 Some(size) => format!("its data has {size} bytes, and hub.message-size is {limit}"),
@@ -228,9 +227,9 @@ impl<'a> Reader<'a> {
     async fn look(&mut self, session: &mut Session, rows: &[Row], more: bool) -> Result<(), Lost> {
         let age = rows.first().and_then(|row| row.try_get::<_, f64>(7).ok());
         let age = age.and_then(|age| Duration::try_from_secs_f64(age).ok());
-        self.outlet.set_lag(Some(age.unwrap_or_default()));
+        self.sink.set_lag(Some(age.unwrap_or_default()));
         if !more {
-            self.outlet.set_waiting(Some(0));
+            self.sink.set_waiting(Some(0));
             self.looked = None;
             return Ok(());
         }
@@ -246,7 +245,7 @@ impl<'a> Reader<'a> {
             .await?;
         let count: Option<i64> = counted.first().and_then(|row| row.try_get(0).ok());
         let count = count.and_then(|count| u64::try_from(count).ok());
-        self.outlet.set_waiting(count);
+        self.sink.set_waiting(count);
         self.looked = Some(Instant::now());
         Ok(())
     }

@@ -6,10 +6,10 @@ use tokio::time::sleep;
 use tokio_postgres::types::ToSql;
 use tracing::info;
 
-use super::super::Stop;
 use super::super::sink::Sink;
 use super::connection::{Lost, Session};
 use crate::config::TableName;
+use crate::sources::stop::Stop;
 
 /// Interval of tries to get the lock.
 const TURN: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const TURN: Duration = Duration::from_secs(2);
 /// source was stopped.
 pub(super) async fn wait_for_turn(
     session: &mut Session,
-    outlet: &Sink,
+    sink: &Sink,
     table: Option<&TableName>,
     (key, parameter): (&str, &(dyn ToSql + Sync)),
     stop: &Stop,
@@ -35,12 +35,11 @@ pub(super) async fn wait_for_turn(
         {
             return Ok(true);
         }
-        outlet
-            .set_down_because(&"another Noren reads it; this one takes over when that one is gone");
+        sink.set_down_because(&"another Noren reads it; this one takes over when that one is gone");
         if !std::mem::replace(&mut told, true) {
             info!(
-                channel = %outlet.channel(),
-                address = outlet.address(),
+                channel = %sink.channel(),
+                address = sink.address(),
                 "another Noren reads a source; standing by",
             );
         }

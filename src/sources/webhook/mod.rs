@@ -41,7 +41,7 @@ pub(super) struct Gate {
 #[derive(Clone)]
 pub struct Webhook {
     gate: Arc<Gate>,
-    outlet: Arc<Sink>,
+    sink: Arc<Sink>,
 }
 
 /// Reasons why a request is not published.
@@ -74,8 +74,8 @@ impl Gate {
 }
 
 impl Webhook {
-    pub(super) fn new(gate: Arc<Gate>, outlet: Arc<Sink>) -> Self {
-        Self { gate, outlet }
+    pub(super) fn new(gate: Arc<Gate>, sink: Arc<Sink>) -> Self {
+        Self { gate, sink }
     }
 
     /// Size limit of a request's body.
@@ -97,7 +97,7 @@ impl Webhook {
 
     /// Counts a request that was refused before it was read to its end, or is not believed.
     pub fn refuse(&self, reason: &dyn ToString) {
-        self.outlet.refuse(None, reason);
+        self.sink.refuse(None, reason);
     }
 
     /// Verifies a request.
@@ -124,7 +124,7 @@ impl Webhook {
         body: &[u8],
     ) -> Result<(ChannelName, Published), WebhookFault> {
         let unfit = |reason: Unfit| {
-            self.outlet.refuse(None, &reason);
+            self.sink.refuse(None, &reason);
             WebhookFault::Unfit(reason.to_string())
         };
         let text = json_of(headers, body)
@@ -141,15 +141,15 @@ impl Webhook {
         let content = content
             .with(WebhookSource::EVENT, event)
             .with(WebhookSource::DELIVERY, shown);
-        let home = self.outlet.channel();
+        let home = self.sink.channel();
         let filled = content.fill(home, &self.gate.settings.mapping);
         let (channel, mut draft) = filled.map_err(unfit)?;
         if let Some(id) = id {
             PublisherId::parse(&id).map_err(|reason| WebhookFault::Unfit(reason.to_owned()))?;
-            draft.id = Some(PublisherId::of_source(self.outlet.address(), &id, true));
+            draft.id = Some(PublisherId::of_source(self.sink.address(), &id, true));
         }
-        let published = self.outlet.offer(&channel, draft).inspect_err(|error| {
-            self.outlet.refuse(None, error);
+        let published = self.sink.offer(&channel, draft).inspect_err(|error| {
+            self.sink.refuse(None, error);
         })?;
         Ok((channel, published))
     }
