@@ -45,38 +45,20 @@ fn uses() -> BTreeMap<String, Vec<(String, String)>> {
                 .expect("UTF-8")
                 .trim_end_matches(".rs")
                 .to_owned();
-            let text = fs::read_to_string(&path).expect("a source file");
+            let text = code(&fs::read_to_string(&path).expect("a source file"));
             let named = found.entry(module).or_default();
-            named.extend(
-                text.lines()
-                    .filter(|line| !line.trim_start().starts_with("//"))
-                    .flat_map(named_modules)
-                    .map(|name| (name, inside.display().to_string())),
-            );
+            let names = named_behind(&text, "crate::").into_iter();
+            named.extend(names.map(|name| (name, inside.display().to_string())));
         }
     }
     found
 }
 
-/// The modules a line names with `crate::name` or `crate::{name, …}`.
-fn named_modules(line: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    for (at, _) in line.match_indices("crate::") {
-        let rest = &line[at + "crate::".len()..];
-        let list = rest
-            .strip_prefix('{')
-            .map_or(rest, |list| list.trim_end_matches("};"));
-        let several = rest.starts_with('{');
-        for item in list.split(',').take(if several { usize::MAX } else { 1 }) {
-            let name: String = item
-                .trim()
-                .chars()
-                .take_while(|sign| sign.is_ascii_alphanumeric() || *sign == '_')
-                .collect();
-            names.push(name);
-        }
-    }
-    names
+/// The lines of a file without those that are comments.
+fn code(text: &str) -> String {
+    let lines = text.lines();
+    let lines = lines.filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn layer(module: &str) -> Option<usize> {
@@ -137,23 +119,174 @@ fn rooms() -> BTreeSet<String> {
     found
 }
 
+/// The order inside the largest rooms, lowest first: each file names only those of earlier lists. Files of one list do
+/// not name each other.
+const INSIDE: &[(&str, &[&[&str]])] = &[
+    (
+        "hub",
+        &[
+            &[
+                "compression",
+                "connect_rate",
+                "drain",
+                "event_name",
+                "overview",
+            ],
+            &[
+                "publisher_id",
+                "sequence",
+                "sockjs_message",
+                "subscriber",
+                "wire_cache",
+            ],
+            &["message", "store"],
+            &["error", "history", "publish", "wire"],
+            &["address", "channel", "settings"],
+            &[
+                "channels",
+                "housekeeping",
+                "persistence",
+                "sequencer",
+                "stream_entries",
+                "subscriber_rows",
+            ],
+            &["handover", "subscription"],
+            &["private"],
+        ],
+    ),
+    (
+        "push",
+        &[
+            &[
+                "control",
+                "event_coding",
+                "long_poll",
+                "mercure",
+                "send_buffer",
+                "sockjs_frames",
+            ],
+            &["client_messages", "grip", "sse"],
+            &["websocket"],
+            &["sockjs"],
+        ],
+    ),
+    (
+        "upstream",
+        &[
+            &[
+                "affinity",
+                "availability",
+                "condition",
+                "fair_queue",
+                "h1",
+                "reachability",
+                "registry",
+            ],
+            &["request_body", "restart_wait"],
+            &["upload"],
+            &["connection"],
+            &["pool"],
+            &["backend"],
+            &["balancer", "drain", "health", "status"],
+            &["workers"],
+            &["abandoned", "live_app", "response_reader"],
+            &["response_flow", "send"],
+            &["slow_clients"],
+            &["response_buffer"],
+            &["response"],
+        ],
+    ),
+    (
+        "tokens",
+        &[
+            &[
+                "address",
+                "connect_path",
+                "console",
+                "file_name",
+                "lookup",
+                "special_address",
+                "token",
+            ],
+            &["test_directory"],
+            &[
+                "allow",
+                "signed",
+                "sockets",
+                "token_api",
+                "token_file",
+                "token_redis",
+            ],
+            &["named_file", "token_index"],
+            &["token_files"],
+            &["source"],
+            &["resolver"],
+        ],
+    ),
+    (
+        "service",
+        &[
+            &[
+                "audit_record",
+                "grip_keys",
+                "headers",
+                "mercure_keys",
+                "methods",
+                "page_message",
+            ],
+            &[
+                "request_bodies",
+                "responses",
+                "session_auth",
+                "setup_error",
+                "token_limit",
+                "tunnel_permits",
+            ],
+            &["app_requests", "exchange"],
+            &["channel_auth", "login_limit", "route_auth", "route_limits"],
+            &["plan", "shared"],
+            &["handlers", "upkeep"],
+            &["live"],
+            &["respond"],
+            &["pipeline"],
+        ],
+    ),
+];
+
 #[test]
-fn no_two_files_of_a_room_name_each_other() {
+fn the_files_of_a_large_room_name_lower_ones_only() {
+    for (room, order) in INSIDE {
+        let place = |name: &str| order.iter().position(|list| list.contains(&name));
+        for (one, others) in named_inside(room) {
+            let own = place(&one);
+            assert!(own.is_some(), "src/{room}: {one} has no place in the list");
+            let wrong: Vec<_> = others.iter().filter(|other| place(other) >= own).collect();
+            assert!(
+                wrong.is_empty(),
+                "src/{room}: {one} names {wrong:?}, not below it"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_files_of_a_room_form_no_circle() {
     let mut wrong = Vec::new();
     let mut edges = 0;
     let rooms = rooms();
     for room in &rooms {
-        let named = named_inside(room);
-        edges += named.values().map(BTreeSet::len).sum::<usize>();
-        for (one, others) in &named {
-            let back = |other: &&String| named.get(*other).is_some_and(|back| back.contains(one));
-            wrong.extend(
-                others
-                    .iter()
-                    .filter(|other| one < *other)
-                    .filter(back)
-                    .map(|other| format!("src/{room}: {one} and {other} name each other")),
-            );
+        let mut left = named_inside(room);
+        edges += left.values().map(BTreeSet::len).sum::<usize>();
+        // Files that name none of those that are left go first, until only circles and what names them are left.
+        while let Some(lowest) = left.iter().find_map(|(one, others)| {
+            let is_lowest = others.iter().all(|other| !left.contains_key(other));
+            is_lowest.then(|| one.clone())
+        }) {
+            left.remove(&lowest);
+        }
+        if !left.is_empty() {
+            let files: Vec<_> = left.keys().collect();
+            wrong.push(format!("src/{room}: a circle is among {files:?}"));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
@@ -206,15 +339,9 @@ fn named_inside(room: &str) -> BTreeMap<String, BTreeSet<String>> {
             - usize::from(name == "mod.rs");
         let supers = format!("{}::", vec!["super"; depth].join("::"));
         let absolute = format!("crate::{}::", room.replace('/', "::"));
-        let text = fs::read_to_string(path).expect("a source file");
-        let lines = text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"));
-        let named = lines.flat_map(|line| {
-            let mut named = named_behind(line, &absolute);
-            named.extend(named_behind(line, &supers));
-            named
-        });
+        let text = code(&fs::read_to_string(path).expect("a source file"));
+        let named = named_behind(&text, &absolute).into_iter();
+        let named = named.chain(named_behind(&text, &supers));
         let named = named.filter(|other| *other != own && modules.contains(other));
         let entry: &mut BTreeSet<String> = found.entry(own.clone()).or_default();
         entry.extend(named);
@@ -222,49 +349,79 @@ fn named_inside(room: &str) -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-/// The names that directly follow this beginning of a path in a line; the path is not the rest of a longer one.
-fn named_behind(line: &str, beginning: &str) -> Vec<String> {
+/// The names that directly follow this beginning of a path, one by one or as a list in braces; the path is not the rest
+/// of a longer one.
+fn named_behind(text: &str, beginning: &str) -> Vec<String> {
     let is_whole = |at: usize| {
-        !line[..at].ends_with(|sign: char| sign.is_alphanumeric() || "_:".contains(sign))
+        !text[..at].ends_with(|sign: char| sign.is_alphanumeric() || "_:".contains(sign))
     };
+    let found = text.match_indices(beginning);
+    let found = found.filter(|(at, _)| is_whole(*at));
+    found
+        .flat_map(|(at, _)| {
+            let rest = &text[at + beginning.len()..];
+            rest.strip_prefix('{')
+                .map_or_else(|| vec![first_name(rest)], listed)
+        })
+        .collect()
+}
+
+/// The first name of each item of a list, up to the brace that closes it.
+fn listed(list: &str) -> Vec<String> {
     let mut names = Vec::new();
-    for (at, _) in line
-        .match_indices(beginning)
-        .filter(|(at, _)| is_whole(*at))
-    {
-        let rest = &line[at + beginning.len()..];
-        let end = rest.find(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
-        names.push(rest[..end.unwrap_or(rest.len())].to_owned());
+    let mut depth = 1;
+    let mut start = 0;
+    for (at, sign) in list.char_indices() {
+        match sign {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 || (depth == 1 && sign == ',') {
+            names.push(first_name(list[start..at].trim_start()));
+            start = at + 1;
+        }
+        if depth == 0 {
+            break;
+        }
     }
+    names.retain(|name| !name.is_empty());
     names
 }
 
-#[test]
-fn a_use_inside_a_room_is_found() {
-    assert_eq!(
-        named_behind("use crate::hub::wire::Format;", "crate::hub::"),
-        ["wire"]
-    );
-    assert_eq!(named_behind("use super::sink::Sink;", "super::"), ["sink"]);
-    assert_eq!(
-        named_behind("use super::super::sink::Sink;", "super::super::"),
-        ["sink"]
-    );
-    assert_eq!(
-        named_behind("use super::super::sink::Sink;", "super::"),
-        ["super"]
-    );
+fn first_name(text: &str) -> String {
+    let end = text.find(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
+    text[..end.unwrap_or(text.len())].to_owned()
 }
 
 #[test]
 fn a_use_is_found_in_every_form() {
-    assert_eq!(named_modules("use crate::net::{Peer, Slot};"), ["net"]);
-    assert_eq!(
-        named_modules("use crate::{net, tls::Alpn};"),
-        ["net", "tls"]
-    );
-    assert_eq!(
-        named_modules("let a = crate::http::empty(crate::tls::x());"),
-        ["http", "tls"]
-    );
+    for (text, beginning, expected) in [
+        (
+            "use crate::hub::wire::Format;",
+            "crate::hub::",
+            &["wire"][..],
+        ),
+        ("use super::sink::Sink;", "super::", &["sink"]),
+        ("use super::super::sink::Sink;", "super::super::", &["sink"]),
+        ("use super::super::sink::Sink;", "super::", &["super"]),
+        ("use crate::net::{Peer, Slot};", "crate::", &["net"]),
+        (
+            "use crate::net::{Peer, Slot};",
+            "crate::net::",
+            &["Peer", "Slot"],
+        ),
+        (
+            "use crate::{\n    net::{Peer, Slot},\n    tls::Alpn,\n};",
+            "crate::",
+            &["net", "tls"],
+        ),
+        (
+            "let a = crate::http::empty(crate::tls::x());",
+            "crate::",
+            &["http", "tls"],
+        ),
+    ] {
+        assert_eq!(named_behind(text, beginning), expected, "{text}");
+    }
 }

@@ -4,7 +4,7 @@
 use super::addresses::{Address, Role, Site};
 use super::location::{Closed, Outcome};
 use super::server::Server;
-use super::write::{CLOSED, Writer};
+use super::writer::{CLOSED, Writer};
 
 impl<'a> Writer<'a> {
     /// The servers that have no place in the base.

@@ -28,6 +28,7 @@ mod upstream;
 mod values;
 mod wok;
 mod write;
+mod writer;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -6,7 +6,7 @@ use super::headers::GENERAL;
 use super::server::{Listen, Server};
 use super::syntax::Directive;
 use super::upstream;
-use super::write::Writer;
+use super::writer::Writer;
 
 /// The listeners of all addresses that are kept.
 pub(super) fn listeners<'a>(

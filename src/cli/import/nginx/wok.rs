@@ -4,7 +4,7 @@
 use super::super::draft::{list, quoted};
 use super::addresses::Site;
 use super::location::{App, Outcome};
-use super::write::Writer;
+use super::writer::Writer;
 
 /// Wok, as a file of nginx shows it.
 #[derive(Debug)]

@@ -1,45 +1,18 @@
 //! Writes what was read as a noren.toml. Does not decide what is open.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
 
-use super::super::draft::{Draft, list, quoted};
+use super::super::draft::{list, quoted};
 use super::addresses::{Address, Site, addresses};
 use super::headers::{of_requests, of_responses};
 use super::limits::Zones;
 use super::location::{App, Closed, Files, Outcome};
 use super::paths::Route;
-use super::report::Report;
-use super::scope::Scope;
 use super::server::Server;
 use super::syntax::Directive;
 use super::upstream::Upstream;
-use super::values::{duration, size};
+use super::writer::{CLOSED, ONLY_BCRYPT, Writer, encoded, place};
 use super::{settings, wok};
-
-/// An address at which nothing can ever listen: what nginx kept closed stays closed until a person has decided.
-pub(super) const CLOSED: &str = "unix:/dev/null/closed";
-
-const ONLY_BCRYPT: &str = "it is read as it is, but only bcrypt is taken: make lines of another kind anew with \
-                           htpasswd -nB NAME";
-
-/// The result so far, and what it was made of.
-#[derive(Default)]
-pub(super) struct Writer<'a> {
-    pub(super) draft: Draft,
-    pub(super) report: Report,
-    apps: usize,
-    /// The hosts and paths that have a route.
-    taken: HashSet<(Vec<String>, String)>,
-    /// The access that consoles have.
-    console: Option<String>,
-    /// The zones of limits for client addresses.
-    zones: Zones<'a>,
-    /// Limits of request bodies of what is carried over.
-    bodies: Vec<&'a Directive>,
-    /// Servers whose apps need a certificate that their listener does not require.
-    needs_certificate: HashSet<usize>,
-}
 
 /// Writes everything down.
 pub(super) fn write<'a>(
@@ -173,22 +146,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Closes a path, which the app of a shorter one would answer otherwise.
-    pub(super) fn close(&mut self, path: &str, hosts: &[String]) {
-        if !self.taken.insert((hosts.to_vec(), path.to_owned())) {
-            return;
-        }
-        self.apps += 1;
-        let mut keys = vec![
-            ("name", quoted(&format!("closed-{}", self.apps))),
-            ("url", quoted(CLOSED)),
-            ("restart-wait", quoted("0s")),
-            ("refuse", list(["*"])),
-        ];
-        place(&mut keys, path, hosts);
-        self.draft.add("app", &keys);
-    }
-
     /// A directory that is served as it is.
     fn files(&mut self, files: &Files<'a>, route: &Route<'a>, hosts: &[String]) {
         if !self.taken.insert((hosts.to_vec(), route.path.clone())) {
@@ -264,23 +221,6 @@ impl<'a> Writer<'a> {
                  [[bridge.tokens]] it needs"
             ));
         }
-    }
-
-    /// Marks what an app stands for, and tells what it does without.
-    fn carry(&mut self, app: &App<'a>) {
-        for one in app
-            .carried
-            .iter()
-            .chain(&app.headers.carried)
-            .chain(&app.headers.user)
-        {
-            self.report.carry(one);
-        }
-        for (at, why) in app.notes.iter().chain(&app.headers.notes) {
-            self.report.leave(at, why);
-        }
-        self.bodies
-            .extend(app.scope.nearest("client_max_body_size"));
     }
 
     fn app(&mut self, app: &App<'a>, route: &Route<'a>, site: &Site<'a>, wok: Option<&wok::Wok>) {
@@ -393,68 +333,4 @@ impl<'a> Writer<'a> {
         }
         (!parts.is_empty()).then(|| ("tls", format!("{{ {} }}", parts.join(", "))))
     }
-
-    fn time(&mut self, scope: &Scope<'a>, name: &str) -> Option<String> {
-        let found = scope.nearest(name)?;
-        self.report.carry(found);
-        let limit = duration(&found.arguments().join(" "));
-        if limit.is_none() {
-            self.report.leave(
-                found,
-                "this is no time that can be waited: from 1ms to 365d",
-            );
-        }
-        limit
-    }
-
-    /// One limit for all, so that nothing that passed is refused: the largest.
-    fn body_size(&mut self) {
-        let bodies = std::mem::take(&mut self.bodies);
-        let read = |one: &&'a Directive| size(one.argument(0));
-        let all: Vec<_> = bodies.iter().filter_map(read).collect();
-        for one in &bodies {
-            if read(one).is_none() {
-                self.report
-                    .leave(one, "there is always a limit; the default is 4GiB");
-            }
-        }
-        let Some(largest) = all.iter().max_by_key(|(bytes, _)| *bytes) else {
-            return;
-        };
-        for one in &bodies {
-            self.report.carry(one);
-            if read(one).is_some_and(|(bytes, _)| bytes != largest.0) {
-                self.report.leave(
-                    one,
-                    "body-size in [limits] is for all of Noren, and the largest is taken",
-                );
-            }
-        }
-        if all.len() == bodies.len() {
-            self.draft.set("limits", "body-size", &quoted(&largest.1));
-        }
-    }
-}
-
-/// The path and the hosts of a route.
-fn place(keys: &mut Vec<(&'static str, String)>, path: &str, hosts: &[String]) {
-    if path != "/" {
-        keys.push(("path", quoted(&encoded(path))));
-    }
-    if !hosts.is_empty() {
-        keys.push(("hosts", list(hosts.iter().map(String::as_str))));
-    }
-}
-
-/// A path as it stands in a URL.
-fn encoded(path: &str) -> String {
-    path.bytes().fold(String::new(), |mut text, byte| {
-        if byte.is_ascii_graphic() {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-        text
-    })
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use toml::{Table, Value};
 
-use super::super::write::CLOSED;
+use super::super::writer::CLOSED;
 use super::process::Running;
 use super::{Listener, Place, address};
 
