@@ -4,27 +4,20 @@
 //! else in a request counts, so changing it does not help. Independent of the request, and of how a refusal is
 //! sent.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use crate::access::limit_counts::{Counts, Kind, Rate};
 use crate::access::proven::{Accepted, Mark};
 use crate::config;
 use crate::net::Peer;
 use crate::sync::lock;
 
-/// Limit on addresses with a count of their own. Further ones share one count: memory is bounded, and an attacker
-/// with that many addresses gains nothing from even more.
-const MOST: usize = 100_000;
-/// Number of shards of the table, so that requests rarely wait for each other.
-const PARTS: usize = 16;
-/// Longest time for which a client is refused, however often it has exceeded a limit.
-const LONGEST: Duration = Duration::from_secs(600);
+pub use crate::access::limit_counts::TooMany;
+
 /// Burst of requests, as the number that the permitted rate admits in this time: a page with all its parts, for
 /// each of those who share an address, and then the next page.
 const BURST: u32 = 10;
@@ -56,48 +49,11 @@ pub struct Limits {
     app_tokens: Accepted,
 }
 
-/// The time after which a client may try again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooMany(pub Duration);
-
 /// One limit: a number of events in a time, for each address. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Limit {
     rate: Option<Rate>,
     counts: Arc<Counts>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    /// Time that one event takes up.
-    each: Duration,
-    /// Time by which a client may be ahead of its rate.
-    burst: Duration,
-}
-
-/// For each address the time up to which its share is used (the "generic cell rate algorithm").
-#[derive(Debug)]
-struct Counts {
-    hasher: RandomState,
-    since: Instant,
-    parts: [Mutex<HashMap<IpAddr, Duration>>; PARTS],
-    /// The shared count of addresses without their own.
-    others: Mutex<Duration>,
-    /// Places that each address holds, which are at most as many as its requests in progress.
-    held: Mutex<HashMap<IpAddr, Held>>,
-    /// Notified when a place is given back.
-    freed: Notify,
-    most: usize,
-}
-
-/// Places of one address.
-#[derive(Debug, Default)]
-struct Held {
-    own: u32,
-    /// Requests that share each place.
-    shared: HashMap<Mark, u32>,
-    /// The ends of brief places, the earliest first; some of them are over.
-    brief: VecDeque<Duration>,
 }
 
 /// A provisional event in a limit. It counts when it is dropped, unless it is forgiven or shared.
@@ -108,15 +64,6 @@ pub struct Place {
     address: IpAddr,
     forgiven: bool,
     kind: Kind,
-}
-
-/// The kinds of places.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Own,
-    Shared(Mark),
-    /// Held until this time at most.
-    Brief(Duration),
 }
 
 impl Limits {
@@ -163,16 +110,6 @@ impl Limits {
     #[must_use]
     pub fn app_tokens(&self) -> &Accepted {
         &self.app_tokens
-    }
-}
-
-impl Rate {
-    /// Creates a limit of `number` events in `time`, with a burst of `burst` times as many; 0 means no limit.
-    fn new(number: u32, time: Duration, burst: u32) -> Option<Self> {
-        (number > 0).then(|| Self {
-            each: time / number,
-            burst: time * burst,
-        })
     }
 }
 
@@ -295,48 +232,6 @@ impl Limit {
     }
 }
 
-impl Held {
-    /// Number of places that one of this kind comes on top of: a shared one needs no more room once it is there.
-    fn others(&mut self, kind: Kind, now: Duration) -> u32 {
-        while self.brief.front().is_some_and(|end| *end <= now) {
-            self.brief.pop_front();
-        }
-        let is_there = matches!(kind, Kind::Shared(mark) if self.shared.contains_key(&mark));
-        let several = self.shared.len() + self.brief.len() - usize::from(is_there);
-        let several = u32::try_from(several).unwrap_or(u32::MAX);
-        self.own.saturating_add(several)
-    }
-
-    fn add(&mut self, kind: Kind) {
-        match kind {
-            Kind::Own => self.own += 1,
-            Kind::Shared(mark) => *self.shared.entry(mark).or_default() += 1,
-            Kind::Brief(end) => self.brief.push_back(end),
-        }
-    }
-
-    fn give_back(&mut self, kind: Kind) {
-        match kind {
-            Kind::Own => self.own = self.own.saturating_sub(1),
-            Kind::Shared(mark) => match self.shared.get_mut(&mark) {
-                Some(requests) if *requests > 1 => *requests -= 1,
-                _ => {
-                    self.shared.remove(&mark);
-                }
-            },
-            Kind::Brief(end) => {
-                if let Ok(at) = self.brief.binary_search(&end) {
-                    self.brief.remove(at);
-                }
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.own == 0 && self.shared.is_empty() && self.brief.is_empty()
-    }
-}
-
 impl Place {
     /// Takes the event back: it does not count.
     pub fn forgive(mut self) {
@@ -364,77 +259,6 @@ impl Drop for Place {
             }
         }
         self.counts.freed.notify_waiters();
-    }
-}
-
-impl Rate {
-    fn has_room(self, used: Duration, now: Duration) -> Result<(), TooMany> {
-        let until = used + self.each;
-        match until.checked_sub(now + self.burst) {
-            None | Some(Duration::ZERO) => Ok(()),
-            Some(wait) => Err(TooMany(wait)),
-        }
-    }
-}
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self::new(MOST)
-    }
-}
-
-impl Counts {
-    fn new(most: usize) -> Self {
-        Self {
-            hasher: RandomState::new(),
-            since: Instant::now(),
-            parts: Default::default(),
-            others: Mutex::default(),
-            held: Mutex::default(),
-            freed: Notify::new(),
-            most: most / PARTS,
-        }
-    }
-
-    fn change<T>(&self, address: IpAddr, change: impl FnOnce(&mut Duration, Duration) -> T) -> T {
-        let now = self.since.elapsed();
-        let mut part = self.part(address);
-        if let Some(used) = part.get_mut(&address) {
-            return change(used, now);
-        }
-        if part.len() >= self.most {
-            // Addresses whose share is not used any more need not be remembered.
-            part.retain(|_, used| *used > now);
-        }
-        if part.len() >= self.most {
-            return change(&mut lock(&self.others), now);
-        }
-        change(part.entry(address).or_default(), now)
-    }
-
-    fn count(&self, address: IpAddr, rate: Rate) {
-        self.change(address, |used, now| {
-            let most = now + rate.burst + LONGEST;
-            *used = ((*used).max(now) + rate.each).min(most);
-        });
-    }
-
-    fn look<T>(&self, address: IpAddr, look: impl FnOnce(Duration, Duration) -> T) -> T {
-        let now = self.since.elapsed();
-        let part = self.part(address);
-        let used = match part.get(&address) {
-            Some(used) => *used,
-            None if part.len() >= self.most => *lock(&self.others),
-            None => Duration::ZERO,
-        };
-        look(used, now)
-    }
-
-    fn part(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, Duration>> {
-        let hash = self.hasher.hash_one(address);
-        let [first, ..] = &self.parts;
-        let at = usize::try_from(hash % PARTS as u64).unwrap_or_default();
-        lock(self.parts.get(at).unwrap_or(first))
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod entrance;
 mod hash_kind;
 pub mod hosts;
+mod limit_counts;
 pub mod limits;
 pub mod origin;
 pub mod proven;

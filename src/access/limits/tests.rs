@@ -1,4 +1,5 @@
 use super::*;
+use crate::access::limit_counts::{LONGEST, MOST, PARTS};
 
 fn peer(address: &str) -> Peer {
     Peer::tcp(address.parse().expect("an address"))
@@ -131,26 +132,12 @@ async fn a_brief_place_is_waited_for_and_counts_like_others() {
 }
 
 #[test]
-fn a_brief_place_is_free_for_others_when_its_time_is_over() {
-    let mut held = Held::default();
-    let end = Duration::from_secs(9);
-    held.add(Kind::Brief(end));
-    held.add(Kind::Brief(end + BRIEF));
-    assert_eq!(held.others(Kind::Own, Duration::from_secs(8)), 2);
-    assert_eq!(held.others(Kind::Own, end), 1);
-    held.give_back(Kind::Brief(end));
-    assert_eq!(held.others(Kind::Own, end), 1);
-    held.give_back(Kind::Brief(end + BRIEF));
-    assert!(held.is_empty());
-}
-
-#[test]
 fn there_is_a_bound_to_what_is_remembered_and_the_rest_share_one_count() {
     let limit = limit(10, PARTS);
     for last in 0..=255_u8 {
         let _ = limit.take(peer(&format!("192.0.2.{last}:1")));
     }
-    let held: usize = limit.counts.parts.iter().map(|part| lock(part).len()).sum();
+    let held: usize = limit.counts.remembered();
     assert!(held <= PARTS, "{held}");
     assert!(limit.check(peer("198.51.100.1:1")).is_err());
 }

@@ -1,0 +1,226 @@
+//! The routes, in the order in which they are tried.
+
+use noren::Destination;
+use noren::config::{Affinity, App, Bridge, Config, Files, Mercure, Rfb};
+
+use super::channels::{channel, of_mercure, subscribers};
+use super::headers::header_rules;
+use super::text::{Text, time};
+use super::visitors::{entrance, of_an_address, origins, pages, refused, who};
+
+/// The numbered list of routes.
+struct Routes<'a> {
+    text: &'a mut Text,
+    config: &'a Config,
+    number: usize,
+}
+
+/// Adds all routes of a configuration.
+pub(super) fn routes(text: &mut Text, config: &Config) {
+    text.heading("Routes, in the order in which they are tried");
+    let mut routes = Routes {
+        text,
+        config,
+        number: 0,
+    };
+    routes.consoles(&config.bridge);
+    routes.admin_page();
+    routes.channels();
+    if let Some(mercure) = &config.mercure {
+        routes.mercure(mercure);
+    }
+    for place in noren::places(config) {
+        let at = format!(
+            "{} on {}",
+            place.path,
+            place.host.as_deref().unwrap_or("any host")
+        );
+        match place.leads_to {
+            Destination::App(index) => {
+                if let Some(app) = config.apps.get(index) {
+                    routes.app(&at, app);
+                }
+            }
+            Destination::Files(index) => routes.files(&at, config.files.get(index)),
+        }
+    }
+    routes.next("anything else -> 404");
+}
+
+impl Routes<'_> {
+    /// Adds a route. Further lines belong to it.
+    fn next(&mut self, route: &str) {
+        self.number += 1;
+        let number = self.number;
+        self.text.line(format_args!("{number:>2}. {route}"));
+    }
+
+    fn consoles(&mut self, bridge: &Bridge) {
+        let config = self.config;
+        let channels = config.channels.iter();
+        let channels: Vec<_> = channels.filter(|channel| channel.token.is_some()).collect();
+        let has_consoles = !bridge.tokens.is_empty() || !bridge.targets.is_empty();
+        if !has_consoles && channels.is_empty() {
+            return;
+        }
+        for path in &bridge.paths {
+            self.next(&format!("{path} on any host -> a console, by its token"));
+        }
+        for source in &bridge.tokens {
+            let rfb = rfb(source.rfb.as_ref().unwrap_or(&bridge.rfb));
+            let spoken = spoken(source.subprotocols.as_ref().unwrap_or(&bridge.subprotocols));
+            self.text
+                .more(format_args!("tokens: {source}{rfb}{spoken}"));
+        }
+        for target in &bridge.targets {
+            let rfb = rfb(target.rfb.as_ref().unwrap_or(&bridge.rfb));
+            let spoken = spoken(target.subprotocols.as_ref().unwrap_or(&bridge.subprotocols));
+            let address = &target.address;
+            self.text
+                .more(format_args!("a fixed token -> {address}{rfb}{spoken}"));
+        }
+        for channel in channels {
+            let name = &channel.name;
+            self.text
+                .more(format_args!("a fixed token -> the channel {name}"));
+        }
+        self.text.more(who(config, bridge.session));
+        entrance(self.text, &bridge.entrance);
+        self.text.more(origins(&bridge.entrance));
+    }
+
+    fn admin_page(&mut self) {
+        let admin = &self.config.admin;
+        if let Some(page) = &admin.page {
+            self.next(&format!("{page} on any host -> the admin page"));
+            let users = admin.users.join(", ");
+            self.text.more(format_args!("for the users {users}"));
+        }
+    }
+
+    fn channels(&mut self) {
+        let config = self.config;
+        if !config.has_open_channels() {
+            return;
+        }
+        self.next(&format!(
+            "{}/NAME on any host -> a channel",
+            config.hub.path
+        ));
+        for one in config.channels.iter().filter(|one| !one.is_internal()) {
+            self.text.more(channel(one));
+            for line in subscribers(config, one) {
+                self.text.more(format_args!("  {line}"));
+            }
+        }
+        entrance(self.text, &config.hub.entrance);
+        self.text.more(origins(&config.hub.entrance));
+    }
+
+    fn mercure(&mut self, mercure: &Mercure) {
+        self.next(&format!("{} on any host -> the Mercure hub", mercure.path));
+        for line in of_mercure(self.config, mercure) {
+            self.text.more(line);
+        }
+        entrance(self.text, &mercure.entrance);
+        let pages = pages(&mercure.entrance);
+        self.text.more(format_args!("it may be used by {pages}"));
+    }
+
+    fn app(&mut self, at: &str, app: &App) {
+        self.next(&format!("{at} -> the app {} at {}", app.name, app.urls));
+        self.text.more(queue(app));
+        addresses(self.text, app);
+        if app.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify) {
+            self.text
+                .more("its certificate is not verified: who is between reads all");
+        }
+        if let Some(grip) = &app.grip {
+            self.text.more(
+                "its instructions (GRIP) are followed, and its messages taken with a token of its key",
+            );
+            if grip.over_http {
+                self.text
+                    .more("its WebSockets are requests with their events");
+            }
+        }
+        if let Some(allow) = app.methods.allow() {
+            self.text.more(format_args!("takes {allow} only"));
+        }
+        refused(self.text, &app.refuse);
+        of_an_address(self.text, &app.request_limits);
+        entrance(self.text, &app.entrance);
+        header_rules(self.text, "to the app", &app.request_headers);
+        header_rules(self.text, "from here", &app.response_headers);
+        self.text.more("beyond that the app itself decides");
+    }
+
+    fn files(&mut self, at: &str, files: Option<&Files>) {
+        self.next(&format!("{at} -> files"));
+        self.text.more("open to everybody");
+        if let Some(files) = files {
+            refused(self.text, &files.refuse);
+            of_an_address(self.text, &files.request_limits);
+            header_rules(self.text, "from here", &files.response_headers);
+        }
+    }
+}
+
+/// Adds the rule by which requests are spread over several addresses.
+fn addresses(text: &mut Text, app: &App) {
+    if !app.urls.are_several() {
+        return;
+    }
+    text.more(match app.affinity {
+        Affinity::None => "each request goes to the address with the fewest busy workers",
+        Affinity::Cookie => "a cookie keeps each visitor at one address, while that is there",
+        Affinity::Address => {
+            "the client's address decides to which one it goes, while that is there"
+        }
+    });
+    let asked = match &app.health_path {
+        None => "connecting fails".to_owned(),
+        Some(path) => format!(
+            "connecting fails, or {} answers of {path} in a row are no good",
+            app.health_failures
+        ),
+    };
+    text.more(format_args!("an address is left out after {asked}"));
+}
+
+/// Describes the workers of an app and the wait for one.
+fn queue(app: &App) -> String {
+    let each = if app.urls.are_several() {
+        " at each address"
+    } else {
+        ""
+    };
+    format!(
+        "{} workers{each}; then {} requests wait, {} at most; an answer within {}",
+        app.workers,
+        app.queue,
+        time(app.queue_wait),
+        time(app.response)
+    )
+}
+
+/// The methods by which Noren logs in at consoles.
+fn rfb(rfb: &Rfb) -> String {
+    match &rfb.security {
+        _ if !rfb.enabled => String::new(),
+        None => ", where Noren logs in by RFB, with a certificate or on this machine".to_owned(),
+        Some(accepted) => {
+            let names: Vec<_> = accepted.iter().map(|method| method.as_str()).collect();
+            format!(", where Noren logs in by RFB ({})", names.join(", "))
+        }
+    }
+}
+
+/// The subprotocols that targets speak beside those of consoles.
+fn spoken(subprotocols: &[String]) -> String {
+    if subprotocols.is_empty() {
+        String::new()
+    } else {
+        format!(", which also speaks {}", subprotocols.join(", "))
+    }
+}

@@ -1,0 +1,92 @@
+//! Rules for visitors: who may pass a route, from which pages, and how many requests one address may send.
+
+use noren::config::{
+    CertificateRule, Config, Entrance, OriginRule, PathPattern, RequestLimits, SessionRule,
+};
+
+use super::text::Text;
+
+/// Adds the paths that are refused.
+pub(super) fn refused(text: &mut Text, patterns: &[PathPattern]) {
+    if !patterns.is_empty() {
+        let patterns: Vec<_> = patterns.iter().map(PathPattern::as_str).collect();
+        text.more(format_args!("403 for {}", patterns.join(", ")));
+    }
+}
+
+/// Adds what one address may ask of a route.
+pub(super) fn of_an_address(text: &mut Text, limits: &RequestLimits) {
+    let zone = limits.zone.as_ref();
+    let zone = zone.map_or_else(String::new, |zone| format!(", counted in the zone {zone}"));
+    if let Some(rate) = limits.rate {
+        let burst = match (limits.burst, limits.delay_after) {
+            (0, _) => String::new(),
+            (burst, Some(at_once)) if at_once < burst => {
+                format!(", {at_once} more at once and {} later", burst - at_once)
+            }
+            (burst, _) => format!(", {burst} more at once"),
+        };
+        text.more(format_args!(
+            "{rate} from one address{burst}, then 429{zone}"
+        ));
+    }
+    if limits.per_address > 0 {
+        text.more(format_args!(
+            "{} in progress from one address, then 429{zone}",
+            limits.per_address
+        ));
+    }
+}
+
+/// Describes the visitors who may pass where a session may be required.
+pub(super) fn who(config: &Config, rule: Option<SessionRule>) -> String {
+    let session = &config.session;
+    let app = config
+        .apps
+        .get(session.app)
+        .map_or("app", |app| app.name.as_str());
+    match &session.path {
+        Some(path) if session.is_required(rule) => {
+            let token = session.token_path.as_ref();
+            let token =
+                token.map_or_else(String::new, |path| format!(", and for a console {path}"));
+            format!(
+                "for visitors for whom {app} answers {} {path} with yes{token}",
+                session.method
+            )
+        }
+        _ => "open to everybody: no session is asked for".to_owned(),
+    }
+}
+
+/// Describes the authentication of a route.
+pub(super) fn entrance(text: &mut Text, entrance: &Entrance) {
+    if let Some(users) = &entrance.users {
+        text.more(format_args!("with a password of {}", users.display()));
+    }
+    if entrance.certificate == CertificateRule::Required {
+        text.more("with a client certificate");
+    }
+}
+
+/// Describes the pages and programs that may open a WebSocket.
+pub(super) fn origins(entrance: &Entrance) -> String {
+    format!("WebSockets may be opened by {}", pages(entrance))
+}
+
+/// Describes the pages and programs that an entrance admits.
+pub(super) fn pages(entrance: &Entrance) -> String {
+    let rules = entrance.origins.iter().map(|rule| match rule {
+        OriginRule::Same => "pages of this door".to_owned(),
+        OriginRule::Any => "pages of any site".to_owned(),
+        OriginRule::Exact(origin) => format!("pages of {origin}"),
+    });
+    let mut who: Vec<String> = rules.collect();
+    if entrance.missing_origin {
+        who.push("programs, which send no Origin".to_owned());
+    }
+    if who.is_empty() {
+        who.push("nobody".to_owned());
+    }
+    who.join(", ")
+}
