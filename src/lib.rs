@@ -109,7 +109,7 @@ mod upstream;
 mod websocket;
 
 pub use access::{ChannelOrder, OrderError, sign_channel_token};
-pub use admin::{Order, Ordered, Orders};
+pub use admin::{Order, Ordered, Orders, status};
 pub use config::{Config, ConfigError};
 pub use faults::Faults;
 pub use http::is_header_of_the_door;

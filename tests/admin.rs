@@ -346,9 +346,9 @@ async fn the_status_counts_messages_and_listeners() {
     assert_eq!(
         status["channels"],
         json!([
-            {"name": "closed", "messages": 0, "listeners": 0},
-            {"name": "job.7", "messages": 0, "listeners": 1},
-            {"name": "wok", "messages": 1, "listeners": 1},
+            {"name": "closed", "messages": 0, "subscribers": 0},
+            {"name": "job.7", "messages": 0, "subscribers": 1},
+            {"name": "wok", "messages": 1, "subscribers": 1},
         ])
     );
     drop(client);

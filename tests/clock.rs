@@ -338,7 +338,7 @@ impl Manager {
 /// The moments in a status: since when each thing is.
 fn moments(status: &Value) -> Vec<u64> {
     let mut moments = vec![status["since"].as_u64().unwrap()];
-    for list in ["tunnels", "listeners", "sources"] {
+    for list in ["tunnels", "subscriptions", "sources"] {
         let rows = status[list].as_array().unwrap();
         assert!(!rows.is_empty(), "{list}");
         moments.extend(rows.iter().map(|row| row["since"].as_u64().unwrap()));

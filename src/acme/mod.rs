@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use instant_acme::{Account, CertificateIdentifier};
-use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -73,8 +72,8 @@ struct Held {
 }
 
 /// Status of a name.
-#[derive(Debug, Serialize)]
-pub struct Kept {
+#[derive(Debug)]
+pub struct KeptCertificate {
     /// The domain name.
     pub name: String,
     /// Expiry of its certificate, in Unix milliseconds; `None` without a certificate.
@@ -111,8 +110,8 @@ impl Keeper {
 
     /// Status of each name.
     #[must_use]
-    pub fn overview(&self) -> Vec<Kept> {
-        let row = |(name, progress): (&String, &Progress)| Kept {
+    pub fn overview(&self) -> Vec<KeptCertificate> {
+        let row = |(name, progress): (&String, &Progress)| KeptCertificate {
             name: name.clone(),
             expires: progress.held.as_ref().map(|held| since_1970(held.expires)),
             next: since_1970(progress.next(SystemTime::now())),

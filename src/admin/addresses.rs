@@ -2,32 +2,13 @@
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::admin::View;
 use crate::admin::responses::{not_allowed, object, refused};
 use crate::http::{Body, Refusal, parameter, refuse};
 use crate::telemetry::{AddressLabel, AddressState, Addresses};
 use crate::upstream::AddressStatus;
-
-/// One address in the status.
-pub(super) fn shown(status: &AddressStatus) -> Value {
-    let condition = &status.condition;
-    json!({
-        "address": status.url.to_string(),
-        "open": status.is_open,
-        "drained": status.is_drained,
-        "state": condition.state,
-        "state_since": condition.state_since,
-        "last_success": condition.last_success,
-        "last_error": condition.last_error,
-        "last_error_at": condition.last_error_at,
-        "workers": status.workers,
-        "busy": status.busy,
-        "tunnels": status.tunnels,
-        "failures": status.failures,
-    })
-}
 
 /// Sets the metrics of one address.
 pub(super) fn observe(metrics: &Addresses, app: &str, status: &AddressStatus) {

@@ -13,8 +13,10 @@ mod page;
 mod publish;
 mod responses;
 mod routes;
-mod status;
+pub mod status;
+mod status_rows;
 mod stream;
+mod view;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -36,7 +38,7 @@ use crate::telemetry::Measured;
 
 pub use control::{Order, Ordered, Orders};
 pub use page::Page;
-pub use status::View;
+pub use view::View;
 
 use routes::{Routes, Scope};
 

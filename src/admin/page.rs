@@ -148,10 +148,11 @@ impl Page {
     /// The status with as many rows as a page can show and a message may have.
     fn status(&self) -> Map<String, Value> {
         let mut status = self.view.status(ROWS);
-        if let Some(Value::Array(channels)) = status.get_mut("channels") {
-            channels.truncate(ROWS);
+        status.channels.truncate(ROWS);
+        match json!(status) {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
         }
-        status
     }
 
     /// Asks open pages to reconnect later, because the server stops.

@@ -6,7 +6,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::debug;
 
 use crate::admin::View;
@@ -206,7 +206,7 @@ impl Routes {
                 .map_err(|_| Refusal::bad_request("rows is a whole number"))?,
         };
         let status = self.view.status(rows);
-        Ok(object(StatusCode::OK, &Value::Object(status)))
+        Ok(object(StatusCode::OK, &json!(status)))
     }
 
     /// Closes a tunnel, a subscriber, or everything of a session or a user.

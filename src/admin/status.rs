@@ -1,375 +1,248 @@
-//! Status of the running server: metrics, health, and the list of open connections.
+//! The status of a running server, as the admin socket writes it and as programs such as `noren status` read it: one
+//! JSON object. Moments are Unix milliseconds.
+//!
+//! Only types: [`View`](super::view) fills them in.
 
-use std::collections::BTreeMap;
-use std::future::{Future as _, poll_fn};
-use std::num::NonZeroU64;
-use std::task::Poll;
-use std::time::Instant;
+use serde::{Deserialize, Serialize};
 
-use http::StatusCode;
-use serde_json::{Map, Value, json};
-use tracing::info;
-
-use crate::acme::Keeper;
-use crate::admin::addresses;
-use crate::cluster::{Cluster, ClusterStatus};
-use crate::http::Refusal;
-use crate::hub::Hub;
-use crate::net::Slots;
-use crate::shutdown::Shutdown;
-use crate::sources::Sources;
-use crate::spool::SpoolUse;
-use crate::telemetry::{
-    self, AppLabel, ChannelLabel, Inside, Metrics, Seen, SourceLabel, StreamLabel,
-};
-use crate::upstream::Apps;
-
-/// The parts of the server that the status reads. Clones share them.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// Channels and subscribers.
-    pub hub: Hub,
-    /// The cluster that this server is a node of, if it is one.
-    pub cluster: Option<Cluster>,
-    /// Sources of their messages.
-    pub sources: Sources,
-    /// The apps of the configuration in force.
-    pub apps: Apps,
-    /// Connection permits of the public listeners.
-    pub slots: Slots,
-    /// Bytes and files in the spool.
-    pub spool: SpoolUse,
-    /// Certificates of an ACME authority.
-    pub acme: Keeper,
-    /// Metrics and open tunnels.
-    pub inside: std::sync::Arc<Inside>,
-    /// The stop signal.
-    pub shutdown: Shutdown,
-    /// When the server was made.
-    pub begun: Instant,
+/// The running server at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// Version of Noren.
+    pub version: String,
+    /// Number of the process.
+    pub process: u32,
+    /// Start of the process.
+    pub since: u64,
+    /// Open connections of the public listeners.
+    pub connections: Counted,
+    /// Resident memory in bytes.
+    pub memory: u64,
+    /// Open file descriptors, where the system tells.
+    pub descriptors: Option<Counted>,
+    /// The apps, in the order of the configuration.
+    pub apps: Vec<App>,
+    /// Number of open tunnels.
+    pub tunnel_count: usize,
+    /// Open tunnels, oldest first, up to a limit of rows.
+    pub tunnels: Vec<Tunnel>,
+    /// Number of subscribers that hold a place in the limit.
+    pub subscribers: usize,
+    /// Number of subscriptions.
+    pub subscription_count: usize,
+    /// Subscriptions, those that lag furthest first, up to a limit of rows.
+    pub subscriptions: Vec<Subscription>,
+    /// The id of the newest message.
+    pub newest: String,
+    /// The open channels, by name.
+    pub channels: Vec<Channel>,
+    /// The sources of channels, in the order of the configuration.
+    pub sources: Vec<Source>,
+    /// The cluster that the server is a node of: one or none.
+    pub cluster: Vec<Cluster>,
+    /// Certificates of an authority, and then those in files.
+    pub certificates: Vec<Certificate>,
 }
 
-impl View {
-    /// All metrics as text.
-    pub(super) fn metrics(&self) -> String {
-        self.inside.metrics.text(|metrics| {
-            metrics.connections.open.set(signed(self.slots.taken()));
-            metrics.connections.limit.set(signed(self.slots.limit()));
-            self.observe_apps(metrics);
-            metrics.spool.set(self.spool.figures());
-            self.observe_channels(metrics);
-            self.observe_sources(metrics);
-            self.observe_cluster(metrics);
-        })
-    }
-
-    fn observe_apps(&self, metrics: &Metrics) {
-        let apps = &metrics.apps;
-        for family in [&apps.workers, &apps.busy, &apps.waiting] {
-            family.clear();
-        }
-        metrics.addresses.clear();
-        for app in self.apps.now().iter() {
-            let label = AppLabel {
-                app: app.settings().name.clone(),
-            };
-            let load = app.load();
-            apps.workers.get_or_create(&label).set(signed(load.workers));
-            apps.busy.get_or_create(&label).set(signed(load.busy));
-            apps.waiting.get_or_create(&label).set(signed(load.waiting));
-            for address in app.addresses() {
-                addresses::observe(&metrics.addresses, &label.app, &address);
-            }
-        }
-    }
-
-    /// Sets the metrics of channels. Channels of a pattern are added up under the pattern.
-    fn observe_channels(&self, metrics: &Metrics) {
-        let channels = &metrics.channels;
-        let overview = self.hub.overview();
-        channels.subscribers.set(signed(overview.subscribers));
-        channels.open.set(signed(overview.channels.len()));
-        let trouble = self.hub.disk_trouble().is_some();
-        channels.disk_trouble.set(i64::from(trouble));
-        let mut sums: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-        for row in overview.channels {
-            let sum = sums.entry(row.rule).or_default();
-            sum.0 += row.listeners;
-            sum.1 += row.messages;
-        }
-        channels.listeners.clear();
-        channels.kept.clear();
-        for (channel, (listeners, messages)) in sums {
-            let label = ChannelLabel { channel };
-            channels
-                .listeners
-                .get_or_create(&label)
-                .set(signed(listeners));
-            channels.kept.get_or_create(&label).set(signed(messages));
-        }
-    }
-
-    fn cluster_status(&self) -> Option<ClusterStatus> {
-        self.cluster.as_ref().map(Cluster::status)
-    }
-
-    fn observe_cluster(&self, metrics: &Metrics) {
-        if let Some(cluster) = self.cluster_status() {
-            let label = StreamLabel {
-                stream: cluster.stream,
-                address: cluster.address,
-            };
-            let up = i64::from(cluster.since.is_some());
-            metrics.cluster.set(&label, up, signed(cluster.waiting));
-        }
-    }
-
-    fn observe_sources(&self, metrics: &Metrics) {
-        metrics.sources.clear();
-        for status in self.sources.status() {
-            let label = SourceLabel {
-                channel: status.channel.to_string(),
-                kind: status.kind,
-                address: status.address,
-            };
-            let seen = Seen {
-                up: status.since.is_some(),
-                connections: status.connections,
-                messages: status.messages,
-                bytes: status.bytes,
-                refused: status.refused,
-                waiting: status.waiting,
-                lag: status.lag,
-            };
-            metrics.sources.set(&label, seen);
-        }
-    }
-
-    /// The status as one object. Lists are limited to this many rows; counts are complete.
-    pub(super) fn status(&self, rows: usize) -> Map<String, Value> {
-        let hub = self.hub.overview();
-        let (mut tunnels, mut listeners) = (self.inside.tunnels.now(), self.hub.listeners());
-        let (tunnel_count, listener_count) = (tunnels.len(), listeners.len());
-        tunnels.truncate(rows);
-        // The slowest are those that somebody who looks wants to see.
-        listeners.sort_by_key(|one| std::cmp::Reverse(one.behind));
-        listeners.truncate(rows);
-        let apps = self.apps.now();
-        let apps = apps.iter().map(|app| {
-            let (settings, load) = (app.settings(), app.load());
-            let condition = app.condition();
-            json!({
-                "name": settings.name,
-                "url": settings.urls.to_string(),
-                "state": condition.state,
-                "state_since": condition.state_since,
-                "last_success": condition.last_success,
-                "last_error": condition.last_error,
-                "last_error_at": condition.last_error_at,
-                "workers": load.workers,
-                "busy": load.busy,
-                "waiting": load.waiting,
-                "queue": settings.queue,
-                "limited": settings.request_limits.are_any().then(|| app.metrics().limited_count()),
-                "addresses": app.addresses().iter().map(addresses::shown).collect::<Vec<_>>(),
-            })
-        });
-        let apps: Vec<_> = apps.collect();
-        let object = json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "process": std::process::id(),
-            "since": telemetry::since(self.begun),
-            "connections": {"open": self.slots.taken(), "limit": self.slots.limit()},
-            "memory": telemetry::resident_bytes(),
-            "descriptors": telemetry::descriptors().map(|(open, limit)| json!({"open": open, "limit": limit})),
-            "apps": apps,
-            "tunnel_count": tunnel_count,
-            "tunnels": tunnels,
-            "subscribers": hub.subscribers,
-            "listener_count": listener_count,
-            "listeners": listeners,
-            "newest": hub.newest,
-            "channels": hub.channels,
-            "sources": self.sources.status(),
-            "cluster": self.cluster_status().into_iter().collect::<Vec<_>>(),
-            "certificates": self.certificates(),
-        });
-        match object {
-            Value::Object(fields) => fields,
-            _ => Map::new(),
-        }
-    }
-
-    /// Those of an authority, and then those in files.
-    fn certificates(&self) -> Vec<Value> {
-        let issued = self.acme.overview().into_iter().map(|one| json!(one));
-        let files = self.inside.certificates.load();
-        let files = files
-            .iter()
-            .map(|(file, expires)| json!({"name": file, "expires": expires}));
-        issued.chain(files).collect()
-    }
-
-    /// Finds out whether the apps can be reached that no request has tried in the last seconds, all at once.
-    pub(super) async fn look_at_apps(&self) {
-        let apps = self.apps.now();
-        let looks = apps.iter().cloned();
-        let mut looks: Vec<_> = looks
-            .map(|app| Box::pin(async move { app.is_reachable().await }))
-            .collect();
-        poll_fn(|cx| {
-            looks.retain_mut(|look| look.as_mut().poll(cx).is_pending());
-            if looks.is_empty() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-    }
-
-    /// Closes connections: `t7` a tunnel, `s7` a subscriber, `v7` all that is open for the session of a visitor,
-    /// `user=ann` all that is open for one user. Returns a sentence for each.
-    pub(super) fn close(&self, what: &str) -> Result<Vec<String>, Refusal> {
-        let mut pairs = form_urlencoded::parse(what.as_bytes());
-        if let Some((_, user)) = pairs.find(|(key, _)| key == "user") {
-            let user = Some(&*user);
-            return Ok(self.close_all(|of, _| of == user));
-        }
-        let (kind, number) = what.split_at_checked(1).unwrap_or_default();
-        let number: u64 = number.parse().map_err(|_| {
-            Refusal::new(
-                StatusCode::BAD_REQUEST,
-                "say what to close: t7 (a tunnel), s7 (a subscriber), v7 (a session) or user=NAME; the \
-                 numbers are in /status",
-            )
-        })?;
-        if kind == "v" {
-            let session = NonZeroU64::new(number);
-            return Ok(self.close_all(|_, of| of.is_some() && of == session));
-        }
-        let closed = match kind {
-            "t" => self.close_tunnel(number),
-            "s" => self.close_listener(number),
-            _ => None,
-        };
-        let closed = closed.ok_or_else(|| Refusal::not_found(format!("{what} is not open")))?;
-        Ok(vec![closed])
-    }
-
-    fn close_tunnel(&self, number: u64) -> Option<String> {
-        let tunnel = self.inside.tunnels.ask_to_close(number)?;
-        info!(
-            tunnel = number,
-            peer = tunnel.peer,
-            target = tunnel.target,
-            "an administrator closes a tunnel"
-        );
-        Some(format!("t{number} to {} of {}", tunnel.target, tunnel.peer))
-    }
-
-    fn close_listener(&self, number: u64) -> Option<String> {
-        let listener = self.hub.ask_to_leave(number)?;
-        let peer = listener
-            .peer
-            .unwrap_or_else(|| "the admin socket".to_owned());
-        info!(
-            subscriber = number,
-            peer, "an administrator closes a subscriber"
-        );
-        Some(format!("s{number} of {peer}"))
-    }
-
-    /// Closes all tunnels and subscribers of a user or a session.
-    fn close_all(
-        &self,
-        is_meant: impl Fn(Option<&str>, Option<NonZeroU64>) -> bool,
-    ) -> Vec<String> {
-        let tunnels = self.inside.tunnels.now().into_iter();
-        let tunnels = tunnels
-            .filter(|one| is_meant(one.user.as_deref(), one.session))
-            .map(|one| one.id);
-        let listeners = self.hub.listeners().into_iter();
-        let listeners = listeners
-            .filter(|one| is_meant(one.user.as_deref(), one.session))
-            .map(|one| one.id);
-        tunnels
-            .filter_map(|number| self.close_tunnel(number))
-            .chain(listeners.filter_map(|number| self.close_listener(number)))
-            .collect()
-    }
-
-    /// Faults that mean the process is not alive; normally none.
-    pub(super) fn health(&self) -> Vec<String> {
-        let pulse = &self.inside.pulse;
-        // Nothing beats any more once the server stops, which is no illness.
-        if pulse.is_beating() || self.shutdown.has_begun() {
-            return Vec::new();
-        }
-        let age = pulse.age().as_secs();
-        vec![format!(
-            "what happens every second has not happened for {age} seconds"
-        )]
-    }
-
-    /// Faults that keep the server from serving: it is stopping, it is not alive, or an app cannot be reached.
-    pub(super) async fn readiness(&self) -> Vec<String> {
-        let mut faults = self.health();
-        if self.shutdown.has_begun() {
-            faults.push("Noren is stopping".to_owned());
-        }
-        for app in self.apps.now().iter() {
-            if !app.is_reachable().await {
-                let settings = app.settings();
-                faults.push(format!(
-                    "app {} cannot be reached at {}",
-                    settings.name, settings.urls
-                ));
-            }
-        }
-        if let Some(cluster) = self.cluster_status().filter(|cluster| !cluster.caught_up) {
-            faults.push(format!(
-                "the stream {} of the cluster at {} was not read yet: {}",
-                cluster.stream,
-                cluster.address,
-                cluster.last_error.as_deref().unwrap_or("not yet connected")
-            ));
-        }
-        faults
-    }
-
-    /// Sources that are down, a cluster that is, and a disk that takes no messages, for an operator: the server serves
-    /// without them. Another node could not read them either, so that a load balancer that left this one out would gain
-    /// nothing.
-    pub(super) fn remarks(&self) -> Vec<String> {
-        let cluster = self.cluster_status();
-        let cluster = cluster.filter(|cluster| cluster.caught_up && cluster.since.is_none());
-        let cluster = cluster.map(|cluster| {
-            format!(
-                "the stream {} of the cluster at {} is not connected: {}",
-                cluster.stream,
-                cluster.address,
-                cluster.last_error.as_deref().unwrap_or("connecting again")
-            )
-        });
-        let sources = self.sources.status().into_iter();
-        let down = sources.filter(|source| source.since.is_none());
-        let down = down.map(|source| {
-            let why = source
-                .last_error
-                .unwrap_or_else(|| "not yet there".to_owned());
-            format!(
-                "the source of {} at {} is down: {why}",
-                source.channel, source.address
-            )
-        });
-        let disk = self.hub.disk_trouble().map(|reason| {
-            format!("channels with their history on disk take no messages: {reason}")
-        });
-        down.chain(cluster).chain(disk).collect()
-    }
+/// A number of things in use, and their limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Number in use.
+    pub open: u64,
+    /// Limit on that number.
+    pub limit: u64,
 }
 
-fn signed(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+/// The outcome of the last exchanges with an app, or with one of its addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The state: `up`, `down`, `silent`, `broken`, `unwell`, or `unknown` before the first exchange.
+    pub state: String,
+    /// Time since which it is in this state.
+    pub state_since: Option<u64>,
+    /// Time of the last response.
+    pub last_success: Option<u64>,
+    /// The last error.
+    pub last_error: Option<String>,
+    /// Time of the last error.
+    pub last_error_at: Option<u64>,
+}
+
+/// An app.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Name of the app.
+    pub name: String,
+    /// Its address, or its addresses with commas between them.
+    pub url: String,
+    /// The best state that one of its addresses is in.
+    #[serde(flatten)]
+    pub condition: Condition,
+    /// Number of its workers.
+    pub workers: usize,
+    /// Number of workers that are busy with a request.
+    pub busy: usize,
+    /// Number of requests that wait for a worker.
+    pub waiting: usize,
+    /// Places in the queue.
+    pub queue: usize,
+    /// Number of requests beyond the limits of one address; `None` if the app has no such limits.
+    pub limited: Option<u64>,
+    /// Its addresses.
+    pub addresses: Vec<Address>,
+}
+
+/// An address of an app.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The address.
+    pub address: String,
+    /// True if it gets requests.
+    pub open: bool,
+    /// True if an operator drains it.
+    pub drained: bool,
+    /// The outcome of the last exchanges there.
+    #[serde(flatten)]
+    pub condition: Condition,
+    /// Number of its workers.
+    pub workers: usize,
+    /// Number of workers that are busy with a request.
+    pub busy: usize,
+    /// Number of open WebSockets of the app.
+    pub tunnels: usize,
+    /// Number of times it was taken out because it could not be connected to.
+    pub failures: usize,
+}
+
+/// An open tunnel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tunnel {
+    /// Number of the tunnel, unique in this process.
+    pub id: u64,
+    /// Kind: `console` or `app`.
+    pub kind: String,
+    /// Address of the target.
+    pub target: String,
+    /// Address of the client.
+    pub peer: String,
+    /// User name, as the app reports it.
+    pub user: Option<String>,
+    /// Number of the visitor's session.
+    pub session: Option<u64>,
+    /// The negotiated subprotocol.
+    pub subprotocol: Option<String>,
+    /// The RFB connection to a console, if Noren speaks RFB with it.
+    pub rfb: Option<Rfb>,
+    /// Start of the tunnel.
+    pub since: u64,
+    /// Bytes written to the target.
+    pub up: u64,
+    /// Bytes received from the target.
+    pub down: u64,
+}
+
+/// The RFB connection to a console.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rfb {
+    /// The security method that Noren and the host agreed on.
+    pub security: String,
+    /// True if the client may only look.
+    pub view_only: bool,
+}
+
+/// A subscription of one client to one or more channels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// Number of the subscription, unique in this process.
+    pub id: u64,
+    /// Names of the channels.
+    pub channels: Vec<String>,
+    /// Name of the transport: `websocket`, `event stream`, and so on.
+    pub transport: String,
+    /// Address of the client; `None` on the admin socket.
+    pub peer: Option<String>,
+    /// User name of the visitor, as the app reports it.
+    pub user: Option<String>,
+    /// Number of the visitor's session.
+    pub session: Option<u64>,
+    /// Start of the subscription.
+    pub since: u64,
+    /// Bytes of messages that the client has not taken yet.
+    pub behind: u64,
+}
+
+/// An open channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Name of the channel.
+    pub name: String,
+    /// Number of messages that a new subscriber can still get.
+    pub messages: usize,
+    /// Number of subscribers.
+    pub subscribers: usize,
+    /// The disk error that prevents publishing at the moment, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// A source of messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Channel of the source, or a pattern for several.
+    pub channel: String,
+    /// Kind of source: `wok`, `listen`, `amqp`, `postgres` or `webhook`.
+    pub kind: String,
+    /// Address: `unix:/path`, a broker and an exchange, a database and what is read there, or a path.
+    pub address: String,
+    /// Time since which it is connected or listens; `None` while it is not.
+    pub since: Option<u64>,
+    /// Number of open connections; 0 for a datagram socket.
+    pub connections: usize,
+    /// Number of messages published.
+    pub messages: u64,
+    /// Total bytes of their data.
+    pub bytes: u64,
+    /// Number of messages dropped and connections refused.
+    pub refused: u64,
+    /// Number of repeated messages, which were not published again.
+    pub repeated: u64,
+    /// Number of messages queued at the broker or in the table, at the last check.
+    pub waiting: Option<u64>,
+    /// Age of the oldest message in the table when it was read, in milliseconds.
+    pub lag: Option<u64>,
+    /// Reason why the source is down; for one that is up, its last error, for ten minutes.
+    pub last_error: Option<String>,
+}
+
+/// This node's place in a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Name of the stream.
+    pub stream: String,
+    /// Address of the broker.
+    pub address: String,
+    /// Time since which the node is connected and has read the stream; `None` while it is not.
+    pub since: Option<u64>,
+    /// True once the node has read the stream since its start: before that it serves no subscriber.
+    pub caught_up: bool,
+    /// Number of messages of this node that have not come back in the stream yet.
+    pub waiting: usize,
+    /// Reason why the node is not connected.
+    pub last_error: Option<String>,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Name of the host, or path of the file.
+    pub name: String,
+    /// End of the certificate; `None` while there is none.
+    pub expires: Option<u64>,
+    /// Time of the next order at the authority; `None` for a certificate in a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// The last error of an order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use form_urlencoded::byte_serialize;
 use http::Method;
 use noren::config::parse_duration;
+use noren::status::Status;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -45,8 +46,8 @@ pub(super) struct Drain {
 /// Requests and WebSockets in progress at an address.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Load {
-    requests: u64,
-    websockets: u64,
+    requests: usize,
+    websockets: usize,
 }
 
 impl Drain {
@@ -78,10 +79,9 @@ async fn wait(socket: &Path, app: &str, address: &str, limit: Duration) -> anyho
     let (mut process, mut seen) = (None, None);
     loop {
         let status = ask(socket, Method::GET, "/status?rows=0").await?;
-        let status: Value = serde_json::from_slice(&status).context("the answer of Noren")?;
+        let status: Status = serde_json::from_slice(&status).context("the answer of Noren")?;
         // The load of the process before is not known to the next one.
-        let own = status.get("process").and_then(Value::as_u64);
-        if *process.get_or_insert(own) != own {
+        if *process.get_or_insert(status.process) != status.process {
             return Err(anyhow!(
                 "another process of Noren serves now, and what the one before has in progress at {address} is not \
                  known; the address stays drained after an upgrade, and a restart has put it back"
@@ -111,16 +111,13 @@ async fn wait(socket: &Path, app: &str, address: &str, limit: Duration) -> anyho
 }
 
 /// The load of a drained address in a status.
-fn load(status: &Value, app: &str, address: &str) -> Option<Load> {
-    let apps = status.get("apps")?.as_array()?;
-    let app = apps.iter().find(|one| one["name"] == app)?;
-    let addresses = app.get("addresses")?.as_array()?;
-    let found = addresses
-        .iter()
-        .find(|one| one["address"] == address && one["drained"] == true)?;
+fn load(status: &Status, app: &str, address: &str) -> Option<Load> {
+    let app = status.apps.iter().find(|one| one.name == app)?;
+    let mut addresses = app.addresses.iter();
+    let found = addresses.find(|one| one.address == address && one.drained)?;
     Some(Load {
-        requests: found.get("busy")?.as_u64()?,
-        websockets: found.get("tunnels")?.as_u64()?,
+        requests: found.busy,
+        websockets: found.tunnels,
     })
 }
 
@@ -130,7 +127,7 @@ impl Load {
     }
 
     fn shown(self) -> String {
-        let number = |count: u64, name: &str| {
+        let number = |count: usize, name: &str| {
             let plural = if count == 1 { "" } else { "s" };
             format!("{count} {name}{plural}")
         };

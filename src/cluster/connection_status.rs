@@ -3,13 +3,11 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use serde::Serialize;
-
 use crate::sync::lock;
 use crate::telemetry;
 
 /// The cluster as this node sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterStatus {
     /// Name of the stream.
     pub stream: String,

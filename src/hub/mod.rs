@@ -66,10 +66,12 @@ pub use error::{HubError, PublishError, SubscribeError};
 pub use handover::HubSnapshot;
 pub use housekeeping::Hook;
 pub use message::{Data, Draft, Epoch, EventId, From, Kind, Message, unix_milliseconds};
+pub use overview::ChannelOverview;
 pub use publish::{Pending, Published};
 pub use publisher_id::{PublisherId, Unique};
 pub use sequencer::{Sequencer, SharedStream};
 pub use settings::HubPlan;
+pub use subscriber_rows::SubscriptionOverview;
 pub use subscription::{End, NOT_PERMITTED, Next, Reset, Subscription, channels_named};
 pub use wire::{Format, frame};
 

@@ -1,34 +1,30 @@
 //! Summary of the hub for `noren status`, and for errors that list the configured channels.
 
-use serde::Serialize;
-
 use crate::hub::Hub;
 
 /// The hub at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overview {
     /// Number of subscribers of all channels together; a subscriber to several counts once.
     pub subscribers: usize,
     /// The id of the newest message.
     pub newest: String,
     /// The open channels, by name.
-    pub channels: Vec<Row>,
+    pub channels: Vec<ChannelOverview>,
 }
 
 /// A channel as the status lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Row {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelOverview {
     /// Name of the channel.
     pub name: String,
     /// The name or pattern in the configuration that it comes from.
-    #[serde(skip)]
     pub rule: String,
     /// Number of messages that a new subscriber can still get.
     pub messages: usize,
     /// Number of subscribers.
-    pub listeners: usize,
+    pub subscribers: usize,
     /// Current disk error that prevents publishing, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
 
@@ -38,11 +34,11 @@ impl Hub {
     pub fn overview(&self) -> Overview {
         let channels = self.channels_now().into_iter();
         let mut channels: Vec<_> = channels
-            .map(|(name, channel)| Row {
+            .map(|(name, channel)| ChannelOverview {
                 name: name.to_string(),
                 rule: channel.rules().name.to_string(),
                 messages: channel.history().count(),
-                listeners: channel.presence().count,
+                subscribers: channel.presence().count,
                 trouble: self.trouble_of(&channel),
             })
             .collect();

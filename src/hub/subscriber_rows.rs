@@ -1,19 +1,17 @@
-//! The list of subscribers for `noren status`, and closing one of them by its number.
+//! The list of subscriptions for `noren status`, and closing one of them by its number.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-
-use serde::Serialize;
 
 use crate::hub::Hub;
 use crate::hub::channel::Channel;
 use crate::hub::subscriber::Subscriber;
 use crate::telemetry;
 
-/// A subscriber as the status lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SubscriberRow {
+/// A subscription, for the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionOverview {
     /// Number of the subscriber, unique in this process.
     pub id: u64,
     /// Names of the channels it subscribes to.
@@ -33,11 +31,11 @@ pub struct SubscriberRow {
 }
 
 impl Hub {
-    /// All subscribers, oldest first. Channels are read one after another, so a row may miss a channel that its
+    /// All subscriptions, oldest first. Channels are read one after another, so a row may miss a channel that its
     /// subscriber is just leaving.
     #[must_use]
-    pub fn listeners(&self) -> Vec<SubscriberRow> {
-        let mut rows: BTreeMap<u64, SubscriberRow> = BTreeMap::new();
+    pub fn subscriptions(&self) -> Vec<SubscriptionOverview> {
+        let mut rows: BTreeMap<u64, SubscriptionOverview> = BTreeMap::new();
         let mut channels = self.channels_now();
         channels.sort_by(|(name, _), (other, _)| name.as_str().cmp(other.as_str()));
         for (name, channel) in channels {
@@ -54,7 +52,7 @@ impl Hub {
 
     /// Asks the subscriber with this number to leave; returns it, or `None` if there is none.
     #[must_use]
-    pub fn ask_to_leave(&self, number: u64) -> Option<SubscriberRow> {
+    pub fn ask_to_leave(&self, number: u64) -> Option<SubscriptionOverview> {
         let found = self.channels_now().into_iter().find_map(|(name, channel)| {
             let mut here = channel.listeners().into_iter();
             let subscriber = here.find(|one| one.number == number)?;
@@ -68,9 +66,9 @@ impl Hub {
     }
 }
 
-fn seen(subscriber: &Arc<Subscriber>) -> SubscriberRow {
+fn seen(subscriber: &Arc<Subscriber>) -> SubscriptionOverview {
     let caller = subscriber.caller();
-    SubscriberRow {
+    SubscriptionOverview {
         id: subscriber.number,
         channels: Vec::new(),
         transport: caller.map_or("admin", |(transport, _)| transport),

@@ -34,7 +34,7 @@ use crate::hub::Hub;
 use crate::shutdown::Shutdown;
 use crate::sync::lock;
 
-pub use sink::Status;
+pub use sink::SourceStatus;
 pub use source::SourceError;
 pub use webhook::{Delivery, Unbelieved, Webhook, WebhookFault};
 
@@ -192,7 +192,7 @@ impl Sources {
 
     /// Status of each source, in the order of the configuration.
     #[must_use]
-    pub fn status(&self) -> Vec<Status> {
+    pub fn status(&self) -> Vec<SourceStatus> {
         let running = lock(&self.0.running);
         running.iter().map(|source| source.sink.status()).collect()
     }

@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::{Serialize, Serializer};
 use tracing::{debug, warn};
 
 use super::json;
@@ -21,11 +20,10 @@ const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 /// Time for which the status of a working source shows its last error.
 const TROUBLE_SHOWN: Duration = Duration::from_secs(600);
 
-/// Status of a source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Status {
+/// SourceStatus of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceStatus {
     /// Channel of the source, or a pattern for several.
-    #[serde(serialize_with = "as_text")]
     pub channel: ChannelPattern,
     /// Kind of source: `wok`, `listen`, `amqp`, `postgres` or `webhook`.
     pub kind: &'static str,
@@ -65,7 +63,7 @@ pub(super) struct Sink {
 #[derive(Debug)]
 struct State {
     /// The status, except `since` and `last_error`, which are computed when it is read.
-    status: Status,
+    status: SourceStatus,
     since: Option<Instant>,
     /// Reason why the source is down.
     down: Option<String>,
@@ -86,7 +84,7 @@ impl Sink {
         kind: &'static str,
         address: String,
     ) -> Self {
-        let status = Status {
+        let status = SourceStatus {
             channel: channel.clone(),
             kind,
             address: address.clone(),
@@ -125,7 +123,7 @@ impl Sink {
         &self.address
     }
 
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self) -> SourceStatus {
         let state = self.state();
         let mut status = state.status.clone();
         status.since = state.since.map(telemetry::since);
@@ -301,10 +299,6 @@ impl Sink {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
-}
-
-fn as_text<S: Serializer>(name: &ChannelPattern, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(name)
 }
 
 impl Drop for Connected<'_> {

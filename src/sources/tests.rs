@@ -7,6 +7,7 @@ mod sockets;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ impl House {
         Ok(())
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> SourceStatus {
         self.sources.status().first().expect("a source").clone()
     }
 
@@ -88,7 +89,7 @@ impl House {
         texts
     }
 
-    async fn status_when(&self, fits: impl Fn(&Status) -> bool) -> Status {
+    async fn status_when(&self, fits: impl Fn(&SourceStatus) -> bool) -> SourceStatus {
         eventually(|| fits(&self.status())).await;
         self.status()
     }

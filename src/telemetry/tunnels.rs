@@ -9,12 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use atomic_waker::AtomicWaker;
-use serde::Serialize;
-
+use crate::clock::since;
 use crate::sync::lock;
 use crate::telemetry::metrics::{TunnelKind, TunnelMetrics};
-use crate::telemetry::since;
+use atomic_waker::AtomicWaker;
 
 /// The open tunnels of a server. Clones share them.
 #[derive(Clone)]
@@ -47,7 +45,7 @@ pub struct Begun {
 }
 
 /// Properties of a console that Noren speaks RFB with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rfb {
     /// The security method that Noren and the host agreed on.
     pub security: &'static str,
@@ -86,7 +84,7 @@ struct Entry {
 }
 
 /// An open tunnel as the status lists it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenTunnel {
     /// Number of the tunnel, unique in this process.
     pub id: u64,

@@ -7,8 +7,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
-use serde::Serialize;
-
 use crate::sync::lock;
 use crate::telemetry;
 
@@ -16,8 +14,7 @@ use crate::telemetry;
 const FRESH: u64 = 1_000;
 
 /// The outcome of the last exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Nothing has been tried since the start.
     Unknown,
@@ -33,8 +30,23 @@ pub enum State {
     Unwell,
 }
 
+impl State {
+    /// The name of the state, as the status shows it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Silent => "silent",
+            Self::Broken => "broken",
+            Self::Unwell => "unwell",
+        }
+    }
+}
+
 /// Condition of an app, for people and programs. Moments are milliseconds since 1970.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// The state now.
     pub state: State,

@@ -44,6 +44,7 @@ use crate::tls::{Connector, DialError, explain_alert};
 
 pub use response::Answer;
 
+pub use condition::Condition;
 pub use live_app::LiveApp;
 pub use registry::Apps;
 pub use request_body::Payload;

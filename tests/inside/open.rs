@@ -58,7 +58,7 @@ async fn subscribers_are_in_the_status_by_transport_and_can_be_closed() {
     stream.input.chunk().await;
     let status = object(&house.get("/status").await);
     assert_eq!(status["subscribers"], 2);
-    let listeners = status["listeners"].as_array().unwrap();
+    let subscriptions = status["subscriptions"].as_array().unwrap();
     let row = |transport| {
         listeners
             .iter()
@@ -97,8 +97,8 @@ async fn a_status_has_at_most_the_rows_that_were_asked_for_and_whole_counts() {
         sockets.push(socket);
     }
     let status = object(&house.get("/status?rows=2").await);
-    assert_eq!(status["listeners"].as_array().unwrap().len(), 2);
-    assert_eq!(status["listener_count"], 3);
+    assert_eq!(status["subscriptions"].as_array().unwrap().len(), 2);
+    assert_eq!(status["subscription_count"], 3);
     for wrong in ["/close/x", "/close/t", "/close/7"] {
         let answer = house.ask(&post(wrong)).await;
         assert!(

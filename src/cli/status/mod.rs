@@ -1,5 +1,6 @@
 //! `noren status`: the running Noren at a glance, once or live.
 
+mod cells;
 mod table;
 mod watch;
 

@@ -21,7 +21,7 @@ pub struct Channels {
     /// Number of open channels.
     pub open: Gauge,
     /// Number of subscribers by channel.
-    pub listeners: Family<ChannelLabel, Gauge>,
+    pub channel_subscribers: Family<ChannelLabel, Gauge>,
     /// Number of messages in the history, by channel.
     pub kept: Family<ChannelLabel, Gauge>,
     /// 1 while messages of histories on disk are refused, because they cannot be written.
@@ -67,7 +67,7 @@ impl Channels {
         registry.register(
             "channel_listeners",
             "Who listens to the channel now",
-            own.listeners.clone(),
+            own.channel_subscribers.clone(),
         );
         registry.register(
             "channel_history_messages",
@@ -148,7 +148,7 @@ impl Default for Channels {
         Self {
             subscribers: Gauge::default(),
             open: Gauge::default(),
-            listeners: Family::default(),
+            channel_subscribers: Family::default(),
             kept: Family::default(),
             disk_trouble: Gauge::default(),
             messages: Family::default(),
