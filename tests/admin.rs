@@ -263,7 +263,7 @@ async fn a_listener_that_comes_back_gets_what_was_missed() {
     stranger.input.chunk().await;
     let event = String::from_utf8(stranger.input.chunk().await).unwrap();
     assert!(
-        event.starts_with("event: reset\n") && event.contains("restarted"),
+        event.contains("\nevent: reset\n") && event.contains("restarted"),
         "{event}"
     );
 }

@@ -133,6 +133,7 @@ const INSIDE: &[(&str, &[&[&str]])] = &[
                 "overview",
             ],
             &[
+                "kind",
                 "publisher_id",
                 "sequence",
                 "sockjs_message",
@@ -164,6 +165,7 @@ const INSIDE: &[(&str, &[&[&str]])] = &[
                 "mercure",
                 "send_buffer",
                 "sockjs_frames",
+                "unpublished",
             ],
             &["client_messages", "grip", "sse"],
             &["websocket"],

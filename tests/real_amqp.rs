@@ -5,16 +5,15 @@ mod openstack;
 mod outages;
 mod upgrades;
 
-use std::process::Command;
+use std::ops::{Deref, DerefMut};
 
-use crate::support::{Door, Peer, Rabbit, Ran, alone, path, run, scratch, until};
+use crate::support::{Peer, Rabbit, SourceDoor, alone};
 
 /// A broker, something that publishes into it, and a door with an admin socket.
 struct House {
     rabbit: Rabbit,
     publisher: Peer,
-    door: Option<Door>,
-    directory: tempfile::TempDir,
+    source: SourceDoor,
     _alone: std::sync::MutexGuard<'static, ()>,
 }
 
@@ -28,81 +27,31 @@ impl House {
         if !exchange.is_empty() {
             publisher.ask(&format!("exchange {exchange}"));
         }
-        let directory = scratch();
-        let mut house = Self {
+        let source = format!(
+            "[[channel.source]]\nsource = \"amqp\"\nurl = \"{}\"",
+            rabbit.url()
+        );
+        Self {
             rabbit,
             publisher,
-            door: None,
-            directory,
+            source: SourceDoor::open(source, tables),
             _alone: turn,
-        };
-        house.open_door(tables);
-        house
-    }
-
-    #[track_caller]
-    fn open_door(&mut self, tables: &str) {
-        self.door = Some(Door::open(&whole(&self.rabbit, &self.directory, tables)));
-    }
-
-    /// Ends the door as a crash does.
-    fn kill_door(&mut self) {
-        self.door = None;
-    }
-
-    #[track_caller]
-    fn log(&self) -> String {
-        self.door.as_ref().expect("a door").log()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_noren"));
-        command.arg(arguments.first().expect("a verb"));
-        command.args(["--socket", &path(&self.directory, "admin.sock")]);
-        command.args(arguments.get(1..).unwrap_or_default());
-        command
-    }
-
-    /// The first messages of a channel, one JSON object a line.
-    #[track_caller]
-    fn first(&self, channel: &str, count: usize) -> Vec<serde_json::Value> {
-        let count = count.to_string();
-        let arguments = [
-            "subscribe",
-            channel,
-            "--from",
-            "earliest",
-            "--json",
-            "--once",
-            &count,
-        ];
-        let Ran { stdout, .. } = run(&mut self.command(&arguments)).well();
-        let lines = stdout.lines();
-        lines
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect()
-    }
-
-    #[track_caller]
-    fn until_logged(&self, text: &str) {
-        until(text, || self.log().contains(text).then_some(()));
-    }
-
-    #[track_caller]
-    fn connected(&self) {
-        self.until_logged("connected to a source");
+        }
     }
 }
 
-fn whole(rabbit: &Rabbit, directory: &tempfile::TempDir, tables: &str) -> String {
-    let source = format!(
-        "[[channel.source]]\nsource = \"amqp\"\nurl = \"{}\"",
-        rabbit.url()
-    );
-    let socket = path(directory, "admin.sock");
-    let store = path(directory, "");
-    let tables = tables.replace("SOURCE", &source).replace("STORE", &store);
-    format!("{tables}\n[admin]\nsocket = \"{socket}\"\n")
+impl Deref for House {
+    type Target = SourceDoor;
+
+    fn deref(&self) -> &SourceDoor {
+        &self.source
+    }
+}
+
+impl DerefMut for House {
+    fn deref_mut(&mut self) -> &mut SourceDoor {
+        &mut self.source
+    }
 }
 
 /// A channel that keeps all a test sends through the exchange `e`.
@@ -115,19 +64,6 @@ fn kept_on_disk() -> String {
         "[hub]\nstore = \"STORE\"\n{}",
         KEPT.replace("size = \"64MiB\"\n", "size = \"64MiB\"\nstore = \"disk\"\n")
     )
-}
-
-/// The numbers in the first messages of that channel.
-#[track_caller]
-fn numbers(house: &House, count: usize) -> Vec<u64> {
-    let messages = house.first("a", count);
-    messages
-        .iter()
-        .map(|one| {
-            let number = one.pointer("/data/n").and_then(serde_json::Value::as_u64);
-            number.expect("a number")
-        })
-        .collect()
 }
 
 const NOVA: &str = "[[channel]]\nname = \"nova.*\"\nSOURCE\nexchange = \"nova\"\n\

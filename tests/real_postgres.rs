@@ -4,16 +4,16 @@ mod django;
 mod outbox;
 mod trouble;
 
+use std::ops::{Deref, DerefMut};
 use std::process::Command;
 
-use crate::support::{Door, Peer, Postgres, Ran, alone, path, run, scratch, until};
+use crate::support::{Peer, Postgres, SourceDoor, alone, run, until};
 
 /// A server, an app that writes into it, and a door with an admin socket.
 struct House {
     server: Postgres,
     app: Peer,
-    door: Option<Door>,
-    directory: tempfile::TempDir,
+    source: SourceDoor,
     _alone: std::sync::MutexGuard<'static, ()>,
 }
 
@@ -25,81 +25,17 @@ impl House {
         let server = Postgres::start();
         prepare(&server);
         let app = Peer::start("postgres.py", &[&server.socket(), &server.port.to_string()]);
-        let mut house = Self {
-            server,
-            app,
-            door: None,
-            directory: scratch(),
-            _alone: turn,
-        };
-        house.open_door(tables);
-        house
-    }
-
-    fn tables(&self, tables: &str) -> String {
         let source = format!(
             "[[channel.source]]\nsource = \"postgres\"\nurl = \"{}\"\npassfile = \"{}\"",
-            self.server.url(),
-            self.server.passfile("hunter2"),
+            server.url(),
+            server.passfile("hunter2"),
         );
-        let socket = path(&self.directory, "admin.sock");
-        let tables = tables.replace("SOURCE", &source);
-        let tables = tables.replace("STORE", &path(&self.directory, "store"));
-        format!("{tables}\n[admin]\nsocket = \"{socket}\"\n")
-    }
-
-    #[track_caller]
-    fn open_door(&mut self, tables: &str) {
-        self.door = Some(Door::open(&self.tables(tables)));
-    }
-
-    /// Ends the door as a crash does.
-    fn kill_door(&mut self) {
-        self.door = None;
-    }
-
-    #[track_caller]
-    fn log(&self) -> String {
-        self.door.as_ref().expect("a door").log()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_noren"));
-        command.arg(arguments.first().expect("a verb"));
-        command.args(["--socket", &path(&self.directory, "admin.sock")]);
-        command.args(arguments.get(1..).unwrap_or_default());
-        command
-    }
-
-    /// The first messages of a channel.
-    #[track_caller]
-    fn first(&self, channel: &str, count: usize) -> Vec<serde_json::Value> {
-        let count = count.to_string();
-        let arguments = [
-            "subscribe",
-            channel,
-            "--from",
-            "earliest",
-            "--json",
-            "--once",
-            &count,
-        ];
-        let Ran { stdout, .. } = run(&mut self.command(&arguments)).well();
-        let lines = stdout.lines();
-        lines
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect()
-    }
-
-    /// The numbers in the first messages of the channel `a`.
-    #[track_caller]
-    fn numbers(&self, count: usize) -> Vec<u64> {
-        let messages = self.first("a", count);
-        let number = |one: &serde_json::Value| one.pointer("/data/n")?.as_u64();
-        messages
-            .iter()
-            .map(|one| number(one).expect("a number"))
-            .collect()
+        Self {
+            server,
+            app,
+            source: SourceDoor::open(source, tables),
+            _alone: turn,
+        }
     }
 
     /// One field of the only source in the status.
@@ -110,15 +46,19 @@ impl House {
         let value = status.pointer(&format!("/sources/0/{field}"));
         value.cloned().unwrap_or_default()
     }
+}
 
-    #[track_caller]
-    fn until_logged(&self, text: &str) {
-        until(text, || self.log().contains(text).then_some(()));
+impl Deref for House {
+    type Target = SourceDoor;
+
+    fn deref(&self) -> &SourceDoor {
+        &self.source
     }
+}
 
-    #[track_caller]
-    fn connected(&self) {
-        self.until_logged("connected to a source");
+impl DerefMut for House {
+    fn deref_mut(&mut self) -> &mut SourceDoor {
+        &mut self.source
     }
 }
 

@@ -15,7 +15,6 @@ mod responses;
 mod routes;
 pub mod status;
 mod status_rows;
-mod stream;
 mod view;
 
 use std::convert::Infallible;

@@ -13,7 +13,7 @@ use crate::admin::responses::object;
 use crate::config::{ChannelName, Config};
 use crate::http::{Body, Lease, Refusal, full};
 use crate::hub::{Data, Draft, Format, From, Hub, Sequencer};
-use crate::push::event_stream;
+use crate::push::{EventStreamOptions, event_stream};
 use crate::telemetry::{Channels, resident_bytes};
 
 /// Name of the one channel.
@@ -125,13 +125,8 @@ impl Page {
                     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
                         .retry_after(self.hub.retry())
                 })?;
-                Ok(event_stream(
-                    &self.hub,
-                    subscription,
-                    Format::Plain,
-                    false,
-                    None,
-                ))
+                let options = EventStreamOptions::new(Format::Plain);
+                Ok(event_stream(&self.hub, subscription, options))
             }
             name => file(name),
         }

@@ -19,6 +19,7 @@ use crate::http::{
     Body, BodyFault, BodyLimits, Rate, Received, Refusal, idempotency_key, receive, refuse,
 };
 use crate::hub::{Data, Draft, EventId, Hub, PublishError, Published, PublisherId};
+use crate::push::unpublished;
 use crate::shutdown::Shutdown;
 
 /// Growth of text in JSON: one byte may become six (`\u001b`), plus the names of the fields.
@@ -139,19 +140,9 @@ impl Publisher {
     }
 
     fn refusal(&self, error: &PublishError) -> Refusal {
-        let status = match error {
-            PublishError::Unknown(name) => return unknown(&self.hub, name),
-            PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
-            PublishError::ChannelShare => StatusCode::TOO_MANY_REQUESTS,
-            PublishError::TooManyChannels(_) | PublishError::Moving | PublishError::NotKept(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-        };
-        let refusal = Refusal::new(status, error.to_string());
-        match status {
-            StatusCode::SERVICE_UNAVAILABLE => refusal.retry_after(self.hub.retry()),
-            _ => refusal,
+        match error {
+            PublishError::Unknown(name) => unknown(&self.hub, name),
+            error => unpublished(error, self.hub.retry()),
         }
     }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::json;
 use tracing::debug;
@@ -14,10 +13,10 @@ use crate::admin::addresses::drain;
 use crate::admin::control::{Desk, Order};
 use crate::admin::publish::Publisher;
 use crate::admin::responses::{health, no_store, not_allowed, object, refused, unknown};
-use crate::admin::stream::Stream;
 use crate::config::ChannelName;
 use crate::http::{Body, Form, Refusal, full, parameter, refuse, set_date};
 use crate::hub::{Format, From, Hub, SubscribeError};
+use crate::push::{EventStreamOptions, event_stream};
 use crate::shutdown::Shutdown;
 use crate::telemetry;
 use crate::telemetry::audit::Who;
@@ -182,12 +181,8 @@ impl Routes {
         };
         let subscription = subscription.audited(who, &names);
         let stop = self.shutdown.requested_owned();
-        let stream = Stream::new(subscription, format, self.hub.clone(), stop);
-        let mut response = Response::new(stream.boxed_unsync());
-        let kind = HeaderValue::from_static("text/event-stream");
-        response.headers_mut().insert(CONTENT_TYPE, kind);
-        no_store(&mut response);
-        Ok(response)
+        let options = EventStreamOptions::new(format).until(stop);
+        Ok(event_stream(&self.hub, subscription, options))
     }
 
     fn metrics(&self) -> Response<Body> {

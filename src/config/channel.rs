@@ -212,6 +212,30 @@ impl Taken {
 }
 
 impl Channel {
+    /// A channel of Noren itself, which the file does not have: only this program publishes into it. `None` if the
+    /// name is not one of a channel.
+    pub(super) fn internal(name: &str, history: &History) -> Option<Self> {
+        Some(Self {
+            name: ChannelPattern::parse(name).ok()?,
+            token: None,
+            boundary: String::new(),
+            slow: Slow::Disconnect,
+            needs: None,
+            subscribers: Vec::new(),
+            publishers: Vec::new(),
+            publish: vec![Publisher::Local],
+            app: None,
+            receive: None,
+            presence: false,
+            on_first_join: None,
+            on_last_leave: None,
+            compress: false,
+            compress_private: false,
+            history: history.clone(),
+            sources: Vec::new(),
+        })
+    }
+
     pub(super) fn read_all(root: &mut Table<'_>) -> Vec<Self> {
         let mut channels: Vec<Self> = Vec::new();
         let mut taken = Taken::default();

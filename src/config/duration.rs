@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::quantity::{self, Words};
+
 const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
     ("s", 1000),
@@ -15,25 +17,15 @@ const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// Reads a duration, zero included; the error text says what to write instead.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let end_of_digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(end_of_digits);
-    if number.is_empty() {
-        return Err(format!(
-            r#"{text:?} is not a duration; write "10s", "5m" or "1h""#
-        ));
-    }
-    if unit.is_empty() {
-        return Err(format!(
-            r#""{text}" has no unit; write "10s", "5m" or "1h""#
-        ));
-    }
-    if unit.starts_with(['.', ',']) {
-        return Err(format!(
-            r#"{text:?} is not a whole number; write it in a smaller unit, such as "1500ms""#
-        ));
-    }
+    let (number, unit) = quantity::split(
+        text,
+        &Words {
+            kind: "a duration",
+            examples: r#""10s", "5m" or "1h""#,
+            with_unit: r#""10s", "5m" or "1h""#,
+            smaller: r#""1500ms""#,
+        },
+    )?;
     let Some((_, milliseconds)) = UNITS.iter().find(|(name, _)| *name == unit) else {
         return Err(format!(
             r#"{text:?} has an unknown unit; write "{number}s", or ms, m, h or d for the s"#

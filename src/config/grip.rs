@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::channel::{Channel, History, Publisher, Slow};
+use super::channel::{Channel, History};
 use super::channel_name::{ChannelName, ChannelPattern};
 use super::reader::Table;
 use super::secret_file::SecretFile;
@@ -82,23 +82,8 @@ impl Grip {
     pub(super) fn channel(&self, app: &str) -> Option<Channel> {
         let name = format!("{NAMESPACE}.{}.*", word(app, LONGEST_APP));
         Some(Channel {
-            name: ChannelPattern::parse(&name).ok()?,
-            token: None,
-            boundary: String::new(),
-            slow: Slow::Disconnect,
-            needs: None,
-            subscribers: Vec::new(),
-            publishers: Vec::new(),
-            publish: vec![Publisher::Local],
             app: Some(app.to_owned()),
-            receive: None,
-            presence: false,
-            on_first_join: None,
-            on_last_leave: None,
-            compress: false,
-            compress_private: false,
-            history: self.history.clone(),
-            sources: Vec::new(),
+            ..Channel::internal(&name, &self.history)?
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::channel::{Channel, History, Publisher, Slow};
+use super::channel::{Channel, History};
 use super::channel_name::{ChannelName, ChannelPattern};
 use super::entrance::Entrance;
 use super::header_text::parse_header_name;
@@ -214,25 +214,7 @@ impl Mercure {
 
     /// The rules of the channel with all updates.
     pub(super) fn channel(&self) -> Option<Channel> {
-        Some(Channel {
-            name: ChannelPattern::parse(UPDATES).ok()?,
-            token: None,
-            boundary: String::new(),
-            slow: Slow::Disconnect,
-            needs: None,
-            subscribers: Vec::new(),
-            publishers: Vec::new(),
-            publish: vec![Publisher::Local],
-            app: None,
-            receive: None,
-            presence: false,
-            on_first_join: None,
-            on_last_leave: None,
-            compress: false,
-            compress_private: false,
-            history: self.history.clone(),
-            sources: Vec::new(),
-        })
+        Channel::internal(UPDATES, &self.history)
     }
 }
 

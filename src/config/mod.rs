@@ -58,6 +58,7 @@ mod path_prefix;
 mod postgres;
 mod postgres_server;
 mod problems;
+mod quantity;
 mod reader;
 mod recording;
 mod request_limits;

@@ -1,5 +1,7 @@
 //! Numbers of bytes with a unit, such as `512B`, `64KiB`, `1MiB` and `4GiB`.
 
+use crate::config::quantity::{self, Words};
+
 pub(super) const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;
 pub(super) const GIB: u64 = 1 << 30;
@@ -15,25 +17,15 @@ const UNITS: [(&str, u64); 5] = [
 
 /// Reads a size, zero included; the error text says what to write instead.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
-    let end_of_digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(end_of_digits);
-    if number.is_empty() {
-        return Err(format!(
-            r#"{text:?} is not a size; write "64KiB", "1MiB" or "4GiB""#
-        ));
-    }
-    if unit.is_empty() {
-        return Err(format!(
-            r#""{text}" has no unit; write "{text}KiB", "{text}MiB" or, for bytes, {text}"#
-        ));
-    }
-    if unit.starts_with(['.', ',']) {
-        return Err(format!(
-            r#"{text:?} is not a whole number; write it in a smaller unit, such as "1536KiB""#
-        ));
-    }
+    let (number, unit) = quantity::split(
+        text,
+        &Words {
+            kind: "a size",
+            examples: r#""64KiB", "1MiB" or "4GiB""#,
+            with_unit: &format!(r#""{text}KiB", "{text}MiB" or, for bytes, {text}"#),
+            smaller: r#""1536KiB""#,
+        },
+    )?;
     let Some((_, bytes)) = UNITS.iter().find(|(name, _)| *name == unit) else {
         return Err(unknown_unit(text, number, unit));
     };

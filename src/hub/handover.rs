@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ChannelName;
 use crate::hub::channel::Channel;
-use crate::hub::message::{Kind, Message, age_of, came_before};
+use crate::hub::kind::Kind;
+use crate::hub::message::{Message, age_of, came_before};
 use crate::hub::persistence::DiskOrder;
 use crate::hub::publisher_id::Digest;
 use crate::hub::store::{self, Opened, Record};
@@ -203,11 +204,11 @@ impl PackedMessage {
     /// The message as a record; `None` if no Noren could have packed it.
     fn record(self) -> Option<Record> {
         let (kind, data) = match self.kind {
-            PackedKind::Text => (store::Kind::Text, Bytes::from(self.data)),
-            PackedKind::Json => (store::Kind::Json, Bytes::from(self.data)),
+            PackedKind::Text => (Kind::Text, Bytes::from(self.data)),
+            PackedKind::Json => (Kind::Json, Bytes::from(self.data)),
             PackedKind::Bytes => {
                 let bytes = STANDARD.decode(self.data).ok()?;
-                (store::Kind::Bytes, Bytes::from(bytes))
+                (Kind::Bytes, Bytes::from(bytes))
             }
         };
         Some(Record {

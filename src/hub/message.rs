@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::config::ChannelName;
 use crate::hub::event_name;
+use crate::hub::kind::Kind;
 use crate::hub::publisher_id::PublisherId;
 use crate::hub::wire_cache::WireCache;
 
@@ -114,17 +115,6 @@ impl From {
             Some(text) => EventId::parse(text).map_or(Self::Unknown, Self::After),
         }
     }
-}
-
-/// The type of a message's data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The data is UTF-8 text.
-    Text,
-    /// The data is one JSON value, on one line.
-    Json,
-    /// The data is arbitrary bytes.
-    Bytes,
 }
 
 /// The data of a message.

@@ -14,12 +14,12 @@ use crate::config::ChannelName;
 use crate::hub::channel::Channel;
 use crate::hub::error::PublishError;
 use crate::hub::message::{
-    Data, Draft, Epoch, EventId, Kind, Message, age_of, came_before, unix_milliseconds,
+    Data, Draft, Epoch, EventId, Message, age_of, came_before, unix_milliseconds,
 };
 use crate::hub::publish::Published;
 use crate::hub::publisher_id::{Digest, PublisherId, Unique};
 use crate::hub::sequence::Sequence;
-use crate::hub::store::{self, Append, Order, Record, Recovered, StoreError};
+use crate::hub::store::{Append, Order, Record, Recovered, StoreError};
 use crate::hub::{Hub, Shared};
 use crate::sync::lock;
 
@@ -85,16 +85,11 @@ impl Hub {
         record: Record,
         came: Instant,
     ) -> Option<Message> {
-        let kind = match record.kind {
-            store::Kind::Text => Kind::Text,
-            store::Kind::Json => Kind::Json,
-            store::Kind::Bytes => Kind::Bytes,
-        };
         let draft = Draft {
             event: record.event,
             key: record.key,
             id: None,
-            data: Data::stored(kind, record.data)?,
+            data: Data::stored(record.kind, record.data)?,
         };
         let id = self.id(record.offset);
         Some(Message::new(id, channel.clone(), draft, record.time, came))
@@ -117,11 +112,7 @@ impl Hub {
             id: draft.id.map(|id| id.digest()),
             event: draft.event,
             key: draft.key,
-            kind: match draft.data.kind() {
-                Kind::Text => store::Kind::Text,
-                Kind::Json => store::Kind::Json,
-                Kind::Bytes => store::Kind::Bytes,
-            },
+            kind: draft.data.kind(),
             data: draft.data.as_bytes().clone(),
             time: unix_milliseconds(),
         };

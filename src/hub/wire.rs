@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::hub::compression::{Coding, deflate};
-use crate::hub::message::{Data, Kind, Message};
+use crate::hub::kind::Kind;
+use crate::hub::message::{Data, Message};
 use crate::hub::sockjs_message;
 use crate::websocket::{HEADER_SPACE, Opcode, write_header};
 

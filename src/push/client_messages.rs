@@ -3,23 +3,19 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
-use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::AsyncRead;
 
 use crate::config::ChannelName;
 use crate::hub::{Data, Draft};
 use crate::push::sockjs_frames;
-use crate::websocket::{Event, FrameReader, Kind, Violation, inflate};
+use crate::websocket::{Accepts, MessageReader, ReadFault, Received, Violation};
 
-/// Size of a read.
-const READ: usize = 4 * 1024;
 /// Size limit of an object apart from its data.
 const ENVELOPE: usize = 2 * 1024;
 
@@ -48,12 +44,6 @@ pub(super) enum Said {
     Closed,
 }
 
-/// Reasons why reading has failed.
-pub(super) enum Fault {
-    Broke(io::Error),
-    Violation(Violation),
-}
-
 /// The result of parsing an object of a page.
 pub(super) enum Understood {
     /// Reply with this text at once.
@@ -73,21 +63,14 @@ pub(super) enum Language {
     Nothing,
 }
 
-/// The reading half of a socket.
+/// Reads the objects of a page from its WebSocket.
 pub(super) struct ClientMessages {
-    reader: FrameReader,
+    messages: MessageReader,
     receiver: Option<Receiver>,
-    /// The part of the current message read so far; `unread` holds the bytes behind it.
-    message: Vec<u8>,
-    unread: Vec<u8>,
-    /// Remaining objects of a frame that held several.
+    /// Remaining objects of a message that held several.
     texts: VecDeque<String>,
-    limit: usize,
     language: Language,
-    heard: bool,
     under_way: Option<(Option<Box<RawValue>>, Receiving)>,
-    /// Total bytes of messages.
-    pub(super) bytes: u64,
 }
 
 /// The JSON object that a page may send.
@@ -106,40 +89,42 @@ struct Object<'a> {
 }
 
 impl ClientMessages {
-    /// `deflates` if the handshake has agreed on compressed messages.
+    /// Creates a reader of objects whose data has at most `limit` bytes. `deflates` if the handshake has agreed on
+    /// compressed messages.
     pub(super) fn new(
         receiver: Option<Receiver>,
         limit: usize,
         language: Language,
         deflates: bool,
     ) -> Self {
-        let limit = match language {
-            Language::SockJs => sockjs_frames::largest(limit),
-            Language::Objects | Language::Nothing => limit + ENVELOPE,
+        let (accepts, limit) = match language {
+            Language::SockJs => (Accepts::Text, sockjs_frames::largest(limit)),
+            Language::Objects => (Accepts::Text, limit + ENVELOPE),
+            Language::Nothing => (Accepts::Nothing, 0),
         };
         Self {
-            reader: FrameReader::new().with_deflate(deflates),
+            messages: MessageReader::new(accepts, limit).with_deflate(deflates),
             receiver,
-            message: Vec::new(),
-            unread: Vec::new(),
             texts: VecDeque::new(),
-            limit,
             language,
-            heard: false,
             under_way: None,
-            bytes: 0,
         }
     }
 
     /// Adds bytes that were read before the socket was set up.
     pub(super) fn feed(&mut self, read: &[u8]) {
-        self.unread = read.to_vec();
+        self.messages.feed(read);
     }
 
     /// True if the page was heard since the last call. While its last message is being handled the page is not
     /// read, so that counts as well.
     pub(super) fn take_heard(&mut self) -> bool {
-        std::mem::take(&mut self.heard) || self.under_way.is_some()
+        self.messages.take_heard() || self.under_way.is_some()
+    }
+
+    /// Total bytes of messages.
+    pub(super) fn bytes(&self) -> u64 {
+        self.messages.bytes()
     }
 
     /// Returns the next event of the page; `None` at the end of the stream.
@@ -147,7 +132,7 @@ impl ClientMessages {
         &mut self,
         client: &mut C,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Said>, Fault>>
+    ) -> Poll<Result<Option<Said>, ReadFault>>
     where
         C: AsyncRead + Unpin,
     {
@@ -163,90 +148,34 @@ impl ClientMessages {
                 }
                 continue;
             }
-            if !self.unread.is_empty() {
-                let mut unread = std::mem::take(&mut self.unread);
-                let said = self.read(&mut unread).map_err(Fault::Violation)?;
-                if said.is_some() {
-                    return Poll::Ready(Ok(said));
-                }
-                continue;
-            }
-            let mut space = [MaybeUninit::uninit(); READ];
-            let mut buffer = ReadBuf::uninit(&mut space);
-            ready!(Pin::new(&mut *client).poll_read(cx, &mut buffer)).map_err(Fault::Broke)?;
-            if buffer.filled().is_empty() {
+            let Some(received) = ready!(self.messages.poll(client, cx))? else {
                 return Poll::Ready(Ok(None));
-            }
-            let said = self.read(buffer.filled_mut()).map_err(Fault::Violation)?;
-            if said.is_some() {
-                return Poll::Ready(Ok(said));
-            }
-        }
-    }
-
-    /// Reads frames until one needs a reply or handling; keeps the bytes behind it.
-    fn read(&mut self, bytes: &mut [u8]) -> Result<Option<Said>, Violation> {
-        let mut at = 0;
-        while let Some(event) = self.reader.next(bytes, &mut at)? {
-            self.heard = true;
-            let said = match event {
-                Event::Data { kind, piece, last } => {
-                    let piece = bytes.get(piece).unwrap_or_default();
-                    self.collect(kind, piece, last)?
-                }
-                Event::Ping(payload) => Some(Said::Ping(payload)),
-                Event::Pong => None,
-                Event::Close(_) => return Ok(Some(Said::Closed)),
             };
-            if said.is_some() || self.under_way.is_some() || !self.texts.is_empty() {
-                self.unread = bytes.get(at..).unwrap_or_default().to_vec();
-                return Ok(said);
+            match received {
+                Received::Text(text) => self.take(text).map_err(ReadFault::Violation)?,
+                Received::Ping(payload) => return Poll::Ready(Ok(Some(Said::Ping(payload)))),
+                Received::Close(_) => return Poll::Ready(Ok(Some(Said::Closed))),
+                // Refused by the reader.
+                Received::Binary(_) => {}
             }
         }
-        Ok(None)
     }
 
-    fn collect(&mut self, kind: Kind, piece: &[u8], last: bool) -> Result<Option<Said>, Violation> {
-        self.bytes += piece.len() as u64;
-        if self.language == Language::Nothing {
-            return Ok(None);
-        }
-        if kind == Kind::Binary {
-            return Err(Violation {
-                code: 1003,
-                reason: "messages to a channel are text",
-            });
-        }
-        if self.message.len() + piece.len() > self.limit {
-            return Err(Violation {
-                code: 1009,
-                reason: "the message is too large",
-            });
-        }
-        self.message.extend_from_slice(piece);
-        if !last {
-            return Ok(None);
-        }
-        let mut message = std::mem::take(&mut self.message);
-        if self.reader.is_compressed() {
-            message = inflate(message, self.limit)?;
-        }
-        let text = std::str::from_utf8(&message).map_err(|_| Violation {
-            code: 1007,
-            reason: "a text message is not UTF-8",
-        })?;
+    /// Takes the objects of a message.
+    fn take(&mut self, text: String) -> Result<(), Violation> {
         if self.language == Language::Objects {
-            return Ok(self.understand(text));
+            self.texts.push_back(text);
+            return Ok(());
         }
         // Old clients send empty frames, which mean nothing.
         if !text.is_empty() {
-            let texts = sockjs_frames::parse(text).ok_or(Violation {
+            let texts = sockjs_frames::parse(&text).ok_or(Violation {
                 code: 1007,
                 reason: "Broken JSON encoding.",
             })?;
             self.texts.extend(texts);
         }
-        Ok(None)
+        Ok(())
     }
 
     fn understand(&mut self, text: &str) -> Option<Said> {
@@ -346,6 +275,6 @@ pub(super) fn answer(reference: Option<Box<RawValue>>, outcome: &Outcome) -> Str
 
 impl fmt::Debug for ClientMessages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbox").finish_non_exhaustive()
+        f.debug_struct("ClientMessages").finish_non_exhaustive()
     }
 }

@@ -14,11 +14,13 @@ mod send_buffer;
 mod sockjs;
 mod sockjs_frames;
 mod sse;
+mod unpublished;
 mod websocket;
 
 pub use client_messages::{Outcome, Receiver};
 pub use event_coding::preferred;
 pub use long_poll::{Wait, poll};
 pub use sockjs::{Asked, SockJs, Visitor};
-pub use sse::{event_stream, set_headers};
+pub use sse::{EventStreamOptions, event_stream, set_headers};
+pub use unpublished::unpublished;
 pub use websocket::{Form, Listening, open_socket};

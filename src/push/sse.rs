@@ -1,6 +1,5 @@
 //! Server-sent events (HTML Living Standard §9.2) over HTTP/1.1 and HTTP/2: a streaming response body.
 
-use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -8,11 +7,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderName, HeaderValue, Response};
-use http_body::Frame;
-use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::http::{Body, BoxError};
+use crate::http::{Body, Pieces, in_pieces};
 use crate::hub::{Coding, End, EventId, Format, Hub, NOT_PERMITTED, Next, Reset, Subscription};
 use crate::push::control::refusing;
 use crate::push::event_coding::EventCoder;
@@ -29,6 +26,7 @@ struct EventStream {
     named_keep_alive: bool,
     interval: Duration,
     clock: Pin<Box<Sleep>>,
+    stop: Option<Stop>,
     /// True if nothing was sent since the last tick of the heartbeat timer.
     quiet: bool,
     begun: bool,
@@ -36,29 +34,75 @@ struct EventStream {
     coder: Option<EventCoder>,
 }
 
+/// The properties of an event stream that its client or its listener determines.
+pub struct EventStreamOptions {
+    format: Format,
+    named_keep_alive: bool,
+    coding: Option<Coding>,
+    stop: Option<Stop>,
+}
+
+/// A signal that ends a stream.
+type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl EventStreamOptions {
+    /// A stream of events in this format, not compressed, with comments as heartbeats.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            named_keep_alive: false,
+            coding: None,
+            stop: None,
+        }
+    }
+
+    /// Makes the heartbeats events, which a page can see, if this is true.
+    #[must_use]
+    pub fn with_named_keep_alive(mut self, named: bool) -> Self {
+        self.named_keep_alive = named;
+        self
+    }
+
+    /// Compresses the stream.
+    #[must_use]
+    pub fn with_coding(mut self, coding: Option<Coding>) -> Self {
+        self.coding = coding;
+        self
+    }
+
+    /// Ends the stream once this is ready. Without it, the hub ends the streams of a server that stops one by one, so
+    /// that their clients do not come back all at once.
+    #[must_use]
+    pub fn until(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.stop = Some(Box::pin(stop));
+        self
+    }
+}
+
 /// Responds with the messages of a subscription, until either side ends it.
 #[must_use]
 pub fn event_stream(
     hub: &Hub,
     subscription: Subscription,
-    format: Format,
-    named_keep_alive: bool,
-    coding: Option<Coding>,
+    options: EventStreamOptions,
 ) -> Response<Body> {
     let interval = hub.settings().keep_alive;
+    let coding = options.coding;
     let stream = EventStream {
         subscription,
         hub: hub.clone(),
-        format,
-        named_keep_alive,
+        format: options.format,
+        named_keep_alive: options.named_keep_alive,
         interval,
         clock: Box::pin(sleep(interval)),
+        stop: options.stop,
         quiet: true,
         begun: false,
         ended: false,
         coder: coding.map(EventCoder::new),
     };
-    let mut response = Response::new(stream.boxed_unsync());
+    let mut response = Response::new(in_pieces(stream));
     set_headers(&mut response);
     if let Some(coding) = coding {
         let headers = response.headers_mut();
@@ -203,44 +247,36 @@ fn reset_event(reset: Reset, id: &EventId) -> Bytes {
         .into()
 }
 
-impl http_body::Body for EventStream {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        if this.ended {
+impl Pieces for EventStream {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.ended {
             return Poll::Ready(None);
         }
-        if !std::mem::replace(&mut this.begun, true) {
-            return Poll::Ready(Some(Ok(Frame::data(this.opening()))));
+        if !std::mem::replace(&mut self.begun, true) {
+            return Poll::Ready(Some(self.opening()));
         }
-        if let Poll::Ready(next) = this.subscription.poll_next(cx) {
-            this.quiet = false;
-            let first = this.encode(next);
-            let piece = if this.ended {
+        let stop = self.stop.as_mut();
+        if stop.is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
+            self.subscription.because(End::Stopping.reason());
+            let last = self.encode(Next::End(End::Stopping));
+            return Poll::Ready(Some(self.finished(last)));
+        }
+        if let Poll::Ready(next) = self.subscription.poll_next(cx) {
+            self.quiet = false;
+            let first = self.encode(next);
+            let piece = if self.ended {
                 first
             } else {
-                this.gather(first)
+                self.gather(first)
             };
-            let piece = this.finished(piece);
-            this.subscription.moved(0, piece.len() as u64);
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
+            let piece = self.finished(piece);
+            self.subscription.moved(0, piece.len() as u64);
+            return Poll::Ready(Some(piece));
         }
-        this.poll_clock(cx)
-            .map(|()| Some(Ok(Frame::data(this.sign_of_life()))))
+        self.poll_clock(cx).map(|()| Some(self.sign_of_life()))
     }
 
-    fn is_end_stream(&self) -> bool {
+    fn has_ended(&self) -> bool {
         self.ended
-    }
-}
-
-impl fmt::Debug for EventStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventStream").finish_non_exhaustive()
     }
 }

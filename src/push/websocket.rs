@@ -22,13 +22,15 @@ use crate::hub::Hub;
 use crate::hub::sockjs_message;
 use crate::hub::{End, NOT_PERMITTED, Next, Reset, Subscription};
 use crate::hub::{Format, frame};
-use crate::push::client_messages::{ClientMessages, Fault, Language, Receiver, Said};
+use crate::push::client_messages::{ClientMessages, Language, Receiver, Said};
 use crate::push::control::{closing, opening, refusing, resetting};
 use crate::push::send_buffer::SendBuffer;
 use crate::push::sockjs_frames as frames;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Begun, TunnelKind};
-use crate::websocket::{ClientStream, Handshake, Opcode, Upgrade, close_frame, control_frame};
+use crate::websocket::{
+    ClientStream, Handshake, Opcode, ReadFault, Upgrade, close_frame, control_frame,
+};
 
 /// Time limit of the closing handshake.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -191,7 +193,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         self.inbox.feed(read);
         let cause = self.exchange().await;
         let _ = timeout(CLOSE_LIMIT, self.close(&cause)).await;
-        let (up, down) = (self.inbox.bytes, self.outbox.sent);
+        let (up, down) = (self.inbox.bytes(), self.outbox.sent);
         self.subscription.moved(up, down);
         self.subscription.because(cause.to_string());
         (up, down)
@@ -245,8 +247,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 }
                 Ok(Some(Said::Closed)) => return Poll::Ready(Cause::Closed),
                 Ok(None) => return Poll::Ready(Cause::Gone),
-                Err(Fault::Broke(error)) => return Poll::Ready(Cause::Broke(error)),
-                Err(Fault::Violation(violation)) => {
+                Err(ReadFault::Broke(error)) => return Poll::Ready(Cause::Broke(error)),
+                Err(ReadFault::Violation(violation)) => {
                     return Poll::Ready(Cause::Violation(violation.code, violation.reason));
                 }
             }

@@ -18,7 +18,7 @@ use super::wire;
 use crate::config::{Endpoint, Rfb, RfbSecurity, SecretFile, TargetTls};
 use crate::text::Secret;
 use crate::text::file::{LARGEST_SECRET, read_text};
-use crate::tls::{Connector, Outgoing, TlsError};
+use crate::tls::{Connector, Outgoing, TlsError, is_protected};
 
 /// The settings of the handshake with the hosts of a target or a source of tokens.
 #[derive(Clone, Debug)]
@@ -142,9 +142,9 @@ impl Login {
         let is_usable = |method: &&RfbSecurity| {
             if method.has_certificate() {
                 // There is no TLS within TLS.
-                !matches!(connection, Outgoing::Tls(_))
+                !matches!(connection, Outgoing::Right(_))
             } else {
-                self.accepted.is_some() || connection.is_protected()
+                self.accepted.is_some() || is_protected(connection)
             }
         };
         all.iter().filter(is_usable).copied().collect()

@@ -105,18 +105,15 @@ impl LoadedCertificate {
         let parsed = parse_chain(&chain, file)?;
         let leaf = parsed.first().ok_or(TlsError::NoCertificate)?;
         let names = CertificateNames::of(leaf);
-        let begins = warnings::moment(leaf.validity().not_before);
-        let expires = warnings::moment(leaf.validity().not_after);
-        Ok(Self {
-            key: Arc::new(CertifiedKey::new(chain, key)),
-            names: Arc::new(names),
-            begins,
-            expires,
-            file: file.to_owned(),
-            warnings: Vec::new(),
-        })
+        let validity = validity(leaf);
+        let certified = CertifiedKey::new(chain, key);
+        Ok(Self::new(certified, names, validity, file))
     }
 
+    /// Loads as [`load`](Self::load) does, and warns of what is wrong at this time.
+    ///
+    /// # Errors
+    /// A [`TlsError`] as for [`load`](Self::load).
     pub(super) fn load_at(files: &Certificate, now: SystemTime) -> Result<Self, TlsError> {
         let key = load_key(&files.key);
         let certificate_file = match PemFile::read(&files.certificate, "certificate") {
@@ -141,17 +138,34 @@ impl LoadedCertificate {
         let mut warnings = certificate_warnings(files, &parsed, key.as_ref(), now);
         warnings.extend(uncovered(files, &names, &own_names));
         warnings.extend(file_warnings(files, &certificate_file));
-        let begins = warnings::moment(leaf.validity().not_before);
-        let expires = warnings::moment(leaf.validity().not_after);
-        Ok(Self {
-            key: Arc::new(CertifiedKey::new(chain, key)),
+        let validity = validity(leaf);
+        let certified = CertifiedKey::new(chain, key);
+        let loaded = Self::new(certified, names, validity, &files.certificate);
+        Ok(Self { warnings, ..loaded })
+    }
+
+    fn new(
+        key: CertifiedKey,
+        names: CertificateNames,
+        (begins, expires): (SystemTime, SystemTime),
+        file: &Path,
+    ) -> Self {
+        Self {
+            key: Arc::new(key),
             names: Arc::new(names),
             begins,
             expires,
-            file: files.certificate.clone(),
-            warnings,
-        })
+            file: file.to_owned(),
+            warnings: Vec::new(),
+        }
     }
+}
+
+/// Start and end of the validity of a certificate.
+fn validity(certificate: &X509Certificate<'_>) -> (SystemTime, SystemTime) {
+    let validity = certificate.validity();
+    let moment = warnings::moment;
+    (moment(validity.not_before), moment(validity.not_after))
 }
 
 fn parse_chain<'a>(

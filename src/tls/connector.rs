@@ -3,19 +3,16 @@
 //! Certificates are verified, chain and name, unless the table of an app says otherwise. Independent of the protocol on
 //! them.
 
-use std::io::{self, IoSlice};
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::config::{Endpoint, TargetTls};
 use crate::net::{ConnectError, Socket, connect_if};
@@ -129,8 +126,8 @@ impl Connector {
         connection: Outgoing,
     ) -> Result<Outgoing, DialError> {
         match connection {
-            Outgoing::Plain(socket) => self.secure(endpoint, socket).await,
-            Outgoing::Tls(_) => Err(DialError::Handshake {
+            Outgoing::Left(socket) => self.secure(endpoint, socket).await,
+            Outgoing::Right(_) => Err(DialError::Handshake {
                 endpoint: endpoint.clone(),
                 reason: "the connection is encrypted already".to_owned(),
             }),
@@ -161,7 +158,7 @@ impl Connector {
             .connect(server, socket)
             .await
             .map_err(|error| failed(explain(&error, name, &self.trusted)))?;
-        Ok(Outgoing::Tls(Box::new(stream)))
+        Ok(Outgoing::Right(Box::new(stream)))
     }
 }
 
@@ -178,7 +175,7 @@ pub async fn dial(
     let end = Instant::now() + limit;
     let socket = connect_if(endpoint, limit, permits).await?;
     let Some(connector) = tls else {
-        return Ok(Outgoing::Plain(socket));
+        return Ok(Outgoing::Left(socket));
     };
     let secured = timeout_at(end, connector.secure(endpoint, socket)).await;
     secured.unwrap_or_else(|_| {
@@ -189,94 +186,25 @@ pub async fn dial(
     })
 }
 
-/// A connection opened by Noren.
-#[derive(Debug)]
-pub enum Outgoing {
-    /// A connection without TLS.
-    Plain(Socket),
-    /// A connection with TLS; boxed, because a TLS session is more than a kilobyte.
-    Tls(Box<TlsStream<Socket>>),
-}
+/// A connection opened by Noren: without TLS, or with it. The latter is boxed, because a TLS session is more than a
+/// kilobyte; its shutdown sends `close_notify` (RFC 8446 §6.1), and the other half stays open.
+pub type Outgoing = Either<Socket, Box<TlsStream<Socket>>>;
 
-impl Outgoing {
-    /// True if nobody on the way can read or change what passes: it is encrypted, or does not leave this machine.
-    #[must_use]
-    pub fn is_protected(&self) -> bool {
-        match self {
-            Self::Plain(Socket::Tcp(stream)) => stream
-                .peer_addr()
-                .is_ok_and(|address| address.ip().to_canonical().is_loopback()),
-            Self::Plain(Socket::Unix(_)) | Self::Tls(_) => true,
-        }
-    }
-
-    /// Has the other end told by a reset that nothing is read any more, when this is dropped.
-    pub fn reset_on_drop(&self) {
-        match self {
-            Self::Plain(socket) => socket.reset_on_drop(),
-            Self::Tls(stream) => stream.get_ref().0.reset_on_drop(),
-        }
+/// True if nobody on the way can read or change what passes: it is encrypted, or does not leave this machine.
+#[must_use]
+pub fn is_protected(connection: &Outgoing) -> bool {
+    match connection {
+        Outgoing::Left(Socket::Tcp(stream)) => stream
+            .peer_addr()
+            .is_ok_and(|address| address.ip().to_canonical().is_loopback()),
+        Outgoing::Left(Socket::Unix(_)) | Outgoing::Right(_) => true,
     }
 }
 
-impl From<Socket> for Outgoing {
-    fn from(socket: Socket) -> Self {
-        Self::Plain(socket)
-    }
-}
-
-impl AsyncRead for Outgoing {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Outgoing {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    /// Sends `close_notify` first on a TLS connection (RFC 8446 §6.1); the other half stays open.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+/// Makes dropping the connection send a reset, by which the other end learns that nothing is read any more.
+pub fn reset_on_drop(connection: &Outgoing) {
+    match connection {
+        Outgoing::Left(socket) => socket.reset_on_drop(),
+        Outgoing::Right(stream) => stream.get_ref().0.reset_on_drop(),
     }
 }

@@ -29,7 +29,7 @@ pub use acme_challenges::{Challenges, Shown};
 pub use atomic_file::{draft, replace};
 pub use certificates::LoadedCertificate;
 pub use client_auth::ClientName;
-pub use connector::{Connector, DialError, Outgoing, dial};
+pub use connector::{Connector, DialError, Outgoing, dial, is_protected, reset_on_drop};
 pub use error::TlsError;
 pub use handshake::{Accepted, Acceptor, Alpn, HandshakeError, ServerName};
 pub use names::CertificateNames;

@@ -57,31 +57,30 @@ pub fn client(trust: Trust<'_>) -> Result<ConfigBuilder<ClientConfig, WantsClien
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    let any_name = matches!(trust, Trust::AnyName(_));
-    let path = match trust {
+    let trusted = match trust {
         Trust::System => return Ok(builder.with_root_certificates(system()?)),
-        Trust::Anyone => {
-            return Ok(builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anyone(provider))));
+        Trust::Anyone => Trusted::Anyone,
+        Trust::File(path) => {
+            let pinned = PemFile::read(path, "authority")?.certificates()?;
+            let roots = Arc::new(roots(path, &pinned)?);
+            let provider = Arc::clone(&provider);
+            let chain = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+            let chain = chain.map_err(|error| TlsError::Authority {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })?;
+            Trusted::File { chain, pinned }
         }
-        Trust::File(path) | Trust::AnyName(path) => path,
+        Trust::AnyName(path) => {
+            let pinned = PemFile::read(path, "authority")?.certificates()?;
+            let roots = roots(path, &pinned)?;
+            Trusted::AnyName { roots, pinned }
+        }
     };
-    let pinned = PemFile::read(path, "authority")?.certificates()?;
-    let roots = Arc::new(roots(path, &pinned)?);
-    let known = any_name.then(|| Arc::clone(&roots));
-    let chain = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
-    let chain = chain.map_err(|error| TlsError::Authority {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
+    let verifier = Arc::new(Verifier { trusted, provider });
     Ok(builder
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier {
-            chain,
-            pinned,
-            any_name: known,
-        })))
+        .with_custom_certificate_verifier(verifier))
 }
 
 /// Loads the certificates of a file as authorities.
@@ -112,13 +111,29 @@ fn system() -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// Verifies a chain to an authority, or that a certificate is one of those in the file.
+/// Verifies the certificate of a server, unless the list of the system does. In every case the server proves that it
+/// has the key of its certificate.
 #[derive(Debug)]
 struct Verifier {
-    chain: Arc<WebPkiServerVerifier>,
-    pinned: Vec<CertificateDer<'static>>,
-    /// The authorities, where the name is not looked at.
-    any_name: Option<Arc<RootCertStore>>,
+    trusted: Trusted,
+    provider: Arc<CryptoProvider>,
+}
+
+/// The certificates that a [`Verifier`] accepts. Those of a file are in it byte for byte, or signed by one of them.
+#[derive(Debug)]
+enum Trusted {
+    /// Those of a file, with the name of the server.
+    File {
+        chain: Arc<WebPkiServerVerifier>,
+        pinned: Vec<CertificateDer<'static>>,
+    },
+    /// Those of a file, whatever name is in them.
+    AnyName {
+        roots: RootCertStore,
+        pinned: Vec<CertificateDer<'static>>,
+    },
+    /// All certificates.
+    Anyone,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -130,65 +145,32 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if is_pinned(&self.pinned, end_entity) {
-            is_valid(end_entity, now)?;
-            if self.any_name.is_none() {
+        match &self.trusted {
+            Trusted::Anyone => {}
+            Trusted::File { pinned, .. } if is_pinned(pinned, end_entity) => {
+                is_valid(end_entity, now)?;
                 has_name(end_entity, server_name)?;
             }
-            return Ok(ServerCertVerified::assertion());
-        }
-        if let Some(roots) = &self.any_name {
-            let certificate = ParsedCertificate::try_from(end_entity)?;
-            let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-            verify_server_cert_signed_by_trust_anchor(
-                &certificate,
+            Trusted::File { chain, .. } => {
+                return chain.verify_server_cert(
+                    end_entity,
+                    intermediates,
+                    server_name,
+                    ocsp_response,
+                    now,
+                );
+            }
+            Trusted::AnyName { pinned, .. } if is_pinned(pinned, end_entity) => {
+                is_valid(end_entity, now)?;
+            }
+            Trusted::AnyName { roots, .. } => verify_server_cert_signed_by_trust_anchor(
+                &ParsedCertificate::try_from(end_entity)?,
                 roots,
                 intermediates,
                 now,
-                algorithms.all,
-            )?;
-            return Ok(ServerCertVerified::assertion());
+                self.provider.signature_verification_algorithms.all,
+            )?,
         }
-        self.chain
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
-}
-
-/// Takes any certificate; that the server has its key is still checked.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
         Ok(ServerCertVerified::assertion())
     }
 
@@ -198,7 +180,7 @@ impl ServerCertVerifier for Anyone {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, cert, dss, algorithms)
     }
 
@@ -208,12 +190,13 @@ impl ServerCertVerifier for Anyone {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }
 

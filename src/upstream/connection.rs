@@ -16,7 +16,7 @@ use tokio::io::AsyncWrite as _;
 use tokio_util::io::poll_read_buf;
 
 use crate::http::{BoxError, InterimSink};
-use crate::tls::Outgoing;
+use crate::tls::{Outgoing, reset_on_drop};
 use crate::upstream::Payload;
 use crate::upstream::h1::{Fault, Framing, Piece, ResponseHead, persists, read_head};
 use crate::upstream::upload::Upload;
@@ -344,7 +344,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if self.hang_up.0.reset.load(Ordering::Relaxed) {
-            self.socket.reset_on_drop();
+            reset_on_drop(&self.socket);
         }
     }
 }

@@ -9,6 +9,7 @@ mod deflate;
 mod frame;
 mod handshake;
 mod mask;
+mod message_reader;
 mod upgrade;
 
 pub use deflate::inflate;
@@ -17,4 +18,5 @@ pub use frame::{
     write_header,
 };
 pub use handshake::{Handshake, asks_for_websocket};
+pub use message_reader::{Accepts, MessageReader, ReadFault, Received};
 pub use upgrade::{ClientStream, Upgrade};

@@ -60,7 +60,7 @@ async fn subscribers_are_in_the_status_by_transport_and_can_be_closed() {
     assert_eq!(status["subscribers"], 2);
     let subscriptions = status["subscriptions"].as_array().unwrap();
     let row = |transport| {
-        listeners
+        subscriptions
             .iter()
             .find(|row| row["transport"] == transport)
             .unwrap()

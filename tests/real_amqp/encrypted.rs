@@ -1,7 +1,7 @@
 //! A broker that speaks TLS: whose certificate is believed, and what is said of one that is not.
 
-use super::{House, whole};
-use crate::support::{Certificates, Door, path, scratch};
+use super::House;
+use crate::support::{Certificates, path, scratch};
 
 /// A channel from the broker's TLS port, by this name, trusting this file.
 fn tables(house: &House, host: &str, authority: &str) -> String {
@@ -17,7 +17,7 @@ impl House {
     #[track_caller]
     fn reopen(&mut self, tables: &str) {
         self.kill_door();
-        self.door = Some(Door::open(&whole(&self.rabbit, &self.directory, tables)));
+        self.open_door(tables);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{Door, House, KEPT, kept_on_disk, numbers, run, whole};
+use super::{Door, House, KEPT, kept_on_disk, run};
 use crate::support::{path, until};
 
 #[test]
@@ -12,7 +12,7 @@ fn an_exchange_that_is_not_there_is_waited_for_and_told_once() {
     house.publisher.ask("exchange e topic no");
     house.connected();
     house.publisher.ask("flood e k 3 10");
-    assert_eq!(numbers(&house, 3), [0, 1, 2]);
+    assert_eq!(house.numbers(3), [0, 1, 2]);
     let told = house.log().matches("a source is not there").count();
     assert_eq!(told, 1);
 }
@@ -22,12 +22,12 @@ fn a_broker_that_restarts_has_kept_what_came_before_and_nothing_is_lost() {
     let mut house = House::open("e topic yes", KEPT);
     house.connected();
     house.publisher.ask("flood e k 100 10");
-    assert_eq!(numbers(&house, 100).len(), 100);
+    assert_eq!(house.numbers(100).len(), 100);
     house.rabbit.stop();
     house.until_logged("a source is not there");
     house.rabbit.begin();
     house.publisher.ask("flood e k 50 10");
-    let all = numbers(&house, 150);
+    let all = house.numbers(150);
     let expected: Vec<u64> = (0..100).chain(0..50).collect();
     assert_eq!(all, expected);
 }
@@ -37,7 +37,7 @@ fn what_waits_beyond_the_bounds_is_skipped_and_said_and_the_broker_stays_small()
     let mut house = House::open("e topic yes", &bounded());
     house.connected();
     house.publisher.ask("flood e k 10 10");
-    assert_eq!(numbers(&house, 10).len(), 10);
+    assert_eq!(house.numbers(10).len(), 10);
     // The door goes, its queue stays.
     house.kill_door();
     let before = house.rabbit.memory();
@@ -52,7 +52,7 @@ fn what_waits_beyond_the_bounds_is_skipped_and_said_and_the_broker_stays_small()
     house.open_door(&bounded());
     house.connected();
     house.until_logged("older messages were skipped");
-    let caught_up = numbers(&house, 1000);
+    let caught_up = house.numbers(1000);
     let expected: Vec<u64> = (49_000..50_000).collect();
     assert_eq!(caught_up, expected);
 }
@@ -63,7 +63,7 @@ fn what_is_larger_than_the_queue_may_be_is_skipped_and_said_too() {
     let mut house = House::open("e topic yes", &tables);
     house.connected();
     house.publisher.ask("flood e k 10 10");
-    assert_eq!(numbers(&house, 10).len(), 10);
+    assert_eq!(house.numbers(10).len(), 10);
     house.kill_door();
     house.publisher.ask("flood e k 5000 1000");
     let kept = house.publisher.count("length noren-a");
@@ -76,7 +76,7 @@ fn what_is_larger_than_the_queue_may_be_is_skipped_and_said_too() {
     house.until_logged("older messages were skipped");
     let first = 5000 - u64::try_from(kept).expect("a count");
     let expected: Vec<u64> = (first..5000).collect();
-    assert_eq!(numbers(&house, expected.len()), expected);
+    assert_eq!(house.numbers(expected.len()), expected);
 }
 
 fn bounded() -> String {
@@ -99,7 +99,7 @@ fn a_history_on_disk_is_acknowledged_when_it_is_there_and_survives_a_kill_of_the
     // Messages on disk that were not acknowledged come twice, so there may be more than were sent.
     let mut count = 2000;
     let all = loop {
-        let mut all = numbers(&house, count);
+        let mut all = house.numbers(count);
         all.sort_unstable();
         all.dedup();
         if all.len() == 2000 {
@@ -131,7 +131,7 @@ fn messages_with_an_id_that_come_again_after_a_kill_are_there_once() {
     house.publisher.ask(&format!("named e k {end} 1"));
     // One that was doubled would have pushed the last one out of so many.
     let count = usize::try_from(end + 1).expect("a count");
-    let mut all = numbers(&house, count);
+    let mut all = house.numbers(count);
     all.sort_unstable();
     assert_eq!(all, (0..=end).collect::<Vec<u64>>());
 }
@@ -141,8 +141,8 @@ fn what_a_full_disk_refuses_comes_again_though_its_id_was_seen() {
     let mut house = House::open("e topic yes", &kept_on_disk());
     house.connected();
     house.publisher.ask("named e k 0 20");
-    assert_eq!(numbers(&house, 20).len(), 20);
-    let process = house.door.as_ref().expect("a door").process().to_string();
+    assert_eq!(house.numbers(20).len(), 20);
+    let process = house.door().process().to_string();
     // No file can be written to.
     let limit = |bytes: &str| {
         let limit = format!("--fsize={bytes}:unlimited");
@@ -152,7 +152,7 @@ fn what_a_full_disk_refuses_comes_again_though_its_id_was_seen() {
     house.publisher.ask("named e k 20 30");
     house.until_logged("a source is not there");
     limit("unlimited");
-    let mut all = numbers(&house, 50);
+    let mut all = house.numbers(50);
     all.sort_unstable();
     assert_eq!(all, (0..50).collect::<Vec<u64>>());
 }
@@ -163,7 +163,7 @@ fn a_header_with_tables_inside_each_other_without_end_does_not_end_the_door() {
     house.connected();
     house.publisher.ask("nested e k 20000");
     house.publisher.ask("flood e k 3 10");
-    assert_eq!(numbers(&house, 4), [0, 0, 1, 2]);
+    assert_eq!(house.numbers(4), [0, 0, 1, 2]);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
     let tables = KEPT.replace("queue =", &format!("credentials = \"{file}\"\nqueue ="));
     let config = path(&house.directory, "noren.toml");
     let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\nprotocol = \"http\"\n";
-    let text = whole(&house.rabbit, &house.directory, &tables).replace("admin.sock", "two.sock");
+    let text = house.tables(&tables).replace("admin.sock", "two.sock");
     std::fs::write(&config, format!("{listener}{text}")).expect("a file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_noren"));
     let ran = run(command.args(["serve", "--config", &config]));

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use super::{House, KEPT, kept_on_disk, numbers, run};
+use super::{House, KEPT, kept_on_disk, run};
 use crate::support::{Peer, Process};
 
 const SENT: usize = 5000;
@@ -29,7 +29,7 @@ fn publish_all_once(tables: &str) {
     let mut served = Vec::new();
     for round in 1..4 {
         // Most of the messages are still to come.
-        assert_eq!(numbers(&house, round * 1000).len(), round * 1000);
+        assert_eq!(house.numbers(round * 1000).len(), round * 1000);
         let ran = run(&mut house.command(&["upgrade"])).well();
         served.push(Process::after_upgrade(&ran));
     }
@@ -37,5 +37,5 @@ fn publish_all_once(tables: &str) {
     // One more behind them: what came twice would stand before it.
     house.publisher.ask(&format!("send e k {{\"n\":{SENT}}}"));
     let expected: Vec<u64> = (0..).take(SENT + 1).collect();
-    assert_eq!(numbers(&house, SENT + 1), expected);
+    assert_eq!(house.numbers(SENT + 1), expected);
 }

@@ -51,7 +51,7 @@ fn an_order_that_django_commits_is_told_and_one_that_it_takes_back_is_not() {
     );
     house.connected();
     let _app = App::start(&house.server, &port);
-    let door = house.door.as_ref().expect("a door");
+    let door = house.door();
     let order = |path: &str, status| {
         ask(door, path).method("POST").gets(status);
     };

@@ -11,6 +11,7 @@ mod door;
 mod peer;
 mod postgres;
 mod rabbit;
+mod source_door;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub(crate) use door::{Door, Process};
 pub(crate) use peer::Peer;
 pub(crate) use postgres::Postgres;
 pub(crate) use rabbit::{Rabbit, free_port};
+pub(crate) use source_door::SourceDoor;
 
 /// No wait of these tests is longer. Nothing is expected to take so long, but a busy machine may be slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -14,7 +14,8 @@
 
 use bytes::Bytes;
 
-use super::{Kind, Record};
+use super::Record;
+use crate::hub::kind::Kind;
 
 const VERSION: u8 = 1;
 const HAS_EVENT: u8 = 1;

@@ -60,6 +60,7 @@ pub use self::queue::Append;
 use self::queue::{Queue, Refused};
 use self::writer::{Trouble, Writer};
 
+use crate::hub::kind::Kind;
 use crate::hub::publisher_id::Unique;
 use crate::sync::lock;
 
@@ -69,17 +70,6 @@ const FILE: &str = "history.redb";
 /// Time limit for the last commit at the stop. A disk that takes longer is broken, and the service manager would
 /// soon kill the process.
 const END: Duration = Duration::from_secs(5);
-
-/// The type of a message's data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// UTF-8 text.
-    Text,
-    /// A JSON value in UTF-8.
-    Json,
-    /// Arbitrary bytes.
-    Bytes,
-}
 
 /// A stored message.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -248,7 +248,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::hub::store::{Acknowledgement, Kind};
+    use crate::hub::kind::Kind;
+    use crate::hub::store::Acknowledgement;
 
     fn append(bytes: usize) -> (Append, Acknowledgement) {
         let (done, answer) = oneshot::channel();

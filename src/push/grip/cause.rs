@@ -4,8 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::hub::End;
-
-use super::client::Fault;
+use crate::websocket::ReadFault;
 
 /// Reasons why a socket ends.
 #[derive(Debug)]
@@ -52,11 +51,11 @@ fn sound(code: u16) -> u16 {
     }
 }
 
-impl From<Fault> for Cause {
-    fn from(fault: Fault) -> Self {
+impl From<ReadFault> for Cause {
+    fn from(fault: ReadFault) -> Self {
         match fault {
-            Fault::Broke(error) => Self::Broke(error),
-            Fault::Violation(violation) => Self::Violation(violation.code, violation.reason),
+            ReadFault::Broke(error) => Self::Broke(error),
+            ReadFault::Violation(violation) => Self::Violation(violation.code, violation.reason),
         }
     }
 }

@@ -96,6 +96,15 @@ pub(super) struct Instruct {
     pub(super) answer: Answer,
 }
 
+/// Removes the headers of GRIP, which no client gets.
+pub fn drop_grip_headers(headers: &mut HeaderMap) {
+    let names = headers.keys().filter(|name| is_grip_header(name));
+    let names: Vec<HeaderName> = names.cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
 /// True for a header of GRIP, which no client gets.
 #[must_use]
 pub fn is_grip_header(name: &HeaderName) -> bool {

@@ -8,7 +8,6 @@
 
 mod beat;
 mod cause;
-mod client;
 mod control;
 mod dialogue;
 mod events;
@@ -41,7 +40,7 @@ use crate::hub::SubscribeError;
 use crate::telemetry::Tunnel;
 
 pub use held::Place;
-pub use instruct::{Fault, is_grip_header, is_instruction};
+pub use instruct::{Fault, drop_grip_headers, is_grip_header, is_instruction};
 pub use next::{Ask, Question, QuestionKind};
 pub use post::{Events, SendEvents, Unsent};
 pub use publish::{Items, Order};

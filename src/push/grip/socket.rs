@@ -19,10 +19,9 @@ use tracing::warn;
 use crate::hub::{End, frame};
 use crate::push::send_buffer::SendBuffer;
 use crate::telemetry::Tunnel;
-use crate::websocket::{Opcode, close_frame, control_frame};
+use crate::websocket::{Accepts, MessageReader, Opcode, Received, close_frame, control_frame};
 
 use super::cause::Cause;
-use super::client::{Client, Said};
 use super::control::Message;
 use super::dialogue::{Dialogue, Effect};
 use super::events::Event;
@@ -42,7 +41,8 @@ const MISSED_PINGS: u32 = 2;
 
 /// An open socket.
 pub(super) struct Session<C> {
-    client: Client<C>,
+    client: C,
+    messages: MessageReader,
     outbox: SendBuffer,
     place: Place,
     dialogue: Dialogue,
@@ -63,7 +63,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     pub(super) fn new(client: C, place: Place, dialogue: Dialogue, post: Post) -> Self {
         let settings = place.hub.settings();
         let mut session = Self {
-            client: Client::new(client, settings.message_size),
+            client,
+            messages: MessageReader::new(Accepts::All, settings.message_size),
             outbox: SendBuffer::default(),
             place,
             dialogue,
@@ -88,7 +89,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         read: &[u8],
         tunnel: &Tunnel,
     ) -> (u64, u64, String) {
-        self.client.feed(read);
+        self.messages.feed(read);
         let cause = match self.take_events(first) {
             Some(cause) => cause,
             None => self.exchange(tunnel).await,
@@ -99,7 +100,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         }
         self.tell_app(&cause).await;
         let _ = timeout(CLOSE_LIMIT, self.close(&cause)).await;
-        (self.client.bytes, self.outbox.sent, reason)
+        (self.messages.bytes(), self.outbox.sent, reason)
     }
 
     async fn exchange(&mut self, tunnel: &Tunnel) -> Cause {
@@ -135,7 +136,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     fn poll_clock(&mut self, mut clock: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Cause> {
         while clock.as_mut().poll(cx).is_ready() {
             clock.as_mut().reset(Instant::now() + self.heartbeat);
-            if self.client.take_heard() {
+            if self.messages.take_heard() {
                 self.unanswered = 0;
             } else if self.unanswered == MISSED_PINGS {
                 return Poll::Ready(Cause::HeartbeatLost);
@@ -150,7 +151,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
         loop {
             let mut moved = false;
-            if let Poll::Ready(Err(error)) = self.outbox.poll_write(self.client.stream(), cx) {
+            if let Poll::Ready(Err(error)) = self.outbox.poll_write(&mut self.client, cx) {
                 return Poll::Ready(Cause::Broke(error));
             }
             if self.outbox.is_over(UNSENT) {
@@ -259,22 +260,20 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         if self.closing || self.queued > QUEUE {
             return Poll::Pending;
         }
-        let event = match ready!(self.client.poll(cx)) {
-            Ok(Some(Said::Message(message))) => match message.kind {
-                MessageKind::Binary => Event::Binary(message.content),
-                _ => Event::Text(message.content),
-            },
+        let event = match ready!(self.messages.poll(&mut self.client, cx)) {
+            Ok(Some(Received::Text(text))) => Event::Text(text.into()),
+            Ok(Some(Received::Binary(content))) => Event::Binary(content.into()),
             // The app answers it, if it still hears of it.
-            Ok(Some(Said::Ping(payload))) if self.dialogue.is_detached => {
+            Ok(Some(Received::Ping(payload))) if self.dialogue.is_detached => {
                 self.outbox
                     .push_control(control_frame(Opcode::Pong, &payload));
                 return Poll::Ready(Ok(()));
             }
-            Ok(Some(Said::Ping(payload))) => Event::Ping(payload.into()),
-            Ok(Some(Said::Close(code))) if self.dialogue.is_detached => {
+            Ok(Some(Received::Ping(payload))) => Event::Ping(payload.into()),
+            Ok(Some(Received::Close(code))) if self.dialogue.is_detached => {
                 return Poll::Ready(Err(Cause::Closed(code, String::new())));
             }
-            Ok(Some(Said::Close(code))) => {
+            Ok(Some(Received::Close(code))) => {
                 self.closing = true;
                 self.dialogue.closed = code;
                 Event::Close(code, String::new())
@@ -382,7 +381,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             return;
         };
         self.outbox.push(close_frame(code, reason).into());
-        let stream = self.client.stream();
+        let stream = &mut self.client;
         let written = poll_fn(|cx| self.outbox.poll_write(&mut *stream, cx)).await;
         if written.is_err() || stream.shutdown().await.is_err() {
             return;

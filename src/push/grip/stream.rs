@@ -4,7 +4,6 @@
 //! missed, or when the app's next link is due. Does not know how the app is asked.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,12 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use http_body::Frame;
-use http_body_util::BodyExt;
 use tokio::time::{Sleep, sleep};
 use tracing::warn;
 
-use crate::http::{Body, BoxError, Lease};
+use crate::http::{Body, Lease, Pieces, in_pieces};
 use crate::hub::End;
 use crate::shares::Client;
 
@@ -91,7 +88,7 @@ pub(super) fn hold(
     let gone = instruct.gone.clone();
     stream.take(instruct)?;
     stream.gone = gone;
-    Ok(response.map(|()| stream.boxed_unsync()))
+    Ok(response.map(|()| in_pieces(stream)))
 }
 
 impl Stream {
@@ -233,50 +230,43 @@ impl Stream {
     }
 }
 
-impl http_body::Body for Stream {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
+impl Pieces for Stream {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
-            if let Some(piece) = this.ready.pop_front() {
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            if let Some(piece) = self.ready.pop_front() {
+                return Poll::Ready(Some(piece));
             }
-            if this.ended {
+            if self.ended {
                 return Poll::Ready(None);
             }
-            if let Some(fetching) = &mut this.fetching
+            if let Some(fetching) = &mut self.fetching
                 && let Poll::Ready(fetched) = fetching.as_mut().poll(cx)
             {
-                this.fetching = None;
-                this.fetched(fetched);
+                self.fetching = None;
+                self.fetched(fetched);
                 continue;
             }
-            let fetched = this.fetching.is_some();
-            this.poll_held(cx);
-            this.poll_end(cx);
+            let fetched = self.fetching.is_some();
+            self.poll_held(cx);
+            self.poll_end(cx);
             // A request that has just begun is polled for the first time, too.
-            if !this.ready.is_empty() || this.ended || (this.fetching.is_some() && !fetched) {
+            if !self.ready.is_empty() || self.ended || (self.fetching.is_some() && !fetched) {
                 continue;
             }
-            if let Some(due) = &mut this.due
+            if let Some(due) = &mut self.due
                 && due.as_mut().poll(cx).is_ready()
             {
-                this.fetch();
+                self.fetch();
                 continue;
             }
-            let Some(beat) = &mut this.beat else {
+            let Some(beat) = &mut self.beat else {
                 return Poll::Pending;
             };
-            return beat.poll(cx).map(|content| Some(Ok(Frame::data(content))));
+            return beat.poll(cx).map(Some);
         }
     }
 
-    fn is_end_stream(&self) -> bool {
+    fn has_ended(&self) -> bool {
         self.ended && self.ready.is_empty()
     }
 }
@@ -293,11 +283,5 @@ impl Drop for Stream {
                 let _ = told.await;
             });
         }
-    }
-}
-
-impl fmt::Debug for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").finish_non_exhaustive()
     }
 }

@@ -1,6 +1,5 @@
 //! The event stream of a subscriber: it walks the history of all updates, and sends those of its audience.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,11 +7,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Response;
-use http_body::Frame;
-use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::http::{Body, BoxError};
+use crate::http::{Body, Pieces, in_pieces};
 use crate::hub::{End, Next, Subscription};
 
 use super::audience::Audience;
@@ -66,7 +63,7 @@ where
         ended: false,
         _held: held,
     };
-    Response::new(stream.boxed_unsync())
+    Response::new(in_pieces(stream))
 }
 
 /// The result of looking for the next updates.
@@ -128,52 +125,39 @@ impl<T> Stream<T> {
     }
 }
 
-impl<T: Unpin> http_body::Body for Stream<T> {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        if this.ended {
+impl<T: Send + Unpin + 'static> Pieces for Stream<T> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.ended {
             return Poll::Ready(None);
         }
-        if !std::mem::replace(&mut this.begun, true) {
-            return Poll::Ready(Some(Ok(Frame::data(this.opening()))));
+        if !std::mem::replace(&mut self.begun, true) {
+            return Poll::Ready(Some(self.opening()));
         }
-        let piece = match this.look(cx) {
+        let piece = match self.look(cx) {
             Found::Events(events) => events,
-            Found::End(end) => this.end(end.reason()),
+            Found::End(end) => self.end(end.reason()),
             Found::More => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             Found::Nothing => {
-                let end = this.end.as_mut();
+                let end = self.end.as_mut();
                 if end.is_some_and(|end| end.as_mut().poll(cx).is_ready()) {
-                    this.end("the stream has reached its lifetime (mercure.lifetime)")
-                } else if this.heartbeat.as_mut().poll(cx).is_ready() {
+                    self.end("the stream has reached its lifetime (mercure.lifetime)")
+                } else if self.heartbeat.as_mut().poll(cx).is_ready() {
                     Bytes::from_static(b":\n")
                 } else {
                     return Poll::Pending;
                 }
             }
         };
-        this.subscription.moved(0, piece.len() as u64);
-        let next = Instant::now() + this.times.heartbeat;
-        this.heartbeat.as_mut().reset(next);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        self.subscription.moved(0, piece.len() as u64);
+        let next = Instant::now() + self.times.heartbeat;
+        self.heartbeat.as_mut().reset(next);
+        Poll::Ready(Some(piece))
     }
 
-    fn is_end_stream(&self) -> bool {
+    fn has_ended(&self) -> bool {
         self.ended
-    }
-}
-
-impl<T> fmt::Debug for Stream<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").finish_non_exhaustive()
     }
 }

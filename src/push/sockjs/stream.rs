@@ -1,17 +1,14 @@
 //! Receiving responses: a poll that ends with one batch (`xhr`), and streams (`xhr_streaming`, `eventsource`) that
 //! end at a size that browsers can hold in memory.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::Frame;
-use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use crate::http::{Body, BoxError, full};
+use crate::http::{Body, Pieces, full, in_pieces};
 use crate::push::sockjs::session::{Attached, Reception};
 use crate::push::sockjs_frames::{Close, Framing, HEARTBEAT, HEARTBEAT_INTERVAL, OPEN};
 
@@ -66,7 +63,7 @@ pub(super) fn stream(attached: Attached, framing: Framing) -> Option<Body> {
         sent: 0,
         clock: Box::pin(sleep(HEARTBEAT_INTERVAL)),
     };
-    Some(stream.boxed_unsync())
+    Some(in_pieces(stream))
 }
 
 fn push_close(close: Close, framing: Framing, into: &mut Vec<u8>) {
@@ -85,7 +82,7 @@ struct Stream {
 
 impl Stream {
     /// Returns the next piece, and whether it is the last.
-    fn poll_piece(
+    fn poll_batch(
         &mut self,
         reception: &mut Reception,
         cx: &mut Context<'_>,
@@ -103,43 +100,29 @@ impl Stream {
     }
 }
 
-impl http_body::Body for Stream {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        if let Some(opening) = this.opening.take() {
-            return Poll::Ready(Some(Ok(Frame::data(opening))));
+impl Pieces for Stream {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(opening) = self.opening.take() {
+            return Poll::Ready(Some(opening));
         }
-        let Some(mut reception) = this.reception.take() else {
+        let Some(mut reception) = self.reception.take() else {
             return Poll::Ready(None);
         };
-        let Poll::Ready((piece, last)) = this.poll_piece(&mut reception, cx) else {
-            this.reception = Some(reception);
+        let Poll::Ready((piece, last)) = self.poll_batch(&mut reception, cx) else {
+            self.reception = Some(reception);
             return Poll::Pending;
         };
         if last {
             reception.release();
         } else {
-            this.reception = Some(reception);
-            this.clock
-                .as_mut()
-                .reset(Instant::now() + HEARTBEAT_INTERVAL);
+            self.reception = Some(reception);
+            let next = Instant::now() + HEARTBEAT_INTERVAL;
+            self.clock.as_mut().reset(next);
         }
-        Poll::Ready(Some(Ok(Frame::data(piece.into()))))
+        Poll::Ready(Some(piece.into()))
     }
 
-    fn is_end_stream(&self) -> bool {
+    fn has_ended(&self) -> bool {
         self.reception.is_none() && self.opening.is_none()
-    }
-}
-
-impl fmt::Debug for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").finish_non_exhaustive()
     }
 }

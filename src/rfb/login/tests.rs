@@ -27,7 +27,7 @@ async fn perform(
     let (own, mut host) = UnixStream::pair().expect("two sockets");
     let endpoint = Endpoint::Unix("/run/vm".into());
     let password = password.map(Secret::from);
-    let connection = Outgoing::Plain(Socket::Unix(own));
+    let connection = Outgoing::Left(Socket::Unix(own));
     let ours = login.perform(connection, &endpoint, password.as_ref());
     let theirs = async move {
         for (sent, expected) in steps {
@@ -216,7 +216,7 @@ async fn vencrypt_ends_before_tls_where_there_is_nothing_to_accept() {
 #[tokio::test]
 async fn a_host_that_falls_silent_is_not_waited_for_longer_than_the_limit() {
     let (own, _host) = UnixStream::pair().expect("two sockets");
-    let connection = Outgoing::Plain(Socket::Unix(own));
+    let connection = Outgoing::Left(Socket::Unix(own));
     let endpoint = Endpoint::Unix("/run/vm".into());
     let performed = login(&[], None).perform(connection, &endpoint, None).await;
     let error = performed.expect_err("silence");

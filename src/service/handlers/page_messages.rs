@@ -16,11 +16,12 @@ use crate::http::{
 };
 use crate::hub::{Draft, Hub, Kind, Parameters, PublishError, PublisherId};
 use crate::proxy::Forward;
+use crate::push::unpublished;
 use crate::push::{Outcome, Receiver};
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::channel_auth::Permit;
 use crate::service::exchange::Asking;
-use crate::service::handlers::publications::{draft, own_id, publish_whole, unpublished};
+use crate::service::handlers::publications::{draft, own_id, publish_whole};
 use crate::service::headers::ResponseHeaders;
 use crate::service::page_message::{EVENT, ID, KEY, PageMessage, set_message_type};
 use crate::service::route_auth::Entrances;

@@ -1,9 +1,6 @@
 //! Messages from the bodies of requests and responses, and the refusals of the hub. Does not know who may publish.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap};
 
 use crate::config::ChannelName;
@@ -61,22 +58,4 @@ pub(super) fn labels(parameters: &Parameters, data: Data) -> Draft {
 pub(super) fn own_id(text: Option<&str>) -> Result<Option<PublisherId>, Refusal> {
     let id = text.map(PublisherId::parse).transpose();
     id.map_err(Refusal::bad_request)
-}
-
-/// The refusal for a message that was not accepted; `retry` is the time after which it may be.
-pub(super) fn unpublished(error: &PublishError, retry: Duration) -> Refusal {
-    let status = match error {
-        PublishError::Unknown(_) => StatusCode::NOT_FOUND,
-        PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
-        PublishError::ChannelShare => StatusCode::TOO_MANY_REQUESTS,
-        PublishError::TooManyChannels(_) | PublishError::Moving | PublishError::NotKept(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-    };
-    let refusal = Refusal::new(status, error.to_string());
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => refusal.retry_after(retry),
-        _ => refusal,
-    }
 }

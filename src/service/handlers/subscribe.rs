@@ -10,7 +10,7 @@ use http::{Method, Response, StatusCode};
 use crate::config::ChannelName;
 use crate::http::{Body, Form as Preference, Refusal, empty};
 use crate::hub::{self, End, Format, Hub, Parameters, Subscription, etag};
-use crate::push::{self, Form, Listening, Wait};
+use crate::push::{self, EventStreamOptions, Form, Listening, Wait};
 use crate::service::channel_auth::ChannelAuth;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::page_library::page_of;
@@ -81,15 +81,11 @@ impl Subscribe {
                 _ => Format::Json,
             });
             let subscription = subscription.audited(who, names);
-            let visible = parameters.named_keep_alive;
             let coding = compress.then(|| push::preferred(asking.headers)).flatten();
-            return Ok(push::event_stream(
-                &self.hub,
-                subscription,
-                format,
-                visible,
-                coding,
-            ));
+            let options = EventStreamOptions::new(format)
+                .with_named_keep_alive(parameters.named_keep_alive)
+                .with_coding(coding);
+            return Ok(push::event_stream(&self.hub, subscription, options));
         }
         self.poll(subscription, parameters, asking.headers).await
     }

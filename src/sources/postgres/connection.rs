@@ -117,7 +117,7 @@ impl Database {
         };
         let opened = timeout(
             OPEN_LIMIT,
-            wanted.connect_raw(Outgoing::from(socket), handshake),
+            wanted.connect_raw(Outgoing::Left(socket), handshake),
         );
         let (client, link) = match opened.await {
             Ok(Ok(opened)) => opened,

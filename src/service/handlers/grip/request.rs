@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 
 use crate::http::{Body, Refusal, refuse};
 use crate::proxy::Forward;
-use crate::push::grip::{self, is_grip_header, is_instruction};
+use crate::push::grip::{self, drop_grip_headers, is_instruction};
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::exchange::Exchange;
 use crate::service::handlers::grip::apps::GripApp;
@@ -77,15 +77,7 @@ impl GripRequests {
         let place = self.holding.place(&app, lease, "grip", context, audit);
         let followed = grip::follow(place, &parts, body, visitor.ask(), continuation).await;
         let mut response = followed.map_err(|error| self.holding.unheld(&app, &error))?;
-        let headers = response.headers_mut();
-        let doomed: Vec<HeaderName> = headers
-            .keys()
-            .filter(|name| is_grip_header(name))
-            .cloned()
-            .collect();
-        for name in doomed {
-            headers.remove(name);
-        }
+        drop_grip_headers(response.headers_mut());
         *response.extensions_mut() = parts.extensions;
         Ok(response)
     }

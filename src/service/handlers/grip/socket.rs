@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use crate::http::{Body, Refusal, full};
 use crate::net::Slot;
 use crate::push::grip::{
-    EVENTS, Events, OPENING, Opening, Place, SendEvents, Unsent, is_grip_header,
+    EVENTS, Events, OPENING, Opening, Place, SendEvents, Unsent, drop_grip_headers,
 };
 use crate::service::app_requests::AppRequests;
 use crate::service::exchange::Exchange;
@@ -188,14 +188,7 @@ fn connection_id() -> Result<HeaderValue, Refusal> {
 fn refused(parts: http::response::Parts, body: Bytes) -> Response<Body> {
     let mut response = Response::from_parts(parts, full(body));
     let headers = response.headers_mut();
-    let doomed: Vec<_> = headers
-        .keys()
-        .filter(|name| is_grip_header(name))
-        .cloned()
-        .collect();
-    for name in doomed {
-        headers.remove(name);
-    }
+    drop_grip_headers(headers);
     crate::http::drop_own_headers(headers);
     // The client waits for a WebSocket; whatever it has sent behind the handshake must not become a request.
     headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -6,9 +6,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::http::{Body, Context, Incoming, Received, Refusal, full};
 use crate::push::mercure::{FormFault, Grant, Publication};
+use crate::push::unpublished;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::mercure::Mercure;
-use crate::service::handlers::publications::unpublished;
 use crate::service::mercure_keys::Bearer;
 
 /// The media type of forms.

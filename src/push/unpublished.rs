@@ -1,0 +1,27 @@
+//! Refusals of messages, as HTTP.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::http::Refusal;
+use crate::hub::PublishError;
+
+/// The refusal for a message that was not accepted; `retry` is the time after which it may be.
+#[must_use]
+pub fn unpublished(error: &PublishError, retry: Duration) -> Refusal {
+    let status = match error {
+        PublishError::Unknown(_) => StatusCode::NOT_FOUND,
+        PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        PublishError::Malformed(_) => StatusCode::BAD_REQUEST,
+        PublishError::ChannelShare => StatusCode::TOO_MANY_REQUESTS,
+        PublishError::TooManyChannels(_) | PublishError::Moving | PublishError::NotKept(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    let refusal = Refusal::new(status, error.to_string());
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => refusal.retry_after(retry),
+        _ => refusal,
+    }
+}
