@@ -22,7 +22,8 @@ use tower_http::services::ServeDir;
 use tower_http::services::fs::{Backend, File};
 
 use crate::config;
-use crate::http::{Body, Refusal, empty, encoded};
+use crate::http::{Body, Refusal, empty};
+use crate::text::percent::encoded;
 
 /// A directory to serve.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@
 //! The modules are a stack: each names only modules below it, and modules of one layer do not name each
 //! other. `tests/layers.rs` holds this list and fails on an upward or sideways use.
 //!
-//! - **Layer 0**, [`text`], `faults`, `sync`, then [`config`]: escaping and reading of foreign text, PEM sections,
-//!   permissions of files; the list of everything that is wrong; locks; the configuration file as types, so that an
-//!   invalid [`Config`] cannot exist. Must not know sockets and HTTP.
+//! - **Layer 0**, [`text`], `faults`, `sync`, [`clock`], `fs`, then [`config`]: escaping and reading of foreign text,
+//!   PEM sections, permissions of files; the list of all faults; locks; Unix time; files that are written as a whole;
+//!   the configuration file as types, so that an invalid [`Config`] cannot exist. Must not know sockets and HTTP.
 //! - **Layer 1**, [`telemetry`], [`shutdown`], [`recording`], `shares`: log, access lines, audit, metrics, open
 //!   tunnels; stop signal, task tracker, drain; the file format of a recorded console; fair shares of what all
 //!   clients use. Must not know what is served.
@@ -78,10 +78,12 @@ mod acme;
 mod admin;
 mod amqp;
 mod bridge;
+pub mod clock;
 mod cluster;
 pub mod config;
 mod faults;
 mod files;
+mod fs;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod guide;

@@ -4,6 +4,7 @@ mod cli;
 mod demo;
 mod notify;
 mod signals;
+mod sync;
 
 use std::process::ExitCode;
 

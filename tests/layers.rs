@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The layers, lowest first.
 const LAYERS: &[&[&str]] = &[
-    &["text", "faults", "sync"],
+    &["text", "faults", "sync", "clock", "fs"],
     &["config"],
     &["telemetry", "shutdown", "recording", "shares"],
     &["net", "spool", "jwt"],
@@ -26,32 +26,47 @@ const LAYERS: &[&[&str]] = &[
 /// Every module of the library, and which others its files name with `crate::`.
 fn uses() -> BTreeMap<String, Vec<(String, String)>> {
     let mut found: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut waiting = vec![source.clone()];
+    let source = source();
+    for path in files_below(&source).iter().filter(|path| is_rust(path)) {
+        let inside = path.strip_prefix(&source).expect("a path below src");
+        let text = code(&fs::read_to_string(path).expect("a source file"));
+        let named = found.entry(first_component(inside)).or_default();
+        let names = named_behind(&text, "crate::").into_iter();
+        named.extend(names.map(|name| (name, inside.display().to_string())));
+    }
+    found
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// All files below a directory.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut waiting = vec![directory.to_owned()];
     while let Some(directory) = waiting.pop() {
         for entry in fs::read_dir(&directory).expect("a directory of the library") {
             let path = entry.expect("a file of the library").path();
             if path.is_dir() {
                 waiting.push(path);
-                continue;
+            } else {
+                files.push(path);
             }
-            if path.extension().is_none_or(|extension| extension != "rs") {
-                continue;
-            }
-            let inside = path.strip_prefix(&source).expect("a path below src");
-            let room = inside.components().next().expect("a name").as_os_str();
-            let module = room
-                .to_str()
-                .expect("UTF-8")
-                .trim_end_matches(".rs")
-                .to_owned();
-            let text = code(&fs::read_to_string(&path).expect("a source file"));
-            let named = found.entry(module).or_default();
-            let names = named_behind(&text, "crate::").into_iter();
-            named.extend(names.map(|name| (name, inside.display().to_string())));
         }
     }
-    found
+    files
+}
+
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
+/// The module that a path inside of a room belongs to.
+fn first_component(inside: &Path) -> String {
+    let first = inside.components().next().expect("a name").as_os_str();
+    let first = first.to_str().expect("UTF-8").trim_end_matches(".rs");
+    first.to_owned()
 }
 
 /// The lines of a file without those that are comments.
@@ -100,23 +115,18 @@ fn modules_name_lower_layers_only() {
 
 /// Every folder of source files, as a path below `src`: each is a room, whose files have an order too.
 fn rooms() -> BTreeSet<String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = BTreeSet::new();
-    let mut waiting = vec![source.clone()];
-    while let Some(directory) = waiting.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory of the library") {
-            let path = entry.expect("a file of the library").path();
-            if path.is_dir() {
-                waiting.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs")
-                && directory != source
-            {
-                let room = directory.strip_prefix(&source).expect("a path below src");
-                found.insert(room.to_str().expect("UTF-8").to_owned());
-            }
-        }
-    }
-    found
+    let source = source();
+    let files = files_below(&source).into_iter();
+    let directories = files
+        .filter(|path| is_rust(path))
+        .filter_map(|path| path.parent().map(Path::to_owned))
+        .filter(|directory| *directory != source);
+    directories
+        .map(|directory| {
+            let room = directory.strip_prefix(&source).expect("a path below src");
+            room.to_str().expect("UTF-8").to_owned()
+        })
+        .collect()
 }
 
 /// The order inside the largest rooms, lowest first: each file names only those of earlier lists. Files of one list do
@@ -302,25 +312,9 @@ fn the_files_of_a_room_form_no_circle() {
 /// The modules of a room, and which other modules of the same room their files name with `crate::` or `super::`.
 /// The root of the room, which re-exports, and unit tests in files of their own are left out.
 fn named_inside(room: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
-    let mut files = Vec::new();
-    let mut waiting = vec![top.clone()];
-    while let Some(directory) = waiting.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory of the library") {
-            let path = entry.expect("a file of the library").path();
-            if path.is_dir() {
-                waiting.push(path);
-            } else {
-                files.push(path);
-            }
-        }
-    }
-    let module = |path: &Path| {
-        let inside = path.strip_prefix(&top).expect("a path below the room");
-        let first = inside.components().next().expect("a name").as_os_str();
-        let first = first.to_str().expect("UTF-8").trim_end_matches(".rs");
-        first.to_owned()
-    };
+    let top = source().join(room);
+    let files = files_below(&top);
+    let module = |path: &Path| first_component(path.strip_prefix(&top).expect("a path below it"));
     let modules: BTreeSet<String> = files.iter().map(|path| module(path)).collect();
     let mut found = BTreeMap::new();
     for path in &files {
@@ -329,8 +323,7 @@ fn named_inside(room: &str) -> BTreeMap<String, BTreeSet<String>> {
             .and_then(|name| name.to_str())
             .unwrap_or_default();
         let own = module(path);
-        let is_rust = path.extension().is_some_and(|extension| extension == "rs");
-        if !is_rust || name.ends_with("tests.rs") || own == "mod" {
+        if !is_rust(path) || name.ends_with("tests.rs") || own == "mod" {
             continue;
         }
         let depth = path

@@ -2,7 +2,7 @@
 //!
 //! Each test names the file and the line of every violation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -171,6 +171,57 @@ fn no_line_is_wider_than_the_limit() {
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     assert!(number > 50_000, "only {number} lines were found");
+}
+
+/// The names of public functions and constants in a file, with their lines. Those in traits and their implementations
+/// have no `pub`.
+fn public_names(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().filter_map(|(index, line)| {
+        let item = line.trim_start().strip_prefix("pub ")?;
+        let item = item
+            .trim_start_matches("const ")
+            .trim_start_matches("async ");
+        let name = item.strip_prefix("fn ").or_else(|| {
+            let is_constant = line.contains("const ") || item.starts_with("static ");
+            is_constant.then(|| item.trim_start_matches("static "))
+        })?;
+        let end = name.find(|sign: char| !sign.is_alphanumeric() && sign != '_')?;
+        Some((index + 1, &name[..end]))
+    })
+}
+
+#[test]
+fn nothing_is_public_that_no_other_file_names() {
+    let files = sources(&["src", "tests", "examples", "fuzz"]);
+    let words = |text: &'static str| -> BTreeSet<&'static str> {
+        let words = text.split(|sign: char| !sign.is_alphanumeric() && sign != '_');
+        words.filter(|word| !word.is_empty()).collect()
+    };
+    let files: Vec<(PathBuf, &'static str)> = files
+        .into_iter()
+        .map(|(name, text)| (name, &*text.leak()))
+        .collect();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, text) in &files {
+        for word in words(text) {
+            *counts.entry(word).or_default() += 1;
+        }
+    }
+    let mut number = 0;
+    let mut wrong = Vec::new();
+    for (file, text) in files.iter().filter(|(file, _)| file.starts_with("src")) {
+        for (line, name) in public_names(text) {
+            number += 1;
+            if counts.get(name).copied().unwrap_or_default() < 2 {
+                wrong.push(format!(
+                    "{}:{line}: no other file names {name}",
+                    file.display()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(number > 700, "only {number} public items were found");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use crate::clock;
 use crate::config::{self, ChannelName, ChannelPattern};
 use crate::faults::Faults;
 use crate::http::Lease;
@@ -304,7 +305,7 @@ fn read(keys: &Keys, rules: &config::ChannelTokens, token: &str) -> Result<Grant
         until: claims.exp.as_ref(),
         from: claims.nbf.as_ref(),
     };
-    let now = jwt::now();
+    let now = clock::now_seconds();
     let until = period.check(rules.leeway, rules.longest, now)?;
     // As long as it would be accepted. What lies beyond the range of the clock is no end.
     let left = until.map(|until| {
@@ -348,7 +349,7 @@ pub fn sign_channel_token(
             publish: order.publish,
         },
         sub: order.subject,
-        exp: Some((jwt::now() + order.expires.as_secs()).into()),
+        exp: Some((clock::now_seconds() + order.expires.as_secs()).into()),
         aud: rules.audience.clone().map(Into::into),
         nbf: None,
     };

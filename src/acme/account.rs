@@ -16,8 +16,8 @@ use tracing::info;
 use super::error::{AcmeError, explain};
 use super::transport::Transport;
 use crate::config::{Acme, ExternalKey};
+use crate::fs::replace;
 use crate::text::file::{LARGEST_SECRET, read_text};
-use crate::tls;
 
 /// Name of the account file in the directory of the authority.
 const FILE: &str = "account.json";
@@ -109,7 +109,7 @@ fn write(path: &Path, kept: &Kept) -> Result<(), AcmeError> {
     if let Some(home) = path.parent() {
         make_home(home)?;
     }
-    tls::replace(path, &text, 0o600).map_err(|source| AcmeError::File {
+    replace(path, &text, 0o600).map_err(|source| AcmeError::File {
         path: path.to_owned(),
         source,
     })

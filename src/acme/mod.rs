@@ -20,6 +20,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::clock::unix_milliseconds;
 use crate::config::Acme;
 use crate::sync::lock;
 use crate::telemetry::Inside;
@@ -113,8 +114,11 @@ impl Keeper {
     pub fn overview(&self) -> Vec<KeptCertificate> {
         let row = |(name, progress): (&String, &Progress)| KeptCertificate {
             name: name.clone(),
-            expires: progress.held.as_ref().map(|held| since_1970(held.expires)),
-            next: since_1970(progress.next(SystemTime::now())),
+            expires: progress
+                .held
+                .as_ref()
+                .map(|held| unix_milliseconds(held.expires)),
+            next: unix_milliseconds(progress.next(SystemTime::now())),
             last_error: progress.error.clone(),
         };
         self.with_names(|names| names.iter().map(row).collect())
@@ -333,11 +337,6 @@ async fn opened<'a>(
         None => account::open(acme).await?,
     };
     Ok(account.insert(open))
-}
-
-fn since_1970(moment: SystemTime) -> u64 {
-    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use tokio::task::spawn_blocking;
 use super::account::make_home;
 use super::error::{AcmeError, explain, said};
 use crate::config::{Acme, Certificate, Challenge};
-use crate::tls::{Challenges, LoadedCertificate, Shown, draft};
+use crate::fs::draft;
+use crate::tls::{Challenges, LoadedCertificate, Shown};
 
 /// Time limit for the authority to validate the name, and then again to issue the certificate.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -31,7 +31,7 @@ use tracing::{debug, error, info};
 
 use crate::config::{Config, Limits, ListenAddress};
 use crate::http::{AbortAfterFlush, Activity, Drain, Framing, Sent, Stall, Transport};
-use crate::net::{AcceptRetry, BindError, Inherited, Listener, Slots, Stream};
+use crate::net::{AcceptLoop, AcceptReport, BindError, Inherited, Listener, Slots, Stream};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Measured;
 
@@ -116,34 +116,30 @@ impl AdminListener {
         info!(address = %self.listener, "admin socket open");
         let slots = Slots::new(CONNECTIONS, 0);
         let accepting = async {
-            let mut retry = AcceptRetry::default();
+            let mut accepting = AcceptLoop::default();
             loop {
                 let permit = slots.free().await;
-                match self.listener.accept().await {
-                    Ok((socket, peer)) => {
-                        if retry.ends() {
-                            info!(listener = %self.listener, "accepting again");
-                        }
-                        if let Some(slot) = slots.take(permit, &peer) {
-                            self.serve(Stream::new(socket, peer, slot));
-                        }
-                    }
-                    Err(failure) => {
-                        let report = || {
-                            error!(
-                                listener = %self.listener,
-                                error = %failure,
-                                "cannot accept on the admin socket; trying again"
-                            );
-                        };
-                        retry.after(&failure, report).await;
-                    }
+                let accept = || self.listener.accept();
+                let (socket, peer) = accepting.next(accept, |report| self.report(&report)).await;
+                if let Some(slot) = slots.take(permit, &peer) {
+                    self.serve(Stream::new(socket, peer, slot));
                 }
             }
         };
         tokio::select! {
             () = accepting => {}
             () = self.shutdown.requested() => {}
+        }
+    }
+
+    fn report(&self, report: &AcceptReport<'_>) {
+        match report {
+            AcceptReport::Failed(error) => error!(
+                listener = %self.listener,
+                %error,
+                "cannot accept on the admin socket; trying again"
+            ),
+            AcceptReport::Again => info!(listener = %self.listener, "accepting again"),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::admin::status::{Certificate, Counted, Status};
 use crate::admin::status_rows::{
     app_row, channel_row, cluster_row, source_row, subscription_row, tunnel_row,
 };
+use crate::clock;
 use crate::cluster::{Cluster, ClusterStatus};
 use crate::http::Refusal;
 use crate::hub::Hub;
@@ -48,7 +49,7 @@ pub struct View {
     pub inside: std::sync::Arc<Inside>,
     /// The stop signal.
     pub shutdown: Shutdown,
-    /// When the server was made.
+    /// Time at which the server was created.
     pub begun: Instant,
 }
 
@@ -161,7 +162,7 @@ impl View {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process: std::process::id(),
-            since: telemetry::since(self.begun),
+            since: clock::since(self.begun),
             connections: Counted {
                 open: self.slots.taken() as u64,
                 limit: self.slots.limit() as u64,

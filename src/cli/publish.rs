@@ -1,6 +1,5 @@
 //! `noren publish`: messages into the Noren that runs on this machine, through its admin socket.
 
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -19,6 +18,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use noren::config::ChannelName;
+use noren::text::percent::encoded;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
@@ -127,7 +127,7 @@ impl Publish {
                 target.push(sign);
                 target.push_str(name);
                 target.push('=');
-                escape(value, &mut target);
+                target.push_str(&encoded(value));
                 sign = '&';
             }
         }
@@ -140,23 +140,11 @@ fn quoted(id: &str) -> String {
     format!("\"{}\"", id.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Percent-encoding (RFC 3986 §2.1) of all but the unreserved characters.
-fn escape(value: &str, out: &mut String) {
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-}
-
 fn whole(text: String) -> Body {
     Full::new(Bytes::from(text)).boxed_unsync()
 }
 
-/// Somebody who forgot the text sees what the program waits for.
+/// Prints a hint on a terminal: a user who forgot the text learns that the program waits for it.
 fn hint() {
     if std::io::stdin().is_terminal() {
         note("each line is published as a message; end with Ctrl-D");
@@ -207,7 +195,8 @@ fn lines(form: Form, fault: Fault) -> std::io::Result<Body> {
     Ok(Lines(receiver).boxed_unsync())
 }
 
-/// Hands on each line as a message, in batches of what is there. Ends early, and well, if `send` says no.
+/// Passes each line on as a message, in batches of the lines that are there. Ends early, without an error, if `send`
+/// returns false.
 fn read_lines(
     input: impl Read,
     form: &Form,

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
+use crate::clock;
 use crate::sync::lock;
-use crate::telemetry;
 
 /// The cluster as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl ConnectionStatus {
     pub(super) fn now(&self) -> (Option<u64>, Option<String>) {
         let connection = lock(&self.0);
         (
-            connection.since.map(telemetry::since),
+            connection.since.map(clock::since),
             connection.last_error.clone(),
         )
     }

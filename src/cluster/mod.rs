@@ -25,10 +25,9 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use crate::amqp::Broker;
+use crate::clock::now_milliseconds;
 use crate::config::{self, ChannelName, Config};
-use crate::hub::{
-    Draft, Epoch, EventId, Hub, Presence, PublishError, Sequencer, SharedStream, unix_milliseconds,
-};
+use crate::hub::{Draft, Epoch, EventId, Hub, Presence, PublishError, Sequencer, SharedStream};
 use crate::shutdown::Shutdown;
 use crate::sync::lock;
 use crate::text::Reason;
@@ -86,7 +85,7 @@ impl Cluster {
             check_key(path).map_err(|reason| ClusterError(reason.at(path)))?;
         }
         Ok(Self(Arc::new(Node {
-            broker: Broker::new(&settings.broker).map_err(ClusterError)?,
+            broker: Broker::new(&settings.broker).map_err(|error| ClusterError(error.into()))?,
             queue: PublishQueue::new(Bounds {
                 messages: settings.pending,
                 bytes: settings.pending_size,
@@ -167,7 +166,7 @@ impl SharedStream for Node {
         let queued = self.queue.push(Content::Message {
             channel: channel.clone(),
             draft,
-            time: unix_milliseconds(),
+            time: now_milliseconds(),
         });
         queued.ok_or_else(|| {
             let count = self.queue.count();

@@ -3,16 +3,13 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 /// A network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
-    /// The addresses that share the first `length` bits with this one.
-    Ip {
-        /// The address, the rest of its bits zero.
-        address: IpAddr,
-        /// Prefix length: 0 to 32, or to 128.
-        length: u8,
-    },
+    /// The addresses of a network; the bits beyond its prefix are zero.
+    Ip(IpNet),
     /// Programs of this machine, on a UNIX socket.
     Unix,
 }
@@ -40,17 +37,15 @@ impl Network {
             }
             Some(_) => return Err(wrong()),
         };
-        if length > most {
-            return Err(wrong());
-        }
-        let network = first_bits(address, length);
-        if network != address {
-            // Whoever wrote 10.1.2.3/8 meant one of two things.
+        let written = IpNet::new(address, length).map_err(|_| wrong())?;
+        let network = written.trunc();
+        if network != written {
+            // 10.1.2.3/8 may mean one of two things.
             return Err(format!(
-                r#""{text}" has bits beyond its length; write "{network}/{length}", or "{address}""#
+                r#""{text}" has bits beyond its length; write "{network}", or "{address}""#
             ));
         }
-        Ok(Self::Ip { address, length })
+        Ok(Self::Ip(network))
     }
 
     /// True if the network contains the address; `None` is a program of this machine.
@@ -58,24 +53,8 @@ impl Network {
     pub fn contains(&self, peer: Option<IpAddr>) -> bool {
         match (self, peer) {
             (Self::Unix, None) => true,
-            (Self::Ip { address, length }, Some(peer)) => {
-                peer.is_ipv4() == address.is_ipv4() && first_bits(peer, *length) == *address
-            }
+            (Self::Ip(network), Some(peer)) => network.contains(&peer),
             _ => false,
-        }
-    }
-}
-
-/// An address without its last bits.
-fn first_bits(address: IpAddr, length: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => {
-            let beyond = u32::MAX.checked_shr(length.into()).unwrap_or(0);
-            IpAddr::V4((address.to_bits() & !beyond).into())
-        }
-        IpAddr::V6(address) => {
-            let beyond = u128::MAX.checked_shr(length.into()).unwrap_or(0);
-            IpAddr::V6((address.to_bits() & !beyond).into())
         }
     }
 }
@@ -83,7 +62,7 @@ fn first_bits(address: IpAddr, length: u8) -> IpAddr {
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ip { address, length } => write!(f, "{address}/{length}"),
+            Self::Ip(network) => network.fmt(f),
             Self::Unix => f.write_str("unix"),
         }
     }

@@ -32,8 +32,7 @@ impl WebhookSignature {
     ];
 
     /// True if the time of the request is signed too.
-    #[must_use]
-    pub fn has_time(self) -> bool {
+    fn has_time(self) -> bool {
         matches!(self, Self::Stripe | Self::Standard)
     }
 }
@@ -51,7 +50,7 @@ pub struct WebhookSource {
     pub tolerance: Duration,
     /// `body-size`: of a request at most. Default 1 MiB.
     pub body_size: usize,
-    /// `channel`, `event` (by default what the service calls it), `key` and `data`.
+    /// Templates of `channel`, `event` (by default the name that the service gives it), `key` and `data`.
     pub mapping: Mapping,
 }
 
@@ -98,7 +97,7 @@ impl WebhookSource {
     }
 }
 
-/// Whoever has seen a request may send it again for so long.
+/// Longest permitted age of a signature: for this time a request that was recorded can be sent again.
 const LONGEST_TOLERANCE: Duration = Duration::from_secs(3600);
 
 fn exact_path(text: &str) -> Result<PathPrefix, String> {

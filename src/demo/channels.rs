@@ -7,10 +7,12 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::json;
+
+use crate::sync::lock;
 
 /// Write timeout: the hub reads at once, and one that does not is gone.
 const STUCK: Duration = Duration::from_secs(1);
@@ -51,7 +53,7 @@ impl Channels {
 
     /// Publishes these lines. Without a hub they are dropped, because newer ones will follow.
     pub(super) fn say(&self, lines: &str) {
-        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hub = lock(&self.hub);
         if hub.is_none() {
             *hub = self.connect().ok();
         }

@@ -7,13 +7,15 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::channels::{Channels, Line};
 use super::json;
 use super::push::Push;
 use super::threads::Threads;
+
+use crate::sync::lock;
 
 /// Number of jobs that run at once, each on a thread of its own.
 const STOVES: usize = 8;
@@ -53,7 +55,7 @@ struct Job {
 }
 
 impl Jobs {
-    /// A queue whose jobs run on threads of the crew and tell of themselves on channels and pages.
+    /// A queue whose jobs run on these threads, and report on channels and pages.
     pub(super) fn new(crew: &Threads, push: &Push, channels: &Arc<Channels>) -> Self {
         Self {
             board: Arc::default(),
@@ -177,7 +179,7 @@ impl Jobs {
 
     // Held while something is told, so that all is told in the order in which it happened.
     fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.board)
     }
 }
 

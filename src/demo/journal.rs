@@ -1,11 +1,13 @@
 //! The user log: user, action, time and address.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use super::calendar::Moment;
 use super::json;
+
+use crate::sync::lock;
 
 /// Number of lines kept; older ones are removed.
 const KEPT: usize = 100;
@@ -46,7 +48,7 @@ impl Journal {
     }
 
     fn entries(&self) -> MutexGuard<'_, VecDeque<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

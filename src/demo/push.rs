@@ -10,10 +10,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::threads::{Held, Listening, Threads, shut};
+
+use crate::sync::lock;
 
 /// End marker of a notification. The bridge cuts its frames there, because Wok's page keeps no remainder.
 pub(super) const END_OF_MESSAGE: &str = "//EOM//";
@@ -65,7 +67,7 @@ impl Push {
         self.listeners().len()
     }
 
-    /// Serves the socket at `path` on threads of `crew`.
+    /// Serves the socket at `path` on these threads.
     pub(super) fn serve(&self, crew: &Threads, path: &Path) -> io::Result<()> {
         let listening = crew.listen(path)?;
         let (push, threads) = (self.clone(), crew.clone());
@@ -108,10 +110,7 @@ impl Push {
     }
 
     fn listeners(&self) -> MutexGuard<'_, BTreeMap<u64, Listener>> {
-        self.0
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.listeners)
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use super::directory::random_name;
+
+use crate::sync::lock;
 
 /// Limit on logins; another one ends the oldest.
 const MOST: usize = 1000;
@@ -57,7 +59,7 @@ impl Sessions {
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Visitor>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

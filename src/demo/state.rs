@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::calendar::Moment;
@@ -15,6 +15,8 @@ use super::journal::Journal;
 use super::push::Push;
 use super::sessions::Sessions;
 use super::threads::Threads;
+
+use crate::sync::lock;
 
 /// Interval of the clock on the notification socket.
 const TICK: Duration = Duration::from_secs(5);
@@ -92,7 +94,7 @@ impl House {
     }
 
     fn seats<T>(&self, with: impl FnOnce(&mut BTreeMap<u64, SystemTime>) -> T) -> T {
-        with(&mut self.consoles.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut lock(&self.consoles))
     }
 }
 

@@ -4,12 +4,16 @@
 //! ten days, for ten days. So it is set here. Independent of the handler.
 
 use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use http::header::DATE;
 use http::{HeaderMap, HeaderValue};
-use time::OffsetDateTime;
-use time::macros::format_description;
+use httpdate::fmt_http_date;
+
+use crate::clock::unix_time;
+
+/// The last second of the year 9999; the format has no room for later ones.
+const LAST: u64 = 253_402_300_799;
 
 thread_local! {
     /// The second that was formatted last, with its text.
@@ -28,36 +32,28 @@ pub fn set_date(headers: &mut HeaderMap) {
 
 /// The formatted time; each thread formats it once a second.
 fn value(now: SystemTime) -> Option<HeaderValue> {
-    let second = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let second = unix_time(now).as_secs();
+    if second > LAST {
+        return None;
+    }
     WRITTEN.with_borrow_mut(|written| match written {
         Some((of, value)) if *of == second => Some(value.clone()),
         _ => {
-            let value = write(now)?;
+            let value = HeaderValue::try_from(fmt_http_date(now)).ok()?;
             *written = Some((second, value.clone()));
             Some(value)
         }
     })
 }
 
-/// Formats a time as `Thu, 26 Nov 2026 19:34:51 GMT`.
-fn write(now: SystemTime) -> Option<HeaderValue> {
-    let format = format_description!(
-        version = 2,
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    let text = OffsetDateTime::from(now).format(format).ok()?;
-    HeaderValue::try_from(text).ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::clock::moment;
 
     #[test]
     fn a_date_is_written_as_http_wants_it_and_an_apps_own_stays() {
-        let moment = UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let moment = moment(784_111_777);
         let example = HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(value(moment), Some(example.clone()));
         let mut headers = HeaderMap::from_iter([(DATE, example.clone())]);

@@ -2,7 +2,6 @@
 //! (<https://url.spec.whatwg.org/#urlencoded-parsing>). Independent of their names.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use crate::http::Refusal;
 
@@ -24,21 +23,6 @@ pub fn parameter<'q>(query: Option<&'q str>, name: &str) -> Result<Option<Cow<'q
             })
         })
         .transpose()
-}
-
-/// Percent-encodes all but unreserved characters (RFC 3986 §2.1, §2.3), so that the text has no other meaning in a
-/// path, a query or a header.
-#[must_use]
-pub fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 fn decode(value: &str) -> Option<Cow<'_, str>> {

@@ -13,13 +13,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{age_of, came_before};
 use crate::config::ChannelName;
 use crate::hub::channel::Channel;
 use crate::hub::kind::Kind;
-use crate::hub::message::{Message, age_of, came_before};
+use crate::hub::message::Message;
 use crate::hub::persistence::DiskOrder;
 use crate::hub::publisher_id::Digest;
-use crate::hub::store::{self, Opened, Record};
+use crate::hub::store::{Opened, Record};
 use crate::hub::{Hub, HubError};
 use crate::sync::lock;
 

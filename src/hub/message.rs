@@ -3,11 +3,12 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::clock::now_milliseconds;
 use crate::config::ChannelName;
 use crate::hub::event_name;
 use crate::hub::kind::Kind;
@@ -27,7 +28,7 @@ impl Epoch {
     pub fn new() -> Self {
         const SIGNS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         // The keys of a `RandomState` are random; the time makes sure even where they are not.
-        let mut random = RandomState::new().hash_one(unix_milliseconds());
+        let mut random = RandomState::new().hash_one(now_milliseconds());
         let mut text = String::with_capacity(8);
         for _ in 0..8 {
             let sign = SIGNS.get((random % 32) as usize).copied();
@@ -318,30 +319,6 @@ impl Message {
     pub fn cost(&self) -> usize {
         self.draft.size() + OVERHEAD
     }
-}
-
-/// Current wall-clock time in Unix milliseconds.
-#[must_use]
-pub fn unix_milliseconds() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
-}
-
-/// Age of a message published at this time, by the wall clock. A time in the future, possible after the clock was
-/// set back, counts as now.
-#[must_use]
-pub fn age_of(time: u64) -> Duration {
-    Duration::from_millis(unix_milliseconds().saturating_sub(time))
-}
-
-/// The instant of arrival of a message of this age.
-#[must_use]
-pub fn came_before(age: Duration) -> Instant {
-    let now = Instant::now();
-    // An age beyond the range of the clock is none that a message has.
-    now.checked_sub(age).unwrap_or(now)
 }
 
 #[cfg(test)]

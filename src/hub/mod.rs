@@ -67,7 +67,7 @@ pub use error::{HubError, PublishError, SubscribeError};
 pub use handover::HubSnapshot;
 pub use housekeeping::Hook;
 pub use kind::Kind;
-pub use message::{Data, Draft, Epoch, EventId, From, Message, unix_milliseconds};
+pub use message::{Data, Draft, Epoch, EventId, From, Message};
 pub use overview::ChannelOverview;
 pub use publish::{Pending, Published};
 pub use publisher_id::{PublisherId, Unique};
@@ -114,7 +114,7 @@ struct Shared {
     behind: AtomicBool,
     /// True once another process has taken over the messages: this one publishes nothing any more.
     packed: AtomicBool,
-    /// Everybody was told to leave, and so is whoever subscribes now.
+    /// True once all subscribers were dismissed; later ones are dismissed at once.
     dismissed: AtomicBool,
     settings: ArcSwap<Settings>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
@@ -133,7 +133,7 @@ struct Shared {
 }
 
 impl Hub {
-    /// A hub whose metrics are not read.
+    /// Creates a hub whose metrics are not read.
     #[cfg(test)]
     pub fn new(config: &Config, luggage: Option<HubSnapshot>) -> Result<Self, HubError> {
         Self::measured(config, luggage, Channels::default(), Sequencer::Local)

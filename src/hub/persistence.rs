@@ -10,12 +10,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
+use crate::clock::{age_of, came_before, now_milliseconds};
 use crate::config::ChannelName;
 use crate::hub::channel::Channel;
 use crate::hub::error::PublishError;
-use crate::hub::message::{
-    Data, Draft, Epoch, EventId, Message, age_of, came_before, unix_milliseconds,
-};
+use crate::hub::message::{Data, Draft, Epoch, EventId, Message};
 use crate::hub::publish::Published;
 use crate::hub::publisher_id::{Digest, PublisherId, Unique};
 use crate::hub::sequence::Sequence;
@@ -114,7 +113,7 @@ impl Hub {
             key: draft.key,
             kind: draft.data.kind(),
             data: draft.data.as_bytes().clone(),
-            time: unix_milliseconds(),
+            time: now_milliseconds(),
         };
         let unique = draft.id.map_or(Unique::Never, |id| id.unique());
         let appended = store.append(channel.name.as_str(), record, unique, Instant::now());
@@ -176,7 +175,7 @@ impl Hub {
         trouble.map(|error| error.for_publishers())
     }
 
-    /// Removes from the store what the history has dropped.
+    /// Removes the messages from the store that the history has dropped.
     pub(super) fn forget(&self, channel: &Channel, replaced: Option<u64>, lost: Option<u64>) {
         if !channel.is_kept() {
             return;

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::clock::now_milliseconds;
 use crate::config::ChannelName;
-use crate::hub::message::{Draft, EventId, Message, unix_milliseconds};
+use crate::hub::message::{Draft, EventId, Message};
 use crate::hub::store::Acknowledgement;
 use crate::hub::{Hub, PublishError};
 use crate::sync::lock;
@@ -28,9 +29,9 @@ pub struct Published(Settled);
 enum Settled {
     /// No wait: the message is already as durable as it gets.
     Now(EventId),
-    /// Its offset, once it is on the disk.
+    /// The message waits for the disk, which gives its offset.
     Disk(Hub, Acknowledgement),
-    /// Its id, once it is in the stream.
+    /// The message waits for the stream, which gives its id.
     Stream(oneshot::Receiver<EventId>),
 }
 
@@ -142,7 +143,7 @@ impl Hub {
         }
         let offset = places.take();
         let id = self.id(offset);
-        let (time, came) = (unix_milliseconds(), Instant::now());
+        let (time, came) = (now_milliseconds(), Instant::now());
         let message = Message::new(id.clone(), name.clone(), draft, time, came);
         channel.append(Arc::new(message));
         channel.remember(own, offset, came);

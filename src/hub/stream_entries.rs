@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tracing::debug;
 
+use crate::clock::{age_of, came_before};
 use crate::config::ChannelName;
 use crate::hub::Hub;
 use crate::hub::channel::Presence;
-use crate::hub::message::{Draft, Epoch, EventId, Message, age_of, came_before};
+use crate::hub::message::{Draft, Epoch, EventId, Message};
 use crate::sync::lock;
 
 /// Upper bound on the assumed transit time of a message that is new to this node. A longer time means that the

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use crate::clock;
 use crate::hub::Hub;
 use crate::hub::channel::Channel;
 use crate::hub::subscriber::Subscriber;
-use crate::telemetry;
 
 /// A subscription, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ fn seen(subscriber: &Arc<Subscriber>) -> SubscriptionOverview {
         peer: caller.map(|(_, peer)| peer.to_string()),
         user: subscriber.name.clone(),
         session: subscriber.session,
-        since: telemetry::since(subscriber.since),
+        since: clock::since(subscriber.since),
         behind: 0,
     }
 }

@@ -340,7 +340,7 @@ fn ten_times_as_many_channels_cost_a_start_and_a_reload_some_ten_times_as_much()
         }
         hub.commit(hub.plan(&config).expect("a plan"));
         let _ = hub.look_after();
-        let _ = (hub.overview(), hub.listeners());
+        let _ = (hub.overview(), hub.subscriptions());
         time_on_core() - begun
     };
     let few = (0..3).map(|_| cost(400)).min().unwrap_or_default();

@@ -4,8 +4,6 @@
 //! `JWTTokenApi` takes it. Each key has exactly one algorithm, its own or the usual one of its kind, so that no
 //! token can choose another: a public RSA key never becomes a secret for HMAC. Independent of tokens.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex};
@@ -16,6 +14,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 
 use crate::config::SecretFile;
+use crate::fs::FileId;
 use crate::sync::lock;
 use crate::text::pem::{sections, written};
 use crate::text::permission::Use;
@@ -72,12 +71,8 @@ pub(super) struct KeyFile {
     setting: &'static str,
     file: SecretFile,
     secret: Secret,
-    read: Mutex<(Stamp, Arc<[Key]>)>,
+    read: Mutex<(FileId, Arc<[Key]>)>,
 }
-
-/// Metadata that shows a change: inode, seconds and nanoseconds of the last modification, size.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp(u64, i64, i64, u64);
 
 impl KeyFile {
     pub(super) fn open(
@@ -97,9 +92,9 @@ impl KeyFile {
     /// The current keys. An unreadable file has none, because removing a key must take effect.
     pub(super) fn current(&self) -> Result<Arc<[Key]>, KeyError> {
         let told = |reason| fault(self.setting, &self.file, reason);
-        let stamp = stamp(&self.file).map_err(told)?;
+        let now = identity(&self.file).map_err(told)?;
         let mut read_before = lock(&self.read);
-        if read_before.0 != stamp {
+        if read_before.0 != now {
             *read_before = read(&self.file, self.secret).map_err(told)?;
         }
         Ok(Arc::clone(&read_before.1))
@@ -114,20 +109,14 @@ fn fault(setting: &'static str, file: &SecretFile, reason: Reason) -> KeyError {
     }
 }
 
-fn stamp(file: &SecretFile) -> Result<Stamp, Reason> {
+fn identity(file: &SecretFile) -> Result<FileId, Reason> {
     let path = file.path();
-    let meta = fs::metadata(&path).map_err(|error| Reason::new(&path, Use::Read, &error))?;
-    Ok(Stamp(
-        meta.ino(),
-        meta.mtime(),
-        meta.mtime_nsec(),
-        meta.size(),
-    ))
+    FileId::of(&path).map_err(|error| Reason::new(&path, Use::Read, &error))
 }
 
-/// Reads the file. The stamp is taken before, so that a change during the read is noticed.
-fn read(file: &SecretFile, secret: Secret) -> Result<(Stamp, Arc<[Key]>), Reason> {
-    let (before, path) = (stamp(file)?, file.path());
+/// Reads the file. Its identity is taken before, so that a change during the read is noticed.
+fn read(file: &SecretFile, secret: Secret) -> Result<(FileId, Arc<[Key]>), Reason> {
+    let (before, path) = (identity(file)?, file.path());
     let bytes =
         text::file::read(&path, LARGEST).map_err(|error| Reason::new(&path, Use::Read, &error))?;
     Ok((before, parse(&bytes, secret)?.into()))

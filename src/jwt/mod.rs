@@ -17,7 +17,7 @@ use crate::config::SecretFile;
 use crate::faults::Faults;
 
 pub use keys::{KeyError, Secret};
-pub use time::{Period, Untimely, now};
+pub use time::{Period, Untimely};
 
 use keys::{Key, KeyFile};
 

@@ -1,6 +1,6 @@
 //! Validity period of a token: `exp` and `nbf` (RFC 7519 §4.1.4, §4.1.5). Independent of its purpose.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::Number;
 
@@ -74,11 +74,4 @@ fn seconds(number: &Number) -> Result<u64, Untimely> {
     seconds
         .map(|seconds| seconds as u64)
         .ok_or(Untimely::Invalid("its exp or nbf is no time"))
-}
-
-/// Current time in Unix seconds.
-#[must_use]
-pub fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }

@@ -16,7 +16,7 @@ mod socket;
 mod trusted_proxies;
 mod unix;
 
-pub use accept::AcceptRetry;
+pub use accept::{AcceptLoop, AcceptReport};
 pub use address_limit::{AddressLimit, AddressPermit};
 pub use backoff::{Backoff, LONGEST_PAUSE, random};
 pub use connect::{ConnectError, connect, connect_if};

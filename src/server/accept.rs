@@ -9,14 +9,14 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::http::Drain;
-use crate::net::{AcceptRetry, Listener, Peer, Proxies, Slots, Socket, Stream};
+use crate::net::{AcceptLoop, AcceptReport, Listener, Peer, Proxies, Slots, Socket, Stream};
 use crate::server::State;
 use crate::server::connection::{self, Arrival};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Inside, ListenerLabel};
 
-/// Everything needed to serve the connections of a listener.
+/// A public listener with all that serving its connections needs.
 #[derive(Clone, Debug)]
 pub(super) struct PublicListener {
     pub(super) listener: Arc<Listener>,
@@ -41,22 +41,12 @@ impl PublicListener {
             .accepted
             .get_or_create_owned(&ListenerLabel { listener });
         let mut told_full = false;
-        let mut retry = AcceptRetry::default();
+        let mut accepting = AcceptLoop::default();
         loop {
-            let next = tokio::select! {
-                next = self.listener.accept() => next,
+            let (socket, peer) = tokio::select! {
+                next = accepting.next(|| self.listener.accept(), |report| self.report(&report)) => next,
                 () = shutdown.requested() => return,
             };
-            let (socket, peer) = match next {
-                Ok(next) => next,
-                Err(failure) => {
-                    retry.after(&failure, || self.report(&failure)).await;
-                    continue;
-                }
-            };
-            if retry.ends() {
-                info!(listener = %self.listener, "accepting again");
-            }
             accepted.inc();
             let full = self.slots.is_full();
             if full && !std::mem::replace(&mut told_full, full) {
@@ -159,11 +149,14 @@ impl PublicListener {
         }
     }
 
-    fn report(&self, failure: &io::Error) {
-        error!(
-            listener = %self.listener,
-            error = %failure,
-            "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
-        );
+    fn report(&self, report: &AcceptReport<'_>) {
+        match report {
+            AcceptReport::Failed(error) => error!(
+                listener = %self.listener,
+                %error,
+                "cannot accept; trying again (out of descriptors? see LimitNOFILE= and `ulimit -n`)"
+            ),
+            AcceptReport::Again => info!(listener = %self.listener, "accepting again"),
+        }
     }
 }

@@ -15,13 +15,14 @@ use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tracing::{info, warn};
 
 use crate::acme::Keeper;
 use crate::admin::{Admin, Orders, View};
+use crate::clock::{unix_milliseconds, unix_time};
 use crate::cluster::Cluster;
 use crate::config::{self, Config, Protocol};
 use crate::faults::Faults;
@@ -314,15 +315,14 @@ impl State {
             .map_or(&[][..], Acceptor::expiries);
         let mut files = Vec::new();
         for (file, expires) in expiries {
-            let ends = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let ends = unix_time(*expires);
             let label = FileLabel {
                 file: file.display().to_string(),
             };
             // Those of an authority are shown by their names.
             let is_issued = |acme: &config::Acme| file.starts_with(&acme.store);
             if !self.config.acme.as_ref().is_some_and(is_issued) {
-                let milliseconds = u64::try_from(ends.as_millis()).unwrap_or(u64::MAX);
-                files.push((label.file.clone(), milliseconds));
+                files.push((label.file.clone(), unix_milliseconds(*expires)));
             }
             let seconds = i64::try_from(ends.as_secs()).unwrap_or(i64::MAX);
             shown.get_or_create(&label).set(seconds);

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::clock;
 use crate::config::{self, Config};
 use crate::faults::Faults;
-use crate::jwt::{self, KeyError, Keys, Period};
+use crate::jwt::{KeyError, Keys, Period};
 use crate::push::grip;
 
 /// Name of the key setting in the configuration.
@@ -103,7 +104,7 @@ impl GripKeys {
         }
         let claims = Claims {
             iss: Some(self.issuer.clone()),
-            exp: Some((jwt::now() + LIFETIME.as_secs()).into()),
+            exp: Some((clock::now_seconds() + LIFETIME.as_secs()).into()),
             purpose: Some(FOR_APP.to_owned()),
         };
         let token = self
@@ -133,7 +134,7 @@ impl GripKeys {
                 until: claims.exp.as_ref(),
                 from: None,
             };
-            let valid = period.check(LEEWAY, Some(LONGEST), jwt::now());
+            let valid = period.check(LEEWAY, Some(LONGEST), clock::now_seconds());
             valid
                 .map(drop)
                 .map_err(|_| "its time (exp) is over, missing or too far away".to_owned())

@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{HeaderName, HeaderValue};
 
 use crate::config::ChannelName;
-use crate::http::encoded;
+use crate::text::percent::encoded;
 
 /// Header with the channel of a message or of a presence hook, in a request to an app. No client can send it.
 pub(super) const CHANNEL: &str = "noren-channel";

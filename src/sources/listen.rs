@@ -20,7 +20,7 @@ use super::splitter::{CHUNK, Piece, Splitter};
 use super::stop::Stop;
 use crate::config::{Framing, Listen};
 use crate::hub::Published;
-use crate::net::{AcceptRetry, OwnedPath, bind_unix_datagram, listen_unix};
+use crate::net::{AcceptLoop, AcceptReport, OwnedPath, bind_unix_datagram, listen_unix};
 use crate::text::Reason;
 
 /// Limit on connections to one socket. Each may hold an incomplete message.
@@ -115,20 +115,13 @@ struct Listening<'a> {
 
 impl Listening<'_> {
     async fn accept_all(&self, listener: &UnixListener, door: &Arc<PublishSocket>) {
-        let mut retry = AcceptRetry::default();
+        let mut accepting = AcceptLoop::default();
+        let report = |report: AcceptReport<'_>| trouble(self.sink, &report);
         loop {
-            let accepted = tokio::select! {
-                accepted = accept(listener) => accepted,
+            let (stream, uid) = tokio::select! {
+                accepted = accepting.next(|| accept(listener), &report) => accepted,
                 () = self.stop.requested() => break,
             };
-            let (stream, uid) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    retry.after(&error, || report(self.sink, &error)).await;
-                    continue;
-                }
-            };
-            let _ = retry.ends();
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
                 let reason = format!("{CONNECTIONS} programs are connected already");
                 self.sink.refuse(Some(uid), &reason);
@@ -247,7 +240,7 @@ async fn receive_all(
     let splitter = rules.splitter();
     let mut buffer = Vec::new();
     let mut unkept = Rejections::default();
-    let mut retry = AcceptRetry::default();
+    let mut receiving = AcceptLoop::default();
     let mut stopped = false;
     loop {
         let limit = rules.longest(sink.message_size());
@@ -269,11 +262,12 @@ async fn receive_all(
             Ok(count) => count,
             Err(_) if stopped => break,
             Err(error) => {
-                retry.after(&error, || report(sink, &error)).await;
+                let report = |report: AcceptReport<'_>| trouble(sink, &report);
+                receiving.pause_after(&error, &report).await;
                 continue;
             }
         };
-        let _ = retry.ends();
+        receiving.recover(&|_| {});
         let message = splitter.only(buffer.get(..count).unwrap_or_default());
         if count == room || message.len() > limit {
             sink.too_large(None, limit);
@@ -297,8 +291,10 @@ async fn receive(socket: &UnixDatagram, buffer: &mut [u8], stopped: bool) -> io:
     }
 }
 
-fn report(sink: &Sink, failure: &io::Error) {
-    sink.warn(None, failure, "a source's socket fails; trying again");
+fn trouble(sink: &Sink, report: &AcceptReport<'_>) {
+    if let AcceptReport::Failed(error) = report {
+        sink.warn(None, error, "a source's socket fails; trying again");
+    }
 }
 
 impl Rules {

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use tracing::{debug, warn};
 
 use super::json;
+use crate::clock;
 use crate::config::{ChannelName, ChannelPattern, Publisher};
 use crate::hub::Published;
 use crate::hub::{Data, Draft, Hub, PublishError};
 use crate::sync::lock;
-use crate::telemetry;
 
 /// Minimum interval between warnings of one source. Those in between are logged at the debug level, and counted.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 /// Time for which the status of a working source shows its last error.
 const TROUBLE_SHOWN: Duration = Duration::from_secs(600);
 
-/// SourceStatus of a source.
+/// Status of a source, as it is reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceStatus {
     /// Channel of the source, or a pattern for several.
@@ -126,7 +126,7 @@ impl Sink {
     pub(super) fn status(&self) -> SourceStatus {
         let state = self.state();
         let mut status = state.status.clone();
-        status.since = state.since.map(telemetry::since);
+        status.since = state.since.map(clock::since);
         let trouble = state.trouble.as_ref();
         let trouble = trouble.filter(|(_, at)| at.elapsed() < TROUBLE_SHOWN);
         let trouble = trouble.map(|(reason, _)| reason.clone());

@@ -4,7 +4,6 @@
 
 mod access_line;
 pub mod audit;
-mod clock;
 mod close_reason;
 mod combined;
 mod escaped;
@@ -17,7 +16,6 @@ mod timings;
 mod tunnels;
 
 pub use access_line::{AccessLine, Measured};
-pub use clock::since;
 pub use close_reason::CloseReason;
 pub use heartbeat::Heartbeat;
 pub use inside::Inside;

@@ -47,7 +47,7 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
 ///
 /// # Errors
 /// The mark is that of UTF-16, which Notepad calls "Unicode".
-pub fn without_mark(bytes: &[u8]) -> io::Result<&[u8]> {
+fn without_mark(bytes: &[u8]) -> io::Result<&[u8]> {
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         return Err(io::Error::other(
             "it is UTF-16 text; save the file as UTF-8",

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::config::{Config, Listener, Protocol};
 use crate::faults::Faults;
-use crate::tls::file_id::FileIds;
+use crate::fs::FileIds;
 use crate::tls::settings::{challenge_config, server_config};
 use crate::tls::store::Loaded;
 use crate::tls::{Acceptor, Challenges, TlsError, client_auth};
@@ -105,7 +105,7 @@ fn has_tls(listener: &Listener) -> bool {
     listener.protocol == Protocol::Https
 }
 
-/// Without the verifiers.
+/// Omits the verifiers.
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Files")

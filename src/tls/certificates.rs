@@ -18,6 +18,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+use crate::clock::moment;
 use crate::config::Certificate;
 use crate::tls::pem::PemFile;
 use crate::tls::{CertificateNames, TlsError, key, warnings};
@@ -164,8 +165,10 @@ impl LoadedCertificate {
 /// Start and end of the validity of a certificate.
 fn validity(certificate: &X509Certificate<'_>) -> (SystemTime, SystemTime) {
     let validity = certificate.validity();
-    let moment = warnings::moment;
-    (moment(validity.not_before), moment(validity.not_after))
+    (
+        moment(validity.not_before.timestamp()),
+        moment(validity.not_after.timestamp()),
+    )
 }
 
 fn parse_chain<'a>(

@@ -12,9 +12,9 @@ use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server};
 
 use tracing::debug;
 
+use crate::fs::FileIds;
 use crate::net::Stream;
 use crate::tls::client_auth::ClientName;
-use crate::tls::file_id::FileIds;
 use crate::tls::stream::TlsStream;
 use crate::tls::{CertificateNames, CertificateStore, Challenges, SelfSigned, acme_challenges};
 

@@ -4,12 +4,10 @@
 
 mod acceptors;
 mod acme_challenges;
-mod atomic_file;
 mod certificates;
 mod client_auth;
 mod connector;
 mod error;
-mod file_id;
 mod handshake;
 mod key;
 mod names;
@@ -26,7 +24,6 @@ mod warnings;
 
 pub use acceptors::Acceptors;
 pub use acme_challenges::{Challenges, Shown};
-pub use atomic_file::{draft, replace};
 pub use certificates::LoadedCertificate;
 pub use client_auth::ClientName;
 pub use connector::{Connector, DialError, Outgoing, dial, is_protected, reset_on_drop};

@@ -9,7 +9,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
@@ -17,9 +17,10 @@ use rcgen::{
 };
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
+use crate::clock::unix_time;
 use crate::config::{Certificate, HostPattern};
+use crate::fs::{draft, replace};
 use crate::text::permission;
-use crate::tls::atomic_file::{draft, replace};
 use crate::tls::pem::PemFile;
 use crate::tls::{LoadedCertificate, TlsError};
 
@@ -146,7 +147,7 @@ fn params(now: SystemTime) -> Result<CertificateParams, TlsError> {
     names.extend(machine_name().filter(|name| name != "localhost"));
 
     let mut params = CertificateParams::new(names)?;
-    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = unix_time(now);
     let start = rcgen::date_time_ymd(1970, 1, 1) + since_epoch.saturating_sub(HEAD_START);
     params.not_before = start;
     params.not_after = start + VALIDITY;

@@ -2,13 +2,15 @@
 //!
 //! Returns sentences for the log. Other code decides whether a certificate can be served at all.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use rustls::SignatureScheme;
 use rustls::sign::SigningKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::time::ASN1Time;
+
+use crate::clock::moment;
 
 /// Signature algorithms on broken hashes.
 const BROKEN: [(&str, &str); 5] = [
@@ -62,11 +64,6 @@ pub(super) fn of_key(key: &dyn SigningKey) -> Option<String> {
     )
 }
 
-/// Converts a time in a certificate. One before 1970 becomes 1970, which is expired as well.
-pub(super) fn moment(time: ASN1Time) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
-}
-
 /// A moment for people.
 fn shown(time: ASN1Time) -> String {
     let time = time.to_datetime();
@@ -82,13 +79,13 @@ fn shown(time: ASN1Time) -> String {
 
 fn of_any(certificate: &X509Certificate<'_>, now: SystemTime) -> Option<String> {
     let validity = certificate.validity();
-    if moment(validity.not_after) < now {
+    if moment(validity.not_after.timestamp()) < now {
         return Some(format!(
             "it expired on {}, and clients refuse it",
             shown(validity.not_after)
         ));
     }
-    if moment(validity.not_before) > now {
+    if moment(validity.not_before.timestamp()) > now {
         let clock = "if that has passed, correct the clock of this machine";
         return Some(format!(
             "it is not valid before {}, and clients refuse it until then; {clock}",

@@ -39,7 +39,7 @@ pub use console::Console;
 pub use console::ConsoleKind;
 pub use resolver::{Asked, Resolver, TargetError};
 pub use signed::{LinkError, LinkOrder, LinksError, SignError, sign_link};
-pub use token::{Token, encode, same_bytes};
+pub use token::{Token, encode};
 pub use token_file::token_file_names;
 
 use crate::config::Endpoint;

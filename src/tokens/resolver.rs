@@ -14,9 +14,9 @@ use super::lookup::Search;
 use super::signed::{Links, Once, Purpose};
 use super::source::{By, Source, Terms};
 use super::{LinkError, LinksError, ResolveError, Target, Token, token_file};
+use crate::clock::now_seconds;
 use crate::config::{Bridge, Endpoint};
 use crate::faults::Faults;
-use crate::jwt::now;
 use crate::text::Secret;
 use crate::tls::TlsError;
 
@@ -100,7 +100,7 @@ struct Found {
     expires: Option<u64>,
 }
 
-/// Without the tokens.
+/// Omits the tokens.
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Resolver").finish_non_exhaustive()
@@ -326,7 +326,7 @@ impl Resolver {
         };
         match asked {
             Ok(Some(answer)) => {
-                if answer.expires.is_some_and(|end| end <= now()) {
+                if answer.expires.is_some_and(|end| end <= now_seconds()) {
                     return Ok((None, search));
                 }
                 search.name = Some(search.token.plain().to_owned());

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
+
 use crate::net::{host_name, is_own_address};
 
 /// Classification of an address.
@@ -199,10 +201,5 @@ fn worst(addresses: &[Ipv4Addr]) -> Kind {
 
 /// True if the address is within a network of this prefix length.
 pub(super) fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
-    let shared = match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        _ => return false,
-    };
-    shared >= u32::from(bits)
+    IpNet::new(network, bits).is_ok_and(|network| network.contains(&address))
 }

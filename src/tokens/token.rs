@@ -3,10 +3,11 @@
 //! Independent of targets. Percent-encoding is RFC 3986, section 2.1; base64url is RFC 4648, section 5.
 
 use std::fmt;
-use std::hint::black_box;
 
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE_NO_PAD, URL_SAFE_NO_PAD_INDIFFERENT};
+
+use crate::text::secret::same_bytes;
 
 /// Length limit of a token after percent-decoding, in bytes. A file name has at most 255 bytes, which is 340 as
 /// base64url; a signed link with an RSA key has about 700.
@@ -165,19 +166,6 @@ impl fmt::Debug for Token {
 /// Encodes a name as a token: base64url without padding, as Wok does.
 pub fn encode(name: &str) -> String {
     URL_SAFE_NO_PAD.encode(name)
-}
-
-/// Compares in constant time, so that the response time does not reveal how much of a guess was right. The length
-/// may leak; it is no secret.
-///
-/// `black_box` keeps the compiler from seeing that the result is settled once a bit is set. The crate `subtle`
-/// rests on the same barrier; one line does not need it.
-pub fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    let difference = a
-        .iter()
-        .zip(b)
-        .fold(0, |seen, (a, b)| black_box(seen | (a ^ b)));
-    a.len() == b.len() && difference == 0
 }
 
 /// Decodes UTF-8 if it is valid, otherwise Latin-1, in which every byte is the character of its number.

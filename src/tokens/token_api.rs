@@ -4,8 +4,6 @@
 //! percent-encoded, redirects are not followed, and time, head and body of the response have limits. Does not
 //! decide which targets may be named. No error contains the token.
 
-use std::fmt::Write as _;
-
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -18,6 +16,7 @@ use super::address::{Answer, parse_answer};
 use crate::config::{AnswerPlaces, HttpSource, SecretFile, TargetTls};
 use crate::http::exchange;
 use crate::text::file::{LARGEST_SECRET, read_text};
+use crate::text::percent::encoded;
 use crate::tls::{Connector, TlsError, dial};
 
 /// Size limit of a response; an address has a few dozen bytes.
@@ -150,33 +149,4 @@ async fn understand(
         _ => {}
     }
     Err(format!("it answered {status}"))
-}
-
-/// Percent-encodes all but unreserved characters (RFC 3986 §2.3), so that no token can change the path or the
-/// query.
-fn encoded(token: &str) -> String {
-    let mut text = String::with_capacity(token.len());
-    for byte in token.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_cannot_change_the_path_or_the_query() {
-        assert_eq!(
-            encoded("a/../../b?c=d&e#f %g"),
-            "a%2F..%2F..%2Fb%3Fc%3Dd%26e%23f%20%25g"
-        );
-        assert_eq!(encoded("aZ0-._~é"), "aZ0-._~%C3%A9");
-    }
 }

@@ -16,6 +16,9 @@ use aws_lc_rs::rand::SystemRandom;
 use super::Token;
 use super::token_file::{self, Line};
 
+use crate::clock::moment;
+use crate::fs::FileId;
+
 /// Age from which unchanged metadata proves an unchanged file. Two writes within one clock tick of the file system
 /// look alike; ticks are some milliseconds, and two seconds on the coarsest file systems.
 pub(super) const SETTLED: Duration = Duration::from_secs(3);
@@ -37,7 +40,7 @@ pub(super) struct Indexed {
 
 #[derive(Debug)]
 enum State {
-    /// There is no file, or something that is not a regular file.
+    /// There is no file, or it is not a regular one.
     Absent,
     /// The file is empty, possibly because it is being written.
     Empty,
@@ -54,11 +57,7 @@ enum State {
 /// Metadata that identifies a version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Look {
-    file: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    /// Time of the last change, which no program can set.
-    changed: (i64, i64),
+    file: FileId,
     /// True if the file had been unchanged for a while when it was read.
     settled: bool,
 }
@@ -184,15 +183,11 @@ impl State {
 
 impl Look {
     fn of(metadata: &fs::Metadata, now: SystemTime, settled: Duration) -> Self {
-        let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
-        let changed = UNIX_EPOCH + Duration::from_secs(seconds);
+        let changed = moment(metadata.ctime());
         // None of a file from the future, as one of another machine may be.
         let age = now.duration_since(changed).ok();
         Self {
-            file: (metadata.dev(), metadata.ino()),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            file: FileId::of_metadata(metadata),
             settled: age.is_some_and(|age| age > settled),
         }
     }

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::clock;
 use crate::sync::lock;
-use crate::telemetry;
 
 /// A success is noted once in this time, in milliseconds: every request of every thread comes by here.
 const FRESH: u64 = 1_000;
@@ -16,17 +16,17 @@ const FRESH: u64 = 1_000;
 /// The outcome of the last exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Nothing has been tried since the start.
+    /// No exchange was tried since the start.
     Unknown,
-    /// It answers, or takes connections.
+    /// The app responds, or accepts connections.
     Up,
-    /// It cannot be connected to.
+    /// The app cannot be connected to.
     Down,
-    /// It did not answer in time.
+    /// The app did not respond in time.
     Silent,
-    /// It broke the exchange off.
+    /// The app broke the exchange off.
     Broken,
-    /// It says itself, or by its silence, that it is not well (`health-path`).
+    /// The health check (`health-path`) fails.
     Unwell,
 }
 
@@ -50,13 +50,13 @@ impl State {
 pub struct Condition {
     /// The state now.
     pub state: State,
-    /// Since when it is in it.
+    /// Time since which it is in this state.
     pub state_since: Option<u64>,
     /// The last answer.
     pub last_success: Option<u64>,
     /// The last error, and when it was.
     pub last_error: Option<String>,
-    /// When that was.
+    /// Time of the last error.
     pub last_error_at: Option<u64>,
 }
 
@@ -118,14 +118,14 @@ impl Watch {
         let success = self.success.load(Ordering::Relaxed);
         let success = success
             .checked_sub(1)
-            .map(|after| telemetry::since(self.begun + std::time::Duration::from_millis(after)));
+            .map(|after| clock::since(self.begun + std::time::Duration::from_millis(after)));
         let (last_error, at) = rest.error.unzip();
         Condition {
             state: self.state(),
-            state_since: rest.since.map(telemetry::since),
+            state_since: rest.since.map(clock::since),
             last_success: success,
             last_error,
-            last_error_at: at.map(telemetry::since),
+            last_error_at: at.map(clock::since),
         }
     }
 

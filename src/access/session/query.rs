@@ -15,8 +15,9 @@ use crate::access::session::{Denied, Identity};
 use crate::config::{
     self, ChannelName, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME,
 };
-use crate::http::{Context, Forwarded, Head, apply_to_request, encoded};
+use crate::http::{Context, Forwarded, Head, apply_to_request};
 use crate::net::{ConnectError, Peer};
+use crate::text::percent::encoded;
 use crate::tls::DialError;
 use crate::tokens::Console;
 use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError};
@@ -32,7 +33,7 @@ const LONGEST_NAME: usize = 256;
 /// Limit on groups of one user.
 const MOST_GROUPS: usize = 256;
 
-/// Header of every query, by which an app tells it from a visit; no client can send it.
+/// Header of every query, which distinguishes it from a visit; clients cannot send it.
 const QUESTION: &str = "noren-question";
 
 /// The app's answer: the visitor's identity, or the reason for a refusal.

@@ -1,8 +1,9 @@
 //! A status as lines for a terminal.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
+use noren::clock::unix_time;
 use noren::status::{
     Address, App, Certificate, Channel, Cluster, Source, Status, Subscription, Tunnel,
 };
@@ -12,10 +13,7 @@ use super::cells::{Clock, Table, bytes, clean, number, optional, session};
 /// The lines of a status, as the admin socket gives it.
 pub(super) fn lines(response: &[u8]) -> anyhow::Result<Vec<String>> {
     let status: Status = serde_json::from_slice(response).context("the answer of Noren")?;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Ok(at(&status, Clock(now)))
+    Ok(at(&status, Clock(unix_time(SystemTime::now()))))
 }
 
 /// The lines of a status that is shown at this time.

@@ -13,13 +13,15 @@ mod wire;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::state::{Count, Counted, House};
 use super::threads::{Held, Listening};
 use request::{Request, Trouble};
 use response::Response;
 use wire::Wire;
+
+use crate::sync::lock;
 
 pub(super) const WORKERS: usize = 5;
 /// Number of workers that Noren uses for its session queries. Pages get the others.
@@ -55,7 +57,7 @@ fn accept(listening: &Listening, queue: &SyncSender<(Held, Counted)>, waiting: &
 fn work(house: &Arc<House>, queue: &Mutex<Receiver<(Held, Counted)>>, waiting: &Count) {
     loop {
         // The worker that waits holds the lock; the others wait for the lock, which is the same.
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let next = lock(queue).recv();
         let Ok((connection, counted)) = next else {
             break;
         };

@@ -9,6 +9,7 @@
 //! - with `%2F` as a slash and as a part of a name; decoded twice and more.
 
 use crate::http::path::PathFault;
+use crate::text::percent::encoded_byte;
 
 /// Limit on nested decodings of a path. A path that needs more hides something.
 const ROUNDS: usize = 4;
@@ -144,13 +145,11 @@ fn escaped(digits: &[u8]) -> Option<u8> {
 
 /// Converts bytes to text; bytes that are not UTF-8, as `%E9` of older apps, are encoded again.
 fn text(bytes: &[u8]) -> Result<String, PathFault> {
-    use std::fmt::Write as _;
-
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         for byte in chunk.invalid() {
-            let _ = write!(text, "%{byte:02X}");
+            text.push_str(encoded_byte(*byte));
         }
     }
     if text.len() > bytes.len() && bytes.windows(2).any(is_overlong) {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Number, Value};
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::config::MercureVersion;
 use crate::http::Lease;
 use crate::jwt::{self, Period, Untimely};
@@ -46,20 +47,20 @@ struct Mercure {
 /// The permissions of a token.
 #[derive(Debug)]
 pub struct Grant {
-    /// The version of the protocol whose token it is.
+    /// Version of the protocol that the token belongs to.
     pub version: MercureVersion,
     /// Topics to publish; `None` if the token says nothing about it.
     pub publish: Option<Selectors>,
     /// Topics whose private updates may be read.
     pub subscribe: Vec<Selector>,
-    /// Data that subscriptions of its bearer are told with.
+    /// Data that events about the subscriptions of its bearer contain.
     pub payloads: Payloads,
     /// The bearer (`sub`), if the token names one.
     pub subject: Option<Arc<str>>,
     until: Option<Instant>,
 }
 
-/// The data that subscriptions are told with.
+/// The data that events about subscriptions contain.
 #[derive(Debug, Default)]
 pub enum Payloads {
     /// The token has none.
@@ -67,7 +68,7 @@ pub enum Payloads {
     None,
     /// The same for all subscriptions (0.x).
     One(Value),
-    /// Those of authorization details, of which the first that matches a subscription is told (1.0).
+    /// Selectors of authorization details; a subscription is reported with the first that matches it (1.0).
     OfDetails(Vec<(Selectors, Option<Value>)>),
 }
 
@@ -94,7 +95,7 @@ pub enum ClaimFault {
     /// The token has expired; it was valid once.
     #[error("it has expired")]
     Expired,
-    /// They are malformed, too many, or for somebody else.
+    /// The claims are malformed, too many, or for another audience.
     #[error("{0}")]
     Invalid(&'static str),
 }
@@ -216,7 +217,7 @@ const MALFORMED: ClaimFault = ClaimFault::Invalid("an authorization detail is ma
 impl Claims {
     /// Checks the times. Nobody is let in after the end of a token, so only its beginning has a leeway.
     fn check_times(&self, rules: &Rules) -> Result<Option<Instant>, ClaimFault> {
-        let now = jwt::now();
+        let now = clock::now_seconds();
         let end = Period {
             until: self.exp.as_ref(),
             from: None,

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::config::MercureVersion;
-use crate::http::encoded;
 use crate::sync::lock;
+use crate::text::percent::encoded;
 
 use super::publication::OWN_EVENT;
 use super::selector::SelectorKind;
@@ -38,14 +38,14 @@ pub(super) struct Subscriber {
 #[derive(Default)]
 pub(super) struct Subscriptions(Mutex<BTreeMap<String, Arc<Subscriber>>>);
 
-/// The subscriptions that are asked for.
+/// Filter for a list of subscriptions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter<'a> {
-    /// Those with this kind of selector; `None` in version 0.x, which has one kind.
+    /// Kind of selector of the subscriptions; `None` in version 0.x, which has one kind.
     pub kind: Option<SelectorKind>,
-    /// Those with this selector.
+    /// Selector of the subscriptions.
     pub selector: Option<&'a str>,
-    /// Those of this subscriber.
+    /// Subscriber of the subscriptions.
     pub subscriber: Option<&'a str>,
 }
 

@@ -3,12 +3,12 @@
 //! Decides whether a tunnel is opened; independent of the data in it.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use http::{Response, StatusCode};
 
 use crate::access::session::Visitor;
 use crate::bridge::{self, Connection, NotRecorded, Recorder, Subprotocol, Tap};
+use crate::clock::now_milliseconds;
 use crate::config::{self, Config};
 use crate::http::{Body, Head, Refusal};
 use crate::net::ConnectError;
@@ -210,9 +210,7 @@ impl Console {
             return Ok(None);
         };
         let who = audit.who();
-        let begun = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
-        let begun = u64::try_from(begun).unwrap_or(u64::MAX);
-        let mut header = Header::new(begun, target.to_string(), who.peer);
+        let mut header = Header::new(now_milliseconds(), target.to_string(), who.peer);
         header.console.clone_from(&audit.what().console);
         let user = who.user.or(who.login).or(who.certificate);
         header.user = user.map(|user| user.to_string());
@@ -255,8 +253,8 @@ async fn log_in(
     Ok(Connection::Rfb(Box::new(session)))
 }
 
-/// The rules for a visitor of a console; `None` if RFB is not spoken there, in which case nobody can be held to
-/// looking.
+/// The rules for a visitor of a console; `None` if RFB is not spoken there, in which case a visitor cannot be
+/// restricted to viewing.
 fn rules(
     target: &Target,
     visitor: Option<&Visitor>,

@@ -3,7 +3,6 @@
 //! The worker is free as soon as it has responded. The app decides who may have the file, and which headers go
 //! with it; the configuration decides which directories it may name.
 
-use std::fmt::Write as _;
 use std::path::{Component, Path};
 
 use http::header::{
@@ -15,6 +14,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use crate::config;
 use crate::files::{Directory, Named};
 use crate::http::{Body, PathFault, Refusal, RequestPath};
+use crate::text::percent::encoded_byte;
 
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
@@ -160,7 +160,7 @@ fn quoted(path: &str) -> String {
         if is_quoted || byte.is_ascii_alphanumeric() || b"-._~/!$&'()*+,;=:@".contains(byte) {
             text.push(char::from(*byte));
         } else {
-            let _ = write!(text, "%{byte:02X}");
+            text.push_str(encoded_byte(*byte));
         }
     }
     text

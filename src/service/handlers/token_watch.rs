@@ -3,11 +3,12 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::bridge::Revocation;
+use crate::clock::unix_time;
 use crate::config::Endpoint;
 use crate::shutdown::Shutdown;
 use crate::tokens::{Asked, ResolveError, Resolver};
@@ -15,7 +16,7 @@ use crate::tokens::{Asked, ResolveError, Resolver};
 /// The times at which a token is looked at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// Between two looks at its source; `None`: its source is not asked again.
+    /// Interval between two lookups of a token at its source; `None` means never.
     pub(super) interval: Option<Duration>,
     /// End of the token in Unix seconds, if it has one.
     pub(super) expires: Option<u64>,
@@ -56,8 +57,7 @@ async fn expired(end: Option<u64>) {
     let Some(end) = end else {
         return pending().await;
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let left = Duration::from_secs(end).saturating_sub(now.unwrap_or_default());
+    let left = Duration::from_secs(end).saturating_sub(unix_time(SystemTime::now()));
     tokio::time::sleep(left).await;
 }
 

@@ -6,8 +6,8 @@ use http::{HeaderMap, Method, Response, StatusCode};
 
 use crate::http::{Body, Context, Head, Received, Refusal, refuse};
 use crate::hub::{Hub, PublishError};
+use crate::push::unpublished;
 use crate::service::exchange::Exchange;
-use crate::service::handlers::publications::unpublished;
 use crate::service::request_bodies::RequestBodies;
 use crate::service::responses::json;
 use crate::service::shared::Shared;

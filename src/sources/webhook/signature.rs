@@ -1,7 +1,7 @@
 //! Signatures of webhooks, over the raw bytes of the body: GitHub's, GitLab's token, Stripe's, and Standard Webhooks.
 //! Knows no channel. No secret and no signature is in an error, and none is compared in a way that leaks time.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,6 +11,7 @@ use base64::engine::Simd;
 use base64::engine::general_purpose::PAD;
 use http::HeaderMap;
 
+use crate::clock::unix_time;
 use crate::config::{SecretFile, WebhookSignature};
 use crate::text::Reason;
 use crate::text::file::{LARGEST_SECRET, read_text};
@@ -43,7 +44,7 @@ pub enum Unbelieved {
     /// No secret has signed it.
     #[error("its signature is of none of the secrets")]
     Wrong,
-    /// It was signed too long ago, or in the future.
+    /// The signature is too old, or of the future.
     #[error("it was signed at another time: {0:?} from now, and tolerance is {1:?}")]
     Late(Duration, Duration),
 }
@@ -209,7 +210,7 @@ fn standard(value: &str) -> Vec<Vec<u8>> {
 fn in_time(text: &str, now: SystemTime, tolerance: Duration) -> Option<Result<(), Unbelieved>> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let seconds: u64 = text.parse().ok().filter(|_| digits)?;
-    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = unix_time(now).as_secs();
     let away = Duration::from_secs(now.abs_diff(seconds));
     let is_near = away <= tolerance;
     Some(

@@ -8,12 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
-
-/// Unit of times in /proc/self/stat: hundredths of a second for every program, whatever the kernel counts in
-/// (`USER_HZ`).
-const TICKS_PER_SECOND: f64 = 100.0;
-/// The size of a page in /proc/self/stat, on all machines this is built for.
-const PAGE: u64 = 4096;
+use rustix::param::{clock_ticks_per_second, page_size};
 
 pub(super) fn register(registry: &mut Registry) {
     registry.register_collector(Box::new(Process));
@@ -50,13 +45,15 @@ impl Stat {
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         // Numbered as in proc_pid_stat(5), where the field after the name is the third.
         let field = |number: usize| fields.get(number - 3).copied();
-        let ticks = |number| Some(field(number)?.parse::<f64>().ok()? / TICKS_PER_SECOND);
+        // Times are in ticks for programs, whatever the kernel counts in; sizes are in pages of this machine.
+        let a_second = f64::from(u32::try_from(clock_ticks_per_second()).ok()?);
+        let ticks = |number| Some(field(number)?.parse::<f64>().ok()? / a_second);
         Some(Self {
             cpu: ticks(14)? + ticks(15)?,
             threads: field(20)?.parse().ok()?,
             started: ticks(22)?,
             virtual_size: field(23)?.parse().ok()?,
-            resident: field(24)?.parse::<u64>().ok()? * PAGE,
+            resident: field(24)?.parse::<u64>().ok()? * page_size() as u64,
         })
     }
 }
@@ -167,7 +164,7 @@ mod tests {
             threads: 3,
             started: 42.0,
             virtual_size: 8_192_000,
-            resident: 25 * PAGE,
+            resident: 25 * page_size() as u64,
         };
         assert_eq!(Stat::parse(text), Some(stat));
         assert_eq!(Stat::parse("7 (a) S 1"), None);

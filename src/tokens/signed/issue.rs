@@ -6,8 +6,9 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::SETTING;
 use super::claims::Claims;
-use super::{SETTING, now};
+use crate::clock::now_seconds;
 use crate::config::Signed;
 use crate::faults::Faults;
 use crate::jwt::{KeyError, Keys, Unsigned};
@@ -64,7 +65,7 @@ pub fn sign_link(rules: &Signed, order: &LinkOrder<'_>) -> Result<String, SignEr
     rand::fill(&mut random).map_err(|_| SignError::Sign("there is no randomness".to_owned()))?;
     let claims = Claims {
         token: Some(order.name.to_owned()),
-        exp: Some((now() + order.expires.as_secs()).into()),
+        exp: Some((now_seconds() + order.expires.as_secs()).into()),
         jti: Some(URL_SAFE_NO_PAD.encode(random)),
         single_use: order.single_use,
         view_only: order.view_only,

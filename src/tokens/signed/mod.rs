@@ -14,9 +14,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::Token;
+use crate::clock::now_seconds;
 use crate::config::{self, Endpoint};
 use crate::faults::Faults;
-use crate::jwt::{self, KeyError, Keys, Untimely, Unverified, now};
+use crate::jwt::{self, KeyError, Keys, Untimely, Unverified};
 use crate::text::Reason;
 
 pub use issue::{LinkOrder, SignError, sign_link};
@@ -125,7 +126,7 @@ impl Links {
     pub(super) fn open(rules: &config::Signed) -> Result<Self, Faults<LinksError>> {
         let mut faults = Faults::default();
         let keys = faults.keep_all(Keys::open(SETTING, &rules.keys));
-        let used = Used::open(&rules.store, rules.grace, now()).map_err(LinksError::Store);
+        let used = Used::open(&rules.store, rules.grace, now_seconds()).map_err(LinksError::Store);
         let (Some(keys), Some(used)) = (keys, faults.keep(used)) else {
             return Err(faults);
         };
@@ -147,12 +148,12 @@ impl Links {
     pub(super) fn read(&self, token: &Token, peer: Option<IpAddr>) -> Result<Link, LinkError> {
         let audience = self.rules.audience.as_deref();
         let (header, claims) = self.keys.verify::<Claims>(token.plain(), audience)?;
-        claims.check(&header, &self.rules, peer, now())
+        claims.check(&header, &self.rules, peer, now_seconds())
     }
 
     /// Records the use of a single-use link.
     pub(super) fn spend(&self, once: &Once) -> Result<(), LinkError> {
-        self.used.spend(once, now())
+        self.used.spend(once, now_seconds())
     }
 }
 

@@ -28,7 +28,7 @@ fn hs256(claims: &Value) -> Token {
 
 /// Claims of a link for `vm` that expires in a minute, with others added.
 fn claims(more: Value) -> Value {
-    let mut claims = json!({"token": "vm", "exp": now() + 60});
+    let mut claims = json!({"token": "vm", "exp": now_seconds() + 60});
     let (Value::Object(all), Value::Object(more)) = (&mut claims, more) else {
         unreachable!("both are objects");
     };
@@ -92,7 +92,7 @@ fn a_link_is_good_only_in_its_time_with_a_small_leeway() {
     let directory = TestDirectory::new();
     let links = links(&directory);
     let read = |more| links.read(&hs256(&claims(more)), None).map(|_| ());
-    let now = now();
+    let now = now_seconds();
     assert!(read(json!({"exp": now - 2})).is_ok());
     assert!(read(json!({"exp": now + 2, "nbf": now + 3})).is_ok());
     assert!(matches!(
@@ -215,7 +215,7 @@ fn a_single_use_link_opens_once_also_after_a_restart_but_again_for_who_used_it()
     assert!(links.spend(&first).is_ok());
     assert!(links.spend(&first).is_ok(), "it is within the grace");
     assert!(matches!(links.spend(&other), Err(LinkError::Used)));
-    let later = now() + 31;
+    let later = now_seconds() + 31;
     assert!(matches!(
         links.used.spend(&first, later),
         Err(LinkError::Used)
@@ -245,20 +245,20 @@ fn a_single_use_link_opens_once_also_after_a_restart_but_again_for_who_used_it()
 fn two_processes_share_the_store_and_what_has_long_expired_leaves_it() {
     let directory = TestDirectory::new();
     let path = directory.path().join("used");
-    let open = || Used::open(&path, Duration::ZERO, now()).expect("a store");
+    let open = || Used::open(&path, Duration::ZERO, now_seconds()).expect("a store");
     let (first, second) = (open(), open());
     let once = |number: u8, until: u64| Once {
         id: [number; 32],
         until,
         peer: "unix".to_owned(),
     };
-    let soon = now() + 60;
-    assert!(first.spend(&once(1, soon), now()).is_ok());
+    let soon = now_seconds() + 60;
+    assert!(first.spend(&once(1, soon), now_seconds()).is_ok());
     assert!(matches!(
-        second.spend(&once(1, soon), now()),
+        second.spend(&once(1, soon), now_seconds()),
         Err(LinkError::Used)
     ));
-    let long_ago = now() - 31 * 86_400;
+    let long_ago = now_seconds() - 31 * 86_400;
     assert!(second.spend(&once(2, long_ago), long_ago - 5).is_ok());
     let lines = || {
         std::fs::read_to_string(&path)
@@ -269,19 +269,19 @@ fn two_processes_share_the_store_and_what_has_long_expired_leaves_it() {
     assert_eq!(lines(), 2);
     let third = open();
     assert_eq!(lines(), 2, "to open it changes nothing");
-    assert!(third.spend(&once(3, soon), now()).is_ok());
+    assert!(third.spend(&once(3, soon), now_seconds()).is_ok());
     assert_eq!(lines(), 2, "the one of last month is gone");
     // The file is another one now, and the others find it.
     assert!(matches!(
-        first.spend(&once(3, soon), now()),
+        first.spend(&once(3, soon), now_seconds()),
         Err(LinkError::Used)
     ));
     assert!(matches!(
-        second.spend(&once(3, soon), now()),
+        second.spend(&once(3, soon), now_seconds()),
         Err(LinkError::Used)
     ));
     assert!(matches!(
-        third.spend(&once(1, soon), now()),
+        third.spend(&once(1, soon), now_seconds()),
         Err(LinkError::Used)
     ));
 }
@@ -290,18 +290,21 @@ fn two_processes_share_the_store_and_what_has_long_expired_leaves_it() {
 fn a_store_is_made_with_the_first_link_and_not_by_a_look_at_it() {
     let directory = TestDirectory::new();
     let path = directory.path().join("used");
-    let used = Used::open(&path, Duration::ZERO, now()).expect("a store");
+    let used = Used::open(&path, Duration::ZERO, now_seconds()).expect("a store");
     assert!(!path.exists());
     let once = Once {
         id: [1; 32],
-        until: now() + 60,
+        until: now_seconds() + 60,
         peer: "unix".to_owned(),
     };
-    assert!(used.spend(&once, now()).is_ok());
-    assert!(matches!(used.spend(&once, now()), Err(LinkError::Used)));
+    assert!(used.spend(&once, now_seconds()).is_ok());
+    assert!(matches!(
+        used.spend(&once, now_seconds()),
+        Err(LinkError::Used)
+    ));
     assert!(path.exists());
     let deep = directory.path().join("none/used");
-    let said = Used::open(&deep, Duration::ZERO, now())
+    let said = Used::open(&deep, Duration::ZERO, now_seconds())
         .err()
         .expect("refused");
     assert!(said.to_string().contains("none is missing"), "{said}");
@@ -311,7 +314,7 @@ fn a_store_is_made_with_the_first_link_and_not_by_a_look_at_it() {
 fn a_clock_that_is_wrong_for_a_while_makes_no_used_link_good_again() {
     let directory = TestDirectory::new();
     let path = directory.path().join("used");
-    let (grace, now) = (Duration::from_secs(30), now());
+    let (grace, now) = (Duration::from_secs(30), now_seconds());
     let open = |now| Used::open(&path, grace, now).expect("a store");
     let once = Once {
         id: [1; 32],
@@ -332,15 +335,18 @@ fn a_clock_that_is_wrong_for_a_while_makes_no_used_link_good_again() {
 fn a_line_that_a_crash_has_cut_short_harms_no_other() {
     let directory = TestDirectory::new();
     let path = directory.write("used", "0101 cut");
-    let used = Used::open(&path, Duration::ZERO, now()).expect("a store");
+    let used = Used::open(&path, Duration::ZERO, now_seconds()).expect("a store");
     let once = Once {
         id: [7; 32],
-        until: now() + 60,
+        until: now_seconds() + 60,
         peer: "unix".to_owned(),
     };
-    assert!(used.spend(&once, now()).is_ok());
-    let again = Used::open(&path, Duration::ZERO, now()).expect("a store");
-    assert!(matches!(again.spend(&once, now()), Err(LinkError::Used)));
+    assert!(used.spend(&once, now_seconds()).is_ok());
+    let again = Used::open(&path, Duration::ZERO, now_seconds()).expect("a store");
+    assert!(matches!(
+        again.spend(&once, now_seconds()),
+        Err(LinkError::Used)
+    ));
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! Writes what was read as a noren.toml. Does not decide what is open.
+//! Writes the imported servers as a noren.toml. Does not decide about access.
 
 use std::collections::{HashMap, HashSet};
+
+use noren::text::percent::visible;
 
 use super::super::draft::{list, quoted};
 use super::addresses::{Address, Site, addresses};
@@ -11,7 +13,7 @@ use super::paths::Route;
 use super::server::Server;
 use super::syntax::Directive;
 use super::upstream::Upstream;
-use super::writer::{CLOSED, ONLY_BCRYPT, Writer, encoded, place};
+use super::writer::{CLOSED, ONLY_BCRYPT, Writer, place};
 use super::{settings, wok};
 
 /// Writes everything down.
@@ -76,7 +78,8 @@ fn close_for_odd_names<'a>(door: &mut Address<'a>, servers: &[Server<'a>]) {
 }
 
 impl<'a> Writer<'a> {
-    /// A listener asks all its clients for certificates or none. Where only some servers do, their apps say so.
+    /// Makes the servers of a listener agree on client certificates: it requests them from all clients or from none.
+    /// If only some servers require one, their apps say so.
     fn agree_on_certificates(&mut self, base: &mut Address<'a>) {
         let open: Vec<_> = base
             .sites
@@ -156,7 +159,7 @@ impl<'a> Writer<'a> {
             self.report.leave(at, why);
         }
         let mut keys = vec![
-            ("path", quoted(&encoded(&route.path))),
+            ("path", quoted(&visible(&route.path))),
             ("directory", quoted(&files.directory)),
         ];
         if !route.refuse.is_empty() {
@@ -296,7 +299,7 @@ impl<'a> Writer<'a> {
         self.draft.add("app", &keys);
     }
 
-    /// The `tls` of an app that is asked over TLS.
+    /// The `tls` of an app with TLS.
     fn tls(&mut self, app: &App<'a>) -> Option<(&'static str, String)> {
         if !app.url.starts_with("https://") {
             return None;

@@ -3,7 +3,8 @@
 //! Does not read servers and locations: [`write`](super::write) and its neighbours put them in.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
+
+use noren::text::percent::visible;
 
 use super::super::draft::{Draft, list, quoted};
 use super::limits::Zones;
@@ -17,10 +18,10 @@ use super::values::{duration, size};
 pub(super) const CLOSED: &str = "unix:/dev/null/closed";
 
 /// A remark on files of users that nginx reads.
-pub(super) const ONLY_BCRYPT: &str = "it is read as it is, but only bcrypt is taken: make lines of another kind anew with \
-                           htpasswd -nB NAME";
+pub(super) const ONLY_BCRYPT: &str = "it is read as it is, but only bcrypt is taken: make lines of another kind anew \
+                                       with htpasswd -nB NAME";
 
-/// The result so far, and what it was made of.
+/// The result so far, and the state that later tables depend on.
 #[derive(Default)]
 pub(super) struct Writer<'a> {
     pub(super) draft: Draft,
@@ -32,7 +33,7 @@ pub(super) struct Writer<'a> {
     pub(super) console: Option<String>,
     /// The zones of limits for client addresses.
     pub(super) zones: Zones<'a>,
-    /// Limits of request bodies of what is carried over.
+    /// Limits of request bodies in the locations that were carried over.
     pub(super) bodies: Vec<&'a Directive>,
     /// Servers whose apps need a certificate that their listener does not require.
     pub(super) needs_certificate: HashSet<usize>,
@@ -55,7 +56,7 @@ impl<'a> Writer<'a> {
         self.draft.add("app", &keys);
     }
 
-    /// Marks what an app stands for, and tells what it does without.
+    /// Marks the directives of an app as carried over, and reports the ones that it lacks.
     pub(super) fn carry(&mut self, app: &App<'a>) {
         for one in app
             .carried
@@ -117,22 +118,9 @@ impl<'a> Writer<'a> {
 /// The path and the hosts of a route.
 pub(super) fn place(keys: &mut Vec<(&'static str, String)>, path: &str, hosts: &[String]) {
     if path != "/" {
-        keys.push(("path", quoted(&encoded(path))));
+        keys.push(("path", quoted(&visible(path))));
     }
     if !hosts.is_empty() {
         keys.push(("hosts", list(hosts.iter().map(String::as_str))));
     }
-}
-
-/// A path as it stands in a URL.
-pub(super) fn encoded(path: &str) -> String {
-    path.bytes().fold(String::new(), |mut text, byte| {
-        if byte.is_ascii_graphic() {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-        text
-    })
 }

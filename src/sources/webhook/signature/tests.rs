@@ -21,7 +21,10 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn at(seconds: u64) -> (SystemTime, Duration) {
-    (UNIX_EPOCH + Duration::from_secs(seconds), TOLERANCE)
+    (
+        std::time::UNIX_EPOCH + Duration::from_secs(seconds),
+        TOLERANCE,
+    )
 }
 
 #[test]

@@ -4,6 +4,8 @@
 use super::super::paths::written;
 use super::super::syntax::Directive;
 
+use noren::text::percent;
+
 /// The most requests for one address.
 const MOST: usize = 3000;
 
@@ -22,7 +24,7 @@ const PATHS: &[&str] = &[
     "/noren-check?a=b",
 ];
 
-/// Methods that a path of the file is asked with.
+/// Methods of the requests for each path of the file.
 const METHODS: &[&str] = &["GET", "POST", "DELETE", "PROPFIND", "WEBSOCKET"];
 
 /// One request.
@@ -31,7 +33,7 @@ pub(super) struct Request {
     pub(super) method: &'static str,
     pub(super) host: String,
     pub(super) path: String,
-    /// With the name and the password of the comparison.
+    /// True if the request has the name and the password of the comparison.
     pub(super) password: bool,
 }
 
@@ -65,7 +67,7 @@ impl Request {
     }
 }
 
-/// The requests for a file, whose names are given.
+/// The requests for a file with these host names.
 pub(super) fn requests(directives: &[Directive], hosts: &[String]) -> Vec<Request> {
     let mut paths = Vec::new();
     collect(directives, &mut paths);
@@ -119,7 +121,7 @@ pub(super) fn requests(directives: &[Directive], hosts: &[String]) -> Vec<Reques
     requests
 }
 
-/// True if any place asks for passwords.
+/// True if any location requires a password.
 fn asks_passwords(directives: &[Directive]) -> bool {
     directives
         .iter()
@@ -133,19 +135,11 @@ fn collect(directives: &[Directive], paths: &mut Vec<String>) {
             && let Some(path) = written(one)
         {
             // As a client sends it.
-            let sent: String = path.bytes().map(sent).collect();
+            let sent = percent::path(path);
             if !paths.contains(&sent) {
                 paths.push(sent);
             }
         }
         collect(&one.block, paths);
-    }
-}
-
-fn sent(byte: u8) -> String {
-    if byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'%') {
-        char::from(byte).to_string()
-    } else {
-        format!("%{byte:02X}")
     }
 }
