@@ -1,4 +1,4 @@
-//! Collects everything that is wrong, so that whoever mends a file does it once. Must not know what can be wrong.
+//! Collects all faults, so that an operator can mend them in one go. Must not know the kinds of faults.
 
 use std::fmt;
 
@@ -55,7 +55,7 @@ impl<E> Faults<E> {
         self.0.is_empty()
     }
 
-    /// Each of them.
+    /// The faults, one by one.
     pub fn iter(&self) -> impl Iterator<Item = &E> {
         self.0.iter()
     }

@@ -37,7 +37,7 @@ pub(crate) async fn feed_watchdog<F: Future<Output = ()>>(beat: impl Fn() -> F) 
         } else {
             warn!(
                 ?every,
-                "this process did not get through its own threads in time"
+                "the event loop stalled, so the watchdog of systemd is not notified"
             );
         }
     }
@@ -50,6 +50,6 @@ pub(crate) fn stopping() {
 
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        warn!(%error, "systemd cannot be told the state");
+        warn!(%error, "systemd cannot be notified of the state");
     }
 }

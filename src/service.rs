@@ -214,7 +214,7 @@ impl Service {
         self.wrapper.end(wrapped, handled, progress, context)
     }
 
-    /// The memory for what a connection has received and nobody has read yet.
+    /// The memory for bytes that a connection has received and no handler has read yet.
     #[must_use]
     pub fn unread_memory(&self, context: &Context) -> Share {
         self.bodies.unread_memory(context)

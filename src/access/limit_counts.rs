@@ -18,9 +18,9 @@ use crate::sync::lock;
 /// with that many addresses gains nothing from even more.
 pub(super) const MOST: usize = 100_000;
 /// Number of shards of the table, so that requests rarely wait for each other.
-const PARTS: usize = 16;
+pub(super) const PARTS: usize = 16;
 /// Longest time for which a client is refused, however often it has exceeded a limit.
-const LONGEST: Duration = Duration::from_secs(600);
+pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 /// The time after which a client may try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) struct Rate {
     pub(super) burst: Duration,
 }
 
-/// For each address the time up to which its share is used (the "generic cell rate algorithm").
+/// Time up to which each address has used its share (the "generic cell rate algorithm").
 #[derive(Debug)]
 pub(super) struct Counts {
     hasher: RandomState,
@@ -90,7 +90,7 @@ impl Rate {
 }
 
 impl Held {
-    /// Number of places that one of this kind comes on top of: a shared one needs no more room once it is there.
+    /// Number of places held beside one of this kind. A shared place that is held already is not counted.
     pub(super) fn others(&mut self, kind: Kind, now: Duration) -> u32 {
         while self.brief.front().is_some_and(|end| *end <= now) {
             self.brief.pop_front();
@@ -194,4 +194,13 @@ impl Counts {
         let at = usize::try_from(hash % PARTS as u64).unwrap_or_default();
         lock(self.parts.get(at).unwrap_or(first))
     }
+
+    /// Number of addresses with a count of their own.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.parts.iter().map(|part| lock(part).len()).sum()
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ pub struct Mark(u64);
 /// Knowledge of a credential at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Not accepted recently.
+    /// The credential was not accepted recently.
     Unknown,
     /// Accepted for another page, which may be open to everybody.
     Elsewhere,
@@ -63,7 +63,7 @@ struct Memory {
 #[derive(Debug, Default)]
 struct OfAddress {
     credentials: VecDeque<Credential>,
-    /// Each with the credential it accepted.
+    /// The pages of clients, each with the credential it has accepted.
     pages: VecDeque<(Mark, Mark)>,
 }
 

@@ -44,9 +44,9 @@ pub struct RouteLimit {
 /// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exceeded {
-    /// Its address has made too many requests; the time after which it may try again.
+    /// The address has made too many requests; the value is the time after which it may try again.
     Rate(TooMany),
-    /// As many requests of its address are in progress as may be.
+    /// The limit on requests of one address in progress is reached.
     InProgress,
 }
 

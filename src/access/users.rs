@@ -28,7 +28,7 @@ use crate::text::permission::Use;
 const LARGEST_FILE: u64 = 1 << 20;
 /// Limit on the cost of a hash: each step doubles the time of a comparison; 10 takes some 50 ms.
 const MOST_COST: u32 = 14;
-/// Prefix that marks a password in clear, whatever it looks like.
+/// Prefix of a password in clear text, for one that looks like a hash.
 const PLAIN: &str = "{PLAIN}";
 /// Limit on waiting comparisons with hashes. One is performed at a time, so that guesses occupy at most one core.
 const WAITING: usize = 16;

@@ -50,8 +50,8 @@ pub(super) fn wait(failures: u32, rate_limited: bool) -> Duration {
     if rate_limited { wait.max(HOUR) } else { wait }
 }
 
-/// Minimum time between issuing a certificate and its renewal, whatever the clock and the authority say: a clock
-/// that is years ahead, or a window in the past, would otherwise cause one order after another.
+/// Minimum time between issuing a certificate and its renewal. It holds regardless of the clock and the authority: a
+/// clock that is years ahead, or a window in the past, would otherwise cause one order after another.
 pub(super) fn rest(begins: SystemTime, expires: SystemTime) -> Duration {
     let life = expires.duration_since(begins).unwrap_or_default();
     (life / 10).clamp(Duration::from_secs(1), LONGEST_REST)

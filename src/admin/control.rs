@@ -77,7 +77,7 @@ impl Desk {
             .map_err(|_| unavailable("Noren stopped before this was done"))
     }
 
-    /// Has a command executed, and responds with its result.
+    /// Executes a command, and responds with its result.
     pub(super) async fn order(
         &self,
         order: Order,

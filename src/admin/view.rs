@@ -103,7 +103,7 @@ impl View {
         }
         channels.channel_subscribers.clear();
         channels.kept.clear();
-        for (channel, (listeners, messages)) in sums {
+        for (channel, (subscribers, messages)) in sums {
             let label = ChannelLabel { channel };
             channels
                 .channel_subscribers

@@ -52,7 +52,7 @@ pub(super) enum BrokerError {
     /// The trusted certificates cannot be read.
     #[error(transparent)]
     Authority(#[from] TlsError),
-    /// The broker cannot be believed.
+    /// The certificate of the broker is not trusted.
     #[error("{0}")]
     Trust(String),
     /// The broker cannot be reached.

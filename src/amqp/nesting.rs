@@ -18,7 +18,7 @@ const HEARTBEAT: u32 = 8;
 
 /// Class and method of `connection.start`, the one method of a broker that has a table.
 const START: u32 = 0x000A_000A;
-/// Those of a client that have one. No broker sends them.
+/// Methods with a table that only clients send; no broker does.
 const OF_CLIENTS: [u32; 8] = [
     0x000A_000B,
     0x0028_000A,
@@ -56,7 +56,7 @@ pub(super) struct Nesting {
 #[derive(Debug)]
 struct Level {
     is_table: bool,
-    /// Its bytes that no step has taken yet.
+    /// Bytes of the current frame that no step has taken yet.
     left: u32,
 }
 
@@ -77,7 +77,7 @@ enum Step {
     FrameEnd,
 }
 
-/// The stream is not what a broker sends.
+/// The bytes are not those of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the broker sends something else than frames of AMQP 0-9-1")]
 pub(super) struct Malformed;

@@ -54,7 +54,7 @@ pub struct Opened {
     pub boundary: Option<Arc<[u8]>>,
     /// The lease that limits its lifetime, if there is one.
     pub lease: Option<Lease>,
-    /// Its revocation, if somebody watches its token.
+    /// Revocation of the token, if its source is watched.
     pub revocation: Option<Revocation>,
 }
 
@@ -224,7 +224,7 @@ async fn relay(
     line.because(reason);
 }
 
-/// The settings of a tunnel, whatever its ends are.
+/// The settings of a tunnel, independent of its two ends.
 struct Way<'a> {
     codec: Codec,
     boundary: Option<Arc<[u8]>>,

@@ -43,7 +43,7 @@ pub(super) struct Limits {
     pub(super) upload: Option<usize>,
 }
 
-/// A tunnel between a WebSocket and a socket, or what looks like one.
+/// A tunnel between a WebSocket and a socket, or streams that behave like them.
 #[derive(Debug)]
 pub(super) struct Relay<C, T> {
     client: C,
@@ -247,7 +247,7 @@ where
         let _ = timeout(CLOSE_LIMIT, self.finish_client(end)).await;
     }
 
-    /// After the client has closed: writes the rest to the target, and the target's remaining output to the
+    /// Ends a relay whose client has closed: writes the rest to the target, and the target's remaining output to the
     /// client.
     async fn finish_target(&mut self) {
         let given = poll_fn(|cx| self.up.poll_write(&mut self.target, cx)).await;

@@ -31,7 +31,7 @@ pub(super) struct Place {
     /// The configuration of the running Noren, which names its admin socket [default: /etc/noren/noren.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The admin socket itself; no configuration is read then
+    /// The admin socket; no configuration file is read then
     #[arg(long, value_name = "PATH", conflicts_with = "config")]
     socket: Option<PathBuf>,
 }
@@ -75,7 +75,7 @@ fn example_url(listeners: &[Listener], path: &str) -> String {
     format!("https://localhost:{port}{path}/CHANNEL")
 }
 
-/// Connects; the error says what to do about it.
+/// Connects to the admin socket; the error contains the remedy.
 pub(super) async fn connect(path: &Path) -> anyhow::Result<TokioIo<UnixStream>> {
     match UnixStream::connect(path).await {
         Ok(stream) => Ok(TokioIo::new(stream)),
@@ -158,8 +158,8 @@ pub(super) async fn ask(socket: &Path, method: Method, target: &str) -> anyhow::
     answered.map_err(|_| anyhow!("{}: no answer within {PATIENCE:?}", socket.display()))?
 }
 
-/// Does `talk` on a connection that has to be driven meanwhile. What has been read of the connection when it
-/// ends can still be taken.
+/// Runs `talk` on a connection that must be driven meanwhile. What was read before the connection ends can still be
+/// taken.
 pub(super) async fn alongside<T>(
     connection: impl Future<Output = hyper::Result<()>>,
     talk: impl Future<Output = T>,

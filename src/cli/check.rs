@@ -19,7 +19,7 @@ const OF_SERVICE: &str = "noren";
 pub(super) struct Check {
     /// The file to check [default: /etc/noren/noren.toml]
     file: Option<PathBuf>,
-    /// Also tell what it comes to: routes in their order, who may pass, and the limits
+    /// Also describe the configuration: the routes in their order, their access rules, and the limits
     #[arg(long)]
     explain: bool,
     /// Check the file alone, and nothing that it names: for a file of another machine
@@ -47,7 +47,7 @@ impl Check {
     }
 }
 
-/// All that a start would be refused for, except what only this user may not use.
+/// The faults that would prevent a start, except files that only this user may not use.
 fn refused(file: &Path, checked: &Checked) -> Result<(), Failure> {
     let faults = checked.faults.iter();
     let faults = faults.filter(|fault| fault.denied().is_none());

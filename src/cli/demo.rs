@@ -85,7 +85,7 @@ async fn serve(server: Server, admin: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// This program, as somebody in this directory would call it.
+/// The command that runs this program from the current directory.
 fn program() -> PathBuf {
     let program = env::current_exe().unwrap_or_else(|_| "noren".into());
     let here = env::current_dir().unwrap_or_default();

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::cli::admin::{Place, ask};
 use crate::cli::{Failure, current_runtime, output, print};
 
-/// Time between two looks at an address.
+/// Time between two checks of an address.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// The arguments of `noren drain`.
@@ -26,7 +26,7 @@ pub(super) struct Drain {
     app: String,
     /// One of its addresses, as `noren status` shows it or as the configuration has it
     address: String,
-    /// Let it get requests again
+    /// Send requests there again
     #[arg(long, conflicts_with = "wait")]
     undo: bool,
     /// Wait until no request and no WebSocket is in progress there, at most this long [default: 5m]

@@ -43,17 +43,17 @@ enum Command {
         noren serve --app http://127.0.0.1:8010 --tokens /var/lib/wok/ws-tokens\n  \
         noren serve --target 127.0.0.1:5900 --files /usr/share/novnc")]
     Serve(serve::Serve),
-    /// Open everything in one process: the door, a blocking demo app, a console, live notifications.
+    /// Start everything in one process: the front door, a blocking demo app, a console, live notifications.
     Demo(demo::Demo),
     /// Check a configuration file and all it names on this machine; exit status 78 and the exact place if it is wrong.
     Check(check::Check),
-    /// Have the running Noren read its configuration again; says what is wrong if it does not.
+    /// Reload the configuration of the running Noren, and print the reason if it is refused.
     #[command(
         after_help = "Exit status: 0 the configuration is in force, 78 it is not and the one before stays, 1 Noren\n\
         could not be asked. The same happens on SIGHUP, without an answer."
     )]
     Reload(order::Order),
-    /// Start the program anew, perhaps a newer one, in the place of the running one; no client is refused.
+    /// Replace the running process by a new one, perhaps of a newer version; no client is refused.
     #[command(
         after_help = "The new process takes over the listening sockets and the messages of channels. The old one\n\
         keeps its open consoles until they end, at most for server.handover. SIGUSR2 does the same."
@@ -67,7 +67,7 @@ enum Command {
         It speaks to Noren by its admin socket ([admin] socket in the configuration); who may write to\n\
         that socket may publish. Exit status: 0 published, 1 not, 78 no usable configuration.")]
     Publish(publish::Publish),
-    /// Print the messages of a channel as they come; after a loss it comes back, and says if anything was missed.
+    /// Print the messages of a channel as they arrive; reconnects after a loss, and reports missed messages.
     #[command(after_help = "Examples:\n  \
         noren subscribe https://example.org:8001/events/wok\n  \
         noren subscribe --insecure --from earliest https://localhost:8001/events/wok,jobs\n  \
@@ -75,7 +75,7 @@ enum Command {
         A URL is that of any Noren; a bare CHANNEL is one of the Noren on this machine, by its admin\n\
         socket. Messages go to standard output, news of the connection to standard error. Ctrl-C ends.")]
     Subscribe(subscribe::Subscribe),
-    /// Show what is open and how it goes: connections, apps, tunnels, subscribers, channels, sources.
+    /// Show the state of the running Noren: connections, apps, tunnels, subscribers, channels, sources.
     #[command(after_help = "Examples:\n  \
         noren status\n  \
         noren status --watch            live; q ends it\n  \
@@ -116,19 +116,19 @@ enum Command {
     Token(token::Token),
     /// Print the noren.toml that does what a file of nginx or a command line of websockify did.
     Import(import::Import),
-    /// Write man pages or shell completions, for those who make packages.
+    /// Write man pages or shell completions, for packagers.
     Generate(generate::Generate),
 }
 
 /// Default path of the configuration.
 const DEFAULT_FILE: &str = "/etc/noren/noren.toml";
 
-/// Why the program ends with an error.
+/// Reason why the program ends with an error.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The configuration, or what it names, is wrong.
+    /// The configuration, or a file that it names, is wrong.
     Configuration(anyhow::Error),
-    /// Anything else.
+    /// Any other failure.
     Other(anyhow::Error),
 }
 
@@ -152,7 +152,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An error with its causes, without those whose words are in it already.
+/// An error with its causes, except those whose text it already contains.
 pub(crate) fn with_causes(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |mut text, cause| {
         let cause = cause.to_string();
@@ -165,7 +165,7 @@ pub(crate) fn with_causes(error: &anyhow::Error) -> String {
     })
 }
 
-/// Does what the arguments ask for.
+/// Runs the command that the arguments ask for.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Serve(serve) => serve.run(),
@@ -202,7 +202,7 @@ fn current_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     builder.enable_all().build().context("start the runtime")
 }
 
-/// The file named on the command line, or the one where it usually is.
+/// The configuration file named on the command line, or the default one.
 fn file_or_default(file: Option<PathBuf>) -> PathBuf {
     file.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE))
 }

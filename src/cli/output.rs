@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write as _};
 use anyhow::anyhow;
 use noren::text::escape;
 
-/// Writes lines to standard output; false if nobody reads any more (`| head`), which is no error.
+/// Writes lines to standard output; false if the reader has gone (`| head`), which is no error.
 pub(super) fn print(text: &str) -> anyhow::Result<bool> {
     write(&escape::lines(text))
 }

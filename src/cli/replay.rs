@@ -29,13 +29,13 @@ pub(super) struct Replay {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5999", value_parser = near)]
     #[arg(conflicts_with = "terminal")]
     listen: Endpoint,
-    /// Write what a serial console has sent to standard output instead
+    /// Write the output of a serial console to standard output instead
     #[arg(long)]
     terminal: bool,
-    /// Play so many times as fast
+    /// Play this many times as fast
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
     speed: f64,
-    /// Let no pause be longer than so many seconds
+    /// Shorten longer pauses to this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = speed)]
     max_pause: Option<f64>,
     /// End after the first viewer, instead of waiting for another
@@ -95,7 +95,7 @@ impl Replay {
         Reader::open(BufReader::new(file)).with_context(|| format!("read {path}"))
     }
 
-    /// Says what will be played, where a person reads it and no program does.
+    /// Prints a description of the recording to a terminal.
     fn tell(&self, reader: &Reader<BufReader<File>>) {
         let header = reader.header();
         let console = header.console.as_deref().unwrap_or(&header.target);
@@ -144,7 +144,7 @@ impl Replay {
         }
     }
 
-    /// Plays the target's side for one viewer, and takes in what the viewer says without an answer.
+    /// Plays the target's side for one viewer, and discards the viewer's input.
     async fn show(&self, viewer: impl AsyncRead + AsyncWrite) -> anyhow::Result<()> {
         let (mut says, hears) = tokio::io::split(viewer);
         let mut viewer = Viewer(hears);
@@ -198,7 +198,7 @@ fn connect_refused(path: &std::path::Path) -> bool {
 
 /// The output of a recording.
 trait Screen {
-    /// Shows what the console has sent; false if nobody looks any more.
+    /// Shows the output of the console; false if the reader has gone.
     async fn show(&mut self, bytes: &[u8]) -> anyhow::Result<bool>;
 
     /// Bytes are missing here.

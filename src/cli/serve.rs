@@ -36,10 +36,11 @@ pub(super) struct Serve {
     /// The app behind the door, in place of the file's apps: `http://host:port`, `https://host:port` or `unix:/path`
     #[arg(long, value_name = "URL", value_parser = AppUrl::parse)]
     app: Option<AppUrl>,
-    /// One console, `host:port` or `unix:/path`, for the token `console`, which everybody knows
+    /// One console, `host:port` or `unix:/path`, for the token `console`, which is no secret
     #[arg(long, value_name = "ADDR", value_parser = Endpoint::parse)]
     target: Option<Endpoint>,
-    /// A directory with the page of a console, such as /usr/share/novnc, or with any other files; served to everybody
+    /// A directory with the page of a console, such as /usr/share/novnc, or with any other files; served to all
+    /// clients
     #[arg(long, value_name = "DIR", conflicts_with = "app")]
     files: Option<PathBuf>,
     /// A directory of token files as Wok and websockify use them (repeatable)
@@ -167,7 +168,7 @@ fn introduce(server: &Server, page: Option<&str>) {
     }
 }
 
-/// A runtime with so many worker threads; 0 is one for each core.
+/// A runtime with this many worker threads; 0 means one for each core.
 pub(super) fn runtime(threads: usize) -> Result<Runtime, Failure> {
     let mut builder = Builder::new_multi_thread();
     if threads > 0 {
@@ -179,7 +180,7 @@ pub(super) fn runtime(threads: usize) -> Result<Runtime, Failure> {
         .context("start the worker threads")?)
 }
 
-/// Serves until a signal says stop; reloads what `again` gives when it is asked to.
+/// Serves until a signal requests a stop; a reload uses the configuration that `again` returns.
 async fn serve(
     config: Config,
     tell: impl Fn(&Server),
@@ -209,7 +210,7 @@ async fn beat(handle: Handle) {
     handle.pulse().await;
 }
 
-/// Does what is wished until that is to stop.
+/// Executes control events until one of them is a stop.
 async fn obey(mut wishes: Wishes, handle: &Handle, again: impl Fn() -> Result<Config, Failure>) {
     loop {
         let (wish, ordered) = wishes.next().await;
@@ -263,7 +264,7 @@ async fn replace(handle: &Handle) -> Result<String, String> {
     }
 }
 
-/// After an upgrade: until the last tunnel ends, a limit passes, or somebody says stop.
+/// Waits, after an upgrade, until the last tunnel ends, a limit passes, or a stop is requested.
 async fn wait_for_tunnels(wishes: &mut Wishes, handle: &Handle) {
     let limit = async {
         match handle.handover_limit() {
@@ -285,7 +286,7 @@ struct Wishes {
 }
 
 impl Wishes {
-    /// Waits for the next one, with whoever waits for its outcome.
+    /// Waits for the next control event, with the sender of its outcome.
     async fn next(&mut self) -> (ControlEvent, Option<Ordered>) {
         let ordered = async {
             match &mut self.orders {

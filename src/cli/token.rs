@@ -21,13 +21,13 @@ pub(super) struct Token {
     /// Sign a link with the key that [bridge.signed] in the configuration names
     #[arg(long)]
     sign: bool,
-    /// Sign a token to listen to this channel, or pattern, or * for all, with the key that [hub.tokens] names
+    /// Sign a token to subscribe to this channel, or pattern, or * for all, with the key that [hub.tokens] names
     #[arg(long, value_name = "CHANNEL", conflicts_with_all = ["name", "sign"])]
     subscribe: Vec<String>,
-    /// The same to publish on it
+    /// Sign a token to publish on it
     #[arg(long, value_name = "CHANNEL", conflicts_with_all = ["name", "sign"])]
     publish: Vec<String>,
-    /// The name of who gets a token for channels, as presence and the audit show it
+    /// The user name in a token for channels, as presence and the audit show it
     #[arg(long, value_name = "USER", conflicts_with = "name")]
     subject: Option<String>,
     /// Lifetime of the link or the token, such as 30s, 5m or 1h
@@ -36,10 +36,10 @@ pub(super) struct Token {
     /// The link opens once
     #[arg(long, requires = "sign")]
     single_use: bool,
-    /// The link is for looking only: no key and no click reaches the console (VNC)
+    /// The link permits viewing only: no key and no click reaches the console (VNC)
     #[arg(long, requires = "sign")]
     view_only: bool,
-    /// The client's address, or network such as 192.0.2.0/24, that the link is for
+    /// The address of the client, or a network such as 192.0.2.0/24, that the link is valid for
     #[arg(long, value_name = "IP", value_parser = address, requires = "sign")]
     address: Option<String>,
     /// The configuration file with the key [default: /etc/noren/noren.toml]
@@ -101,7 +101,7 @@ impl Token {
     }
 }
 
-/// An address or a network, checked so that a slip does not make a link that nobody can use.
+/// Parses an address or a network, so that a slip does not make a useless link.
 fn address(text: &str) -> Result<String, String> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address, bits.parse().ok()),

@@ -47,7 +47,7 @@ pub(super) fn hand_over(handle: &Handle) -> anyhow::Result<u32> {
     Ok(child.id())
 }
 
-/// In the new process: the line to the old one, if there is one.
+/// Returns, in the new process, the connection to the old one, if there is one.
 pub(super) fn inheritance() -> anyhow::Result<Option<Inheritance>> {
     if env::var_os(MARK).is_none() {
         return Ok(None);
@@ -58,7 +58,7 @@ pub(super) fn inheritance() -> anyhow::Result<Option<Inheritance>> {
     Ok(Some(inheritance))
 }
 
-/// The file of this program, or the one that was put in its place.
+/// The file of this program, or the new file in its place.
 fn program() -> io::Result<PathBuf> {
     let path = env::current_exe()?.into_os_string().into_vec();
     let path = path.strip_suffix(DELETED).unwrap_or(&path);

@@ -29,7 +29,7 @@ use crate::shutdown::Shutdown;
 
 /// Consumer prefetch: unacknowledged records in flight.
 const PREFETCH: u16 = 1_000;
-/// Most records that are applied before the last of them is acknowledged.
+/// Limit on records that are applied before the last of them is acknowledged.
 const BATCH: usize = 250;
 /// Limit on messages that are written but not confirmed by the broker.
 const UNCONFIRMED: usize = 1_000;
@@ -170,7 +170,7 @@ async fn declare(channel: &Channel, settings: &config::Cluster) -> Result<(), Lo
     Ok(())
 }
 
-/// Consumes the stream from this offset on; 0 is its beginning, whatever offset that has.
+/// Consumes the stream from this offset on; 0 is its beginning, even if older records were deleted.
 async fn consume(channel: &Channel, stream: &str, expected: u64) -> Result<Consumer, Lost> {
     let mut from = FieldTable::default();
     let place = match expected {

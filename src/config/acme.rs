@@ -42,7 +42,7 @@ impl std::fmt::Display for Challenge {
     }
 }
 
-/// A key that the authority has given out, to know whose account it is (RFC 8555 §7.3.4).
+/// A key from the authority that links an order to an account there (RFC 8555 §7.3.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalKey {
     /// `key-id`: its name.
@@ -106,8 +106,8 @@ impl Acme {
         (!acme.names.is_empty()).then_some(acme)
     }
 
-    /// The directory for what this authority has given. Another authority has another one, so that whoever has
-    /// tried everything out with one for tests gets new certificates from the real one.
+    /// The directory for the certificates of this authority. Each authority has a directory of its own, so that an
+    /// operator who has tried out a test authority gets new certificates from the real one.
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.store.join(host_of(&self.directory).replace(':', "-"))
@@ -186,7 +186,7 @@ fn parse_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// As an authority wants it: a URL.
+/// Parses a contact into the URL that an authority wants.
 fn parse_contact(text: &str) -> Result<String, String> {
     let bare = text.strip_prefix("mailto:").unwrap_or(text);
     let fits = bare.bytes().all(|byte| byte.is_ascii_graphic())

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// byte.
 const LONGEST_SOCKET_PATH: usize = 107;
 
-/// Splits `host:port`; the host comes without brackets and may be empty, the port may be 0.
+/// Splits `host:port`; the host is returned without brackets and may be empty, the port may be 0.
 pub(super) fn host_and_port(text: &str) -> Result<(String, u16), String> {
     let Some((host, port)) = text.rsplit_once(':') else {
         return Err(format!(

@@ -3,12 +3,12 @@
 /// The rule by which the requests of one visitor find one of several addresses of an app.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Affinity {
-    /// They do not: each goes to the least busy address.
+    /// No affinity: each request goes to the least busy address.
     #[default]
     None,
-    /// By a cookie of Noren, which the app does not see.
+    /// A cookie of Noren keeps each visitor at one address; the app does not see it.
     Cookie,
-    /// By the address of the client.
+    /// The address of the client determines the address of the app.
     Address,
 }
 

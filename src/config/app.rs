@@ -300,7 +300,7 @@ impl App {
         }
     }
 
-    /// Two apps that would answer the same requests: the second would never be asked.
+    /// Refuses two apps for the same requests: the second would never get one.
     fn check_against(&self, earlier: &[Self], taken: &Taken, table: &mut Table<'_>) {
         if taken.names.contains(&self.name) {
             let text = format!(
@@ -320,7 +320,7 @@ impl App {
         }
     }
 
-    /// Its places among the routes: each of its hosts with its path.
+    /// The places of this app among the routes: each of its hosts with its path.
     fn places(&self) -> impl Iterator<Item = (Option<HostPattern>, PathPrefix)> {
         let named = self.hosts.iter().cloned().map(Some);
         let any = self.hosts.is_empty().then_some(None);
@@ -332,7 +332,7 @@ impl App {
 #[derive(Default)]
 struct Taken {
     names: HashSet<String>,
-    /// Each with the index of its first app.
+    /// Places of the apps so far, each with the index of its first app.
     places: HashMap<(Option<HostPattern>, PathPrefix), usize>,
 }
 

@@ -71,7 +71,7 @@ pub(super) fn introduced(mut apps: Vec<App>) -> Vec<App> {
     apps
 }
 
-/// The headers in which apps are told names.
+/// The headers that carry user names to apps.
 fn names(apps: &[App]) -> Arc<[HeaderName]> {
     let told = apps
         .iter()

@@ -65,7 +65,7 @@ pub struct Broker {
     pub tls: bool,
     /// A name or an address; an IPv6 address without its brackets.
     pub host: String,
-    /// By default 5672, and with TLS 5671.
+    /// Port of the broker; the default is 5672, and with TLS 5671.
     pub port: u16,
     /// The virtual host. Default `/`.
     pub virtual_host: String,
@@ -163,7 +163,7 @@ impl Broker {
     }
 }
 
-/// As it was written, without what is secret.
+/// Writes the URL without its secrets.
 impl fmt::Display for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "amqps" } else { "amqp" };

@@ -21,11 +21,11 @@ use super::webhook::WebhookSource;
 /// Rule for a subscriber that lags too far behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slow {
-    /// It is closed (1013), and comes back with its cursor. The default.
+    /// The connection is closed (1013), and the client comes back with its cursor. The default.
     Disconnect,
-    /// It is told of a gap (`reset`) and gets the newest.
+    /// The subscriber gets a gap (`reset`) and the newest messages.
     DropOldest,
-    /// Only the newest message of each key is kept for it, as for everybody.
+    /// Only the newest message of each key is kept, for all subscribers.
     Conflate,
 }
 
@@ -42,9 +42,9 @@ impl Slow {
 pub enum Publisher {
     /// Programs on this machine, by the admin socket. The default.
     Local,
-    /// Those who show the publish token, or a token of `[hub.tokens]` that says so, by HTTP.
+    /// Programs that send the publish token over HTTP, or a token of `[hub.tokens]` that permits it.
     Token,
-    /// Pages, whose messages the app is asked about (`receive`).
+    /// Pages; the app is queried about each message (`receive`).
     App,
 }
 
@@ -59,9 +59,9 @@ impl Publisher {
 /// Storage of a channel's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
-    /// In memory: gone with a restart, which subscribers are told. The default.
+    /// The history is in memory and lost with a restart, which subscribers are told as a gap. The default.
     Memory,
-    /// In `hub.store`: kept over a restart and a crash.
+    /// The history is in `hub.store`, and survives a restart and a crash.
     Disk,
 }
 
@@ -103,7 +103,7 @@ impl Default for History {
 pub enum Framing {
     /// One a line. The default.
     Lines,
-    /// Each ends with the channel's `boundary`.
+    /// Each message ends with the channel's `boundary`.
     Boundary,
     /// One JSON object a line: `{"event": …, "key": …, "data": …, "channel": …}`.
     Json,
@@ -461,7 +461,7 @@ impl Source {
         }
     }
 
-    /// The path at which a webhook comes, as it is compared with those of requests.
+    /// The path of a webhook, in the form in which paths of requests are compared.
     #[must_use]
     pub fn webhook(&self) -> Option<&str> {
         match self {

@@ -41,7 +41,8 @@ impl ChannelPattern {
             .map(|()| Self(text.to_owned()))
     }
 
-    /// Reads the pattern of a `[[channel]]`, which is open to who knows a name: one for any name is refused.
+    /// Reads the pattern of a `[[channel]]`. A pattern that matches every name is refused, because anyone could
+    /// create channels.
     pub(super) fn parse_own(text: &str) -> Result<Self, String> {
         if text == "*" {
             return Err(

@@ -28,13 +28,13 @@ impl Clipboard {
         value::choice(text, &Self::NAMES)
     }
 
-    /// True if what is copied in the browser reaches the host.
+    /// True if text copied in the browser reaches the host.
     #[must_use]
     pub fn reaches_host(self) -> bool {
         matches!(self, Self::Both | Self::ToHost)
     }
 
-    /// True if what is copied at the host reaches the browser.
+    /// True if text copied at the host reaches the browser.
     #[must_use]
     pub fn reaches_browser(self) -> bool {
         matches!(self, Self::Both | Self::ToBrowser)

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::syntax;
 
-/// Why there is no configuration. Both kinds are the operator's to mend; the program exits with 78.
+/// Reason why there is no configuration. Both kinds are the operator's to mend; the program exits with 78.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file could not be read.
@@ -35,10 +35,10 @@ pub enum ConfigError {
 pub struct Problem {
     /// The file, as it was named.
     pub file: String,
-    /// The line, from 1; `None` when the problem is what the file lacks as a whole.
+    /// The line, from 1; `None` if the file lacks something as a whole.
     pub line: Option<usize>,
-    /// The dotted path of the key, such as `app.wok.url` or `listener[1].mode`; empty for what is
-    /// not about one key.
+    /// The dotted path of the key, such as `app.wok.url` or `listener[1].mode`; empty if the problem is not about one
+    /// key.
     pub key: String,
     /// Description of the fault, and the remedy.
     pub text: String,
@@ -78,7 +78,7 @@ impl ConfigError {
     }
 }
 
-/// The line, from 1, that holds the byte at `offset`.
+/// The line, from 1; `None` if the file lacks something as a whole.
 pub(super) fn line_at(text: &[u8], offset: usize) -> usize {
     text.iter()
         .take(offset)

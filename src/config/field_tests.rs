@@ -1,5 +1,5 @@
-//! Each key reaches its own field: values that differ from the defaults and from each other, so
-//! that two keys that were swapped are found.
+//! Tests that each key reaches its own field: the values differ from the defaults and from each other, so that two
+//! keys that were swapped are found.
 
 mod access;
 mod apps;

@@ -55,7 +55,7 @@ const FRAMING: &[&str] = &[
     "content-range",
     "expect",
 ];
-/// Fields that are true of one response only, so that no fixed text can stand in them.
+/// Fields whose value describes one response, so that a fixed text would be wrong.
 const OF_ONE_RESPONSE: &[&str] = &[
     "age",
     "allow",
@@ -67,7 +67,7 @@ const OF_ONE_RESPONSE: &[&str] = &[
     "www-authenticate",
     "x-request-id",
 ];
-/// Fields of a request that the door writes itself.
+/// Fields of a request that Noren writes itself.
 const WRITTEN_BY_THE_DOOR: &[&str] = &[
     "forwarded",
     "host",
@@ -99,7 +99,7 @@ const OF_THE_CLIENT: &[&str] = &[
     "x-remote-addr",
     "x-remote-ip",
 ];
-/// Fields that make another request of the one that was judged: other hosts, paths and methods.
+/// Fields that turn the checked request into another one: other hosts, paths and methods.
 const OF_ANOTHER_REQUEST: &[&str] = &[
     "proxy",
     "x-host",
@@ -124,7 +124,7 @@ impl Side {
         }
     }
 
-    /// Advice for whoever wanted a variable.
+    /// Advice for a value with a variable of another program.
     pub(super) fn instead_of_variables(self) -> &'static str {
         match self {
             Self::Response => "",

@@ -51,9 +51,9 @@ pub struct HeaderRules {
 /// One field, with a line for each value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
-    /// Its name.
+    /// Name of the header.
     pub name: HeaderName,
-    /// Its values; at least one.
+    /// Values of the header; at least one.
     pub values: Vec<HeaderValue>,
     /// The responses it is for. Requests get all fields.
     pub scope: Scope,
@@ -64,9 +64,9 @@ pub struct Field {
 pub enum Scope {
     /// All of them.
     Every,
-    /// Those over TLS: HSTS must not be sent without it (RFC 6797 §7.2).
+    /// Responses over TLS only: HSTS must not be sent without it (RFC 6797 §7.2).
     Tls,
-    /// Those with a status below 400: caches would keep an error as long as the page it stands for.
+    /// Responses with a status below 400 only: a cache would keep an error for as long as the page.
     Success,
 }
 
@@ -119,8 +119,8 @@ impl HeaderRules {
         self.remove.contains(name)
     }
 
-    /// These rules, and of the general ones those about other names: a table never takes away a rule that it says
-    /// nothing about.
+    /// Combines these rules with the general ones for other headers: a table never cancels a rule for a header that
+    /// it does not name.
     #[must_use]
     pub fn over(&self, general: &Self) -> Self {
         let is_other = |name: &HeaderName| !self.names(name);
@@ -222,7 +222,8 @@ impl Names {
     }
 }
 
-/// RFC 9110 §5.5, without the bytes that nobody agrees on. A line break would let the file write a second field.
+/// Parses a value (RFC 9110 §5.5) without the bytes that implementations treat differently. A line break would let
+/// the file write a second field.
 fn parse_value(text: &str, name: &HeaderName, side: Side) -> Result<HeaderValue, String> {
     if text.is_empty() {
         return Err(format!(

@@ -104,7 +104,7 @@ impl Hub {
     }
 }
 
-/// Everything below the path is the hub's, so the root would leave nothing for an app.
+/// Parses the path of the hub. The root is refused, because it would leave no path for an app.
 fn parse_path(text: &str) -> Result<String, String> {
     let path: String = PathPrefix::parse(text)?.into();
     if path.is_empty() || path == "/" {

@@ -14,12 +14,12 @@ use super::problems::Problems;
 struct Opened {
     address: ListenAddress,
     key: String,
-    /// None for the listener that is there without being written.
+    /// Position in the file; `None` for the default listener, which is not written there.
     offset: Option<usize>,
 }
 
-/// Reports every address that is open already when its turn comes. What is no address at all is reported by the
-/// reader of its table.
+/// Reports each address that an earlier listener already has. Malformed addresses are reported by the reader of their
+/// table.
 pub(super) fn check(document: &DeTable<'_>, text: &str, file_name: &str, problems: &Problems) {
     let mut earlier: Vec<Opened> = Vec::new();
     for opened in listeners(document).into_iter().chain(others(document)) {

@@ -8,15 +8,15 @@ use super::value;
 /// The least important level that is still logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Only what needs an operator: our fault, or the system's.
+    /// Faults of Noren or of the system, which need an operator.
     Error,
-    /// Also what an operator should look at soon, such as an app that refuses connections.
+    /// In addition, conditions to look into soon, such as an app that refuses connections.
     Warn,
-    /// Also start, stop, reload and the access lines. The default.
+    /// In addition, start, stop, reload and the access lines. The default.
     Info,
-    /// Also every client's mistake: failed handshakes, refused requests.
+    /// In addition, mistakes of clients: failed handshakes, refused requests.
     Debug,
-    /// Everything, for finding faults in Noren itself.
+    /// All lines, for finding faults in Noren itself.
     Trace,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for Level {
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people and journald: `message key=value key=value`. The default.
+    /// Text for people and journald: `message key=value key=value`. The default.
     Text,
     /// One JSON object a line, for collectors.
     Json,
@@ -75,9 +75,9 @@ impl fmt::Display for LogFormat {
 /// Destination of audit lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audit {
-    /// To the log, in its form. The default.
+    /// In the log, in its format. The default.
     Log,
-    /// To standard output instead, one JSON object a line.
+    /// On standard output, one JSON object a line.
     Stdout,
 }
 
@@ -88,7 +88,7 @@ impl Audit {
 /// The form of access lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessFormat {
-    /// As all other lines, in the log. The default.
+    /// Fields, like all other lines of the log. The default.
     Fields,
     /// The "combined" form of Apache and nginx, on standard output.
     Combined,

@@ -31,7 +31,7 @@ impl Mapping {
         }
     }
 
-    /// Reports each key whose templates point into JSON, for a format that is none.
+    /// Reports each key whose templates contain JSON pointers although the format is not JSON.
     pub(super) fn refuse_pointers(&self, table: &Table<'_>) {
         let all = [
             ("channel", &self.channel),

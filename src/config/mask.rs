@@ -4,7 +4,7 @@
 
 use toml::de::DeValue;
 
-/// Keys whose values are secrets, or places of secrets: ours, and those that other programs have.
+/// Keys whose values are secrets or paths of secrets: those of Noren, and those of other programs.
 const SECRET: &[&str] = &[
     "auth",
     "credentials",
@@ -20,7 +20,7 @@ const SECRET: &[&str] = &[
 ];
 /// Replacement for a secret.
 const MASK: &str = "…";
-/// The shortest part of a secret that is looked for by itself.
+/// The shortest part of a secret that is searched for by itself.
 const SHORTEST: usize = 3;
 
 /// True if a key's name says that it holds a secret.

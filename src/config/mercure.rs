@@ -287,7 +287,7 @@ fn parse_path(text: &str) -> Result<String, String> {
     Ok(path.to_owned())
 }
 
-/// An address as it stands in the claim `aud` of tokens: compared byte for byte.
+/// Parses an address of the claim `aud` of tokens, which is compared byte for byte.
 fn parse_url(text: &str) -> Result<String, String> {
     let rest = text
         .strip_prefix("https://")

@@ -417,7 +417,7 @@ impl Config {
         }
     }
 
-    /// A route that needs a certificate can only be reached where one is asked for.
+    /// Checks that a route that needs a client certificate has a listener that requests one.
     fn compare_entrances(&self, root: &Table<'_>) {
         if self
             .listeners
@@ -446,7 +446,7 @@ impl Config {
         }
     }
 
-    /// Whoever sees the admin page must be known by name.
+    /// Checks that visitors of the admin page are known by name.
     fn check_page(&self, root: &Table<'_>) {
         let (session, admin) = (&self.session, &self.admin);
         if admin.page.is_none() || !root.nothing_is_wrong() {
@@ -465,7 +465,7 @@ impl Config {
         }
     }
 
-    /// Nobody is let in without a question where the file says that one is required.
+    /// Checks that there is an app to query about sessions wherever the file requires one.
     fn check_session(&self, root: &Table<'_>) {
         if !root.nothing_is_wrong() {
             return;

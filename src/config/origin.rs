@@ -10,7 +10,7 @@ use super::endpoint::Endpoint;
 pub enum OriginRule {
     /// A page of the same scheme, host and port as the request.
     Same,
-    /// Any page whatsoever.
+    /// Pages of any site.
     Any,
     /// A page of this origin, in the form browsers send: lower case, no port where it is the
     /// scheme's own.

@@ -8,9 +8,9 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathPrefix {
     text: String,
-    /// Without percent-encoding, if there is any.
+    /// The prefix with its percent-encoding decoded, if it has any.
     decoded: Option<String>,
-    /// Every path that begins with these bytes is meant, also within a segment.
+    /// True if the prefix also matches within a segment: every path that begins with these bytes.
     open_ended: bool,
 }
 
@@ -115,7 +115,7 @@ impl PathPrefix {
         }
     }
 
-    /// The prefix as it was written, and as it stands in a URL.
+    /// The prefix as it was written in the file, and appears in a URL.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -135,8 +135,8 @@ fn is_below(path: &str, prefix: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// A path as an app may see it to which letter case means nothing: letters beyond ASCII are capitals of some
-/// within it, as the sign for kelvin is of `k`, and `ſ`, `ı` and `ß` become `S`, `I` and `SS`.
+/// Folds the case of a path as an app may do: letters beyond ASCII are capitals of some within it, as the sign for
+/// kelvin is of `k`, and `ſ`, `ı` and `ß` become `S`, `I` and `SS`.
 pub fn without_case(path: &str) -> Cow<'_, str> {
     if !path.is_ascii() {
         return Cow::Owned(path.to_uppercase().to_lowercase());

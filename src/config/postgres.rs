@@ -172,7 +172,7 @@ impl PostgresSource {
     }
 }
 
-/// So that a lost connection is noticed on the same day.
+/// Longest poll interval: a lost connection is noticed on the same day.
 const LONGEST_POLL: Duration = Duration::from_secs(3600);
 
 /// The name of a channel or a table, exactly as the database has it: not folded to lower case.
@@ -185,7 +185,7 @@ fn name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The database and what is read there, for the log and the status.
+/// Writes the database and the place that is read there, for the log and the status.
 impl std::fmt::Display for PostgresSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.place {
@@ -216,7 +216,7 @@ impl TableName {
         Ok(Self { schema, table })
     }
 
-    /// As it stands in a statement.
+    /// Quotes a name for an SQL statement.
     #[must_use]
     pub fn quoted(&self) -> String {
         match &self.schema {

@@ -17,7 +17,7 @@ use super::value;
 pub struct PostgresServer {
     /// A name or an address; an IPv6 address without its brackets. For a UNIX socket its directory.
     pub host: String,
-    /// By default 5432. It is in the name of a UNIX socket as well.
+    /// Port of the server; the default is 5432. The name of a UNIX socket contains it too.
     pub port: u16,
     /// The name of the database.
     pub database: String,
@@ -186,7 +186,7 @@ impl fmt::Display for PostgresServer {
     }
 }
 
-/// A part of the URL without its percent signs; `None` for what no name has.
+/// Decodes a part of the URL; `None` if it cannot be a name.
 fn name(text: &str) -> Option<String> {
     value::percent_decoded(text).filter(|text| !text.contains(char::is_control))
 }

@@ -1,10 +1,10 @@
-//! Collects what is wrong while a file is being read. Knows neither TOML nor the keys.
+//! Collects the problems of a file while it is read. Must not know TOML and the keys.
 
 use std::cell::RefCell;
 
 use super::error::{Problem, line_at};
 
-/// Everything found wrong so far.
+/// Problems found so far.
 #[derive(Default)]
 pub(super) struct Problems {
     found: RefCell<Vec<Found>>,

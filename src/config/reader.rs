@@ -1,4 +1,4 @@
-//! Walks the parsed TOML document key by key, and collects what is wrong with it.
+//! Walks the parsed TOML document key by key, and collects its problems.
 //!
 //! The `toml` crate parses the text and knows where each value stands; this reader knows what Noren
 //! asks for. It goes on after a problem, so that an operator sees all of them at once, and it
@@ -29,7 +29,7 @@ pub(super) struct Table<'a> {
     path: String,
     /// Position of the table, for errors about missing keys.
     offset: Option<usize>,
-    /// The keys asked for so far, which are the keys there are.
+    /// The keys that were read so far, which are the known ones.
     known: Vec<&'a str>,
     problems: &'a Problems,
     problems_before: usize,
@@ -67,8 +67,7 @@ impl<'a> Table<'a> {
         self.value(key, default, |found| value::parsed(found, parse))
     }
 
-    /// A string without which the table makes no sense; `example` is what to write if it is
-    /// missing.
+    /// Reads a string that must be there; `example` is the advice if it is missing.
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,
@@ -118,7 +117,7 @@ impl<'a> Table<'a> {
         self.value(key, default, value::time_limit)
     }
 
-    /// As [`Table::time_limit`], or `off`.
+    /// Reads a time limit as [`Table::time_limit`] does, or `off`.
     pub(super) fn time_limit_or_off(
         &mut self,
         key: &'static str,
@@ -306,13 +305,13 @@ impl<'a> Table<'a> {
         self.entries.contains_key(key)
     }
 
-    /// True if nothing is wrong in this table, all of whose keys have been read: otherwise a default in place of a
-    /// wrong or misspelt key would mislead a comparison.
+    /// True if this table has no problem, once all of its keys were read: a default in the place of a wrong or
+    /// misspelt key would mislead a comparison.
     pub(super) fn is_sound(&self) -> bool {
         self.problems.count() == self.problems_before && self.unknown_keys().next().is_none()
     }
 
-    /// True if nothing is wrong in what was read of this table so far.
+    /// True if the part of this table that was read has no problem.
     pub(super) fn is_sound_so_far(&self) -> bool {
         self.problems.count() == self.problems_before
     }
@@ -338,7 +337,7 @@ impl<'a> Table<'a> {
         self.known.extend(keys.map(|key| key.get_ref().as_ref()));
     }
 
-    /// Reports the keys nothing has asked for. To be called when all have been.
+    /// Reports the keys that were not read, as unknown. To be called after all others were read.
     pub(super) fn finish(self) {
         for key in self.unknown_keys() {
             let name = key.get_ref().as_ref();
@@ -396,7 +395,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The name a table of a list goes by, if it has one that reads well in a key's path.
+/// The name of a table in a list, if it has one that reads well in the path of a key.
 fn name_of<'a>(entries: &'a DeTable<'_>) -> Option<&'a str> {
     let name = entries.get("name")?.get_ref().as_str()?;
     (!name.is_empty() && name.chars().all(|c| c.is_ascii_graphic())).then_some(name)

@@ -177,7 +177,7 @@ fn read_delay_after(table: &mut Table<'_>) -> Option<u32> {
     is_there.then_some(delay_after)
 }
 
-/// A name that stands in messages.
+/// Parses the name of a zone, which appears in messages.
 fn parse_zone(text: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if (1..=64).contains(&text.len()) && text.chars().all(is_plain) {

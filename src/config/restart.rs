@@ -14,8 +14,8 @@ impl Config {
         "[admin]",
     ];
 
-    /// Those of [`RESTART`](Self::RESTART) that are different in another configuration. A new table, and a new key of
-    /// the tables that are divided here, does not compile before it stands on one side.
+    /// Names of the keys of [`RESTART`](Self::RESTART) that differ in another configuration. A new table, and a new
+    /// key in the tables that are divided here, does not compile until it is listed on one side.
     #[must_use]
     pub fn restart_for(&self, next: &Self) -> Vec<&'static str> {
         let Self {

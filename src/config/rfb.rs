@@ -33,7 +33,7 @@ pub struct Rfb {
     pub access: RfbAccess,
 }
 
-/// The keys of `rfb` about what a visitor may do.
+/// The keys of `rfb` that restrict a visitor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RfbAccess {
     /// `view-only`: whether everybody may only look. Default `false`.

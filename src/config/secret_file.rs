@@ -9,7 +9,7 @@ use super::mask;
 /// Environment variable with the directory of a service's credentials (systemd.exec(5), `LoadCredential=`).
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
-/// Their directory for the service of the package.
+/// Directory of the credentials of the packaged service.
 const OF_SERVICE: &str = "/run/credentials/noren.service";
 
 /// The file of a credential. Outside of the service, where `noren check` is often run, it is where the service will

@@ -10,7 +10,7 @@ use super::reader::Table;
 pub enum ServerHosts {
     /// `"any"`: every name.
     Any,
-    /// These, and those that other keys name.
+    /// The names in this list, and those that other keys contain.
     Listed(Vec<HostPattern>),
 }
 

@@ -218,7 +218,7 @@ fn app_called(name: &str, apps: &[App]) -> Result<usize, String> {
     })
 }
 
-/// A path, possibly with a query, as it stands in a request line.
+/// Parses a path of a request line, possibly with a query.
 fn parse_target(text: &str) -> Result<String, String> {
     let (path, _) = text.split_once('?').unwrap_or((text, ""));
     let dots = path.split('/').any(|part| matches!(part, "." | ".."));
@@ -241,8 +241,8 @@ fn parse_path_with(text: &str, place: &str, example: &str) -> Result<String, Str
     parse_target(text)
 }
 
-/// The visitor's own credential, and what frames or addresses the request, is not the file's to
-/// set.
+/// Parses a header of a query to the app. The credential of the visitor, and headers that frame or address the
+/// request, are refused.
 fn parse_sent_header(name: &str) -> Result<(), String> {
     let lower = parse_header_name(name)?.to_ascii_lowercase();
     if is_set_elsewhere(&lower) {

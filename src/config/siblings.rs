@@ -12,12 +12,12 @@ use super::path_prefix::PathPrefix;
 /// Facts about the other apps of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Siblings {
-    /// Headers in which Noren tells names (`user-header`, `certificate-header`), on whatever route: an app believes
-    /// them by every route that leads to it.
+    /// Headers that carry user names (`user-header`, `certificate-header`) on any route: an app believes them on each
+    /// route that leads to it.
     pub names: Arc<[HeaderName]>,
     /// The `server-root` of each route to the same address.
     pub roots: Vec<PathPrefix>,
-    /// True if a route to the same address says that letter case means nothing there.
+    /// True if a route to the same address has `case-insensitive = true`.
     pub fold_case: bool,
     /// True if an app at the same address takes events of GRIP.
     pub speak_grip: bool,

@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
         })
 }
 
-/// Guesses from the first letter what was meant: K, M, G or T.
+/// Guesses the unit from its first letter: K, M, G or T.
 fn unknown_unit(text: &str, number: &str, unit: &str) -> String {
     let first = unit.trim_start().get(..1).unwrap_or_default();
     let meant = UNITS

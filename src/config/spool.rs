@@ -37,7 +37,7 @@ pub struct Spool {
 /// Rule for a request body for which the spool has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It goes to the app as it comes, if its length is known; else 507.
+    /// The body is passed on to the app as it arrives if its length is known; otherwise the response is 507.
     Stream,
     /// 507: no client is let near a worker before its request is complete.
     Refuse,

@@ -1,4 +1,4 @@
-//! Plain words for what the `toml` crate says of a text that is not TOML.
+//! Rewords the errors of the `toml` crate about a text that is not TOML.
 //!
 //! Its messages name grammar rules ("invalid float, expected `inf`" for `level = info`). The
 //! commonest slips are told from the message and the line, so that the operator can copy what to
@@ -29,7 +29,7 @@ pub(super) fn explain(message: &str, line: &str, at: &str) -> String {
     )
 }
 
-/// The beginning of a message, and what to say instead.
+/// The beginning of a message, and the text to show instead.
 const PLAIN_WORDS: [(&str, &str); 7] = [
     (
         "key with no value",
@@ -89,7 +89,7 @@ fn is_about_a_value(message: &str) -> bool {
     STARTS.iter().any(|start| message.starts_with(start))
 }
 
-/// For a line such as `level = info`, which lacks its quotes, what the line should be.
+/// Suggests the quoted form of a line such as `level = info`.
 fn quote_the_value(line: &str) -> Option<String> {
     let (key, value) = line.split_once('=')?;
     let key = key.trim();

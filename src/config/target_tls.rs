@@ -36,7 +36,7 @@ impl TargetTls {
         Self::read_with(table, More::Nothing)
     }
 
-    /// The same for an app, whose certificate may be left unverified.
+    /// Reads the table for an app, whose certificate may be left unverified.
     pub(super) fn read_for_app(table: &mut Table<'_>) -> Option<Self> {
         Self::read_with(table, More::SkipVerify)
     }

@@ -14,7 +14,7 @@ pub type Templates = Vec<Template>;
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// As it stands.
+    /// Literal text.
     Text(String),
     /// The value at this JSON pointer of the message.
     Pointer(String),
@@ -58,7 +58,7 @@ impl Template {
         &self.0
     }
 
-    /// With this in all places.
+    /// Fills all places with the same value.
     pub(super) fn filled_with(&self, text: &str) -> String {
         let filled = self.0.iter().map(|part| match part {
             Part::Text(own) => own.as_str(),
@@ -73,7 +73,7 @@ impl Template {
     }
 }
 
-/// As it was written.
+/// Writes the template as it was written in the file.
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|part| match part {

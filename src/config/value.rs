@@ -77,7 +77,7 @@ pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
     })
 }
 
-/// A whole number; `example` is what to write.
+/// Reads a whole number; `example` is the advice in an error.
 pub(super) fn whole_number(value: &DeValue<'_>, example: &str) -> Result<i64, String> {
     let number = value.as_integer().ok_or_else(|| {
         // Whoever wrote the right number in quotes is told that number.
@@ -131,7 +131,7 @@ pub(super) fn time_limit_or_off(value: &DeValue<'_>) -> Result<Option<Duration>,
     }
 }
 
-/// A number of bytes, as a number or with a unit; `example` is what to write.
+/// Reads a size, as a number of bytes or with a unit; `example` is the advice in an error.
 pub(super) fn size(value: &DeValue<'_>, example: u64) -> Result<u64, String> {
     match value {
         DeValue::String(text) => size::parse(text),
@@ -284,7 +284,7 @@ fn plain(value: &DeValue<'_>) -> String {
     }
 }
 
-/// `%2F` as `/`; `None` for what is not UTF-8 then.
+/// Decodes `%2F` to `/`; `None` if the result is not UTF-8.
 pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -113,7 +113,7 @@ impl Jobs {
             let cook = self.clone();
             let spawned = self.crew.spawn("cook", move || cook.cook());
             if let Err(error) = spawned {
-                tracing::warn!(%error, "demo cannot light a stove");
+                tracing::warn!(%error, "demo cannot start a job");
                 return;
             }
             board.cooks += 1;

@@ -34,8 +34,8 @@ struct Shared {
     fragment: AtomicU64,
     /// True while there are entries in `spellings`.
     spelled: AtomicBool,
-    /// Spellings of requests that have not begun yet, with their numbers. They are as few as heads fit into the read
-    /// buffer of the connection.
+    /// Spellings of requests that were not dispatched yet, with their numbers. They are as few as heads fit into the
+    /// read buffer of the connection.
     spellings: Mutex<VecDeque<(u64, Spelling)>>,
 }
 
@@ -156,7 +156,7 @@ impl Activity {
         self.0.requests.load(Ordering::Relaxed) > 0
     }
 
-    /// Records whether an incomplete head has begun to arrive.
+    /// Records that an incomplete head has begun to arrive, or that it has not.
     pub fn reads_head(&self, begun: bool) {
         self.0.reading.store(begun, Ordering::Relaxed);
     }
@@ -185,7 +185,7 @@ impl Activity {
 }
 
 impl Pending {
-    /// Records that there is a response, whatever becomes of it.
+    /// Records that there is a response, even if it is never delivered.
     pub fn answered(mut self) {
         if let Some(shared) = self.0.take() {
             shared.answered.fetch_add(1, Ordering::Relaxed);

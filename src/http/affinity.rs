@@ -53,7 +53,8 @@ fn is_named(line: &[u8]) -> bool {
         .any(|pair| is_affinity(pair.trim_ascii()))
 }
 
-/// True for a pair of name and value with such a name, in whatever letter case an app may know cookies.
+/// True for a pair of name and value whose name is that of the cookie in any letter case: an app may ignore the case
+/// of cookies.
 fn is_affinity(pair: &[u8]) -> bool {
     let name = pair.get(..AFFINITY_COOKIE.len());
     name.is_some_and(|name| name.eq_ignore_ascii_case(AFFINITY_COOKIE.as_bytes()))

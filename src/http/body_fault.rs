@@ -33,7 +33,7 @@ pub enum BodyFault {
     Busy,
     /// The client's share of the room for request bodies is used up.
     #[error(
-        "as much room for request bodies is taken from your address as may be; please wait a moment"
+        "the request bodies of your address take up all the room that one address may have; please wait a moment"
     )]
     Share,
     /// The trailer fields are malformed, or too many.

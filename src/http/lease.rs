@@ -22,7 +22,7 @@ pub struct Lease {
     until: Option<Instant>,
     user: Option<Arc<str>>,
     session: Option<NonZeroU64>,
-    /// Leases of what may end earlier than the whole.
+    /// Leases of the parts that may end earlier than the whole.
     parts: Arc<[Self]>,
     _held: Arc<dyn Send + Sync>,
 }
@@ -58,7 +58,7 @@ impl Lease {
         self
     }
 
-    /// The leases of what may end alone, in the order of the request.
+    /// The leases of the parts, in the order of the request.
     #[must_use]
     pub fn parts(&self) -> &[Self] {
         &self.parts

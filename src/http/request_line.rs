@@ -1,5 +1,5 @@
-//! Reads in HTTP/1.1 request heads, before hyper does, what hyper does not tell: fragments in targets, which the `http`
-//! crate removes silently, although a target must not have one (RFC 9112 §3.2), and the spelling of header names.
+//! Finds in HTTP/1.1 request heads two facts that hyper does not report: fragments in targets, which the `http` crate
+//! removes silently although a target must not have one (RFC 9112 §3.2), and the spelling of header names.
 //!
 //! Follows the framing of requests (RFC 9112 §6), so that pipelined requests are checked too, and no line of a body is.
 //! Refuses nothing itself: hyper refuses invalid framing, and ends the connection.
@@ -32,7 +32,7 @@ enum Place {
     /// The rest of a request line.
     Request,
     Fields,
-    /// So many bytes of a body with a length.
+    /// A body of this many bytes.
     Body(u64),
     /// Bytes of another protocol, of a chunked body, behind which the connection ends, or of invalid framing.
     Unknown,

@@ -42,7 +42,7 @@ const MOST_LINES: usize = 1024;
 /// The names of a message that are not spelled as the standards do, as they were received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spelling(
-    /// Each name followed by a line feed.
+    /// The names, each followed by a line feed.
     Bytes,
 );
 

@@ -30,7 +30,7 @@ impl Rate {
 pub struct Stall {
     limit: Duration,
     rate: Option<Rate>,
-    /// Waiting time so far, less what the received bytes were worth.
+    /// Waiting time so far, minus the time that the received bytes were worth.
     spent: Duration,
     since: Option<Instant>,
     clock: Option<Pin<Box<Sleep>>>,
@@ -73,7 +73,7 @@ impl Stall {
         self.limit
     }
 
-    /// The minimum rate, if that is what has ended the wait.
+    /// The minimum rate, if the wait has ended because of it.
     #[must_use]
     pub fn too_slow(&self) -> Option<Rate> {
         self.rate.filter(|rate| self.spent() >= rate.grace)

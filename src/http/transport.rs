@@ -47,7 +47,7 @@ pub struct Transport {
     fate: CloseReason,
     /// Frame checks; boxed, because connections of HTTP/1.1 have none.
     frames: Option<Box<Frames>>,
-    /// The count of unread bytes, and what is written about them.
+    /// The count of unread bytes, and the window updates about them that were written.
     unread: Option<Box<(Unread, WindowUpdates)>>,
 }
 
@@ -302,7 +302,7 @@ impl Transport {
         came == 0 && preface.time.waited(cx)
     }
 
-    /// Records what a read or write means for the close.
+    /// Records the close reason that the result of a read or write implies.
     fn note<T>(&mut self, done: &Poll<io::Result<T>>, is_over: impl Fn(&T) -> bool) {
         let Some(linger) = &mut self.linger else {
             return;

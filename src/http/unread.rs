@@ -1,4 +1,5 @@
-//! Accounting of what an HTTP/2 connection has received of request bodies and WebSockets and no handler has read yet.
+//! Accounting of the bytes of request bodies and WebSockets that an HTTP/2 connection has received and no handler has
+//! read yet.
 //!
 //! h2 keeps in memory what the windows permit (RFC 9113 §5.2), up to the window of the connection, whether or not a
 //! handler reads it: the app may have to be asked first, or a console may not take its input. The windows are large for
@@ -112,7 +113,7 @@ impl Unread {
 }
 
 impl Count {
-    /// Takes from the share what is missing; false if there is no room.
+    /// Takes the missing bytes from the share; false if there is no room.
     fn take(&mut self) -> bool {
         if self.bytes > MOST {
             return false;

@@ -1,5 +1,5 @@
-//! Follows what is written to an HTTP/2 connection, and finds by how much the client may exceed its window
-//! (RFC 9113 §6.9): h2 says so for bytes that it holds no longer, and tells nobody else.
+//! Follows the bytes written to an HTTP/2 connection, and finds by how much the client may exceed its window (RFC
+//! 9113 §6.9): h2 announces in them the bytes that it holds no longer, and offers no other way to learn of it.
 
 const HEADER: usize = 9;
 const WINDOW_UPDATE: u8 = 8;

@@ -16,7 +16,7 @@ type Table = HashMap<ChannelName, Arc<Channel>>;
 pub(super) enum Missing {
     Unknown,
     TooMany(usize),
-    /// This client has caused as many channels as it may.
+    /// The client has caused as many channels as one client may.
     Share,
 }
 
@@ -32,7 +32,8 @@ impl Missing {
 }
 
 impl Hub {
-    /// Opens all channels with a fixed name, so that their history does not depend on who came first.
+    /// Opens all channels with a fixed name, so that their history begins at the start and not with the first
+    /// subscriber.
     pub(super) fn open_named(&self) {
         let settings = self.0.settings.load();
         let names = settings.rules.iter().filter_map(|rules| rules.name.name());

@@ -61,7 +61,7 @@ pub enum PublishError {
     #[error("there are {0} channels already (hub.channels)")]
     TooManyChannels(usize),
     /// The publisher's address has caused as many channels as one address may.
-    #[error("as many channels were made from your address as may be (limits.address-share)")]
+    #[error("the limit on channels created from one address is reached (limits.address-share)")]
     ChannelShare,
     /// Another process is taking over; publish there.
     #[error("Noren is just being upgraded; publish again")]
@@ -90,18 +90,18 @@ pub enum SubscribeError {
     TooManyChannels(usize),
     /// This client has caused as many channels as one client may.
     #[error(
-        "as many channels were made from your address, or in your session, as may be (limits.address-share, \
+        "the limit on channels created from one address, or in one session, is reached (limits.address-share, \
          limits.session-share)"
     )]
     ChannelShare,
     /// This client has as many subscriptions as one client may.
     #[error(
-        "from your address, or in your session, as many listen already as may (limits.address-share, \
+        "the limit on subscriptions from one address, or in one session, is reached (limits.address-share, \
          limits.session-share)"
     )]
     Share,
     /// This node is still reading the messages of the cluster stream.
-    #[error("this node has just started, and reads what the cluster has said")]
+    #[error("this node has just started, and is still reading the messages of the cluster")]
     Starting,
     /// The history of the channel is on a disk that cannot be read at the moment.
     #[error("the history of {0} cannot be read now")]

@@ -58,7 +58,7 @@ use crate::http::Lease;
 use crate::shares::{Client, Denied, Parts, Shares};
 use crate::sync::lock;
 use crate::telemetry::Channels;
-use crate::tokens::same_bytes;
+use crate::text::secret::same_bytes;
 
 pub use address::{Address, Parameters, etag, names as channel_names};
 pub use channel::Presence;

@@ -21,11 +21,11 @@ pub type Digest = [u8; 16];
 /// The time for which a publisher uses an id for one message only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unique {
-    /// It may use an id twice: ids are remembered but not searched for.
+    /// Not unique: the publisher may use an id twice, so ids are remembered but not searched for.
     Never,
-    /// For a minute, as GRIP has it: a counter of an app may begin anew.
+    /// Unique for a minute, as in GRIP: a counter of an app may begin anew.
     Minute,
-    /// For good.
+    /// Unique for ever.
     Always,
 }
 
@@ -94,15 +94,20 @@ impl PublisherId {
     }
 
     /// Restores an id that was stored by its [`digest`](Self::digest).
-    pub(super) fn stored(digest: Digest, unique: Unique) -> Self {
+    #[must_use]
+    pub fn stored(digest: Digest, unique: Unique) -> Self {
         Self { digest, unique }
     }
 
-    pub(super) fn digest(&self) -> Digest {
+    /// The digest of the id.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    pub(super) fn unique(&self) -> Unique {
+    /// The time for which the id belongs to one message only.
+    #[must_use]
+    pub fn unique(&self) -> Unique {
         self.unique
     }
 }

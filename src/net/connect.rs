@@ -1,4 +1,4 @@
-//! Connecting to an endpoint, within a limit, with an error that says whose fault it is.
+//! Connects to an endpoint within a limit, with an error that names the cause.
 
 use std::io;
 use std::net::IpAddr;

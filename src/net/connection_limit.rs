@@ -31,7 +31,7 @@ struct Surplus(AtomicUsize);
 /// Reasons why a tunnel gets no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSlot {
-    /// Its address is at its limit.
+    /// The address of the client is at its limit.
     Address,
     /// The total limit is reached.
     All,

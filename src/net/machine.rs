@@ -1,4 +1,4 @@
-//! This machine: its addresses and its name.
+//! Facts about this machine: its addresses and its name.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

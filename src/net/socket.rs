@@ -22,8 +22,8 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Has the kernel probe the other end after this silence, and then three times in as long again and again, until
-    /// it gives the connection up. A UNIX socket needs no probes.
+    /// Turns on TCP keep-alive: the kernel probes the other end after this silence, and then again after each third
+    /// of it, until it gives the connection up. A UNIX socket needs no probes.
     pub fn keep_alive(&self, silence: Duration) {
         if let Self::Tcp(stream) = self {
             let settings = TcpKeepalive::new()
@@ -43,7 +43,8 @@ impl Socket {
         }
     }
 
-    /// Lets the other end write no more; what it has written before can still be read, to an end of the stream.
+    /// Shuts down the reading half: the other end can write no more, and the bytes that it has written can still be
+    /// read, up to an end of the stream.
     ///
     /// # Errors
     /// The error of the system.

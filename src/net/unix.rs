@@ -53,7 +53,7 @@ impl OwnedPath {
         self.given_away.store(away, Ordering::Relaxed);
     }
 
-    /// Changes the permission bits, whatever the process's umask.
+    /// Sets the permission bits regardless of the umask of the process.
     ///
     /// # Errors
     /// The text names the reason.

@@ -68,7 +68,7 @@ pub(super) fn clean(headers: &mut HeaderMap, forward: Forward<'_>) {
     }
 }
 
-/// Removes what would make a client's request an event of a WebSocket to an app with GRIP.
+/// Removes the headers that would make a client's request an event of a WebSocket to an app with GRIP.
 fn drop_parts_of_events(headers: &mut HeaderMap) {
     headers.remove("connection-id");
     let metas = headers
@@ -80,7 +80,8 @@ fn drop_parts_of_events(headers: &mut HeaderMap) {
     }
 }
 
-/// Sets the headers with the verified user names, and removes the client's, also of names that another route tells.
+/// Sets the headers with the verified user names, and removes the client's, also those that carry names on another
+/// route.
 fn set_names(headers: &mut HeaderMap, forward: Forward<'_>) {
     let app = forward.upstream.settings();
     for name in app.siblings.names.iter() {

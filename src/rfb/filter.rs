@@ -19,12 +19,12 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// True if messages have to be told apart.
+    /// True if messages have to be distinguished.
     pub(super) fn filters(self) -> bool {
         self.view_only || self.clipboard != Clipboard::Both
     }
 
-    /// True if what the client has copied stays there.
+    /// True if text copied at the client stays there.
     fn keeps_clipboard(self) -> bool {
         self.view_only || !self.clipboard.reaches_host()
     }
@@ -39,16 +39,16 @@ const EXTENDED_POINTER: i32 = -316;
 const GII: i32 = -305;
 /// `xvp`: shutting down, rebooting, resetting the guest.
 const XVP: i32 = -309;
-/// Extended clipboard, in which a text goes both ways.
+/// Pseudo-encoding of the extended clipboard, in which a text goes both ways.
 const EXTENDED_CLIPBOARD: i32 = 0xC0A1_E5CE_u32.cast_signed();
 
 /// Reads the messages of a client, which may be cut anywhere.
 #[derive(Debug)]
 pub(super) struct Filter {
     rules: Rules,
-    /// The beginning of a message whose length or use is not known yet.
+    /// The beginning of a message of unknown length or use.
     head: Vec<u8>,
-    /// The rest of a message whose length is.
+    /// The rest of a message of known length.
     rest: Rest,
     /// The filter of the host's messages, which depends on what the client asks for.
     pub(super) host: Option<HostFilter>,
@@ -62,7 +62,7 @@ struct Rest {
 
 /// The use of the beginning of a message.
 enum Measured {
-    /// The length is known with so many bytes.
+    /// This many bytes are needed to know the length.
     Needs(usize),
     /// A message of this length, which passes or not.
     Message(u64, bool),
@@ -83,7 +83,7 @@ impl Filter {
         }
     }
 
-    /// Appends to `host` what may reach it.
+    /// Appends the messages that may reach the host to `host`.
     pub(super) fn pass(&mut self, mut bytes: &[u8], host: &mut Vec<u8>) -> Result<(), Broken> {
         while !bytes.is_empty() {
             if self.rest.left > 0 {
@@ -231,7 +231,7 @@ impl Filter {
     }
 }
 
-/// Filters a client's messages in pieces of this size; the result is what the host gets, and the reason of an end. For
+/// Filters a client's messages in pieces of this size; returns the bytes for the host, and the reason of an end. For
 /// the fuzz target.
 pub fn filtered(rules: Rules, stream: &[u8], step: usize) -> (Vec<u8>, Option<&'static str>) {
     let mut filter = Filter::new(rules);

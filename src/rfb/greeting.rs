@@ -9,7 +9,7 @@ use super::version::{LENGTH, Version};
 pub(super) struct Greeting {
     /// Bytes for the browser, behind the version of Noren itself.
     pub(super) output: Vec<u8>,
-    /// The message that has begun to come.
+    /// The message received so far.
     input: Vec<u8>,
     step: Step,
 }
@@ -31,7 +31,7 @@ impl Greeting {
         }
     }
 
-    /// Takes what the browser has sent, and returns its `ClientInit` with what stands behind it, once that has come.
+    /// Takes bytes of the browser, and returns its `ClientInit` with the bytes behind it once it is complete.
     pub(super) fn read<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<(u8, &'a [u8])>, Broken> {
         for (at, byte) in bytes.iter().enumerate() {
             match self.step {

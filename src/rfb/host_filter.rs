@@ -19,7 +19,7 @@ const KNOWN: [i32; 20] = [
 const LEVELS: [std::ops::RangeInclusive<i32>; 4] =
     [-32..=-23, -256..=-247, -512..=-412, -768..=-763];
 
-/// True if the length of what a host sends in this encoding is known.
+/// True if the length of a rectangle in this encoding can be determined.
 pub(super) fn is_known(encoding: i32) -> bool {
     KNOWN.contains(&encoding) || LEVELS.iter().any(|range| range.contains(&encoding))
 }
@@ -52,9 +52,9 @@ impl Pixel {
 /// Reads the messages of a host, which may be cut anywhere.
 #[derive(Debug)]
 pub(super) struct HostFilter {
-    /// The beginning of what is being read, as far as its length depends on it.
+    /// The beginning of the current field, as far as its length depends on it.
     head: Vec<u8>,
-    /// Bytes whose use is known.
+    /// Remaining bytes of the current field, and their use.
     left: u64,
     passes: bool,
     place: Place,
@@ -70,15 +70,15 @@ enum Place {
     Init,
     /// The beginning of a message.
     Message,
-    /// The beginning of a rectangle, of which so many are left.
+    /// The header of a rectangle, of which this many are left.
     Rectangle(u16),
 }
 
 /// The use of the beginning.
 enum Measured {
-    /// The length is known with so many bytes.
+    /// This many bytes are needed to know the length.
     Needs(usize),
-    /// So many bytes in all, and what stands behind them.
+    /// A field with this many bytes in all, followed by another one.
     Length(u64, Place),
 }
 
@@ -110,12 +110,12 @@ impl HostFilter {
         Ok(())
     }
 
-    /// Notes that the client has asked for a picture.
+    /// Records that the client has requested a picture.
     pub(super) fn ask(&mut self) {
         self.asked = true;
     }
 
-    /// Moves together what passes, and returns its length.
+    /// Moves the bytes that pass together, and returns their length.
     pub(super) fn sift(&mut self, bytes: &mut [u8]) -> Result<usize, Broken> {
         let (mut at, mut kept) = (0, 0);
         while at < bytes.len() {
@@ -256,7 +256,7 @@ fn rectangle(head: &[u8], pixel: Pixel, next: Place) -> Result<Measured, Broken>
     }
 }
 
-/// Below this length Tight does not compress.
+/// Length below which the encoding Tight does not compress.
 const TIGHT_MIN: u64 = 12;
 
 /// The length of a rectangle of Tight, if that is known already.

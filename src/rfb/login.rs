@@ -206,7 +206,7 @@ where
     Ok(version)
 }
 
-/// Sends what the method asks for.
+/// Sends the response of the security method.
 async fn authenticate<S>(
     host: &mut S,
     method: RfbSecurity,

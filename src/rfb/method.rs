@@ -17,7 +17,7 @@ pub(super) fn number(method: RfbSecurity) -> u32 {
     }
 }
 
-/// The name of a type or subtype, for who has to change the host.
+/// The name of a type or subtype, for the operator of the host.
 pub(super) fn name(number: u32) -> String {
     let name = match number {
         1 => "None",

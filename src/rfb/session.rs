@@ -39,7 +39,7 @@ pub struct Session {
 struct Served {
     greeting: Greeting,
     limit: Pin<Box<Sleep>>,
-    /// The reader, which waits for what a write makes to be sent.
+    /// The waker of the reader, which waits for bytes that a write produces.
     reader: Option<Waker>,
 }
 

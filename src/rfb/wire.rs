@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 /// Length of a reason that is read; the rest of a longer one is left.
 const LONGEST_REASON: u32 = 1024;
 
-/// Reads so many bytes.
+/// Reads a number of bytes.
 pub(super) async fn bytes<const N: usize>(
     from: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<[u8; N]> {

@@ -1,6 +1,5 @@
 //! The accept loop of one listener.
 
-use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;

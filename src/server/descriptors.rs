@@ -50,7 +50,8 @@ pub(super) fn raise() {
     }
 }
 
-/// Says in the log what is lower. The soft limit is raised again, as somebody may have lowered it since the start.
+/// Logs the limits that are lower than configured. The soft limit is raised again, as it may have been lowered since
+/// the start.
 pub(super) fn commit(need: &Need, config: &Config) {
     raise();
     if need.is_lower {

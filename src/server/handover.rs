@@ -63,7 +63,7 @@ pub enum HandoverError {
 }
 
 impl Inheritance {
-    /// In the new process: reports that it is there, and receives the hand-over. Blocks.
+    /// Reports, in the new process, that it is there, and receives the hand-over. Blocks.
     ///
     /// # Errors
     /// The other process has ended, or sent anything else.
@@ -88,7 +88,7 @@ impl Inheritance {
     }
 }
 
-/// In the new process: reports that it serves, so that the other one may retire.
+/// Reports, in the new process, that it serves, so that the other one may retire.
 pub(super) fn confirm(line: &mut UnixStream) -> io::Result<()> {
     say(line, SERVING)
 }

@@ -292,7 +292,7 @@ impl Server {
         if let Some(mut before) = self.before.take() {
             handle.keep_sockets();
             if let Err(error) = handover::confirm(&mut before) {
-                warn!(%error, "the process before this one does not hear that it may end");
+                warn!(%error, "the hand-over cannot be confirmed to the previous process");
             }
         }
         stop.await;

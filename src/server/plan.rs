@@ -15,7 +15,7 @@ use crate::service::{self, Live, Service, SetupError};
 use crate::sources;
 use crate::tls::{Acceptor, Acceptors, Challenges, TlsError};
 
-/// A configuration whose files are all read. Nothing was made, and nothing is in force.
+/// A configuration with its files read. Nothing was created, and nothing is in force.
 #[derive(Debug)]
 pub(super) struct Findings {
     pub(super) config: Config,
@@ -99,7 +99,7 @@ impl Plan {
     }
 }
 
-/// Places that are looked at again with each request, and are not there now: what they hold may come later.
+/// Warnings about missing places that are looked up again with each request: their content may come later.
 fn absent(config: &Config) -> Vec<String> {
     let tokens = config.bridge.tokens.iter().filter_map(|source| {
         let path = match &source.kind {

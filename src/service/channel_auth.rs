@@ -19,7 +19,7 @@ use crate::service::exchange::Asking;
 use crate::service::session_auth::SessionAuth;
 use crate::service::token_limit::{TokenLimit, forgive};
 
-/// Decides who may subscribe and publish.
+/// Decides about permission to subscribe and to publish.
 #[derive(Clone, Debug)]
 pub(super) struct ChannelAuth {
     hub: Hub,
@@ -288,9 +288,9 @@ impl ChannelAuth {
 
 /// Reasons why a token gives no permission.
 enum NotGranted {
-    /// There were too many wrong tokens before it.
+    /// The client has sent too many wrong tokens.
     TooMany(Refusal),
-    /// Its place counts when it is dropped.
+    /// The token is wrong; the place counts when it is dropped.
     Token(TokenError, Option<Place>),
 }
 

@@ -8,8 +8,8 @@ use crate::service::audit_record::AuditRecord;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Timings;
 
-/// A request whose head is checked, and all that belongs to it. A handler consumes the request; the rest stays with
-/// the pipeline, which needs it when the response is there.
+/// A request with a checked head, and its context. A handler consumes the request; the rest stays with the pipeline,
+/// which needs it for the response.
 pub(super) struct Exchange<'a> {
     pub(super) request: Request<Incoming>,
     pub(super) head: &'a Head,

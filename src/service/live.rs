@@ -31,9 +31,9 @@ pub struct Live {
     pub hub: Hub,
     /// The cluster that their messages get their order from, if there is one.
     pub cluster: Option<Cluster>,
-    /// Their `SockJS` sessions.
+    /// The `SockJS` sessions of the channels.
     pub sockjs: SockJs,
-    /// Their sources.
+    /// The sources of the channels.
     pub sources: Sources,
     /// Telemetry of the server.
     pub inside: Arc<Inside>,

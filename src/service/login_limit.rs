@@ -29,10 +29,9 @@ pub(super) struct Guess {
     at_login: bool,
     /// The credential, which a client sends with every request once it is accepted.
     credential: Option<Credential>,
-    /// Its place in the limit, taken at the start, so that many at once do not count as one. All requests with a
-    /// basic credential that was accepted elsewhere share a place. The place of one of another scheme, which may change
-    /// with each request, is brief. `None` for a request that shows a login form, which counts when it has failed, and
-    /// for a credential that was accepted.
+    /// Place in the limit, taken at the start, so that many requests at once do not count as one. All requests with a
+    /// basic credential that was accepted elsewhere share a place. A credential of another scheme may change with
+    /// each request, so its place is brief. `None` for a request that shows a login form
     place: Option<Place>,
 }
 

@@ -33,7 +33,7 @@ pub(super) enum TokenFault {
     /// The signature or the content is invalid: it may be a guess.
     #[error("the token is not valid: {0}")]
     Invalid(String),
-    /// It was valid once.
+    /// The token was valid once, and has expired.
     #[error("the token has expired")]
     Expired,
     /// The keys cannot be read, so no token can be verified.

@@ -240,7 +240,7 @@ impl Wrapper {
     }
 }
 
-/// Has hyper spell the names of a response as its app did, or as the standards do.
+/// Makes hyper spell the header names of a response as its app did, or as the standards do.
 fn spell(response: &mut Response<Body>) {
     let own = response.extensions_mut().remove::<Spelling>();
     // One that came through hyper, as a tunnel's, is spelled already.

@@ -33,7 +33,7 @@ pub(super) struct RouteAuth {
 pub(super) struct Entrances {
     pub(super) bridge: Entrance,
     pub(super) hub: Entrance,
-    /// Those of the Mercure hub, if there is one.
+    /// Entrance of the Mercure hub, if there is one.
     pub(super) mercure: Option<Entrance>,
     /// The apps', in the order of the configuration.
     pub(super) apps: Vec<Entrance>,

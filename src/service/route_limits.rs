@@ -91,7 +91,7 @@ impl RouteLimits {
                 AddressLimited::InProgress,
                 Refusal::new(
                     StatusCode::TOO_MANY_REQUESTS,
-                    "as many requests of your address are in progress here as may be",
+                    "the limit on requests in progress from one address is reached here",
                 )
                 .retry_after(NO_PERMIT_RETRY),
             ),

@@ -39,7 +39,7 @@ impl SessionAuth {
             // The configuration sees to it that this does not happen; if it did, nobody may get in.
             return Err(Refusal::new(
                 StatusCode::BAD_GATEWAY,
-                "a login is required here, and there is nobody to ask about it",
+                "a login is required here, and no app is configured to check it",
             ));
         };
         let asked = sessions.ask(headers, context, head).await;
@@ -97,7 +97,7 @@ fn refused(denied: &Denied) -> Refusal {
         ),
         Denied::Busy(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "too many visitors come at this moment; please try again",
+            "too many logins are being checked at the moment; please try again",
         ),
         Denied::Slow(_) => (
             StatusCode::GATEWAY_TIMEOUT,

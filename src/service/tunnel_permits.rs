@@ -44,7 +44,7 @@ impl TunnelPermits {
             Err(NoSlot::Address) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "connections-per-address",
-                "as many connections are open from your address as may be",
+                "the limit on connections from one address is reached",
             ),
             Err(NoSlot::All) => (
                 StatusCode::SERVICE_UNAVAILABLE,

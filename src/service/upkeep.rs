@@ -91,12 +91,12 @@ impl Upkeep {
                         let status = response.status();
                         if !status.is_success() {
                             let status = status.as_u16();
-                            warn!(path, status, "the app did not want to know who listens");
+                            warn!(path, status, "the app rejected a presence hook");
                         }
                         // Read to its end, or the connection could not be used again.
                         let _ = collect(response.into_body().boxed_unsync()).await;
                     }
-                    Err(error) => warn!(path, %error, "the app could not be told who listens"),
+                    Err(error) => warn!(path, %error, "a presence hook of the app failed"),
                 }
             });
         }

@@ -104,7 +104,7 @@ async fn read_all(sink: &Sink, mut socket: Socket, boundary: &str, stop: &Stop) 
     };
     unkept.settle_all(sink).await;
     if splitter.rest(usize::MAX).is_some() {
-        debug!(channel = %sink.channel(), address = sink.address(), "half a message of a source was dropped");
+        debug!(channel = %sink.channel(), address = sink.address(), "an incomplete message of a source was dropped");
     }
     sink.set_down_because(&reason);
     (reason, use_of_it || began.elapsed() >= LONGEST_PAUSE)

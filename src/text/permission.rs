@@ -16,11 +16,11 @@ const GROUP: &str = "/etc/group";
 /// A use of a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// To read a file.
+    /// Reading a file.
     Read,
-    /// To write to a file, or to make one in a directory.
+    /// Writing to a file, or creating one in a directory.
     Write,
-    /// To pass through a directory.
+    /// Passing through a directory.
     Enter,
 }
 

@@ -27,7 +27,7 @@ impl Reason {
         }
     }
 
-    /// Any text; `denied` is the file that this user may not use, if that is the reason.
+    /// A reason with any text; `denied` is the file that this user may not use, if that is the reason.
     #[must_use]
     pub fn told(text: &impl fmt::Display, denied: Option<&Path>) -> Self {
         Self {

@@ -31,13 +31,13 @@ use crate::tls::pem::PemFile;
 /// The certificates that a client trusts.
 #[derive(Clone, Copy, Debug)]
 pub enum Trust<'a> {
-    /// Those that an authority of this system has signed.
+    /// Certificates that an authority of this system has signed.
     System,
-    /// Those that an authority in this file (PEM) has signed, and the very ones in it.
+    /// Certificates in this file (PEM), and those that an authority in it has signed.
     File(&'a Path),
     /// The same, whatever name is in them: the authority signs for nothing else.
     AnyName(&'a Path),
-    /// Any. Whoever is between the client and its server reads and changes everything.
+    /// All certificates. Anyone between the client and its server can read and change everything.
     Anyone,
 }
 
@@ -122,12 +122,12 @@ struct Verifier {
 /// The certificates that a [`Verifier`] accepts. Those of a file are in it byte for byte, or signed by one of them.
 #[derive(Debug)]
 enum Trusted {
-    /// Those of a file, with the name of the server.
+    /// Certificates of a file, with the name of the server.
     File {
         chain: Arc<WebPkiServerVerifier>,
         pinned: Vec<CertificateDer<'static>>,
     },
-    /// Those of a file, whatever name is in them.
+    /// Certificates of a file, whatever name is in them.
     AnyName {
         roots: RootCertStore,
         pinned: Vec<CertificateDer<'static>>,

@@ -128,7 +128,7 @@ mod tests {
         URL_SAFE_NO_PAD.encode(tag.0)
     }
 
-    /// The tag that a `Cookie` line has, and the line for the app.
+    /// The tag in a `Cookie` line, and the line for the app.
     fn taken(line: &str) -> (Option<Tag>, Option<String>) {
         let mut headers = HeaderMap::new();
         headers.insert(COOKIE, line.parse().expect("a header value"));

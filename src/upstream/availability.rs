@@ -22,7 +22,7 @@ pub(super) enum Closed {
     Unwell = 4,
 }
 
-/// Called after a change; returns false when it is not to be called any more.
+/// Callback for changes; it returns false once it is not needed any more.
 type Subscriber = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The availability of one address. All that use the address share it, and it outlives a reload.
@@ -36,17 +36,17 @@ pub(super) struct Availability {
 #[derive(Default)]
 struct Rest {
     unwell_since: Option<Instant>,
-    /// By the number of the queue.
+    /// Queues to notify, by their number.
     subscribers: Vec<(usize, Subscriber)>,
 }
 
 impl Availability {
-    /// True if nothing speaks against sending requests there.
+    /// True if requests may be sent there.
     pub(super) fn is_open(&self) -> bool {
         self.closed.load(Ordering::Relaxed) == 0
     }
 
-    /// True if this reason is one of those why it is not open.
+    /// True if the address is closed for this reason.
     pub(super) fn is(&self, reason: Closed) -> bool {
         self.closed.load(Ordering::Relaxed) & reason as u8 != 0
     }
@@ -92,7 +92,7 @@ impl Availability {
         (before & bit != 0) != holds
     }
 
-    /// Has the queue of this number notified of changes.
+    /// Registers the queue of this number for notifications of changes.
     pub(super) fn subscribe(
         &self,
         queue: usize,

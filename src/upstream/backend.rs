@@ -21,7 +21,7 @@ use crate::upstream::connection::Connection;
 use crate::upstream::pool::Pool;
 use crate::upstream::reachability::Reachability;
 
-/// The longest that somebody who looks waits for an app to take a connection.
+/// Time limit for connecting when an operator or a metric asks for the reachability.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One address of an app, for the requests of one configuration.
@@ -33,11 +33,11 @@ pub(super) struct Backend {
     pub(super) pool: Pool,
     pub(super) shared: Arc<Shared>,
     app: String,
-    /// None for plain HTTP.
+    /// TLS settings; `None` for plain HTTP.
     tls: Option<Connector>,
     /// Time limit to connect.
     limit: Duration,
-    /// Pause between two attempts to bring it back.
+    /// Pause between two attempts to connect to an unreachable address.
     interval: Duration,
     tasks: Shutdown,
 }
@@ -50,13 +50,13 @@ pub(super) struct Shared {
     pub(super) reached: Reachability,
     /// Open WebSockets.
     pub(super) tunnels: AtomicUsize,
-    /// Times that connecting failed and the address was taken out for it.
+    /// Number of times the address was taken out because it could not be connected to.
     pub(super) failures: AtomicUsize,
-    /// The address with the settings in force, for attempts to bring it back.
+    /// The address with the settings in force, for later attempts to connect.
     latest: Mutex<Weak<Backend>>,
-    /// True while a task tries to bring it back.
+    /// True while a task attempts to connect to the unreachable address.
     is_tried: AtomicBool,
-    /// The last time that one succeeded.
+    /// Time of the last successful attempt.
     back: Mutex<Option<Instant>>,
 }
 
@@ -157,7 +157,7 @@ impl Backend {
         }
     }
 
-    /// Starts the attempts to bring it back, if they are not running.
+    /// Starts the attempts to connect to the unreachable address, if they are not running.
     fn bring_back(&self) {
         if self.shared.is_tried.swap(true, Ordering::Relaxed) {
             return;
@@ -220,7 +220,7 @@ impl Backend {
 }
 
 impl Shared {
-    /// The address, if it is out and still configured.
+    /// The address, if it is unreachable and still configured.
     fn wanted(&self) -> Option<Arc<Backend>> {
         let backend = self.latest().upgrade();
         backend.filter(|_| self.availability.is(Closed::Unreachable))

@@ -11,16 +11,16 @@ use crate::upstream::backend::Backend;
 /// The addresses of an app, and how many of their workers are busy.
 #[derive(Debug, Default)]
 pub(super) struct Balancer {
-    /// One for each address. One that was removed stays until its last worker is free, so that positions hold.
+    /// The addresses. A removed one stays until its last worker is free, so that positions do not change.
     members: Vec<Member>,
-    /// The position at which the choice among equals begins; they take turns.
+    /// Position at which the choice among equally busy addresses begins, so that they take turns.
     first: usize,
 }
 
 #[derive(Debug)]
 struct Member {
     backend: Arc<Backend>,
-    /// 0 if the address was removed from the configuration.
+    /// Number of workers; 0 if the address was removed from the configuration.
     workers: usize,
     busy: usize,
 }
@@ -32,7 +32,7 @@ impl Member {
 }
 
 impl Balancer {
-    /// Replaces the addresses. What is busy stays counted.
+    /// Replaces the addresses. Busy workers stay counted.
     pub(super) fn set(&mut self, backends: &[Arc<Backend>], workers: usize) {
         for member in &mut self.members {
             member.workers = 0;
@@ -55,7 +55,7 @@ impl Balancer {
         }
     }
 
-    /// Takes a worker for a request: that of the address it has to go to, or of the least busy one.
+    /// Takes a worker for a request: of the address that its affinity requires, or else of the least busy one.
     pub(super) fn take(&mut self, affinity: Affinity) -> Option<(usize, Arc<Backend>)> {
         let at = match self.members.as_slice() {
             [only] => only.is_free().then_some(0),
@@ -67,7 +67,7 @@ impl Balancer {
         self.occupy(at?)
     }
 
-    /// The address that a request has to go to, if there is one; it may be busy.
+    /// The address that the affinity of a request requires, if there is one; it may be busy.
     pub(super) fn wish(&self, affinity: Affinity) -> Option<usize> {
         let found = match affinity {
             Affinity::None | Affinity::Cookie(None) => None,
@@ -81,7 +81,7 @@ impl Balancer {
         found.map(|(at, _)| at)
     }
 
-    /// True if this address may serve a request with this wish.
+    /// True if this address may serve a request with this required address.
     pub(super) fn serves(&self, at: usize, wish: Option<usize>) -> bool {
         if self.members.len() <= 1 {
             return true;
@@ -108,7 +108,7 @@ impl Balancer {
         Some((at, Arc::clone(&member.backend)))
     }
 
-    /// Takes a worker of another address than this one while none is open: the next that has one.
+    /// Takes a worker of another address while none is open: the next one that has a free worker.
     pub(super) fn take_next(&mut self, after: usize) -> Option<(usize, Arc<Backend>)> {
         let count = self.members.len();
         let next = |step| (after + step) % count.max(1);
@@ -125,7 +125,8 @@ impl Balancer {
         self.occupy(at)
     }
 
-    /// True if the worker of this address that has become free may work on; otherwise there are too many of them.
+    /// True if the freed worker of this address may be given out again; false if there are more workers than
+    /// configured.
     pub(super) fn may_work_on(&self, at: usize) -> bool {
         let member = self.members.get(at);
         member.is_some_and(|member| member.busy <= member.workers)

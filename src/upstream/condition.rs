@@ -1,4 +1,5 @@
-//! The condition of an app: whether its last exchange went well, since when that is so, and the last error.
+//! The condition of an app: the outcome of its last exchange, the time since which it is the same, and the last
+//! error.
 //!
 //! Requests note it as they end, and nothing is asked of the app for it; an app that nobody uses is known by what
 //! connecting to it came to. It outlives a reload.
@@ -10,7 +11,7 @@ use std::time::Instant;
 use crate::clock;
 use crate::sync::lock;
 
-/// A success is noted once in this time, in milliseconds: every request of every thread comes by here.
+/// Interval in milliseconds within which a success is recorded once: every request of every thread would record one.
 const FRESH: u64 = 1_000;
 
 /// The outcome of the last exchange.
@@ -52,15 +53,15 @@ pub struct Condition {
     pub state: State,
     /// Time since which it is in this state.
     pub state_since: Option<u64>,
-    /// The last answer.
+    /// Time of the last response.
     pub last_success: Option<u64>,
-    /// The last error, and when it was.
+    /// The last error.
     pub last_error: Option<String>,
     /// Time of the last error.
     pub last_error_at: Option<u64>,
 }
 
-/// Notes outcomes.
+/// Records the outcomes of exchanges.
 #[derive(Debug)]
 pub(super) struct Watch {
     begun: Instant,
@@ -89,7 +90,7 @@ impl Default for Watch {
 }
 
 impl Watch {
-    /// The app has answered.
+    /// Records a response.
     pub(super) fn answered(&self, now: Instant) {
         let moment = self.moment(now);
         let before = self.success.load(Ordering::Relaxed);
@@ -99,20 +100,20 @@ impl Watch {
         self.enter(State::Up, now);
     }
 
-    /// The app takes connections, which says nothing of an app that takes them and is silent.
+    /// Records a connection, which says nothing about an app that accepts connections and is silent.
     pub(super) fn connected(&self, now: Instant) {
         if matches!(self.state(), State::Unknown | State::Down) {
             self.enter(State::Up, now);
         }
     }
 
-    /// The app has failed.
+    /// Records a failure.
     pub(super) fn failed(&self, state: State, error: String, now: Instant) {
         self.enter(state, now);
         self.lock().error = Some((error, now));
     }
 
-    /// All of it.
+    /// The condition now.
     pub(super) fn condition(&self) -> Condition {
         let rest = self.lock().clone();
         let success = self.success.load(Ordering::Relaxed);

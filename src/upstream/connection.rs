@@ -33,7 +33,7 @@ pub(super) struct Connection {
     input: BytesMut,
     read_size: usize,
     state: State,
-    /// True if the connection may carry another request behind this one, as far as was agreed.
+    /// True if, by the heads so far, the connection may carry another request.
     persists: bool,
     /// True once the sending side is shut down.
     finished: bool,
@@ -42,7 +42,7 @@ pub(super) struct Connection {
     is_deaf: bool,
     /// True while written bytes are not flushed.
     has_written: bool,
-    /// True if a byte has come since the request began.
+    /// True if a byte was received since the request began.
     has_come: bool,
     idle_since: Instant,
     hang_up: HangUp,
@@ -224,7 +224,7 @@ impl Connection {
         }
     }
 
-    /// Shuts the sending side down, if that is wanted.
+    /// Shuts the sending side down, if requested.
     pub(super) fn poll_hang_up(&mut self, cx: &mut Context<'_>) {
         if !self.finished && self.hang_up.is_finished() {
             self.upload.end();
@@ -268,7 +268,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Hides that the app reads no more, so that its bytes are read to their end.
+    /// Ignores a failed write of an app that reads no more, so that its bytes are read to their end.
     fn forgive(&mut self, error: io::Error) -> io::Result<()> {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         if !matches!(error.kind(), BrokenPipe | ConnectionReset) {
@@ -335,7 +335,7 @@ impl Connection {
         self.idle_since
     }
 
-    /// Records the time at which it goes into the pool.
+    /// Records the time at which the connection goes into the pool.
     pub(super) fn rest(&mut self, now: Instant) {
         self.idle_since = now;
     }

@@ -18,10 +18,10 @@ pub enum DrainError {
         app: String,
         /// The address, as it was given.
         address: String,
-        /// The addresses it has.
+        /// The addresses of the app.
         known: String,
     },
-    /// It is the last address that is not drained.
+    /// The address is the last one that is not drained.
     #[error(
         "{address} is the only address of the app {app} that is not drained; without it no request would be served"
     )]
@@ -77,7 +77,7 @@ impl Upstream {
         Ok((address.to_string(), done))
     }
 
-    /// Ends all draining if a reload has left only drained addresses: then it was about others.
+    /// Ends all draining if a reload has left only drained addresses: the command was about the former ones.
     pub(super) fn keep_one_open(&self) {
         let is_drained = |one: &Arc<Backend>| one.shared.availability.is(Closed::Drained);
         if !self.backends.iter().all(is_drained) {

@@ -117,8 +117,8 @@ impl Upstream {
         Self::build(settings, (backends, metrics, spool.clone()), live, tasks)
     }
 
-    /// Makes the settings of this app those of the permits and addresses that it shares with the one of the same name
-    /// before a reload: it is the only step of a reload that those notice.
+    /// Puts the settings of this app in force in the permits and addresses that it shares with its predecessor of the
+    /// same name. This is the only step of a reload that affects them.
     pub fn put_in_force(&self) {
         self.live.keep_only(&self.backends);
         for backend in &self.backends {

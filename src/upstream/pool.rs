@@ -1,4 +1,4 @@
-//! Pool of idle connections to the app, kept for less time than the app keeps them.
+//! Pool of idle connections to the app, which are closed before the app closes them.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

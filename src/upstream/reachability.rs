@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 /// Time for which a connect result is reused before the app is probed again.
 const BELIEVED: Duration = Duration::from_secs(5);
-/// Skip the store if the cached value is unchanged and younger than this (ms): otherwise every request would dirty
-/// a shared cache line.
+/// Age in milliseconds below which an unchanged result is not stored again: otherwise every request would dirty a
+/// shared cache line.
 const FRESH: u64 = 1_000;
 
 /// Result and time of the last attempt.

@@ -1,7 +1,7 @@
 //! The response body that the client reads.
 //!
-//! Most responses are complete before their head is sent. Of the others some are streamed, as event streams must
-//! be, and the rest is buffered ahead of a slow client: see `kept`.
+//! Most responses are complete before their head is sent. Of the others some are streamed, as event streams must be,
+//! and the rest is buffered ahead of a slow client: see [`response_buffer`](super::response_buffer).
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -35,9 +35,9 @@ struct State {
     disk: Option<SpoolReader>,
     /// Result of the response, once the task has all of it.
     end: Option<Result<(), BoxError>>,
-    /// The client holds a piece and has not polled for the next.
+    /// True if the client holds a piece and has not polled for the next.
     clients_turn: bool,
-    /// It was already in that state at the previous scan.
+    /// True if the client was already in that state at the previous scan.
     seen: bool,
     /// True once the client's side is dropped.
     gone: bool,
@@ -170,7 +170,7 @@ impl Flow {
         }
     }
 
-    /// Returns the response reader if the client has not come back since the previous scan.
+    /// Returns the response reader if the client has not polled since the previous scan.
     pub(super) fn look(&self) -> Option<Source> {
         let mut state = self.lock();
         if state.clients_turn && state.seen {

@@ -27,7 +27,7 @@ const AHEAD: usize = 64 * 1024;
 const UNWANTED_BYTES: usize = 16 * 1024 * 1024;
 const UNWANTED_TIME: Duration = Duration::from_secs(10);
 
-/// Time within which an app notices the state of its connection.
+/// Time limit for an app to notice that its connection has changed.
 const NOTICED: Duration = Duration::from_millis(50);
 
 static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

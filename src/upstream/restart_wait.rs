@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct RestartWait {
     app: String,
-    /// Time that a restart may take.
+    /// Longest time of a restart.
     patience: Duration,
     outage: Mutex<Option<Outage>>,
 }
@@ -98,7 +98,7 @@ impl RestartWait {
         self.patience.saturating_sub(now - begun)
     }
 
-    /// Records that an attempt has succeeded.
+    /// Records a successful attempt.
     pub(super) fn is_back(&self) {
         let outage = self.lock().take();
         if let Some(outage) = outage {

@@ -1,4 +1,5 @@
-//! One request to the app: a worker permit, a connection, the exchange, and the question whether it may be sent again.
+//! One request to the app: takes a worker permit and a connection, performs the exchange, and decides about a
+//! repetition.
 //!
 //! A request that surely was not sent goes to another address of the app when its own cannot be connected to. One that
 //! may have been executed is sent once more at most, to the same address, and only if it may be repeated
@@ -45,7 +46,7 @@ struct Visit {
 }
 
 impl Upstream {
-    /// Sends a request for `asker` and waits for the head of the answer.
+    /// Sends a request for `asker` and waits for the head of the response.
     ///
     /// If a connection of the pool breaks before anything came back, the request is sent once more on a new
     /// one, provided that it did not leave, or that it may be repeated (RFC 9110 §9.2.2). The same if a new
@@ -61,7 +62,7 @@ impl Upstream {
         self.send_with(request, asker, None).await
     }
 
-    /// Does the same, with a receiver of interim responses.
+    /// Sends as [`send`](Self::send) does, with a receiver of interim responses.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
@@ -157,8 +158,8 @@ impl Upstream {
         }
     }
 
-    /// Waits for an unhealthy app, if health checks are configured. A request has a permit of an unhealthy address only
-    /// if no other is open.
+    /// Waits for an unhealthy app to become healthy, if health checks are configured. A request has a permit of an
+    /// unhealthy address only if no other is open.
     async fn be_well(
         self: &Arc<Self>,
         slot: &mut Slot,
@@ -230,7 +231,7 @@ impl Upstream {
         }
     }
 
-    /// Pauses before the next attempt to connect, unless there is to be none.
+    /// Waits before the next attempt to connect. Fails if the app is not about to return.
     async fn away_for(
         &self,
         backend: &Backend,
@@ -397,7 +398,7 @@ impl Upstream {
         Ok((response, backend.tunnel()))
     }
 
-    /// Tells the client which address its requests go to, if its cookie does not say so.
+    /// Sets the cookie with the address of the app, if the client has none or another one.
     fn set_cookie(&self, slot: &Slot, visit: Visit, headers: &mut HeaderMap) {
         let tag = slot.backend().tag;
         let app = &self.settings.name;

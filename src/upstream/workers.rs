@@ -113,7 +113,7 @@ enum Joined {
 pub(super) enum Moved {
     /// An open one.
     Open,
-    /// None is open; perhaps another one that can be tried.
+    /// No address is open; the request has moved to the next one that may be tried, if there is one.
     NoneOpen,
 }
 

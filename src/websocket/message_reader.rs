@@ -19,7 +19,7 @@ pub enum Accepts {
     All,
     /// Text messages; a binary one is a violation.
     Text,
-    /// Any messages, which are dropped.
+    /// Messages of all kinds, which are dropped.
     Nothing,
 }
 

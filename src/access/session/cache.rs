@@ -179,8 +179,8 @@ impl SessionCache {
         doubt(entries, found);
     }
 
-    /// Does the same for the sessions whose credentials have one of these parts and that are not among `ended`; true if
-    /// there are any. What so many have in common says nothing of whose session it is.
+    /// Doubts the sessions whose credentials contain one of these parts and that are not among `ended`; returns true
+    /// if there are any. A part that many sessions share does not identify one, so none of them is ended.
     pub(super) fn doubt_parts(&self, parts: &[Credential], ended: &[Credential]) -> bool {
         let entries = lock(&self.entries);
         let is_common = |part: &&Credential| {
@@ -260,7 +260,7 @@ impl Entries {
     }
 }
 
-/// Forgets the answers about these sessions and what is below them.
+/// Forgets the answers about these sessions, and about the consoles and channels below them.
 fn doubt(entries: MutexGuard<'_, Entries>, mut found: Vec<Arc<Entry>>) {
     if found.is_empty() {
         return;

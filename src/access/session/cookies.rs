@@ -177,7 +177,7 @@ pub(super) fn parts(line: &[u8], names: &[String]) -> Vec<Vec<Vec<u8>>> {
     parts
 }
 
-/// Everything that may be a cookie, in an order independent of the line's.
+/// All texts that a parser may take for cookies, in an order independent of the line's.
 fn all_cookies(text: &[u8]) -> Vec<Vec<u8>> {
     let mut cookies = Vec::new();
     let mut rest = text;
@@ -305,7 +305,7 @@ const BLANKS: [&[u8]; 24] = [
 /// The blanks of Latin-1 that are no ASCII.
 const LATIN_BLANKS: [&[u8]; 2] = [b"\x85", b"\xa0"];
 
-/// The text without the blanks at its beginning, of whatever kind.
+/// The text without blanks of any kind at its beginning.
 fn without_blanks(mut text: &[u8]) -> &[u8] {
     let kinds = || BLANKS.iter().chain(&LATIN_BLANKS);
     while let Some(rest) = kinds().find_map(|blank| text.strip_prefix(*blank)) {
@@ -314,7 +314,7 @@ fn without_blanks(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// The text without the blanks at its end, of whatever kind.
+/// The text without blanks of any kind at its end.
 fn without_last_blanks(mut text: &[u8]) -> &[u8] {
     let kinds = || BLANKS.iter().chain(&LATIN_BLANKS);
     while let Some(rest) = kinds().find_map(|blank| text.strip_suffix(*blank)) {

@@ -40,7 +40,7 @@ pub struct Sessions {
     question: Question,
     logout: Vec<String>,
     switch: Vec<String>,
-    /// True for each app that leads to the one that knows the sessions.
+    /// True for each app that has the same address as the one that knows the sessions.
     routes: Vec<bool>,
     /// True if the app treats `/LOGOUT` as `/logout`.
     ignores_case: bool,
@@ -82,7 +82,7 @@ pub enum Denied {
     /// The session has no permission for this.
     #[error("the app forbids it to this visitor")]
     Forbidden,
-    /// Two guests could claim the name.
+    /// Several parts of the request claim to be the name of the visitor.
     #[error(
         "two guests may claim a console of this name: call its socket like the guest, or like the token \
          (see token-path)"

@@ -30,7 +30,7 @@ pub(super) fn channel(channel: &Channel) -> String {
     )
 }
 
-/// Describes who may publish to and subscribe to the Mercure hub.
+/// Describes the permitted publishers and subscribers of the Mercure hub.
 pub(super) fn of_mercure(config: &Config, mercure: &Mercure) -> Vec<String> {
     let mut lines = Vec::new();
     if !mercure.publisher_keys.is_empty() {

@@ -14,7 +14,7 @@ pub(super) fn refused(text: &mut Text, patterns: &[PathPattern]) {
     }
 }
 
-/// Adds what one address may ask of a route.
+/// Adds the limits on requests of one address.
 pub(super) fn of_an_address(text: &mut Text, limits: &RequestLimits) {
     let zone = limits.zone.as_ref();
     let zone = zone.map_or_else(String::new, |zone| format!(", counted in the zone {zone}"));
@@ -38,7 +38,7 @@ pub(super) fn of_an_address(text: &mut Text, limits: &RequestLimits) {
     }
 }
 
-/// Describes the visitors who may pass where a session may be required.
+/// Describes the visitors that a rule about sessions admits.
 pub(super) fn who(config: &Config, rule: Option<SessionRule>) -> String {
     let session = &config.session;
     let app = config

@@ -50,7 +50,7 @@ impl Generate {
     }
 }
 
-/// The name of a file and what is in it.
+/// A file: its name and its content.
 type File = (String, Vec<u8>);
 
 fn write(file: &Path, text: &[u8]) -> anyhow::Result<()> {

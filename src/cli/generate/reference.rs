@@ -24,7 +24,7 @@ pub(super) fn manual_page() -> String {
     page
 }
 
-/// A line of the reference, by what it is.
+/// A line of the reference, by its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line<'a> {
     Chapter(&'a str),

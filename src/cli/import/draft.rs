@@ -54,18 +54,18 @@ impl Draft {
         }
     }
 
-    /// Something that has no place here, and why.
+    /// Adds a remark on a setting that has no counterpart in noren.toml, with the reason.
     pub(super) fn leave(&mut self, what: &str, why: &str) {
         self.left
             .push(format!("# not carried over: {what}\n#   {why}\n"));
     }
 
-    /// Something that is good to know.
+    /// Adds a remark that is good to know.
     pub(super) fn note(&mut self, text: &str) {
         self.notes.push(format!("# {text}\n"));
     }
 
-    /// Something that a person has to do before the result is put to use.
+    /// Adds a step that a person has to take before the result is put to use.
     pub(super) fn must_do(&mut self, text: &str) {
         self.checklist.push(text.to_owned());
     }

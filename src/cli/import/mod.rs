@@ -24,7 +24,7 @@ pub(super) struct Import {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// From a file of nginx, such as /etc/nginx/conf.d/wok.conf, and what it includes.
+    /// Read a file of nginx, such as /etc/nginx/conf.d/wok.conf, and the files that it includes.
     #[command(
         after_help = "With --check, nginx has to be installed; the one that runs, its ports and the apps are not\n\
         touched, since a stub stands in the place of each app. Exit status: 0 no request gets further than\n\
@@ -38,7 +38,7 @@ enum What {
         #[arg(long)]
         check: bool,
     },
-    /// From a command line of websockify, behind two dashes.
+    /// Read a command line of websockify, behind two dashes.
     #[command(after_help = "Example:\n  \
         noren import websockify -- --cert /etc/ssl/self.pem --token-plugin TokenFile --token-source /etc/tokens 6080")]
     Websockify {

@@ -20,7 +20,7 @@ pub(super) struct Status {
     /// Show it live, redrawn each second; q or Ctrl-C ends it
     #[arg(long)]
     watch: bool,
-    /// At most so many tunnels and so many subscribers
+    /// Show at most this many tunnels and this many subscriptions
     #[arg(long, value_name = "N", default_value_t = 200)]
     rows: usize,
     #[command(flatten)]

@@ -15,7 +15,7 @@ use crate::cli::admin::ask;
 use crate::cli::status::table;
 use crate::cli::{current_runtime, with_causes};
 
-/// Between two looks.
+/// Time between two refreshes.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The terminal, as long as it is ours.
@@ -39,7 +39,7 @@ impl Drop for Screen {
     }
 }
 
-/// Shows the status until somebody has seen enough.
+/// Shows the status until the user quits.
 pub(super) fn watch(socket: &Path, target: &str) -> anyhow::Result<()> {
     ensure!(
         io::stdout().is_terminal(),
@@ -61,7 +61,7 @@ pub(super) fn watch(socket: &Path, target: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Draws everything in one write, over what is there: clearing first would flicker.
+/// Draws the screen in one write, over the former one: clearing first would flicker.
 fn draw(lines: &[String]) -> io::Result<()> {
     let (width, height) = terminal::size()?;
     let mut out = io::stdout().lock();
@@ -95,7 +95,7 @@ fn frame(lines: &[String], width: usize, height: usize) -> String {
     text
 }
 
-/// Waits for the next look; false if somebody has seen enough. A terminal that changes its size is drawn at once.
+/// Waits for the next refresh; false if the user quits. A terminal that changes its size is redrawn at once.
 fn wait(lines: &[String]) -> io::Result<bool> {
     let due = Instant::now() + INTERVAL;
     loop {

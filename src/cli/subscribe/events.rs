@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 
-/// More than any event has: 16 MiB, the largest message there may be, when each byte is written as six.
+/// Size limit of an event: 16 MiB, the largest message there may be, with each byte written as six.
 const LONGEST: usize = 128 << 20;
 
 /// Parser of an event stream, with the cursor and the reconnect delay that it has announced.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     waiting: BytesMut,
-    /// Up to here no line ends.
+    /// Position before which no line ends.
     looked: usize,
     /// The line ended in a carriage return, so a line feed belongs to that end.
     skip_line_feed: bool,
@@ -20,14 +20,14 @@ pub(super) struct Events {
     new_id: Option<String>,
     /// The cursor to come back with.
     pub(super) id: Option<String>,
-    /// When the server wants us back.
+    /// Time after which the server wants the client back.
     pub(super) retry: Option<Duration>,
 }
 
 /// One event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Event {
-    /// Its type; empty for a message.
+    /// Type of the event; empty for a message.
     pub(super) kind: String,
     pub(super) data: String,
 }
@@ -37,7 +37,7 @@ impl Events {
         self.waiting.extend_from_slice(bytes);
     }
 
-    /// True if what comes is no event stream, for no event is so long.
+    /// True if the bytes are no event stream: no event is that long.
     pub(super) fn is_too_long(&self) -> bool {
         self.waiting.len() + self.data.len() > LONGEST
     }

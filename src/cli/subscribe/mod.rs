@@ -29,11 +29,11 @@ use crate::cli::{Failure, current_runtime, with_causes};
 use events::{Event, Events};
 use source::{Source, Trust};
 
-/// Until the server says otherwise.
+/// Time between two attempts to connect, until the server says otherwise.
 const RETRY: Duration = Duration::from_secs(2);
 /// No wait for the next try is longer than one to two times this, unless the server wants it so.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Without a byte for so long the connection is dead: servers give a sign of life every 15 s by default.
+/// Time without a byte after which the connection counts as dead: servers send a heartbeat every 15 s by default.
 const SILENCE: Duration = Duration::from_secs(120);
 /// Limit on bytes of a refusal's reason.
 const LONGEST_REASON: usize = 4096;
@@ -47,10 +47,10 @@ pub(super) struct Subscribe {
     /// Print each message as one line of JSON: id, channel, event, key, data, time
     #[arg(long)]
     json: bool,
-    /// Begin behind the message with this id, or with the `earliest` there is [default: what comes from now on]
+    /// Begin behind the message with this id, or with the `earliest` one [default: messages from now on]
     #[arg(long, value_name = "ID|earliest")]
     from: Option<HeaderValue>,
-    /// End after so many messages
+    /// End after this many messages
     #[arg(long, value_name = "N")]
     once: Option<NonZeroU64>,
     /// Send this header too, such as 'Cookie: session=1' (repeatable)
@@ -116,27 +116,27 @@ impl Subscribe {
     }
 }
 
-/// One who listens, over as many connections as it takes.
+/// A subscriber that reconnects as often as necessary.
 struct Reader {
     source: Source,
     headers: HeaderMap,
     json: bool,
-    /// Number of messages still wanted.
+    /// Number of messages until the end.
     left: Option<u64>,
     cursor: Option<HeaderValue>,
     retry: Duration,
-    /// Tries in a row that failed.
+    /// Number of failed attempts in a row.
     failures: u32,
     was_there: bool,
 }
 
-/// Why a connection is over.
+/// Reason why a connection has ended.
 enum Ended {
-    /// All that was wanted is there, or nobody reads it any more.
+    /// All requested messages were printed, or the reader has gone.
     Enough,
-    /// The next one may do better, after this long if the server says.
+    /// The connection was lost; another attempt may succeed, after this time if the server gives one.
     Lost(anyhow::Error, Option<Duration>),
-    /// It will not become better.
+    /// An error that another attempt cannot mend.
     Final(anyhow::Error),
 }
 
@@ -236,7 +236,7 @@ impl Reader {
         }
     }
 
-    /// Prints what is complete, and keeps the cursor.
+    /// Prints the complete events, and keeps the cursor.
     fn take(&mut self, events: &mut Events) -> Option<Ended> {
         while let Some(event) = events.next() {
             match self.tell(&event) {
@@ -327,7 +327,7 @@ async fn refused(response: Response<Incoming>) -> Ended {
     }
 }
 
-/// Why there is a gap, in the words of a person.
+/// Describes a gap for a person.
 fn reason(data: &str) -> String {
     let parsed: serde_json::Value = serde_json::from_str(data).unwrap_or_default();
     match parsed.get("reason").and_then(serde_json::Value::as_str) {

@@ -42,9 +42,9 @@ enum Way {
 
 /// The server certificates to trust.
 pub(super) enum Trust {
-    /// Those the system trusts.
+    /// Certificates that the system trusts.
     System,
-    /// Those in this file, and those they have signed.
+    /// Certificates in this file, and those that they have signed.
     File(PathBuf),
     /// Every certificate.
     Anyone,
@@ -57,7 +57,7 @@ impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 /// A connection.
 pub(super) type Connected = TokioIo<Pin<Box<dyn Duplex>>>;
 
-/// Why there is no connection.
+/// Failure to connect.
 pub(super) struct Unreachable {
     pub(super) reason: anyhow::Error,
     /// No other try will do better.

@@ -32,8 +32,8 @@ const CODES: [(u32, u64); 21] = [
 const SEEN: u32 = 12;
 /// The code of the number sign; that of [`REFUSED`](super::REFUSED) is the next one.
 const NUMBER_SIGN: u64 = 0xffa;
-/// For each possible start of the bits: the number of symbols that are complete in it (at most two) and, times 16,
-/// their bits. Zero if the first code is longer. A static, because a constant of this size would be copied.
+/// For each possible start of the bits: the number of symbols that are complete in it (at most two) plus 16 times the
+/// number of their bits. Zero if the first code is longer. A static, because a constant of this size would be copied.
 static STARTS: [u8; 1 << SEEN] = starts();
 
 /// Counter of the symbols in a string that arrives in pieces.

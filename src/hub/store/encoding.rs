@@ -24,7 +24,7 @@ const HAS_KEY: u8 = 2;
 /// Reasons why bytes in the file are not a valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// The version byte is not the one that is written here.
+    /// The version byte is unknown.
     #[error("it has version {0} and this Noren reads version {VERSION}")]
     Version(u8),
     /// The record ends too early.

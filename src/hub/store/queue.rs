@@ -50,9 +50,9 @@ pub struct Append {
 /// Records to remove.
 #[derive(Debug, Default)]
 pub struct Trims {
-    /// By channel, the highest offset to remove.
+    /// Highest offset to remove in each channel.
     pub forgotten: BTreeMap<Box<str>, u64>,
-    /// By channel, the highest offset whose publisher id is to be removed.
+    /// Highest offset of each channel whose publisher id is to be removed.
     pub ids: BTreeMap<Box<str>, u64>,
     /// Single records, by channel and offset.
     pub removed: Vec<(Box<str>, u64)>,
@@ -219,7 +219,7 @@ impl Queue {
         !before
     }
 
-    /// Marks the thread as ended, for whatever reason. Waiting publishers see their channels close.
+    /// Marks the thread as ended. Waiting publishers see their channels close.
     pub fn end(&self) {
         let mut state = self.lock();
         state.ended = true;

@@ -23,7 +23,7 @@ use crate::sync::lock;
 /// Pause after an error before the next attempt, whether there are messages or not: opening the file again reads
 /// all of it, which a full disk and a busy channel would otherwise cause with every message.
 const PAUSE: Duration = Duration::from_secs(1);
-/// If opening takes long, the pause is this many times longer, up to the longest pause.
+/// Factor between the time that opening took and the pause before the next attempt, up to the longest pause.
 const SHARE: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 

@@ -9,7 +9,7 @@ use crate::websocket::ReadFault;
 /// Reasons why a socket ends.
 #[derive(Debug)]
 pub(super) enum Cause {
-    /// Both sides know, with the code of the app.
+    /// The app or the client has closed, with this code; both know.
     Closed(Option<u16>, String),
     /// The client has left without a word.
     Gone,

@@ -25,12 +25,12 @@ pub(super) struct Message {
 pub(super) enum Control {
     Subscribe(Channel),
     Unsubscribe(String),
-    /// The app is not asked any more.
+    /// The app gets no further requests.
     Detach,
     SetMeta(String, Option<String>),
     /// A heartbeat of this kind, or none.
     KeepAlive(Option<(KeepAlive, MessageKind)>),
-    /// Send this later, unless another message comes before.
+    /// Send a message later, unless another one comes before.
     SendDelayed(Message, Duration),
     /// Send it now.
     FlushDelayed,

@@ -9,11 +9,11 @@ use bytes::{Bytes, BytesMut};
 /// A filter of a subscription or of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filter {
-    /// Not for the user who has sent it.
+    /// Skips the user who has sent the message.
     SkipSelf,
-    /// Not for users that the message names.
+    /// Skips users that the message names.
     SkipUsers,
-    /// Only for connections that are subscribed to another channel too.
+    /// Passes only on connections that are subscribed to another channel too.
     RequireSub,
     /// `%I` in the content is the position of the connection.
     BuildId,

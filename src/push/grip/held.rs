@@ -66,7 +66,7 @@ struct Joined {
     name: ChannelName,
     /// Messages up to this offset came before the connection.
     after: u64,
-    /// Id of the last message, or the one that the app has named.
+    /// Id of the last message that was sent, or the one that the app has named.
     last: Option<String>,
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Item {
     pub(super) channel: String,
     pub(super) id: Option<String>,
     pub(super) previous: Option<String>,
-    /// True if it never waits for the one before it.
+    /// True if the item never waits for the one before it.
     pub(super) is_unordered: bool,
     pub(super) meta: BTreeMap<String, String>,
     pub(super) response: Option<ResponseForm>,

@@ -40,7 +40,7 @@ use crate::hub::SubscribeError;
 use crate::telemetry::Tunnel;
 
 pub use held::Place;
-pub use instruct::{Fault, drop_grip_headers, is_grip_header, is_instruction};
+pub use instruct::{Fault, drop_grip_headers, is_instruction};
 pub use next::{Ask, Question, QuestionKind};
 pub use post::{Events, SendEvents, Unsent};
 pub use publish::{Items, Order};
@@ -128,8 +128,8 @@ pub async fn follow(
     }
 }
 
-/// Continues a stream that was lost behind an event, from the history; `None` if the app has to be asked. It has to be
-/// one that is remembered.
+/// Continues a lost stream behind an event from the history; `None` if the app has to be queried. The stream must be
+/// a remembered one.
 pub fn resume(
     place: Place,
     last_event: &str,

@@ -7,7 +7,7 @@ use super::json;
 /// The limit on operations of one patch.
 const MOST: usize = 1000;
 
-/// A patch whose form was checked.
+/// A JSON patch with checked syntax.
 #[derive(Debug)]
 pub(super) struct Patch(Vec<Operation>);
 
@@ -131,7 +131,7 @@ impl Pointer {
             .try_fold(root, |value, name| step(value, name))
     }
 
-    /// The value that holds the one that is meant, and the name of that one in it.
+    /// The value that contains the addressed one, and the name of the latter in it.
     fn parent<'a>(&self, root: &'a mut Value) -> Option<(&'a mut Value, &str)> {
         let (last, way) = self.0.split_last()?;
         let parent = way.iter().try_fold(root, |value, name| step(value, name))?;

@@ -148,7 +148,7 @@ impl Order {
         }
     }
 
-    /// Publishes what has waited for too long.
+    /// Publishes the items that have waited for too long.
     async fn release_old(&self, hub: &Hub, name: &ChannelName) {
         while let Some(ready) = self.take_old(name) {
             let id = Self::show_late(hub, name, ready).await;

@@ -23,14 +23,14 @@ use super::{Continuation, HoldError};
 enum Outcome {
     /// Send this.
     Answer(Answer),
-    /// The app is asked again, with these last ids, for this reason.
+    /// The app is to be queried again with these last ids, for this reason.
     Again(Again, Vec<(String, String)>),
 }
 
 /// Reasons for asking the app again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
-    /// The app wants to be asked.
+    /// The message is a hint: the app is to be queried.
     Hint,
     /// Messages are missing.
     Gap,

@@ -27,10 +27,10 @@ use super::instruct::{Hold, Instruct};
 const MOST: u64 = 64 << 20;
 /// Memory of a stream beside its texts.
 const OVERHEAD: usize = 1024;
-/// Number of streams below which it is not looked for those that are too old.
+/// Number of streams up to which expired ones are not removed.
 const FEW: usize = 256;
 
-/// The hash of what makes a request the same as an earlier one.
+/// Hash of the properties of a request by which it is recognised as a repetition.
 pub type Key = [u8; 32];
 
 /// The streams of an app that may be resumed.
@@ -42,7 +42,7 @@ pub struct Returning {
 #[derive(Default)]
 struct Entries {
     by_key: HashMap<Key, Arc<Entry>>,
-    /// Number of streams at which those that are too old are looked for again.
+    /// Number of streams at which expired ones are removed next.
     full: usize,
 }
 
@@ -129,7 +129,7 @@ impl Returning {
         Some(Ticket(entry))
     }
 
-    /// The instruction with which a stream goes on behind an event, if all of its channels can.
+    /// The instruction to continue a stream with behind an event, if all of its channels can.
     pub(super) fn find(
         &self,
         (hub, app): (&Hub, &str),
@@ -166,7 +166,7 @@ impl Returning {
 }
 
 impl Entries {
-    /// Forgets the streams that nobody can go on with.
+    /// Forgets the streams that have expired.
     fn forget_old(&mut self, within: Duration) {
         self.by_key
             .retain(|_, entry| !lock(&entry.0).is_over(within));

@@ -255,7 +255,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         self.dialogue.wrote();
     }
 
-    /// Reads what the client says, as far as there is room for it.
+    /// Reads the messages of the client, as far as there is room for them.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         if self.closing || self.queued > QUEUE {
             return Poll::Pending;

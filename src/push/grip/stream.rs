@@ -37,7 +37,7 @@ struct Stream {
     ask: Ask,
     /// Pieces that the client gets first.
     ready: VecDeque<Bytes>,
-    /// None while the app continues the response without holding it.
+    /// The subscription; `None` while the app continues the response without holding it.
     held: Option<Held>,
     link: Option<Link>,
     /// Shortest time between two fetches while nothing is missing.
@@ -158,7 +158,7 @@ impl Stream {
         self.ended = true;
     }
 
-    /// Ends the stream for good: the visitor who comes back is for the app to answer.
+    /// Ends the stream for good: the next request of the visitor goes to the app.
     fn close(&mut self, reason: &'static str) {
         if let Some(ticket) = &self.ticket {
             ticket.close();
@@ -216,7 +216,7 @@ impl Stream {
         }
     }
 
-    /// While messages wait for the app, the end of the session does not.
+    /// Checks for the end of the session while messages wait for the app, and the subscription is not polled.
     fn poll_end(&mut self, cx: &mut Context<'_>) {
         if let Some(held) = &mut self.held
             && self.fetching.is_some()

@@ -18,13 +18,13 @@ use super::update::Item;
 
 /// Number of verdicts that an audience remembers: its subscribers are at most a few updates apart.
 const REMEMBERED: usize = 64;
-/// Number of audiences beyond which those that nobody holds any more are removed.
+/// Number of audiences beyond which unused ones are removed.
 const FEWEST: usize = 64;
 
 /// The subscribers with the same selectors and permissions.
 pub(super) struct Audience {
     rules: Arc<Rules>,
-    /// Selectors of the topics that they have asked for.
+    /// Selectors of the topics that its members subscribe to.
     subscribed: Selectors,
     /// Selectors of the private updates that their tokens permit.
     permitted: Selectors,
@@ -57,8 +57,8 @@ impl Audience {
         verdict
     }
 
-    /// An update goes to those who have asked for one of its topics; a private one only if their token permits one of
-    /// them, not necessarily the same.
+    /// True if an update goes to this audience: it subscribes to one of the topics, and for a private update its
+    /// token permits one of them, not necessarily the same.
     fn matches(&self, item: &Item) -> bool {
         let any = |selectors: &Selectors| {
             let mut topics = item.topics.iter();

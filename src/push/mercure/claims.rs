@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::config::MercureVersion;
 use crate::http::Lease;
-use crate::jwt::{self, Period, Untimely};
+use crate::jwt::{Period, Untimely};
 
 use super::characters::are_visible;
 use super::rules::Rules;

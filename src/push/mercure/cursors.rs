@@ -59,7 +59,8 @@ impl Cursors {
 }
 
 impl Places {
-    /// Reads what was published since. Returns the offset before the first update that is still there.
+    /// Reads the updates that were published since the last call. Returns the offset before the first update that is
+    /// still in the history.
     fn read(&mut self, hub: &Hub, channel: &ChannelName) -> u64 {
         let (messages, floor) = hub.messages_behind(channel, self.through);
         for message in messages {

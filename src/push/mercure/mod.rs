@@ -236,7 +236,7 @@ fn draft(update: &Update, own_id: bool) -> Draft {
     }
 }
 
-/// A subscriber that others are told of, until it is dropped.
+/// An announced subscriber; dropping it announces its end.
 struct Told {
     hub: MercureHub,
     subscriber: Arc<Subscriber>,
@@ -263,7 +263,7 @@ impl Told {
         for update in self.subscriber.updates(&rules.settings.path, active) {
             // Nobody waits for it to be on the disk.
             if let Err(error) = hub.publish_to_any(channel, draft(&update, false)) {
-                warn!(%error, "it could not be told who subscribes");
+                warn!(%error, "a subscription event could not be published");
                 return;
             }
         }

@@ -25,13 +25,13 @@ pub struct Publication {
 /// Reasons why a form is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormFault {
-    /// It is malformed.
+    /// The request is malformed.
     #[error("{0}")]
     Malformed(&'static str),
     /// A topic is one of the hub's own.
     #[error("a topic is below the hub's own path, where only the hub itself publishes")]
     Reserved,
-    /// It has more, or longer ones, than may be.
+    /// The request has more fields, or longer ones, than permitted.
     #[error("{0}")]
     TooLarge(&'static str),
 }

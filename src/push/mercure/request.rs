@@ -11,7 +11,7 @@ use super::selector::{Selector, SelectorKind};
 /// Header with the cursor of an `EventSource` that comes back.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// A subscription that a client asks for.
+/// A requested subscription.
 #[derive(Debug)]
 pub struct Order {
     /// The version of the protocol that it speaks.

@@ -43,9 +43,9 @@ impl SelectorKind {
 /// A selector.
 #[derive(Debug)]
 pub struct Selector {
-    /// Its kind.
+    /// Kind of the selector.
     pub kind: SelectorKind,
-    /// Its text, as it was sent.
+    /// Text of the selector as it was sent.
     pub text: Box<str>,
     matcher: Matcher,
 }

@@ -23,11 +23,11 @@ const PASSED: usize = 256;
 /// The times of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// Between two signs of life of a silent stream.
+    /// Interval between heartbeats of a silent stream.
     pub(super) heartbeat: Duration,
-    /// After which the stream is closed.
+    /// Time after which the stream is closed.
     pub(super) lifetime: Option<Duration>,
-    /// After which a client that has lost it should come back.
+    /// Time after which a client that has lost the stream should come back.
     pub(super) retry: Duration,
 }
 
@@ -70,7 +70,7 @@ where
 enum Found {
     Events(Bytes),
     Nothing,
-    /// Others have to get their turn.
+    /// Updates remain, but other tasks have to get their turn.
     More,
     End(End),
 }

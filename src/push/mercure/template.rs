@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-/// Most characters that a prefix modifier can ask for (§2.4.1).
+/// Limit on the characters that a prefix modifier can ask for (§2.4.1).
 const LONGEST_PREFIX: u16 = 9999;
 
 /// A template that has at least one expression.
@@ -304,7 +304,7 @@ impl<'t> Reached<'t> {
         }
     }
 
-    /// The positions behind any number of characters, the length of each of which `character` tells.
+    /// The positions behind any number of characters; `character` gives the length of each.
     fn sweep(&self, character: impl Fn(&[u8]) -> Option<usize>) -> Self {
         let mut behind = self.clone();
         for position in 0..self.topic.len() {

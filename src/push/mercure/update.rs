@@ -10,12 +10,12 @@ use crate::hub::Message;
 /// An update, as it lies in the hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Update {
-    /// Its topics, of which the first is the canonical one.
+    /// Topics of the update, of which the first is the canonical one.
     pub topics: Vec<String>,
-    /// True if only those get it whose token says so.
+    /// True if only subscribers get it whose token permits one of its topics.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub private: bool,
-    /// Its id, for subscribers a cursor.
+    /// Id of the update, which is a cursor for subscribers.
     pub id: String,
     /// The type of its event.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -269,7 +269,7 @@ impl TlsConnect<Outgoing> for Handshake {
 pub(super) struct Encrypted(Outgoing);
 
 impl TlsStream for Encrypted {
-    /// None: the certificate is always verified, which is what the binding would add to a login.
+    /// Offers no channel binding: the certificate is always verified, which is what the binding would add to a login.
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }

@@ -40,7 +40,7 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// Has the server send the notifications. Names are quoted: NOTIFY folds a bare name to lower case, and
+    /// Subscribes to the notifications at the server. Names are quoted: NOTIFY folds a bare name to lower case, and
     /// `pg_notify` does not.
     pub(super) async fn prepare(&mut self, session: &mut Session) -> Result<(), Lost> {
         for channel in &self.settings.channels {

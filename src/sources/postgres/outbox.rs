@@ -59,8 +59,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Has the server tell of new rows, and then waits until nobody else reads the table; false if the source was
-    /// stopped. In this order, so that no row comes between the first look and the first notification.
+    /// Subscribes to the notifications of new rows, and then waits until no other node reads the table; returns false
+    /// if the source was stopped. In this order, no row can come unnoticed between the first read and the first
+    /// notification.
     pub(super) async fn prepare(&self, session: &mut Session, stop: &Stop) -> Result<bool, Lost> {
         let channel = quoted(&self.settings.notify);
         session.run(&format!("LISTEN {channel}")).await?;
@@ -260,9 +261,9 @@ struct Done {
 
 /// Reasons why a row is not published.
 enum Fault {
-    /// It may be later.
+    /// The message may be accepted later.
     Lost(PublishError),
-    /// It never will, as it is.
+    /// The message will never be accepted as it is.
     Unfit(String),
 }
 

@@ -47,10 +47,10 @@ pub struct Webhook {
 /// Reasons why a request is not published.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookFault {
-    /// It is not believed.
+    /// The request is not authentic.
     #[error(transparent)]
     Unbelieved(#[from] Unbelieved),
-    /// It is believed, and cannot become a message.
+    /// The request is authentic, and cannot become a message.
     #[error("{0}")]
     Unfit(String),
     /// The hub refused the message.

@@ -36,7 +36,7 @@ pub enum AddressLimited {
     InProgress,
 }
 
-/// Their keys in the configuration.
+/// Keys of the limits in the configuration.
 const LIMITS: [&str; 2] = ["request-rate", "requests-per-address"];
 
 const FAILURES: [&str; 5] = ["queue-full", "queue-slow", "connect", "slow", "broken"];

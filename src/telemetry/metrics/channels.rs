@@ -66,7 +66,7 @@ impl Channels {
         registry.register("channels", "Channels open now", own.open.clone());
         registry.register(
             "channel_listeners",
-            "Who listens to the channel now",
+            "Subscribers of the channel now",
             own.channel_subscribers.clone(),
         );
         registry.register(

@@ -36,7 +36,8 @@ pub(super) struct Used {
 }
 
 struct State {
-    /// None until the first link is used: a store that nobody needs is not made, nor one of a refused configuration.
+    /// The open file; `None` until the first link is used, so that neither an unused store nor that of a refused
+    /// configuration is created.
     file: Option<File>,
     /// Position up to which the file was read.
     read: u64,
@@ -44,7 +45,7 @@ struct State {
     uses: HashMap<[u8; 32], Use>,
     /// A crash has cut the last line short, which is to be ended before the next one.
     is_cut: bool,
-    /// Nothing was written since the start: what has long expired is left out with the first line.
+    /// True if nothing was written since the start: the first line rewrites the file without long expired entries.
     is_new: bool,
 }
 

@@ -14,7 +14,7 @@ pub(in crate::upstream) enum Framing {
     Length(u64),
     /// Chunks, whose last one is empty.
     Chunked(Chunked),
-    /// Everything until the app closes the connection.
+    /// All bytes until the app closes the connection.
     UntilClose,
 }
 
@@ -23,7 +23,7 @@ pub(in crate::upstream) enum Framing {
 pub(in crate::upstream) enum Piece {
     /// The data that is there.
     Data(Bytes),
-    /// There is none without further input.
+    /// The decoder needs more input.
     Missing,
     /// The body is complete.
     End,

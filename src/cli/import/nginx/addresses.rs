@@ -34,15 +34,15 @@ pub(super) struct Site<'a> {
 /// The role of an address in the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// It becomes a listener.
+    /// A listener with routes.
     Listener,
-    /// It becomes a listener that sends everybody to https.
+    /// A listener that redirects all requests to https.
     Redirect,
-    /// It is left out.
+    /// An address that is left out.
     Unused,
 }
 
-/// The addresses of all servers, in the order of the file, with what becomes of each; and the number of the base.
+/// The addresses of all servers in the order of the file, each with its role; and the index of the base.
 pub(super) fn addresses<'a>(
     servers: &[Server<'a>],
     upstreams: &HashMap<String, Upstream>,
@@ -81,7 +81,7 @@ pub(super) fn addresses<'a>(
 }
 
 impl<'a> Address<'a> {
-    /// Finds out what each name is answered.
+    /// Determines the responses to each name.
     fn look(&mut self, servers: &[Server<'a>], upstreams: &HashMap<String, Upstream>) {
         let marked = self.listens.iter().find(|(_, listen)| listen.is_default);
         let default = marked.or(self.listens.first()).map(|(number, _)| *number);

@@ -6,17 +6,17 @@
 /// A directive as far as its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// Its block is read; it says nothing itself.
+    /// A block whose directives are read; by itself it has no effect.
     Structure,
-    /// Noren does the same without being told, or has no need of it.
+    /// A directive that Noren needs no counterpart for, because it does the same by itself or has no such concept.
     Needless,
-    /// It is read where it takes effect. Without any it is told.
+    /// A directive that is read where it takes effect; one that took effect nowhere is reported.
     Carried,
-    /// It decides who gets what, and is looked at with each location.
+    /// A directive that decides about access, and is considered with each location.
     Decides,
-    /// It has no place; the reason is told.
+    /// A directive without a counterpart; the value is the reason to report.
     Left(&'static str),
-    /// Not known: what it stands for is closed.
+    /// An unknown directive: the location that it stands in is closed.
     Unknown,
 }
 

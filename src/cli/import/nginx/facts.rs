@@ -1,5 +1,5 @@
-//! The facts that are known of a request before it comes: its listener and its name. Variables and conditions are
-//! worked out from that; of everything else it is not known whether it is true. Does not know routes.
+//! The facts about a request that are known beforehand: its listener and its name. Variables and conditions are
+//! evaluated with them; all others are unknown. Must not know routes.
 
 use std::collections::HashMap;
 
@@ -11,11 +11,11 @@ use super::syntax::Directive;
 pub(super) struct Facts {
     pub(super) tls: bool,
     pub(super) port: String,
-    /// The name that is asked for, if it is one.
+    /// The requested host name, if it is a single one.
     pub(super) host: Option<String>,
     /// The first name of the server.
     pub(super) server_name: String,
-    /// Of each variable that was set its value, if that is always the same.
+    /// Values of the variables that are always set to the same one.
     set: HashMap<String, Option<String>>,
 }
 

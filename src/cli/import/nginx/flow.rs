@@ -17,7 +17,7 @@ pub(super) struct Flow<'a> {
     pub(super) refused: Vec<(Globs, &'a Directive)>,
     /// The only methods that get further.
     pub(super) methods: Option<Vec<String>>,
-    /// Only clients with a certificate get further.
+    /// True if only clients with a certificate get further.
     pub(super) certificate: bool,
     /// The address for requests that are not answered with a file.
     pub(super) pass: Option<&'a Directive>,
@@ -32,14 +32,14 @@ pub(super) struct Flow<'a> {
 /// The end of a request that gets no further.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End<'a> {
-    /// It is sent to https.
+    /// The request is redirected to https.
     Redirect {
         at: &'a Directive,
         port: String,
-        /// To the same name.
+        /// True if the redirect keeps the name of the host.
         same_host: bool,
     },
-    /// It is answered by nginx, or it depends on the request what becomes of it.
+    /// nginx responds itself, or the outcome depends on the request.
     Closed { at: &'a Directive },
 }
 
@@ -54,7 +54,7 @@ impl Eq for Directive {}
 /// The methods that are left where others are refused.
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// Directives of a condition that say nothing of who may pass.
+/// Directives inside a condition that do not affect access.
 const HARMLESS: &[&str] = &[
     "access_log",
     "add_header",

@@ -7,7 +7,7 @@ use super::headers::Rule;
 use super::scope::Scope;
 use super::syntax::Directive;
 
-/// Headers of which an app learns nothing about who is asking, so that a client may send them itself.
+/// Headers that tell an app nothing about the identity of a client, so that clients may send them.
 const PLAIN_HEADERS: &[&str] = &[
     "accept",
     "accept-encoding",
@@ -38,14 +38,14 @@ const PLAIN_HEADERS: &[&str] = &[
     "x-requested-with",
 ];
 
-/// A file of passwords, and what browsers show when they ask for one.
+/// A file of passwords, and the realm that browsers show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Login<'a> {
     pub(super) users: &'a Directive,
     pub(super) realm: &'a Directive,
 }
 
-/// The directive that keeps somebody out in a way that Noren has no key for.
+/// The directive that restricts access in a way that Noren has no key for.
 pub(super) fn obstacle<'a>(scope: &Scope<'a>) -> Option<&'a Directive> {
     let on = |name: &str| scope.nearest(name).filter(|one| one.argument(0) != "off");
     let turned_off = |name: &str| scope.nearest(name).filter(|one| one.argument(0) == "off");
@@ -77,7 +77,7 @@ fn foreign<'a>(scope: &Scope<'a>) -> Option<&'a Directive> {
     })
 }
 
-/// The first of `allow` and `deny` in the nearest block that has any, unless it admits everybody.
+/// The first of `allow` and `deny` in the nearest block that has any, unless it admits all clients.
 fn addresses<'a>(scope: &Scope<'a>) -> Option<&'a Directive> {
     let rule = |block: &'a [Directive]| {
         block
@@ -88,7 +88,7 @@ fn addresses<'a>(scope: &Scope<'a>) -> Option<&'a Directive> {
     (first.words != ["allow", "all"]).then_some(first)
 }
 
-/// The passwords that are asked for. An error is the directive that asks without a file.
+/// The password file of a location. The error is a directive that requires a password without naming a file.
 pub(super) fn login<'a>(scope: &Scope<'a>) -> Result<Option<Login<'a>>, &'a Directive> {
     let realm = scope.nearest("auth_basic");
     let Some(realm) = realm.filter(|realm| realm.argument(0) != "off") else {
@@ -115,7 +115,7 @@ pub(super) fn methods<'a>(scope: &Scope<'a>) -> Option<(&'a Directive, Vec<Strin
 pub(super) struct Headers<'a> {
     /// The header with the name that the visitor has shown a password for.
     pub(super) user: Option<&'a Directive>,
-    /// Fixed texts, and what an app must not get from a client.
+    /// Fixed values, and headers of clients to remove.
     pub(super) rules: Vec<Rule<'a>>,
     /// Headers that clients may send themselves, or that Noren sets.
     pub(super) carried: Vec<&'a Directive>,

@@ -59,8 +59,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A server at an address that is kept, which is no site of the base: it sends everybody to https, or answers
-    /// nobody.
+    /// Reports a server at a kept address that is no site of the base: it redirects all requests to https, or serves
+    /// none.
     fn beside(
         &mut self,
         server: &Server<'a>,

@@ -38,9 +38,9 @@ const SAME_FOR_ALL: &[&str] = &[
 #[derive(Debug, Default)]
 pub(super) struct Zones<'a> {
     all: BTreeMap<&'a str, &'a Directive>,
-    /// Their names here, each once.
+    /// Names of the zones in noren.toml, each once.
     names: BTreeMap<&'a str, String>,
-    /// Of each zone of `limit_conn` a directive that uses it, and the zones here in which it counts.
+    /// For each zone of `limit_conn`: a directive that uses it, and the zones of noren.toml that count its requests.
     divided: BTreeMap<&'a str, (&'a Directive, BTreeSet<String>)>,
 }
 
@@ -126,7 +126,7 @@ impl<'a> Zones<'a> {
         keys
     }
 
-    /// Tells what counts together in nginx only.
+    /// Reports limits that count together in nginx only.
     pub(super) fn finish(&self, report: &mut Report) {
         for (at, zones) in self.divided.values() {
             if zones.len() > 1 {
@@ -135,7 +135,7 @@ impl<'a> Zones<'a> {
         }
     }
 
-    /// Of the limits of one kind at a place the one that lets the fewest requests pass.
+    /// Chooses among the limits of one kind that apply to a location the one that lets the fewest requests pass.
     fn strictest(
         &self,
         scope: &Scope<'a>,

@@ -23,7 +23,7 @@ pub(super) enum Outcome<'a> {
     Closed(Closed<'a>),
 }
 
-/// An app, and who may ask it.
+/// An app with its access rules.
 #[derive(Debug, Clone)]
 pub(super) struct App<'a> {
     pub(super) at: &'a Directive,
@@ -56,7 +56,7 @@ pub(super) struct Files<'a> {
     pub(super) notes: Vec<(&'a Directive, &'static str)>,
 }
 
-/// A redirect of what came without TLS.
+/// A redirect of requests without TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Redirect<'a> {
     pub(super) at: &'a Directive,
@@ -69,7 +69,7 @@ pub(super) struct Redirect<'a> {
 pub(super) struct Closed<'a> {
     /// The directive that is reported, and the reason; `None` where nginx has nothing either.
     pub(super) told: Option<(&'a Directive, String)>,
-    /// Somebody is kept out, and may be let in once a person has decided.
+    /// True if nginx keeps some clients out, whom a person may decide to let in.
     pub(super) guarded: bool,
 }
 
@@ -150,12 +150,12 @@ pub(super) struct Locations<'a, 'b> {
     pub(super) upstreams: &'b HashMap<String, Upstream>,
     /// The statements of the server, which come before any location.
     pub(super) flow: &'b Flow<'a>,
-    /// The listener asks for certificates of clients.
+    /// True if the listener requests client certificates.
     pub(super) asks_certificates: bool,
 }
 
 impl<'a> Locations<'a, '_> {
-    /// The outcome of a location, by its scope, whose nearest block is its own. A pattern has no path.
+    /// Determines the outcome of a location from its scope, whose nearest block is its own. A pattern has no path.
     pub(super) fn outcome(&self, at: &'a Directive, scope: &Scope<'a>, path: &str) -> Outcome<'a> {
         let end = match self.read(at, scope, path) {
             Ok(outcome) => return outcome,

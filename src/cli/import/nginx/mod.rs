@@ -61,7 +61,7 @@ pub(super) fn import(path: &Path) -> Result<String> {
     import_text(&text, &name, &includes)
 }
 
-/// Compares nginx with what is made of a file.
+/// Compares nginx with the noren.toml made from its file.
 pub(super) fn compare(path: &Path) -> Result<trial::Outcome> {
     let text = source::read(path).with_context(|| format!("read {}", path.display()))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();

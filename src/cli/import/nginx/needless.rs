@@ -1,6 +1,6 @@
 //! Directives that need nothing in a noren.toml. Does not know the place of a directive.
 
-/// Names of what Noren does by itself, or has no need of.
+/// Names of directives that Noren needs no counterpart for.
 pub(super) const NEEDLESS: &[&str] = &[
     "absolute_redirect",
     "accept_mutex",

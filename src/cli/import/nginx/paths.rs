@@ -15,7 +15,7 @@ use noren::config::{PathPattern, PathPrefix};
 /// Paths of Noren, and where they lead.
 #[derive(Debug, Clone)]
 pub(super) struct Route<'a> {
-    /// As it is written in a noren.toml.
+    /// The path in the syntax of noren.toml.
     pub(super) path: String,
     pub(super) outcome: Outcome<'a>,
     /// Paths among them that lead nowhere.
@@ -26,13 +26,13 @@ pub(super) struct Route<'a> {
 #[derive(Debug, Clone)]
 struct Cut<'a> {
     path: String,
-    /// This path alone.
+    /// A single path.
     exact: bool,
-    /// The blocks whose patterns come before this, the nearest first.
+    /// The blocks whose patterns are matched before this path, the nearest first.
     blocks: Vec<usize>,
     outcome: Outcome<'a>,
     refuse: Vec<String>,
-    /// nginx sends the path without its slash on to the one with it.
+    /// True if nginx redirects the path without its final slash to the one with it.
     adds_slash: bool,
 }
 
@@ -45,12 +45,12 @@ struct Pattern<'a> {
     at: &'a Directive,
 }
 
-/// The routes, and remarks about what they leave out.
+/// The routes, and remarks about paths that they leave out.
 pub(super) struct Paths<'a> {
     pub(super) routes: Vec<Route<'a>>,
     /// Directives that the routes leave out, with the reason.
     pub(super) told: Vec<(&'a Directive, String)>,
-    /// Patterns whose paths lead where they would without them.
+    /// Patterns that change no route.
     pub(super) carried: Vec<&'a Directive>,
 }
 
@@ -158,7 +158,7 @@ impl<'a> Map<'a, '_, '_> {
         cuts.max_by_key(|(_, cut)| cut.path.len()).map(|(at, _)| at)
     }
 
-    /// A pattern that only asks how a path begins is a location of its own.
+    /// Turns a pattern that only matches the beginning of a path into a location of its own.
     fn cut_at_beginnings(&mut self) {
         let mut more: Vec<Cut<'a>> = Vec::new();
         for pattern in self.patterns.iter().filter(|one| one.outcome.is_open()) {
@@ -180,7 +180,7 @@ impl<'a> Map<'a, '_, '_> {
         self.cuts.extend(more);
     }
 
-    /// Lets the patterns decide, and what the whole server refuses.
+    /// Applies the patterns, and the rules that refuse paths of the whole server.
     fn settle(&mut self) {
         let mut used = HashSet::new();
         for cut in &mut self.cuts {
@@ -250,8 +250,8 @@ impl<'a> Map<'a, '_, '_> {
         }
     }
 
-    /// Refuses what stands for one path alone and leads nowhere, and what no path of Noren can be written for, at the
-    /// place that would answer it.
+    /// Refuses, in the routes that would serve them, single paths that lead nowhere and paths that noren.toml cannot
+    /// express.
     fn refuse_single_paths(&mut self) {
         for cut in self.cuts.clone() {
             let is_writable = cut.is_writable();
@@ -289,7 +289,7 @@ impl<'a> Map<'a, '_, '_> {
         }
     }
 
-    /// The place whose paths those of a cut are among.
+    /// The location that contains the paths of a cut.
     fn above(&self, cut: &Cut<'_>) -> Option<&Cut<'a>> {
         let is_above = |other: &&Cut<'_>| {
             let shorter = other.path.len() < cut.path.len() || cut.exact;
@@ -429,7 +429,7 @@ fn remark_on<'a>(pattern: &Pattern<'a>) -> (&'a Directive, String) {
     (pattern.at, why)
 }
 
-/// The location that an outcome comes from.
+/// The directive of the location that an outcome comes from.
 fn place<'a>(outcome: &Outcome<'a>) -> Option<&'a Directive> {
     match outcome {
         Outcome::App(app) | Outcome::Console(app) => Some(app.at),
@@ -445,7 +445,7 @@ pub(super) fn written(location: &Directive) -> Option<&str> {
     (!matches!(sign, "~" | "~*" | "@") && path.starts_with('/')).then_some(path)
 }
 
-/// The sign and the path of a location, which may stand in one word.
+/// The operator and the path of a location, which may be one word.
 fn parts(location: &Directive) -> (&str, &str) {
     match location.arguments() {
         [sign, path] => (sign, path),

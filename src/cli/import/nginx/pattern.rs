@@ -5,13 +5,13 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Globs {
     pub(super) texts: Vec<String>,
-    /// The texts stand for the same as the pattern, up to letter case.
+    /// True if the texts match exactly what the pattern does, up to letter case.
     pub(super) exact: bool,
     /// Letter case makes no difference.
     pub(super) any_case: bool,
 }
 
-/// More texts than this are one star.
+/// Limit on the texts that a pattern is spelled out as; a pattern with more becomes one star.
 const MOST: usize = 64;
 
 /// Signs for the beginning and the end of a path, within a text that is not finished.
@@ -169,7 +169,7 @@ impl Reader<'_> {
         behind.is_some()
     }
 
-    /// Up to the end, or to the bracket that closes a group.
+    /// Parses alternatives up to the end, or to the bracket that closes a group.
     fn alternatives(&mut self, depth: usize) -> Option<Vec<String>> {
         let mut all = Vec::new();
         loop {
@@ -294,7 +294,7 @@ impl Reader<'_> {
         Some(texts)
     }
 
-    /// A few signs are as many texts, and any other class is a star.
+    /// Expands a small character class to its characters; a larger one becomes a star.
     fn class(&mut self) -> Option<Vec<String>> {
         let mut signs = Vec::new();
         let mut is_list = !self.take("^");

@@ -10,11 +10,11 @@ use super::syntax::Directive;
 const NOWHERE: &str =
     "nothing here takes it: what it is for is not carried over, or another one takes its place";
 
-/// The directives that were looked at.
+/// Report on the directives: carried over, or left out for a reason.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     carried: HashSet<usize>,
-    /// By the number of the directive: how it looks, and why it is told.
+    /// Directives to report, by their number: their text, and the reasons.
     told: BTreeMap<usize, (String, Vec<String>)>,
     otherwise: Vec<(String, String)>,
 }
@@ -45,7 +45,7 @@ impl Report {
         self.otherwise.push((directive.shown(), why.to_owned()));
     }
 
-    /// Tells everything that nobody has looked at.
+    /// Reports the directives that no other part has considered.
     pub(super) fn rest(&mut self, directives: &[Directive]) {
         for one in directives {
             if self.told.contains_key(&one.id)

@@ -13,7 +13,7 @@ use super::scope::Scope;
 use super::syntax::Directive;
 use super::upstream::Upstream;
 
-/// A server with what stands around it.
+/// A server with its enclosing blocks.
 #[derive(Debug)]
 pub(super) struct Server<'a> {
     pub(super) at: &'a Directive,
@@ -47,7 +47,7 @@ pub(super) struct View<'a> {
     pub(super) verify: Option<Verify<'a>>,
 }
 
-/// Certificates that a server asks its clients for.
+/// Client certificates that a server requests.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verify<'a> {
     pub(super) how: &'a Directive,
@@ -99,7 +99,7 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Its answers at this listener, to requests for this name.
+    /// The responses of this server at this listener, to requests for this name.
     pub(super) fn view(
         &self,
         listen: (bool, &str),
@@ -163,7 +163,7 @@ impl<'a> Server<'a> {
         view
     }
 
-    /// The certificates of clients that are asked for. An error is a check that no listener has here.
+    /// The client certificates that are requested. The error is a check that Noren's listeners do not have.
     fn verify(&self, tls: bool) -> Result<Option<Verify<'a>>, &'a Directive> {
         let rejects = self.scope.nearest("ssl_reject_handshake");
         if let Some(rejects) = rejects.filter(|one| tls && one.argument(0) == "on") {

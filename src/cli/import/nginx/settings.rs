@@ -1,4 +1,4 @@
-//! Listeners, certificates and what holds for all of Noren. Does not know routes.
+//! Listeners, certificates and settings of the whole server. Must not know routes.
 
 use super::super::draft::{list, quoted};
 use super::addresses::{Address, Role};
@@ -8,7 +8,7 @@ use super::syntax::Directive;
 use super::upstream;
 use super::writer::Writer;
 
-/// The listeners of all addresses that are kept.
+/// Writes the listeners of all kept addresses.
 pub(super) fn listeners<'a>(
     writer: &mut Writer<'a>,
     addresses: &[Address<'a>],
@@ -220,7 +220,7 @@ fn clients<'a>(
     keys.push(("client-certificate", quoted(how)));
 }
 
-/// The certificates of all servers behind TLS, the one of the default server first.
+/// Writes the certificates of all servers with TLS, that of the default server first.
 pub(super) fn certificates<'a>(
     writer: &mut Writer<'a>,
     addresses: &[Address<'a>],

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 /// A directive: `listen 443 ssl;` or `server { … }`.
 #[derive(Debug)]
 pub(super) struct Directive {
-    /// Its number in all that was read.
+    /// Number of the directive among all that were read.
     pub(super) id: usize,
     pub(super) file: Rc<str>,
     pub(super) line: usize,
@@ -20,7 +20,7 @@ pub(super) struct Directive {
 }
 
 impl Directive {
-    /// A server for directives that stand in none.
+    /// Wraps directives outside of any server in one.
     pub(super) fn server(file: &str, block: Vec<Self>) -> Self {
         Self {
             id: 0,
@@ -79,7 +79,7 @@ const DEEPEST: usize = 64;
 const DEEPEST_FILE: usize = 8;
 const MOST_FILES: usize = 1000;
 
-/// Reads a whole file, with what it includes in its place.
+/// Reads a whole file, with included files in their places.
 pub(super) fn read(text: &str, file: &str, includes: Includes<'_>) -> Result<Vec<Directive>> {
     let mut reader = Reader {
         includes,
@@ -180,7 +180,7 @@ impl Reader<'_> {
         Ok(directives)
     }
 
-    /// Adds a directive, or what it includes.
+    /// Adds a directive, or the content of an included file.
     fn add(
         &mut self,
         directive: Directive,
@@ -264,7 +264,8 @@ fn signs(text: &str) -> Vec<(usize, Sign)> {
     signs
 }
 
-/// Adds what stands behind a backslash. It is gone before quotes and itself only, so that patterns keep theirs.
+/// Adds the character behind a backslash. The backslash is removed before quotes and itself only, so that patterns
+/// keep theirs.
 fn escaped(word: &mut String, sign: Option<char>) {
     match sign {
         Some(sign @ ('"' | '\'' | '\\')) => word.push(sign),

@@ -7,7 +7,7 @@ use super::syntax::Directive;
 /// The addresses that requests go to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Upstream {
-    /// As nginx writes them, each once and at least one.
+    /// The addresses in the syntax of nginx, each once and at least one.
     pub(super) addresses: Vec<String>,
     /// The affinity of visitors, if nginx has one that Noren has too.
     pub(super) affinity: Option<&'static str>,

@@ -31,9 +31,8 @@ pub(super) fn with_port(place: &str, scheme: &str) -> String {
     }
 }
 
-/// A time of nginx, such as `90`, `1h30m` or `1d 12h`, whose default unit is the second; none for what is no time,
-/// for 0
-/// and for more than a year.
+/// Parses a time of nginx, such as `90`, `1h30m` or `1d 12h`, whose default unit is the second; `None` for 0, for
+/// more than a year, and for other texts.
 pub(super) fn duration(text: &str) -> Option<String> {
     let mut rest = text.trim();
     let mut sum: u64 = 0;

@@ -1,5 +1,5 @@
-//! Wok's own file of nginx, also with the changes that its comments ask for: what it says means more for Noren, which
-//! takes the place of Wok's websockify as well. Does not know how it is written.
+//! Wok's own nginx file, also with the changes that its comments suggest: for Noren it means more than it says,
+//! because Noren takes the place of Wok's websockify as well. Must not know how it is written.
 
 use super::super::draft::{list, quoted};
 use super::addresses::Site;

@@ -259,7 +259,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Encryption of what a table leads to.
+    /// The `tls` of the target of a table.
     fn tls(&self) -> Option<(&'static str, String)> {
         self.encrypts.then(|| ("tls", "{}".to_owned()))
     }
@@ -387,7 +387,7 @@ impl<'a> Importer<'a> {
         self.network(&keys);
     }
 
-    /// A source that may name only what is allowed.
+    /// A token source whose targets are limited by `allow`.
     fn network(&mut self, keys: &[(&str, String)]) {
         let allow = [("allow", list([OWN_CONSOLES]))];
         let all: Vec<_> = keys

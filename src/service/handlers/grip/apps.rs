@@ -30,7 +30,7 @@ const DIFFERENT: [&str; 4] = ["last-event-id", "x-request-id", "traceparent", "t
 #[derive(Clone, Debug, Default)]
 pub(in crate::service) struct GripMemory {
     order: Arc<Order>,
-    /// By the name of the app; an app that is no longer configured is forgotten.
+    /// Interrupted responses by the name of the app; those of an app that is no longer configured are forgotten.
     returning: Arc<Mutex<HashMap<String, Weak<Returning>>>>,
 }
 
@@ -62,9 +62,9 @@ impl GripMemory {
 /// The apps with GRIP.
 #[derive(Debug)]
 pub(in crate::service) struct GripApps {
-    /// In the order of the apps.
+    /// The GRIP settings of the apps, in the order of the apps.
     apps: Vec<Option<GripApp>>,
-    /// True for each app at whose address events of a WebSocket are taken, by whatever route.
+    /// True for each app whose address takes events of a WebSocket on some route.
     events: Vec<bool>,
     pub(super) order: Arc<Order>,
 }
@@ -138,7 +138,7 @@ impl GripApps {
 }
 
 impl GripApp {
-    /// The rules by which a stream of this request goes on. It is remembered only if the file wants that.
+    /// The rules for continuing a stream of this request. It is remembered only if the configuration says so.
     pub(super) fn continuation(
         &self,
         parts: &Parts,
@@ -160,8 +160,8 @@ impl GripApp {
     }
 }
 
-/// The hash of all that the app gets to know of a request, except what is different each time. An app may know its
-/// visitors by any header, or by their address.
+/// Hash of the properties of a request that an app may use, except those that differ each time. An app may recognise
+/// its visitors by any header, or by their address.
 fn key(parts: &Parts, head: &Head, context: &Context) -> Key {
     let mut digest = Digest::new(&SHA256);
     let mut add = |part: &[u8]| {

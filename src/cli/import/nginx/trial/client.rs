@@ -24,11 +24,11 @@ const LARGEST: u64 = 512 * 1024;
 /// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// An app was asked.
+    /// An app got the request.
     App(App),
     /// The server answered by itself.
     Own { status: u16, location: String },
-    /// Nothing came.
+    /// No response.
     Nothing,
 }
 
@@ -42,8 +42,7 @@ pub(super) struct App {
     pub(super) response: BTreeMap<String, String>,
 }
 
-/// Sends a request, and reads what comes. A path that is sent on to itself with a slash is asked again with it, as
-/// clients do.
+/// Sends a request, and reads the response. A redirect of a path to itself with a slash is followed, as clients do.
 pub(super) async fn ask(listener: &Listener, request: &Request) -> Answer {
     let answer = once(listener, request).await;
     let slash = format!("{}/", request.path);

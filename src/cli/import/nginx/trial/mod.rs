@@ -125,7 +125,7 @@ impl Place {
         self.path(&format!("app-{number}"))
     }
 
-    /// Has one stub stand for several addresses, between which nginx and Noren choose otherwise.
+    /// Makes one stub stand for several addresses: nginx and Noren choose between them in different ways.
     fn join(&mut self, addresses: &[String]) {
         let Some(first) = addresses.first() else {
             return;

@@ -17,7 +17,7 @@ pub(super) struct Ours {
 }
 
 impl Ours {
-    /// Makes the file of the one that was made of nginx's, which is valid.
+    /// Derives the configuration of the comparison from the imported one, which is valid.
     pub(super) fn of(made: &str, place: &mut Place) -> Result<Self> {
         let mut file: Table = made.parse().context("read the result of the import")?;
         let path = |name: &str| Value::from(place.path(name).display().to_string());
@@ -58,7 +58,7 @@ impl Ours {
         })
     }
 
-    /// The listener that takes what nginx takes at this address.
+    /// The listener that corresponds to this address of nginx.
     pub(super) fn beside(&self, theirs: &Listener) -> Option<&Listener> {
         let port = |one: &Listener| {
             let port = one
@@ -144,7 +144,7 @@ fn listeners(file: &mut Table, place: &Place, certificate: &Value) -> Vec<Listen
     found
 }
 
-/// Has an app lead to the stubs in the place of its addresses.
+/// Makes an app lead to the stubs instead of its addresses.
 fn app(app: &mut Table, place: &mut Place, users: &Value) {
     let url = app.remove("url").into_iter();
     let urls = app.remove("urls");

@@ -25,7 +25,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Starts a command whose words go to a file, and waits until it listens on all these sockets.
+    /// Starts a command, with its output in a file, and waits until it listens on all these sockets.
     #[expect(
         clippy::disallowed_methods,
         reason = "no runtime has anything to do meanwhile"

@@ -45,7 +45,7 @@ pub(super) struct Report<'a> {
     headers: [BTreeSet<String>; 2],
     asked: usize,
     addresses: BTreeSet<String>,
-    /// By kind: each difference, with the first request that shows it and how many do.
+    /// Differences of each kind, with the first request that shows each and the number of requests that do.
     differences: [BTreeMap<String, (String, usize)>; 6],
     notes: Vec<String>,
 }

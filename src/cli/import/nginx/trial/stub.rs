@@ -36,7 +36,7 @@ pub(super) fn serve(place: &Place) -> Result<JoinSet<()>> {
     Ok(tasks)
 }
 
-/// A connection that breaks is seen by who asked.
+/// Responds on a connection. A broken connection is noticed by the client.
 async fn answer(mut stream: UnixStream, number: usize) {
     let mut head = Vec::new();
     while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {

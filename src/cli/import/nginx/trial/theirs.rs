@@ -18,7 +18,7 @@ use super::{Listener, Place, address, program};
 /// The most directives that nginx may refuse, one after the other.
 const MOST_REFUSED: usize = 50;
 
-/// Directives whose blocks hold no directives.
+/// Directives whose blocks contain no directives.
 const VERBATIM: &[&str] = &["map", "geo", "split_clients", "types", "charset_map"];
 
 /// Directives that have another place here, or none: they write files, listen, reach other servers, run programs, or
@@ -115,15 +115,15 @@ const LEFT_OUT_BEGINNINGS: &[&str] = &[
 /// Files of certificates that are replaced.
 const AUTHORITIES: &[&str] = &["ssl_client_certificate", "ssl_trusted_certificate"];
 
-/// The file for nginx, line by line, and what is asked of it.
+/// The file for nginx, line by line, and the properties of the comparison.
 #[derive(Debug, Default)]
 pub(super) struct Theirs {
-    /// Each line with the directive that it comes from.
+    /// The lines, each with the directive that it comes from.
     lines: Vec<(String, Option<String>)>,
     pub(super) listeners: Vec<Listener>,
     /// The names of all servers; of a pattern with a star one that fits.
     pub(super) hosts: Vec<String>,
-    /// Sentences about what the comparison leaves out.
+    /// Sentences about directives that the comparison leaves out.
     pub(super) notes: BTreeSet<String>,
 }
 
@@ -447,7 +447,7 @@ impl Theirs {
 /// Lines before those of the file.
 const HEAD_LINES: usize = 9;
 
-/// Has one stub stand for all addresses of an upstream.
+/// Makes one stub stand for all addresses of an upstream.
 fn join_upstreams<'a>(
     directives: &'a [Directive],
     place: &mut Place,
