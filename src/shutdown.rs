@@ -4,6 +4,7 @@
 //! outside this tracker: an untracked task could neither be waited for nor be named.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,11 @@ use tokio_util::task::TaskTracker;
 /// A stop has two steps, which coincide except in an upgrade: there, requests in progress end in this process and
 /// tunnels continue, while another process serves everything new.
 #[derive(Clone, Debug, Default)]
-pub struct Shutdown {
+pub struct Shutdown(Arc<Signals>);
+
+/// The signals and trackers. A clone of each would take locks, and each request to an app has a clone.
+#[derive(Debug, Default)]
+struct Signals {
     stop: CancellationToken,
     tunnels: CancellationToken,
     tasks: TaskTracker,
@@ -44,7 +49,7 @@ impl Shutdown {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tasks.spawn(task);
+        self.0.tasks.spawn(task);
     }
 
     /// Spawns a background task that serves others until all of them have ended: see
@@ -54,66 +59,66 @@ impl Shutdown {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.keepers.spawn(task);
+        self.0.keepers.spawn(task);
     }
 
     /// Signals all tasks to end, including tunnels.
     pub fn begin(&self) {
         self.retire();
-        self.tunnels.cancel();
+        self.0.tunnels.cancel();
     }
 
     /// Signals all tasks except tunnels to end.
     pub fn retire(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.keepers.close();
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.keepers.close();
     }
 
     /// Number of running tasks.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.tasks.len()
+        self.0.tasks.len()
     }
 
     /// Waits until all tasks have ended, after a [`retire`](Self::retire).
     pub async fn all_ended(&self) {
-        self.tasks.wait().await;
+        self.0.tasks.wait().await;
     }
 
     /// Waits for the signal to tunnels; returns at once if it was given.
     pub async fn tunnels_requested(&self) {
-        self.tunnels.cancelled().await;
+        self.0.tunnels.cancelled().await;
     }
 
     /// True once [`begin`](Self::begin) was called, that is, outside of an upgrade.
     #[must_use]
     pub fn tunnels_have_to_end(&self) -> bool {
-        self.tunnels.is_cancelled()
+        self.0.tunnels.is_cancelled()
     }
 
     /// True once [`begin`](Self::begin) or [`retire`](Self::retire) was called.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.stop.is_cancelled()
+        self.0.stop.is_cancelled()
     }
 
     /// Waits for [`begin`](Self::begin) or [`retire`](Self::retire); returns at once if one was called.
     pub async fn requested(&self) {
-        self.stop.cancelled().await;
+        self.0.stop.cancelled().await;
     }
 
     /// Like [`requested`](Self::requested), as a future that owns its data.
     pub fn requested_owned(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.stop.clone().cancelled_owned()
+        self.0.stop.clone().cancelled_owned()
     }
 
     /// Waits until all tasks have ended, at most for `grace`.
     pub async fn drain(&self, grace: Duration) -> Drained {
         self.begin();
-        let ended = tokio::time::timeout(grace, self.tasks.wait()).await;
+        let ended = tokio::time::timeout(grace, self.0.tasks.wait()).await;
         Drained {
-            left: if ended.is_ok() { 0 } else { self.tasks.len() },
+            left: if ended.is_ok() { 0 } else { self.0.tasks.len() },
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
-use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,8 +21,10 @@ use crate::http::{
 };
 use crate::net::{Proxies, Stream};
 use crate::server::State;
+use crate::server::streams::{Multiplexed, Streams};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
+use crate::sync::Dormant;
 use crate::telemetry::audit::{self, Kind, What, Who};
 use crate::tls::{Accepted, Alpn, HandshakeError, ServerName};
 
@@ -210,9 +211,10 @@ impl Served {
         let mut connection = Box::pin(connection);
         let drain = Drain::new(&self.shutdown, self.state.config.server.drain);
         async move {
+            let close = Dormant::new(drain.may_close(&activity));
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = drain.may_close(&activity) => {
+                () = close => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -225,7 +227,8 @@ impl Served {
         let watch = Watch::new(rate(&self.state.config.limits));
         self.context.watch = Some(watch.clone());
         let limits = &self.state.config.limits;
-        let mut builder = http2::Builder::new(Tracked(self.shutdown.clone()));
+        let streams = Streams::default();
+        let mut builder = http2::Builder::new(streams.clone());
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
@@ -248,27 +251,49 @@ impl Served {
         self.context.unread = Some(unread.clone());
         let transport = transport.with_preface_limit(limits.head).counting(unread);
         let service = answer(self.current, self.context, self.role, Sent::Fenced);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(transport), service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = look_after(&watch, body_idle) => return,
-            () = activity.many_are_abandoned() => {
+        let connection = builder.serve_connection(TokioIo::new(transport), service);
+        let mut connection = Multiplexed::new(connection, &streams);
+        let reason = Dormant::new(async {
+            tokio::select! {
+                () = look_after(&watch, body_idle) => Reason::Unread,
+                () = activity.many_are_abandoned() => Reason::Abandoned,
+                () = idle_for(&activity, keep_alive) => Reason::Idle,
+                () = may_close(&self.shutdown, self.begun) => Reason::Stop,
+            }
+        });
+        let reason = tokio::select! {
+            ended = &mut connection => return tell(ended),
+            reason = reason => reason,
+        };
+        let ended = match reason {
+            Reason::Unread => return,
+            Reason::Abandoned => {
                 activity.fate().is("the client gave up too many requests");
                 debug!("the client gave up too many requests; the connection is closed");
                 return;
             }
-            () = idle_for(&activity, keep_alive) => {
-                connection.as_mut().graceful_shutdown();
+            Reason::Idle => {
+                connection.change(http2::Connection::graceful_shutdown);
                 // Streams whose answers were let go of would otherwise hold the connection open.
                 timeout(keep_alive, connection).await.unwrap_or(Ok(()))
             }
-            () = may_close(&self.shutdown, self.begun) => {
-                connection.as_mut().graceful_shutdown();
+            Reason::Stop => {
+                connection.change(http2::Connection::graceful_shutdown);
                 connection.await
             }
         };
         tell(ended);
     }
+}
+
+/// The reasons to end an HTTP/2 connection.
+enum Reason {
+    /// Its client does not read a response.
+    Unread,
+    /// Its client has cancelled too many requests.
+    Abandoned,
+    Idle,
+    Stop,
 }
 
 /// Ready once the server stops and the connection is older than a fresh one.
@@ -352,19 +377,5 @@ type Answer = Response<AbortAfterFlush<crate::service::AnswerBody>>;
 fn tell(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         debug!(%error, "connection ended early");
-    }
-}
-
-/// An executor that runs the tasks of an HTTP/2 connection under the tracker.
-#[derive(Clone)]
-struct Tracked(Shutdown);
-
-impl<F> Executor<F> for Tracked
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, task: F) {
-        self.0.spawn(task);
     }
 }

@@ -10,6 +10,7 @@ mod handover;
 mod plan;
 mod reload;
 mod renewal;
+mod streams;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

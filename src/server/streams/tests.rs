@@ -1,0 +1,124 @@
+//! Tests of the streams of a connection.
+
+use std::future::{pending, poll_fn};
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::*;
+
+/// A connection that counts its polls and gives what comes to the executor, until the sender is dropped.
+fn connection(
+    streams: &Streams,
+) -> (
+    mpsc::UnboundedSender<Stream>,
+    Arc<AtomicUsize>,
+    impl Future<Output = ()> + Send + use<>,
+) {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Stream>();
+    let polls = Arc::new(AtomicUsize::new(0));
+    let (streams, counted) = (streams.clone(), Arc::clone(&polls));
+    let connection = poll_fn(move |cx| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        while let Poll::Ready(stream) = receiver.poll_recv(cx) {
+            match stream {
+                Some(stream) => streams.execute(stream),
+                None => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    });
+    (sender, polls, connection)
+}
+
+async fn within<F: Future>(future: F) -> F::Output {
+    let limited = timeout(Duration::from_secs(20), future).await;
+    limited.expect("it is done in time")
+}
+
+#[tokio::test]
+async fn a_stream_that_panics_ends_alone() {
+    let streams = Streams::default();
+    let (sender, _, connection) = connection(&streams);
+    let task = tokio::spawn(Multiplexed::new(connection, &streams));
+    let (done, is_done) = oneshot::channel();
+    let (go, gone) = oneshot::channel::<()>();
+    let other = async move {
+        let _ = gone.await;
+        let _ = done.send(());
+    };
+    assert!(sender.send(Box::pin(other)).is_ok());
+    let panics = async { panic!("this panic is part of a test") };
+    assert!(sender.send(Box::pin(panics)).is_ok());
+    assert!(go.send(()).is_ok());
+    assert!(within(is_done).await.is_ok());
+    drop(sender);
+    assert!(within(task).await.is_ok());
+}
+
+#[tokio::test]
+async fn streams_that_are_woken_together_come_before_the_connection() {
+    let streams = Streams::default();
+    let (sender, polls, connection) = connection(&streams);
+    let mut both = Multiplexed::new(connection, &streams);
+    let (go, gone) = tokio::sync::watch::channel(false);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    for _ in 0..8 {
+        let (mut gone, order, polls) = (gone.clone(), Arc::clone(&order), Arc::clone(&polls));
+        let other = sender.clone();
+        let stream = async move {
+            let _ = gone.changed().await;
+            lock(&order).push(polls.load(Ordering::Relaxed));
+            // Wakes the connection, as a response does.
+            let _ = other.send(Box::pin(async {}));
+        };
+        assert!(sender.send(Box::pin(stream)).is_ok());
+    }
+    drop(gone);
+    let next = &mut Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut both).poll(next).is_pending());
+    let before = polls.load(Ordering::Relaxed);
+    assert!(go.send(true).is_ok());
+    assert!(Pin::new(&mut both).poll(next).is_pending());
+    assert_eq!(*lock(&order), vec![before; 8]);
+    assert_eq!(polls.load(Ordering::Relaxed), before + 1);
+    assert_eq!(both.vacant.len(), both.places.len(), "all have ended");
+}
+
+#[tokio::test]
+async fn a_stream_that_never_waits_lets_others_have_their_turn() {
+    let streams = Streams::default();
+    let (sender, _, connection) = connection(&streams);
+    let busy = poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        Poll::<()>::Pending
+    });
+    assert!(sender.send(Box::pin(busy)).is_ok());
+    let (done, is_done) = oneshot::channel();
+    let task = tokio::spawn(Multiplexed::new(connection, &streams));
+    let other = async move {
+        let _ = done.send(());
+    };
+    assert!(sender.send(Box::pin(other)).is_ok());
+    assert!(within(is_done).await.is_ok());
+    drop(sender);
+    assert!(within(task).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_left_of_the_streams_ends_with_the_connection() {
+    let streams = Streams::default();
+    let (sender, _, connection) = connection(&streams);
+    let (held, is_dropped) = oneshot::channel::<()>();
+    let own = streams.clone();
+    let stream = async move {
+        let _held = (held, own);
+        pending::<()>().await;
+    };
+    assert!(sender.send(Box::pin(stream)).is_ok());
+    drop(sender);
+    within(Multiplexed::new(connection, &streams)).await;
+    assert!(within(is_dropped).await.is_err());
+}
