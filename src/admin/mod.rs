@@ -26,7 +26,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tracing::{debug, error, info};
 
 use crate::config::{Config, Limits, ListenAddress};
@@ -146,12 +146,11 @@ impl AdminListener {
     fn serve(&self, stream: Stream) {
         let activity = Activity::new();
         let transport = Transport::plain(stream, Stall::new(self.limits.body_idle))
-            .with_head_limit(self.limits.head, activity.clone())
+            .with_head_limit(self.limits.head, self.limits.keep_alive, activity.clone())
             .lingering(&self.shutdown);
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.keep_alive)
+            .header_read_timeout(None)
             .max_header_size(self.limits.head_size)
             .max_headers(self.limits.headers);
         let (sent, limit) = (Sent::Flushed(transport.flushes()), self.limits.body_idle);

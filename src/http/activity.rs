@@ -179,8 +179,13 @@ impl Activity {
     /// Time since the last request ended or the connection began, regardless of requests in progress.
     #[must_use]
     pub fn quiet(&self) -> Duration {
-        let since = lock(&self.0.idle_since);
-        since.elapsed()
+        self.idle_since().elapsed()
+    }
+
+    /// Time at which the last request ended or the connection began, regardless of requests in progress.
+    #[must_use]
+    pub fn idle_since(&self) -> Instant {
+        *lock(&self.0.idle_since)
     }
 }
 

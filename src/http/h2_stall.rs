@@ -5,7 +5,6 @@
 //! worker of the app behind it, would be held for ever. Each connection therefore knows its bodies and drops those
 //! that waited for their client through a whole limit.
 
-use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -15,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
+use slab::Slab;
 
 use crate::http::activity::Busy;
 use crate::http::body::{Body, BoxError};
@@ -24,15 +24,9 @@ use crate::sync::lock;
 /// The responses in progress on one HTTP/2 connection. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    answers: Arc<Mutex<Answers>>,
+    answers: Arc<Mutex<Slab<Arc<Mutex<Held>>>>>,
     /// Minimum rate at which a client must read a response.
     rate: Rate,
-}
-
-#[derive(Debug, Default)]
-struct Answers {
-    last: u64,
-    under_way: HashMap<u64, Arc<Mutex<Held>>>,
 }
 
 /// State of a response until it ends or is dropped.
@@ -51,7 +45,7 @@ struct Held {
 
 /// One watched answer.
 struct Watched {
-    number: u64,
+    number: usize,
     held: Arc<Mutex<Held>>,
     watch: Watch,
 }
@@ -76,11 +70,7 @@ impl Watch {
             pace: Stall::with_rate(Duration::MAX, self.rate),
             handed_out: 0,
         }));
-        let mut answers = lock(&self.answers);
-        answers.last += 1;
-        let number = answers.last;
-        answers.under_way.insert(number, Arc::clone(&held));
-        drop(answers);
+        let number = lock(&self.answers).insert(Arc::clone(&held));
         let watch = self.clone();
         Watched {
             number,
@@ -93,7 +83,10 @@ impl Watch {
     /// Drops all responses that have waited for their client since the previous scan. To be called once in each
     /// limit.
     pub fn look(&self) {
-        let answers: Vec<_> = lock(&self.answers).under_way.values().cloned().collect();
+        let answers: Vec<_> = {
+            let answers = lock(&self.answers);
+            answers.iter().map(|(_, held)| Arc::clone(held)).collect()
+        };
         for held in answers {
             let mut held = lock(&held);
             let trickles = held.pace.too_slow().is_some();
@@ -151,6 +144,6 @@ impl http_body::Body for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        lock(&self.watch.answers).under_way.remove(&self.number);
+        lock(&self.watch.answers).try_remove(self.number);
     }
 }

@@ -74,7 +74,7 @@ pub use refusal::{Form, Refusal};
 pub use request_body::{BodyLimits, Received, RequestBody, receive, refuse};
 pub use request_store::Budget;
 pub use spelling::{Spelling, SpellingReader};
-pub use stall::{Rate, Stall};
+pub use stall::{Deadline, Rate, Stall};
 pub use trace::RequestId;
 pub use transport::Transport;
 pub use unread::Unread;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// The minimum rate while a side waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,12 @@ impl Stall {
         self.rate.filter(|rate| self.spent() >= rate.grace)
     }
 
+    /// True from the first [`waited`](Self::waited) to the next progress.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.clock.is_some()
+    }
+
     /// Records progress: the time starts anew with the next [`waited`](Self::waited).
     pub fn progressed(&mut self) {
         self.progressed_by(0);
@@ -117,6 +123,35 @@ impl Stall {
 
     fn spent(&self) -> Duration {
         self.spent + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+/// The timer of a deadline that moves with each request and is rarely reached. A timer that is made and removed each
+/// time costs more than the rest of a wait; this one goes on, and is set anew when it fires too early.
+#[derive(Debug, Default)]
+pub struct Deadline(Option<Pin<Box<Sleep>>>);
+
+impl Deadline {
+    /// True once this time has come; until then the task is woken when it does.
+    pub fn has_passed(&mut self, cx: &mut Context<'_>, at: Instant) -> bool {
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() > at {
+            timer.as_mut().reset(at);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= at {
+                return true;
+            }
+            timer.as_mut().reset(at);
+        }
+        false
+    }
+
+    /// Frees a timer that has fired, so that nothing idle carries one.
+    pub fn rest(&mut self) {
+        if self.0.as_ref().is_some_and(|timer| timer.is_elapsed()) {
+            self.0 = None;
+        }
     }
 }
 
@@ -177,5 +212,31 @@ mod tests {
             assert!(!waits(&mut stall, 4).await);
             stall.progressed_by(1);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_moves_passes_when_it_comes_and_not_before() {
+        let mut deadline = Deadline::default();
+        let begun = Instant::now();
+        let seconds = |seconds| begun + Duration::from_secs(seconds);
+        let mut passes = async |at: u64, wait: u64| {
+            let passed = poll_fn(|cx| {
+                if deadline.has_passed(cx, seconds(at)) {
+                    return Poll::Ready(());
+                }
+                Poll::Pending
+            });
+            timeout(Duration::from_secs(wait), passed).await.is_ok()
+        };
+        assert!(!passes(10, 4).await);
+        assert!(!passes(14, 9).await, "the timer fired for the first");
+        assert_eq!(begun.elapsed().as_secs(), 13);
+        assert!(passes(14, 4).await);
+        assert_eq!(begun.elapsed().as_secs(), 14);
+        assert!(!passes(60, 1).await);
+        assert!(passes(20, 30).await, "it is earlier than the timer");
+        assert_eq!(begun.elapsed().as_secs(), 20);
+        deadline.rest();
+        assert!(deadline.0.is_none());
     }
 }

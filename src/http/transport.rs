@@ -3,7 +3,8 @@
 //! A client that requests a large response and never reads it would keep its connection, its buffers and the app's
 //! worker for any time: TCP itself waits for ever on a zero window. And hyper has one limit for both the time
 //! between two requests and the time for a head; the first has to be long, for the sake of browsers, and the
-//! second short, because of clients that send a byte a minute.
+//! second short, because of clients that send a byte a minute. Both are here, for hyper would make a timer for each
+//! request as well.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -21,7 +22,7 @@ use crate::http::interim::Interim;
 use crate::http::layered::Layered;
 use crate::http::linger::Linger;
 use crate::http::request_line::RequestLine;
-use crate::http::stall::Stall;
+use crate::http::stall::{Deadline, Stall};
 use crate::http::unread::Unread;
 use crate::http::window_updates::WindowUpdates;
 use crate::http::write_batch::{Write, WriteBatch};
@@ -51,11 +52,14 @@ pub struct Transport {
     unread: Option<Box<(Unread, WindowUpdates)>>,
 }
 
-/// Time limit of an HTTP/1.1 request head, from its first byte to its last.
+/// Time limits of an HTTP/1.1 request head, from its first byte to its last, and of the idle time before it.
 #[derive(Debug)]
 struct HeadLimit {
     activity: Activity,
     time: Stall,
+    /// Limit on the time between two requests.
+    idle: Duration,
+    idle_end: Deadline,
     /// Number of requests at the last check.
     requests: u64,
     /// True once a byte of the next head has arrived.
@@ -233,14 +237,16 @@ impl Transport {
     }
 
     /// Detects fragments in targets, which hyper does not report, and limits the time for each request head,
-    /// starting now for the first one. Has no effect while a request is in progress, and so after an upgrade, if
-    /// that counts as one.
+    /// starting now for the first one, and the idle time before each other. Has no effect while a request is in
+    /// progress, and so after an upgrade, if that counts as one.
     #[must_use]
-    pub fn with_head_limit(mut self, limit: Duration, activity: Activity) -> Self {
+    pub fn with_head_limit(mut self, head: Duration, idle: Duration, activity: Activity) -> Self {
         self.line = Some(RequestLine::new(activity.clone()));
         self.head = Some(HeadLimit {
             activity,
-            time: Stall::new(limit),
+            time: Stall::new(head.min(idle)),
+            idle,
+            idle_end: Deadline::default(),
             requests: 0,
             begun: false,
         });
@@ -261,7 +267,7 @@ impl Transport {
         }
     }
 
-    /// Checks the time limit of the head after a read; `came` is true if the read returned bytes.
+    /// Checks the time limits of the head after a read; `came` is true if the read returned bytes.
     fn head_is_late(&mut self, cx: &mut Context<'_>, came: bool) -> bool {
         let Some(head) = &mut self.head else {
             return false;
@@ -273,13 +279,18 @@ impl Transport {
             head.begun = false;
             head.activity.reads_head(false);
             if head.activity.is_busy() {
+                head.idle_end.rest();
                 return false;
             }
         }
         head.begun |= came;
         head.activity.reads_head(head.begun);
-        // Between two requests there is time; hyper's own limit, the longer one, ends that.
-        if !(head.begun || head.requests == 0) || !head.time.waited(cx) {
+        if !head.begun && head.requests > 0 {
+            let end = head.activity.idle_since() + head.idle;
+            return head.idle_end.has_passed(cx, end.into());
+        }
+        // The head is complete with nearly every read. If it is not, hyper reads again, and that has to wait.
+        if came && !head.time.is_waiting() || !head.time.waited(cx) {
             return false;
         }
         if head.begun {

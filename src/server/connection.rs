@@ -191,13 +191,12 @@ impl Served {
     fn http1(self) -> impl Future<Output = ()> + Send {
         let limits = &self.state.config.limits;
         let activity = self.context.activity.clone();
-        let transport = self
-            .transport
-            .with_head_limit(limits.head, activity.clone());
+        let transport =
+            self.transport
+                .with_head_limit(limits.head, limits.keep_alive, activity.clone());
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.keep_alive)
+            .header_read_timeout(None)
             .max_header_size(limits.head_size)
             .title_case_headers(true)
             .max_headers(limits.headers);

@@ -15,7 +15,7 @@ use http::{Method, Request};
 use tokio::io::AsyncWrite as _;
 use tokio_util::io::poll_read_buf;
 
-use crate::http::{BoxError, InterimSink};
+use crate::http::{BoxError, Deadline, InterimSink};
 use crate::tls::{Outgoing, reset_on_drop};
 use crate::upstream::Payload;
 use crate::upstream::h1::{Fault, Framing, Piece, ResponseHead, persists, read_head};
@@ -45,6 +45,8 @@ pub(super) struct Connection {
     /// True if a byte was received since the request began.
     has_come: bool,
     idle_since: Instant,
+    /// The timer of responses.
+    deadline: Deadline,
     hang_up: HangUp,
 }
 
@@ -110,6 +112,7 @@ impl Connection {
             has_written: false,
             has_come: false,
             idle_since: Instant::now(),
+            deadline: Deadline::default(),
             hang_up: HangUp::default(),
         }
     }
@@ -117,6 +120,16 @@ impl Connection {
     /// A handle to close the connection while it is in use.
     pub(super) fn hang_up(&self) -> HangUp {
         self.hang_up.clone()
+    }
+
+    /// Takes the timer for the response, for as long as the exchange waits.
+    pub(super) fn take_deadline(&mut self) -> Deadline {
+        std::mem::take(&mut self.deadline)
+    }
+
+    /// Keeps the timer for the next exchange.
+    pub(super) fn keep_deadline(&mut self, deadline: Deadline) {
+        self.deadline = deadline;
     }
 
     /// Sends a request, whose body is taken from it, and waits for the head of the response. Interim responses go to

@@ -19,7 +19,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout_at;
 
-use crate::http::{InterimSink, Stall};
+use crate::http::{Deadline, InterimSink};
 use crate::shares::Client;
 use crate::tls::{DialError, Outgoing};
 use crate::upstream::abandoned::{Ended, Failed, Running};
@@ -304,8 +304,11 @@ impl Upstream {
         let exchange = async move {
             let upload = request_body::passed_on(&request);
             let begun = Instant::now();
+            let mut deadline = connection.take_deadline();
             let sent = connection.send(&mut request, interim.as_ref());
-            let sent = upstream.first_byte(sent, upload).await;
+            let wait = (begun, upload, &mut deadline);
+            let sent = upstream.first_byte(sent, wait).await;
+            connection.keep_deadline(deadline);
             let sent = sent.inspect_err(|error| slot.backend().silent(error));
             let ended: Ended = match sent? {
                 Ok(mut response) => {
@@ -390,7 +393,8 @@ impl Upstream {
             let _ = connection.with_upgrades().await;
         });
         let backend = slot.backend();
-        let sent = self.first_byte(sender.send_request(request), None).await;
+        let wait = (Instant::now(), None, &mut Deadline::default());
+        let sent = self.first_byte(sender.send_request(request), wait).await;
         let sent = sent.inspect_err(|error| backend.silent(error))?;
         let mut response = sent.map_err(|error| backend.broke(broken(error)))?;
         backend.answered(Instant::now());
@@ -407,15 +411,15 @@ impl Upstream {
         }
     }
 
-    /// Waits for the response, counted from the end of the request. `upload` grows as the app takes the body; the
-    /// time limit starts when it stops growing.
+    /// Waits for the response to a request that has begun at this time. The counter grows as the app takes the body;
+    /// the time limit starts when it stops growing.
     async fn first_byte<F: Future>(
         &self,
         exchange: F,
-        upload: Option<Arc<AtomicU64>>,
+        (begun, upload, deadline): (Instant, Option<Arc<AtomicU64>>, &mut Deadline),
     ) -> Result<F::Output, UpstreamError> {
-        let mut waiting = Stall::new(self.settings.response);
-        let mut taken = 0;
+        let limit = self.settings.response;
+        let (mut since, mut taken) = (begun, 0);
         let mut exchange = pin!(exchange);
         poll_fn(|cx| {
             if let Poll::Ready(answer) = exchange.as_mut().poll(cx) {
@@ -425,10 +429,10 @@ impl Upstream {
                 .as_ref()
                 .map_or(0, |upload| upload.load(Ordering::Relaxed));
             if std::mem::replace(&mut taken, now) != now {
-                waiting.progressed();
+                since = Instant::now();
             }
-            if waiting.waited(cx) {
-                return Poll::Ready(Err(UpstreamError::Slow(waiting.limit())));
+            if deadline.has_passed(cx, (since + limit).into()) {
+                return Poll::Ready(Err(UpstreamError::Slow(limit)));
             }
             Poll::Pending
         })
