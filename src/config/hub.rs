@@ -41,7 +41,7 @@ pub struct Hub {
     pub message_size: usize,
     /// `subscribers`: at once, on all channels; the next gets 503. Default 10,000.
     pub subscribers: usize,
-    /// `connect-rate`: new subscribers a second; beyond it 503 with `Retry-After`. Default 2,000. One address has
+    /// `connect-rate`: new subscribers a second; beyond it 503 with `Retry-After`. Default 4,000. One address has
     /// `limits.address-share` of it.
     pub connect_rate: u32,
     /// `channels`: how many channels patterns may have made at once; the next gets 503. Default
@@ -70,7 +70,7 @@ impl Default for Hub {
             budget: 1 << 20,
             message_size: 256 << 10,
             subscribers: 10_000,
-            connect_rate: 2_000,
+            connect_rate: 4_000,
             channels: 10_000,
             store: PathBuf::from("/var/lib/noren"),
             publish_token: None,
