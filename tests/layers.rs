@@ -30,9 +30,9 @@ fn uses() -> BTreeMap<String, Vec<(String, String)>> {
     for path in files_below(&source).iter().filter(|path| is_rust(path)) {
         let inside = path.strip_prefix(&source).expect("a path below src");
         let text = code(&fs::read_to_string(path).expect("a source file"));
-        let named = found.entry(first_component(inside)).or_default();
+        let uses = found.entry(first_component(inside)).or_default();
         let names = named_behind(&text, "crate::").into_iter();
-        named.extend(names.map(|name| (name, inside.display().to_string())));
+        uses.extend(names.map(|name| (name, inside.display().to_string())));
     }
     found
 }

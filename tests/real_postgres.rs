@@ -7,7 +7,7 @@ mod trouble;
 use std::ops::{Deref, DerefMut};
 use std::process::Command;
 
-use crate::support::{Peer, Postgres, SourceDoor, alone, run, until};
+use crate::support::{Peer, Postgres, SourceDoor, alone, path, run, until};
 
 /// A server, an app that writes into it, and a door with an admin socket.
 struct House {

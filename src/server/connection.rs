@@ -21,10 +21,10 @@ use crate::http::{
 };
 use crate::net::{Proxies, Stream};
 use crate::server::State;
+use crate::server::dormant::Dormant;
 use crate::server::streams::{Multiplexed, Streams};
 use crate::service::Role;
 use crate::shutdown::Shutdown;
-use crate::sync::Dormant;
 use crate::telemetry::audit::{self, Kind, What, Who};
 use crate::tls::{Accepted, Alpn, HandshakeError, ServerName};
 

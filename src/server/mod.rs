@@ -6,6 +6,7 @@
 mod accept;
 mod connection;
 mod descriptors;
+mod dormant;
 mod handover;
 mod plan;
 mod reload;

@@ -246,4 +246,8 @@ impl<C> fmt::Debug for Multiplexed<C> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a test spawns and queues ends with its runtime"
+)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Tests of a cloud's notifications, with the sources that `config/horizon.toml` is shipped with.
 
-use super::{House, run};
-use crate::support::until;
+use super::House;
+use crate::support::{run, until};
 
 /// The sources of the shipped configuration.
 fn shipped() -> String {

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use super::{Door, House, KEPT, kept_on_disk, run};
-use crate::support::{path, until};
+use super::{House, KEPT, kept_on_disk};
+use crate::support::{Door, path, run, until};
 
 #[test]
 fn an_exchange_that_is_not_there_is_waited_for_and_told_once() {

@@ -2,8 +2,8 @@
 
 use std::thread;
 
-use super::{House, KEPT, kept_on_disk, run};
-use crate::support::{Peer, Process};
+use super::{House, KEPT, kept_on_disk};
+use crate::support::{Peer, Process, run};
 
 const SENT: usize = 5000;
 
