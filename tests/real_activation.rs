@@ -78,3 +78,28 @@ fn clients_wait_and_are_not_refused_while_the_door_restarts() {
         gets_the_page(address).unwrap().then_some(())
     });
 }
+
+#[test]
+fn a_socket_of_systemd_is_taken_by_its_address_as_well_as_by_its_name() {
+    let directory = scratch();
+    let config = path(&directory, "noren.toml");
+    fs::write(&config, "").unwrap();
+    let mut unit = Peer::start("socket_unit.py", &[env!("CARGO_BIN_EXE_noren"), &config]);
+    let address: SocketAddr = unit.address.parse().unwrap();
+    // Another address is opened beside it, before and behind.
+    let listener =
+        |address: &str| format!("[[listener]]\naddress = '{address}'\nprotocol = 'http'\n");
+    for order in [
+        [address.to_string().as_str(), "127.0.0.1:0"],
+        ["127.0.0.1:0", address.to_string().as_str()],
+        ["127.0.0.1:0", "systemd:https"],
+    ] {
+        let listeners = order.map(listener).concat();
+        fs::write(&config, format!("{listeners}[server]\nwelcome = true\n")).unwrap();
+        unit.ask("start");
+        until("the door on the socket of systemd", || {
+            gets_the_page(address).ok()?.then_some(())
+        });
+        unit.ask("stop");
+    }
+}

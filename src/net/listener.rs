@@ -72,6 +72,8 @@ impl BindError {
 pub struct Inherited {
     sockets: ListenFd,
     names: Vec<String>,
+    /// Sockets of systemd that were taken for a look at their address, with their place among the names.
+    seen: Vec<(usize, std::net::TcpListener)>,
     handed: Vec<(String, OwnedFd)>,
 }
 
@@ -91,6 +93,7 @@ impl Inherited {
         Self {
             sockets: ListenFd::from_env(),
             names: names.split(':').map(str::to_owned).collect(),
+            seen: Vec::new(),
             handed: Vec::new(),
         }
     }
@@ -107,6 +110,26 @@ impl Inherited {
         let name = address.to_string();
         let index = self.handed.iter().position(|(known, _)| *known == name)?;
         Some(self.handed.remove(index).1)
+    }
+
+    /// The socket of systemd that listens on this very address, if there is one: the port is open already, and in
+    /// these hands. A file that names the address, or none at all, serves beside the socket unit.
+    fn with_address(&mut self, name: &str) -> Option<std::net::TcpListener> {
+        if self.sockets.len() == 0 {
+            return None;
+        }
+        for index in 0..self.sockets.len() {
+            if let Ok(Some(listener)) = self.sockets.take_tcp_listener(index) {
+                self.seen.push((index, listener));
+            }
+        }
+        let wanted: Vec<SocketAddr> = name.to_socket_addrs().ok()?.collect();
+        let place = self.seen.iter().position(|(_, listener)| {
+            listener
+                .local_addr()
+                .is_ok_and(|address| wanted.contains(&address))
+        })?;
+        Some(self.seen.remove(place).1)
     }
 
     fn take(&mut self, name: &str) -> Result<(Inner, BoundAddress), Reason> {
@@ -127,13 +150,11 @@ impl Inherited {
                 ))
             })?;
         let described = |error: io::Error| Reason::from(error.to_string());
+        let seen = self.seen.iter().position(|(place, _)| *place == index);
+        let seen = seen.map(|place| self.seen.remove(place).1);
         // The kind of socket is not known beforehand, and a wrong guess leaves it in its place.
-        if let Ok(Some(listener)) = self.sockets.take_tcp_listener(index) {
-            let address = listener.local_addr().map_err(described)?;
-            return Ok((
-                tcp(listener).map_err(described)?,
-                BoundAddress::Tcp(address),
-            ));
+        if let Some(listener) = seen.or(self.sockets.take_tcp_listener(index).ok().flatten()) {
+            return adopt_tcp(listener);
         }
         match self.sockets.take_unix_listener(index) {
             Ok(Some(listener)) => {
@@ -168,7 +189,10 @@ impl Listener {
         let handed = inherited.handed(address);
         let bound = match (address, handed) {
             (_, Some(socket)) => adopt(address, socket).map_err(|error| error.to_string().into()),
-            (ListenAddress::Tcp(name), None) => bind_tcp(name),
+            (ListenAddress::Tcp(name), None) => match inherited.with_address(name) {
+                Some(listener) => adopt_tcp(listener),
+                None => bind_tcp(name),
+            },
             (ListenAddress::Unix(path), None) => bind_unix(path, mode),
             (ListenAddress::Systemd(name), None) => inherited.take(name),
         };
@@ -345,6 +369,16 @@ fn listen_on(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// A TCP socket that listens already.
+fn adopt_tcp(listener: std::net::TcpListener) -> Result<(Inner, BoundAddress), Reason> {
+    let described = |error: io::Error| Reason::from(error.to_string());
+    let address = listener.local_addr().map_err(described)?;
+    Ok((
+        tcp(listener).map_err(described)?,
+        BoundAddress::Tcp(address),
+    ))
 }
 
 fn tcp(listener: std::net::TcpListener) -> io::Result<Inner> {
