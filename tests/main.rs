@@ -13,6 +13,7 @@ mod entrance;
 mod escapes;
 mod faults;
 mod fields;
+mod figures;
 mod flags;
 mod generate;
 mod grip;
