@@ -14,6 +14,8 @@ use cli::{Arguments, Failure};
 
 /// Thousands of connections that wait have a few large, mostly empty buffers each. This allocator keeps sizes apart, so
 /// that the empty pages stay empty; the C library's puts buffers where handshakes have been, and they count in full.
+/// It is built for what is handed out, by the feature `jemalloc`; a demo does without.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -196,3 +196,27 @@ fn each_command_that_makes_a_secret_gives_it_to_the_service() {
     }
     assert!(found >= 4, "only {found} commands were found");
 }
+
+#[test]
+fn what_is_handed_out_is_optimised_whatever_the_other_profiles_say() {
+    let manifest: toml::Table = toml::from_str(&shipped("Cargo.toml")).unwrap();
+    let dist = manifest["profile"]["dist"].as_table().unwrap();
+    let wanted: toml::Table = toml::from_str(
+        "inherits = 'dev'\nopt-level = 3\ndebug = false\ndebug-assertions = false\noverflow-checks = false\n\
+         incremental = false\nlto = 'fat'\ncodegen-units = 1\nstrip = 'debuginfo'\n",
+    )
+    .unwrap();
+    assert_eq!(*dist, wanted);
+    // Levels of single packages are inherited, so the profile it inherits from has none.
+    let dev = manifest["profile"]["dev"].as_table().unwrap();
+    assert!(!dev.contains_key("package") && !dev.contains_key("build-override"));
+    for program in ["tests/package", "tests/bench", "Containerfile"] {
+        let text = shipped(program);
+        let builds = text
+            .lines()
+            .filter(|line| line.contains("cargo build") && line.contains("dist"));
+        for line in builds {
+            assert!(line.contains("--features jemalloc"), "{program}: {line}");
+        }
+    }
+}
