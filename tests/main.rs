@@ -3,6 +3,7 @@
 mod access_log;
 mod admin;
 mod admission;
+mod book;
 mod bridge;
 mod check;
 mod clients;
@@ -38,6 +39,7 @@ mod real_acme;
 mod real_activation;
 mod real_amqp;
 mod real_app;
+mod real_blocks;
 mod real_caldav;
 mod real_certificates;
 mod real_clients;

@@ -1,5 +1,6 @@
 //! Brokers and exchanges that are not there, go away and come back.
 
+use std::fs;
 use std::process::Command;
 
 use super::{House, KEPT, kept_on_disk};
@@ -15,6 +16,24 @@ fn an_exchange_that_is_not_there_is_waited_for_and_told_once() {
     assert_eq!(house.numbers(3), [0, 1, 2]);
     let told = house.log().matches("a source is not there").count();
     assert_eq!(told, 1);
+}
+
+#[test]
+fn the_permissions_of_the_guide_are_enough_for_a_source() {
+    let mut house = House::open("nova topic no", "");
+    house
+        .rabbit
+        .permit_as_in(include_str!("../../src/guide/rabbitmq.md"));
+    let secret = path(&house.directory, "amqp");
+    fs::write(&secret, "noren:noren").expect("a file");
+    let source = KEPT.replace(
+        "exchange = \"e\"",
+        &format!("credentials = {secret:?}\nexchange = \"nova\""),
+    );
+    house.open_door(&source);
+    house.connected();
+    house.publisher.ask("flood nova k 3 10");
+    assert_eq!(numbers(&house, 3), [0, 1, 2]);
 }
 
 #[test]
@@ -174,11 +193,11 @@ fn a_wrong_password_and_a_missing_file_are_told_without_the_secret() {
     let config = path(&house.directory, "noren.toml");
     let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\nprotocol = \"http\"\n";
     let text = house.tables(&tables).replace("admin.sock", "two.sock");
-    std::fs::write(&config, format!("{listener}{text}")).expect("a file");
+    fs::write(&config, format!("{listener}{text}")).expect("a file");
     let mut command = Command::new(env!("CARGO_BIN_EXE_noren"));
     let ran = run(command.args(["serve", "--config", &config]));
     assert!(ran.stderr.contains(&file), "{}", ran.stderr);
-    std::fs::write(&file, "noren:swordfish\n").expect("a file");
+    fs::write(&file, "noren:swordfish\n").expect("a file");
     let door = Door::open(&text);
     until("the refusal", || {
         door.log().contains("ACCESS_REFUSED").then_some(())

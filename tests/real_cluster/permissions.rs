@@ -40,7 +40,7 @@ fn a_node_says_which_permission_is_missing_and_works_when_it_is_given() {
         "{refused}"
     );
     assert!(refused.contains("Cluster\n  STREAM"), "{refused}");
-    rabbit.permit("noren", ["^noren", "^(noren|amq\\.default$)", "^noren"]);
+    rabbit.permit_as_in(include_str!("../../src/guide/cluster.md"));
     let node = node.caught_up();
     until("the node to say that it works", || {
         let told = told(&node);

@@ -197,6 +197,17 @@ impl Postgres {
         self.sql(statements.expect("the guide has the statements"));
     }
 
+    /// The statement by which the guide finds rows that were refused.
+    #[track_caller]
+    pub(crate) fn looks_at_what_was_refused() -> String {
+        let guide = include_str!("../../src/guide/postgres.md");
+        let line = guide
+            .lines()
+            .find_map(|line| line.strip_prefix("psql app -c '"));
+        let statement = line.and_then(|rest| rest.strip_suffix('\''));
+        statement.expect("the guide has the statement").to_owned()
+    }
+
     /// The URL for a source that comes by TCP.
     pub(crate) fn url(&self) -> String {
         format!("postgres://noren@127.0.0.1:{}/app", self.port)

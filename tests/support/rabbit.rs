@@ -124,6 +124,20 @@ impl Rabbit {
         format!("amqp://127.0.0.1:{}", self.port)
     }
 
+    /// Gives the user `noren`, whose password is its name, the permissions that a page of the guide has.
+    #[track_caller]
+    pub(crate) fn permit_as_in(&self, guide: &str) {
+        let line = guide
+            .lines()
+            .find_map(|line| line.strip_prefix("rabbitmqctl set_permissions noren "))
+            .expect("a line of the guide");
+        let words: Vec<_> = line
+            .split('\'')
+            .filter(|word| !word.trim().is_empty())
+            .collect();
+        self.permit("noren", words.try_into().expect("three permissions"));
+    }
+
     /// Gives a user, whose password is its name, these permissions: to configure, to write, to read.
     #[track_caller]
     pub(crate) fn permit(&self, user: &str, permissions: [&str; 3]) {

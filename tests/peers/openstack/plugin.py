@@ -1,7 +1,12 @@
-"""Installs the plugin of contrib/horizon into the Horizon of the environment that this runs in, by its README."""
+"""Installs the plugin of contrib/horizon into the Horizon of the environment that this runs in, by its README.
+
+The three documents that say how are read: contrib/horizon/README.md, whose commands are run as they are written but for
+the places of this environment, and README.md and src/guide/running.md, which have the first of them as well.
+"""
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +15,8 @@ import tempfile
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[2]
 BIN = pathlib.Path(sys.executable).parent
+# Where a distribution's package has the dashboard.
+DISTRIBUTION = "/usr/share/openstack-dashboard/openstack_dashboard"
 
 
 def call(*words, **more):
@@ -19,20 +26,32 @@ def call(*words, **more):
     return done.stdout.strip()
 
 
+def documented(document):
+    """The commands of the block that begins with pip, without comments."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    block = re.search(r"^```sh\n(pip install .*?)^```$", text, flags=re.MULTILINE | re.DOTALL).group(1)
+    return [re.sub(r"\s+#.*", "", line) for line in block.splitlines()]
+
+
 def main():
-    with tempfile.TemporaryDirectory() as scratch:
-        # setuptools writes beside what it builds.
-        copy = shutil.copytree(ROOT / "contrib" / "horizon", pathlib.Path(scratch) / "horizon")
-        call(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index",
-             "--no-build-isolation", "--force-reinstall", copy)
     site = pathlib.Path(call(sys.executable, "-c", "import horizon; print(horizon.__path__[0])")).parent
     local = site / "openstack_dashboard" / "local"
-    shutil.copy(call(sys.executable, "-m", "noren_horizon"), local / "enabled")
     shutil.copy(HERE / "local_settings.py", local)
     static = BIN.parent / "static"
-    everywhere = {**os.environ, "DJANGO_SETTINGS_MODULE": "openstack_dashboard.settings", "TEST_STATIC": str(static),
-                  "TEST_CACHE": str(static / "cache"), "PYTHONWARNINGS": "ignore"}
-    call(sys.executable, "-m", "django", "collectstatic", "--noinput", "--verbosity", "0", env=everywhere, cwd=site)
+    everywhere = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DJANGO_SETTINGS_MODULE": "openstack_dashboard.settings",
+                  "TEST_STATIC": str(static), "TEST_CACHE": str(static / "cache"), "PYTHONWARNINGS": "ignore",
+                  "PIP_QUIET": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_FORCE_REINSTALL": "1"}
+    install, copy, collect, _compress = documented("contrib/horizon/README.md")
+    for other in ("README.md", "src/guide/running.md"):
+        if documented(other) != [install, copy]:
+            sys.exit(f"{other} installs the plugin in another way than contrib/horizon/README.md")
+    with tempfile.TemporaryDirectory() as scratch:
+        # setuptools writes beside what it builds; and nothing is fetched.
+        shutil.copytree(ROOT / "contrib" / "horizon", pathlib.Path(scratch) / "contrib" / "horizon")
+        install = install.replace("pip install", "pip install --no-index --no-build-isolation")
+        call("sh", "-ec", f"{install}\n{copy.replace(DISTRIBUTION, str(site / 'openstack_dashboard'))}", env=everywhere, cwd=scratch)
+    # PyPI has no manage.py, which is the same with the settings in the environment.
+    call("sh", "-ec", f"{collect.replace('manage.py', '-m django')} --verbosity 0", env=everywhere, cwd=site)
 
 
 main()
