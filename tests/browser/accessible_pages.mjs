@@ -33,6 +33,10 @@ async function startDoor() {
   const app = createServer((_, response) => response.writeHead(200, { 'X-User': 'ann' }).end('[]'));
   await new Promise((done) => app.listen(0, '127.0.0.1', done));
   app.unref();
+  // Another takes every request and never answers.
+  const silent = createServer(() => {});
+  await new Promise((done) => silent.listen(0, '127.0.0.1', done));
+  silent.unref();
   const file = `${given.directory}/pages.toml`;
   writeFileSync(file, `
 [[listener]]
@@ -48,6 +52,11 @@ name = "gone"
 path = "/gone"
 url = "unix:${given.directory}/nothing.sock"
 restart-wait = "1ms"
+[[app]]
+name = "silent"
+path = "/silent"
+url = "http://127.0.0.1:${silent.address().port}"
+response = "1s"
 [session]
 app = "site"
 path = "/who"
@@ -83,6 +92,30 @@ async function findings(page) {
     nodes.map(({ target, any }) => `${impact} ${id}: ${help}: ${target.join(' ')} ${any[0]?.message ?? ''}`));
 }
 
+// A door without an app, as the package begins with.
+async function startWelcome() {
+  const file = `${given.directory}/welcome.toml`;
+  writeFileSync(file, `
+[[listener]]
+address = "127.0.0.1:0"
+[[tls.certificate]]
+certificate = "${given.directory}/door.pem"
+key = "${given.directory}/door.key"
+[server]
+welcome = true
+`);
+  return `https://localhost:${await start(['serve', '--config', file], given.directory)}/`;
+}
+
+// Sends a form from the page that is open, to the address that it was opened with.
+async function post(page) {
+  await page.evaluate(() => {
+    document.body.append(Object.assign(document.createElement('form'), { method: 'post', id: 'sent' }));
+    document.getElementById('sent').submit();
+  });
+  await page.waitForFunction(() => document.body.textContent.includes('Go back to the page before'));
+}
+
 // Opens a page in each scheme and width, waits until it is ready, and examines it.
 async function examine(context, name, url, ready) {
   const all = [];
@@ -113,7 +146,10 @@ async function ownPages() {
   await browse({ certificate: `${given.directory}/door.pem` }, async (context) => {
     const see = async (...page) => all.push(...await examine(context, ...page));
     await see('error', `${url}/gone`, (page) => page.waitForSelector('#stop'));
+    await see('error-of-a-form', `${url}/gone`, post);
+    await see('error-with-a-link', `${url}/silent`, (page) => page.waitForSelector('a'));
     await see('not-found', `${url}/events/nothing`);
+    await see('welcome', await startWelcome(), (page) => page.waitForSelector('pre'));
     await see('live', `${url}/events/news`, (page) => page.waitForSelector('#state[data-state=open]'));
     await see('nasqueron', `${url}/events/notifications`, (page) => page.waitForSelector('main'));
     await see('admin', `${url}/noren/`, (page) => page.waitForSelector('table td'));
@@ -139,6 +175,15 @@ async function demoPages() {
     await ready(page);
     await page.close();
     await see('demo', url, ready);
+    const admin = await context.newPage();
+    await admin.goto(url);
+    await admin.evaluate(() => fetch('/logout', { method: 'POST' }));
+    await admin.goto(url);
+    await admin.fill('#username', 'admin');
+    await admin.fill('#password', 'demo');
+    await admin.press('#password', 'Enter');
+    await ready(admin);
+    await see('demo-admin', `${url}/noren/`, (page) => page.waitForSelector('table td'));
   });
   return all;
 }

@@ -2,10 +2,15 @@
 // band, in the right project only. The test that runs this does what it is asked for by a line `do COMMAND`, and
 // answers with a line. `--pictures DIRECTORY` keeps screenshots.
 
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { browse, must, open, options, run, until } from './chromium.mjs';
 
 const { url, certificate, pictures, sockjs } = options('pictures', 'sockjs');
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+// A dark theme, as an administrator would add it: grounds, text and links.
+const DARK = 'body, #main_content, #content_body { background: #1b1b1b !important; color: #ddd; } a { color: #8ab4f8; }';
 const TRANSPORTS = ['websocket', 'sse', 'sockjs'];
 const lines = createInterface({ input: process.stdin });
 const answers = lines[Symbol.asyncIterator]();
@@ -47,6 +52,18 @@ async function live(page, table, transport) {
 
 async function picture(page, name) {
   if (pictures) await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
+}
+
+/** The line above the table has no barrier, in the theme of the dashboard and in a dark one. */
+async function readable(page) {
+  await page.evaluate(axe);
+  for (const content of ['', DARK]) {
+    const style = await page.addStyleTag({ content });
+    const { violations } = await page.evaluate(() => window.axe.run('.live-tables', { resultTypes: ['violations'] }));
+    const found = violations.flatMap(({ id, nodes }) => nodes.map(({ any }) => `${id}: ${any[0]?.message}`));
+    must(found.length === 0, `the line${content && ' in a dark theme'}: ${found.join(', ')}`);
+    await style.evaluate((own) => own.remove());
+  }
 }
 
 /** Gives a context the way that the network or the administrator has left. */
@@ -132,6 +149,7 @@ async function switched(page, context, transport) {
   });
   await until('the line to say that it is offline', async () => (await line(page)).state === 'offline');
   await picture(page, 'horizon-offline');
+  await readable(page);
   const id = await cloud('create kitchen unseen');
   must(!(await row(page, id)), 'the page heard of it though it is offline');
   await context.unroute('**/events/**');
