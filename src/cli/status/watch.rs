@@ -70,8 +70,11 @@ fn draw(lines: &[String]) -> io::Result<()> {
 }
 
 /// The output for one screen: lines cut at its width and height, each cleared behind its end. Between the first
-/// and the last sequence a terminal that supports them (mode 2026) shows no incomplete screen.
+/// and the last sequence a terminal that supports them (mode 2026) shows no incomplete screen. A serial line that
+/// does not know its size says 0, and gets what a terminal of 80 by 24 shows.
 fn frame(lines: &[String], width: usize, height: usize) -> String {
+    let known = |size: usize, usual: usize| if size == 0 { usual } else { size };
+    let (width, height) = (known(width, 80), known(height, 24));
     let mut text = String::from("\x1b[?2026h\x1b[H");
     let shown = height.saturating_sub(1);
     for line in lines.iter().take(shown) {
@@ -133,6 +136,8 @@ mod tests {
             text,
             "\x1b[?2026h\x1b[H  line 0\x1b[K\r\n  line 1\x1b[K\r\n\x1b[2m3 more l\x1b[0m\x1b[K\x1b[J\x1b[?2026l"
         );
+        // A terminal without a size of its own.
+        assert_eq!(frame(&lines, 0, 0), frame(&lines, 80, 24));
         // An error may quote others.
         let lines = ["a\x1b[2J\u{9b}".to_owned()];
         let text = frame(&lines, 80, 3);
