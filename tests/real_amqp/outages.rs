@@ -33,7 +33,7 @@ fn the_permissions_of_the_guide_are_enough_for_a_source() {
     house.open_door(&source);
     house.connected();
     house.publisher.ask("flood nova k 3 10");
-    assert_eq!(numbers(&house, 3), [0, 1, 2]);
+    assert_eq!(house.numbers(3), [0, 1, 2]);
 }
 
 #[test]
