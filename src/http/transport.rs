@@ -300,6 +300,18 @@ impl Transport {
         true
     }
 
+    /// Begins the idle time after a response. hyper reads no further then, if a read waits since the request came.
+    fn begin_idle(&mut self, cx: &mut Context<'_>) {
+        if let Some(head) = &mut self.head
+            && !head.activity.is_in_use()
+            && head.activity.begun() > 0
+        {
+            let end = head.activity.idle_since() + head.idle;
+            // The next read, for which the task is woken, ends the connection.
+            let _ = head.idle_end.has_passed(cx, end.into());
+        }
+    }
+
     /// Checks the time limit of the preface after a read of this many bytes.
     fn preface_is_late(&mut self, cx: &mut Context<'_>, came: usize) -> bool {
         let Some(preface) = &mut self.preface else {
@@ -460,6 +472,7 @@ impl AsyncWrite for Transport {
                 gather.flushed();
             }
             this.flushes.completed();
+            this.begin_idle(cx);
         }
         this.note(&flushed, |()| false);
         this.limit(cx, flushed, |()| 0)

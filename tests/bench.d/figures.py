@@ -201,7 +201,7 @@ def capacity(figures):
     for browsers in (10_000, 50_000, 100_000):
         cores = [browsers * rate * careful / 0.5 for rate in (1, 10)]
         shown = [f"{core:.{1 if core < 10 else 0}f} cores" for core in cores]
-        rows.append((f"{browsers:,}", [f"{browsers * max(memory) / 2**20:.1f} GiB", *shown, f"{browsers // 2000} s"]))
+        rows.append((f"{browsers:,}", [f"{browsers * max(memory) / 2**20:.1f} GiB", *shown, f"{browsers / 4000:g} s"]))
     return rows
 
 
