@@ -13,6 +13,7 @@ mod audit;
 mod channels;
 mod ending;
 mod members;
+mod named;
 mod page;
 mod polls;
 mod refusals;

@@ -127,7 +127,7 @@ impl RequestLimits {
 }
 
 impl RequestRate {
-    fn parse(text: &str) -> Result<Option<Self>, String> {
+    pub(super) fn parse(text: &str) -> Result<Option<Self>, String> {
         if text == "off" {
             return Ok(None);
         }

@@ -8,6 +8,7 @@ use super::app::App;
 use super::header_text::{is_set_elsewhere, parse_header_name, parse_header_value};
 use super::path_prefix::PathPrefix;
 use super::reader::Table;
+use super::request_limits::RequestRate;
 use super::value;
 
 /// Placeholder for the name of the guest in `token-path`.
@@ -65,6 +66,9 @@ pub struct Session {
     pub allow_cache: Duration,
     /// `interval`: how often the question is repeated while a socket is open. Default 30 s.
     pub interval: Duration,
+    /// `repeat-rate`: repeated questions about all sessions together; with more sessions each is asked about less
+    /// often. What a switch or a logout makes doubtful is asked about at once all the same. Default `None`: no limit.
+    pub repeat_rate: Option<RequestRate>,
     /// `workers`: questions at the app at once, beside `app.workers`, 1 to 1000. Default 2.
     pub workers: usize,
     /// `timeout`: from a visitor's arrival to the answer, then 504. Default 10 s.
@@ -74,6 +78,9 @@ pub struct Session {
     /// `groups-header`: the header of the answer that lists the user's groups, with commas. Default
     /// `None`.
     pub groups_header: Option<String>,
+    /// `channels-header`: the header of the answer that names the channels the session may listen to, with commas;
+    /// where it is there, `channel-path` is not asked. Default `None`.
+    pub channels_header: Option<String>,
     /// `token-path`: a second question, for each console by its guest, below the app's
     /// `server-root`; holds [`PLACE_OF_GUEST`] once, and may hold [`PLACE_OF_NAME`] and
     /// [`PLACE_OF_KIND`]. Default `None`.
@@ -103,10 +110,12 @@ impl Default for Session {
             cookies: Vec::new(),
             allow_cache: Duration::from_secs(5),
             interval: Duration::from_secs(30),
+            repeat_rate: None,
             workers: 2,
             timeout: Duration::from_secs(10),
             name_header: None,
             groups_header: None,
+            channels_header: None,
             token_path: None,
             channel_path: None,
             open_tokens: Vec::new(),
@@ -143,12 +152,16 @@ impl Session {
             cookies: table.list("cookies", default.cookies, parse_header_name),
             allow_cache: table.duration("allow-cache", default.allow_cache),
             interval: table.time_limit("interval", default.interval),
+            repeat_rate: table.text("repeat-rate", None, parse_rate),
             workers: table.number("workers", default.workers, 1..=1000),
             timeout: table.time_limit("timeout", default.timeout),
             name_header: table.text("name-header", None, |text| {
                 parse_header_name(text).map(Some)
             }),
             groups_header: table.text("groups-header", None, |text| {
+                parse_header_name(text).map(Some)
+            }),
+            channels_header: table.text("channels-header", None, |text| {
                 parse_header_name(text).map(Some)
             }),
             token_path: table.text("token-path", None, |text| {
@@ -229,6 +242,16 @@ fn parse_target(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// A rate of questions; one of nothing would believe a session for ever.
+fn parse_rate(text: &str) -> Result<Option<RequestRate>, String> {
+    match RequestRate::parse(text) {
+        Err(_) if text.starts_with("0/") => Err(
+            r#"a rate of nothing would never ask again; write for example "2/s", or "off" for no limit"#.to_owned(),
+        ),
+        read => read,
+    }
 }
 
 /// A path with one place for a name.

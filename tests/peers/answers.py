@@ -64,6 +64,8 @@ def ask(port, cookie, project, server):
         said = [who, path, answer.status]
         if answer.status == 200:
             said.append(answer.headers.get_content_type())
+        if "Noren-Channels" in answer.headers:
+            said.append(answer.headers["Noren-Channels"])
         if "Location" in answer.headers:
             said.append(urllib.parse.urlsplit(answer.headers["Location"]).path)
         if row:

@@ -82,11 +82,12 @@ class Dashboard(http.server.BaseHTTPRequestHandler):
             if path.startswith("/api/noren/"):
                 return self.answer(401)
             return self.answer(302, Location=f"/auth/login/?next={path}")
-        if path == "/api/noren/session/":
-            return self.answer(200, "{}", "application/json")
-        if path.startswith("/api/noren/channel/"):
+        if path.startswith("/api/noren/"):
             with lock:
                 asked.append(path)
+        if path == "/api/noren/session/":
+            return self.answer(200, "{}", "application/json", Noren_Channels=f"*.{project}")
+        if path.startswith("/api/noren/channel/"):
             return self.answer(200 if path.endswith(f".{project}") else 403)
         if path == "/test/change/":
             return self.change(query)

@@ -3,6 +3,9 @@
     /api/noren/session/            200 with what the page needs for its channels, or 401
     /api/noren/channel/NAME        200 if this visitor may listen to the channel, 403 if not, 401 without a login
 
+The first answer also names the channels of the session in the header Noren-Channels, so that Noren need not ask for each
+(channels-header in its [session]); a Noren without that key asks the second.
+
 A channel is called SERVICE.PROJECT; that of what belongs to no project, SERVICE.cloud.
 """
 
@@ -40,10 +43,13 @@ def page_settings(user):
     return own
 
 
-def may_listen(user, channel):
+def projects(user):
     """Only the project that the visitor works in now; what belongs to none is for administrators."""
-    project = channel.partition(".")[2]
-    return bool(project) and (project == user.project_id or (project == "cloud" and user.is_superuser))
+    return [name for name in (user.project_id, "cloud" if user.is_superuser else None) if name]
+
+
+def may_listen(user, channel):
+    return channel.partition(".")[2] in projects(user)
 
 
 class Question(generic.View):
@@ -66,7 +72,9 @@ class Session(Question):
     url_regex = r"noren/session/$"
 
     def get(self, request):
-        return JsonResponse(page_settings(request.user))
+        response = JsonResponse(page_settings(request.user))
+        response["Noren-Channels"] = ", ".join(f"*.{project}" for project in projects(request.user))
+        return response
 
 
 @urls.register

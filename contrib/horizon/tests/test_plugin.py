@@ -49,7 +49,7 @@ class EachRequestIsAVisit:
     def __call__(self, request):
         name = request.session.get("user")
         request.user = types.SimpleNamespace(
-            is_authenticated=bool(name), username=name, project_id=KITCHEN, is_superuser=name == "admin",
+            is_authenticated=bool(name), username=name, project_id=None if name == "nobody" else KITCHEN, is_superuser=name == "admin",
             user_domain_name=None, user_domain_id="default")
         if name:
             request.session["visits"] = request.session.get("visits", 0) + 1
@@ -91,6 +91,15 @@ class Plugin(unittest.TestCase):
         self.assertEqual(answer["Remote-User"], "ch%C3%A9f d@default")
         self.assertEqual(answer.json()["channels"]["instances"], f"nova.{KITCHEN}")
         self.assertEqual(answer.json()["channels"]["networks"], f"neutron.{KITCHEN}")
+
+    def test_one_answer_names_the_channels_that_the_other_view_permits(self):
+        for name, expected in {"cook": f"*.{KITCHEN}", "admin": f"*.{KITCHEN}, *.cloud"}.items():
+            client, _ = visitor(name)
+            self.assertEqual(client.get("/noren/session/")["Noren-Channels"], expected)
+        # Without a project there is no channel, and the header says so.
+        client, _ = visitor("nobody")
+        self.assertEqual(client.get("/noren/session/")["Noren-Channels"], "")
+        self.assertEqual(client.get("/noren/channel/nova.None").status_code, 403)
 
     def test_a_question_is_no_visit_and_sets_no_cookie(self):
         client, visits = visitor("cook")

@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::access::session::credential::{Credential, Secret, Shown};
+use crate::access::session::named::{NamedChannel, NamedChannels, Naming};
 use crate::access::session::query::{Matter, Verdict};
 use crate::access::session::{Denied, Identity, cluster_key};
-use crate::config::Config;
+use crate::config::{ChannelName, Config, RequestRate};
 use crate::sync::lock;
 use crate::text::file::{LARGEST_SECRET, read};
 
@@ -48,6 +49,8 @@ struct Entries {
     /// Sweep threshold: when the map grows to this, unused entries are dropped and the threshold becomes twice
     /// what survived (amortised O(1)).
     limit: usize,
+    /// Time up to which the limit on repeated queries is used up.
+    repeated: Instant,
 }
 
 /// The entry of a session, or of a console or channel that was asked about for it.
@@ -73,6 +76,8 @@ struct State {
     doubted: Option<Instant>,
     /// Identity in the last positive answer; open connections belong to it.
     identity: Option<Identity>,
+    /// The channels that it names, and those of them with subscribers.
+    channels: NamedChannels,
     /// Cancelled by a negative answer. A connection holds the token of the positive answer it was opened on.
     ended: CancellationToken,
     watched: Weak<Watched>,
@@ -105,6 +110,7 @@ impl SessionCache {
                 of: HashMap::new(),
                 sessions: HashMap::new(),
                 limit: MOST,
+                repeated: Instant::now(),
             }),
         }
     }
@@ -207,15 +213,32 @@ impl SessionCache {
         }
     }
 
-    /// Entries with open connections that were not queried for `interval`. Also drops entries that are unused and
-    /// too old.
-    pub(super) fn due(&self, interval: Duration, believed: Duration) -> Vec<Arc<Watched>> {
+    /// Entries with open connections that were not queried for `interval`, as many as the rate permits, those with the
+    /// oldest answers first; and all whose answer is in doubt. Also drops entries that are unused and too old.
+    pub(super) fn due(
+        &self,
+        interval: Duration,
+        believed: Duration,
+        rate: Option<RequestRate>,
+    ) -> Vec<Arc<Watched>> {
         let mut entries = lock(&self.entries);
         entries.retain(|entry| is_needed(entry) || entry.is_known_for_less_than(believed));
         let due = |entry: &&Arc<Entry>| !entry.is_known_for_less_than(interval);
         let due: Vec<_> = entries.of.values().filter(due).cloned().collect();
+        let dated = due.iter().filter_map(|entry| {
+            // One that is being queried now takes no place of another.
+            let is_free = entry.turn.available_permits() > 0;
+            Some((entry.answered(), is_free.then(|| entry.watched())??))
+        });
+        let (doubtful, mut routine): (Vec<_>, Vec<_>) =
+            dated.partition(|(answered, _)| answered.is_none());
+        if let Some(rate) = rate {
+            routine.sort_unstable_by_key(|(answered, _)| *answered);
+            routine.truncate(entries.permits(rate, routine.len()));
+        }
         drop(entries);
-        due.iter().filter_map(|entry| entry.watched()).collect()
+        let due = doubtful.into_iter().chain(routine);
+        due.map(|(_, watched)| watched).collect()
     }
 }
 
@@ -253,6 +276,19 @@ impl Entries {
         entries
             .flatten()
             .filter_map(|entry| self.of.get(entry).cloned())
+    }
+
+    /// Takes up to `wanted` permits of the rate, of which a second's are kept for later at most.
+    fn permits(&mut self, rate: RequestRate, wanted: usize) -> usize {
+        let (each, now) = (rate.each(), Instant::now());
+        let burst = each.max(Duration::from_secs(1));
+        let begin = now
+            .checked_sub(burst)
+            .map_or(self.repeated, |earliest| self.repeated.max(earliest));
+        let free = now.saturating_duration_since(begin).as_nanos() / each.as_nanos().max(1);
+        let taken = wanted.min(usize::try_from(free).unwrap_or(usize::MAX));
+        self.repeated = begin + each * u32::try_from(taken).unwrap_or(u32::MAX);
+        taken
     }
 
     fn number_of(&self, sessions: &[Credential]) -> Option<NonZeroU64> {
@@ -302,6 +338,7 @@ impl Entry {
                 answer: None,
                 doubted: None,
                 identity: None,
+                channels: NamedChannels::default(),
                 ended,
                 watched: Weak::new(),
             }),
@@ -328,6 +365,7 @@ impl Entry {
             // It went with its session; nothing it knew holds for the next one.
             state.answer = None;
             state.identity = None;
+            state.channels = NamedChannels::default();
             state.ended = fresh;
         }
         state.ended.clone()
@@ -339,6 +377,19 @@ impl Entry {
         let state = lock(&self.state);
         let is_last = state.identity.as_ref() == Some(identity);
         (is_last && !state.ended.is_cancelled()).then(|| state.ended.clone())
+    }
+
+    /// Looks up a channel in the last positive answer about the session. It is told of the end of what it names
+    /// while the result is held.
+    pub(super) fn channel(&self, name: &ChannelName) -> Naming<Arc<NamedChannel>> {
+        let mut state = lock(&self.state);
+        let ended = state.ended.clone();
+        state.channels.find(name, &ended)
+    }
+
+    /// Time of the last answer, unless it is in doubt.
+    fn answered(&self) -> Option<Instant> {
+        lock(&self.state).answer.as_ref().map(|said| said.at)
     }
 
     /// The answer, if it was given since `earliest`.
@@ -377,18 +428,23 @@ impl Entry {
             at: Instant::now(),
             verdict: verdict.clone(),
         });
-        let ends = match verdict {
+        let (ends, refused) = match verdict {
             // Of a console or a channel only the session says who asks.
-            Ok(identity) if self.matter.is_none() => {
-                let before = state.identity.replace(identity.clone());
-                before.is_some_and(|before| before != *identity)
+            Ok(granted) if self.matter.is_none() => {
+                let before = state.identity.replace(granted.identity.clone());
+                let ends = before.is_some_and(|before| before != granted.identity);
+                (ends, state.channels.replace(granted.channels.clone()))
             }
-            Ok(_) => false,
-            Err(denied) => denied.is_no(),
+            Ok(_) => (false, Vec::new()),
+            Err(denied) => (denied.is_no(), Vec::new()),
         };
-        if ends {
-            let ended = std::mem::replace(&mut state.ended, fresh);
-            drop(state);
+        let ended = ends.then(|| state.renew(fresh));
+        drop(state);
+        // Never under the lock: whoever is told may ask at once.
+        for channel in refused {
+            channel.refuse();
+        }
+        if let Some(ended) = ended {
             ended.cancel();
         }
     }
@@ -404,7 +460,7 @@ impl Entry {
         let mut state = lock(&self.state);
         state.answer = None;
         state.identity = None;
-        let ended = std::mem::replace(&mut state.ended, fresh);
+        let ended = state.renew(fresh);
         drop(state);
         ended.cancel();
     }
@@ -435,6 +491,14 @@ impl Entry {
 
     fn watched(&self) -> Option<Arc<Watched>> {
         lock(&self.state).watched.upgrade()
+    }
+}
+
+impl State {
+    /// Begins anew with this token, for what is opened from now on; gives the one of what is open.
+    fn renew(&mut self, fresh: CancellationToken) -> CancellationToken {
+        self.channels.forget();
+        std::mem::replace(&mut self.ended, fresh)
     }
 }
 
@@ -469,6 +533,7 @@ impl fmt::Debug for SessionCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::session::query::Granted;
 
     #[test]
     fn a_no_is_only_for_those_who_came_before_it_was_asked_for() {
@@ -482,7 +547,7 @@ mod tests {
             entry.answer_for(came).is_none(),
             "a login may have come between"
         );
-        entry.learn(&Ok(Identity::default()), asked, &entry.token());
+        entry.learn(&Ok(Granted::default()), asked, &entry.token());
         assert!(entry.answer_for(before).is_some());
     }
 
@@ -490,7 +555,7 @@ mod tests {
     fn after_a_doubt_only_the_answer_to_a_later_question_is_a_yes() {
         let credential = Secret::new().user("ann");
         let entry = Entry::new(credential, NonZeroU64::MIN, None, None);
-        let yes = Ok(Identity::default());
+        let yes = Ok(Granted::default());
         let asked = Instant::now();
         let token = entry.token();
         entry.learn(&yes, asked, &token);

@@ -9,6 +9,7 @@ mod cache;
 mod changes;
 mod cookies;
 mod credential;
+mod named;
 mod query;
 
 use std::fmt;
@@ -32,6 +33,7 @@ pub use cache::SessionCache;
 
 use cache::{Entry, Watched};
 use credential::Shown;
+use named::Naming;
 use query::{Matter, Question, Verdict};
 
 /// Queries the app about visitors.
@@ -59,6 +61,7 @@ pub struct Visitor {
     entry: Arc<Entry>,
     ended: CancellationToken,
     headers: Arc<HeaderMap>,
+    came: Instant,
 }
 
 /// Identity of a visitor.
@@ -168,6 +171,7 @@ impl Sessions {
         context: &Context,
         head: &Head,
     ) -> Result<Visitor, Denied> {
+        let came = Instant::now();
         let headers = Arc::new(query::visitor(headers, context, head));
         let shown = self.shown(&headers);
         if !shown.is_complete {
@@ -181,6 +185,7 @@ impl Sessions {
             entry,
             ended,
             headers,
+            came,
         })
     }
 
@@ -216,12 +221,42 @@ impl Sessions {
         let mut parts = Vec::new();
         if self.question.has_channels() {
             for name in names {
-                let matter = Matter::Channel(name.clone());
-                let granted = self.ask_about(visitor.clone(), matter).await?;
-                parts.push(granted.watch());
+                parts.push(self.ask_for_channel(&visitor, name).await?);
             }
         }
         Ok(visitor.watch().with_parts(parts))
+    }
+
+    /// Permission for one channel: by the answer about the session where that names channels, or by a query of its
+    /// own.
+    async fn ask_for_channel(
+        &self,
+        visitor: &Visitor,
+        name: &ChannelName,
+    ) -> Result<Lease, Denied> {
+        let entry = &visitor.entry;
+        let mut found = entry.channel(name);
+        // As for every other refusal, one from before the visitor came is not used: rights may have changed.
+        if matches!(found, Naming::Missing) && entry.answer_for(visitor.came).is_none() {
+            self.settle_within(Duration::ZERO, entry, &visitor.headers, &visitor.shown)
+                .await?;
+            found = entry.channel(name);
+        }
+        if visitor.ended.is_cancelled() {
+            return Err(Denied::NotLoggedIn);
+        }
+        match found {
+            Naming::Named(channel) => {
+                let ended = channel.ended.clone();
+                let held = Arc::new((channel, entry.watch(&visitor.headers)));
+                Ok(Lease::new(ended, visitor.name(), held).of_session(entry.number()))
+            }
+            Naming::Missing => Err(Denied::Forbidden),
+            Naming::Unsaid => {
+                let matter = Matter::Channel(name.clone());
+                Ok(self.ask_about(visitor.clone(), matter).await?.watch())
+            }
+        }
     }
 
     async fn ask_about(&self, visitor: Visitor, matter: Matter) -> Result<Visitor, Denied> {
@@ -257,9 +292,13 @@ impl Sessions {
     /// Repeats due queries about open connections: one for each credential, however many connections it has. To be
     /// called about once a second.
     pub async fn ask_again(self: &Arc<Self>, tasks: &Shutdown) {
-        let due = self
-            .known
-            .due(self.settings.interval, self.settings.allow_cache);
+        let config::Session {
+            interval,
+            allow_cache,
+            repeat_rate,
+            ..
+        } = self.settings;
+        let due = self.known.due(interval, allow_cache, repeat_rate);
         let turns = Arc::new(Semaphore::new(self.settings.workers));
         for watched in due {
             let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
@@ -298,13 +337,26 @@ impl Sessions {
         visitor: &HeaderMap,
         shown: &Shown,
     ) -> Result<(Identity, CancellationToken), Denied> {
+        self.settle_within(self.settings.allow_cache, entry, visitor, shown)
+            .await
+    }
+
+    /// Does the same with cached answers that are not older than `believed`.
+    async fn settle_within(
+        &self,
+        believed: Duration,
+        entry: &Entry,
+        visitor: &HeaderMap,
+        shown: &Shown,
+    ) -> Result<(Identity, CancellationToken), Denied> {
         let came = Instant::now();
         let token = entry.token();
-        let known = entry.answer_since(came.checked_sub(self.settings.allow_cache));
-        let identity = match known.filter(|verdict| is_believed(verdict, shown)) {
+        let known = entry.answer_since(came.checked_sub(believed));
+        let granted = match known.filter(|verdict| is_believed(verdict, shown)) {
             Some(verdict) => verdict?,
             None => self.in_turn(entry, visitor, came, &token).await?,
         };
+        let identity = granted.identity;
         if !token.is_cancelled() {
             return Ok((identity, token));
         }
@@ -344,8 +396,8 @@ impl Sessions {
             (Err(denied), Some(session)) if denied.is_no() => {
                 self.confirm(session, visitor, asked).await;
             }
-            (Ok(identity), None) if self.settings.logout_ends == LogoutEnds::User => {
-                if let Some(name) = &identity.name {
+            (Ok(granted), None) if self.settings.logout_ends == LogoutEnds::User => {
+                if let Some(name) = &granted.identity.name {
                     self.known.name(entry, self.known.secret.user(name));
                 }
             }

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use crate::access::session::{Denied, Identity};
 use crate::config::{
-    self, ChannelName, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME,
+    self, ChannelName, ChannelPattern, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND,
+    PLACE_OF_NAME,
 };
 use crate::http::{Context, Forwarded, Head, apply_to_request};
 use crate::net::{ConnectError, Peer};
@@ -32,12 +33,23 @@ const QUEUE: usize = 10_000;
 const LONGEST_NAME: usize = 256;
 /// Limit on groups of one user.
 const MOST_GROUPS: usize = 256;
+/// Limit on channels, or patterns of their names, in one answer.
+const MOST_CHANNELS: usize = 256;
 
 /// Header of every query, which distinguishes it from a visit; clients cannot send it.
 const QUESTION: &str = "noren-question";
 
-/// The app's answer: the visitor's identity, or the reason for a refusal.
-pub(super) type Verdict = Result<Identity, Denied>;
+/// The app's answer: what it grants the visitor, or the reason for a refusal.
+pub(super) type Verdict = Result<Granted, Denied>;
+
+/// A positive answer of the app.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Granted {
+    pub(super) identity: Identity,
+    /// The channels that the session may listen to; `None` if the answer says nothing of channels, so that each is
+    /// queried.
+    pub(super) channels: Option<Arc<[ChannelPattern]>>,
+}
 
 /// The object of a query other than the session itself.
 #[derive(Clone, Debug)]
@@ -76,6 +88,7 @@ pub(super) struct Question {
     headers: HeaderMap,
     name: Option<HeaderName>,
     groups: Option<HeaderName>,
+    channels: Option<HeaderName>,
 }
 
 impl Question {
@@ -112,6 +125,7 @@ impl Question {
             headers,
             name: header(settings.name_header.as_ref()),
             groups: header(settings.groups_header.as_ref()),
+            channels: header(settings.channels_header.as_ref()),
         })
     }
 
@@ -120,9 +134,9 @@ impl Question {
         self.console.is_some()
     }
 
-    /// True if channels are queried individually.
+    /// True if the app decides about channels: by the answer about the session, or individually.
     pub(super) fn has_channels(&self) -> bool {
-        self.channel.is_some()
+        self.channel.is_some() || self.channels.is_some()
     }
 
     pub(super) fn close_idle(&self) {
@@ -169,10 +183,10 @@ impl Question {
             Ok(answer) => answer,
             Err(error) => return Err(self.unavailable(&error)),
         };
-        let (status, identity) = (answer.status(), self.identity(answer.headers()));
+        let (status, granted) = (answer.status(), self.granted(answer.headers()));
         drain(answer.into_body()).await;
         match status.as_u16() {
-            200..=299 => Ok(identity),
+            200..=299 => Ok(granted),
             // Apps with a login page for people send everybody there.
             401 | 302 | 303 | 307 => Err(Denied::NotLoggedIn),
             403 => Err(Denied::Forbidden),
@@ -198,21 +212,32 @@ impl Question {
         request
     }
 
-    /// The visitor's identity in a response.
-    fn identity(&self, answer: &HeaderMap) -> Identity {
+    /// The visitor's identity and channels in a response.
+    fn granted(&self, answer: &HeaderMap) -> Granted {
         let values = |name: &Option<HeaderName>| {
             let values = name.as_ref().map(|name| answer.get_all(name).iter());
             let texts = values.into_iter().flatten();
             texts.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
         };
         let groups = values(&self.groups).flat_map(|list| list.split(','));
-        Identity {
+        let identity = Identity {
             name: values(&self.name).next().and_then(name).map(Arc::from),
             groups: groups
                 .filter_map(name)
                 .take(MOST_GROUPS)
                 .map(Box::from)
                 .collect(),
+        };
+        // An answer without the header leaves channels to their own query, and refuses them where there is none.
+        let says = self
+            .channels
+            .as_ref()
+            .is_some_and(|name| answer.contains_key(name) || self.channel.is_none());
+        let channels = values(&self.channels).flat_map(|list| list.split(','));
+        let channels = channels.filter_map(|text| ChannelPattern::parse(text.trim()).ok());
+        Granted {
+            identity,
+            channels: says.then(|| channels.take(MOST_CHANNELS).collect()),
         }
     }
 

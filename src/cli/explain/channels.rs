@@ -83,9 +83,22 @@ pub(in crate::cli) fn source(source: &Source) -> String {
     }
 }
 
+/// Describes how the app is asked about a channel, beside the session.
+fn channel_query(config: &Config) -> String {
+    let session = &config.session;
+    match (&session.channels_header, &session.channel_path) {
+        (None, None) => String::new(),
+        (None, Some(path)) => format!(", and for the channel {path}"),
+        (Some(header), None) => format!(", with the channel in its header {header}"),
+        (Some(header), Some(path)) => format!(
+            ", with the channel in its header {header} (without that header it is asked for {path})"
+        ),
+    }
+}
+
 /// Describes the permitted subscribers of a channel, and the users among them who may publish.
 pub(super) fn subscribers(config: &Config, channel: &Channel) -> Vec<String> {
-    let session = || who(config, Some(SessionRule::Required));
+    let session = || who(config, Some(SessionRule::Required)) + &channel_query(config);
     let token = "for clients with a token that names it";
     let mut lines = vec![match config.needs(Some(channel)) {
         Needs::Nothing => "open to everybody".to_owned(),

@@ -17,10 +17,12 @@ fn the_session_is_read() {
         cookies = ["wok"]
         allow-cache = "0s"
         interval = "1s"
+        repeat-rate = "30/m"
         workers = 3
         timeout = "4s"
         name-header = "Remote-User"
         groups-header = "Remote-Groups"
+        channels-header = "Noren-Channels"
         token-path = "/vms/{vm}/rights"
         channel-path = "/may/{channel}"
         open-tokens = ["news"]
@@ -40,10 +42,15 @@ fn the_session_is_read() {
         cookies: vec!["wok".to_owned()],
         allow_cache: Duration::ZERO,
         interval: seconds(1),
+        repeat_rate: Some(RequestRate {
+            requests: 30,
+            time: seconds(60),
+        }),
         workers: 3,
         timeout: seconds(4),
         name_header: Some("Remote-User".to_owned()),
         groups_header: Some("Remote-Groups".to_owned()),
+        channels_header: Some("Noren-Channels".to_owned()),
         token_path: Some("/vms/{vm}/rights".to_owned()),
         channel_path: Some("/may/{channel}".to_owned()),
         open_tokens: vec!["news".to_owned()],

@@ -334,10 +334,12 @@ fn the_reference_shows_every_key_of_the_session() {
         cookies: _,
         allow_cache: _,
         interval: _,
+        repeat_rate,
         workers: _,
         timeout: _,
         name_header,
         groups_header,
+        channels_header,
         token_path,
         channel_path,
         open_tokens: _,
@@ -347,17 +349,20 @@ fn the_reference_shows_every_key_of_the_session() {
     } = config.session.clone();
     shows(
         "session",
-        "app method path headers cookies allow-cache interval workers timeout name-header groups-header \
-         token-path channel-path open-tokens logout logout-ends switch",
+        "app method path headers cookies allow-cache interval repeat-rate workers timeout name-header \
+         groups-header channels-header token-path channel-path open-tokens logout logout-ends switch",
     );
     assert!(path.is_some() && name_header.is_some() && groups_header.is_some());
-    assert!(token_path.is_some() && channel_path.is_some());
+    assert!(token_path.is_some() && channel_path.is_some() && channels_header.is_some());
+    assert!(repeat_rate.is_some());
     assert_eq!(headers.len(), 1);
     assert!(!switch.is_empty());
     let defaults = Session {
         path: None,
         name_header: None,
         groups_header: None,
+        channels_header: None,
+        repeat_rate: None,
         token_path: None,
         channel_path: None,
         headers: BTreeMap::new(),
