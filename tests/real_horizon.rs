@@ -16,6 +16,12 @@ fn recorded() -> String {
     text.trim().replace("],\n[", "], [")
 }
 
+/// The environment of the dashboard: that of `tests/run`, or another version's by `tests/horizon`.
+fn horizon() -> String {
+    let own = || format!("{}/tests/.cache/openstack", env!("CARGO_MANIFEST_DIR"));
+    std::env::var("NOREN_HORIZON").unwrap_or_else(|_| own())
+}
+
 /// The tables of a shipped configuration behind its listener and certificate, for this broker and this app.
 fn shipped(name: &str, rabbit: &Rabbit, app: &str) -> String {
     let path = format!("{}/config/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -26,9 +32,11 @@ fn shipped(name: &str, rabbit: &Rabbit, app: &str) -> String {
     let (_, tables) = certificate.split_once("\n\n").expect("what follows");
     // Its socket is one for the whole machine, and nothing here asks it.
     let (tables, _) = tables.split_once("[admin]").expect("its admin socket");
-    let statics = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/.cache/openstack/static");
     let changed = tables
-        .replace("/var/lib/openstack-dashboard/static", statics)
+        .replace(
+            "/var/lib/openstack-dashboard/static",
+            &format!("{}/static", horizon()),
+        )
         .replace("amqp://localhost:5672/%2F", &rabbit.url())
         .replace("http://127.0.0.1:8000", &format!("http://{app}"));
     assert!(changed.contains(&rabbit.url()), "{changed}");

@@ -5,7 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
-import { browse, must, open, options, run, until } from './chromium.mjs';
+import { browse, must, options, run, until } from './chromium.mjs';
+import { asking, line, live, login, row, squeezed } from './openstack.mjs';
 
 const { url, certificate, pictures, sockjs } = options('pictures', 'sockjs');
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -13,42 +14,7 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const DARK = 'body, #main_content, #content_body { background: #1b1b1b !important; color: #ddd; } a { color: #8ab4f8; }';
 const TRANSPORTS = ['websocket', 'sse', 'sockjs'];
 const lines = createInterface({ input: process.stdin });
-const answers = lines[Symbol.asyncIterator]();
-
-async function cloud(command) {
-  console.log(`do ${command}`);
-  const { value } = await answers.next();
-  return value;
-}
-
-async function login(context, user) {
-  const page = await open(context, `${url}/auth/login/`);
-  await page.setViewportSize({ width: 1400, height: 800 });
-  await page.fill('#id_username', user);
-  await page.fill('#id_password', 'secret');
-  await Promise.all([page.waitForNavigation(), page.press('#id_password', 'Enter')]);
-  must(!page.url().includes('/auth/login'), `${user} is not in: ${await page.textContent('body')}`);
-  return page;
-}
-
-const squeezed = (text) => text.replace(/\s+/g, ' ').trim();
-const line = (page) => page.$eval('.live-tables', (own) => ({ ...own.dataset, text: own.textContent })).catch(() => ({}));
-const row = async (page, id) => {
-  const found = await page.$(`[id$="__row__${id}"]`);
-  return found ? squeezed(await found.innerText()) : '';
-};
-
-/** Opens a table, and waits until it is live over this transport. */
-async function live(page, table, transport) {
-  await page.goto(`${url}/project/${table}/`);
-  await until(`${table} live over ${transport}`, async () => {
-    const { state, transport: by } = await line(page);
-    return state === 'live' && by === transport;
-  });
-  const role = await page.getAttribute('.live-tables', 'role');
-  const polite = await page.getAttribute('.live-tables', 'aria-live');
-  must(role === 'status' && polite === 'polite', 'screen readers are not told');
-}
+const cloud = asking(lines);
 
 async function picture(page, name) {
   if (pictures) await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
@@ -105,9 +71,9 @@ async function servers(transport) {
     await browse({ certificate }, async (garden) => {
       await only(kitchen, transport);
       await only(garden, transport);
-      const [one, other] = [await login(kitchen, 'cook'), await login(garden, 'gardener')];
-      await live(one, 'instances', transport);
-      await live(other, 'instances', transport);
+      const [one, other] = [await login(kitchen, url, 'cook'), await login(garden, url, 'gardener')];
+      await live(one, url, 'instances', transport);
+      await live(other, url, 'instances', transport);
       const before = squeezed(await other.innerText('#instances'));
       let asked = 0;
       other.on('request', (request) => { if (request.url().includes('/project/')) asked += 1; });
@@ -163,9 +129,9 @@ async function switched(page, context, transport) {
 /** Volumes and networks, which Django renders, and images, which Angular does. */
 async function others() {
   await browse({ certificate }, async (context) => {
-    const page = await login(context, 'cook');
+    const page = await login(context, url, 'cook');
     for (const [table, kind, name] of [['volumes', 'volume', 'cup'], ['networks', 'network', 'water'], ['images', 'image', 'tea']]) {
-      await live(page, table, 'websocket');
+      await live(page, url, table, 'websocket');
       const shown = () => page.innerText('#content_body');
       const id = await cloud(`make ${kind} kitchen ${name}`);
       await until(`the ${kind}`, async () => (await shown()).includes(name));

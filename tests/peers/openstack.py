@@ -1,9 +1,9 @@
 """A small cloud: the real Horizon, Keystone and Nova's API, each in a process, with databases that are thrown away.
 
-    openstack.py PORT_OF_RABBITMQ [NAME=VALUE ...]
+    openstack.py PORT_OF_RABBITMQ [--horizon DIRECTORY] [--server gunicorn|mod_wsgi] [NAME=VALUE ...]
 
-The values go into the environment of the dashboard (tests/peers/openstack/local_settings.py). Cinder, Glance and
-Neutron are stand-ins. The peer is ready when the dashboard answers. Commands, that of an administrator out of band:
+The values go into the environment of the dashboard (tests/peers/openstack/local_settings.py), which is that of the
+virtual environment in DIRECTORY, else of the one that this runs in. Cinder, Glance and Neutron are stand-ins. The peer is ready when the dashboard answers. Commands, that of an administrator out of band:
 
     project NAME                        the id of a project
     create PROJECT NAME                 a server, which is being built; answers its id
@@ -15,8 +15,10 @@ Neutron are stand-ins. The peer is ready when the dashboard answers. Commands, t
     unknown                             paths that the stand-ins were asked for and do not have
 """
 
+import argparse
 import pathlib
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -29,16 +31,15 @@ sys.path.append(str(pathlib.Path(__file__).with_name("openstack")))
 
 import answers  # noqa: E402
 import lifeline  # noqa: E402
-from services import BIN, HERE, NOVA_CONF, PORTS, environment, gunicorn  # noqa: E402
+from services import BIN, HERE, NOVA_CONF, PORTS, environment, gunicorn, mod_wsgi  # noqa: E402
 from stand_ins import StandIns  # noqa: E402
 
 # Made by tests/run, beside the virtual environment that this runs in.
 STATE = (BIN.parent / "state").resolve()
-STATIC = BIN.parent / "static"
 
 
 class Cloud:
-    def __init__(self, rabbit, settings):
+    def __init__(self, rabbit, horizon, server, settings):
         self.scratch = tempfile.TemporaryDirectory(prefix="noren-cloud-")
         self.home = pathlib.Path(self.scratch.name)
         shutil.copytree(STATE, self.home, dirs_exist_ok=True)
@@ -48,13 +49,18 @@ class Cloud:
         self.stand_ins = StandIns(keystone, rabbit)
         self.prepare(rabbit, {"identity": identity, "compute": compute, **self.stand_ins.ports})
         everywhere = environment(
-            self.home, TEST_KEYSTONE=f"{keystone}/v3", TEST_STATIC=str(STATIC), TEST_CACHE=str(self.home / "cache"),
-            **dict(pair.split("=", 1) for pair in settings))
+            self.home, TEST_KEYSTONE=f"{keystone}/v3", TEST_STATIC=str(horizon / "static"),
+            TEST_CACHE=str(self.home / "cache"), **dict(pair.split("=", 1) for pair in settings))
         dashboard = f"http://127.0.0.1:{self.port}/auth/login/"
         # Keystone reads where it is from its configuration; Nova needs it to be there.
         self.start(gunicorn("keystone_app", identity), everywhere, f"{keystone}/v3")
         self.start(gunicorn("nova_app", compute), everywhere, f"http://127.0.0.1:{compute}/")
-        self.start(gunicorn("openstack_dashboard.wsgi", self.port, 8), everywhere, dashboard)
+        if server == "gunicorn":
+            command = gunicorn("openstack_dashboard.wsgi", self.port, 8, horizon / "bin" / "python")
+        else:
+            application = next(horizon.glob("lib/python*/site-packages/openstack_dashboard/wsgi.py"))
+            command = mod_wsgi(self.home, self.port, horizon, application, horizon / "static")
+        self.start(command, everywhere, dashboard)
         # Its errors have the words of warnings that Nova has about itself; a test hears of errors by their answers.
         self.servers = subprocess.Popen(
             [sys.executable, "-B", HERE / "servers.py", self.home], env=everywhere, text=True, stdin=subprocess.PIPE,
@@ -121,7 +127,8 @@ class Cloud:
 
     def end(self):
         for child in self.children:
-            child.kill()
+            # Apache takes its processes with it when it is asked to end.
+            child.send_signal(signal.SIGTERM if "apache2" in str(child.args) else signal.SIGKILL)
             child.wait()
         self.scratch.cleanup()
 
@@ -135,7 +142,12 @@ def own(name):
     return lambda argument: cloud.ask(f"{name} {argument}")
 
 
-cloud = Cloud(int(sys.argv[1]), sys.argv[2:])
+parser = argparse.ArgumentParser()
+parser.add_argument("rabbit", type=int)
+parser.add_argument("--horizon", type=pathlib.Path, default=BIN.parent)
+parser.add_argument("--server", choices=["gunicorn", "mod_wsgi"], default="gunicorn")
+parser.add_argument("settings", nargs="*")
+cloud = Cloud(**vars(parser.parse_intermixed_args()))
 lifeline.hold(
     f"127.0.0.1:{cloud.port}",
     {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Door, Peer, Rabbit, alone, chromium, until};
 
-use super::{recorded, shipped};
+use super::{horizon, recorded, shipped};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -18,6 +18,7 @@ fn cloud(rabbit: &Rabbit, settings: &[&str]) -> Peer {
         .arg("-B")
         .arg(format!("{ROOT}/tests/peers/openstack.py"))
         .arg(rabbit.port.to_string())
+        .args(["--horizon", &horizon()])
         .args(settings);
     Peer::speak("openstack.py", command)
 }
@@ -43,32 +44,91 @@ fn visit(mut command: Command, cloud: &mut Peer) -> String {
     last
 }
 
+/// A broker with the exchanges of the services, and Noren in front of a cloud.
+struct House {
+    cloud: Peer,
+    door: Door,
+    _rabbit: Rabbit,
+}
+
+impl House {
+    /// `settings` are those of the cloud; `change` changes the shipped configuration.
+    #[track_caller]
+    fn open(settings: &[&str], change: impl FnOnce(&str) -> String) -> Self {
+        let rabbit = Rabbit::start();
+        let mut publisher = Peer::start_in_venv("rabbit.py", &[&rabbit.port.to_string()]);
+        for exchange in ["nova", "openstack", "neutron"] {
+            publisher.ask(&format!("exchange {exchange} topic no"));
+        }
+        let cloud = cloud(&rabbit, settings);
+        let door = Door::open(&change(&shipped("horizon.toml", &rabbit, &cloud.address)));
+        until("the sources", || {
+            (door.log().matches("connected to a source").count() >= 3).then_some(())
+        });
+        Self {
+            cloud,
+            door,
+            _rabbit: rabbit,
+        }
+    }
+
+    #[track_caller]
+    fn ends(&mut self, by: &str) {
+        let mut page = chromium("openstack_sessions.mjs", &self.door);
+        page.args(["--ends", by]);
+        assert_eq!(
+            visit(page, &mut self.cloud),
+            format!("openstack=ok, the {by} was told")
+        );
+    }
+}
+
 #[test]
 fn the_tables_of_the_real_dashboard_change_by_themselves_in_the_right_project_only() {
     let _alone = alone();
-    let rabbit = Rabbit::start();
-    let mut publisher = Peer::start_in_venv("rabbit.py", &[&rabbit.port.to_string()]);
-    for exchange in ["nova", "openstack", "neutron"] {
-        publisher.ask(&format!("exchange {exchange} topic no"));
-    }
-    let mut cloud = cloud(&rabbit, &[]);
     let library = format!("{ROOT}/tests/browser/node_modules/sockjs-client/dist");
-    let tables = shipped("horizon.toml", &rabbit, &cloud.address);
-    let door = Door::open(&format!(
-        "{tables}\n[[files]]\npath = \"/lib\"\ndirectory = {library:?}\n"
-    ));
-    until("the sources", || {
-        (door.log().matches("connected to a source").count() >= 3).then_some(())
+    let mut house = House::open(&[], |tables| {
+        format!("{tables}\n[[files]]\npath = \"/lib\"\ndirectory = {library:?}\n")
     });
-    assert_eq!(cloud.ask("answers"), recorded());
-    let mut page = chromium("openstack_page.mjs", &door);
+    assert_eq!(house.cloud.ask("answers"), recorded());
+    let mut page = chromium("openstack_page.mjs", &house.door);
     page.args(["--sockjs", "/lib/sockjs.min.js"]);
     if let Ok(pictures) = std::env::var("NOREN_PICTURES") {
         page.args(["--pictures", &pictures]);
     }
     assert_eq!(
-        visit(page, &mut cloud),
+        visit(page, &mut house.cloud),
         "openstack=ok over websocket, sse, sockjs"
     );
-    assert!(!door.log().contains("secret-token"));
+    assert!(!house.door.log().contains("secret-token"));
+}
+
+#[test]
+fn a_logout_is_told_at_once_also_under_mod_wsgi_with_sessions_in_signed_cookies() {
+    let _alone = alone();
+    let settings = ["--server", "mod_wsgi", "TEST_SESSIONS=signed_cookies"];
+    let mut house = House::open(&settings, |tables| {
+        let named = tables
+            .replace("# name-header =", "name-header =")
+            .replace("# logout-ends =", "logout-ends =");
+        // Apache has the files by itself; and no question is due within this test.
+        let (begin, rest) = named.split_once("[[files]]").expect("static files");
+        let (_, end) = rest.split_once("\n\n").expect("what follows");
+        let changed =
+            format!("{begin}{end}").replace("\n[session]\n", "\n[session]\ninterval = \"1h\"\n");
+        assert_ne!(changed, tables);
+        changed
+    });
+    house.ends("logout");
+}
+
+#[test]
+fn an_open_page_does_not_keep_the_login_alive() {
+    let _alone = alone();
+    let mut house = House::open(&["TEST_TIMEOUT=45"], |tables| {
+        tables
+            .replace("\n[session]\n", "\n[session]\ninterval = \"1s\"\n")
+            .replace("repeat-rate = \"2/s\"\n", "")
+    });
+    house.ends("idle");
 }

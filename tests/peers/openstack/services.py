@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import sys
 
 HERE = pathlib.Path(__file__).parent
@@ -64,10 +65,51 @@ def environment(home, **more):
     }
 
 
-def gunicorn(module, port, threads=4):
+def gunicorn(module, port, threads=4, python=sys.executable):
     """A command that serves `application` of this module."""
     return [
-        sys.executable, "-B", "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1",
+        python, "-B", "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1",
         "--threads", str(threads), "--chdir", str(HERE), "--timeout", "120", "--log-level", "warning",
         "--no-control-socket", f"{module}:application",
     ]
+
+
+APACHE_CONF = """ServerRoot {home}
+PidFile {home}/apache.pid
+ErrorLog {home}/apache.log
+Listen 127.0.0.1:{port}
+ServerName localhost
+User {user}
+Group {group}
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule alias_module {modules}/mod_alias.so
+LoadModule mime_module {modules}/mod_mime.so
+TypesConfig /etc/mime.types
+LoadModule wsgi_module {modules}/mod_wsgi.so
+WSGISocketPrefix {home}/wsgi
+WSGIDaemonProcess horizon processes=1 threads=8 python-home={environment}
+WSGIProcessGroup horizon
+WSGIApplicationGroup %{{GLOBAL}}
+WSGIScriptAlias / {application}
+Alias /static {static}
+<Directory />
+    Require all granted
+</Directory>
+"""
+
+
+def mod_wsgi(home, port, environment, application, static):
+    """A command that serves the dashboard as the guide describes Apache: by mod_wsgi, with its static files."""
+    user, group = ("www-data", "www-data") if os.getuid() == 0 else (f"#{os.getuid()}", f"#{os.getgid()}")
+    conf = home / "apache.conf"
+    conf.write_text(APACHE_CONF.format(
+        home=home, port=port, user=user, group=group, modules="/usr/lib/apache2/modules", environment=environment,
+        application=application, static=static))
+    if os.getuid() == 0:
+        # Its workers give up root, and the cache with the sessions is theirs.
+        cache = home / "cache"
+        cache.mkdir(exist_ok=True)
+        shutil.chown(cache, user)
+        home.chmod(0o755)
+    return ["/usr/sbin/apache2", "-f", conf, "-D", "FOREGROUND"]

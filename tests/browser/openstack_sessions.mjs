@@ -1,0 +1,72 @@
+// The end of a login at the real Horizon, with the plugin of contrib/horizon: what is open says so.
+//
+// `--ends logout`: the visitor leaves by the dashboard's own menu in another tab; a second browser of the same visitor
+// goes on. `--ends idle`: nobody does anything, and SESSION_TIMEOUT ends the login of an open page. The test that runs
+// this does what it is asked for by a line `do COMMAND`.
+
+import { createInterface } from 'node:readline';
+import { browse, must, options, run, until } from './chromium.mjs';
+import { asking, line, live, login, row } from './openstack.mjs';
+
+const { url, certificate, ends } = options('ends');
+const lines = createInterface({ input: process.stdin });
+const cloud = asking(lines);
+
+const ended = (page) => until('the page to say that the visitor is logged out', async () => {
+  const { state, text } = await line(page);
+  return state === 'offline' && text.includes('logged out');
+});
+
+/** By a link up to 25.5, by a form from 26 on. */
+async function leave(page) {
+  await page.goto(`${url}/project/volumes/`);
+  await Promise.all([
+    page.waitForNavigation(),
+    page.evaluate(() => {
+      const form = document.querySelector('form[action*="/auth/logout"]');
+      if (form) form.requestSubmit();
+      else document.querySelector('a[href*="/auth/logout"]').click();
+    }),
+  ]);
+  await until('the page of the login', async () => page.url().includes('/auth/login'));
+}
+
+async function logout() {
+  await browse({ certificate }, async (kitchen) => {
+    await browse({ certificate }, async (elsewhere) => {
+      const page = await login(kitchen, url, 'cook');
+      const other = await login(elsewhere, url, 'cook');
+      await live(page, url, 'instances', 'websocket');
+      await live(other, url, 'instances', 'websocket');
+      await leave(await kitchen.newPage());
+      await ended(page);
+      // The other login is none of this one's business, also where both are ended and the page comes back.
+      const id = await cloud('create kitchen after');
+      await until('the other browser to go on', async () => (await row(other, id)).includes('after'));
+      must(!(await row(page, id)), 'the page heard of a server after the logout');
+    });
+  });
+}
+
+async function idle() {
+  await browse({ certificate }, async (context) => {
+    const page = await login(context, url, 'cook');
+    await live(page, url, 'instances', 'websocket');
+    // The page fetches a row, and Noren asks every second: neither is a visit.
+    const id = await cloud('create kitchen while-idle');
+    await until('the row', async () => (await row(page, id)).includes('while-idle'));
+    await ended(page);
+    await page.goto(`${url}/project/instances/`);
+    await until('the page of the login', async () => page.url().includes('/auth/login'));
+  });
+}
+
+await run(async () => {
+  try {
+    await { logout, idle }[ends]();
+  } finally {
+    lines.close();
+    process.stdin.destroy();
+  }
+  return `openstack=ok, the ${ends} was told`;
+});
