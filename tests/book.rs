@@ -109,7 +109,7 @@ fn every_shell_block_is_run_or_says_why_not() {
 fn every_block_has_a_language_whose_blocks_are_tried() {
     // `sh` above, `toml` in documents.rs, the others in real_blocks.rs; `text` is output and templates.
     let tried = [
-        "sh", "toml", "python", "php", "js", "html", "json", "sql", "ini", "text",
+        "sh", "toml", "python", "php", "ruby", "js", "html", "json", "sql", "ini", "text",
     ];
     let documents = documents();
     for block in documents.iter().flat_map(blocks) {

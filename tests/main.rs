@@ -39,6 +39,7 @@ mod real_acme;
 mod real_activation;
 mod real_amqp;
 mod real_app;
+mod real_apps;
 mod real_blocks;
 mod real_caldav;
 mod real_certificates;

@@ -27,6 +27,7 @@ fn reader(block: &Block<'_>) -> Option<(&'static [&'static str], &'static str, S
         "ini" => (&["python3", "-c", INI], "ini", text),
         "json" => (&["python3", "-m", "json.tool"], "json", text),
         "php" => (&["php", "-l"], "php", format!("<?php\n{text}")),
+        "ruby" => (&["ruby", "-c"], "rb", text),
         "js" => (&["node", "--check"], "mjs", text),
         "html" => (&["node", "--check"], "mjs", scripts(&text)),
         _ => return None,

@@ -9,10 +9,18 @@ pub mod apps {}
 pub mod capacity {}
 #[doc = include_str!("channels.md")]
 pub mod channels {}
+#[doc = include_str!("cherrypy.md")]
+pub mod cherrypy {}
 #[doc = include_str!("cluster.md")]
 pub mod cluster {}
+#[doc = include_str!("django.md")]
+pub mod django {}
+#[doc = include_str!("express.md")]
+pub mod express {}
 #[doc = include_str!("figures.md")]
 pub mod figures {}
+#[doc = include_str!("flask.md")]
+pub mod flask {}
 #[doc = include_str!("grip.md")]
 pub mod grip {}
 #[doc = include_str!("inside.md")]
@@ -33,6 +41,10 @@ pub mod rfb {}
 pub mod running {}
 #[doc = include_str!("shield.md")]
 pub mod shield {}
+#[doc = include_str!("sinatra.md")]
+pub mod sinatra {}
+#[doc = include_str!("symfony.md")]
+pub mod symfony {}
 #[doc = include_str!("tokens.md")]
 pub mod tokens {}
 #[doc = include_str!("webhooks.md")]
