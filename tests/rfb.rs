@@ -324,3 +324,66 @@ async fn a_user_and_a_password_go_to_a_host_with_a_certificate() {
     assert_eq!(let_in_by_name(&host, &acceptor).await, b"norensecret");
     assert_eq!(client.answer().await.status, 101);
 }
+
+/// The bytes by which a browser of this version is refused, without the length of the reason and the reason itself.
+async fn refused(client: &mut Wire, version: &[u8], form: usize) -> (Vec<u8>, String) {
+    assert_eq!(payload(client, 12).await, VERSION);
+    client.send(binary(version)).await;
+    let mut read = Vec::new();
+    let frame = loop {
+        let frame = client.frame().await;
+        if frame.opcode == CLOSE {
+            break frame;
+        }
+        read.extend(frame.payload);
+    };
+    assert_eq!(&frame.payload[..2], &1011_u16.to_be_bytes());
+    let reason = String::from_utf8(read[form + 4..].to_vec()).unwrap();
+    assert_eq!(frame.payload[2..], *reason.as_bytes());
+    let length = u32::try_from(reason.len()).unwrap().to_be_bytes();
+    assert_eq!(read[form..form + 4], length);
+    (read[..form].to_vec(), reason)
+}
+
+#[tokio::test]
+async fn a_host_that_lets_nobody_in_refuses_the_browser_in_the_words_of_rfb() {
+    let host = Backend::tcp().await;
+    let target = host.target("vm");
+    let door = Door::open(&format!("{target}rfb = {{ timeout = '300ms' }}\n")).await;
+    let said = "the console behind this token does not let Noren in; its log says why";
+    let slow = "the console behind this token did not answer in time";
+    for (first, version, expected, reason) in [
+        (&b"SSH-2.0-OpenSSH_9\r\n"[..], VERSION, &[0][..], said),
+        (b"RFB 003.008\n\0\0\0\0\x04full", VERSION, &[0], said),
+        (b"RFB 003.008\n\x01\x10", b"RFB 003.003\n", &[0; 4], said),
+        (b"", VERSION, &[0], slow),
+    ] {
+        let mut client = door.tls().await;
+        let handshake = Door::handshake("/websockify?token=vm", "");
+        client.send(handshake).await;
+        let mut at_host = host.accept().await;
+        at_host.send(first).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 101, "{}", answer.text());
+        let (form, told) = refused(&mut client, version, expected.len()).await;
+        assert_eq!((form.as_slice(), told.as_str()), (expected, reason));
+    }
+    // One that is not there is no console at all.
+    drop(host);
+    let handshake = Door::handshake("/websockify?token=vm", "");
+    assert_eq!(door.tls().await.ask(&handshake).await.status, 502);
+}
+
+#[tokio::test]
+async fn a_browser_that_says_nothing_is_not_refused_for_ever() {
+    let host = Backend::tcp().await;
+    let target = host.target("vm");
+    let door = Door::open(&format!("{target}rfb = {{ timeout = '300ms' }}\n")).await;
+    let mut client = door.tls().await;
+    let handshake = Door::handshake("/websockify?token=vm", "Sec-WebSocket-Protocol: base64\r\n");
+    client.send(handshake).await;
+    host.accept().await.send(b"HTTP/1.1 400 \r\n").await;
+    assert_eq!(client.answer().await.status, 101);
+    assert_eq!(client.frame().await.payload, b"UkZCIDAwMy4wMDgK");
+    assert_eq!(client.close_code().await, 1011);
+}

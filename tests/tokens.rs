@@ -11,6 +11,7 @@
 mod api;
 mod encrypted;
 mod links;
+mod nova;
 mod recheck;
 mod sources;
 

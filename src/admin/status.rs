@@ -39,6 +39,8 @@ pub struct Status {
     pub channels: Vec<Channel>,
     /// The sources of channels, in the order of the configuration.
     pub sources: Vec<Source>,
+    /// The sources of tokens in the network, in the order of the configuration.
+    pub token_sources: Vec<TokenSource>,
     /// The cluster that the server is a node of: one or none.
     pub cluster: Vec<Cluster>,
     /// Certificates of an authority, and then those in files.
@@ -213,6 +215,22 @@ pub struct Source {
     pub lag: Option<u64>,
     /// Reason why the source is down; for one that is up, its last error, for ten minutes.
     pub last_error: Option<String>,
+}
+
+/// A source of tokens in the network, since the configuration is in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenSource {
+    /// Kind and address of the source.
+    pub source: String,
+    /// The outcome of the last look-ups: `up`, or `down` while the last one has failed.
+    #[serde(flatten)]
+    pub condition: Condition,
+    /// Number of look-ups that found a target.
+    pub known: u64,
+    /// Number of look-ups of tokens that the source does not know.
+    pub unknown: u64,
+    /// Number of look-ups that failed.
+    pub failed: u64,
 }
 
 /// This node's place in a cluster.

@@ -3,12 +3,12 @@
 use std::num::NonZeroU64;
 
 use crate::admin::status::{
-    Address, App, Channel, Cluster, Condition, Rfb, Source, Subscription, Tunnel,
+    Address, App, Channel, Cluster, Condition, Rfb, Source, Subscription, TokenSource, Tunnel,
 };
 use crate::cluster::ClusterStatus;
 use crate::hub::{ChannelOverview, SubscriptionOverview};
 use crate::sources::SourceStatus;
-use crate::telemetry::OpenTunnel;
+use crate::telemetry::{OpenTunnel, TokenSourceStatus};
 use crate::upstream::{self, AddressStatus, Upstream};
 
 /// The row of an app.
@@ -50,6 +50,23 @@ fn condition(condition: upstream::Condition) -> Condition {
         last_success: condition.last_success,
         last_error: condition.last_error,
         last_error_at: condition.last_error_at,
+    }
+}
+
+/// The row of a source of tokens.
+pub(super) fn token_source_row(status: TokenSourceStatus) -> TokenSource {
+    TokenSource {
+        source: status.source,
+        condition: Condition {
+            state: if status.up { "up" } else { "down" }.to_owned(),
+            state_since: None,
+            last_success: status.last_success,
+            last_error: status.last_error,
+            last_error_at: status.last_error_at,
+        },
+        known: status.known,
+        unknown: status.unknown,
+        failed: status.failed,
     }
 }
 

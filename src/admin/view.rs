@@ -13,7 +13,7 @@ use crate::acme::Keeper;
 use crate::admin::addresses;
 use crate::admin::status::{Certificate, Counted, Status};
 use crate::admin::status_rows::{
-    app_row, channel_row, cluster_row, source_row, subscription_row, tunnel_row,
+    app_row, channel_row, cluster_row, source_row, subscription_row, token_source_row, tunnel_row,
 };
 use crate::clock;
 use crate::cluster::{Cluster, ClusterStatus};
@@ -25,6 +25,7 @@ use crate::sources::Sources;
 use crate::spool::SpoolUse;
 use crate::telemetry::{
     self, AppLabel, ChannelLabel, Inside, Metrics, Seen, SourceLabel, StreamLabel,
+    TokenSourceStatus,
 };
 use crate::upstream::Apps;
 
@@ -63,6 +64,7 @@ impl View {
             metrics.spool.set(self.spool.figures());
             self.observe_channels(metrics);
             self.observe_sources(metrics);
+            self.observe_token_sources(metrics);
             self.observe_cluster(metrics);
         })
     }
@@ -128,6 +130,18 @@ impl View {
         }
     }
 
+    fn token_sources(&self) -> Vec<TokenSourceStatus> {
+        let sources = self.inside.token_sources.load();
+        sources.iter().map(|source| source.status()).collect()
+    }
+
+    fn observe_token_sources(&self, metrics: &Metrics) {
+        metrics.token_sources.clear();
+        for source in self.token_sources() {
+            metrics.token_sources.set(&source);
+        }
+    }
+
     fn observe_sources(&self, metrics: &Metrics) {
         metrics.sources.clear();
         for status in self.sources.status() {
@@ -181,6 +195,11 @@ impl View {
             newest: hub.newest,
             channels: hub.channels.into_iter().map(channel_row).collect(),
             sources: self.sources.status().into_iter().map(source_row).collect(),
+            token_sources: self
+                .token_sources()
+                .into_iter()
+                .map(token_source_row)
+                .collect(),
             cluster: self.cluster_status().into_iter().map(cluster_row).collect(),
             certificates: self.certificates(),
         }
@@ -357,10 +376,15 @@ impl View {
                 source.channel, source.address
             )
         });
+        let tokens = self.token_sources().into_iter();
+        let tokens = tokens.filter(|source| !source.up).map(|source| {
+            let why = source.last_error.unwrap_or_default();
+            format!("the tokens of {} cannot be looked up: {why}", source.source)
+        });
         let disk = self.hub.disk_trouble().map(|reason| {
             format!("channels with their history on disk take no messages: {reason}")
         });
-        down.chain(cluster).chain(disk).collect()
+        down.chain(cluster).chain(tokens).chain(disk).collect()
     }
 }
 

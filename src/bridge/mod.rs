@@ -23,7 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::config;
 use crate::http::{Body, Context, Incoming, Lease, Refusal};
 use crate::net::Slot;
-use crate::rfb::Session;
+use crate::rfb::{Rejection, Session};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Begun, Tunnel, TunnelKind, audit};
 use crate::tls::Outgoing;
@@ -140,6 +140,44 @@ pub fn open(
     response
 }
 
+/// Accepts a handshake only to refuse the client in the words of its own protocol, and to close with 1011. `slot` is
+/// held until it has gone.
+pub fn turn_away(
+    mut request: Request<Incoming>,
+    handshake: Handshake,
+    subprotocol: Subprotocol,
+    rejection: Rejection,
+    slot: Option<Slot>,
+    (client, settings, shutdown): (&Context, &config::Bridge, &Shutdown),
+) -> Response<Body> {
+    let upgrade = Upgrade::of(&mut request);
+    let limits = Limits {
+        idle: None,
+        heartbeat: None,
+        frame: settings.frame_size,
+        upload: Some(settings.upload_buffer),
+    };
+    let stop = shutdown.clone();
+    let busy = client.activity.begin();
+    let Subprotocol { codec, name } = subprotocol;
+    let response = handshake.accept(name.as_deref());
+    shutdown.spawn(async move {
+        if let Some(client) = upgrade.client().await {
+            let way = Way {
+                codec,
+                boundary: None,
+                limits,
+                tap: None,
+                tunnel: None,
+                stop: &stop,
+            };
+            way.run(client, rejection, (None, None)).await;
+        }
+        drop((busy, slot));
+    });
+    response
+}
+
 /// The negotiated subprotocol of a tunnel.
 #[derive(Clone, Debug)]
 pub struct Subprotocol {
@@ -207,7 +245,7 @@ async fn relay(
         boundary,
         limits,
         tap: tap.as_ref(),
-        tunnel: &tunnel,
+        tunnel: Some(&tunnel),
         stop,
     };
     let holds = (lease, revocation);
@@ -230,7 +268,8 @@ struct Way<'a> {
     boundary: Option<Arc<[u8]>>,
     limits: Limits,
     tap: Option<&'a Tap>,
-    tunnel: &'a Tunnel,
+    /// `None` for one that leads nowhere, which is in no list.
+    tunnel: Option<&'a Tunnel>,
     stop: &'a Shutdown,
 }
 

@@ -95,11 +95,12 @@ where
     }
 
     /// Relays until either side ends the tunnel, a limit passes, the lease or the token ends, an administrator
-    /// closes it, or the server stops. `read` holds bytes that arrived right behind the handshake.
+    /// closes it in the list of tunnels, if it is there, or the server stops. `read` holds bytes that arrived right
+    /// behind the handshake.
     pub(super) async fn run(
         mut self,
         read: &[u8],
-        tunnel: &Tunnel,
+        tunnel: Option<&Tunnel>,
         stop: &Shutdown,
         holds: (Option<Lease>, Option<Revocation>),
     ) -> Outcome {
@@ -119,7 +120,7 @@ where
 
     async fn exchange(
         &mut self,
-        tunnel: &Tunnel,
+        tunnel: Option<&Tunnel>,
         stop: &Shutdown,
         (lease, revocation): &(Option<Lease>, Option<Revocation>),
     ) -> End {
@@ -154,7 +155,7 @@ where
             if unrecorded.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::NotRecorded);
             }
-            if tunnel.poll_asked(cx).is_ready() {
+            if tunnel.is_some_and(|tunnel| tunnel.poll_asked(cx).is_ready()) {
                 return Poll::Ready(End::Asked);
             }
             if revoked.as_mut().poll(cx).is_ready() {
@@ -171,7 +172,9 @@ where
                 return Poll::Ready(end);
             }
             let down = self.down.poll(&mut self.client, &mut self.target, cx);
-            tunnel.moved(self.up.bytes, self.down.bytes);
+            if let Some(tunnel) = tunnel {
+                tunnel.moved(self.up.bytes, self.down.bytes);
+            }
             down
         })
         .await

@@ -74,6 +74,9 @@ pub struct Bridge {
     /// `host-token`: whether the token is the host name of the request, and not in its query.
     /// Default `false`.
     pub host_token: bool,
+    /// `token-cookie`: the cookie with the token of a request that has none in its query. Default `None`: the query
+    /// alone counts.
+    pub token_cookie: Option<String>,
     /// `subprotocols`: those that targets speak beside `binary` and `base64`, unless their table says others. The bytes
     /// of messages go to the target as they are. Default none.
     pub subprotocols: Vec<String>,
@@ -109,6 +112,7 @@ impl Default for Bridge {
             token_file_size: 16 * MIB,
             recheck_tokens: None,
             host_token: false,
+            token_cookie: None,
             subprotocols: Vec::new(),
             signed: Signed::default(),
             tokens: Vec::new(),
@@ -141,6 +145,7 @@ impl Bridge {
             ) as u64,
             recheck_tokens: table.time_limit_or_off("recheck-tokens", default.recheck_tokens),
             host_token: table.flag("host-token", default.host_token),
+            token_cookie: table.text("token-cookie", None, |text| parse_cookie(text).map(Some)),
             subprotocols: subprotocols::read(table).unwrap_or_default(),
             signed: table.table("signed", Signed::read),
             tokens: table.tables("tokens", TokenSource::read),
@@ -149,6 +154,12 @@ impl Bridge {
             recording: table.table("recording", Recording::read),
             boundaries: table.table("boundaries", |names| names.map(parse_marker)),
         };
+        if table.is_sound() && bridge.host_token && bridge.token_cookie.is_some() {
+            table.problem(
+                "token-cookie",
+                "is never looked at where the host is the token; remove it, or host-token",
+            );
+        }
         if table.is_sound() && bridge.paths.is_empty() {
             table.problem(
                 "paths",
@@ -184,6 +195,12 @@ impl StaticTarget {
                 // Tokens are secrets, and this goes into logs.
                 table.problem("token", "another target has this token; remove one of them");
             }
+            if rfb.as_ref().is_some_and(|rfb: &Rfb| rfb.ports.is_some()) {
+                table.problem(
+                    "rfb",
+                    "has ports, which tell the targets of a source apart; this one has its address, so remove them",
+                );
+            }
             if let (Endpoint::Unix(_), Some(TargetTls { name: None, .. })) = (&address, &tls) {
                 table.problem(
                     "tls",
@@ -209,6 +226,18 @@ fn parse_path(text: &str) -> Result<String, String> {
         _ => text,
     };
     PathPrefix::parse(bare).map(Into::into)
+}
+
+/// Parses the name of a cookie (RFC 6265 §4.1.1).
+fn parse_cookie(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !text.is_empty() && text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            r#"{text:?} is not the name of a cookie; write for example "token""#
+        ))
+    }
 }
 
 /// An empty marker would be found everywhere and mark nothing.

@@ -52,6 +52,7 @@ mod named_files;
 mod nearest;
 mod needs;
 mod network;
+mod nova_source;
 mod origin;
 mod path_pattern;
 mod path_prefix;
@@ -65,7 +66,9 @@ mod request_limits;
 mod restart;
 mod rfb;
 mod secret_file;
+mod secret_place;
 mod server;
+mod service_url;
 mod session;
 mod siblings;
 mod signed;
@@ -130,6 +133,7 @@ pub use mercure::{Mercure, MercureIssuer, MercureVersion};
 pub use methods::{LONGEST_METHOD, Methods, folds_into_a_method};
 pub use needs::Needs;
 pub use network::Network;
+pub use nova_source::{Domain, NovaInterface, NovaLifetime, NovaLogin, NovaSource};
 pub use origin::OriginRule;
 pub use path_pattern::PathPattern;
 pub use path_prefix::{PathPrefix, without_case};
@@ -141,7 +145,9 @@ pub use recording::{Recording, WhenUnrecordable};
 pub use request_limits::{RequestLimits, RequestRate};
 pub use rfb::{Rfb, RfbAccess, RfbSecurity};
 pub use secret_file::SecretFile;
+pub use secret_place::SecretPlace;
 pub use server::{Server, ServerHosts};
+pub use service_url::ServiceUrl;
 pub use session::{
     LogoutEnds, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME, Session,
     SessionRule,

@@ -71,6 +71,10 @@ impl Config {
         for source in &bridge.tokens {
             match &source.kind {
                 SourceKind::Http(http) => files.extend(http.ca.clone()),
+                SourceKind::Nova(nova) => {
+                    files.extend(nova.login.secret().file());
+                    files.extend(nova.ca.clone());
+                }
                 SourceKind::Redis(redis) => {
                     files.extend(redis.password.as_ref().map(SecretFile::path));
                 }

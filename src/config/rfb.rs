@@ -2,12 +2,14 @@
 //! nothing.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::clipboard::Clipboard;
 use super::member::Member;
 use super::reader::Table;
 use super::secret_file::SecretFile;
+use super::target_rule::parse_ports;
 use super::target_tls::TargetTls;
 use super::{Config, value};
 
@@ -17,6 +19,9 @@ pub struct Rfb {
     /// `enabled`: whether Noren speaks RFB, or passes bytes on untouched. Default: yes where a target or a source has
     /// the table, no in `[bridge.rfb]`.
     pub enabled: bool,
+    /// `ports`: the ports of the targets that RFB is spoken with, for a source that has other consoles too. Default
+    /// `None`: all.
+    pub ports: Option<Vec<RangeInclusive<u16>>>,
     /// `security`: the methods that Noren accepts of a host, the best first. Default `None`: those with X.509
     /// certificates and, where nobody is on the way (loopback, a UNIX socket, `tls`), `vnc` and `none` as well.
     pub security: Option<Vec<RfbSecurity>>,
@@ -150,6 +155,7 @@ impl Default for Rfb {
     fn default() -> Self {
         Self {
             enabled: false,
+            ports: None,
             security: None,
             user: None,
             password: None,
@@ -174,10 +180,17 @@ impl Rfb {
     }
 
     fn read_with(table: &mut Table<'_>, enabled: bool) -> Self {
+        let has_ports = table.has("ports");
+        let ports = table.list("ports", Vec::new(), |text| {
+            parse_ports(text).ok_or_else(|| {
+                format!("{text:?} is no port and no range; write for example \"5900-5999\"")
+            })
+        });
         let (has_enabled, has_security) = (table.has("enabled"), table.has("security"));
         let security = table.list("security", Vec::new(), RfbSecurity::parse);
         let rfb = Self {
             enabled: table.flag("enabled", enabled),
+            ports: has_ports.then_some(ports),
             security: has_security.then_some(security),
             user: table.text("user", None, |text| value::not_empty(text).map(Some)),
             password: table.text("password", None, |text| SecretFile::parse(text).map(Some)),
@@ -202,6 +215,10 @@ impl Rfb {
             Some(list) => list.iter().any(|method| wanted(*method)),
             None => true,
         };
+        if self.ports.as_ref().is_some_and(Vec::is_empty) {
+            let text = "has none, so RFB is spoken with nothing; write for example [\"5900-5999\"], or remove it";
+            table.problem("ports", text);
+        }
         if self.security.as_ref().is_some_and(Vec::is_empty) {
             let text = "accepts nothing, so no console can be opened; write a method such as \"x509-none\", or \
                         remove it";

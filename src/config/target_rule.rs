@@ -103,8 +103,8 @@ impl Hosts {
     }
 }
 
-/// `5900`, `5900-5999` or `*`.
-fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {
+/// Reads `5900`, `5900-5999` or `*`.
+pub(super) fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {
     let port = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let port = text.parse::<u16>().ok().filter(|port| *port > 0);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::http_source::{HttpSource, TIMEOUT};
+use super::nova_source::NovaSource;
 use super::reader::Table;
 use super::rfb::Rfb;
 use super::secret_file::SecretFile;
@@ -32,10 +33,6 @@ pub struct TokenSource {
 
 /// The backend of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a file has a few sources, read once"
-)]
 pub enum SourceKind {
     /// `directory`: websockify token files, read again at each connection.
     Directory(PathBuf),
@@ -50,8 +47,18 @@ pub enum SourceKind {
     Sockets(PathBuf),
     /// `http`: an HTTP API (websockify's `BaseTokenAPI` and `JSONTokenApi`).
     Http(HttpSource),
+    /// `nova`: the API of OpenStack's Nova, which knows the tokens of consoles.
+    Nova(NovaSource),
     /// `redis`: a key of a Redis server (websockify's `TokenRedis`).
     Redis(RedisSource),
+}
+
+impl SourceKind {
+    /// True if it is asked over the network.
+    #[must_use]
+    pub fn is_in_network(&self) -> bool {
+        matches!(self, Self::Http(_) | Self::Nova(_) | Self::Redis(_))
+    }
 }
 
 /// The keys of `source = "redis"`.
@@ -84,12 +91,13 @@ impl TokenSource {
     }
 
     pub(super) fn read(table: &mut Table<'_>) -> Self {
-        let kinds: [(&str, ReadKind); 6] = [
+        let kinds: [(&str, ReadKind); 7] = [
             ("directory", |table| SourceKind::Directory(path(table))),
             ("file", |table| SourceKind::File(path(table))),
             ("file-name", |table| SourceKind::FileName(path(table))),
             ("sockets", |table| SourceKind::Sockets(path(table))),
             ("http", |table| SourceKind::Http(HttpSource::read(table))),
+            ("nova", |table| SourceKind::Nova(NovaSource::read(table))),
             ("redis", |table| SourceKind::Redis(RedisSource::read(table))),
         ];
         let kind = table.required("source", r#""directory""#, |text| {
@@ -102,8 +110,7 @@ impl TokenSource {
         let limited = table.has("allow");
         let allow = table.list("allow", Vec::new(), TargetRule::parse);
         let allow = limited.then_some(allow);
-        let remote = matches!(kind, SourceKind::Http(_) | SourceKind::Redis(_));
-        if allow.is_none() && remote && table.is_sound() {
+        if allow.is_none() && kind.is_in_network() && table.is_sound() {
             table.problem(
                 "allow",
                 "is missing: a source in the network may name only what is allowed; write for example allow = \
@@ -135,6 +142,17 @@ fn unknown(table: &mut Table<'_>) -> SourceKind {
         "password",
         "namespace",
         "timeout",
+        "auth-url",
+        "user-domain",
+        "project",
+        "project-domain",
+        "application-credential",
+        "secret",
+        "region",
+        "interface",
+        "endpoint",
+        "microversion",
+        "lifetime",
     ] {
         table.text(key, (), |_| Ok(()));
     }
@@ -171,6 +189,17 @@ impl fmt::Display for TokenSource {
             SourceKind::FileName(path) => write!(f, "files named in {}", path.display()),
             SourceKind::Sockets(path) => write!(f, "sockets {}", path.display()),
             SourceKind::Http(http) => write!(f, "http {}", http.url),
+            SourceKind::Nova(nova) => {
+                write!(
+                    f,
+                    "nova {}",
+                    nova.endpoint.as_ref().unwrap_or(&nova.auth_url)
+                )?;
+                match &nova.region {
+                    Some(region) => write!(f, " {region}"),
+                    None => Ok(()),
+                }
+            }
             SourceKind::Redis(redis) => write!(f, "redis {}", redis.address),
         }
     }

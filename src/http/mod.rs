@@ -70,7 +70,7 @@ pub use one_shot::exchange;
 pub use path::{PathFault, RequestPath};
 pub use piece_body::{Pieces, in_pieces};
 pub use query::parameter;
-pub use refusal::{Form, Refusal};
+pub use refusal::{ClosedFor, Form, Refusal};
 pub use request_body::{BodyLimits, Received, RequestBody, receive, refuse};
 pub use request_store::Budget;
 pub use spelling::{Spelling, SpellingReader};

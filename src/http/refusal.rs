@@ -66,6 +66,11 @@ impl Form {
     }
 }
 
+/// The refusal behind a WebSocket that was accepted only to be closed, as an extension of the response: its status in
+/// the counts, and the line for the log.
+#[derive(Clone, Debug)]
+pub struct ClosedFor(pub Refusal);
+
 impl Refusal {
     /// Creates a refusal with a sentence for the client.
     pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {

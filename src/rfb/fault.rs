@@ -43,6 +43,14 @@ pub(super) enum Fault {
     Violation(&'static str),
     #[error("it closed the connection during the handshake")]
     Closed,
+    #[error(
+        "it closed the connection behind TLS; it may want a client certificate: write rfb.tls.certificate and key"
+    )]
+    ClosedToAnyone,
+    #[error(
+        "it closed the connection behind TLS; it may not accept the certificate of rfb.tls.certificate"
+    )]
+    ClosedToCertificate,
     #[error("{0}")]
     Broke(String),
 }

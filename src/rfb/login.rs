@@ -28,6 +28,8 @@ pub struct Login {
     password: Option<SecretFile>,
     /// `None` if this system has no authorities, and none was named.
     connector: Option<Connector>,
+    /// True if Noren has a certificate of its own for hosts.
+    has_certificate: bool,
     limit: Duration,
 }
 
@@ -78,6 +80,7 @@ impl Login {
             user: rfb.user.clone(),
             password: rfb.password.clone(),
             connector,
+            has_certificate: rfb.tls.as_ref().is_some_and(|tls| tls.client.is_some()),
             limit: rfb.timeout,
         })
     }
@@ -131,9 +134,25 @@ impl Login {
         }
         let password = password.as_ref().map_or("", Secret::reveal);
         let user = self.user.as_deref().unwrap_or_default();
-        authenticate(&mut connection, method, user, password).await?;
-        security_result(&mut connection, version, method).await?;
+        let finish = async {
+            authenticate(&mut connection, method, user, password).await?;
+            security_result(&mut connection, version, method).await
+        };
+        let finished = finish.await;
+        finished.map_err(|fault| self.behind_tls(fault, method))?;
         Ok(Host { connection, method })
+    }
+
+    /// Adds the likely reason to an end behind TLS: with TLS 1.3 a client is through with the handshake before the host
+    /// has looked at its certificate, and QEMU then closes without a word.
+    fn behind_tls(&self, fault: Fault, method: RfbSecurity) -> Fault {
+        match fault {
+            Fault::Closed if method.has_certificate() && self.has_certificate => {
+                Fault::ClosedToCertificate
+            }
+            Fault::Closed if method.has_certificate() => Fault::ClosedToAnyone,
+            other => other,
+        }
     }
 
     /// The methods that may be used on this connection.

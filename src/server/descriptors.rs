@@ -7,7 +7,7 @@
 
 use tracing::{info, warn};
 
-use crate::config::{App, Config, SourceKind, StoreKind};
+use crate::config::{App, Config, StoreKind};
 use crate::net::{most_descriptors, raise_descriptors};
 
 /// Descriptors for the runtime, the log, the signals, and files that are read briefly: certificates, tokens,
@@ -103,9 +103,8 @@ fn own(config: &Config) -> u64 {
     let sources = config.channels.iter().map(|channel| channel.sources.len());
     // The socket of a source, and a program that writes to it.
     let sources = 2 * sources.sum::<usize>() as u64;
-    let in_network = |kind: &SourceKind| matches!(kind, SourceKind::Http(_) | SourceKind::Redis(_));
     let tokens = &config.bridge.tokens;
-    let look_ups = tokens.iter().filter(|source| in_network(&source.kind));
+    let look_ups = tokens.iter().filter(|source| source.kind.is_in_network());
     let look_ups = look_ups.count() as u64 + u64::from(!tokens.is_empty());
     let on_disk = |store: StoreKind| store == StoreKind::Disk;
     let mut channels = config.channels.iter();

@@ -83,6 +83,8 @@ impl Plan {
     pub(super) fn commit(self, live: &Live) -> State {
         descriptors::commit(&self.need, &self.config);
         live.forget_answers();
+        let sources = self.service.token_sources();
+        live.inside.token_sources.store(Arc::new(sources));
         let service = Service::new(self.service, &self.config, live);
         live.apps.replace(service.apps().to_vec());
         let limits = &self.config.limits;
@@ -107,7 +109,7 @@ fn absent(config: &Config) -> Vec<String> {
             | SourceKind::File(path)
             | SourceKind::FileName(path)
             | SourceKind::Sockets(path) => path,
-            SourceKind::Http(_) | SourceKind::Redis(_) => return None,
+            SourceKind::Http(_) | SourceKind::Nova(_) | SourceKind::Redis(_) => return None,
         };
         let shown = path.display();
         (!path.exists())

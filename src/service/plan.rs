@@ -9,6 +9,7 @@ use crate::service::grip_keys::GripKeys;
 use crate::service::mercure_keys::MercureKeys;
 use crate::service::route_auth::Entrances;
 use crate::service::setup_error::SetupError;
+use crate::telemetry::TokenSourceCounts;
 use crate::tls::{Connector, TlsError};
 use crate::tokens::Resolver;
 
@@ -55,6 +56,12 @@ impl Plan {
             grip,
             mercure,
         })
+    }
+
+    /// The look-ups of each source of tokens in the network, which count from nought.
+    #[must_use]
+    pub fn token_sources(&self) -> Vec<Arc<TokenSourceCounts>> {
+        self.targets.source_counts()
     }
 }
 

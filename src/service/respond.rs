@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::config::{AccessFormat, Config};
 use crate::http::{
-    Body, Busy, Context, Form, Framing, Incoming, Pending, Refusal, RequestId, Spelling,
+    Body, Busy, ClosedFor, Context, Form, Framing, Incoming, Pending, Refusal, RequestId, Spelling,
     check_lines, drop_file_names, set_date,
 };
 use crate::net::{AddressPermit, Slots};
@@ -161,7 +161,13 @@ impl Wrapper {
         } = wrapped;
         let mut cause = None;
         let mut response = match handled {
-            Ok(response) => response,
+            Ok(mut response) => {
+                if let Some(ClosedFor(refusal)) = response.extensions_mut().remove() {
+                    self.inside.metrics.requests.refuse(refusal.status);
+                    cause = refusal.cause.or_else(|| Some(refusal.reason.to_string()));
+                }
+                response
+            }
             Err(mut refusal) => {
                 cause = refusal
                     .cause

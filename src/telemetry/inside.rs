@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::telemetry::{Heartbeat, LogLimiter, Metrics, Tunnels};
+use crate::telemetry::{Heartbeat, LogLimiter, Metrics, TokenSourceCounts, Tunnels};
 
 /// Telemetry of one server, shared by all its parts.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct Inside {
     pub metrics: Metrics,
     /// The file of each certificate, and its end in milliseconds since 1970.
     pub certificates: ArcSwap<Vec<(String, u64)>>,
+    /// Look-ups of the sources of tokens in the network, in the order of the configuration.
+    pub token_sources: ArcSwap<Vec<Arc<TokenSourceCounts>>>,
     /// The open tunnels.
     pub tunnels: Tunnels,
     /// Heartbeat of the task that runs every second.
@@ -34,6 +36,7 @@ impl Inside {
         Arc::new(Self {
             tunnels: Tunnels::new(metrics.tunnels.clone()),
             certificates: ArcSwap::default(),
+            token_sources: ArcSwap::default(),
             metrics,
             pulse: Heartbeat::new(),
             failed_handshakes: LogLimiter::new(),

@@ -13,6 +13,7 @@ mod log;
 mod log_limiter;
 mod metrics;
 mod timings;
+mod token_sources;
 mod tunnels;
 
 pub use access_line::{AccessLine, Measured};
@@ -28,4 +29,5 @@ pub use metrics::{
     SpoolMetrics, Spooled, StreamLabel, TunnelKind, TunnelMetrics, descriptors, resident_bytes,
 };
 pub use timings::Timings;
+pub use token_sources::{TokenSourceCounts, TokenSourceStatus};
 pub use tunnels::{Begun, OpenTunnel, Rfb, Tunnel, Tunnels};

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{ResolveError, Token};
+use super::{CloudServer, ResolveError, Token};
 use crate::text::Secret;
 
 /// Limit on empty files that are read again. Wok writes one at a time; a directory full of empty files must not be
@@ -32,6 +32,8 @@ pub(super) struct Search {
     pub(super) path: Option<String>,
     /// End of the token in Unix seconds, of sources that tell it.
     pub(super) expires: Option<u64>,
+    /// The server of a cloud that the console belongs to, of sources that tell it.
+    pub(super) server: Option<CloudServer>,
     /// Index in the configuration of the source being searched.
     pub(super) source: usize,
     /// Empty token files, which may be in the middle of being written, with their sources.
@@ -51,6 +53,7 @@ impl Search {
             view_only: false,
             path: None,
             expires: None,
+            server: None,
             source: 0,
             being_written: Vec::new(),
             problem: None,

@@ -14,7 +14,9 @@ mod console;
 mod file_name;
 mod lookup;
 mod named_file;
+mod nova;
 mod resolver;
+mod service_client;
 mod signed;
 mod sockets;
 mod source;
@@ -37,12 +39,13 @@ use std::time::Duration;
 pub use console::Console;
 #[cfg(test)]
 pub use console::ConsoleKind;
+pub use nova::CloudServer;
 pub use resolver::{Asked, Resolver, TargetError};
 pub use signed::{LinkError, LinkOrder, LinksError, SignError, sign_link};
-pub use token::{Token, encode};
+pub use token::{Token, TokenError, encode};
 pub use token_file::token_file_names;
 
-use crate::config::Endpoint;
+use crate::config::{Endpoint, RfbAccess};
 use crate::text::Secret;
 use crate::tls::{DialError, Outgoing, dial};
 
@@ -65,6 +68,8 @@ pub struct Target {
     pub view_only: bool,
     /// End of the token in Unix seconds, if its source tells it.
     pub expires: Option<u64>,
+    /// The server of a cloud that the console belongs to, if its source tells it. Its id is then the name.
+    pub server: Option<CloudServer>,
     /// The path that the host is asked to connect to before the console begins.
     path: Option<String>,
     terms: Terms,
@@ -75,7 +80,7 @@ impl Target {
     /// that pass as they are would pass its login and its rules.
     #[must_use]
     pub fn subprotocols(&self) -> &[String] {
-        if self.terms.rfb.is_some() {
+        if self.rfb().is_some() {
             return &[];
         }
         &self.terms.subprotocols
@@ -97,7 +102,17 @@ impl Target {
     /// The settings of RFB, if it is to be spoken with the target.
     #[must_use]
     pub fn rfb(&self) -> Option<&Rfb> {
-        self.terms.rfb.as_deref()
+        let rfb = self.terms.rfb.as_deref();
+        rfb.filter(|rfb| rfb.is_spoken_at(&self.endpoint))
+    }
+
+    /// The permissions of visitors at consoles of the same source that RFB is spoken with. Whoever may only look there
+    /// cannot be held to it here.
+    #[must_use]
+    pub fn access_elsewhere(&self) -> Option<&RfbAccess> {
+        let rfb = self.terms.rfb.as_deref();
+        let other = rfb.filter(|rfb| !rfb.is_spoken_at(&self.endpoint));
+        other.map(|rfb| &rfb.access)
     }
 }
 

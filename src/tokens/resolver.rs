@@ -13,10 +13,11 @@ use tokio::sync::Semaphore;
 use super::lookup::Search;
 use super::signed::{Links, Once, Purpose};
 use super::source::{By, Source, Terms};
-use super::{LinkError, LinksError, ResolveError, Target, Token, token_file};
+use super::{CloudServer, LinkError, LinksError, ResolveError, Target, Token, token_file};
 use crate::clock::now_seconds;
 use crate::config::{Bridge, Endpoint};
 use crate::faults::Faults;
+use crate::telemetry::TokenSourceCounts;
 use crate::text::Secret;
 use crate::tls::TlsError;
 
@@ -98,6 +99,23 @@ struct Found {
     view_only: bool,
     path: Option<String>,
     expires: Option<u64>,
+    server: Option<CloudServer>,
+}
+
+impl Found {
+    /// A target of the configuration, or of a link, about which no more is known.
+    fn fixed(name: String, endpoint: Endpoint, terms: &Terms) -> Self {
+        Self {
+            endpoint,
+            name,
+            terms: terms.clone(),
+            password: None,
+            view_only: false,
+            path: None,
+            expires: None,
+            server: None,
+        }
+    }
 }
 
 /// Omits the tokens.
@@ -235,18 +253,11 @@ impl Resolver {
             view_only,
             path,
             expires,
+            server,
         } = if let Some(target) = &asked.target {
             self.named_by_link(target).await?
         } else if let Some(target) = fixed.into_iter().find(|known| token.means(&known.token)) {
-            Found {
-                endpoint: target.address.clone(),
-                name: target.token.clone(),
-                terms: target.terms.clone(),
-                password: None,
-                view_only: false,
-                path: None,
-                expires: None,
-            }
+            Found::fixed(target.token.clone(), target.address.clone(), &target.terms)
         } else {
             self.search(token).await?
         };
@@ -260,7 +271,14 @@ impl Resolver {
             view_only: view_only || asked.view_only,
             path,
             expires,
+            server,
         })
+    }
+
+    /// The look-ups of each source in the network.
+    pub fn source_counts(&self) -> Vec<Arc<TokenSourceCounts>> {
+        let counts = self.sources.iter().map(|source| source.counts.clone());
+        counts.flatten().collect()
     }
 
     /// Checks the target that a link itself names.
@@ -271,15 +289,7 @@ impl Resolver {
         let (rules, named) = (terms.clone(), target.clone());
         let check = move || rules.check(named, "a signed link");
         let endpoint = self.blocking(check).await.ok_or(ResolveError::Slow)??;
-        Ok(Found {
-            name: endpoint.to_string(),
-            endpoint,
-            terms: terms.clone(),
-            password: None,
-            view_only: false,
-            path: None,
-            expires: None,
-        })
+        Ok(Found::fixed(endpoint.to_string(), endpoint, terms))
     }
 
     async fn search(&self, token: &Token) -> Result<Found, ResolveError> {
@@ -322,14 +332,24 @@ impl Resolver {
                 return self.read(search, move |search| find(search)).await;
             }
             By::Api(api) => api.find(&search.token).await,
+            By::Nova(nova) => nova.find(&search.token).await.map(|found| {
+                let (answer, server) = found?;
+                search.server = Some(nova.server(&server));
+                search.name = Some(server);
+                Some(answer)
+            }),
             By::Redis(redis) => redis.find(&search.token).await,
         };
+        if let Some(counts) = &source.counts {
+            counts.add(asked.as_ref().map(Option::is_some));
+        }
         match asked {
             Ok(Some(answer)) => {
                 if answer.expires.is_some_and(|end| end <= now_seconds()) {
                     return Ok((None, search));
                 }
-                search.name = Some(search.token.plain().to_owned());
+                let plain = search.token.plain();
+                search.name.get_or_insert_with(|| plain.to_owned());
                 search.password = answer.password;
                 search.view_only = answer.view_only;
                 search.path = answer.path;
@@ -375,6 +395,7 @@ impl Resolver {
             view_only: search.view_only,
             path: search.path,
             expires: search.expires,
+            server: search.server,
         })
     }
 

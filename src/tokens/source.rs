@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::allow::Allow;
 use super::lookup::Search;
+use super::nova::NovaApi;
 use super::token_api::TokenApi;
 use super::token_files::TokenFiles;
 use super::token_redis::TokenRedis;
@@ -15,6 +17,7 @@ use crate::config::{
     self, Bridge, Endpoint, RfbAccess, SourceKind, TargetRule, TargetTls, TokenSource,
 };
 use crate::rfb::Login;
+use crate::telemetry::TokenSourceCounts;
 use crate::tls::{Connector, TlsError};
 
 /// One `[[bridge.tokens]]` table, ready to be searched.
@@ -23,6 +26,8 @@ pub(super) struct Source {
     pub(super) terms: Terms,
     /// Kind and address of the source, for errors.
     pub(super) label: String,
+    /// Its look-ups, if it is in the network.
+    pub(super) counts: Option<Arc<TokenSourceCounts>>,
 }
 
 /// The backend of a source.
@@ -35,6 +40,8 @@ pub(super) enum By {
     Files(Arc<LookUp>),
     /// An HTTP API.
     Api(TokenApi),
+    /// The API of Nova.
+    Nova(Arc<NovaApi>),
     /// A Redis server.
     Redis(TokenRedis),
 }
@@ -49,6 +56,21 @@ pub struct Rfb {
     pub login: Login,
     /// Permissions of visitors.
     pub access: RfbAccess,
+    /// The ports that RFB is spoken at; `None` for all.
+    ports: Option<Vec<RangeInclusive<u16>>>,
+}
+
+impl Rfb {
+    /// True if RFB is spoken with what is at this address; a socket has no port.
+    pub(super) fn is_spoken_at(&self, endpoint: &Endpoint) -> bool {
+        let Some(ports) = &self.ports else {
+            return true;
+        };
+        match endpoint {
+            Endpoint::Tcp { port, .. } => ports.iter().any(|range| range.contains(port)),
+            Endpoint::Unix(_) => false,
+        }
+    }
 }
 
 /// Connect policy: which targets may be connected, and how.
@@ -75,6 +97,7 @@ impl Source {
             SourceKind::FileName(path) => By::files(named_file::find, path.clone()),
             SourceKind::Sockets(path) => By::files(sockets::find, path.clone()),
             SourceKind::Http(http) => By::Api(TokenApi::new(http.clone())?),
+            SourceKind::Nova(nova) => By::Nova(Arc::new(NovaApi::new(nova.clone())?)),
             SourceKind::Redis(redis) => By::Redis(TokenRedis::new(redis.clone())),
         };
         Ok(Self {
@@ -86,6 +109,10 @@ impl Source {
             )?
             .speaking(subprotocols),
             label: source.to_string(),
+            counts: source
+                .kind
+                .is_in_network()
+                .then(|| Arc::new(TokenSourceCounts::new(source.to_string()))),
         })
     }
 }
@@ -115,8 +142,11 @@ impl Terms {
     ) -> Result<Self, TlsError> {
         let load = || -> Result<Rfb, TlsError> {
             let login = Login::new(rfb)?;
-            let access = rfb.access.clone();
-            Ok(Rfb { login, access })
+            Ok(Rfb {
+                login,
+                access: rfb.access.clone(),
+                ports: rfb.ports.clone(),
+            })
         };
         let rfb = rfb.enabled.then(load).transpose()?;
         Ok(Self {

@@ -6,6 +6,8 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE_NO_PAD, URL_SAFE_NO_PAD_INDIFFERENT};
+use http::HeaderMap;
+use http::header::COOKIE;
 
 use crate::text::secret::same_bytes;
 
@@ -42,6 +44,11 @@ pub enum TokenError {
     /// The token contains a control character, such as a line feed.
     #[error("the token contains a control character")]
     Control,
+    /// There are several cookies with tokens, and two readers of one request could take different ones.
+    #[error(
+        "there are several cookies with a token; close the other consoles of this browser, and open it anew"
+    )]
+    Several,
 }
 
 impl Token {
@@ -55,6 +62,28 @@ impl Token {
             .split('&')
             .find_map(|parameter| parameter.strip_prefix("token="))
             .ok_or(TokenError::Missing)?;
+        Self::from_text(value)
+    }
+
+    /// Takes the token out of the cookie of this name, where SPICE's page puts it. Cookies that are empty are what is
+    /// left of those that were taken away.
+    pub fn from_cookie(headers: &HeaderMap, name: &str) -> Result<Self, TokenError> {
+        let lines = headers.get_all(COOKIE).iter();
+        let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+        let mut values = pairs.filter_map(|pair| {
+            let pair = std::str::from_utf8(pair.trim_ascii()).ok()?;
+            let value = pair.strip_prefix(name)?.strip_prefix('=')?;
+            let value = value.trim_matches('"');
+            (!value.is_empty()).then_some(value)
+        });
+        let value = values.next().ok_or(TokenError::Missing)?;
+        if values.any(|other| other != value) {
+            return Err(TokenError::Several);
+        }
+        Self::from_text(value)
+    }
+
+    fn from_text(value: &str) -> Result<Self, TokenError> {
         let bytes = percent_decode(value).ok_or(TokenError::Escape)?;
         if bytes.is_empty() {
             return Err(TokenError::Empty);

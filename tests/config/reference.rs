@@ -7,9 +7,9 @@ use std::fs;
 
 use noren::config::{
     Acme, Affinity, AnswerPlaces, App, Bridge, Certificate, Challenge, ClientCertificates, Config,
-    Entrance, Files, Grip, HeaderRules, HttpSource, Limits, Listener, Log, Offload, Protocol,
-    Recording, RedisSource, RequestLimits, Rfb, RfbAccess, SecurityHeaders, Server, Siblings,
-    Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
+    Entrance, Files, Grip, HeaderRules, HttpSource, Limits, Listener, Log, NovaLogin, NovaSource,
+    Offload, Protocol, Recording, RedisSource, RequestLimits, Rfb, RfbAccess, SecurityHeaders,
+    Server, Siblings, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
 };
 
 use super::shipped;
@@ -419,6 +419,7 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         tokens: Vec::new(),
         targets: Vec::new(),
         boundaries: BTreeMap::new(),
+        token_cookie: None,
         // As soon as there is a question, `required` is what nothing said means.
         session: None,
         entrance: Entrance::default(),
@@ -430,6 +431,7 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
             ..config.bridge.signed.clone()
         },
         rfb: Rfb {
+            ports: None,
             security: None,
             user: None,
             password: None,
@@ -462,6 +464,7 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         token_file_size: _,
         recheck_tokens: _,
         host_token: _,
+        token_cookie: _,
         subprotocols: _,
         signed,
         tokens,
@@ -475,8 +478,8 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
     shows(
         "bridge",
         "paths origins missing-origin users realm client-certificate client-names session connect \
-         idle heartbeat frame-size upload-buffer http2 token-retry token-file-size recheck-tokens host-token signed \
-         subprotocols tokens target rfb recording boundaries",
+         idle heartbeat frame-size upload-buffer http2 token-retry token-file-size recheck-tokens host-token \
+         token-cookie signed subprotocols tokens target rfb recording boundaries",
     );
     assert_eq!(entrance, shown_entrance());
     let Signed {
@@ -518,6 +521,7 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
 fn the_reference_shows_every_key_of_rfb(rfb: &Rfb) {
     let Rfb {
         enabled: _,
+        ports: _,
         security: _,
         user: _,
         password: _,
@@ -533,7 +537,7 @@ fn the_reference_shows_every_key_of_rfb(rfb: &Rfb) {
     } = rfb;
     shows(
         "bridge.rfb",
-        "enabled security user password timeout view-only operators viewers clipboard tls",
+        "enabled ports security user password timeout view-only operators viewers clipboard tls",
     );
     shows("bridge.rfb.tls", "ca any-name");
 }
@@ -592,6 +596,25 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
                         expires: _,
                     },
             })
+            | SourceKind::Nova(NovaSource {
+                auth_url: _,
+                login:
+                    NovaLogin::Password {
+                        user: _,
+                        user_domain: _,
+                        project: _,
+                        project_domain: _,
+                        password: _,
+                    }
+                    | NovaLogin::ApplicationCredential { id: _, secret: _ },
+                region: _,
+                interface: _,
+                endpoint: _,
+                microversion: _,
+                lifetime: _,
+                ca: _,
+                timeout: _,
+            })
             | SourceKind::Redis(RedisSource {
                 address: _,
                 database: _,
@@ -604,13 +627,14 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
     }
     assert_eq!(
         tokens.len(),
-        6,
+        8,
         "the reference should show every token source"
     );
     shows(
         "bridge.tokens",
         "source path url address ca timeout database user password namespace headers secret-headers answer allow \
-         tls rfb subprotocols",
+         tls rfb subprotocols auth-url user-domain project project-domain application-credential secret region \
+         interface endpoint microversion lifetime",
     );
     let TargetTls {
         ca: _,

@@ -206,12 +206,23 @@ fn queue(app: &App) -> String {
 
 /// The methods by which Noren logs in at consoles.
 fn rfb(rfb: &Rfb) -> String {
+    let ports = rfb.ports.iter().flatten();
+    let ports: Vec<_> = ports
+        .map(|range| match (range.start(), range.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) => format!("{first}-{last}"),
+        })
+        .collect();
+    let at = match ports.as_slice() {
+        [] => String::new(),
+        ports => format!(" at the ports {}", ports.join(", ")),
+    };
     match &rfb.security {
         _ if !rfb.enabled => String::new(),
-        None => ", where Noren logs in by RFB, with a certificate or on this machine".to_owned(),
+        None => format!(", where Noren logs in by RFB{at}, with a certificate or on this machine"),
         Some(accepted) => {
             let names: Vec<_> = accepted.iter().map(|method| method.as_str()).collect();
-            format!(", where Noren logs in by RFB ({})", names.join(", "))
+            format!(", where Noren logs in by RFB{at} ({})", names.join(", "))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use noren::clock::unix_time;
 use noren::status::{
-    Address, App, Certificate, Channel, Cluster, Source, Status, Subscription, Tunnel,
+    Address, App, Certificate, Channel, Cluster, Source, Status, Subscription, TokenSource, Tunnel,
 };
 
 use super::cells::{Clock, Table, bytes, clean, number, optional, session};
@@ -33,6 +33,7 @@ fn at(status: &Status, clock: Clock) -> Vec<String> {
         subscriptions(status, clock),
         channels(&status.channels),
         sources(&status.sources, clock),
+        token_sources(&status.token_sources, clock),
         cluster(&status.cluster, clock),
         certificates(&status.certificates, clock),
     ] {
@@ -213,6 +214,33 @@ fn sources(sources: &[Source], clock: Clock) -> Table<'static> {
             "MESSAGES",
             "WAITING",
             "LAG",
+            "LAST ERROR",
+        ],
+        sources.iter().map(row).collect(),
+    )
+}
+
+fn token_sources(sources: &[TokenSource], clock: Clock) -> Table<'static> {
+    let row = |one: &TokenSource| {
+        vec![
+            clean(&one.source),
+            clean(&one.condition.state),
+            one.known.to_string(),
+            one.unknown.to_string(),
+            one.failed.to_string(),
+            clock.last_success(&one.condition),
+            clock.last_error(&one.condition),
+        ]
+    };
+    Table::new(
+        "Token sources",
+        &[
+            "SOURCE",
+            "STATE",
+            "KNOWN",
+            "UNKNOWN",
+            "FAILED",
+            "LAST ANSWER",
             "LAST ERROR",
         ],
         sources.iter().map(row).collect(),

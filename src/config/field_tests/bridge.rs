@@ -76,6 +76,7 @@ fn the_bridge_is_read() {
         token_file_size: 1 << 20,
         recheck_tokens: Some(seconds(3)),
         host_token: true,
+        token_cookie: None,
         signed: Signed {
             keys: vec![
                 SecretFile::File("/k".into()),
@@ -99,6 +100,7 @@ fn the_bridge_is_read() {
         targets: Vec::new(),
         rfb: Rfb {
             enabled: true,
+            ports: None,
             security: Some(vec![RfbSecurity::Vnc, RfbSecurity::X509Plain]),
             user: Some("u".to_owned()),
             password: Some(SecretFile::File("/p".into())),

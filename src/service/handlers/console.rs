@@ -3,6 +3,7 @@
 //! Decides whether a tunnel is opened; independent of the data in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Response, StatusCode};
 
@@ -10,10 +11,10 @@ use crate::access::session::Visitor;
 use crate::bridge::{self, Connection, NotRecorded, Recorder, Subprotocol, Tap};
 use crate::clock::now_milliseconds;
 use crate::config::{self, Config};
-use crate::http::{Body, Head, Refusal};
-use crate::net::ConnectError;
+use crate::http::{Body, ClosedFor, Head, Refusal};
+use crate::net::{ConnectError, Slot};
 use crate::recording::Header;
-use crate::rfb::{LoginError, Rules, Session};
+use crate::rfb::{LoginError, Rejection, Rules, Session};
 use crate::service::audit_record::AuditRecord;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::token_watch;
@@ -25,7 +26,7 @@ use crate::service::token_limit::{TokenLimit, forgive};
 use crate::service::tunnel_permits::TunnelPermits;
 use crate::shutdown::Shutdown;
 use crate::tls::{DialError, Outgoing};
-use crate::tokens::{LinkError, ResolveError, Resolver, Target, Token};
+use crate::tokens::{LinkError, ResolveError, Resolver, Target, Token, TokenError};
 use crate::websocket::Handshake;
 
 /// Handles requests for consoles.
@@ -125,7 +126,9 @@ impl Console {
             forgive(place);
         }
         let target = found.map_err(|error| unresolved(&error))?;
-        exchange.audit.found(&target, self.tells_names);
+        // The id of a server is no secret, as a token is.
+        let tells_name = self.tells_names || target.server.is_some();
+        exchange.audit.found(&target, tells_name);
         let rules = rules(&target, visitor.as_ref(), exchange.head);
         let subprotocol = Subprotocol::choose(&handshake, target.subprotocols())?;
         let lease = match visitor {
@@ -139,7 +142,12 @@ impl Console {
         let spent = self.targets.spend(&asked).await;
         spent.map_err(|error| not_admitted(&error))?;
         let socket = self.connect(&target).await?;
-        let socket = log_in(socket, &target, rules, exchange.audit).await?;
+        let socket = match log_in(socket, &target, rules, exchange.audit).await {
+            Ok(socket) => socket,
+            Err(turned_away) => {
+                return Ok(self.turn_away(exchange, handshake, subprotocol, slot, turned_away));
+            }
+        };
         let tap = self.record(&target, exchange.audit).await?;
         let boundary = target.boundary.clone();
         let times = token_watch::Times {
@@ -148,7 +156,11 @@ impl Console {
         };
         let watch = || {
             let targets = Arc::clone(&self.targets);
-            let now = (target.endpoint, target.view_only);
+            let now = token_watch::Seen {
+                target: target.endpoint,
+                view_only: target.view_only,
+                server: target.server,
+            };
             token_watch::watch(targets, asked, now, times, &self.shutdown)
         };
         let is_watched = times.interval.is_some() || times.expires.is_some();
@@ -172,12 +184,18 @@ impl Console {
         ))
     }
 
-    /// The token of a request: its parameter, or the host name where hosts are tokens.
+    /// The token of a request: its parameter, or else its cookie, or the host name where hosts are tokens.
     fn token(&self, exchange: &Exchange<'_>) -> Result<Token, Refusal> {
         let token = if self.settings.host_token {
             Token::from_host(exchange.head.authority.host())
         } else {
-            Token::from_query(exchange.request.uri().query())
+            let in_query = Token::from_query(exchange.request.uri().query());
+            match (in_query, &self.settings.token_cookie) {
+                (Err(TokenError::Missing | TokenError::Empty), Some(name)) => {
+                    Token::from_cookie(exchange.request.headers(), name)
+                }
+                (token, _) => token,
+            }
         };
         token.map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))
     }
@@ -204,6 +222,31 @@ impl Console {
         })
     }
 
+    /// Opens a WebSocket only to refuse the client in the words of RFB: viewers show a reason that comes so, and
+    /// nothing of an HTTP response. The log has the refusal as if it were one.
+    fn turn_away(
+        &self,
+        exchange: Exchange<'_>,
+        handshake: Handshake,
+        subprotocol: Subprotocol,
+        slot: Option<Slot>,
+        turned_away: TurnedAway,
+    ) -> Response<Body> {
+        let TurnedAway {
+            reason,
+            limit,
+            refusal,
+        } = turned_away;
+        exchange.audit.refused(&refusal);
+        let rejection = Rejection::new(reason, limit);
+        let around = (exchange.context, &self.settings, &self.shutdown);
+        let request = exchange.request;
+        let mut response =
+            bridge::turn_away(request, handshake, subprotocol, rejection, slot, around);
+        response.extensions_mut().insert(ClosedFor(refusal));
+        response
+    }
+
     /// Starts to record a console, if it is to be recorded.
     async fn record(&self, target: &Target, audit: &AuditRecord) -> Result<Option<Tap>, Refusal> {
         let Some(recorder) = &self.recorder else {
@@ -222,13 +265,21 @@ impl Console {
     }
 }
 
+/// A host that was reached and does not let Noren in: the reason for the browser, and the refusal for the log.
+struct TurnedAway {
+    reason: &'static str,
+    /// Time limit for the browser to say its version.
+    limit: Duration,
+    refusal: Refusal,
+}
+
 /// Performs the handshake of RFB with the target, if it is to be spoken.
 async fn log_in(
     connection: Outgoing,
     target: &Target,
     rules: Option<Rules>,
     audit: &mut AuditRecord,
-) -> Result<Connection, Refusal> {
+) -> Result<Connection, TurnedAway> {
     let (Some(rfb), Some(rules)) = (target.rfb(), rules) else {
         return Ok(Connection::Raw(connection));
     };
@@ -246,7 +297,11 @@ async fn log_in(
                 "the console behind this token does not let Noren in; its log says why",
             )
         };
-        Refusal::new(status, reason).because(&error)
+        TurnedAway {
+            reason,
+            limit: login.limit(),
+            refusal: Refusal::new(status, reason).because(&error),
+        }
     })?;
     audit.secured(host.method, rules);
     let session = Session::new(host, login.limit(), rules);
@@ -260,21 +315,23 @@ fn rules(
     visitor: Option<&Visitor>,
     head: &Head,
 ) -> Result<Option<Rules>, Refusal> {
+    let identity = visitor.map(Visitor::identity);
+    let name = identity.and_then(|identity| identity.name.as_deref());
+    let names: Vec<_> = name.into_iter().chain(head.user.as_deref()).collect();
+    let groups: &[Box<str>] = identity.map_or(&[], |identity| &*identity.groups);
     let Some(rfb) = target.rfb() else {
-        return if target.view_only {
+        let elsewhere = target.access_elsewhere();
+        let is_viewer = elsewhere.is_some_and(|access| access.is_viewer(&names, groups));
+        return if target.view_only || is_viewer {
             let reason =
                 "this link or token is for looking only, which this console is not set up for";
-            let cause = "the token is for looking only, and Noren does not speak RFB with its target; write rfb = {} \
-                         for it";
+            let cause = "the visitor may only look, and Noren does not speak RFB with the target; write rfb = {} for \
+                         it, or see rfb.ports";
             Err(Refusal::new(StatusCode::FORBIDDEN, reason).because(&cause))
         } else {
             Ok(None)
         };
     };
-    let identity = visitor.map(Visitor::identity);
-    let name = identity.and_then(|identity| identity.name.as_deref());
-    let names: Vec<_> = name.into_iter().chain(head.user.as_deref()).collect();
-    let groups: &[Box<str>] = identity.map_or(&[], |identity| &*identity.groups);
     Ok(Some(Rules {
         view_only: target.view_only || rfb.access.is_viewer(&names, groups),
         clipboard: rfb.access.clipboard,

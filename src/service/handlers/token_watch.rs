@@ -11,7 +11,7 @@ use crate::bridge::Revocation;
 use crate::clock::unix_time;
 use crate::config::Endpoint;
 use crate::shutdown::Shutdown;
-use crate::tokens::{Asked, ResolveError, Resolver};
+use crate::tokens::{Asked, CloudServer, ResolveError, Resolver};
 
 /// The times at which a token is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +22,22 @@ pub(super) struct Times {
     pub(super) expires: Option<u64>,
 }
 
+/// The target of the token when the tunnel was opened.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Its address.
+    pub(super) target: Endpoint,
+    /// True if it was for looking only.
+    pub(super) view_only: bool,
+    /// The server of a cloud that it belongs to.
+    pub(super) server: Option<CloudServer>,
+}
+
 /// Resolves the token again every interval, until the returned value is dropped with its tunnel.
 pub(super) fn watch(
     targets: Arc<Resolver>,
     asked: Asked,
-    (target, view_only): (Endpoint, bool),
+    seen: Seen,
     times: Times,
     shutdown: &Shutdown,
 ) -> Revocation {
@@ -38,7 +49,7 @@ pub(super) fn watch(
             let Some(interval) = times.interval else {
                 return pending().await;
             };
-            while is_still(&targets, &asked, &target, view_only).await {
+            while is_still(&targets, &asked, &seen).await {
                 tokio::time::sleep(interval).await;
             }
         };
@@ -62,11 +73,15 @@ async fn expired(end: Option<u64>) {
 }
 
 /// True if the token still has the same target, and is not for looking only now, or its source could not be read in
-/// time.
-async fn is_still(targets: &Resolver, asked: &Asked, target: &Endpoint, view_only: bool) -> bool {
+/// time; or if the console may outlive its token.
+async fn is_still(targets: &Resolver, asked: &Asked, seen: &Seen) -> bool {
     match targets.resolve(asked).await {
-        Ok(now) => now.endpoint == *target && (view_only || !now.view_only),
-        Err(ResolveError::Unknown | ResolveError::Forbidden { .. }) => false,
+        Ok(now) => now.endpoint == seen.target && (seen.view_only || !now.view_only),
+        Err(ResolveError::Unknown) => match &seen.server {
+            Some(server) => server.holds_consoles().await,
+            None => false,
+        },
+        Err(ResolveError::Forbidden { .. }) => false,
         Err(_) => true,
     }
 }

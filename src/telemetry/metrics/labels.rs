@@ -58,6 +58,22 @@ pub struct SourceLabel {
     pub address: String,
 }
 
+/// Label for a source of tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TokenSourceLabel {
+    /// Kind and address of the source.
+    pub source: String,
+}
+
+/// Label for the look-ups of a source of tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LookUpLabel {
+    /// Kind and address of the source.
+    pub source: String,
+    /// The result: `known`, `unknown` or `failed`.
+    pub result: &'static str,
+}
+
 /// Label for the stream of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StreamLabel {

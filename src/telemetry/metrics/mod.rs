@@ -15,6 +15,7 @@ mod process;
 mod requests;
 mod sources;
 mod spool;
+mod token_sources;
 mod tunnels;
 
 use std::sync::Mutex;
@@ -39,6 +40,7 @@ pub use process::{descriptors, resident_bytes};
 pub use requests::{Classes, Handler, Requests};
 pub use sources::{Seen, Sources};
 pub use spool::{SpoolMetrics, Spooled};
+pub use token_sources::TokenSources;
 pub use tunnels::{OfKind, TunnelKind, TunnelMetrics};
 
 /// Media type of [`Metrics::text`].
@@ -63,6 +65,8 @@ pub struct Metrics {
     pub channels: Channels,
     /// Sources of messages.
     pub sources: Sources,
+    /// Sources of tokens in the network.
+    pub token_sources: TokenSources,
     /// The cluster, if the server is a node of one.
     pub cluster: Cluster,
     registry: Registry,
@@ -88,6 +92,7 @@ impl Metrics {
             tunnels: TunnelMetrics::register(own),
             channels: Channels::register(own),
             sources: Sources::register(own),
+            token_sources: TokenSources::register(own),
             cluster: Cluster::register(own),
             registry,
             reading: Mutex::default(),

@@ -9,6 +9,35 @@ fn error(query: &str) -> TokenError {
 }
 
 #[test]
+fn a_cookie_has_the_token_and_two_different_ones_are_refused() {
+    let read = |lines: &[&'static str]| {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(COOKIE, http::HeaderValue::from_static(line));
+        }
+        Token::from_cookie(&headers, "token").map(|token| token.plain().to_owned())
+    };
+    for lines in [
+        &["token=vm"][..],
+        &["a=b; token=vm; c=d"],
+        &["a=b", "token=\"vm\""],
+        &["token=; token=vm"],
+        &["token=vm; token=vm"],
+        &["xtoken=1; token=vm; tokens=2"],
+    ] {
+        assert_eq!(read(lines).as_deref(), Ok("vm"), "{lines:?}");
+    }
+    for (lines, error) in [
+        (&["a=b"][..], TokenError::Missing),
+        (&["token=vm; token=other"], TokenError::Several),
+        (&["token=vm", "token=other"], TokenError::Several),
+        (&["token=%zz"], TokenError::Escape),
+    ] {
+        assert_eq!(read(lines), Err(error), "{lines:?}");
+    }
+}
+
+#[test]
 fn the_first_token_parameter_counts_even_when_it_is_bad() {
     assert_eq!(token("path=x&token=one&token=two").plain(), "one");
     assert_eq!(error("token=&token=two"), TokenError::Empty);
