@@ -29,6 +29,8 @@ pub mod inside {}
 pub mod limits {}
 #[doc = include_str!("mercure.md")]
 pub mod mercure {}
+#[doc = include_str!("nova.md")]
+pub mod nova {}
 #[doc = include_str!("operations.md")]
 pub mod operations {}
 #[doc = include_str!("postgres.md")]

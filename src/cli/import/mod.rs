@@ -3,6 +3,7 @@
 
 mod draft;
 mod nginx;
+mod nova;
 mod survey;
 mod websockify;
 
@@ -38,6 +39,12 @@ enum What {
         #[arg(long)]
         check: bool,
     },
+    /// Read a nova.conf of OpenStack: the proxies of its consoles, and the login that they are asked with.
+    Nova {
+        /// The file; several are read as one, as with several --config-file
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Read a command line of websockify, behind two dashes.
     #[command(after_help = "Example:\n  \
         noren import websockify -- --cert /etc/ssl/self.pem --token-plugin TokenFile --token-source /etc/tokens 6080")]
@@ -68,6 +75,7 @@ impl Import {
                 return Ok(());
             }
             What::Nginx { file, .. } => nginx::import(&file)?,
+            What::Nova { files } => nova::import(&files)?,
             What::Websockify { line } => websockify::import(&line),
         };
         print_toml(&checked(text))?;
