@@ -60,6 +60,7 @@ mod real_mercure;
 mod real_messages;
 mod real_mqtt;
 mod real_nginx;
+mod real_nova;
 mod real_page;
 mod real_postgres;
 mod real_prometheus;

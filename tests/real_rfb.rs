@@ -106,6 +106,68 @@ fn qemu_is_logged_in_at_by_every_method_that_it_has() {
 }
 
 #[test]
+fn libvirts_consoles_with_vnc_tls_are_logged_in_at_and_stay_open_while_its_certificate_is_renewed()
+{
+    let files = Files::new();
+    let client = "tls = { ca = {ca.pem}, certificate = {noren.pem}, key = {noren.key} }";
+    let mut host = files.host("libvirt", "x509-vnc+clients");
+    let right = format!("{client}, password = {{password}}");
+    let authority = right.replace("{ca.pem}", "{noren.pem}");
+    let door = Door::open(
+        &[
+            files.target("vm", &host.address, &right),
+            files.target(
+                "wrong",
+                &host.address,
+                &format!("{client}, password = {{wrong}}"),
+            ),
+            files.target("authority", &host.address, &authority),
+            files.target(
+                "nobody",
+                &host.address,
+                "tls.ca = {ca.pem}, password = {password}",
+            ),
+        ]
+        .concat(),
+    );
+    let mut viewer = Peer::speak("rfb_client.py", {
+        let url = format!("wss://localhost:{}/websockify?token=vm", door.port);
+        let mut command = python("rfb_client.py");
+        command.args([&url, &door.file("ca.pem"), "stay"]);
+        command
+    });
+    assert!(viewer.ask("look").contains('x'));
+    assert!(audited(&door, "opened").contains("rfb=\"x509-vnc\""));
+    for (token, said) in [
+        (
+            "wrong",
+            "it did not accept the password: Authentication failed",
+        ),
+        ("authority", "name the file with the right one as tls.ca"),
+        ("nobody", "it may want a client certificate"),
+    ] {
+        assert!(!view(&door, token).status.success(), "{token}");
+        let line = audited(&door, "refused");
+        assert!(line.contains(said), "{token}: {line}");
+    }
+    // The new certificate has another name, so that it is seen to be the one that counts.
+    files
+        .authority
+        .sign(files.directory.path(), "host", &["kvm.example"]);
+    host.ask("renew");
+    assert!(!view(&door, "vm").status.success());
+    let line = audited(&door, "refused");
+    assert!(
+        line.contains("write one of its names as tls.name"),
+        "{line}"
+    );
+    assert!(viewer.ask("look").contains('x'), "the open console");
+    files.issue();
+    host.ask("renew");
+    view(&door, "vm").well();
+}
+
+#[test]
 fn tigervnc_is_logged_in_at_by_every_method_but_those_without_a_certificate() {
     let files = Files::new();
     for (method, keys) in [

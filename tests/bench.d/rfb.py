@@ -24,7 +24,7 @@ WAYS = {
     "clipboard": "rfb = { clipboard = 'none' }",
 }
 GIB = 1 << 30
-IDLE = 500
+IDLE = 1000
 VERSION = b"RFB 003.008\n"
 WIDTH, HEIGHT = 1024, 256
 FORMAT = bytes([32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0])

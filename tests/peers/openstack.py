@@ -17,37 +17,24 @@ virtual environment in DIRECTORY, else of the one that this runs in. Cinder, Gla
 
 import argparse
 import pathlib
-import shutil
-import signal
-import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
 
 sys.path.append(str(pathlib.Path(__file__).with_name("openstack")))
 
 import answers  # noqa: E402
 import lifeline  # noqa: E402
-from services import BIN, HERE, NOVA_CONF, PORTS, environment, gunicorn, mod_wsgi  # noqa: E402
+from copies import Copy  # noqa: E402
+from services import BIN, HERE, environment, gunicorn, mod_wsgi  # noqa: E402
 from stand_ins import StandIns  # noqa: E402
 
-# Made by tests/run, beside the virtual environment that this runs in.
-STATE = (BIN.parent / "state").resolve()
 
-
-class Cloud:
+class Cloud(Copy):
     def __init__(self, rabbit, horizon, server, settings):
-        self.scratch = tempfile.TemporaryDirectory(prefix="noren-cloud-")
-        self.home = pathlib.Path(self.scratch.name)
-        shutil.copytree(STATE, self.home, dirs_exist_ok=True)
-        self.children = []
         identity, compute, self.port = (lifeline.free_port() for _ in range(3))
         keystone = f"http://127.0.0.1:{identity}"
         self.stand_ins = StandIns(keystone, rabbit)
-        self.prepare(rabbit, {"identity": identity, "compute": compute, **self.stand_ins.ports})
+        super().__init__(rabbit, {"identity": identity, "compute": compute, **self.stand_ins.ports})
         everywhere = environment(
             self.home, TEST_KEYSTONE=f"{keystone}/v3", TEST_STATIC=str(horizon / "static"),
             TEST_CACHE=str(self.home / "cache"), **dict(pair.split("=", 1) for pair in settings))
@@ -68,38 +55,6 @@ class Cloud:
         self.children.append(self.servers)
         if self.servers.stdout.readline() != "ready\n":
             sys.exit("the servers' own process has ended")
-
-    def prepare(self, rabbit, ports):
-        """The copy of what was made once gets the ports and paths of this test."""
-        for path in self.home.glob("*.conf"):
-            path.write_text(path.read_text().replace(str(STATE), str(self.home)))
-        (self.home / "nova.conf").write_text(
-            NOVA_CONF.format(home=self.home, rabbit=rabbit, identity=ports["identity"]))
-        for name, port in ports.items():
-            change = "UPDATE endpoint SET url = replace(url, ?, ?)"
-            execute(self.home / "keystone.db", change, f":{PORTS[name]}", f":{port}")
-        change = "UPDATE cell_mappings SET database_connection = ?"
-        execute(self.home / "api.db", change, f"sqlite:///{self.home}/nova.db")
-
-    def start(self, command, env, url):
-        child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        self.children.append(child)
-        limit = time.monotonic() + 50
-        while child.poll() is None and time.monotonic() < limit:
-            try:
-                urllib.request.urlopen(url, timeout=50).close()
-                return
-            except urllib.error.HTTPError as answer:
-                if answer.code < 500:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.1)
-        self.end()
-        sys.exit(f"{command[-1]} does not answer at {url}")
-
-    def project(self, name):
-        return execute(self.home / "keystone.db", "SELECT id FROM project WHERE name = ?", name)[0][0]
 
     def ask(self, command):
         self.servers.stdin.write(command + "\n")
@@ -124,18 +79,6 @@ class Cloud:
             return answers.ask(self.port, answers.form_login(self.port, "cook"), own, server)
         finally:
             self.ask(f"delete {server}")
-
-    def end(self):
-        for child in self.children:
-            # Apache takes its processes with it when it is asked to end.
-            child.send_signal(signal.SIGTERM if "apache2" in str(child.args) else signal.SIGKILL)
-            child.wait()
-        self.scratch.cleanup()
-
-
-def execute(path, statement, *values):
-    with sqlite3.connect(path) as database:
-        return database.execute(statement, values).fetchall()
 
 
 def own(name):

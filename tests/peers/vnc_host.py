@@ -1,10 +1,11 @@
 """A real VNC server on loopback that asks for certificates or a password, as hosts of virtual machines do.
 
     vnc_host.py qemu METHOD DIRECTORY        QEMU without a guest; METHOD is x509-none, x509-vnc, vnc or none
+    vnc_host.py libvirt METHOD DIRECTORY     the same by libvirt, with vnc_tls = 1; METHOD is x509-none or x509-vnc
     vnc_host.py tigervnc METHOD DIRECTORY    TigerVNC's Xvnc, with an xterm whose lines go to DIRECTORY/typed
 
 DIRECTORY has ca.pem, host.pem and host.key. The password is `secret`. With `+clients` behind the method QEMU wants a
-certificate of ca.pem from its clients.
+certificate of ca.pem from its clients. libvirt obeys `renew`: the console's certificate is the one that is there now.
 """
 
 import os
@@ -12,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import lifeline
@@ -50,15 +52,20 @@ def listens(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def certificates(directory, there):
+    """The files as QEMU wants them to be called."""
+    os.makedirs(there, exist_ok=True)
+    for name, source in [("ca-cert", "ca.pem"), ("server-cert", "host.pem"), ("server-key", "host.key")]:
+        shutil.copy(os.path.join(directory, source), os.path.join(there, f"{name}.pem"))
+
+
 def qemu(method, directory, port):
     method, _, clients = method.partition("+")
     display = f"127.0.0.1:{port - 5900}"
     command = ["qemu-system-x86_64", "-display", "none", "-nodefaults", "-vga", "std", "-S", "-m", "16"]
     if method.startswith("x509-"):
         there = os.path.join(directory, "qemu")
-        os.makedirs(there, exist_ok=True)
-        for name, source in [("ca-cert", "ca.pem"), ("server-cert", "host.pem"), ("server-key", "host.key")]:
-            shutil.copy(os.path.join(directory, source), os.path.join(there, f"{name}.pem"))
+        certificates(directory, there)
         verify = "on" if clients else "off"
         command += ["-object", f"tls-creds-x509,id=tls,dir={there},endpoint=server,verify-peer={verify}"]
         display += ",tls-creds=tls"
@@ -66,6 +73,71 @@ def qemu(method, directory, port):
         command += ["-object", "secret,id=password,data=secret"]
         display += ",password-secret=password"
     start(*command, "-vnc", display)
+
+
+DOMAIN = """<domain type='qemu'><name>vm</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type></os>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+<graphics type='vnc' port='{port}' autoport='no' listen='127.0.0.1'/><video><model type='vga'/></video></devices></domain>
+"""
+SETTINGS = """vnc_tls = 1
+vnc_tls_x509_cert_dir = "{pki}"
+vnc_tls_x509_verify = {verify}
+{password}
+security_driver = "none"
+"""
+RENEWAL = '{"execute": "display-reload", "arguments": {"type": "vnc", "tls-certs": true}}'
+
+
+class Libvirt:
+    """libvirt's daemon in session mode, which root cannot have: it is nobody's then."""
+
+    def __init__(self, method, directory, port):
+        method, _, clients = method.partition("+")
+        self.source, self.home = directory, tempfile.mkdtemp(prefix="noren-libvirt-")
+        self.pki = os.path.join(self.home, "pki")
+        os.makedirs(os.path.join(self.home, "libvirt"))
+        password = 'vnc_password = "secret"' if method == "x509-vnc" else ""
+        settings = SETTINGS.format(pki=self.pki, verify=int(bool(clients)), password=password)
+        self.write("libvirt/qemu.conf", settings)
+        self.write("vm.xml", DOMAIN.format(port=port))
+        self.as_whom = []
+        if os.getuid() == 0:
+            self.as_whom = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        self.environment = {**os.environ, "HOME": self.home, "XDG_RUNTIME_DIR": self.home, "XDG_CONFIG_HOME": self.home,
+                            "XDG_CACHE_HOME": self.home}
+        self.certify()
+        # Its noise about what a container does not have is no fault of the test.
+        start(*self.as_whom, "/usr/sbin/libvirtd", env=self.environment, stderr=subprocess.DEVNULL)
+        wait_for("libvirtd", lambda: self.virsh("version").returncode == 0)
+        made = self.virsh("create", os.path.join(self.home, "vm.xml"))
+        if made.returncode:
+            sys.exit(made.stderr)
+
+    def write(self, name, text):
+        with open(os.path.join(self.home, name), "w") as file:
+            file.write(text)
+
+    def certify(self):
+        certificates(self.source, self.pki)
+        if self.as_whom:
+            for root, _, files in os.walk(self.home):
+                for path in [root, *(os.path.join(root, name) for name in files)]:
+                    os.chown(path, 65534, 65534)
+
+    def virsh(self, *words):
+        return subprocess.run([*self.as_whom, "virsh", "-c", "qemu:///session", *words], env=self.environment,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+    def renew(self, _):
+        self.certify()
+        done = self.virsh("qemu-monitor-command", "vm", RENEWAL)
+        if done.returncode or "error" in done.stdout:
+            raise RuntimeError(done.stdout + done.stderr)
+
+    def end(self):
+        self.virsh("destroy", "vm")
+        shutil.rmtree(self.home, ignore_errors=True)
 
 
 def tigervnc(method, directory, port):
@@ -92,9 +164,20 @@ def tigervnc(method, directory, port):
 def main():
     kind, method, directory = sys.argv[1:]
     port = lifeline.free_port()
-    {"qemu": qemu, "tigervnc": tigervnc}[kind](method, directory, port)
-    wait_for("VNC server", lambda: listens(port))
-    lifeline.hold(f"localhost:{port}", at_end=stop)
+    made = {"qemu": qemu, "tigervnc": tigervnc, "libvirt": Libvirt}[kind](method, directory, port)
+    if kind != "libvirt":
+        wait_for("VNC server", lambda: listens(port))
+        return lifeline.hold(f"localhost:{port}", at_end=stop)
+
+    def end():
+        made.end()
+        stop()
+
+    try:
+        wait_for("VNC server", lambda: listens(port))
+        lifeline.hold(f"localhost:{port}", {"renew": made.renew}, at_end=end)
+    finally:
+        made.end()
 
 
 try:

@@ -1,0 +1,69 @@
+"""A copy of the databases of the small cloud, with the ports of one test, and the services that run on it."""
+
+import pathlib
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+from services import BIN, NOVA_CONF, PORTS
+
+# Made by tests/run, beside the virtual environment that this runs in.
+STATE = (BIN.parent / "state").resolve()
+STATIC = BIN.parent / "static"
+
+
+class Copy:
+    """The services end with it, and the databases are thrown away."""
+
+    def __init__(self, rabbit, ports):
+        self.scratch = tempfile.TemporaryDirectory(prefix="noren-cloud-", ignore_cleanup_errors=True)
+        self.home = pathlib.Path(self.scratch.name)
+        shutil.copytree(STATE, self.home, dirs_exist_ok=True)
+        self.children = []
+        for path in self.home.glob("*.conf"):
+            path.write_text(path.read_text().replace(str(STATE), str(self.home)))
+        (self.home / "nova.conf").write_text(
+            NOVA_CONF.format(home=self.home, rabbit=rabbit, identity=ports["identity"]))
+        for name, port in ports.items():
+            change = "UPDATE endpoint SET url = replace(url, ?, ?)"
+            execute(self.home / "keystone.db", change, f":{PORTS[name]}", f":{port}")
+        change = "UPDATE cell_mappings SET database_connection = ?"
+        execute(self.home / "api.db", change, f"sqlite:///{self.home}/nova.db")
+
+    def start(self, command, env, url):
+        child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.children.append(child)
+        limit = time.monotonic() + 50
+        while child.poll() is None and time.monotonic() < limit:
+            try:
+                urllib.request.urlopen(url, timeout=50).close()
+                return child
+            except urllib.error.HTTPError as answer:
+                if answer.code < 500:
+                    return child
+            except OSError:
+                pass
+            time.sleep(0.1)
+        self.end()
+        sys.exit(f"{command[-1]} does not answer at {url}")
+
+    def project(self, name):
+        return execute(self.home / "keystone.db", "SELECT id FROM project WHERE name = ?", name)[0][0]
+
+    def end(self):
+        for child in self.children:
+            # Apache takes its processes with it when it is asked to end.
+            child.send_signal(signal.SIGTERM if "apache2" in str(child.args) else signal.SIGKILL)
+            child.wait()
+        self.scratch.cleanup()
+
+
+def execute(path, statement, *values):
+    with sqlite3.connect(path) as database:
+        return database.execute(statement, values).fetchall()
