@@ -29,6 +29,10 @@ const RETRY_STEP: Duration = Duration::from_millis(20);
 /// a flood of those would take all of tokio's blocking threads, which also resolve host names.
 const READERS: usize = 8;
 
+/// Limit on concurrent look-ups for consoles that are open: half of what a source in the network is asked at once, so
+/// that those of a slow source do not keep new consoles out.
+const AGAIN: usize = 8;
+
 /// Resolves tokens to targets. No target is cached, because a removed one must not be found again.
 pub struct Resolver {
     targets: Vec<Fixed>,
@@ -41,6 +45,7 @@ pub struct Resolver {
     /// Time limit of the look-ups in files: the same as for the connection to the target.
     limit: Duration,
     readers: Arc<Semaphore>,
+    again: Semaphore,
 }
 
 /// A client's request for a target, after its signed link, if there is one, was verified.
@@ -175,6 +180,7 @@ impl Resolver {
             largest_file: bridge.token_file_size,
             limit: bridge.connect,
             readers: Arc::new(Semaphore::new(READERS)),
+            again: Semaphore::new(AGAIN),
         })
     }
 
@@ -273,6 +279,13 @@ impl Resolver {
             expires,
             server,
         })
+    }
+
+    /// Finds the target once more, for a console that is open. Waits as long as others are looked up again.
+    pub async fn resolve_again(&self, asked: &Asked) -> Result<Target, ResolveError> {
+        // The semaphore is never closed.
+        let _turn = self.again.acquire().await;
+        self.resolve(asked).await
     }
 
     /// The look-ups of each source in the network.

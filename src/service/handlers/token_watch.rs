@@ -75,7 +75,7 @@ async fn expired(end: Option<u64>) {
 /// True if the token still has the same target, and is not for looking only now, or its source could not be read in
 /// time; or if the console may outlive its token.
 async fn is_still(targets: &Resolver, asked: &Asked, seen: &Seen) -> bool {
-    match targets.resolve(asked).await {
+    match targets.resolve_again(asked).await {
         Ok(now) => now.endpoint == seen.target && (seen.view_only || !now.view_only),
         Err(ResolveError::Unknown) => match &seen.server {
             Some(server) => server.holds_consoles().await,
