@@ -1,5 +1,5 @@
 //! Apps that speak TLS only: cheroot and Python's `websockets` over OpenSSL, with certificates that are right and
-//! wrong.
+//! wrong; and Cockpit.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -116,6 +116,25 @@ fn a_websocket_of_an_app_with_tls_is_passed_through() {
     let url = door.url("/ws/a%2Fb?x=1").replace("https:", "wss:");
     let mut client = python("websocket_client.py");
     run(client.args([&url, &door.file("ca.pem"), "app"])).well();
+}
+
+/// The table of the guide, with nothing in Cockpit's own configuration about a proxy.
+#[test]
+fn cockpit_is_used_through_the_door_with_its_login_and_its_websocket() {
+    let directory = scratch();
+    let file = |name: &str| path(&directory, name);
+    Certificates::new(directory.path()).sign(directory.path(), "own", &["cockpit.example"]);
+    let settings = file("settings");
+    let files = [settings, file("own.pem"), file("own.key")];
+    let cockpit = Peer::start("cockpit.py", &files.each_ref().map(String::as_str));
+    let door = Door::open(&format!(
+        "[[app]]\nname = \"cockpit\"\nurl = \"https://{}\"\n\
+         tls = {{ ca = \"{}\", name = \"cockpit.example\" }}\n",
+        cockpit.address,
+        file("ca.pem")
+    ));
+    let mut client = python("cockpit_client.py");
+    run(client.args([&door.url("/"), &door.file("ca.pem")])).well();
 }
 
 #[test]
