@@ -385,3 +385,120 @@ async fn the_door_spells_its_own_answers_as_the_standards_do() {
         .await;
     spells(&client.head().await, "Sec-WebSocket-Accept");
 }
+
+/// A channel that takes messages with this token, a webhook, and a Mercure hub; `{DIR}` has their files.
+const HANDLERS: &str = "
+[hub]
+publish-token = '{DIR}/token'
+[[channel]]
+name = 'a'
+publish = ['token']
+[[channel.source]]
+source = 'webhook'
+path = '/hooks/x'
+signature = 'github'
+secrets = ['{DIR}/token']
+[mercure]
+publisher-keys = ['{DIR}/token']
+anonymous = true
+[[files]]
+path = '/static'
+directory = '{DIR}'
+";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+fn at(path: &str, method: &str, fields: &[(&str, &[u8])]) -> Request<()> {
+    let mut request = with(fields);
+    *request.uri_mut() = format!("https://door.example{path}").parse().unwrap();
+    *request.method_mut() = method.parse().unwrap();
+    request
+}
+
+#[tokio::test]
+async fn noren_s_own_handlers_refuse_malformed_fields_over_http2_too() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("token"), TOKEN).unwrap();
+    let settings = HANDLERS.replace("{DIR}", &directory.path().display().to_string());
+    let door = Door::open(&settings).await;
+    let mut client = Http2::open(&door).await;
+    let paths = [
+        ("/events/a", "GET"),
+        ("/events/a", "POST"),
+        ("/events/a/presence", "GET"),
+        ("/events/-/noren.js", "GET"),
+        ("/events/sockjs/a/info", "GET"),
+        ("/.well-known/mercure?topic=x", "GET"),
+        ("/.well-known/mercure", "POST"),
+        ("/hooks/x", "POST"),
+        ("/static/token", "GET"),
+    ];
+    for (path, method) in paths {
+        for fields in [
+            [("x\"quoted", &b"1"[..])],
+            [("x-a", b" 1")],
+            [("x-a", b"1\t")],
+        ] {
+            let status = client.status(at(path, method, &fields)).await;
+            assert!(
+                matches!(status, None | Some(400)),
+                "{method} {path} {fields:?}: {status:?}"
+            );
+        }
+        let mut socket = at(path, "CONNECT", &[("x-a", b"1 ")]);
+        socket
+            .extensions_mut()
+            .insert(h2::ext::Protocol::from_static("websocket"));
+        let status = client.status(socket).await;
+        assert!(
+            matches!(status, None | Some(400)),
+            "CONNECT {path}: {status:?}"
+        );
+    }
+    let status = client
+        .status(at("/static/token", "GET", &[("x-a", b"a b")]))
+        .await;
+    assert_eq!(status, Some(200));
+}
+
+#[tokio::test]
+async fn a_message_with_malformed_trailers_is_published_nowhere() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("token"), TOKEN).unwrap();
+    let settings = HANDLERS.replace("{DIR}", &directory.path().display().to_string());
+    let door = Door::open(&settings).await;
+    let mut reader = door.plain().await;
+    reader
+        .send(Door::get("/events/a", "Accept: text/event-stream\r\n"))
+        .await;
+    assert_eq!(reader.head().await.status(), 200);
+    let bearer = format!("Bearer {TOKEN}");
+    let fields = [
+        ("authorization", bearer.as_bytes()),
+        ("content-type", &b"text/plain"[..]),
+    ];
+    for (name, value, text, expected) in [
+        ("x\"a", "1", "bad", &[0, 400][..]),
+        ("x-a", " 1", "bad", &[0, 400]),
+        ("x-a", "1", "good", &[202]),
+    ] {
+        let mut client = Http2::open(&door).await;
+        let (answer, mut stream) = client.begin(at("/events/a", "POST", &fields), false).await;
+        stream
+            .send_data(Bytes::from_static(text.as_bytes()), false)
+            .unwrap();
+        let mut trailers = http::HeaderMap::new();
+        trailers.append(
+            HeaderName::from_lowercase(name.as_bytes()).unwrap(),
+            HeaderValue::from_static(value),
+        );
+        stream.send_trailers(trailers).unwrap();
+        let answer = within("an answer", answer).await.ok();
+        let status = answer.map_or(0, |answer| answer.status().as_u16());
+        assert!(expected.contains(&status), "{name}: {status}");
+    }
+    let mut seen = String::new();
+    while !seen.contains("good") {
+        seen += &String::from_utf8_lossy(&reader.input.some().await);
+    }
+    assert!(!seen.contains("bad"), "{seen}");
+}

@@ -1,12 +1,68 @@
-//! The methods that an app accepts, as a step of a request (`methods` of an `[[app]]`). Independent of their
-//! meaning.
+//! The methods of a resource, as a step of a request: those that an app accepts (`methods` of an `[[app]]`), and those
+//! of Noren's own handlers. Independent of their meaning.
 
-use http::header::ALLOW;
+use std::borrow::Cow;
+
+use http::header::{ALLOW, HOST};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode};
+use http::uri::Authority;
+use http::{HeaderValue, Method, StatusCode, Uri};
 
 use crate::config::Methods;
 use crate::http::{Refusal, method_overrides};
+
+/// Methods in the `Allow` of an app that lists none: any other passes too, and a list cannot say that.
+const COMMON: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// True for a method that no resource has: TRACE, and CONNECT unless it opens a WebSocket (RFC 8441).
+pub(super) fn is_for_no_resource(parts: &Parts) -> bool {
+    match parts.method {
+        Method::TRACE => true,
+        Method::CONNECT => parts.extensions.get::<hyper::ext::Protocol>().is_none(),
+        _ => false,
+    }
+}
+
+/// The head of a request for the same resource with GET, by which its methods are found. A CONNECT names a host and no
+/// path (RFC 9110 §9.3.6): the resource is the root of that host.
+pub(super) fn with_get(parts: &Parts) -> Parts {
+    let mut asked = parts.clone();
+    asked.method = Method::GET;
+    if parts.method != Method::CONNECT {
+        return asked;
+    }
+    let host = parts.uri.authority().map(Authority::as_str);
+    if let Some(Ok(host)) = host.map(HeaderValue::from_str)
+        && !asked.headers.contains_key(HOST)
+    {
+        asked.headers.insert(HOST, host);
+    }
+    asked.uri = Uri::from_static("/");
+    asked
+}
+
+/// The refusal of a method, with those that the resource has; an empty list says that it has none
+/// (RFC 9110 §10.2.1).
+pub(super) fn not_allowed(method: &Method, allow: &str) -> Refusal {
+    let reason = format!("{method} is not allowed here");
+    refused(reason, allow)
+}
+
+/// Methods for the `Allow` of an app.
+pub(super) fn of_app(methods: &Methods) -> Cow<'static, str> {
+    methods.allow().map_or(Cow::Borrowed(COMMON), Cow::Owned)
+}
+
+/// Checks that one of Noren's own handlers has a method.
+///
+/// # Errors
+/// 405 with its methods.
+pub(super) fn permit_own_method(allow: &'static str, method: &Method) -> Result<(), Refusal> {
+    if allow.split(", ").any(|name| name == method.as_str()) {
+        return Ok(());
+    }
+    Err(not_allowed(method, allow))
+}
 
 /// Checks that an app accepts the method of a request, and the one that a POST overrides it with.
 ///
@@ -29,12 +85,13 @@ pub(super) fn permit_method(methods: &Methods, parts: &Parts) -> Result<(), Refu
     if methods.permits(method) && method_overrides(&parts.headers).all(is_listed) {
         return Ok(());
     }
-    let refusal = Refusal::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "the application does not take this method",
-    );
-    Err(match HeaderValue::try_from(allow) {
+    Err(refused("the application does not take this method", &allow))
+}
+
+fn refused(reason: impl Into<Cow<'static, str>>, allow: &str) -> Refusal {
+    let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason);
+    match HeaderValue::try_from(allow) {
         Ok(allow) => refusal.with(ALLOW, allow),
         Err(_) => refusal,
-    })
+    }
 }

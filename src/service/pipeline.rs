@@ -1,13 +1,15 @@
 //! The way of a request: check, route, authorise, handle, finish. Decides between the handlers, which do not know each
 //! other; does not read bodies.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use tokio::time::sleep;
 
 use crate::access::limits::Limits;
+use crate::config::Methods;
 use crate::http::{Body, Context, Head, Incoming, PathFault, Refusal, refuse};
 use crate::router::{Asked, Route, Router};
 use crate::service::Role;
@@ -16,7 +18,9 @@ use crate::service::audit_record::AuditRecord;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::{Handlers, no_content, redirect};
 use crate::service::login_limit::LoginLimit;
-use crate::service::methods::permit_method;
+use crate::service::methods::{
+    is_for_no_resource, not_allowed, of_app, permit_method, permit_own_method, with_get,
+};
 use crate::service::respond::Progress;
 use crate::service::route_auth::RouteAuth;
 use crate::service::route_limits::RouteLimits;
@@ -109,9 +113,12 @@ impl Pipeline {
     ) -> Result<(Step, Request<Incoming>, Head), Refusal> {
         let websocket = asks_for_websocket(&request);
         let (parts, body) = request.into_parts();
-        let decided = self
-            .check(&parts, context)
-            .and_then(|head| Ok((self.route(&parts, &head, websocket, context, role)?, head)));
+        let decided = if is_for_no_resource(&parts) {
+            Err(self.refuse_method(&parts, context, role))
+        } else {
+            self.check(&parts, context)
+                .and_then(|head| Ok((self.route(&parts, &head, websocket, context, role)?, head)))
+        };
         match decided {
             Ok((step, head)) => Ok((step, Request::from_parts(parts, body), head)),
             Err(refusal) => {
@@ -119,6 +126,48 @@ impl Pipeline {
                 Err(refusal)
             }
         }
+    }
+
+    /// The refusal of a method that no resource has, with those of the resource that was asked for.
+    fn refuse_method(&self, parts: &Parts, context: &Context, role: Role) -> Refusal {
+        let asked = with_get(parts);
+        let method = &parts.method;
+        let head = match self.check(&asked, context) {
+            Ok(head) => head,
+            // The host of a CONNECT is the one that a forward proxy would connect to.
+            Err(refusal)
+                if *method == Method::CONNECT
+                    && refusal.status != StatusCode::TOO_MANY_REQUESTS =>
+            {
+                return not_allowed(method, "");
+            }
+            Err(refusal) => return refusal,
+        };
+        let allow = match role {
+            Role::Grip => Cow::Borrowed("POST"),
+            Role::Redirect(_) => of_app(&Methods::default()),
+            Role::Serve => self.methods(&head, &asked),
+        };
+        not_allowed(method, &allow)
+    }
+
+    /// The methods of the resource that a request is for; none where nothing is served.
+    fn methods(&self, head: &Head, parts: &Parts) -> Cow<'static, str> {
+        let route = self.router.route(Asked {
+            host: head.authority.host(),
+            path: &head.path,
+            query: parts.uri.query(),
+            websocket: false,
+        });
+        let own = match route {
+            Ok(Route::App(index)) => {
+                let app = self.apps.get(index);
+                return app.map_or(Cow::Borrowed(""), |app| of_app(&app.settings().methods));
+            }
+            Ok(route) => self.handlers.methods(route, head),
+            Err(_) => None,
+        };
+        Cow::Borrowed(own.unwrap_or_default())
     }
 
     /// Checks the limits of a route, and waits where they hold a request back.
@@ -189,10 +238,20 @@ impl Pipeline {
             websocket,
         })?;
         self.route_auth.permit_host(route, head, context)?;
-        if let Route::App(index) = route
-            && let Some(app) = self.apps.get(index)
-        {
-            permit_method(&app.settings().methods, parts)?;
+        match route {
+            Route::App(index) => {
+                if let Some(app) = self.apps.get(index) {
+                    permit_method(&app.settings().methods, parts)?;
+                }
+            }
+            // Their protocols ask for responses of their own; and a WebSocket over HTTP/2 (RFC 8441 §4) is a GET.
+            Route::Hub(_) if self.router.is_sockjs(head.path.as_str()) => {}
+            Route::Hub(_) | Route::Websockify if parts.method == Method::CONNECT => {}
+            _ => {
+                if let Some(methods) = self.handlers.methods(route, head) {
+                    permit_own_method(methods, &parts.method)?;
+                }
+            }
         }
         if route == Route::Websockify && self.handlers.has_no_tokens() {
             return Err(Refusal::not_found(

@@ -211,3 +211,139 @@ async fn files_and_channels_say_which_methods_they_have() {
         }
     }
 }
+
+/// A configuration with a handler of every kind; `{DIR}` is a directory with a file, `{APP}` an app.
+const EVERY_HANDLER: &str = "
+[[app]]
+name = 'listed'
+path = '/listed'
+methods = ['GET', 'REPORT']
+url = '{APP}'
+
+[[app]]
+name = 'any'
+path = '/any'
+url = '{APP}'
+
+[[files]]
+path = '/static'
+directory = '{DIR}'
+
+[[channel]]
+name = 'news'
+presence = true
+[[channel.source]]
+source = 'webhook'
+path = '/hooks/x'
+signature = 'github'
+secrets = ['{DIR}/secret']
+
+[[bridge.tokens]]
+source = 'sockets'
+path = '{DIR}'
+";
+
+/// A path of each handler, its methods in `Allow`, and one that it does not have.
+const ALLOWED: [(&str, &str); 12] = [
+    ("/listed/x", "GET, REPORT, HEAD"),
+    ("/any/x", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+    ("/static/a.txt", "GET, HEAD"),
+    ("/events/news", "GET, HEAD, POST"),
+    ("/events/news,other", "GET, HEAD, POST"),
+    ("/events/news/presence", "GET, HEAD"),
+    ("/events/-/noren.js", "GET, HEAD"),
+    ("/events/sockjs/news/0/s/xhr_send", "POST, OPTIONS"),
+    ("/events/sockjs/news/info", "GET, OPTIONS"),
+    ("/hooks/x", "POST"),
+    ("/websockify", "GET"),
+    ("/nowhere", ""),
+];
+
+#[tokio::test]
+async fn trace_and_connect_are_refused_with_the_methods_of_what_they_ask_for() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a.txt"), "a").unwrap();
+    std::fs::write(directory.path().join("secret"), "x".repeat(40)).unwrap();
+    let app = Backend::tcp().await;
+    let url = app.app();
+    let url = url
+        .lines()
+        .find_map(|line| line.strip_prefix("url = "))
+        .unwrap();
+    let settings = EVERY_HANDLER
+        .replace("'{APP}'", url)
+        .replace("{DIR}", &directory.path().display().to_string());
+    let door = Door::open(&settings).await;
+    let mut second = Http2::open(&door).await;
+    for (path, allow) in ALLOWED {
+        let mut client = door.plain().await;
+        let answer = client
+            .ask(&format!("TRACE {path} HTTP/1.1\r\n{HOST}\r\n"))
+            .await;
+        assert_eq!(answer.status, 405, "{path}");
+        assert_eq!(answer.head.one("allow"), Some(allow), "{path}");
+        let mut request = Http2::get(path);
+        *request.method_mut() = http::Method::TRACE;
+        let (answer, _) = second.begin(request, true).await;
+        let answer = within("an answer", answer).await.unwrap();
+        assert_eq!(answer.headers()["allow"], allow, "{path}");
+        if allow.is_empty() || path.starts_with("/any") || path.contains("sockjs") {
+            continue;
+        }
+        // The same as for any other method that it does not have.
+        let mut client = door.plain().await;
+        let request = format!("BREW {path} HTTP/1.1\r\n{HOST}Content-Length: 0\r\n\r\n");
+        let answer = client.ask(&request).await;
+        assert_eq!(answer.status, 405, "{path}");
+        assert_eq!(answer.head.one("allow"), Some(allow), "{path}");
+    }
+    for (target, host, allow) in [
+        ("door.example:443", "door.example:443", ""),
+        ("elsewhere.example:25", "elsewhere.example:25", ""),
+    ] {
+        let mut client = door.plain().await;
+        let answer = client
+            .ask(&format!(
+                "CONNECT {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(answer.status, 405, "{target}");
+        assert_eq!(answer.head.one("allow"), Some(allow), "{target}");
+    }
+    app.has_nobody().await;
+}
+
+#[tokio::test]
+async fn connect_is_refused_with_the_methods_of_the_root_of_its_host() {
+    let app = Backend::tcp().await;
+    let door = Door::open(&format!(
+        "{}hosts = ['door.example']\nmethods = ['GET', 'PUT']\n",
+        app.app()
+    ))
+    .await;
+    for (target, allow) in [
+        ("door.example:443", "GET, PUT, HEAD"),
+        ("other.example:443", ""),
+    ] {
+        let mut client = door.plain().await;
+        let answer = client
+            .ask(&format!(
+                "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(answer.status, 405, "{target}");
+        assert_eq!(answer.head.one("allow"), Some(allow), "{target}");
+    }
+    let mut client = Http2::open(&door).await;
+    let connect = http::Request::connect("door.example:443").body(()).unwrap();
+    let (answer, _) = client.begin(connect, true).await;
+    let answer = within("an answer", answer).await.unwrap();
+    assert_eq!(
+        (
+            answer.status().as_u16(),
+            answer.headers()["allow"].to_str().unwrap()
+        ),
+        (405, "GET, PUT, HEAD")
+    );
+    app.has_nobody().await;
+}

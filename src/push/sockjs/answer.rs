@@ -65,14 +65,9 @@ pub(super) fn preflight(method: &Method) -> Response<Body> {
 }
 
 /// A 405 response, as bare as the protocol requires it.
-pub(super) fn wrong_method(method: &Method) -> Response<Body> {
+pub(super) fn wrong_method(methods: &'static str) -> Response<Body> {
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    let methods = if *method == Method::GET {
-        "GET, OPTIONS"
-    } else {
-        "POST, OPTIONS"
-    };
     insert(response.headers_mut(), ALLOW, methods);
     response
 }

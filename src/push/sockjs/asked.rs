@@ -57,6 +57,14 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// The methods that it accepts.
+    #[must_use]
+    pub fn methods(&self) -> &'static str {
+        self.duty.methods()
+    }
+}
+
 impl Duty {
     fn parse(below: &str) -> Option<Self> {
         match below {
@@ -81,6 +89,14 @@ impl Duty {
             _ => return None,
         };
         Some(Self::Session(session.into(), transport))
+    }
+
+    /// The methods it accepts.
+    pub(super) fn methods(&self) -> &'static str {
+        match self.method() {
+            Method::GET => "GET, OPTIONS",
+            _ => "POST, OPTIONS",
+        }
     }
 
     /// The method it accepts beside OPTIONS.

@@ -117,7 +117,7 @@ impl SockJs {
             answer::preflight(&asked.duty.method())
         } else if *request.method() != asked.duty.method() {
             refuse(request.into_body(), visitor.tasks);
-            answer::wrong_method(&asked.duty.method())
+            answer::wrong_method(asked.duty.methods())
         } else {
             self.serve(asked, request, visitor).await?
         };
@@ -177,7 +177,7 @@ impl SockJs {
         if !asks_for_websocket(&request) {
             let answer = match *request.method() {
                 Method::GET => answer::no_socket(request.headers().contains_key(UPGRADE)),
-                _ => answer::wrong_method(&Method::GET),
+                _ => answer::wrong_method(Duty::Socket.methods()),
             };
             refuse(request.into_body(), visitor.tasks);
             return Ok(answer);
@@ -185,7 +185,7 @@ impl SockJs {
         // The protocol wants 405 for an upgrade with another method; CONNECT is how HTTP/2 opens WebSockets.
         if !matches!(*request.method(), Method::GET | Method::CONNECT) {
             refuse(request.into_body(), visitor.tasks);
-            return Ok(answer::wrong_method(&Method::GET));
+            return Ok(answer::wrong_method(Duty::Socket.methods()));
         }
         let handshake = Handshake::check(&request)?;
         let subscription = self

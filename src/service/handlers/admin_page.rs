@@ -52,12 +52,6 @@ impl AdminPage {
         let Some(page) = &self.page else {
             return Err(Refusal::not_found("nothing is served at this address"));
         };
-        if parts.method != Method::GET {
-            return Err(
-                Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this page takes GET only")
-                    .allow("GET"),
-            );
-        }
         let visitor = self.sessions.visitor(&parts.headers, head, context).await?;
         let lease = visitor.watch();
         if !lease

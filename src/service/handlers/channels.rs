@@ -9,8 +9,9 @@ use http::header::{
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::config::ChannelName;
-use crate::http::{Body, Refusal};
+use crate::http::{Body, Refusal, RequestPath};
 use crate::hub::{self, Address, Hub, Parameters};
+use crate::push::Asked;
 use crate::service::channel_auth::ChannelAuth;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::page_library::asset;
@@ -23,6 +24,15 @@ use crate::service::route_auth::{Entrances, permit_page};
 use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
 use crate::websocket::asks_for_websocket;
+
+/// The methods of the resource whose path begins at `at`; `None` if there is none.
+pub(super) fn methods(at: usize, path: &RequestPath) -> Option<&'static str> {
+    Some(match Address::parse(path.as_str().get(at..)?)? {
+        Address::Asset(_) | Address::Presence(_) => "GET, HEAD",
+        Address::SockJs(rest) => Asked::parse(rest)?.methods(),
+        Address::Channels(_) => "GET, HEAD, POST",
+    })
+}
 
 /// Handles requests to the hub.
 #[derive(Debug)]
@@ -116,22 +126,20 @@ impl Channels {
         if asks_for_websocket(&exchange.request) {
             return self.subscribe.socket(names, &parameters, exchange).await;
         }
-        match *exchange.request.method() {
-            Method::GET | Method::HEAD => self.subscribe.get(&names, &parameters, exchange).await,
-            Method::POST => {
-                if let Ok([name]) = <[ChannelName; 1]>::try_from(names) {
-                    return self.publish.post(name, &parameters, exchange).await;
-                }
-                let refusal = Refusal::bad_request("a message goes into one channel");
-                Err(exchange.refuse(refusal, &self.shutdown))
-            }
-            _ => {
-                let reason = "a channel is listened to with GET, and told something with POST";
-                let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason);
-                let refusal = refusal.allow("GET, HEAD, POST");
-                Err(exchange.refuse(refusal, &self.shutdown))
-            }
+        let method = exchange.request.method();
+        if matches!(*method, Method::GET | Method::HEAD) {
+            return self.subscribe.get(&names, &parameters, exchange).await;
         }
+        let refusal = if *method == Method::POST {
+            match <[ChannelName; 1]>::try_from(names) {
+                Ok([name]) => return self.publish.post(name, &parameters, exchange).await,
+                Err(_) => Refusal::bad_request("a message goes into one channel"),
+            }
+        } else {
+            let reason = "the only protocol for CONNECT known here is websocket";
+            Refusal::new(StatusCode::NOT_IMPLEMENTED, reason)
+        };
+        Err(exchange.refuse(refusal, &self.shutdown))
     }
 
     fn presence(&self, name: &ChannelName) -> Result<Response<Body>, Refusal> {

@@ -29,7 +29,7 @@ use http::Response;
 use crate::admin::Page;
 use crate::bridge::Recorder;
 use crate::config::Config;
-use crate::http::{Body, Refusal};
+use crate::http::{Body, Head, Refusal};
 use crate::push::SockJs;
 use crate::push::mercure::MercureHub;
 use crate::router::Route;
@@ -115,6 +115,18 @@ impl Handlers {
             Route::Files(index) => Box::pin(self.files.handle(index, exchange)).await,
             Route::Webhook => Box::pin(self.webhooks.handle(exchange)).await,
             Route::Welcome => Ok(self.own.welcome(exchange)),
+        }
+    }
+
+    /// The methods of a resource, for `Allow`; `None` if it is one of an app, or does not exist.
+    pub(super) fn methods(&self, route: Route, head: &Head) -> Option<&'static str> {
+        match route {
+            Route::App(_) => None,
+            Route::Websockify => Some("GET"),
+            Route::Hub(at) => channels::methods(at, &head.path),
+            Route::Mercure => self.mercure.as_ref()?.methods(&head.path),
+            Route::Page(_) | Route::Files(_) | Route::Welcome => Some("GET, HEAD"),
+            Route::Webhook => Some("POST"),
         }
     }
 

@@ -30,7 +30,6 @@ impl Own {
         Some(challenge(&text))
     }
 
-    /// Responds with the welcome page of an installation without a configuration.
     /// The refusal for an address of a handler that this configuration has none of.
     pub(super) fn not_found(&self, exchange: Exchange<'_>) -> Refusal {
         exchange.refuse(
@@ -39,6 +38,7 @@ impl Own {
         )
     }
 
+    /// Responds with the welcome page of an installation without a configuration.
     pub(super) fn welcome(&self, exchange: Exchange<'_>) -> Response<Body> {
         refuse(exchange.request.into_body(), &self.shutdown);
         welcome()

@@ -2,7 +2,7 @@
 //! source. Does not know the forms of signatures.
 
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::http::{Body, Context, Head, Received, Refusal, refuse};
 use crate::hub::{Hub, PublishError};
@@ -83,10 +83,6 @@ impl Webhooks {
         let webhook = self.sources.webhook(head.path.as_str());
         let webhook =
             webhook.ok_or_else(|| unpublished(&PublishError::Moving, self.hub.retry()))?;
-        if parts.method != Method::POST {
-            let reason = "webhooks come with POST";
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason).allow("POST"));
-        }
         self.tokens.check(context)?;
         if !webhook.is_signed(&parts.headers) {
             // Its place is not given back: it counts as a wrong token.

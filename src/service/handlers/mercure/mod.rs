@@ -18,7 +18,7 @@ use http::header::{
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::config::OriginRule;
-use crate::http::{Body, Refusal, empty};
+use crate::http::{Body, Refusal, RequestPath, empty};
 use crate::hub::Hub;
 use crate::push::mercure::{MercureHub, Rules};
 use crate::router::METADATA;
@@ -32,8 +32,6 @@ use crate::service::shared::Shared;
 use crate::service::token_limit::TokenLimit;
 use crate::shutdown::Shutdown;
 
-/// Methods of the hub.
-const METHODS: &str = "GET, HEAD, POST, QUERY, OPTIONS";
 /// Headers that pages of other origins may send and read.
 const SENT: &str = "authorization, cache-control, content-type, last-event-id";
 const SHOWN: &str = "etag, last-event-id, link, mercure-last-event-id, www-authenticate";
@@ -65,6 +63,15 @@ enum Resource<'a> {
     Subscriptions(&'a str),
     /// The metadata of version 1.0.
     Metadata,
+}
+
+impl Resource<'_> {
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Hub => "GET, HEAD, POST, QUERY, OPTIONS",
+            Self::Subscriptions(_) | Self::Metadata => "GET, HEAD, OPTIONS",
+        }
+    }
 }
 
 impl Mercure {
@@ -104,6 +111,12 @@ impl Mercure {
 }
 
 impl Mercure {
+    /// The methods of the resource at this path; `None` if there is none.
+    pub(super) fn methods(&self, path: &RequestPath) -> Option<&'static str> {
+        let resource = self.resource(path.as_sent())?;
+        Some(resource.methods())
+    }
+
     /// Responds to a request for the hub.
     pub(super) async fn handle(
         &self,
@@ -122,7 +135,9 @@ impl Mercure {
         let is_read = matches!(*exchange.request.method(), Method::GET | Method::HEAD);
         let is_query = exchange.request.method().as_str() == "QUERY";
         let mut response = match resource {
-            Some(_) if exchange.request.method() == Method::OPTIONS => options(),
+            Some(resource) if exchange.request.method() == Method::OPTIONS => {
+                options(resource.methods())
+            }
             Some(Resource::Hub) if exchange.request.method() == Method::POST => {
                 self.publish(exchange).await?
             }
@@ -131,7 +146,17 @@ impl Mercure {
                 self.subscriptions(rest, exchange).await?
             }
             Some(Resource::Metadata) if is_read => metadata::respond(&self.rules),
-            other => return Err(exchange.refuse(not_here(other), &self.shutdown)),
+            Some(resource) => {
+                let reason = "updates are published with POST, and read with GET";
+                let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason);
+                let refusal = refusal.allow(resource.methods());
+                return Err(exchange.refuse(refusal, &self.shutdown));
+            }
+            None => {
+                let reason = "the Mercure hub has nothing at this address";
+                let refusal = Refusal::not_found(reason);
+                return Err(exchange.refuse(refusal, &self.shutdown));
+            }
         };
         self.share(&mut response, origin);
         Ok(response)
@@ -160,27 +185,14 @@ impl Mercure {
     }
 }
 
-/// The refusal of a method, or of an address that the hub does not have.
-fn not_here(resource: Option<Resource<'_>>) -> Refusal {
-    let not_allowed = |reason| Refusal::new(StatusCode::METHOD_NOT_ALLOWED, reason);
-    match resource {
-        None => Refusal::not_found("the Mercure hub has nothing at this address"),
-        Some(Resource::Hub) => {
-            not_allowed("updates are published with POST, and subscribed to with GET")
-                .allow(METHODS)
-        }
-        Some(_) => not_allowed("this is read with GET").allow("GET, HEAD, OPTIONS"),
-    }
-}
-
 /// The response to a browser that asks before it sends a request of a page of another origin.
-fn options() -> Response<Body> {
+fn options(methods: &'static str) -> Response<Body> {
     let mut response = no_content();
     let headers = response.headers_mut();
-    headers.insert(http::header::ALLOW, HeaderValue::from_static(METHODS));
+    headers.insert(http::header::ALLOW, HeaderValue::from_static(methods));
     headers.insert(
         ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static(METHODS),
+        HeaderValue::from_static(methods),
     );
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(SENT));
     headers.insert(
