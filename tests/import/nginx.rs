@@ -473,3 +473,53 @@ fn the_servers_of_an_upstream_are_the_addresses_of_an_app() {
         assert!(!left.contains(carried), "{carried}: {made}");
     }
 }
+
+#[test]
+fn compression_and_retries_have_their_place_where_nginx_has_them() {
+    let (config, made) = from_nginx(
+        "upstream web { server a; server b; }
+         gzip on; gzip_vary on; gzip_proxied any; gzip_comp_level 6; gzip_min_length 256; gzip_disable msie6;
+         gzip_types text/css application/json text/event-stream;
+         server { listen 80;
+           location / { proxy_pass http://web; }
+           location /off/ { gzip off; proxy_next_upstream off; proxy_pass http://web; }
+           location /br/ { gzip off; brotli on; brotli_types image/svg+xml; proxy_pass http://h:1; }
+           location /all/ { gzip_types *; proxy_next_upstream error http_500 non_idempotent; proxy_pass http://web; }
+           location /static/ { gzip_static on; root /srv; } }",
+    );
+    for (path, compress, elsewhere) in [
+        (
+            "/",
+            &["text/html", "text/css", "application/json"][..],
+            true,
+        ),
+        ("/off", &[], false),
+        ("/br", &["text/html", "image/svg+xml"], false),
+    ] {
+        let app = config.apps.iter().find(|app| app.path.as_str() == path);
+        let app = app.unwrap_or_else(|| panic!("{path}: {made}"));
+        assert_eq!(app.compress, compress, "{path}: {made}");
+        assert_eq!(app.retry_elsewhere, elsewhere, "{path}: {made}");
+        assert!(!app.compress_private, "{made}");
+    }
+    assert!(config.files.first().unwrap().precompressed, "{made}");
+    let left = left(&made).join("\n");
+    for told in [
+        "gzip_types text/css",
+        "gzip_types *",
+        "proxy_next_upstream error http_500",
+    ] {
+        assert!(left.contains(told), "{told}: {made}");
+    }
+    for carried in [
+        "gzip on",
+        "gzip_vary",
+        "gzip_disable",
+        "gzip_min_length",
+        "gzip_static",
+        "brotli",
+    ] {
+        assert!(!left.contains(carried), "{carried}: {made}");
+    }
+    assert!(made.contains("compress-private"), "{made}");
+}

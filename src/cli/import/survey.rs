@@ -1,5 +1,6 @@
 //! A directory of nginx's files: each is imported by itself, and a line says what came of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -8,6 +9,11 @@ use anyhow::{Context, Result};
 use noren::Config;
 
 use super::nginx;
+
+/// The beginning of a remark about a directive; its file, its line and its words follow.
+const LEFT: &str = "\n# not carried over: ";
+/// Directives that are named in the end.
+const MOST_NAMED: usize = 12;
 
 /// Imports every file of a directory and counts.
 pub(super) fn survey(directory: &Path) -> Result<String> {
@@ -18,9 +24,13 @@ pub(super) fn survey(directory: &Path) -> Result<String> {
     paths.sort();
     let mut text = String::new();
     let (mut valid, mut open) = (0, 0);
+    let mut left_out = BTreeMap::new();
     for path in &paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let made = nginx::import(path);
+        if let Ok(made) = &made {
+            count(made, &mut left_out);
+        }
         let config = made.as_ref().map(|made| Config::parse(made, "noren.toml"));
         let line = match (&made, config) {
             (Ok(made), Ok(Ok(config))) => {
@@ -31,7 +41,7 @@ pub(super) fn survey(directory: &Path) -> Result<String> {
                 let closed = closed.count();
                 let apps = config.apps.len() - closed;
                 let files = config.files.len();
-                let left = made.matches("\n# not carried over: ").count();
+                let left = made.matches(LEFT).count();
                 valid += 1;
                 open += usize::from(closed == 0);
                 format!(
@@ -45,10 +55,37 @@ pub(super) fn survey(directory: &Path) -> Result<String> {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name}: {line}");
     }
+    let mut left_out: Vec<_> = left_out.into_iter().collect();
+    left_out.sort_by_key(|(_, files)| std::cmp::Reverse(*files));
+    let named = left_out.iter().take(MOST_NAMED);
+    let named: Vec<_> = named
+        .map(|(name, files)| format!("{name} {files}"))
+        .collect();
+    if !named.is_empty() {
+        let _ = writeln!(
+            text,
+            "not carried over, and in how many files: {}",
+            named.join(", ")
+        );
+    }
     let all = paths.len();
     let _ = writeln!(
         text,
         "{all} files: {valid} valid, {open} of them with nothing closed"
     );
     Ok(text)
+}
+
+/// Counts one more file for each directive that it has and that was not carried over.
+fn count(made: &str, files: &mut BTreeMap<String, usize>) {
+    let remarks = made.split(LEFT).skip(1);
+    let name = |remark: &str| {
+        let words = remark.lines().next()?.splitn(3, ':').nth(2)?.trim();
+        let end = words.find([' ', ';', '{']).unwrap_or(words.len());
+        words.get(..end).map(str::to_owned)
+    };
+    let names: BTreeSet<String> = remarks.filter_map(name).collect();
+    for name in names {
+        *files.entry(name).or_default() += 1;
+    }
 }

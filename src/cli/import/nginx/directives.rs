@@ -35,8 +35,8 @@ const LIMITS: &str = "no app and no directory here uses it; what one address may
 const FILES: &str = "[[files]] serve a directory as it is: path, directory, hosts";
 const BODY: &str = "bodies of answers are not changed; let the app do it";
 const GATEWAY: &str = "Noren speaks HTTP to apps; let an HTTP server stand before this one";
-const RETRIES: &str = "requests wait for an app that is away (restart-wait), and are not repeated if it may have \
-                       seen them";
+const RETRIES: &str = "requests wait for an app that is away (restart-wait); see retry-elsewhere for those that an \
+                       address among several may have seen";
 const LOGS: &str = "see [log]: one line a request, as fields, as JSON or in Apache's form";
 const PROTOCOL: &str = "limits of connections and of HTTP/2 are in [limits]";
 const REQUEST_VARIABLES: &str =

@@ -6,6 +6,7 @@
 //! `write`, `left_out` and `settings` write the result, and `report` names what has no place.
 
 mod addresses;
+mod compression;
 mod directives;
 mod facts;
 mod flow;
@@ -50,8 +51,8 @@ const PART: &str = "this is a part of a server, whose addresses, names, certific
 const ALWAYS: &str = "what is different in any case: an app is asked once a request is complete; X-Forwarded-For, \
                       -Host, -Proto\n#   and X-Real-IP are set anew and never passed on; WebSockets of pages \
                       elsewhere are refused (origins); a path\n#   with a dot segment, or one that servers read \
-                      in two ways, gets 400; names that no server has get 404.\n#   `noren check --explain FILE` \
-                      shows the routes";
+                      in two ways, gets 400; names that no server has get 404;\n#   headers of \
+                      add_header are on errors too. `noren check --explain FILE` shows the routes";
 
 /// Makes a noren.toml of a file.
 pub(super) fn import(path: &Path) -> Result<String> {

@@ -6,6 +6,7 @@ use noren::text::percent::visible;
 
 use super::super::draft::{list, quoted};
 use super::addresses::{Address, Site, addresses};
+use super::compression;
 use super::headers::{of_requests, of_responses};
 use super::limits::Zones;
 use super::location::{App, Closed, Files, Outcome};
@@ -171,6 +172,7 @@ impl<'a> Writer<'a> {
             self.report.carry(one);
         }
         keys.extend(responses);
+        keys.extend(compression::of_files(&files.scope, &mut self.report));
         if !hosts.is_empty() {
             keys.push(("hosts", list(hosts.iter().map(String::as_str))));
         }
@@ -242,6 +244,7 @@ impl<'a> Writer<'a> {
         if app.urls.len() > 1 {
             keys.push(("urls", list(app.urls.iter().map(String::as_str))));
             keys.extend(app.affinity.map(|affinity| ("affinity", quoted(affinity))));
+            keys.extend(self.retries(app));
         } else {
             keys.push(("url", quoted(&app.url)));
         }
@@ -296,7 +299,26 @@ impl<'a> Writer<'a> {
             self.report.carry(one);
         }
         keys.extend(responses);
+        keys.extend(compression::of_app(&app.scope, &mut self.report));
         self.draft.add("app", &keys);
+    }
+
+    /// `proxy_next_upstream`, which is `error timeout` where nothing else is written.
+    fn retries(&mut self, app: &App<'a>) -> Option<(&'static str, String)> {
+        let found = app.scope.nearest("proxy_next_upstream");
+        if let Some(one) = found {
+            self.report.carry(one);
+            let other = |word: &String| !matches!(word.as_str(), "error" | "timeout" | "off");
+            if one.arguments().iter().any(other) {
+                self.report.leave(
+                    one,
+                    "safe requests that an address never answers go to another (retry-elsewhere); those that may \
+                     change something do not, and an answer of the app is one, whatever its status",
+                );
+            }
+        }
+        let is_off = found.is_some_and(|one| one.has("off"));
+        (!is_off).then(|| ("retry-elsewhere", "true".to_owned()))
     }
 
     /// The `tls` of an app with TLS.
