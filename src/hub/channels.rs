@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::config::ChannelName;
+use crate::config::{self, ChannelName};
 use crate::hub::channel::Channel;
+use crate::hub::settings::Settings;
 use crate::hub::{Hub, PublishError};
-use crate::shares::{Client, Denied};
+use crate::shares::{Client, Denied, Share};
 
 type Table = HashMap<ChannelName, Arc<Channel>>;
 
@@ -72,6 +73,32 @@ impl Hub {
                 Denied::Client => Missing::Share,
             })?;
         }
+        Ok(self.open(name, rules, &settings, share))
+    }
+
+    /// Returns the channel of this name, and opens it although patterns may have made too many: its messages are on the
+    /// disk, and a lower limit is no reason to lose them. New ones are refused until there are fewer.
+    pub(super) fn stored_channel(&self, name: &ChannelName) -> Option<Arc<Channel>> {
+        if let Some(channel) = self.open_channel(name) {
+            return Some(channel);
+        }
+        let settings = self.0.settings.load();
+        let rules = settings.rules_of(name)?;
+        let mut share = self.0.made.of(Client::default());
+        if rules.name.name().is_none() {
+            // It counts where there is room; where there is none, all of it is taken already.
+            let _ = share.take(1);
+        }
+        Some(self.open(name, rules, &settings, share))
+    }
+
+    fn open(
+        &self,
+        name: &ChannelName,
+        rules: &config::Channel,
+        settings: &Settings,
+        share: Share,
+    ) -> Arc<Channel> {
         let fresh = || {
             Arc::new(Channel::new(
                 name.clone(),
@@ -86,7 +113,7 @@ impl Hub {
         drop(channels);
         let base = self.0.base.load(Ordering::Acquire);
         channel.history().forget_before(base);
-        Ok(channel)
+        channel
     }
 
     /// Returns the channel of this name if it is open.

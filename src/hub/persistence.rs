@@ -34,7 +34,7 @@ impl Hub {
     pub(super) fn restore(&self, recovered: Recovered) {
         for (name, records) in recovered.channels {
             let channel = ChannelName::parse(&name).ok();
-            let channel = channel.and_then(|name| self.channel(&name).ok());
+            let channel = channel.and_then(|name| self.stored_channel(&name));
             let Some(channel) = channel.filter(|channel| channel.is_kept()) else {
                 if let (Some(store), Some(last)) = (&*self.0.store.load(), records.last()) {
                     store.forget(&name, last.offset);
@@ -55,7 +55,7 @@ impl Hub {
         }
         for (name, ids) in recovered.ids {
             let channel = ChannelName::parse(&name).ok();
-            let channel = channel.and_then(|name| self.channel(&name).ok());
+            let channel = channel.and_then(|name| self.stored_channel(&name));
             match channel.filter(|channel| channel.is_kept()) {
                 Some(channel) => {
                     for id in ids {
@@ -131,7 +131,7 @@ impl Hub {
         for append in appends.iter().filter(|append| append.is_new()) {
             let name = ChannelName::parse(&append.channel).ok();
             // It was there when the message was published. If it is gone, nobody listens to it.
-            let Some(channel) = name.and_then(|name| self.channel(&name).ok()) else {
+            let Some(channel) = name.and_then(|name| self.stored_channel(&name)) else {
                 continue;
             };
             let record = append.record.clone();

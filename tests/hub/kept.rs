@@ -82,3 +82,31 @@ async fn a_channel_in_memory_tells_of_a_restart_even_beside_one_on_disk() {
     );
     assert_eq!(events.data().await, "2");
 }
+
+#[tokio::test]
+async fn histories_on_disk_outlive_a_limit_on_channels_that_is_lower_than_their_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = format!("store = '{}'", directory.path().display());
+    let tables = channel("job.*", DISK);
+    let first = hub(&settings, &tables).await;
+    let mut links = Vec::new();
+    for name in ["job.1", "job.2", "job.3"] {
+        let cursor = first.say(name, "before").await;
+        first.say(name, name).await;
+        links.push((name, format!("/events/{name}?last-event-id={cursor}")));
+    }
+    let lower = format!("{settings}\nchannels = 1");
+    let second = restarted(first, &lower, &tables).await;
+    for (name, link) in &links {
+        assert_eq!(second.stream(link, "").await.data().await, *name);
+    }
+    // And no new one has room.
+    let refused = second
+        .poll("/events/job.4", "Accept: text/event-stream\r\n")
+        .await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    let third = restarted(second, &settings, &tables).await;
+    for (name, link) in &links {
+        assert_eq!(third.stream(link, "").await.data().await, *name);
+    }
+}
