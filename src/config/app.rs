@@ -106,6 +106,12 @@ pub struct App {
     pub health_failures: u32,
     /// `health-successes`: the number of good answers in a row after which it gets them again. Default 1.
     pub health_successes: u32,
+    /// `health-silence`: how long nothing may come from one of several addresses while a request waits there, until it
+    /// is asked for a sign of life; without one it gets no requests until it answers. Default 5 s; 0 is never.
+    pub health_silence: Duration,
+    /// `retry-elsewhere`: whether a safe request that waits at an address that ends or falls silent is sent to another,
+    /// although it may have run. Default no.
+    pub retry_elsewhere: bool,
     /// `affinity`: how the requests of one visitor find one of several addresses. Default `none`: they do not.
     pub affinity: Affinity,
     /// True if any app of the configuration has affinity by cookie, so that these cookies are taken out of requests to
@@ -169,6 +175,8 @@ impl Default for App {
             health_interval: Duration::from_secs(5),
             health_failures: 1,
             health_successes: 1,
+            health_silence: Duration::from_secs(5),
+            retry_elsewhere: false,
             affinity: Affinity::None,
             hides_affinity: false,
             siblings: Siblings::default(),
@@ -243,6 +251,8 @@ impl App {
             health_interval: table.time_limit("health-interval", default.health_interval),
             health_failures: table.number("health-failures", default.health_failures, 1..=1000),
             health_successes: table.number("health-successes", default.health_successes, 1..=1000),
+            health_silence: table.duration("health-silence", default.health_silence),
+            retry_elsewhere: table.flag("retry-elsewhere", default.retry_elsewhere),
             affinity: table.text("affinity", default.affinity, Affinity::parse),
             hides_affinity: false,
             siblings: default.siblings,
@@ -286,6 +296,13 @@ impl App {
             let text = "chooses between addresses, and there is one; write them as urls = [\"…\", \"…\"], or take it \
                         out";
             table.problem("affinity", text);
+        }
+        for key in ["health-silence", "retry-elsewhere"] {
+            if table.has(key) && !self.urls.are_several() {
+                let text = "is about one address among several, and there is one; write them as urls = [\"…\", \"…\"], \
+                            or take it out";
+                table.problem(key, text);
+            }
         }
         for key in ["health-failures", "health-successes"] {
             if table.has(key) && self.health_path.is_none() {

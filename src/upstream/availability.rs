@@ -1,7 +1,8 @@
 //! Availability of one address of an app: whether requests may be sent there now.
 //!
-//! An address is open unless an operator drains it, a connection to it has failed a moment ago, or its health check
-//! fails. The queues that hand its workers out are notified of each change. Must not know connections and requests.
+//! An address is open unless an operator drains it, a connection to it has failed a moment ago, its health check
+//! fails, or it answers nothing. The queues that hand its workers out are notified of each change. Must not know
+//! connections and requests.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,6 +21,8 @@ pub(super) enum Closed {
     Unreachable = 2,
     /// Its health check fails.
     Unwell = 4,
+    /// It takes connections and answers nothing, also when it is asked for a sign of life.
+    Silent = 8,
 }
 
 /// Callback for changes; it returns false once it is not needed any more.

@@ -20,6 +20,7 @@ use crate::upstream::condition::{State, Watch};
 use crate::upstream::connection::Connection;
 use crate::upstream::pool::Pool;
 use crate::upstream::reachability::Reachability;
+use crate::upstream::sign_of_life::SignOfLife;
 
 /// Time limit for connecting when an operator or a metric asks for the reachability.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -39,6 +40,7 @@ pub(super) struct Backend {
     limit: Duration,
     /// Pause between two attempts to connect to an unreachable address.
     interval: Duration,
+    sign_of_life: SignOfLife,
     tasks: Shutdown,
 }
 
@@ -50,12 +52,14 @@ pub(super) struct Shared {
     pub(super) reached: Reachability,
     /// Open WebSockets.
     pub(super) tunnels: AtomicUsize,
-    /// Number of times the address was taken out because it could not be connected to.
+    /// Number of times the address was taken out because it could not be connected to, or was silent.
     pub(super) failures: AtomicUsize,
     /// The address with the settings in force, for later attempts to connect.
     latest: Mutex<Weak<Backend>>,
     /// True while a task attempts to connect to the unreachable address.
     is_tried: AtomicBool,
+    /// True while it is asked for a sign of life.
+    pub(super) is_questioned: AtomicBool,
     /// Time of the last successful attempt.
     back: Mutex<Option<Instant>>,
 }
@@ -82,6 +86,7 @@ impl Backend {
             tls: tls.filter(|_| url.is_https).cloned(),
             limit: settings.connect,
             interval: settings.health_interval,
+            sign_of_life: SignOfLife::of(settings),
             tasks: tasks.clone(),
         })
     }
@@ -95,7 +100,7 @@ impl Backend {
     /// Puts this address in the place of the one of an earlier configuration.
     pub(super) fn put_in_force(self: &Arc<Self>) {
         *self.shared.latest() = Arc::downgrade(self);
-        if self.shared.availability.is(Closed::Unreachable) {
+        if self.shared.is_out() {
             self.bring_back();
         }
     }
@@ -115,6 +120,9 @@ impl Backend {
     pub(super) fn answered(&self, now: Instant) {
         self.shared.watch.answered(now);
         self.shared.reached.note(true, now);
+        if self.shared.availability.set(Closed::Silent, false) {
+            info!(app = self.app, address = %self.url, "the address of the app answers again");
+        }
     }
 
     /// Records a failure here.
@@ -135,6 +143,43 @@ impl Backend {
     /// Records that the app did not respond here in time.
     pub(super) fn silent(&self, error: &UpstreamError) {
         self.failed(State::Silent, error.to_string());
+    }
+
+    /// Asks for a sign of life, and waits for it. False if the address cannot be connected to, which is noticed
+    /// elsewhere; the end of the connection is a sign too.
+    pub(super) async fn question(&self) -> bool {
+        let Ok(socket) = self.dial(self.limit).await else {
+            return false;
+        };
+        let mut request = self.sign_of_life.request();
+        // Any response will do, and no response is one whose server is there to end the connection.
+        let _ = Connection::over(socket).send(&mut request, None).await;
+        true
+    }
+
+    /// Takes the address out after a silence, until it answers.
+    pub(super) fn fell_silent(self: &Arc<Self>, quiet: Duration) {
+        let seconds = quiet.as_secs();
+        let fault = format!("nothing has come from it for {seconds} s, although requests wait");
+        self.failed(State::Silent, fault);
+        if self.shared.availability.set(Closed::Silent, true) {
+            self.shared.failures.fetch_add(1, Ordering::Relaxed);
+            let (app, address) = (&self.app, &self.url);
+            warn!(app, %address, seconds, "the address of the app is silent and out; others take its requests");
+            self.bring_back();
+        }
+    }
+
+    /// Tries once to bring it back.
+    async fn try_again(&self) {
+        if self.shared.availability.is(Closed::Unreachable) {
+            match self.dial(self.limit).await {
+                Ok(_) => self.connected(),
+                Err(error) => self.failed(State::Down, error.to_string()),
+            }
+        } else if let Ok(true) = timeout(self.limit, self.question()).await {
+            self.answered(Instant::now());
+        }
     }
 
     /// Records that a connection was opened.
@@ -174,8 +219,7 @@ impl Backend {
     /// Checks reachability: by the requests of the last seconds, or else by connecting once.
     pub(super) async fn is_reachable(&self) -> bool {
         // Nobody is to be surprised by what an operator has announced.
-        let availability = &self.shared.availability;
-        if availability.is(Closed::Unreachable) || availability.is(Closed::Drained) {
+        if self.shared.is_out() || self.shared.availability.is(Closed::Drained) {
             return false;
         }
         if let Some(reached) = self.shared.reached.recently() {
@@ -223,7 +267,12 @@ impl Shared {
     /// The address, if it is unreachable and still configured.
     fn wanted(&self) -> Option<Arc<Backend>> {
         let backend = self.latest().upgrade();
-        backend.filter(|_| self.availability.is(Closed::Unreachable))
+        backend.filter(|_| self.is_out())
+    }
+
+    /// True if it was taken out for what requests have met there.
+    fn is_out(&self) -> bool {
+        self.availability.is(Closed::Unreachable) || self.availability.is(Closed::Silent)
     }
 
     fn latest(&self) -> std::sync::MutexGuard<'_, Weak<Backend>> {
@@ -235,7 +284,7 @@ impl Shared {
     }
 }
 
-/// Connects again and again until that succeeds or the address is no longer in the configuration. No visitor waits for
+/// Tries again and again until it succeeds or the address is no longer in the configuration. No visitor waits for
 /// these attempts, so an address that swallows connections costs time once only.
 async fn try_to_reach(shared: Weak<Shared>) {
     // At once the first time, because one lost packet is no reason to stay away. Not so for an address that comes and
@@ -260,10 +309,7 @@ async fn try_to_reach(shared: Weak<Shared>) {
             }
             continue;
         };
-        match backend.dial(backend.limit).await {
-            Ok(_) => backend.connected(),
-            Err(error) => backend.failed(State::Down, error.to_string()),
-        }
+        backend.try_again().await;
         pause = Some(backend.interval);
     }
 }

@@ -100,6 +100,13 @@ impl Watch {
         self.enter(State::Up, now);
     }
 
+    /// Time of the last answer, or up to a second before it.
+    pub(super) fn last_answer(&self) -> Option<Instant> {
+        let moment = self.success.load(Ordering::Relaxed).checked_sub(1)?;
+        self.begun
+            .checked_add(std::time::Duration::from_millis(moment))
+    }
+
     /// Records a connection, which says nothing about an app that accepts connections and is silent.
     pub(super) fn connected(&self, now: Instant) {
         if matches!(self.state(), State::Unknown | State::Down) {

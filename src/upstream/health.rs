@@ -9,23 +9,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use http::header::HOST;
-use http::{HeaderValue, Request, Uri};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::config;
-use crate::http::apply_to_request;
 use crate::upstream::availability::Closed;
 use crate::upstream::backend::Backend;
 use crate::upstream::condition::State;
 use crate::upstream::connection::Connection;
-use crate::upstream::{Payload, Upstream, UpstreamError};
+use crate::upstream::sign_of_life::SignOfLife;
+use crate::upstream::{Upstream, UpstreamError};
 
 /// Health checks of an app.
 #[derive(Debug)]
 pub(super) struct Health {
-    path: Uri,
+    check: SignOfLife,
     interval: Duration,
     /// Failed checks in a row after which an address gets no requests, and passed ones after which it gets them again.
     failures: u32,
@@ -37,7 +35,10 @@ impl Health {
     /// The checks of an app, whose addresses are healthy until one fails; `None` if it is never checked.
     pub(super) fn new(settings: &config::App) -> Option<Self> {
         Some(Self {
-            path: settings.health_path.as_ref()?.parse().ok()?,
+            check: settings
+                .health_path
+                .as_ref()
+                .map(|_| SignOfLife::of(settings))?,
             interval: settings.health_interval,
             failures: settings.health_failures,
             successes: settings.health_successes,
@@ -52,7 +53,7 @@ impl Health {
 
     /// The error of a request that has waited too long for an unhealthy app.
     pub(super) fn error(&self) -> UpstreamError {
-        UpstreamError::Unwell(self.path.path().to_owned())
+        UpstreamError::Unwell(self.check.path().to_owned())
     }
 }
 
@@ -87,11 +88,7 @@ impl Upstream {
         if slot.is_none() && !is_out {
             return None;
         }
-        let mut request = Request::new(Payload::Empty);
-        *request.uri_mut() = health.path.clone();
-        let headers = request.headers_mut();
-        apply_to_request(&self.settings.request_headers, headers);
-        headers.insert(HOST, HeaderValue::from_static("localhost"));
+        let mut request = health.check.request();
         let limit = self.settings.connect;
         let asking = async {
             let socket = backend.dial(limit).await.ok()?;
@@ -123,7 +120,7 @@ impl Upstream {
             return;
         }
         let (app, address) = (&self.settings.name, &backend.url);
-        let path = health.path.path();
+        let path = health.check.path();
         if is_well {
             info!(app, %address, path, "the app is well again");
         } else {

@@ -26,6 +26,8 @@ mod response_flow;
 mod response_reader;
 mod restart_wait;
 mod send;
+mod sign_of_life;
+mod silence;
 mod slow_clients;
 mod status;
 mod upload;

@@ -2,8 +2,8 @@
 //! repetition.
 //!
 //! A request that surely was not sent goes to another address of the app when its own cannot be connected to. One that
-//! may have been executed is sent once more at most, to the same address, and only if it may be repeated
-//! (RFC 9110 §9.2.2).
+//! may have been executed is sent once more at most, and only if it may be repeated (RFC 9110 §9.2.2): to the same
+//! address, or to another one if it is safe and `retry-elsewhere` says so.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -30,6 +30,7 @@ use crate::upstream::connection::Connection;
 use crate::upstream::health::Health;
 use crate::upstream::response_reader::Source;
 use crate::upstream::restart_wait::{Wait, nobody_is_there};
+use crate::upstream::silence::{Watch, spare};
 use crate::upstream::workers::{Moved, Slot};
 use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError, broken, request_body};
 
@@ -114,6 +115,7 @@ impl Upstream {
     ) -> Result<Response<Answer>, UpstreamError> {
         self.be_well(&mut slot, visit.affinity).await?;
         let repeatable = is_idempotent(request.method());
+        let goes_elsewhere = self.goes_elsewhere(request.method());
         let mut copies = usize::from(repeatable);
         let mut may_have_run = false;
         let mut pooled = slot.backend().pool.take(repeatable);
@@ -121,7 +123,9 @@ impl Upstream {
             let fresh = pooled.is_none();
             let connection = match pooled.take() {
                 Some(connection) => connection,
-                None if may_have_run => Connection::over(Box::pin(self.reconnect(&slot)).await?),
+                None if may_have_run && !goes_elsewhere => {
+                    Connection::over(Box::pin(self.reconnect(&slot)).await?)
+                }
                 None => {
                     let connected = Box::pin(self.connect(&mut slot, visit.affinity));
                     Connection::over(connected.await?)
@@ -132,8 +136,30 @@ impl Upstream {
             } else {
                 None
             };
-            let exchange = self.exchange(connection, request, slot, visit, interim.clone());
-            let failed = match exchange.await? {
+            let spare = (goes_elsewhere && copies > 0)
+                .then(|| spare(&request))
+                .flatten();
+            let place = spare
+                .is_some()
+                .then(|| (slot.at(), Arc::clone(slot.backend())));
+            let mut exchange = self.exchange(connection, request, slot, visit, interim.clone());
+            let ended = match (spare, place) {
+                (Some(spare), Some((at, backend))) => {
+                    let ended = self.unless_silent(&mut exchange, at, &backend);
+                    let Some(ended) = Box::pin(ended).await else {
+                        // It goes on there without its client, and keeps its worker for as long as it lasts.
+                        drop(exchange);
+                        request = *spare;
+                        slot = Box::pin(self.queue.another(visit.affinity)).await?;
+                        pooled = slot.backend().pool.take(repeatable);
+                        (copies, may_have_run) = (0, true);
+                        continue;
+                    };
+                    ended?
+                }
+                _ => exchange.await?,
+            };
+            let failed = match ended {
                 Ok(response) => return Ok(response),
                 Err(back) => {
                     let back = *back;
@@ -144,7 +170,7 @@ impl Upstream {
             let again = match failed.unsent {
                 Some(unsent) if !fresh => Some(unsent),
                 _ if copy.is_none() || !failed.nothing_came_back => None,
-                _ if fresh && !self.has_ended(slot.backend()).await => None,
+                _ if fresh && !self.has_ended(slot.backend(), goes_elsewhere).await => None,
                 _ => {
                     copies = 0;
                     may_have_run = true;
@@ -188,7 +214,7 @@ impl Upstream {
             let Some(since) = slot.backend().shared.availability.unwell_since() else {
                 return Ok(());
             };
-            if self.queue.another_is_open(slot) {
+            if self.queue.another_is_open(slot.at()) {
                 self.queue.move_on(slot, affinity).await?;
                 continue;
             }
@@ -261,7 +287,7 @@ impl Upstream {
         }
         let mut attempts = self.backends.len();
         loop {
-            let limit = if self.queue.another_is_open(slot) {
+            let limit = if self.queue.another_is_open(slot.at()) {
                 limit.min(QUICK)
             } else {
                 limit
@@ -281,9 +307,10 @@ impl Upstream {
         }
     }
 
-    /// True if an app that broke a connection has ended.
-    async fn has_ended(&self, backend: &Backend) -> bool {
-        if self.settings.restart_wait.is_zero() {
+    /// True if an app that broke a connection has ended, and another process can take its requests: at another address,
+    /// or at the same one soon.
+    async fn has_ended(&self, backend: &Backend, goes_elsewhere: bool) -> bool {
+        if self.settings.restart_wait.is_zero() && !goes_elsewhere {
             return false;
         }
         let tried = Box::pin(backend.dial(self.settings.connect)).await;
@@ -307,7 +334,8 @@ impl Upstream {
             let mut deadline = connection.take_deadline();
             let sent = connection.send(&mut request, interim.as_ref());
             let wait = (begun, upload, &mut deadline);
-            let sent = upstream.first_byte(sent, wait).await;
+            let watch = upstream.watch(slot.backend(), begun);
+            let sent = upstream.first_byte(sent, wait, watch).await;
             connection.keep_deadline(deadline);
             let sent = sent.inspect_err(|error| slot.backend().silent(error));
             let ended: Ended = match sent? {
@@ -393,8 +421,11 @@ impl Upstream {
             let _ = connection.with_upgrades().await;
         });
         let backend = slot.backend();
-        let wait = (Instant::now(), None, &mut Deadline::default());
-        let sent = self.first_byte(sender.send_request(request), wait).await;
+        let begun = Instant::now();
+        let wait = (begun, None, &mut Deadline::default());
+        let watch = self.watch(backend, begun);
+        let sent = sender.send_request(request);
+        let sent = self.first_byte(sent, wait, watch).await;
         let sent = sent.inspect_err(|error| backend.silent(error))?;
         let mut response = sent.map_err(|error| backend.broke(broken(error)))?;
         backend.answered(Instant::now());
@@ -414,9 +445,10 @@ impl Upstream {
     /// Waits for the response to a request that has begun at this time. The counter grows as the app takes the body;
     /// the time limit starts when it stops growing.
     async fn first_byte<F: Future>(
-        &self,
+        self: &Arc<Self>,
         exchange: F,
         (begun, upload, deadline): (Instant, Option<Arc<AtomicU64>>, &mut Deadline),
+        mut watch: Option<Watch<'_>>,
     ) -> Result<F::Output, UpstreamError> {
         let limit = self.settings.response;
         let (mut since, mut taken) = (begun, 0);
@@ -430,11 +462,21 @@ impl Upstream {
                 .map_or(0, |upload| upload.load(Ordering::Relaxed));
             if std::mem::replace(&mut taken, now) != now {
                 since = Instant::now();
+                if let Some(watch) = &mut watch {
+                    watch.progressed(since);
+                }
             }
-            if deadline.has_passed(cx, (since + limit).into()) {
-                return Poll::Ready(Err(UpstreamError::Slow(limit)));
+            let end = since + limit;
+            loop {
+                let at = watch.as_ref().map_or(end, |watch| end.min(watch.at()));
+                if !deadline.has_passed(cx, at.into()) {
+                    return Poll::Pending;
+                }
+                match &mut watch {
+                    Some(watch) if at < end => watch.passed(self),
+                    _ => return Poll::Ready(Err(UpstreamError::Slow(limit))),
+                }
             }
-            Poll::Pending
         })
         .await
     }

@@ -40,7 +40,7 @@ pub struct AddressStatus {
     pub busy: usize,
     /// Number of open WebSockets of the app.
     pub tunnels: usize,
-    /// Number of times it was taken out because it could not be connected to.
+    /// Number of times it was taken out because it could not be connected to, or was silent.
     pub failures: usize,
 }
 

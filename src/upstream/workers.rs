@@ -180,9 +180,9 @@ impl Queue {
         self.lock().balancer.load(Some(backend))
     }
 
-    /// True if there is an open address beside the one of this permit.
-    pub(super) fn another_is_open(&self, slot: &Slot) -> bool {
-        self.lock().balancer.another_is_open(slot.at)
+    /// True if there is an open address beside the one at this position.
+    pub(super) fn another_is_open(&self, at: usize) -> bool {
+        self.lock().balancer.another_is_open(at)
     }
 
     /// Completes when an address opens or closes.
@@ -241,28 +241,35 @@ impl Queue {
         slot: &mut Slot,
         affinity: Affinity,
     ) -> Result<Moved, UpstreamError> {
+        let (none_is_open, next) = {
+            let mut state = self.lock();
+            let none_is_open = !state.balancer.any_is_open();
+            let next = none_is_open.then(|| state.balancer.take_next(slot.at));
+            (none_is_open, next.flatten())
+        };
+        if let Some(next) = next {
+            *slot = self.held(next);
+        }
+        if none_is_open {
+            return Ok(Moved::NoneOpen);
+        }
+        *slot = self.another(affinity).await?;
+        Ok(Moved::Open)
+    }
+
+    /// Takes a permit of an open address for a request that has had its turn already.
+    pub(super) async fn another(&self, affinity: Affinity) -> Result<Slot, UpstreamError> {
         let (receiver, longest_wait) = {
             let mut state = self.lock();
-            if !state.balancer.any_is_open() {
-                let next = state.balancer.take_next(slot.at);
-                drop(state);
-                if let Some(next) = next {
-                    *slot = self.held(next);
-                }
-                return Ok(Moved::NoneOpen);
-            }
             if let Some(moved) = state.take(self, affinity) {
-                drop(state);
-                *slot = moved;
-                return Ok(Moved::Open);
+                return Ok(moved);
             }
             let (turn, receiver) = oneshot::channel();
             state.returned.retain(|waiter| !waiter.turn.is_closed());
             state.returned.push_back(Waiter { affinity, turn });
             (receiver, state.longest_wait)
         };
-        *slot = self.turn(receiver, longest_wait).await?;
-        Ok(Moved::Open)
+        self.turn(receiver, longest_wait).await
     }
 
     fn join(
@@ -359,6 +366,11 @@ impl State {
 }
 
 impl Slot {
+    /// The position of its address.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     /// The address whose worker it is.
     pub(super) fn backend(&self) -> &Arc<Backend> {
         &self.backend

@@ -316,6 +316,8 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
         health_interval: _,
         health_failures: _,
         health_successes: _,
+        health_silence: _,
+        retry_elsewhere: _,
         affinity: _,
         hides_affinity: _,
         siblings: _,
@@ -334,7 +336,7 @@ fn the_reference_shows_every_key_of_the_tables_with_its_default() {
          client-certificate client-names user-header certificate-header request-headers response-headers \
          request-rate request-burst request-delay-after requests-per-address limit-zone \
          workers queue queue-wait connect response response-idle keep-alive restart-wait health-path health-interval \
-         health-failures health-successes affinity \
+         health-failures health-successes health-silence retry-elsewhere affinity \
          request-spool ignore-client-abort response-spool \
          compress compress-private offload grip",
     );

@@ -130,6 +130,137 @@ async fn an_address_that_swallows_connections_delays_hardly_anybody() {
     live.abort();
 }
 
+const CLOSE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+
+/// Sends a request until it arrives at the first of two addresses; the second answers what arrives there.
+async fn arrives_at(one: &Backend, other: &Backend, client: &mut Wire, request: &str) -> Wire {
+    client.send(request).await;
+    loop {
+        tokio::select! {
+            (mut worker, start) = taken(one) => {
+                if !start.starts_with("OPTIONS") {
+                    return worker;
+                }
+                worker.send(CLOSE).await;
+            }
+            (mut worker, _) = taken(other) => {
+                worker.send(CLOSE).await;
+                assert_eq!(client.answer().await.text(), "ok");
+                client.send(request).await;
+            }
+        }
+    }
+}
+
+/// The next request for a sign of life, which nothing answers yet.
+async fn question(backend: &Backend) -> Wire {
+    let (worker, start) = taken(backend).await;
+    assert_eq!(start, "OPTIONS * HTTP/1.1");
+    worker
+}
+
+const QUICK_SILENCE: &str =
+    "health-silence = '50ms'\nhealth-interval = '20ms'\nkeep-alive = '0s'\n";
+
+#[tokio::test]
+async fn an_address_that_hangs_gets_no_requests_until_it_answers() {
+    let (hung, live) = (Backend::tcp().await, Backend::tcp().await);
+    let settings = app(&[hung.address(), live.address()]);
+    let door = Door::open(&format!("{settings}{QUICK_SILENCE}")).await;
+    let mut first = door.plain().await;
+    let mut waits = arrives_at(&hung, &live, &mut first, &Door::get("/x", "")).await;
+    // The second question comes when the first has had no answer.
+    let unanswered = question(&hung).await;
+    let mut answered = question(&hung).await;
+    let mut workers = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut client = door.plain().await;
+        client.send(Door::get("/y", "")).await;
+        clients.push(client);
+        workers.push(taken(&live).await.0);
+    }
+    answered
+        .send("HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    // Now it is the less busy one again.
+    let mut client = door.plain().await;
+    let mut worker = arrives_at(&hung, &live, &mut client, &Door::get("/z", "")).await;
+    worker.send(OK).await;
+    assert_eq!(client.answer().await.text(), "ok");
+    waits.send(OK).await;
+    assert_eq!(first.answer().await.text(), "ok");
+    drop((unanswered, workers, clients));
+}
+
+#[tokio::test]
+async fn an_address_that_works_long_is_no_silent_one() {
+    let (slow, other) = (Backend::tcp().await, Backend::tcp().await);
+    let settings = app(&[slow.address(), other.address()]);
+    let door = Door::open(&format!(
+        "{settings}{QUICK_SILENCE}retry-elsewhere = true\n"
+    ))
+    .await;
+    let mut client = door.plain().await;
+    let mut worker = arrives_at(&slow, &other, &mut client, &Door::get("/x", "")).await;
+    for _ in 0..3 {
+        let mut asked = question(&slow).await;
+        asked
+            .send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            .await;
+    }
+    other.has_nobody().await;
+    worker.send(OK).await;
+    assert_eq!(client.answer().await.text(), "ok");
+}
+
+#[tokio::test]
+async fn a_safe_request_leaves_a_silent_or_a_dead_address_if_the_configuration_says_so() {
+    let post = "POST /x HTTP/1.1\r\nHost: door.example\r\nContent-Length: 2\r\n\r\nhi".to_owned();
+    let query = post.replacen("POST", "QUERY", 1);
+    let put = post.replacen("POST", "PUT", 1);
+    for (request, hangs, moves) in [
+        (Door::get("/x", ""), true, true),
+        (Door::get("/x", ""), false, true),
+        (query.clone(), true, true),
+        (query, false, true),
+        (post.clone(), true, false),
+        (post, false, false),
+        (put, true, false),
+    ] {
+        let (bad, live) = (Backend::tcp().await, Backend::tcp().await);
+        let settings = app(&[bad.address(), live.address()]);
+        let keys = format!("{QUICK_SILENCE}retry-elsewhere = true\nrestart-wait = '0s'\n");
+        let door = Door::open(&format!("{settings}{keys}")).await;
+        let mut client = door.plain().await;
+        let mut worker = arrives_at(&bad, &live, &mut client, &request).await;
+        let mut questions = Vec::new();
+        let bad = if hangs {
+            questions.push(question(&bad).await);
+            Some(bad)
+        } else {
+            drop(bad);
+            worker.output.finish().await;
+            None
+        };
+        if moves {
+            let (mut other, start) = taken(&live).await;
+            assert!(request.starts_with(&start), "{start}");
+            other.send(OK).await;
+            assert_eq!(client.answer().await.text(), "ok", "{request}");
+        } else if let Some(bad) = bad {
+            // It is out by now, and its request is still there.
+            questions.push(question(&bad).await);
+            live.has_nobody().await;
+            worker.send(OK).await;
+            assert_eq!(client.answer().await.text(), "ok", "{request}");
+        } else {
+            assert_eq!(client.answer().await.status, 502, "{request}");
+            live.has_nobody().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_request_that_may_have_run_is_not_repeated_on_another_address() {
     for request in [

@@ -186,6 +186,15 @@ fn addresses(text: &mut Text, app: &App) {
         ),
     };
     text.more(format_args!("an address is left out after {asked}"));
+    if !app.health_silence.is_zero() {
+        text.more(format_args!(
+            "or when it gives no sign of life after nothing has come from it for {}",
+            time(app.health_silence)
+        ));
+    }
+    if app.retry_elsewhere {
+        text.more("then a GET and other safe requests that wait there are sent to another one");
+    }
 }
 
 /// Describes the workers of an app and the wait for one.

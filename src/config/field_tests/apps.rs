@@ -96,6 +96,8 @@ fn apps_are_read() {
         health_interval: seconds(4),
         health_failures: 3,
         health_successes: 2,
+        health_silence: seconds(5),
+        retry_elsewhere: false,
         affinity: Affinity::None,
         hides_affinity: false,
         siblings: Siblings {

@@ -28,7 +28,7 @@ pub struct AddressState {
     pub busy: usize,
     /// Number of open WebSockets of the app.
     pub tunnels: usize,
-    /// Number of times it was taken out because it could not be connected to.
+    /// Number of times it was taken out because it could not be connected to, or was silent.
     pub failures: usize,
 }
 
@@ -57,7 +57,7 @@ impl Addresses {
         );
         registry.register(
             "app_address_failures",
-            "Times the address was taken out because it could not be connected to",
+            "Times the address was taken out because it could not be connected to or was silent",
             own.failures.clone(),
         );
         own

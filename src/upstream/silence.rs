@@ -1,0 +1,149 @@
+//! Addresses that have fallen silent: a process that was stopped, or hangs, still takes connections, since its system
+//! does that for it, and answers nothing.
+//!
+//! When nothing has come from one of several addresses for a while (`health-silence`) although a request waits there,
+//! it is asked for a sign of life. Without one it gets no further requests until it answers again, and a safe request
+//! that waits there may be sent to another address (`retry-elsewhere`). Must not know how a request is sent.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use http::{Method, Request};
+use tokio::time::timeout;
+
+use crate::upstream::availability::Closed;
+use crate::upstream::backend::Backend;
+use crate::upstream::{Payload, Upstream, request_body};
+
+/// Limit on the wait for a sign of life. A server with a free worker answers at once, a busy machine a little later.
+const SIGN: Duration = Duration::from_secs(1);
+
+/// The wait of one request for an address of which there are several.
+pub(super) struct Watch<'a> {
+    backend: &'a Arc<Backend>,
+    begun: Instant,
+    /// Time of the next look.
+    at: Instant,
+    silence: Duration,
+}
+
+impl Upstream {
+    /// Watches the address that a request waits for; `None` if there is no other, or silence is nothing to look for.
+    pub(super) fn watch<'a>(&self, backend: &'a Arc<Backend>, begun: Instant) -> Option<Watch<'a>> {
+        let limit = self.settings.health_silence;
+        (self.backends.len() > 1 && !limit.is_zero()).then(|| Watch {
+            backend,
+            begun,
+            at: begun + limit,
+            silence: limit,
+        })
+    }
+
+    /// Asks an address for a sign of life, if nothing has come from it since a request began to wait, and for long
+    /// enough. One whose workers are all busy has no free one to answer with, so it has longer.
+    fn suspect(self: &Arc<Self>, watch: &Watch<'_>) {
+        let backend = watch.backend;
+        let shared = &backend.shared;
+        let last = shared.watch.last_answer();
+        let quiet = last
+            .map_or(watch.begun, |last| last.max(watch.begun))
+            .elapsed();
+        if quiet < self.settings.health_silence || shared.availability.is(Closed::Silent) {
+            return;
+        }
+        let permit = self.queue.slot_at(backend);
+        if permit.is_none() && quiet < self.settings.queue_wait {
+            return;
+        }
+        if shared.is_questioned.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (backend, stop) = (Arc::clone(backend), self.tasks.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = question(&backend, quiet) => {}
+                () = stop.requested() => {}
+            }
+            backend.shared.is_questioned.store(false, Ordering::Relaxed);
+            drop(permit);
+        });
+    }
+
+    /// True if a request may be sent to another address when its own falls silent or ends: a safe one
+    /// (RFC 9110 §9.2.1), if the configuration says so.
+    pub(super) fn goes_elsewhere(&self, method: &Method) -> bool {
+        self.settings.retry_elsewhere && is_safe(method)
+    }
+
+    /// Awaits an exchange at an address for as long as that is not silent, or is the only one. `None` if there is
+    /// another.
+    pub(super) async fn unless_silent<F: Future + Unpin>(
+        &self,
+        exchange: &mut F,
+        at: usize,
+        backend: &Arc<Backend>,
+    ) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            ended = exchange => Some(ended),
+            () = self.fallen_silent(at, backend) => None,
+        }
+    }
+
+    async fn fallen_silent(&self, at: usize, backend: &Arc<Backend>) {
+        loop {
+            let changed = self.queue.changed();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            if backend.shared.availability.is(Closed::Silent) && self.queue.another_is_open(at) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Watch<'_> {
+    /// Time at which the wait has lasted long enough to look after the address.
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// Records that the address has taken a piece of the request.
+    pub(super) fn progressed(&mut self, now: Instant) {
+        self.begun = now;
+        self.at = now + self.silence;
+    }
+
+    /// Looks after the address. Others may have had answers from it until now, so that is done again later.
+    pub(super) fn passed(&mut self, upstream: &Arc<Upstream>) {
+        upstream.suspect(self);
+        self.at = Instant::now() + self.silence;
+    }
+}
+
+/// A copy of a request, if its body can be sent twice.
+pub(super) fn spare(request: &Request<Payload>) -> Option<Box<Request<Payload>>> {
+    let mut copy = Request::new(request_body::copy(request.body())?);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    Some(Box::new(copy))
+}
+
+async fn question(backend: &Arc<Backend>, quiet: Duration) {
+    match timeout(SIGN, backend.question()).await {
+        Ok(true) => backend.answered(Instant::now()),
+        Ok(false) => {}
+        Err(_) => backend.fell_silent(quiet + SIGN),
+    }
+}
+
+/// True if a request changes nothing, so that it does no harm on two addresses of an app.
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+        || matches!(method.as_str(), "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
+}
