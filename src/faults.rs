@@ -67,14 +67,28 @@ impl<E> Faults<E> {
     }
 }
 
+/// Limit on the faults that are shown at a time: a file that is wrong on each of its lines makes no megabytes of text,
+/// and nobody reads more before mending some.
+const MOST_SHOWN: usize = 100;
+
+/// The faults as text, a line for each; of many the first ones, and the number of the others.
+#[must_use]
+pub fn lines<E: fmt::Display>(faults: &[E]) -> String {
+    let shown = faults.iter().take(MOST_SHOWN).map(ToString::to_string);
+    let mut lines: Vec<_> = shown.collect();
+    let more = faults.len() - lines.len();
+    if more > 0 {
+        lines.push(format!(
+            "{more} more are wrong; mend these first, then the next are shown"
+        ));
+    }
+    lines.join("\n")
+}
+
 /// A line for each.
 impl<E: fmt::Display> fmt::Display for Faults<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
-            let end = if index == 0 { "" } else { "\n" };
-            write!(f, "{end}{fault}")?;
-        }
-        Ok(())
+        f.write_str(&lines(&self.0))
     }
 }
 
@@ -99,5 +113,17 @@ mod tests {
         let faults = results(&[1, 3]).expect_err("two faults");
         assert_eq!(faults.to_string(), "1 is wrong\n3 is wrong");
         assert_eq!(faults.into_first().expect("a fault"), "1 is wrong");
+    }
+
+    #[test]
+    fn of_very_many_faults_the_first_are_shown_and_the_others_counted() {
+        let faults: Vec<_> = (1..=MOST_SHOWN + 7).collect();
+        let shown = lines(&faults);
+        assert_eq!(shown.lines().count(), MOST_SHOWN + 1);
+        assert_eq!(
+            shown.lines().last().expect("a line"),
+            "7 more are wrong; mend these first, then the next are shown"
+        );
+        assert!(!lines(&faults[..MOST_SHOWN]).contains("more"));
     }
 }

@@ -8,6 +8,7 @@ use std::str::Utf8Error;
 use thiserror::Error;
 
 use super::syntax;
+use crate::faults::lines;
 
 /// Reason why there is no configuration. Both kinds are the operator's to mend; the program exits with 78.
 #[derive(Debug, Error)]
@@ -85,14 +86,6 @@ pub(super) fn line_at(text: &[u8], offset: usize) -> usize {
         .filter(|byte| **byte == b'\n')
         .count()
         + 1
-}
-
-fn lines(problems: &[Problem]) -> String {
-    problems
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 fn key_and_colon(key: &str) -> String {

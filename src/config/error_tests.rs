@@ -25,6 +25,17 @@ fn says(rest: &str, expected: &str) {
 }
 
 #[test]
+fn a_file_that_is_wrong_on_each_line_is_answered_in_a_hundred_lines_and_a_number() {
+    let keys: Vec<_> = (0..5000)
+        .map(|number| format!("key-{number} = 1"))
+        .collect();
+    let said = said_of(&keys.join("\n"));
+    assert_eq!(said.lines().count(), 101, "{said}");
+    let last = "4900 more are wrong; mend these first, then the next are shown";
+    assert_eq!(said.lines().last(), Some(last));
+}
+
+#[test]
 fn a_misspelt_key_is_told_the_nearest_one() {
     says(
         "[bridge]\nidel = \"10s\"",
@@ -45,9 +56,9 @@ fn a_misspelt_key_is_told_the_nearest_one() {
          client-certificate, client-names, user-header, certificate-header, request-headers, \
          response-headers, request-rate, request-burst, request-delay-after, requests-per-address, limit-zone, \
          workers, queue, queue-wait, connect, response, response-idle, keep-alive, \
-         restart-wait, health-path, health-interval, health-failures, health-successes, affinity, \
-         request-spool, ignore-client-abort, response-spool, compress, compress-private, offload, \
-         grip",
+         restart-wait, health-path, health-interval, health-failures, health-successes, health-silence, \
+         retry-elsewhere, affinity, request-spool, ignore-client-abort, response-spool, \
+         compress, compress-private, offload, grip",
     );
     says(
         "[log]\ncolour = true",

@@ -11,6 +11,8 @@ use http::header::{
 use super::header_fields::{Operation, Side};
 use super::reader::Table;
 
+/// The most names, or lines with values, in one of the lists.
+const MOST: usize = 100;
 /// The longest value, in bytes. Clients and apps refuse heads that are not much larger.
 const LONGEST: usize = 8 * 1024;
 /// The beginnings of variables in the files of nginx, Caddy and HAProxy.
@@ -79,13 +81,31 @@ impl HeaderRules {
     /// The four keys of a table that may have others.
     pub(super) fn read(table: &mut Table<'_>, side: Side) -> Self {
         let names = Names::new(side);
-        Self {
+        let rules = Self {
             remove: table.list("remove", Vec::new(), |name| {
                 names.take(name, Operation::Remove)
             }),
             set: fields(table, Operation::Set, &names),
             add: fields(table, Operation::Add, &names),
             default: fields(table, Operation::Default, &names),
+        };
+        rules.check_number(table);
+        rules
+    }
+
+    /// Each message is taken through each rule, and clients and apps take no more lines than some hundreds.
+    fn check_number(&self, table: &Table<'_>) {
+        let lines = |fields: &[Field]| fields.iter().map(|field| field.values.len()).sum();
+        for (key, number) in [
+            ("remove", self.remove.len()),
+            ("set", lines(&self.set)),
+            ("add", lines(&self.add)),
+            ("default", lines(&self.default)),
+        ] {
+            if number > MOST {
+                let text = format!("has {number} headers; {MOST} is the most");
+                table.problem(key, text);
+            }
         }
     }
 

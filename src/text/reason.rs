@@ -23,6 +23,10 @@ impl Reason {
                 &"systemd hands it over (LoadCredential=) to the service alone",
                 Some(path),
             ),
+            io::ErrorKind::NotFound => missing(path).into(),
+            io::ErrorKind::IsADirectory => {
+                "it is a directory, and a file is wanted; write the path of a file in it".into()
+            }
             _ => error.to_string().into(),
         }
     }
@@ -50,6 +54,21 @@ impl Reason {
     }
 }
 
+/// The words for a file that is not there: whether it is its directory that is missing.
+fn missing(path: &Path) -> String {
+    let mut above = path.ancestors().skip(1);
+    let is_there = |directory: &&Path| directory.as_os_str().is_empty() || directory.exists();
+    let nearest = above.find(is_there);
+    let parent = path.parent().filter(|parent| Some(*parent) != nearest);
+    match parent {
+        Some(parent) => format!(
+            "No such file or directory: {} is missing too; make both, or write another path",
+            parent.display()
+        ),
+        None => "No such file or directory; make it, or write another path".to_owned(),
+    }
+}
+
 /// True for a credential of a service, if this process is none.
 fn is_of_service(path: &Path) -> bool {
     path.starts_with("/run/credentials") && std::env::var_os("CREDENTIALS_DIRECTORY").is_none()
@@ -70,5 +89,32 @@ impl From<&str> for Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_and_a_directory_come_with_what_to_do() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let reason = |path: &Path| {
+            let error = std::fs::read(path).expect_err("no file");
+            Reason::new(path, Use::Read, &error).to_string()
+        };
+        let file = reason(&directory.path().join("secret"));
+        assert_eq!(
+            file,
+            "No such file or directory; make it, or write another path"
+        );
+        let below = directory.path().join("none");
+        let both = reason(&below.join("secret"));
+        assert!(
+            both.contains(&format!("{} is missing too", below.display())),
+            "{both}"
+        );
+        let directory = reason(directory.path());
+        assert!(directory.starts_with("it is a directory"), "{directory}");
     }
 }

@@ -98,6 +98,24 @@ fn a_header_that_is_not_the_files_to_touch_is_refused_with_the_reason() {
     );
 }
 
+#[test]
+fn more_rules_for_headers_than_a_message_may_have_are_refused() {
+    let names: Vec<_> = (0..101).map(|number| format!("'X-{number}'")).collect();
+    let names = names.join(", ");
+    for (rule, key) in [
+        (format!("remove = [{names}]"), "remove"),
+        (format!("set = {{ X-A = [{names}] }}"), "set"),
+        (format!("add = {{ X-A = [{names}] }}"), "add"),
+    ] {
+        for table in ["request-headers", "response-headers"] {
+            says(
+                &format!("[app.{table}]\n{rule}"),
+                &format!("noren.toml:4: app[0].{table}.{key}: has 101 headers; 100 is the most"),
+            );
+        }
+    }
+}
+
 /// Asserts what is said about an app with these lines and no `url`.
 fn says_of_app(lines: &str, expected: &str) {
     let text = format!("[[app]]\n{lines}\n");
@@ -137,6 +155,16 @@ fn addresses_of_an_app_are_each_one_and_each_once() {
             "url = 'http://a'\naffinity = 'cookie'",
             "noren.toml:3: app[0].affinity: chooses between addresses, and there is one; write them as urls = \
              [\"…\", \"…\"], or take it out",
+        ),
+        (
+            "url = 'http://a'\nhealth-silence = '3s'",
+            "noren.toml:3: app[0].health-silence: is about one address among several, and there is one; write them as \
+             urls = [\"…\", \"…\"], or take it out",
+        ),
+        (
+            "url = 'http://a'\nretry-elsewhere = true",
+            "noren.toml:3: app[0].retry-elsewhere: is about one address among several, and there is one; write them as \
+             urls = [\"…\", \"…\"], or take it out",
         ),
         (
             "urls = ['http://a', 'http://b']\naffinity = 'ip'",
