@@ -249,9 +249,10 @@ async fn a_listener_that_comes_back_gets_what_was_missed() {
     );
     client.input.chunk().await;
     let missed = ids.iter().zip(["one", "two", "three"]).skip(1);
-    let expected: String = missed
+    let events: Vec<_> = missed
         .map(|(id, text)| format!("id: {id}\ndata: {text}\n\n"))
         .collect();
+    let expected = events.concat();
     let mut received = String::new();
     while received.len() < expected.len() {
         received += &String::from_utf8(client.input.chunk().await).unwrap();

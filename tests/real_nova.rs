@@ -1,4 +1,4 @@
-//! Consoles of a real cloud: Keystone and Nova's API as PyPI has them, tokens by Nova's own objects, QEMU with the
+//! Consoles of a real cloud: Keystone and Nova's API as `PyPI` has them, tokens by Nova's own objects, QEMU with the
 //! certificates of a compute host, the client `openstack`, and Horizon's console page in Chromium.
 
 use std::fs;
@@ -101,9 +101,9 @@ fn guest(says: &'static str, hears: &'static [u8]) -> (String, JoinHandle<()>) {
         .spawn(move || {
             let (mut socket, _) = listener.accept().expect("the door");
             socket.write_all(says.as_bytes()).expect("the door");
-            let mut heard = vec![0; hears.len()];
-            socket.read_exact(&mut heard).expect("the browser");
-            assert_eq!(heard, hears);
+            let mut received = vec![0; hears.len()];
+            socket.read_exact(&mut received).expect("the browser");
+            assert_eq!(received, hears);
         });
     (format!("127.0.0.1:{port}"), guest.expect("a thread"))
 }
@@ -334,12 +334,12 @@ fn the_file_that_import_makes_of_a_real_nova_conf_opens_its_consoles() {
         &["qemu", "x509-none+clients", &files.file("")],
     );
     let mut cloud = cloud(&[]);
-    let mut conf = fs::read_to_string(cloud.ask("conf")).expect("the file of the cloud");
+    let conf = fs::read_to_string(cloud.ask("conf")).expect("the file of the cloud");
     let [ca, certificate, key] = ["ca.pem", "noren.pem", "noren.key"].map(|name| files.file(name));
-    conf.push_str(&format!(
-        "\n[vnc]\nauth_schemes = vencrypt\nvencrypt_ca_certs = {ca}\nvencrypt_client_cert = {certificate}\n\
+    let conf = format!(
+        "{conf}\n[vnc]\nauth_schemes = vencrypt\nvencrypt_ca_certs = {ca}\nvencrypt_client_cert = {certificate}\n\
          vencrypt_client_key = {key}\n"
-    ));
+    );
     fs::write(files.file("nova.conf"), conf).expect("a file of our own");
     let mut import = Command::new(env!("CARGO_BIN_EXE_noren"));
     let made = run(import.args(["import", "nova", &files.file("nova.conf")]))
