@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 
-use crate::bridge::{decode_base64, frame_base64};
+use crate::bridge::{decode_base64, frame_base64, latest_output};
 use crate::config::{Clipboard, Config, ForwardedHeader, Listener, Network};
 use crate::http::{
     Activity, Authority, Claimed, Context, Head, RequestPath, Scheme, drop_client_claims,
@@ -328,6 +328,25 @@ pub fn base64(bytes: &[u8]) {
     let text = frame.len() - bytes.len().div_ceil(3) * 4;
     let back = decode_base64(frame.get(text..).unwrap_or_default());
     assert_eq!(back.as_deref().ok(), Some(bytes));
+}
+
+/// Checks that whoever comes late to a shared console gets an end of its output, the same wherever reads are cut, and
+/// that text stays text.
+///
+/// # Panics
+///
+/// If one does not, or it does not.
+pub fn scrollback(bytes: &[u8]) {
+    let [step, limit, most, output @ ..] = bytes else {
+        return;
+    };
+    let [step, limit, most] = [step, limit, most].map(|byte| usize::from(*byte));
+    let seen = latest_output(output, step + 1, limit, most);
+    assert!(output.ends_with(&seen) && seen.len() <= limit.min(most).min(output.len()));
+    assert_eq!(seen, latest_output(output, output.len(), limit, most));
+    if std::str::from_utf8(output).is_ok() {
+        assert!(std::str::from_utf8(&seen).is_ok());
+    }
 }
 
 /// Checks that the messages of a console are read alike wherever they are cut, that filtering what was filtered changes

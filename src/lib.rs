@@ -65,7 +65,7 @@
 //! - Nobody is let in by a mistake: where a session is required, whatever is not a yes of the app is a refusal.
 //! - No token, cookie, key or message body reaches a log; no token is compared in a way that leaks time.
 //! - No lock is held across an await; nothing is spawned outside the tracker; only `main` exits.
-//! - A console target is connected exactly once per accepted upgrade.
+//! - A console target is connected exactly once per accepted upgrade, and a shared one once for all its viewers.
 //! - A publisher hears that a message was taken, and subscribers see it, when it is as durable as it will be: on
 //!   disk, or in the stream. What was refused nobody has seen.
 //! - Publishing never waits for a subscriber, and no subscriber for another.

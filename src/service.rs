@@ -154,6 +154,7 @@ impl Service {
         let parts = Parts {
             targets: plan.targets,
             recorder: Recorder::new(&config.bridge.recording, &live.recordings),
+            consoles: live.consoles.clone(),
             grip: Arc::new(GripApps::new(plan.grip, config, &live.grip)),
             mercure: config.mercure.as_ref().and_then(|settings| {
                 let rules = Rules::new(settings.clone())?;

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use noren::config::{
     Admin, App, AppUrl, AppUrls, Bridge, Certificate, Channel, ChannelPattern, Config, ConfigError,
-    Endpoint, History, Limits, Publisher, Session, Slow, Source, SourceKind, Tls, TokenSource,
+    Endpoint, History, Limits, Publisher, Session, Shared, SharedConsoles, Slow, Source,
+    SourceKind, Tls, TokenSource,
 };
 
 fn shipped(name: &str) -> PathBuf {
@@ -100,9 +101,16 @@ fn the_example_for_wok_fits_wok() {
             ..Session::default()
         },
         bridge: Bridge {
-            tokens: vec![TokenSource::trusted(SourceKind::Directory(
-                "/var/lib/wok/ws-tokens".into(),
-            ))],
+            tokens: vec![TokenSource {
+                shared: Some(Shared {
+                    enabled: true,
+                    consoles: SharedConsoles::Serial,
+                    linger: Duration::ZERO,
+                    reconnect: None,
+                    ..Shared::default()
+                }),
+                ..TokenSource::trusted(SourceKind::Directory("/var/lib/wok/ws-tokens".into()))
+            }],
             ..Bridge::default()
         },
         channels: vec![Channel {

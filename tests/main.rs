@@ -85,6 +85,7 @@ mod route_limits;
 mod secrets;
 mod security;
 mod session;
+mod shared;
 mod siblings;
 mod spool;
 mod support;

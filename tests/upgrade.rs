@@ -9,6 +9,7 @@
 
 mod drained;
 mod kept;
+mod shared;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

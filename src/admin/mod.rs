@@ -6,6 +6,7 @@
 //! and health. Serves no request of the public listeners.
 
 mod addresses;
+mod consoles;
 mod control;
 mod last_hour;
 mod ndjson;

@@ -10,6 +10,7 @@ use tracing::debug;
 
 use crate::admin::View;
 use crate::admin::addresses::drain;
+use crate::admin::consoles::keyboard;
 use crate::admin::control::{Desk, Order};
 use crate::admin::publish::Publisher;
 use crate::admin::responses::{health, no_store, not_allowed, object, refused, unknown};
@@ -23,8 +24,8 @@ use crate::telemetry::audit::Who;
 
 /// List of the resources, included in every 404.
 const KNOWN: &str = "the admin socket has POST /publish/CHANNEL, GET /events/CHANNEL, GET /status, POST /close/WHAT, \
-                     POST /drain/APP?address=ADDRESS, GET /metrics, GET /healthz, GET /readyz, POST /reload and \
-                     POST /upgrade";
+                     POST /drain/APP?address=ADDRESS, POST /keyboard/TUNNEL, GET /metrics, GET /healthz, \
+                     GET /readyz, POST /reload and POST /upgrade";
 /// List of the resources of the TCP address.
 const KNOWN_WATCHING: &str =
     "there is GET /metrics, GET /healthz and GET /readyz; for all else use the admin socket";
@@ -100,6 +101,7 @@ impl Routes {
             }
             ["", "close", what] => self.close(what, request),
             ["", "drain", app] => drain(&self.view, app, request),
+            ["", "keyboard", what] => keyboard(&self.view, what, request),
             _ => refused(request, Refusal::not_found(KNOWN), &self.shutdown),
         };
         let mut answer = answered.unwrap_or_else(|refusal| {

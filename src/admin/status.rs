@@ -27,6 +27,8 @@ pub struct Status {
     pub tunnel_count: usize,
     /// Open tunnels, oldest first, up to a limit of rows.
     pub tunnels: Vec<Tunnel>,
+    /// Open shared consoles, oldest first, up to a limit of rows.
+    pub consoles: Vec<Console>,
     /// Number of subscribers that hold a place in the limit.
     pub subscribers: usize,
     /// Number of subscriptions.
@@ -117,6 +119,44 @@ pub struct Address {
     pub failures: usize,
 }
 
+/// A shared console.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Console {
+    /// Number of the console, unique in the process.
+    pub id: u64,
+    /// Address of the guest.
+    pub target: String,
+    /// Number of viewers.
+    pub viewers: usize,
+    /// The rule of the keyboard: `first`, `one`, `all` or `none`.
+    pub typing: String,
+    /// Number of the tunnel whose client has the keyboard.
+    pub typist: Option<u64>,
+    /// User name of the viewer who has the keyboard.
+    pub typist_user: Option<String>,
+    /// False while the guest's end of the connection is gone.
+    pub connected: bool,
+    /// Start of the console.
+    pub since: u64,
+    /// Bytes received from the guest.
+    pub received: u64,
+    /// Bytes of output that are kept.
+    pub kept: usize,
+}
+
+/// A viewer of a shared console.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Viewer {
+    /// True if it may only look.
+    pub view_only: bool,
+    /// True if its keys reach the guest.
+    pub types: bool,
+    /// Bytes of output that it has missed.
+    pub missed: u64,
+    /// Number of viewers of the console.
+    pub viewers: usize,
+}
+
 /// An open tunnel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tunnel {
@@ -136,6 +176,8 @@ pub struct Tunnel {
     pub subprotocol: Option<String>,
     /// The RFB connection to a console, if Noren speaks RFB with it.
     pub rfb: Option<Rfb>,
+    /// State of a viewer of a shared console.
+    pub shared: Option<Viewer>,
     /// Start of the tunnel.
     pub since: u64,
     /// Bytes written to the target.

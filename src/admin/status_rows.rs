@@ -3,8 +3,10 @@
 use std::num::NonZeroU64;
 
 use crate::admin::status::{
-    Address, App, Channel, Cluster, Condition, Rfb, Source, Subscription, TokenSource, Tunnel,
+    Address, App, Channel, Cluster, Condition, Console, Rfb, Source, Subscription, TokenSource,
+    Tunnel, Viewer,
 };
+use crate::bridge::OpenConsole;
 use crate::cluster::ClusterStatus;
 use crate::hub::{ChannelOverview, SubscriptionOverview};
 use crate::sources::SourceStatus;
@@ -84,9 +86,31 @@ pub(super) fn tunnel_row(tunnel: OpenTunnel) -> Tunnel {
             security: rfb.security.to_owned(),
             view_only: rfb.view_only,
         }),
+        shared: tunnel.shared.map(|viewer| Viewer {
+            view_only: viewer.view_only,
+            types: viewer.types,
+            missed: viewer.missed,
+            viewers: viewer.viewers,
+        }),
         since: tunnel.since,
         up: tunnel.up,
         down: tunnel.down,
+    }
+}
+
+/// The row of a shared console.
+pub(super) fn console_row(console: OpenConsole) -> Console {
+    Console {
+        id: console.id,
+        target: console.target,
+        viewers: console.viewers,
+        typing: console.typing.to_owned(),
+        typist: console.typist,
+        typist_user: console.typist_user.map(Into::into),
+        connected: console.connected,
+        since: console.since,
+        received: console.received,
+        kept: console.kept,
     }
 }
 

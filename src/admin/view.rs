@@ -11,10 +11,13 @@ use tracing::info;
 
 use crate::acme::Keeper;
 use crate::admin::addresses;
+use crate::admin::consoles::close_console;
 use crate::admin::status::{Certificate, Counted, Status};
 use crate::admin::status_rows::{
-    app_row, channel_row, cluster_row, source_row, subscription_row, token_source_row, tunnel_row,
+    app_row, channel_row, cluster_row, console_row, source_row, subscription_row, token_source_row,
+    tunnel_row,
 };
+use crate::bridge::Consoles;
 use crate::clock;
 use crate::cluster::{Cluster, ClusterStatus};
 use crate::http::Refusal;
@@ -40,6 +43,8 @@ pub struct View {
     pub sources: Sources,
     /// The apps of the configuration in force.
     pub apps: Apps,
+    /// Serial consoles with several viewers.
+    pub consoles: Consoles,
     /// Connection permits of the public listeners.
     pub slots: Slots,
     /// Bytes and files in the spool.
@@ -170,6 +175,8 @@ impl View {
             (self.inside.tunnels.now(), self.hub.subscriptions());
         let (tunnel_count, subscription_count) = (tunnels.len(), subscriptions.len());
         tunnels.truncate(rows);
+        let mut consoles = self.consoles.list();
+        consoles.truncate(rows);
         // The slowest are those that an operator wants to see.
         subscriptions.sort_by_key(|one| std::cmp::Reverse(one.behind));
         subscriptions.truncate(rows);
@@ -189,6 +196,7 @@ impl View {
             apps: self.apps.now().iter().map(|app| app_row(app)).collect(),
             tunnel_count,
             tunnels: tunnels.into_iter().map(tunnel_row).collect(),
+            consoles: consoles.into_iter().map(console_row).collect(),
             subscribers: hub.subscribers,
             subscription_count,
             subscriptions: subscriptions.into_iter().map(subscription_row).collect(),
@@ -241,8 +249,8 @@ impl View {
         .await;
     }
 
-    /// Closes connections: `t7` a tunnel, `s7` a subscriber, `v7` all that is open for the session of a visitor,
-    /// `user=ann` all that is open for one user. Returns a sentence for each.
+    /// Closes connections: `t7` a tunnel, `c7` a shared console with all its viewers, `s7` a subscriber, `v7` all that
+    /// is open for the session of a visitor, `user=ann` all that is open for one user. Returns a sentence for each.
     pub(super) fn close(&self, what: &str) -> Result<Vec<String>, Refusal> {
         let mut pairs = form_urlencoded::parse(what.as_bytes());
         if let Some((_, user)) = pairs.find(|(key, _)| key == "user") {
@@ -253,8 +261,8 @@ impl View {
         let number: u64 = number.parse().map_err(|_| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
-                "say what to close: t7 (a tunnel), s7 (a subscriber), v7 (a session) or user=NAME; the \
-                 numbers are in /status",
+                "say what to close: t7 (a tunnel), c7 (a shared console), s7 (a subscriber), v7 (a session) or \
+                 user=NAME; the numbers are in /status",
             )
         })?;
         if kind == "v" {
@@ -263,6 +271,7 @@ impl View {
         }
         let closed = match kind {
             "t" => self.close_tunnel(number),
+            "c" => close_console(self, number),
             "s" => self.close_subscription(number),
             _ => None,
         };

@@ -11,6 +11,7 @@ mod outcome;
 mod recorder;
 mod relay;
 mod scratch;
+mod shared;
 mod uplink;
 
 use std::borrow::Cow;
@@ -25,7 +26,7 @@ use crate::http::{Body, Context, Incoming, Lease, Refusal};
 use crate::net::Slot;
 use crate::rfb::{Rejection, Session};
 use crate::shutdown::Shutdown;
-use crate::telemetry::{Begun, Tunnel, TunnelKind, audit};
+use crate::telemetry::{Begun, Tunnel, TunnelKind, ViewerState, audit};
 use crate::tls::Outgoing;
 use crate::websocket::{ClientStream, Handshake, Upgrade};
 
@@ -33,9 +34,13 @@ pub use codec::{decode_base64, frame_base64};
 
 use codec::Codec;
 use outcome::Outcome;
-use relay::{Limits, Relay};
+use relay::{Holds, Limits, Relay};
 
 pub use recorder::{NotRecorded, Recorder, Recordings, Tap};
+pub use shared::{
+    Connected, ConsoleView, Consoles, Dialled, Extras, Newcomer, OpenConsole, Presence, Redial,
+    Store, Viewer, Wanted, latest_output,
+};
 
 /// A connected target, ready to be relayed.
 #[derive(Debug)]
@@ -65,6 +70,8 @@ pub enum Connection {
     Raw(Outgoing),
     /// Noren speaks RFB with the target.
     Rfb(Box<Session>),
+    /// The client is one of several viewers of a serial console.
+    Shared(Box<Viewer>),
 }
 
 /// Revocation of a tunnel's token. Dropping it with the tunnel tells the watcher that the tunnel is gone.
@@ -84,12 +91,21 @@ impl Revocation {
         }
     }
 
-    async fn ended(&self) {
+    /// Waits for the revocation.
+    pub async fn ended(&self) {
         self.revoked.cancelled().await;
     }
 }
 
 impl Opened {
+    /// State of a viewer of a shared console.
+    fn viewer(&self) -> Option<Arc<ViewerState>> {
+        match &self.socket {
+            Connection::Shared(viewer) => Some(viewer.shown()),
+            Connection::Raw(_) | Connection::Rfb(_) => None,
+        }
+    }
+
     /// User who opened the tunnel, if the session names one.
     fn user(&self) -> Option<String> {
         self.lease.as_ref()?.user().map(str::to_owned)
@@ -128,9 +144,13 @@ pub fn open(
                 user: target.user(),
                 session: target.lease.as_ref().and_then(Lease::session),
                 rfb: target.line.what().rfb,
+                viewer: target.viewer(),
                 subprotocol: name,
             };
             let tunnel = inside.tunnels.open(begun);
+            if let Connection::Shared(viewer) = &target.socket {
+                viewer.set_tunnel(tunnel.number());
+            }
             relay(client, target, codec, limits, tunnel, &stop).await;
         } else {
             target.line.because("the client left during the upgrade");
@@ -248,10 +268,19 @@ async fn relay(
         tunnel: Some(&tunnel),
         stop,
     };
-    let holds = (lease, revocation);
+    let cut = match &socket {
+        Connection::Shared(viewer) => Some(viewer.cut()),
+        Connection::Raw(_) | Connection::Rfb(_) => None,
+    };
+    let holds = Holds {
+        lease,
+        revocation,
+        cut,
+    };
     let outcome = match socket {
         Connection::Raw(socket) => way.run(client, socket, holds).await,
         Connection::Rfb(session) => way.run(client, session, holds).await,
+        Connection::Shared(viewer) => way.run(client, viewer, holds).await,
     };
     let reason = outcome.end.to_string();
     if let Some(tap) = tap {
@@ -274,12 +303,7 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    async fn run<T>(
-        self,
-        client: ClientStream,
-        target: T,
-        holds: (Option<Lease>, Option<Revocation>),
-    ) -> Outcome
+    async fn run<T>(self, client: ClientStream, target: T, holds: Holds) -> Outcome
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {

@@ -1,7 +1,10 @@
 //! The end of a tunnel: its reason, and the bytes it carried.
 
 use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::rfb;
 use crate::websocket::Violation;
@@ -39,17 +42,23 @@ pub(super) enum End {
     Asked,
     #[error("its token was taken away")]
     TokenGone,
+    #[error("the client fell behind by more than shared.lag")]
+    Lagging,
     #[error("Noren is stopping")]
     Stopping,
 }
 
 impl End {
-    /// The end by an error of the target's connection, which may carry a violation of RFB by either side.
+    /// The end by an error of the target's connection, which may carry a violation of RFB by either side, or the end of
+    /// a shared console.
     pub(super) fn of_target(error: io::Error) -> Self {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-        match inner.copied() {
-            Some(broken) => Self::Rfb(broken),
-            None => Self::TargetBroke(error),
+        let Some(inner) = error.get_ref() else {
+            return Self::TargetBroke(error);
+        };
+        match (inner.downcast_ref(), inner.downcast_ref::<Ended>()) {
+            (Some(broken), _) => Self::Rfb(*broken),
+            (None, Some(ended)) => (*ended).into(),
+            (None, None) => Self::TargetBroke(error),
         }
     }
 
@@ -72,7 +81,61 @@ impl End {
             Self::Asked => (Some(4403), "closed by an administrator"),
             // Private too: coming back with this token is of no use.
             Self::TokenGone => (Some(4404), "the token is no longer known"),
+            Self::Lagging => (Some(1013), "this connection is too slow for the console"),
             Self::Stopping => (Some(1001), "the server is stopping; connect again"),
+        }
+    }
+}
+
+/// Reasons why a shared console ends for a viewer; they come inside of an [`io::Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Ended {
+    /// The guest closed its end, or the last viewer has left.
+    #[error("the guest closed it")]
+    Closed,
+    /// The connection to the guest broke.
+    #[error("it could not be made again")]
+    Broke,
+    /// The viewer is too slow.
+    #[error("the viewer is too slow")]
+    Lagging,
+    /// The recording cannot go on, and without it the console must not.
+    #[error("the recording cannot go on")]
+    NotRecorded,
+    /// An administrator closed the console.
+    #[error("closed by an administrator")]
+    Asked,
+}
+
+/// The end of a viewer that comes even if its client does not read: then it never gets as far as the reason.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cut {
+    token: CancellationToken,
+    reason: Arc<OnceLock<Ended>>,
+}
+
+impl Cut {
+    /// Ends the viewer; the first reason counts.
+    pub(super) fn cut(&self, reason: Ended) {
+        let _ = self.reason.set(reason);
+        self.token.cancel();
+    }
+
+    /// Waits for the end.
+    pub(super) async fn ended(&self) -> Ended {
+        self.token.cancelled().await;
+        self.reason.get().copied().unwrap_or(Ended::Closed)
+    }
+}
+
+impl From<Ended> for End {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Closed => Self::TargetClosed,
+            Ended::Broke => Self::TargetBroke(io::Error::other(ended)),
+            Ended::Lagging => Self::Lagging,
+            Ended::NotRecorded => Self::NotRecorded,
+            Ended::Asked => Self::Asked,
         }
     }
 }

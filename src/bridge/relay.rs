@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use crate::bridge::Revocation;
 use crate::bridge::codec::Codec;
 use crate::bridge::downlink::Downlink;
-use crate::bridge::outcome::{End, Outcome};
+use crate::bridge::outcome::{Cut, End, Outcome};
 use crate::bridge::recorder::Tap;
 use crate::bridge::uplink::Uplink;
 use crate::http::Lease;
@@ -41,6 +41,14 @@ pub(super) struct Limits {
     pub(super) frame: usize,
     /// Limit on queued bytes for a target that does not read, over HTTP/2.
     pub(super) upload: Option<usize>,
+}
+
+/// The rights of a tunnel, held as long as it lasts, and its ends from outside.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    pub(super) lease: Option<Lease>,
+    pub(super) revocation: Option<Revocation>,
+    pub(super) cut: Option<Cut>,
 }
 
 /// A tunnel between a WebSocket and a socket, or streams that behave like them.
@@ -102,7 +110,7 @@ where
         read: &[u8],
         tunnel: Option<&Tunnel>,
         stop: &Shutdown,
-        holds: (Option<Lease>, Option<Revocation>),
+        holds: Holds,
     ) -> Outcome {
         let end = match self.up.feed(read) {
             Ok(()) => self.exchange(tunnel, stop, &holds).await,
@@ -122,7 +130,11 @@ where
         &mut self,
         tunnel: Option<&Tunnel>,
         stop: &Shutdown,
-        (lease, revocation): &(Option<Lease>, Option<Revocation>),
+        Holds {
+            lease,
+            revocation,
+            cut,
+        }: &Holds,
     ) -> End {
         let mut stop = pin!(stop.tunnels_requested());
         let mut leased = pin!(async {
@@ -144,6 +156,12 @@ where
                 None => pending().await,
             }
         });
+        let mut cut_off = pin!(async {
+            match cut {
+                Some(cut) => cut.ended().await,
+                None => pending().await,
+            }
+        });
         let mut clock = pin!(sleep_until(self.next_look()));
         poll_fn(|cx| {
             if stop.as_mut().poll(cx).is_ready() {
@@ -160,6 +178,9 @@ where
             }
             if revoked.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::TokenGone);
+            }
+            if let Poll::Ready(ended) = cut_off.as_mut().poll(cx) {
+                return Poll::Ready(ended.into());
             }
             if let Poll::Ready(end) = self.poll_clock(clock.as_mut(), cx) {
                 return Poll::Ready(end);

@@ -14,7 +14,8 @@ use crate::cli::{Failure, current_runtime, print};
 /// The arguments of `noren close`.
 #[derive(Debug, Args)]
 pub(super) struct Close {
-    /// Things to close, as `noren status` names them: `t12` is a tunnel, `s7` a subscriber, `v3` all of a session
+    /// Things to close, as `noren status` names them: `t12` is a tunnel, `c3` a shared console, `s7` a subscriber, `v3`
+    /// all of a session
     #[arg(required_unless_present = "user", value_parser = id)]
     ids: Vec<String>,
     /// All that is open for this user, by the name the app gives
@@ -51,10 +52,10 @@ impl Close {
 }
 
 fn id(text: &str) -> Result<String, String> {
-    let number = text.strip_prefix(['t', 's', 'v']);
+    let number = text.strip_prefix(['t', 'c', 's', 'v']);
     match number.map(str::parse::<u64>) {
         Some(Ok(_)) => Ok(text.to_owned()),
-        _ => Err("write t and a number for a tunnel, s for a subscriber, v for a session; `noren status` \
-                  shows them".to_owned()),
+        _ => Err("write t and a number for a tunnel, c for a shared console, s for a subscriber, v for a session; \
+                  `noren status` shows them".to_owned()),
     }
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod close;
+mod consoles;
 mod demo;
 mod drain;
 mod explain;
@@ -85,11 +86,18 @@ enum Command {
     /// Close tunnels and subscribers of the running Noren.
     #[command(after_help = "Examples:\n  \
         noren close t12                 the tunnel t12 of `noren status`\n  \
+        noren close c3                  the shared console c3, for all its viewers\n  \
         noren close s7 s9               two subscribers\n  \
         noren close --user ann          all that is open for ann\n\n\
         Browsers are told with the close code 4403, \"closed by an administrator\". What may be opened again is\n\
         for the app to decide: a closed page may come back.")]
     Close(close::Close),
+    /// Show the shared consoles of the running Noren, and hand a keyboard over.
+    #[command(after_help = "Examples:\n  \
+        noren consoles\n  \
+        noren consoles --keyboard t12   the viewer of t12 types from now on\n  \
+        noren close c3                  closes the shared console c3 for all its viewers")]
+    Consoles(consoles::Consoles),
     /// Take one address of an app out of use ([[app]] urls), or put it back.
     #[command(after_help = "Examples:\n  \
         noren drain web 127.0.0.1:8011          it gets no further requests\n  \
@@ -177,6 +185,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Subscribe(subscribe) => subscribe.run(),
         Command::Status(status) => status.run(),
         Command::Close(close) => close.run(),
+        Command::Consoles(consoles) => consoles.run(),
         Command::Drain(drain) => drain.run(),
         Command::Replay(replay) => replay.run(),
         Command::Token(token) => token.run(),

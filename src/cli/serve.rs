@@ -121,6 +121,7 @@ impl Serve {
                 address: target.clone(),
                 tls: None,
                 rfb: None,
+                shared: None,
             });
         }
         if let Some(directory) = &self.files {

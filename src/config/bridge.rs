@@ -11,6 +11,7 @@ use super::reader::Table;
 use super::recording::Recording;
 use super::rfb::Rfb;
 use super::session::SessionRule;
+use super::shared::{Beside, ForAll, Shared};
 use super::signed::Signed;
 use super::size::{GIB, KIB, MIB};
 use super::subprotocols;
@@ -30,6 +31,8 @@ pub struct StaticTarget {
     pub tls: Option<TargetTls>,
     /// `rfb`: whether Noren speaks RFB with it. Default `None`: as `[bridge.rfb]` says.
     pub rfb: Option<Rfb>,
+    /// `shared`: whether its viewers share one connection. Default `None`: as `[bridge.shared]` says.
+    pub shared: Option<Shared>,
     /// `subprotocols`: those it speaks beside `binary` and `base64`. Default `None`: those of `[bridge]`.
     pub subprotocols: Option<Vec<String>>,
 }
@@ -89,6 +92,9 @@ pub struct Bridge {
     /// `[bridge.rfb]`: whether Noren speaks RFB with the consoles of all targets and sources without a table of their
     /// own. Default no.
     pub rfb: Rfb,
+    /// `[bridge.shared]`: whether the viewers of one console share one connection, for all targets and sources without
+    /// a table of their own. Default no.
+    pub shared: Shared,
     /// `[bridge.recording]`: which consoles are recorded.
     pub recording: Recording,
     /// `[bridge.boundaries]`: name of a token to marker. Each frame sent to a client of that token
@@ -118,6 +124,7 @@ impl Default for Bridge {
             tokens: Vec::new(),
             targets: Vec::new(),
             rfb: Rfb::default(),
+            shared: Shared::default(),
             recording: Recording::default(),
             boundaries: BTreeMap::new(),
         }
@@ -127,6 +134,16 @@ impl Default for Bridge {
 impl Bridge {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         let default = Self::default();
+        let (rfb, shared) = (Rfb::read_for_bridge(table), Shared::read_for_bridge(table));
+        let boundaries: BTreeMap<String, String> =
+            table.table("boundaries", |names| names.map(parse_marker));
+        let for_all = ForAll {
+            rfb: &rfb,
+            shared: &shared,
+        };
+        Shared::check_for_all(&for_all, table);
+        let tokens = table.tables("tokens", |table| TokenSource::read(table, &for_all));
+        let targets = StaticTarget::read_all(table, &for_all, &boundaries);
         let bridge = Self {
             paths: table.list("paths", default.paths, parse_path),
             entrance: Entrance::read(table),
@@ -148,11 +165,12 @@ impl Bridge {
             token_cookie: table.text("token-cookie", None, |text| parse_cookie(text).map(Some)),
             subprotocols: subprotocols::read(table).unwrap_or_default(),
             signed: table.table("signed", Signed::read),
-            tokens: table.tables("tokens", TokenSource::read),
-            targets: StaticTarget::read_all(table),
-            rfb: Rfb::read_for_bridge(table),
+            tokens,
+            targets,
+            rfb,
+            shared,
             recording: table.table("recording", Recording::read),
-            boundaries: table.table("boundaries", |names| names.map(parse_marker)),
+            boundaries,
         };
         if table.is_sound() && bridge.host_token && bridge.token_cookie.is_some() {
             table.problem(
@@ -177,7 +195,11 @@ impl Bridge {
 }
 
 impl StaticTarget {
-    fn read_all(bridge: &mut Table<'_>) -> Vec<Self> {
+    fn read_all(
+        bridge: &mut Table<'_>,
+        for_all: &ForAll<'_>,
+        boundaries: &BTreeMap<String, String>,
+    ) -> Vec<Self> {
         let mut targets: Vec<Self> = Vec::new();
         // A set, because a file may have tens of thousands.
         let mut names = HashSet::new();
@@ -186,6 +208,7 @@ impl StaticTarget {
             let address = table.required("address", r#""unix:/path""#, Endpoint::parse);
             let tls = TargetTls::read(table);
             let rfb = Rfb::read(table);
+            let shared = Shared::read(table);
             let subprotocols = subprotocols::read(table);
             // A missing key has been reported; there is nothing to compare with.
             let (Some(token), Some(address)) = (token, address) else {
@@ -207,11 +230,18 @@ impl StaticTarget {
                     "a UNIX socket has no host name; write the one in the certificate as tls.name",
                 );
             }
+            let beside = Beside {
+                rfb: rfb.as_ref(),
+                subprotocols: subprotocols.as_deref(),
+                has_boundary: boundaries.contains_key(&token),
+            };
+            Shared::check_beside(shared.as_ref(), &beside, for_all, table);
             targets.push(Self {
                 token,
                 address,
                 tls,
                 rfb,
+                shared,
                 subprotocols,
             });
         });

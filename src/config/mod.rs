@@ -26,6 +26,7 @@ mod channel_name;
 mod channel_tokens;
 mod clipboard;
 mod cluster;
+mod console_visitors;
 mod duration;
 mod endpoint;
 mod entrance;
@@ -70,6 +71,7 @@ mod secret_place;
 mod server;
 mod service_url;
 mod session;
+mod shared;
 mod siblings;
 mod signed;
 mod size;
@@ -83,6 +85,7 @@ mod tls;
 mod token_source;
 mod token_url;
 mod value;
+mod view_rules;
 mod webhook;
 
 #[cfg(test)]
@@ -152,6 +155,7 @@ pub use session::{
     LogoutEnds, PLACE_OF_CHANNEL, PLACE_OF_GUEST, PLACE_OF_KIND, PLACE_OF_NAME, Session,
     SessionRule,
 };
+pub use shared::{Shared, SharedConsoles, SlowViewer, Typing};
 pub use siblings::{Place, Siblings};
 pub use signed::Signed;
 pub use spool::{Spool, WhenFull};
@@ -161,6 +165,7 @@ pub use template::{Part, Template, Templates};
 pub use tls::{Certificate, Tls, TlsVersion};
 pub use token_source::{RedisSource, SourceKind, TokenSource};
 pub use token_url::TokenUrl;
+pub use view_rules::ViewRules;
 pub use webhook::{WebhookSignature, WebhookSource};
 
 /// The whole file.

@@ -6,12 +6,12 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::clipboard::Clipboard;
-use super::member::Member;
 use super::reader::Table;
 use super::secret_file::SecretFile;
 use super::target_rule::parse_ports;
 use super::target_tls::TargetTls;
-use super::{Config, value};
+use super::value;
+use super::view_rules::ViewRules;
 
 /// The table `rfb`; `rfb = {}` of a target or a source is all defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,12 +41,8 @@ pub struct Rfb {
 /// The keys of `rfb` that restrict a visitor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RfbAccess {
-    /// `view-only`: whether everybody may only look. Default `false`.
-    pub view_only: bool,
-    /// `operators`: the users and groups that may do more than look. Empty, the default: whoever gets in.
-    pub operators: Vec<Member>,
-    /// `viewers`: the users and groups that may only look. Default none.
-    pub viewers: Vec<Member>,
+    /// `view-only`, `operators` and `viewers`: who may only look.
+    pub view: ViewRules,
     /// `clipboard`: the ways that a clipboard may take. Default `both`.
     pub clipboard: Clipboard,
 }
@@ -54,28 +50,9 @@ pub struct RfbAccess {
 impl RfbAccess {
     fn read(table: &mut Table<'_>) -> Self {
         Self {
-            view_only: table.flag("view-only", false),
-            operators: table.list("operators", Vec::new(), Member::parse),
-            viewers: table.list("viewers", Vec::new(), Member::parse),
+            view: ViewRules::read(table),
             clipboard: table.text("clipboard", Clipboard::Both, Clipboard::parse),
         }
-    }
-
-    /// True if a visitor who has one of these names, and is in these groups, may only look.
-    #[must_use]
-    pub fn is_viewer(&self, names: &[&str], groups: &[Box<str>]) -> bool {
-        let is_one_of = |members: &[Member]| {
-            let is = |member: &Member| {
-                member.is(None, groups) || names.iter().any(|name| member.is(Some(name), groups))
-            };
-            members.iter().any(is)
-        };
-        let is_operator = self.operators.is_empty() || is_one_of(&self.operators);
-        self.view_only || !is_operator || is_one_of(&self.viewers)
-    }
-
-    fn members(&self) -> impl Iterator<Item = &Member> {
-        self.operators.iter().chain(&self.viewers)
     }
 }
 
@@ -234,84 +211,6 @@ impl Rfb {
         } else if self.password.is_some() && !accepts(RfbSecurity::has_password) {
             let text = "is never asked for by the methods in security; remove one of the two";
             table.problem("password", text);
-        }
-    }
-}
-
-impl Config {
-    /// Checks that each list of users of a console can be enforced.
-    pub(super) fn check_viewers(&self, root: &Table<'_>) {
-        if !root.nothing_is_wrong() {
-            return;
-        }
-        let bridge = &self.bridge;
-        let sources = bridge.tokens.iter().map(|source| &source.rfb);
-        let targets = bridge.targets.iter().map(|target| &target.rfb);
-        let own = sources.chain(targets).flatten();
-        let members: Vec<_> = own
-            .chain([&bridge.rfb])
-            .flat_map(|rfb| rfb.access.members())
-            .collect();
-        let is_group = |member: &&&Member| matches!(member, Member::Group(_));
-        let asks = self.session.path.is_some() && self.session.is_required(bridge.session);
-        let has_passwords = bridge.entrance.users.is_some();
-        let text = if members.is_empty() {
-            return;
-        } else if !asks && !has_passwords {
-            "lists users of consoles in rfb, and visitors are not asked who they are; write [session] with path = \
-             \"/tasks\", or users in [bridge]"
-        } else if members.iter().any(|member| is_group(&member))
-            && !(asks && self.session.groups_header.is_some())
-        {
-            "lists a group in rfb, and only the answer to a session question tells groups; write [session] with \
-             groups-header = \"Remote-Groups\""
-        } else if members.iter().any(|member| !is_group(&member))
-            && !has_passwords
-            && self.session.name_header.is_none()
-        {
-            "lists users by name in rfb, and no answer names one; write [session] with name-header = \"Remote-User\""
-        } else {
-            return;
-        };
-        root.problem("bridge", text);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn operators_may_touch_and_viewers_may_not_even_if_they_are_both() {
-        let list = |texts: &[&str]| -> Vec<Member> {
-            texts
-                .iter()
-                .filter_map(|text| Member::parse(text).ok())
-                .collect()
-        };
-        let groups: &[Box<str>] = &["kitchen".into()];
-        let access = |operators: &[&str], viewers: &[&str]| RfbAccess {
-            operators: list(operators),
-            viewers: list(viewers),
-            ..RfbAccess::default()
-        };
-        for (access, names, is_viewer) in [
-            (access(&[], &[]), &[][..], false),
-            (access(&["ann"], &[]), &["ann"], false),
-            (access(&["ann"], &[]), &["app-name", "ann"], false),
-            (access(&["ann"], &[]), &["bob"], true),
-            (access(&["ann"], &[]), &[], true),
-            (access(&["group:kitchen"], &[]), &[], false),
-            (access(&["group:office"], &[]), &["ann"], true),
-            (access(&[], &["ann"]), &["ann"], true),
-            (access(&[], &["ann"]), &["bob"], false),
-            (access(&["ann"], &["group:kitchen"]), &["ann"], true),
-        ] {
-            assert_eq!(
-                access.is_viewer(names, groups),
-                is_viewer,
-                "{access:?} {names:?}"
-            );
         }
     }
 }

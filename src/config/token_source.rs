@@ -10,6 +10,7 @@ use super::nova_source::NovaSource;
 use super::reader::Table;
 use super::rfb::Rfb;
 use super::secret_file::SecretFile;
+use super::shared::{Beside, ForAll, Shared};
 use super::subprotocols;
 use super::target_rule::TargetRule;
 use super::target_tls::TargetTls;
@@ -27,6 +28,8 @@ pub struct TokenSource {
     pub tls: Option<TargetTls>,
     /// `rfb`: whether Noren speaks RFB with them. Default `None`: as `[bridge.rfb]` says.
     pub rfb: Option<Rfb>,
+    /// `shared`: whether the viewers of one of them share one connection. Default `None`: as `[bridge.shared]` says.
+    pub shared: Option<Shared>,
     /// `subprotocols`: those its targets speak beside `binary` and `base64`. Default `None`: those of `[bridge]`.
     pub subprotocols: Option<Vec<String>>,
 }
@@ -86,11 +89,12 @@ impl TokenSource {
             allow: None,
             tls: None,
             rfb: None,
+            shared: None,
             subprotocols: None,
         }
     }
 
-    pub(super) fn read(table: &mut Table<'_>) -> Self {
+    pub(super) fn read(table: &mut Table<'_>, for_all: &ForAll<'_>) -> Self {
         let kinds: [(&str, ReadKind); 7] = [
             ("directory", |table| SourceKind::Directory(path(table))),
             ("file", |table| SourceKind::File(path(table))),
@@ -117,13 +121,21 @@ impl TokenSource {
                     [\"10.0.0.0/8:5900-5999\"]",
             );
         }
-        Self {
+        let source = Self {
             kind,
             allow,
             tls: TargetTls::read(table),
             rfb: Rfb::read(table),
+            shared: Shared::read(table),
             subprotocols: subprotocols::read(table),
-        }
+        };
+        let beside = Beside {
+            rfb: source.rfb.as_ref(),
+            subprotocols: source.subprotocols.as_deref(),
+            has_boundary: false,
+        };
+        Shared::check_beside(source.shared.as_ref(), &beside, for_all, table);
+        source
     }
 }
 

@@ -41,6 +41,8 @@ pub mod rabbitmq {}
 pub mod rfb {}
 #[doc = include_str!("running.md")]
 pub mod running {}
+#[doc = include_str!("serial.md")]
+pub mod serial {}
 #[doc = include_str!("shield.md")]
 pub mod shield {}
 #[doc = include_str!("sinatra.md")]

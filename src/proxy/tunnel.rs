@@ -66,6 +66,7 @@ pub async fn open(
         session: None,
         subprotocol: None,
         rfb: None,
+        viewer: None,
     });
     let mut line = opened(target);
     let tasks = forward.tasks.clone();

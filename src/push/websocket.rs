@@ -126,6 +126,7 @@ pub fn open_socket(
                 user: None,
                 session: None,
                 rfb: None,
+                viewer: None,
                 subprotocol: protocol,
             });
             let (up, down) = match client {

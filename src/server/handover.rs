@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::hub::HubSnapshot;
 use crate::net::{Listener, receive_sockets, send_sockets};
@@ -37,6 +37,9 @@ struct HandoverMessage {
     /// Addresses that an operator drains, each behind the name of its app. An older version sends none.
     #[serde(default)]
     drained: Vec<(String, String)>,
+    /// Addresses of shared consoles that stay with the old process. An older version sends none.
+    #[serde(default)]
+    consoles: Vec<String>,
 }
 
 /// The sockets and the snapshot from another process, and the connection to it.
@@ -45,6 +48,7 @@ pub struct Inheritance {
     pub(super) sockets: Vec<(String, OwnedFd)>,
     pub(super) hub: HubSnapshot,
     pub(super) drained: Vec<(String, String)>,
+    pub(super) consoles: Vec<Arc<str>>,
     line: UnixStream,
 }
 
@@ -78,6 +82,7 @@ impl Inheritance {
             sockets: letter.listeners.into_iter().zip(sockets).collect(),
             hub: letter.hub,
             drained: letter.drained,
+            consoles: letter.consoles.into_iter().map(Into::into).collect(),
             line,
         })
     }
@@ -120,6 +125,10 @@ impl Handle {
             listener.give_away(true);
         }
         info!("another process serves now; tunnels stay here until they end");
+        match line.try_clone() {
+            Ok(line) => self.live.consoles.tell(line),
+            Err(fault) => warn!(%fault, "the new process is not told which consoles end here"),
+        }
         self.live.shutdown.retire();
         Ok(())
     }
@@ -140,6 +149,13 @@ impl Handle {
                 .collect(),
             hub: self.live.hub.pack(),
             drained: self.live.apps.drained(),
+            consoles: self
+                .live
+                .consoles
+                .freeze()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         };
         let sockets: Vec<_> = listeners
             .iter()
@@ -153,6 +169,7 @@ impl Handle {
 
     /// Reverts the hand-over.
     fn go_on(&self) {
+        self.live.consoles.thaw();
         if let Err(fault) = self.live.hub.unpack() {
             error!(%fault, "histories on disk are closed until Noren is restarted");
         }

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::acme::Keeper;
 use crate::admin::{Admin, Orders, View};
+use crate::bridge::Consoles;
 use crate::clock::{unix_milliseconds, unix_time};
 use crate::cluster::Cluster;
 use crate::config::{self, Config, Protocol};
@@ -58,8 +59,8 @@ pub struct Server {
     acme: Keeper,
     /// Serialises reload, certificate renewal and hand-over.
     turn: Arc<Mutex<()>>,
-    /// Connection to the process that this one replaces.
-    before: Option<UnixStream>,
+    /// Connection to the process that this one replaces, and the addresses of its consoles.
+    before: Option<(UnixStream, Vec<Arc<str>>)>,
 }
 
 /// The state that a reload replaces as a whole.
@@ -122,6 +123,7 @@ impl Server {
         let config = &plan.config;
         let shutdown = Shutdown::new();
         let drained = inheritance.as_ref().map(|found| found.drained.clone());
+        let elsewhere = inheritance.as_ref().map(|found| found.consoles.clone());
         let (sockets, luggage, before) = match inheritance.map(Inheritance::open) {
             Some((sockets, luggage, line)) => (sockets, Some(luggage), Some(line)),
             None => (Vec::new(), None, None),
@@ -148,6 +150,7 @@ impl Server {
             cluster,
             sources: sources.clone(),
             apps: Apps::default(),
+            consoles: Consoles::default(),
             slots,
             spool: SpoolUse::default(),
             acme: acme.clone(),
@@ -169,7 +172,7 @@ impl Server {
             state: Arc::new(ArcSwap::from_pointee(state)),
             acme,
             turn: Arc::default(),
-            before,
+            before: before.map(|line| (line, elsewhere.unwrap_or_default())),
         })
     }
 
@@ -248,6 +251,7 @@ impl Server {
             admin_page,
             shutdown,
             slots,
+            consoles,
             ..
         } = self.live;
         for (index, (listener, settings)) in self.listeners.into_iter().enumerate() {
@@ -291,11 +295,12 @@ impl Server {
         shutdown.spawn_keeper(ask_again(Arc::clone(&self.state), shutdown.clone()));
         shutdown.spawn(renewal::watch(handle.clone(), shutdown.clone()));
         shutdown.spawn(renewal::keep(self.acme, handle.clone(), shutdown.clone()));
-        if let Some(mut before) = self.before.take() {
+        if let Some((mut before, elsewhere)) = self.before.take() {
             handle.keep_sockets();
             if let Err(error) = handover::confirm(&mut before) {
                 warn!(%error, "the hand-over cannot be confirmed to the previous process");
             }
+            consoles.wait_for(elsewhere, before, &shutdown);
         }
         stop.await;
         let grace = self.state.load().config.server.drain;

@@ -9,8 +9,8 @@ use crate::http::{Context, Head, Lease, Refusal};
 use crate::net::Peer;
 use crate::rfb::Rules;
 use crate::router::Route;
-use crate::telemetry::Rfb;
 use crate::telemetry::audit::{self, Kind, Opened, What, Who};
+use crate::telemetry::{Rfb, Viewing};
 use crate::tls::ClientName;
 use crate::tokens::Target;
 use crate::websocket::asks_for_websocket;
@@ -45,6 +45,7 @@ impl AuditRecord {
                 target: None,
                 console: None,
                 rfb: None,
+                shared: None,
             },
         }
     }
@@ -71,6 +72,11 @@ impl AuditRecord {
             security: security.as_str(),
             view_only: rules.view_only,
         });
+    }
+
+    /// Adds that the visitor is one of several viewers, and whether it may only look.
+    pub(super) fn shared(&mut self, view_only: bool) {
+        self.what.shared = Some(Viewing { view_only });
     }
 
     /// Sets another object.

@@ -7,7 +7,7 @@ use crate::access::limits::LimitCounts;
 use crate::access::route_limits::RouteCounts;
 use crate::access::session::SessionCache;
 use crate::admin::{Page, View};
-use crate::bridge::Recordings;
+use crate::bridge::{Consoles, Recordings};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::hub::Hub;
@@ -49,6 +49,8 @@ pub struct Live {
     pub(super) limits: LimitCounts,
     pub(super) routes: RouteCounts,
     pub(super) sessions: Arc<SessionCache>,
+    /// Serial consoles with several viewers.
+    pub consoles: Consoles,
     pub(super) recordings: Recordings,
     pub(super) grip: GripMemory,
     pub(super) mercure: MercureMemory,
@@ -73,6 +75,7 @@ impl Live {
             limits: LimitCounts::default(),
             routes: RouteCounts::default(),
             sessions: Arc::new(SessionCache::new(config)),
+            consoles: view.consoles.clone(),
             recordings: Recordings::default(),
             grip: GripMemory::default(),
             mercure: MercureMemory::default(),

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tracing::info;
 
-use super::Rfb;
+use super::{Rfb, Viewing};
 
 /// Log target of audit lines.
 pub const TARGET: &str = "noren::audit";
@@ -56,6 +56,8 @@ pub struct What {
     pub console: Option<String>,
     /// Properties of a console that RFB is spoken with.
     pub rfb: Option<Rfb>,
+    /// Terms of a viewer of a shared console.
+    pub shared: Option<Viewing>,
 }
 
 /// An open object. Dropping it writes the closing line, so each opening line has exactly one.
@@ -97,6 +99,7 @@ impl What {
             target: Some(target.into()),
             console: None,
             rfb: None,
+            shared: None,
         }
     }
 }
@@ -118,12 +121,14 @@ impl Opened {
             target,
             console,
             rfb,
+            shared,
         } = &what;
         let (target, console) = (target.as_deref(), console.as_deref());
-        let (rfb, view_only) = Rfb::fields(*rfb);
+        let (rfb, view_only) = Rfb::fields(*rfb, *shared);
+        let shared = shared.map(|_| true);
         info!(
             target: TARGET,
-            %kind, peer, user, login, certificate, target, console, rfb, view_only, "opened"
+            %kind, peer, user, login, certificate, target, console, rfb, shared, view_only, "opened"
         );
         Self {
             who,
@@ -180,14 +185,16 @@ impl Drop for Opened {
             target,
             console,
             rfb,
+            shared,
         } = &self.what;
         let (target, console) = (target.as_deref(), console.as_deref());
-        let (rfb, view_only) = Rfb::fields(*rfb);
+        let (rfb, view_only) = Rfb::fields(*rfb, *shared);
+        let shared = shared.map(|_| true);
         let seconds = (self.since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         let (reason, up, down) = (&*self.reason, self.up, self.down);
         info!(
             target: TARGET,
-            %kind, peer, user, login, certificate, target, console, rfb, view_only, reason, seconds,
+            %kind, peer, user, login, certificate, target, console, rfb, shared, view_only, reason, seconds,
             up, down, "closed"
         );
     }
@@ -207,6 +214,7 @@ pub fn refused(who: &Who, what: &What, status: Option<u16>, reason: &str) {
         target,
         console,
         rfb: _,
+        shared: _,
     } = what;
     let (target, console) = (target.as_deref(), console.as_deref());
     info!(

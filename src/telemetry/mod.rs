@@ -30,4 +30,4 @@ pub use metrics::{
 };
 pub use timings::Timings;
 pub use token_sources::{TokenSourceCounts, TokenSourceStatus};
-pub use tunnels::{Begun, OpenTunnel, Rfb, Tunnel, Tunnels};
+pub use tunnels::{Begun, OpenTunnel, OpenViewer, Rfb, Tunnel, Tunnels, ViewerState, Viewing};

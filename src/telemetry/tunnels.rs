@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -42,6 +42,52 @@ pub struct Begun {
     pub subprotocol: Option<Cow<'static, str>>,
     /// Properties of a console that RFB is spoken with.
     pub rfb: Option<Rfb>,
+    /// State of a viewer of a shared console.
+    pub viewer: Option<Arc<ViewerState>>,
+}
+
+/// Terms of a viewer of a shared console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Viewing {
+    /// True if the client may only look.
+    pub view_only: bool,
+}
+
+/// State of a viewer of a shared console, which the console sets.
+#[derive(Debug)]
+pub struct ViewerState {
+    /// True if the client may only look.
+    pub view_only: bool,
+    /// True if its keys reach the guest.
+    pub types: AtomicBool,
+    /// Bytes of output that it has missed.
+    pub missed: AtomicU64,
+    /// Number of viewers of the console.
+    pub viewers: Arc<AtomicUsize>,
+}
+
+/// A viewer of a shared console as the status lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenViewer {
+    /// True if it may only look.
+    pub view_only: bool,
+    /// True if its keys reach the guest.
+    pub types: bool,
+    /// Bytes of output that it has missed.
+    pub missed: u64,
+    /// Number of viewers of the console.
+    pub viewers: usize,
+}
+
+impl ViewerState {
+    fn seen(&self) -> OpenViewer {
+        OpenViewer {
+            view_only: self.view_only,
+            types: self.types.load(Ordering::Relaxed),
+            missed: self.missed.load(Ordering::Relaxed),
+            viewers: self.viewers.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// Properties of a console that Noren speaks RFB with.
@@ -54,9 +100,13 @@ pub struct Rfb {
 }
 
 impl Rfb {
-    /// The fields of a line; those that say nothing are left out.
-    pub(super) fn fields(rfb: Option<Self>) -> (Option<&'static str>, Option<bool>) {
-        let view_only = rfb.is_some_and(|rfb| rfb.view_only);
+    /// The fields of a line: the method, and whether the client may only look. Those that say nothing are left out.
+    pub(super) fn fields(
+        rfb: Option<Self>,
+        shared: Option<Viewing>,
+    ) -> (Option<&'static str>, Option<bool>) {
+        let view_only =
+            rfb.is_some_and(|rfb| rfb.view_only) || shared.is_some_and(|shared| shared.view_only);
         (rfb.map(|rfb| rfb.security), view_only.then_some(true))
     }
 }
@@ -76,6 +126,7 @@ struct Entry {
     session: Option<NonZeroU64>,
     subprotocol: Option<Cow<'static, str>>,
     rfb: Option<Rfb>,
+    viewer: Option<Arc<ViewerState>>,
     opened: Instant,
     up: AtomicU64,
     down: AtomicU64,
@@ -102,6 +153,8 @@ pub struct OpenTunnel {
     pub subprotocol: Option<Cow<'static, str>>,
     /// Properties of a console that RFB is spoken with.
     pub rfb: Option<Rfb>,
+    /// State of a viewer of a shared console.
+    pub shared: Option<OpenViewer>,
     /// Start of the tunnel, in Unix milliseconds.
     pub since: u64,
     /// Bytes written to the target.
@@ -130,6 +183,7 @@ impl Tunnels {
             session,
             subprotocol,
             rfb,
+            viewer,
         } = begun;
         let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
         let metrics = self.0.metrics.of(kind);
@@ -144,6 +198,7 @@ impl Tunnels {
             session,
             subprotocol,
             rfb,
+            viewer,
             opened: Instant::now(),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
@@ -172,6 +227,14 @@ impl Tunnels {
         self.list().len()
     }
 
+    /// True if a console at this address is open whose connection belongs to its client alone.
+    #[must_use]
+    pub fn has_alone(&self, target: &str) -> bool {
+        self.list().values().any(|entry| {
+            entry.kind == TunnelKind::Console && entry.viewer.is_none() && &*entry.target == target
+        })
+    }
+
     /// Asks the tunnel with this number to close; returns it, or `None` if there is none.
     #[must_use]
     pub fn ask_to_close(&self, number: u64) -> Option<OpenTunnel> {
@@ -197,6 +260,7 @@ impl Entry {
             session: self.session,
             subprotocol: self.subprotocol.clone(),
             rfb: self.rfb,
+            shared: self.viewer.as_deref().map(ViewerState::seen),
             since: since(self.opened),
             up: self.up.load(Ordering::Relaxed),
             down: self.down.load(Ordering::Relaxed),
@@ -219,6 +283,12 @@ impl Tunnel {
                 counter.inc_by(now - before);
             }
         }
+    }
+
+    /// Number of the tunnel, unique in this process.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.entry.number
     }
 
     /// Ready once an administrator has asked the tunnel to close.
@@ -274,6 +344,7 @@ mod tests {
             session: NonZeroU64::new(3),
             subprotocol: Some("binary".into()),
             rfb: None,
+            viewer: None,
         }
     }
 

@@ -36,16 +36,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use console::Console;
-#[cfg(test)]
-pub use console::ConsoleKind;
+pub use console::{Console, ConsoleKind};
 pub use nova::CloudServer;
 pub use resolver::{Asked, Resolver, TargetError};
 pub use signed::{LinkError, LinkOrder, LinksError, SignError, sign_link};
 pub use token::{Token, TokenError, encode};
 pub use token_file::token_file_names;
 
-use crate::config::{Endpoint, RfbAccess};
+use crate::config::{Endpoint, RfbAccess, Shared, SharedConsoles};
 use crate::text::Secret;
 use crate::tls::{DialError, Outgoing, dial};
 
@@ -70,6 +68,8 @@ pub struct Target {
     pub expires: Option<u64>,
     /// The server of a cloud that the console belongs to, if its source tells it. Its id is then the name.
     pub server: Option<CloudServer>,
+    /// True if the configuration itself has its address.
+    is_fixed: bool,
     /// The path that the host is asked to connect to before the console begins.
     path: Option<String>,
     terms: Terms,
@@ -77,10 +77,11 @@ pub struct Target {
 
 impl Target {
     /// The subprotocols that it speaks beside `binary` and `base64`. A console that RFB is spoken with has none: bytes
-    /// that pass as they are would pass its login and its rules.
+    /// that pass as they are would pass its login and its rules. Neither has a shared one, whose clients have no
+    /// connection of their own.
     #[must_use]
     pub fn subprotocols(&self) -> &[String] {
-        if self.rfb().is_some() {
+        if self.rfb().is_some() || self.shared().is_some() {
             return &[];
         }
         &self.terms.subprotocols
@@ -103,7 +104,7 @@ impl Target {
     #[must_use]
     pub fn rfb(&self) -> Option<&Rfb> {
         let rfb = self.terms.rfb.as_deref();
-        rfb.filter(|rfb| rfb.is_spoken_at(&self.endpoint))
+        rfb.filter(|rfb| self.shared().is_none() && rfb.is_spoken_at(&self.endpoint))
     }
 
     /// The permissions of visitors at consoles of the same source that RFB is spoken with. Whoever may only look there
@@ -113,6 +114,33 @@ impl Target {
         let rfb = self.terms.rfb.as_deref();
         let other = rfb.filter(|rfb| !rfb.is_spoken_at(&self.endpoint));
         other.map(|rfb| &rfb.access)
+    }
+
+    /// The settings of a serial console with several viewers, if it is one. Messages with a boundary are no terminal's.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Arc<Shared>> {
+        let is_serial = || {
+            let console = self.console();
+            console.is_some_and(|console| console.kind == ConsoleKind::Serial)
+        };
+        let shared = self.terms.shared.as_ref()?;
+        let is_meant = shared.consoles == SharedConsoles::All || is_serial();
+        (is_meant && self.boundary.is_none()).then_some(shared)
+    }
+
+    /// The address that identifies the console, whatever tokens lead to it.
+    #[must_use]
+    pub fn key(&self) -> Arc<str> {
+        match &self.path {
+            Some(path) => format!("{} {path}", self.endpoint).into(),
+            None => self.endpoint.to_string().into(),
+        }
+    }
+
+    /// True if the same address is the same console later. A port that a source has named may be another's by then.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.is_fixed || matches!(self.endpoint, Endpoint::Unix(_))
     }
 }
 

@@ -64,6 +64,11 @@ impl Asked {
     pub fn token(&self) -> &Token {
         &self.token
     }
+
+    /// True if a link was shown that opens something once.
+    pub fn is_single_use(&self) -> bool {
+        self.once.is_some()
+    }
 }
 
 /// Reasons why this configuration cannot be used on this machine.
@@ -152,6 +157,7 @@ impl Resolver {
                         target.tls.as_ref(),
                         target.rfb.as_ref().unwrap_or(&bridge.rfb),
                     ))?
+                    .sharing(target.shared.as_ref().unwrap_or(&bridge.shared))
                     .speaking(target.subprotocols.as_ref().unwrap_or(&bridge.subprotocols)),
             })
         });
@@ -162,7 +168,7 @@ impl Resolver {
             let terms = Terms::new(Some(&signed.allow), signed.tls.as_ref(), &bridge.rfb);
             let terms = faults
                 .keep(terms)
-                .map(|terms| terms.speaking(&bridge.subprotocols));
+                .map(|terms| terms.sharing(&bridge.shared).speaking(&bridge.subprotocols));
             links = faults
                 .keep_all(Links::open(&bridge.signed))
                 .map(Arc::new)
@@ -251,6 +257,7 @@ impl Resolver {
     pub async fn resolve(&self, asked: &Asked) -> Result<Target, ResolveError> {
         let token = &asked.token;
         let fixed = self.targets.iter();
+        let mut is_fixed = false;
         let Found {
             endpoint,
             name,
@@ -263,6 +270,7 @@ impl Resolver {
         } = if let Some(target) = &asked.target {
             self.named_by_link(target).await?
         } else if let Some(target) = fixed.into_iter().find(|known| token.means(&known.token)) {
+            is_fixed = true;
             Found::fixed(target.token.clone(), target.address.clone(), &target.terms)
         } else {
             self.search(token).await?
@@ -275,6 +283,7 @@ impl Resolver {
             terms,
             password,
             view_only: view_only || asked.view_only,
+            is_fixed,
             path,
             expires,
             server,

@@ -14,7 +14,7 @@ use super::token_files::TokenFiles;
 use super::token_redis::TokenRedis;
 use super::{ResolveError, named_file, sockets};
 use crate::config::{
-    self, Bridge, Endpoint, RfbAccess, SourceKind, TargetRule, TargetTls, TokenSource,
+    self, Bridge, Endpoint, RfbAccess, Shared, SourceKind, TargetRule, TargetTls, TokenSource,
 };
 use crate::rfb::Login;
 use crate::telemetry::TokenSourceCounts;
@@ -82,6 +82,8 @@ pub(super) struct Terms {
     pub(super) tls: Option<Connector>,
     /// Settings of RFB; `None` passes bytes on untouched.
     pub(super) rfb: Option<Arc<Rfb>>,
+    /// Settings of serial consoles with several viewers; `None` if each client has a connection of its own.
+    pub(super) shared: Option<Arc<Shared>>,
     /// Subprotocols beside `binary` and `base64`.
     pub(super) subprotocols: Arc<[String]>,
 }
@@ -107,6 +109,7 @@ impl Source {
                 source.tls.as_ref(),
                 source.rfb.as_ref().unwrap_or(&bridge.rfb),
             )?
+            .sharing(source.shared.as_ref().unwrap_or(&bridge.shared))
             .speaking(subprotocols),
             label: source.to_string(),
             counts: source
@@ -155,6 +158,12 @@ impl Terms {
             rfb: rfb.map(Arc::new),
             ..Self::default()
         })
+    }
+
+    /// The same for targets whose viewers share a connection, if the settings say so.
+    pub(super) fn sharing(mut self, shared: &Shared) -> Self {
+        self.shared = shared.enabled.then(|| Arc::new(shared.clone()));
+        self
     }
 
     /// The same for targets that speak these subprotocols.

@@ -9,7 +9,8 @@ use noren::config::{
     Acme, Affinity, AnswerPlaces, App, Bridge, Certificate, Challenge, ClientCertificates, Config,
     Entrance, Files, Grip, HeaderRules, HttpSource, Limits, Listener, Log, NovaLogin, NovaSource,
     Offload, Protocol, Recording, RedisSource, RequestLimits, Rfb, RfbAccess, SecurityHeaders,
-    Server, Siblings, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
+    Server, Shared, Siblings, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
+    ViewRules,
 };
 
 use super::shipped;
@@ -439,11 +440,23 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
             password: None,
             tls: None,
             access: RfbAccess {
-                operators: Vec::new(),
-                viewers: Vec::new(),
+                view: ViewRules {
+                    operators: Vec::new(),
+                    viewers: Vec::new(),
+                    ..config.bridge.rfb.access.view.clone()
+                },
                 ..config.bridge.rfb.access.clone()
             },
             ..config.bridge.rfb.clone()
+        },
+        shared: Shared {
+            directory: None,
+            view: ViewRules {
+                operators: Vec::new(),
+                viewers: Vec::new(),
+                ..config.bridge.shared.view.clone()
+            },
+            ..config.bridge.shared.clone()
         },
         ..config.bridge.clone()
     };
@@ -472,16 +485,18 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         tokens,
         targets,
         rfb,
+        shared,
         recording,
         boundaries,
     } = bridge;
     the_reference_shows_every_key_of_rfb(&rfb);
+    the_reference_shows_every_key_of_shared(&shared);
     the_reference_shows_every_key_of_recordings(recording);
     shows(
         "bridge",
         "paths origins missing-origin users realm client-certificate client-names session connect \
          idle heartbeat frame-size upload-buffer http2 token-retry token-file-size recheck-tokens host-token \
-         token-cookie signed subprotocols tokens target rfb recording boundaries",
+         token-cookie signed subprotocols tokens target rfb shared recording boundaries",
     );
     assert_eq!(entrance, shown_entrance());
     let Signed {
@@ -506,13 +521,14 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
             address: _,
             tls: _,
             rfb: _,
+            shared: _,
             subprotocols: _,
         },
     ] = targets.as_slice()
     else {
         panic!("the reference should show one target");
     };
-    shows("bridge.target", "token address tls rfb subprotocols");
+    shows("bridge.target", "token address tls rfb shared subprotocols");
     assert_eq!(
         boundaries.len(),
         1,
@@ -531,9 +547,12 @@ fn the_reference_shows_every_key_of_rfb(rfb: &Rfb) {
         tls: _,
         access:
             RfbAccess {
-                view_only: _,
-                operators: _,
-                viewers: _,
+                view:
+                    ViewRules {
+                        view_only: _,
+                        operators: _,
+                        viewers: _,
+                    },
                 clipboard: _,
             },
     } = rfb;
@@ -542,6 +561,34 @@ fn the_reference_shows_every_key_of_rfb(rfb: &Rfb) {
         "enabled ports security user password timeout view-only operators viewers clipboard tls",
     );
     shows("bridge.rfb.tls", "ca any-name");
+}
+
+fn the_reference_shows_every_key_of_shared(shared: &Shared) {
+    let Shared {
+        enabled: _,
+        consoles: _,
+        typing: _,
+        hold: _,
+        scrollback: _,
+        directory: _,
+        lag: _,
+        slow: _,
+        viewer_limit: _,
+        linger: _,
+        reconnect: _,
+        announce: _,
+        view:
+            ViewRules {
+                view_only: _,
+                operators: _,
+                viewers: _,
+            },
+    } = shared;
+    shows(
+        "bridge.shared",
+        "enabled consoles typing hold scrollback directory lag slow viewer-limit linger reconnect announce view-only \
+         operators viewers",
+    );
 }
 
 fn the_reference_shows_every_key_of_recordings(recording: Recording) {
@@ -572,6 +619,7 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
         allow: _,
         tls: _,
         rfb: _,
+        shared: _,
         subprotocols: _,
     } in tokens
     {
@@ -635,7 +683,7 @@ fn the_reference_shows_every_token_source(tokens: &[TokenSource]) {
     shows(
         "bridge.tokens",
         "source path url address ca timeout database user password namespace headers secret-headers answer allow \
-         tls rfb subprotocols auth-url user-domain project project-domain application-credential secret region \
+         tls rfb shared subprotocols auth-url user-domain project project-domain application-credential secret region \
          interface endpoint microversion lifetime",
     );
     let TargetTls {

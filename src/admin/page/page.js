@@ -25,6 +25,10 @@ function rfb(console) {
   return console ? ` (${console.security}${console.view_only ? ", view only" : ""})` : "";
 }
 
+function viewer(shared) {
+  return shared ? ` (1 of ${shared.viewers}${shared.view_only ? ", view only" : shared.types ? ", types" : ""})` : "";
+}
+
 function day(moment) {
   return moment <= Date.now() ? "now" : new Date(moment).toLocaleString();
 }
@@ -158,7 +162,10 @@ function show(status) {
         one.last_success ? `${age(one.last_success)} ago` : null, plain(one.busy), plain(one.workers), plain(one.tunnels)]),
       addresses.map(([, one]) => one.last_error && `${age(one.last_error_at)} ago: ${one.last_error}`)),
     ...table("Tunnels", status.tunnel_count, [["Id"], ["Target"], ["Peer"], ["User"], ["Session"], ["Open", n], ["Up", n], ["Down", n]],
-      status.tunnels.map((one) => [`t${one.id}`, one.target + rfb(one.rfb), one.peer, one.user, visit(one.session), age(one.since), bytes(one.up), bytes(one.down)])),
+      status.tunnels.map((one) => [`t${one.id}`, one.target + rfb(one.rfb) + viewer(one.shared), one.peer, one.user, visit(one.session), age(one.since), bytes(one.up), bytes(one.down)])),
+    ...table("Shared consoles", null, [["Id"], ["Target"], ["Viewers", n], ["Typing"], ["Types now"], ["Open", n], ["Down", n], ["Kept", n]],
+      status.consoles.map((one) => [`c${one.id}`, one.target, plain(one.viewers), one.typing, one.typist ? one.typist_user || `t${one.typist}` : null,
+        one.connected ? age(one.since) : "waits for its guest", bytes(one.received), bytes(one.kept)])),
     ...table("Subscribers", status.subscribers, [["Id"], ["Channels"], ["By"], ["Peer"], ["User"], ["Session"], ["Open", n], ["Behind", n]],
       status.subscriptions.map((one) => [`s${one.id}`, one.channels.join(", "), one.transport, one.peer, one.user, visit(one.session), age(one.since), bytes(one.behind)])),
     ...table("Channels", null, [["Name"], ["Listeners", n], ["Messages", n]],

@@ -1,11 +1,13 @@
 //! The routes, in the order in which they are tried.
 
 use noren::Destination;
-use noren::config::{Affinity, App, Bridge, Config, Files, Mercure, Rfb};
+use noren::config::{
+    Affinity, App, Bridge, Config, Files, Mercure, Rfb, Shared, SharedConsoles, Typing, ViewRules,
+};
 
 use super::channels::{channel, of_mercure, subscribers};
 use super::headers::header_rules;
-use super::text::{Text, time};
+use super::text::{Text, bytes, time};
 use super::visitors::{entrance, of_an_address, origins, pages, refused, who};
 
 /// The numbered list of routes.
@@ -69,15 +71,18 @@ impl Routes<'_> {
         for source in &bridge.tokens {
             let rfb = rfb(source.rfb.as_ref().unwrap_or(&bridge.rfb));
             let spoken = spoken(source.subprotocols.as_ref().unwrap_or(&bridge.subprotocols));
+            let shared = shared(source.shared.as_ref().unwrap_or(&bridge.shared));
             self.text
-                .more(format_args!("tokens: {source}{rfb}{spoken}"));
+                .more(format_args!("tokens: {source}{rfb}{shared}{spoken}"));
         }
         for target in &bridge.targets {
             let rfb = rfb(target.rfb.as_ref().unwrap_or(&bridge.rfb));
             let spoken = spoken(target.subprotocols.as_ref().unwrap_or(&bridge.subprotocols));
             let address = &target.address;
-            self.text
-                .more(format_args!("a fixed token -> {address}{rfb}{spoken}"));
+            let shared = shared(target.shared.as_ref().unwrap_or(&bridge.shared));
+            self.text.more(format_args!(
+                "a fixed token -> {address}{rfb}{shared}{spoken}"
+            ));
         }
         for channel in channels {
             let name = &channel.name;
@@ -234,6 +239,34 @@ fn rfb(rfb: &Rfb) -> String {
             format!(", where Noren logs in by RFB{at} ({})", names.join(", "))
         }
     }
+}
+
+/// The consoles whose viewers share a connection, and the viewers who may type.
+fn shared(shared: &Shared) -> String {
+    if !shared.enabled {
+        return String::new();
+    }
+    let consoles = match shared.consoles {
+        SharedConsoles::All => "shared",
+        SharedConsoles::Serial => "whose serial consoles are shared",
+    };
+    let typists = match (shared.typing, &shared.view) {
+        (Typing::None, _)
+        | (
+            _,
+            ViewRules {
+                view_only: true, ..
+            },
+        ) => "nobody types".to_owned(),
+        (Typing::First, _) => "the first viewer types".to_owned(),
+        (Typing::One, _) => format!("one viewer types, another after {}", time(shared.hold)),
+        (Typing::All, _) => "all viewers type".to_owned(),
+    };
+    format!(
+        ", {consoles} by at most {} viewers of each: {typists}, {} of scrollback",
+        shared.viewer_limit,
+        bytes(shared.scrollback as u64)
+    )
 }
 
 /// The subprotocols that targets speak beside those of consoles.

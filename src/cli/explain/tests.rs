@@ -11,6 +11,7 @@ fn the_routes_are_told_in_their_order_with_who_may_pass() {
              [app.response-headers]\nremove = ['X-Powered-By', 'Server']\n\
              [session]\npath = '/tasks'\nname-header = 'X-User'\n\
              [[bridge.target]]\ntoken = 'secret'\naddress = 'unix:/run/vm'\nsubprotocols = ['mqtt']\n\
+             [[bridge.target]]\ntoken = 'serial'\naddress = 'unix:/run/tty'\nshared = { typing = 'one' }\n\
              [[channel]]\nname = 'job.*'\nsubscribers = ['ann', 'bob']\n\
              [hub.tokens]\nkeys = ['/k']\n",
             "test.toml",
@@ -22,6 +23,8 @@ fn the_routes_are_told_in_their_order_with_who_may_pass() {
         "  [::]:8001 (https)\n",
         " 1. /websockify on any host -> a console, by its token\n",
         "a fixed token -> unix:/run/vm, which also speaks mqtt\n",
+        "a fixed token -> unix:/run/tty, shared by at most 1000 viewers of each: one viewer types, another after 10s, \
+         64KiB of scrollback\n",
         "for visitors for whom wok answers GET /tasks with yes\n",
         " 2. /events/NAME on any host -> a channel\n",
         "job.*: messages from the admin socket; keeps 1000 messages, 1MiB, 1h\n",

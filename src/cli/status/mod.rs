@@ -4,6 +4,8 @@ mod cells;
 mod table;
 mod watch;
 
+pub(in crate::cli) use table::consoles;
+
 use clap::Args;
 use http::Method;
 

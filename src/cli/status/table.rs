@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use noren::clock::unix_time;
 use noren::status::{
-    Address, App, Certificate, Channel, Cluster, Source, Status, Subscription, TokenSource, Tunnel,
+    Address, App, Certificate, Channel, Cluster, Console, Source, Status, Subscription,
+    TokenSource, Tunnel,
 };
 
 use super::cells::{Clock, Table, bytes, clean, number, optional, session};
@@ -14,6 +15,15 @@ use super::cells::{Clock, Table, bytes, clean, number, optional, session};
 pub(super) fn lines(response: &[u8]) -> anyhow::Result<Vec<String>> {
     let status: Status = serde_json::from_slice(response).context("the answer of Noren")?;
     Ok(at(&status, Clock(unix_time(SystemTime::now()))))
+}
+
+/// The lines about shared consoles; none if there are none.
+pub(in crate::cli) fn consoles(response: &[u8]) -> anyhow::Result<Vec<String>> {
+    let status: Status = serde_json::from_slice(response).context("the answer of Noren")?;
+    let clock = Clock(unix_time(SystemTime::now()));
+    let lines = shared_consoles(&status.consoles, clock).lines();
+    // Without the empty line above the title.
+    Ok(lines.into_iter().skip(1).collect())
 }
 
 /// The lines of a status that is shown at this time.
@@ -30,6 +40,7 @@ fn at(status: &Status, clock: Clock) -> Vec<String> {
         apps(&status.apps, clock),
         addresses(&status.apps, clock),
         tunnels(status, clock),
+        shared_consoles(&status.consoles, clock),
         subscriptions(status, clock),
         channels(&status.channels),
         sources(&status.sources, clock),
@@ -142,9 +153,55 @@ fn tunnels(status: &Status, clock: Clock) -> Table<'static> {
     )
 }
 
-/// The target of a tunnel, and the security method of RFB.
+fn shared_consoles(consoles: &[Console], clock: Clock) -> Table<'static> {
+    let row = |one: &Console| {
+        let typist = one.typist.map(|tunnel| match &one.typist_user {
+            Some(user) => format!("t{tunnel} ({})", clean(user)),
+            None => format!("t{tunnel}"),
+        });
+        let open = if one.connected {
+            clock.age(one.since)
+        } else {
+            "waits for its guest".to_owned()
+        };
+        vec![
+            format!("c{}", one.id),
+            clean(&one.target),
+            one.viewers.to_string(),
+            clean(&one.typing),
+            optional(typist.as_deref()),
+            open,
+            bytes(one.received),
+            bytes(one.kept as u64),
+        ]
+    };
+    Table::new(
+        "Shared consoles",
+        &[
+            "ID",
+            "TARGET",
+            "VIEWERS",
+            "TYPING",
+            "TYPES NOW",
+            "OPEN",
+            "DOWN",
+            "KEPT",
+        ],
+        consoles.iter().map(row).collect(),
+    )
+}
+
+/// The target of a tunnel, with the security method of RFB or the state of a viewer of a shared console.
 fn console(tunnel: &Tunnel) -> String {
     let target = clean(&tunnel.target);
+    if let Some(viewer) = &tunnel.shared {
+        let does = match (viewer.view_only, viewer.types) {
+            (true, _) => ", view only",
+            (false, true) => ", types",
+            (false, false) => "",
+        };
+        return format!("{target} (1 of {}{does})", viewer.viewers);
+    }
     match &tunnel.rfb {
         None => target,
         Some(rfb) if rfb.view_only => format!("{target} ({}, view only)", clean(&rfb.security)),

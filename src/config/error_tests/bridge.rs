@@ -80,6 +80,105 @@ fn rfb_that_could_open_nothing_is_told_what_to_write() {
 }
 
 #[test]
+fn a_shared_console_that_cannot_be_one_is_told_what_to_write() {
+    let target = |bridge: &str, keys: &str| {
+        format!("[bridge]\n{bridge}\n[[bridge.target]]\ntoken = 'vm'\naddress = 'unix:/vm'\n{keys}")
+    };
+    let needs = "each viewer of RFB needs a connection of its own;";
+    for (text, said) in [
+        (
+            target("", "shared = {}\nrfb = {}"),
+            format!("target[0].shared: and rfb cannot both be for one console: {needs} remove one of the two"),
+        ),
+        (
+            target("rfb = { enabled = true }", "shared = {}"),
+            "target[0].shared: is for a console that [bridge.rfb] is for as well, and each viewer of RFB needs a \
+             connection of its own; write rfb = { enabled = false } beside it"
+                .to_owned(),
+        ),
+        (
+            target("shared = { enabled = true }", "rfb = {}"),
+            "target[0].rfb: is for a console that [bridge.shared] is for as well, and each viewer of RFB needs a \
+             connection of its own; write shared = { enabled = false } beside it"
+                .to_owned(),
+        ),
+        (
+            target("shared = { enabled = true }\nrfb = { enabled = true }", ""),
+            format!(
+                "shared: and [bridge.rfb] are both for all consoles, and {needs} disable one of the two, and write a \
+                 table into the targets and sources it is for"
+            ),
+        ),
+        (
+            target("", "shared = {}\nsubprotocols = ['mqtt']"),
+            "target[0].subprotocols: are for protocols whose clients each need a connection of their own; remove \
+             them, or shared"
+                .to_owned(),
+        ),
+        (
+            target("boundaries = { vm = '//EOM//' }", "shared = {}"),
+            "target[0].shared: is for a terminal, and [bridge.boundaries] has a marker for this token; remove one of \
+             the two"
+                .to_owned(),
+        ),
+        (
+            target("", "shared = { typing = 'some' }"),
+            r#"target[0].shared.typing: "some" is not known here; write "first", "one", "all" or "none""#.to_owned(),
+        ),
+        (
+            target("", "shared = { hold = '1s' }"),
+            "target[0].shared.hold: is for typing = \"one\", where the keyboard passes from one to another; remove one \
+             of the two"
+                .to_owned(),
+        ),
+        (
+            target("", "shared = { typing = 'none', view-only = true }"),
+            "target[0].shared.typing: \"none\" lets nobody type, whoever it is; remove it, or view-only, operators and \
+             viewers"
+                .to_owned(),
+        ),
+        (
+            target("", "shared = { directory = '/d', scrollback = '0B' }"),
+            "target[0].shared.directory: keeps the scrollback, of which there is none; write a size for scrollback, or \
+             remove it"
+                .to_owned(),
+        ),
+        (
+            target("", "shared = { lag = '1KiB' }"),
+            "target[0].shared.lag: \"1KiB\" is out of range; write a size from \"4KiB\" to \"16MiB\"".to_owned(),
+        ),
+        (
+            target("shared = { typing = 'all' }", ""),
+            "shared.enabled: is missing, and without it each viewer has a connection of its own; write enabled = true"
+                .to_owned(),
+        ),
+    ] {
+        let found = said_of(&with_app(&text));
+        let place = found.split_once(": bridge.").map(|(_, place)| place);
+        assert_eq!(place, Some(said.as_str()), "{found}\n{text}");
+    }
+    // What is for different consoles may be together.
+    for text in [
+        target(
+            "rfb = { enabled = true }",
+            "shared = {}\nrfb = { enabled = false }",
+        ),
+        target(
+            "shared = { enabled = true }",
+            "shared = { enabled = false }\nrfb = {}",
+        ),
+        target("", "shared = { consoles = 'serial' }\nrfb = {}"),
+        target("subprotocols = ['mqtt']", "shared = {}"),
+    ] {
+        assert_eq!(said_of(&with_app(&text)), "", "{text}");
+    }
+    let said = "bridge: lists users of consoles in shared, and visitors are not asked who they are; write [session] \
+                with path = \"/tasks\", or users in [bridge]";
+    let found = said_of(&with_app(&target("", "shared = { viewers = ['ann'] }")));
+    assert!(found.ends_with(said), "{found}");
+}
+
+#[test]
 fn headers_and_places_of_a_token_api_are_checked() {
     for (keys, said) in [
         (

@@ -111,9 +111,11 @@ fn the_bridge_is_read() {
                 ..TargetTls::default()
             }),
             access: RfbAccess {
-                view_only: true,
+                view: ViewRules {
+                    view_only: true,
+                    ..ViewRules::default()
+                },
                 clipboard: Clipboard::ToBrowser,
-                ..RfbAccess::default()
             },
         },
         recording: Recording {
@@ -169,6 +171,7 @@ fn token_sources_and_targets_keep_their_order() {
             },
             tls: None,
             rfb: None,
+            shared: None,
         },
         StaticTarget {
             subprotocols: None,
@@ -179,6 +182,7 @@ fn token_sources_and_targets_keep_their_order() {
                 enabled: true,
                 ..Rfb::default()
             }),
+            shared: None,
         },
     ];
     assert_eq!(bridge.targets, targets);
@@ -203,11 +207,14 @@ path = '/s'
         .first()
         .and_then(|source| source.rfb.clone());
     let expected = RfbAccess {
-        operators: vec![
-            Member::User("ann".to_owned()),
-            Member::Group("kitchen".to_owned()),
-        ],
-        viewers: vec![Member::User("bob".to_owned())],
+        view: ViewRules {
+            operators: vec![
+                Member::User("ann".to_owned()),
+                Member::Group("kitchen".to_owned()),
+            ],
+            viewers: vec![Member::User("bob".to_owned())],
+            ..ViewRules::default()
+        },
         ..RfbAccess::default()
     };
     assert_eq!(source.map(|rfb| rfb.access), Some(expected));

@@ -8,15 +8,19 @@ use std::time::Duration;
 use http::{Response, StatusCode};
 
 use crate::access::session::Visitor;
-use crate::bridge::{self, Connection, NotRecorded, Recorder, Subprotocol, Tap};
-use crate::clock::now_milliseconds;
-use crate::config::{self, Config};
-use crate::http::{Body, ClosedFor, Head, Refusal};
-use crate::net::{ConnectError, Slot};
-use crate::recording::Header;
-use crate::rfb::{LoginError, Rejection, Rules, Session};
-use crate::service::audit_record::AuditRecord;
+use crate::bridge::{self, Connection, Consoles, Newcomer, Recorder, Subprotocol, Tap};
+use crate::config::{self, ChannelName, Config};
+use crate::http::{Body, ClosedFor, Lease, Refusal, refuse};
+use crate::net::Slot;
+use crate::rfb::Rejection;
 use crate::service::exchange::Exchange;
+use crate::service::handlers::console_refusals::{not_admitted, not_shared, unresolved};
+use crate::service::handlers::console_rules::Rules;
+use crate::service::handlers::presence_stream::{Rights, presence_stream};
+use crate::service::handlers::shared_console::{Question, SharedConsoles, viewer_name};
+use crate::service::handlers::target_connection::{
+    NotConnected, TurnedAway, connect, header, log_in, record,
+};
 use crate::service::handlers::token_watch;
 use crate::service::handlers::wok_page::WokPage;
 use crate::service::route_auth::{Entrances, permit_page};
@@ -25,9 +29,11 @@ use crate::service::shared::Shared;
 use crate::service::token_limit::{TokenLimit, forgive};
 use crate::service::tunnel_permits::TunnelPermits;
 use crate::shutdown::Shutdown;
-use crate::tls::{DialError, Outgoing};
-use crate::tokens::{LinkError, ResolveError, Resolver, Target, Token, TokenError};
+use crate::tokens::{Asked, LinkError, ResolveError, Resolver, Target, Token, TokenError};
 use crate::websocket::Handshake;
+
+/// Interval of the heartbeat of a stream of presence where consoles have none.
+const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Handles requests for consoles.
 #[derive(Debug)]
@@ -45,6 +51,7 @@ pub(super) struct Console {
     tells_names: bool,
     permits: TunnelPermits,
     recorder: Option<Recorder>,
+    shared: SharedConsoles,
     shutdown: Shutdown,
 }
 
@@ -54,8 +61,16 @@ impl Console {
         shared: &Shared,
         targets: Resolver,
         recorder: Option<Recorder>,
+        consoles: Consoles,
     ) -> Self {
+        let bridge = &config.bridge;
         Self {
+            shared: SharedConsoles::new(
+                bridge,
+                consoles,
+                recorder.clone(),
+                shared.shutdown.clone(),
+            ),
             entrances: Arc::clone(&shared.entrances),
             sessions: shared.sessions.clone(),
             needs_session: config.session.is_required(config.bridge.session),
@@ -75,61 +90,57 @@ impl Console {
         self.targets.is_empty() && self.wok_page.is_unconfigured()
     }
 
-    /// Opens a console, or the channel that the token names: a list of steps in the order that security needs.
+    /// Opens a console, or the channel that the token names, or answers who views a console.
     pub(super) async fn handle(
         &self,
         mut exchange: Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
-        let handshake = match Handshake::check(&exchange.request) {
-            Ok(handshake) => handshake,
-            Err(refusal) => return Err(exchange.refuse(refusal, &self.shutdown)),
-        };
-        let context = exchange.context;
-        permit_page(&self.entrances.bridge, exchange.asking().0)?;
-        self.limit.check(context)?;
-        // Before the app is asked, which sees no password of Noren.
-        let at_hub = self.wok_page.enter(&mut exchange).await;
-        // Before the token is looked at: who is not logged in does not learn which tokens there are.
-        let visitor = if self.needs_session {
-            let headers = exchange.request.headers();
-            let visitor = self.sessions.visitor(headers, exchange.head, context);
-            let visitor = visitor.await?;
-            exchange.audit.known(visitor.name());
-            Some(visitor)
-        } else {
-            None
-        };
-        let token = self.token(&exchange)?;
-        let place = self.limit.hold(context).await?;
-        let asked = match self.targets.admit(token, context.peer.ip()).await {
-            Ok(asked) => asked,
-            Err(error) => {
-                if !matches!(error, LinkError::Unsigned | LinkError::Invalid(_)) {
-                    forgive(place);
+        let question = self.shared.question(&exchange.request);
+        if let Some(question) = question.transpose() {
+            let answered = match question {
+                Ok(question) => Box::pin(self.answer(question, &mut exchange)).await,
+                Err(refusal) => Err(refusal),
+            };
+            return match answered {
+                Ok(response) => {
+                    refuse(exchange.request.into_body(), &self.shutdown);
+                    Ok(response)
                 }
-                return Err(not_admitted(&error));
+                Err(refusal) => Err(exchange.refuse(refusal, &self.shutdown)),
+            };
+        }
+        match Handshake::check(&exchange.request) {
+            Ok(handshake) => self.open(handshake, exchange).await,
+            Err(refusal) => Err(exchange.refuse(refusal, &self.shutdown)),
+        }
+    }
+
+    /// Opens a console or a channel: a list of steps in the order that security needs.
+    async fn open(
+        &self,
+        handshake: Handshake,
+        mut exchange: Exchange<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        let context = exchange.context;
+        let Found {
+            asked,
+            visitor,
+            leads_to,
+        } = self.find(&mut exchange).await?;
+        let target = match leads_to {
+            LeadsTo::Channel(channel, at_hub) => {
+                at_hub?;
+                let subprotocol = Subprotocol::choose(&handshake, &[])?;
+                let page = &self.wok_page;
+                let opening = page.permit(channel, subprotocol, visitor, &mut exchange);
+                let opening = opening.await?;
+                let spent = self.targets.spend(&asked).await;
+                spent.map_err(|error| not_admitted(&error))?;
+                return page.open(opening, exchange, handshake);
             }
+            LeadsTo::Console(target) => target,
         };
-        if let Some(channel) = self.wok_page.channel_of(asked.token()) {
-            forgive(place);
-            at_hub?;
-            let subprotocol = Subprotocol::choose(&handshake, &[])?;
-            let page = &self.wok_page;
-            let opening = page.permit(channel, subprotocol, visitor, &mut exchange);
-            let opening = opening.await?;
-            let spent = self.targets.spend(&asked).await;
-            spent.map_err(|error| not_admitted(&error))?;
-            return page.open(opening, exchange, handshake);
-        }
-        let found = self.targets.resolve(&asked).await;
-        if !matches!(found, Err(ResolveError::Unknown)) {
-            forgive(place);
-        }
-        let target = found.map_err(|error| unresolved(&error))?;
-        // The id of a server is no secret, as a token is.
-        let tells_name = self.tells_names || target.server.is_some();
-        exchange.audit.found(&target, tells_name);
-        let rules = rules(&target, visitor.as_ref(), exchange.head);
+        let rules = Rules::of(&self.shared, &target, visitor.as_ref(), exchange.head);
         let subprotocol = Subprotocol::choose(&handshake, target.subprotocols())?;
         let lease = match visitor {
             Some(visitor) => Some(self.sessions.lease(visitor, &target).await?),
@@ -141,29 +152,20 @@ impl Console {
         // A single-use link is used up when all else has said yes, and before anything is opened.
         let spent = self.targets.spend(&asked).await;
         spent.map_err(|error| not_admitted(&error))?;
-        let socket = self.connect(&target).await?;
-        let socket = match log_in(socket, &target, rules, exchange.audit).await {
-            Ok(socket) => socket,
-            Err(turned_away) => {
+        let connecting = self.connect(&target, rules, lease.as_ref(), &mut exchange);
+        let (socket, tap) = match connecting.await {
+            Ok(connected) => connected,
+            Err(NotConnected::Refused(refusal)) => return Err(refusal),
+            Err(NotConnected::TurnedAway(turned_away)) => {
                 return Ok(self.turn_away(exchange, handshake, subprotocol, slot, turned_away));
             }
         };
-        let tap = self.record(&target, exchange.audit).await?;
         let boundary = target.boundary.clone();
-        let times = token_watch::Times {
-            interval: self.settings.recheck_tokens,
-            expires: target.expires,
-        };
+        let times = self.times(&target);
         let watch = || {
             let targets = Arc::clone(&self.targets);
-            let now = token_watch::Seen {
-                target: target.endpoint,
-                view_only: target.view_only,
-                server: target.server,
-            };
-            token_watch::watch(targets, asked, now, times, &self.shutdown)
+            token_watch::watch(targets, asked, seen(&target), times, &self.shutdown)
         };
-        let is_watched = times.interval.is_some() || times.expires.is_some();
         let opened = bridge::Opened {
             socket,
             subprotocol,
@@ -172,7 +174,7 @@ impl Console {
             line: exchange.audit.opened(),
             boundary,
             lease,
-            revocation: is_watched.then(watch),
+            revocation: times.are_any().then(watch),
         };
         Ok(bridge::open(
             exchange.request,
@@ -184,42 +186,149 @@ impl Console {
         ))
     }
 
-    /// The token of a request: its parameter, or else its cookie, or the host name where hosts are tokens.
-    fn token(&self, exchange: &Exchange<'_>) -> Result<Token, Refusal> {
-        let token = if self.settings.host_token {
-            Token::from_host(exchange.head.authority.host())
+    /// Finds the meaning of a request's token for a visitor who may know it.
+    async fn find(&self, exchange: &mut Exchange<'_>) -> Result<Found, Refusal> {
+        let context = exchange.context;
+        permit_page(&self.entrances.bridge, exchange.asking().0)?;
+        self.limit.check(context)?;
+        // Before the app is asked, which sees no password of Noren.
+        let at_hub = self.wok_page.enter(exchange).await;
+        // Before the token is looked at: who is not logged in does not learn which tokens there are.
+        let visitor = if self.needs_session {
+            let headers = exchange.request.headers();
+            let visitor = self.sessions.visitor(headers, exchange.head, context);
+            let visitor = visitor.await?;
+            exchange.audit.known(visitor.name());
+            Some(visitor)
         } else {
-            let in_query = Token::from_query(exchange.request.uri().query());
-            match (in_query, &self.settings.token_cookie) {
-                (Err(TokenError::Missing | TokenError::Empty), Some(name)) => {
-                    Token::from_cookie(exchange.request.headers(), name)
+            None
+        };
+        let token = self.token(exchange)?;
+        let place = self.limit.hold(context).await?;
+        let asked = match self.targets.admit(token, context.peer.ip()).await {
+            Ok(asked) => asked,
+            Err(error) => {
+                if !matches!(error, LinkError::Unsigned | LinkError::Invalid(_)) {
+                    forgive(place);
                 }
-                (token, _) => token,
+                return Err(not_admitted(&error));
             }
         };
-        token.map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))
+        let leads_to = if let Some(channel) = self.wok_page.channel_of(asked.token()) {
+            forgive(place);
+            LeadsTo::Channel(channel, at_hub)
+        } else {
+            let found = self.targets.resolve(&asked).await;
+            if !matches!(found, Err(ResolveError::Unknown)) {
+                forgive(place);
+            }
+            let target = found.map_err(|error| unresolved(&error))?;
+            // The id of a server is no secret, as a token is.
+            let tells_name = self.tells_names || target.server.is_some();
+            exchange.audit.found(&target, tells_name);
+            LeadsTo::Console(target)
+        };
+        Ok(Found {
+            asked,
+            visitor,
+            leads_to,
+        })
     }
 
-    /// Connects once, before the handshake is accepted: there is no probe and no second audit.
-    async fn connect(&self, target: &Target) -> Result<Outgoing, Refusal> {
-        let socket = target.connect(self.settings.connect).await;
-        socket.map_err(|error| {
-            let (status, reason) = match error {
-                DialError::Slow { .. } | DialError::Connect(ConnectError::Slow { .. }) => (
-                    StatusCode::GATEWAY_TIMEOUT,
-                    "the console behind this token did not answer in time",
-                ),
-                DialError::Handshake { .. } => (
-                    StatusCode::BAD_GATEWAY,
-                    "the console behind this token cannot be connected to safely",
-                ),
-                DialError::Connect(ConnectError::Refused { .. }) => (
-                    StatusCode::BAD_GATEWAY,
-                    "the console behind this token is not running",
-                ),
+    /// Connects to a target, or joins its viewers, by the rules for the visitor.
+    async fn connect(
+        &self,
+        target: &Target,
+        rules: Rules,
+        lease: Option<&Lease>,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<(Connection, Option<Tap>), NotConnected> {
+        let rfb = match rules {
+            Rules::Shared(settings, view_only) => {
+                exchange.audit.shared(view_only);
+                let user = lease
+                    .and_then(Lease::user)
+                    .or(exchange.head.user.as_deref());
+                let newcomer = Newcomer {
+                    user: user.map(Into::into),
+                    name: viewer_name(exchange.request.uri().query())?,
+                    view_only,
+                };
+                let header = header(target, exchange.audit);
+                let tunnels = &exchange.context.inside.tunnels;
+                let joined = self
+                    .shared
+                    .join(target, settings, newcomer, header, tunnels);
+                // One recording is for all viewers.
+                return Ok((Connection::Shared(Box::new(joined.await?)), None));
+            }
+            Rules::Rfb(rules) => Some(rules),
+            Rules::None => None,
+        };
+        let socket = connect(target, self.settings.connect).await?;
+        let socket = log_in(socket, target, rfb, exchange.audit).await?;
+        let header = header(target, exchange.audit);
+        let tap = record(self.recorder.as_ref(), target, header, &self.shutdown).await?;
+        Ok((socket, tap))
+    }
+
+    /// Answers a page's question about the viewers of a console, for whoever may open it.
+    async fn answer(
+        &self,
+        question: Question,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Response<Body>, Refusal> {
+        let Found {
+            asked,
+            visitor,
+            leads_to: LeadsTo::Console(target),
+        } = self.find(exchange).await?
+        else {
+            return Err(not_shared());
+        };
+        let lease = match visitor {
+            Some(visitor) => Some(self.sessions.lease(visitor, &target).await?),
+            None => None,
+        };
+        let settings = self.shared.settings(&target).ok_or_else(not_shared)?;
+        let name = viewer_name(exchange.request.uri().query())?;
+        let view = self.shared.view(&target);
+        // The link is good for one connection, and for what the page of this one asks.
+        let is_there = name
+            .as_deref()
+            .zip(view.as_ref())
+            .is_some_and(|(name, view)| view.has(name));
+        if asked.is_single_use() && !is_there {
+            return Err(not_admitted(&LinkError::Used));
+        }
+        if let (Question::Events, Some(view)) = (question, &view) {
+            let times = self.times(&target);
+            let watch = || {
+                let targets = Arc::clone(&self.targets);
+                token_watch::watch(targets, asked, seen(&target), times, &self.shutdown)
             };
-            Refusal::new(status, reason).because(&error)
-        })
+            let rights = Rights {
+                lease,
+                revocation: times.are_any().then(watch),
+            };
+            let interval = self.settings.heartbeat.unwrap_or(HEARTBEAT);
+            return Ok(presence_stream(
+                view.clone(),
+                name,
+                rights,
+                interval,
+                &self.shutdown,
+            ));
+        }
+        SharedConsoles::answer(question, view.as_ref(), &settings, name.as_deref())
+    }
+
+    /// The times at which the token of a target is looked at.
+    fn times(&self, target: &Target) -> token_watch::Times {
+        token_watch::Times {
+            interval: self.settings.recheck_tokens,
+            expires: target.expires,
+        }
     }
 
     /// Opens a WebSocket only to refuse the client in the words of RFB: viewers show a reason that comes so, and
@@ -247,143 +356,42 @@ impl Console {
         response
     }
 
-    /// Starts to record a console, if it is to be recorded.
-    async fn record(&self, target: &Target, audit: &AuditRecord) -> Result<Option<Tap>, Refusal> {
-        let Some(recorder) = &self.recorder else {
-            return Ok(None);
+    /// The token of a request: its parameter, or else its cookie, or the host name where hosts are tokens.
+    fn token(&self, exchange: &Exchange<'_>) -> Result<Token, Refusal> {
+        let token = if self.settings.host_token {
+            Token::from_host(exchange.head.authority.host())
+        } else {
+            let in_query = Token::from_query(exchange.request.uri().query());
+            match (in_query, &self.settings.token_cookie) {
+                (Err(TokenError::Missing | TokenError::Empty), Some(name)) => {
+                    Token::from_cookie(exchange.request.headers(), name)
+                }
+                (token, _) => token,
+            }
         };
-        let who = audit.who();
-        let mut header = Header::new(now_milliseconds(), target.to_string(), who.peer);
-        header.console.clone_from(&audit.what().console);
-        let user = who.user.or(who.login).or(who.certificate);
-        header.user = user.map(|user| user.to_string());
-        let tap = recorder.begin(&target.name, header, &self.shutdown).await;
-        tap.map_err(|error: NotRecorded| {
-            let reason = "this console is only opened when it can be recorded, which is not so now";
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason).because(&error)
-        })
+        token.map_err(|fault| Refusal::new(StatusCode::BAD_REQUEST, fault.to_string()))
     }
 }
 
-/// A host that was reached and does not let Noren in: the reason for the browser, and the refusal for the log.
-struct TurnedAway {
-    reason: &'static str,
-    /// Time limit for the browser to say its version.
-    limit: Duration,
-    refusal: Refusal,
+/// The target of a token as it is now, for the watch of its token.
+fn seen(target: &Target) -> token_watch::Seen {
+    token_watch::Seen {
+        target: target.endpoint.clone(),
+        view_only: target.view_only,
+        server: target.server.clone(),
+    }
 }
 
-/// Performs the handshake of RFB with the target, if it is to be spoken.
-async fn log_in(
-    connection: Outgoing,
-    target: &Target,
-    rules: Option<Rules>,
-    audit: &mut AuditRecord,
-) -> Result<Connection, TurnedAway> {
-    let (Some(rfb), Some(rules)) = (target.rfb(), rules) else {
-        return Ok(Connection::Raw(connection));
-    };
-    let login = &rfb.login;
-    let performed = login.perform(connection, &target.endpoint, target.password.as_ref());
-    let host = performed.await.map_err(|error: LoginError| {
-        let (status, reason) = if error.is_slow() {
-            (
-                StatusCode::GATEWAY_TIMEOUT,
-                "the console behind this token did not answer in time",
-            )
-        } else {
-            (
-                StatusCode::BAD_GATEWAY,
-                "the console behind this token does not let Noren in; its log says why",
-            )
-        };
-        TurnedAway {
-            reason,
-            limit: login.limit(),
-            refusal: Refusal::new(status, reason).because(&error),
-        }
-    })?;
-    audit.secured(host.method, rules);
-    let session = Session::new(host, login.limit(), rules);
-    Ok(Connection::Rfb(Box::new(session)))
+/// The meaning of a token.
+struct Found {
+    asked: Asked,
+    visitor: Option<Visitor>,
+    leads_to: LeadsTo,
 }
 
-/// The rules for a visitor of a console; `None` if RFB is not spoken there, in which case a visitor cannot be
-/// restricted to viewing.
-fn rules(
-    target: &Target,
-    visitor: Option<&Visitor>,
-    head: &Head,
-) -> Result<Option<Rules>, Refusal> {
-    let identity = visitor.map(Visitor::identity);
-    let name = identity.and_then(|identity| identity.name.as_deref());
-    let names: Vec<_> = name.into_iter().chain(head.user.as_deref()).collect();
-    let groups: &[Box<str>] = identity.map_or(&[], |identity| &*identity.groups);
-    let Some(rfb) = target.rfb() else {
-        let elsewhere = target.access_elsewhere();
-        let is_viewer = elsewhere.is_some_and(|access| access.is_viewer(&names, groups));
-        return if target.view_only || is_viewer {
-            let reason =
-                "this link or token is for looking only, which this console is not set up for";
-            let cause = "the visitor may only look, and Noren does not speak RFB with the target; write rfb = {} for \
-                         it, or see rfb.ports";
-            Err(Refusal::new(StatusCode::FORBIDDEN, reason).because(&cause))
-        } else {
-            Ok(None)
-        };
-    };
-    Ok(Some(Rules {
-        view_only: target.view_only || rfb.access.is_viewer(&names, groups),
-        clipboard: rfb.access.clipboard,
-    }))
-}
-
-/// The refusal for a client whose link is not valid. It reveals nothing about existing targets.
-fn not_admitted(error: &LinkError) -> Refusal {
-    let (status, reason) = match error {
-        LinkError::Unsigned => (StatusCode::FORBIDDEN, "only signed links are accepted here"),
-        LinkError::Invalid(_) => (StatusCode::FORBIDDEN, "this link is not valid"),
-        LinkError::Expired => (
-            StatusCode::FORBIDDEN,
-            "this link has expired; ask for a new one",
-        ),
-        LinkError::Early => (StatusCode::FORBIDDEN, "this link is not valid yet"),
-        LinkError::Elsewhere => (
-            StatusCode::FORBIDDEN,
-            "this link was made for another address",
-        ),
-        LinkError::Used => (
-            StatusCode::FORBIDDEN,
-            "this link was used already; ask for a new one",
-        ),
-        LinkError::Keys(_) | LinkError::Store(_) => (
-            StatusCode::BAD_GATEWAY,
-            "links cannot be checked; the log of Noren says why",
-        ),
-        LinkError::Slow => (
-            StatusCode::GATEWAY_TIMEOUT,
-            "the link could not be checked in time",
-        ),
-    };
-    Refusal::new(status, reason).because(error)
-}
-
-fn unresolved(error: &ResolveError) -> Refusal {
-    let refusal = match error {
-        // A malformed line is told in the log; no one else's fault must show whether a token exists.
-        // Neither must it show whether it leads to something that is not permitted.
-        ResolveError::Unknown | ResolveError::Malformed { .. } | ResolveError::Forbidden { .. } => {
-            Refusal::not_found("this token is not known here; the console may have been closed")
-        }
-        ResolveError::Slow => Refusal::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "the token could not be looked up in time",
-        ),
-        ResolveError::Refused { .. } => Refusal::not_found("this token does not lead to a socket"),
-        ResolveError::Unreadable { .. } | ResolveError::Failed { .. } => Refusal::new(
-            StatusCode::BAD_GATEWAY,
-            "the tokens cannot be read; the log of Noren says where, and why",
-        ),
-    };
-    refusal.because(error)
+/// The destination of a token.
+enum LeadsTo {
+    /// A channel, with the verdict of the hub about the client.
+    Channel(ChannelName, Result<(), Refusal>),
+    Console(Target),
 }

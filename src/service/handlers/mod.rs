@@ -5,19 +5,24 @@ mod admin_page;
 mod app;
 mod channels;
 mod console;
+mod console_refusals;
+mod console_rules;
 mod files;
 mod grip;
 mod mercure;
 mod own;
 mod page_library;
 mod page_messages;
+mod presence_stream;
 mod publications;
 mod publish;
 mod reserved;
 mod sendfile;
+mod shared_console;
 mod sockjs;
 mod subscribe;
 mod subscriptions;
+mod target_connection;
 mod token_watch;
 mod webhooks;
 mod wok_page;
@@ -27,7 +32,7 @@ use std::sync::Arc;
 use http::Response;
 
 use crate::admin::Page;
-use crate::bridge::Recorder;
+use crate::bridge::{Consoles, Recorder};
 use crate::config::Config;
 use crate::http::{Body, Head, Refusal};
 use crate::push::SockJs;
@@ -69,6 +74,7 @@ pub(super) struct Handlers {
 pub(super) struct Parts {
     pub(super) targets: Resolver,
     pub(super) recorder: Option<Recorder>,
+    pub(super) consoles: Consoles,
     pub(super) grip: Arc<GripApps>,
     pub(super) mercure: Option<(MercureHub, MercureKeys)>,
     pub(super) sockjs: SockJs,
@@ -81,7 +87,13 @@ impl Handlers {
     pub(super) fn new(config: &Config, shared: &Shared, parts: Parts) -> Self {
         Self {
             apps: Apps::new(config, shared, Arc::clone(&parts.grip)),
-            console: Console::new(config, shared, parts.targets, parts.recorder),
+            console: Console::new(
+                config,
+                shared,
+                parts.targets,
+                parts.recorder,
+                parts.consoles,
+            ),
             channels: Channels::new(shared, parts.sockjs),
             files: Files::new(config, shared.shutdown.clone()),
             admin_page: AdminPage::new(config, shared, parts.admin_page),

@@ -22,6 +22,13 @@ pub(super) struct Times {
     pub(super) expires: Option<u64>,
 }
 
+impl Times {
+    /// True if the token is looked at at all.
+    pub(super) fn are_any(self) -> bool {
+        self.interval.is_some() || self.expires.is_some()
+    }
+}
+
 /// The target of the token when the tunnel was opened.
 #[derive(Debug)]
 pub(super) struct Seen {

@@ -92,6 +92,7 @@ impl GripSockets {
             session: None,
             subprotocol: None,
             rfb: None,
+            viewer: None,
         });
         let busy = context.activity.begin();
         self.shutdown.spawn(async move {

@@ -1,0 +1,337 @@
+//! The shared consoles of a server: at any time one for an address, whoever comes at once, whatever is reloaded, and
+//! also beside a process that this one has replaced. Must not know tokens and permissions.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::console::{Console, NotJoined};
+use super::guest::{Guest, Redial};
+use super::presence::OpenConsole;
+use super::state::{Extras, Newcomer};
+use super::successor::Successor;
+use super::view::ConsoleView;
+use super::viewer::Viewer;
+use crate::bridge::outcome::Ended;
+use crate::config::Shared;
+use crate::http::Refusal;
+use crate::shutdown::Shutdown;
+use crate::sync::lock;
+use crate::tls::Outgoing;
+
+/// Time for the first viewer of a console to arrive, once it is connected.
+const FIRST_VIEWER: Duration = Duration::from_secs(10);
+
+/// All shared consoles. Clones share them.
+#[derive(Clone, Default)]
+pub struct Consoles(Arc<Registry>);
+
+#[derive(Default)]
+struct Registry {
+    last: AtomicU64,
+    places: Mutex<Places>,
+    /// The process that replaces this one, once there is one.
+    successor: Successor,
+}
+
+#[derive(Default)]
+struct Places {
+    open: HashMap<Arc<str>, watch::Receiver<Phase>>,
+    /// Addresses that are open in a process that this one has replaced.
+    elsewhere: HashSet<Arc<str>>,
+    /// True while another process takes over: nothing is opened here any more.
+    frozen: bool,
+}
+
+/// The phase of a console.
+#[derive(Clone)]
+enum Phase {
+    Connecting,
+    Open(Arc<Console>),
+    /// It could not be connected.
+    Failed(Refusal),
+}
+
+/// A console that somebody wants to view.
+pub struct Wanted {
+    /// The address that identifies it.
+    pub key: Arc<str>,
+    /// The address for logs.
+    pub target: String,
+    /// Its settings.
+    pub settings: Arc<Shared>,
+    /// The way to connect again, if that is permitted.
+    pub redial: Option<Redial>,
+}
+
+/// A connected console.
+#[derive(Debug)]
+pub struct Connected {
+    /// The only connection to the guest.
+    pub connection: Outgoing,
+    /// Recording and scrollback.
+    pub extras: Extras,
+}
+
+impl Consoles {
+    /// Joins a console, and connects to its guest with `connect` if there is none: once, whoever comes at the same
+    /// time, and even if the client leaves meanwhile.
+    ///
+    /// # Errors
+    /// A refusal, if it cannot be connected, or takes no viewer.
+    pub async fn join<F>(
+        &self,
+        wanted: Wanted,
+        newcomer: Newcomer,
+        connect: F,
+        tasks: &Shutdown,
+    ) -> Result<Viewer, Refusal>
+    where
+        F: Future<Output = Result<Connected, Refusal>> + Send + 'static,
+    {
+        let key = Arc::clone(&wanted.key);
+        let mut connecting = Some((wanted, connect));
+        loop {
+            let mut phase = self.phase(&key, &mut connecting, tasks)?;
+            let settled = phase.wait_for(|phase| !matches!(phase, Phase::Connecting));
+            let settled = settled.await.map(|phase| phase.clone());
+            let console = match settled {
+                Ok(Phase::Open(console)) => console,
+                Ok(Phase::Failed(refusal)) => return Err(refusal),
+                // It is gone; the next one may be opened.
+                Ok(Phase::Connecting) | Err(_) => continue,
+            };
+            match console.join(newcomer.clone()) {
+                Ok(joined) => return Ok(Viewer::new(console, joined)),
+                Err(NotJoined::Full) => {
+                    let reason = "this console has as many viewers as it may have";
+                    return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason));
+                }
+                // Its place is free once nothing is connected any more, and not before.
+                Err(NotJoined::Ending) => {
+                    let _ = phase.changed().await;
+                }
+            }
+        }
+    }
+
+    /// The phase of a console, which is opened if it is not there.
+    fn phase<F>(
+        &self,
+        key: &Arc<str>,
+        connecting: &mut Option<(Wanted, F)>,
+        tasks: &Shutdown,
+    ) -> Result<watch::Receiver<Phase>, Refusal>
+    where
+        F: Future<Output = Result<Connected, Refusal>> + Send + 'static,
+    {
+        let mut places = self.places();
+        if let Some(phase) = places.open.get(key) {
+            return Ok(phase.clone());
+        }
+        if places.elsewhere.contains(key) {
+            let reason = "this console is open in the Noren that this one has replaced; it can be opened here when \
+                          its viewers there have left";
+            return Err(Refusal::new(StatusCode::CONFLICT, reason));
+        }
+        let unavailable =
+            |reason: &'static str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason);
+        if places.frozen {
+            return Err(unavailable(
+                "another Noren takes over at this moment; please try again",
+            ));
+        }
+        let Some((wanted, connect)) = connecting.take() else {
+            return Err(unavailable(
+                "this console has ended at this moment; please try again",
+            ));
+        };
+        let (sender, phase) = watch::channel(Phase::Connecting);
+        places.open.insert(Arc::clone(key), phase.clone());
+        drop(places);
+        let place = Place {
+            consoles: self.clone(),
+            key: Arc::clone(key),
+            sender,
+        };
+        tasks.spawn(place.serve(wanted, connect, tasks.clone()));
+        Ok(phase)
+    }
+
+    /// True if this console is open, here or in a process that this one has replaced.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        let places = self.places();
+        places.open.contains_key(key) || places.elsewhere.contains(key)
+    }
+
+    /// True if no console is open at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let places = self.places();
+        places.open.is_empty() && places.elsewhere.is_empty()
+    }
+
+    /// The view of an open console.
+    #[must_use]
+    pub fn open(&self, key: &str) -> Option<ConsoleView> {
+        let phase = self.places().open.get(key)?.borrow().clone();
+        match phase {
+            Phase::Open(console) if console.ended().is_none() => Some(ConsoleView(console)),
+            _ => None,
+        }
+    }
+
+    /// All consoles for the operator, oldest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<OpenConsole> {
+        let mut list: Vec<_> = self.all().iter().map(|console| console.shown()).collect();
+        list.sort_by_key(|console| console.id);
+        list
+    }
+
+    /// Closes the console with this number for all viewers; returns its address.
+    #[must_use]
+    pub fn close(&self, id: u64) -> Option<String> {
+        let console = self.all().into_iter().find(|console| console.id == id)?;
+        console.end(Ended::Asked);
+        Some(console.target.clone())
+    }
+
+    /// Gives the keyboard to the viewer with this tunnel; `None` if it views no shared console, and `false` if it may
+    /// not type, or no viewer has the keyboard for itself there.
+    #[must_use]
+    pub fn hand_over(&self, tunnel: u64) -> Option<bool> {
+        self.all()
+            .iter()
+            .find_map(|console| console.hand_over(tunnel))
+    }
+
+    fn all(&self) -> Vec<Arc<Console>> {
+        let places = self.places();
+        let open = places
+            .open
+            .values()
+            .filter_map(|phase| match &*phase.borrow() {
+                Phase::Open(console) => Some(Arc::clone(console)),
+                Phase::Connecting | Phase::Failed(_) => None,
+            });
+        open.collect()
+    }
+
+    /// Opens nothing more, and returns the addresses that are open here or in a process before this one: for another
+    /// process that takes over, and does not open them.
+    #[must_use]
+    pub fn freeze(&self) -> Vec<Arc<str>> {
+        let mut places = self.places();
+        places.frozen = true;
+        self.0.successor.expect();
+        let Places {
+            open, elsewhere, ..
+        } = &*places;
+        open.keys().chain(elsewhere).cloned().collect()
+    }
+
+    /// Reverts [`freeze`](Self::freeze).
+    pub fn thaw(&self) {
+        self.places().frozen = false;
+        self.0.successor.forget();
+    }
+
+    /// Tells the process that has taken over, at the other end of `line`, of each console that ends here.
+    pub fn tell(&self, line: std::os::unix::net::UnixStream) {
+        self.0.successor.connect(line);
+    }
+
+    /// Does not open these addresses until the process before, at the other end of `line`, has told that they are free,
+    /// or has ended.
+    pub fn wait_for(
+        &self,
+        elsewhere: Vec<Arc<str>>,
+        line: std::os::unix::net::UnixStream,
+        tasks: &Shutdown,
+    ) {
+        if elsewhere.is_empty() {
+            return;
+        }
+        self.places().elsewhere.extend(elsewhere);
+        let (own, stop) = (self.clone(), tasks.clone());
+        tasks.spawn(async move {
+            let freed = super::successor::listen(line, |key| own.free(key));
+            tokio::select! {
+                () = freed => {}
+                () = stop.tunnels_requested() => {}
+            }
+            let left: Vec<_> = own.places().elsewhere.drain().collect();
+            for key in left {
+                own.0.successor.tell(&key);
+            }
+        });
+    }
+
+    fn free(&self, key: &str) {
+        self.places().elsewhere.remove(key);
+        self.0.successor.tell(key);
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        lock(&self.0.places)
+    }
+}
+
+/// The place of one console in the registry, which it leaves when nothing is connected any more.
+struct Place {
+    consoles: Consoles,
+    key: Arc<str>,
+    sender: watch::Sender<Phase>,
+}
+
+impl Place {
+    async fn serve<F>(self, wanted: Wanted, connect: F, tasks: Shutdown)
+    where
+        F: Future<Output = Result<Connected, Refusal>>,
+    {
+        let Connected { connection, extras } = match connect.await {
+            Ok(connected) => connected,
+            Err(refusal) => return self.fail(refusal),
+        };
+        let id = self.consoles.0.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let has_earlier = !extras.earlier.is_empty();
+        let until = Instant::now() + FIRST_VIEWER.max(wanted.settings.linger);
+        let console = Console::new((id, wanted.target), wanted.settings, extras, until);
+        if has_earlier {
+            console.tell("the lines above are of an earlier connection");
+        }
+        let console = Arc::new(console);
+        let guest = Guest::new(Arc::clone(&console), tasks);
+        self.sender.send_replace(Phase::Open(Arc::clone(&console)));
+        guest.serve(connection, wanted.redial).await;
+        console.release();
+    }
+
+    /// Frees the place before those who wait are told, so that whoever comes next tries again.
+    fn fail(self, refusal: Refusal) {
+        let sender = self.sender.clone();
+        drop(self);
+        sender.send_replace(Phase::Failed(refusal));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.consoles.places().open.remove(&self.key);
+        self.consoles.0.successor.tell(&self.key);
+    }
+}
+
+impl fmt::Debug for Consoles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consoles").finish_non_exhaustive()
+    }
+}

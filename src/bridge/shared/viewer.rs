@@ -1,0 +1,111 @@
+//! A viewer of a shared console, as the connection that a relay expects: reading gives output, writing takes keys. It
+//! leaves the console when its client does.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::console::{Console, Joined};
+use crate::bridge::outcome::Cut;
+use crate::telemetry::ViewerState;
+
+/// One viewer. Dropping it leaves the console.
+#[derive(Debug)]
+pub struct Viewer {
+    console: Arc<Console>,
+    number: u64,
+    shown: Arc<ViewerState>,
+    cut: Cut,
+    /// Lines for this viewer alone that it has not taken yet.
+    line: Vec<u8>,
+    has_left: bool,
+}
+
+impl Viewer {
+    pub(super) fn new(console: Arc<Console>, joined: Joined) -> Self {
+        Self {
+            console,
+            number: joined.number,
+            shown: joined.shown,
+            cut: joined.cut,
+            line: Vec::new(),
+            has_left: false,
+        }
+    }
+
+    /// The state that the status shows.
+    pub fn shown(&self) -> Arc<ViewerState> {
+        Arc::clone(&self.shown)
+    }
+
+    /// The end that comes even if its client does not read.
+    pub(in crate::bridge) fn cut(&self) -> Cut {
+        self.cut.clone()
+    }
+
+    /// Sets the number of its tunnel, by which an operator names it.
+    pub fn set_tunnel(&self, tunnel: u64) {
+        self.console.set_tunnel(self.number, tunnel);
+    }
+
+    fn leave(&mut self) {
+        if !std::mem::replace(&mut self.has_left, true) {
+            self.console.leave(self.number);
+        }
+    }
+}
+
+impl AsyncRead for Viewer {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.has_left {
+            return Poll::Ready(Ok(()));
+        }
+        // Another viewer's turn comes even if there is always more.
+        let turn = ready!(tokio::task::coop::poll_proceed(cx));
+        let read = this
+            .console
+            .poll_output(this.number, &mut this.line, cx, buf);
+        if read.is_ready() {
+            turn.made_progress();
+        }
+        read.map_err(io::Error::other)
+    }
+}
+
+impl AsyncWrite for Viewer {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if !this.has_left {
+            ready!(this.console.poll_input(this.number, cx, buf));
+        }
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Leaves: the console has others, and goes on.
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().leave();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

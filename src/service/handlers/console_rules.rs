@@ -1,0 +1,59 @@
+//! The rules for a visitor of a console: look or touch, by the token, the link, the user and the group. Opens nothing.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::access::session::Visitor;
+use crate::config::{self, ViewRules};
+use crate::http::{Head, Refusal};
+use crate::rfb;
+use crate::service::handlers::shared_console::SharedConsoles;
+use crate::tokens::Target;
+
+/// The rules for a visitor of a console.
+pub(super) enum Rules {
+    /// Bytes pass untouched, and nobody can be held to looking.
+    None,
+    /// Noren speaks RFB with the target.
+    Rfb(rfb::Rules),
+    /// The settings, and whether the visitor may only look.
+    Shared(Arc<config::Shared>, bool),
+}
+
+impl Rules {
+    /// Decides by the settings of the target and the names of the visitor.
+    pub(super) fn of(
+        consoles: &SharedConsoles,
+        target: &Target,
+        visitor: Option<&Visitor>,
+        head: &Head,
+    ) -> Result<Self, Refusal> {
+        let identity = visitor.map(Visitor::identity);
+        let name = identity.and_then(|identity| identity.name.as_deref());
+        let names: Vec<_> = name.into_iter().chain(head.user.as_deref()).collect();
+        let groups: &[Box<str>] = identity.map_or(&[], |identity| &*identity.groups);
+        let is_viewer = |view: &ViewRules| target.view_only || view.is_viewer(&names, groups);
+        if let Some(settings) = consoles.settings(target) {
+            let view_only = is_viewer(&settings.view);
+            return Ok(Self::Shared(settings, view_only));
+        }
+        let Some(rfb) = target.rfb() else {
+            let elsewhere = target.access_elsewhere();
+            let is_held_elsewhere = elsewhere.is_some_and(|access| is_viewer(&access.view));
+            return if target.view_only || is_held_elsewhere {
+                let reason =
+                    "this link or token is for looking only, which this console is not set up for";
+                let cause = "the visitor may only look, and Noren neither speaks RFB with the target nor shares it; \
+                             write rfb = {} for a display (see rfb.ports), or shared = {} for a serial console";
+                Err(Refusal::new(StatusCode::FORBIDDEN, reason).because(&cause))
+            } else {
+                Ok(Self::None)
+            };
+        };
+        Ok(Self::Rfb(rfb::Rules {
+            view_only: is_viewer(&rfb.access.view),
+            clipboard: rfb.access.clipboard,
+        }))
+    }
+}

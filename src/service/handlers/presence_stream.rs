@@ -1,0 +1,105 @@
+//! The viewers of a console as server-sent events: one now, and one for each change, until whoever asks may not have
+//! the console any more. Does not decide that.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::bridge::{ConsoleView, Revocation};
+use crate::http::{Body, BoxError, Lease};
+use crate::push::set_headers;
+use crate::shutdown::Shutdown;
+
+/// The rights that a stream needs as long as it lasts.
+pub(super) struct Rights {
+    pub(super) lease: Option<Lease>,
+    pub(super) revocation: Option<Revocation>,
+}
+
+/// The body of a stream.
+struct Events(mpsc::Receiver<Bytes>);
+
+/// Responds with the viewers, again after each change, and with a comment after each interval without one.
+pub(super) fn presence_stream(
+    view: ConsoleView,
+    name: Option<Box<str>>,
+    rights: Rights,
+    interval: Duration,
+    tasks: &Shutdown,
+) -> Response<Body> {
+    let (sender, receiver) = mpsc::channel(1);
+    let stop = tasks.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = feed(&view, name.as_deref(), interval, &sender) => {}
+            () = ended(&rights) => {}
+            () = sender.closed() => {}
+            // Pages come back to the process that takes over.
+            () = stop.requested() => {}
+        }
+    });
+    let mut response = Response::new(Events(receiver).boxed_unsync());
+    set_headers(&mut response);
+    response
+}
+
+async fn feed(
+    view: &ConsoleView,
+    name: Option<&str>,
+    interval: Duration,
+    sender: &mpsc::Sender<Bytes>,
+) {
+    let mut changes = view.changes();
+    while !view.has_ended() {
+        // Before it is looked at, so that no change is missed.
+        changes.mark_unchanged();
+        let presence = serde_json::to_string(&view.presence(name)).unwrap_or_default();
+        let event = format!("event: presence\ndata: {presence}\n\n");
+        if sender.send(event.into()).await.is_err() {
+            return;
+        }
+        while timeout(interval, changes.changed()).await.is_err() {
+            if sender.send(Bytes::from_static(b":\n\n")).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Completes when the visitor may not have the console any more.
+async fn ended(rights: &Rights) {
+    tokio::select! {
+        () = async {
+            match &rights.lease {
+                Some(lease) => lease.ended().await,
+                None => std::future::pending().await,
+            }
+        } => {}
+        () = async {
+            match &rights.revocation {
+                Some(revocation) => revocation.ended().await,
+                None => std::future::pending().await,
+            }
+        } => {}
+    }
+}
+
+impl http_body::Body for Events {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let event = self.get_mut().0.poll_recv(cx);
+        event.map(|event| event.map(|event| Ok(Frame::data(event))))
+    }
+}

@@ -1,0 +1,228 @@
+//! Shared consoles as a handler sees them: the settings that hold for a target, joining, and the questions of pages
+//! about viewers and keyboard. Does not decide who may come in.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::ACCEPT;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use serde_json::json;
+
+use crate::bridge::{
+    Connected, ConsoleView, Consoles, Dialled, Extras, Newcomer, Presence, Recorder, Redial, Store,
+    Viewer, Wanted,
+};
+use crate::config::{self, Bridge};
+use crate::http::{Body, Refusal, parameter};
+use crate::recording::Header;
+use crate::service::handlers::target_connection::{connect, record};
+use crate::service::responses::json;
+use crate::shutdown::Shutdown;
+use crate::telemetry::Tunnels;
+use crate::tokens::Target;
+use crate::websocket::asks_for_websocket;
+
+/// Length limit of the name that a page gives its connection.
+const LONGEST_NAME: usize = 64;
+
+/// The shared consoles of a configuration.
+#[derive(Debug)]
+pub(super) struct SharedConsoles {
+    consoles: Consoles,
+    /// True if a target or a source may be shared.
+    is_configured: bool,
+    /// Time limit for connecting to a guest.
+    connect: Duration,
+    recorder: Option<Recorder>,
+    shutdown: Shutdown,
+}
+
+/// A request about the viewers of a console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    /// The viewers now.
+    Now,
+    /// The viewers now, and again after each change.
+    Events,
+    /// Give the keyboard to the asking viewer.
+    Take,
+    /// Take the keyboard from the asking viewer.
+    Give,
+}
+
+impl SharedConsoles {
+    pub(super) fn new(
+        bridge: &Bridge,
+        consoles: Consoles,
+        recorder: Option<Recorder>,
+        shutdown: Shutdown,
+    ) -> Self {
+        let own = bridge.tokens.iter().map(|source| &source.shared);
+        let own = own.chain(bridge.targets.iter().map(|target| &target.shared));
+        let is_configured = own
+            .flatten()
+            .chain([&bridge.shared])
+            .any(|shared| shared.enabled);
+        Self {
+            consoles,
+            is_configured,
+            connect: bridge.connect,
+            recorder,
+            shutdown,
+        }
+    }
+
+    /// The question that a request asks, if it is no WebSocket.
+    pub(super) fn question<B>(&self, request: &Request<B>) -> Result<Option<Question>, Refusal> {
+        if asks_for_websocket(request) || !self.is_configured && self.consoles.is_empty() {
+            return Ok(None);
+        }
+        match *request.method() {
+            Method::GET if accepts(request.headers(), "text/event-stream") => {
+                Ok(Some(Question::Events))
+            }
+            Method::GET if accepts(request.headers(), "application/json") => {
+                Ok(Some(Question::Now))
+            }
+            Method::POST => match parameter(request.uri().query(), "keyboard")?.as_deref() {
+                Some("take") => Ok(Some(Question::Take)),
+                Some("give") => Ok(Some(Question::Give)),
+                _ => Err(Refusal::bad_request("say keyboard=take or keyboard=give")),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    /// The settings by which a target is shared. A console that is open stays shared until it ends, whatever a reload
+    /// says meanwhile: another connection would disturb it.
+    pub(super) fn settings(&self, target: &Target) -> Option<Arc<config::Shared>> {
+        if let Some(shared) = target.shared() {
+            return Some(Arc::clone(shared));
+        }
+        if self.consoles.is_empty() || target.rfb().is_some() || !self.consoles.has(&target.key()) {
+            return None;
+        }
+        Some(Arc::default())
+    }
+
+    /// The viewers of a target, if it is open.
+    pub(super) fn view(&self, target: &Target) -> Option<ConsoleView> {
+        self.consoles.open(&target.key())
+    }
+
+    /// Joins the viewers of a target, and connects to it if it is not open.
+    pub(super) async fn join(
+        &self,
+        target: &Target,
+        settings: Arc<config::Shared>,
+        newcomer: Newcomer,
+        header: Header,
+        tunnels: &Tunnels,
+    ) -> Result<Viewer, Refusal> {
+        let key = target.key();
+        if !self.consoles.has(&key) && tunnels.has_alone(&target.to_string()) {
+            let reason = "this console was opened for one client alone before it became a shared one; it can be \
+                          opened when that client has left";
+            return Err(Refusal::new(StatusCode::CONFLICT, reason));
+        }
+        let limit = self.connect;
+        let redial = target.stays().then(|| {
+            let target = target.clone();
+            let redial: Redial = Box::new(move || -> Dialled {
+                let target = target.clone();
+                Box::pin(async move { target.connect(limit).await })
+            });
+            redial
+        });
+        let (recorder, tasks, target) =
+            (self.recorder.clone(), self.shutdown.clone(), target.clone());
+        let wanted = Wanted {
+            key: Arc::clone(&key),
+            target: target.to_string(),
+            settings: Arc::clone(&settings),
+            redial,
+        };
+        let opening = async move {
+            let connection = connect(&target, limit).await?;
+            let tap = record(recorder.as_ref(), &target, header, &tasks).await?;
+            let open = move || Store::open(&settings, &key, &tasks);
+            let (store, earlier) = tokio::task::spawn_blocking(open)
+                .await
+                .ok()
+                .flatten()
+                .unzip();
+            let extras = Extras {
+                tap,
+                store,
+                earlier: earlier.unwrap_or_default(),
+            };
+            Ok::<_, Refusal>(Connected { connection, extras })
+        };
+        self.consoles
+            .join(wanted, newcomer, opening, &self.shutdown)
+            .await
+    }
+
+    /// Answers a question about viewers, other than one for events.
+    pub(super) fn answer(
+        question: Question,
+        view: Option<&ConsoleView>,
+        settings: &config::Shared,
+        name: Option<&str>,
+    ) -> Result<Response<Body>, Refusal> {
+        let viewer = || match (view, name) {
+            (Some(view), Some(name)) => Ok((view, name)),
+            (None, _) => Err(Refusal::not_found("nobody views this console now")),
+            (_, None) => Err(Refusal::bad_request(
+                "name your viewer: viewer=NAME, as in the address of its WebSocket",
+            )),
+        };
+        match question {
+            Question::Now | Question::Events => {}
+            Question::Take => {
+                let (view, name) = viewer()?;
+                view.take_keyboard(name)?;
+            }
+            Question::Give => {
+                let (view, name) = viewer()?;
+                view.give_keyboard(name)?;
+            }
+        }
+        let presence = match view {
+            Some(view) => view.presence(name),
+            None => Presence::nobody(settings.typing),
+        };
+        Ok(json(StatusCode::OK, &json!(presence)))
+    }
+}
+
+/// The name that a page gives its connection, by which it asks for the keyboard.
+pub(super) fn viewer_name(query: Option<&str>) -> Result<Option<Box<str>>, Refusal> {
+    let Some(name) = parameter(query, "viewer")? else {
+        return Ok(None);
+    };
+    let is_plain = |name: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(plain)
+    };
+    if !is_plain(&name) {
+        return Err(Refusal::bad_request(
+            "the name of a viewer has at most 64 letters, digits and the signs - _ .",
+        ));
+    }
+    Ok(Some(Cow::into_owned(name).into()))
+}
+
+/// True if a client names this media type.
+fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+    let lines = headers.get_all(ACCEPT).iter();
+    let lines = lines.filter_map(|value| value.to_str().ok());
+    let mut types = lines.flat_map(|line| line.split(','));
+    types.any(|range| {
+        range
+            .split(';')
+            .next()
+            .is_some_and(|name| name.trim() == wanted)
+    })
+}

@@ -1,0 +1,126 @@
+//! The connection to the target of a token, and its recording, with the refusals for clients. Does not know who asks.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::bridge::{Connection, NotRecorded, Recorder, Tap};
+use crate::clock::now_milliseconds;
+use crate::http::Refusal;
+use crate::net::ConnectError;
+use crate::recording::Header;
+use crate::rfb::{LoginError, Rules, Session};
+use crate::service::audit_record::AuditRecord;
+use crate::shutdown::Shutdown;
+use crate::tls::{DialError, Outgoing};
+use crate::tokens::Target;
+
+/// Connects once, before the handshake is accepted: there is no probe and no second audit.
+pub(super) async fn connect(target: &Target, limit: Duration) -> Result<Outgoing, Refusal> {
+    let socket = target.connect(limit).await;
+    socket.map_err(|error| {
+        let (status, reason) = match error {
+            DialError::Slow { .. } | DialError::Connect(ConnectError::Slow { .. }) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "the console behind this token did not answer in time",
+            ),
+            DialError::Handshake { .. } => (
+                StatusCode::BAD_GATEWAY,
+                "the console behind this token cannot be connected to safely",
+            ),
+            DialError::Connect(ConnectError::Refused { .. }) => (
+                StatusCode::BAD_GATEWAY,
+                "the console behind this token is not running",
+            ),
+        };
+        Refusal::new(status, reason).because(&error)
+    })
+}
+
+/// The beginning of a recording for the client of an audit record.
+pub(super) fn header(target: &Target, audit: &AuditRecord) -> Header {
+    let who = audit.who();
+    let mut header = Header::new(now_milliseconds(), target.to_string(), who.peer);
+    header.console.clone_from(&audit.what().console);
+    let user = who.user.or(who.login).or(who.certificate);
+    header.user = user.map(|user| user.to_string());
+    header
+}
+
+/// Starts to record a console, if it is to be recorded.
+pub(super) async fn record(
+    recorder: Option<&Recorder>,
+    target: &Target,
+    header: Header,
+    tasks: &Shutdown,
+) -> Result<Option<Tap>, Refusal> {
+    let Some(recorder) = recorder else {
+        return Ok(None);
+    };
+    let tap = recorder.begin(&target.name, header, tasks).await;
+    tap.map_err(|error: NotRecorded| {
+        let reason = "this console is only opened when it can be recorded, which is not so now";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason).because(&error)
+    })
+}
+
+/// A host that was reached and does not let Noren in: the reason for the browser, and the refusal for the log.
+pub(super) struct TurnedAway {
+    pub(super) reason: &'static str,
+    /// Time limit for the browser to say its version.
+    pub(super) limit: Duration,
+    pub(super) refusal: Refusal,
+}
+
+/// The reasons why a client gets no console.
+pub(super) enum NotConnected {
+    Refused(Refusal),
+    TurnedAway(TurnedAway),
+}
+
+impl From<Refusal> for NotConnected {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<TurnedAway> for NotConnected {
+    fn from(turned_away: TurnedAway) -> Self {
+        Self::TurnedAway(turned_away)
+    }
+}
+
+/// Performs the handshake of RFB with the target, if it is to be spoken.
+pub(super) async fn log_in(
+    connection: Outgoing,
+    target: &Target,
+    rules: Option<Rules>,
+    audit: &mut AuditRecord,
+) -> Result<Connection, TurnedAway> {
+    let (Some(rfb), Some(rules)) = (target.rfb(), rules) else {
+        return Ok(Connection::Raw(connection));
+    };
+    let login = &rfb.login;
+    let performed = login.perform(connection, &target.endpoint, target.password.as_ref());
+    let host = performed.await.map_err(|error: LoginError| {
+        let (status, reason) = if error.is_slow() {
+            (
+                StatusCode::GATEWAY_TIMEOUT,
+                "the console behind this token did not answer in time",
+            )
+        } else {
+            (
+                StatusCode::BAD_GATEWAY,
+                "the console behind this token does not let Noren in; its log says why",
+            )
+        };
+        TurnedAway {
+            reason,
+            limit: login.limit(),
+            refusal: Refusal::new(status, reason).because(&error),
+        }
+    })?;
+    audit.secured(host.method, rules);
+    let session = Session::new(host, login.limit(), rules);
+    Ok(Connection::Rfb(Box::new(session)))
+}

@@ -1,0 +1,162 @@
+//! View-only by token, link and list, and the end of rights: of that viewer and nobody else.
+
+use std::fs;
+
+use noren::Config;
+use noren::config::Signed;
+
+use super::{Serial, closed, keys, output_until};
+use crate::harness::{Backend, Door};
+
+#[tokio::test]
+async fn whoever_may_only_look_never_has_the_keyboard() {
+    let directory = tempfile::tempdir().unwrap();
+    let guest = Backend::unix(&directory.path().join("vm"));
+    let tokens = directory.path().join("tokens");
+    let address = guest.address().replace("unix:", "unix_socket:");
+    fs::write(
+        &tokens,
+        format!("look: {address} view-only\nvm: {address}\n"),
+    )
+    .unwrap();
+    let door = Door::open(&format!(
+        "[[bridge.tokens]]\nsource = 'file'\npath = '{}'\nshared = {{ typing = 'all', linger = '0s' }}\n",
+        tokens.display()
+    ))
+    .await;
+    let mut looking = door.websocket("/websockify?token=look").await;
+    let mut wire = guest.accept().await;
+    let mut typing = door.websocket("/websockify?token=vm").await;
+    keys(&mut looking, "NO").await;
+    looking
+        .send(crate::harness::masked(
+            crate::harness::FIN | crate::harness::PING,
+            b"",
+        ))
+        .await;
+    while looking.frame().await.opcode != crate::harness::PONG {}
+    keys(&mut typing, "yes").await;
+    assert_eq!(wire.take(3).await, b"yes");
+    wire.send("#").await;
+    assert_eq!(output_until(&mut looking, "#").await, "#");
+    drop((looking, typing));
+    assert_eq!(wire.rest().await, b"");
+}
+
+#[tokio::test]
+async fn a_link_for_looking_only_is_held_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("key");
+    fs::write(&key, "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA").unwrap();
+    let serial = Serial::open(
+        "linger = '0s'",
+        &format!(
+            "[bridge.signed]\nkeys = ['{}']\nstore = '{}'\nrequired = false\n",
+            key.display(),
+            directory.path().join("used").display()
+        ),
+    )
+    .await;
+    let rules = Signed {
+        keys: vec![noren::config::SecretFile::File(key)],
+        ..Signed::default()
+    };
+    let link = |view_only, single_use| {
+        let order = noren::LinkOrder {
+            name: "vm",
+            expires: std::time::Duration::from_secs(60),
+            single_use,
+            view_only,
+            address: None,
+        };
+        noren::sign_link(&rules, &order).unwrap()
+    };
+    let path = format!("/websockify?token={}", link(true, false));
+    let mut looking = serial.door.websocket(&path).await;
+    let mut guest = serial.guest.accept().await;
+    keys(&mut looking, "NO").await;
+    // The first who may type has the keyboard, although another came before.
+    let mut typing = serial.view().await;
+    keys(&mut typing, "yes").await;
+    assert_eq!(guest.take(3).await, b"yes");
+    drop((looking, typing));
+    assert_eq!(guest.rest().await, b"");
+
+    // A link for one connection answers questions about that connection only.
+    let once = link(false, true);
+    let request = |parameters: &str| {
+        format!(
+            "GET /websockify?token={once}{parameters} HTTP/1.1\r\nHost: door.example\r\n\
+             Accept: application/json\r\n\r\n"
+        )
+    };
+    let refused = serial.door.tls().await.ask(&request("")).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    let path = format!("/websockify?token={once}&viewer=me");
+    let _viewer = serial.door.websocket(&path).await;
+    let answer = serial.door.tls().await.ask(&request("&viewer=me")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let refused = serial.door.tls().await.ask(&request("&viewer=you")).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+}
+
+#[tokio::test]
+async fn a_token_that_is_taken_away_ends_its_viewer_and_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let guest = Backend::unix(&directory.path().join("vm"));
+    let tokens = directory.path().join("tokens");
+    let address = guest.address().replace("unix:", "unix_socket:");
+    fs::write(&tokens, format!("a: {address}\nb: {address}\n")).unwrap();
+    let door = Door::open(&format!(
+        "[bridge]\nrecheck-tokens = '10ms'\n[[bridge.tokens]]\nsource = 'file'\npath = '{}'\nshared = {{}}\n",
+        tokens.display()
+    ))
+    .await;
+    let mut first = door.websocket("/websockify?token=a").await;
+    let mut wire = guest.accept().await;
+    let mut second = door.websocket("/websockify?token=b").await;
+    fs::write(&tokens, format!("b: {address}\n")).unwrap();
+    assert_eq!(closed(&mut first).await.0, 4404);
+    wire.send("go on").await;
+    assert_eq!(output_until(&mut second, "go on").await, "go on");
+    keys(&mut second, "mine").await;
+    assert_eq!(wire.take(4).await, b"mine");
+}
+
+#[tokio::test]
+async fn a_reload_does_not_connect_a_second_time_whatever_it_says() {
+    let serial = Serial::open("", "").await;
+    let mut first = serial.view().await;
+    let mut guest = serial.guest.accept().await;
+    let plain = format!("{}{}", serial.door.base, serial.guest.target("vm"));
+    let config = Config::parse(&plain, "plain.toml").unwrap();
+    serial.door.handle.reload(config).unwrap();
+    let mut second = serial.view().await;
+    guest.send("one").await;
+    assert_eq!(output_until(&mut first, "one").await, "one");
+    assert_eq!(output_until(&mut second, "one").await, "one");
+    serial.guest.has_nobody().await;
+}
+
+#[tokio::test]
+async fn a_console_that_one_has_alone_is_not_shared_until_that_one_leaves() {
+    let directory = tempfile::tempdir().unwrap();
+    let guest = Backend::unix(&directory.path().join("vm"));
+    let door = Door::open(&guest.target("vm")).await;
+    let alone = door.websocket("/websockify?token=vm").await;
+    let mut wire = guest.accept().await;
+    let shared = format!("{}{}shared = {{}}\n", door.base, guest.target("vm"));
+    door.handle
+        .reload(Config::parse(&shared, "shared.toml").unwrap())
+        .unwrap();
+    let handshake = Door::handshake("/websockify?token=vm", "");
+    let refused = door.tls().await.ask(&handshake).await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    guest.has_nobody().await;
+    drop(alone);
+    assert_eq!(wire.rest().await, b"");
+    crate::harness::until("the console to be free", || async {
+        (door.tls().await.ask(&handshake).await.status == 101).then_some(())
+    })
+    .await;
+}
