@@ -67,6 +67,7 @@ mod real_prometheus;
 mod real_readings;
 mod real_replay;
 mod real_rfb;
+mod real_serial;
 mod real_session;
 mod real_sockjs;
 mod real_spool;
