@@ -191,7 +191,7 @@ pub fn turn_away(
                 tunnel: None,
                 stop: &stop,
             };
-            way.run(client, rejection, (None, None)).await;
+            way.run(client, rejection, Holds::default()).await;
         }
         drop((busy, slot));
     });

@@ -145,7 +145,7 @@ mod tests {
         assert!(!keyboard.press(2, now + moment));
         assert_eq!(
             keyboard.take(2, now + moment),
-            Err(Busy::Typing(HOLD - moment))
+            Err(Busy::Typing(HOLD.saturating_sub(moment)))
         );
         assert!(keyboard.press(1, now + moment));
         assert!(

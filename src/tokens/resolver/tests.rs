@@ -68,6 +68,7 @@ fn a_static_target_is_known_by_its_name_and_its_encoding_and_asked_first() {
         address: tcp("localhost", 1),
         tls: None,
         rfb: None,
+        shared: None,
     }];
     let resolver = resolver(&bridge);
     assert!(!resolver.is_empty());
@@ -97,6 +98,7 @@ fn a_target_has_the_name_it_was_found_by_whatever_else_its_token_could_mean() {
         address: tcp("localhost", 3),
         tls: None,
         rfb: None,
+        shared: None,
     }];
     let by_token = resolver(&by_token);
     for (sent, name) in [
