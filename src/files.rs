@@ -59,6 +59,18 @@ impl Directory {
         }
     }
 
+    /// Creates a directory of a program's modules: browsers ask whether a file has changed.
+    #[must_use]
+    pub fn library(prefix: config::PathPrefix, directory: PathBuf) -> Self {
+        Self {
+            beneath: Beneath(directory),
+            prefix,
+            cache_control: Some(HeaderValue::from_static("no-cache")),
+            precompressed: false,
+            hidden: false,
+        }
+    }
+
     /// Creates the directory of an `[[app.offload]]` table.
     #[must_use]
     pub fn offloaded(settings: &config::Offload) -> Self {

@@ -3,6 +3,7 @@
 
 mod mercure;
 mod reading;
+mod recording;
 
 use std::sync::LazyLock;
 
@@ -24,6 +25,7 @@ use crate::websocket::{Event, FrameReader};
 
 pub use mercure::mercure;
 pub use reading::reading;
+pub use recording::recording;
 
 /// Checks that a configuration is accepted or refused with a text, without a panic.
 ///

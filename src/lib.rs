@@ -20,9 +20,10 @@
 //! - **Layer 4**, `access`, `acme`, `proxy`, `bridge`, `hub`, `files`: access control; certificates from an
 //!   authority; forwarding of one request; relaying of a WebSocket to a socket; channels, which deliver one message
 //!   to many subscribers; files of a directory. Must not know each other.
-//! - **Layer 5**, `push`, `sources`, `cluster`: the ways from a channel to a client (WebSocket, event stream, long
-//!   poll, `SockJS`, GRIP); the ways into a channel beside HTTP (sockets, Wok, RabbitMQ); the stream of a broker that
-//!   gives the messages of several nodes one order. Must not know routes, sessions and the app.
+//! - **Layer 5**, `push`, `sources`, `cluster`, `viewers`: the ways from a channel to a client (WebSocket, event
+//!   stream, long poll, `SockJS`, GRIP); the ways into a channel beside HTTP (sockets, Wok, RabbitMQ); the stream of a
+//!   broker that gives the messages of several nodes one order; the pages that show consoles. Must not know routes,
+//!   sessions and the app.
 //! - **Layer 6**, `admin`: the socket for programs of this machine, which publish, subscribe and read the status.
 //!   Must not know apps and the public listeners.
 //! - **Layer 7**, `router`: a pure function from host and path to a route. Must not do I/O.
@@ -108,6 +109,7 @@ pub mod text;
 mod tls;
 mod tokens;
 mod upstream;
+mod viewers;
 mod websocket;
 
 pub use access::{ChannelOrder, OrderError, sign_channel_token};

@@ -29,6 +29,8 @@ pub enum Route {
     Mercure,
     /// The admin page; its resource begins at this position of the canonical path, or the path ends before it.
     Page(usize),
+    /// The pages of consoles; as for the admin page.
+    Consoles(usize),
     /// A webhook, of the source with this path.
     Webhook,
     /// The welcome page of a server without apps.
@@ -91,6 +93,8 @@ pub struct Router {
     mercure: Vec<String>,
     /// Path of the admin page.
     page: Option<String>,
+    /// Path of the pages of consoles.
+    consoles: Option<String>,
     /// Paths of webhooks.
     webhooks: HashSet<String>,
     /// Routes, most specific first.
@@ -135,6 +139,12 @@ impl Router {
                 .page
                 .as_ref()
                 .map(|path| path.decoded().trim_end_matches('/').to_owned()),
+            consoles: config
+                .bridge
+                .consoles
+                .path
+                .as_ref()
+                .map(|path| path.decoded().trim_end_matches('/').to_owned()),
             webhooks: config
                 .channels
                 .iter()
@@ -160,6 +170,7 @@ impl Router {
                 | Route::Hub(_)
                 | Route::Mercure
                 | Route::Page(_)
+                | Route::Consoles(_)
                 | Route::Webhook
                 | Route::Welcome => {
                     return None;
@@ -242,13 +253,11 @@ impl Router {
                 "a console is named by its token, not by host and port",
             ));
         }
-        if let Some(rest) = self
-            .page
-            .as_ref()
-            .and_then(|page| path.strip_prefix(page.as_str()))
-            && (rest.is_empty() || rest.starts_with('/'))
-        {
-            return Ok(Some(Route::Page(path.len() - rest.len() + 1)));
+        if let Some(at) = below(self.page.as_ref(), path) {
+            return Ok(Some(Route::Page(at)));
+        }
+        if let Some(at) = below(self.consoles.as_ref(), path) {
+            return Ok(Some(Route::Consoles(at)));
         }
         if let Some(hub) = &self.hub
             && path.starts_with(hub.as_str())
@@ -333,6 +342,12 @@ impl Entry {
                 .as_ref()
                 .is_none_or(|pattern| pattern.matches(host))
     }
+}
+
+/// The position behind the slash that follows some pages' own path, if a path is theirs.
+fn below(pages: Option<&String>, path: &str) -> Option<usize> {
+    let rest = path.strip_prefix(pages?.as_str())?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(path.len() - rest.len() + 1)
 }
 
 /// The paths of the Mercure hub and, if it has issuers of tokens, of its metadata (RFC 9728 §3).

@@ -151,9 +151,10 @@ impl Service {
             shutdown: shutdown.clone(),
             tokens,
         };
+        let recorder = Recorder::new(&config.bridge.recording, &live.recordings);
         let parts = Parts {
             targets: plan.targets,
-            recorder: Recorder::new(&config.bridge.recording, &live.recordings),
+            recorder: recorder.clone(),
             consoles: live.consoles.clone(),
             grip: Arc::new(GripApps::new(plan.grip, config, &live.grip)),
             mercure: config.mercure.as_ref().and_then(|settings| {
@@ -168,7 +169,7 @@ impl Service {
         let apps = Arc::clone(&shared.apps);
         Self {
             wrapper: Wrapper::new(config, &shared, live),
-            upkeep: Upkeep::new(&shared, live.sockjs.clone()),
+            upkeep: Upkeep::new(&shared, live.sockjs.clone(), recorder),
             pipeline: Pipeline {
                 logins: LoginLimit::new(config, Arc::clone(&limits), Arc::clone(&apps)),
                 limits,
@@ -242,6 +243,11 @@ impl Service {
     /// Closes connections to the apps that were idle for too long; to be called about once a second.
     pub fn close_idle(&self) {
         self.upkeep.close_idle();
+    }
+
+    /// Deletes recordings that are too old; to be called about once a second.
+    pub fn look_after_recordings(&self) {
+        self.upkeep.look_after_recordings();
     }
 
     /// Repeats due session queries for open connections; to be called about once a second.

@@ -46,6 +46,7 @@ mod real_certificates;
 mod real_clients;
 mod real_cluster;
 mod real_compression;
+mod real_consoles;
 mod real_demo;
 mod real_differential;
 mod real_disk;

@@ -12,5 +12,5 @@ fn no_page_has_a_barrier_in_light_or_dark_mode_on_a_wide_or_a_narrow_screen() {
         .args(["--program", env!("CARGO_BIN_EXE_noren"), "--directory"])
         .arg(directory.path()))
     .well();
-    assert_eq!(ran.stdout, "pages=12\n");
+    assert_eq!(ran.stdout, "pages=17\n");
 }

@@ -22,9 +22,26 @@ fn a_recorded_vnc_console_shows_a_viewer_the_same_picture_also_after_a_kill() {
     let file = until("a recording with an end", || {
         let mut files = fs::read_dir(&recordings).ok()?;
         let file = files.next()?.ok()?.path();
-        let end: &[u8] = b"closed it";
-        fs::read(&file).ok()?.ends_with(end).then_some(file)
+        door.log().contains("recorded").then_some(file)
     });
+    // What the audit says of it is what the file says.
+    let log = door.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("recorded"))
+        .expect("a line");
+    let digest = line.split_once("digest=").expect("a digest").1.trim();
+    let digest = digest.split_whitespace().next().unwrap_or_default();
+    let verified = Command::new(env!("CARGO_BIN_EXE_noren"))
+        .args(["recordings", "verify", "--digest", digest])
+        .arg(&file)
+        .status();
+    assert!(
+        verified
+            .expect("the binary that cargo built for this test")
+            .success(),
+        "{line}"
+    );
     // Dropped, it is killed without a word; what was recorded is there.
     drop((door, server));
     let viewer = path(&directory, "viewer");

@@ -319,3 +319,154 @@ fn a_recording_is_offered_to_this_machine_only() {
     let said = String::from_utf8(ran.stderr).unwrap();
     assert!(said.contains("only played on this machine"), "{said}");
 }
+
+/// Runs `noren` with these arguments; true if it succeeded, and what it printed.
+fn noren(arguments: &[&str]) -> (bool, String, String) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_noren"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (ran.status.success(), text(ran.stdout), text(ran.stderr))
+}
+
+#[tokio::test]
+async fn a_recording_is_listed_and_verified_and_whatever_was_changed_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (console, door) = console(directory.path(), "").await;
+    let (mut client, mut target) = tunnel(&console, &door).await;
+    says(&mut target, &mut client, b"login: ").await;
+    client.send(binary(b"cook\r")).await;
+    target.take(5).await;
+    let path = files(directory.path()).remove(0);
+    let (file, shown) = (path.to_str().unwrap(), directory.path().to_str().unwrap());
+    let listed = || {
+        let (_, line, _) = noren(&["recordings", "list", "--json", shown]);
+        serde_json::from_str::<serde_json::Value>(&line).unwrap()
+    };
+    assert_eq!(listed()["state"], "open");
+    leave((client, target)).await;
+    let (header, records) = ended(&path).await;
+    assert!(header.is_chained());
+    until("the end of the writer", || async {
+        (listed()["state"] == "ended").then_some(())
+    })
+    .await;
+    let one = listed();
+    assert_eq!(one["reason"], "the client closed it");
+    assert_eq!(one["target"], console.address());
+    assert_eq!(
+        (&one["graphical"], &one["digests"]),
+        (&false.into(), &true.into())
+    );
+    let (_, line, _) = noren(&["recordings", "list", shown]);
+    assert!(line.contains("(the client closed it)"), "{line}");
+
+    let (well, said, _) = noren(&["recordings", "verify", file]);
+    assert!(well, "{said}");
+    let digest = said.trim_end().rsplit_once("digest ").unwrap().1.to_owned();
+    assert!(noren(&["recordings", "verify", "--digest", &digest, file]).0);
+    let whole = fs::read(&path).unwrap();
+    let at = whole.windows(4).position(|four| four == b"cook").unwrap();
+    let mut changed = whole.clone();
+    changed[at] = b'b';
+    let typed = records.iter().position(|record| record.kind == Kind::Input);
+    let typed = typed.unwrap() + 1;
+    let copy = directory.path().join("copy");
+    let copied = copy.to_str().unwrap();
+    // A file that was written anew as a whole has digests that match each other, and not that of the audit.
+    let mut anew = header.line();
+    noren::recording::Chain::of(&header.line()).append(&encoded(Kind::End, b""), &mut anew);
+    for (content, told) in [
+        (
+            &changed[..],
+            format!("record {typed} is not as it was written"),
+        ),
+        (&whole[..whole.len() - 3], "its end is missing".to_owned()),
+        (&anew, "its digest is ".to_owned()),
+    ] {
+        fs::write(&copy, content).unwrap();
+        let (well, said, error) =
+            noren(&["recordings", "verify", "--digest", &digest, file, copied]);
+        assert!(!well && said.contains(&told), "{said}");
+        assert!(said.starts_with(file), "{said}");
+        assert!(
+            error.contains("1 of 2 recordings cannot be relied on"),
+            "{error}"
+        );
+    }
+}
+
+fn encoded(kind: Kind, data: &[u8]) -> Vec<u8> {
+    let mut record = Vec::new();
+    noren::recording::encode(kind, std::time::Duration::ZERO, data, &mut record);
+    record
+}
+
+#[test]
+fn a_recording_of_an_earlier_version_is_played_and_exported_and_said_to_have_no_digests() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("0000000000001-old.noren");
+    let header = Header::new(1_764_111_600_123, "unix:/run/vm1".into(), "unix".into());
+    let records = [
+        encoded(Kind::Output, b"caf\xc3"),
+        encoded(Kind::Output, b"\xa9\r\n"),
+    ];
+    fs::write(&path, [header.line(), records.concat()].concat()).unwrap();
+    assert_eq!(played(&path).0, "café\r\n".as_bytes());
+    let file = path.to_str().unwrap();
+    let (well, said, _) = noren(&["recordings", "verify", file]);
+    assert!(!well && said.contains("it has no digests"), "{said}");
+    let (well, cast, _) = noren(&["replay", "--asciicast", "--columns", "132", file]);
+    assert!(well);
+    let lines: Vec<serde_json::Value> = cast
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        (&lines[0]["version"], &lines[0]["width"]),
+        (&2.into(), &132.into())
+    );
+    assert_eq!(
+        (&lines[1][2], &lines[2][2]),
+        (&"caf".into(), &"é\r\n".into())
+    );
+}
+
+#[test]
+fn a_graphical_recording_is_not_exported_as_text_and_nothing_is_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("1-vm.noren");
+    let header = Header::new(0, "unix:/run/vm1".into(), "unix".into());
+    let records = encoded(Kind::Output, b"RFB 003.008\n");
+    fs::write(&path, [header.line(), records].concat()).unwrap();
+    let (well, cast, error) = noren(&["replay", "--asciicast", path.to_str().unwrap()]);
+    assert!(!well && cast.is_empty(), "{cast}");
+    assert!(error.contains("graphical console"), "{error}");
+}
+
+#[tokio::test]
+async fn recordings_that_are_too_old_are_deleted_and_none_that_is_being_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = directory.path().join("0000000000001-a.noren");
+    let (busy, new) = (
+        old.with_file_name("0000000000002-b.noren"),
+        old.with_file_name("0000000000003-c.noren"),
+    );
+    for (path, days) in [(&old, 40), (&busy, 40), (&new, 1)] {
+        fs::write(path, "").unwrap();
+        let file = fs::File::options().write(true).open(path).unwrap();
+        let age = std::time::Duration::from_secs(days * 86_400);
+        file.set_modified(std::time::SystemTime::now() - age)
+            .unwrap();
+    }
+    // Another process writes it, as during an upgrade.
+    let writer = fs::File::open(&busy).unwrap();
+    writer.lock().unwrap();
+    let (_console, _door) = console(directory.path(), "age = '30d'").await;
+    until("the old recording to go", || async {
+        (!old.exists()).then_some(())
+    })
+    .await;
+    assert!(busy.exists() && new.exists());
+}

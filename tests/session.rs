@@ -11,6 +11,7 @@
 mod asking;
 mod audit;
 mod channels;
+mod consoles;
 mod ending;
 mod members;
 mod named;

@@ -134,9 +134,10 @@ async fn who_comes_later_gets_the_last_lines_and_who_comes_back_finds_the_same_c
     let serial = Serial::open("scrollback = '1KiB', lag = '4KiB', linger = '1h'", "").await;
     let mut first = serial.view().await;
     let mut guest = serial.guest.accept().await;
-    let lines: String = (0..200)
+    let lines: Vec<_> = (0..200)
         .map(|line| format!("line {line} \u{20ac}\r\n"))
         .collect();
+    let lines = lines.concat();
     guest.send(&lines).await;
     assert_eq!(
         output_until(&mut first, "line 199 \u{20ac}\r\n").await,

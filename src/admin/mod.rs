@@ -12,6 +12,7 @@ mod last_hour;
 mod ndjson;
 mod page;
 mod publish;
+mod recordings;
 mod responses;
 mod routes;
 pub mod status;
@@ -38,6 +39,7 @@ use crate::telemetry::Measured;
 
 pub use control::{Order, Ordered, Orders};
 pub use page::Page;
+pub use recordings::RecordingPages;
 pub use view::View;
 
 use routes::{Routes, Scope};

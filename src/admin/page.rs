@@ -111,13 +111,19 @@ impl Page {
         }
     }
 
-    /// Responds to a GET below the page's path. The live stream ends with the lease.
+    /// Responds to a GET below the page's path. The live stream ends with the lease. `recordings` is true if the page
+    /// leads to those of consoles.
     ///
     /// # Errors
     /// A refusal, if there is no such file, or too many pages are open.
-    pub fn answer(&self, rest: &str, lease: Lease) -> Result<Response<Body>, Refusal> {
+    pub fn answer(
+        &self,
+        rest: &str,
+        lease: Lease,
+        recordings: bool,
+    ) -> Result<Response<Body>, Refusal> {
         match rest {
-            "hour" => Ok(object(StatusCode::OK, &self.everything())),
+            "hour" => Ok(object(StatusCode::OK, &self.everything(recordings))),
             "live" => {
                 let names = std::slice::from_ref(&self.channel);
                 let subscribed = self.hub.subscribe(names, From::Now, Some(lease));
@@ -133,8 +139,9 @@ impl Page {
     }
 
     /// The status, and the curves up to now.
-    fn everything(&self) -> Value {
+    fn everything(&self, recordings: bool) -> Value {
         let mut status = self.status();
+        status.insert("recordings".to_owned(), recordings.into());
         let curves = json!(self.hour.curves());
         status.insert("hour".to_owned(), curves);
         Value::Object(status)

@@ -9,6 +9,7 @@ mod codec;
 mod downlink;
 mod outcome;
 mod recorder;
+mod recordings;
 mod relay;
 mod scratch;
 mod shared;
@@ -36,7 +37,8 @@ use codec::Codec;
 use outcome::Outcome;
 use relay::{Holds, Limits, Relay};
 
-pub use recorder::{NotRecorded, Recorder, Recordings, Tap};
+pub use recorder::{NotRecorded, Recorder, Tap};
+pub use recordings::{Recordings, Watcher};
 pub use shared::{
     Connected, ConsoleView, Consoles, Dialled, Extras, Newcomer, OpenConsole, Presence, Redial,
     Store, Viewer, Wanted, latest_output,

@@ -3,13 +3,11 @@
 //! A tunnel never waits for the disk. It puts records into a bounded queue, and if that is full the recording
 //! notes the number of missing bytes. Independent of tokens; `recording` defines the file format.
 
-use std::collections::HashSet;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::io::AsyncWriteExt as _;
@@ -17,48 +15,23 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::bridge::recordings::{Recordings, Room, Watcher};
 use crate::config::{self, WhenUnrecordable};
-use crate::recording::{Header, Kind, encode};
+use crate::recording::{Chain, Header, Kind, encode};
 use crate::shutdown::Shutdown;
-use crate::sync::lock;
+use crate::telemetry::audit;
 
-/// File name extension of recordings. Other files in the directory are neither counted nor deleted.
-const ENDING: &str = ".noren";
 /// Limit on queued records of one recording; the limit on their bytes is usually reached first.
 const QUEUE: usize = 4096;
 /// Number of records written at once.
 const TOGETHER: usize = 64;
-/// Number of file names tried if another process writes into the same directory.
-const TRIES: u32 = 100;
-/// Number of digits in a file name: Unix milliseconds, until the year 2286.
-const DIGITS: usize = 13;
-/// Length limit of the console's name within a file name.
-const LONGEST_LABEL: usize = 64;
 
 /// Starts recordings as the configuration demands. Clones share the accounting of the directory.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     settings: Arc<config::Recording>,
-    directory: PathBuf,
     room: Arc<Room>,
 }
-
-/// Accounting of the recordings in a directory.
-#[derive(Debug, Default)]
-struct Room {
-    used: AtomicU64,
-    /// The number in the name of the newest recording.
-    newest: AtomicU64,
-    /// Recordings in progress, which are not deleted.
-    open: Mutex<HashSet<PathBuf>>,
-}
-
-/// Accounting of the directory in use. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Recordings(Arc<Mutex<Option<Place>>>);
-
-/// A directory and its accounting.
-type Place = (PathBuf, Arc<Room>);
 
 /// The recording of one tunnel, into which it puts its data. Clones belong to the same recording, which ends when
 /// the last is dropped.
@@ -74,7 +47,10 @@ struct Shared {
     input: bool,
     buffer: usize,
     queued: AtomicUsize,
+    /// Bytes that are missing and not noted yet.
     lost: AtomicU64,
+    /// Bytes that are missing in the whole recording.
+    lost_in_all: AtomicU64,
     stopped: AtomicBool,
     /// Cancelled when the tunnel must not continue without a recording.
     close: CancellationToken,
@@ -97,40 +73,12 @@ pub enum NotRecorded {
     },
 }
 
-impl Recordings {
-    /// The accounting of a directory, which takes the place of any other.
-    fn room(&self, directory: Option<&Path>) -> Option<Arc<Room>> {
-        let mut current = lock(&self.0);
-        let known = current.take();
-        let directory = directory?;
-        let known = known.filter(|(known, _)| known == directory);
-        let room = known.map_or_else(|| Arc::new(Room::of(directory)), |(_, room)| room);
-        *current = Some((directory.to_owned(), Arc::clone(&room)));
-        Some(room)
-    }
-}
-
-impl Room {
-    /// Adds up the files of a directory.
-    fn of(directory: &Path) -> Self {
-        let room = Self::default();
-        let there = recordings(directory);
-        let used = there.iter().map(|(_, size)| size).sum();
-        let newest = there.iter().filter_map(|(path, _)| number_in(path)).max();
-        room.used.store(used, Ordering::Relaxed);
-        let newest = newest.unwrap_or_default();
-        room.newest.store(newest, Ordering::Relaxed);
-        room
-    }
-}
-
 impl Recorder {
     /// Creates a recorder if anything is to be recorded, and adds up the files in a directory that is new.
     #[must_use]
     pub fn new(settings: &config::Recording, recordings: &Recordings) -> Option<Self> {
         Some(Self {
             room: recordings.room(settings.directory.as_deref())?,
-            directory: settings.directory.clone()?,
             settings: Arc::new(settings.clone()),
         })
     }
@@ -148,9 +96,10 @@ impl Recorder {
         if !self.settings.records(name) {
             return Ok(None);
         }
-        let own = self.clone();
+        let (own, console) = (self.clone(), name.to_owned());
+        let header = header.chained();
         let line = header.line();
-        let made = tokio::task::spawn_blocking(move || own.make(&header)).await;
+        let made = tokio::task::spawn_blocking(move || own.make(&console, &header)).await;
         let made = made.unwrap_or_else(|error| Err(self.failed(io::Error::other(error))));
         let (file, path) = match made {
             Ok(made) => made,
@@ -168,6 +117,7 @@ impl Recorder {
             buffer: self.settings.buffer,
             queued: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
+            lost_in_all: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             close: CancellationToken::new(),
             reason: OnceLock::new(),
@@ -177,97 +127,77 @@ impl Recorder {
             file: file.into(),
             path,
             written: 0,
+            chain: Chain::of(&line),
+            told: false,
             shared: Arc::clone(&shared),
         };
         tasks.spawn(writer.run(line, queue));
         Ok(Some(Tap { records, shared }))
     }
 
-    /// Creates the file, readable by its owner only. Blocks.
-    fn make(&self, header: &Header) -> Result<(fs::File, PathBuf), NotRecorded> {
-        let mut builder = DirBuilder::new();
-        let made = builder.recursive(true).mode(0o700).create(&self.directory);
-        made.map_err(|error| self.failed(error))?;
+    /// Creates the file, if there is room for it. Blocks.
+    fn make(&self, console: &str, header: &Header) -> Result<(fs::File, PathBuf), NotRecorded> {
+        let prepared = self.room.prepare();
+        prepared.map_err(|error| self.failed(error))?;
         if !self.has_room_for(self.settings.size.min(self.settings.total)) {
             return Err(NotRecorded::Full);
         }
-        let label = label(header.console.as_deref().unwrap_or(&header.target));
-        let number = self.number(header.begun);
-        for attempt in 0..TRIES {
-            let path = match attempt {
-                0 => format!("{number:0DIGITS$}-{label}{ENDING}"),
-                _ => format!("{number:0DIGITS$}-{label}-{attempt}{ENDING}"),
-            };
-            let path = self.directory.join(path);
-            let mut options = OpenOptions::new();
-            match options
-                .append(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-            {
-                Ok(file) => {
-                    self.open().insert(path.clone());
-                    return Ok((file, path));
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(self.failed(error)),
-            }
-        }
-        Err(self.failed(io::ErrorKind::AlreadyExists.into()))
-    }
-
-    /// The number for a file name: the current time, but higher than in any earlier name, so that names sort by
-    /// age even after the clock was set back.
-    fn number(&self, begun: u64) -> u64 {
-        let next = |newest: u64| begun.max(newest.saturating_add(1));
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        let newest = &self.room.newest;
-        // The function always gives a value.
-        let before = newest.fetch_update(set, fetch, |newest| Some(next(newest)));
-        next(before.unwrap_or_default())
+        let shown = header.console.as_deref().unwrap_or(&header.target);
+        let made = self.room.create(console, shown, header.begun);
+        made.map_err(|error| self.failed(error))
     }
 
     /// True if this many more bytes fit. With `drop-oldest` old recordings are deleted to make room; with the
     /// other rules a recording may begin while there is any room. Blocks.
     fn has_room_for(&self, wanted: u64) -> bool {
         let total = self.settings.total;
-        if self.settings.when_full == WhenUnrecordable::DropOldest {
-            self.drop_oldest(wanted);
+        if self.room.used() + wanted > total {
+            self.room.recount();
         }
-        self.room.used.load(Ordering::Relaxed) < total
+        if self.settings.when_full == WhenUnrecordable::DropOldest {
+            self.room.drop_oldest(total.saturating_sub(wanted));
+        }
+        self.room.used() < total
     }
 
-    fn drop_oldest(&self, wanted: u64) {
-        let limit = self.settings.total.saturating_sub(wanted);
-        if self.room.used.load(Ordering::Relaxed) <= limit {
+    /// Path of the directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.room.directory()
+    }
+
+    /// Counts somebody who watches a recording while it is written, until the result is dropped.
+    #[must_use]
+    pub fn watch(&self, path: &Path) -> Option<Watcher> {
+        self.room.watch(path)
+    }
+
+    /// Number of those who watch a console of this name, as its page says it (`bridge.recording.announce`).
+    #[must_use]
+    pub fn watchers(&self, console: &str) -> usize {
+        self.room.watchers(console)
+    }
+
+    /// Deletes recordings that are older than `bridge.recording.age`, and adds up the others. To be called about once a
+    /// second; looks once a minute.
+    pub fn look_after(&self, tasks: &Shutdown) {
+        if !self.room.is_due() {
             return;
         }
-        for (path, size) in recordings(&self.directory) {
-            if self.room.used.load(Ordering::Relaxed) <= limit {
-                return;
-            }
-            if !self.open().contains(&path) && fs::remove_file(&path).is_ok() {
-                info!(file = %path.display(), "a recording was deleted to make room");
-                self.give_back(size);
-            }
-        }
-    }
-
-    fn give_back(&self, size: u64) {
-        let fewer = |used: u64| Some(used.saturating_sub(size));
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        // The function always gives a value.
-        let _ = self.room.used.fetch_update(set, fetch, fewer);
-    }
-
-    fn open(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
-        lock(&self.room.open)
+        let (room, age) = (Arc::clone(&self.room), self.settings.age);
+        tasks.spawn(async move {
+            // An error is a panic or the end of the runtime.
+            let _ = tokio::task::spawn_blocking(move || match age {
+                Some(age) => room.expire(age),
+                None => room.recount(),
+            })
+            .await;
+        });
     }
 
     fn failed(&self, source: io::Error) -> NotRecorded {
         NotRecorded::Io {
-            directory: self.directory.clone(),
+            directory: self.room.directory().to_owned(),
             source,
         }
     }
@@ -304,6 +234,7 @@ impl Tap {
         }
         let lose = |more: u64| {
             shared.lost.fetch_add(more, Ordering::Relaxed);
+            shared.lost_in_all.fetch_add(more, Ordering::Relaxed);
         };
         let length = bytes.len() as u64;
         if shared.queued.load(Ordering::Relaxed) + bytes.len() > shared.buffer {
@@ -320,7 +251,9 @@ impl Tap {
         shared.queued.fetch_add(size, Ordering::Relaxed);
         if self.records.try_send(record).is_err() {
             shared.queued.fetch_sub(size, Ordering::Relaxed);
-            lose(missing + length);
+            // These are counted, and only not noted.
+            shared.lost.fetch_add(missing, Ordering::Relaxed);
+            lose(length);
         }
     }
 }
@@ -331,6 +264,9 @@ struct Writer {
     file: tokio::fs::File,
     path: PathBuf,
     written: u64,
+    chain: Chain,
+    /// True once the log has been told that bytes are missing.
+    told: bool,
     shared: Arc<Shared>,
 }
 
@@ -339,10 +275,17 @@ impl Writer {
         let mut stopped = self.write(&line).await.err();
         let mut records = Vec::with_capacity(TOGETHER);
         while stopped.is_none() && queue.recv_many(&mut records, TOGETHER).await > 0 {
-            let bytes = records.concat();
+            let taken = records.concat();
             records.clear();
+            self.tell_of_gap();
+            // Only with the digests of those before, so of none that does not reach the file.
+            let (mut chain, mut bytes) = (self.chain.clone(), Vec::with_capacity(taken.len()));
+            chain.append(&taken, &mut bytes);
             stopped = self.write(&bytes).await.err();
-            self.shared.queued.fetch_sub(bytes.len(), Ordering::Relaxed);
+            if stopped.is_none() {
+                self.chain = chain;
+            }
+            self.shared.queued.fetch_sub(taken.len(), Ordering::Relaxed);
         }
         let reason = match &stopped {
             Some(cause) => {
@@ -352,7 +295,17 @@ impl Writer {
             None => self.shared.reason.get().cloned(),
         };
         self.finish(&reason.unwrap_or_default()).await;
-        self.recorder.open().remove(&self.path);
+        self.recorder.room.release(&self.path);
+    }
+
+    /// Says once in the log that bytes are missing; how many they were in the end, the audit has.
+    fn tell_of_gap(&mut self) {
+        let lost = self.shared.lost_in_all.load(Ordering::Relaxed);
+        if lost > 0 && !self.told {
+            self.told = true;
+            let file = self.path.display();
+            warn!(%file, bytes = lost, "the disk does not keep up, and a recording misses bytes of its console");
+        }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
@@ -361,8 +314,7 @@ impl Writer {
         if self.written + length > settings.size {
             return Err("the recording has reached bridge.recording.size".to_owned());
         }
-        let used = self.recorder.room.used.load(Ordering::Relaxed);
-        if used + length > settings.total && !self.make_room(length).await {
+        if self.recorder.room.used() + length > settings.total && !self.make_room(length).await {
             return Err(NotRecorded::Full.to_string());
         }
         self.append(bytes).await.map_err(|error| error.to_string())
@@ -373,7 +325,7 @@ impl Writer {
         self.file.flush().await?;
         let length = bytes.len() as u64;
         self.written += length;
-        self.recorder.room.used.fetch_add(length, Ordering::Relaxed);
+        self.recorder.room.add(length);
         Ok(())
     }
 
@@ -383,8 +335,10 @@ impl Writer {
             return false;
         }
         let made = tokio::task::spawn_blocking(move || {
-            recorder.drop_oldest(wanted);
-            recorder.room.used.load(Ordering::Relaxed) + wanted <= recorder.settings.total
+            let total = recorder.settings.total;
+            recorder.room.recount();
+            recorder.room.drop_oldest(total.saturating_sub(wanted));
+            recorder.room.used() + wanted <= total
         });
         made.await.unwrap_or(false)
     }
@@ -408,42 +362,19 @@ impl Writer {
             encode(Kind::Gap, at, &missing.to_be_bytes(), &mut last);
         }
         encode(Kind::End, at, reason.as_bytes(), &mut last);
-        if let Err(error) = self.append(&last).await {
+        let mut bytes = Vec::new();
+        self.chain.append(&last, &mut bytes);
+        if let Err(error) = self.append(&bytes).await {
             warn!(file = %self.path.display(), %error, "the end of a recording could not be written");
         }
+        audit::recorded(&audit::Recorded {
+            file: &self.path,
+            bytes: self.written,
+            lost: self.shared.lost_in_all.load(Ordering::Relaxed),
+            records: self.chain.records(),
+            digest: &self.chain.digest().to_string(),
+        });
     }
-}
-
-/// The recordings in a directory, oldest first. A missing directory has none.
-fn recordings(directory: &Path) -> Vec<(PathBuf, u64)> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut found: Vec<(PathBuf, u64)> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().ends_with(ENDING))
-        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)))
-        .filter(|(_, metadata)| metadata.is_file())
-        .map(|(path, metadata)| (path, metadata.len()))
-        .collect();
-    found.sort();
-    found
-}
-
-/// The number in the name of a recording.
-fn number_in(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.get(..DIGITS)?.parse().ok()
-}
-
-/// The part of a name that is safe in a file name.
-fn label(name: &str) -> String {
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || "-_".contains(c) {
-            c
-        } else {
-            '_'
-        }
-    };
-    let label: String = name.chars().map(plain).collect();
-    let start = label.len().saturating_sub(LONGEST_LABEL);
-    label.get(start..).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -459,6 +390,7 @@ mod tests {
             buffer,
             queued: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
+            lost_in_all: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             close: CancellationToken::new(),
             reason: OnceLock::new(),
@@ -497,11 +429,5 @@ mod tests {
                 (Kind::Output, vec![4; 10]),
             ]
         );
-    }
-
-    #[test]
-    fn the_name_of_a_file_holds_nothing_that_leads_elsewhere() {
-        assert_eq!(label("unix:/run/../vm 1"), "unix__run____vm_1");
-        assert_eq!(label(&"é".repeat(200)), "_".repeat(64));
     }
 }

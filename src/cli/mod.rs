@@ -12,6 +12,7 @@ mod import;
 mod order;
 mod output;
 mod publish;
+mod recordings;
 mod replay;
 mod serve;
 mod status;
@@ -108,13 +109,22 @@ enum Command {
         there are, and --wait waits for them. It holds until it is undone or Noren restarts, also over a reload\n\
         and an upgrade. Exit status: 0 done, and with --wait nothing is in progress there; 1 not.")]
     Drain(drain::Drain),
-    /// Play a recorded console ([bridge.recording]) to a VNC viewer, or to the terminal.
+    /// Play a recorded console ([bridge.recording]) to a VNC viewer, or to the terminal; or export it for asciinema.
     #[command(after_help = "Examples:\n  \
         noren replay 1764111600123-vm1.noren & vncviewer 127.0.0.1::5999\n  \
-        noren replay --terminal --speed 4 --max-pause 1 1764111600123-vm1-console.noren\n\n\
+        noren replay --terminal --speed 4 --max-pause 1 1764111600123-vm1-console.noren\n  \
+        noren replay --asciicast 1764111600123-vm1-console.noren > vm1.cast && asciinema play vm1.cast\n\n\
         It plays the console's side as it was recorded, whatever the viewer says; a viewer that asks for\n\
         another picture format than the recorded one shows nonsense. Only this machine can connect.")]
     Replay(replay::Replay),
+    /// List recorded consoles ([bridge.recording]), and check that they are as they were written.
+    #[command(after_help = "Examples:\n  \
+        noren recordings list\n  \
+        noren recordings verify --digest 9f86d0… 1764111600123-vm1.noren\n\n\
+        Each record has a digest of everything before it; the last one stands in the audit log too, as `digest` of\n\
+        the line \"recorded\". Without --digest, a file that somebody has written anew as a whole cannot be told\n\
+        from the first. Exit status: 0 all is as it was written, 1 something is not.")]
+    Recordings(recordings::Recordings),
     /// Print the token of a console or socket name, and its URL; or a signed link that expires.
     #[command(after_help = "Examples:\n  \
         noren token vm1\n  \
@@ -188,6 +198,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Consoles(consoles) => consoles.run(),
         Command::Drain(drain) => drain.run(),
         Command::Replay(replay) => replay.run(),
+        Command::Recordings(recordings) => recordings.run(),
         Command::Token(token) => token.run(),
         Command::Import(import) => import.run(),
         Command::Generate(generate) => generate.run().map_err(Failure::Other),

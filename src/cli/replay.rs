@@ -1,14 +1,15 @@
-//! `noren replay`: plays what a console has sent, as it was recorded, to a viewer or to the terminal.
+//! `noren replay`: plays what a console has sent, as it was recorded, to a viewer or to the terminal, or writes it in
+//! the form of another player.
 
 use std::fs::File;
-use std::io::{BufReader, Write as _};
+use std::io::{BufReader, BufWriter, ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use noren::config::Endpoint;
-use noren::recording::{Kind, Reader};
+use noren::recording::{Asciicast, Kind, NotText, Reader};
 use noren::text::escape;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
@@ -32,6 +33,18 @@ pub(super) struct Replay {
     /// Write the output of a serial console to standard output instead
     #[arg(long)]
     terminal: bool,
+    /// Write a serial console to standard output as asciicast v2, which `asciinema play` shows
+    #[arg(long, conflicts_with_all = ["terminal", "listen", "speed", "once"])]
+    asciicast: bool,
+    /// Columns of the terminal in an asciicast; a recording does not know them
+    #[arg(long, value_name = "N", default_value_t = 80, requires = "asciicast")]
+    columns: u16,
+    /// Its rows
+    #[arg(long, value_name = "N", default_value_t = 24, requires = "asciicast")]
+    rows: u16,
+    /// Write what was typed into an asciicast as well, passwords included
+    #[arg(long, requires = "asciicast")]
+    input: bool,
     /// Play this many times as fast
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
     speed: f64,
@@ -76,6 +89,9 @@ fn speed(text: &str) -> Result<f64, String> {
 
 impl Replay {
     pub(super) fn run(self) -> Result<(), Failure> {
+        if self.asciicast {
+            return Ok(self.write_asciicast()?);
+        }
         // Before anything listens, so that a wrong file is told at once.
         self.tell(&self.open()?);
         let runtime = current_runtime()?;
@@ -93,6 +109,25 @@ impl Replay {
         let path = self.file.display();
         let file = File::open(&self.file).with_context(|| format!("open {path}"))?;
         Reader::open(BufReader::new(file)).with_context(|| format!("read {path}"))
+    }
+
+    fn write_asciicast(&self) -> anyhow::Result<()> {
+        let settings = Asciicast {
+            columns: self.columns,
+            rows: self.rows,
+            input: self.input,
+            max_pause: self.max_pause,
+        };
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        match settings.write(self.open()?, &mut out) {
+            // Nobody reads any more (`| head`), which is no error.
+            Err(NotText::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            Err(error @ NotText::Graphical) => Err(anyhow!(error).context(format!(
+                "{} cannot be written as an asciicast; play it to a VNC viewer, without --asciicast",
+                self.file.display()
+            ))),
+            written => written.with_context(|| format!("write {}", self.file.display())),
+        }
     }
 
     /// Prints a description of the recording to a terminal.
@@ -193,7 +228,7 @@ impl Replay {
 
 fn connect_refused(path: &std::path::Path) -> bool {
     let connected = std::os::unix::net::UnixStream::connect(path);
-    connected.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+    connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 /// The output of a recording.

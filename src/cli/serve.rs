@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use noren::config::{
-    App, AppUrl, AppUrls, Certificate, Endpoint, Files, HeaderRules, ListenAddress, Listener,
-    PathPrefix, Protocol, RequestLimits, SourceKind, StaticTarget, TokenSource,
+    App, AppUrl, AppUrls, Certificate, ConsoleList, Endpoint, Files, HeaderRules, ListenAddress,
+    Listener, PathPrefix, Protocol, RequestLimits, SourceKind, StaticTarget, TokenSource,
 };
 use noren::server::Inheritance;
 use noren::{
@@ -23,6 +23,8 @@ use crate::signals::{self, ControlEvent, Signals};
 const CONSOLE: &str = "console";
 /// The page of noVNC in its directory.
 const NOVNC: &str = "vnc.html";
+/// The path of the pages of consoles.
+const CONSOLES: &str = "/consoles";
 
 /// The arguments of `noren serve`.
 #[derive(Debug, Args)]
@@ -49,6 +51,9 @@ pub(super) struct Serve {
     /// A directory of UNIX sockets, each reachable by its name (repeatable)
     #[arg(long, value_name = "DIR")]
     sockets: Vec<PathBuf>,
+    /// noVNC and xterm.js for the pages of consoles, in place of the package's: a directory with `novnc` and `xterm`
+    #[arg(long, value_name = "DIR")]
+    viewers: Option<PathBuf>,
     /// The certificate chain (PEM), in place of the file's; without any, one is made
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
@@ -76,9 +81,17 @@ impl Serve {
                 format!("{NOVNC}?autoconnect=true&path=websockify%3Ftoken%3D{CONSOLE}")
             }
             (None, true) => NOVNC.to_owned(),
-            (Some(_), false) if self.files.is_none() => format!("websockify?token={CONSOLE}"),
+            (Some(_), false) if self.shows_consoles() => format!("consoles/view#{CONSOLE}"),
+            _ if self.shows_consoles() => "consoles/".to_owned(),
             _ => String::new(),
         }
+    }
+
+    /// True if flags alone give consoles. An app has pages of its own, which one of Noren's could hide.
+    fn shows_consoles(&self) -> bool {
+        let has_consoles =
+            self.target.is_some() || !self.tokens.is_empty() || !self.sockets.is_empty();
+        self.config.is_none() && self.app.is_none() && has_consoles
     }
 
     fn configuration(&self) -> Result<Config, Failure> {
@@ -137,6 +150,20 @@ impl Serve {
                 response_headers: HeaderRules::default(),
                 request_limits: RequestLimits::default(),
             });
+        }
+        if self.shows_consoles() {
+            let consoles = &mut config.bridge.consoles;
+            consoles.path = PathPrefix::parse(CONSOLES).ok();
+            // The name of a socket is no secret, and a token in a file may be one.
+            if self.tokens.is_empty() {
+                consoles.list = ConsoleList::All;
+            }
+        }
+        if let Some(directory) = &self.viewers {
+            let found = std::fs::canonicalize(directory);
+            let directory = found.with_context(|| format!("--viewers {}", directory.display()))?;
+            config.bridge.consoles.novnc = Some(directory.join("novnc"));
+            config.bridge.consoles.xterm = Some(directory.join("xterm"));
         }
         let sources = &mut config.bridge.tokens;
         let directories = self.tokens.iter().cloned().map(SourceKind::Directory);

@@ -23,6 +23,9 @@ pub struct Admin {
     pub page: Option<PathPrefix>,
     /// `users`: who may see the page, by the name that the session gives. Nobody else.
     pub users: Vec<String>,
+    /// `recordings`: whether they may also see and play the recordings of consoles, with all that was typed. Default
+    /// `false`: who may see the status has not been trusted with that.
+    pub recordings: bool,
 }
 
 impl Default for Admin {
@@ -33,6 +36,7 @@ impl Default for Admin {
             address: None,
             page: None,
             users: Vec::new(),
+            recordings: false,
         }
     }
 }
@@ -48,6 +52,7 @@ impl Admin {
                 PathPrefix::parse(text).map(Some)
             }),
             users: table.list("users", default.users, value::not_empty),
+            recordings: table.flag("recordings", default.recordings),
         }
     }
 }

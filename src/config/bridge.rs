@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use super::consoles::Consoles;
 use super::endpoint::Endpoint;
 use super::entrance::Entrance;
 use super::path_prefix::PathPrefix;
@@ -97,6 +98,8 @@ pub struct Bridge {
     pub shared: Shared,
     /// `[bridge.recording]`: which consoles are recorded.
     pub recording: Recording,
+    /// `[bridge.consoles]`: the pages on which consoles are found and opened.
+    pub consoles: Consoles,
     /// `[bridge.boundaries]`: name of a token to marker. Each frame sent to a client of that token
     /// ends right behind a marker. No marker is empty.
     pub boundaries: BTreeMap<String, String>,
@@ -126,6 +129,7 @@ impl Default for Bridge {
             rfb: Rfb::default(),
             shared: Shared::default(),
             recording: Recording::default(),
+            consoles: Consoles::default(),
             boundaries: BTreeMap::new(),
         }
     }
@@ -170,6 +174,7 @@ impl Bridge {
             rfb,
             shared,
             recording: table.table("recording", Recording::read),
+            consoles: table.table("consoles", Consoles::read),
             boundaries,
         };
         if table.is_sound() && bridge.host_token && bridge.token_cookie.is_some() {

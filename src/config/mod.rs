@@ -27,6 +27,7 @@ mod channel_tokens;
 mod clipboard;
 mod cluster;
 mod console_visitors;
+mod consoles;
 mod duration;
 mod endpoint;
 mod entrance;
@@ -116,6 +117,7 @@ pub use channel_name::{ChannelName, ChannelPattern};
 pub use channel_tokens::ChannelTokens;
 pub use clipboard::Clipboard;
 pub use cluster::Cluster;
+pub use consoles::{ConsoleList, Consoles};
 pub use duration::parse as parse_duration;
 pub use endpoint::Endpoint;
 pub use entrance::{CertificateRule, Entrance};
@@ -304,6 +306,8 @@ impl Config {
         config.open_grip(root);
         config.open_mercure(root);
         config.check_webhooks(root);
+        config.check_consoles(root);
+        config.check_recordings(root);
         // After all others: a name can only be looked for among apps that could be read.
         let apps = root.nothing_is_wrong().then_some(config.apps.as_slice());
         config.session = root.table("session", |table| Session::read(table, apps));
@@ -352,6 +356,7 @@ impl Config {
         let sources = self.channels.iter().flat_map(|channel| &channel.sources);
         for path in sources.filter_map(Source::webhook) {
             let mercure = self.mercure.as_ref();
+            let consoles = self.bridge.consoles.path.as_ref();
             let owner = if is_below(path, &self.hub.path) {
                 "[hub]"
             } else if mercure.is_some_and(|mercure| is_below(path, &mercure.path)) {
@@ -365,6 +370,8 @@ impl Config {
                 .is_some_and(|page| page.matches(path))
             {
                 "the admin page"
+            } else if consoles.is_some_and(|pages| pages.matches(path)) {
+                "the pages of consoles"
             } else {
                 continue;
             };
@@ -473,6 +480,61 @@ impl Config {
                 "admin",
                 r#"nobody may see the page; write users = ["NAME"] with the names that the session gives"#,
             );
+        }
+    }
+
+    /// Recordings are shown on the admin page, where there are any.
+    fn check_recordings(&self, root: &Table<'_>) {
+        if !self.admin.recordings || !root.nothing_is_wrong() {
+            return;
+        }
+        if self.admin.page.is_none() {
+            root.problem(
+                "admin",
+                r#"recordings are shown on the page; write page = "/noren", or remove recordings"#,
+            );
+        } else if self.bridge.recording.directory.is_none() {
+            root.problem(
+                "admin",
+                "nothing is recorded; write [bridge.recording] with a directory, or remove recordings",
+            );
+        }
+    }
+
+    /// The pages of consoles would take the place of something else, or something else theirs.
+    fn check_consoles(&self, root: &Table<'_>) {
+        let Some(pages) = &self.bridge.consoles.path else {
+            return;
+        };
+        let mercure = self
+            .mercure
+            .iter()
+            .map(|mercure| ("[mercure]", mercure.path.as_str()));
+        let admin = self
+            .admin
+            .page
+            .iter()
+            .map(|page| ("the admin page", page.as_str()));
+        let bridge = self
+            .bridge
+            .paths
+            .iter()
+            .map(|path| ("[bridge] paths", path.as_str()));
+        let others = bridge
+            .chain(mercure)
+            .chain(admin)
+            .chain([("[hub]", self.hub.path.as_str())]);
+        for (owner, path) in others.filter(|(_, path)| *path != "/") {
+            let other_way = PathPrefix::parse(path).is_ok_and(|path| path.matches(pages.decoded()));
+            if pages.matches(path) || other_way {
+                root.problem(
+                    "bridge",
+                    format!(
+                        r#"the pages of consoles are at "{}", a path of {owner} ("{path}"); give them another"#,
+                        pages.as_str()
+                    ),
+                );
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! `[bridge.recording]`: which consoles are recorded to files, and how much of them. Opens nothing.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::reader::Table;
 use super::size::{GIB, KIB};
@@ -36,10 +37,15 @@ pub struct Recording {
     /// `input`: whether what clients send is recorded too, keys and passwords included. Default
     /// `true`.
     pub input: bool,
+    /// `announce`: whether the page of a console says that it is recorded. Default `false`.
+    pub announce: bool,
     /// `size`: bytes of one recording. Default 256 MiB.
     pub size: u64,
     /// `total`: bytes of all recordings in the directory. Default 10 GiB.
     pub total: u64,
+    /// `age`: recordings whose last byte is older are deleted. Default `None`, `"off"`: a recording is evidence, and
+    /// nothing deletes it unless the file says so.
+    pub age: Option<Duration>,
     /// `when-full`: default `stop`.
     pub when_full: WhenUnrecordable,
     /// `buffer`: bytes of one recording that may wait for the disk, 64 KiB to 1 GiB; what comes
@@ -53,8 +59,10 @@ impl Default for Recording {
             directory: None,
             consoles: Vec::new(),
             input: true,
+            announce: false,
             size: 256 << 20,
             total: 10 << 30,
+            age: None,
             when_full: WhenUnrecordable::Stop,
             buffer: 4 << 20,
         }
@@ -68,8 +76,10 @@ impl Recording {
             directory: table.text("directory", None, |text| value::path(text).map(Some)),
             consoles: table.list("consoles", default.consoles, value::not_empty),
             input: table.flag("input", default.input),
+            announce: table.flag("announce", default.announce),
             size: table.size("size", default.size),
             total: table.size("total", default.total),
+            age: table.time_limit_or_off("age", default.age),
             when_full: table.text("when-full", default.when_full, |text| {
                 value::choice(text, &WhenUnrecordable::NAMES)
             }),

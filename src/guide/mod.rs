@@ -13,6 +13,8 @@ pub mod channels {}
 pub mod cherrypy {}
 #[doc = include_str!("cluster.md")]
 pub mod cluster {}
+#[doc = include_str!("consoles.md")]
+pub mod consoles {}
 #[doc = include_str!("django.md")]
 pub mod django {}
 #[doc = include_str!("express.md")]

@@ -362,6 +362,7 @@ async fn sweep(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
             let service = Arc::clone(&state.service);
             service.close_idle();
             service.look_after_channels();
+            service.look_after_recordings();
             if let Some(page) = service.admin_page() {
                 page.look();
             }

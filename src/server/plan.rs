@@ -14,6 +14,7 @@ use crate::server::{State, descriptors};
 use crate::service::{self, Live, Service, SetupError};
 use crate::sources;
 use crate::tls::{Acceptor, Acceptors, Challenges, TlsError};
+use crate::viewers;
 
 /// A configuration with its files read. Nothing was created, and nothing is in force.
 #[derive(Debug)]
@@ -123,7 +124,12 @@ fn absent(config: &Config) -> Vec<String> {
         let shown = files.directory.display();
         format!("files: {shown} is not there; until it is, its paths are not found")
     });
-    tokens.chain(files).collect()
+    let shows_consoles = config.bridge.consoles.path.is_some() || config.admin.recordings;
+    let viewers = shows_consoles.then(|| viewers::lacking(&config.bridge.consoles));
+    tokens
+        .chain(files)
+        .chain(viewers.into_iter().flatten())
+        .collect()
 }
 
 /// Checks the places that a start opens beside the files. Opens and makes nothing.

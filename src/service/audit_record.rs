@@ -33,7 +33,11 @@ impl AuditRecord {
             Route::Hub(_) | Route::Mercure if request.method() == Method::POST => Kind::Message,
             Route::Hub(_) | Route::Mercure => Kind::Stream,
             Route::App(_) if asks_for_websocket(request) => Kind::WebSocket,
-            Route::App(_) | Route::Files(_) | Route::Page(_) | Route::Welcome => Kind::Request,
+            Route::App(_)
+            | Route::Files(_)
+            | Route::Page(_)
+            | Route::Consoles(_)
+            | Route::Welcome => Kind::Request,
         };
         Self {
             peer: context.peer,
@@ -77,6 +81,13 @@ impl AuditRecord {
     /// Adds that the visitor is one of several viewers, and whether it may only look.
     pub(super) fn shared(&mut self, view_only: bool) {
         self.what.shared = Some(Viewing { view_only });
+    }
+
+    /// Sets a recording that is to be played.
+    pub(super) fn plays(&mut self, user: Option<&str>, file: &str) {
+        self.user = user.map(Arc::from);
+        self.what.kind = Kind::Recording;
+        self.what.target = Some(file.to_owned());
     }
 
     /// Sets another object.

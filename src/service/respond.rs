@@ -224,7 +224,7 @@ impl Wrapper {
                 self.counted.get(index)?.count(status);
                 return Some(Arc::clone(self.apps.get(index)?));
             }
-            Some(Route::Websockify) => Handler::Bridge,
+            Some(Route::Websockify | Route::Consoles(_)) => Handler::Bridge,
             Some(Route::Hub(_) | Route::Webhook) => Handler::Hub,
             Some(Route::Mercure) => Handler::Mercure,
             Some(Route::Page(_)) => Handler::Page,

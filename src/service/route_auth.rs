@@ -119,7 +119,8 @@ impl Entrances {
     fn of(&self, route: Route) -> Option<&Entrance> {
         match route {
             Route::App(index) => self.apps.get(index),
-            Route::Websockify => Some(&self.bridge),
+            // Whoever may not open a console does not see its page either.
+            Route::Websockify | Route::Consoles(_) => Some(&self.bridge),
             Route::Hub(_) => Some(&self.hub),
             Route::Mercure => self.mercure.as_ref(),
             // Files are open to everybody; the admin page has a rule of its own, and so have signatures.
@@ -174,9 +175,12 @@ impl RouteAuth {
         let is_open = match route {
             Route::App(_) | Route::Files(_) => true,
             Route::Websockify => self.host_token,
-            Route::Hub(_) | Route::Mercure | Route::Page(_) | Route::Webhook | Route::Welcome => {
-                false
-            }
+            Route::Hub(_)
+            | Route::Mercure
+            | Route::Page(_)
+            | Route::Consoles(_)
+            | Route::Webhook
+            | Route::Welcome => false,
         };
         let host = head.authority.host();
         // With TLS the certificate is for the name, or the browser has said that it is not.

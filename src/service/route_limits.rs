@@ -76,6 +76,7 @@ impl RouteLimits {
             | Route::Mercure
             | Route::Webhook
             | Route::Page(_)
+            | Route::Consoles(_)
             | Route::Welcome => None,
         }
     }

@@ -1,5 +1,5 @@
-//! Upkeep of a service between requests: closes idle connections, asks about open sessions again, and calls the
-//! presence hooks of apps. Does not know requests.
+//! Upkeep of a service between requests: closes idle connections, asks about open sessions again, deletes old
+//! recordings, and calls the presence hooks of apps. Does not know requests.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::BodyExt;
 use tracing::warn;
 
+use crate::bridge::Recorder;
 use crate::cluster::Cluster;
 use crate::config::HeaderRules;
 use crate::http::apply_to_request;
@@ -28,17 +29,19 @@ pub(super) struct Upkeep {
     hub: Hub,
     cluster: Option<Cluster>,
     sockjs: SockJs,
+    recorder: Option<Recorder>,
     shutdown: Shutdown,
 }
 
 impl Upkeep {
-    pub(super) fn new(shared: &Shared, sockjs: SockJs) -> Self {
+    pub(super) fn new(shared: &Shared, sockjs: SockJs, recorder: Option<Recorder>) -> Self {
         Self {
             apps: Arc::clone(&shared.apps),
             sessions: shared.sessions.clone(),
             hub: shared.hub.clone(),
             cluster: shared.cluster.clone(),
             sockjs,
+            recorder,
             shutdown: shared.shutdown.clone(),
         }
     }
@@ -50,6 +53,13 @@ impl Upkeep {
         }
         if let Some(sessions) = self.sessions.sessions() {
             sessions.close_idle();
+        }
+    }
+
+    /// Deletes recordings that are too old.
+    pub(super) fn look_after_recordings(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.look_after(&self.shutdown);
         }
     }
 

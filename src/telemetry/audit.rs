@@ -1,10 +1,11 @@
-//! The audit log: one line when a tunnel or stream opens, one when it ends, one for each refusal.
+//! The audit log: one line when a tunnel or stream opens, one when it ends, one for each recording and each refusal.
 //!
 //! The lines are an interface. Their target is [`TARGET`], the message is a constant, and all else is a field:
 //! names, addresses and numbers, never a token, a cookie or a body.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,6 +40,8 @@ pub enum Kind {
     WebSocket,
     /// A message for a channel.
     Message,
+    /// A recording that is played or watched.
+    Recording,
     /// An ordinary request to an app.
     Request,
     /// A connection without a request.
@@ -71,6 +74,21 @@ pub struct Opened {
     reason: Cow<'static, str>,
 }
 
+/// A recording that has its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded<'a> {
+    /// Path of its file.
+    pub file: &'a Path,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Bytes that are missing in it, because the disk did not keep up.
+    pub lost: u64,
+    /// Number of its records.
+    pub records: u64,
+    /// The digest of all of it.
+    pub digest: &'a str,
+}
+
 impl Kind {
     const fn as_str(self) -> &'static str {
         match self {
@@ -78,6 +96,7 @@ impl Kind {
             Self::Stream => "stream",
             Self::WebSocket => "websocket",
             Self::Message => "message",
+            Self::Recording => "recording",
             Self::Request => "request",
             Self::Connection => "connection",
         }
@@ -198,6 +217,20 @@ impl Drop for Opened {
             up, down, "closed"
         );
     }
+}
+
+/// Writes the line of a recording that has its end, with the digest that `noren recordings verify` computes: a later
+/// change of the file does not change the audit.
+pub fn recorded(recording: &Recorded<'_>) {
+    let Recorded {
+        file,
+        bytes,
+        lost,
+        records,
+        digest,
+    } = recording;
+    let file = file.display();
+    info!(target: TARGET, kind = "recording", %file, bytes, lost, records, digest, "recorded");
 }
 
 /// Writes the line of a refusal. `reason` must be fit for a log.

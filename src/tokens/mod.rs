@@ -14,6 +14,7 @@ mod console;
 mod file_name;
 mod lookup;
 mod named_file;
+mod names;
 mod nova;
 mod resolver;
 mod service_client;

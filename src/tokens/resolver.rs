@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::lookup::Search;
 use super::signed::{Links, Once, Purpose};
 use super::source::{By, Source, Terms};
-use super::{CloudServer, LinkError, LinksError, ResolveError, Target, Token, token_file};
+use super::{CloudServer, LinkError, LinksError, ResolveError, Target, Token, names, token_file};
 use crate::clock::now_seconds;
 use crate::config::{Bridge, Endpoint};
 use crate::faults::Faults;
@@ -193,6 +193,37 @@ impl Resolver {
     /// True if there are no targets and no sources, so that no token can be known.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty() && self.sources.is_empty() && self.links.is_none()
+    }
+
+    /// The tokens of the static targets and of the sources in files, sorted, at most `most`. Empty where only signed
+    /// links open anything. They are secrets, unless the configuration says otherwise.
+    ///
+    /// # Errors
+    /// [`ResolveError::Slow`] if the files could not be read in time.
+    pub async fn names(&self, most: usize) -> Result<Vec<String>, ResolveError> {
+        let links = self.links.as_ref();
+        if links.is_some_and(|(links, _)| links.required()) {
+            return Ok(Vec::new());
+        }
+        let fixed = self.targets.iter().map(|target| target.token.clone());
+        let mut found: Vec<_> = fixed.take(most).collect();
+        let kinds: Vec<_> = self
+            .sources
+            .iter()
+            .filter_map(|source| source.files.clone())
+            .collect();
+        let largest = self.largest_file;
+        let read = move || {
+            let listed = kinds
+                .iter()
+                .flat_map(|kind| names::names(kind, largest, most));
+            listed.collect::<Vec<_>>()
+        };
+        found.extend(self.blocking(read).await.ok_or(ResolveError::Slow)?);
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(most);
+        Ok(found)
     }
 
     /// Verifies a token: a signed link must be valid for this peer, a plain token must be permitted.

@@ -40,6 +40,11 @@ pub(super) fn find(directory: &Path, search: &mut Search) -> Option<Endpoint> {
     None
 }
 
+/// True if a name leads to a socket.
+pub(super) fn has(directory: &Path, name: &str) -> bool {
+    FileName::parse(name).is_some_and(|name| socket(directory, name).is_ok())
+}
+
 /// Reasons why a name gives no socket.
 enum Miss {
     /// The name does not exist.

@@ -28,6 +28,8 @@ pub(super) struct Source {
     pub(super) label: String,
     /// Its look-ups, if it is in the network.
     pub(super) counts: Option<Arc<TokenSourceCounts>>,
+    /// The kind of a source of files, whose tokens can be listed.
+    pub(super) files: Option<SourceKind>,
 }
 
 /// The backend of a source.
@@ -116,6 +118,7 @@ impl Source {
                 .kind
                 .is_in_network()
                 .then(|| Arc::new(TokenSourceCounts::new(source.to_string()))),
+            files: (!source.kind.is_in_network()).then(|| source.kind.clone()),
         })
     }
 }

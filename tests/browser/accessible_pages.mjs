@@ -3,13 +3,15 @@
 // one page alone, and `--pictures DIR` keeps screenshots.
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createSocket } from 'node:net';
 import { createRequire } from 'node:module';
 import { browse, options, run, until } from './chromium.mjs';
 
 const given = options('program', 'directory', 'only', 'pictures');
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const MODULES = new URL('node_modules', import.meta.url).pathname;
 const SCHEMES = ['light', 'dark'];
 const WIDTHS = [1280, 400];
 const children = [];
@@ -37,6 +39,12 @@ async function startDoor() {
   const silent = createServer(() => {});
   await new Promise((done) => silent.listen(0, '127.0.0.1', done));
   silent.unref();
+  const guest = createSocket((socket) => {
+    socket.write('Linux 6.1 ttyS0\r\n\x1b[31mred\x1b[0m \x1b[34mblue\x1b[0m\r\nguest login: ');
+    socket.on('error', () => {}).resume();
+  });
+  await new Promise((done) => guest.listen(`${given.directory}/guest.sock`, done));
+  guest.unref();
   const file = `${given.directory}/pages.toml`;
   writeFileSync(file, `
 [[listener]]
@@ -65,6 +73,18 @@ name-header = "X-User"
 socket = "${given.directory}/admin.sock"
 page = "/noren"
 users = ["ann"]
+recordings = true
+[bridge.recording]
+directory = "${given.directory}/recordings"
+announce = true
+[bridge.consoles]
+path = "/consoles"
+list = "all"
+novnc = "${MODULES}/@novnc/novnc"
+xterm = "${MODULES}/@xterm"
+[[bridge.target]]
+token = "guest"
+address = "unix:${given.directory}/guest.sock"
 [[channel]]
 name = "news"
 [[channel]]
@@ -153,6 +173,17 @@ async function ownPages() {
     await see('live', `${url}/events/news`, (page) => page.waitForSelector('#state[data-state=open]'));
     await see('nasqueron', `${url}/events/notifications`, (page) => page.waitForSelector('main'));
     await see('admin', `${url}/noren/`, (page) => page.waitForSelector('table td'));
+    await see('consoles', `${url}/consoles/`, (page) => page.waitForSelector('#consoles a'));
+    await see('console', `${url}/consoles/view#guest`, (page) => page.waitForSelector('#state[data-state=open]'));
+    await see('console-gone', `${url}/consoles/view#nothing`, (page) => page.waitForSelector('#state[data-state=lost]'));
+    await see('recordings', `${url}/noren/recordings/`, (page) => page.waitForSelector('tbody td'));
+    // There is none if only another page is examined.
+    const [recorded] = existsSync(`${given.directory}/recordings`) ? readdirSync(`${given.directory}/recordings`) : [];
+    await see('play', `${url}/noren/recordings/play#${recorded}`, async (page) => {
+      await page.waitForSelector('#play:not([disabled])');
+      await page.fill('#find', 'login');
+      await page.waitForSelector('#hits button');
+    });
   });
   return all;
 }

@@ -7,10 +7,10 @@ use std::fs;
 
 use noren::config::{
     Acme, Affinity, AnswerPlaces, App, Bridge, Certificate, Challenge, ClientCertificates, Config,
-    Entrance, Files, Grip, HeaderRules, HttpSource, Limits, Listener, Log, NovaLogin, NovaSource,
-    Offload, Protocol, Recording, RedisSource, RequestLimits, Rfb, RfbAccess, SecurityHeaders,
-    Server, Shared, Siblings, Signed, SourceKind, Spool, StaticTarget, TargetTls, Tls, TokenSource,
-    ViewRules,
+    Consoles, Entrance, Files, Grip, HeaderRules, HttpSource, Limits, Listener, Log, NovaLogin,
+    NovaSource, Offload, Protocol, Recording, RedisSource, RequestLimits, Rfb, RfbAccess,
+    SecurityHeaders, Server, Shared, Siblings, Signed, SourceKind, Spool, StaticTarget, TargetTls,
+    Tls, TokenSource, ViewRules,
 };
 
 use super::shipped;
@@ -427,6 +427,12 @@ fn the_reference_shows_every_key_of_the_tables_with_examples() {
         session: None,
         entrance: Entrance::default(),
         recording: Recording::default(),
+        consoles: Consoles {
+            path: None,
+            novnc: None,
+            xterm: None,
+            ..config.bridge.consoles.clone()
+        },
         signed: Signed {
             keys: Vec::new(),
             audience: None,
@@ -487,16 +493,25 @@ fn the_reference_shows_every_key_of_the_bridge(bridge: Bridge) {
         rfb,
         shared,
         recording,
+        consoles,
         boundaries,
     } = bridge;
     the_reference_shows_every_key_of_rfb(&rfb);
     the_reference_shows_every_key_of_shared(&shared);
     the_reference_shows_every_key_of_recordings(recording);
+    let Consoles {
+        path,
+        list: _,
+        novnc,
+        xterm,
+    } = consoles;
+    assert!(path.is_some() && novnc.is_some() && xterm.is_some());
+    shows("bridge.consoles", "path list novnc xterm");
     shows(
         "bridge",
         "paths origins missing-origin users realm client-certificate client-names session connect \
          idle heartbeat frame-size upload-buffer http2 token-retry token-file-size recheck-tokens host-token \
-         token-cookie signed subprotocols tokens target rfb shared recording boundaries",
+         token-cookie signed subprotocols tokens target rfb shared recording consoles boundaries",
     );
     assert_eq!(entrance, shown_entrance());
     let Signed {
@@ -596,14 +611,16 @@ fn the_reference_shows_every_key_of_recordings(recording: Recording) {
         directory,
         consoles: _,
         input: _,
+        announce: _,
         size: _,
         total: _,
+        age: _,
         when_full: _,
         buffer: _,
     } = recording.clone();
     shows(
         "bridge.recording",
-        "directory consoles input size total when-full buffer",
+        "directory consoles input announce size total age when-full buffer",
     );
     assert!(directory.is_some());
     let defaults = Recording {

@@ -25,7 +25,7 @@ async fn a_page_reads_who_is_there_and_hears_of_each_change() {
     serial.guest.has_nobody().await;
 
     let mut first = serial.view_as("&viewer=me").await;
-    let _guest = serial.guest.accept().await;
+    let guest = serial.guest.accept().await;
     let mut events = serial.door.tls().await;
     events
         .send(Door::get(
@@ -57,7 +57,7 @@ async fn a_page_reads_who_is_there_and_hears_of_each_change() {
     let event = String::from_utf8(events.input.chunk().await).unwrap();
     assert!(!event.contains("\"number\":2"), "{event}");
     // It ends with the console.
-    drop(_guest);
+    drop(guest);
     output_until(&mut first, "for it]\r\n").await;
     let event = String::from_utf8(events.input.chunk().await).unwrap();
     assert!(event.contains("\"connected\":false"), "{event}");

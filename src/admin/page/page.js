@@ -200,6 +200,7 @@ async function begin() {
   if (!answer.ok) throw new Error(answer.status === 401 ? "log in again" : `answer ${answer.status}`);
   const status = await answer.json();
   for (const { name, values: all } of status.hour.curves) values.set(name, all);
+  document.querySelector("#recordings").hidden = !status.recordings;
   show(status);
   for (const [name] of CURVES) draw(name);
 }

@@ -2,7 +2,8 @@
 
 use noren::Destination;
 use noren::config::{
-    Affinity, App, Bridge, Config, Files, Mercure, Rfb, Shared, SharedConsoles, Typing, ViewRules,
+    Affinity, App, Bridge, Config, ConsoleList, Files, Mercure, Rfb, Shared, SharedConsoles,
+    Typing, ViewRules,
 };
 
 use super::channels::{channel, of_mercure, subscribers};
@@ -27,6 +28,7 @@ pub(super) fn routes(text: &mut Text, config: &Config) {
     };
     routes.consoles(&config.bridge);
     routes.admin_page();
+    routes.console_pages();
     routes.channels();
     if let Some(mercure) = &config.mercure {
         routes.mercure(mercure);
@@ -47,6 +49,20 @@ pub(super) fn routes(text: &mut Text, config: &Config) {
         }
     }
     routes.next("anything else -> 404");
+}
+
+/// The consoles that the pages of consoles name.
+fn listed(config: &Config) -> &'static str {
+    match config.bridge.consoles.list {
+        ConsoleList::All => "they name all consoles that a visitor may open",
+        ConsoleList::Permitted if config.session.token_path.is_some() => {
+            "they name the consoles that the app permits a visitor (session.token-path)"
+        }
+        ConsoleList::Permitted => {
+            "they name no console: without session.token-path, a name may be a secret"
+        }
+        ConsoleList::None => "they name no console",
+    }
 }
 
 impl Routes<'_> {
@@ -100,6 +116,19 @@ impl Routes<'_> {
             self.next(&format!("{page} on any host -> the admin page"));
             let users = admin.users.join(", ");
             self.text.more(format_args!("for the users {users}"));
+            if admin.recordings {
+                self.text
+                    .more("with the recordings of consoles, and consoles while they are recorded");
+            }
+        }
+    }
+
+    fn console_pages(&mut self) {
+        if let Some(path) = &self.config.bridge.consoles.path {
+            self.next(&format!(
+                "{path} on any host -> the pages of consoles, for whoever passes the bridge"
+            ));
+            self.text.more(listed(self.config));
         }
     }
 

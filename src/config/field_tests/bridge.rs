@@ -45,10 +45,17 @@ fn the_bridge_is_read() {
         directory = "/r"
         consoles = ["vm*"]
         input = false
+        announce = true
         size = "1MiB"
         total = "2MiB"
+        age = "30d"
         when-full = "close"
         buffer = "64KiB"
+        [bridge.consoles]
+        path = "/consoles"
+        list = "all"
+        novnc = "/n"
+        xterm = "/x"
         [bridge.boundaries]
         "a b" = "\n"
         "#,
@@ -123,10 +130,18 @@ fn the_bridge_is_read() {
             directory: Some("/r".into()),
             consoles: vec!["vm*".to_owned()],
             input: false,
+            announce: true,
             size: 1 << 20,
             total: 2 << 20,
+            age: Some(seconds(30 * 86_400)),
             when_full: WhenUnrecordable::Close,
             buffer: 64 << 10,
+        },
+        consoles: Consoles {
+            path: Some(PathPrefix::parse("/consoles").expect("a path")),
+            list: ConsoleList::All,
+            novnc: Some("/n".into()),
+            xterm: Some("/x".into()),
         },
         boundaries: [("a b".to_owned(), "\n".to_owned())].into(),
     };

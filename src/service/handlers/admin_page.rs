@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::header::LOCATION;
 use http::{HeaderValue, Method, Response, StatusCode};
 
-use crate::admin::Page;
+use crate::admin::{Page, RecordingPages};
+use crate::bridge::Recorder;
 use crate::config::Config;
 use crate::http::{Body, Form, Refusal, refuse};
 use crate::service::exchange::Exchange;
@@ -13,10 +14,15 @@ use crate::service::session_auth::SessionAuth;
 use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
 
+/// Path of the recordings, below that of the page.
+const RECORDINGS: &str = "recordings";
+
 /// Handles requests for the admin page.
 #[derive(Debug)]
 pub(in crate::service) struct AdminPage {
     page: Option<Arc<Page>>,
+    /// The recordings, if they are shown.
+    recordings: Option<RecordingPages>,
     /// Users who may see it.
     admins: Vec<String>,
     sessions: SessionAuth,
@@ -24,9 +30,16 @@ pub(in crate::service) struct AdminPage {
 }
 
 impl AdminPage {
-    pub(super) fn new(config: &Config, shared: &Shared, page: Option<Arc<Page>>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        shared: &Shared,
+        page: Option<Arc<Page>>,
+        recorder: Option<&Recorder>,
+    ) -> Self {
+        let recordings = RecordingPages::new(config, recorder, &shared.shutdown);
         Self {
             page,
+            recordings,
             admins: config.admin.users.clone(),
             sessions: shared.sessions.clone(),
             shutdown: shared.shutdown.clone(),
@@ -66,12 +79,29 @@ impl AdminPage {
         let Some(rest) = rest else {
             return moved(head.path.as_str());
         };
-        page.answer(rest, lease)
+        let Some(recordings) = &self.recordings else {
+            return page.answer(rest, lease, false);
+        };
+        match rest.strip_prefix(RECORDINGS) {
+            Some("") => moved(head.path.as_str()),
+            Some(name) if name.starts_with('/') => {
+                let name = name.trim_start_matches('/');
+                if let Some(file) = recordings.file(name).await? {
+                    exchange.audit.plays(lease.user(), &file.name);
+                    return Ok(recordings.stream(file, exchange.audit.opened(), lease));
+                }
+                let path = head.path.as_str();
+                recordings
+                    .serve(&parts.method, name, path, &parts.headers)
+                    .await
+            }
+            _ => page.answer(rest, lease, true),
+        }
     }
 }
 
 /// Redirects to the address with a final slash, which the page's relative files need.
-fn moved(path: &str) -> Result<Response<Body>, Refusal> {
+pub(super) fn moved(path: &str) -> Result<Response<Body>, Refusal> {
     let location = HeaderValue::try_from(format!("{path}/"))
         .map_err(|_| Refusal::bad_request("this address cannot be written into a redirect"))?;
     let moved = Refusal::new(

@@ -2,6 +2,8 @@
 //!
 //! Decides whether a tunnel is opened; independent of the data in it.
 
+mod permission;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +90,15 @@ impl Console {
     /// True if no token leads anywhere.
     pub(super) fn is_unconfigured(&self) -> bool {
         self.targets.is_empty() && self.wok_page.is_unconfigured()
+    }
+
+    /// The methods of consoles: pages ask for the keyboard of a shared one with POST.
+    pub(super) fn methods(&self) -> &'static str {
+        if self.shared.are_possible() {
+            "GET, POST"
+        } else {
+            "GET"
+        }
     }
 
     /// Opens a console, or the channel that the token names, or answers who views a console.
@@ -194,15 +205,7 @@ impl Console {
         // Before the app is asked, which sees no password of Noren.
         let at_hub = self.wok_page.enter(exchange).await;
         // Before the token is looked at: who is not logged in does not learn which tokens there are.
-        let visitor = if self.needs_session {
-            let headers = exchange.request.headers();
-            let visitor = self.sessions.visitor(headers, exchange.head, context);
-            let visitor = visitor.await?;
-            exchange.audit.known(visitor.name());
-            Some(visitor)
-        } else {
-            None
-        };
+        let visitor = self.visitor(exchange).await?;
         let token = self.token(exchange)?;
         let place = self.limit.hold(context).await?;
         let asked = match self.targets.admit(token, context.peer.ip()).await {
@@ -233,6 +236,20 @@ impl Console {
             visitor,
             leads_to,
         })
+    }
+
+    /// The visitor, if consoles are only for visitors with a session.
+    async fn visitor(&self, exchange: &mut Exchange<'_>) -> Result<Option<Visitor>, Refusal> {
+        if !self.needs_session {
+            return Ok(None);
+        }
+        let headers = exchange.request.headers();
+        let visitor = self
+            .sessions
+            .visitor(headers, exchange.head, exchange.context);
+        let visitor = visitor.await?;
+        exchange.audit.known(visitor.name());
+        Ok(Some(visitor))
     }
 
     /// Connects to a target, or joins its viewers, by the rules for the visitor.

@@ -5,6 +5,7 @@ mod admin_page;
 mod app;
 mod channels;
 mod console;
+mod console_pages;
 mod console_refusals;
 mod console_rules;
 mod files;
@@ -52,6 +53,7 @@ use admin_page::AdminPage;
 use app::Apps;
 use channels::Channels;
 use console::Console;
+use console_pages::ConsolePages;
 use files::Files;
 use mercure::Mercure;
 use webhooks::Webhooks;
@@ -61,6 +63,7 @@ use webhooks::Webhooks;
 pub(super) struct Handlers {
     apps: Apps,
     console: Console,
+    console_pages: ConsolePages,
     channels: Channels,
     files: Files,
     admin_page: AdminPage,
@@ -91,12 +94,13 @@ impl Handlers {
                 config,
                 shared,
                 parts.targets,
-                parts.recorder,
+                parts.recorder.clone(),
                 parts.consoles,
             ),
+            console_pages: ConsolePages::new(config, shared),
             channels: Channels::new(shared, parts.sockjs),
             files: Files::new(config, shared.shutdown.clone()),
-            admin_page: AdminPage::new(config, shared, parts.admin_page),
+            admin_page: AdminPage::new(config, shared, parts.admin_page, parts.recorder.as_ref()),
             own: Own::new(parts.challenges, shared.shutdown.clone()),
             grip: GripControl::new(shared, parts.grip),
             webhooks: Webhooks::new(shared, parts.sources),
@@ -118,6 +122,9 @@ impl Handlers {
         match route {
             Route::App(index) => self.apps.handle(index, exchange).await,
             Route::Websockify => Box::pin(self.console.handle(exchange)).await,
+            Route::Consoles(at) => {
+                Box::pin(self.console_pages.handle(&self.console, at, exchange)).await
+            }
             Route::Hub(at) => Box::pin(self.channels.handle(at, exchange)).await,
             Route::Mercure => match &self.mercure {
                 Some(mercure) => Box::pin(mercure.handle(exchange)).await,
@@ -134,10 +141,12 @@ impl Handlers {
     pub(super) fn methods(&self, route: Route, head: &Head) -> Option<&'static str> {
         match route {
             Route::App(_) => None,
-            Route::Websockify => Some("GET"),
+            Route::Websockify => Some(self.console.methods()),
             Route::Hub(at) => channels::methods(at, &head.path),
             Route::Mercure => self.mercure.as_ref()?.methods(&head.path),
-            Route::Page(_) | Route::Files(_) | Route::Welcome => Some("GET, HEAD"),
+            Route::Page(_) | Route::Files(_) | Route::Consoles(_) | Route::Welcome => {
+                Some("GET, HEAD")
+            }
             Route::Webhook => Some("POST"),
         }
     }

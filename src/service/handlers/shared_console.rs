@@ -73,9 +73,14 @@ impl SharedConsoles {
         }
     }
 
+    /// True if a console is shared, or may be.
+    pub(super) fn are_possible(&self) -> bool {
+        self.is_configured || !self.consoles.is_empty()
+    }
+
     /// The question that a request asks, if it is no WebSocket.
     pub(super) fn question<B>(&self, request: &Request<B>) -> Result<Option<Question>, Refusal> {
-        if asks_for_websocket(request) || !self.is_configured && self.consoles.is_empty() {
+        if asks_for_websocket(request) || !self.are_possible() {
             return Ok(None);
         }
         match *request.method() {

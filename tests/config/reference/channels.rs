@@ -53,8 +53,9 @@ fn the_reference_shows_every_key_of_the_hub() {
         address,
         page,
         users,
+        recordings: _,
     } = config.admin;
-    shows("admin", "socket mode address page users");
+    shows("admin", "socket mode address page users recordings");
     assert!(page.is_some() && users == ["admin"]);
     assert_eq!(address.as_deref(), Some("127.0.0.1:9100"));
     assert!(socket.is_some());

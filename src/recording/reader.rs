@@ -1,65 +1,14 @@
-//! File format of a recorded tunnel, with writer and reader.
-//!
-//! A file is one line of JSON, followed by records. A record is one byte with its kind, eight bytes of time in
-//! microseconds since the beginning, four bytes of length, and as many bytes of data; numbers are big-endian.
-//! Bytes behind the last complete record were cut off when the writer was killed, and are ignored. The guide
-//! documents the format for other programs. Independent of sockets and limits.
+//! Reads a recording, record by record. Does not judge its digests.
 
 use std::io::{self, BufRead, Read as _};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use super::chain::Digest;
+use super::format::{CHAINED, HEAD, Header, Kind, PLAIN, Record};
 
-/// The format version that is written and read here.
-const VERSION: u32 = 1;
 /// Size limit of the first line, and of a record.
-const LONGEST_LINE: u64 = 64 * 1024;
+pub(super) const LONGEST_LINE: u64 = 64 * 1024;
 const LONGEST_RECORD: u32 = 64 * 1024 * 1024;
-
-/// The first line of a recording.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Header {
-    /// Format version of the records: 1.
-    #[serde(rename = "noren-recording")]
-    pub version: u32,
-    /// Start of the tunnel, in Unix milliseconds.
-    pub begun: u64,
-    /// Address of the target.
-    pub target: String,
-    /// Name of the console, if it is known and no secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub console: Option<String>,
-    /// Address of the client.
-    pub peer: String,
-    /// User name: the one that the app reports, or the one of a password login, or the name in the client
-    /// certificate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-}
-
-/// The kind of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `<`: bytes from the client to the target.
-    Input,
-    /// `>`: bytes from the target to the client.
-    Output,
-    /// `!`: a gap; the data is the number of missing bytes (eight bytes), because the disk did not keep up.
-    Gap,
-    /// `.`: the end; the data is its reason.
-    End,
-}
-
-/// One record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Time since the beginning.
-    pub at: Duration,
-    /// Kind of the record.
-    pub kind: Kind,
-    /// Data of the record.
-    pub data: Vec<u8>,
-}
 
 /// Reasons why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -77,56 +26,12 @@ pub enum ReadError {
 pub struct Reader<R> {
     input: R,
     header: Header,
-}
-
-impl Header {
-    /// Creates the header of a recording of this version.
-    #[must_use]
-    pub fn new(begun: u64, target: String, peer: String) -> Self {
-        Self {
-            version: VERSION,
-            begun,
-            target,
-            console: None,
-            peer,
-            user: None,
-        }
-    }
-
-    /// The first line, including its line end.
-    #[must_use]
-    pub fn line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(self).unwrap_or_default();
-        line.push(b'\n');
-        line
-    }
-}
-
-impl Kind {
-    const fn byte(self) -> u8 {
-        match self {
-            Self::Input => b'<',
-            Self::Output => b'>',
-            Self::Gap => b'!',
-            Self::End => b'.',
-        }
-    }
-
-    fn of(byte: u8) -> Option<Self> {
-        let all = [Self::Input, Self::Output, Self::Gap, Self::End];
-        all.into_iter().find(|kind| kind.byte() == byte)
-    }
-}
-
-/// Appends an encoded record.
-pub fn encode(kind: Kind, at: Duration, data: &[u8], into: &mut Vec<u8>) {
-    let microseconds = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
-    // Nothing that is recorded at once comes near the limit: it is what was read at once.
-    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    into.push(kind.byte());
-    into.extend_from_slice(&microseconds.to_be_bytes());
-    into.extend_from_slice(&length.to_be_bytes());
-    into.extend_from_slice(data);
+    /// The first line, as it stands in the file.
+    line: Vec<u8>,
+    /// The digest behind the last record.
+    digest: Option<Digest>,
+    /// True if the file ends within a record.
+    has_rest: bool,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -141,13 +46,34 @@ impl<R: BufRead> Reader<R> {
             .read_until(b'\n', &mut line)?;
         let header: Header = serde_json::from_slice(&line)
             .map_err(|error| ReadError::Foreign(format!("its first line: {error}")))?;
-        if header.version != VERSION {
+        if ![PLAIN, CHAINED].contains(&header.version) {
             let version = header.version;
             return Err(ReadError::Foreign(format!(
-                "its version is {version}, known is {VERSION}"
+                "its version is {version}, known are {PLAIN} and {CHAINED}"
             )));
         }
-        Ok(Self { input, header })
+        Ok(Self {
+            input,
+            header,
+            line,
+            digest: None,
+            has_rest: false,
+        })
+    }
+
+    /// The bytes of the first line.
+    pub(super) fn line(&self) -> &[u8] {
+        &self.line
+    }
+
+    /// True if bytes that are no whole record follow the last one that was read.
+    pub(super) fn has_rest(&self) -> bool {
+        self.has_rest
+    }
+
+    /// The digest that stands behind the last record.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        self.digest
     }
 
     /// The first line.
@@ -160,7 +86,8 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// [`ReadError`] if the file cannot be read or is damaged.
     pub fn read(&mut self) -> Result<Option<Record>, ReadError> {
-        let mut head = [0; 13];
+        self.has_rest = !self.input.fill_buf()?.is_empty();
+        let mut head = [0; HEAD];
         if !self.fill(&mut head)? {
             return Ok(None);
         }
@@ -171,9 +98,19 @@ impl<R: BufRead> Reader<R> {
         if length > LONGEST_RECORD {
             return Err(ReadError::Foreign(format!("a record of {length} bytes")));
         }
-        let mut data = vec![0; length as usize];
-        if !self.fill(&mut data)? {
+        // As long as what there is, and not as a damaged length says.
+        let mut data = Vec::new();
+        let mut limited = (&mut self.input).take(u64::from(length));
+        limited.read_to_end(&mut data)?;
+        if data.len() < length as usize {
             return Ok(None);
+        }
+        if self.header.is_chained() {
+            let mut digest = Digest::default();
+            if !self.fill(digest.bytes_mut())? {
+                return Ok(None);
+            }
+            self.digest = Some(digest);
         }
         Ok(Some(Record {
             at: Duration::from_micros(u64::from_be_bytes(time)),
@@ -195,6 +132,7 @@ impl<R: BufRead> Reader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::{Chain, encode};
 
     fn written() -> Vec<u8> {
         let mut header = Header::new(1_764_111_600_123, "unix:/run/vm1".into(), "unix".into());
@@ -259,12 +197,38 @@ mod tests {
             "",
             "RFB 003.008\n",
             "{}\n",
-            "{\"noren-recording\":2,\"begun\":0,\"target\":\"\",\"peer\":\"\"}\n",
+            "{\"noren-recording\":3,\"begun\":0,\"target\":\"\",\"peer\":\"\"}\n",
         ] {
             assert!(
                 matches!(Reader::open(text.as_bytes()), Err(ReadError::Foreign(_))),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_recording_with_digests_has_the_same_records_wherever_it_was_cut_off() {
+        let plain = written();
+        let begin = plain
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .expect("a line")
+            + 1;
+        let header = Reader::open(&plain[..])
+            .expect("a recording")
+            .header()
+            .clone();
+        let mut file = header.chained().line();
+        let mut chain = Chain::of(&file);
+        let start = file.len();
+        chain.append(&plain[begin..], &mut file);
+        let all = records(&plain);
+        assert_eq!(records(&file), all);
+        assert_eq!(file.len() - start, plain.len() - begin + 4 * 32);
+        for end in start..file.len() {
+            let some = records(&file[..end]);
+            assert_eq!(some, all[..some.len()], "cut off at {end}");
+            assert!(some.len() < all.len());
         }
     }
 }

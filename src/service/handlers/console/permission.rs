@@ -1,0 +1,182 @@
+//! Permission to open consoles, as pages show it: of one by its token, and of all in a list of names. The same checks
+//! as before a tunnel, in the same order; nothing is opened.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{Console, Rules, not_admitted, unresolved};
+use crate::access::session::Visitor;
+use crate::config::{Clipboard, ConsoleList};
+use crate::http::{Context, Head, Refusal};
+use crate::service::exchange::Exchange;
+use crate::service::token_limit::forgive;
+use crate::text::percent::encoded;
+use crate::tokens::{LinkError, ResolveError, Target, Token, encode};
+
+/// Limit on consoles in a list.
+const MOST: usize = 1000;
+/// Time limit of a list, for which the app is asked about each console.
+const LIST_LIMIT: Duration = Duration::from_secs(10);
+
+impl Console {
+    /// Says what this visitor may do with the console of a token.
+    ///
+    /// # Errors
+    /// The refusal that a tunnel would get, before anything is opened.
+    pub(in crate::service::handlers) async fn about(
+        &self,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Value, Refusal> {
+        let context = exchange.context;
+        self.limit.check(context)?;
+        let visitor = self.visitor(exchange).await?;
+        let token = self.token(exchange)?;
+        let place = self.limit.hold(context).await?;
+        let asked = match self.targets.admit(token, context.peer.ip()).await {
+            Ok(asked) => asked,
+            Err(error) => {
+                if !matches!(error, LinkError::Unsigned | LinkError::Invalid(_)) {
+                    forgive(place);
+                }
+                return Err(not_admitted(&error));
+            }
+        };
+        if self.wok_page.channel_of(asked.token()).is_some() {
+            forgive(place);
+            let reason = "this token leads to a channel, and not to a console";
+            return Err(Refusal::not_found(reason));
+        }
+        let found = self.targets.resolve(&asked).await;
+        if !matches!(found, Err(ResolveError::Unknown)) {
+            forgive(place);
+        }
+        let target = found.map_err(|error| unresolved(&error))?;
+        exchange.audit.found(&target, self.tells_names);
+        self.permitted(&target, visitor.as_ref(), exchange.head)
+            .await
+    }
+
+    /// Lists the consoles that this visitor may open.
+    ///
+    /// # Errors
+    /// A refusal, if the visitor has no session where one is needed, or the files could not be read.
+    pub(in crate::service::handlers) async fn list(
+        &self,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Value, Refusal> {
+        let visitor = self.visitor(exchange).await?;
+        let is_listed = self.lists_names();
+        let (mut consoles, mut complete) = (Vec::new(), true);
+        if is_listed {
+            let names = self.targets.names(MOST + 1).await;
+            let names = names.map_err(|error| unresolved(&error))?;
+            complete = names.len() <= MOST;
+            let begun = Instant::now();
+            for name in names.into_iter().take(MOST) {
+                if begun.elapsed() > LIST_LIMIT {
+                    complete = false;
+                    break;
+                }
+                let visitor = visitor.as_ref();
+                let entry = self.entry(name, visitor, exchange.head, exchange.context);
+                consoles.extend(entry.await);
+            }
+        }
+        Ok(json!({ "listed": is_listed, "complete": complete, "consoles": consoles }))
+    }
+
+    /// True if names of consoles are shown.
+    fn lists_names(&self) -> bool {
+        match self.settings.consoles.list {
+            ConsoleList::Permitted => self.tells_names,
+            ConsoleList::All => true,
+            ConsoleList::None => false,
+        }
+    }
+
+    /// The entry of a name in the list, if this visitor may open it with the token of that name.
+    async fn entry(
+        &self,
+        name: String,
+        visitor: Option<&Visitor>,
+        head: &Head,
+        context: &Context,
+    ) -> Option<Value> {
+        // As a browser sends it, so that it means here what it will mean there.
+        let token = Token::from_query(Some(&format!("token={}", encoded(&name)))).ok()?;
+        let peer = context.peer.ip();
+        let asked = self.targets.admit(token, peer).await.ok()?;
+        if self.wok_page.channel_of(asked.token()).is_some() {
+            return None;
+        }
+        let target = self.targets.resolve(&asked).await.ok()?;
+        // Messages, and no console; or a name that another source takes for a token of its own.
+        if target.boundary.is_some() || !asked.token().means(&target.name) {
+            return None;
+        }
+        let mut entry = self.permitted(&target, visitor, head).await.ok()?;
+        let fields = entry.as_object_mut()?;
+        fields.insert("name".to_owned(), shown(&name).into());
+        fields.insert("token".to_owned(), name.into());
+        Some(entry)
+    }
+
+    /// Says what a visitor may do with a console that was found, if he may open it.
+    async fn permitted(
+        &self,
+        target: &Target,
+        visitor: Option<&Visitor>,
+        head: &Head,
+    ) -> Result<Value, Refusal> {
+        let rules = Rules::of(&self.shared, target, visitor, head);
+        if let Some(visitor) = visitor {
+            self.sessions.lease(visitor.clone(), target).await?;
+        }
+        let rules = rules?;
+        let (view_only, clipboard) = match rules {
+            Rules::Rfb(rules) => (rules.view_only, rules.clipboard),
+            Rules::Shared(_, view_only) => (view_only, Clipboard::Both),
+            Rules::None => (false, Clipboard::Both),
+        };
+        let name = self.lists_names().then(|| shown(&target.name));
+        let recording = &self.settings.recording;
+        let recorder = self.recorder.as_ref().filter(|_| recording.announce);
+        Ok(json!({
+            "name": name,
+            "bridge": self.settings.paths.first(),
+            "view_only": view_only,
+            "to_host": clipboard.reaches_host(),
+            "to_browser": clipboard.reaches_browser(),
+            "recorded": recording.announce && recording.records(&target.name),
+            "watchers": recorder.map_or(0, |recorder| recorder.watchers(&target.name)),
+        }))
+    }
+}
+
+/// A name as people read it: where it is the base64url of one, as Wok writes, that one.
+fn shown(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);
+    let token = Token::from_query(Some(&format!("token={}", encoded(name)))).ok();
+    let decoded = token.as_ref().and_then(Token::decoded);
+    let decoded = decoded.filter(|text| text.chars().all(plain) && encode(text) == name);
+    decoded.unwrap_or(name).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_name_that_wok_has_encoded_is_shown_as_it_was() {
+        for (name, text) in [
+            ("dm0x", "vm1"),
+            ("vm1", "vm1"),
+            ("demo", "demo"),
+            ("<img src=x>", "<img src=x>"),
+            ("guest-console", "guest-console"),
+        ] {
+            assert_eq!(shown(name), text);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The pages of consoles in real Chromium: a list, TigerVNC in noVNC, a serial line in xterm.js; and recordings of both
+//! on the admin page, played, searched, and watched while they are written.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use noren::recording::{Header, Kind, encode};
+
+use crate::support::{Certificates, Door, Peer, alone, browser, path, run, scratch};
+
+/// A directory with noVNC and xterm.js, as a package has it: those of npm.
+fn viewers(directory: &Path) -> String {
+    let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/node_modules");
+    let viewers = directory.join("viewers");
+    fs::create_dir(&viewers).expect("a directory of our own");
+    for (name, package) in [("novnc", "@novnc/novnc"), ("xterm", "@xterm")] {
+        symlink(format!("{modules}/{package}"), viewers.join(name)).expect("a link");
+    }
+    viewers.to_str().expect("UTF-8").to_owned()
+}
+
+/// The directory where pictures of the pages are kept: one that the environment names, or none for long.
+fn pictures(directory: &Path) -> String {
+    let kept = std::env::var("NOREN_TEST_PICTURES").ok();
+    kept.unwrap_or_else(|| directory.to_str().expect("UTF-8").to_owned())
+}
+
+#[test]
+fn one_command_gives_a_list_of_consoles_and_opens_a_graphical_and_a_serial_one() {
+    let _alone = alone();
+    let directory = scratch();
+    let sockets = path(&directory, "sockets");
+    fs::create_dir(&sockets).expect("a directory for the sockets");
+    let (picture, typed) = (path(&directory, "picture.png"), path(&directory, "typed"));
+    let _vnc = Peer::start(
+        "vnc_server.py",
+        &[&format!("{sockets}/vnc"), &picture, &typed],
+    );
+    let _serial = Peer::start("serial_console.py", &[&format!("{sockets}/serial")]);
+    // A name is data, also in a page.
+    let _hostile = UnixListener::bind(format!("{sockets}/<img src=x onerror=alert(1)>"));
+    let viewers = viewers(directory.path());
+    let door = Door::with_flags(&["--sockets", &sockets, "--viewers", &viewers]);
+    let log = door.log();
+    assert!(
+        log.contains(&format!("open {}", door.url("/consoles/"))),
+        "{log}"
+    );
+    assert!(!log.contains("WARN"), "{log}");
+    let mut command = browser("consoles_page.mjs");
+    command.args([
+        "--url",
+        &door.url(""),
+        "--certificate",
+        &door.file("ca.pem"),
+    ]);
+    command.args(["--path", "/consoles", "--typed", &typed]);
+    let ran = run(command.args(["--pictures", &pictures(directory.path())])).well();
+    assert!(ran.stdout.contains("consoles=ok"), "{}", ran.stdout);
+}
+
+#[test]
+fn recordings_are_played_searched_and_watched_by_an_administrator_and_nobody_else() {
+    let _alone = alone();
+    let directory = scratch();
+    let (serial, vnc) = (path(&directory, "serial"), path(&directory, "vnc"));
+    let (picture, typed) = (path(&directory, "picture.png"), path(&directory, "typed"));
+    let _vnc = Peer::start("vnc_server.py", &[&vnc, &picture, &typed]);
+    let _serial = Peer::start("serial_console.py", &[&serial]);
+    viewers(directory.path());
+    let names = &["localhost", "127.0.0.1"];
+    Certificates::new(directory.path()).sign(directory.path(), "door", names);
+    let ran = run(browser("recordings_page.mjs")
+        .args(["--program", env!("CARGO_BIN_EXE_noren"), "--directory"])
+        .arg(directory.path())
+        .args(["--pictures", &pictures(directory.path())]))
+    .well();
+    assert!(ran.stdout.contains("recordings=ok"), "{}", ran.stdout);
+}
+
+#[test]
+fn asciinema_shows_an_exported_serial_console() {
+    let directory = scratch();
+    let file = path(&directory, "1-vm1.noren");
+    let header = Header::new(1_764_111_600_123, "unix:/run/vm1".into(), "unix".into());
+    let mut recording = header.line();
+    for (milliseconds, data) in [
+        (0, &b"guest login: caf\xc3"[..]),
+        (20, b"\xa9\r\n\xff"),
+        (40, b"$ \r\n"),
+    ] {
+        encode(
+            Kind::Output,
+            Duration::from_millis(milliseconds),
+            data,
+            &mut recording,
+        );
+    }
+    fs::write(&file, recording).expect("a file of our own");
+    let cast = path(&directory, "vm1.cast");
+    let exported = Command::new(env!("CARGO_BIN_EXE_noren"))
+        .args(["replay", "--asciicast", &file])
+        .stdout(fs::File::create(&cast).expect("a file of our own"))
+        .status();
+    let exported = exported.expect("the binary that cargo built for this test");
+    assert!(exported.success(), "{exported}");
+    let shown = run(Command::new("asciinema").args(["cat", &cast])).well();
+    assert_eq!(shown.stdout, "guest login: café\r\n\u{fffd}$ \r\n");
+}
