@@ -2,12 +2,17 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use http::Method;
 use noren::config::ListenAddress;
 use noren::{Config, Server, SetupError, telemetry};
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
 
+use crate::cli::admin::ask;
 use crate::cli::serve::{runtime, told};
 use crate::cli::{Failure, print};
 use crate::demo::{self, Backstage};
@@ -15,6 +20,9 @@ use crate::signals::Signals;
 
 /// The ports that are tried, one after the other, where none is given.
 const PORTS: std::ops::RangeInclusive<u16> = 8001..=8009;
+
+/// Limit of the wait for the first lines of the log, so that the address to open is the last that is seen.
+const FIRST_LINES: Duration = Duration::from_secs(2);
 
 /// The arguments of `noren demo`.
 #[derive(Debug, Args)]
@@ -73,8 +81,7 @@ async fn serve(server: Server, admin: &Path) -> Result<(), Failure> {
     let banner = server.local_addrs().first().copied();
     let banner = banner.map(|address| demo::banner(address, admin, &program()));
     let stop = async {
-        // Behind the first lines of the log, so that the address is the last that is seen.
-        tokio::task::yield_now().await;
+        settled(admin).await;
         if let Some(banner) = banner {
             // Nobody may be reading, and that changes nothing.
             let _ = print(&banner);
@@ -83,6 +90,29 @@ async fn serve(server: Server, admin: &Path) -> Result<(), Failure> {
     };
     told(server.run(stop).await);
     Ok(())
+}
+
+/// Waits until the admin socket answers and the source of the demo is connected: the log has told both by then. On a
+/// slow machine a line of the log may stand below the address all the same.
+async fn settled(admin: &Path) {
+    let connected = async {
+        while !is_connected(admin).await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = timeout(FIRST_LINES, connected).await;
+}
+
+/// True once the status shows a connection of the source.
+async fn is_connected(admin: &Path) -> bool {
+    let Ok(status) = ask(admin, Method::GET, "/status?rows=1").await else {
+        return false;
+    };
+    let status: Value = serde_json::from_slice(&status).unwrap_or_default();
+    let connections = status.pointer("/sources/0/connections");
+    connections
+        .and_then(Value::as_u64)
+        .is_some_and(|count| count > 0)
 }
 
 /// The command that runs this program from the current directory.
