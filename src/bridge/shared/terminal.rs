@@ -72,13 +72,16 @@ impl State {
                 0x20..=0x2f | b'N' | b'O' => Self::Intermediate,
                 // Controls are performed in the middle of a sequence, which goes on.
                 0x00..=0x1f => self,
-                _ => Self::Between,
+                _ => first(byte),
             },
-            Self::Intermediate if byte >= 0x30 => Self::Between,
+            // In both, what is no ASCII ends the sequence and is a character of its own.
+            Self::Intermediate if byte >= 0x30 => first(byte),
             Self::Sequence if (0x40..=0x7e).contains(&byte) => Self::Between,
             Self::Intermediate | Self::Sequence => self,
-            Self::Text(length) if byte == BELL || length >= LONGEST_STRING => Self::Between,
-            Self::Text(length) => Self::Text(length + 1),
+            Self::Text(_) if byte == BELL => Self::Between,
+            // Not in the middle of a character.
+            Self::Text(LONGEST_STRING..) if !(0x80..=0xbf).contains(&byte) => first(byte),
+            Self::Text(length) => Self::Text(length.saturating_add(1)),
         }
     }
 }
@@ -132,6 +135,8 @@ mod tests {
             (b"\x1b[3\x18m", vec![0, 4, 5]),
             // A sequence that another interrupts.
             (b"\x1b[3\x1b[1m", vec![0, 7]),
+            // A character behind an escape.
+            ("\x1b\u{20ac}.".as_bytes(), vec![0, 4, 5]),
             // Latin-1, and a character that is cut.
             (b"\xe9t\xe9", vec![0, 2]),
             (b"\xff\x80.", vec![0, 1, 2, 3]),
