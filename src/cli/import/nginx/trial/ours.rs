@@ -163,7 +163,10 @@ fn app(app: &mut Table, place: &mut Place, users: &Value) {
     }
     if let [one] = sockets.as_slice() {
         app.insert("url".to_owned(), Value::from(one.as_str()));
-        app.remove("affinity");
+        // They mean nothing for one address.
+        for key in ["affinity", "health-silence", "retry-elsewhere"] {
+            app.remove(key);
+        }
     } else {
         app.insert("urls".to_owned(), Value::from(sockets));
     }
