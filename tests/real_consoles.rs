@@ -50,7 +50,10 @@ fn one_command_gives_a_list_of_consoles_and_opens_a_graphical_and_a_serial_one()
         log.contains(&format!("open {}", door.url("/consoles/"))),
         "{log}"
     );
-    assert!(!log.contains("WARN"), "{log}");
+    // A machine may allow fewer descriptors than the limits need, which is told as well.
+    let warnings = log.lines().filter(|line| line.contains("WARN"));
+    let about_pages = warnings.filter(|line| !line.contains("file descriptors"));
+    assert_eq!(about_pages.count(), 0, "{log}");
     let mut command = browser("consoles_page.mjs");
     command.args([
         "--url",
@@ -108,6 +111,9 @@ fn asciinema_shows_an_exported_serial_console() {
         .status();
     let exported = exported.expect("the binary that cargo built for this test");
     assert!(exported.success(), "{exported}");
-    let shown = run(Command::new("asciinema").args(["cat", &cast])).well();
+    // asciinema shows nothing without a terminal.
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &format!("asciinema cat {cast}"), "/dev/null"]);
+    let shown = run(terminal.env("LC_ALL", "C.UTF-8")).well();
     assert_eq!(shown.stdout, "guest login: café\r\n\u{fffd}$ \r\n");
 }

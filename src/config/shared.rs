@@ -253,7 +253,7 @@ impl Shared {
 
     /// Reports that both tables are for all consoles.
     pub(super) fn check_for_all(bridge: &ForAll<'_>, table: &Table<'_>) {
-        if table.is_sound() && bridge.shared.is_for_all() && bridge.rfb.enabled {
+        if table.is_sound_so_far() && bridge.shared.is_for_all() && bridge.rfb.enabled {
             let text = "and [bridge.rfb] are both for all consoles, and each viewer of RFB needs a connection of its \
                         own; disable one of the two, and write a table into the targets and sources it is for";
             table.problem("shared", text);

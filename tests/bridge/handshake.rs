@@ -240,8 +240,8 @@ async fn a_refusal_says_what_is_wrong_before_any_upgrade() {
         ),
         (
             Door::handshake(PATH, "").replace("GET", "POST"),
-            400,
-            "a WebSocket handshake is a GET",
+            405,
+            "POST is not allowed here",
         ),
         (
             Door::handshake(PATH, "Content-Length: 1\r\n"),

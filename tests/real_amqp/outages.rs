@@ -20,7 +20,7 @@ fn an_exchange_that_is_not_there_is_waited_for_and_told_once() {
 
 #[test]
 fn the_permissions_of_the_guide_are_enough_for_a_source() {
-    let mut house = House::open("nova topic no", "");
+    let mut house = House::open("nova topic no", "[[channel]]\nname = \"other\"\n");
     house
         .rabbit
         .permit_as_in(include_str!("../../src/guide/rabbitmq.md"));

@@ -268,7 +268,7 @@ fn two_targets_with_one_token_are_refused() {
 #[test]
 fn a_source_of_no_known_kind_is_told_once_and_one_in_the_network_needs_a_list() {
     let said = "noren.toml:4: bridge.tokens[0].source: \"redi\" is not known here; write \"directory\", \
-                \"file\", \"file-name\", \"sockets\", \"http\" or \"redis\"";
+                \"file\", \"file-name\", \"sockets\", \"http\", \"nova\" or \"redis\"";
     says(
         "[[bridge.tokens]]\nsource = \"redi\"\naddress = \"a:1\"",
         said,
