@@ -32,6 +32,7 @@ fn a_recorded_vnc_console_shows_a_viewer_the_same_picture_also_after_a_kill() {
         .expect("a line");
     let digest = line.split_once("digest=").expect("a digest").1.trim();
     let digest = digest.split_whitespace().next().unwrap_or_default();
+    let digest = digest.trim_matches('"');
     let verified = Command::new(env!("CARGO_BIN_EXE_noren"))
         .args(["recordings", "verify", "--digest", digest])
         .arg(&file)

@@ -1,7 +1,7 @@
 //! The status of a running server, as the admin socket writes it and as programs such as `noren status` read it: one
 //! JSON object. Moments are Unix milliseconds.
 //!
-//! Only types: [`View`](super::view) fills them in.
+//! Only types: `view` fills them in.
 
 use serde::{Deserialize, Serialize};
 

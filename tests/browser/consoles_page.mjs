@@ -40,7 +40,7 @@ async function graphical(page) {
   must(await page.textContent('#name') === 'vnc', await page.textContent('#name'));
   const box = await page.locator('canvas').first().boundingBox();
   must(box.width > 700, `the picture does not fill the page: ${box.width}`);
-  await page.mouse.click(box.x + box.width / 4, box.y + box.height / 4);
+  await page.mouse.click(box.x + box.width * 0.65, box.y + box.height * 0.73);
   await page.keyboard.type('soup', { delay: 10 });
   await page.keyboard.press('Enter');
   await until('the line at the host', () => readFileSync(typed, 'utf8') === 'soup\n');

@@ -30,6 +30,7 @@ fn the_permissions_of_the_guide_are_enough_for_a_source() {
         "exchange = \"e\"",
         &format!("credentials = {secret:?}\nexchange = \"nova\""),
     );
+    house.kill_door();
     house.open_door(&source);
     house.connected();
     house.publisher.ask("flood nova k 3 10");

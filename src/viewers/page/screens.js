@@ -75,7 +75,11 @@ export async function picture(place, { send, close, viewOnly = false } = {}) {
   rfb.addEventListener("clipboard", ({ detail }) => screen.tell("text", detail.text));
   rfb.addEventListener("credentialsrequired", ({ detail }) => screen.tell("credentials", detail.types));
   rfb.addEventListener("securityfailure", ({ detail }) => screen.tell("fault", detail.reason || "the console does not let this page in"));
-  rfb.addEventListener("disconnect", ({ detail }) => screen.tell("end", detail.clean));
+  let ended = false;
+  rfb.addEventListener("disconnect", ({ detail }) => {
+    ended = true;
+    screen.tell("end", detail.clean);
+  });
   return Object.assign(screen, {
     kind: "picture",
     feed: (bytes) => channel.feed(bytes),
@@ -91,7 +95,7 @@ export async function picture(place, { send, close, viewOnly = false } = {}) {
     key: (sign) => rfb.sendKey(keysym(sign)),
     paste: (text) => rfb.clipboardPasteFrom(text),
     fit: (fits) => { rfb.scaleViewport = fits; rfb.clipViewport = false; },
-    remove: () => { try { rfb.disconnect(); } catch { /* It has ended by itself. */ } place.replaceChildren(); },
+    remove: () => { if (!ended) rfb.disconnect(); place.replaceChildren(); },
   });
 }
 
