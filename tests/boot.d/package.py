@@ -195,6 +195,10 @@ class Documentation:
         self.machine.command(
             "openssl genpkey -algorithm ed25519 2>/dev/null | install -g noren -m 640 /dev/stdin /etc/noren/channels.pem"
         )
+        # The certificates that Noren shows to compute hosts, and their authority.
+        self.machine.command(
+            "cd /etc/noren && cp -p cert.pem vnc-ca.pem && cp -p cert.pem vnc.pem && cp -p key.pem vnc.key"
+        )
         seen = 0
         for path in sorted((PROJECT / "config").glob("*.toml")):
             text = path.read_text(encoding="utf-8")

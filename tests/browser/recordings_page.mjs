@@ -180,7 +180,7 @@ async function refused(context, url) {
   must(verified.status === 0, verified.stdout);
 }
 
-await run(async () => {
+async function all() {
   const url = await startDoor();
   await browse({ certificate: `${directory}/door.pem` }, async (context) => {
     await as(context, url, 'bob');
@@ -192,6 +192,8 @@ await run(async () => {
   });
   const lines = log.split('\n').filter((line) => line.includes('opened') && line.includes('kind=recording') || line.includes('kind="recording"') && line.includes('opened'));
   must(lines.length >= 3 && lines.every((line) => line.includes('user="ann"') || line.includes('user=ann')), lines.join('\n') || log);
-  children.forEach((child) => child.kill('SIGKILL'));
   return 'recordings=ok';
-});
+}
+
+// The script ends only when the door has.
+await run(() => all().finally(() => children.forEach((child) => child.kill('SIGKILL'))));

@@ -104,7 +104,9 @@ def files(tree):
     lines = []
     for path in sorted(tree.rglob("*")):
         name = f"/{path.relative_to(tree)}"
-        own = name.startswith(("/etc/noren", "/usr/share/doc/noren", "/usr/share/fish", "/usr/share/zsh"))
+        own = name.startswith(
+            ("/etc/noren", "/usr/share/doc/noren", "/usr/share/noren", "/usr/share/fish", "/usr/share/zsh")
+        )
         if path.is_dir():
             lines += [f'%dir "{name}"'] if own else []
         elif name.startswith("/etc/"):
