@@ -40,8 +40,9 @@ const THREE: &str = "[[bridge.target]]\ntoken = 'vm1'\naddress = '127.0.0.1:1'\n
 #[tokio::test]
 async fn the_page_names_the_consoles_that_the_app_permits_this_visitor_and_no_others() {
     let app = App::start().await;
-    let settings =
-        format!("token-path = '/vms/{{vm}}'\n[bridge.consoles]\npath = '/consoles'\n{THREE}");
+    let settings = format!(
+        "token-path = '/vms/{{vm}}'\nallow-cache = '0s'\n[bridge.consoles]\npath = '/consoles'\n{THREE}"
+    );
     let door = door_of(&app, &settings).await;
     assert_eq!(get(&door, "/consoles/", "").await.status, 200);
     assert_eq!(listed(&door, COOK).await.unwrap(), ["vm2", "vm1"]);
@@ -132,7 +133,7 @@ async fn without_a_path_there_are_no_pages_and_nothing_but_a_get_is_taken() {
     ] {
         assert_eq!(get(&door, path, "").await.status, status, "{path}");
     }
-    let post = "POST /consoles/list HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    let post = "POST /consoles/list HTTP/1.1\r\nHost: door.example\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(door.tls().await.ask(post).await.status, 405);
 }
 
@@ -142,7 +143,7 @@ async fn recordings_are_on_the_admin_page_only_where_the_file_says_so() {
     let (console, app) = (Backend::tcp().await, App::start().await);
     for (key, status) in [("", 404), ("recordings = true\n", 200)] {
         let settings = format!(
-            "name-header = 'Remote-User'\n[admin]\npage = '/noren'\nusers = ['cook']\n{key}\
+            "name-header = 'Remote-User'\nallow-cache = '0s'\n[admin]\npage = '/noren'\nusers = ['cook']\n{key}\
                  [bridge.recording]\ndirectory = '{}'\n{}",
             directory.path().display(),
             console.target("vm")
