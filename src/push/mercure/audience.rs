@@ -18,7 +18,7 @@ use super::update::Item;
 
 /// Number of verdicts that an audience remembers: its subscribers are at most a few updates apart.
 const REMEMBERED: usize = 64;
-/// Number of audiences beyond which unused ones are removed.
+/// Number of audiences from which on unused ones are removed.
 const FEWEST: usize = 64;
 
 /// The subscribers with the same selectors and permissions.
@@ -71,7 +71,14 @@ impl Audience {
 
 /// The audiences of a hub.
 #[derive(Default)]
-pub(super) struct Audiences(Mutex<HashMap<[u8; 32], Weak<Audience>>>);
+pub(super) struct Audiences(Mutex<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    audiences: HashMap<[u8; 32], Weak<Audience>>,
+    /// Number of audiences at which those without a subscriber are removed.
+    limit: usize,
+}
 
 impl Audiences {
     /// The audience with these selectors and permissions, which all of its subscribers share.
@@ -82,13 +89,15 @@ impl Audiences {
         permitted: Vec<Selector>,
     ) -> Arc<Audience> {
         let key = key(rules, &subscribed, &permitted);
-        let mut audiences = lock(&self.0);
+        let mut shared = lock(&self.0);
+        let Shared { audiences, limit } = &mut *shared;
         if let Some(known) = audiences.get(&key).and_then(Weak::upgrade) {
             return known;
         }
-        // Doubling, so that the removal costs each subscriber a few steps.
-        if audiences.len() >= FEWEST && audiences.len() == audiences.capacity() {
+        if audiences.len() >= *limit {
             audiences.retain(|_, audience| audience.strong_count() > 0);
+            // Doubling, so that the removal costs each subscriber a few steps.
+            *limit = FEWEST.max(2 * audiences.len());
         }
         let audience = Arc::new(Audience::new(rules, subscribed, permitted));
         audiences.insert(key, Arc::downgrade(&audience));
@@ -217,7 +226,7 @@ mod tests {
         // Those that nobody holds are removed.
         for number in 0..1000 {
             drop(of(&[&number.to_string()], &[]));
+            assert!(lock(&audiences.0).audiences.len() <= FEWEST);
         }
-        assert!(lock(&audiences.0).len() < 200);
     }
 }

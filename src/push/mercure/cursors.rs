@@ -14,6 +14,9 @@ use crate::sync::lock;
 
 use super::update::Item;
 
+/// Number of ids from which on old ones are removed.
+const FEWEST: usize = 64;
+
 /// First half of the hash of an id.
 type Key = [u8; 16];
 
@@ -24,6 +27,8 @@ pub(super) struct Cursors(Mutex<Places>);
 #[derive(Default)]
 struct Places {
     offsets: HashMap<Key, u64>,
+    /// Number of ids at which those that the history no longer has are removed.
+    limit: usize,
     /// Offset up to which the history was read.
     through: u64,
     /// The last update that was read.
@@ -75,9 +80,10 @@ impl Places {
             }
             self.newest = Some(item.id.clone());
         }
-        // A power of two at most every so many new ones, so the removal costs each of them a few steps.
-        if self.offsets.len() == self.offsets.capacity() {
+        if self.offsets.len() >= self.limit {
             self.offsets.retain(|_, offset| *offset > floor);
+            // Doubling, so that the removal costs each update a few steps.
+            self.limit = FEWEST.max(2 * self.offsets.len());
         }
         floor
     }
@@ -90,4 +96,35 @@ fn key(id: &str) -> Key {
         *place = *byte;
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::hub::{Data, Draft};
+
+    #[test]
+    fn ids_that_the_history_no_longer_has_are_removed() {
+        let text = "[[channel]]\nname = 'updates'\n[channel.history]\nmessages = 16\n";
+        let config = Config::parse(text, "test").expect("a configuration");
+        let hub = Hub::new(&config, None).expect("a hub");
+        let channel = ChannelName::parse("updates").expect("a name");
+        let cursors = Cursors::default();
+        for number in 0..1000 {
+            let id = number.to_string();
+            let update = serde_json::json!({"topics": ["a"], "id": id, "data": ""});
+            let draft = Draft::new(Data::text(update.to_string()));
+            hub.publish(&channel, draft).expect("published");
+            assert!(matches!(
+                cursors.find(&hub, &channel, &id),
+                Cursor::After(_)
+            ));
+            assert!(lock(&cursors.0).offsets.len() <= FEWEST);
+        }
+        assert!(matches!(
+            cursors.find(&hub, &channel, "0"),
+            Cursor::Earliest(_)
+        ));
+    }
 }
