@@ -39,19 +39,24 @@ class Copy:
     def start(self, command, env, url):
         child = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         self.children.append(child)
-        limit = time.monotonic() + 50
+        limit = time.monotonic() + 150
+        last = "nothing"
         while child.poll() is None and time.monotonic() < limit:
             try:
-                urllib.request.urlopen(url, timeout=50).close()
+                urllib.request.urlopen(url, timeout=100).close()
                 return child
             except urllib.error.HTTPError as answer:
                 if answer.code < 500:
                     return child
-            except OSError:
-                pass
+                last = f"{answer.code}: {answer.read(200)}"
+            except OSError as error:
+                last = str(error)
             time.sleep(0.1)
+        state = "runs" if child.poll() is None else f"ended with {child.returncode}"
+        for log in self.home.glob("*.log"):
+            print(f"{log.name} ends with:", log.read_text(errors="replace")[-2000:], file=sys.stderr)
         self.end()
-        sys.exit(f"{command[-1]} does not answer at {url}")
+        sys.exit(f"{command[-1]} {state} and does not answer at {url}; the last answer was {last}")
 
     def project(self, name):
         return execute(self.home / "keystone.db", "SELECT id FROM project WHERE name = ?", name)[0][0]

@@ -106,10 +106,13 @@ def mod_wsgi(home, port, environment, application, static):
     conf.write_text(APACHE_CONF.format(
         home=home, port=port, user=user, group=group, modules="/usr/lib/apache2/modules", environment=environment,
         application=application, static=static))
-    if os.getuid() == 0:
-        # Its workers give up root, and the cache with the sessions is theirs.
-        cache = home / "cache"
-        cache.mkdir(exist_ok=True)
-        shutil.chown(cache, user)
-        home.chmod(0o755)
-    return ["/usr/sbin/apache2", "-f", conf, "-D", "FOREGROUND"]
+    command = ["/usr/sbin/apache2", "-f", conf, "-D", "FOREGROUND"]
+    if os.getuid() != 0:
+        return command
+    # Its workers give up root, and the cache with the sessions is theirs.
+    cache = home / "cache"
+    cache.mkdir(exist_ok=True)
+    shutil.chown(cache, user)
+    home.chmod(0o755)
+    # The project may stand in a directory of root's, which only root's capabilities let them read.
+    return ["setpriv", "--securebits", "+no_setuid_fixup", *command]
