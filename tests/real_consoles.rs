@@ -67,7 +67,6 @@ fn one_command_gives_a_list_of_consoles_and_opens_a_graphical_and_a_serial_one()
 }
 
 #[test]
-#[ignore = "the page does not draw a graphical recording each time; run by hand until it does"]
 fn recordings_are_played_searched_and_watched_by_an_administrator_and_nobody_else() {
     let _alone = alone();
     let directory = scratch();

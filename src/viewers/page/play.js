@@ -48,21 +48,23 @@ function take(record) {
   if (!graphical) text.add(record);
 }
 
-function place() {
-  const made = Object.assign(document.createElement("div"), { className: "place" });
-  at("screen").replaceChildren(made);
-  return made;
-}
-
-async function fresh() {
+// An empty screen in the place of the one there is; false if another seek has begun meanwhile, which makes its own.
+async function fresh(own) {
   screen?.remove();
   screen = null;
-  next = 0;
-  const made = await (graphical ? picture(place(), { viewOnly: true }) : terminal(place(), { viewOnly: true, label: "Recorded terminal" }));
+  const place = Object.assign(document.createElement("div"), { className: "place" });
+  at("screen").replaceChildren(place);
+  const made = await (graphical ? picture(place, { viewOnly: true }) : terminal(place, { viewOnly: true, label: "Recorded terminal" }));
+  if (own !== turn) {
+    made.remove();
+    return false;
+  }
   // What was asked of the visitor then is answered in the recording; any answer does.
   made.addEventListener("credentials", () => made.logIn({ username: "", password: "", target: "" }));
   made.addEventListener("fault", ({ detail }) => state(`the console had not let the visitor in: ${detail}`, "lost"));
   screen = made;
+  next = 0;
+  return true;
 }
 
 const breathe = (milliseconds = 0) => new Promise((done) => setTimeout(done, milliseconds));
@@ -91,18 +93,22 @@ function draw() {
   at("play").textContent = playing ? "Pause" : position >= length && !live ? "Play again" : "Play";
 }
 
+// The only way to a new screen: one that is still being made is given up by the next seek.
 async function seek(to) {
   const own = ++turn;
   seeking = true;
   position = Math.min(Math.max(0, to), length);
   draw();
   state("seeking", "waiting");
-  if (!screen || next > 0 && outputs[next - 1].at > position) await fresh();
-  if (own !== turn) return;
-  if (await feed(position, own)) {
-    seeking = false;
-    rest();
+  try {
+    if ((!screen || next > 0 && outputs[next - 1].at > position) && !await fresh(own)) return;
+    if (!await feed(position, own)) return;
+  } catch (error) {
+    failed(error);
+    return;
   }
+  seeking = false;
+  rest();
 }
 
 // Says what the player does now.
@@ -176,10 +182,9 @@ async function load() {
     take(record);
     if (graphical === null || screen || seeking) return;
     // The kind is known: from here on there is a screen.
-    seeking = true;
     at("search").hidden = graphical;
     at("play").disabled = at("seek").disabled = false;
-    fresh().then(() => { seeking = false; if (live) position = length; }, failed);
+    seek(live ? length : 0);
   });
   loading = false;
   if (live) { live = false; at("live").hidden = true; playing = false; }
