@@ -73,7 +73,7 @@ const MOST_SHOWN: usize = 100;
 
 /// The faults as text, a line for each; of many the first ones, and the number of the others.
 #[must_use]
-pub fn lines<E: fmt::Display>(faults: &[E]) -> String {
+pub(crate) fn lines<E: fmt::Display>(faults: &[E]) -> String {
     let shown = faults.iter().take(MOST_SHOWN).map(ToString::to_string);
     let mut lines: Vec<_> = shown.collect();
     let more = faults.len() - lines.len();

@@ -27,7 +27,7 @@ use crate::text::percent::encoded;
 
 /// A directory to serve.
 #[derive(Clone, Debug)]
-pub struct Directory {
+pub(crate) struct Directory {
     beneath: Beneath,
     prefix: config::PathPrefix,
     cache_control: Option<HeaderValue>,
@@ -38,7 +38,7 @@ pub struct Directory {
 
 /// A requested file, by its path below the directory's prefix.
 #[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
+pub(crate) struct Named<'a> {
     /// The decoded path, including the prefix.
     pub path: &'a str,
     /// The query, which a redirect keeps.
@@ -48,7 +48,7 @@ pub struct Named<'a> {
 impl Directory {
     /// Creates the directory of a `[[files]]` table.
     #[must_use]
-    pub fn new(settings: &config::Files) -> Self {
+    pub(crate) fn new(settings: &config::Files) -> Self {
         let cache_control = settings.cache_control.as_deref();
         Self {
             beneath: Beneath(settings.directory.clone()),
@@ -61,7 +61,7 @@ impl Directory {
 
     /// Creates a directory of a program's modules: browsers ask whether a file has changed.
     #[must_use]
-    pub fn library(prefix: config::PathPrefix, directory: PathBuf) -> Self {
+    pub(crate) fn library(prefix: config::PathPrefix, directory: PathBuf) -> Self {
         Self {
             beneath: Beneath(directory),
             prefix,
@@ -73,7 +73,7 @@ impl Directory {
 
     /// Creates the directory of an `[[app.offload]]` table.
     #[must_use]
-    pub fn offloaded(settings: &config::Offload) -> Self {
+    pub(crate) fn offloaded(settings: &config::Offload) -> Self {
         Self {
             beneath: Beneath(settings.directory.clone()),
             prefix: settings.path.clone(),
@@ -88,7 +88,7 @@ impl Directory {
     ///
     /// # Errors
     /// 404, 405, and 500 for a file that cannot be read.
-    pub async fn serve(
+    pub(crate) async fn serve(
         &self,
         method: &Method,
         file: Named<'_>,

@@ -12,11 +12,11 @@ use crate::config::{Config, Entrance, HostPattern, Methods, PathPattern, PathPre
 use crate::http::{PathFault, Refusal, RequestPath};
 
 /// The path of the metadata of a resource (RFC 9728 §3).
-pub const METADATA: &str = "/.well-known/oauth-protected-resource";
+pub(crate) const METADATA: &str = "/.well-known/oauth-protected-resource";
 
 /// The handler of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
+pub(crate) enum Route {
     /// The app with this index in the configuration.
     App(usize),
     /// The directory with this index in the configuration.
@@ -65,7 +65,7 @@ pub fn places(config: &Config) -> Vec<Place> {
 
 /// The properties of a request that determine its route.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// The public host name.
     pub host: &'a str,
     /// The path, and its other possible readings.
@@ -78,7 +78,7 @@ pub struct Asked<'a> {
 
 /// The routes of a configuration.
 #[derive(Debug)]
-pub struct Router {
+pub(crate) struct Router {
     /// Paths of the bridge, without a final slash.
     bridge: HashSet<String>,
     /// True if the bridge is at `/` too, for WebSockets.
@@ -124,7 +124,7 @@ struct Rules {
 impl Router {
     /// Builds the routes of a configuration.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let paths = || config.bridge.paths.iter().map(String::as_str).map(decoded);
         Self {
             bridge: paths().flat_map(|path| spellings(&path, config)).collect(),
@@ -189,7 +189,7 @@ impl Router {
     /// # Errors
     /// A refusal, if no route matches, if the app does not accept such a path, or if the app could read it as a
     /// path with other guards.
-    pub fn route(&self, asked: Asked<'_>) -> Result<Route, Refusal> {
+    pub(crate) fn route(&self, asked: Asked<'_>) -> Result<Route, Refusal> {
         // Addresses of subscriptions contain topics, whose slashes are encoded; the hub reads the path as it was sent.
         if self.is_mercure(asked.path.as_str()) {
             return Ok(Route::Mercure);
@@ -222,7 +222,7 @@ impl Router {
 
     /// True if a path, as it was sent, begins with that of the `SockJS` endpoint.
     #[must_use]
-    pub fn is_sockjs(&self, path: &str) -> bool {
+    pub(crate) fn is_sockjs(&self, path: &str) -> bool {
         let rest = self
             .hub
             .as_ref()

@@ -48,8 +48,8 @@ use crate::telemetry::Measured;
 use crate::tls::Connector;
 use crate::upstream::Upstream;
 
-pub use live::Live;
-pub use plan::Plan;
+pub(crate) use live::Live;
+pub(crate) use plan::Plan;
 pub use setup_error::SetupError;
 
 use app_requests::AppRequests;
@@ -70,14 +70,14 @@ use tunnel_permits::TunnelPermits;
 use upkeep::Upkeep;
 
 /// The response to any request.
-pub type Answer = Response<AnswerBody>;
+pub(crate) type Answer = Response<AnswerBody>;
 
 /// The body of a response.
-pub type AnswerBody = Measured<Body, Held>;
+pub(crate) type AnswerBody = Measured<Body, Held>;
 
 /// Handles the requests of one configuration.
 #[derive(Debug)]
-pub struct Service {
+pub(crate) struct Service {
     wrapper: Wrapper,
     pipeline: Pipeline,
     upkeep: Upkeep,
@@ -86,7 +86,7 @@ pub struct Service {
 
 /// The role of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// Serve the routes.
     Serve,
     /// Redirect all requests to https, at this port.
@@ -99,7 +99,7 @@ impl Service {
     /// Creates the service for a configuration and its plan over the parts that outlive both. It cannot fail, and
     /// belongs to the commit of a reload: the apps of the service are to be put in force.
     #[must_use]
-    pub fn new(plan: Plan, config: &Config, live: &Live) -> Self {
+    pub(crate) fn new(plan: Plan, config: &Config, live: &Live) -> Self {
         let shutdown = &live.shutdown;
         let spool = Spool::new(config.spool.clone(), &config.limits, &live.spool);
         let metrics = &live.inside.metrics;
@@ -185,7 +185,7 @@ impl Service {
     }
 
     /// Responds to a request; every failure becomes a response too.
-    pub async fn respond(
+    pub(crate) async fn respond(
         &self,
         mut request: Request<Incoming>,
         context: &Context,
@@ -218,45 +218,45 @@ impl Service {
 
     /// The memory for bytes that a connection has received and no handler has read yet.
     #[must_use]
-    pub fn unread_memory(&self, context: &Context) -> Share {
+    pub(crate) fn unread_memory(&self, context: &Context) -> Share {
         self.bodies.unread_memory(context)
     }
 
     /// The known host names; those in certificates change during the life of a service.
     #[must_use]
-    pub fn hosts(&self) -> &KnownHosts {
+    pub(crate) fn hosts(&self) -> &KnownHosts {
         self.pipeline.route_auth.hosts()
     }
 
     /// The admin page, if there is one.
     #[must_use]
-    pub fn admin_page(&self) -> Option<&Arc<Page>> {
+    pub(crate) fn admin_page(&self) -> Option<&Arc<Page>> {
         self.pipeline.handlers.admin_page()
     }
 
     /// The apps, in the order of the configuration.
     #[must_use]
-    pub fn apps(&self) -> &[Arc<Upstream>] {
+    pub(crate) fn apps(&self) -> &[Arc<Upstream>] {
         self.pipeline.apps.all()
     }
 
     /// Closes connections to the apps that were idle for too long; to be called about once a second.
-    pub fn close_idle(&self) {
+    pub(crate) fn close_idle(&self) {
         self.upkeep.close_idle();
     }
 
     /// Deletes recordings that are too old; to be called about once a second.
-    pub fn look_after_recordings(&self) {
+    pub(crate) fn look_after_recordings(&self) {
         self.upkeep.look_after_recordings();
     }
 
     /// Repeats due session queries for open connections; to be called about once a second.
-    pub async fn ask_again(&self) {
+    pub(crate) async fn ask_again(&self) {
         self.upkeep.ask_again().await;
     }
 
     /// Runs the hub's housekeeping; to be called about once a second.
-    pub fn look_after_channels(&self) {
+    pub(crate) fn look_after_channels(&self) {
         self.upkeep.look_after_channels();
     }
 }

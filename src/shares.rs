@@ -28,14 +28,14 @@ const LITTLE: u64 = 32;
 
 /// A resource with a total and shares. Clones share the counts.
 #[derive(Clone, Debug)]
-pub struct Shares {
+pub(crate) struct Shares {
     rules: Arc<Mutex<Rules>>,
     taken: Taken,
 }
 
 /// The amounts that clients hold. Several [`Shares`] of different sizes may count the same ones.
 #[derive(Clone, Debug, Default)]
-pub struct Taken(Arc<Counts>);
+pub(crate) struct Taken(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -52,7 +52,7 @@ struct Rules {
 
 /// The client that holds an amount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Client {
+pub(crate) struct Client {
     /// The address, in the form used for limits; `None` for programs of this machine.
     pub address: Option<IpAddr>,
     /// Number of its session, if it has one.
@@ -61,7 +61,7 @@ pub struct Client {
 
 /// Sizes of the shares, in percent of the total; 100 and more means all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// Share of one address.
     pub address: u64,
     /// Share of one session.
@@ -70,7 +70,7 @@ pub struct Parts {
 
 /// Reasons why a client gets no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
+pub(crate) enum Denied {
     /// The client's share is used up.
     Client,
     /// The total is used up.
@@ -86,7 +86,7 @@ struct Held {
 
 /// The amount that one client holds, released when it is dropped.
 #[derive(Debug)]
-pub struct Share {
+pub(crate) struct Share {
     of: Shares,
     client: Client,
     held: u64,
@@ -104,13 +104,13 @@ impl From<&Limits> for Parts {
 impl Shares {
     /// Creates a resource of this size, of which nothing is taken.
     #[must_use]
-    pub fn new(total: u64, parts: Parts) -> Self {
+    pub(crate) fn new(total: u64, parts: Parts) -> Self {
         Self::of_taken(&Taken::default(), total, parts)
     }
 
     /// Creates a resource of this size, of which that is taken.
     #[must_use]
-    pub fn of_taken(taken: &Taken, total: u64, parts: Parts) -> Self {
+    pub(crate) fn of_taken(taken: &Taken, total: u64, parts: Parts) -> Self {
         Self {
             rules: Arc::new(Mutex::new(Rules { total, parts })),
             taken: taken.clone(),
@@ -118,25 +118,25 @@ impl Shares {
     }
 
     /// Changes size and shares. Held amounts are not affected.
-    pub fn change(&self, total: u64, parts: Parts) {
+    pub(crate) fn change(&self, total: u64, parts: Parts) {
         *lock(&self.rules) = Rules { total, parts };
     }
 
     /// The amount taken.
     #[must_use]
-    pub fn taken(&self) -> u64 {
+    pub(crate) fn taken(&self) -> u64 {
         self.taken.amount()
     }
 
     /// True if more than half of the total is taken.
     #[must_use]
-    pub fn is_tight(&self) -> bool {
+    pub(crate) fn is_tight(&self) -> bool {
         self.taken() > lock(&self.rules).total / 2
     }
 
     /// A share that holds nothing yet.
     #[must_use]
-    pub fn of(&self, client: Client) -> Share {
+    pub(crate) fn of(&self, client: Client) -> Share {
         Share {
             of: self.clone(),
             client,
@@ -148,7 +148,7 @@ impl Shares {
     ///
     /// # Errors
     /// [`Denied`] says which limit is reached; nothing is taken then.
-    pub fn take(&self, client: Client, amount: u64) -> Result<Share, Denied> {
+    pub(crate) fn take(&self, client: Client, amount: u64) -> Result<Share, Denied> {
         let mut share = self.of(client);
         share.take(amount).map(|()| share)
     }
@@ -157,7 +157,7 @@ impl Shares {
     ///
     /// # Errors
     /// [`Denied`] says which limit was still reached at the end of that time.
-    pub async fn take_within(
+    pub(crate) async fn take_within(
         &self,
         limit: Duration,
         client: Client,
@@ -181,7 +181,7 @@ impl Shares {
 impl Taken {
     /// The sum of all amounts.
     #[must_use]
-    pub fn amount(&self) -> u64 {
+    pub(crate) fn amount(&self) -> u64 {
         lock(&self.0.held).taken
     }
 }
@@ -259,7 +259,7 @@ impl Share {
     ///
     /// # Errors
     /// [`Denied`] says which limit is reached; the held amount is unchanged then.
-    pub fn take(&mut self, amount: u64) -> Result<(), Denied> {
+    pub(crate) fn take(&mut self, amount: u64) -> Result<(), Denied> {
         let rules = *lock(&self.of.rules);
         lock(&self.of.taken.0.held).take(rules, self.client, amount)?;
         self.held += amount;
@@ -268,12 +268,12 @@ impl Share {
 
     /// The amount held.
     #[must_use]
-    pub fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         self.held
     }
 
     /// Releases an amount.
-    pub fn give_back(&mut self, amount: u64) {
+    pub(crate) fn give_back(&mut self, amount: u64) {
         let amount = amount.min(self.held);
         if amount > 0 {
             self.held -= amount;

@@ -177,7 +177,10 @@ fn no_line_is_wider_than_the_limit() {
 /// have no `pub`.
 fn public_names(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().filter_map(|(index, line)| {
-        let item = line.trim_start().strip_prefix("pub ")?;
+        let line = line.trim_start();
+        let item = line
+            .strip_prefix("pub ")
+            .or_else(|| line.strip_prefix("pub(crate) "))?;
         let item = item
             .trim_start_matches("const ")
             .trim_start_matches("async ");

@@ -13,7 +13,7 @@ use crate::tls::ClientName;
 
 /// The requirements of a route.
 #[derive(Debug)]
-pub struct Entrance {
+pub(crate) struct Entrance {
     /// The pages that may open WebSockets.
     pub origins: OriginPolicy,
     users: Option<Users>,
@@ -24,7 +24,7 @@ pub struct Entrance {
 
 /// Reasons why a client is not admitted. The text is for the log, and contains no attempted credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAdmitted {
+pub(crate) enum NotAdmitted {
     /// The client has presented no certificate.
     #[error("no client certificate was shown")]
     NoCertificate,
@@ -41,7 +41,7 @@ impl Entrance {
     ///
     /// # Errors
     /// [`UsersError`] names the file and its fault.
-    pub fn new(table: &str, settings: &config::Entrance) -> Result<Self, UsersError> {
+    pub(crate) fn new(table: &str, settings: &config::Entrance) -> Result<Self, UsersError> {
         let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", settings.realm);
         Ok(Self {
             origins: OriginPolicy::new(table, &settings.origins, settings.missing_origin),
@@ -58,7 +58,7 @@ impl Entrance {
     ///
     /// # Errors
     /// [`NotAdmitted`] says whether the certificate or the password failed.
-    pub async fn admit(
+    pub(crate) async fn admit(
         &self,
         headers: &HeaderMap,
         client: Option<&ClientName>,
@@ -75,7 +75,7 @@ impl Entrance {
     ///
     /// # Errors
     /// [`NotAdmitted`] says what is wrong with it.
-    pub fn admit_certificate(&self, client: Option<&ClientName>) -> Result<(), NotAdmitted> {
+    pub(crate) fn admit_certificate(&self, client: Option<&ClientName>) -> Result<(), NotAdmitted> {
         if self.needs_certificate {
             let client = client.ok_or(NotAdmitted::NoCertificate)?;
             if !self.names.is_empty() && !client.is_one_of(&self.names) {
@@ -87,7 +87,7 @@ impl Entrance {
 
     /// The challenge that asks for a password (RFC 7617, section 2).
     #[must_use]
-    pub fn challenge(&self) -> HeaderValue {
+    pub(crate) fn challenge(&self) -> HeaderValue {
         self.challenge.clone()
     }
 }

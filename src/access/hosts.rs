@@ -17,7 +17,7 @@ use crate::tls::Acceptor;
 
 /// The known names of one configuration.
 #[derive(Debug)]
-pub struct KnownHosts {
+pub(crate) struct KnownHosts {
     any: bool,
     listed: Vec<HostPattern>,
     /// The system's own names, such as `portal.example.org` and `portal.local`.
@@ -30,7 +30,7 @@ impl KnownHosts {
     /// Collects the names in a configuration: `server.hosts`, and those of apps, files, certificates, listeners
     /// and origins.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let (any, mut listed) = match &config.server.hosts {
             ServerHosts::Any => (true, Vec::new()),
             ServerHosts::Listed(hosts) => (false, hosts.clone()),
@@ -57,13 +57,13 @@ impl KnownHosts {
     }
 
     /// Replaces the names from certificates by those of a listener.
-    pub fn certified_by(&self, acceptor: Option<&Acceptor>) {
+    pub(crate) fn certified_by(&self, acceptor: Option<&Acceptor>) {
         self.certified.store(acceptor.cloned().map(Into::into));
     }
 
     /// True if the host, given without a port and with brackets around an IPv6 address, is known.
     #[must_use]
-    pub fn permits(&self, host: &str) -> bool {
+    pub(crate) fn permits(&self, host: &str) -> bool {
         let bare = host.strip_suffix('.').unwrap_or(host);
         let is_address = bare.starts_with('[') || bare.parse::<Ipv4Addr>().is_ok();
         // A name without a dot is not in the public DNS; RFC 6761 §6.3 keeps the others from it.

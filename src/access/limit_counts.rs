@@ -24,7 +24,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 /// The time after which a client may try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooMany(pub Duration);
+pub(crate) struct TooMany(pub Duration);
 
 /// A permitted rate of events, with a burst.
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,7 @@ use crate::config;
 use crate::net::Peer;
 use crate::sync::lock;
 
-pub use crate::access::limit_counts::TooMany;
+pub(crate) use crate::access::limit_counts::TooMany;
 
 /// Burst of requests, as the number that the permitted rate admits in this time: a page with all its parts, for
 /// each of those who share an address, and then the next page.
@@ -31,7 +31,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// Counts of clients towards the limits, which may change. Clones share the counts.
 #[derive(Clone, Debug, Default)]
-pub struct LimitCounts {
+pub(crate) struct LimitCounts {
     requests: Arc<Counts>,
     logins: Arc<Counts>,
     tokens: Arc<Counts>,
@@ -41,7 +41,7 @@ pub struct LimitCounts {
 
 /// The limits per client.
 #[derive(Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     requests: Limit,
     logins: Limit,
     accepted: Accepted,
@@ -51,14 +51,14 @@ pub struct Limits {
 
 /// One limit: a number of events in a time, for each address. Clones share the counts.
 #[derive(Clone, Debug)]
-pub struct Limit {
+pub(crate) struct Limit {
     rate: Option<Rate>,
     counts: Arc<Counts>,
 }
 
 /// A provisional event in a limit. It counts when it is dropped, unless it is forgiven or shared.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     counts: Arc<Counts>,
     rate: Rate,
     address: IpAddr,
@@ -69,7 +69,7 @@ pub struct Place {
 impl Limits {
     /// Creates the limits of a configuration over these counts.
     #[must_use]
-    pub fn new(limits: &config::Limits, counts: &LimitCounts) -> Self {
+    pub(crate) fn new(limits: &config::Limits, counts: &LimitCounts) -> Self {
         let a_second = |number| Rate::new(number, Duration::from_secs(1), BURST);
         let a_minute = |number| Rate::new(number, Duration::from_secs(60), 1);
         Self {
@@ -83,32 +83,32 @@ impl Limits {
 
     /// The limit on requests of any kind.
     #[must_use]
-    pub fn requests(&self) -> &Limit {
+    pub(crate) fn requests(&self) -> &Limit {
         &self.requests
     }
 
     /// The limit on failed logins.
     #[must_use]
-    pub fn logins(&self) -> &Limit {
+    pub(crate) fn logins(&self) -> &Limit {
         &self.logins
     }
 
     /// Credentials that do not count as guesses.
     #[must_use]
-    pub fn accepted(&self) -> &Accepted {
+    pub(crate) fn accepted(&self) -> &Accepted {
         &self.accepted
     }
 
     /// The limit on unknown tokens.
     #[must_use]
-    pub fn tokens(&self) -> &Limit {
+    pub(crate) fn tokens(&self) -> &Limit {
         &self.tokens
     }
 
     /// Bearer tokens that were counted as wrong ones once, and may be the app's: a client sends its own with each
     /// message, while a guesser sends others.
     #[must_use]
-    pub fn app_tokens(&self) -> &Accepted {
+    pub(crate) fn app_tokens(&self) -> &Accepted {
         &self.app_tokens
     }
 }
@@ -123,13 +123,13 @@ impl Limit {
 
     /// Counts without a limit, for limits that count together.
     #[must_use]
-    pub fn unlimited() -> Self {
+    pub(crate) fn unlimited() -> Self {
         Self::new(None, &Arc::default())
     }
 
     /// A limit with the counts of this one: one event in `each`, and `burst` more at once.
     #[must_use]
-    pub fn with_burst(&self, each: Duration, burst: u32) -> Self {
+    pub(crate) fn with_burst(&self, each: Duration, burst: u32) -> Self {
         // The first event of a burst is in its turn.
         let burst = each * burst.saturating_add(1);
         Self::new(Some(Rate { each, burst }), &self.counts)
@@ -140,7 +140,7 @@ impl Limit {
     ///
     /// # Errors
     /// [`TooMany`] with the time to wait; the event is not counted then.
-    pub fn take(&self, peer: Peer) -> Result<Duration, TooMany> {
+    pub(crate) fn take(&self, peer: Peer) -> Result<Duration, TooMany> {
         let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
             return Ok(Duration::ZERO);
         };
@@ -156,7 +156,7 @@ impl Limit {
     ///
     /// # Errors
     /// [`TooMany`] with the time to wait.
-    pub fn check(&self, peer: Peer) -> Result<(), TooMany> {
+    pub(crate) fn check(&self, peer: Peer) -> Result<(), TooMany> {
         let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) else {
             return Ok(());
         };
@@ -166,7 +166,7 @@ impl Limit {
 
     /// Counts an event that has happened, whether the limit permits it or not: many at once are refused for
     /// longer.
-    pub fn count(&self, peer: Peer) {
+    pub(crate) fn count(&self, peer: Peer) {
         if let (Some(rate), Some(address)) = (self.rate, peer.counted_as()) {
             self.counts.count(address, rate);
         }
@@ -177,7 +177,7 @@ impl Limit {
     ///
     /// # Errors
     /// [`TooMany`] with the time to wait.
-    pub fn hold(&self, peer: Peer, shared: Option<Mark>) -> Result<Option<Place>, TooMany> {
+    pub(crate) fn hold(&self, peer: Peer, shared: Option<Mark>) -> Result<Option<Place>, TooMany> {
         self.place(peer, |_| shared.map_or(Kind::Own, Kind::Shared))
     }
 
@@ -186,7 +186,7 @@ impl Limit {
     ///
     /// # Errors
     /// [`TooMany`] with the time to wait, at once if so many events have counted.
-    pub async fn hold_briefly(&self, peer: Peer) -> Result<Option<Place>, TooMany> {
+    pub(crate) async fn hold_briefly(&self, peer: Peer) -> Result<Option<Place>, TooMany> {
         let place = async {
             loop {
                 // Before the try, so that what is given back meanwhile counts.
@@ -234,13 +234,13 @@ impl Limit {
 
 impl Place {
     /// Takes the event back: it does not count.
-    pub fn forgive(mut self) {
+    pub(crate) fn forgive(mut self) {
         self.forgiven = true;
     }
 
     /// True if it counts when it is dropped.
     #[must_use]
-    pub fn counts(&self) -> bool {
+    pub(crate) fn counts(&self) -> bool {
         !matches!(self.kind, Kind::Shared(_))
     }
 }

@@ -3,17 +3,17 @@
 //!
 //! Independent of what is opened, and of how a refusal is sent.
 
-pub mod entrance;
+pub(crate) mod entrance;
 mod hash_kind;
-pub mod hosts;
+pub(crate) mod hosts;
 mod limit_counts;
-pub mod limits;
-pub mod origin;
-pub mod proven;
-pub mod route_limits;
-pub mod session;
-pub mod tokens;
-pub mod users;
+pub(crate) mod limits;
+pub(crate) mod origin;
+pub(crate) mod proven;
+pub(crate) mod route_limits;
+pub(crate) mod session;
+pub(crate) mod tokens;
+pub(crate) mod users;
 
 pub use tokens::{ChannelOrder, OrderError, sign_channel_token};
-pub use users::UsersError;
+pub(crate) use users::UsersError;

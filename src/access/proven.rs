@@ -24,15 +24,15 @@ const AGE: Duration = Duration::from_secs(3600);
 
 /// The accepted credentials. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Accepted(Arc<Memory>);
+pub(crate) struct Accepted(Arc<Memory>);
 
 /// A credential or a page as it is remembered: hashed with a key that changes with every start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Mark(u64);
+pub(crate) struct Mark(u64);
 
 /// Knowledge of a credential at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// The credential was not accepted recently.
     Unknown,
     /// Accepted for another page, which may be open to everybody.
@@ -43,7 +43,7 @@ pub enum Standing {
 
 /// The pages that an acceptance holds for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub(crate) enum Extent {
     /// One page, which may accept any credential.
     Page(Mark),
     /// No page: the request may have been for one that accepts any credential.
@@ -78,13 +78,13 @@ struct Credential {
 impl Accepted {
     /// The hash of a credential or a page.
     #[must_use]
-    pub fn mark(&self, value: impl Hash) -> Mark {
+    pub(crate) fn mark(&self, value: impl Hash) -> Mark {
         Mark(self.0.hasher.hash_one(value))
     }
 
     /// The standing of a credential at an address, for this page.
     #[must_use]
-    pub fn standing(&self, peer: Peer, credential: Mark, page: Option<Mark>) -> Standing {
+    pub(crate) fn standing(&self, peer: Peer, credential: Mark, page: Option<Mark>) -> Standing {
         let now = self.0.since.elapsed();
         peer.counted_as().map_or(Standing::Unknown, |address| {
             self.0.standing(address, credential, page, now)
@@ -92,7 +92,7 @@ impl Accepted {
     }
 
     /// Remembers an accepted credential.
-    pub fn keep(&self, peer: Peer, credential: Mark, extent: Extent) {
+    pub(crate) fn keep(&self, peer: Peer, credential: Mark, extent: Extent) {
         let now = self.0.since.elapsed();
         if let Some(address) = peer.counted_as() {
             self.0.keep(address, credential, extent, now);
@@ -100,7 +100,7 @@ impl Accepted {
     }
 
     /// Forgets a credential that is not accepted any more.
-    pub fn forget(&self, peer: Peer, credential: Mark) {
+    pub(crate) fn forget(&self, peer: Peer, credential: Mark) {
         if let Some(address) = peer.counted_as() {
             self.0.forget(address, credential);
         }

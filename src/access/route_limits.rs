@@ -14,11 +14,11 @@ use crate::sync::lock;
 
 /// Counts of clients at each zone, and at each route without one. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct RouteCounts(Arc<Mutex<HashMap<String, Zone>>>);
+pub(crate) struct RouteCounts(Arc<Mutex<HashMap<String, Zone>>>);
 
 /// The limits of all routes.
 #[derive(Debug)]
-pub struct RouteLimits {
+pub(crate) struct RouteLimits {
     apps: Vec<Option<RouteLimit>>,
     files: Vec<Option<RouteLimit>>,
 }
@@ -32,7 +32,7 @@ struct Zone {
 
 /// The limits of one route.
 #[derive(Debug)]
-pub struct RouteLimit {
+pub(crate) struct RouteLimit {
     rate: Option<Limit>,
     /// Time by which a request may come before its turn without being held back.
     at_once: Duration,
@@ -43,7 +43,7 @@ pub struct RouteLimit {
 
 /// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exceeded {
+pub(crate) enum Exceeded {
     /// The address has made too many requests; the value is the time after which it may try again.
     Rate(TooMany),
     /// The limit on requests of one address in progress is reached.
@@ -53,7 +53,7 @@ pub enum Exceeded {
 impl RouteLimits {
     /// Creates the limits of a configuration over these counts, which forget what has no route any more.
     #[must_use]
-    pub fn new(config: &Config, counts: &RouteCounts) -> Self {
+    pub(crate) fn new(config: &Config, counts: &RouteCounts) -> Self {
         let mut known = lock(&counts.0);
         let mut zones = HashMap::new();
         let mut limit = |limits: &RequestLimits, own: &dyn Fn() -> String| {
@@ -79,13 +79,13 @@ impl RouteLimits {
 
     /// The limits of an app, by its number.
     #[must_use]
-    pub fn of_app(&self, index: usize) -> Option<&RouteLimit> {
+    pub(crate) fn of_app(&self, index: usize) -> Option<&RouteLimit> {
         self.apps.get(index)?.as_ref()
     }
 
     /// The limits of a directory, by its number.
     #[must_use]
-    pub fn of_files(&self, index: usize) -> Option<&RouteLimit> {
+    pub(crate) fn of_files(&self, index: usize) -> Option<&RouteLimit> {
         self.files.get(index)?.as_ref()
     }
 }
@@ -115,7 +115,7 @@ impl RouteLimit {
     ///
     /// # Errors
     /// [`Exceeded::InProgress`] if its address is at the limit.
-    pub fn hold(&self, peer: Peer) -> Result<Option<AddressPermit>, Exceeded> {
+    pub(crate) fn hold(&self, peer: Peer) -> Result<Option<AddressPermit>, Exceeded> {
         let permit = self.in_progress.take_of(&peer, self.most);
         permit.ok_or(Exceeded::InProgress)
     }
@@ -124,7 +124,7 @@ impl RouteLimit {
     ///
     /// # Errors
     /// [`Exceeded::Rate`] if the limit is reached; the request is not counted then.
-    pub fn take_turn(&self, peer: Peer) -> Result<Duration, Exceeded> {
+    pub(crate) fn take_turn(&self, peer: Peer) -> Result<Duration, Exceeded> {
         let Some(rate) = &self.rate else {
             return Ok(Duration::ZERO);
         };

@@ -35,26 +35,26 @@ const LONGEST_NAME: usize = 256;
 const SETTING: &str = "hub.tokens.keys";
 
 /// Verifies tokens for channels.
-pub struct Tokens {
+pub(crate) struct Tokens {
     keys: Arc<Keys>,
     rules: config::ChannelTokens,
     turns: Arc<Semaphore>,
 }
 
 /// A token as the client sent it. It has no text form, so it cannot be logged.
-pub struct Shown(String);
+pub(crate) struct Shown(String);
 
 impl Shown {
     /// The text, to be compared or hashed.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 /// The permissions in a token.
 #[derive(Clone, Debug)]
-pub struct Grant {
+pub(crate) struct Grant {
     subject: Option<Arc<str>>,
     subscribe: Vec<Topic>,
     publish: Vec<Topic>,
@@ -64,7 +64,7 @@ pub struct Grant {
 
 /// Reasons why a token is refused. The text is for the log, and contains nothing of the token.
 #[derive(Debug, thiserror::Error)]
-pub enum TokenError {
+pub(crate) enum TokenError {
     /// The signature or the content is invalid.
     #[error("the token is not valid: {0}")]
     Invalid(&'static str),
@@ -183,25 +183,25 @@ fn is_variable(text: &str) -> bool {
 impl Grant {
     /// User name of the bearer (`sub`), if there is one.
     #[must_use]
-    pub fn subject(&self) -> Option<Arc<str>> {
+    pub(crate) fn subject(&self) -> Option<Arc<str>> {
         self.subject.clone()
     }
 
     /// True if the bearer may subscribe to this channel.
     #[must_use]
-    pub fn subscribes(&self, name: &ChannelName) -> bool {
+    pub(crate) fn subscribes(&self, name: &ChannelName) -> bool {
         self.subscribe.iter().any(|topic| topic.is(name))
     }
 
     /// True if the bearer may publish on this channel.
     #[must_use]
-    pub fn publishes(&self, name: &ChannelName) -> bool {
+    pub(crate) fn publishes(&self, name: &ChannelName) -> bool {
         self.publish.iter().any(|topic| topic.is(name))
     }
 
     /// A lease until the token expires. Removing its key does not end it.
     #[must_use]
-    pub fn lease(&self) -> Lease {
+    pub(crate) fn lease(&self) -> Lease {
         Lease::until(self.until, self.subject())
     }
 }
@@ -209,7 +209,7 @@ impl Grant {
 impl TokenError {
     /// True if the token may be a guess; one that has expired was valid once.
     #[must_use]
-    pub fn is_guess(&self) -> bool {
+    pub(crate) fn is_guess(&self) -> bool {
         matches!(self, Self::Invalid(_))
     }
 }
@@ -219,7 +219,7 @@ impl Tokens {
     ///
     /// # Errors
     /// A [`KeyError`] for each file that cannot be used.
-    pub fn new(rules: &config::ChannelTokens) -> Result<Option<Self>, Faults<KeyError>> {
+    pub(crate) fn new(rules: &config::ChannelTokens) -> Result<Option<Self>, Faults<KeyError>> {
         if !rules.is_on() {
             return Ok(None);
         }
@@ -234,7 +234,7 @@ impl Tokens {
     /// set a header, else in the cookie. A bearer token of another kind is ignored: it is the app's, or the
     /// publish token.
     #[must_use]
-    pub fn find(&self, headers: &HeaderMap, query: Option<&str>) -> Option<Shown> {
+    pub(crate) fn find(&self, headers: &HeaderMap, query: Option<&str>) -> Option<Shown> {
         let bearer = || {
             let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
             let (scheme, token) = value.split_once(' ')?;
@@ -264,7 +264,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`TokenError`] gives the reason, which is fit for the log.
-    pub async fn check(&self, Shown(token): Shown) -> Result<Grant, TokenError> {
+    pub(crate) async fn check(&self, Shown(token): Shown) -> Result<Grant, TokenError> {
         let (keys, rules) = (Arc::clone(&self.keys), self.rules.clone());
         let turns = Arc::clone(&self.turns);
         let checked = async {

@@ -36,7 +36,7 @@ const WAITING: usize = 16;
 const REMEMBERED: usize = 10_000;
 
 /// The users with a password.
-pub struct Users {
+pub(crate) struct Users {
     secrets: HashMap<Box<str>, Secret>,
     /// The most expensive secret, which is compared in place of that of an unknown user; the result is a refusal
     /// all the same.
@@ -74,7 +74,7 @@ impl UsersError {
 
 /// Reasons why a password is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unproven {
+pub(crate) enum Unproven {
     /// No password was sent.
     #[error("no user and password were sent")]
     Missing,
@@ -94,7 +94,7 @@ impl Users {
     ///
     /// # Errors
     /// [`UsersError`] names the faulty line.
-    pub fn load(path: &Path) -> Result<Self, UsersError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, UsersError> {
         read(path)
             .and_then(|text| Self::parse(&text).map_err(Reason::from))
             .map_err(|reason| UsersError {
@@ -144,7 +144,7 @@ impl Users {
     ///
     /// # Errors
     /// [`Unproven`] says whether the password is missing, malformed or wrong, or too many are being compared.
-    pub async fn prove(&self, headers: &HeaderMap) -> Result<Arc<str>, Unproven> {
+    pub(crate) async fn prove(&self, headers: &HeaderMap) -> Result<Arc<str>, Unproven> {
         let mut lines = headers.get_all(AUTHORIZATION).iter();
         let line = lines.next().ok_or(Unproven::Missing)?;
         if lines.next().is_some() {

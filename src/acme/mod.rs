@@ -37,7 +37,7 @@ const WITHOUT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Keeps certificates up to date. Clones share their state.
 #[derive(Clone, Debug)]
-pub struct Keeper(Arc<Shared>);
+pub(crate) struct Keeper(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -74,7 +74,7 @@ struct Held {
 
 /// Status of a name.
 #[derive(Debug)]
-pub struct KeptCertificate {
+pub(crate) struct KeptCertificate {
     /// The domain name.
     pub name: String,
     /// Expiry of its certificate, in Unix milliseconds; `None` without a certificate.
@@ -88,7 +88,7 @@ pub struct KeptCertificate {
 impl Keeper {
     /// Creates a keeper without certificates.
     #[must_use]
-    pub fn new(challenges: Challenges, inside: Arc<Inside>) -> Self {
+    pub(crate) fn new(challenges: Challenges, inside: Arc<Inside>) -> Self {
         Self(Arc::new(Shared {
             challenges,
             inside,
@@ -99,19 +99,19 @@ impl Keeper {
 
     /// The proofs shown to the authority.
     #[must_use]
-    pub fn challenges(&self) -> &Challenges {
+    pub(crate) fn challenges(&self) -> &Challenges {
         &self.0.challenges
     }
 
     /// Notifies the keeper of a reload: names that have failed are tried at once, since the cause may be
     /// corrected.
-    pub fn reloaded(&self) {
+    pub(crate) fn reloaded(&self) {
         self.0.again.notify_one();
     }
 
     /// Status of each name.
     #[must_use]
-    pub fn overview(&self) -> Vec<KeptCertificate> {
+    pub(crate) fn overview(&self) -> Vec<KeptCertificate> {
         let row = |(name, progress): (&String, &Progress)| KeptCertificate {
             name: name.clone(),
             expires: progress
@@ -126,7 +126,7 @@ impl Keeper {
 
     /// Keeps the certificates that `wanted` returns at each moment, and calls `issued`, which may block, after it
     /// has written the file of one. Never completes.
-    pub async fn keep(
+    pub(crate) async fn keep(
         &self,
         wanted: impl Fn() -> Option<Acme>,
         issued: impl Fn() + Clone + Send + 'static,

@@ -38,9 +38,9 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::Measured;
 
 pub use control::{Order, Ordered, Orders};
-pub use page::Page;
-pub use recordings::RecordingPages;
-pub use view::View;
+pub(crate) use page::Page;
+pub(crate) use recordings::RecordingPages;
+pub(crate) use view::View;
 
 use routes::{Routes, Scope};
 
@@ -50,7 +50,7 @@ const CONNECTIONS: usize = 256;
 
 /// The open admin socket and address.
 #[derive(Debug)]
-pub struct Admin(Vec<AdminListener>);
+pub(crate) struct Admin(Vec<AdminListener>);
 
 /// One admin listener.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Admin {
     ///
     /// # Errors
     /// [`BindError`] names the path or address and the remedy.
-    pub fn bind(
+    pub(crate) fn bind(
         config: &Config,
         view: &View,
         inherited: &mut Inherited,
@@ -94,18 +94,18 @@ impl Admin {
     }
 
     /// The open listeners.
-    pub fn listeners(&self) -> impl Iterator<Item = &Arc<Listener>> {
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = &Arc<Listener>> {
         self.0.iter().map(|door| &door.listener)
     }
 
     /// The TCP address with its real port, if there is one.
     #[must_use]
-    pub fn tcp_address(&self) -> Option<SocketAddr> {
+    pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         self.0.iter().find_map(|door| door.listener.tcp_address())
     }
 
     /// Accepts connections in tracked tasks until the server stops.
-    pub fn run(self) {
+    pub(crate) fn run(self) {
         for door in self.0 {
             let tasks = door.shutdown.clone();
             tasks.spawn(door.accept_all());

@@ -44,7 +44,7 @@ const FILES: [(&str, &str, &str); 3] = [
 
 /// The page and its live status.
 #[derive(Debug)]
-pub struct Page {
+pub(crate) struct Page {
     view: View,
     hub: Hub,
     channel: ChannelName,
@@ -54,7 +54,7 @@ pub struct Page {
 impl Page {
     /// Creates the page, if the configuration has one.
     #[must_use]
-    pub fn new(config: &Config, view: &View) -> Option<Self> {
+    pub(crate) fn new(config: &Config, view: &View) -> Option<Self> {
         config.admin.page.as_ref()?;
         let own = Config::parse(
             &format!(
@@ -72,7 +72,7 @@ impl Page {
 
     /// Takes the sample of this second, and publishes it with the status while the page is open. To be called once
     /// a second.
-    pub fn look(&self) {
+    pub(crate) fn look(&self) {
         let metrics = &self.view.inside.metrics;
         let (requests, errors) = metrics.requests.totals();
         let counted = Counted {
@@ -116,7 +116,7 @@ impl Page {
     ///
     /// # Errors
     /// A refusal, if there is no such file, or too many pages are open.
-    pub fn answer(
+    pub(crate) fn answer(
         &self,
         rest: &str,
         lease: Lease,
@@ -158,7 +158,7 @@ impl Page {
     }
 
     /// Asks open pages to reconnect later, because the server stops.
-    pub async fn dismiss(&self) {
+    pub(crate) async fn dismiss(&self) {
         self.hub.dismiss(std::time::Duration::ZERO).await;
     }
 }

@@ -43,7 +43,7 @@ const STATE: HeaderName = HeaderName::from_static("noren-recording");
 
 /// The pages of recordings.
 #[derive(Debug)]
-pub struct RecordingPages {
+pub(crate) struct RecordingPages {
     recorder: Recorder,
     viewers: Viewers,
     shutdown: Shutdown,
@@ -51,7 +51,7 @@ pub struct RecordingPages {
 
 /// A recording that exists.
 #[derive(Debug)]
-pub struct RecordingFile {
+pub(crate) struct RecordingFile {
     /// Name of the file.
     pub name: String,
     path: PathBuf,
@@ -61,7 +61,11 @@ pub struct RecordingFile {
 impl RecordingPages {
     /// Creates the pages, if the configuration shows recordings.
     #[must_use]
-    pub fn new(config: &Config, recorder: Option<&Recorder>, shutdown: &Shutdown) -> Option<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        recorder: Option<&Recorder>,
+        shutdown: &Shutdown,
+    ) -> Option<Self> {
         let page = config
             .admin
             .page
@@ -80,7 +84,7 @@ impl RecordingPages {
     ///
     /// # Errors
     /// A refusal, if there is nothing of this name, or the list could not be made.
-    pub async fn serve(
+    pub(crate) async fn serve(
         &self,
         method: &Method,
         name: &str,
@@ -103,7 +107,7 @@ impl RecordingPages {
     ///
     /// # Errors
     /// 404 if there is no such recording.
-    pub async fn file(&self, name: &str) -> Result<Option<RecordingFile>, Refusal> {
+    pub(crate) async fn file(&self, name: &str) -> Result<Option<RecordingFile>, Refusal> {
         let Some(name) = name.strip_prefix("file/").map(str::to_owned) else {
             return Ok(None);
         };
@@ -126,7 +130,7 @@ impl RecordingPages {
 
     /// Sends a recording, and what is added to it while it is being written. It ends with the lease; the audit line
     /// ends with it.
-    pub fn stream(&self, file: RecordingFile, line: Opened, lease: Lease) -> Response<Body> {
+    pub(crate) fn stream(&self, file: RecordingFile, line: Opened, lease: Lease) -> Response<Body> {
         let is_open = is_being_written(&file.file);
         let (sender, pieces) = mpsc::channel(PIECES);
         let stop = self.shutdown.clone();

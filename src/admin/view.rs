@@ -34,7 +34,7 @@ use crate::upstream::Apps;
 
 /// The parts of the server that the status reads. Clones share them.
 #[derive(Clone, Debug)]
-pub struct View {
+pub(crate) struct View {
     /// Channels and subscribers.
     pub hub: Hub,
     /// The cluster that this server is a node of, if it is one.

@@ -94,12 +94,12 @@ pub(super) fn decode(text: &[u8]) -> Result<Vec<u8>, Violation> {
 }
 
 /// Exposes [`decode`] to the fuzz targets.
-pub fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Violation> {
+pub(crate) fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Violation> {
     decode(text)
 }
 
 /// Builds a whole text frame, for the fuzz targets.
-pub fn frame_base64(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame_base64(payload: &[u8]) -> Vec<u8> {
     Codec::Base64.frame_of(payload)
 }
 

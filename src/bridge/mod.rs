@@ -31,22 +31,22 @@ use crate::telemetry::{Begun, Tunnel, TunnelKind, ViewerState, audit};
 use crate::tls::Outgoing;
 use crate::websocket::{ClientStream, Handshake, Upgrade};
 
-pub use codec::{decode_base64, frame_base64};
+pub(crate) use codec::{decode_base64, frame_base64};
 
 use codec::Codec;
 use outcome::Outcome;
 use relay::{Holds, Limits, Relay};
 
-pub use recorder::{NotRecorded, Recorder, Tap};
-pub use recordings::{Recordings, Watcher};
-pub use shared::{
+pub(crate) use recorder::{NotRecorded, Recorder, Tap};
+pub(crate) use recordings::{Recordings, Watcher};
+pub(crate) use shared::{
     Connected, ConsoleView, Consoles, Dialled, Extras, Newcomer, OpenConsole, Presence, Redial,
     Store, Viewer, Wanted, latest_output,
 };
 
 /// A connected target, ready to be relayed.
 #[derive(Debug)]
-pub struct Opened {
+pub(crate) struct Opened {
     /// The connection.
     pub socket: Connection,
     /// The subprotocol that the handshake is accepted with.
@@ -67,7 +67,7 @@ pub struct Opened {
 
 /// The connection to a target.
 #[derive(Debug)]
-pub enum Connection {
+pub(crate) enum Connection {
     /// Bytes pass untouched.
     Raw(Outgoing),
     /// Noren speaks RFB with the target.
@@ -78,7 +78,7 @@ pub enum Connection {
 
 /// Revocation of a tunnel's token. Dropping it with the tunnel tells the watcher that the tunnel is gone.
 #[derive(Debug)]
-pub struct Revocation {
+pub(crate) struct Revocation {
     revoked: CancellationToken,
     _held: DropGuard,
 }
@@ -86,7 +86,7 @@ pub struct Revocation {
 impl Revocation {
     /// Creates a revocation: the tunnel ends when `revoked` is cancelled, and drops `held` when it ends.
     #[must_use]
-    pub fn new(revoked: CancellationToken, held: DropGuard) -> Self {
+    pub(crate) fn new(revoked: CancellationToken, held: DropGuard) -> Self {
         Self {
             revoked,
             _held: held,
@@ -94,7 +94,7 @@ impl Revocation {
     }
 
     /// Waits for the revocation.
-    pub async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.revoked.cancelled().await;
     }
 }
@@ -115,7 +115,7 @@ impl Opened {
 }
 
 /// Accepts a valid handshake and relays in a task of its own until either side closes.
-pub fn open(
+pub(crate) fn open(
     mut request: Request<Incoming>,
     handshake: Handshake,
     mut target: Opened,
@@ -164,7 +164,7 @@ pub fn open(
 
 /// Accepts a handshake only to refuse the client in the words of its own protocol, and to close with 1011. `slot` is
 /// held until it has gone.
-pub fn turn_away(
+pub(crate) fn turn_away(
     mut request: Request<Incoming>,
     handshake: Handshake,
     subprotocol: Subprotocol,
@@ -202,7 +202,7 @@ pub fn turn_away(
 
 /// The negotiated subprotocol of a tunnel.
 #[derive(Clone, Debug)]
-pub struct Subprotocol {
+pub(crate) struct Subprotocol {
     codec: Codec,
     name: Option<Cow<'static, str>>,
 }
@@ -214,7 +214,7 @@ impl Subprotocol {
     ///
     /// # Errors
     /// A refusal, if the client offers only unknown subprotocols.
-    pub fn choose(handshake: &Handshake, others: &[String]) -> Result<Self, Refusal> {
+    pub(crate) fn choose(handshake: &Handshake, others: &[String]) -> Result<Self, Refusal> {
         if let Some(other) = others.iter().find(|other| handshake.offers(other)) {
             return Ok(Self {
                 codec: Codec::Bytes,
@@ -239,7 +239,7 @@ impl Subprotocol {
 
     /// Name of the subprotocol, if the client offered any.
     #[must_use]
-    pub fn name(&self) -> Option<Cow<'static, str>> {
+    pub(crate) fn name(&self) -> Option<Cow<'static, str>> {
         self.name.clone()
     }
 }

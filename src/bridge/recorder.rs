@@ -28,7 +28,7 @@ const TOGETHER: usize = 64;
 
 /// Starts recordings as the configuration demands. Clones share the accounting of the directory.
 #[derive(Clone, Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     settings: Arc<config::Recording>,
     room: Arc<Room>,
 }
@@ -36,7 +36,7 @@ pub struct Recorder {
 /// The recording of one tunnel, into which it puts its data. Clones belong to the same recording, which ends when
 /// the last is dropped.
 #[derive(Clone, Debug)]
-pub struct Tap {
+pub(crate) struct Tap {
     records: mpsc::Sender<Vec<u8>>,
     shared: Arc<Shared>,
 }
@@ -59,7 +59,7 @@ struct Shared {
 
 /// Reasons why a console that must be recorded cannot be. The text is for the log.
 #[derive(Debug, thiserror::Error)]
-pub enum NotRecorded {
+pub(crate) enum NotRecorded {
     /// The limit `total` is reached.
     #[error("the recordings have reached bridge.recording.total")]
     Full,
@@ -76,7 +76,7 @@ pub enum NotRecorded {
 impl Recorder {
     /// Creates a recorder if anything is to be recorded, and adds up the files in a directory that is new.
     #[must_use]
-    pub fn new(settings: &config::Recording, recordings: &Recordings) -> Option<Self> {
+    pub(crate) fn new(settings: &config::Recording, recordings: &Recordings) -> Option<Self> {
         Some(Self {
             room: recordings.room(settings.directory.as_deref())?,
             settings: Arc::new(settings.clone()),
@@ -87,7 +87,7 @@ impl Recorder {
     ///
     /// # Errors
     /// [`NotRecorded`], if the configuration forbids an unrecorded console.
-    pub async fn begin(
+    pub(crate) async fn begin(
         &self,
         name: &str,
         header: Header,
@@ -162,25 +162,25 @@ impl Recorder {
 
     /// Path of the directory.
     #[must_use]
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.room.directory()
     }
 
     /// Counts somebody who watches a recording while it is written, until the result is dropped.
     #[must_use]
-    pub fn watch(&self, path: &Path) -> Option<Watcher> {
+    pub(crate) fn watch(&self, path: &Path) -> Option<Watcher> {
         self.room.watch(path)
     }
 
     /// Number of those who watch a console of this name, as its page says it (`bridge.recording.announce`).
     #[must_use]
-    pub fn watchers(&self, console: &str) -> usize {
+    pub(crate) fn watchers(&self, console: &str) -> usize {
         self.room.watchers(console)
     }
 
     /// Deletes recordings that are older than `bridge.recording.age`, and adds up the others. To be called about once a
     /// second; looks once a minute.
-    pub fn look_after(&self, tasks: &Shutdown) {
+    pub(crate) fn look_after(&self, tasks: &Shutdown) {
         if !self.room.is_due() {
             return;
         }

@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// The directory in use. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Recordings(Arc<Mutex<Option<Arc<Room>>>>);
+pub(crate) struct Recordings(Arc<Mutex<Option<Arc<Room>>>>);
 
 /// Accounting of the recordings in a directory.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ struct Writing {
 
 /// Somebody who watches a console while it is recorded, until it is dropped.
 #[derive(Debug)]
-pub struct Watcher(Arc<AtomicUsize>);
+pub(crate) struct Watcher(Arc<AtomicUsize>);
 
 impl Drop for Watcher {
     fn drop(&mut self) {

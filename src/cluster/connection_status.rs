@@ -8,7 +8,7 @@ use crate::sync::lock;
 
 /// The cluster as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterStatus {
+pub(crate) struct ClusterStatus {
     /// Name of the stream.
     pub stream: String,
     /// Address of the broker.

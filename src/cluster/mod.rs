@@ -34,8 +34,8 @@ use crate::text::Reason;
 use crate::text::file::{LARGEST_SECRET, read};
 use crate::text::permission::Use;
 
-pub use connection_status::ClusterStatus;
-pub use error::ClusterError;
+pub(crate) use connection_status::ClusterStatus;
+pub(crate) use error::ClusterError;
 
 use connection_status::ConnectionStatus;
 use publish_queue::{Bounds, PublishQueue};
@@ -54,7 +54,7 @@ const SHORTEST_KEY: usize = 32;
 
 /// This node's membership of a cluster. Clones share it.
 #[derive(Clone)]
-pub struct Cluster(Arc<Node>);
+pub(crate) struct Cluster(Arc<Node>);
 
 /// This node's side of the stream: its publish queue, and the state that other nodes have reported.
 struct Node {
@@ -75,7 +75,7 @@ impl Cluster {
     ///
     /// # Errors
     /// A [`ClusterError`] says which file cannot be used, and why.
-    pub fn of(config: &Config) -> Result<Option<Self>, ClusterError> {
+    pub(crate) fn of(config: &Config) -> Result<Option<Self>, ClusterError> {
         let settings = config.cluster.as_ref();
         settings.map(Self::new).transpose()
     }
@@ -101,12 +101,12 @@ impl Cluster {
 
     /// The sequencer for the hub of this node.
     #[must_use]
-    pub fn sequencer(&self) -> Sequencer {
+    pub(crate) fn sequencer(&self) -> Sequencer {
         Sequencer::Stream(Arc::clone(&self.0) as Arc<dyn SharedStream>)
     }
 
     /// Starts the task that applies the stream to the hub until the server stops.
-    pub fn follow(&self, hub: &Hub, shutdown: &Shutdown) {
+    pub(crate) fn follow(&self, hub: &Hub, shutdown: &Shutdown) {
         shutdown.spawn(stream::follow(
             Arc::clone(&self.0),
             hub.clone(),
@@ -116,7 +116,7 @@ impl Cluster {
 
     /// The stream and this node's connection to it.
     #[must_use]
-    pub fn status(&self) -> ClusterStatus {
+    pub(crate) fn status(&self) -> ClusterStatus {
         let node = &*self.0;
         let (since, last_error) = node.connection.now();
         ClusterStatus {
@@ -131,7 +131,7 @@ impl Cluster {
 
     /// Sends this node's presence to the other nodes if it has changed or is due. Skipped while the broker is
     /// unreachable, so that it takes no place in the queue.
-    pub fn report_presence(&self, hub: &Hub) {
+    pub(crate) fn report_presence(&self, hub: &Hub) {
         let node = &*self.0;
         if !node.has_caught_up() || node.queue.count() > 0 {
             return;
@@ -146,13 +146,13 @@ impl Cluster {
     }
 
     /// Notifies the other nodes that a session has ended.
-    pub fn report_ended(&self, session: Vec<u8>) {
+    pub(crate) fn report_ended(&self, session: Vec<u8>) {
         self.0.note(ENDED, session.into());
     }
 
     /// Takes the sessions that have ended at other nodes since the last call.
     #[must_use]
-    pub fn take_ended(&self) -> Vec<Bytes> {
+    pub(crate) fn take_ended(&self) -> Vec<Bytes> {
         std::mem::take(&mut *lock(&self.0.ended))
     }
 }

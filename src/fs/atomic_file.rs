@@ -14,7 +14,7 @@ use tempfile::{Builder, NamedTempFile};
 ///
 /// # Errors
 /// The error of the system, if the directory cannot be written.
-pub fn draft(path: &Path, text: &[u8], mode: u32) -> io::Result<NamedTempFile> {
+pub(crate) fn draft(path: &Path, text: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let directory = match path.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
@@ -33,7 +33,7 @@ pub fn draft(path: &Path, text: &[u8], mode: u32) -> io::Result<NamedTempFile> {
 ///
 /// # Errors
 /// The error of the system; the file is unchanged then.
-pub fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
     draft(path, text, mode)?.persist(path)?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Identity of a file's contents: writing in place changes ctime, replacing it changes the inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileId {
+pub(crate) struct FileId {
     device: u64,
     inode: u64,
     size: u64,
@@ -16,7 +16,7 @@ pub struct FileId {
 
 /// Identities of several files; `None` for one that is missing or inaccessible.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileIds(Vec<(PathBuf, Option<FileId>)>);
+pub(crate) struct FileIds(Vec<(PathBuf, Option<FileId>)>);
 
 impl FileId {
     /// Identity of the file at a path; to be taken before the file is read, so that a change meanwhile is detected
@@ -24,13 +24,13 @@ impl FileId {
     ///
     /// # Errors
     /// The error of the system, if the file is missing or inaccessible.
-    pub fn of(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|found| Self::of_metadata(&found))
     }
 
     /// Identity of the file with this metadata.
     #[must_use]
-    pub fn of_metadata(found: &Metadata) -> Self {
+    pub(crate) fn of_metadata(found: &Metadata) -> Self {
         Self {
             device: found.dev(),
             inode: found.ino(),
@@ -42,7 +42,7 @@ impl FileId {
 
 impl FileIds {
     /// Takes the identities of these files, as [`FileId::of`] does.
-    pub fn of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+    pub(crate) fn of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let files = files.into_iter();
         Self(
             files
@@ -53,7 +53,7 @@ impl FileIds {
 
     /// True if any of the files has changed.
     #[must_use]
-    pub fn differ(&self) -> bool {
+    pub(crate) fn differ(&self) -> bool {
         let mut files = self.0.iter();
         files.any(|(file, before)| FileId::of(file).ok() != *before)
     }

@@ -4,5 +4,5 @@
 mod atomic_file;
 mod file_id;
 
-pub use atomic_file::{draft, replace};
-pub use file_id::{FileId, FileIds};
+pub(crate) use atomic_file::{draft, replace};
+pub(crate) use file_id::{FileId, FileIds};

@@ -27,7 +27,7 @@ use crate::sync::lock;
 /// Signal for completed flushes of one connection: the transport reports them, and a failed body waits for the
 /// next. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Flushes(Arc<Mutex<Option<Sender<()>>>>);
+pub(crate) struct Flushes(Arc<Mutex<Option<Sender<()>>>>);
 
 impl Flushes {
     /// Reports that everything written before has been passed to the system.
@@ -50,7 +50,7 @@ impl Flushes {
 
 /// The method of detecting that bytes were sent.
 #[derive(Clone, Debug)]
-pub enum Sent {
+pub(crate) enum Sent {
     /// HTTP/1.1: hyper flushes the connection while the body is pending.
     Flushed(Flushes),
     /// HTTP/2: an empty DATA frame is queued behind those of the stream, and is dropped once it is written.
@@ -58,7 +58,7 @@ pub enum Sent {
 }
 
 /// A body that delays its failure until the bytes before it have been sent, up to a limit.
-pub struct AbortAfterFlush<B> {
+pub(crate) struct AbortAfterFlush<B> {
     body: B,
     sent: Sent,
     limit: Duration,
@@ -87,7 +87,7 @@ impl AsRef<[u8]> for Fence {
 
 impl<B> AbortAfterFlush<B> {
     /// Wraps the body of a response. A client that does not read what was sent within `limit` gets no more of it.
-    pub fn new(body: B, sent: Sent, limit: Duration) -> Self {
+    pub(crate) fn new(body: B, sent: Sent, limit: Duration) -> Self {
         Self {
             body,
             sent,

@@ -17,7 +17,7 @@ const ABANDONED: u64 = 200;
 
 /// The activity of one connection. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Activity(Arc<Shared>);
+pub(crate) struct Activity(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -41,16 +41,16 @@ struct Shared {
 
 /// A request without a response yet.
 #[derive(Debug)]
-pub struct Pending(Option<Arc<Shared>>);
+pub(crate) struct Pending(Option<Arc<Shared>>);
 
 /// A request in progress, from its head to the end of its response.
 #[derive(Debug)]
-pub struct Busy(Option<Arc<Shared>>);
+pub(crate) struct Busy(Option<Arc<Shared>>);
 
 impl Activity {
     /// Creates the activity of a new, idle connection.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Shared {
             requests: AtomicUsize::new(0),
             begun: AtomicU64::new(0),
@@ -68,7 +68,7 @@ impl Activity {
 
     /// Begins a request, which ends when the returned guard is dropped.
     #[must_use]
-    pub fn begin(&self) -> Busy {
+    pub(crate) fn begin(&self) -> Busy {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         self.0.reading.store(false, Ordering::Relaxed);
@@ -77,26 +77,26 @@ impl Activity {
 
     /// Number of requests so far.
     #[must_use]
-    pub fn begun(&self) -> u64 {
+    pub(crate) fn begun(&self) -> u64 {
         self.0.begun.load(Ordering::Relaxed)
     }
 
     /// The close reason of the connection.
     #[must_use]
-    pub fn fate(&self) -> &CloseReason {
+    pub(crate) fn fate(&self) -> &CloseReason {
         &self.0.fate
     }
 
     /// Begins a request that awaits its response: it ends with [`answered`](Pending::answered), or counts as
     /// cancelled by its client.
     #[must_use]
-    pub fn pending(&self) -> Pending {
+    pub(crate) fn pending(&self) -> Pending {
         Pending(Some(Arc::clone(&self.0)))
     }
 
     /// Ready when the client has cancelled many more requests than were answered. h2 itself counts only those that
     /// have not reached us yet (CVE-2023-44487); each of these has cost the same work.
-    pub async fn many_are_abandoned(&self) {
+    pub(crate) async fn many_are_abandoned(&self) {
         self.0.too_many.notified().await;
     }
 
@@ -123,7 +123,7 @@ impl Activity {
 
     /// Takes the spelling of the current request.
     #[must_use]
-    pub fn spelling(&self) -> Spelling {
+    pub(crate) fn spelling(&self) -> Spelling {
         if !self.0.spelled.load(Ordering::Relaxed) {
             return Spelling::default();
         }
@@ -152,24 +152,24 @@ impl Activity {
 
     /// True while a request is in progress.
     #[must_use]
-    pub fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.0.requests.load(Ordering::Relaxed) > 0
     }
 
     /// Records that an incomplete head has begun to arrive, or that it has not.
-    pub fn reads_head(&self, begun: bool) {
+    pub(crate) fn reads_head(&self, begun: bool) {
         self.0.reading.store(begun, Ordering::Relaxed);
     }
 
     /// True while a request is in progress or has begun to arrive.
     #[must_use]
-    pub fn is_in_use(&self) -> bool {
+    pub(crate) fn is_in_use(&self) -> bool {
         self.is_busy() || self.0.reading.load(Ordering::Relaxed)
     }
 
     /// Time since the last request in progress ended; zero while one is.
     #[must_use]
-    pub fn idle(&self) -> Duration {
+    pub(crate) fn idle(&self) -> Duration {
         if self.is_busy() {
             return Duration::ZERO;
         }
@@ -178,20 +178,20 @@ impl Activity {
 
     /// Time since the last request ended or the connection began, regardless of requests in progress.
     #[must_use]
-    pub fn quiet(&self) -> Duration {
+    pub(crate) fn quiet(&self) -> Duration {
         self.idle_since().elapsed()
     }
 
     /// Time at which the last request ended or the connection began, regardless of requests in progress.
     #[must_use]
-    pub fn idle_since(&self) -> Instant {
+    pub(crate) fn idle_since(&self) -> Instant {
         *lock(&self.0.idle_since)
     }
 }
 
 impl Pending {
     /// Records that there is a response, even if it is never delivered.
-    pub fn answered(mut self) {
+    pub(crate) fn answered(mut self) {
         if let Some(shared) = self.0.take() {
             shared.answered.fetch_add(1, Ordering::Relaxed);
         }
@@ -218,7 +218,7 @@ impl Default for Activity {
 
 impl Busy {
     /// Ends the request at this time.
-    pub fn end(mut self, now: Instant) {
+    pub(crate) fn end(mut self, now: Instant) {
         self.end_at(|| now);
     }
 

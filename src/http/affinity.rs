@@ -4,10 +4,10 @@ use http::header::{COOKIE, Entry};
 use http::{HeaderMap, HeaderValue};
 
 /// Beginning of the names of these cookies; the name of the app follows. Apps never see them.
-pub const AFFINITY_COOKIE: &str = "noren-affinity-";
+pub(crate) const AFFINITY_COOKIE: &str = "noren-affinity-";
 
 /// Removes the affinity cookies of all apps, and returns the first value of that of this one that `parse` understands.
-pub fn take_affinity<T>(
+pub(crate) fn take_affinity<T>(
     headers: &mut HeaderMap,
     app: &str,
     parse: impl Fn(&[u8]) -> Option<T>,

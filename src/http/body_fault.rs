@@ -12,7 +12,7 @@ const NO_ROOM_RETRY: Duration = Duration::from_secs(5);
 
 /// Faults of a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyFault {
+pub(crate) enum BodyFault {
     /// No byte arrived for this long.
     #[error("no byte of the request body came for {0:?}")]
     Idle(Duration),

@@ -16,7 +16,7 @@ const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// The client as a trusted proxy reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claimed {
+pub(crate) struct Claimed {
     /// The client; `None` if it is not reported.
     pub peer: Option<Peer>,
     /// The scheme between client and proxy; `None` if it is not reported.
@@ -36,7 +36,7 @@ impl Claimed {
     /// Reads the report of a trusted proxy. Only the one header is read that this proxy sets: another one may come
     /// from the client.
     #[must_use]
-    pub fn read(headers: &HeaderMap, proxies: &Proxies) -> Self {
+    pub(crate) fn read(headers: &HeaderMap, proxies: &Proxies) -> Self {
         match proxies.header() {
             ForwardedHeader::XForwarded => Self::of(x_forwarded(headers), proxies),
             ForwardedHeader::Forwarded => Self::of(forwarded(headers), proxies),

@@ -13,7 +13,7 @@ use crate::http::Refusal;
 ///
 /// # Errors
 /// A [`Refusal`] (400).
-pub fn check_authorization(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn check_authorization(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut lines = headers.get_all(AUTHORIZATION).iter();
     let Some(line) = lines.next() else {
         return Ok(());
@@ -34,7 +34,7 @@ pub fn check_authorization(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// True if an `Authorization` line is, or could be taken for, a name and a password (RFC 7617).
 #[must_use]
-pub fn is_basic(line: &[u8]) -> bool {
+pub(crate) fn is_basic(line: &[u8]) -> bool {
     // Sloppy parsers look at the letters only, and cut off what stands behind them.
     const SCHEME: &[u8] = b"basic";
     let scheme = line.get(..SCHEME.len());

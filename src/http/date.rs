@@ -21,7 +21,7 @@ thread_local! {
 }
 
 /// Sets the current time, unless the app has set one.
-pub fn set_date(headers: &mut HeaderMap) {
+pub(crate) fn set_date(headers: &mut HeaderMap) {
     if headers.contains_key(DATE) {
         return;
     }

@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// The rule for ending the connections of one server.
 #[derive(Clone, Debug)]
-pub struct Drain {
+pub(crate) struct Drain {
     shutdown: Shutdown,
     /// Time limit for a stop, and for idle connections after an upgrade.
     grace: Duration,
@@ -28,7 +28,7 @@ pub struct Drain {
 impl Drain {
     /// Creates the rule; `grace` is `server.drain`.
     #[must_use]
-    pub fn new(shutdown: &Shutdown, grace: Duration) -> Self {
+    pub(crate) fn new(shutdown: &Shutdown, grace: Duration) -> Self {
         Self {
             shutdown: shutdown.clone(),
             grace,
@@ -37,7 +37,7 @@ impl Drain {
 
     /// Ready when an HTTP/1.1 connection may be closed: the server stops, no request is in progress or arriving,
     /// and there was time for one.
-    pub async fn may_close(&self, activity: &Activity) {
+    pub(crate) async fn may_close(&self, activity: &Activity) {
         self.shutdown.requested().await;
         let asked = Instant::now();
         // The response under way promises more. A client that waits for its end, as that of an event stream, goes on
@@ -63,7 +63,7 @@ impl Drain {
     }
 
     /// Ready when an incomplete handshake may be abandoned. After an upgrade it continues within its own limit.
-    pub async fn may_give_up(&self) {
+    pub(crate) async fn may_give_up(&self) {
         self.shutdown.tunnels_requested().await;
         sleep(self.after_stop()).await;
     }

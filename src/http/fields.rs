@@ -13,7 +13,7 @@ use crate::http::refusal::Refusal;
 ///
 /// # Errors
 /// A 431 refusal, if there are too many.
-pub fn check_lines<B>(request: &Request<B>, most: usize) -> Result<(), Refusal> {
+pub(crate) fn check_lines<B>(request: &Request<B>, most: usize) -> Result<(), Refusal> {
     if request.version() < Version::HTTP_2 || request.headers().len() <= most {
         return Ok(());
     }
@@ -81,12 +81,12 @@ static OVERRIDES: [HeaderName; 3] = [
 ];
 
 /// The methods in override headers that frameworks know.
-pub fn method_overrides(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
+pub(crate) fn method_overrides(headers: &HeaderMap) -> impl Iterator<Item = &HeaderValue> {
     OVERRIDES.iter().flat_map(|name| headers.get_all(name))
 }
 
 /// Removes override headers from a request that Noren has given a method of its own.
-pub fn drop_method_overrides(headers: &mut HeaderMap) {
+pub(crate) fn drop_method_overrides(headers: &mut HeaderMap) {
     for name in &OVERRIDES {
         headers.remove(name);
     }
@@ -179,7 +179,7 @@ pub(super) fn is_own(name: &HeaderName) -> bool {
 
 /// Removes headers that name a file for the server to send, or control how: clients would learn from them where
 /// files are. `X-Accel-Buffering` reveals nothing, and proxies in front of Noren look for it.
-pub fn drop_file_names(headers: &mut HeaderMap) {
+pub(crate) fn drop_file_names(headers: &mut HeaderMap) {
     drop_where(headers, names_a_file);
 }
 

@@ -16,7 +16,7 @@ const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The values of the headers that describe the client.
 #[derive(Debug)]
-pub struct Forwarded<'a> {
+pub(crate) struct Forwarded<'a> {
     /// The client.
     pub peer: Peer,
     /// The scheme: with or without TLS.
@@ -28,7 +28,7 @@ pub struct Forwarded<'a> {
 impl Forwarded<'_> {
     /// Sets `X-Forwarded-For`, `-Host` and `-Proto`, and `X-Real-IP`. The client's versions must have been
     /// [dropped](drop_client_claims) before.
-    pub fn set(&self, headers: &mut HeaderMap) {
+    pub(crate) fn set(&self, headers: &mut HeaderMap) {
         headers.insert(
             FORWARDED_PROTO,
             HeaderValue::from_static(self.scheme.as_str()),
@@ -64,19 +64,19 @@ fn written(address: IpAddr) -> Option<HeaderValue> {
 }
 
 /// Removes all headers that only Noren may set, in every spelling.
-pub fn drop_client_claims(headers: &mut HeaderMap) {
+pub(crate) fn drop_client_claims(headers: &mut HeaderMap) {
     drop_where(headers, is_for_the_door_to_set);
 }
 
 /// Removes all headers whose name some gateway treats as this one.
-pub fn drop_spellings_of(headers: &mut HeaderMap, name: &HeaderName) {
+pub(crate) fn drop_spellings_of(headers: &mut HeaderMap, name: &HeaderName) {
     drop_where(headers, |other| {
         same_when_folded(other.as_str(), name.as_str())
     });
 }
 
 /// Removes the headers with which Noren and an app communicate: the app's values are not for its visitors.
-pub fn drop_own_headers(headers: &mut HeaderMap) {
+pub(crate) fn drop_own_headers(headers: &mut HeaderMap) {
     drop_where(headers, is_own);
 }
 

@@ -11,7 +11,7 @@ use crate::http::body::{Body, empty};
 
 /// The properties of a request that the framing of its response depends on.
 #[derive(Clone, Debug)]
-pub struct Framing {
+pub(crate) struct Framing {
     /// The method.
     pub method: Method,
     /// The protocol version of the client.
@@ -23,7 +23,7 @@ pub struct Framing {
 impl Framing {
     /// Reads the properties of a request.
     #[must_use]
-    pub fn of<B>(request: &Request<B>) -> Self {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let version = request.version();
         Self {
             method: request.method().clone(),
@@ -36,7 +36,7 @@ impl Framing {
 
     /// Gives a response a framing with which the client can read it to its end.
     #[must_use]
-    pub fn fit(&self, mut response: Response<Body>) -> Response<Body> {
+    pub(crate) fn fit(&self, mut response: Response<Body>) -> Response<Body> {
         // Bytes behind a switch of protocols or the 2xx of a CONNECT are not a body.
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches || self.method == Method::CONNECT && response.status().is_success() {

@@ -23,7 +23,7 @@ use crate::sync::lock;
 
 /// The responses in progress on one HTTP/2 connection. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     answers: Arc<Mutex<Slab<Arc<Mutex<Held>>>>>,
     /// Minimum rate at which a client must read a response.
     rate: Rate,
@@ -53,7 +53,7 @@ struct Watched {
 impl Watch {
     /// Creates the watch of a new connection, with a minimum rate.
     #[must_use]
-    pub fn new(rate: Rate) -> Self {
+    pub(crate) fn new(rate: Rate) -> Self {
         Self {
             answers: Arc::default(),
             rate,
@@ -62,7 +62,7 @@ impl Watch {
 
     /// Watches a response; `busy` marks it as in progress.
     #[must_use]
-    pub fn over(&self, body: Body, busy: Busy) -> Body {
+    pub(crate) fn over(&self, body: Body, busy: Busy) -> Body {
         let held = Arc::new(Mutex::new(Held {
             body: Some((body, busy)),
             waits_for_client: true,
@@ -82,7 +82,7 @@ impl Watch {
 
     /// Drops all responses that have waited for their client since the previous scan. To be called once in each
     /// limit.
-    pub fn look(&self) {
+    pub(crate) fn look(&self) {
         let answers: Vec<_> = {
             let answers = lock(&self.answers);
             answers.iter().map(|(_, held)| Arc::clone(held)).collect()

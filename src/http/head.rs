@@ -25,7 +25,7 @@ use crate::tls::{ClientName, ServerName};
 
 /// The scheme of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
+pub(crate) enum Scheme {
     /// Plain HTTP.
     Http,
     /// HTTP over TLS.
@@ -35,7 +35,7 @@ pub enum Scheme {
 impl Scheme {
     /// The scheme as it is written in a URL.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
@@ -45,7 +45,7 @@ impl Scheme {
 
 /// Properties of a connection that are known before its first request.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// The peer of the connection.
     pub peer: Peer,
     /// The scheme: with or without TLS.
@@ -73,14 +73,14 @@ pub struct Context {
 
 /// A checked `host[:port]`, as the client wrote it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Authority {
+pub(crate) struct Authority {
     text: HeaderValue,
     host_end: usize,
 }
 
 /// The parts of a checked head that routing and the handlers need.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub(crate) struct Head {
     /// The public name and port.
     pub authority: Authority,
     /// The path, and its other possible readings.
@@ -96,7 +96,7 @@ impl Head {
     ///
     /// # Errors
     /// The refusal to send; nothing of such a request may reach the app.
-    pub fn check(parts: &Parts, connection: &Context) -> Result<Self, Refusal> {
+    pub(crate) fn check(parts: &Parts, connection: &Context) -> Result<Self, Refusal> {
         check_method(parts)?;
         fields::check(parts)?;
         check_framing(&parts.headers)?;
@@ -276,7 +276,7 @@ impl Authority {
     ///
     /// # Errors
     /// A refusal, for anything but a host and possibly a port.
-    pub fn parse(value: &HeaderValue) -> Result<Self, Refusal> {
+    pub(crate) fn parse(value: &HeaderValue) -> Result<Self, Refusal> {
         let text = value.to_str().map_err(|_| junk_host())?;
         let host_end = host_end(text).ok_or_else(junk_host)?;
         // An empty port is none (RFC 3986 §3.2.3, §6.2.3).
@@ -298,7 +298,7 @@ impl Authority {
 
     /// True if the request names no host.
     #[must_use]
-    pub fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         self.host_end == 0
     }
 
@@ -310,19 +310,19 @@ impl Authority {
 
     /// The text, `host[:port]`.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.text.to_str().unwrap_or_default()
     }
 
     /// The host without the port; an IPv6 address keeps its brackets.
     #[must_use]
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         self.as_str().get(..self.host_end).unwrap_or_default()
     }
 
     /// The authority as a header value.
     #[must_use]
-    pub fn to_header(&self) -> HeaderValue {
+    pub(crate) fn to_header(&self) -> HeaderValue {
         self.text.clone()
     }
 }

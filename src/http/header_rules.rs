@@ -5,12 +5,12 @@ use http::header::{HeaderMap, HeaderName};
 use crate::config::{Field, HeaderRules, Scope};
 
 /// Applies rules to the header fields of a request to an app.
-pub fn apply_to_request(rules: &HeaderRules, headers: &mut HeaderMap) {
+pub(crate) fn apply_to_request(rules: &HeaderRules, headers: &mut HeaderMap) {
     apply(rules, headers, |_| true);
 }
 
 /// Applies rules to the header fields of a response, over TLS or not.
-pub fn apply_to_response(
+pub(crate) fn apply_to_response(
     rules: &HeaderRules,
     headers: &mut HeaderMap,
     over_tls: bool,
@@ -25,7 +25,7 @@ pub fn apply_to_response(
 
 /// The fields whose value from an app never reaches a client.
 #[must_use]
-pub fn replaced_fields(rules: &HeaderRules) -> Vec<HeaderName> {
+pub(crate) fn replaced_fields(rules: &HeaderRules) -> Vec<HeaderName> {
     let set = rules.set.iter().map(|field| &field.name);
     rules.remove.iter().chain(set).cloned().collect()
 }

@@ -4,7 +4,7 @@ use http::header::{CONNECTION, HeaderMap, HeaderName};
 
 /// Removes the headers that concern one connection only, and those that `Connection` nominates. Applies to both
 /// directions: a nominated header that passed could hide from the app what a rule here was based on.
-pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     // Collected first, since the header that nominates is itself among those that go.
     let nominated: Vec<HeaderName> = headers
         .get_all(CONNECTION)

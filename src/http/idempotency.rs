@@ -13,7 +13,7 @@ const NAME: &str = "idempotency-key";
 ///
 /// # Errors
 /// A [`Refusal`] (400) for two keys, or an invalid one: another parser could read a different key.
-pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let mut lines = headers.get_all(NAME).iter();
     let Some(line) = lines.next() else {
         return Ok(None);

@@ -14,7 +14,7 @@ use crate::http::unread::Unread;
 
 /// A request body that has not been read yet.
 #[derive(Debug)]
-pub struct Incoming {
+pub(crate) struct Incoming {
     body: hyper::body::Incoming,
     /// The count of its connection; `None` over HTTP/1.1, where nothing is read ahead.
     unread: Option<Unread>,
@@ -22,7 +22,7 @@ pub struct Incoming {
 
 /// A stream of an HTTP/2 connection after an upgrade.
 #[derive(Debug)]
-pub struct Counted<S> {
+pub(crate) struct Counted<S> {
     stream: S,
     unread: Option<Unread>,
 }
@@ -30,13 +30,13 @@ pub struct Counted<S> {
 impl Incoming {
     /// The body of a request on a connection with this count.
     #[must_use]
-    pub fn new(body: hyper::body::Incoming, unread: Option<Unread>) -> Self {
+    pub(crate) fn new(body: hyper::body::Incoming, unread: Option<Unread>) -> Self {
         Self { body, unread }
     }
 
     /// The count of its connection.
     #[must_use]
-    pub fn unread(&self) -> Option<Unread> {
+    pub(crate) fn unread(&self) -> Option<Unread> {
         self.unread.clone()
     }
 }
@@ -90,7 +90,7 @@ impl Drop for Incoming {
 impl<S> Counted<S> {
     /// The stream of an upgraded request on a connection with this count.
     #[must_use]
-    pub fn new(stream: S, unread: Option<Unread>) -> Self {
+    pub(crate) fn new(stream: S, unread: Option<Unread>) -> Self {
         Self { stream, unread }
     }
 }

@@ -24,7 +24,7 @@ const LARGEST: usize = 16 * 1024;
 
 /// Interim responses of a connection that are not sent yet. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Interim(Arc<Mutex<State>>);
+pub(crate) struct Interim(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -41,7 +41,7 @@ struct State {
 
 /// The interim responses to one request. Clones share them.
 #[derive(Clone, Debug)]
-pub struct InterimSink {
+pub(crate) struct InterimSink {
     interim: Interim,
     request: u64,
     removed: Option<Arc<[HeaderName]>>,
@@ -49,7 +49,7 @@ pub struct InterimSink {
 
 impl InterimSink {
     /// Sends an interim response with this head to the client.
-    pub fn pass_on(&self, status: StatusCode, headers: &HeaderMap) {
+    pub(crate) fn pass_on(&self, status: StatusCode, headers: &HeaderMap) {
         let removed = self.removed.as_deref().unwrap_or_default();
         self.interim.add(self.request, status, headers, removed);
     }
@@ -59,7 +59,7 @@ impl Interim {
     /// Accepts the interim responses to the current request of a client that speaks `version`. They are sent without
     /// the `removed` fields.
     #[must_use]
-    pub fn sink(
+    pub(crate) fn sink(
         &self,
         version: Version,
         removed: Option<Arc<[HeaderName]>>,
@@ -94,7 +94,7 @@ impl Interim {
     }
 
     /// Waits until all of them are sent, and accepts no more.
-    pub async fn all_sent(&self) {
+    pub(crate) async fn all_sent(&self) {
         poll_fn(|cx| {
             let mut state = self.lock();
             state.open = false;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// Permission to keep a connection open. Clones are the same permission; dropping the last one tells its issuer
 /// that nothing is open any more.
 #[derive(Clone)]
-pub struct Lease {
+pub(crate) struct Lease {
     /// Tokens, of which the first to be cancelled ends the lease.
     ended: Arc<[CancellationToken]>,
     /// Time of expiry.
@@ -29,7 +29,7 @@ pub struct Lease {
 
 impl Lease {
     /// Creates a lease that ends with the token. `user` is the user it belongs to, and `held` is dropped with it.
-    pub fn new(
+    pub(crate) fn new(
         ended: CancellationToken,
         user: Option<Arc<str>>,
         held: Arc<impl Send + Sync + 'static>,
@@ -46,27 +46,27 @@ impl Lease {
 
     /// Associates the lease with the session of this number.
     #[must_use]
-    pub fn of_session(mut self, number: NonZeroU64) -> Self {
+    pub(crate) fn of_session(mut self, number: NonZeroU64) -> Self {
         self.session = Some(number);
         self
     }
 
     /// Adds leases for several things that may each end alone. The end of a part does not end the whole.
     #[must_use]
-    pub fn with_parts(mut self, parts: Vec<Self>) -> Self {
+    pub(crate) fn with_parts(mut self, parts: Vec<Self>) -> Self {
         self.parts = parts.into();
         self
     }
 
     /// The leases of the parts, in the order of the request.
     #[must_use]
-    pub fn parts(&self) -> &[Self] {
+    pub(crate) fn parts(&self) -> &[Self] {
         &self.parts
     }
 
     /// Creates a lease that only ends at a given time, if there is one.
     #[must_use]
-    pub fn until(until: Option<Instant>, user: Option<Arc<str>>) -> Self {
+    pub(crate) fn until(until: Option<Instant>, user: Option<Arc<str>>) -> Self {
         Self {
             ended: Arc::new([]),
             until,
@@ -79,7 +79,7 @@ impl Lease {
 
     /// Limits the lease by the time at which another one expires.
     #[must_use]
-    pub fn and_until(mut self, other: &Self) -> Self {
+    pub(crate) fn and_until(mut self, other: &Self) -> Self {
         self.until = match (self.until, other.until) {
             (Some(own), Some(other)) => Some(own.min(other)),
             (own, other) => own.or(other),
@@ -89,23 +89,23 @@ impl Lease {
 
     /// True once the connection must be closed.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.has_expired() || self.ended.iter().any(CancellationToken::is_cancelled)
     }
 
     /// True once the lease has expired.
     #[must_use]
-    pub fn has_expired(&self) -> bool {
+    pub(crate) fn has_expired(&self) -> bool {
         self.until.is_some_and(|until| until <= Instant::now())
     }
 
     /// Waits until the connection must be closed.
-    pub async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.ended_owned().await;
     }
 
     /// Like [`ended`](Self::ended), as a future that owns its data.
-    pub fn ended_owned(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+    pub(crate) fn ended_owned(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
         let owned =
             |token: &CancellationToken| -> Wait { Box::pin(token.clone().cancelled_owned()) };
@@ -127,13 +127,13 @@ impl Lease {
 
     /// Number of its session, if it belongs to one.
     #[must_use]
-    pub fn session(&self) -> Option<NonZeroU64> {
+    pub(crate) fn session(&self) -> Option<NonZeroU64> {
         self.session
     }
 
     /// The user it belongs to, if known.
     #[must_use]
-    pub fn user(&self) -> Option<&str> {
+    pub(crate) fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 }

@@ -20,7 +20,7 @@ const HEAD: usize = 16 * 1024;
 ///
 /// # Errors
 /// The error of `understand`, or an error if no response came.
-pub async fn exchange<S, B, F, T>(
+pub(crate) async fn exchange<S, B, F, T>(
     stream: S,
     request: Request<B>,
     understand: impl FnOnce(Response<Incoming>) -> F,

@@ -19,7 +19,7 @@ use readings::Readings;
 
 /// Reasons why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PathFault {
+pub(crate) enum PathFault {
     /// The path does not begin with a slash.
     #[error("the path does not begin with a slash")]
     Relative,
@@ -58,7 +58,7 @@ pub enum PathFault {
 
 /// A checked path. Clones share it.
 #[derive(Clone, Debug)]
-pub struct RequestPath {
+pub(crate) struct RequestPath {
     sent: PathAndQuery,
     /// The readings; `None` if every server reads the bytes as they are.
     readings: Option<Arc<Readings>>,
@@ -69,7 +69,7 @@ impl RequestPath {
     ///
     /// # Errors
     /// The first fault.
-    pub fn of(uri: &Uri) -> Result<Self, PathFault> {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, PathFault> {
         let sent = uri.path_and_query().ok_or(PathFault::Missing)?;
         Self::read(sent.clone())
     }
@@ -78,14 +78,14 @@ impl RequestPath {
     ///
     /// # Errors
     /// The first fault.
-    pub fn parse(text: &str) -> Result<Self, PathFault> {
+    pub(crate) fn parse(text: &str) -> Result<Self, PathFault> {
         let sent = PathAndQuery::try_from(text).map_err(|_| PathFault::Relative)?;
         Self::read(sent)
     }
 
     /// The target of `OPTIONS *`, which is not a path.
     #[must_use]
-    pub fn asterisk() -> Self {
+    pub(crate) fn asterisk() -> Self {
         Self {
             sent: PathAndQuery::from_static("*"),
             readings: None,
@@ -107,14 +107,14 @@ impl RequestPath {
 
     /// The path byte for byte, as the app gets it.
     #[must_use]
-    pub fn as_sent(&self) -> &str {
+    pub(crate) fn as_sent(&self) -> &str {
         self.sent.path()
     }
 
     /// The reading to which the rules for routes, logins and channels apply: decoded once, without empty segments
     /// and without `;parameters`. Bytes that are not UTF-8 stay encoded.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.readings
             .as_ref()
             .map_or(self.as_sent(), |readings| &readings.canonical)
@@ -122,34 +122,34 @@ impl RequestPath {
 
     /// The same reading with `;parameters`, which are part of a file name.
     #[must_use]
-    pub fn with_parameters(&self) -> &str {
+    pub(crate) fn with_parameters(&self) -> &str {
         self.readings
             .as_ref()
             .map_or(self.as_sent(), |readings| &readings.with_parameters)
     }
 
     /// The readings of servers that differ from [`as_str`](Self::as_str); none for a plain path.
-    pub fn others(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn others(&self) -> impl Iterator<Item = &str> {
         let readings = self.readings.iter();
         readings.flat_map(|readings| readings.others.iter().map(String::as_str))
     }
 
     /// True if any server could read it as this path, with or without a final slash.
     #[must_use]
-    pub fn may_be(&self, path: &str, ignores_case: bool) -> bool {
+    pub(crate) fn may_be(&self, path: &str, ignores_case: bool) -> bool {
         self.may(path, ignores_case, str::is_empty)
     }
 
     /// True if any server could read it as a path below this one, which many apps take for its arguments.
     #[must_use]
-    pub fn may_be_below(&self, path: &str, ignores_case: bool) -> bool {
+    pub(crate) fn may_be_below(&self, path: &str, ignores_case: bool) -> bool {
         self.may(path, ignores_case, |rest| rest.starts_with('/'))
     }
 
     /// True if any server could read it as this path with the name of a format behind it, such as `/login.json`: Rails,
     /// Django REST framework and older Spring call the same page for both.
     #[must_use]
-    pub fn may_be_in_a_format(&self, path: &str, ignores_case: bool) -> bool {
+    pub(crate) fn may_be_in_a_format(&self, path: &str, ignores_case: bool) -> bool {
         self.may(path, ignores_case, |rest| {
             rest.starts_with('.') && !rest.contains('/')
         })
@@ -168,7 +168,7 @@ impl RequestPath {
     ///
     /// # Errors
     /// [`EncodedSlash`](PathFault::EncodedSlash), if a decoding of the path produces a slash.
-    pub fn check_slashes(&self) -> Result<(), PathFault> {
+    pub(crate) fn check_slashes(&self) -> Result<(), PathFault> {
         match &self.readings {
             Some(readings) if readings.encoded_slash => Err(PathFault::EncodedSlash),
             _ => Ok(()),

@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use crate::http::{Body, BoxError};
 
 /// A source of the pieces of a body.
-pub trait Pieces: Send + Unpin + 'static {
+pub(crate) trait Pieces: Send + Unpin + 'static {
     /// The next piece; `None` after the last. Never fails: a body that cannot go on ends.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
 
@@ -20,7 +20,7 @@ pub trait Pieces: Send + Unpin + 'static {
 }
 
 /// The body of these pieces, which is dropped with them.
-pub fn in_pieces(pieces: impl Pieces) -> Body {
+pub(crate) fn in_pieces(pieces: impl Pieces) -> Body {
     PieceBody(pieces).boxed_unsync()
 }
 

@@ -9,7 +9,10 @@ use crate::http::Refusal;
 ///
 /// # Errors
 /// A [`Refusal`] (400) if its escapes are broken, or do not give UTF-8.
-pub fn parameter<'q>(query: Option<&'q str>, name: &str) -> Result<Option<Cow<'q, str>>, Refusal> {
+pub(crate) fn parameter<'q>(
+    query: Option<&'q str>,
+    name: &str,
+) -> Result<Option<Cow<'q, str>>, Refusal> {
     let value = query.unwrap_or_default().split('&').find_map(|parameter| {
         let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         (found == name).then_some(value)

@@ -16,7 +16,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// A request that is not served, with the text for its client. Further text for the operator is in
 /// [`cause`](Self::cause), which goes to the log only.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// Status of the response.
     pub status: StatusCode,
     /// One sentence for the client, without a full stop.
@@ -30,7 +30,7 @@ pub struct Refusal {
 
 /// The format of a response that Noren makes itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// A page, for a browser.
     Html,
     /// A JSON object, for a script.
@@ -42,7 +42,7 @@ pub enum Form {
 impl Form {
     /// The client's preference, by its `Accept` header (RFC 9110 §12.5.1).
     #[must_use]
-    pub fn preferred(accept: Option<&HeaderValue>) -> Self {
+    pub(crate) fn preferred(accept: Option<&HeaderValue>) -> Self {
         let accepted = accept
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
@@ -69,11 +69,11 @@ impl Form {
 /// The refusal behind a WebSocket that was accepted only to be closed, as an extension of the response: its status in
 /// the counts, and the line for the log.
 #[derive(Clone, Debug)]
-pub struct ClosedFor(pub Refusal);
+pub(crate) struct ClosedFor(pub Refusal);
 
 impl Refusal {
     /// Creates a refusal with a sentence for the client.
-    pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
             reason: reason.into(),
@@ -86,44 +86,44 @@ impl Refusal {
 
     /// Creates a 400 refusal: the request itself is invalid. The connection is closed, because the bytes behind it
     /// may be the second half of an attempt to smuggle a request.
-    pub fn bad_request(reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn bad_request(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, reason).closing()
     }
 
     /// Creates a 404 refusal.
-    pub fn not_found(reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn not_found(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, reason)
     }
 
     /// Adds the line for the log.
     #[must_use]
-    pub fn because(mut self, cause: &impl ToString) -> Self {
+    pub(crate) fn because(mut self, cause: &impl ToString) -> Self {
         self.cause = Some(cause.to_string());
         self
     }
 
     /// Adds `Retry-After`.
     #[must_use]
-    pub fn retry_after(self, wait: Duration) -> Self {
+    pub(crate) fn retry_after(self, wait: Duration) -> Self {
         self.with(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))
     }
 
     /// Adds the list of supported methods (405).
     #[must_use]
-    pub fn allow(self, methods: &'static str) -> Self {
+    pub(crate) fn allow(self, methods: &'static str) -> Self {
         self.with(ALLOW, HeaderValue::from_static(methods))
     }
 
     /// Adds a header; the last one of a name counts.
     #[must_use]
-    pub fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.header = Some((name, value));
         self
     }
 
     /// True if it asks for a credential of this scheme (RFC 9110 §11.6.1).
     #[must_use]
-    pub fn asks_for(&self, scheme: &[u8]) -> bool {
+    pub(crate) fn asks_for(&self, scheme: &[u8]) -> bool {
         let header = self.header.as_ref();
         header.is_some_and(|(name, value)| {
             name == http::header::WWW_AUTHENTICATE && value.as_bytes().starts_with(scheme)
@@ -133,21 +133,21 @@ impl Refusal {
     /// Adds the id of the request, so that a user who shows the response to an operator shows which line of the
     /// log to look for.
     #[must_use]
-    pub fn of(mut self, id: RequestId) -> Self {
+    pub(crate) fn of(mut self, id: RequestId) -> Self {
         self.id = Some(id);
         self
     }
 
     /// Closes an HTTP/1.1 connection after the response.
     #[must_use]
-    pub fn closing(mut self) -> Self {
+    pub(crate) fn closing(mut self) -> Self {
         self.close = true;
         self
     }
 
     /// The response to a request with this method, in the given form.
     #[must_use]
-    pub fn into_response(self, form: Form, method: &Method) -> Response<Body> {
+    pub(crate) fn into_response(self, form: Form, method: &Method) -> Response<Body> {
         let (kind, text) = match form {
             Form::Html => ("text/html; charset=utf-8", self.page(method)),
             Form::Json => ("application/json", self.object()),

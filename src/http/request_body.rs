@@ -41,7 +41,7 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// The limits of a request body.
 #[derive(Clone, Copy, Debug)]
-pub struct BodyLimits {
+pub(crate) struct BodyLimits {
     /// Time limit without a byte.
     pub idle: Duration,
     /// Minimum rate.
@@ -56,7 +56,7 @@ pub struct BodyLimits {
 
 /// A buffered request body.
 #[derive(Debug)]
-pub enum Received {
+pub(crate) enum Received {
     /// There is no body.
     None,
     /// The complete body.
@@ -72,7 +72,7 @@ pub enum Received {
 ///
 /// # Errors
 /// The fault of the body, to be sent as a [`Refusal`].
-pub async fn receive(
+pub(crate) async fn receive(
     incoming: impl Into<Incoming>,
     limits: BodyLimits,
     budget: Option<Budget<'_>>,
@@ -144,7 +144,7 @@ pub async fn receive(
 }
 
 /// A body whose beginning was buffered: yields the bytes on disk, then those in memory, then those still to come.
-pub struct RequestBody {
+pub(crate) struct RequestBody {
     kept: Option<SpoolReader>,
     begun: Option<Bytes>,
     incoming: Remains,
@@ -176,7 +176,7 @@ struct Remains {
 }
 
 /// Discards the body of a refused request in the same way.
-pub fn refuse(body: impl Into<Incoming>, tasks: &Shutdown) {
+pub(crate) fn refuse(body: impl Into<Incoming>, tasks: &Shutdown) {
     drop(Remains {
         body: Some(body.into()),
         tasks: tasks.clone(),
@@ -186,26 +186,26 @@ pub fn refuse(body: impl Into<Incoming>, tasks: &Shutdown) {
 impl RequestBody {
     /// The total length.
     #[must_use]
-    pub fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
     /// Receives the fault, if the body breaks while the app reads it. A failed exchange with the app is the
     /// client's fault then.
     #[must_use]
-    pub fn fault(&self) -> Arc<OnceLock<BodyFault>> {
+    pub(crate) fn fault(&self) -> Arc<OnceLock<BodyFault>> {
         Arc::clone(&self.fault)
     }
 
     /// Counter of the bytes that the app has taken so far. While it grows, the app cannot be expected to respond.
     #[must_use]
-    pub fn passed_on(&self) -> Arc<AtomicU64> {
+    pub(crate) fn passed_on(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.passed_on)
     }
 
     /// A second copy of the body, if all of it is buffered.
     #[must_use]
-    pub fn again(&self) -> Option<Self> {
+    pub(crate) fn again(&self) -> Option<Self> {
         if self.incoming.body.is_some() || self.passed_on.load(Ordering::Relaxed) > 0 {
             return None;
         }
@@ -226,12 +226,12 @@ impl RequestBody {
 
     /// True if a part of it is still to come from the client.
     #[must_use]
-    pub fn is_streaming(&self) -> bool {
+    pub(crate) fn is_streaming(&self) -> bool {
         self.incoming.body.is_some()
     }
 
     /// Holds a share until the body ends.
-    pub fn hold(&mut self, place: Option<Share>) {
+    pub(crate) fn hold(&mut self, place: Option<Share>) {
         self.held[1] = place;
     }
 

@@ -17,7 +17,7 @@ const WINDOW: u64 = 1024 * 1024;
 
 /// The memory and disk budget of a body.
 #[derive(Clone, Copy, Debug)]
-pub struct Budget<'a> {
+pub(crate) struct Budget<'a> {
     /// The spool, which accounts for memory and files.
     pub spool: &'a Spool,
     /// The client that they are accounted to.

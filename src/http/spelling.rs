@@ -41,24 +41,24 @@ const MOST_LINES: usize = 1024;
 
 /// The names of a message that are not spelled as the standards do, as they were received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Spelling(
+pub(crate) struct Spelling(
     /// The names, each followed by a line feed.
     Bytes,
 );
 
 /// Collects the names of a message as they come.
 #[derive(Debug, Default)]
-pub struct SpellingReader(Vec<u8>);
+pub(crate) struct SpellingReader(Vec<u8>);
 
 /// Writes names in the order of a message: a name is searched from the one behind the last that was found.
-pub struct SpellingCursor<'a> {
+pub(crate) struct SpellingCursor<'a> {
     names: &'a [u8],
     at: usize,
 }
 
 impl SpellingReader {
     /// Adds a name. It is a token (RFC 9110 §5.6.2).
-    pub fn saw(&mut self, name: &[u8]) {
+    pub(crate) fn saw(&mut self, name: &[u8]) {
         if !is_standard(name) {
             self.0.extend_from_slice(name);
             self.0.push(b'\n');
@@ -66,7 +66,7 @@ impl SpellingReader {
     }
 
     /// Ends the message, and begins the next.
-    pub fn finish(&mut self) -> Spelling {
+    pub(crate) fn finish(&mut self) -> Spelling {
         Spelling(std::mem::take(&mut self.0).into())
     }
 }
@@ -74,7 +74,7 @@ impl SpellingReader {
 impl Spelling {
     /// A spelling of these names.
     #[cfg(test)]
-    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut reader = SpellingReader::default();
         names
             .into_iter()
@@ -84,13 +84,13 @@ impl Spelling {
 
     /// True if all names are spelled as the standards do.
     #[must_use]
-    pub fn is_standard(&self) -> bool {
+    pub(crate) fn is_standard(&self) -> bool {
         self.0.is_empty()
     }
 
     /// A cursor at the beginning.
     #[must_use]
-    pub fn cursor(&self) -> SpellingCursor<'_> {
+    pub(crate) fn cursor(&self) -> SpellingCursor<'_> {
         SpellingCursor {
             names: &self.0,
             at: 0,
@@ -99,7 +99,7 @@ impl Spelling {
 
     /// The spelling of these headers as hyper takes it; `None` if it spells them so by itself.
     #[must_use]
-    pub fn for_hyper(&self, headers: &HeaderMap) -> Option<Extensions> {
+    pub(crate) fn for_hyper(&self, headers: &HeaderMap) -> Option<Extensions> {
         let mut names = Vec::new();
         let mut cursor = self.cursor();
         for name in headers.keys() {
@@ -118,7 +118,7 @@ impl Spelling {
 
 impl<'a> SpellingCursor<'a> {
     /// Appends a name to `out`.
-    pub fn write(&mut self, name: &HeaderName, out: &mut Vec<u8>) {
+    pub(crate) fn write(&mut self, name: &HeaderName, out: &mut Vec<u8>) {
         if let Some(own) = self.find(name) {
             return out.extend_from_slice(own);
         }

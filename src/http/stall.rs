@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// The minimum rate while a side waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// Bytes per second; 0 means no limit.
     pub bytes: u64,
     /// Total waiting time for which the rate may be lower. Faster progress earns time back.
@@ -18,7 +18,7 @@ pub struct Rate {
 
 impl Rate {
     /// No minimum rate.
-    pub const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         bytes: 0,
         grace: Duration::MAX,
     };
@@ -27,7 +27,7 @@ impl Rate {
 /// Stall timer: measures the time without progress. The timer exists only while there is something to wait for, so
 /// that idle or fast connections carry none.
 #[derive(Debug)]
-pub struct Stall {
+pub(crate) struct Stall {
     limit: Duration,
     rate: Option<Rate>,
     /// Waiting time so far, minus the time that the received bytes were worth.
@@ -39,7 +39,7 @@ pub struct Stall {
 impl Stall {
     /// Creates a timer that is not running.
     #[must_use]
-    pub fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration) -> Self {
         Self {
             limit,
             rate: None,
@@ -51,7 +51,7 @@ impl Stall {
 
     /// Creates a timer with a minimum rate as well, for progress that is counted in bytes.
     #[must_use]
-    pub fn with_rate(limit: Duration, rate: Rate) -> Self {
+    pub(crate) fn with_rate(limit: Duration, rate: Rate) -> Self {
         Self {
             rate: (rate.bytes > 0).then_some(rate),
             ..Self::new(limit)
@@ -60,7 +60,7 @@ impl Stall {
 
     /// A new timer with the same limits.
     #[must_use]
-    pub fn again(&self) -> Self {
+    pub(crate) fn again(&self) -> Self {
         Self {
             rate: self.rate,
             ..Self::new(self.limit)
@@ -69,29 +69,29 @@ impl Stall {
 
     /// The time limit.
     #[must_use]
-    pub fn limit(&self) -> Duration {
+    pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
 
     /// The minimum rate, if the wait has ended because of it.
     #[must_use]
-    pub fn too_slow(&self) -> Option<Rate> {
+    pub(crate) fn too_slow(&self) -> Option<Rate> {
         self.rate.filter(|rate| self.spent() >= rate.grace)
     }
 
     /// True from the first [`waited`](Self::waited) to the next progress.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.clock.is_some()
     }
 
     /// Records progress: the time starts anew with the next [`waited`](Self::waited).
-    pub fn progressed(&mut self) {
+    pub(crate) fn progressed(&mut self) {
         self.progressed_by(0);
     }
 
     /// Records progress by a number of bytes.
-    pub fn progressed_by(&mut self, bytes: usize) {
+    pub(crate) fn progressed_by(&mut self, bytes: usize) {
         self.clock = None;
         let Some(rate) = self.rate else { return };
         self.spent = self.spent();
@@ -104,14 +104,14 @@ impl Stall {
     }
 
     /// Starts the timer without a task that waits for it.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         if self.rate.is_some() {
             self.since.get_or_insert_with(Instant::now);
         }
     }
 
     /// Records waiting. True once a limit has passed; until then the task is woken when it does.
-    pub fn waited(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn waited(&mut self, cx: &mut Context<'_>) -> bool {
         self.begin();
         let left = self
             .rate
@@ -129,11 +129,11 @@ impl Stall {
 /// The timer of a deadline that moves with each request and is rarely reached. A timer that is made and removed each
 /// time costs more than the rest of a wait; this one goes on, and is set anew when it fires too early.
 #[derive(Debug, Default)]
-pub struct Deadline(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Deadline(Option<Pin<Box<Sleep>>>);
 
 impl Deadline {
     /// True once this time has come; until then the task is woken when it does.
-    pub fn has_passed(&mut self, cx: &mut Context<'_>, at: Instant) -> bool {
+    pub(crate) fn has_passed(&mut self, cx: &mut Context<'_>, at: Instant) -> bool {
         let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if timer.deadline() > at {
             timer.as_mut().reset(at);
@@ -148,7 +148,7 @@ impl Deadline {
     }
 
     /// Frees a timer that has fired, so that nothing idle carries one.
-    pub fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         if self.0.as_ref().is_some_and(|timer| timer.is_elapsed()) {
             self.0 = None;
         }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Header with the id of the request.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Length of a `traceparent`: `00-`, 32 digits, `-`, 16 digits, `-`, two digits (§3.2.2).
@@ -20,18 +20,18 @@ const LENGTH: usize = 55;
 
 /// The id of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestId(u64);
+pub(crate) struct RequestId(u64);
 
 impl RequestId {
     /// Creates a unique id, as far as 64 bits go. It is no secret: a client that sees one may guess others.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(unlike_any_other())
     }
 
     /// Sets the headers for the app: always the id, and the trace if `trace`. A valid `traceparent` of the client
     /// is kept; otherwise a trace begins here, with the request as its first part.
-    pub fn tell(self, headers: &mut HeaderMap, trace: bool) {
+    pub(crate) fn tell(self, headers: &mut HeaderMap, trace: bool) {
         if let Ok(value) = HeaderValue::from_bytes(&digits(self.0)) {
             headers.insert(REQUEST_ID, value);
         }

@@ -32,7 +32,7 @@ use crate::telemetry::CloseReason;
 use crate::tls::TlsStream;
 
 /// An accepted stream as used by HTTP.
-pub struct Transport {
+pub(crate) struct Transport {
     stream: Layered,
     peer: Peer,
     writing: Stall,
@@ -86,7 +86,7 @@ impl Transport {
     /// Creates a transport without TLS. A write without progress within the limit, or with a rate that is too low,
     /// fails.
     #[must_use]
-    pub fn plain(stream: Stream, writing: Stall) -> Self {
+    pub(crate) fn plain(stream: Stream, writing: Stall) -> Self {
         let peer = stream.peer();
         Self::new(Layered::Plain(stream), peer, writing)
     }
@@ -94,7 +94,7 @@ impl Transport {
     /// Creates a transport with TLS. A write without progress within the limit, or with a rate that is too low,
     /// fails.
     #[must_use]
-    pub fn tls(stream: TlsStream, writing: Stall) -> Self {
+    pub(crate) fn tls(stream: TlsStream, writing: Stall) -> Self {
         let peer = stream.get_ref().peer();
         Self::new(Layered::Tls(stream), peer, writing)
     }
@@ -120,14 +120,14 @@ impl Transport {
 
     /// Records the close reason in `fate` if one of the limits here ends the connection.
     #[must_use]
-    pub fn telling(mut self, fate: &CloseReason) -> Self {
+    pub(crate) fn telling(mut self, fate: &CloseReason) -> Self {
         self.fate = fate.clone();
         self
     }
 
     /// The interim responses to send on this stream, between other output.
     #[must_use]
-    pub fn interim(&self) -> Interim {
+    pub(crate) fn interim(&self) -> Interim {
         self.interim.clone()
     }
 
@@ -150,14 +150,14 @@ impl Transport {
 
     /// Closes the stream with a lingering close, for which `tasks` runs a task.
     #[must_use]
-    pub fn lingering(mut self, tasks: &Shutdown) -> Self {
+    pub(crate) fn lingering(mut self, tasks: &Shutdown) -> Self {
         self.linger = Some(Linger::new(tasks));
         self
     }
 
     /// Limits the time for the HTTP/2 preface, starting now.
     #[must_use]
-    pub fn with_preface_limit(mut self, limit: Duration) -> Self {
+    pub(crate) fn with_preface_limit(mut self, limit: Duration) -> Self {
         self.preface = Some(PrefaceLimit {
             missing: PREFACE,
             time: Stall::new(limit),
@@ -167,14 +167,14 @@ impl Transport {
 
     /// The flush signal of this stream, for bodies that wait for one.
     #[must_use]
-    pub fn flushes(&self) -> Flushes {
+    pub(crate) fn flushes(&self) -> Flushes {
         self.flushes.clone()
     }
 
     /// Ends an HTTP/2 connection that is flooded with control frames, and one whose trailers have a pseudo-header; has
     /// h2 reset a stream whose `:path` has a fragment.
     #[must_use]
-    pub fn checking_frames(mut self) -> Self {
+    pub(crate) fn checking_frames(mut self) -> Self {
         self.frames = Some(Box::new(Frames::new()));
         self
     }
@@ -182,7 +182,7 @@ impl Transport {
     /// Counts the bytes of DATA frames until they are read, and reads no further where there is no room for them. Needs
     /// [`checking_frames`](Self::checking_frames).
     #[must_use]
-    pub fn counting(mut self, unread: Unread) -> Self {
+    pub(crate) fn counting(mut self, unread: Unread) -> Self {
         self.unread = Some(Box::new((unread, WindowUpdates::default())));
         self
     }
@@ -218,7 +218,7 @@ impl Transport {
     /// Collects small writes until the flush. The responses of several HTTP/2 streams that are ready together then
     /// leave in one TLS record and one system call, not in one each.
     #[must_use]
-    pub fn gathering(mut self) -> Self {
+    pub(crate) fn gathering(mut self) -> Self {
         self.gather = Some(WriteBatch::default());
         self
     }
@@ -240,7 +240,12 @@ impl Transport {
     /// starting now for the first one, and the idle time before each other. Has no effect while a request is in
     /// progress, and so after an upgrade, if that counts as one.
     #[must_use]
-    pub fn with_head_limit(mut self, head: Duration, idle: Duration, activity: Activity) -> Self {
+    pub(crate) fn with_head_limit(
+        mut self,
+        head: Duration,
+        idle: Duration,
+        activity: Activity,
+    ) -> Self {
         self.line = Some(RequestLine::new(activity.clone()));
         self.head = Some(HeadLimit {
             activity,
@@ -255,7 +260,7 @@ impl Transport {
 
     /// The peer of the connection.
     #[must_use]
-    pub fn peer(&self) -> Peer {
+    pub(crate) fn peer(&self) -> Peer {
         self.peer
     }
 

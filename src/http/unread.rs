@@ -35,7 +35,7 @@ const FIRST_WINDOW: u64 = 65_535;
 
 /// The unread bytes of one connection. Clones share the count.
 #[derive(Clone, Debug)]
-pub struct Unread(Arc<Mutex<Count>>);
+pub(crate) struct Unread(Arc<Mutex<Count>>);
 
 #[derive(Debug)]
 struct Count {
@@ -53,7 +53,7 @@ struct Count {
 impl Unread {
     /// Creates the count of a new connection with this window, whose client has this share of the memory.
     #[must_use]
-    pub fn new(share: Share, window: u32, activity: Activity) -> Self {
+    pub(crate) fn new(share: Share, window: u32, activity: Activity) -> Self {
         Self(Arc::new(Mutex::new(Count {
             bytes: 0,
             open: FIRST_WINDOW,

@@ -15,7 +15,7 @@ const MOST_CHANNELS: usize = 64;
 
 /// The resource that a URL below the hub's path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address<'a> {
+pub(crate) enum Address<'a> {
     /// Messages of these channels, in one stream.
     Channels(Vec<ChannelName>),
     /// The presence (subscribers) of a channel.
@@ -29,7 +29,7 @@ pub enum Address<'a> {
 impl<'a> Address<'a> {
     /// Parses the part of the path behind the hub's path and a slash. `None` if no such resource exists.
     #[must_use]
-    pub fn parse(rest: &'a str) -> Option<Self> {
+    pub(crate) fn parse(rest: &'a str) -> Option<Self> {
         match rest.split_once('/') {
             None => names(rest).map(Self::Channels),
             Some(("-", file)) => Some(Self::Asset(file)),
@@ -42,7 +42,7 @@ impl<'a> Address<'a> {
 
 /// Parses `a,b,c` (already percent-decoded) into channel names: duplicates are dropped, order is kept.
 #[must_use]
-pub fn names(list: &str) -> Option<Vec<ChannelName>> {
+pub(crate) fn names(list: &str) -> Option<Vec<ChannelName>> {
     let mut names = Vec::new();
     for name in list.split(',') {
         let name = ChannelName::parse(name).ok()?;
@@ -58,7 +58,7 @@ pub fn names(list: &str) -> Option<Vec<ChannelName>> {
 
 /// The parameters of a URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parameters {
+pub(crate) struct Parameters {
     /// Cursor to resume from (`last-event-id`).
     pub cursor: Option<String>,
     /// Wire format of the messages (`format`).
@@ -78,7 +78,7 @@ impl Parameters {
     ///
     /// # Errors
     /// The message says which parameter has an invalid value. Unknown parameters are ignored.
-    pub fn parse(query: Option<&str>) -> Result<Self, &'static str> {
+    pub(crate) fn parse(query: Option<&str>) -> Result<Self, &'static str> {
         let mut parameters = Self::default();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match name.as_ref() {
@@ -106,7 +106,7 @@ impl Parameters {
     /// Starting position of a subscription. The `Last-Event-ID` header wins over the URL, because a browser
     /// updates the header after a lost connection and goes on using the old URL.
     #[must_use]
-    pub fn begin(&self, headers: &HeaderMap) -> From {
+    pub(crate) fn begin(&self, headers: &HeaderMap) -> From {
         let header = headers.get("last-event-id");
         let header = header.and_then(|value| value.to_str().ok());
         let cursor = header.or(self.cursor.as_deref());
@@ -116,7 +116,7 @@ impl Parameters {
 
 /// Cursor in an `If-None-Match` header (RFC 9110 §13.1.2), from a weak or a strong entity tag.
 #[must_use]
-pub fn etag(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn etag(headers: &HeaderMap) -> Option<&str> {
     let tag = headers.get(IF_NONE_MATCH)?.to_str().ok()?;
     let tag = tag.strip_prefix("W/").unwrap_or(tag);
     tag.strip_prefix('"')?.strip_suffix('"')

@@ -43,7 +43,7 @@ struct Subscribers {
 
 /// The presence of a channel: the number and the names of its subscribers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Presence {
+pub(crate) struct Presence {
     /// Number of subscribers.
     pub count: usize,
     /// User names of those that have one, deduplicated and sorted.

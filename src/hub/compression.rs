@@ -30,7 +30,7 @@ thread_local! {
 
 /// A content coding of event streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coding {
+pub(crate) enum Coding {
     /// A frame of zstd for each event (RFC 8878).
     Zstd,
     /// A block of deflate for each event, inside of gzip (RFC 1952).
@@ -40,7 +40,7 @@ pub enum Coding {
 impl Coding {
     /// The name in `Content-Encoding`.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Zstd => "zstd",
             Self::Gzip => "gzip",
@@ -49,7 +49,7 @@ impl Coding {
 
     /// Codes an event so that it can be decoded at once, and by itself.
     #[must_use]
-    pub fn encode(self, event: &[u8]) -> Vec<u8> {
+    pub(crate) fn encode(self, event: &[u8]) -> Vec<u8> {
         match self {
             Self::Zstd => zstd_frame(event),
             Self::Gzip => match deflate(event) {

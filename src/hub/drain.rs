@@ -9,7 +9,7 @@ use crate::shutdown::Shutdown;
 impl Hub {
     /// Dismisses all subscribers, spread over `window`, and returns when the last one has been notified. Later
     /// subscribers are dismissed at once: the messages are another process's, and none would ever arrive.
-    pub async fn dismiss(&self, window: Duration) {
+    pub(crate) async fn dismiss(&self, window: Duration) {
         self.0.dismissed.store(true, Ordering::SeqCst);
         let mut listeners: Vec<_> = Vec::new();
         for (_, channel) in self.channels_now() {
@@ -27,7 +27,7 @@ impl Hub {
     }
 
     /// Dismisses all subscribers once the server stops, over half of its grace period.
-    pub async fn drain(self, shutdown: Shutdown, grace: impl Fn() -> Duration) {
+    pub(crate) async fn drain(self, shutdown: Shutdown, grace: impl Fn() -> Duration) {
         shutdown.requested().await;
         self.dismiss(grace() / 2).await;
     }

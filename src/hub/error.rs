@@ -42,7 +42,7 @@ impl HubError {
 
 /// Reasons why a message was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
+pub(crate) enum PublishError {
     /// No channel of this name is configured.
     #[error("there is no channel {0}")]
     Unknown(ChannelName),
@@ -81,7 +81,7 @@ impl PublishError {
 
 /// Reasons why a subscription was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubscribeError {
+pub(crate) enum SubscribeError {
     /// No channel of this name is configured.
     #[error("there is no channel {0}")]
     Unknown(ChannelName),
@@ -122,7 +122,7 @@ pub enum SubscribeError {
 impl SubscribeError {
     /// True if the client's own share is exhausted, and not the limit for all clients.
     #[must_use]
-    pub fn is_of_client(&self) -> bool {
+    pub(crate) fn is_of_client(&self) -> bool {
         matches!(
             self,
             Self::Share | Self::ChannelShare | Self::AddressTooFast

@@ -26,7 +26,7 @@ use crate::sync::lock;
 
 /// Snapshot of the hub: all that another process needs to continue.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct HubSnapshot {
+pub(crate) struct HubSnapshot {
     /// Epoch of this run, which continues.
     pub(super) epoch: String,
     /// Highest offset that was assigned.
@@ -79,7 +79,7 @@ enum PackedKind {
 impl Hub {
     /// Stops publishing, closes the store and makes the snapshot. Blocks until all published messages are on disk.
     /// Messages that arrive meanwhile are refused and can be published at the other process.
-    pub fn pack(&self) -> HubSnapshot {
+    pub(crate) fn pack(&self) -> HubSnapshot {
         let places = lock(&self.0.places);
         self.0.packed.store(true, Ordering::Release);
         drop(places);
@@ -105,7 +105,7 @@ impl Hub {
     ///
     /// # Errors
     /// A [`HubError`] if the store has no thread to write with. Channels in memory continue.
-    pub fn unpack(&self) -> Result<(), HubError> {
+    pub(crate) fn unpack(&self) -> Result<(), HubError> {
         if !self.0.packed.load(Ordering::Acquire) {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use crate::hub::message::{Data, Draft};
 
 /// A presence hook that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hook {
+pub(crate) struct Hook {
     /// The channel whose presence has changed.
     pub channel: ChannelName,
     /// Name of the app to call; `None` is the first.
@@ -27,7 +27,7 @@ pub struct Hook {
 impl Hub {
     /// Runs the housekeeping; to be called about once a second. Returns the presence hooks that are due.
     #[must_use]
-    pub fn look_after(&self) -> Vec<Hook> {
+    pub(crate) fn look_after(&self) -> Vec<Hook> {
         let now = Instant::now();
         let mut hooks = Vec::new();
         for (name, channel) in self.channels_now() {

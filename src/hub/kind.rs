@@ -2,7 +2,7 @@
 
 /// The type of a message's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The data is UTF-8 text.
     Text,
     /// The data is one JSON value, on one line.

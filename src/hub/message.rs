@@ -20,12 +20,12 @@ const OVERHEAD: usize = 256;
 
 /// One run of a hub, or of a store: offsets of two epochs cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Epoch(Arc<str>);
+pub(crate) struct Epoch(Arc<str>);
 
 impl Epoch {
     /// Creates a unique epoch of eight letters and digits. It is no secret.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         const SIGNS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         // The keys of a `RandomState` are random; the time makes sure even where they are not.
         let mut random = RandomState::new().hash_one(now_milliseconds());
@@ -40,7 +40,7 @@ impl Epoch {
 
     /// Parses the text that [`Display`](fmt::Display) writes.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let sound = (1..=32).contains(&text.len())
             && text
                 .bytes()
@@ -64,7 +64,7 @@ impl fmt::Display for Epoch {
 /// The id of a message, which is also a cursor: the position right behind that message. All channels share one
 /// sequence, so one id is a position in any number of channels.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct EventId {
+pub(crate) struct EventId {
     /// The epoch (sequence) of the offset.
     pub epoch: Epoch,
     /// Position in the sequence; the first message has 1.
@@ -74,7 +74,7 @@ pub struct EventId {
 impl EventId {
     /// Parses `epoch:offset`.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (epoch, offset) = text.split_once(':')?;
         if !offset.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
@@ -94,7 +94,7 @@ impl fmt::Display for EventId {
 
 /// Starting position of a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum From {
+pub(crate) enum From {
     /// Start with messages published from now on.
     Now,
     /// Start with the oldest message in the history.
@@ -109,7 +109,7 @@ impl From {
     /// Parses a cursor from a client. An invalid one is a gap and not an error, because the client would send the
     /// same one for ever.
     #[must_use]
-    pub fn parse(cursor: Option<&str>) -> Self {
+    pub(crate) fn parse(cursor: Option<&str>) -> Self {
         match cursor {
             None | Some("") => Self::Now,
             Some("earliest") => Self::Earliest,
@@ -120,7 +120,7 @@ impl From {
 
 /// The data of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Data {
+pub(crate) struct Data {
     kind: Kind,
     bytes: Bytes,
 }
@@ -128,7 +128,7 @@ pub struct Data {
 impl Data {
     /// Data that is text.
     #[must_use]
-    pub fn text(text: impl Into<String>) -> Self {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
         Self {
             kind: Kind::Text,
             bytes: text.into().into(),
@@ -137,7 +137,7 @@ impl Data {
 
     /// Data that is text if the bytes are valid UTF-8, and otherwise bytes.
     #[must_use]
-    pub fn text_or_bytes(bytes: Bytes) -> Self {
+    pub(crate) fn text_or_bytes(bytes: Bytes) -> Self {
         let kind = match std::str::from_utf8(&bytes) {
             Ok(_) => Kind::Text,
             Err(_) => Kind::Bytes,
@@ -147,7 +147,7 @@ impl Data {
 
     /// Data that is arbitrary bytes.
     #[must_use]
-    pub fn bytes(bytes: impl Into<Bytes>) -> Self {
+    pub(crate) fn bytes(bytes: impl Into<Bytes>) -> Self {
         Self {
             kind: Kind::Bytes,
             bytes: bytes.into(),
@@ -158,13 +158,13 @@ impl Data {
     ///
     /// # Errors
     /// The error of the parser, if the text is not one JSON value.
-    pub fn json(text: &str) -> Result<Self, serde_json::Error> {
+    pub(crate) fn json(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str::<&RawValue>(text).map(Self::raw)
     }
 
     /// Data from an already parsed JSON value.
     #[must_use]
-    pub fn raw(value: &RawValue) -> Self {
+    pub(crate) fn raw(value: &RawValue) -> Self {
         // Inside strings line breaks are escaped, so these are between values and mean nothing; an event
         // stream would end the line there.
         let line = value.get().trim().replace(['\n', '\r'], " ");
@@ -176,26 +176,26 @@ impl Data {
 
     /// Restores stored data: `None` if the bytes do not match `kind`.
     #[must_use]
-    pub fn stored(kind: Kind, bytes: Bytes) -> Option<Self> {
+    pub(crate) fn stored(kind: Kind, bytes: Bytes) -> Option<Self> {
         let sound = kind == Kind::Bytes || std::str::from_utf8(&bytes).is_ok();
         sound.then_some(Self { kind, bytes })
     }
 
     /// Type of the data.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
 
     /// The data as bytes.
     #[must_use]
-    pub fn as_bytes(&self) -> &Bytes {
+    pub(crate) fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }
 
     /// The data as text, unless its type is bytes.
     #[must_use]
-    pub fn as_text(&self) -> Option<&str> {
+    pub(crate) fn as_text(&self) -> Option<&str> {
         match self.kind {
             Kind::Bytes => None,
             Kind::Text | Kind::Json => std::str::from_utf8(&self.bytes).ok(),
@@ -205,7 +205,7 @@ impl Data {
 
 /// A message before it is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
+pub(crate) struct Draft {
     /// Name of the event, if it has one.
     pub event: Option<Box<str>>,
     /// Subject of the message: in a channel with conflation, a later message with the same key replaces it.
@@ -222,7 +222,7 @@ const LONGEST_LABEL: usize = 256;
 impl Draft {
     /// A message with data and nothing else.
     #[must_use]
-    pub fn new(data: Data) -> Self {
+    pub(crate) fn new(data: Data) -> Self {
         Self {
             event: None,
             key: None,
@@ -233,7 +233,7 @@ impl Draft {
 
     /// Size in bytes, for limits.
     #[must_use]
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let label = |label: &Option<Box<str>>| label.as_ref().map_or(0, |label| label.len());
         self.data.as_bytes().len() + label(&self.event) + label(&self.key)
     }
@@ -241,7 +241,7 @@ impl Draft {
     /// Describes the fault of the event name or the key, if there is one: a line break would end the line of an
     /// event stream and forge the next one, and a reserved name would forge a signal.
     #[must_use]
-    pub fn fault(&self) -> Option<&'static str> {
+    pub(crate) fn fault(&self) -> Option<&'static str> {
         if self.event.as_deref().is_some_and(event_name::is_reserved) {
             return Some(event_name::REFUSAL);
         }
@@ -268,7 +268,7 @@ fn ends_a_line(sign: char) -> bool {
 
 /// A published message. It is immutable and shared by all subscribers.
 #[derive(Debug)]
-pub struct Message {
+pub(crate) struct Message {
     /// Id of the message.
     pub id: EventId,
     /// The channel of the message.
@@ -286,7 +286,7 @@ impl Message {
     /// Creates a message published at `time` that arrived at `came`. A reserved event name is removed: the history
     /// of an older Noren may contain one.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         id: EventId,
         channel: ChannelName,
         mut draft: Draft,
@@ -316,7 +316,7 @@ impl Message {
 
     /// Size that counts in a history and in the budget of a subscriber.
     #[must_use]
-    pub fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         self.draft.size() + OVERHEAD
     }
 }

@@ -34,7 +34,7 @@ mod publisher_id;
 mod sequence;
 mod sequencer;
 mod settings;
-pub mod sockjs_message;
+pub(crate) mod sockjs_message;
 mod store;
 mod stream_entries;
 mod subscriber;
@@ -60,22 +60,22 @@ use crate::sync::lock;
 use crate::telemetry::Channels;
 use crate::text::secret::same_bytes;
 
-pub use address::{Address, Parameters, etag, names as channel_names};
-pub use channel::Presence;
-pub use compression::Coding;
-pub use error::{HubError, PublishError, SubscribeError};
-pub use handover::HubSnapshot;
-pub use housekeeping::Hook;
-pub use kind::Kind;
-pub use message::{Data, Draft, Epoch, EventId, From, Message};
-pub use overview::ChannelOverview;
-pub use publish::{Pending, Published};
-pub use publisher_id::{PublisherId, Unique};
-pub use sequencer::{Sequencer, SharedStream};
-pub use settings::HubPlan;
-pub use subscriber_rows::SubscriptionOverview;
-pub use subscription::{End, NOT_PERMITTED, Next, Reset, Subscription, channels_named};
-pub use wire::{Format, frame};
+pub(crate) use address::{Address, Parameters, etag, names as channel_names};
+pub(crate) use channel::Presence;
+pub(crate) use compression::Coding;
+pub(crate) use error::{HubError, PublishError, SubscribeError};
+pub(crate) use handover::HubSnapshot;
+pub(crate) use housekeeping::Hook;
+pub(crate) use kind::Kind;
+pub(crate) use message::{Data, Draft, Epoch, EventId, From, Message};
+pub(crate) use overview::ChannelOverview;
+pub(crate) use publish::{Pending, Published};
+pub(crate) use publisher_id::{PublisherId, Unique};
+pub(crate) use sequencer::{Sequencer, SharedStream};
+pub(crate) use settings::HubPlan;
+pub(crate) use subscriber_rows::SubscriptionOverview;
+pub(crate) use subscription::{End, NOT_PERMITTED, Next, Reset, Subscription, channels_named};
+pub(crate) use wire::{Format, frame};
 
 use channel::Channel;
 use channels::Missing;
@@ -89,7 +89,7 @@ use store::{EpochStart, Opened, Recovered, Store};
 ///
 /// # Errors
 /// A fault for each thing that cannot be used.
-pub fn look(config: &Config) -> Faults<HubError> {
+pub(crate) fn look(config: &Config) -> Faults<HubError> {
     let mut faults = Faults::default();
     faults.keep(Settings::of(config));
     let on_disk = |channel: &config::Channel| channel.history.store == StoreKind::Disk;
@@ -101,7 +101,7 @@ pub fn look(config: &Config) -> Faults<HubError> {
 
 /// The set of all channels of a server. Clones share it; it outlives a reload.
 #[derive(Clone)]
-pub struct Hub(Arc<Shared>);
+pub(crate) struct Hub(Arc<Shared>);
 
 struct Shared {
     epoch: ArcSwap<Epoch>,
@@ -135,7 +135,7 @@ struct Shared {
 impl Hub {
     /// Creates a hub whose metrics are not read.
     #[cfg(test)]
-    pub fn new(config: &Config, luggage: Option<HubSnapshot>) -> Result<Self, HubError> {
+    pub(crate) fn new(config: &Config, luggage: Option<HubSnapshot>) -> Result<Self, HubError> {
         Self::measured(config, luggage, Channels::default(), Sequencer::Local)
     }
 
@@ -144,7 +144,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError`] names the file, the reason, and the remedy.
-    pub fn measured(
+    pub(crate) fn measured(
         config: &Config,
         luggage: Option<HubSnapshot>,
         metrics: Channels,
@@ -200,7 +200,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError`] says why this hub cannot take it.
-    pub fn plan(&self, config: &Config) -> Result<HubPlan, HubError> {
+    pub(crate) fn plan(&self, config: &Config) -> Result<HubPlan, HubError> {
         let settings = Settings::of(config)?;
         let moved = settings.hub.store != self.0.settings.load().hub.store;
         if settings.keeps() && (self.0.store.load().is_none() || moved) {
@@ -211,7 +211,7 @@ impl Hub {
     }
 
     /// Puts another configuration in force. Subscribers stay, also those of a channel that it does not contain.
-    pub fn commit(&self, plan: HubPlan) {
+    pub(crate) fn commit(&self, plan: HubPlan) {
         let HubPlan { settings, parts } = plan;
         lock(&self.0.rate).change(settings.hub.connect_rate, parts.address);
         let subscribers = settings.hub.subscribers as u64;
@@ -228,7 +228,7 @@ impl Hub {
 
     /// True if this is the publish token, compared in constant time.
     #[must_use]
-    pub fn is_publish_token(&self, token: &str) -> bool {
+    pub(crate) fn is_publish_token(&self, token: &str) -> bool {
         let settings = self.0.settings.load();
         let known = settings.publish_token.as_ref();
         known.is_some_and(|known| same_bytes(known.as_bytes(), token.as_bytes()))
@@ -236,13 +236,13 @@ impl Hub {
 
     /// The settings that all channels share.
     #[must_use]
-    pub fn settings(&self) -> config::Hub {
+    pub(crate) fn settings(&self) -> config::Hub {
         self.0.settings.load().hub.clone()
     }
 
     /// The rules of a channel, if the configuration has one of this name.
     #[must_use]
-    pub fn rules(&self, name: &ChannelName) -> Option<config::Channel> {
+    pub(crate) fn rules(&self, name: &ChannelName) -> Option<config::Channel> {
         let settings = self.0.settings.load();
         let open = Some(name).filter(|name| !name.is_internal());
         settings.rules_of(open?).cloned()
@@ -252,7 +252,7 @@ impl Hub {
     ///
     /// # Errors
     /// A [`SubscribeError`] says which channel is unknown, or which limit is reached.
-    pub fn subscribe(
+    pub(crate) fn subscribe(
         &self,
         names: &[ChannelName],
         from: From,
@@ -265,7 +265,7 @@ impl Hub {
     ///
     /// # Errors
     /// A [`SubscribeError`] says which channel is unknown, or which limit is reached.
-    pub fn subscribe_from(
+    pub(crate) fn subscribe_from(
         &self,
         address: Option<IpAddr>,
         names: &[ChannelName],
@@ -349,7 +349,7 @@ impl Hub {
     ///
     /// # Errors
     /// The [`PublishError`] that a message to this channel would get.
-    pub fn open_for(
+    pub(crate) fn open_for(
         &self,
         address: Option<IpAddr>,
         name: &ChannelName,
@@ -366,7 +366,7 @@ impl Hub {
 
     /// Presence of a channel; empty if it is not open.
     #[must_use]
-    pub fn presence(&self, name: &ChannelName) -> Presence {
+    pub(crate) fn presence(&self, name: &ChannelName) -> Presence {
         let channel = self.open_channel(name);
         let mut presence = channel
             .map(|channel| channel.presence())
@@ -377,27 +377,27 @@ impl Hub {
 
     /// Takes and releases the locks that every message needs, as a health check: if this does not return, the
     /// process is stuck.
-    pub fn touch(&self) {
+    pub(crate) fn touch(&self) {
         drop(lock(&self.0.places));
         drop(self.channels_now());
     }
 
     /// Number of subscribers.
     #[must_use]
-    pub fn subscribers(&self) -> usize {
+    pub(crate) fn subscribers(&self) -> usize {
         usize::try_from(self.0.subscribers.taken()).unwrap_or(usize::MAX)
     }
 
     /// The id of the newest message.
     #[must_use]
-    pub fn newest(&self) -> EventId {
+    pub(crate) fn newest(&self) -> EventId {
         self.id(self.head())
     }
 
     /// Delay that a client should wait before it reconnects: the configured time and up to as much again at
     /// random, so that clients do not come all at once.
     #[must_use]
-    pub fn retry(&self) -> Duration {
+    pub(crate) fn retry(&self) -> Duration {
         let retry = self.0.settings.load().hub.retry;
         retry + retry.mul_f64(crate::net::random())
     }

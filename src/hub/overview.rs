@@ -4,7 +4,7 @@ use crate::hub::Hub;
 
 /// The hub at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Overview {
+pub(crate) struct Overview {
     /// Number of subscribers of all channels together; a subscriber to several counts once.
     pub subscribers: usize,
     /// The id of the newest message.
@@ -15,7 +15,7 @@ pub struct Overview {
 
 /// A channel as the status lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelOverview {
+pub(crate) struct ChannelOverview {
     /// Name of the channel.
     pub name: String,
     /// The name or pattern in the configuration that it comes from.
@@ -31,7 +31,7 @@ pub struct ChannelOverview {
 impl Hub {
     /// Summarises the hub. Channels are read one after another, so the numbers are not of one instant.
     #[must_use]
-    pub fn overview(&self) -> Overview {
+    pub(crate) fn overview(&self) -> Overview {
         let channels = self.channels_now().into_iter();
         let mut channels: Vec<_> = channels
             .map(|(name, channel)| ChannelOverview {
@@ -52,7 +52,7 @@ impl Hub {
 
     /// Names and patterns of the configuration, in its order.
     #[must_use]
-    pub fn configured(&self) -> Vec<String> {
+    pub(crate) fn configured(&self) -> Vec<String> {
         let settings = self.0.settings.load();
         let rules = settings.rules.iter();
         rules.map(|rules| rules.name.to_string()).collect()

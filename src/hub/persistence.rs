@@ -169,7 +169,7 @@ impl Hub {
 
     /// Reason why the disk accepts no messages now, without paths of this machine.
     #[must_use]
-    pub fn disk_trouble(&self) -> Option<&'static str> {
+    pub(crate) fn disk_trouble(&self) -> Option<&'static str> {
         let store = self.0.store.load();
         let trouble = store.as_ref().and_then(|store| store.trouble());
         trouble.map(|error| error.for_publishers())

@@ -16,7 +16,7 @@ impl Hub {
     ///
     /// # Errors
     /// A [`SubscribeError`] says which limit is reached.
-    pub fn subscribe_behind(
+    pub(crate) fn subscribe_behind(
         &self,
         address: Option<IpAddr>,
         names: &[ChannelName],
@@ -31,7 +31,7 @@ impl Hub {
     ///
     /// # Errors
     /// A [`PublishError`] gives the reason; nothing was published then.
-    pub fn publish_to_any(
+    pub(crate) fn publish_to_any(
         &self,
         name: &ChannelName,
         draft: Draft,
@@ -40,7 +40,7 @@ impl Hub {
     }
 
     /// Looks through the messages that a new subscriber of a channel can still get, newest first, until one is found.
-    pub fn find<T>(
+    pub(crate) fn find<T>(
         &self,
         name: &ChannelName,
         mut wanted: impl FnMut(&Message) -> Option<T>,
@@ -53,7 +53,11 @@ impl Hub {
     /// The messages behind this offset that a new subscriber of a channel can still get, oldest first, and the highest
     /// offset of those that it cannot get any more.
     #[must_use]
-    pub fn messages_behind(&self, name: &ChannelName, offset: u64) -> (Vec<Arc<Message>>, u64) {
+    pub(crate) fn messages_behind(
+        &self,
+        name: &ChannelName,
+        offset: u64,
+    ) -> (Vec<Arc<Message>>, u64) {
         let Some(channel) = self.open_channel(name) else {
             return (Vec::new(), 0);
         };
@@ -67,14 +71,14 @@ impl Hub {
 
     /// True if this node has subscribers of a channel.
     #[must_use]
-    pub fn is_subscribed_to(&self, name: &ChannelName) -> bool {
+    pub(crate) fn is_subscribed_to(&self, name: &ChannelName) -> bool {
         let channel = self.open_channel(name);
         channel.is_some_and(|channel| channel.is_listened_to())
     }
 
     /// Offset of the newest message of all channels.
     #[must_use]
-    pub fn newest_offset(&self) -> u64 {
+    pub(crate) fn newest_offset(&self) -> u64 {
         self.head()
     }
 }

@@ -22,7 +22,7 @@ const STREAM_LIMIT: Duration = Duration::from_secs(60);
 
 /// A message that was accepted.
 #[derive(Debug)]
-pub struct Published(Settled);
+pub(crate) struct Published(Settled);
 
 /// The result to wait for.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Published {
 
     /// The id of the message; `None` while the disk or the cluster has not assigned it.
     #[cfg(test)]
-    pub fn id(&self) -> Option<&EventId> {
+    pub(crate) fn id(&self) -> Option<&EventId> {
         match &self.0 {
             Settled::Now(id) => Some(id),
             Settled::Disk(..) | Settled::Stream(_) => None,
@@ -59,7 +59,7 @@ impl Published {
     /// # Errors
     /// [`PublishError::NotKept`] if the disk refused the message, which no subscriber has seen then, or if the
     /// cluster has not confirmed it in time.
-    pub async fn acknowledged(self) -> Result<EventId, PublishError> {
+    pub(crate) async fn acknowledged(self) -> Result<EventId, PublishError> {
         match self.0 {
             Settled::Now(id) => Ok(id),
             Settled::Disk(hub, kept) => match kept.await {
@@ -77,27 +77,31 @@ impl Published {
     }
 
     /// A future of the result for a message whose history is on disk; `None` for others.
-    pub fn pending_on_disk(self) -> Option<Pending> {
+    pub(crate) fn pending_on_disk(self) -> Option<Pending> {
         let waits = matches!(self.0, Settled::Disk(..));
         waits.then(|| Box::pin(self.acknowledged()) as Pending)
     }
 
     /// A future of the result, to be awaited beside others; `None` if it is known already.
-    pub fn pending(self) -> Option<Pending> {
+    pub(crate) fn pending(self) -> Option<Pending> {
         let waits = !matches!(self.0, Settled::Now(_));
         waits.then(|| Box::pin(self.acknowledged()) as Pending)
     }
 }
 
 /// A pending result: resolves when the message is as durable as its channel promises.
-pub type Pending = Pin<Box<dyn Future<Output = Result<EventId, PublishError>> + Send>>;
+pub(crate) type Pending = Pin<Box<dyn Future<Output = Result<EventId, PublishError>> + Send>>;
 
 impl Hub {
     /// Publishes a message without waiting for the disk or the cluster.
     ///
     /// # Errors
     /// A [`PublishError`] gives the reason; nothing was published then.
-    pub fn publish(&self, name: &ChannelName, draft: Draft) -> Result<Published, PublishError> {
+    pub(crate) fn publish(
+        &self,
+        name: &ChannelName,
+        draft: Draft,
+    ) -> Result<Published, PublishError> {
         if let Some(fault) = draft.fault() {
             return Err(PublishError::Malformed(fault));
         }

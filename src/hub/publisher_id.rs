@@ -16,11 +16,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 const LONGEST: usize = 256;
 
 /// The first half of the SHA-256 of an id.
-pub type Digest = [u8; 16];
+pub(super) type Digest = [u8; 16];
 
 /// The time for which a publisher uses an id for one message only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unique {
+pub(crate) enum Unique {
     /// Not unique: the publisher may use an id twice, so ids are remembered but not searched for.
     Never,
     /// Unique for a minute, as in GRIP: a counter of an app may begin anew.
@@ -31,7 +31,7 @@ pub enum Unique {
 
 /// A publisher's own id of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublisherId {
+pub(crate) struct PublisherId {
     digest: Digest,
     unique: Unique,
 }
@@ -41,7 +41,7 @@ impl PublisherId {
     ///
     /// # Errors
     /// The message says which rule the id breaks.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() || text.len() > LONGEST || text.contains(char::is_control) {
             return Err("the id of a message has 1 to 256 bytes and no control characters");
         }
@@ -50,13 +50,13 @@ impl PublisherId {
 
     /// An id within a scope, so that publishers that do not know each other cannot use up each other's ids.
     #[must_use]
-    pub fn scoped(scope: &[u8], text: &str) -> Self {
+    pub(crate) fn scoped(scope: &[u8], text: &str) -> Self {
         let scope = digest(&SHA256, scope);
         Self::of_bytes(&[scope.as_ref(), text.as_bytes()])
     }
 
     /// An id of a source, which only counts if the source says that a message may be a repetition.
-    pub fn of_source(address: &str, text: &str, unique: bool) -> Self {
+    pub(crate) fn of_source(address: &str, text: &str, unique: bool) -> Self {
         Self {
             unique: if unique {
                 Unique::Always
@@ -69,7 +69,7 @@ impl PublisherId {
 
     /// An id of a message of GRIP.
     #[must_use]
-    pub fn of_grip(text: &str) -> Self {
+    pub(crate) fn of_grip(text: &str) -> Self {
         Self {
             unique: Unique::Minute,
             ..Self::scoped(b"grip", text)
@@ -95,19 +95,19 @@ impl PublisherId {
 
     /// Restores an id that was stored by its [`digest`](Self::digest).
     #[must_use]
-    pub fn stored(digest: Digest, unique: Unique) -> Self {
+    pub(crate) fn stored(digest: Digest, unique: Unique) -> Self {
         Self { digest, unique }
     }
 
     /// The digest of the id.
     #[must_use]
-    pub fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         self.digest
     }
 
     /// The time for which the id belongs to one message only.
     #[must_use]
-    pub fn unique(&self) -> Unique {
+    pub(crate) fn unique(&self) -> Unique {
         self.unique
     }
 }

@@ -14,7 +14,7 @@ use crate::hub::message::{Draft, EventId};
 
 /// A stream that all nodes of a cluster write to and read from, as the hub sees it. A trait although only the cluster
 /// implements it: the hub must not know the cluster, which is built on the hub.
-pub trait SharedStream: Send + Sync {
+pub(crate) trait SharedStream: Send + Sync {
     /// Queues a message for the stream. The returned future gives its id once this node has read it back.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ pub trait SharedStream: Send + Sync {
 
 /// The authority that gives each message its offset.
 #[derive(Clone, Default)]
-pub enum Sequencer {
+pub(crate) enum Sequencer {
     /// This hub counts its messages itself.
     #[default]
     Local,

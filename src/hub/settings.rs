@@ -38,7 +38,7 @@ struct Shape {
 
 /// A checked configuration of the hub that is not in force yet.
 #[derive(Debug)]
-pub struct HubPlan {
+pub(crate) struct HubPlan {
     pub(super) settings: Settings,
     pub(super) parts: Parts,
 }

@@ -20,13 +20,13 @@ const LONGEST_TRANSIT: Duration = Duration::from_secs(10);
 
 impl Hub {
     /// Sets the epoch of all ids from now on.
-    pub fn set_epoch(&self, epoch: Epoch) {
+    pub(crate) fn set_epoch(&self, epoch: Epoch) {
         self.0.epoch.store(Arc::new(epoch));
     }
 
     /// The id of the message with this offset, in the epoch of now.
     #[must_use]
-    pub fn id(&self, offset: u64) -> EventId {
+    pub(crate) fn id(&self, offset: u64) -> EventId {
         EventId {
             epoch: Epoch::clone(&self.0.epoch.load()),
             offset,
@@ -36,7 +36,13 @@ impl Hub {
     /// Appends a message of the stream to its channel and returns its offset. For a message that its publisher has
     /// sent twice this is the offset of the first. The configuration of this node decides whether the channel exists
     /// here.
-    pub fn apply(&self, offset: u64, name: &ChannelName, mut draft: Draft, time: u64) -> u64 {
+    pub(crate) fn apply(
+        &self,
+        offset: u64,
+        name: &ChannelName,
+        mut draft: Draft,
+        time: u64,
+    ) -> u64 {
         let Ok(channel) = self.channel(name) else {
             debug!(channel = %name, offset, "skipped a message of the cluster: its channel is not configured here");
             return offset;
@@ -62,7 +68,7 @@ impl Hub {
     }
 
     /// Moves the head to this offset: no message up to it is still missing.
-    pub fn advance(&self, offset: u64) {
+    pub(crate) fn advance(&self, offset: u64) {
         let mut places = lock(&self.0.places);
         let last = places.last().max(offset);
         places.set(last);
@@ -71,7 +77,7 @@ impl Hub {
 
     /// Marks messages up to this offset as lost although this node never had them; subscribers that wait for one
     /// of them get a gap.
-    pub fn forget_through(&self, offset: u64) {
+    pub(crate) fn forget_through(&self, offset: u64) {
         self.0.base.store(offset, Ordering::Release);
         for (_, channel) in self.channels_now() {
             channel.history().forget_before(offset);
@@ -84,7 +90,7 @@ impl Hub {
 
     /// Starts over after the stream was replaced by another: no offset or history of the old stream is valid, and all
     /// subscribers are dismissed.
-    pub fn start_anew(&self) {
+    pub(crate) fn start_anew(&self) {
         let old = std::mem::take(&mut *self.change_channels());
         for subscriber in old.values().flat_map(|channel| channel.listeners()) {
             subscriber.dismiss();
@@ -99,7 +105,7 @@ impl Hub {
 
     /// Presence at this node of the channels that publish theirs or have a hook for it.
     #[must_use]
-    pub fn presence_here(&self) -> Vec<(ChannelName, Presence)> {
+    pub(crate) fn presence_here(&self) -> Vec<(ChannelName, Presence)> {
         let channels = self.channels_now().into_iter();
         let shown = channels.filter_map(|(name, channel)| {
             let rules = channel.rules();

@@ -11,7 +11,7 @@ use crate::hub::subscriber::Subscriber;
 
 /// A subscription, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubscriptionOverview {
+pub(crate) struct SubscriptionOverview {
     /// Number of the subscriber, unique in this process.
     pub id: u64,
     /// Names of the channels it subscribes to.
@@ -34,7 +34,7 @@ impl Hub {
     /// All subscriptions, oldest first. Channels are read one after another, so a row may miss a channel that its
     /// subscriber is just leaving.
     #[must_use]
-    pub fn subscriptions(&self) -> Vec<SubscriptionOverview> {
+    pub(crate) fn subscriptions(&self) -> Vec<SubscriptionOverview> {
         let mut rows: BTreeMap<u64, SubscriptionOverview> = BTreeMap::new();
         let mut channels = self.channels_now();
         channels.sort_by(|(name, _), (other, _)| name.as_str().cmp(other.as_str()));
@@ -52,7 +52,7 @@ impl Hub {
 
     /// Asks the subscriber with this number to leave; returns it, or `None` if there is none.
     #[must_use]
-    pub fn ask_to_leave(&self, number: u64) -> Option<SubscriptionOverview> {
+    pub(crate) fn ask_to_leave(&self, number: u64) -> Option<SubscriptionOverview> {
         let found = self.channels_now().into_iter().find_map(|(name, channel)| {
             let mut here = channel.listeners().into_iter();
             let subscriber = here.find(|one| one.number == number)?;

@@ -24,7 +24,7 @@ use crate::shares::Share;
 use crate::telemetry::audit::{self, Kind, What, Who};
 
 /// A position in some channels, with the messages that follow it. Dropping it leaves the channels.
-pub struct Subscription {
+pub(crate) struct Subscription {
     hub: Hub,
     subscriber: Arc<Subscriber>,
     joined: Vec<Joined>,
@@ -74,7 +74,7 @@ struct Joined {
 
 /// The next event of a subscription.
 #[derive(Debug)]
-pub enum Next {
+pub(crate) enum Next {
     /// A message.
     Message(Arc<Message>),
     /// A gap before the next message.
@@ -87,7 +87,7 @@ pub enum Next {
 
 /// Reasons for a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reset {
+pub(crate) enum Reset {
     /// The history does not reach back to the subscriber's position.
     Expired,
     /// The subscriber's cursor is from an earlier run, of which nothing is left.
@@ -99,7 +99,7 @@ pub enum Reset {
 impl Reset {
     /// The name of the reason in every transport.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Expired => "expired",
             Self::Restarted => "restarted",
@@ -110,7 +110,7 @@ impl Reset {
 
 /// Reasons for the end of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// The subscriber lags too far behind; it may come back with its cursor.
     Slow,
     /// The server stops.
@@ -128,7 +128,7 @@ pub enum End {
 impl End {
     /// The reason as the audit records it.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
+    pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::Slow => "too slow",
             Self::Stopping => "Noren is stopping",
@@ -141,11 +141,11 @@ impl End {
 }
 
 /// Reason for the end of the last channel, for clients and the audit.
-pub const NOT_PERMITTED: &str = "the app does not permit this channel any more";
+pub(crate) const NOT_PERMITTED: &str = "the app does not permit this channel any more";
 
 /// The text for these channels in the audit.
 #[must_use]
-pub fn channels_named(names: &[ChannelName]) -> String {
+pub(crate) fn channels_named(names: &[ChannelName]) -> String {
     let names: Vec<_> = names.iter().map(ChannelName::as_str).collect();
     format!("channel {}", names.join(","))
 }
@@ -190,7 +190,7 @@ impl Subscription {
 
     /// Adds audit lines at the beginning and at the end of the subscription.
     #[must_use]
-    pub fn audited(mut self, who: Who, names: &[ChannelName]) -> Self {
+    pub(crate) fn audited(mut self, who: Who, names: &[ChannelName]) -> Self {
         let what = What::new(Kind::Stream, channels_named(names));
         let mut line = audit::Opened::new(who, what);
         // Unless something else is said: whoever lets go of it has seen its client leave.
@@ -200,14 +200,14 @@ impl Subscription {
     }
 
     /// Counts bytes for the audit line.
-    pub fn moved(&mut self, up: u64, down: u64) {
+    pub(crate) fn moved(&mut self, up: u64, down: u64) {
         if let Some(line) = &mut self.line {
             line.count(up, down);
         }
     }
 
     /// Sets the reason of the end for the audit line.
-    pub fn because(&mut self, reason: impl Into<Cow<'static, str>>) {
+    pub(crate) fn because(&mut self, reason: impl Into<Cow<'static, str>>) {
         if let Some(line) = &mut self.line {
             line.because(reason);
         }
@@ -254,13 +254,13 @@ impl Subscription {
 
     /// Sets the transport and the client, for the status.
     #[must_use]
-    pub fn by(self, transport: &'static str, peer: Peer) -> Self {
+    pub(crate) fn by(self, transport: &'static str, peer: Peer) -> Self {
         self.subscriber.is_called_by(transport, peer);
         self
     }
 
     /// Returns the next message, gap or end; pending until there is one.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if let Some(next) = self.try_next() {
             return Poll::Ready(next);
         }
@@ -278,7 +278,7 @@ impl Subscription {
     }
 
     /// Checks a subscriber that cannot take messages now: ready once it has to be closed.
-    pub fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    pub(crate) fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.subscriber.register(cx.waker());
         if self.subscriber.is_dismissed() {
             return Poll::Ready(End::Stopping);
@@ -316,12 +316,12 @@ impl Subscription {
 
     /// The current position, as the cursor to resume with.
     #[must_use]
-    pub fn position(&self) -> EventId {
+    pub(crate) fn position(&self) -> EventId {
         self.hub.id(self.place)
     }
 
     /// Returns the next message, gap or end, if there is one already.
-    pub fn try_next(&mut self) -> Option<Next> {
+    pub(crate) fn try_next(&mut self) -> Option<Next> {
         let next = self.look();
         if let Some(Next::End(end)) = &next {
             self.because(end.reason());

@@ -20,7 +20,7 @@ const COMPRESSED: u8 = 0x40;
 
 /// The form in which a subscriber receives messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// The envelope: id, channel, event, key, data, time.
     Json,
     /// The data alone.
@@ -53,7 +53,7 @@ enum Payload<'a> {
 impl Message {
     /// The data, parsed once for all subscribers of this type.
     #[must_use]
-    pub fn parsed<T: Any + Send + Sync>(&self, parse: impl Fn(&Data) -> T) -> Arc<T> {
+    pub(crate) fn parsed<T: Any + Send + Sync>(&self, parse: impl Fn(&Data) -> T) -> Arc<T> {
         let fresh = || Arc::new(parse(&self.draft.data));
         let kept = self.forms.parsed.get_or_init(|| fresh());
         // Of another type it is only where two transports parse the messages of one channel.
@@ -62,7 +62,7 @@ impl Message {
 
     /// The message as one WebSocket frame.
     #[must_use]
-    pub fn socket_frame(&self, format: Format) -> Bytes {
+    pub(crate) fn socket_frame(&self, format: Format) -> Bytes {
         match format {
             Format::Json => self
                 .forms
@@ -81,7 +81,7 @@ impl Message {
 
     /// The message as one WebSocket frame, compressed where that makes it smaller.
     #[must_use]
-    pub fn deflated_frame(&self, format: Format) -> Bytes {
+    pub(crate) fn deflated_frame(&self, format: Format) -> Bytes {
         let slot = match format {
             Format::Json => &self.forms.socket_json_deflated,
             Format::Plain => &self.forms.socket_plain_deflated,
@@ -92,7 +92,7 @@ impl Message {
 
     /// The message as one event of an event stream (HTML, "Server-sent events").
     #[must_use]
-    pub fn stream_event(&self, format: Format) -> Bytes {
+    pub(crate) fn stream_event(&self, format: Format) -> Bytes {
         match format {
             Format::Json => self
                 .forms
@@ -112,7 +112,7 @@ impl Message {
 
     /// The message as one event in a content coding.
     #[must_use]
-    pub fn coded_event(&self, format: Format, coding: Coding) -> Bytes {
+    pub(crate) fn coded_event(&self, format: Format, coding: Coding) -> Bytes {
         let slot = match (format, coding) {
             (Format::Json, Coding::Zstd) => &self.forms.stream_json_zstd,
             (Format::Plain, Coding::Zstd) => &self.forms.stream_plain_zstd,
@@ -125,7 +125,7 @@ impl Message {
 
     /// The message as one frame for a page of Wok: data and end-of-message marker, in bytes or in base64.
     #[must_use]
-    pub fn wok_frame(&self, boundary: &str, base64: bool) -> Bytes {
+    pub(crate) fn wok_frame(&self, boundary: &str, base64: bool) -> Bytes {
         let whole = || [self.draft.data.as_bytes(), boundary.as_bytes()].concat();
         if base64 {
             self.forms
@@ -141,7 +141,7 @@ impl Message {
 
     /// The message as a `SockJS` frame inside a WebSocket frame.
     #[must_use]
-    pub fn sockjs_frame(&self) -> Bytes {
+    pub(crate) fn sockjs_frame(&self) -> Bytes {
         let wrapped = || {
             let envelope = self.encode();
             let text = std::str::from_utf8(&envelope).unwrap_or_default();
@@ -152,13 +152,13 @@ impl Message {
 
     /// The message as a `SockJS` frame alone.
     #[must_use]
-    pub fn sockjs_text(&self) -> Bytes {
+    pub(crate) fn sockjs_text(&self) -> Bytes {
         payload(&self.sockjs_frame())
     }
 
     /// The envelope as JSON.
     #[must_use]
-    pub fn envelope(&self) -> Bytes {
+    pub(crate) fn envelope(&self) -> Bytes {
         payload(&self.socket_frame(Format::Json))
     }
 
@@ -217,7 +217,7 @@ fn push_data(text: &mut BytesMut, data: &[u8]) {
 }
 
 /// Encodes a complete, unmasked WebSocket frame.
-pub fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
+pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut header = [0; HEADER_SPACE];
     let start = write_header(&mut header, opcode, payload.len());
     let mut frame = BytesMut::with_capacity(HEADER_SPACE + payload.len());

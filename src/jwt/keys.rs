@@ -59,7 +59,7 @@ impl KeyError {
 
 /// The form of a secret in a file that is neither JSON nor PEM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Secret {
+pub(crate) enum Secret {
     /// The secret is encoded in base64url.
     Base64Url,
     /// The text is the secret, as most libraries take it; a line end behind it is none of it.

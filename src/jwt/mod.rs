@@ -16,17 +16,17 @@ use serde::de::DeserializeOwned;
 use crate::config::SecretFile;
 use crate::faults::Faults;
 
-pub use keys::{KeyError, Secret};
-pub use time::{Period, Untimely};
+pub(crate) use keys::{KeyError, Secret};
+pub(crate) use time::{Period, Untimely};
 
 use keys::{Key, KeyFile};
 
 /// The keys that tokens are verified and signed with.
-pub struct Keys(Vec<KeyFile>);
+pub(crate) struct Keys(Vec<KeyFile>);
 
 /// Reasons why a token is not accepted. The text is for the log, and contains nothing of the token.
 #[derive(Debug, thiserror::Error)]
-pub enum Unverified {
+pub(crate) enum Unverified {
     /// The signature or the form is invalid.
     #[error("{0}")]
     Invalid(&'static str),
@@ -52,13 +52,13 @@ pub enum Unsigned {
 /// True if a text has the form of a JWT: it begins as every JSON object does in base64url, and has the dots of a
 /// JWS or a JWE.
 #[must_use]
-pub fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     text.starts_with("eyJ") && matches!(text.matches('.').count(), 2 | 4)
 }
 
 /// The type in the header of a token (`typ`), which nobody has verified yet.
 #[must_use]
-pub fn type_of(token: &str) -> Option<String> {
+pub(crate) fn type_of(token: &str) -> Option<String> {
     decode_header(token).ok()?.typ
 }
 
@@ -67,7 +67,10 @@ impl Keys {
     ///
     /// # Errors
     /// A [`KeyError`] for each file that cannot be used.
-    pub fn open(setting: &'static str, files: &[SecretFile]) -> Result<Self, Faults<KeyError>> {
+    pub(crate) fn open(
+        setting: &'static str,
+        files: &[SecretFile],
+    ) -> Result<Self, Faults<KeyError>> {
         Self::open_with(setting, files, Secret::Base64Url)
     }
 
@@ -75,7 +78,7 @@ impl Keys {
     ///
     /// # Errors
     /// A [`KeyError`] for each file that cannot be used.
-    pub fn open_with(
+    pub(crate) fn open_with(
         setting: &'static str,
         files: &[SecretFile],
         secret: Secret,
@@ -91,7 +94,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`Unverified`] gives the reason, which is fit for the log.
-    pub fn verify<C: DeserializeOwned>(
+    pub(crate) fn verify<C: DeserializeOwned>(
         &self,
         token: &str,
         audience: Option<&str>,
@@ -103,7 +106,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`Unverified`] gives the reason, which is fit for the log.
-    pub fn verify_signature<C: DeserializeOwned>(
+    pub(crate) fn verify_signature<C: DeserializeOwned>(
         &self,
         token: &str,
     ) -> Result<(Header, C), Unverified> {
@@ -146,7 +149,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`Unsigned`] says what is missing.
-    pub fn sign(&self, claims: &impl Serialize) -> Result<String, Unsigned> {
+    pub(crate) fn sign(&self, claims: &impl Serialize) -> Result<String, Unsigned> {
         let keys = self.current()?;
         let signer = keys.iter().find_map(|key| Some((key, key.sign.as_ref()?)));
         let (key, sign) = signer.ok_or(Unsigned::NoKey)?;

@@ -6,7 +6,7 @@ use serde_json::Number;
 
 /// The times in a token, each a number that may have a fraction (RFC 7519 §2).
 #[derive(Clone, Copy, Debug)]
-pub struct Period<'a> {
+pub(crate) struct Period<'a> {
     /// `exp`: the token expires at this time.
     pub until: Option<&'a Number>,
     /// `nbf`: the token is not valid before this time.
@@ -15,7 +15,7 @@ pub struct Period<'a> {
 
 /// Reasons why a token is not valid now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Untimely {
+pub(crate) enum Untimely {
     /// It has expired.
     Expired,
     /// It is not valid yet.
@@ -31,7 +31,7 @@ impl Period<'_> {
     ///
     /// # Errors
     /// [`Untimely`] says whether the token has expired, is not valid yet, or has malformed times.
-    pub fn check(
+    pub(crate) fn check(
         self,
         leeway: Duration,
         longest: Option<Duration>,

@@ -9,7 +9,7 @@ const EXHAUSTED: Duration = Duration::from_millis(200);
 
 /// A report of an accept loop.
 #[derive(Debug)]
-pub enum AcceptReport<'e> {
+pub(crate) enum AcceptReport<'e> {
     /// No connection can be accepted; reported once for each outage.
     Failed(&'e io::Error),
     /// The first connection after an outage was accepted.
@@ -18,13 +18,13 @@ pub enum AcceptReport<'e> {
 
 /// The state of one accept loop.
 #[derive(Debug, Default)]
-pub struct AcceptLoop {
+pub(crate) struct AcceptLoop {
     is_failing: bool,
 }
 
 impl AcceptLoop {
     /// Accepts the next connection, however often that fails. Can be dropped at any time.
-    pub async fn next<T, F>(
+    pub(crate) async fn next<T, F>(
         &mut self,
         mut accept: impl FnMut() -> F,
         report: impl Fn(AcceptReport<'_>),
@@ -46,7 +46,11 @@ impl AcceptLoop {
     /// Waits until it makes sense to accept again. There are three classes of failures: a connection that is gone
     /// already, without a wait; a system that lacks a resource for now; and a broken listener, which does not
     /// recover but must not spin. The last two are reported once, and not five times a second.
-    pub async fn pause_after(&mut self, failure: &io::Error, report: &impl Fn(AcceptReport<'_>)) {
+    pub(crate) async fn pause_after(
+        &mut self,
+        failure: &io::Error,
+        report: &impl Fn(AcceptReport<'_>),
+    ) {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
         if matches!(
             failure.kind(),
@@ -61,7 +65,7 @@ impl AcceptLoop {
     }
 
     /// Ends an outage, if there is one.
-    pub fn recover(&mut self, report: &impl Fn(AcceptReport<'_>)) {
+    pub(crate) fn recover(&mut self, report: &impl Fn(AcceptReport<'_>)) {
         if std::mem::take(&mut self.is_failing) {
             report(AcceptReport::Again);
         }

@@ -12,7 +12,7 @@ use crate::sync::lock;
 /// A number that each address may hold. Clones share the counts. Its memory is bounded by what all addresses hold
 /// together, which has limits of its own.
 #[derive(Clone, Debug)]
-pub struct AddressLimit(Arc<Counts>);
+pub(crate) struct AddressLimit(Arc<Counts>);
 
 #[derive(Debug)]
 struct Counts {
@@ -23,7 +23,7 @@ struct Counts {
 
 /// One of those that an address may hold, released when it is dropped.
 #[derive(Debug)]
-pub struct AddressPermit {
+pub(crate) struct AddressPermit {
     address: IpAddr,
     counts: Arc<Counts>,
 }
@@ -31,7 +31,7 @@ pub struct AddressPermit {
 impl AddressLimit {
     /// Creates a limit of which nothing is held; 0 is no limit.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self(Arc::new(Counts {
             limit: AtomicUsize::new(limit),
             held: Mutex::default(),
@@ -39,21 +39,21 @@ impl AddressLimit {
     }
 
     /// Changes the limit. What is held beyond it stays.
-    pub fn change(&self, limit: usize) {
+    pub(crate) fn change(&self, limit: usize) {
         self.0.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Takes a permit for a peer; `None` if its address is at the limit, and `Some(None)` if nothing limits it.
     #[must_use]
     #[expect(clippy::option_option, reason = "no room is not the same as no limit")]
-    pub fn take(&self, peer: &Peer) -> Option<Option<AddressPermit>> {
+    pub(crate) fn take(&self, peer: &Peer) -> Option<Option<AddressPermit>> {
         self.take_of(peer, self.0.limit.load(Ordering::Relaxed))
     }
 
     /// The same with another limit, for routes that count together.
     #[must_use]
     #[expect(clippy::option_option, reason = "no room is not the same as no limit")]
-    pub fn take_of(&self, peer: &Peer, limit: usize) -> Option<Option<AddressPermit>> {
+    pub(crate) fn take_of(&self, peer: &Peer, limit: usize) -> Option<Option<AddressPermit>> {
         let Some(address) = peer.counted_as().filter(|_| limit > 0) else {
             return Some(None);
         };

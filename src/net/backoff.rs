@@ -5,12 +5,12 @@ use std::time::Duration;
 /// Upper bound of the first pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Upper bound of any pause.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The backoff: each pause is random between zero and a doubling bound, so that clients that started together
 /// spread out.
 #[derive(Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     most: Duration,
 }
 
@@ -22,7 +22,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// Returns the length of the next pause.
-    pub fn pause(&mut self) -> Duration {
+    pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.most.mul_f64(random());
         self.most = (self.most * 2).min(LONGEST_PAUSE);
         pause
@@ -30,7 +30,7 @@ impl Backoff {
 }
 
 /// Returns a random number between 0 and 1, to spread clients in time.
-pub fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let [low, high, ..] = RandomState::new().hash_one(0_u8).to_le_bytes();
     f64::from(u16::from_le_bytes([low, high])) / f64::from(u16::MAX)

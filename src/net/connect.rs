@@ -15,7 +15,7 @@ const FULL_QUEUE: Duration = Duration::from_millis(10);
 
 /// Reasons why an endpoint could not be connected. The text names the endpoint and, if there is one, the remedy.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub(crate) enum ConnectError {
     /// The connection was not established within the limit.
     #[error("connect to {endpoint}: no answer within {limit:?}")]
     Slow {
@@ -39,7 +39,7 @@ pub enum ConnectError {
 ///
 /// # Errors
 /// [`ConnectError`] names the endpoint and the reason.
-pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Socket, ConnectError> {
+pub(crate) async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Socket, ConnectError> {
     connect_if(endpoint, limit, |_| true).await
 }
 
@@ -47,7 +47,7 @@ pub async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<Socket, Con
 ///
 /// # Errors
 /// [`ConnectError`] names the endpoint and the reason.
-pub async fn connect_if(
+pub(crate) async fn connect_if(
     endpoint: &Endpoint,
     limit: Duration,
     permits: impl Fn(IpAddr) -> bool,

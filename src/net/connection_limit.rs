@@ -15,7 +15,7 @@ use crate::sync::lock;
 
 /// The connection permits of all listeners together. Clones share the counts.
 #[derive(Clone, Debug)]
-pub struct Slots {
+pub(crate) struct Slots {
     all: Arc<Semaphore>,
     by_address: AddressLimit,
     /// The configured total.
@@ -30,7 +30,7 @@ struct Surplus(AtomicUsize);
 
 /// Reasons why a tunnel gets no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoSlot {
+pub(crate) enum NoSlot {
     /// The address of the client is at its limit.
     Address,
     /// The total limit is reached.
@@ -39,7 +39,7 @@ pub enum NoSlot {
 
 /// The permit of one connection, released when it is dropped.
 #[derive(Debug)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// The permit of the total limit; `None` if another connection holds it.
     permit: Option<OwnedSemaphorePermit>,
     surplus: Arc<Surplus>,
@@ -52,7 +52,7 @@ pub struct Slot {
 impl Slots {
     /// Creates the limits: `connections` in total, `by_address` of them for one client address (0: no such limit).
     #[must_use]
-    pub fn new(connections: usize, by_address: usize) -> Self {
+    pub(crate) fn new(connections: usize, by_address: usize) -> Self {
         let connections = connections.min(Semaphore::MAX_PERMITS);
         Self {
             all: Arc::new(Semaphore::new(connections)),
@@ -64,7 +64,7 @@ impl Slots {
 
     /// Changes the limits. If the total is below the number in use, no connection is cut, and none is accepted
     /// until enough have ended.
-    pub fn change(&self, connections: usize, by_address: usize) {
+    pub(crate) fn change(&self, connections: usize, by_address: usize) {
         self.by_address.change(by_address);
         let connections = connections.min(Semaphore::MAX_PERMITS);
         let mut size = lock(&self.size);
@@ -82,38 +82,38 @@ impl Slots {
     /// Waits for a free permit. A listener calls this when it has accepted a connection, and accepts no other
     /// until there is one, so that connections beyond the limit wait in the kernel's backlog. Waiting before
     /// accepting would let every quiet listener keep a permit that another one needs.
-    pub async fn free(&self) -> OwnedSemaphorePermit {
+    pub(crate) async fn free(&self) -> OwnedSemaphorePermit {
         let permit = Arc::clone(&self.all).acquire_owned().await;
         permit.expect("this semaphore is never closed")
     }
 
     /// True if the next [`free`](Self::free) has to wait.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.all.available_permits() == 0
     }
 
     /// The permit for a connection of a proxy, which is not limited by address since it carries all its clients.
     #[must_use]
-    pub fn take_uncounted(&self, permit: OwnedSemaphorePermit) -> Slot {
+    pub(crate) fn take_uncounted(&self, permit: OwnedSemaphorePermit) -> Slot {
         self.slot(Some(permit), None)
     }
 
     /// The total limit.
     #[must_use]
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         *lock(&self.size)
     }
 
     /// Number of permits in use.
     #[must_use]
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.limit().saturating_sub(self.all.available_permits())
     }
 
     /// The permit for an accepted peer, or `None` if its address is at its limit.
     #[must_use]
-    pub fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {
+    pub(crate) fn take(&self, permit: OwnedSemaphorePermit, peer: &Peer) -> Option<Slot> {
         let address = self.by_address.take(peer)?;
         Some(self.slot(Some(permit), address))
     }
@@ -123,7 +123,7 @@ impl Slots {
     /// # Errors
     /// [`NoSlot`] if a limit is reached. It does not wait, because the waiting client would itself hold a
     /// connection.
-    pub fn take_inner(&self, peer: &Peer) -> Result<Slot, NoSlot> {
+    pub(crate) fn take_inner(&self, peer: &Peer) -> Result<Slot, NoSlot> {
         let permit = Arc::clone(&self.all).try_acquire_owned();
         let permit = permit.map_err(|_| NoSlot::All)?;
         self.take(permit, peer).ok_or(NoSlot::Address)
@@ -134,7 +134,7 @@ impl Slots {
     ///
     /// # Errors
     /// [`NoSlot::Address`] if the client's address is at its limit.
-    pub fn take_of_address(&self, peer: &Peer) -> Result<Slot, NoSlot> {
+    pub(crate) fn take_of_address(&self, peer: &Peer) -> Result<Slot, NoSlot> {
         let address = self.by_address.take(peer).ok_or(NoSlot::Address)?;
         Ok(self.slot(None, address))
     }
@@ -152,7 +152,7 @@ impl Slots {
 impl Slot {
     /// Adds the permit of the route of a tunnel to that of its connection, which it may have none of.
     #[must_use]
-    pub fn with_route(slot: Option<Self>, route: Option<AddressPermit>) -> Option<Self> {
+    pub(crate) fn with_route(slot: Option<Self>, route: Option<AddressPermit>) -> Option<Self> {
         let Some(route) = route else {
             return slot;
         };

@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The soft limit on descriptors, before and after it was raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Descriptors {
+pub(crate) struct Descriptors {
     /// The soft limit as found.
     pub before: u64,
     /// The soft limit now.
@@ -15,7 +15,7 @@ pub struct Descriptors {
 
 /// The most descriptors there may be: the hard limit.
 #[must_use]
-pub fn most_descriptors() -> u64 {
+pub(crate) fn most_descriptors() -> u64 {
     // None is no limit, which no system has for descriptors.
     getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
@@ -25,7 +25,7 @@ pub fn most_descriptors() -> u64 {
 ///
 /// # Errors
 /// The error of the system, if it does not raise the limit, which is unchanged then.
-pub fn raise_descriptors() -> io::Result<Descriptors> {
+pub(crate) fn raise_descriptors() -> io::Result<Descriptors> {
     let limit = getrlimit(Resource::Nofile);
     let before = limit.current.unwrap_or(u64::MAX);
     let hard = most_descriptors();

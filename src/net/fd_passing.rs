@@ -22,7 +22,7 @@ const CARRIER: u8 = b'L';
 ///
 /// # Errors
 /// The error of the system, or an error if there are too many.
-pub fn send_sockets(to: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn send_sockets(to: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if sockets.len() > MOST || !control.push(SendAncillaryMessage::ScmRights(sockets)) {
@@ -43,7 +43,7 @@ pub fn send_sockets(to: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<(
 ///
 /// # Errors
 /// The error of the system, or an error if anything else was received.
-pub fn receive_sockets(from: &UnixStream) -> io::Result<Vec<OwnedFd>> {
+pub(crate) fn receive_sockets(from: &UnixStream) -> io::Result<Vec<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut carrier = [0];

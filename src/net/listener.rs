@@ -27,7 +27,7 @@ const NO_ADDRESS: &str = "the name has no address";
 
 /// A listening socket.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     inner: Inner,
     address: BoundAddress,
     /// The address as the configuration spells it.
@@ -69,7 +69,7 @@ impl BindError {
 
 /// Inherited sockets: those of systemd by name (`sd_listen_fds(3)`), and those of a process that this one
 /// replaces, by the addresses in its configuration.
-pub struct Inherited {
+pub(crate) struct Inherited {
     sockets: ListenFd,
     names: Vec<String>,
     /// Sockets of systemd that were taken for a look at their address, with their place among the names.
@@ -88,7 +88,7 @@ impl fmt::Debug for Inherited {
 impl Inherited {
     /// Takes the sockets of systemd from the environment; empty if there are none.
     #[must_use]
-    pub fn from_env() -> Self {
+    pub(crate) fn from_env() -> Self {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         Self {
             sockets: ListenFd::from_env(),
@@ -100,7 +100,7 @@ impl Inherited {
 
     /// Adds the sockets of another process.
     #[must_use]
-    pub fn with(mut self, handed: Vec<(String, OwnedFd)>) -> Self {
+    pub(crate) fn with(mut self, handed: Vec<(String, OwnedFd)>) -> Self {
         self.handed = handed;
         self
     }
@@ -181,7 +181,7 @@ impl Listener {
     ///
     /// # Errors
     /// [`BindError`] names the address and the remedy.
-    pub fn bind(
+    pub(crate) fn bind(
         address: &ListenAddress,
         mode: u32,
         inherited: &mut Inherited,
@@ -211,7 +211,7 @@ impl Listener {
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
-    pub fn look(address: &ListenAddress) -> Result<(), BindError> {
+    pub(crate) fn look(address: &ListenAddress) -> Result<(), BindError> {
         let looked = match address {
             ListenAddress::Tcp(name) => look_at_tcp(name),
             ListenAddress::Unix(path) => look_at_unix(path),
@@ -226,13 +226,13 @@ impl Listener {
 
     /// The address as the configuration spells it.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The descriptor, to be passed to another process.
     #[must_use]
-    pub fn descriptor(&self) -> BorrowedFd<'_> {
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         match &self.inner {
             Inner::Tcp(listener) => listener.as_fd(),
             Inner::Unix { listener, .. } => listener.as_fd(),
@@ -241,7 +241,7 @@ impl Listener {
 
     /// Sets whether the socket file belongs to another process. It does while either of two processes might still
     /// have to serve alone.
-    pub fn give_away(&self, away: bool) {
+    pub(crate) fn give_away(&self, away: bool) {
         if let Inner::Unix {
             path: Some(path), ..
         } = &self.inner
@@ -252,7 +252,7 @@ impl Listener {
 
     /// The TCP address with its real port; `None` for a UNIX socket.
     #[must_use]
-    pub fn tcp_address(&self) -> Option<SocketAddr> {
+    pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
         match self.address {
             BoundAddress::Tcp(address) => Some(address),
             BoundAddress::Unix(_) => None,
@@ -263,7 +263,7 @@ impl Listener {
     ///
     /// # Errors
     /// The error of accept(2); most of them pass, see the server's accept loop.
-    pub async fn accept(&self) -> io::Result<(Socket, Peer)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match &self.inner {
             Inner::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;

@@ -14,13 +14,13 @@ const LOOPBACK_MTU: u32 = 65_535;
 /// addresses come and go; nothing is sent. A list of interfaces would need netlink, and a trial to listen there a
 /// permission: the sandbox of the service has neither.
 #[must_use]
-pub fn is_own_address(address: IpAddr) -> bool {
+pub(crate) fn is_own_address(address: IpAddr) -> bool {
     address.is_loopback() || leads_here(address).unwrap_or(false)
 }
 
 /// The host name of the system, in lower case; `None` if it is not readable.
 #[must_use]
-pub fn host_name() -> Option<String> {
+pub(crate) fn host_name() -> Option<String> {
     let system = rustix::system::uname();
     let name = system.nodename().to_str().ok()?.to_ascii_lowercase();
     (!name.is_empty() && name != "(none)").then_some(name)

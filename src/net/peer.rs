@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The client at the other end of an accepted connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
+pub(crate) enum Peer {
     /// A TCP client, by address and port.
     Tcp(SocketAddr),
     /// A client behind a trusted proxy, which reports only its address.
@@ -18,19 +18,19 @@ impl Peer {
     /// Creates the peer of a TCP connection. An IPv4-mapped address `::ffff:a.b.c.d` from a dual-stack socket
     /// becomes the IPv4 address again, so that logs, limits and `X-Forwarded-For` know only one form.
     #[must_use]
-    pub fn tcp(address: SocketAddr) -> Self {
+    pub(crate) fn tcp(address: SocketAddr) -> Self {
         Self::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
     /// Creates the peer that a trusted proxy reports.
     #[must_use]
-    pub fn named(address: IpAddr) -> Self {
+    pub(crate) fn named(address: IpAddr) -> Self {
         Self::Named(address.to_canonical())
     }
 
     /// The address without the port; `None` for a UNIX socket.
     #[must_use]
-    pub fn ip(&self) -> Option<IpAddr> {
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(address) => Some(address.ip()),
             Self::Named(address) => Some(*address),
@@ -41,7 +41,7 @@ impl Peer {
     /// The key for limits per client: the IPv4 address, or the /64 network of an IPv6 address, since a single host
     /// commonly has all 2^64 addresses of it.
     #[must_use]
-    pub fn counted_as(&self) -> Option<IpAddr> {
+    pub(crate) fn counted_as(&self) -> Option<IpAddr> {
         match self.ip()? {
             IpAddr::V4(address) => Some(IpAddr::V4(address)),
             IpAddr::V6(address) => {

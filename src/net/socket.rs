@@ -14,7 +14,7 @@ use crate::net::{Peer, Slot};
 
 /// A connected socket.
 #[derive(Debug)]
-pub enum Socket {
+pub(crate) enum Socket {
     /// A TCP socket with Nagle's algorithm off.
     Tcp(TcpStream),
     /// A UNIX socket.
@@ -24,7 +24,7 @@ pub enum Socket {
 impl Socket {
     /// Turns on TCP keep-alive: the kernel probes the other end after this silence, and then again after each third
     /// of it, until it gives the connection up. A UNIX socket needs no probes.
-    pub fn keep_alive(&self, silence: Duration) {
+    pub(crate) fn keep_alive(&self, silence: Duration) {
         if let Self::Tcp(stream) = self {
             let settings = TcpKeepalive::new()
                 .with_time(silence)
@@ -36,7 +36,7 @@ impl Socket {
 
     /// Makes dropping the socket send a reset, so that the next write of the other end fails, and not only the one
     /// after it.
-    pub fn reset_on_drop(&self) {
+    pub(crate) fn reset_on_drop(&self) {
         if let Self::Tcp(stream) = self {
             // Without it the end is an ordinary one, which is noticed a little later.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
@@ -48,7 +48,7 @@ impl Socket {
     ///
     /// # Errors
     /// The error of the system.
-    pub fn end_reading(&self) -> io::Result<()> {
+    pub(crate) fn end_reading(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Read),
             Self::Unix(stream) => SockRef::from(stream).shutdown(Shutdown::Read),
@@ -60,7 +60,7 @@ impl Socket {
     ///
     /// # Errors
     /// `WouldBlock` if the kernel's buffer is full, or the error of the write.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
@@ -125,7 +125,7 @@ impl AsyncWrite for Socket {
 
 /// An accepted socket. It holds its [`Slot`] until it is closed, wherever it is moved.
 #[derive(Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     socket: Socket,
     peer: Peer,
     _slot: Slot,
@@ -134,7 +134,7 @@ pub struct Stream {
 impl Stream {
     /// Combines a socket with its connection permit.
     #[must_use]
-    pub fn new(socket: Socket, peer: Peer, slot: Slot) -> Self {
+    pub(crate) fn new(socket: Socket, peer: Peer, slot: Slot) -> Self {
         Self {
             socket,
             peer,
@@ -144,7 +144,7 @@ impl Stream {
 
     /// The peer of the connection.
     #[must_use]
-    pub fn peer(&self) -> Peer {
+    pub(crate) fn peer(&self) -> Peer {
         self.peer
     }
 
@@ -153,7 +153,7 @@ impl Stream {
     ///
     /// # Errors
     /// The error of the read.
-    pub async fn peek_byte(&self) -> io::Result<Option<u8>> {
+    pub(crate) async fn peek_byte(&self) -> io::Result<Option<u8>> {
         let mut first = [0];
         match &self.socket {
             Socket::Tcp(stream) => Ok((stream.peek(&mut first).await? == 1).then_some(first[0])),
@@ -165,7 +165,7 @@ impl Stream {
     ///
     /// # Errors
     /// As for [`Socket::try_write`].
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.try_write(bytes)
     }
 }

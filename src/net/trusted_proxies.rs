@@ -24,7 +24,7 @@ const LONGEST_HEADER: usize = 4096;
 
 /// The trusted proxies in front of one listener.
 #[derive(Clone, Debug)]
-pub struct Proxies {
+pub(crate) struct Proxies {
     networks: Vec<Network>,
     header: ForwardedHeader,
     speak_proxy_protocol: bool,
@@ -32,7 +32,7 @@ pub struct Proxies {
 
 /// Reasons why a connection is refused before its first byte of data.
 #[derive(Debug, thiserror::Error)]
-pub enum ProxyError {
+pub(crate) enum ProxyError {
     /// The peer is not a trusted proxy.
     #[error("it is not one of trusted-proxies, and this listener is for those only")]
     NotTrusted,
@@ -50,7 +50,7 @@ pub enum ProxyError {
 impl Proxies {
     /// Reads the proxies of a listener from the configuration; often there are none.
     #[must_use]
-    pub fn new(listener: &config::Listener) -> Self {
+    pub(crate) fn new(listener: &config::Listener) -> Self {
         Self {
             networks: listener.trusted_proxies.clone(),
             header: listener.forwarded_header,
@@ -60,19 +60,19 @@ impl Proxies {
 
     /// The header in which they report the client of a request.
     #[must_use]
-    pub fn header(&self) -> ForwardedHeader {
+    pub(crate) fn header(&self) -> ForwardedHeader {
         self.header
     }
 
     /// True if connections begin with a PROXY header.
     #[must_use]
-    pub fn speak_proxy_protocol(&self) -> bool {
+    pub(crate) fn speak_proxy_protocol(&self) -> bool {
         self.speak_proxy_protocol
     }
 
     /// True if this peer is trusted to report its clients.
     #[must_use]
-    pub fn trust(&self, peer: &Peer) -> bool {
+    pub(crate) fn trust(&self, peer: &Peer) -> bool {
         self.networks
             .iter()
             .any(|network| network.contains(peer.ip()))
@@ -83,7 +83,7 @@ impl Proxies {
     ///
     /// # Errors
     /// [`ProxyError`] gives the reason; the connection cannot be used then.
-    pub async fn client_of(
+    pub(crate) async fn client_of(
         &self,
         socket: &mut Socket,
         peer: Peer,
@@ -131,7 +131,7 @@ async fn read_header(socket: &mut Socket) -> Result<Vec<u8>, ProxyError> {
 }
 
 /// Parses the client from a header; `None` if the proxy speaks for itself or does not know it.
-pub fn source(header: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
+pub(crate) fn source(header: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
     // LOCAL: whatever addresses follow mean nothing (proxy-protocol.txt, §2.2).
     if header.starts_with(SIGNATURE) && header.get(SIGNATURE.len()) == Some(&0x20) {
         return Ok(None);

@@ -16,7 +16,7 @@ use crate::text::permission::{self, Use};
 
 /// A socket file of this process, removed when it is dropped.
 #[derive(Debug)]
-pub struct OwnedPath {
+pub(crate) struct OwnedPath {
     path: PathBuf,
     /// True while another process is to remove it.
     given_away: AtomicBool,
@@ -32,7 +32,7 @@ impl OwnedPath {
     ///
     /// # Errors
     /// The error of the system if there is no such file.
-    pub fn of(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
             given_away: AtomicBool::new(false),
@@ -44,12 +44,12 @@ impl OwnedPath {
 
     /// Lets the directory that was made for the socket stay: the socket is in use, and what an administrator changes
     /// about the directory is not lost at a stop.
-    pub fn keep_directory(&self) {
+    pub(crate) fn keep_directory(&self) {
         self.is_kept.store(true, Ordering::Relaxed);
     }
 
     /// Sets whether another process is to remove it.
-    pub fn give_away(&self, away: bool) {
+    pub(crate) fn give_away(&self, away: bool) {
         self.given_away.store(away, Ordering::Relaxed);
     }
 
@@ -57,7 +57,7 @@ impl OwnedPath {
     ///
     /// # Errors
     /// The text names the reason.
-    pub fn set_mode(&self, mode: u32) -> Result<(), Reason> {
+    pub(crate) fn set_mode(&self, mode: u32) -> Result<(), Reason> {
         fs::set_permissions(&self.path, Permissions::from_mode(mode))
             .map_err(|error| format!("set its mode: {error}").into())
     }
@@ -85,7 +85,7 @@ impl Drop for OwnedPath {
 ///
 /// # Errors
 /// The text names the reason, without the path.
-pub fn listen_unix(
+pub(crate) fn listen_unix(
     path: &Path,
     mode: u32,
     backlog: i32,
@@ -99,7 +99,10 @@ pub fn listen_unix(
 ///
 /// # Errors
 /// The text names the reason, without the path.
-pub fn bind_unix_datagram(path: &Path, mode: u32) -> Result<(UnixDatagram, OwnedPath), Reason> {
+pub(crate) fn bind_unix_datagram(
+    path: &Path,
+    mode: u32,
+) -> Result<(UnixDatagram, OwnedPath), Reason> {
     let (socket, path) = bind(path, mode, Type::DGRAM)?;
     Ok((OwnedFd::from(socket).into(), path))
 }
@@ -109,7 +112,7 @@ pub fn bind_unix_datagram(path: &Path, mode: u32) -> Result<(UnixDatagram, Owned
 ///
 /// # Errors
 /// The reason, without the path.
-pub fn look_at_unix(path: &Path) -> Result<(), Reason> {
+pub(crate) fn look_at_unix(path: &Path) -> Result<(), Reason> {
     let denied = |error: io::Error| Reason::new(path, Use::Write, &error);
     if let Some(directory) = missing_directory(path) {
         let above = directory.parent().filter(|above| above.is_dir());

@@ -29,11 +29,11 @@ use crate::upstream::{Asker, Payload, Upstream};
 use compress::Wish;
 use error::{from_upstream, nonsense};
 
-pub use tunnel::open as open_tunnel;
+pub(crate) use tunnel::open as open_tunnel;
 
 /// Context for forwarding a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Forward<'a> {
+pub(crate) struct Forward<'a> {
     /// The app.
     pub upstream: &'a Arc<Upstream>,
     /// Limits of the request body.
@@ -55,7 +55,10 @@ impl Forward<'_> {
     ///
     /// # Errors
     /// The refusal to send: the client's fault (400, 408, 411, 413), the app's (502, 504) or its load (503).
-    pub async fn request(self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    pub(crate) async fn request(
+        self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
         self.request_with(request, HeaderMap::new(), |_| false)
             .await
     }
@@ -65,7 +68,7 @@ impl Forward<'_> {
     ///
     /// # Errors
     /// As for [`request`](Self::request).
-    pub async fn request_with(
+    pub(crate) async fn request_with(
         self,
         request: Request<Incoming>,
         own: HeaderMap,
@@ -116,7 +119,7 @@ impl Forward<'_> {
     ///
     /// # Errors
     /// As for [`request`](Self::request), except faults of the body.
-    pub async fn submit(
+    pub(crate) async fn submit(
         self,
         parts: Parts,
         body: Bytes,

@@ -34,7 +34,7 @@ const BUFFER: usize = 16 * 1024;
 ///
 /// # Errors
 /// The refusal to send. A response of the app other than 101 is an ordinary response.
-pub async fn open(
+pub(crate) async fn open(
     forward: Forward<'_>,
     mut request: Request<Incoming>,
     handshake: Handshake,

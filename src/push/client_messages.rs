@@ -20,14 +20,15 @@ use crate::websocket::{Accepts, MessageReader, ReadFault, Received, Violation};
 const ENVELOPE: usize = 2 * 1024;
 
 /// Callback that publishes a message of a page; the last argument is the id the page gave it.
-pub type Receiver = Arc<dyn Fn(ChannelName, Draft, Option<Box<str>>) -> Receiving + Send + Sync>;
+pub(crate) type Receiver =
+    Arc<dyn Fn(ChannelName, Draft, Option<Box<str>>) -> Receiving + Send + Sync>;
 
 /// The pending result of a message of a page.
-pub type Receiving = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(super) type Receiving = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// The result of a message of a page, with the meaning of an HTTP status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The HTTP status.
     pub status: u16,
     /// Reason for a refusal; `None` if the message was accepted.
@@ -231,7 +232,7 @@ pub(super) fn understand(text: &str, receiver: Option<&Receiver>) -> Understood 
 impl Outcome {
     /// A result for an accepted message.
     #[must_use]
-    pub fn taken(status: u16) -> Self {
+    pub(crate) fn taken(status: u16) -> Self {
         Self {
             status,
             reason: None,
@@ -240,7 +241,7 @@ impl Outcome {
 
     /// A result for a refused message.
     #[must_use]
-    pub fn refused(status: u16, reason: String) -> Self {
+    pub(crate) fn refused(status: u16, reason: String) -> Self {
         Self {
             status,
             reason: Some(reason),

@@ -18,7 +18,7 @@ const GZIP_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 const GZIP_LAST_BLOCK: [u8; 2] = [3, 0];
 
 /// The coding that a client prefers of those there are; `None` if it wants none of them.
-pub fn preferred(headers: &HeaderMap) -> Option<Coding> {
+pub(crate) fn preferred(headers: &HeaderMap) -> Option<Coding> {
     let lines = headers.get_all(ACCEPT_ENCODING).iter();
     let lines: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
     let wants = |name: &str| {

@@ -27,7 +27,7 @@ struct Batch {
 
 /// Waiting rules of a poll.
 #[derive(Clone, Copy, Debug)]
-pub struct Wait {
+pub(crate) struct Wait {
     /// Time to wait if there is no message yet.
     pub limit: Duration,
     /// True if the cursor came as an entity tag, so that the response can be 304.
@@ -39,7 +39,10 @@ pub struct Wait {
 /// # Errors
 /// The end of the session or of the token, as soon as it happens, so that a waiting client hears of it before its
 /// time is over.
-pub async fn poll(mut subscription: Subscription, wait: Wait) -> Result<Response<Body>, End> {
+pub(crate) async fn poll(
+    mut subscription: Subscription,
+    wait: Wait,
+) -> Result<Response<Body>, End> {
     let before = subscription.position();
     let mut batch = Batch::default();
     batch.take_all(&mut subscription);

@@ -35,7 +35,7 @@ struct EventStream {
 }
 
 /// The properties of an event stream that its client or its listener determines.
-pub struct EventStreamOptions {
+pub(crate) struct EventStreamOptions {
     format: Format,
     named_keep_alive: bool,
     coding: Option<Coding>,
@@ -48,7 +48,7 @@ type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 impl EventStreamOptions {
     /// A stream of events in this format, not compressed, with comments as heartbeats.
     #[must_use]
-    pub fn new(format: Format) -> Self {
+    pub(crate) fn new(format: Format) -> Self {
         Self {
             format,
             named_keep_alive: false,
@@ -59,14 +59,14 @@ impl EventStreamOptions {
 
     /// Makes the heartbeats events, which a page can see, if this is true.
     #[must_use]
-    pub fn with_named_keep_alive(mut self, named: bool) -> Self {
+    pub(crate) fn with_named_keep_alive(mut self, named: bool) -> Self {
         self.named_keep_alive = named;
         self
     }
 
     /// Compresses the stream.
     #[must_use]
-    pub fn with_coding(mut self, coding: Option<Coding>) -> Self {
+    pub(crate) fn with_coding(mut self, coding: Option<Coding>) -> Self {
         self.coding = coding;
         self
     }
@@ -74,7 +74,7 @@ impl EventStreamOptions {
     /// Ends the stream once this is ready. Without it, the hub ends the streams of a server that stops one by one, so
     /// that their clients do not come back all at once.
     #[must_use]
-    pub fn until(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub(crate) fn until(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         self.stop = Some(Box::pin(stop));
         self
     }
@@ -82,7 +82,7 @@ impl EventStreamOptions {
 
 /// Responds with the messages of a subscription, until either side ends it.
 #[must_use]
-pub fn event_stream(
+pub(crate) fn event_stream(
     hub: &Hub,
     subscription: Subscription,
     options: EventStreamOptions,
@@ -114,7 +114,7 @@ pub fn event_stream(
 
 /// Sets the headers of an event stream. Intermediaries must neither cache nor transform it: a compressor would
 /// hold messages back until its block is full.
-pub fn set_headers(response: &mut Response<Body>) {
+pub(crate) fn set_headers(response: &mut Response<Body>) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(

@@ -9,7 +9,7 @@ use crate::hub::PublishError;
 
 /// The refusal for a message that was not accepted; `retry` is the time after which it may be.
 #[must_use]
-pub fn unpublished(error: &PublishError, retry: Duration) -> Refusal {
+pub(crate) fn unpublished(error: &PublishError, retry: Duration) -> Refusal {
     let status = match error {
         PublishError::Unknown(_) => StatusCode::NOT_FOUND,
         PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -41,7 +41,7 @@ const MISSED_PINGS: u32 = 2;
 
 /// The format of a socket's frames.
 #[derive(Clone, Debug)]
-pub enum Form {
+pub(crate) enum Form {
     /// Envelopes and control objects, or data alone.
     Events(Format),
     /// Frames for a page of Wok: messages with an end-of-message marker, in base64 or as bytes. Frames from the
@@ -72,7 +72,7 @@ impl Form {
 }
 
 /// A WebSocket that is about to subscribe.
-pub struct Listening {
+pub(crate) struct Listening {
     /// The subscription, at its starting position.
     pub subscription: Subscription,
     /// The channels, for the first frame and the log.
@@ -101,7 +101,7 @@ enum Cause {
 }
 
 /// Accepts a valid handshake, and sends messages in a task of its own until either side closes.
-pub fn open_socket(
+pub(crate) fn open_socket(
     hub: &Hub,
     mut request: Request<Incoming>,
     mut handshake: Handshake,

@@ -11,7 +11,7 @@ use crate::config::Clipboard;
 
 /// The rules of one console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// True if keys, pointer, clipboard, size and power are not the client's.
     pub view_only: bool,
     /// The ways that a clipboard may take.
@@ -233,7 +233,11 @@ impl Filter {
 
 /// Filters a client's messages in pieces of this size; returns the bytes for the host, and the reason of an end. For
 /// the fuzz target.
-pub fn filtered(rules: Rules, stream: &[u8], step: usize) -> (Vec<u8>, Option<&'static str>) {
+pub(crate) fn filtered(
+    rules: Rules,
+    stream: &[u8],
+    step: usize,
+) -> (Vec<u8>, Option<&'static str>) {
     let mut filter = Filter::new(rules);
     let mut host = Vec::new();
     for piece in stream.chunks(step.max(1)) {
@@ -245,7 +249,7 @@ pub fn filtered(rules: Rules, stream: &[u8], step: usize) -> (Vec<u8>, Option<&'
 }
 
 /// The same of a host's messages without its clipboard.
-pub fn host_filtered(stream: &[u8], step: usize) -> (Vec<u8>, Option<&'static str>) {
+pub(crate) fn host_filtered(stream: &[u8], step: usize) -> (Vec<u8>, Option<&'static str>) {
     let mut filter = HostFilter::new();
     let mut browser = Vec::new();
     for piece in stream.chunks(step.max(1)) {

@@ -22,7 +22,7 @@ use crate::tls::{Connector, Outgoing, TlsError, is_protected};
 
 /// The settings of the handshake with the hosts of a target or a source of tokens.
 #[derive(Clone, Debug)]
-pub struct Login {
+pub(crate) struct Login {
     accepted: Option<Vec<RfbSecurity>>,
     user: Option<String>,
     password: Option<SecretFile>,
@@ -35,7 +35,7 @@ pub struct Login {
 
 /// A host that has let Noren in, and waits for `ClientInit`.
 #[derive(Debug)]
-pub struct Host {
+pub(crate) struct Host {
     /// The connection.
     pub connection: Outgoing,
     /// The method that the host and Noren agreed on.
@@ -45,7 +45,7 @@ pub struct Host {
 /// A handshake that failed. The text is for the log, and names the remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("RFB with {endpoint}: {fault}")]
-pub struct LoginError {
+pub(crate) struct LoginError {
     endpoint: Endpoint,
     fault: Fault,
 }
@@ -53,7 +53,7 @@ pub struct LoginError {
 impl LoginError {
     /// True if a time limit has passed.
     #[must_use]
-    pub fn is_slow(&self) -> bool {
+    pub(crate) fn is_slow(&self) -> bool {
         matches!(self.fault, Fault::Slow(_))
     }
 }
@@ -63,7 +63,7 @@ impl Login {
     ///
     /// # Errors
     /// [`TlsError`] names the file and its fault.
-    pub fn new(rfb: &Rfb) -> Result<Self, TlsError> {
+    pub(crate) fn new(rfb: &Rfb) -> Result<Self, TlsError> {
         let accepted = rfb.security.clone();
         let certified = accepted.as_ref().is_some_and(|list| {
             let mut list = list.iter();
@@ -87,7 +87,7 @@ impl Login {
 
     /// The time limit, which is also that of the handshake with the browser.
     #[must_use]
-    pub fn limit(&self) -> Duration {
+    pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
 
@@ -95,7 +95,7 @@ impl Login {
     ///
     /// # Errors
     /// [`LoginError`] names the host and the reason.
-    pub async fn perform(
+    pub(crate) async fn perform(
         &self,
         connection: Outgoing,
         endpoint: &Endpoint,

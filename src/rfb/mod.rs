@@ -20,8 +20,8 @@ mod version;
 mod vnc_auth;
 mod wire;
 
-pub use broken::Broken;
-pub use filter::{Rules, filtered, host_filtered};
-pub use login::{Login, LoginError};
-pub use rejection::Rejection;
-pub use session::Session;
+pub(crate) use broken::Broken;
+pub(crate) use filter::{Rules, filtered, host_filtered};
+pub(crate) use login::{Login, LoginError};
+pub(crate) use rejection::Rejection;
+pub(crate) use session::Session;

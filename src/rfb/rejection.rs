@@ -15,7 +15,7 @@ use super::version::{LENGTH, Version};
 
 /// A host that refuses whoever comes, and then breaks off with the same reason.
 #[derive(Debug)]
-pub struct Rejection {
+pub(crate) struct Rejection {
     reason: &'static str,
     /// Bytes that the browser has not taken yet.
     output: Vec<u8>,
@@ -30,7 +30,7 @@ pub struct Rejection {
 impl Rejection {
     /// Refuses with this reason a browser that has so much time to say its version.
     #[must_use]
-    pub fn new(reason: &'static str, limit: Duration) -> Self {
+    pub(crate) fn new(reason: &'static str, limit: Duration) -> Self {
         Self {
             reason,
             output: Version::V3_8.message().to_vec(),

@@ -21,7 +21,7 @@ use crate::tls::Outgoing;
 
 /// A console that RFB is spoken with.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     host: Outgoing,
     /// The handshake with the browser; `None` once it is over.
     greeting: Option<Box<Served>>,
@@ -46,7 +46,7 @@ struct Served {
 impl Session {
     /// Begins the handshake with the browser, which has so much time for it.
     #[must_use]
-    pub fn new(host: Host, limit: Duration, rules: Rules) -> Self {
+    pub(crate) fn new(host: Host, limit: Duration, rules: Rules) -> Self {
         Self {
             host: host.connection,
             output: Version::V3_8.message().to_vec(),

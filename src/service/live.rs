@@ -24,7 +24,7 @@ use crate::upstream::Apps;
 
 /// Parts that outlive a configuration. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Live {
+pub(crate) struct Live {
     /// The apps in force, with their worker permits and queues.
     pub apps: Apps,
     /// The channels.
@@ -59,7 +59,7 @@ pub struct Live {
 impl Live {
     /// The parts of a new server: those that `view` shows, and others that begin empty.
     #[must_use]
-    pub fn new(config: &Config, view: &View) -> Self {
+    pub(crate) fn new(config: &Config, view: &View) -> Self {
         Self {
             apps: view.apps.clone(),
             hub: view.hub.clone(),
@@ -83,17 +83,17 @@ impl Live {
     }
 
     /// Publishes the messages of GRIP apps that wait for others, before the hub is packed. Nothing waits from here on.
-    pub fn end_waiting(&self) {
+    pub(crate) fn end_waiting(&self) {
         self.grip.end_waiting(&self.hub);
     }
 
     /// Reverts [`end_waiting`](Self::end_waiting).
-    pub fn wait_again(&self) {
+    pub(crate) fn wait_again(&self) {
         self.grip.wait_again();
     }
 
     /// Forgets the answers of the app about sessions: after a reload another app may answer.
-    pub fn forget_answers(&self) {
+    pub(crate) fn forget_answers(&self) {
         self.sessions.forget_answers();
     }
 }

@@ -16,7 +16,7 @@ use crate::tokens::Resolver;
 /// All parts of a [`Service`](crate::service::Service) that are read from files: users, keys, certificates. Shares
 /// nothing with the running service, so that dropping a plan has no effect.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     pub(super) entrances: Entrances,
     pub(super) tokens: Option<Tokens>,
     pub(super) targets: Resolver,
@@ -33,7 +33,7 @@ impl Plan {
     ///
     /// # Errors
     /// A [`SetupError`] for each file that cannot be used.
-    pub fn new(config: &Config) -> Result<Self, Faults<SetupError>> {
+    pub(crate) fn new(config: &Config) -> Result<Self, Faults<SetupError>> {
         let mut faults = Faults::default();
         let entrances = faults.keep_all(Entrances::new(config));
         let tokens = faults.keep_all(Tokens::new(&config.hub.tokens));
@@ -60,7 +60,7 @@ impl Plan {
 
     /// The look-ups of each source of tokens in the network, which count from nought.
     #[must_use]
-    pub fn token_sources(&self) -> Vec<Arc<TokenSourceCounts>> {
+    pub(crate) fn token_sources(&self) -> Vec<Arc<TokenSourceCounts>> {
         self.targets.source_counts()
     }
 }

@@ -26,7 +26,7 @@ use crate::upstream::Upstream;
 
 /// Resources that a response holds until its last byte is sent.
 #[derive(Debug)]
-pub struct Held {
+pub(crate) struct Held {
     /// The guard of the request in progress; a response over HTTP/2 holds it elsewhere.
     busy: Option<Busy>,
     /// The app whose response is timed, and when the request came.

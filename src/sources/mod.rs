@@ -34,9 +34,9 @@ use crate::hub::Hub;
 use crate::shutdown::Shutdown;
 use crate::sync::lock;
 
-pub use sink::SourceStatus;
-pub use source::SourceError;
-pub use webhook::{Delivery, Unbelieved, Webhook, WebhookFault};
+pub(crate) use sink::SourceStatus;
+pub(crate) use source::SourceError;
+pub(crate) use webhook::{Delivery, Unbelieved, Webhook, WebhookFault};
 
 use listen::PublishSocket;
 use sink::Sink;
@@ -46,7 +46,7 @@ use webhook::Gate;
 
 /// The running sources of a hub. Clones share them; dropping the last one stops them, as a shutdown does.
 #[derive(Clone)]
-pub struct Sources(Arc<Shared>);
+pub(crate) struct Sources(Arc<Shared>);
 
 struct Shared {
     hub: Hub,
@@ -71,13 +71,13 @@ struct Running {
 
 /// Sources of a configuration with open sockets that are not running yet: see [`Sources::commit`].
 #[must_use]
-pub struct SourcesPlan(Vec<(Source, Resource)>);
+pub(crate) struct SourcesPlan(Vec<(Source, Resource)>);
 
 /// Checks that the sources of a configuration can be opened. Opens none of them.
 ///
 /// # Errors
 /// A [`SourceError`] for each that cannot be.
-pub fn look(config: &Config) -> Result<(), Faults<SourceError>> {
+pub(crate) fn look(config: &Config) -> Result<(), Faults<SourceError>> {
     let sources = config.channels.iter().flat_map(|channel| {
         let sources = channel.sources.iter();
         sources.map(move |source| (channel, source))
@@ -95,7 +95,11 @@ impl Sources {
     ///
     /// # Errors
     /// [`SourceError`] names the channel, the socket and the reason; nothing runs then.
-    pub fn start(hub: &Hub, config: &Config, shutdown: &Shutdown) -> Result<Self, SourceError> {
+    pub(crate) fn start(
+        hub: &Hub,
+        config: &Config,
+        shutdown: &Shutdown,
+    ) -> Result<Self, SourceError> {
         let sources = Self(Arc::new(Shared {
             hub: hub.clone(),
             shutdown: shutdown.clone(),
@@ -111,7 +115,7 @@ impl Sources {
     ///
     /// # Errors
     /// [`SourceError`] as for [`plan`](Self::plan); nothing has changed then.
-    pub fn reload(&self, config: &Config) -> Result<(), SourceError> {
+    pub(crate) fn reload(&self, config: &Config) -> Result<(), SourceError> {
         self.plan(config).map(|plan| self.commit(plan))
     }
 
@@ -120,7 +124,7 @@ impl Sources {
     ///
     /// # Errors
     /// A [`SourceError`] names the channel, the socket and the reason.
-    pub fn plan(&self, config: &Config) -> Result<SourcesPlan, SourceError> {
+    pub(crate) fn plan(&self, config: &Config) -> Result<SourcesPlan, SourceError> {
         let mut opened = Vec::new();
         let sockets = self.sockets();
         for channel in &config.channels {
@@ -135,7 +139,7 @@ impl Sources {
     }
 
     /// Runs the planned sources, and stops those that are not in the plan.
-    pub fn commit(&self, plan: SourcesPlan) {
+    pub(crate) fn commit(&self, plan: SourcesPlan) {
         let mut running = lock(&self.0.running);
         // By channel, so that a file of many channels is gone through once.
         let mut before: HashMap<ChannelPattern, Vec<Running>> = HashMap::new();
@@ -164,14 +168,14 @@ impl Sources {
 
     /// The webhook that comes to this path, if its source runs.
     #[must_use]
-    pub fn webhook(&self, path: &str) -> Option<Webhook> {
+    pub(crate) fn webhook(&self, path: &str) -> Option<Webhook> {
         self.0.webhooks.load().get(path).cloned()
     }
 
     /// Stops all sources and waits at most `limit` until they have ended and their sockets are closed; returns
     /// false if they have not. Blocks. Messages from a broker are acknowledged or returned by then, so that the
     /// next consumer of the queue gets the rest in order. A [`reload`](Self::reload) starts the sources again.
-    pub fn pause(&self, limit: Duration) -> bool {
+    pub(crate) fn pause(&self, limit: Duration) -> bool {
         self.0.webhooks.store(Arc::default());
         let running = lock(&self.0.running).split_off(0);
         let parts = |source: &Running| (source.socket.clone(), source.work.clone());
@@ -192,7 +196,7 @@ impl Sources {
 
     /// Status of each source, in the order of the configuration.
     #[must_use]
-    pub fn status(&self) -> Vec<SourceStatus> {
+    pub(crate) fn status(&self) -> Vec<SourceStatus> {
         let running = lock(&self.0.running);
         running.iter().map(|source| source.sink.status()).collect()
     }

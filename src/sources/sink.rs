@@ -22,7 +22,7 @@ const TROUBLE_SHOWN: Duration = Duration::from_secs(600);
 
 /// Status of a source, as it is reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceStatus {
+pub(crate) struct SourceStatus {
     /// Channel of the source, or a pattern for several.
     pub channel: ChannelPattern,
     /// Kind of source: `wok`, `listen`, `amqp`, `postgres` or `webhook`.

@@ -23,7 +23,7 @@ const STEP: u64 = 64 * 1024;
 
 /// A body that is being written.
 #[derive(Debug)]
-pub struct SpoolFile {
+pub(crate) struct SpoolFile {
     kept: Arc<Kept>,
     spool: Spool,
     length: u64,
@@ -31,7 +31,7 @@ pub struct SpoolFile {
 }
 
 /// Reads a body from its beginning to its end at the time the reader was made or last extended.
-pub struct SpoolReader {
+pub(crate) struct SpoolReader {
     kept: Arc<Kept>,
     at: u64,
     end: u64,
@@ -53,7 +53,7 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError::Disk`], [`SpoolError::TooManyFiles`] and [`SpoolError::Share`].
-    pub async fn file(
+    pub(crate) async fn file(
         &self,
         most: u64,
         client: Client,
@@ -92,7 +92,7 @@ impl Spool {
 impl SpoolFile {
     /// Length in bytes.
     #[must_use]
-    pub fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
@@ -100,7 +100,7 @@ impl SpoolFile {
     ///
     /// # Errors
     /// [`SpoolError`] gives the reason; earlier bytes can still be read.
-    pub async fn append(&mut self, bytes: &Bytes) -> Result<(), SpoolError> {
+    pub(crate) async fn append(&mut self, bytes: &Bytes) -> Result<(), SpoolError> {
         let end = self.length + bytes.len() as u64;
         if end > self.most {
             return Err(SpoolError::TooLarge(self.most));
@@ -131,13 +131,13 @@ impl SpoolFile {
     }
 
     /// Restarts at the beginning, after all bytes have been read.
-    pub fn rewind(&mut self) {
+    pub(crate) fn rewind(&mut self) {
         self.length = 0;
     }
 
     /// Creates a reader of the current content.
     #[must_use]
-    pub fn reader(&self) -> SpoolReader {
+    pub(crate) fn reader(&self) -> SpoolReader {
         SpoolReader {
             kept: Arc::clone(&self.kept),
             at: 0,
@@ -150,24 +150,24 @@ impl SpoolFile {
 impl SpoolReader {
     /// Number of bytes left to read.
     #[must_use]
-    pub fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.end - self.at
     }
 
     /// Extends the readable part after more was written.
-    pub fn extend_to(&mut self, end: u64) {
+    pub(crate) fn extend_to(&mut self, end: u64) {
         self.end = end;
     }
 
     /// Restarts at the beginning of a file that was emptied.
-    pub fn rewind(&mut self) {
+    pub(crate) fn rewind(&mut self) {
         self.at = 0;
         self.end = 0;
     }
 
     /// Creates a reader of the same body, from its beginning.
     #[must_use]
-    pub fn again(&self) -> Self {
+    pub(crate) fn again(&self) -> Self {
         Self {
             kept: Arc::clone(&self.kept),
             at: 0,
@@ -177,7 +177,7 @@ impl SpoolReader {
     }
 
     /// Reads the next piece; `None` at the end.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if self.left() == 0 {
             return Poll::Ready(None);
         }

@@ -17,14 +17,14 @@ use crate::config::{self, Limits};
 use crate::shares::{Client, Parts, Share, Shares, Taken};
 use crate::telemetry::Spooled;
 
-pub use file::{SpoolFile, SpoolReader};
+pub(crate) use file::{SpoolFile, SpoolReader};
 
 /// Minimum interval between log lines about a failing disk, however many requests are affected.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// The space for bodies. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Spool {
+pub(crate) struct Spool {
     settings: Arc<config::Spool>,
     /// Share of disk space, in bytes.
     disk: Shares,
@@ -40,7 +40,7 @@ pub struct Spool {
 
 /// The bytes and files in the spool, whose sizes may change. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct SpoolUse {
+pub(crate) struct SpoolUse {
     disk: Taken,
     files: Taken,
     memory: Taken,
@@ -60,7 +60,7 @@ struct Used {
 
 /// Reasons why bytes could not be stored.
 #[derive(Debug, thiserror::Error)]
-pub enum SpoolError {
+pub(crate) enum SpoolError {
     /// The limit of one body is reached.
     #[error("a body may have no more than {0} bytes in the spool")]
     TooLarge(u64),
@@ -86,7 +86,7 @@ pub enum SpoolError {
 impl SpoolUse {
     /// The current figures for metrics and status.
     #[must_use]
-    pub fn figures(&self) -> Spooled {
+    pub(crate) fn figures(&self) -> Spooled {
         Spooled {
             disk: self.disk.amount(),
             memory: self.memory.amount(),
@@ -99,7 +99,7 @@ impl SpoolUse {
 impl Spool {
     /// Creates a spool of the configured sizes, of which that is in use.
     #[must_use]
-    pub fn new(settings: config::Spool, limits: &Limits, in_use: &SpoolUse) -> Self {
+    pub(crate) fn new(settings: config::Spool, limits: &Limits, in_use: &SpoolUse) -> Self {
         let parts = Parts::from(limits);
         let shares = |taken, total| Shares::of_taken(taken, total, parts);
         Self {
@@ -115,47 +115,47 @@ impl Spool {
 
     /// The settings of the spool.
     #[must_use]
-    pub fn settings(&self) -> &config::Spool {
+    pub(crate) fn settings(&self) -> &config::Spool {
         &self.settings
     }
 
     /// Sizes of the shares of one client.
     #[must_use]
-    pub fn parts(&self) -> Parts {
+    pub(crate) fn parts(&self) -> Parts {
         self.parts
     }
 
     /// True if bodies may go to disk.
     #[must_use]
-    pub fn has_disk(&self) -> bool {
+    pub(crate) fn has_disk(&self) -> bool {
         self.settings.size > 0
     }
 
     /// An empty share of the memory for responses to this client.
     #[must_use]
-    pub fn memory(&self, client: Client) -> Share {
+    pub(crate) fn memory(&self, client: Client) -> Share {
         self.memory.of(client)
     }
 
     /// An empty share of the memory for request bodies of this client.
     #[must_use]
-    pub fn request_memory(&self, client: Client) -> Share {
+    pub(crate) fn request_memory(&self, client: Client) -> Share {
         self.requests.of(client)
     }
 
     /// True if more than half of the memory for request bodies is taken.
     #[must_use]
-    pub fn is_tight(&self) -> bool {
+    pub(crate) fn is_tight(&self) -> bool {
         self.requests.is_tight()
     }
 
     /// Counts a request body that goes to disk.
-    pub fn count_request(&self) {
+    pub(crate) fn count_request(&self) {
         self.used.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a response that waits for its client.
-    pub fn count_answer(&self) {
+    pub(crate) fn count_answer(&self) {
         self.used.answers.fetch_add(1, Ordering::Relaxed);
     }
 

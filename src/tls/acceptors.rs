@@ -16,7 +16,7 @@ use crate::tls::{Acceptor, Challenges, TlsError, client_auth};
 
 /// The files of the listeners with TLS, read and in order.
 #[derive(Debug)]
-pub struct Acceptors(Option<Files>);
+pub(crate) struct Acceptors(Option<Files>);
 
 struct Files {
     prints: FileIds,
@@ -30,7 +30,7 @@ impl Acceptors {
     ///
     /// # Errors
     /// A [`TlsError`] for each file that cannot be used.
-    pub fn read(config: &Config) -> Result<Self, Faults<TlsError>> {
+    pub(crate) fn read(config: &Config) -> Result<Self, Faults<TlsError>> {
         if !config.listeners.iter().any(has_tls) {
             return Ok(Self(None));
         }
@@ -58,7 +58,7 @@ impl Acceptors {
     }
 
     /// Properties of the certificates that clients will complain about, one sentence each.
-    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = &String> {
         let files = self.0.iter();
         files.flat_map(|files| files.certificates.warnings())
     }
@@ -67,7 +67,7 @@ impl Acceptors {
     ///
     /// # Errors
     /// [`TlsError`]: the certificate cannot be made, or the library refuses the settings.
-    pub fn open(
+    pub(crate) fn open(
         self,
         config: &Config,
         challenges: &Challenges,

@@ -22,7 +22,7 @@ const PATH: &str = "/.well-known/acme-challenge/";
 
 /// The proofs that are shown now. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Challenges(Arc<ArcSwap<Proofs>>);
+pub(crate) struct Challenges(Arc<ArcSwap<Proofs>>);
 
 #[derive(Clone, Debug, Default)]
 struct Proofs {
@@ -33,7 +33,7 @@ struct Proofs {
 /// A guard that shows a proof while it lives.
 #[derive(Debug)]
 #[must_use]
-pub struct Shown {
+pub(crate) struct Shown {
     challenges: Challenges,
     what: What,
 }
@@ -49,7 +49,7 @@ impl Challenges {
     ///
     /// # Errors
     /// [`TlsError`] if the cryptographic library cannot make one.
-    pub fn show_certificate(&self, name: &str, digest: &[u8]) -> Result<Shown, TlsError> {
+    pub(crate) fn show_certificate(&self, name: &str, digest: &[u8]) -> Result<Shown, TlsError> {
         let mut params = CertificateParams::new([name.to_owned()])?;
         params.distinguished_name = DistinguishedName::new();
         params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
@@ -69,7 +69,7 @@ impl Challenges {
     }
 
     /// Shows a file with the text of a proof.
-    pub fn show_file(&self, token: &str, text: &str) -> Shown {
+    pub(crate) fn show_file(&self, token: &str, text: &str) -> Shown {
         let text: Arc<str> = text.into();
         self.change(|proofs| {
             proofs.files.insert(token.to_owned(), Arc::clone(&text));
@@ -82,7 +82,7 @@ impl Challenges {
 
     /// The file at this path, if there is one to show.
     #[must_use]
-    pub fn file(&self, path: &str) -> Option<Arc<str>> {
+    pub(crate) fn file(&self, path: &str) -> Option<Arc<str>> {
         let token = path.strip_prefix(PATH)?;
         self.0.load().files.get(token).cloned()
     }

@@ -25,7 +25,7 @@ use crate::tls::{CertificateNames, TlsError, key, warnings};
 
 /// A certificate chain with its key, ready for handshakes.
 #[derive(Debug)]
-pub struct LoadedCertificate {
+pub(crate) struct LoadedCertificate {
     key: Arc<CertifiedKey>,
     names: Arc<CertificateNames>,
     begins: SystemTime,
@@ -39,7 +39,7 @@ impl LoadedCertificate {
     ///
     /// # Errors
     /// [`TlsError`] names the file and its fault.
-    pub fn load(files: &Certificate) -> Result<Self, TlsError> {
+    pub(crate) fn load(files: &Certificate) -> Result<Self, TlsError> {
         Self::load_at(files, SystemTime::now())
     }
 
@@ -50,37 +50,37 @@ impl LoadedCertificate {
 
     /// The names it is presented for: those in the configuration, or else those in the certificate.
     #[must_use]
-    pub fn names(&self) -> &Arc<CertificateNames> {
+    pub(crate) fn names(&self) -> &Arc<CertificateNames> {
         &self.names
     }
 
     /// The certificate itself, without its chain; `None` only if the file has none.
     #[must_use]
-    pub fn end_entity(&self) -> Option<&CertificateDer<'static>> {
+    pub(crate) fn end_entity(&self) -> Option<&CertificateDer<'static>> {
         self.key.cert.first()
     }
 
     /// Start of its validity.
     #[must_use]
-    pub fn begins(&self) -> SystemTime {
+    pub(crate) fn begins(&self) -> SystemTime {
         self.begins
     }
 
     /// End of its validity.
     #[must_use]
-    pub fn expires(&self) -> SystemTime {
+    pub(crate) fn expires(&self) -> SystemTime {
         self.expires
     }
 
     /// The file it was read from.
     #[must_use]
-    pub fn file(&self) -> &Path {
+    pub(crate) fn file(&self) -> &Path {
         &self.file
     }
 
     /// Warnings about what clients will complain about, one whole sentence each, with the name of the file.
     #[must_use]
-    pub fn warnings(&self) -> &[String] {
+    pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
 

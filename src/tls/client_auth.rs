@@ -24,7 +24,7 @@ const LONGEST_NAME: usize = 256;
 
 /// The names in a client's verified certificate. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientName(Arc<Names>);
+pub(crate) struct ClientName(Arc<Names>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Names {
@@ -57,13 +57,13 @@ impl ClientName {
 
     /// The name for logs and for the app: the common name, or else the first alternative name.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0.shown
     }
 
     /// True if one of the names is in a list.
     #[must_use]
-    pub fn is_one_of(&self, names: &[String]) -> bool {
+    pub(crate) fn is_one_of(&self, names: &[String]) -> bool {
         self.0.all.iter().any(|own| names.contains(own))
     }
 }

@@ -23,7 +23,7 @@ use crate::tls::trust::{self, Trust};
 
 /// TLS settings for connections to one kind of server.
 #[derive(Clone)]
-pub struct Connector {
+pub(crate) struct Connector {
     config: Arc<ClientConfig>,
     /// The name to verify in the certificate, if not that of the host.
     name: Option<String>,
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Connector {
 
 /// Reasons why a connection cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum DialError {
+pub(crate) enum DialError {
     /// The connection itself failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -72,7 +72,7 @@ impl Connector {
     ///
     /// # Errors
     /// [`TlsError`] names the file and its fault.
-    pub fn new(tls: &TargetTls) -> Result<Self, TlsError> {
+    pub(crate) fn new(tls: &TargetTls) -> Result<Self, TlsError> {
         let trust = match &tls.ca {
             _ if tls.insecure_skip_verify => Trust::Anyone,
             Some(file) if tls.any_name => Trust::AnyName(file),
@@ -108,7 +108,7 @@ impl Connector {
     ///
     /// # Errors
     /// As for [`new`](Self::new).
-    pub fn for_http(tls: &TargetTls) -> Result<Self, TlsError> {
+    pub(crate) fn for_http(tls: &TargetTls) -> Result<Self, TlsError> {
         let mut connector = Self::new(tls)?;
         let mut config = ClientConfig::clone(&connector.config);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -120,7 +120,7 @@ impl Connector {
     ///
     /// # Errors
     /// [`DialError`] names the endpoint and the reason.
-    pub async fn upgrade(
+    pub(crate) async fn upgrade(
         &self,
         endpoint: &Endpoint,
         connection: Outgoing,
@@ -166,7 +166,7 @@ impl Connector {
 ///
 /// # Errors
 /// [`DialError`] names the endpoint and the reason.
-pub async fn dial(
+pub(crate) async fn dial(
     endpoint: &Endpoint,
     permits: impl Fn(IpAddr) -> bool,
     tls: Option<&Connector>,
@@ -188,11 +188,11 @@ pub async fn dial(
 
 /// A connection opened by Noren: without TLS, or with it. The latter is boxed, because a TLS session is more than a
 /// kilobyte; its shutdown sends `close_notify` (RFC 8446 §6.1), and the other half stays open.
-pub type Outgoing = Either<Socket, Box<TlsStream<Socket>>>;
+pub(crate) type Outgoing = Either<Socket, Box<TlsStream<Socket>>>;
 
 /// True if nobody on the way can read or change what passes: it is encrypted, or does not leave this machine.
 #[must_use]
-pub fn is_protected(connection: &Outgoing) -> bool {
+pub(crate) fn is_protected(connection: &Outgoing) -> bool {
     match connection {
         Outgoing::Left(Socket::Tcp(stream)) => stream
             .peer_addr()
@@ -202,7 +202,7 @@ pub fn is_protected(connection: &Outgoing) -> bool {
 }
 
 /// Makes dropping the connection send a reset, by which the other end learns that nothing is read any more.
-pub fn reset_on_drop(connection: &Outgoing) {
+pub(crate) fn reset_on_drop(connection: &Outgoing) {
     match connection {
         Outgoing::Left(socket) => socket.reset_on_drop(),
         Outgoing::Right(stream) => stream.get_ref().0.reset_on_drop(),

@@ -29,7 +29,7 @@ const PLAIN_HTTP: &[u8] =
 
 /// Performs TLS handshakes on accepted streams.
 #[derive(Clone)]
-pub struct Acceptor {
+pub(crate) struct Acceptor {
     tls: TlsAcceptor,
     certificates: Arc<CertificateStore>,
     files: FileIds,
@@ -40,7 +40,7 @@ pub struct Acceptor {
 
 /// The negotiated application protocol (ALPN, RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alpn {
+pub(crate) enum Alpn {
     /// `http/1.1`, also for a client that named no protocol.
     Http1,
     /// HTTP/2 (`h2`).
@@ -49,7 +49,7 @@ pub enum Alpn {
 
 /// A completed handshake.
 #[derive(Debug)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// The encrypted stream.
     pub stream: TlsStream,
     /// The negotiated protocol.
@@ -62,14 +62,14 @@ pub struct Accepted {
 
 /// The server name of a handshake, and the names of the certificate that was presented for it.
 #[derive(Clone, Debug)]
-pub struct ServerName {
+pub(crate) struct ServerName {
     name: Option<Arc<str>>,
     names: Arc<CertificateNames>,
 }
 
 /// Reasons why a handshake failed.
 #[derive(Debug, thiserror::Error)]
-pub enum HandshakeError {
+pub(crate) enum HandshakeError {
     /// The client did not complete the handshake in time.
     #[error("the handshake was not complete after {0:?}")]
     Slow(Duration),
@@ -87,7 +87,7 @@ pub enum HandshakeError {
 impl HandshakeError {
     /// True if the client's certificate was refused or missing.
     #[must_use]
-    pub fn is_about_the_client(&self) -> bool {
+    pub(crate) fn is_about_the_client(&self) -> bool {
         use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
         let Self::Failed(error) = self else {
             return false;
@@ -98,7 +98,7 @@ impl HandshakeError {
 
     /// The label in metrics.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Slow(_) => "slow",
             Self::NotTls => "not-tls",
@@ -128,25 +128,25 @@ impl Acceptor {
 
     /// True if a certificate covers this host.
     #[must_use]
-    pub fn covers(&self, host: &str) -> bool {
+    pub(crate) fn covers(&self, host: &str) -> bool {
         self.certificates.names_for(Some(host)).covers(host)
     }
 
     /// The certificate that was made here, if it is presented.
     #[must_use]
-    pub fn self_signed(&self) -> Option<&SelfSigned> {
+    pub(crate) fn self_signed(&self) -> Option<&SelfSigned> {
         self.certificates.self_signed()
     }
 
     /// The file and the expiry of each certificate.
     #[must_use]
-    pub fn expiries(&self) -> &[(PathBuf, SystemTime)] {
+    pub(crate) fn expiries(&self) -> &[(PathBuf, SystemTime)] {
         self.certificates.expiries()
     }
 
     /// True if the certificate files have changed since they were loaded.
     #[must_use]
-    pub fn is_outdated(&self) -> bool {
+    pub(crate) fn is_outdated(&self) -> bool {
         self.files.differ()
     }
 
@@ -155,7 +155,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// See [`HandshakeError`]; the stream is closed then.
-    pub async fn accept(
+    pub(crate) async fn accept(
         &self,
         stream: Stream,
         limit: Duration,
@@ -233,7 +233,7 @@ impl ServerName {
     /// certificate that it got does not cover this one (RFC 9110 §15.5.20: 421). A browser may send requests for
     /// several hosts on one connection if the certificate covers them all.
     #[must_use]
-    pub fn permits(&self, host: &str) -> bool {
+    pub(crate) fn permits(&self, host: &str) -> bool {
         match &self.name {
             None => true,
             Some(name) => {

@@ -13,7 +13,7 @@ use crate::config::HostPattern;
 
 /// The host names, wildcards and addresses of one certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CertificateNames {
+pub(crate) struct CertificateNames {
     /// Exact names such as `example.org`, in lower case, without a trailing dot.
     exact: BTreeSet<String>,
     /// Wildcards: `.example.org` for `*.example.org`.
@@ -57,7 +57,7 @@ impl CertificateNames {
     /// `host` is a host name or an address, without a port; an IPv6 address may stand in brackets, a name
     /// may end in a dot. Case does not matter. A wildcard stands for exactly one label.
     #[must_use]
-    pub fn covers(&self, host: &str) -> bool {
+    pub(crate) fn covers(&self, host: &str) -> bool {
         if let Some(address) = parse_address(host) {
             return self.addresses.contains(&address);
         }

@@ -70,7 +70,7 @@ fn readable(name: &str) -> String {
 /// Explains a server's alert on a connection that was open already. With TLS 1.3 a client is done before its
 /// certificate is looked at, so the refusal comes in the place of the response (RFC 8446 §4.4.2.4).
 #[must_use]
-pub fn explain_alert(error: &(dyn Error + 'static)) -> Option<String> {
+pub(crate) fn explain_alert(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
         let inner = error

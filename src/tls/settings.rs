@@ -24,7 +24,7 @@ const TICKETS: usize = 2;
 ///
 /// # Errors
 /// [`TlsError::Setup`] if the library has no randomness for the ticket keys.
-pub fn server_config(
+pub(super) fn server_config(
     tls: &Tls,
     store: Arc<CertificateStore>,
     clients: Option<Arc<dyn ClientCertVerifier>>,
@@ -58,7 +58,7 @@ pub fn server_config(
 ///
 /// # Errors
 /// [`TlsError::Setup`] if the library refuses them.
-pub fn challenge_config(challenges: Challenges) -> Result<ServerConfig, TlsError> {
+pub(super) fn challenge_config(challenges: Challenges) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&versions(TlsVersion::Tls12))?
         .with_no_client_auth()

@@ -26,7 +26,7 @@ type Group = Vec<Arc<LoadedCertificate>>;
 ///
 /// Among several certificates for a name the client gets the first one that it can verify; ECDSA comes before RSA,
 /// since it costs the server a quarter.
-pub struct CertificateStore {
+pub(crate) struct CertificateStore {
     exact: HashMap<String, Group>,
     /// Wildcards by suffix: `.example.org` for `*.example.org`.
     wildcards: HashMap<String, Group>,
@@ -119,7 +119,7 @@ impl Loaded {
 impl CertificateStore {
     /// Loads the certificates of a configuration, or makes one.
     #[cfg(test)]
-    pub fn load(tls: &config::Tls, issued: &[Certificate]) -> Result<Self, TlsError> {
+    pub(crate) fn load(tls: &config::Tls, issued: &[Certificate]) -> Result<Self, TlsError> {
         let loaded = Loaded::read(tls, issued);
         let loaded = loaded.map_err(|faults| faults.into_first().expect("a fault"));
         loaded?.store(tls)
@@ -129,7 +129,7 @@ impl CertificateStore {
     ///
     /// # Errors
     /// [`TlsError::NoCertificate`] if there is none.
-    pub fn new(certificates: Vec<LoadedCertificate>) -> Result<Self, TlsError> {
+    pub(crate) fn new(certificates: Vec<LoadedCertificate>) -> Result<Self, TlsError> {
         let mut certificates: Group = certificates.into_iter().map(Arc::new).collect();
         let warnings = certificates
             .iter()
@@ -164,23 +164,23 @@ impl CertificateStore {
     /// hosts may use the connection (RFC 9110 §15.5.20).
     ///
     /// If the certificates of a name differ, it is the one that most clients get.
-    pub fn names_for(&self, server_name: Option<&str>) -> Arc<CertificateNames> {
+    pub(crate) fn names_for(&self, server_name: Option<&str>) -> Arc<CertificateNames> {
         let first = self.group(server_name).first();
         Arc::clone(first.map_or(&self.default_names, |certificate| certificate.names()))
     }
 
     /// Warnings about all certificates, one sentence each.
-    pub fn warnings(&self) -> &[String] {
+    pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
     /// The certificate that was made here, if it is presented.
-    pub fn self_signed(&self) -> Option<&SelfSigned> {
+    pub(crate) fn self_signed(&self) -> Option<&SelfSigned> {
         self.self_signed.as_ref()
     }
 
     /// The file and the expiry of each certificate.
-    pub fn expiries(&self) -> &[(PathBuf, SystemTime)] {
+    pub(crate) fn expiries(&self) -> &[(PathBuf, SystemTime)] {
         &self.expiries
     }
 

@@ -14,7 +14,7 @@ use crate::net::Stream;
 
 /// An accepted stream with TLS on it.
 #[derive(Debug)]
-pub struct TlsStream(Box<tokio_rustls::server::TlsStream<Stream>>);
+pub(crate) struct TlsStream(Box<tokio_rustls::server::TlsStream<Stream>>);
 
 impl TlsStream {
     /// Wraps a stream, boxed: a TLS session is more than a kilobyte, and moving it between states and tasks would
@@ -25,12 +25,12 @@ impl TlsStream {
 
     /// The accepted stream underneath.
     #[must_use]
-    pub fn get_ref(&self) -> &Stream {
+    pub(crate) fn get_ref(&self) -> &Stream {
         self.0.get_ref().0
     }
 
     /// Ends TLS with `close_notify` and returns the accepted stream underneath.
-    pub fn ended(&mut self) -> &mut Stream {
+    pub(crate) fn ended(&mut self) -> &mut Stream {
         self.say_goodbye();
         self.0.get_mut().0
     }

@@ -15,7 +15,7 @@ const SERIAL: &str = "-console";
 
 /// A console of a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Console {
+pub(crate) struct Console {
     /// The complete name in the token.
     pub name: Box<str>,
     /// Name of the guest.
@@ -26,7 +26,7 @@ pub struct Console {
 
 /// A kind of console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConsoleKind {
+pub(crate) enum ConsoleKind {
     /// A display: VNC, SPICE, or anything else under the guest's own name.
     Graphical,
     /// The serial console.
@@ -36,7 +36,7 @@ pub enum ConsoleKind {
 impl ConsoleKind {
     /// The name of the kind in questions to the app.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Graphical => "graphical",
             Self::Serial => "serial",
@@ -48,7 +48,7 @@ impl Target {
     /// Determines the console; `None` if neither name nor socket tells the guest, so that two guests could claim
     /// it.
     #[must_use]
-    pub fn console(&self) -> Option<Console> {
+    pub(crate) fn console(&self) -> Option<Console> {
         console(&self.name, &self.endpoint)
     }
 }

@@ -37,12 +37,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use console::{Console, ConsoleKind};
-pub use nova::CloudServer;
-pub use resolver::{Asked, Resolver, TargetError};
-pub use signed::{LinkError, LinkOrder, LinksError, SignError, sign_link};
-pub use token::{Token, TokenError, encode};
-pub use token_file::token_file_names;
+pub(crate) use console::{Console, ConsoleKind};
+pub(crate) use nova::CloudServer;
+pub(crate) use resolver::{Asked, Resolver, TargetError};
+pub(crate) use signed::{LinkError, LinksError};
+pub use signed::{LinkOrder, SignError, sign_link};
+pub use token::encode;
+pub(crate) use token::{Token, TokenError};
+pub(crate) use token_file::token_file_names;
 
 use crate::config::{Endpoint, RfbAccess, Shared, SharedConsoles};
 use crate::text::Secret;
@@ -53,7 +55,7 @@ use source::{Rfb, Terms};
 
 /// The target of a token.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// The name by which the token was found, which identifies the console in questions to the app. Not for logs.
     pub name: String,
     /// Address to connect to.
@@ -81,7 +83,7 @@ impl Target {
     /// that pass as they are would pass its login and its rules. Neither has a shared one, whose clients have no
     /// connection of their own.
     #[must_use]
-    pub fn subprotocols(&self) -> &[String] {
+    pub(crate) fn subprotocols(&self) -> &[String] {
         if self.rfb().is_some() || self.shared().is_some() {
             return &[];
         }
@@ -92,7 +94,7 @@ impl Target {
     ///
     /// # Errors
     /// [`DialError`] names the endpoint and the reason.
-    pub async fn connect(&self, limit: Duration) -> Result<Outgoing, DialError> {
+    pub(crate) async fn connect(&self, limit: Duration) -> Result<Outgoing, DialError> {
         let permits = |address| self.terms.permits(&self.endpoint, address);
         let connected = dial(&self.endpoint, permits, self.terms.tls.as_ref(), limit).await?;
         match &self.path {
@@ -103,7 +105,7 @@ impl Target {
 
     /// The settings of RFB, if it is to be spoken with the target.
     #[must_use]
-    pub fn rfb(&self) -> Option<&Rfb> {
+    pub(crate) fn rfb(&self) -> Option<&Rfb> {
         let rfb = self.terms.rfb.as_deref();
         rfb.filter(|rfb| self.shared().is_none() && rfb.is_spoken_at(&self.endpoint))
     }
@@ -111,7 +113,7 @@ impl Target {
     /// The permissions of visitors at consoles of the same source that RFB is spoken with. Whoever may only look there
     /// cannot be held to it here.
     #[must_use]
-    pub fn access_elsewhere(&self) -> Option<&RfbAccess> {
+    pub(crate) fn access_elsewhere(&self) -> Option<&RfbAccess> {
         let rfb = self.terms.rfb.as_deref();
         let other = rfb.filter(|rfb| !rfb.is_spoken_at(&self.endpoint));
         other.map(|rfb| &rfb.access)
@@ -119,7 +121,7 @@ impl Target {
 
     /// The settings of a serial console with several viewers, if it is one. Messages with a boundary are no terminal's.
     #[must_use]
-    pub fn shared(&self) -> Option<&Arc<Shared>> {
+    pub(crate) fn shared(&self) -> Option<&Arc<Shared>> {
         let is_serial = || {
             let console = self.console();
             console.is_some_and(|console| console.kind == ConsoleKind::Serial)
@@ -131,7 +133,7 @@ impl Target {
 
     /// The address that identifies the console, whatever tokens lead to it.
     #[must_use]
-    pub fn key(&self) -> Arc<str> {
+    pub(crate) fn key(&self) -> Arc<str> {
         match &self.path {
             Some(path) => format!("{} {path}", self.endpoint).into(),
             None => self.endpoint.to_string().into(),
@@ -140,7 +142,7 @@ impl Target {
 
     /// True if the same address is the same console later. A port that a source has named may be another's by then.
     #[must_use]
-    pub fn stays(&self) -> bool {
+    pub(crate) fn stays(&self) -> bool {
         self.is_fixed || matches!(self.endpoint, Endpoint::Unix(_))
     }
 }
@@ -157,7 +159,7 @@ impl fmt::Display for Target {
 ///
 /// If several sources cannot be read, the first is reported, and only after no other source knows the token.
 #[derive(Debug, thiserror::Error)]
-pub enum ResolveError {
+pub(crate) enum ResolveError {
     /// All sources were read and none knows the token.
     #[error("no source knows this token")]
     Unknown,

@@ -34,7 +34,7 @@ const READERS: usize = 8;
 const AGAIN: usize = 8;
 
 /// Resolves tokens to targets. No target is cached, because a removed one must not be found again.
-pub struct Resolver {
+pub(crate) struct Resolver {
     targets: Vec<Fixed>,
     sources: Vec<Source>,
     links: Option<(Arc<Links>, Terms)>,
@@ -50,7 +50,7 @@ pub struct Resolver {
 
 /// A client's request for a target, after its signed link, if there is one, was verified.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     token: Token,
     /// The target that the link itself names.
     target: Option<Endpoint>,
@@ -61,12 +61,12 @@ pub struct Asked {
 
 impl Asked {
     /// The token to resolve.
-    pub fn token(&self) -> &Token {
+    pub(crate) fn token(&self) -> &Token {
         &self.token
     }
 
     /// True if a link was shown that opens something once.
-    pub fn is_single_use(&self) -> bool {
+    pub(crate) fn is_single_use(&self) -> bool {
         self.once.is_some()
     }
 }
@@ -140,7 +140,7 @@ impl Resolver {
     ///
     /// # Errors
     /// A [`TargetError`] for each file that cannot be used.
-    pub fn new(bridge: &Bridge) -> Result<Self, Faults<TargetError>> {
+    pub(crate) fn new(bridge: &Bridge) -> Result<Self, Faults<TargetError>> {
         let mut faults = Faults::default();
         let boundaries = bridge
             .boundaries
@@ -191,7 +191,7 @@ impl Resolver {
     }
 
     /// True if there are no targets and no sources, so that no token can be known.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.targets.is_empty() && self.sources.is_empty() && self.links.is_none()
     }
 
@@ -200,7 +200,7 @@ impl Resolver {
     ///
     /// # Errors
     /// [`ResolveError::Slow`] if the files could not be read in time.
-    pub async fn names(&self, most: usize) -> Result<Vec<String>, ResolveError> {
+    pub(crate) async fn names(&self, most: usize) -> Result<Vec<String>, ResolveError> {
         let links = self.links.as_ref();
         if links.is_some_and(|(links, _)| links.required()) {
             return Ok(Vec::new());
@@ -230,7 +230,11 @@ impl Resolver {
     ///
     /// # Errors
     /// [`LinkError`] gives the reason. Nothing was looked up, so it reveals nothing about existing targets.
-    pub async fn admit(&self, token: Token, peer: Option<IpAddr>) -> Result<Asked, LinkError> {
+    pub(crate) async fn admit(
+        &self,
+        token: Token,
+        peer: Option<IpAddr>,
+    ) -> Result<Asked, LinkError> {
         let plain = |token| Asked {
             token,
             target: None,
@@ -271,7 +275,7 @@ impl Resolver {
     ///
     /// # Errors
     /// [`LinkError`] if the link was used before, or its use cannot be recorded.
-    pub async fn spend(&self, asked: &Asked) -> Result<(), LinkError> {
+    pub(crate) async fn spend(&self, asked: &Asked) -> Result<(), LinkError> {
         let (Some(once), Some((links, _))) = (asked.once.clone(), &self.links) else {
             return Ok(());
         };
@@ -285,7 +289,7 @@ impl Resolver {
     ///
     /// If none knows it and a token file was empty, that file is read again for `bridge.token-retry`, because
     /// Wok truncates a file before it writes it.
-    pub async fn resolve(&self, asked: &Asked) -> Result<Target, ResolveError> {
+    pub(crate) async fn resolve(&self, asked: &Asked) -> Result<Target, ResolveError> {
         let token = &asked.token;
         let fixed = self.targets.iter();
         let mut is_fixed = false;
@@ -322,14 +326,14 @@ impl Resolver {
     }
 
     /// Finds the target once more, for a console that is open. Waits as long as others are looked up again.
-    pub async fn resolve_again(&self, asked: &Asked) -> Result<Target, ResolveError> {
+    pub(crate) async fn resolve_again(&self, asked: &Asked) -> Result<Target, ResolveError> {
         // The semaphore is never closed.
         let _turn = self.again.acquire().await;
         self.resolve(asked).await
     }
 
     /// The look-ups of each source in the network.
-    pub fn source_counts(&self) -> Vec<Arc<TokenSourceCounts>> {
+    pub(crate) fn source_counts(&self) -> Vec<Arc<TokenSourceCounts>> {
         let counts = self.sources.iter().map(|source| source.counts.clone());
         counts.flatten().collect()
     }

@@ -53,7 +53,7 @@ type LookUp = dyn Fn(&mut Search) -> Option<Endpoint> + Send + Sync;
 
 /// Settings of consoles that RFB is spoken with.
 #[derive(Debug)]
-pub struct Rfb {
+pub(crate) struct Rfb {
     /// The handshake with the host.
     pub login: Login,
     /// Permissions of visitors.

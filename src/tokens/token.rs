@@ -17,7 +17,7 @@ const LONGEST: usize = 4096;
 
 /// A token from a request: 1 to 4096 bytes without control characters. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token {
+pub(crate) struct Token {
     /// The token as sent.
     plain: String,
     /// The text that `plain` encodes, if it is base64url.
@@ -28,7 +28,7 @@ pub struct Token {
 
 /// Reasons why the query string contains no usable token. The client is at fault, and may be told the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
+pub(crate) enum TokenError {
     /// The query has no `token=` parameter.
     #[error("the address has no token= parameter")]
     Missing,
@@ -56,7 +56,7 @@ impl Token {
     ///
     /// Only the first counts, even when it is bad: two readers of one request must not see different tokens.
     /// `+` stays what it is, for it belongs to the alphabet of plain base64.
-    pub fn from_query(query: Option<&str>) -> Result<Self, TokenError> {
+    pub(crate) fn from_query(query: Option<&str>) -> Result<Self, TokenError> {
         let value = query
             .unwrap_or_default()
             .split('&')
@@ -67,7 +67,7 @@ impl Token {
 
     /// Takes the token out of the cookie of this name, where SPICE's page puts it. Cookies that are empty are what is
     /// left of those that were taken away.
-    pub fn from_cookie(headers: &HeaderMap, name: &str) -> Result<Self, TokenError> {
+    pub(crate) fn from_cookie(headers: &HeaderMap, name: &str) -> Result<Self, TokenError> {
         let lines = headers.get_all(COOKIE).iter();
         let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
         let mut values = pairs.filter_map(|pair| {
@@ -100,7 +100,7 @@ impl Token {
 
     /// Takes the host name of a request as its token, as websockify's `--host-token` does; an address in brackets
     /// is invalid.
-    pub fn from_host(host: &str) -> Result<Self, TokenError> {
+    pub(crate) fn from_host(host: &str) -> Result<Self, TokenError> {
         if host.is_empty() || host.starts_with('[') {
             return Err(TokenError::Missing);
         }
@@ -138,7 +138,7 @@ impl Token {
     }
 
     /// The token as sent, percent-decoded.
-    pub fn plain(&self) -> &str {
+    pub(crate) fn plain(&self) -> &str {
         &self.plain
     }
 
@@ -146,17 +146,17 @@ impl Token {
     /// read as Latin-1, which `btoa` of an old page encodes.
     ///
     /// Many plain tokens decode by accident ("demo" does), so this is a second reading and not the better one.
-    pub fn decoded(&self) -> Option<&str> {
+    pub(crate) fn decoded(&self) -> Option<&str> {
         self.decoded.as_deref()
     }
 
     /// All names that the token may mean: its plain text, then its decoded text.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.plain()).chain(self.decoded())
     }
 
     /// True if this token means `name`, plainly or as base64url.
-    pub fn means(&self, name: &str) -> bool {
+    pub(crate) fn means(&self, name: &str) -> bool {
         self.names()
             .any(|own| same_bytes(own.as_bytes(), name.as_bytes()))
     }

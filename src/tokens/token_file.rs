@@ -80,7 +80,7 @@ struct Malformed {
 }
 
 /// True if the content of a token file has a valid line for a token. For fuzz targets, which have no file.
-pub fn token_file_names(content: &[u8], token: &Token) -> bool {
+pub(crate) fn token_file_names(content: &[u8], token: &Token) -> bool {
     matches!(find_in(content, token), Ok(Some(_)))
 }
 

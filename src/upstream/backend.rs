@@ -66,7 +66,7 @@ pub(super) struct Shared {
 
 /// Guard that counts an open WebSocket.
 #[derive(Debug)]
-pub struct Tunnel(Arc<Shared>);
+pub(crate) struct Tunnel(Arc<Shared>);
 
 impl Backend {
     /// Creates an address without connections; `shared` is the part of it that outlives a reload.

@@ -16,7 +16,7 @@ const FRESH: u64 = 1_000;
 
 /// The outcome of the last exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// No exchange was tried since the start.
     Unknown,
     /// The app responds, or accepts connections.
@@ -34,7 +34,7 @@ pub enum State {
 impl State {
     /// The name of the state, as the status shows it.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Up => "up",
@@ -48,7 +48,7 @@ impl State {
 
 /// Condition of an app, for people and programs. Moments are milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
+pub(crate) struct Condition {
     /// The state now.
     pub state: State,
     /// Time since which it is in this state.

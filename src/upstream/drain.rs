@@ -10,7 +10,7 @@ use crate::upstream::backend::Backend;
 
 /// Reasons why an address is not drained.
 #[derive(Debug, thiserror::Error)]
-pub enum DrainError {
+pub(crate) enum DrainError {
     /// The app has no such address.
     #[error("the app {app} has no address {address}; it has {known}")]
     Unknown {
@@ -39,7 +39,11 @@ impl Upstream {
     ///
     /// # Errors
     /// [`DrainError`] says why nothing was changed.
-    pub fn drain(&self, address: &str, drains: bool) -> Result<(String, String), DrainError> {
+    pub(crate) fn drain(
+        &self,
+        address: &str,
+        drains: bool,
+    ) -> Result<(String, String), DrainError> {
         let app = self.settings.name.clone();
         let Some(backend) = self.backends.iter().find(|one| is_named(one, address)) else {
             return Err(DrainError::Unknown {

@@ -11,7 +11,7 @@ use crate::upstream::workers::Queue;
 
 /// The worker permits of an app, and the condition of its addresses.
 #[derive(Debug, Default)]
-pub struct LiveApp {
+pub(crate) struct LiveApp {
     pub(super) queue: Queue,
     /// Workers that uploads occupy while they arrive.
     pub(super) uploads: Taken,

@@ -44,14 +44,14 @@ use crate::spool::{Spool, SpoolUse};
 use crate::telemetry::AppMetrics;
 use crate::tls::{Connector, DialError, explain_alert};
 
-pub use response::Answer;
+pub(crate) use response::Answer;
 
-pub use condition::Condition;
-pub use live_app::LiveApp;
-pub use registry::Apps;
-pub use request_body::Payload;
-pub use status::{AddressStatus, Load};
-pub use workers::Asker;
+pub(crate) use condition::Condition;
+pub(crate) use live_app::LiveApp;
+pub(crate) use registry::Apps;
+pub(crate) use request_body::Payload;
+pub(crate) use status::{AddressStatus, Load};
+pub(crate) use workers::Asker;
 
 use availability::Closed;
 use backend::Backend;
@@ -62,7 +62,7 @@ use workers::Queue;
 
 /// The app behind Noren.
 #[derive(Debug)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     settings: config::App,
     metrics: AppMetrics,
     /// One for each address, in the order of the configuration.
@@ -80,7 +80,7 @@ pub struct Upstream {
 
 /// Reasons why the app gives no response.
 #[derive(Debug, thiserror::Error)]
-pub enum UpstreamError {
+pub(crate) enum UpstreamError {
     /// All workers are busy, and the queue is full.
     #[error("{0} requests wait for the app already")]
     QueueFull(usize),
@@ -106,7 +106,7 @@ impl Upstream {
     /// tasks that buffer them, and those that finish abandoned exchanges. `live` are the worker permits, and what is
     /// known of the addresses. The app is to be [put in force](Self::put_in_force).
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         settings: config::App,
         tls: Option<&Connector>,
         metrics: AppMetrics,
@@ -121,7 +121,7 @@ impl Upstream {
 
     /// Puts the settings of this app in force in the permits and addresses that it shares with its predecessor of the
     /// same name. This is the only step of a reload that affects them.
-    pub fn put_in_force(&self) {
+    pub(crate) fn put_in_force(&self) {
         self.live.keep_only(&self.backends);
         for backend in &self.backends {
             backend.put_in_force();
@@ -137,7 +137,7 @@ impl Upstream {
     /// Creates connections and workers of their own to the addresses of this app, for requests of Noren itself, whose
     /// responses are not buffered and for whose restart nothing waits. What is known of an address holds for both.
     #[must_use]
-    pub fn beside(&self, settings: config::App) -> Arc<Self> {
+    pub(crate) fn beside(&self, settings: config::App) -> Arc<Self> {
         let settings = config::App {
             response_spool: false,
             restart_wait: Duration::ZERO,
@@ -185,13 +185,13 @@ impl Upstream {
 
     /// The settings of the app.
     #[must_use]
-    pub fn settings(&self) -> &config::App {
+    pub(crate) fn settings(&self) -> &config::App {
         &self.settings
     }
 
     /// The memory and disk budget for request bodies of this client.
     #[must_use]
-    pub fn budget(&self, client: Client) -> Budget<'_> {
+    pub(crate) fn budget(&self, client: Client) -> Budget<'_> {
         Budget {
             spool: &self.spool,
             client,
@@ -205,7 +205,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`Denied`] if the permits are taken, or the client has its share.
-    pub async fn place_for_upload(&self, client: Client) -> Result<Option<Share>, Denied> {
+    pub(crate) async fn place_for_upload(&self, client: Client) -> Result<Option<Share>, Denied> {
         if !self.settings.request_spool {
             return Ok(None);
         }
@@ -215,7 +215,7 @@ impl Upstream {
 
     /// Closes connections that were idle for too long. To be called about once a second: an idle connection may
     /// occupy a worker of the app.
-    pub fn close_idle(&self) {
+    pub(crate) fn close_idle(&self) {
         for backend in &self.backends {
             backend.close_idle();
         }

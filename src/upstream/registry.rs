@@ -10,11 +10,11 @@ use crate::upstream::{LiveApp, Upstream};
 
 /// The apps, in the order of the configuration. Clones share the list, also after a reload.
 #[derive(Clone, Debug, Default)]
-pub struct Apps(Arc<ArcSwap<Vec<Arc<Upstream>>>>);
+pub(crate) struct Apps(Arc<ArcSwap<Vec<Arc<Upstream>>>>);
 
 impl Apps {
     /// Puts other apps in force in place of the current ones.
-    pub fn replace(&self, apps: Vec<Arc<Upstream>>) {
+    pub(crate) fn replace(&self, apps: Vec<Arc<Upstream>>) {
         for app in &apps {
             app.put_in_force();
         }
@@ -23,7 +23,7 @@ impl Apps {
 
     /// The permits and addresses of the current apps, by their names.
     #[must_use]
-    pub fn live(&self) -> HashMap<String, Arc<LiveApp>> {
+    pub(crate) fn live(&self) -> HashMap<String, Arc<LiveApp>> {
         let apps = self.now();
         let by_name = apps
             .iter()
@@ -33,7 +33,7 @@ impl Apps {
 
     /// The addresses that an operator drains, each behind the name of its app.
     #[must_use]
-    pub fn drained(&self) -> Vec<(String, String)> {
+    pub(crate) fn drained(&self) -> Vec<(String, String)> {
         let apps = self.now();
         let of_app = |app: &Arc<Upstream>| {
             let name = app.settings().name.clone();
@@ -46,7 +46,7 @@ impl Apps {
     }
 
     /// Drains these addresses, as far as they are in the configuration.
-    pub fn drain(&self, addresses: &[(String, String)]) {
+    pub(crate) fn drain(&self, addresses: &[(String, String)]) {
         let apps = self.now();
         for (name, address) in addresses {
             if let Some(app) = apps.iter().find(|app| app.settings().name == *name)
@@ -59,7 +59,7 @@ impl Apps {
 
     /// The current list.
     #[must_use]
-    pub fn now(&self) -> Arc<Vec<Arc<Upstream>>> {
+    pub(crate) fn now(&self) -> Arc<Vec<Arc<Upstream>>> {
         self.0.load_full()
     }
 }

@@ -14,7 +14,7 @@ use crate::http::{BoxError, RequestBody};
 
 /// The body of a request to the app.
 #[derive(Default)]
-pub enum Payload {
+pub(crate) enum Payload {
     /// No body, or it was sent.
     #[default]
     Empty,
@@ -27,7 +27,7 @@ pub enum Payload {
 impl Payload {
     /// Total number of bytes.
     #[must_use]
-    pub fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         match self {
             Self::Empty => 0,
             Self::Whole(bytes) => bytes.len() as u64,

@@ -21,7 +21,7 @@ use crate::upstream::response_buffer::ResponseBuffer;
 use crate::upstream::response_reader::{Beginning, End, Source};
 
 /// The body of a response.
-pub struct Answer {
+pub(crate) struct Answer {
     pieces: VecDeque<Bytes>,
     rest: Rest,
     /// True if the length is withheld although it is known: the app wants its chunks to stay as they are.

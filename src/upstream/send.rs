@@ -55,7 +55,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`] says how far it came.
-    pub async fn send(
+    pub(crate) async fn send(
         self: &Arc<Self>,
         request: Request<Payload>,
         asker: Asker<'_>,
@@ -67,7 +67,7 @@ impl Upstream {
     ///
     /// # Errors
     /// As for [`send`](Self::send).
-    pub async fn send_with(
+    pub(crate) async fn send_with(
         self: &Arc<Self>,
         request: Request<Payload>,
         asker: Asker<'_>,
@@ -364,7 +364,7 @@ impl Upstream {
     ///
     /// # Errors
     /// As for [`send`](Self::send).
-    pub async fn upgrade(
+    pub(crate) async fn upgrade(
         self: &Arc<Self>,
         request: Request<Payload>,
         asker: Asker<'_>,

@@ -14,7 +14,7 @@ use crate::upstream::{Upstream, UpstreamError};
 
 /// Load of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Load {
+pub(crate) struct Load {
     /// Number of its workers.
     pub workers: usize,
     /// Number of workers busy with a request.
@@ -25,7 +25,7 @@ pub struct Load {
 
 /// State of one address of an app.
 #[derive(Clone, Debug)]
-pub struct AddressStatus {
+pub(crate) struct AddressStatus {
     /// The address.
     pub url: AppUrl,
     /// True if it gets requests.
@@ -47,19 +47,19 @@ pub struct AddressStatus {
 impl Upstream {
     /// The counters of this app.
     #[must_use]
-    pub fn metrics(&self) -> &AppMetrics {
+    pub(crate) fn metrics(&self) -> &AppMetrics {
         &self.metrics
     }
 
     /// Current load.
     #[must_use]
-    pub fn load(&self) -> Load {
+    pub(crate) fn load(&self) -> Load {
         self.queue.load()
     }
 
     /// Checks reachability of each address: by the requests of the last seconds, or else by connecting once. True if
     /// one of them can be reached; waits for all of them, at the same time.
-    pub async fn is_reachable(&self) -> bool {
+    pub(crate) async fn is_reachable(&self) -> bool {
         let looks = self.backends.iter().cloned();
         let mut looks: Vec<_> = looks
             .map(|backend| Box::pin(async move { backend.is_reachable().await }))
@@ -85,7 +85,7 @@ impl Upstream {
 
     /// The state of each address, in the order of the configuration.
     #[must_use]
-    pub fn addresses(&self) -> Vec<AddressStatus> {
+    pub(crate) fn addresses(&self) -> Vec<AddressStatus> {
         let status = |backend: &Arc<Backend>| {
             let (workers, busy) = self.queue.load_of(backend);
             let shared = &backend.shared;
@@ -106,7 +106,7 @@ impl Upstream {
     /// Returns how the last exchange ended, since when that is so, and the last error. Of several addresses it is the
     /// best state that one of them is in, and what happened last.
     #[must_use]
-    pub fn condition(&self) -> Condition {
+    pub(crate) fn condition(&self) -> Condition {
         let all = self.backends.iter();
         let all = all.map(|backend| backend.shared.watch.condition());
         let mut all: Vec<Condition> = all.collect();

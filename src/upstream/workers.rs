@@ -25,7 +25,7 @@ use crate::upstream::{Load, UpstreamError};
 
 /// A client that requests a worker.
 #[derive(Clone, Copy)]
-pub struct Asker<'a> {
+pub(crate) struct Asker<'a> {
     /// Key by which the client is counted; `None` for a program of this machine.
     pub address: Option<IpAddr>,
     /// True if the client's connection has TLS.
@@ -39,7 +39,7 @@ pub struct Asker<'a> {
 impl Asker<'_> {
     /// A client without a known session.
     #[must_use]
-    pub fn unknown(address: Option<IpAddr>) -> Self {
+    pub(crate) fn unknown(address: Option<IpAddr>) -> Self {
         Self {
             address,
             is_https: false,

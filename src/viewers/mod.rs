@@ -51,7 +51,7 @@ const RECORDINGS: [File; 6] = [
 
 /// The subject of the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub(crate) enum Subject {
     /// Open consoles.
     Consoles,
     /// Recorded consoles.
@@ -60,7 +60,7 @@ pub enum Subject {
 
 /// The pages at one path.
 #[derive(Debug)]
-pub struct Viewers {
+pub(crate) struct Viewers {
     subject: Subject,
     novnc: Option<Directory>,
     xterm: Option<Directory>,
@@ -69,7 +69,7 @@ pub struct Viewers {
 impl Viewers {
     /// Creates the pages of a subject at a path, which ends without a slash.
     #[must_use]
-    pub fn new(subject: Subject, settings: &Consoles, path: &str) -> Self {
+    pub(crate) fn new(subject: Subject, settings: &Consoles, path: &str) -> Self {
         let library = |name: &str, directory: Option<_>| {
             let prefix = PathPrefix::parse(&format!("{path}/{name}")).ok()?;
             Some(Directory::library(prefix, directory?))
@@ -85,7 +85,7 @@ impl Viewers {
     ///
     /// # Errors
     /// 404 if there is none of this name, and 405.
-    pub async fn serve(
+    pub(crate) async fn serve(
         &self,
         method: &Method,
         name: &str,
@@ -111,14 +111,14 @@ impl Viewers {
 
     /// The libraries that are there, for the pages, which say what is missing.
     #[must_use]
-    pub fn libraries(&self) -> Value {
+    pub(crate) fn libraries(&self) -> Value {
         json!({ "novnc": self.novnc.is_some(), "xterm": self.xterm.is_some() })
     }
 }
 
 /// Sentences about the libraries that the pages of consoles lack, with the remedy.
 #[must_use]
-pub fn lacking(settings: &Consoles) -> Vec<String> {
+pub(crate) fn lacking(settings: &Consoles) -> Vec<String> {
     let lacks = |directory: Option<&Path>, file: &str| {
         directory.is_none_or(|directory| !directory.join(file).is_file())
     };

@@ -66,7 +66,7 @@ fn window(bits: &str) -> Option<u8> {
 ///
 /// # Errors
 /// A [`Violation`]: it is larger, or no deflate.
-pub fn inflate(mut message: Vec<u8>, limit: usize) -> Result<Vec<u8>, Violation> {
+pub(crate) fn inflate(mut message: Vec<u8>, limit: usize) -> Result<Vec<u8>, Violation> {
     message.extend_from_slice(&TAIL);
     decompress_to_vec_with_limit(&message, limit).map_err(|error| match error.status {
         TINFLStatus::HasMoreOutput => Violation {

@@ -14,13 +14,13 @@ use crate::websocket::mask::unmask;
 /// Length of the longest header: two bytes, eight of length, four of mask.
 const LONGEST_HEADER: usize = 14;
 /// Length of the longest header that [`write_header`] writes; a server does not mask.
-pub const HEADER_SPACE: usize = 10;
+pub(crate) const HEADER_SPACE: usize = 10;
 /// Payload limit of a control frame (RFC 6455 §5.5).
 const CONTROL_PAYLOAD: usize = 125;
 
 /// The two kinds of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A text message (UTF-8).
     Text,
     /// A binary message.
@@ -29,7 +29,7 @@ pub enum Kind {
 
 /// The kinds of frames that a server sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opcode {
+pub(crate) enum Opcode {
     /// A whole text message.
     Text,
     /// A whole binary message.
@@ -42,7 +42,7 @@ pub enum Opcode {
 
 /// An event found in the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     /// A piece of a message, unmasked in place.
     Data {
         /// Kind of the message.
@@ -63,7 +63,7 @@ pub enum Event {
 /// A violation of the protocol, with the close code that the client gets for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Violation {
+pub(crate) struct Violation {
     /// The close code (RFC 6455 §7.4.1).
     pub code: u16,
     /// Description, for the log and the close frame.
@@ -79,7 +79,7 @@ impl Violation {
 
 /// Finds frames in the bytes of a client.
 #[derive(Debug, Default)]
-pub struct FrameReader {
+pub(crate) struct FrameReader {
     header: [u8; LONGEST_HEADER],
     header_length: usize,
     frame: Option<Open>,
@@ -109,20 +109,20 @@ enum Content {
 impl FrameReader {
     /// Creates a reader for the start of a connection.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Permits compressed messages, if the handshake has agreed on them.
     #[must_use]
-    pub fn with_deflate(mut self, deflates: bool) -> Self {
+    pub(crate) fn with_deflate(mut self, deflates: bool) -> Self {
         self.deflates = deflates;
         self
     }
 
     /// True if the message of the last [`Event::Data`] is compressed as a whole.
     #[must_use]
-    pub fn is_compressed(&self) -> bool {
+    pub(crate) fn is_compressed(&self) -> bool {
         self.compressed
     }
 
@@ -131,7 +131,11 @@ impl FrameReader {
     ///
     /// # Errors
     /// A [`Violation`]; the connection must be closed with its code then, and nothing more be read.
-    pub fn next(&mut self, bytes: &mut [u8], at: &mut usize) -> Result<Option<Event>, Violation> {
+    pub(crate) fn next(
+        &mut self,
+        bytes: &mut [u8],
+        at: &mut usize,
+    ) -> Result<Option<Event>, Violation> {
         loop {
             if self.frame.is_none() && !self.read_header(bytes, at)? {
                 return Ok(None);
@@ -320,7 +324,7 @@ fn close_event(payload: &[u8]) -> Result<Event, Violation> {
 
 /// Writes the header of an unmasked, final frame so that it ends right before `space[HEADER_SPACE]`, where the
 /// payload of `length` bytes begins. Returns the position of the header.
-pub fn write_header(space: &mut [u8; HEADER_SPACE], opcode: Opcode, length: usize) -> usize {
+pub(crate) fn write_header(space: &mut [u8; HEADER_SPACE], opcode: Opcode, length: usize) -> usize {
     let header = FrameHeader {
         opcode: match opcode {
             Opcode::Text => OpCode::Data(Data::Text),
@@ -344,7 +348,7 @@ pub fn write_header(space: &mut [u8; HEADER_SPACE], opcode: Opcode, length: usiz
 
 /// Encodes a ping or pong frame. `payload` is cut at the 125 bytes that a control frame may have.
 #[must_use]
-pub fn control_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn control_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let payload = payload.get(..CONTROL_PAYLOAD).unwrap_or(payload);
     let mut header = [0; HEADER_SPACE];
     let start = write_header(&mut header, opcode, payload.len());
@@ -355,7 +359,7 @@ pub fn control_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
 
 /// Encodes a close frame; `None` replies to a close frame without a code.
 #[must_use]
-pub fn close_frame(code: Option<u16>, reason: &str) -> Vec<u8> {
+pub(crate) fn close_frame(code: Option<u16>, reason: &str) -> Vec<u8> {
     let Some(code) = code else {
         return vec![0x88, 0];
     };

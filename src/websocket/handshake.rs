@@ -15,7 +15,7 @@ use crate::websocket::deflate;
 
 /// A valid opening handshake.
 #[derive(Debug)]
-pub struct Handshake {
+pub(crate) struct Handshake {
     response: Response<Body>,
     offered: Vec<String>,
     /// The response to an offer to compress messages, if there is one that can be accepted.
@@ -25,7 +25,7 @@ pub struct Handshake {
 /// True if a request wants to become a WebSocket, valid or not. A method other than GET without any other part of
 /// a handshake is an ordinary request, whose `Upgrade` is ignored (RFC 9110 §7.8).
 #[must_use]
-pub fn asks_for_websocket<B>(request: &Request<B>) -> bool {
+pub(crate) fn asks_for_websocket<B>(request: &Request<B>) -> bool {
     if request.method() == Method::CONNECT {
         return protocol_is_websocket(request);
     }
@@ -46,7 +46,7 @@ impl Handshake {
     ///
     /// # Errors
     /// The refusal to send: 426 for another version of the protocol, else 400.
-    pub fn check<B>(request: &Request<B>) -> Result<Self, Refusal> {
+    pub(crate) fn check<B>(request: &Request<B>) -> Result<Self, Refusal> {
         let headers = request.headers();
         if let Some(version) = headers.get(SEC_WEBSOCKET_VERSION)
             && version != "13"
@@ -72,18 +72,18 @@ impl Handshake {
     /// True if the client offers this subprotocol. Lists are read leniently: websockify's older clients send
     /// spaces, and some several headers.
     #[must_use]
-    pub fn offers(&self, protocol: &str) -> bool {
+    pub(crate) fn offers(&self, protocol: &str) -> bool {
         self.offered.iter().any(|offered| offered == protocol)
     }
 
     /// True if the client offers any subprotocol.
     #[must_use]
-    pub fn offers_any(&self) -> bool {
+    pub(crate) fn offers_any(&self) -> bool {
         !self.offered.is_empty()
     }
 
     /// Accepts an offer to compress messages (RFC 7692); false if there is none.
-    pub fn accept_deflate(&mut self) -> bool {
+    pub(crate) fn accept_deflate(&mut self) -> bool {
         let Some(response) = self.deflate else {
             return false;
         };
@@ -96,7 +96,7 @@ impl Handshake {
 
     /// The response that accepts the handshake: 101, or 200 over HTTP/2.
     #[must_use]
-    pub fn accept(mut self, protocol: Option<&str>) -> Response<Body> {
+    pub(crate) fn accept(mut self, protocol: Option<&str>) -> Response<Body> {
         // What was offered is a token, and so are the names of the configuration.
         if let Some(Ok(value)) = protocol.map(HeaderValue::from_str) {
             self.response

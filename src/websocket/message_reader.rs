@@ -14,7 +14,7 @@ const READ: usize = 4 * 1024;
 
 /// The messages that a client may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepts {
+pub(crate) enum Accepts {
     /// Text and binary messages.
     All,
     /// Text messages; a binary one is a violation.
@@ -25,7 +25,7 @@ pub enum Accepts {
 
 /// An event of the client.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Received {
+pub(crate) enum Received {
     /// A whole text message.
     Text(String),
     /// A whole binary message.
@@ -38,7 +38,7 @@ pub enum Received {
 
 /// Reasons why reading has failed.
 #[derive(Debug)]
-pub enum ReadFault {
+pub(crate) enum ReadFault {
     /// The connection broke.
     Broke(io::Error),
     /// The client has violated the protocol, or a limit.
@@ -47,7 +47,7 @@ pub enum ReadFault {
 
 /// Reads the messages of a client from its stream.
 #[derive(Debug)]
-pub struct MessageReader {
+pub(crate) struct MessageReader {
     frames: FrameReader,
     accepts: Accepts,
     /// Size limit of a message, and of what it is when it is decompressed.
@@ -62,7 +62,7 @@ pub struct MessageReader {
 impl MessageReader {
     /// Creates a reader for the start of a connection whose messages have at most `limit` bytes.
     #[must_use]
-    pub fn new(accepts: Accepts, limit: usize) -> Self {
+    pub(crate) fn new(accepts: Accepts, limit: usize) -> Self {
         Self {
             frames: FrameReader::new(),
             accepts,
@@ -76,24 +76,24 @@ impl MessageReader {
 
     /// Permits compressed messages, if the handshake has agreed on them.
     #[must_use]
-    pub fn with_deflate(mut self, deflates: bool) -> Self {
+    pub(crate) fn with_deflate(mut self, deflates: bool) -> Self {
         self.frames = self.frames.with_deflate(deflates);
         self
     }
 
     /// Adds bytes that were read before the socket was set up.
-    pub fn feed(&mut self, read: &[u8]) {
+    pub(crate) fn feed(&mut self, read: &[u8]) {
         self.unread = read.to_vec();
     }
 
     /// True if the client was heard since the last call.
-    pub fn take_heard(&mut self) -> bool {
+    pub(crate) fn take_heard(&mut self) -> bool {
         std::mem::take(&mut self.heard)
     }
 
     /// Total bytes of messages.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
@@ -101,7 +101,7 @@ impl MessageReader {
     ///
     /// # Errors
     /// A [`ReadFault`] if the connection broke, or if the client violates the protocol.
-    pub fn poll<C>(
+    pub(crate) fn poll<C>(
         &mut self,
         client: &mut C,
         cx: &mut Context<'_>,

@@ -12,11 +12,11 @@ mod mask;
 mod message_reader;
 mod upgrade;
 
-pub use deflate::inflate;
-pub use frame::{
+pub(crate) use deflate::inflate;
+pub(crate) use frame::{
     Event, FrameReader, HEADER_SPACE, Kind, Opcode, Violation, close_frame, control_frame,
     write_header,
 };
-pub use handshake::{Handshake, asks_for_websocket};
-pub use message_reader::{Accepts, MessageReader, ReadFault, Received};
-pub use upgrade::{ClientStream, Upgrade};
+pub(crate) use handshake::{Handshake, asks_for_websocket};
+pub(crate) use message_reader::{Accepts, MessageReader, ReadFault, Received};
+pub(crate) use upgrade::{ClientStream, Upgrade};

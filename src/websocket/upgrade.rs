@@ -16,7 +16,7 @@ const UPGRADE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The upgrade of a request, which comes once the response is sent.
 #[derive(Debug)]
-pub struct Upgrade {
+pub(crate) struct Upgrade {
     coming: OnUpgrade,
     unread: Option<Unread>,
 }
@@ -26,7 +26,7 @@ pub struct Upgrade {
     clippy::large_enum_variant,
     reason = "it is taken apart where it is made; a box would be an allocation more"
 )]
-pub enum ClientStream {
+pub(crate) enum ClientStream {
     /// The very stream that hyper was given (HTTP/1.1), and bytes that it has read too far.
     Transport(Parts<TokioIo<Transport>>),
     /// A stream of an HTTP/2 connection.
@@ -36,7 +36,7 @@ pub enum ClientStream {
 impl Upgrade {
     /// The upgrade of this request.
     #[must_use]
-    pub fn of(request: &mut Request<Incoming>) -> Self {
+    pub(crate) fn of(request: &mut Request<Incoming>) -> Self {
         Self {
             unread: request.body().unread(),
             coming: hyper::upgrade::on(request),
@@ -47,13 +47,13 @@ impl Upgrade {
     ///
     /// # Errors
     /// hyper's, if the client has left meanwhile.
-    pub async fn stream(self) -> hyper::Result<Counted<TokioIo<Upgraded>>> {
+    pub(crate) async fn stream(self) -> hyper::Result<Counted<TokioIo<Upgraded>>> {
         let upgraded = self.coming.await?;
         Ok(Counted::new(TokioIo::new(upgraded), self.unread))
     }
 
     /// The stream behind an accepted handshake; `None` if the client has left meanwhile.
-    pub async fn client(self) -> Option<ClientStream> {
+    pub(crate) async fn client(self) -> Option<ClientStream> {
         match timeout(UPGRADE_LIMIT, self.coming).await {
             // Over HTTP/1.1 hyper hands back the very stream it was given.
             Ok(Ok(upgraded)) => Some(match upgraded.downcast::<TokioIo<Transport>>() {

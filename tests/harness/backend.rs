@@ -11,7 +11,7 @@ use super::wire::Wire;
 use super::within;
 
 /// A listening socket that accepts when the test says so.
-pub struct Backend {
+pub(crate) struct Backend {
     listener: Listening,
     address: String,
 }
@@ -22,7 +22,7 @@ enum Listening {
 }
 
 impl Backend {
-    pub async fn tcp() -> Self {
+    pub(crate) async fn tcp() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self {
             address: listener.local_addr().unwrap().to_string(),
@@ -30,7 +30,7 @@ impl Backend {
         }
     }
 
-    pub fn unix(path: &Path) -> Self {
+    pub(crate) fn unix(path: &Path) -> Self {
         Self {
             listener: Listening::Unix(UnixListener::bind(path).unwrap()),
             address: format!("unix:{}", path.display()),
@@ -38,12 +38,12 @@ impl Backend {
     }
 
     /// `host:port` or `unix:/path`.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// The `[[app]]` that leads here; further keys of it may follow.
-    pub fn app(&self) -> String {
+    pub(crate) fn app(&self) -> String {
         let scheme = match self.listener {
             Listening::Tcp(_) => "http://",
             Listening::Unix(_) => "",
@@ -52,7 +52,7 @@ impl Backend {
     }
 
     /// The `[[bridge.target]]` that leads here.
-    pub fn target(&self, token: &str) -> String {
+    pub(crate) fn target(&self, token: &str) -> String {
         format!(
             "[[bridge.target]]\ntoken = '{token}'\naddress = '{}'\n",
             self.address
@@ -60,7 +60,7 @@ impl Backend {
     }
 
     /// The next connection of the door.
-    pub async fn accept(&self) -> Wire {
+    pub(crate) async fn accept(&self) -> Wire {
         within("the door to connect", async {
             match &self.listener {
                 Listening::Tcp(listener) => Wire::new(listener.accept().await.unwrap().0),
@@ -71,7 +71,7 @@ impl Backend {
     }
 
     /// The same as a socket, for a test that resets it.
-    pub async fn accept_tcp(&self) -> TcpStream {
+    pub(crate) async fn accept_tcp(&self) -> TcpStream {
         let Listening::Tcp(listener) = &self.listener else {
             panic!("this backend listens on a UNIX socket");
         };
@@ -83,7 +83,7 @@ impl Backend {
 
     /// Fails if a connection waits to be accepted. The listener is given a moment to notice it: on loopback a
     /// connection is there as soon as the door has asked for it.
-    pub async fn has_nobody(&self) {
+    pub(crate) async fn has_nobody(&self) {
         let moment = Duration::from_millis(30);
         let came = match &self.listener {
             Listening::Tcp(listener) => tokio::time::timeout(moment, listener.accept())
@@ -98,7 +98,7 @@ impl Backend {
 }
 
 /// A listening socket whose queue is full, as that of a busy app: nobody can connect until it accepts.
-pub struct FullBacklog {
+pub(crate) struct FullBacklog {
     listener: Socket,
     address: String,
     /// Connections that fill the queue.
@@ -106,7 +106,7 @@ pub struct FullBacklog {
 }
 
 impl FullBacklog {
-    pub async fn tcp() -> Self {
+    pub(crate) async fn tcp() -> Self {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let loopback: SocketAddr = "127.0.0.1:0".parse().unwrap();
         listener.bind(&loopback.into()).unwrap();
@@ -125,7 +125,7 @@ impl FullBacklog {
         }
     }
 
-    pub async fn unix(path: &Path) -> Self {
+    pub(crate) async fn unix(path: &Path) -> Self {
         let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         listener.bind(&SockAddr::unix(path).unwrap()).unwrap();
         listener.listen(0).unwrap();
@@ -141,12 +141,12 @@ impl FullBacklog {
     }
 
     /// `host:port` or `unix:/path`.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// Accepts what has waited, which makes room, and goes on as an ordinary backend.
-    pub fn accept_waiting(self) -> Backend {
+    pub(crate) fn accept_waiting(self) -> Backend {
         for _ in 0..self.filling.1.len() {
             self.listener.accept().unwrap();
         }

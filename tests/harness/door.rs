@@ -21,7 +21,7 @@ use super::within;
 const NAME: &str = "door.example";
 
 /// A running server with an `https` and an `http` listener.
-pub struct Door {
+pub(crate) struct Door {
     pub https: SocketAddr,
     pub http: SocketAddr,
     /// The addresses of further listeners.
@@ -40,7 +40,7 @@ pub struct Door {
 
 impl Door {
     /// Opens a door with all of a configuration but the listeners and the certificate.
-    pub async fn open(settings: &str) -> Self {
+    pub(crate) async fn open(settings: &str) -> Self {
         Self::open_with_listener("", settings).await
     }
 
@@ -49,7 +49,7 @@ impl Door {
         clippy::unused_async,
         reason = "sockets are opened inside a runtime, which being a future makes sure of"
     )]
-    pub async fn open_with_listener(keys: &str, settings: &str) -> Self {
+    pub(crate) async fn open_with_listener(keys: &str, settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let identity = Identity::new(directory.path(), &[NAME, "also.example"]);
         let listener =
@@ -83,12 +83,12 @@ impl Door {
     }
 
     /// A connection without TLS.
-    pub async fn plain(&self) -> Wire {
+    pub(crate) async fn plain(&self) -> Wire {
         Wire::new(self.plain_socket().await)
     }
 
     /// The same from another address of this machine: 127.0.0.1 to 127.255.255.254 are all its own.
-    pub async fn plain_from(&self, address: &str) -> Wire {
+    pub(crate) async fn plain_from(&self, address: &str) -> Wire {
         let socket = TcpSocket::new_v4().unwrap();
         socket
             .bind(format!("{address}:0").parse().unwrap())
@@ -96,17 +96,17 @@ impl Door {
         Wire::new(socket.connect(self.http).await.unwrap())
     }
 
-    pub async fn plain_socket(&self) -> TcpStream {
+    pub(crate) async fn plain_socket(&self) -> TcpStream {
         TcpStream::connect(self.http).await.unwrap()
     }
 
     /// A connection with TLS and HTTP/1.1.
-    pub async fn tls(&self) -> Wire {
+    pub(crate) async fn tls(&self) -> Wire {
         Wire::new(self.tls_stream("http/1.1").await)
     }
 
     /// A verified TLS connection with this application protocol.
-    pub async fn tls_stream(&self, protocol: &str) -> TlsStream<TcpStream> {
+    pub(crate) async fn tls_stream(&self, protocol: &str) -> TlsStream<TcpStream> {
         let socket = TcpStream::connect(self.https).await.unwrap();
         let name = ServerName::try_from(NAME).unwrap();
         let connector = connector(&self.trusted, protocol);
@@ -116,7 +116,7 @@ impl Door {
     }
 
     /// An open WebSocket over TLS; the bridge's, if the path is.
-    pub async fn websocket(&self, path: &str) -> Wire {
+    pub(crate) async fn websocket(&self, path: &str) -> Wire {
         let mut client = self.tls().await;
         let answer = client.ask(&Self::handshake(path, "")).await;
         assert_eq!(answer.status, 101, "{}", answer.text());
@@ -128,7 +128,7 @@ impl Door {
     }
 
     /// The opening handshake of RFC 6455 §1.3, with further header lines.
-    pub fn handshake(path: &str, lines: &str) -> String {
+    pub(crate) fn handshake(path: &str, lines: &str) -> String {
         format!(
             "GET {path} HTTP/1.1\r\nHost: {NAME}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
@@ -136,19 +136,19 @@ impl Door {
     }
 
     /// A GET without anything special, with further header lines.
-    pub fn get(path: &str, lines: &str) -> String {
+    pub(crate) fn get(path: &str, lines: &str) -> String {
         format!("GET {path} HTTP/1.1\r\nHost: {NAME}\r\n{lines}\r\n")
     }
 
     /// Asks the server to stop; what is returned waits for it.
-    pub fn stop(self) -> JoinHandle<Drained> {
+    pub(crate) fn stop(self) -> JoinHandle<Drained> {
         let _ = self.stop.send(());
         self.running
     }
 }
 
 /// A server that does not run yet.
-pub fn bind(settings: &str) -> Server {
+pub(crate) fn bind(settings: &str) -> Server {
     keep_log_lines_alive();
     let config = Config::parse(settings, "test.toml").unwrap_or_else(|error| panic!("{error}"));
     Server::bind(config).unwrap_or_else(|error| panic!("{error}"))

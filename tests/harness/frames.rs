@@ -2,30 +2,30 @@
 
 use super::wire::{Input, Wire};
 
-pub const FIN: u8 = 0x80;
-pub const CONTINUATION: u8 = 0;
-pub const TEXT: u8 = 1;
-pub const BINARY: u8 = 2;
-pub const CLOSE: u8 = 8;
-pub const PING: u8 = 9;
-pub const PONG: u8 = 10;
+pub(crate) const FIN: u8 = 0x80;
+pub(crate) const CONTINUATION: u8 = 0;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// A frame from the door.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Frame {
+pub(crate) struct Frame {
     pub opcode: u8,
     pub payload: Vec<u8>,
 }
 
 /// A whole binary message of a client.
-pub fn binary(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn binary(payload: &[u8]) -> Vec<u8> {
     masked(FIN | BINARY, payload)
 }
 
 /// A frame of a client. `first` is the whole first byte: FIN, reserved bits and opcode.
-pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(first, 0x80, payload.len());
     frame.extend(MASK);
     frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(a, b)| a ^ b));
@@ -33,7 +33,7 @@ pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A frame as only servers send it.
-pub fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(first, 0, payload.len());
     frame.extend(payload);
     frame
@@ -57,7 +57,7 @@ fn header(first: u8, mask: u8, length: usize) -> Vec<u8> {
 
 impl Input {
     /// The next frame of the door: never masked, never in fragments.
-    pub async fn frame(&mut self) -> Frame {
+    pub(crate) async fn frame(&mut self) -> Frame {
         let start = self.take(2).await;
         assert_eq!(start[0] & 0xf0, FIN, "whole messages, no reserved bits");
         assert_eq!(start[1] & 0x80, 0, "a server does not mask");
@@ -73,7 +73,7 @@ impl Input {
     }
 
     /// The next frame; none if the connection ends before it or within it.
-    pub async fn try_frame(&mut self) -> Option<Frame> {
+    pub(crate) async fn try_frame(&mut self) -> Option<Frame> {
         let mut wanted = 2;
         while self.has(wanted).await {
             let start = self.peek(10);
@@ -100,7 +100,7 @@ impl Input {
     }
 
     /// The payload of the next `length` bytes of binary messages.
-    pub async fn messages(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) async fn messages(&mut self, length: usize) -> Vec<u8> {
         let mut payload = Vec::with_capacity(length);
         while payload.len() < length {
             let frame = self.frame().await;
@@ -111,7 +111,7 @@ impl Input {
     }
 
     /// The code of the close frame that has to come next.
-    pub async fn close_code(&mut self) -> u16 {
+    pub(crate) async fn close_code(&mut self) -> u16 {
         let frame = self.frame().await;
         assert_eq!(frame.opcode, CLOSE, "{frame:?}");
         u16::from_be_bytes([frame.payload[0], frame.payload[1]])
@@ -119,11 +119,11 @@ impl Input {
 }
 
 impl Wire {
-    pub async fn frame(&mut self) -> Frame {
+    pub(crate) async fn frame(&mut self) -> Frame {
         self.input.frame().await
     }
 
-    pub async fn close_code(&mut self) -> u16 {
+    pub(crate) async fn close_code(&mut self) -> u16 {
         self.input.close_code().await
     }
 }

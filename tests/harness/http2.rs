@@ -15,18 +15,18 @@ use super::wire::Wire;
 use super::{until, within};
 
 /// One connection, agreed on by ALPN.
-pub struct Http2 {
+pub(crate) struct Http2 {
     pub requests: SendRequest<Bytes>,
     /// Ends with the connection.
     pub connection: JoinHandle<Result<(), h2::Error>>,
 }
 
 impl Http2 {
-    pub async fn open(door: &Door) -> Self {
+    pub(crate) async fn open(door: &Door) -> Self {
         Self::open_with(door, &Builder::new()).await
     }
 
-    pub async fn open_with(door: &Door, builder: &Builder) -> Self {
+    pub(crate) async fn open_with(door: &Door, builder: &Builder) -> Self {
         let stream = door.tls_stream("h2").await;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let opened = within("the HTTP/2 preface", builder.handshake(stream)).await;
@@ -38,14 +38,14 @@ impl Http2 {
     }
 
     /// A GET for `https://door.example{path}`, to be changed by the test.
-    pub fn get(path: &str) -> Request<()> {
+    pub(crate) fn get(path: &str) -> Request<()> {
         Request::get(format!("https://door.example{path}"))
             .body(())
             .unwrap()
     }
 
     /// Sends a head; `end` if there is no body.
-    pub async fn begin(
+    pub(crate) async fn begin(
         &mut self,
         request: Request<()>,
         end: bool,
@@ -55,25 +55,25 @@ impl Http2 {
     }
 
     /// Sends a request without a body; the status, or none if the stream was reset.
-    pub async fn status(&mut self, request: Request<()>) -> Option<u16> {
+    pub(crate) async fn status(&mut self, request: Request<()>) -> Option<u16> {
         let (answer, _) = self.begin(request, true).await;
         let answer = within("an answer", answer).await;
         answer.ok().map(|answer| answer.status().as_u16())
     }
 
     /// Sends a request without a body, and reads all of the answer.
-    pub async fn ask(&mut self, request: Request<()>) -> (u16, Vec<u8>) {
+    pub(crate) async fn ask(&mut self, request: Request<()>) -> (u16, Vec<u8>) {
         let (answer, _) = self.begin(request, true).await;
         read_all(within("an answer", answer).await.unwrap()).await
     }
 
     /// An extended CONNECT (RFC 8441) for a path, after the server has said that it knows it.
-    pub async fn connect(&mut self, path: &str) -> (ResponseFuture, SendStream<Bytes>) {
+    pub(crate) async fn connect(&mut self, path: &str) -> (ResponseFuture, SendStream<Bytes>) {
         self.connect_with(path, &[]).await
     }
 
     /// The same with further header lines.
-    pub async fn connect_with(
+    pub(crate) async fn connect_with(
         &mut self,
         path: &str,
         lines: &[(&str, &str)],
@@ -97,12 +97,12 @@ impl Http2 {
     }
 
     /// An open WebSocket in a stream of this connection.
-    pub async fn websocket(&mut self, path: &str) -> Wire {
+    pub(crate) async fn websocket(&mut self, path: &str) -> Wire {
         self.websocket_with(path, &[]).await
     }
 
     /// The same with further header lines.
-    pub async fn websocket_with(&mut self, path: &str, lines: &[(&str, &str)]) -> Wire {
+    pub(crate) async fn websocket_with(&mut self, path: &str, lines: &[(&str, &str)]) -> Wire {
         let (answer, sender) = self.connect_with(path, lines).await;
         let answer = within("an answer", answer).await.unwrap();
         assert_eq!(answer.status(), 200);
@@ -110,7 +110,7 @@ impl Http2 {
     }
 }
 
-pub async fn read_all(answer: Response<RecvStream>) -> (u16, Vec<u8>) {
+pub(crate) async fn read_all(answer: Response<RecvStream>) -> (u16, Vec<u8>) {
     let status = answer.status().as_u16();
     let mut stream = answer.into_body();
     let mut body = Vec::new();
@@ -123,7 +123,7 @@ pub async fn read_all(answer: Response<RecvStream>) -> (u16, Vec<u8>) {
 }
 
 /// Sends bytes as fast as the window opens; false if the stream was closed.
-pub async fn send_all(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> bool {
+pub(crate) async fn send_all(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> bool {
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len());
         let Some(Ok(free)) = poll_fn(|cx| stream.poll_capacity(cx)).await else {

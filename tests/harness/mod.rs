@@ -22,26 +22,29 @@ mod wire;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-pub use backend::{Backend, FullBacklog};
-pub use door::{Door, bind};
-pub use frames::{
+pub(crate) use backend::{Backend, FullBacklog};
+pub(crate) use door::{Door, bind};
+pub(crate) use frames::{
     BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, binary, masked, unmasked,
 };
-pub use http2::{Http2, read_all, send_all};
-pub use tls::{Identity, client_config, connector};
-pub use wire::{Answer, Head, Input, Output, Wire};
+pub(crate) use http2::{Http2, read_all, send_all};
+pub(crate) use tls::{Identity, client_config, connector};
+pub(crate) use wire::{Answer, Head, Input, Output, Wire};
 
 /// No wait is longer. Nothing takes nearly as long; a busy machine may be slow.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits for something, and fails the test if it does not come.
-pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
     let ended = tokio::time::timeout(PATIENCE, future).await;
     ended.unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain: {what}"))
 }
 
 /// Looks again and again until there is something, and fails the test if it does not come.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look().await {
@@ -56,7 +59,7 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
 }
 
 /// Bytes that show it when a piece of them is lost, doubled or moved.
-pub fn pattern(length: usize) -> Vec<u8> {
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length as u64)
         .map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
         .collect()

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio_rustls::TlsConnector;
 
 /// A certificate and its key, as files.
-pub struct Identity {
+pub(crate) struct Identity {
     pub certificate: CertificateDer<'static>,
     /// The `[[tls.certificate]]` of it.
     pub settings: String,
@@ -18,7 +18,7 @@ pub struct Identity {
 
 impl Identity {
     /// Makes a certificate for `names` in `directory`.
-    pub fn new(directory: &Path, names: &[&str]) -> Self {
+    pub(crate) fn new(directory: &Path, names: &[&str]) -> Self {
         let owned: Vec<String> = names.iter().copied().map(str::to_owned).collect();
         let made = rcgen::generate_simple_self_signed(owned).unwrap();
         let file = |kind| directory.join(format!("{}.{kind}", names[0]));
@@ -36,7 +36,7 @@ impl Identity {
 }
 
 /// A client that trusts this certificate and no other.
-pub fn client_config(
+pub(crate) fn client_config(
     trusted: &CertificateDer<'static>,
     versions: &[&'static SupportedProtocolVersion],
     protocol: &str,
@@ -54,7 +54,7 @@ pub fn client_config(
 }
 
 /// A client of today for one protocol.
-pub fn connector(trusted: &CertificateDer<'static>, protocol: &str) -> TlsConnector {
+pub(crate) fn connector(trusted: &CertificateDer<'static>, protocol: &str) -> TlsConnector {
     TlsConnector::from(Arc::new(client_config(
         trusted,
         rustls::ALL_VERSIONS,

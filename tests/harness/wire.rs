@@ -8,23 +8,23 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::{PATIENCE, within};
 
 /// Both directions.
-pub struct Wire {
+pub(crate) struct Wire {
     pub input: Input,
     pub output: Output,
 }
 
 /// The bytes received.
-pub struct Input {
+pub(crate) struct Input {
     stream: Box<dyn AsyncRead + Unpin + Send>,
     read: Vec<u8>,
 }
 
 /// The sending side.
-pub struct Output(Box<dyn AsyncWrite + Unpin + Send>);
+pub(crate) struct Output(Box<dyn AsyncWrite + Unpin + Send>);
 
 /// The start line and the fields of a message.
 #[derive(Debug)]
-pub struct Head {
+pub(crate) struct Head {
     pub start: String,
     fields: Vec<(String, String)>,
     /// The names of the fields, as they are spelled.
@@ -33,14 +33,14 @@ pub struct Head {
 
 /// An answer with all of its body.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub head: Head,
     pub body: Vec<u8>,
 }
 
 impl Wire {
-    pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+    pub(crate) fn new(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (input, output) = tokio::io::split(stream);
         Self {
             input: Input::new(input),
@@ -48,39 +48,39 @@ impl Wire {
         }
     }
 
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.output.send(bytes).await;
     }
 
     /// Sends a request without a body and reads the answer.
-    pub async fn ask(&mut self, request: &str) -> Answer {
+    pub(crate) async fn ask(&mut self, request: &str) -> Answer {
         self.send(request).await;
         self.answer().await
     }
 
-    pub async fn head(&mut self) -> Head {
+    pub(crate) async fn head(&mut self) -> Head {
         self.input.head().await
     }
 
-    pub async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> Answer {
         self.input.answer().await
     }
 
-    pub async fn take(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) async fn take(&mut self, length: usize) -> Vec<u8> {
         self.input.take(length).await
     }
 
-    pub async fn rest(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         self.input.rest().await
     }
 }
 
 impl Output {
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes.as_ref()).await.unwrap();
     }
 
-    pub async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         within("the other side to read", async {
             self.0.write_all(bytes).await?;
             self.0.flush().await
@@ -89,13 +89,13 @@ impl Output {
     }
 
     /// Says that nothing more will come.
-    pub async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         let _ = within("the end to be sent", self.0.shutdown()).await;
     }
 }
 
 impl Input {
-    pub fn new(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
+    pub(crate) fn new(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
         Self {
             stream: Box::new(stream),
             read: Vec::new(),
@@ -116,7 +116,7 @@ impl Input {
     }
 
     /// True once so many bytes have come, without taking them; false if the connection ends before.
-    pub async fn has(&mut self, length: usize) -> bool {
+    pub(crate) async fn has(&mut self, length: usize) -> bool {
         while self.read.len() < length {
             if !self.fill().await {
                 return false;
@@ -126,7 +126,7 @@ impl Input {
     }
 
     /// The received bytes, at most this many.
-    pub fn peek(&self, length: usize) -> &[u8] {
+    pub(crate) fn peek(&self, length: usize) -> &[u8] {
         &self.read[..length.min(self.read.len())]
     }
 
@@ -138,7 +138,7 @@ impl Input {
         );
     }
 
-    pub async fn take(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) async fn take(&mut self, length: usize) -> Vec<u8> {
         while self.read.len() < length {
             self.fill_or_fail(&format!("{length} bytes")).await;
         }
@@ -146,7 +146,7 @@ impl Input {
     }
 
     /// Waits for bytes, at least one; empty at the end.
-    pub async fn some(&mut self) -> Vec<u8> {
+    pub(crate) async fn some(&mut self) -> Vec<u8> {
         if self.read.is_empty() {
             self.fill().await;
         }
@@ -154,7 +154,7 @@ impl Input {
     }
 
     /// Everything until the other side ends the connection.
-    pub async fn rest(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while self.fill().await {}
         std::mem::take(&mut self.read)
     }
@@ -169,7 +169,7 @@ impl Input {
         }
     }
 
-    pub async fn head(&mut self) -> Head {
+    pub(crate) async fn head(&mut self) -> Head {
         let start = self.line().await;
         let (mut fields, mut names) = (Vec::new(), Vec::new());
         loop {
@@ -188,7 +188,7 @@ impl Input {
     }
 
     /// An answer to a request that was not HEAD.
-    pub async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> Answer {
         let head = self.head().await;
         let status = head.status();
         let body = if matches!(status, 100..200 | 204 | 304) {
@@ -200,7 +200,7 @@ impl Input {
     }
 
     /// The body that belongs to a head.
-    pub async fn body(&mut self, head: &Head) -> Vec<u8> {
+    pub(crate) async fn body(&mut self, head: &Head) -> Vec<u8> {
         if let Some(length) = head.one("content-length") {
             return self.take(length.parse().unwrap()).await;
         }
@@ -218,7 +218,7 @@ impl Input {
     }
 
     /// The body of a request, as the door sends it: with a length, or none.
-    pub async fn body_of_request(&mut self, head: &Head) -> Vec<u8> {
+    pub(crate) async fn body_of_request(&mut self, head: &Head) -> Vec<u8> {
         match head.one("content-length") {
             Some(_) => self.body(head).await,
             None => Vec::new(),
@@ -226,7 +226,7 @@ impl Input {
     }
 
     /// One chunk of a chunked body; the last one is empty.
-    pub async fn chunk(&mut self) -> Vec<u8> {
+    pub(crate) async fn chunk(&mut self) -> Vec<u8> {
         let size = usize::from_str_radix(&self.line().await, 16).unwrap();
         let piece = self.take(size).await;
         assert_eq!(self.line().await, "", "a chunk ends with a line");
@@ -236,7 +236,7 @@ impl Input {
 
 impl Head {
     /// The fields as sorted lines, to be compared with all that is expected.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let lines = self.fields.iter();
         let mut lines: Vec<_> = lines
             .map(|(name, value)| format!("{name}: {value}"))
@@ -245,26 +245,26 @@ impl Head {
         lines
     }
 
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let fields = self.fields.iter().filter(|(field, _)| field == name);
         fields.map(|(_, value)| value.as_str()).collect()
     }
 
     /// The value of a field that must not occur twice.
-    pub fn one(&self, name: &str) -> Option<&str> {
+    pub(crate) fn one(&self, name: &str) -> Option<&str> {
         let all = self.all(name);
         assert!(all.len() <= 1, "{name} occurs {} times", all.len());
         all.first().copied()
     }
 
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         let status = self.start.split(' ').nth(1).unwrap();
         status.parse().unwrap()
     }
 }
 
 impl Answer {
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }

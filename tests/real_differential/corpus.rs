@@ -8,7 +8,7 @@ use http::Request;
 
 /// A request of the corpus.
 #[derive(Clone, Debug)]
-pub struct Case {
+pub(super) struct Case {
     pub name: String,
     /// The request line.
     pub line: String,
@@ -17,7 +17,7 @@ pub struct Case {
 }
 
 /// The cases of one file, at least this many, each with a name of its own.
-pub fn cases(file: &str, least: usize) -> Vec<Case> {
+pub(super) fn cases(file: &str, least: usize) -> Vec<Case> {
     let path = format!(
         "{}/tests/differential/{file}.txt",
         env!("CARGO_MANIFEST_DIR")
@@ -54,13 +54,13 @@ impl Case {
     }
 
     /// True if a header line contains this credential, in base64.
-    pub fn shows(&self, credential: &str) -> bool {
+    pub(super) fn shows(&self, credential: &str) -> bool {
         let mut fields = self.fields.iter();
         fields.any(|field| field.contains(&format!(" {credential}}}")))
     }
 
     /// The same with another request line, and without a body.
-    pub fn with_line(&self, line: &str) -> Self {
+    pub(super) fn with_line(&self, line: &str) -> Self {
         Self {
             line: line.to_owned(),
             body: None,
@@ -69,7 +69,7 @@ impl Case {
     }
 
     /// The same without its header lines.
-    pub fn without_fields(&self) -> Self {
+    pub(super) fn without_fields(&self) -> Self {
         Self {
             fields: Vec::new(),
             ..self.clone()
@@ -77,13 +77,13 @@ impl Case {
     }
 
     /// The same with one more header line.
-    pub fn with_field(mut self, field: &str) -> Self {
+    pub(super) fn with_field(mut self, field: &str) -> Self {
         self.fields.push(field.to_owned());
         self
     }
 
     /// The bytes of the request, with these words filled in.
-    pub fn bytes(&self, words: &[(&str, &str)]) -> Vec<u8> {
+    pub(super) fn bytes(&self, words: &[(&str, &str)]) -> Vec<u8> {
         let mut bytes = filled(&self.line, words);
         bytes.extend(b"\r\n");
         let is = |name: &str| {
@@ -113,7 +113,7 @@ impl Case {
 }
 
 /// The same request for HTTP/2, and its body; none for one that cannot be said there by an ordinary client.
-pub fn for_http2(bytes: &[u8], host: &str) -> Option<(Request<()>, Vec<u8>)> {
+pub(super) fn for_http2(bytes: &[u8], host: &str) -> Option<(Request<()>, Vec<u8>)> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let mut lines = head.split("\r\n");

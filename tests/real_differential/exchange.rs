@@ -16,7 +16,7 @@ const SILENCE: Duration = Duration::from_millis(500);
 
 /// An answer, as far as it is one.
 #[derive(Debug, Default)]
-pub struct Reply {
+pub(super) struct Reply {
     /// None for bytes that are no answer of HTTP/1.1, and for a connection that was closed.
     pub status: Option<u16>,
     pub body: Vec<u8>,
@@ -26,25 +26,25 @@ pub struct Reply {
 
 impl Reply {
     /// A text that the app has told of its reading.
-    pub fn text(&self, key: &str) -> Option<&str> {
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.seen.get(key).and_then(Value::as_str)
     }
 
-    pub fn has(&self, text: &str) -> bool {
+    pub(super) fn has(&self, text: &str) -> bool {
         let mut windows = self.body.windows(text.len());
         windows.any(|window| window == text.as_bytes())
     }
 }
 
 /// Connects from one of the addresses of this machine.
-pub async fn connect(to: SocketAddr, from: &str) -> TcpStream {
+pub(super) async fn connect(to: SocketAddr, from: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
     within("a connection", socket.connect(to)).await.unwrap()
 }
 
 /// Sends one request on a connection of its own, and reads its answer.
-pub async fn exchange(to: SocketAddr, from: &str, request: &[u8]) -> Reply {
+pub(super) async fn exchange(to: SocketAddr, from: &str, request: &[u8]) -> Reply {
     let mut stream = connect(to, from).await;
     // A server that closes at the first bad byte may have done so already.
     let _ = within("the request to be taken", stream.write_all(request)).await;
@@ -68,7 +68,7 @@ pub async fn exchange(to: SocketAddr, from: &str, request: &[u8]) -> Reply {
 }
 
 /// The same in a stream of HTTP/2.
-pub async fn exchange_http2(http2: &Http2, request: Request<()>, body: Vec<u8>) -> Reply {
+pub(super) async fn exchange_http2(http2: &Http2, request: Request<()>, body: Vec<u8>) -> Reply {
     let ready = within("a free stream", http2.requests.clone().ready()).await;
     let sent = ready.unwrap().send_request(request, body.is_empty());
     let (answer, mut sender) = sent.unwrap();

@@ -11,7 +11,7 @@ use super::subject::{HOSTS, LOGINS, Subject};
 const TRIES: usize = LOGINS + 5;
 
 /// All that does not hold, one line each.
-pub async fn check(subject: &Subject) -> Vec<String> {
+pub(super) async fn check(subject: &Subject) -> Vec<String> {
     let mut failures = Vec::new();
     headers(subject, &mut failures).await;
     targets(subject, &mut failures).await;

@@ -12,13 +12,13 @@ use crate::harness::{Door, Http2, Identity};
 use crate::support::Peer;
 
 /// Number of failed logins a minute that the strict server accepts.
-pub const LOGINS: usize = 3;
+pub(super) const LOGINS: usize = 3;
 
 /// Hosts with an app each, which guard the same paths in different ways.
-pub const HOSTS: [&str; 3] = ["door.example", "also.example", "certificates.test"];
+pub(super) const HOSTS: [&str; 3] = ["door.example", "also.example", "certificates.test"];
 
 /// A server under comparison.
-pub struct Subject {
+pub(super) struct Subject {
     /// The server itself, without a door.
     pub app: SocketAddr,
     /// A door that counts no logins.
@@ -33,7 +33,7 @@ pub struct Subject {
 
 impl Subject {
     /// Opens both doors; `settings` are further keys of each app.
-    pub async fn open(peer: Peer, settings: &str) -> Self {
+    pub(super) async fn open(peer: Peer, settings: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let path = |name: &str| files.path().join(name).display().to_string();
         fs::create_dir_all(path("static/private")).unwrap();
@@ -100,14 +100,14 @@ impl Subject {
     }
 
     /// A case through the door that counts no logins.
-    pub async fn ask(&self, case: &Case, words: &[(&str, &str)]) -> Reply {
+    pub(super) async fn ask(&self, case: &Case, words: &[(&str, &str)]) -> Reply {
         let mut all = words.to_vec();
         all.push(("host", HOSTS[0]));
         exchange(self.door.http, "127.0.0.1", &case.bytes(&all)).await
     }
 
     /// The same over HTTP/2, as far as it can be said there.
-    pub async fn ask_http2(&self, case: &Case, words: &[(&str, &str)]) -> Option<Reply> {
+    pub(super) async fn ask_http2(&self, case: &Case, words: &[(&str, &str)]) -> Option<Reply> {
         let mut all = words.to_vec();
         all.push(("host", HOSTS[0]));
         let host = all.iter().find(|(word, _)| *word == "host")?.1;
@@ -116,7 +116,7 @@ impl Subject {
     }
 
     /// The answers in both versions of HTTP.
-    pub async fn ask_both(&self, case: &Case, words: &[(&str, &str)]) -> Vec<Reply> {
+    pub(super) async fn ask_both(&self, case: &Case, words: &[(&str, &str)]) -> Vec<Reply> {
         let mut replies = vec![self.ask(case, words).await];
         replies.extend(self.ask_http2(case, words).await);
         replies

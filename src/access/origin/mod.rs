@@ -19,7 +19,7 @@ use crate::config::OriginRule;
 
 /// The rules for pages that open a WebSocket.
 #[derive(Clone, Debug)]
-pub struct OriginPolicy {
+pub(crate) struct OriginPolicy {
     /// Name of the configuration table, for error texts.
     table: Arc<str>,
     any: bool,
@@ -30,7 +30,7 @@ pub struct OriginPolicy {
 
 /// Reasons why a handshake is refused. The text is one line, for the log and for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OriginDenied {
+pub(crate) enum OriginDenied {
     /// There is no `Origin`, and `missing-origin` is false.
     #[error("the request has no Origin header, and {0}.missing-origin is false")]
     Missing(Arc<str>),
@@ -59,7 +59,7 @@ impl OriginPolicy {
     /// Creates the policy from `origins` and `missing-origin` of a table of the configuration.
     ///
     /// An `Exact` rule that is no origin permits nothing.
-    pub fn new(table: &str, rules: &[OriginRule], missing: bool) -> Self {
+    pub(crate) fn new(table: &str, rules: &[OriginRule], missing: bool) -> Self {
         let exact = rules.iter().filter_map(|rule| match rule {
             OriginRule::Exact(origin) => Origin::parse(origin),
             OriginRule::Any | OriginRule::Same => None,
@@ -77,7 +77,7 @@ impl OriginPolicy {
     /// `authority` is the `Host` header or `:authority`, with or without a port.
     ///
     /// Takes all headers, because several `Origin` lines are refused whatever they say.
-    pub fn permits(
+    pub(crate) fn permits(
         &self,
         headers: &HeaderMap,
         scheme: &str,

@@ -37,7 +37,7 @@ const COMMON: usize = 1000;
 
 /// Cached answers of the app about sessions. It outlives a reload, so that a logout still finds connections opened
 /// before.
-pub struct SessionCache {
+pub(crate) struct SessionCache {
     pub(super) secret: Secret,
     entries: Mutex<Entries>,
 }
@@ -103,7 +103,7 @@ pub(super) struct Watched {
 impl SessionCache {
     /// Creates an empty cache. Where nodes of a cluster share a key, it reads the file of the key.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
             secret: secret(config),
             entries: Mutex::new(Entries {
@@ -207,7 +207,7 @@ impl SessionCache {
     }
 
     /// Forgets all answers, but keeps open connections: another app may answer the next query.
-    pub fn forget_answers(&self) {
+    pub(crate) fn forget_answers(&self) {
         for entry in lock(&self.entries).of.values() {
             lock(&entry.state).answer = None;
         }

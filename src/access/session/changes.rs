@@ -17,7 +17,7 @@ use crate::http::{Context, Head};
 use crate::shutdown::Shutdown;
 
 /// The sessions that a request changes, or may change.
-pub struct Change {
+pub(crate) struct Change {
     kind: Kind,
     sessions: Vec<Credential>,
     /// Parts of the credentials of the request: the session may have been opened with more or less than is shown here.
@@ -35,7 +35,7 @@ enum Kind {
 impl Sessions {
     /// Checks whether a request to the app with index `app` may change its session. If a logout ends all sessions of
     /// its user, the app may be queried for the name of the user, before it gets the request.
-    pub async fn change(
+    pub(crate) async fn change(
         &self,
         app: usize,
         (method, headers): (&Method, &HeaderMap),
@@ -85,7 +85,12 @@ impl Sessions {
     /// Handles the response to a request that may change its session. A logout that the app has accepted ends the
     /// session, with all open connections, and the result is true; after any other, the app is queried again, and about
     /// whatever was opened with a part of the same credentials after each.
-    pub fn make(self: &Arc<Self>, change: &Change, status: StatusCode, tasks: &Shutdown) -> bool {
+    pub(crate) fn make(
+        self: &Arc<Self>,
+        change: &Change,
+        status: StatusCode,
+        tasks: &Shutdown,
+    ) -> bool {
         // A 304 is about a page that the client has already, and nothing happened.
         let is_accepted =
             status.is_success() || (status.is_redirection() && status != StatusCode::NOT_MODIFIED);
@@ -106,7 +111,7 @@ impl Sessions {
     }
 
     /// Messages about a logout for the other nodes of a cluster, one for each reading, if they share the key.
-    pub fn to_tell(&self, change: &Change) -> impl Iterator<Item = Vec<u8>> {
+    pub(crate) fn to_tell(&self, change: &Change) -> impl Iterator<Item = Vec<u8>> {
         let sessions = if self.is_shared {
             &*change.sessions
         } else {
@@ -116,7 +121,7 @@ impl Sessions {
     }
 
     /// Ends a session that another node has reported.
-    pub fn end_told(&self, told: &[u8]) {
+    pub(crate) fn end_told(&self, told: &[u8]) {
         if let Some(credential) = Credential::of_bytes(told) {
             self.known.end(credential);
         }

@@ -29,7 +29,7 @@ use crate::shutdown::Shutdown;
 use crate::tokens::Console;
 use crate::upstream::Upstream;
 
-pub use cache::SessionCache;
+pub(crate) use cache::SessionCache;
 
 use cache::{Entry, Watched};
 use credential::Shown;
@@ -37,7 +37,7 @@ use named::Naming;
 use query::{Matter, Question, Verdict};
 
 /// Queries the app about visitors.
-pub struct Sessions {
+pub(crate) struct Sessions {
     settings: config::Session,
     question: Question,
     logout: Vec<String>,
@@ -55,7 +55,7 @@ pub struct Sessions {
 
 /// A visitor with a session that the app has confirmed.
 #[derive(Clone)]
-pub struct Visitor {
+pub(crate) struct Visitor {
     identity: Identity,
     shown: Shown,
     entry: Arc<Entry>,
@@ -66,7 +66,7 @@ pub struct Visitor {
 
 /// Identity of a visitor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// User name, if the app reports one.
     pub name: Option<Arc<str>>,
     /// Groups that the app reports.
@@ -75,7 +75,7 @@ pub struct Identity {
 
 /// Reasons why a visitor may not pass. The text is for the log.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Denied {
+pub(crate) enum Denied {
     /// There is no session, or it has expired.
     #[error("the app knows no session of this visitor")]
     NotLoggedIn,
@@ -115,20 +115,20 @@ impl Denied {
 impl Visitor {
     /// User name, if the app reports one.
     #[must_use]
-    pub fn name(&self) -> Option<Arc<str>> {
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
         self.identity.name.clone()
     }
 
     /// Identity of the visitor.
     #[must_use]
-    pub fn identity(&self) -> &Identity {
+    pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
 
     /// Makes the app be queried again while the lease is held. The lease ends with the session, at once if the
     /// session has ended since the query.
     #[must_use]
-    pub fn watch(&self) -> Lease {
+    pub(crate) fn watch(&self) -> Lease {
         let watched = self.entry.watch(&self.headers);
         Lease::new(self.ended.clone(), self.name(), watched).of_session(self.entry.number())
     }
@@ -138,7 +138,11 @@ impl Sessions {
     /// Creates the queries of a configuration, if there are any. Opens nothing. The entries of the cache with open
     /// connections are queried in the new way from now on.
     #[must_use]
-    pub fn new(config: &Config, apps: &[Arc<Upstream>], cache: &Arc<SessionCache>) -> Option<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        apps: &[Arc<Upstream>],
+        cache: &Arc<SessionCache>,
+    ) -> Option<Self> {
         let upstream = apps.get(config.session.app)?;
         let app = upstream.settings();
         let question = Question::new(&config.session, upstream)?;
@@ -165,7 +169,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Denied`]; also if the app could not be queried.
-    pub async fn ask(
+    pub(crate) async fn ask(
         &self,
         headers: &HeaderMap,
         context: &Context,
@@ -193,7 +197,7 @@ impl Sessions {
     ///
     /// # Errors
     /// As for [`ask`](Self::ask); and [`Denied::Ambiguous`] if the guest of the console is unknown.
-    pub async fn ask_for_console(
+    pub(crate) async fn ask_for_console(
         &self,
         visitor: Visitor,
         name: &str,
@@ -213,7 +217,7 @@ impl Sessions {
     ///
     /// # Errors
     /// As for [`ask`](Self::ask), with the first refusal.
-    pub async fn ask_for_channels(
+    pub(crate) async fn ask_for_channels(
         &self,
         visitor: Visitor,
         names: &[ChannelName],
@@ -278,20 +282,20 @@ impl Sessions {
 
     /// True if the last answer of the app about the visitor in these headers was positive. Does not query.
     #[must_use]
-    pub fn knows(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn knows(&self, headers: &HeaderMap) -> bool {
         let cookies = &self.settings.cookies;
         let (sessions, is_complete) = self.known.secret.sessions(headers, cookies);
         is_complete && self.known.has_session(&sessions)
     }
 
     /// Closes connections that were idle for too long; to be called about once a second.
-    pub fn close_idle(&self) {
+    pub(crate) fn close_idle(&self) {
         self.question.close_idle();
     }
 
     /// Repeats due queries about open connections: one for each credential, however many connections it has. To be
     /// called about once a second.
-    pub async fn ask_again(self: &Arc<Self>, tasks: &Shutdown) {
+    pub(crate) async fn ask_again(self: &Arc<Self>, tasks: &Shutdown) {
         let config::Session {
             interval,
             allow_cache,

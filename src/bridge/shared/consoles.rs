@@ -30,7 +30,7 @@ const FIRST_VIEWER: Duration = Duration::from_secs(10);
 
 /// All shared consoles. Clones share them.
 #[derive(Clone, Default)]
-pub struct Consoles(Arc<Registry>);
+pub(crate) struct Consoles(Arc<Registry>);
 
 #[derive(Default)]
 struct Registry {
@@ -59,7 +59,7 @@ enum Phase {
 }
 
 /// A console that somebody wants to view.
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// The address that identifies it.
     pub key: Arc<str>,
     /// The address for logs.
@@ -72,7 +72,7 @@ pub struct Wanted {
 
 /// A connected console.
 #[derive(Debug)]
-pub struct Connected {
+pub(crate) struct Connected {
     /// The only connection to the guest.
     pub connection: Outgoing,
     /// Recording and scrollback.
@@ -85,7 +85,7 @@ impl Consoles {
     ///
     /// # Errors
     /// A refusal, if it cannot be connected, or takes no viewer.
-    pub async fn join<F>(
+    pub(crate) async fn join<F>(
         &self,
         wanted: Wanted,
         newcomer: Newcomer,
@@ -166,21 +166,21 @@ impl Consoles {
 
     /// True if this console is open, here or in a process that this one has replaced.
     #[must_use]
-    pub fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         let places = self.places();
         places.open.contains_key(key) || places.elsewhere.contains(key)
     }
 
     /// True if no console is open at all.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         let places = self.places();
         places.open.is_empty() && places.elsewhere.is_empty()
     }
 
     /// The view of an open console.
     #[must_use]
-    pub fn open(&self, key: &str) -> Option<ConsoleView> {
+    pub(crate) fn open(&self, key: &str) -> Option<ConsoleView> {
         let phase = self.places().open.get(key)?.borrow().clone();
         match phase {
             Phase::Open(console) if console.ended().is_none() => Some(ConsoleView(console)),
@@ -190,7 +190,7 @@ impl Consoles {
 
     /// All consoles for the operator, oldest first.
     #[must_use]
-    pub fn list(&self) -> Vec<OpenConsole> {
+    pub(crate) fn list(&self) -> Vec<OpenConsole> {
         let mut list: Vec<_> = self.all().iter().map(|console| console.shown()).collect();
         list.sort_by_key(|console| console.id);
         list
@@ -198,7 +198,7 @@ impl Consoles {
 
     /// Closes the console with this number for all viewers; returns its address.
     #[must_use]
-    pub fn close(&self, id: u64) -> Option<String> {
+    pub(crate) fn close(&self, id: u64) -> Option<String> {
         let console = self.all().into_iter().find(|console| console.id == id)?;
         console.end(Ended::Asked);
         Some(console.target.clone())
@@ -207,7 +207,7 @@ impl Consoles {
     /// Gives the keyboard to the viewer with this tunnel; `None` if it views no shared console, and `false` if it may
     /// not type, or no viewer has the keyboard for itself there.
     #[must_use]
-    pub fn hand_over(&self, tunnel: u64) -> Option<bool> {
+    pub(crate) fn hand_over(&self, tunnel: u64) -> Option<bool> {
         self.all()
             .iter()
             .find_map(|console| console.hand_over(tunnel))
@@ -228,7 +228,7 @@ impl Consoles {
     /// Opens nothing more, and returns the addresses that are open here or in a process before this one: for another
     /// process that takes over, and does not open them.
     #[must_use]
-    pub fn freeze(&self) -> Vec<Arc<str>> {
+    pub(crate) fn freeze(&self) -> Vec<Arc<str>> {
         let mut places = self.places();
         places.frozen = true;
         self.0.successor.expect();
@@ -239,19 +239,19 @@ impl Consoles {
     }
 
     /// Reverts [`freeze`](Self::freeze).
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.places().frozen = false;
         self.0.successor.forget();
     }
 
     /// Tells the process that has taken over, at the other end of `line`, of each console that ends here.
-    pub fn tell(&self, line: std::os::unix::net::UnixStream) {
+    pub(crate) fn tell(&self, line: std::os::unix::net::UnixStream) {
         self.0.successor.connect(line);
     }
 
     /// Does not open these addresses until the process before, at the other end of `line`, has told that they are free,
     /// or has ended.
-    pub fn wait_for(
+    pub(crate) fn wait_for(
         &self,
         elsewhere: Vec<Arc<str>>,
         line: std::os::unix::net::UnixStream,

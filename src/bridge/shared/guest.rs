@@ -27,9 +27,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Connects to the guest again.
-pub type Redial = Box<dyn Fn() -> Dialled + Send + Sync>;
+pub(crate) type Redial = Box<dyn Fn() -> Dialled + Send + Sync>;
 /// A connection in the making.
-pub type Dialled = Pin<Box<dyn Future<Output = Result<Outgoing, DialError>> + Send>>;
+pub(crate) type Dialled = Pin<Box<dyn Future<Output = Result<Outgoing, DialError>> + Send>>;
 
 /// The guest's end.
 pub(super) struct Guest {

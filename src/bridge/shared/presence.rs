@@ -12,7 +12,7 @@ const LONGEST_NAME: usize = 40;
 
 /// The viewers of one console, for those on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Presence {
+pub(crate) struct Presence {
     /// The rule of the keyboard: `first`, `one`, `all` or `none`.
     pub typing: &'static str,
     /// False while the guest's end of the connection is gone and viewers wait for it.
@@ -23,7 +23,7 @@ pub struct Presence {
 
 /// One viewer of a console.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PresentViewer {
+pub(crate) struct PresentViewer {
     /// Number of the viewer at this console.
     pub number: u64,
     /// User name, if one is known.
@@ -40,7 +40,7 @@ pub struct PresentViewer {
 
 /// A shared console, for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenConsole {
+pub(crate) struct OpenConsole {
     /// Number of the console, unique in this process.
     pub id: u64,
     /// Address of the guest.
@@ -66,7 +66,7 @@ pub struct OpenConsole {
 impl Presence {
     /// The presence at a console that nobody views.
     #[must_use]
-    pub fn nobody(typing: Typing) -> Self {
+    pub(crate) fn nobody(typing: Typing) -> Self {
         Self {
             typing: typing.as_str(),
             connected: false,

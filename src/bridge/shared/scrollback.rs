@@ -114,7 +114,7 @@ impl Scrollback {
 }
 
 /// The output for a viewer who comes when all of `output` has come in pieces of `step` bytes, for the fuzz targets.
-pub fn latest_output(output: &[u8], step: usize, limit: usize, most: usize) -> Vec<u8> {
+pub(crate) fn latest_output(output: &[u8], step: usize, limit: usize, most: usize) -> Vec<u8> {
     let mut scrollback = Scrollback::default();
     for piece in output.chunks(step.max(1)) {
         scrollback.append(piece, limit);

@@ -18,7 +18,7 @@ use crate::telemetry::ViewerState;
 
 /// The parts of a console beside the connection to its guest.
 #[derive(Debug, Default)]
-pub struct Extras {
+pub(crate) struct Extras {
     /// Its recorder, if it is recorded.
     pub tap: Option<Tap>,
     /// The place of its scrollback on disk, if it has one.
@@ -59,7 +59,7 @@ pub(super) struct Entry {
 
 /// Somebody who wants to view a console.
 #[derive(Clone, Debug, Default)]
-pub struct Newcomer {
+pub(crate) struct Newcomer {
     /// User name, if one is known.
     pub user: Option<Box<str>>,
     /// The name that the page has given its connection, by which it asks for the keyboard.

@@ -32,7 +32,7 @@ const CANCEL: u8 = 0x18;
 
 /// The writing end of a console's files.
 #[derive(Debug)]
-pub struct Store {
+pub(crate) struct Store {
     pieces: mpsc::Sender<Vec<u8>>,
     shared: Arc<Waiting>,
 }
@@ -54,7 +54,7 @@ struct Files {
 impl Store {
     /// Opens the files of a console, if it has some; returns its earlier output too. A console is opened even if they
     /// cannot be. Blocks.
-    pub fn open(settings: &Shared, key: &str, tasks: &Shutdown) -> Option<(Self, Vec<u8>)> {
+    pub(crate) fn open(settings: &Shared, key: &str, tasks: &Shutdown) -> Option<(Self, Vec<u8>)> {
         let directory = settings.directory.as_deref()?;
         let opened = Files::open(directory, key, settings.scrollback);
         let (files, earlier) = opened

@@ -12,31 +12,31 @@ use crate::http::Refusal;
 
 /// An open console, for those on it.
 #[derive(Clone, Debug)]
-pub struct ConsoleView(pub(super) Arc<Console>);
+pub(crate) struct ConsoleView(pub(super) Arc<Console>);
 
 impl ConsoleView {
     /// The viewers, for the one whose page has given it this name.
     #[must_use]
-    pub fn presence(&self, you: Option<&str>) -> Presence {
+    pub(crate) fn presence(&self, you: Option<&str>) -> Presence {
         let you = you.and_then(|name| self.0.named(name));
         self.0.presence(you)
     }
 
     /// True if a viewer of this name is there.
     #[must_use]
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.0.named(name).is_some()
     }
 
     /// Reports each change of the presence.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes()
     }
 
     /// True once the console has ended.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.0.ended().is_some()
     }
 
@@ -44,7 +44,7 @@ impl ConsoleView {
     ///
     /// # Errors
     /// A refusal, if another keeps it, or there is no such viewer.
-    pub fn take_keyboard(&self, name: &str) -> Result<(), Refusal> {
+    pub(crate) fn take_keyboard(&self, name: &str) -> Result<(), Refusal> {
         let taken = self.0.take_keyboard(self.viewer(name)?);
         taken.map_err(|busy| match busy {
             Busy::Rule => Refusal::new(
@@ -66,7 +66,7 @@ impl ConsoleView {
     ///
     /// # Errors
     /// A refusal, if there is no such viewer.
-    pub fn give_keyboard(&self, name: &str) -> Result<(), Refusal> {
+    pub(crate) fn give_keyboard(&self, name: &str) -> Result<(), Refusal> {
         self.0.give_keyboard(self.viewer(name)?);
         Ok(())
     }

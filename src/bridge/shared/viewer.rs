@@ -14,7 +14,7 @@ use crate::telemetry::ViewerState;
 
 /// One viewer. Dropping it leaves the console.
 #[derive(Debug)]
-pub struct Viewer {
+pub(crate) struct Viewer {
     console: Arc<Console>,
     number: u64,
     shown: Arc<ViewerState>,
@@ -37,7 +37,7 @@ impl Viewer {
     }
 
     /// The state that the status shows.
-    pub fn shown(&self) -> Arc<ViewerState> {
+    pub(crate) fn shown(&self) -> Arc<ViewerState> {
         Arc::clone(&self.shown)
     }
 
@@ -47,7 +47,7 @@ impl Viewer {
     }
 
     /// Sets the number of its tunnel, by which an operator names it.
-    pub fn set_tunnel(&self, tunnel: u64) {
+    pub(crate) fn set_tunnel(&self, tunnel: u64) {
         self.console.set_tunnel(self.number, tunnel);
     }
 

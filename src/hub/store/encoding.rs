@@ -23,7 +23,7 @@ const HAS_KEY: u8 = 2;
 
 /// Reasons why bytes in the file are not a valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub(super) enum Malformed {
     /// The version byte is unknown.
     #[error("it has version {0} and this Noren reads version {VERSION}")]
     Version(u8),
@@ -39,7 +39,7 @@ pub enum Malformed {
 }
 
 /// Encodes a record without its offset.
-pub fn encode(record: &Record) -> Vec<u8> {
+pub(super) fn encode(record: &Record) -> Vec<u8> {
     let texts = [record.event.as_deref(), record.key.as_deref()];
     let mut out = Vec::with_capacity(weight(record));
     let kind = match record.kind {
@@ -60,13 +60,13 @@ pub fn encode(record: &Record) -> Vec<u8> {
 }
 
 /// Upper bound of the encoded size of a record.
-pub fn weight(record: &Record) -> usize {
+pub(super) fn weight(record: &Record) -> usize {
     let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len() + 8);
     11 + length(&record.event) + length(&record.key) + record.data.len()
 }
 
 /// Decodes a record.
-pub fn decode(offset: u64, bytes: &[u8]) -> Result<Record, Malformed> {
+pub(super) fn decode(offset: u64, bytes: &[u8]) -> Result<Record, Malformed> {
     let mut rest = Rest(bytes);
     match rest.byte()? {
         VERSION => {}

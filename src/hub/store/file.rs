@@ -39,18 +39,18 @@ const ROOM: TableDefinition<'_, u8, &[u8]> = TableDefinition::new("room");
 const LAST: &str = "last";
 
 /// Limit on recorded starts. A page that was away for more restarts than this gets a gap.
-pub const EPOCHS_KEPT: u64 = 1_000;
+pub(super) const EPOCHS_KEPT: u64 = 1_000;
 
 /// Size of redb's page cache. After the start only the paths to changing pages are read, so the default of 1 GiB
 /// would hold unused pages.
 const CACHE: usize = 8 << 20;
 
 /// A channel and an offset.
-pub type Key = (Box<str>, u64);
+pub(super) type Key = (Box<str>, u64);
 
 /// The content of one transaction.
 #[derive(Clone, Copy)]
-pub struct Commit<'a> {
+pub(super) struct Commit<'a> {
     /// The start of this epoch, if it is not recorded yet.
     pub start: Option<&'a EpochStart>,
     /// Records of a failed commit, to be removed first: their messages were refused or numbered again.
@@ -63,12 +63,12 @@ pub struct Commit<'a> {
 
 /// The open database.
 #[derive(Debug)]
-pub struct HistoryFile(Database);
+pub(super) struct HistoryFile(Database);
 
 impl HistoryFile {
     /// Creates the file under a temporary name and renames it: redb takes a file whose creation was interrupted
     /// for damaged.
-    pub fn create(path: &Path) -> Result<(), redb::Error> {
+    pub(super) fn create(path: &Path) -> Result<(), redb::Error> {
         let draft = path.with_extension("new");
         match fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -94,7 +94,7 @@ impl HistoryFile {
 
     /// Opens the file, repairs it after a crash, and verifies all checksums. That is cheap: the start reads
     /// everything anyway, and a history is no larger than what the channels hold in memory.
-    pub fn open(path: &Path) -> Result<Self, redb::Error> {
+    pub(super) fn open(path: &Path) -> Result<Self, redb::Error> {
         let database = Builder::new()
             .set_cache_size(CACHE)
             .set_check_integrity_on_open(true)
@@ -103,7 +103,7 @@ impl HistoryFile {
     }
 
     /// Reads everything. Writes nothing, so it works on a full disk.
-    pub fn read(&self) -> Result<Recovered, redb::Error> {
+    pub(super) fn read(&self) -> Result<Recovered, redb::Error> {
         let transaction = self.0.begin_read()?;
         let mut recovered = Recovered::default();
         if let Some(state) = there(transaction.open_table(STATE))? {
@@ -125,7 +125,7 @@ impl HistoryFile {
     }
 
     /// Returns those of the given keys that the file contains.
-    pub fn present(&self, keys: &[Key]) -> Result<Vec<Key>, redb::Error> {
+    pub(super) fn present(&self, keys: &[Key]) -> Result<Vec<Key>, redb::Error> {
         let transaction = self.0.begin_read()?;
         let Some(records) = there(transaction.open_table(RECORDS))? else {
             return Ok(Vec::new());
@@ -140,7 +140,7 @@ impl HistoryFile {
     }
 
     /// Checks that there is room for this many bytes, by writing and removing them.
-    pub fn try_room(&self, bytes: usize) -> Result<(), redb::Error> {
+    pub(super) fn try_room(&self, bytes: usize) -> Result<(), redb::Error> {
         let transaction = self.0.begin_write()?;
         transaction
             .open_table(ROOM)?
@@ -153,7 +153,7 @@ impl HistoryFile {
     }
 
     /// Commits a batch in one transaction, which is durable when this returns.
-    pub fn commit(&self, batch: &Commit<'_>) -> Result<(), redb::Error> {
+    pub(super) fn commit(&self, batch: &Commit<'_>) -> Result<(), redb::Error> {
         let transaction = self.0.begin_write()?;
         if let Some(start) = batch.start {
             begin(&mut transaction.open_table(EPOCHS)?, start)?;

@@ -52,11 +52,11 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use self::error::DiskState;
-pub use self::error::StoreError;
+pub(super) use self::error::StoreError;
 use self::file::EPOCHS_KEPT;
-pub use self::place::look;
+pub(super) use self::place::look;
 use self::place::{Lock, Place};
-pub use self::queue::Append;
+pub(super) use self::queue::Append;
 use self::queue::{Queue, Refused};
 use self::writer::{Trouble, Writer};
 
@@ -73,7 +73,7 @@ const END: Duration = Duration::from_secs(5);
 
 /// A stored message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     /// Its offset among all messages of the hub, from 1; 0 until it is assigned.
     pub offset: u64,
     /// Digest of the publisher's own id. It is stored beside the record, and longer.
@@ -91,11 +91,11 @@ pub struct Record {
 }
 
 /// Digest of a publisher's id, from which the id cannot be recovered.
-pub type Digest = [u8; 16];
+pub(super) type Digest = [u8; 16];
 
 /// A stored publisher id of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoredId {
+pub(super) struct StoredId {
     /// Digest of the id.
     pub digest: Digest,
     /// Offset of the message.
@@ -106,7 +106,7 @@ pub struct StoredId {
 
 /// The record of one start of Noren.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EpochStart {
+pub(super) struct EpochStart {
     /// The epoch of its ids.
     pub epoch: String,
     /// The first offset it assigned, or would have assigned.
@@ -115,7 +115,7 @@ pub struct EpochStart {
 
 /// The content of the store, as read at the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
+pub(super) struct Recovered {
     /// The last 1,000 starts, oldest first; the last is this one.
     pub epochs: Vec<EpochStart>,
     /// Highest offset ever written, also if its record is removed; 0 if there was none.
@@ -142,7 +142,7 @@ impl Recovered {
 }
 
 /// Callbacks with which the hub takes part in commits. The writer thread calls them for one batch after the other.
-pub trait Order: Send + 'static {
+pub(super) trait Order: Send + 'static {
     /// Assigns offsets to these messages, increasing and all above `beyond`, and marks repetitions of earlier
     /// messages.
     fn number(&self, appends: &mut [Append], beyond: u64);
@@ -161,14 +161,14 @@ pub trait Order: Send + 'static {
 /// A future of the offset, once the message is on the disk and visible, or of the error. May be dropped.
 #[derive(Debug)]
 #[must_use = "a message is kept only once this says so"]
-pub struct Acknowledgement(oneshot::Receiver<Result<u64, StoreError>>);
+pub(super) struct Acknowledgement(oneshot::Receiver<Result<u64, StoreError>>);
 
 /// A store whose thread is not running yet.
 #[must_use]
-pub struct Opened(Writer, Arc<Queue>);
+pub(super) struct Opened(Writer, Arc<Queue>);
 
 /// The open store with its writer thread. There is one for a directory.
-pub struct Store {
+pub(super) struct Store {
     queue: Arc<Queue>,
     path: Arc<Path>,
     trouble: Trouble,
@@ -183,7 +183,7 @@ impl Opened {
     /// # Errors
     /// A [`StoreError`] names the directory or the file. A disk that is full or read-only is no error but
     /// [trouble](Store::trouble), which may end.
-    pub fn open(directory: &Path, epoch: &str) -> Result<(Self, Recovered), StoreError> {
+    pub(super) fn open(directory: &Path, epoch: &str) -> Result<(Self, Recovered), StoreError> {
         let queue = Arc::new(Queue::default());
         let mut writer = Writer::new(Arc::clone(&queue), Place::new(directory), epoch);
         let (recovered, result) = writer.open();
@@ -195,7 +195,7 @@ impl Opened {
 
     /// Reopens a history that this process has had open before. `read` says that its content is known. A failure
     /// is reported as trouble.
-    pub fn again(directory: &Path, epoch: &str, read: bool) -> Self {
+    pub(super) fn again(directory: &Path, epoch: &str, read: bool) -> Self {
         let queue = Arc::new(Queue::default());
         let mut writer = Writer::new(Arc::clone(&queue), Place::new(directory), epoch);
         writer.goes_on(read);
@@ -203,12 +203,12 @@ impl Opened {
     }
 
     /// The current disk error that prevents writing, if there is one.
-    pub fn trouble(&self) -> Option<StoreError> {
+    pub(super) fn trouble(&self) -> Option<StoreError> {
         self.0.trouble().get()
     }
 
     /// True while there is a history that has not been readable so far.
-    pub fn is_behind(&self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         self.0.is_behind()
     }
 
@@ -216,7 +216,7 @@ impl Opened {
     ///
     /// # Errors
     /// A [`StoreError`] if the thread cannot be started.
-    pub fn run(self, order: impl Order) -> Result<Store, StoreError> {
+    pub(super) fn run(self, order: impl Order) -> Result<Store, StoreError> {
         let Self(writer, queue) = self;
         let (path, lock, trouble) = (writer.path(), writer.lock(), writer.trouble());
         let thread = std::thread::Builder::new()
@@ -240,7 +240,7 @@ impl Opened {
 impl Store {
     /// Queues a message; never waits for the disk. `unique` says how long its publisher id is used for no other
     /// message.
-    pub fn append(
+    pub(super) fn append(
         &self,
         channel: &str,
         record: Record,
@@ -271,23 +271,23 @@ impl Store {
     }
 
     /// The current disk error that prevents writing, if there is one.
-    pub fn trouble(&self) -> Option<StoreError> {
+    pub(super) fn trouble(&self) -> Option<StoreError> {
         self.trouble.get()
     }
 
     /// Removes the records of a channel up to and including an offset, and remembers the offset. This is part of
     /// the next commit: after a crash before it, the records are still there.
-    pub fn forget(&self, channel: &str, through: u64) {
+    pub(super) fn forget(&self, channel: &str, through: u64) {
         self.queue.trim(|trims| trims.forget(channel, through));
     }
 
     /// Removes the publisher ids of a channel up to and including an offset, with the next commit.
-    pub fn forget_ids(&self, channel: &str, through: u64) {
+    pub(super) fn forget_ids(&self, channel: &str, through: u64) {
         self.queue.trim(|trims| trims.forget_ids(channel, through));
     }
 
     /// Removes one record, which a newer one with its key has superseded, with the next commit.
-    pub fn remove(&self, channel: &str, offset: u64) {
+    pub(super) fn remove(&self, channel: &str, offset: u64) {
         self.queue.trim(|trims| trims.remove(channel, offset));
     }
 }
@@ -295,7 +295,7 @@ impl Store {
 impl Store {
     /// Writes what is queued, and releases the directory. Blocks until that is done, for at most 5 seconds; false
     /// if it took longer.
-    pub fn end(&self) -> bool {
+    pub(super) fn end(&self) -> bool {
         self.queue.close();
         if !self.queue.wait_ended(END) {
             // Whoever waits for those messages has had no acknowledgement, so no promise is broken. The thread keeps

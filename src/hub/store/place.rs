@@ -22,11 +22,11 @@ const MAGIC: [u8; 9] = *b"redb\x1A\x0A\xA9\x0D\x0A";
 /// The lock on the directory, held while the file is open. redb locks its file too, but releases it when the file
 /// is reopened after an error.
 #[derive(Clone, Debug, Default)]
-pub struct Lock(Arc<Mutex<Option<File>>>);
+pub(super) struct Lock(Arc<Mutex<Option<File>>>);
 
 /// The directory of a history.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     directory: PathBuf,
     pub path: Arc<Path>,
     lock: Lock,
@@ -45,7 +45,7 @@ impl Lock {
     }
 
     /// Releases the directory.
-    pub fn release(&self) {
+    pub(super) fn release(&self) {
         let mut held = lock(&self.0);
         if let Some(directory) = held.take() {
             // Closing is not enough: a child that is just being forked has a copy of the descriptor until it runs its
@@ -55,14 +55,14 @@ impl Lock {
     }
 
     #[cfg(test)]
-    pub fn copy(&self) -> Option<File> {
+    pub(super) fn copy(&self) -> Option<File> {
         let held = lock(&self.0);
         held.as_ref().and_then(|file| file.try_clone().ok())
     }
 }
 
 impl Place {
-    pub fn new(directory: &Path) -> Self {
+    pub(super) fn new(directory: &Path) -> Self {
         let path: Arc<Path> = directory.join(FILE).into();
         Self {
             directory: directory.to_owned(),
@@ -72,18 +72,18 @@ impl Place {
         }
     }
 
-    pub fn lock(&self) -> Lock {
+    pub(super) fn lock(&self) -> Lock {
         self.lock.clone()
     }
 
     /// True if a history existed before.
-    pub fn has_history(&self) -> bool {
+    pub(super) fn has_history(&self) -> bool {
         !self.fresh
     }
 
     /// Locks the directory and opens the file; creates both at the first start. Blocks while the file is read, and
     /// after a crash while it is repaired.
-    pub fn open(&mut self) -> Result<HistoryFile, StoreError> {
+    pub(super) fn open(&mut self) -> Result<HistoryFile, StoreError> {
         self.lock.hold(&self.directory)?;
         let described = |error| StoreError::from_redb(&error, Doing::Opening, &self.path);
         if self.fresh && !self.path.exists() {
@@ -94,14 +94,14 @@ impl Place {
     }
 
     /// Records that the file has been read or written: it must not be created a second time.
-    pub fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.fresh = false;
     }
 }
 
 /// Checks that the history in a directory can be opened, or be made. Changes nothing, and does not wait for the process
 /// that has it open. A disk that is full or read-only is no fault of the configuration: it is tried again later.
-pub fn look(directory: &Path) -> Result<(), StoreError> {
+pub(crate) fn look(directory: &Path) -> Result<(), StoreError> {
     let path = directory.join(FILE);
     let unless_it_may_end = |place: &Path, error: io::Error| {
         if DiskState::of(&error) != DiskState::Other {

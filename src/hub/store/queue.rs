@@ -32,7 +32,7 @@ const OVERHEAD: usize = 160;
 
 /// A queued message, with the channel for its result.
 #[derive(Debug)]
-pub struct Append {
+pub(crate) struct Append {
     /// Name of the channel.
     pub channel: Box<str>,
     /// The message. Its offset is assigned right before it is written.
@@ -49,7 +49,7 @@ pub struct Append {
 
 /// Records to remove.
 #[derive(Debug, Default)]
-pub struct Trims {
+pub(super) struct Trims {
     /// Highest offset to remove in each channel.
     pub forgotten: BTreeMap<Box<str>, u64>,
     /// Highest offset of each channel whose publisher id is to be removed.
@@ -60,7 +60,7 @@ pub struct Trims {
 
 /// The queued messages and removals, in order.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(super) struct Batch {
     /// Messages to write.
     pub appends: Vec<Append>,
     /// Records to remove after the messages are written.
@@ -71,7 +71,7 @@ pub struct Batch {
 
 /// Reasons why a message was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub(super) enum Refused {
     /// The queue is full.
     Full {
         /// True for the first refusal since a message was accepted.
@@ -83,7 +83,7 @@ pub enum Refused {
 
 /// The queue between all publishers and the one writer thread.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(super) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     end: Condvar,
@@ -101,24 +101,24 @@ struct State {
 
 impl Trims {
     /// Removes all records of a channel up to an offset.
-    pub fn forget(&mut self, channel: &str, through: u64) {
+    pub(super) fn forget(&mut self, channel: &str, through: u64) {
         raise(&mut self.forgotten, channel, through);
     }
 
     /// Removes all publisher ids of a channel up to an offset.
-    pub fn forget_ids(&mut self, channel: &str, through: u64) {
+    pub(super) fn forget_ids(&mut self, channel: &str, through: u64) {
         raise(&mut self.ids, channel, through);
     }
 
     /// Removes one record.
-    pub fn remove(&mut self, channel: &str, offset: u64) {
+    pub(super) fn remove(&mut self, channel: &str, offset: u64) {
         if self.removed.len() < REMOVALS {
             self.removed.push((channel.into(), offset));
         }
     }
 
     /// Merges later removals.
-    pub fn merge(&mut self, later: Self) {
+    pub(super) fn merge(&mut self, later: Self) {
         for (channel, through) in later.forgotten {
             self.forget(&channel, through);
         }
@@ -144,18 +144,18 @@ fn raise(marks: &mut BTreeMap<Box<str>, u64>, channel: &str, through: u64) {
 
 impl Append {
     /// True if the message does not repeat an earlier one.
-    pub fn is_new(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         self.repeats.is_none()
     }
 
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         OVERHEAD + self.channel.len() + encoding::weight(&self.record)
     }
 }
 
 impl Queue {
     /// Queues a message. An empty queue accepts a message of any size, or a large one could never be stored.
-    pub fn push(&self, append: Append) -> Result<(), Refused> {
+    pub(super) fn push(&self, append: Append) -> Result<(), Refused> {
         let mut state = self.lock();
         if state.ended {
             return Err(Refused::Ended);
@@ -175,13 +175,13 @@ impl Queue {
     }
 
     /// Changes the queued removals.
-    pub fn trim(&self, change: impl FnOnce(&mut Trims)) {
+    pub(super) fn trim(&self, change: impl FnOnce(&mut Trims)) {
         change(&mut self.lock().waiting.trims);
     }
 
     /// Waits for messages and takes all of them; after [`close`](Self::close) the remaining ones, and then `None`.
     /// With a limit it waits no longer, and the batch may have no messages.
-    pub fn take(&self, limit: Option<Duration>) -> Option<Batch> {
+    pub(super) fn take(&self, limit: Option<Duration>) -> Option<Batch> {
         let idle = |state: &mut State| state.waiting.appends.is_empty() && !state.closed;
         let mut state = match limit {
             None => self
@@ -199,7 +199,7 @@ impl Queue {
     }
 
     /// Reports the result of these messages, and frees their room in the queue.
-    pub fn settle(&self, appends: Vec<Append>, result: &Result<(), StoreError>) {
+    pub(super) fn settle(&self, appends: Vec<Append>, result: &Result<(), StoreError>) {
         let mut state = self.lock();
         state.records = state.records.saturating_sub(appends.len());
         let bytes = appends.iter().map(Append::weight).sum();
@@ -213,14 +213,14 @@ impl Queue {
     }
 
     /// Closes the queue: the thread writes what is left and ends. False if it was closed already.
-    pub fn close(&self) -> bool {
+    pub(super) fn close(&self) -> bool {
         let before = std::mem::replace(&mut self.lock().closed, true);
         self.wake.notify_all();
         !before
     }
 
     /// Marks the thread as ended. Waiting publishers see their channels close.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         let mut state = self.lock();
         state.ended = true;
         let left = std::mem::take(&mut state.waiting);
@@ -230,7 +230,7 @@ impl Queue {
     }
 
     /// Waits for [`end`](Self::end), at most for `limit`; false if it did not come.
-    pub fn wait_ended(&self, limit: Duration) -> bool {
+    pub(super) fn wait_ended(&self, limit: Duration) -> bool {
         let (state, _) = self
             .end
             .wait_timeout_while(self.lock(), limit, |state| !state.ended)

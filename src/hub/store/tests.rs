@@ -17,7 +17,7 @@ use super::{
 };
 
 /// A message that differs from every other.
-pub fn record(offset: u64) -> Record {
+pub(super) fn record(offset: u64) -> Record {
     Record {
         offset,
         id: None,
@@ -48,7 +48,7 @@ impl Order for AsGiven {
 }
 
 /// Opens a store and starts its thread.
-pub fn start(directory: &Path, epoch: &str) -> Result<(Store, Recovered), StoreError> {
+pub(super) fn start(directory: &Path, epoch: &str) -> Result<(Store, Recovered), StoreError> {
     let (opened, recovered) = Opened::open(directory, epoch)?;
     Ok((opened.run(AsGiven)?, recovered))
 }

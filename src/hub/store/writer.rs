@@ -33,11 +33,11 @@ const ROOM: std::ops::RangeInclusive<usize> = 16 * 1024..=1024 * 1024;
 
 /// The current disk error, shared with readers of the status.
 #[derive(Clone, Debug, Default)]
-pub struct Trouble(Arc<Mutex<Option<StoreError>>>);
+pub(super) struct Trouble(Arc<Mutex<Option<StoreError>>>);
 
 /// State of the writer thread.
 #[derive(Debug)]
-pub struct Writer {
+pub(super) struct Writer {
     queue: Arc<Queue>,
     place: Place,
     trouble: Trouble,
@@ -69,7 +69,7 @@ impl Drop for Ended {
 }
 
 impl Trouble {
-    pub fn get(&self) -> Option<StoreError> {
+    pub(super) fn get(&self) -> Option<StoreError> {
         lock(&self.0).clone()
     }
 
@@ -81,7 +81,7 @@ impl Trouble {
 
 impl Writer {
     /// Creates a writer for a history that is not opened yet.
-    pub fn new(queue: Arc<Queue>, place: Place, epoch: &str) -> Self {
+    pub(super) fn new(queue: Arc<Queue>, place: Place, epoch: &str) -> Self {
         Self {
             queue,
             place,
@@ -98,25 +98,25 @@ impl Writer {
         }
     }
 
-    pub fn path(&self) -> Arc<Path> {
+    pub(super) fn path(&self) -> Arc<Path> {
         Arc::clone(&self.place.path)
     }
 
-    pub fn lock(&self) -> Lock {
+    pub(super) fn lock(&self) -> Lock {
         self.place.lock()
     }
 
-    pub fn trouble(&self) -> Trouble {
+    pub(super) fn trouble(&self) -> Trouble {
         self.trouble.clone()
     }
 
     /// True while there is a history that has not been readable so far.
-    pub fn is_behind(&self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         self.unread && self.place.has_history()
     }
 
     /// Opens and reads the file, then records the start of its epoch.
-    pub fn open(&mut self) -> (Recovered, Result<(), StoreError>) {
+    pub(super) fn open(&mut self) -> (Recovered, Result<(), StoreError>) {
         let mut recovered = Recovered::default();
         let result = self.read().and_then(|found| {
             recovered = found;
@@ -127,7 +127,7 @@ impl Writer {
     }
 
     /// Prepares to reopen the file later; `read` says that its content is known already.
-    pub fn goes_on(&mut self, read: bool) {
+    pub(super) fn goes_on(&mut self, read: bool) {
         self.unread = !read;
         let result = if read {
             self.commit(&[])
@@ -139,7 +139,7 @@ impl Writer {
     }
 
     /// Writes until the queue is closed and empty.
-    pub fn run(self, order: &dyn Order) {
+    pub(super) fn run(self, order: &dyn Order) {
         // In this order, so that the file is closed before the end is told, also after a panic.
         let _ended = Ended(Arc::clone(&self.queue));
         let mut writer = self;

@@ -25,7 +25,7 @@ use super::instruct::{Channel, is_grip_header};
 use super::item::MessageKind;
 
 /// The media type of events.
-pub const EVENTS: &str = "application/websocket-events";
+pub(crate) const EVENTS: &str = "application/websocket-events";
 /// Shortest interval of empty requests.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(20);
 /// Limits on channels and on values of a connection.

@@ -23,7 +23,7 @@ use super::item::Item;
 
 /// The place of a connection: the app's hub channels, the client, and its permission.
 #[derive(Clone)]
-pub struct Place {
+pub(crate) struct Place {
     /// The hub.
     pub hub: Hub,
     /// Name of the app, whose channels these are.

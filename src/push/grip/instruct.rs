@@ -16,7 +16,7 @@ const INSTRUCT: &str = "application/grip-instruct";
 /// A fault of an instruction, for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{header}: {reason}")]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The header, or the part of the body.
     pub header: &'static str,
     /// Description of the fault.
@@ -97,7 +97,7 @@ pub(super) struct Instruct {
 }
 
 /// Removes the headers of GRIP, which no client gets.
-pub fn drop_grip_headers(headers: &mut HeaderMap) {
+pub(crate) fn drop_grip_headers(headers: &mut HeaderMap) {
     let names = headers.keys().filter(|name| is_grip_header(name));
     let names: Vec<HeaderName> = names.cloned().collect();
     for name in names {
@@ -107,13 +107,13 @@ pub fn drop_grip_headers(headers: &mut HeaderMap) {
 
 /// True for a header of GRIP, which no client gets.
 #[must_use]
-pub fn is_grip_header(name: &HeaderName) -> bool {
+pub(super) fn is_grip_header(name: &HeaderName) -> bool {
     name.as_str().starts_with("grip-")
 }
 
 /// True if a response with these headers has an instruction.
 #[must_use]
-pub fn is_instruction(headers: &HeaderMap) -> bool {
+pub(crate) fn is_instruction(headers: &HeaderMap) -> bool {
     headers.keys().any(is_grip_header) || is_json(headers)
 }
 

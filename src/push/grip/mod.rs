@@ -39,12 +39,12 @@ use crate::http::{Body, full};
 use crate::hub::SubscribeError;
 use crate::telemetry::Tunnel;
 
-pub use held::Place;
-pub use instruct::{Fault, drop_grip_headers, is_instruction};
-pub use next::{Ask, Question, QuestionKind};
-pub use post::{Events, SendEvents, Unsent};
-pub use publish::{Items, Order};
-pub use returning::{Key, Returning};
+pub(crate) use held::Place;
+pub(crate) use instruct::{Fault, drop_grip_headers, is_instruction};
+pub(crate) use next::{Ask, Question, QuestionKind};
+pub(crate) use post::{Events, SendEvents, Unsent};
+pub(crate) use publish::{Items, Order};
+pub(crate) use returning::{Key, Returning};
 
 use dialogue::Dialogue;
 use events::Event;
@@ -57,7 +57,7 @@ const LARGEST_HELD: usize = 100_000;
 
 /// Reasons why a connection is not held.
 #[derive(Debug, thiserror::Error)]
-pub enum HoldError {
+pub(crate) enum HoldError {
     /// The instruction is malformed.
     #[error(transparent)]
     Instruction(#[from] Fault),
@@ -78,7 +78,7 @@ impl HoldError {
 
 /// The rules by which a held stream goes on.
 #[derive(Clone, Debug)]
-pub struct Continuation {
+pub(crate) struct Continuation {
     /// Shortest time between two fetches of a next link while nothing is missing.
     pub refresh: Duration,
     /// The time after its end for which a stream is remembered.
@@ -89,7 +89,7 @@ pub struct Continuation {
 
 /// The features in `Grip-Feature`: each of them is true here.
 #[must_use]
-pub fn features() -> String {
+pub(crate) fn features() -> String {
     let filters = filter::NAMES.map(|(name, _)| format!("filter:{name}"));
     format!(
         "status, session, link:next, link:gone, {}",
@@ -101,7 +101,7 @@ pub fn features() -> String {
 ///
 /// # Errors
 /// A fault of the instruction, or a limit of the hub.
-pub async fn follow(
+pub(crate) async fn follow(
     place: Place,
     parts: &Parts,
     body: Bytes,
@@ -130,7 +130,7 @@ pub async fn follow(
 
 /// Continues a lost stream behind an event from the history; `None` if the app has to be queried. The stream must be
 /// a remembered one.
-pub fn resume(
+pub(crate) fn resume(
     place: Place,
     last_event: &str,
     ask: Ask,
@@ -143,13 +143,13 @@ pub fn resume(
 }
 
 /// The body of the request that opens a WebSocket.
-pub const OPENING: &[u8] = b"OPEN\r\n";
+pub(crate) const OPENING: &[u8] = b"OPEN\r\n";
 
 /// The media type of the events of a WebSocket.
-pub use dialogue::EVENTS;
+pub(crate) use dialogue::EVENTS;
 
 /// A WebSocket that the app has opened.
-pub struct Opening {
+pub(crate) struct Opening {
     dialogue: Dialogue,
     events: Vec<Event>,
 }
@@ -159,7 +159,7 @@ impl Opening {
     ///
     /// # Errors
     /// The fault of a response with events.
-    pub fn read(parts: &Parts, body: Bytes) -> Result<Option<Self>, String> {
+    pub(crate) fn read(parts: &Parts, body: Bytes) -> Result<Option<Self>, String> {
         if parts.status != StatusCode::OK || !dialogue::is_of_events(&parts.headers) {
             return Ok(None);
         }
@@ -169,7 +169,7 @@ impl Opening {
 
     /// The headers of the app's response that are for the client.
     #[must_use]
-    pub fn headers(parts: &Parts) -> HeaderMap {
+    pub(crate) fn headers(parts: &Parts) -> HeaderMap {
         let headers = parts.headers.iter();
         let own = headers.filter(|(name, _)| !dialogue::is_of_dialogue(name));
         own.map(|(name, value)| (name.clone(), value.clone()))
@@ -178,7 +178,7 @@ impl Opening {
 
     /// Carries events between the client and the app until either side ends it. Returns the bytes in both directions
     /// and the reason of the end.
-    pub async fn run<C>(
+    pub(crate) async fn run<C>(
         self,
         (client, read): (C, &[u8]),
         place: Place,

@@ -18,7 +18,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// A request of a held connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub(crate) struct Question {
     /// The purpose.
     pub kind: QuestionKind,
     /// Names and last ids of the channels, for `Grip-Last`.
@@ -27,7 +27,7 @@ pub struct Question {
 
 /// The purposes of a request of a held connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum QuestionKind {
+pub(crate) enum QuestionKind {
     /// GET the continuation of a stream at this address.
     Next(String),
     /// POST to this address that the client has left.
@@ -37,10 +37,10 @@ pub enum QuestionKind {
 }
 
 /// The response to a request of a held connection: complete, or the reason why there is none.
-pub type Answering = Pin<Box<dyn Future<Output = Result<(Parts, Bytes), String>> + Send>>;
+pub(super) type Answering = Pin<Box<dyn Future<Output = Result<(Parts, Bytes), String>> + Send>>;
 
 /// Sends a request of a held connection.
-pub type Ask = Arc<dyn Fn(Question) -> Answering + Send + Sync>;
+pub(crate) type Ask = Arc<dyn Fn(Question) -> Answering + Send + Sync>;
 
 /// Fetches the continuation of a stream, in several tries.
 ///

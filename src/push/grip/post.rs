@@ -18,7 +18,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The reason why a request got no response.
 #[derive(Debug)]
-pub struct Unsent {
+pub(crate) struct Unsent {
     /// Text for the log.
     pub reason: String,
     /// True if the app may have got it, so that it is not sent again.
@@ -27,7 +27,7 @@ pub struct Unsent {
 
 /// The events of a request, and the values that the app keeps at the connection (`Meta-*`).
 #[derive(Clone, Debug)]
-pub struct Events {
+pub(crate) struct Events {
     /// The body.
     pub body: Bytes,
     /// Names and values.
@@ -35,7 +35,7 @@ pub struct Events {
 }
 
 /// Sends one request with events.
-pub type SendEvents = Arc<
+pub(crate) type SendEvents = Arc<
     dyn Fn(Events) -> Pin<Box<dyn Future<Output = Result<(Parts, Bytes), Unsent>> + Send>>
         + Send
         + Sync,

@@ -30,10 +30,10 @@ const MOST_WAITING_IN_ALL: usize = 1000;
 /// The reason why a POST is refused as a whole.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct PublishFault(String);
+pub(crate) struct PublishFault(String);
 
 /// The items of a POST.
-pub struct Items(Vec<Ready>);
+pub(crate) struct Items(Vec<Ready>);
 
 /// An item that is ready to be published.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Items {
     ///
     /// # Errors
     /// [`PublishFault`] names the item and its fault; nothing of the POST may be published then.
-    pub fn read(body: &[u8]) -> Result<Self, PublishFault> {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, PublishFault> {
         let post: Post<'_> = serde_json::from_slice(body)
             .map_err(|error| PublishFault(format!("the body is no list of items: {error}")))?;
         let items = post.items.into_iter().enumerate().map(|(index, text)| {
@@ -81,7 +81,7 @@ impl Items {
 
 /// The order of messages, for all GRIP apps of a server.
 #[derive(Default)]
-pub struct Order(Mutex<State>);
+pub(crate) struct Order(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -102,7 +102,7 @@ impl Order {
     ///
     /// # Errors
     /// A [`PublishError`] of the first item that cannot be published; those before it were.
-    pub async fn publish(
+    pub(crate) async fn publish(
         self: &Arc<Self>,
         hub: &Hub,
         app: &str,
@@ -168,7 +168,7 @@ impl Order {
 
     /// Publishes all that waits for others, before the hub is packed: an app has been told that it is published, and a
     /// subscriber sees by the ids that another is missing. Nothing waits from here on.
-    pub fn close(&self, hub: &Hub) {
+    pub(crate) fn close(&self, hub: &Hub) {
         let mut state = self.state();
         state.is_closed = true;
         state.count = 0;
@@ -184,7 +184,7 @@ impl Order {
     }
 
     /// Reverts [`close`](Self::close).
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         self.state().is_closed = false;
     }
 

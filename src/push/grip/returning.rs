@@ -31,10 +31,10 @@ const OVERHEAD: usize = 1024;
 const FEW: usize = 256;
 
 /// Hash of the properties of a request by which it is recognised as a repetition.
-pub type Key = [u8; 32];
+pub(crate) type Key = [u8; 32];
 
 /// The streams of an app that may be resumed.
-pub struct Returning {
+pub(crate) struct Returning {
     entries: Mutex<Entries>,
     memory: Shares,
 }
@@ -64,7 +64,7 @@ pub(super) struct Ticket(Arc<Entry>);
 impl Returning {
     /// A memory of which each client may take these parts.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         Self {
             entries: Mutex::default(),
             memory: Shares::new(MOST, parts),
@@ -72,7 +72,7 @@ impl Returning {
     }
 
     /// Changes the parts of clients.
-    pub fn change(&self, parts: Parts) {
+    pub(crate) fn change(&self, parts: Parts) {
         self.memory.change(MOST, parts);
     }
 

@@ -17,7 +17,7 @@ use super::rules::Rules;
 use super::selector::{Selector, SelectorKind, Selectors};
 
 /// The type of an authorization detail of Mercure (1.0).
-pub const DETAIL: &str = "https://mercure.rocks/authorization-detail";
+pub(crate) const DETAIL: &str = "https://mercure.rocks/authorization-detail";
 /// Limit on authorization details of a token.
 const MOST_DETAILS: usize = 100;
 /// Length limit of a user name from a token.
@@ -25,7 +25,7 @@ const LONGEST_NAME: usize = 256;
 
 /// The claims of both versions; others are ignored.
 #[derive(Debug, Default, Deserialize)]
-pub struct Claims {
+pub(crate) struct Claims {
     mercure: Option<Mercure>,
     #[serde(rename = "https://mercure.rocks/")]
     namespaced: Option<Mercure>,
@@ -46,7 +46,7 @@ struct Mercure {
 
 /// The permissions of a token.
 #[derive(Debug)]
-pub struct Grant {
+pub(crate) struct Grant {
     /// Version of the protocol that the token belongs to.
     pub version: MercureVersion,
     /// Topics to publish; `None` if the token says nothing about it.
@@ -62,7 +62,7 @@ pub struct Grant {
 
 /// The data that events about subscriptions contain.
 #[derive(Debug, Default)]
-pub enum Payloads {
+pub(crate) enum Payloads {
     /// The token has none.
     #[default]
     None,
@@ -75,7 +75,7 @@ pub enum Payloads {
 impl Payloads {
     /// The payload of the subscription with this selector.
     #[must_use]
-    pub fn of(&self, selector: &Selector, rules: &Rules) -> Option<Value> {
+    pub(crate) fn of(&self, selector: &Selector, rules: &Rules) -> Option<Value> {
         match self {
             Self::None => None,
             Self::One(payload) => Some(payload.clone()),
@@ -91,7 +91,7 @@ impl Payloads {
 
 /// Reasons why claims are not accepted, fit for the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ClaimFault {
+pub(crate) enum ClaimFault {
     /// The token has expired; it was valid once.
     #[error("it has expired")]
     Expired,
@@ -105,7 +105,7 @@ impl Grant {
     ///
     /// # Errors
     /// A [`ClaimFault`].
-    pub fn draft(claims: Claims, rules: &Rules) -> Result<Self, ClaimFault> {
+    pub(crate) fn draft(claims: Claims, rules: &Rules) -> Result<Self, ClaimFault> {
         let until = claims.check_times(rules)?;
         // A token for another recipient is not for this hub; most have no audience at all.
         if claims.aud.is_some() && !claims.is_for(rules.settings.url.as_deref()) {
@@ -140,7 +140,7 @@ impl Grant {
     ///
     /// # Errors
     /// A [`ClaimFault`].
-    pub fn one(claims: Claims, issuer: &str, rules: &Rules) -> Result<Self, ClaimFault> {
+    pub(crate) fn one(claims: Claims, issuer: &str, rules: &Rules) -> Result<Self, ClaimFault> {
         if claims.iss.as_deref() != Some(issuer) {
             return Err(ClaimFault::Invalid("its issuer (iss) has other keys"));
         }
@@ -188,7 +188,7 @@ impl Grant {
 
     /// True if the bearer may publish an update with these topics: each of them has to be permitted.
     #[must_use]
-    pub fn publishes(&self, topics: &[String], rules: &Rules) -> bool {
+    pub(crate) fn publishes(&self, topics: &[String], rules: &Rules) -> bool {
         let selectors = self.publish.as_ref();
         selectors.is_some_and(|selectors| {
             topics
@@ -199,7 +199,7 @@ impl Grant {
 
     /// True if the bearer may read private updates of this topic.
     #[must_use]
-    pub fn reads(&self, topic: &str, rules: &Rules) -> bool {
+    pub(crate) fn reads(&self, topic: &str, rules: &Rules) -> bool {
         self.subscribe
             .iter()
             .any(|one| one.matches(topic, &rules.base))
@@ -207,7 +207,7 @@ impl Grant {
 
     /// A lease until the token expires.
     #[must_use]
-    pub fn lease(&self) -> Lease {
+    pub(crate) fn lease(&self) -> Lease {
         Lease::until(self.until, self.subject.clone())
     }
 }

@@ -36,13 +36,13 @@ use crate::hub::{Data, Draft, Hub, PublishError, PublisherId, SubscribeError};
 use crate::net::{Peer, random};
 use crate::telemetry::audit::Who;
 
-pub use claims::{ClaimFault, Claims, DETAIL, Grant};
-pub use publication::{FormFault, Publication};
-pub use request::Order;
-pub use rules::Rules;
-pub use selector::SelectorKind;
-pub use subscriptions::Filter;
-pub use update::Update;
+pub(crate) use claims::{ClaimFault, Claims, DETAIL, Grant};
+pub(crate) use publication::{FormFault, Publication};
+pub(crate) use request::Order;
+pub(crate) use rules::Rules;
+pub(crate) use selector::SelectorKind;
+pub(crate) use subscriptions::Filter;
+pub(crate) use update::Update;
 
 use audience::Audiences;
 use cursors::{Cursor, Cursors};
@@ -57,7 +57,7 @@ const SPREAD: f64 = 0.2;
 
 /// A hub of the Mercure protocol. Clones are the same hub.
 #[derive(Clone)]
-pub struct MercureHub(Arc<Shared>);
+pub(crate) struct MercureHub(Arc<Shared>);
 
 struct Shared {
     hub: Hub,
@@ -68,7 +68,7 @@ struct Shared {
 
 /// The parts of a hub that outlive a reload, as its subscribers do. Clones share them.
 #[derive(Clone, Default)]
-pub struct MercureMemory(Arc<State>);
+pub(crate) struct MercureMemory(Arc<State>);
 
 #[derive(Default)]
 struct State {
@@ -79,7 +79,7 @@ struct State {
 
 /// A client that subscribes.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     /// Key by which it is counted.
     pub address: Option<IpAddr>,
     /// The client, for the status.
@@ -93,7 +93,7 @@ pub struct Client {
 impl MercureHub {
     /// Creates a hub. `None` if there is no name for its channel, which cannot be.
     #[must_use]
-    pub fn new(hub: &Hub, rules: Rules, memory: &MercureMemory) -> Option<Self> {
+    pub(crate) fn new(hub: &Hub, rules: Rules, memory: &MercureMemory) -> Option<Self> {
         Some(Self(Arc::new(Shared {
             hub: hub.clone(),
             channel: ChannelName::of_mercure()?,
@@ -104,7 +104,7 @@ impl MercureHub {
 
     /// The rules.
     #[must_use]
-    pub fn rules(&self) -> &Arc<Rules> {
+    pub(crate) fn rules(&self) -> &Arc<Rules> {
         &self.0.rules
     }
 
@@ -115,7 +115,7 @@ impl MercureHub {
     ///
     /// # Errors
     /// A [`PublishError`] gives the reason; nobody has seen the update then.
-    pub async fn publish(&self, publication: Publication) -> Result<String, PublishError> {
+    pub(crate) async fn publish(&self, publication: Publication) -> Result<String, PublishError> {
         let Publication { update, own_id } = publication;
         let draft = draft(&update, own_id);
         let published = self.0.hub.publish_to_any(&self.0.channel, draft)?;
@@ -127,7 +127,7 @@ impl MercureHub {
     ///
     /// # Errors
     /// A [`SubscribeError`] says which limit is reached.
-    pub fn subscribe(
+    pub(crate) fn subscribe(
         &self,
         order: Order,
         grant: Option<Grant>,
@@ -189,13 +189,13 @@ impl MercureHub {
 
     /// The cursor that a client would get in the header of a stream.
     #[must_use]
-    pub fn cursor(&self, order: &Order) -> Option<String> {
+    pub(crate) fn cursor(&self, order: &Order) -> Option<String> {
         self.position(order.last_event_id.clone()).1
     }
 
     /// The id of the newest update, or `earliest`.
     #[must_use]
-    pub fn last_event_id(&self) -> String {
+    pub(crate) fn last_event_id(&self) -> String {
         let newest = self.0.memory.0.cursors.newest(&self.0.hub, &self.0.channel);
         newest.unwrap_or_else(|| EARLIEST.to_owned())
     }
@@ -203,7 +203,7 @@ impl MercureHub {
     /// The document of the subscriptions that pass a filter, at this address. `None` if one was asked for that does not
     /// exist.
     #[must_use]
-    pub fn subscriptions(
+    pub(crate) fn subscriptions(
         &self,
         version: MercureVersion,
         url: &str,

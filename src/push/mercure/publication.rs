@@ -15,7 +15,7 @@ pub(super) const OWN_EVENT: &str = "mercure";
 
 /// An update that a publisher has sent.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Publication {
+pub(crate) struct Publication {
     /// The update.
     pub update: Update,
     /// True if its id is the publisher's own.
@@ -24,7 +24,7 @@ pub struct Publication {
 
 /// Reasons why a form is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FormFault {
+pub(crate) enum FormFault {
     /// The request is malformed.
     #[error("{0}")]
     Malformed(&'static str),
@@ -41,7 +41,11 @@ impl Publication {
     ///
     /// # Errors
     /// The first [`FormFault`].
-    pub fn read(form: &[u8], version: MercureVersion, rules: &Rules) -> Result<Self, FormFault> {
+    pub(crate) fn read(
+        form: &[u8],
+        version: MercureVersion,
+        rules: &Rules,
+    ) -> Result<Self, FormFault> {
         let pairs = pairs(form).ok_or(FormFault::Malformed("the form is not UTF-8"))?;
         let mut topics = Vec::new();
         let [mut data, mut id, mut event, mut retry] = [const { None::<String> }; 4];

@@ -13,7 +13,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 
 /// A requested subscription.
 #[derive(Debug)]
-pub struct Order {
+pub(crate) struct Order {
     /// The version of the protocol that it speaks.
     pub version: MercureVersion,
     /// The selectors, without repetitions.
@@ -27,7 +27,7 @@ impl Order {
     ///
     /// # Errors
     /// The reason why they are malformed.
-    pub fn read(
+    pub(crate) fn read(
         query: Option<&str>,
         body: &[u8],
         headers: &HeaderMap,

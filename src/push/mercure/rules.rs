@@ -9,7 +9,7 @@ const SOMEWHERE: &str = "https://localhost";
 
 /// The rules of a hub.
 #[derive(Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// The configuration.
     pub settings: Mercure,
     /// The address of the hub.
@@ -19,7 +19,7 @@ pub struct Rules {
 impl Rules {
     /// Creates the rules from the configuration. `None` if the address of the hub cannot be parsed.
     #[must_use]
-    pub fn new(settings: Mercure) -> Option<Self> {
+    pub(crate) fn new(settings: Mercure) -> Option<Self> {
         let base = match &settings.url {
             Some(url) => Url::parse(url).ok()?,
             None => Url::parse(SOMEWHERE).ok()?.join(&settings.path).ok()?,
@@ -29,14 +29,14 @@ impl Rules {
 
     /// True if the hub speaks this version.
     #[must_use]
-    pub fn speaks(&self, version: MercureVersion) -> bool {
+    pub(crate) fn speaks(&self, version: MercureVersion) -> bool {
         self.settings.speaks(version)
     }
 
     /// True if a topic is an address of the hub itself, whose updates only the hub may publish: its path is that of
     /// the hub or below it, on any host.
     #[must_use]
-    pub fn is_reserved(&self, topic: &str) -> bool {
+    pub(crate) fn is_reserved(&self, topic: &str) -> bool {
         let Ok(resolved) = self.base.join(topic) else {
             return false;
         };

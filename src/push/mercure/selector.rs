@@ -11,7 +11,7 @@ use super::template::Template;
 
 /// The kinds of selectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SelectorKind {
+pub(crate) enum SelectorKind {
     /// `topic` of version 0.x: a topic or a URI template.
     Topic,
     /// `exact` of version 1.0.
@@ -23,7 +23,7 @@ pub enum SelectorKind {
 impl SelectorKind {
     /// The name of a matcher type of version 1.0.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Topic => "topic",
             Self::Exact => "exact",
@@ -33,7 +33,7 @@ impl SelectorKind {
 
     /// The matcher type of this name (1.0).
     #[must_use]
-    pub fn of_match_type(name: &str) -> Option<Self> {
+    pub(crate) fn of_match_type(name: &str) -> Option<Self> {
         [Self::Exact, Self::UrlPattern]
             .into_iter()
             .find(|kind| kind.as_str() == name)
@@ -42,7 +42,7 @@ impl SelectorKind {
 
 /// A selector.
 #[derive(Debug)]
-pub struct Selector {
+pub(crate) struct Selector {
     /// Kind of the selector.
     pub kind: SelectorKind,
     /// Text of the selector as it was sent.
@@ -62,7 +62,7 @@ impl Selector {
     /// Parses a selector; `base` is the address of the hub. `None` if it is a malformed URL pattern; a malformed
     /// template is a text.
     #[must_use]
-    pub fn parse(kind: SelectorKind, text: &str, base: &Url) -> Option<Self> {
+    pub(crate) fn parse(kind: SelectorKind, text: &str, base: &Url) -> Option<Self> {
         let matcher = match kind {
             _ if text == "*" => Matcher::Every,
             SelectorKind::Topic => Template::parse(text).map_or(Matcher::Text, Matcher::Template),
@@ -78,13 +78,13 @@ impl Selector {
 
     /// True if its matching costs time with each update.
     #[must_use]
-    pub fn is_pattern(&self) -> bool {
+    pub(crate) fn is_pattern(&self) -> bool {
         matches!(self.matcher, Matcher::Template(_) | Matcher::Pattern(_))
     }
 
     /// True if it matches this topic.
     #[must_use]
-    pub fn matches(&self, topic: &str, base: &Url) -> bool {
+    pub(crate) fn matches(&self, topic: &str, base: &Url) -> bool {
         match &self.matcher {
             Matcher::Every => true,
             Matcher::Text => *self.text == *topic,
@@ -96,7 +96,7 @@ impl Selector {
 
 /// Some selectors, of which one has to match.
 #[derive(Debug, Default)]
-pub struct Selectors {
+pub(crate) struct Selectors {
     every: bool,
     /// The topics of those that match one, and of templates, which match their own text too.
     texts: HashSet<Box<str>>,
@@ -105,7 +105,7 @@ pub struct Selectors {
 
 impl Selectors {
     /// Collects selectors for matching.
-    pub fn new(selectors: impl IntoIterator<Item = Selector>) -> Self {
+    pub(crate) fn new(selectors: impl IntoIterator<Item = Selector>) -> Self {
         let mut all = Self::default();
         for selector in selectors {
             match selector.matcher {
@@ -121,7 +121,7 @@ impl Selectors {
 
     /// True if one of them matches this topic.
     #[must_use]
-    pub fn matches(&self, topic: &str, base: &Url) -> bool {
+    pub(crate) fn matches(&self, topic: &str, base: &Url) -> bool {
         self.every
             || self.texts.contains(topic)
             || self.patterns.iter().any(|one| one.matches(topic, base))

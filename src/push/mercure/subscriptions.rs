@@ -40,7 +40,7 @@ pub(super) struct Subscriptions(Mutex<BTreeMap<String, Arc<Subscriber>>>);
 
 /// Filter for a list of subscriptions.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Filter<'a> {
+pub(crate) struct Filter<'a> {
     /// Kind of selector of the subscriptions; `None` in version 0.x, which has one kind.
     pub kind: Option<SelectorKind>,
     /// Selector of the subscriptions.

@@ -9,7 +9,7 @@ use crate::hub::Message;
 
 /// An update, as it lies in the hub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Update {
+pub(crate) struct Update {
     /// Topics of the update, of which the first is the canonical one.
     pub topics: Vec<String>,
     /// True if only subscribers get it whose token permits one of its topics.

@@ -10,7 +10,7 @@ const LONGEST: usize = 128;
 
 /// The resource that a URL below a `SockJS` base URL names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The channels that the base URL names.
     pub channels: Vec<ChannelName>,
     pub(super) duty: Duty,
@@ -41,7 +41,7 @@ impl Asked {
     /// Parses the path behind `sockjs/`: `<channels>`, or a URL below it. `None` if the protocol has no such URL,
     /// or one that is not supported here.
     #[must_use]
-    pub fn parse(rest: &str) -> Option<Self> {
+    pub(crate) fn parse(rest: &str) -> Option<Self> {
         let (channels, below) = rest.split_once('/').unwrap_or((rest, ""));
         Some(Self {
             channels: channel_names(channels)?,
@@ -52,7 +52,7 @@ impl Asked {
     /// True if the request subscribes or publishes, so that the visitor needs permission. A preflight needs none:
     /// it has no cookie, and its response reveals nothing.
     #[must_use]
-    pub fn needs_permission(&self, method: &Method) -> bool {
+    pub(crate) fn needs_permission(&self, method: &Method) -> bool {
         method != Method::OPTIONS && !matches!(self.duty, Duty::Greeting | Duty::Info)
     }
 }
@@ -60,7 +60,7 @@ impl Asked {
 impl Asked {
     /// The methods that it accepts.
     #[must_use]
-    pub fn methods(&self) -> &'static str {
+    pub(crate) fn methods(&self) -> &'static str {
         self.duty.methods()
     }
 }

@@ -44,7 +44,7 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::audit::Who;
 use crate::websocket::{Handshake, asks_for_websocket};
 
-pub use asked::Asked;
+pub(crate) use asked::Asked;
 
 use crate::push::sockjs_frames::Framing;
 use asked::{Duty, Transport};
@@ -52,7 +52,7 @@ use session::{Credential, Sessions};
 
 /// The `SockJS` endpoint of a hub. Clones share it; like the hub it outlives a reload.
 #[derive(Clone)]
-pub struct SockJs(Arc<Shared>);
+pub(crate) struct SockJs(Arc<Shared>);
 
 struct Shared {
     hub: Hub,
@@ -62,7 +62,7 @@ struct Shared {
 }
 
 /// The visitor that makes a request, and the limits for the request.
-pub struct Visitor<'a> {
+pub(crate) struct Visitor<'a> {
     /// Identity of the visitor for the audit.
     pub who: Who,
     /// Lease of the permission to subscribe, if the app granted one.
@@ -82,7 +82,7 @@ pub struct Visitor<'a> {
 impl SockJs {
     /// Creates the endpoint of this hub, without sessions.
     #[must_use]
-    pub fn new(hub: Hub) -> Self {
+    pub(crate) fn new(hub: Hub) -> Self {
         Self(Arc::new(Shared {
             hub,
             sessions: Sessions::default(),
@@ -91,7 +91,7 @@ impl SockJs {
     }
 
     /// Removes abandoned sessions; to be called about once a second.
-    pub fn look_after(&self) {
+    pub(crate) fn look_after(&self) {
         self.0.sessions.sweep(Instant::now());
     }
 
@@ -101,7 +101,7 @@ impl SockJs {
     /// # Errors
     /// The refusal to send: the hub takes no more subscribers, the session does not exist, or the request is
     /// invalid.
-    pub async fn respond(
+    pub(crate) async fn respond(
         &self,
         asked: Asked,
         request: Request<Incoming>,

@@ -17,7 +17,7 @@ use crate::config::{ChannelName, WebhookSignature, WebhookSource};
 use crate::hub::{PublishError, Published, PublisherId};
 use crate::text::Reason;
 
-pub use signature::Unbelieved;
+pub(crate) use signature::Unbelieved;
 
 use signature::Secrets;
 
@@ -39,14 +39,14 @@ pub(super) struct Gate {
 
 /// A webhook that takes requests.
 #[derive(Clone)]
-pub struct Webhook {
+pub(crate) struct Webhook {
     gate: Arc<Gate>,
     sink: Arc<Sink>,
 }
 
 /// Reasons why a request is not published.
 #[derive(Debug, thiserror::Error)]
-pub enum WebhookFault {
+pub(crate) enum WebhookFault {
     /// The request is not authentic.
     #[error(transparent)]
     Unbelieved(#[from] Unbelieved),
@@ -80,13 +80,13 @@ impl Webhook {
 
     /// Size limit of a request's body.
     #[must_use]
-    pub fn body_size(&self) -> usize {
+    pub(crate) fn body_size(&self) -> usize {
         self.gate.settings.body_size
     }
 
     /// True if a request has the header of a signature. One without need not be read.
     #[must_use]
-    pub fn is_signed(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn is_signed(&self, headers: &HeaderMap) -> bool {
         headers.contains_key(match self.gate.settings.signature {
             WebhookSignature::Github => "x-hub-signature-256",
             WebhookSignature::Gitlab => "x-gitlab-token",
@@ -96,7 +96,7 @@ impl Webhook {
     }
 
     /// Counts a request that was refused before it was read to its end, or is not believed.
-    pub fn refuse(&self, reason: &dyn ToString) {
+    pub(crate) fn refuse(&self, reason: &dyn ToString) {
         self.sink.refuse(None, reason);
     }
 
@@ -104,7 +104,7 @@ impl Webhook {
     ///
     /// # Errors
     /// [`Unbelieved`] says what is wrong with its signature.
-    pub fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Unbelieved> {
+    pub(crate) fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Unbelieved> {
         let Gate { settings, secrets } = &*self.gate;
         let time = (SystemTime::now(), settings.tolerance);
         let believed = secrets
@@ -117,7 +117,7 @@ impl Webhook {
     ///
     /// # Errors
     /// A [`WebhookFault`] says why it cannot be; nothing was published then.
-    pub fn publish(
+    pub(crate) fn publish(
         &self,
         delivery: Delivery,
         headers: &HeaderMap,
@@ -156,7 +156,7 @@ impl Webhook {
 }
 
 /// A verified request.
-pub struct Delivery {
+pub(crate) struct Delivery {
     /// The id that is signed, if there is one.
     id: Option<String>,
 }

@@ -37,7 +37,7 @@ enum Secret {
 
 /// Reasons why a request is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unbelieved {
+pub(crate) enum Unbelieved {
     /// The header of the signature is missing, doubled or malformed.
     #[error("it has no signature in the header {0}")]
     Unsigned(&'static str),

@@ -60,14 +60,14 @@ pub struct SourceLabel {
 
 /// Label for a source of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct TokenSourceLabel {
+pub(super) struct TokenSourceLabel {
     /// Kind and address of the source.
     pub source: String,
 }
 
 /// Label for the look-ups of a source of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct LookUpLabel {
+pub(super) struct LookUpLabel {
     /// Kind and address of the source.
     pub source: String,
     /// The result: `known`, `unknown` or `failed`.

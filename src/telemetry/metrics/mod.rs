@@ -30,7 +30,7 @@ use crate::sync::lock;
 pub use addresses::{AddressState, Addresses};
 pub use apps::{AddressLimited, AppMetrics, Apps, Failure};
 pub use channels::{ChannelMetrics, Channels};
-pub use cluster::Cluster;
+pub(super) use cluster::Cluster;
 pub use connections::Connections;
 pub use labels::{
     AddressLabel, AppLabel, ChannelLabel, FileLabel, ListenerLabel, ReasonLabel, SourceLabel,
@@ -40,7 +40,7 @@ pub use process::{descriptors, resident_bytes};
 pub use requests::{Classes, Handler, Requests};
 pub use sources::{Seen, Sources};
 pub use spool::{SpoolMetrics, Spooled};
-pub use token_sources::TokenSources;
+pub(super) use token_sources::TokenSources;
 pub use tunnels::{OfKind, TunnelKind, TunnelMetrics};
 
 /// Media type of [`Metrics::text`].

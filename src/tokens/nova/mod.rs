@@ -37,7 +37,7 @@ pub(super) struct NovaApi {
 
 /// A server of the cloud, which a console may be open for as long as it exists.
 #[derive(Clone)]
-pub struct CloudServer {
+pub(crate) struct CloudServer {
     api: Arc<NovaApi>,
     id: String,
 }
@@ -52,7 +52,7 @@ impl std::fmt::Debug for CloudServer {
 impl CloudServer {
     /// True if consoles of the server may stay open although their token is gone: the source says that they outlive it,
     /// and the server is there, or Nova cannot say that it is not.
-    pub async fn holds_consoles(&self) -> bool {
+    pub(crate) async fn holds_consoles(&self) -> bool {
         match self.api.settings.lifetime {
             NovaLifetime::Token => false,
             NovaLifetime::Server => self.api.has_server(&self.id).await,

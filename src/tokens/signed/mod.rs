@@ -69,7 +69,7 @@ const UNIX: &str = "unix";
 
 /// Reasons why a link is refused. The text is for the log, and contains nothing of the link.
 #[derive(Debug, thiserror::Error)]
-pub enum LinkError {
+pub(crate) enum LinkError {
     /// A plain token, where only signed links are accepted.
     #[error("the token is not signed")]
     Unsigned,

@@ -26,7 +26,7 @@ async fn both(subject: &Subject, case: &Case, session: &str) -> [Reply; 2] {
     ]
 }
 
-pub async fn sessions(subject: &Subject, failures: &mut Vec<String>) {
+pub(super) async fn sessions(subject: &Subject, failures: &mut Vec<String>) {
     let cases = cases("sessions", 40);
     let bare = cases[0].without_fields();
     let mut opened = 0;
@@ -82,7 +82,7 @@ impl Stream {
     }
 }
 
-pub async fn logouts(subject: &Subject, failures: &mut Vec<String>) {
+pub(super) async fn logouts(subject: &Subject, failures: &mut Vec<String>) {
     let cases = cases("sessions", 40);
     let plain = cases.iter().find(|case| case.name == "as browsers send it");
     let plain = plain.expect("the way in which browsers send a cookie");
