@@ -16,6 +16,7 @@ mod shared;
 mod uplink;
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -153,7 +154,7 @@ pub(crate) fn open(
             if let Connection::Shared(viewer) = &target.socket {
                 viewer.set_tunnel(tunnel.number());
             }
-            relay(client, target, codec, limits, tunnel, &stop).await;
+            relay(client, target, codec, limits, &tunnel, &stop).await;
         } else {
             target.line.because("the client left during the upgrade");
         }
@@ -244,17 +245,19 @@ impl Subprotocol {
     }
 }
 
-async fn relay(
-    client: ClientStream,
+/// Relays between a client and a target. No async function: what passes through one stays in its future, and there are
+/// as many of these as consoles.
+fn relay<'a>(
+    client: (ClientStream, Vec<u8>),
     target: Opened,
     codec: Codec,
     limits: Limits,
-    tunnel: Tunnel,
-    stop: &Shutdown,
-) {
+    tunnel: &'a Tunnel,
+    stop: &'a Shutdown,
+) -> impl Future<Output = ()> + Send + 'a {
     let Opened {
         socket,
-        slot: _slot,
+        slot,
         subprotocol: _,
         mut line,
         tap,
@@ -266,8 +269,8 @@ async fn relay(
         codec,
         boundary,
         limits,
-        tap: tap.as_ref(),
-        tunnel: Some(&tunnel),
+        tap: tap.clone(),
+        tunnel: Some(tunnel),
         stop,
     };
     let cut = match &socket {
@@ -279,18 +282,22 @@ async fn relay(
         revocation,
         cut,
     };
-    let outcome = match socket {
-        Connection::Raw(socket) => way.run(client, socket, holds).await,
-        Connection::Rfb(session) => way.run(client, session, holds).await,
-        Connection::Shared(viewer) => way.run(client, viewer, holds).await,
+    let relayed = match socket {
+        Connection::Raw(socket) => way.run(client, socket, holds),
+        Connection::Rfb(session) => way.run(client, session, holds),
+        Connection::Shared(viewer) => way.run(client, viewer, holds),
     };
-    let reason = outcome.end.to_string();
-    if let Some(tap) = tap {
-        tap.end(&reason);
+    async move {
+        let outcome = relayed.await;
+        let reason = outcome.end.to_string();
+        if let Some(tap) = tap {
+            tap.end(&reason);
+        }
+        tunnel.moved(outcome.up, outcome.down);
+        line.count(outcome.up, outcome.down);
+        line.because(reason);
+        drop(slot);
     }
-    tunnel.moved(outcome.up, outcome.down);
-    line.count(outcome.up, outcome.down);
-    line.because(reason);
 }
 
 /// The settings of a tunnel, independent of its two ends.
@@ -298,16 +305,22 @@ struct Way<'a> {
     codec: Codec,
     boundary: Option<Arc<[u8]>>,
     limits: Limits,
-    tap: Option<&'a Tap>,
+    tap: Option<Tap>,
     /// `None` for one that leads nowhere, which is in no list.
     tunnel: Option<&'a Tunnel>,
     stop: &'a Shutdown,
 }
 
-impl Way<'_> {
-    async fn run<T>(self, client: ClientStream, target: T, holds: Holds) -> Outcome
+impl<'a> Way<'a> {
+    /// Relays until the tunnel ends. The bytes that arrived right behind the handshake come first.
+    fn run<T>(
+        self,
+        (client, read): (ClientStream, Vec<u8>),
+        target: T,
+        holds: Holds,
+    ) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'a,
     {
         let Self {
             codec,
@@ -317,16 +330,7 @@ impl Way<'_> {
             tunnel,
             stop,
         } = self;
-        match client {
-            ClientStream::Transport(parts) => {
-                let client = parts.io.into_inner();
-                let relay = Relay::new(client, target, codec, boundary, limits).recorded(tap);
-                relay.run(&parts.read_buf, tunnel, stop, holds).await
-            }
-            ClientStream::Stream(client) => {
-                let relay = Relay::new(client, target, codec, boundary, limits).recorded(tap);
-                relay.run(&[], tunnel, stop, holds).await
-            }
-        }
+        let relay = Relay::new(client, target, codec, boundary, limits).recorded(tap);
+        Box::pin(Box::new(relay).run(read, tunnel, stop, holds))
     }
 }

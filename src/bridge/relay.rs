@@ -95,10 +95,10 @@ where
     }
 
     /// Adds a recording of the tunnel.
-    pub(super) fn recorded(mut self, tap: Option<&Tap>) -> Self {
-        self.up.tap = tap.cloned();
-        self.down.tap = tap.cloned();
-        self.tap = tap.cloned();
+    pub(super) fn recorded(mut self, tap: Option<Tap>) -> Self {
+        self.up.tap.clone_from(&tap);
+        self.down.tap.clone_from(&tap);
+        self.tap = tap;
         self
     }
 
@@ -106,8 +106,8 @@ where
     /// closes it in the list of tunnels, if it is there, or the server stops. `read` holds bytes that arrived right
     /// behind the handshake.
     pub(super) async fn run(
-        mut self,
-        read: &[u8],
+        mut self: Box<Self>,
+        read: Vec<u8>,
         tunnel: Option<&Tunnel>,
         stop: &Shutdown,
         holds: Holds,
@@ -298,7 +298,7 @@ where
             }
             _ => {
                 let _ = self.client.shutdown().await;
-                let mut unread = [0; 1024];
+                let mut unread = vec![0; 1024];
                 while matches!(self.client.read(&mut unread).await, Ok(1..)) {}
                 return;
             }

@@ -64,8 +64,7 @@ impl Uplink {
     }
 
     /// Decodes bytes that were read before the relay began.
-    pub(super) fn feed(&mut self, read: &[u8]) -> Result<(), End> {
-        let mut read = read.to_vec();
+    pub(super) fn feed(&mut self, mut read: Vec<u8>) -> Result<(), End> {
         let (length, end) = self.decode(&mut read);
         let payload = read.get(..length).unwrap_or_default();
         self.record(payload);

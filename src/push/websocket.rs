@@ -28,9 +28,7 @@ use crate::push::send_buffer::SendBuffer;
 use crate::push::sockjs_frames as frames;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Begun, TunnelKind};
-use crate::websocket::{
-    ClientStream, Handshake, Opcode, ReadFault, Upgrade, close_frame, control_frame,
-};
+use crate::websocket::{Handshake, Opcode, ReadFault, Upgrade, close_frame, control_frame};
 
 /// Time limit of the closing handshake.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -117,7 +115,7 @@ pub(crate) fn open_socket(
     let response = handshake.accept(protocol.as_deref());
     let hub = hub.clone();
     shutdown.spawn(async move {
-        if let Some(client) = upgrade.client().await {
+        if let Some((client, read)) = upgrade.client().await {
             let names: Vec<_> = listening.names.iter().map(ToString::to_string).collect();
             let tunnel = inside.tunnels.open(Begun {
                 kind: TunnelKind::Channel,
@@ -129,16 +127,8 @@ pub(crate) fn open_socket(
                 viewer: None,
                 subprotocol: protocol,
             });
-            let (up, down) = match client {
-                ClientStream::Transport(parts) => {
-                    let session = Session::new(parts.io.into_inner(), hub, listening, deflates);
-                    session.run(&parts.read_buf).await
-                }
-                ClientStream::Stream(client) => {
-                    let session = Session::new(client, hub, listening, deflates);
-                    session.run(&[]).await
-                }
-            };
+            let session = Box::new(Session::new(client, hub, listening, deflates));
+            let (up, down) = session.run(read).await;
             tunnel.moved(up, down);
         }
         drop(busy);
@@ -190,8 +180,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     }
 
     /// Sends and receives until either side closes. `read` holds bytes that arrived right behind the handshake.
-    async fn run(mut self, read: &[u8]) -> (u64, u64) {
-        self.inbox.feed(read);
+    async fn run(mut self: Box<Self>, read: Vec<u8>) -> (u64, u64) {
+        self.inbox.feed(&read);
+        drop(read);
         let cause = self.exchange().await;
         let _ = timeout(CLOSE_LIMIT, self.close(&cause)).await;
         let (up, down) = (self.inbox.bytes(), self.outbox.sent);

@@ -6,6 +6,7 @@ use http::Request;
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
+use tokio_util::either::Either;
 use tracing::debug;
 
 use crate::http::{Counted, Incoming, Transport, Unread};
@@ -21,17 +22,9 @@ pub(crate) struct Upgrade {
     unread: Option<Unread>,
 }
 
-/// The client's stream behind an accepted handshake.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart where it is made; a box would be an allocation more"
-)]
-pub(crate) enum ClientStream {
-    /// The very stream that hyper was given (HTTP/1.1), and bytes that it has read too far.
-    Transport(Parts<TokioIo<Transport>>),
-    /// A stream of an HTTP/2 connection.
-    Stream(Counted<TokioIo<Upgraded>>),
-}
+/// The client's stream behind an accepted handshake: the very stream that hyper was given (HTTP/1.1), or a stream of an
+/// HTTP/2 connection. Boxed, because futures keep room for each place that it passes through.
+pub(crate) type ClientStream = Either<Box<Transport>, Counted<TokioIo<Upgraded>>>;
 
 impl Upgrade {
     /// The upgrade of this request.
@@ -52,14 +45,18 @@ impl Upgrade {
         Ok(Counted::new(TokioIo::new(upgraded), self.unread))
     }
 
-    /// The stream behind an accepted handshake; `None` if the client has left meanwhile.
-    pub(crate) async fn client(self) -> Option<ClientStream> {
+    /// The stream behind an accepted handshake, and the bytes that arrived right behind it; `None` if the client has
+    /// left meanwhile.
+    pub(crate) async fn client(self) -> Option<(ClientStream, Vec<u8>)> {
         match timeout(UPGRADE_LIMIT, self.coming).await {
-            // Over HTTP/1.1 hyper hands back the very stream it was given.
             Ok(Ok(upgraded)) => Some(match upgraded.downcast::<TokioIo<Transport>>() {
-                Ok(parts) => ClientStream::Transport(parts),
+                // Copied: hyper's buffer is as large as it was for the head.
+                Ok(Parts { io, read_buf, .. }) => {
+                    (Either::Left(Box::new(io.into_inner())), read_buf.to_vec())
+                }
                 Err(upgraded) => {
-                    ClientStream::Stream(Counted::new(TokioIo::new(upgraded), self.unread))
+                    let stream = Counted::new(TokioIo::new(upgraded), self.unread);
+                    (Either::Right(stream), Vec::new())
                 }
             }),
             Ok(Err(error)) => {

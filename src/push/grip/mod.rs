@@ -180,7 +180,7 @@ impl Opening {
     /// and the reason of the end.
     pub(crate) async fn run<C>(
         self,
-        (client, read): (C, &[u8]),
+        (client, read): (C, Vec<u8>),
         place: Place,
         send: SendEvents,
         tunnel: &Tunnel,
@@ -188,7 +188,7 @@ impl Opening {
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
-        let session = Session::new(client, place, self.dialogue, Post(send));
+        let session = Box::new(Session::new(client, place, self.dialogue, Post(send)));
         session.run(self.events, read, tunnel).await
     }
 }

@@ -84,12 +84,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     /// Carries events until either side ends it. `first` are the events of the app's first response, `read` the bytes
     /// that arrived right behind the handshake.
     pub(super) async fn run(
-        mut self,
+        mut self: Box<Self>,
         first: Vec<Event>,
-        read: &[u8],
+        read: Vec<u8>,
         tunnel: &Tunnel,
     ) -> (u64, u64, String) {
-        self.messages.feed(read);
+        self.messages.feed(&read);
+        drop(read);
         let cause = match self.take_events(first) {
             Some(cause) => cause,
             None => self.exchange(tunnel).await,

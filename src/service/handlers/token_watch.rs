@@ -56,7 +56,8 @@ pub(super) fn watch(
             let Some(interval) = times.interval else {
                 return pending().await;
             };
-            while is_still(&targets, &asked, &seen).await {
+            // Boxed, so that only those that are being resolved have room for it.
+            while Box::pin(is_still(&targets, &asked, &seen)).await {
                 tokio::time::sleep(interval).await;
             }
         };

@@ -23,7 +23,7 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::audit::{Kind, Opened, What};
 use crate::telemetry::{Begun, TunnelKind};
 use crate::upstream::Upstream;
-use crate::websocket::{ClientStream, Handshake, Upgrade};
+use crate::websocket::{Handshake, Upgrade};
 
 /// The requests of one connection.
 struct Connection {
@@ -117,18 +117,10 @@ async fn carry(
 ) -> (u64, u64, String) {
     let Some(client) = upgrade.client().await else {
         // The app believes that it is open.
-        let gone = tokio::io::empty();
-        return opening.run((gone, &[]), place, send, tunnel).await;
+        let gone = (tokio::io::empty(), Vec::new());
+        return opening.run(gone, place, send, tunnel).await;
     };
-    match client {
-        ClientStream::Transport(parts) => {
-            let client = parts.io.into_inner();
-            opening
-                .run((client, &parts.read_buf), place, send, tunnel)
-                .await
-        }
-        ClientStream::Stream(client) => opening.run((client, &[]), place, send, tunnel).await,
-    }
+    opening.run(client, place, send, tunnel).await
 }
 
 impl Connection {
