@@ -14,6 +14,7 @@ mod greeting;
 mod host_filter;
 mod login;
 mod method;
+mod output;
 mod rejection;
 mod session;
 mod version;

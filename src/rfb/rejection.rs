@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::broken::Broken;
+use super::output::give;
 use super::version::{LENGTH, Version};
 
 /// A host that refuses whoever comes, and then breaks off with the same reason.
@@ -76,9 +77,7 @@ impl AsyncRead for Rejection {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.output.is_empty() {
-            let count = buf.remaining().min(this.output.len());
-            buf.put_slice(&this.output.drain(..count).collect::<Vec<_>>());
+        if give(&mut this.output, buf) {
             return Poll::Ready(Ok(()));
         }
         if !this.is_told {

@@ -16,6 +16,7 @@ use super::broken::Broken;
 use super::filter::{Filter, Rules};
 use super::greeting::Greeting;
 use super::login::Host;
+use super::output::give;
 use super::version::Version;
 use crate::tls::Outgoing;
 
@@ -134,9 +135,7 @@ impl AsyncRead for Session {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.output.is_empty() {
-            let count = buf.remaining().min(this.output.len());
-            buf.put_slice(&this.output.drain(..count).collect::<Vec<_>>());
+        if give(&mut this.output, buf) {
             return Poll::Ready(Ok(()));
         }
         if this.greeting.is_some() {

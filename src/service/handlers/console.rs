@@ -133,13 +133,14 @@ impl Console {
         mut exchange: Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let context = exchange.context;
+        let (found, at_hub) = self.find(&mut exchange).await?;
         let Found {
             asked,
             visitor,
             leads_to,
-        } = self.find(&mut exchange).await?;
+        } = found;
         let target = match leads_to {
-            LeadsTo::Channel(channel, at_hub) => {
+            LeadsTo::Channel(channel) => {
                 at_hub?;
                 let subprotocol = Subprotocol::choose(&handshake, &[])?;
                 let page = &self.wok_page;
@@ -149,7 +150,7 @@ impl Console {
                 spent.map_err(|error| not_admitted(&error))?;
                 return page.open(opening, exchange, handshake);
             }
-            LeadsTo::Console(target) => target,
+            LeadsTo::Console(target) => *target,
         };
         let rules = Rules::of(&self.shared, &target, visitor.as_ref(), exchange.head);
         let subprotocol = Subprotocol::choose(&handshake, target.subprotocols())?;
@@ -197,13 +198,23 @@ impl Console {
         ))
     }
 
-    /// Finds the meaning of a request's token for a visitor who may know it.
-    async fn find(&self, exchange: &mut Exchange<'_>) -> Result<Found, Refusal> {
-        let context = exchange.context;
+    /// Finds the meaning of a request's token for a page that may open it, with the verdict of the hub about the
+    /// client, which counts where the token names a channel.
+    async fn find(
+        &self,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<(Found, Result<(), Refusal>), Refusal> {
         permit_page(&self.entrances.bridge, exchange.asking().0)?;
-        self.limit.check(context)?;
+        self.limit.check(exchange.context)?;
         // Before the app is asked, which sees no password of Noren.
         let at_hub = self.wok_page.enter(exchange).await;
+        Ok((self.look_up(exchange).await?, at_hub))
+    }
+
+    /// Finds the meaning of a request's token for a visitor who may know it. The rate of wrong tokens has been checked
+    /// before.
+    async fn look_up(&self, exchange: &mut Exchange<'_>) -> Result<Found, Refusal> {
+        let context = exchange.context;
         // Before the token is looked at: who is not logged in does not learn which tokens there are.
         let visitor = self.visitor(exchange).await?;
         let token = self.token(exchange)?;
@@ -219,7 +230,7 @@ impl Console {
         };
         let leads_to = if let Some(channel) = self.wok_page.channel_of(asked.token()) {
             forgive(place);
-            LeadsTo::Channel(channel, at_hub)
+            LeadsTo::Channel(channel)
         } else {
             let found = self.targets.resolve(&asked).await;
             if !matches!(found, Err(ResolveError::Unknown)) {
@@ -229,7 +240,7 @@ impl Console {
             // The id of a server is no secret, as a token is.
             let tells_name = self.tells_names || target.server.is_some();
             exchange.audit.found(&target, tells_name);
-            LeadsTo::Console(target)
+            LeadsTo::Console(Box::new(target))
         };
         Ok(Found {
             asked,
@@ -295,11 +306,12 @@ impl Console {
         question: Question,
         exchange: &mut Exchange<'_>,
     ) -> Result<Response<Body>, Refusal> {
+        let (found, _) = self.find(exchange).await?;
         let Found {
             asked,
             visitor,
             leads_to: LeadsTo::Console(target),
-        } = self.find(exchange).await?
+        } = found
         else {
             return Err(not_shared());
         };
@@ -408,7 +420,6 @@ struct Found {
 
 /// The destination of a token.
 enum LeadsTo {
-    /// A channel, with the verdict of the hub about the client.
-    Channel(ChannelName, Result<(), Refusal>),
-    Console(Target),
+    Channel(ChannelName),
+    Console(Box<Target>),
 }

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Console, Rules, not_admitted, unresolved};
+use super::{Console, Found, LeadsTo, Rules, unresolved};
 use crate::access::session::Visitor;
 use crate::config::{Clipboard, ConsoleList};
 use crate::http::{Context, Head, Refusal};
 use crate::service::exchange::Exchange;
-use crate::service::token_limit::forgive;
 use crate::text::percent::encoded;
-use crate::tokens::{LinkError, ResolveError, Target, Token, encode};
+use crate::tokens::{Target, Token, encode};
 
 /// Limit on consoles in a list.
 const MOST: usize = 1000;
@@ -28,31 +27,15 @@ impl Console {
         &self,
         exchange: &mut Exchange<'_>,
     ) -> Result<Value, Refusal> {
-        let context = exchange.context;
-        self.limit.check(context)?;
-        let visitor = self.visitor(exchange).await?;
-        let token = self.token(exchange)?;
-        let place = self.limit.hold(context).await?;
-        let asked = match self.targets.admit(token, context.peer.ip()).await {
-            Ok(asked) => asked,
-            Err(error) => {
-                if !matches!(error, LinkError::Unsigned | LinkError::Invalid(_)) {
-                    forgive(place);
-                }
-                return Err(not_admitted(&error));
-            }
-        };
-        if self.wok_page.channel_of(asked.token()).is_some() {
-            forgive(place);
+        // No check of the page: it reads the answer only if it has this origin, and its browser names none then.
+        self.limit.check(exchange.context)?;
+        let Found {
+            visitor, leads_to, ..
+        } = self.look_up(exchange).await?;
+        let LeadsTo::Console(target) = leads_to else {
             let reason = "this token leads to a channel, and not to a console";
             return Err(Refusal::not_found(reason));
-        }
-        let found = self.targets.resolve(&asked).await;
-        if !matches!(found, Err(ResolveError::Unknown)) {
-            forgive(place);
-        }
-        let target = found.map_err(|error| unresolved(&error))?;
-        exchange.audit.found(&target, self.tells_names);
+        };
         self.permitted(&target, visitor.as_ref(), exchange.head)
             .await
     }
