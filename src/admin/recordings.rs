@@ -26,7 +26,7 @@ use crate::admin::responses::object;
 use crate::bridge::{Recorder, Watcher};
 use crate::config::Config;
 use crate::http::{Body, BoxError, Lease, Refusal};
-use crate::recording::{State, Summary, is_being_written, list, summary};
+use crate::recording::{is_being_written, list, summary};
 use crate::shutdown::Shutdown;
 use crate::telemetry::audit::Opened;
 use crate::viewers::{Subject, Viewers};
@@ -173,31 +173,9 @@ fn listed(directory: &std::path::Path) -> Value {
     files.truncate(MOST);
     let count = files.len();
     let found = files.iter().filter_map(|(path, _)| summary(path).ok());
-    let recordings: Vec<_> = found.map(|summary| entry(&summary)).collect();
+    let recordings: Vec<_> = found.map(|summary| summary.json()).collect();
     let unreadable = count - recordings.len();
     json!({ "recordings": recordings, "complete": complete, "unreadable": unreadable })
-}
-
-fn entry(summary: &Summary) -> Value {
-    let header = &summary.header;
-    let (state, reason) = match &summary.state {
-        State::Open => ("open", None),
-        State::Ended(reason) => ("ended", Some(reason)),
-        State::Cut => ("cut", None),
-    };
-    json!({
-        "file": summary.path.file_name().map(OsStr::to_string_lossy),
-        "begun": header.begun,
-        "seconds": summary.duration.as_secs_f64(),
-        "bytes": summary.size,
-        "graphical": summary.graphical,
-        "target": header.target,
-        "console": header.console,
-        "peer": header.peer,
-        "user": header.user,
-        "state": state,
-        "reason": reason,
-    })
 }
 
 /// Sends a file, and what is added to it until its writer has let it go.

@@ -10,7 +10,6 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use noren::Config;
 use noren::recording::{Digest, State, Summary, list, summary, verify};
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -85,7 +84,7 @@ impl List {
         for (path, _) in list(&directory) {
             match summary(&path) {
                 Ok(summary) if self.json => {
-                    let _ = writeln!(text, "{}", object(&summary));
+                    let _ = writeln!(text, "{}", summary.json());
                 }
                 Ok(summary) => {
                     let _ = writeln!(text, "{}", row(&summary));
@@ -137,29 +136,6 @@ fn row(summary: &Summary) -> String {
         one_line(&header.peer),
         name(&summary.path),
     )
-}
-
-fn object(summary: &Summary) -> Value {
-    let header = &summary.header;
-    let (state, reason) = match &summary.state {
-        State::Open => ("open", None),
-        State::Ended(reason) => ("ended", Some(reason)),
-        State::Cut => ("cut", None),
-    };
-    json!({
-        "file": name(&summary.path),
-        "begun": header.begun,
-        "seconds": summary.duration.as_secs_f64(),
-        "bytes": summary.size,
-        "graphical": summary.graphical,
-        "target": header.target,
-        "console": header.console,
-        "peer": header.peer,
-        "user": header.user,
-        "digests": header.is_chained(),
-        "state": state,
-        "reason": reason,
-    })
 }
 
 fn name(path: &Path) -> String {

@@ -3,10 +3,13 @@
 //! A writer holds a lock on its file (flock(2)) until the end, so that other processes see that it is being written,
 //! and do not delete it. Judges no digest.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
 
 use super::format::{EXTENSION, HEAD, Header, Kind};
 use super::reader::{LONGEST_LINE, ReadError, Reader};
@@ -44,6 +47,33 @@ pub enum State {
     Ended(String),
     /// Its writer was killed, or its end was cut off.
     Cut,
+}
+
+impl Summary {
+    /// The recording as lists have it in JSON, those of commands and those of pages.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let header = &self.header;
+        let (state, reason) = match &self.state {
+            State::Open => ("open", None),
+            State::Ended(reason) => ("ended", Some(reason)),
+            State::Cut => ("cut", None),
+        };
+        json!({
+            "file": self.path.file_name().map(OsStr::to_string_lossy),
+            "begun": header.begun,
+            "seconds": self.duration.as_secs_f64(),
+            "bytes": self.size,
+            "graphical": self.graphical,
+            "target": header.target,
+            "console": header.console,
+            "peer": header.peer,
+            "user": header.user,
+            "digests": header.is_chained(),
+            "state": state,
+            "reason": reason,
+        })
+    }
 }
 
 /// The files of recordings in a directory with their sizes, oldest first. A missing directory has none.
