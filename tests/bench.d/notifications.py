@@ -151,7 +151,7 @@ def start(program, directory, port):
         file.write(
             "[[listener]]\naddress = '127.0.0.1:0'\nprotocol = 'https'\n[limits]\nconnections-per-address = 0\n"
             "address-share = 100\nsession-share = 100\nrequest-rate = 0\nconnections = 12000\n[hub]\nconnect-rate = 100000\n"
-            "subscribers = 12000\n[log]\naccess = false\naudit = 'off'\n[[channel]]\nname = 'nova.*'\nslow = 'conflate'\n"
+            "subscribers = 12000\n[log]\naccess = false\n[[channel]]\nname = 'nova.*'\nslow = 'conflate'\n"
             f"[channel.history]\nage = '2m'\n[[channel.source]]\nsource = 'amqp'\nurl = 'amqp://127.0.0.1:{port}/%2F'\n"
             "exchange = 'nova'\nbindings = ['notifications.#', 'versioned_notifications.#']\nqueue = 'noren-nova'\n"
             "format = 'oslo'\nchannel = ['nova.{tenant}', 'nova.cloud']\n"
