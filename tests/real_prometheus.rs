@@ -61,7 +61,7 @@ fn prometheus_takes_all_of_it_and_can_be_asked_for_it() {
     });
     for query in [
         "noren_build_info",
-        "noren_channel_listeners{channel=\"wok\"}",
+        "noren_channel_subscriptions{channel=\"wok\"}",
         "noren_tls_handshake_duration_seconds_bucket{le=\"+Inf\"}",
         "process_resident_memory_bytes > 1e6",
     ] {

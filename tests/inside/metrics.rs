@@ -106,7 +106,7 @@ async fn messages_and_deliveries_are_counted_by_the_name_or_pattern_of_the_confi
             "noren_channel_delivery_seconds_count{channel=\"job.*\"}",
             "2",
         ),
-        ("noren_channel_listeners{channel=\"job.*\"}", "2"),
+        ("noren_channel_subscriptions{channel=\"job.*\"}", "2"),
         ("noren_channel_subscribers", "1"),
     ] {
         house.series(series, value).await;

@@ -60,13 +60,13 @@ impl Channels {
         }
         registry.register(
             "channel_subscribers",
-            "Subscribers now",
+            "Subscribers of all channels together now",
             own.subscribers.clone(),
         );
         registry.register("channels", "Channels open now", own.open.clone());
         registry.register(
-            "channel_listeners",
-            "Subscribers of the channel now",
+            "channel_subscriptions",
+            "Subscriptions of the channel now",
             own.channel_subscribers.clone(),
         );
         registry.register(
