@@ -18,7 +18,7 @@ use crate::http::{
 };
 use crate::net::{Peer, Proxies, proxy_source};
 use crate::rfb::{Rules, filtered, host_filtered};
-use crate::router::{Asked, Route, Router};
+use crate::router::{Route, RouteKey, Router};
 use crate::telemetry::Inside;
 use crate::tokens::{Token, token_file_names};
 use crate::websocket::{Event, FrameReader};
@@ -64,7 +64,7 @@ pub fn path(path: &str) {
             for cuts in [true, false] {
                 let seen = as_a_server_reads(text, merges, cuts);
                 if seen == "/admin" || seen.starts_with("/admin/") && !is_public(&seen) {
-                    let asked = Asked {
+                    let asked = RouteKey {
                         host: "a",
                         path: &read,
                         query: None,

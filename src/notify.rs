@@ -5,20 +5,20 @@ use tracing::warn;
 
 /// Reports that the sockets are open, or that a reload is complete.
 pub(crate) fn ready() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
 /// Reports the start of a reload. With `Type=notify-reload` the time must be in the same message.
 pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => warn!(%error, "no monotonic clock for systemd"),
     }
 }
 
 /// Reports that another process is the main process now; this one only ends what it has begun.
 pub(crate) fn replaced_by(process: u32) {
-    tell(&[NotifyState::MainPid(process)]);
+    notify(&[NotifyState::MainPid(process)]);
 }
 
 /// Notifies systemd's watchdog at the interval it asks for, while `beat` completes each time. Never returns, and
@@ -33,7 +33,7 @@ pub(crate) async fn feed_watchdog<F: Future<Output = ()>>(beat: impl Fn() -> F) 
         tokio::time::sleep(every).await;
         // A beat that comes late is no beat: systemd ends the process then, and starts it again.
         if tokio::time::timeout(every, beat()).await.is_ok() {
-            tell(&[NotifyState::Watchdog]);
+            notify(&[NotifyState::Watchdog]);
         } else {
             warn!(
                 ?every,
@@ -45,10 +45,10 @@ pub(crate) async fn feed_watchdog<F: Future<Output = ()>>(beat: impl Fn() -> F) 
 
 /// Reports the start of the drain.
 pub(crate) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-fn tell(state: &[NotifyState<'_>]) {
+fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         warn!(%error, "systemd cannot be notified of the state");
     }

@@ -65,7 +65,7 @@ pub fn places(config: &Config) -> Vec<Place> {
 
 /// The properties of a request that determine its route.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct RouteKey<'a> {
     /// The public host name.
     pub host: &'a str,
     /// The path, and its other possible readings.
@@ -189,7 +189,7 @@ impl Router {
     /// # Errors
     /// A refusal, if no route matches, if the app does not accept such a path, or if the app could read it as a
     /// path with other guards.
-    pub(crate) fn route(&self, asked: Asked<'_>) -> Result<Route, Refusal> {
+    pub(crate) fn route(&self, asked: RouteKey<'_>) -> Result<Route, Refusal> {
         // Addresses of subscriptions contain topics, whose slashes are encoded; the hub reads the path as it was sent.
         if self.is_mercure(asked.path.as_str()) {
             return Ok(Route::Mercure);
@@ -238,7 +238,7 @@ impl Router {
     }
 
     /// Matches Noren's own handlers, for which a path has one reading.
-    fn own(&self, asked: Asked<'_>) -> Result<Option<Route>, Refusal> {
+    fn own(&self, asked: RouteKey<'_>) -> Result<Option<Route>, Refusal> {
         let path = asked.path.as_str();
         let bare = path.strip_suffix('/').unwrap_or(path);
         if self.webhooks.contains(path) {
@@ -268,7 +268,7 @@ impl Router {
     }
 
     /// True if a request for `/` is for the bridge: pages and the app's own WebSockets have no token.
-    fn is_console_at_root(&self, asked: Asked<'_>) -> bool {
+    fn is_console_at_root(&self, asked: RouteKey<'_>) -> bool {
         let has_token = || {
             let mut parameters = asked.query.unwrap_or_default().split('&');
             parameters.any(|parameter| parameter.starts_with("token="))
@@ -278,7 +278,7 @@ impl Router {
 
     /// Checks every reading of the path against `refuse` of the chosen route and of the route for that reading: the app
     /// could take the path for one that is closed.
-    fn check_refused(&self, chosen: &Entry, asked: Asked<'_>) -> Result<(), Refusal> {
+    fn check_refused(&self, chosen: &Entry, asked: RouteKey<'_>) -> Result<(), Refusal> {
         if self.entries.iter().all(|entry| entry.refuse.is_empty()) {
             return Ok(());
         }
@@ -303,7 +303,7 @@ impl Router {
 
     /// Checks that no other reading of the path has stricter rules: no spelling evades a guard by being read one
     /// way here and another way by the app.
-    fn check_readings(&self, app: &Rules, asked: Asked<'_>) -> Result<(), Refusal> {
+    fn check_readings(&self, app: &Rules, asked: RouteKey<'_>) -> Result<(), Refusal> {
         let folded = app.case_insensitive.then(|| asked.path.as_str());
         for reading in asked.path.others().chain(folded) {
             let fits = |entry: &&Entry| entry.is_for(asked.host, reading, app.case_insensitive);

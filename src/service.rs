@@ -70,10 +70,10 @@ use tunnel_permits::TunnelPermits;
 use upkeep::Upkeep;
 
 /// The response to any request.
-pub(crate) type Answer = Response<AnswerBody>;
+pub(crate) type ServiceResponse = Response<ServiceBody>;
 
 /// The body of a response.
-pub(crate) type AnswerBody = Measured<Body, Held>;
+pub(crate) type ServiceBody = Measured<Body, Held>;
 
 /// Handles the requests of one configuration.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ impl Service {
         mut request: Request<Incoming>,
         context: &Context,
         role: Role,
-    ) -> Answer {
+    ) -> ServiceResponse {
         let busy = context.activity.begin();
         let spelling = context.activity.spelling();
         if !spelling.is_standard() {
@@ -251,8 +251,8 @@ impl Service {
     }
 
     /// Repeats due session queries for open connections; to be called about once a second.
-    pub(crate) async fn ask_again(&self) {
-        self.upkeep.ask_again().await;
+    pub(crate) async fn repeat_queries(&self) {
+        self.upkeep.repeat_queries().await;
     }
 
     /// Runs the hub's housekeeping; to be called about once a second.

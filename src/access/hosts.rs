@@ -42,7 +42,7 @@ impl KnownHosts {
                 .iter()
                 .flat_map(|files| files.hosts.iter().cloned()),
         );
-        listed.extend(said(config).filter_map(|name| HostPattern::parse(name).ok()));
+        listed.extend(configured_names(config).filter_map(|name| HostPattern::parse(name).ok()));
         let own = host_name().map_or_else(Vec::new, |name| {
             let first = name.split('.').next().unwrap_or_default();
             // As multicast DNS has it (RFC 6762).
@@ -82,7 +82,7 @@ impl KnownHosts {
 }
 
 /// The names in other keys of the configuration.
-fn said(config: &Config) -> impl Iterator<Item = &str> {
+fn configured_names(config: &Config) -> impl Iterator<Item = &str> {
     let certificates = config.tls.certificates.iter();
     let certificates = certificates.flat_map(|certificate| &certificate.names);
     let issued = config.acme.iter().flat_map(|acme| &acme.names);

@@ -36,7 +36,7 @@ pub(super) enum AcmeError {
         reason: String,
     },
     /// The authority refused a request.
-    #[error("{}", said(.0))]
+    #[error("{}", problem_text(.0))]
     Refused(Problem),
     /// The authority cannot be reached, or sent an invalid response.
     #[error("the authority at {directory}: {reason}")]
@@ -105,7 +105,7 @@ fn kind_of(name: &str) -> Option<&str> {
 }
 
 /// Formats a problem as one line.
-pub(super) fn said(problem: &Problem) -> String {
+pub(super) fn problem_text(problem: &Problem) -> String {
     let part = |kind: Option<&str>, detail: Option<&str>| {
         let kind = kind.map_or("no reason given", |kind| kind_of(kind).unwrap_or(kind));
         // The words of somebody else must not break the line.

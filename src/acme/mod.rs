@@ -150,7 +150,7 @@ impl Keeper {
         let mut account = None;
         for name in &acme.names {
             self.look(acme, name).await;
-            self.ask_for_window(acme, name, &mut account).await;
+            self.fetch_window(acme, name, &mut account).await;
             if !self.is_due(name) {
                 continue;
             }
@@ -187,7 +187,7 @@ impl Keeper {
     }
 
     /// Asks the authority for the renewal window of a certificate, if it supports that (RFC 9773).
-    async fn ask_for_window(&self, acme: &Acme, name: &str, account: &mut Option<Account>) {
+    async fn fetch_window(&self, acme: &Acme, name: &str, account: &mut Option<Account>) {
         let id = self.with_name(name, |progress| {
             let held = progress.held.as_mut()?;
             held.is_turn(Instant::now()).then(|| held.id.clone())?

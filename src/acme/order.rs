@@ -11,7 +11,7 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use tokio::task::spawn_blocking;
 
 use super::account::make_home;
-use super::error::{AcmeError, explain, said};
+use super::error::{AcmeError, explain, problem_text};
 use crate::config::{Acme, Certificate, Challenge};
 use crate::fs::draft;
 use crate::tls::{Challenges, LoadedCertificate, Shown};
@@ -58,7 +58,7 @@ pub(super) async fn order(
         }
         // Some say it with the order as well.
         Err(Error::Api(problem)) if order.state().status == OrderStatus::Invalid => {
-            return Err(not_seen(acme, &[said(&problem)]));
+            return Err(not_seen(acme, &[problem_text(&problem)]));
         }
         Err(error) => return Err(explain(error)),
     }
@@ -130,7 +130,7 @@ async fn failures(order: &mut Order) -> Result<Vec<String>, Error> {
         let mut authorization = authorization?;
         let state = authorization.refresh().await?;
         let failed = state.challenges.iter().filter_map(|one| one.error.as_ref());
-        reasons.extend(failed.map(said));
+        reasons.extend(failed.map(problem_text));
     }
     Ok(reasons)
 }

@@ -45,7 +45,7 @@ impl HttpClient for Transport {
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
         let connector = self.0.clone();
         Box::pin(async move {
-            let asked = timeout(LIMIT, ask(&connector, request)).await;
+            let asked = timeout(LIMIT, send_request(&connector, request)).await;
             asked
                 .unwrap_or_else(|_| Err(format!("it did not answer within {LIMIT:?}").into()))
                 .map_err(Error::Other)
@@ -53,7 +53,7 @@ impl HttpClient for Transport {
     }
 }
 
-async fn ask(
+async fn send_request(
     connector: &Connector,
     mut request: Request<BodyWrapper<Bytes>>,
 ) -> Result<BytesResponse, BoxError> {

@@ -170,7 +170,7 @@ impl Publisher {
                 if !self.shutdown.has_begun() {
                     refuse(body, &self.shutdown);
                 }
-                refusal.reason = progress.told(&refusal.reason).into();
+                refusal.reason = progress.error_text(&refusal.reason).into();
                 Err(refusal.closing())
             }
         }
@@ -276,7 +276,7 @@ impl Publisher {
 
 impl Progress {
     /// The reason of a refusal with the number of lines that were published.
-    fn told(&self, reason: &str) -> String {
+    fn error_text(&self, reason: &str) -> String {
         let Self {
             line,
             published,

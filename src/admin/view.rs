@@ -280,7 +280,7 @@ impl View {
     }
 
     fn close_tunnel(&self, number: u64) -> Option<String> {
-        let tunnel = self.inside.tunnels.ask_to_close(number)?;
+        let tunnel = self.inside.tunnels.request_close(number)?;
         info!(
             tunnel = number,
             peer = tunnel.peer,
@@ -291,7 +291,7 @@ impl View {
     }
 
     fn close_subscription(&self, number: u64) -> Option<String> {
-        let subscription = self.hub.ask_to_leave(number)?;
+        let subscription = self.hub.request_end(number)?;
         let peer = subscription
             .peer
             .unwrap_or_else(|| "the admin socket".to_owned());

@@ -73,7 +73,7 @@ impl From<BrokerError> for Reason {
             BrokerError::Authority(error) => error.denied(),
             _ => None,
         };
-        Self::told(&error, denied)
+        Self::with_text(&error, denied)
     }
 }
 

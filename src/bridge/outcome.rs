@@ -39,7 +39,7 @@ pub(super) enum End {
     #[error("the recording cannot go on, and bridge.recording says that nothing goes unrecorded")]
     NotRecorded,
     #[error("closed by an administrator")]
-    Asked,
+    ByAdministrator,
     #[error("its token was taken away")]
     TokenGone,
     #[error("the client fell behind by more than shared.lag")]
@@ -78,7 +78,7 @@ impl End {
             // From the range for private use (RFC 6455 §7.4.2): the page should log in, not just come back.
             Self::SessionEnded => (Some(4401), "the session ended"),
             Self::NotRecorded => (Some(1011), "the recording cannot go on"),
-            Self::Asked => (Some(4403), "closed by an administrator"),
+            Self::ByAdministrator => (Some(4403), "closed by an administrator"),
             // Private too: coming back with this token is of no use.
             Self::TokenGone => (Some(4404), "the token is no longer known"),
             Self::Lagging => (Some(1013), "this connection is too slow for the console"),
@@ -104,7 +104,7 @@ pub(super) enum Ended {
     NotRecorded,
     /// An administrator closed the console.
     #[error("closed by an administrator")]
-    Asked,
+    ByAdministrator,
 }
 
 /// The end of a viewer that comes even if its client does not read: then it never gets as far as the reason.
@@ -135,7 +135,7 @@ impl From<Ended> for End {
             Ended::Broke => Self::TargetBroke(io::Error::other(ended)),
             Ended::Lagging => Self::Lagging,
             Ended::NotRecorded => Self::NotRecorded,
-            Ended::Asked => Self::Asked,
+            Ended::ByAdministrator => Self::ByAdministrator,
         }
     }
 }

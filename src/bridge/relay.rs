@@ -173,8 +173,8 @@ where
             if unrecorded.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::NotRecorded);
             }
-            if tunnel.is_some_and(|tunnel| tunnel.poll_asked(cx).is_ready()) {
-                return Poll::Ready(End::Asked);
+            if tunnel.is_some_and(|tunnel| tunnel.poll_close_request(cx).is_ready()) {
+                return Poll::Ready(End::ByAdministrator);
             }
             if revoked.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::TokenGone);
@@ -253,7 +253,7 @@ where
                 let _ = timeout(CLOSE_LIMIT, self.finish_target()).await;
             }
             // The console is let go of at once, however long the client takes to close.
-            End::SessionEnded | End::Asked | End::TokenGone => {
+            End::SessionEnded | End::ByAdministrator | End::TokenGone => {
                 let _ = timeout(CLOSE_LIMIT, self.target.shutdown()).await;
             }
             // The client's earlier bytes were valid, and the recording says that the console got them.

@@ -132,7 +132,7 @@ fn group_name(groups: &str, id: u32) -> String {
 }
 
 /// Asks the admin socket one thing; the body of its answer, or the reason in it if that is an error.
-pub(super) async fn ask(socket: &Path, method: Method, target: &str) -> anyhow::Result<Bytes> {
+pub(super) async fn request(socket: &Path, method: Method, target: &str) -> anyhow::Result<Bytes> {
     let stream = connect(socket).await?;
     let (mut sender, connection) = http1::handshake(stream).await?;
     let request = Request::builder()

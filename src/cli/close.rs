@@ -8,7 +8,7 @@ use form_urlencoded::byte_serialize;
 use http::Method;
 use serde_json::Value;
 
-use crate::cli::admin::{Place, ask};
+use crate::cli::admin::{Place, request};
 use crate::cli::{Failure, current_runtime, print};
 
 /// The arguments of `noren close`.
@@ -36,7 +36,7 @@ impl Close {
         let mut text = String::new();
         for what in self.ids.into_iter().chain(user) {
             let target = format!("/close/{what}");
-            let asked = ask(&socket, Method::POST, &target);
+            let asked = request(&socket, Method::POST, &target);
             let answer: Value =
                 serde_json::from_slice(&runtime.block_on(asked)?).context("the answer of Noren")?;
             let closed = answer.get("closed").and_then(Value::as_array);

@@ -5,7 +5,7 @@ use clap::Args;
 use http::Method;
 use serde_json::Value;
 
-use crate::cli::admin::{Place, ask};
+use crate::cli::admin::{Place, request};
 use crate::cli::status::consoles;
 use crate::cli::{Failure, current_runtime, print};
 
@@ -25,12 +25,12 @@ impl Consoles {
         let runtime = current_runtime()?;
         if let Some(id) = self.keyboard {
             let target = format!("/keyboard/{id}");
-            let answer = runtime.block_on(ask(&socket, Method::POST, &target))?;
+            let answer = runtime.block_on(request(&socket, Method::POST, &target))?;
             let answer: Value = serde_json::from_slice(&answer).context("the answer of Noren")?;
             let done = answer.get("done").and_then(Value::as_str);
             return Ok(print(&format!("{}\n", done.unwrap_or("done")))?);
         }
-        let answer = runtime.block_on(ask(&socket, Method::GET, "/status?rows=100000"))?;
+        let answer = runtime.block_on(request(&socket, Method::GET, "/status?rows=100000"))?;
         let lines = consoles(&answer)?;
         if lines.is_empty() {
             return Ok(print("no shared console is open\n")?);

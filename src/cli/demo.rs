@@ -12,8 +12,8 @@ use noren::{Config, Server, SetupError, telemetry};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use crate::cli::admin::ask;
-use crate::cli::serve::{runtime, told};
+use crate::cli::admin::request;
+use crate::cli::serve::{log_end, runtime};
 use crate::cli::{Failure, print};
 use crate::demo::{self, Backstage};
 use crate::signals::Signals;
@@ -88,7 +88,7 @@ async fn serve(server: Server, admin: &Path) -> Result<(), Failure> {
         }
         signals.stop().await;
     };
-    told(server.run(stop).await);
+    log_end(server.run(stop).await);
     Ok(())
 }
 
@@ -105,7 +105,7 @@ async fn settled(admin: &Path) {
 
 /// True once the status shows a connection of the source.
 async fn is_connected(admin: &Path) -> bool {
-    let Ok(status) = ask(admin, Method::GET, "/status?rows=1").await else {
+    let Ok(status) = request(admin, Method::GET, "/status?rows=1").await else {
         return false;
     };
     let status: Value = serde_json::from_slice(&status).unwrap_or_default();

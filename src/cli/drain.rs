@@ -13,7 +13,7 @@ use noren::status::Status;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::cli::admin::{Place, ask};
+use crate::cli::admin::{Place, request};
 use crate::cli::{Failure, current_runtime, output, print};
 
 /// Time between two checks of an address.
@@ -58,7 +58,7 @@ impl Drain {
         let target = format!("/drain/{app}?address={address}{undo}");
         let socket = self.place.socket()?;
         let runtime = current_runtime()?;
-        let answer = runtime.block_on(ask(&socket, Method::POST, &target))?;
+        let answer = runtime.block_on(request(&socket, Method::POST, &target))?;
         let answer: Value = serde_json::from_slice(&answer).context("the answer of Noren")?;
         let done = answer.get("done").and_then(Value::as_str);
         print(&format!("{}\n", done.unwrap_or("done")))?;
@@ -78,7 +78,7 @@ async fn wait(socket: &Path, app: &str, address: &str, limit: Duration) -> anyho
     let end = Instant::now() + limit;
     let (mut process, mut seen) = (None, None);
     loop {
-        let status = ask(socket, Method::GET, "/status?rows=0").await?;
+        let status = request(socket, Method::GET, "/status?rows=0").await?;
         let status: Status = serde_json::from_slice(&status).context("the answer of Noren")?;
         // The load of the process before is not known to the next one.
         if *process.get_or_insert(status.process) != status.process {

@@ -93,7 +93,7 @@ impl Replay {
             return Ok(self.write_asciicast()?);
         }
         // Before anything listens, so that a wrong file is told at once.
-        self.tell(&self.open()?);
+        self.print_head(&self.open()?);
         let runtime = current_runtime()?;
         let played = runtime.block_on(async {
             if self.terminal {
@@ -131,7 +131,7 @@ impl Replay {
     }
 
     /// Prints a description of the recording to a terminal.
-    fn tell(&self, reader: &Reader<BufReader<File>>) {
+    fn print_head(&self, reader: &Reader<BufReader<File>>) {
         let header = reader.header();
         let console = header.console.as_deref().unwrap_or(&header.target);
         let user = header.user.as_deref().unwrap_or("somebody");

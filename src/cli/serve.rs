@@ -230,7 +230,7 @@ async fn serve(
             () = notify::feed_watchdog(move || beat(beating.clone())) => {}
         }
     };
-    told(server.run(stop).await);
+    log_end(server.run(stop).await);
     Ok(())
 }
 
@@ -363,8 +363,8 @@ pub(super) fn bind(config: Config, before: Option<Inheritance>) -> Result<Server
     })
 }
 
-/// The last line of the log.
-pub(super) fn told(drained: Drained) {
+/// Logs the end of the process.
+pub(super) fn log_end(drained: Drained) {
     match drained.left {
         0 => info!("stopped"),
         left => warn!(

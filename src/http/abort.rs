@@ -120,7 +120,7 @@ impl Failure {
 
 impl Failure {
     /// Ready when the failure may be passed on: the bytes were sent, or the limit has passed.
-    fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_flushed && Pin::new(&mut self.flushed).poll(cx).is_ready() {
             self.is_flushed = true;
             if self.lag.is_zero() {
@@ -158,7 +158,7 @@ where
         if let Some(fence) = failure.fence.take() {
             return Poll::Ready(Some(Ok(Frame::data(fence))));
         }
-        if failure.poll_told(cx).is_pending() {
+        if failure.poll_due(cx).is_pending() {
             return Poll::Pending;
         }
         let failure = this.failure.take();

@@ -31,7 +31,7 @@ impl RequestId {
 
     /// Sets the headers for the app: always the id, and the trace if `trace`. A valid `traceparent` of the client
     /// is kept; otherwise a trace begins here, with the request as its first part.
-    pub(crate) fn tell(self, headers: &mut HeaderMap, trace: bool) {
+    pub(crate) fn set_headers(self, headers: &mut HeaderMap, trace: bool) {
         if let Ok(value) = HeaderValue::from_bytes(&digits(self.0)) {
             headers.insert(REQUEST_ID, value);
         }
@@ -129,14 +129,14 @@ mod tests {
 
     const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-    fn told(before: &[&'static str], trace: bool) -> HeaderMap {
+    fn headers_after(before: &[&'static str], trace: bool) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in before {
             headers.append(TRACEPARENT, HeaderValue::from_static(value));
         }
         headers.insert(TRACESTATE, HeaderValue::from_static("a=1"));
         headers.insert(REQUEST_ID, HeaderValue::from_static("mine"));
-        RequestId::new().tell(&mut headers, trace);
+        RequestId::new().set_headers(&mut headers, trace);
         headers
     }
 
@@ -146,7 +146,7 @@ mod tests {
             VALID,
             "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-more",
         ] {
-            let headers = told(&[valid], true);
+            let headers = headers_after(&[valid], true);
             assert_eq!(headers[TRACEPARENT], valid);
             assert_eq!(headers[TRACESTATE], "a=1");
         }
@@ -161,7 +161,7 @@ mod tests {
             &["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"],
             &["junk"],
         ] {
-            let headers = told(wrong, true);
+            let headers = headers_after(wrong, true);
             let own = headers[TRACEPARENT].to_str().expect("ASCII");
             assert!(is_traceparent(own), "{own}");
             assert!(!wrong.contains(&own));
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn without_traces_what_the_client_says_passes_and_the_id_is_still_ours() {
-        let headers = told(&["junk"], false);
+        let headers = headers_after(&["junk"], false);
         assert_eq!(headers[TRACEPARENT], "junk");
         assert_ne!(headers[REQUEST_ID], "mine");
     }

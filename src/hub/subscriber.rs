@@ -82,7 +82,7 @@ impl Subscriber {
     }
 
     /// Asks the subscriber to leave, on behalf of an administrator.
-    pub(super) fn ask_to_leave(&self) {
+    pub(super) fn request_end(&self) {
         self.asked.store(true, Ordering::Release);
         self.waker.wake();
     }

@@ -52,14 +52,14 @@ impl Hub {
 
     /// Asks the subscriber with this number to leave; returns it, or `None` if there is none.
     #[must_use]
-    pub(crate) fn ask_to_leave(&self, number: u64) -> Option<SubscriptionOverview> {
+    pub(crate) fn request_end(&self, number: u64) -> Option<SubscriptionOverview> {
         let found = self.channels_now().into_iter().find_map(|(name, channel)| {
             let mut here = channel.listeners().into_iter();
             let subscriber = here.find(|one| one.number == number)?;
             Some((name, subscriber))
         });
         let (name, subscriber) = found?;
-        subscriber.ask_to_leave();
+        subscriber.request_end();
         let mut row = seen(&subscriber);
         row.channels.push(name.to_string());
         Some(row)

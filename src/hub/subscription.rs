@@ -122,7 +122,7 @@ pub(crate) enum End {
     /// The visitor's token has expired.
     Expired,
     /// An administrator has closed it.
-    Asked,
+    ByAdministrator,
 }
 
 impl End {
@@ -135,7 +135,7 @@ impl End {
             Self::SessionEnded => "the session ended",
             Self::Refused => NOT_PERMITTED,
             Self::Expired => "the token has expired",
-            Self::Asked => "closed by an administrator",
+            Self::ByAdministrator => "closed by an administrator",
         }
     }
 }
@@ -284,7 +284,7 @@ impl Subscription {
             return Poll::Ready(End::Stopping);
         }
         if self.subscriber.is_asked() {
-            return Poll::Ready(End::Asked);
+            return Poll::Ready(End::ByAdministrator);
         }
         if let Poll::Ready(end) = self.poll_lease(cx) {
             return Poll::Ready(end);
@@ -334,7 +334,7 @@ impl Subscription {
             return Some(Next::End(End::Stopping));
         }
         if self.subscriber.is_asked() {
-            return Some(Next::End(End::Asked));
+            return Some(Next::End(End::ByAdministrator));
         }
         // Before any message: what is published after a logout is not for who has logged out.
         if let Some(leased) = &self.lease

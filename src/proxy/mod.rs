@@ -24,7 +24,7 @@ use crate::http::{
 };
 use crate::shares::Client;
 use crate::shutdown::Shutdown;
-use crate::upstream::{Asker, Payload, Upstream};
+use crate::upstream::{Payload, Requester, Upstream};
 
 use compress::Wish;
 use error::{from_upstream, nonsense};
@@ -43,7 +43,7 @@ pub(crate) struct Forward<'a> {
     /// The checked head of the request.
     pub head: &'a Head,
     /// Position of the client in the queue for workers.
-    pub asker: Asker<'a>,
+    pub requester: Requester<'a>,
     /// Task tracker for work that outlives the request.
     pub tasks: &'a Shutdown,
     /// The header fields that no interim response brings to the client.
@@ -77,7 +77,7 @@ impl Forward<'_> {
         let (parts, incoming) = request.into_parts();
         let wish = Wish::of(&parts.headers, self.upstream.settings());
         let client = Client {
-            address: self.asker.address,
+            address: self.requester.address,
             session: None,
         };
         let budget = Some(self.upstream.budget(client));
@@ -101,7 +101,7 @@ impl Forward<'_> {
             Payload::Stream(body) => Some(body.fault()),
             Payload::Empty | Payload::Whole(_) => None,
         };
-        if let Some(times) = self.asker.times {
+        if let Some(times) = self.requester.times {
             times.received(payload.length());
         }
         let mut answer = self.exchange(parts, payload, own, fault).await?;
@@ -144,7 +144,7 @@ impl Forward<'_> {
         request.headers_mut().extend(own);
         let response = self
             .upstream
-            .send_with(request, self.asker, interim)
+            .send_with(request, self.requester, interim)
             .await
             .map_err(|error| {
                 // If the body broke on its way, the failure of the exchange is the client's.

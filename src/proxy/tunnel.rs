@@ -45,7 +45,7 @@ pub(crate) async fn open(
     let client = Upgrade::of(&mut request);
     let over_http2 = request.version() == Version::HTTP_2;
     let (upgrade, key) = upgrade_request(request, forward)?;
-    let sent = forward.upstream.upgrade(upgrade, forward.asker).await;
+    let sent = forward.upstream.upgrade(upgrade, forward.requester).await;
     let (mut response, counted) = sent.map_err(|error| from_upstream(app, &error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(ordinary(response));
@@ -73,7 +73,7 @@ pub(crate) async fn open(
     // The connection is in use until the tunnel ends, not only until the handshake is answered.
     let busy = forward.context.activity.begin();
     forward.tasks.spawn(async move {
-        let asked = poll_fn(|cx| tunnel.poll_asked(cx));
+        let asked = poll_fn(|cx| tunnel.poll_close_request(cx));
         let copied = tokio::select! {
             copied = copy(client, upstream, &mut line) => copied,
             () = tasks.tunnels_requested() => Ok("Noren is stopping"),

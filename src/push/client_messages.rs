@@ -36,9 +36,9 @@ pub(crate) struct Outcome {
 }
 
 /// An event of the page that the socket has to act on.
-pub(super) enum Said {
+pub(super) enum ClientEvent {
     /// Send this text in reply.
-    Answer(String),
+    Reply(String),
     /// A WebSocket ping; reply with the same payload.
     Ping(Vec<u8>),
     /// The page closes the connection.
@@ -48,7 +48,7 @@ pub(super) enum Said {
 /// The result of parsing an object of a page.
 pub(super) enum Understood {
     /// Reply with this text at once.
-    Answer(String),
+    Reply(String),
     /// Publish the message, and reply with the page's own reference once the result is known.
     UnderWay(Option<Box<RawValue>>, Receiving),
 }
@@ -133,7 +133,7 @@ impl ClientMessages {
         &mut self,
         client: &mut C,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Said>, ReadFault>>
+    ) -> Poll<Result<Option<ClientEvent>, ReadFault>>
     where
         C: AsyncRead + Unpin,
     {
@@ -141,7 +141,7 @@ impl ClientMessages {
             if let Some((_, receiving)) = &mut self.under_way {
                 let outcome = ready!(receiving.as_mut().poll(cx));
                 let reference = self.under_way.take().and_then(|(reference, _)| reference);
-                return Poll::Ready(Ok(Some(Said::Answer(answer(reference, &outcome)))));
+                return Poll::Ready(Ok(Some(ClientEvent::Reply(answer(reference, &outcome)))));
             }
             if let Some(text) = self.texts.pop_front() {
                 if let Some(said) = self.understand(&text) {
@@ -154,8 +154,10 @@ impl ClientMessages {
             };
             match received {
                 Received::Text(text) => self.take(text).map_err(ReadFault::Violation)?,
-                Received::Ping(payload) => return Poll::Ready(Ok(Some(Said::Ping(payload)))),
-                Received::Close(_) => return Poll::Ready(Ok(Some(Said::Closed))),
+                Received::Ping(payload) => {
+                    return Poll::Ready(Ok(Some(ClientEvent::Ping(payload))));
+                }
+                Received::Close(_) => return Poll::Ready(Ok(Some(ClientEvent::Closed))),
                 // Refused by the reader.
                 Received::Binary(_) => {}
             }
@@ -179,9 +181,9 @@ impl ClientMessages {
         Ok(())
     }
 
-    fn understand(&mut self, text: &str) -> Option<Said> {
+    fn understand(&mut self, text: &str) -> Option<ClientEvent> {
         match understand(text, self.receiver.as_ref()) {
-            Understood::Answer(text) => return Some(Said::Answer(text)),
+            Understood::Reply(text) => return Some(ClientEvent::Reply(text)),
             Understood::UnderWay(reference, receiving) => {
                 self.under_way = Some((reference, receiving));
             }
@@ -196,15 +198,15 @@ pub(super) fn understand(text: &str, receiver: Option<&Receiver>) -> Understood 
         Ok(object) => object,
         Err(error) => {
             let outcome = Outcome::refused(400, format!("this is no message: {error}"));
-            return Understood::Answer(answer(None, &outcome));
+            return Understood::Reply(answer(None, &outcome));
         }
     };
     if object.kind == Some("ping") {
-        return Understood::Answer(r#"{"type":"pong"}"#.to_owned());
+        return Understood::Reply(r#"{"type":"pong"}"#.to_owned());
     }
     let refuse = |status, reason: &str| {
         let outcome = Outcome::refused(status, reason.to_owned());
-        Understood::Answer(answer(object.reference.clone(), &outcome))
+        Understood::Reply(answer(object.reference.clone(), &outcome))
     };
     let (Some(channel), Some(data)) = (object.channel, object.data) else {
         return refuse(400, "a message has a channel and data");
@@ -252,7 +254,7 @@ impl Outcome {
 /// Formats the reply that reports a result to the page.
 pub(super) fn answer(reference: Option<Box<RawValue>>, outcome: &Outcome) -> String {
     #[derive(serde::Serialize)]
-    struct Answer<'a> {
+    struct Reply<'a> {
         #[serde(rename = "type")]
         kind: &'static str,
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
@@ -261,7 +263,7 @@ pub(super) fn answer(reference: Option<Box<RawValue>>, outcome: &Outcome) -> Str
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
     }
-    let answer = Answer {
+    let reply = Reply {
         kind: if outcome.reason.is_none() {
             "sent"
         } else {
@@ -271,7 +273,7 @@ pub(super) fn answer(reference: Option<Box<RawValue>>, outcome: &Outcome) -> Str
         status: outcome.status,
         reason: outcome.reason.as_deref(),
     };
-    serde_json::to_string(&answer).unwrap_or_default()
+    serde_json::to_string(&reply).unwrap_or_default()
 }
 
 impl fmt::Debug for ClientMessages {

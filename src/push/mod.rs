@@ -20,7 +20,7 @@ mod websocket;
 pub(crate) use client_messages::{Outcome, Receiver};
 pub(crate) use event_coding::preferred;
 pub(crate) use long_poll::{Wait, poll};
-pub(crate) use sockjs::{Asked, SockJs, Visitor};
+pub(crate) use sockjs::{SockJs, SockJsResource, Visitor};
 pub(crate) use sse::{EventStreamOptions, event_stream, set_headers};
 pub(crate) use unpublished::unpublished;
 pub(crate) use websocket::{Form, Listening, open_socket};

@@ -27,7 +27,7 @@ impl Close {
     pub(super) const INTERRUPTED: Self = Self::new(1002, "Connection interrupted");
     pub(super) const SLOW: Self = Self::new(1013, "too slow");
     pub(super) const STOPPING: Self = Self::new(1001, "the server stops");
-    pub(super) const ASKED: Self = Self::new(4403, "closed by an administrator");
+    pub(super) const BY_ADMINISTRATOR: Self = Self::new(4403, "closed by an administrator");
     pub(super) const REFUSED: Self = Self::new(4403, NOT_PERMITTED);
     pub(super) const SESSION_ENDED: Self = Self::new(4401, "the session has ended");
     pub(super) const EXPIRED: Self = Self::new(4401, "the token has expired");

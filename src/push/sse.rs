@@ -205,7 +205,7 @@ impl EventStream {
                 self.ended = true;
                 Bytes::from_static(b": the token has expired\n\n")
             }
-            Next::End(End::Asked) => {
+            Next::End(End::ByAdministrator) => {
                 self.ended = true;
                 Bytes::from_static(b": closed by an administrator\n\n")
             }

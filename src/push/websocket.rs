@@ -22,7 +22,7 @@ use crate::hub::Hub;
 use crate::hub::sockjs_message;
 use crate::hub::{End, NOT_PERMITTED, Next, Reset, Subscription};
 use crate::hub::{Format, frame};
-use crate::push::client_messages::{ClientMessages, Language, Receiver, Said};
+use crate::push::client_messages::{ClientEvent, ClientMessages, Language, Receiver};
 use crate::push::control::{closing, opening, refusing, resetting};
 use crate::push::send_buffer::SendBuffer;
 use crate::push::sockjs_frames as frames;
@@ -232,12 +232,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 return Poll::Pending;
             }
             match ready!(self.inbox.poll(&mut self.client, cx)) {
-                Ok(Some(Said::Answer(text))) => self.tell(&text),
-                Ok(Some(Said::Ping(payload))) => {
+                Ok(Some(ClientEvent::Reply(text))) => self.push_object(&text),
+                Ok(Some(ClientEvent::Ping(payload))) => {
                     self.outbox
                         .push_control(control_frame(Opcode::Pong, &payload));
                 }
-                Ok(Some(Said::Closed)) => return Poll::Ready(Cause::Closed),
+                Ok(Some(ClientEvent::Closed)) => return Poll::Ready(Cause::Closed),
                 Ok(None) => return Poll::Ready(Cause::Gone),
                 Err(ReadFault::Broke(error)) => return Poll::Ready(Cause::Broke(error)),
                 Err(ReadFault::Violation(violation)) => {
@@ -286,7 +286,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 Form::SockJs => self.outbox.push(message.sockjs_frame()),
             },
             Next::Reset(reset) => return self.tell_reset(reset),
-            Next::Refused(name) if self.form.tells() => self.tell(&refusing(&name)),
+            Next::Refused(name) if self.form.tells() => self.push_object(&refusing(&name)),
             // These frames cannot name the channel, so all of them end.
             Next::Refused(_) => return Some(Cause::Ended(End::Refused)),
             Next::End(end) => return Some(Cause::Ended(end)),
@@ -299,13 +299,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             self.push_text(frames::OPEN);
         }
         if self.form.tells() {
-            self.tell(&opening(&self.hub, &self.subscription.position(), names));
+            self.push_object(&opening(&self.hub, &self.subscription.position(), names));
         }
     }
 
     fn tell_reset(&mut self, reset: Reset) -> Option<Cause> {
         if self.form.tells() {
-            self.tell(&resetting(reset, &self.subscription.position()));
+            self.push_object(&resetting(reset, &self.subscription.position()));
             return None;
         }
         // A client whose frames have no ids cannot resume, so gaps at its start do not concern it; one that falls
@@ -313,7 +313,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         (reset == Reset::Slow).then_some(Cause::Untold)
     }
 
-    fn tell(&mut self, object: &str) {
+    fn push_object(&mut self, object: &str) {
         match self.form {
             Form::SockJs => self.push_text(&sockjs_message::message(object)),
             Form::Events(_) | Form::Wok { .. } => self.push_text(object),
@@ -337,14 +337,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             Cause::Ended(End::Slow) | Cause::Untold => (Some(1013), "too slow"),
             Cause::Ended(End::Stopping) => {
                 if self.form.tells() {
-                    self.tell(&closing(&self.hub));
+                    self.push_object(&closing(&self.hub));
                 }
                 (Some(1001), "the server stops")
             }
             Cause::Ended(End::SessionEnded) => (Some(4401), "the session has ended"),
             Cause::Ended(End::Expired) => (Some(4401), "the token has expired"),
             Cause::Ended(End::Refused) => (Some(4403), NOT_PERMITTED),
-            Cause::Ended(End::Asked) => (Some(4403), "closed by an administrator"),
+            Cause::Ended(End::ByAdministrator) => (Some(4403), "closed by an administrator"),
             Cause::HeartbeatLost => (Some(1001), "no answer to pings"),
         };
         if let (Form::SockJs, Some(code)) = (&self.form, code) {

@@ -132,7 +132,7 @@ impl Filter {
         if let Some(of_host) = &mut self.host {
             match *self.head {
                 [0, _, _, _, ref format @ ..] => of_host.set_pixel(format)?,
-                [3 | 150, ..] => of_host.ask(),
+                [3 | 150, ..] => of_host.picture_requested(),
                 _ => {}
             }
         }

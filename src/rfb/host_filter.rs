@@ -111,7 +111,7 @@ impl HostFilter {
     }
 
     /// Records that the client has requested a picture.
-    pub(super) fn ask(&mut self) {
+    pub(super) fn picture_requested(&mut self) {
         self.asked = true;
     }
 

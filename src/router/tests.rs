@@ -10,7 +10,7 @@ fn router(text: &str) -> Router {
 fn route(router: &Router, host: &str, target: &str, websocket: bool) -> Result<Route, u16> {
     let uri: http::Uri = target.parse().expect(target);
     let path = RequestPath::of(&uri).map_err(|_| 400u16)?;
-    let asked = Asked {
+    let asked = RouteKey {
         host,
         path: &path,
         query: uri.query(),

@@ -218,7 +218,7 @@ impl Served {
                     connection.await
                 }
             };
-            tell(ended);
+            log_end(ended);
         }
     }
 
@@ -261,7 +261,7 @@ impl Served {
             }
         });
         let reason = tokio::select! {
-            ended = &mut connection => return tell(ended),
+            ended = &mut connection => return log_end(ended),
             reason = reason => reason,
         };
         let ended = match reason {
@@ -281,7 +281,7 @@ impl Served {
                 connection.await
             }
         };
-        tell(ended);
+        log_end(ended);
     }
 }
 
@@ -346,9 +346,9 @@ fn answer(
     sent: Sent,
 ) -> impl hyper::service::Service<
     Request<hyper::body::Incoming>,
-    Response = Answer,
+    Response = ServedResponse,
     Error = Infallible,
-    Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>,
+    Future = Pin<Box<dyn Future<Output = Result<ServedResponse, Infallible>> + Send>>,
 > {
     let shared = Arc::new((current, context, sent));
     service_fn(move |request: Request<hyper::body::Incoming>| {
@@ -370,10 +370,10 @@ fn answer(
 }
 
 /// A response as hyper gets it.
-type Answer = Response<AbortAfterFlush<crate::service::AnswerBody>>;
+type ServedResponse = Response<AbortAfterFlush<crate::service::ServiceBody>>;
 
 /// Logs the end of a connection, unless it was an ordinary one.
-fn tell(ended: hyper::Result<()>) {
+fn log_end(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         debug!(%error, "connection ended early");
     }

@@ -126,7 +126,7 @@ impl Handle {
         }
         info!("another process serves now; tunnels stay here until they end");
         match line.try_clone() {
-            Ok(line) => self.live.consoles.tell(line),
+            Ok(line) => self.live.consoles.connect_successor(line),
             Err(fault) => warn!(%fault, "the new process is not told which consoles end here"),
         }
         self.live.shutdown.retire();

@@ -292,7 +292,7 @@ impl Server {
         let state = Arc::clone(&self.state);
         let drain = hub.drain(shutdown.clone(), move || state.load().config.server.drain);
         shutdown.spawn(drain);
-        shutdown.spawn_keeper(ask_again(Arc::clone(&self.state), shutdown.clone()));
+        shutdown.spawn_keeper(repeat_queries(Arc::clone(&self.state), shutdown.clone()));
         shutdown.spawn(renewal::watch(handle.clone(), shutdown.clone()));
         shutdown.spawn(renewal::keep(self.acme, handle.clone(), shutdown.clone()));
         if let Some((mut before, elsewhere)) = self.before.take() {
@@ -339,12 +339,12 @@ impl State {
 }
 
 /// Repeats the session queries for open connections. Separate from the sweep, which must not wait for an app.
-async fn ask_again(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
+async fn repeat_queries(state: Arc<ArcSwap<State>>, shutdown: Shutdown) {
     let asking = async {
         loop {
             tokio::time::sleep(SWEEP).await;
             let service = Arc::clone(&state.load().service);
-            service.ask_again().await;
+            service.repeat_queries().await;
         }
     };
     tokio::select! {

@@ -83,7 +83,7 @@ impl Plan {
     /// Puts this plan in force in all that outlives it, and returns the state for the requests to come.
     pub(super) fn commit(self, live: &Live) -> State {
         descriptors::commit(&self.need, &self.config);
-        live.forget_answers();
+        live.forget_responses();
         let sources = self.service.token_sources();
         live.inside.token_sources.store(Arc::new(sources));
         let service = Service::new(self.service, &self.config, live);

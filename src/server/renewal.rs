@@ -19,12 +19,12 @@ const OFF: Duration = Duration::from_secs(5);
 /// Checks the files until the server stops.
 pub(super) async fn watch(handle: Handle, shutdown: Shutdown) {
     let watching = async {
-        let mut told = None;
+        let mut logged = None;
         loop {
             let every = handle.look_every();
             tokio::time::sleep(every.unwrap_or(OFF)).await;
             if every.is_some() {
-                look(&handle, &mut told).await;
+                look(&handle, &mut logged).await;
             }
         }
     };
@@ -37,7 +37,10 @@ pub(super) async fn watch(handle: Handle, shutdown: Shutdown) {
 /// Gets the configured certificates from an ACME authority until the server stops.
 pub(super) async fn keep(acme: Keeper, handle: Handle, shutdown: Shutdown) {
     let own = handle.clone();
-    let keeping = acme.keep(move || own.acme(), move || tell(handle.renew(), &mut None));
+    let keeping = acme.keep(
+        move || own.acme(),
+        move || log_outcome(handle.renew(), &mut None),
+    );
     tokio::select! {
         () = keeping => {}
         () = shutdown.requested() => {}
@@ -46,30 +49,30 @@ pub(super) async fn keep(acme: Keeper, handle: Handle, shutdown: Shutdown) {
 
 /// Checks the files once. A fault is logged once, however often it is found: two files are rarely written at the
 /// same moment, and a failed renewal stays so for hours.
-async fn look(handle: &Handle, told: &mut Option<String>) {
+async fn look(handle: &Handle, logged: &mut Option<String>) {
     let own = handle.clone();
     let looked = tokio::task::spawn_blocking(move || own.renew()).await;
     match looked {
-        Ok(renewed) => tell(renewed, told),
+        Ok(renewed) => log_outcome(renewed, logged),
         Err(fault) => error!(%fault, "the certificates could not be looked at"),
     }
 }
 
-fn tell(renewed: Result<bool, TlsError>, told: &mut Option<String>) {
+fn log_outcome(renewed: Result<bool, TlsError>, logged: &mut Option<String>) {
     match renewed {
         Ok(false) => {}
         Ok(true) => {
             info!("the files of the certificates have changed; new connections get the new ones");
-            *told = None;
+            *logged = None;
         }
         Err(fault) => {
             let reason = fault.to_string();
-            if told.as_ref() != Some(&reason) {
+            if logged.as_ref() != Some(&reason) {
                 warn!(
                     %reason,
                     "the files of the certificates have changed and cannot be used yet; the old ones stay in use",
                 );
-                *told = Some(reason);
+                *logged = Some(reason);
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::http::{Body, BodyLimits, BoxError, Context, Head, Refusal, Scheme};
 use crate::proxy::Forward;
 use crate::service::session_auth::SessionAuth;
 use crate::shutdown::Shutdown;
-use crate::upstream::{Asker, Upstream};
+use crate::upstream::{Requester, Upstream};
 
 /// Size limit of an app's response that is read here instead of by a client.
 const LARGEST_ANSWER: usize = 1024 * 1024;
@@ -80,7 +80,7 @@ impl AppRequests {
             body: self.body,
             context,
             head,
-            asker: Asker {
+            requester: Requester {
                 address: context.peer.counted_as(),
                 is_https: context.scheme == Scheme::Https,
                 is_known: &*self.is_known,

@@ -93,7 +93,7 @@ impl Live {
     }
 
     /// Forgets the answers of the app about sessions: after a reload another app may answer.
-    pub(crate) fn forget_answers(&self) {
-        self.sessions.forget_answers();
+    pub(crate) fn forget_responses(&self) {
+        self.sessions.forget_responses();
     }
 }

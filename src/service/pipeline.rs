@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::access::limits::Limits;
 use crate::config::Methods;
 use crate::http::{Body, Context, Head, Incoming, PathFault, Refusal, refuse};
-use crate::router::{Asked, Route, Router};
+use crate::router::{Route, RouteKey, Router};
 use crate::service::Role;
 use crate::service::app_requests::AppRequests;
 use crate::service::audit_record::AuditRecord;
@@ -153,7 +153,7 @@ impl Pipeline {
 
     /// The methods of the resource that a request is for; none where nothing is served.
     fn methods(&self, head: &Head, parts: &Parts) -> Cow<'static, str> {
-        let route = self.router.route(Asked {
+        let route = self.router.route(RouteKey {
             host: head.authority.host(),
             path: &head.path,
             query: parts.uri.query(),
@@ -231,7 +231,7 @@ impl Pipeline {
         if head.asterisk {
             return Ok(Step::Respond(Box::new(no_content())));
         }
-        let route = self.router.route(Asked {
+        let route = self.router.route(RouteKey {
             host: head.authority.host(),
             path: &head.path,
             query: parts.uri.query(),

@@ -15,7 +15,7 @@ use crate::http::{
 };
 use crate::net::{AddressPermit, Slots};
 use crate::router::Route;
-use crate::service::Answer;
+use crate::service::ServiceResponse;
 use crate::service::app_requests::AppRequests;
 use crate::service::headers::ResponseHeaders;
 use crate::service::live::Live;
@@ -120,7 +120,7 @@ impl Wrapper {
         // Before the door adds its own.
         let lines = check_lines(request, context.header_lines);
         let id = RequestId::new();
-        id.tell(request.headers_mut(), self.traces);
+        id.set_headers(request.headers_mut(), self.traces);
         let line = self.access.map(|format| {
             let fate = context.activity.fate().clone();
             let line = AccessLine::begin(&context.peer, request, fate).called(id);
@@ -148,7 +148,7 @@ impl Wrapper {
         handled: Result<Response<Body>, Refusal>,
         progress: Progress,
         context: &Context,
-    ) -> Answer {
+    ) -> ServiceResponse {
         let Progress { route, permit } = progress;
         let Wrapped {
             accept,

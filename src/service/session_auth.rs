@@ -42,7 +42,7 @@ impl SessionAuth {
                 "a login is required here, and no app is configured to check it",
             ));
         };
-        let asked = sessions.ask(headers, context, head).await;
+        let asked = sessions.query(headers, context, head).await;
         asked.map_err(|denied| refused(&denied))
     }
 
@@ -62,7 +62,7 @@ impl SessionAuth {
         let Some(sessions) = &self.0 else {
             return Err(refused(&Denied::NotLoggedIn));
         };
-        let asked = sessions.ask_for_channels(visitor, names).await;
+        let asked = sessions.query_channels(visitor, names).await;
         asked.map_err(|denied| refused(&denied))
     }
 
@@ -71,7 +71,7 @@ impl SessionAuth {
         let Some(sessions) = &self.0 else {
             return Err(refused(&Denied::NotLoggedIn));
         };
-        let asked = sessions.ask_for_console(visitor, &target.name, target.console());
+        let asked = sessions.query_console(visitor, &target.name, target.console());
         asked
             .await
             .map(|visitor| visitor.watch())

@@ -19,7 +19,7 @@ use crate::service::page_message::{CHANNEL, set_own};
 use crate::service::session_auth::SessionAuth;
 use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
-use crate::upstream::{Asker, Payload};
+use crate::upstream::{Payload, Requester};
 
 /// The parts of a service that need a look about once a second.
 #[derive(Debug)]
@@ -64,9 +64,9 @@ impl Upkeep {
     }
 
     /// Repeats due session queries for open connections.
-    pub(super) async fn ask_again(&self) {
+    pub(super) async fn repeat_queries(&self) {
         if let Some(sessions) = self.sessions.sessions() {
-            sessions.ask_again(&self.shutdown).await;
+            sessions.repeat_queries(&self.shutdown).await;
         }
     }
 
@@ -78,7 +78,7 @@ impl Upkeep {
         cluster.report_presence(&self.hub);
         for session in cluster.take_ended() {
             if let Some(sessions) = self.sessions.sessions() {
-                sessions.end_told(&session);
+                sessions.end_reported(&session);
             }
         }
     }
@@ -94,7 +94,7 @@ impl Upkeep {
                 let path = hook.path.clone();
                 let rules = &upstream.settings().request_headers;
                 match upstream
-                    .send(told(&hook, rules), Asker::unknown(None))
+                    .send(hook_request(&hook, rules), Requester::unknown(None))
                     .await
                 {
                     Ok(response) => {
@@ -114,7 +114,7 @@ impl Upkeep {
 }
 
 /// The request that reports presence to an app.
-fn told(hook: &Hook, rules: &HeaderRules) -> Request<Payload> {
+fn hook_request(hook: &Hook, rules: &HeaderRules) -> Request<Payload> {
     let body = serde_json::json!({
         "channel": hook.channel.as_str(),
         "count": hook.presence.count,

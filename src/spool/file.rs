@@ -84,7 +84,7 @@ impl Spool {
     fn failed(&self, source: io::Error) -> SpoolError {
         let directory = self.settings.directory.clone();
         let error = SpoolError::Disk { directory, source };
-        self.tell(&error);
+        self.log_failure(&error);
         error
     }
 }

@@ -155,12 +155,12 @@ impl Spool {
     }
 
     /// Counts a response that waits for its client.
-    pub(crate) fn count_answer(&self) {
+    pub(crate) fn count_response(&self) {
         self.used.answers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Logs a failing disk, though not for every request.
-    fn tell(&self, error: &SpoolError) {
+    fn log_failure(&self, error: &SpoolError) {
         let now = self.used.begun.elapsed();
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX) + 1;
         let told = self.used.told.load(Ordering::Relaxed);

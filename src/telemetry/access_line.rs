@@ -152,7 +152,7 @@ impl AccessLine {
 
 impl Drop for AccessLine {
     fn drop(&mut self) {
-        let cause = self.fate.told();
+        let cause = self.fate.get();
         self.write(
             LEFT,
             0,
@@ -244,8 +244,8 @@ impl<B, H> Drop for Measured<B, H> {
             return;
         };
         let left = || {
-            let told = line.fate.told();
-            told.unwrap_or("the client left before the end")
+            let reason = line.fate.get();
+            reason.unwrap_or("the client left before the end")
         };
         let cut = (!self.end.complete).then(left);
         let cause = self.end.cause.as_deref().or(cut);

@@ -14,7 +14,7 @@ impl CloseReason {
 
     /// The reason, once it is set.
     #[must_use]
-    pub fn told(&self) -> Option<&'static str> {
+    pub fn get(&self) -> Option<&'static str> {
         self.0.get().copied()
     }
 }

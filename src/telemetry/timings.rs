@@ -31,12 +31,12 @@ impl Timings {
 
     /// Milliseconds in the queue, and from there to the head of the response.
     pub(super) fn milliseconds(&self) -> (Option<f64>, Option<f64>) {
-        let told = |noted: &AtomicU64| {
+        let read = |noted: &AtomicU64| {
             let noted = noted.load(Ordering::Relaxed).checked_sub(1)?;
             let seconds = Duration::from_micros(noted).as_secs_f64();
             Some((seconds * 1e6).round() / 1e3)
         };
-        (told(&self.queued), told(&self.answered))
+        (read(&self.queued), read(&self.answered))
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -237,7 +237,7 @@ impl Tunnels {
 
     /// Asks the tunnel with this number to close; returns it, or `None` if there is none.
     #[must_use]
-    pub fn ask_to_close(&self, number: u64) -> Option<OpenTunnel> {
+    pub fn request_close(&self, number: u64) -> Option<OpenTunnel> {
         let entry = self.list().get(&number).cloned()?;
         entry.asked.store(true, Ordering::Release);
         entry.waker.wake();
@@ -292,7 +292,7 @@ impl Tunnel {
     }
 
     /// Ready once an administrator has asked the tunnel to close.
-    pub fn poll_asked(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_close_request(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.entry.waker.register(cx.waker());
         if self.entry.asked.load(Ordering::Acquire) {
             Poll::Ready(())
@@ -380,9 +380,9 @@ mod tests {
         let tunnel = inside.tunnels.open(begun(TunnelKind::Console));
         let other = inside.tunnels.open(begun(TunnelKind::Console));
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        assert_eq!(inside.tunnels.ask_to_close(1).map(|seen| seen.id), Some(1));
-        assert!(tunnel.poll_asked(&mut cx).is_ready());
-        assert!(other.poll_asked(&mut cx).is_pending());
-        assert_eq!(inside.tunnels.ask_to_close(3), None);
+        assert_eq!(inside.tunnels.request_close(1).map(|seen| seen.id), Some(1));
+        assert!(tunnel.poll_close_request(&mut cx).is_ready());
+        assert!(other.poll_close_request(&mut cx).is_pending());
+        assert_eq!(inside.tunnels.request_close(3), None);
     }
 }

@@ -18,8 +18,8 @@ impl Reason {
     #[must_use]
     pub fn new(path: &Path, wanted: Use, error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::PermissionDenied => Self::told(&remedy(path, wanted), Some(path)),
-            io::ErrorKind::NotFound if is_of_service(path) => Self::told(
+            io::ErrorKind::PermissionDenied => Self::with_text(&remedy(path, wanted), Some(path)),
+            io::ErrorKind::NotFound if is_of_service(path) => Self::with_text(
                 &"systemd hands it over (LoadCredential=) to the service alone",
                 Some(path),
             ),
@@ -33,7 +33,7 @@ impl Reason {
 
     /// A reason with any text; `denied` is the file that this user may not use, if that is the reason.
     #[must_use]
-    pub fn told(text: &impl fmt::Display, denied: Option<&Path>) -> Self {
+    pub fn with_text(text: &impl fmt::Display, denied: Option<&Path>) -> Self {
         Self {
             text: text.to_string(),
             denied: denied.map(Path::to_owned),

@@ -47,7 +47,7 @@ pub(super) fn parse_entry(entry: &[u8]) -> Result<(Endpoint, bool), &'static str
 
 /// The response of a source in the network.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct SourceResponse {
     pub(super) endpoint: Endpoint,
     /// The console's password, for sources whose consoles Noren speaks RFB with.
     pub(super) password: Option<Secret>,
@@ -59,7 +59,7 @@ pub(super) struct Answer {
     pub(super) expires: Option<u64>,
 }
 
-impl Answer {
+impl SourceResponse {
     fn of((endpoint, view_only): (Endpoint, bool)) -> Self {
         Self {
             endpoint,
@@ -72,10 +72,13 @@ impl Answer {
 }
 
 /// Parses a response: the same text, or an object with a host at its place, and more if it has it.
-pub(super) fn parse_answer(answer: &[u8], places: &AnswerPlaces) -> Result<Answer, &'static str> {
+pub(super) fn parse_response(
+    answer: &[u8],
+    places: &AnswerPlaces,
+) -> Result<SourceResponse, &'static str> {
     let answer = answer.trim_ascii();
     if !answer.starts_with(b"{") {
-        return parse_entry(answer).map(Answer::of);
+        return parse_entry(answer).map(SourceResponse::of);
     }
     let object: Value = serde_json::from_slice(answer).map_err(|_| "it is no JSON")?;
     let at = |place: &str| object.pointer(place).filter(|value| !value.is_null());
@@ -103,7 +106,7 @@ pub(super) fn parse_answer(answer: &[u8], places: &AnswerPlaces) -> Result<Answe
     }
     let expires = places.expires.as_deref().and_then(at);
     let expires = expires.map(|value| seconds(value).ok_or("its end is no number of seconds"));
-    Ok(Answer {
+    Ok(SourceResponse {
         endpoint: named.endpoint()?,
         view_only,
         password: text(&places.password)?.map(Secret::from),
@@ -161,8 +164,8 @@ impl Named {
 mod tests {
     use super::*;
 
-    fn parse_answer(answer: &[u8]) -> Result<Answer, &'static str> {
-        super::parse_answer(answer, &AnswerPlaces::default())
+    fn parse_response(answer: &[u8]) -> Result<SourceResponse, &'static str> {
+        super::parse_response(answer, &AnswerPlaces::default())
     }
 
     #[test]
@@ -179,7 +182,7 @@ mod tests {
             (r#"{"host":"::1","port":5900,"more":[]}"#, "[::1]:5900"),
             (r#"{"host":"unix_socket","port":"/run/vm"}"#, "unix:/run/vm"),
         ] {
-            let read = parse_answer(answer.as_bytes()).expect(answer);
+            let read = parse_response(answer.as_bytes()).expect(answer);
             assert_eq!(read.endpoint.to_string(), endpoint);
             assert_eq!((read.password, read.view_only), (None, false));
         }
@@ -202,7 +205,7 @@ mod tests {
                 false,
             ),
         ] {
-            let read = parse_answer(entry).expect("an address");
+            let read = parse_response(entry).expect("an address");
             assert_eq!(
                 (read.endpoint.to_string().as_str(), read.view_only),
                 (endpoint, expected)
@@ -215,14 +218,14 @@ mod tests {
             b"a:1 View-Only",
             b"{\"host\":\"a\",\"port\":1,\"view_only\":\"yes\"}",
         ] {
-            assert!(parse_answer(entry).is_err(), "{entry:?}");
+            assert!(parse_response(entry).is_err(), "{entry:?}");
         }
     }
 
     #[test]
     fn an_answer_may_have_a_password_which_is_never_shown() {
         let answer = br#"{"host":"a","port":1,"password":"soup"}"#;
-        let read = parse_answer(answer).expect("an address");
+        let read = parse_response(answer).expect("an address");
         assert_eq!(read.password, Some(Secret::from("soup")));
         assert!(!format!("{read:?}").contains("soup"));
         for answer in [
@@ -230,7 +233,7 @@ mod tests {
             br#"{"host":"a","port":1,"password":5}"#,
         ] {
             assert!(
-                !parse_answer(answer)
+                !parse_response(answer)
                     .expect_err("no text")
                     .contains("secret")
             );
@@ -246,7 +249,7 @@ mod tests {
             expires: Some("/until".to_owned()),
             ..AnswerPlaces::default()
         };
-        let read = |text: &str| super::parse_answer(text.as_bytes(), &places);
+        let read = |text: &str| super::parse_response(text.as_bytes(), &places);
         let nova = r#"{"console":{"host":"kvm1","port":5900,"internal_access_path":null}}"#;
         let answer = read(nova).expect("an address");
         assert_eq!(answer.endpoint.to_string(), "kvm1:5900");
@@ -294,7 +297,7 @@ mod tests {
             r#"{"host":"a","port":[1]}"#,
             "<html>secret</html>",
         ] {
-            let said = parse_answer(answer.as_bytes()).expect_err(answer);
+            let said = parse_response(answer.as_bytes()).expect_err(answer);
             assert!(!said.contains("secret"), "{said}");
         }
     }

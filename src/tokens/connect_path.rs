@@ -24,7 +24,7 @@ pub(super) async fn connect_through(
     path: &str,
     limit: Duration,
 ) -> Result<Outgoing, DialError> {
-    let asked = timeout(limit, ask(&mut connection, path)).await;
+    let asked = timeout(limit, request_path(&mut connection, path)).await;
     let endpoint = endpoint.clone();
     match asked {
         Ok(Ok(())) => Ok(connection),
@@ -33,7 +33,7 @@ pub(super) async fn connect_through(
     }
 }
 
-async fn ask(connection: &mut Outgoing, path: &str) -> io::Result<()> {
+async fn request_path(connection: &mut Outgoing, path: &str) -> io::Result<()> {
     let request = format!("CONNECT {path} HTTP/1.1\r\n\r\n");
     connection.write_all(request.as_bytes()).await?;
     connection.flush().await?;

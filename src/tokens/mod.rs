@@ -39,7 +39,7 @@ use std::time::Duration;
 
 pub(crate) use console::{Console, ConsoleKind};
 pub(crate) use nova::CloudServer;
-pub(crate) use resolver::{Asked, Resolver, TargetError};
+pub(crate) use resolver::{Resolver, TargetError, TargetRequest};
 pub(crate) use signed::{LinkError, LinksError};
 pub use signed::{LinkOrder, SignError, sign_link};
 pub use token::encode;

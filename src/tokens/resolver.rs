@@ -50,7 +50,7 @@ pub(crate) struct Resolver {
 
 /// A client's request for a target, after its signed link, if there is one, was verified.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct TargetRequest {
     token: Token,
     /// The target that the link itself names.
     target: Option<Endpoint>,
@@ -59,7 +59,7 @@ pub(crate) struct Asked {
     view_only: bool,
 }
 
-impl Asked {
+impl TargetRequest {
     /// The token to resolve.
     pub(crate) fn token(&self) -> &Token {
         &self.token
@@ -234,8 +234,8 @@ impl Resolver {
         &self,
         token: Token,
         peer: Option<IpAddr>,
-    ) -> Result<Asked, LinkError> {
-        let plain = |token| Asked {
+    ) -> Result<TargetRequest, LinkError> {
+        let plain = |token| TargetRequest {
             token,
             target: None,
             once: None,
@@ -255,13 +255,13 @@ impl Resolver {
         let read = move || reader.read(&token, peer);
         let link = self.blocking(read).await.ok_or(LinkError::Slow)??;
         Ok(match link.purpose {
-            Purpose::Token(name) => Asked {
+            Purpose::Token(name) => TargetRequest {
                 token: Token::named(&name),
                 target: None,
                 once: link.once,
                 view_only: link.view_only,
             },
-            Purpose::Target(target) => Asked {
+            Purpose::Target(target) => TargetRequest {
                 token: Token::named(&target.to_string()),
                 target: Some(target),
                 once: link.once,
@@ -275,7 +275,7 @@ impl Resolver {
     ///
     /// # Errors
     /// [`LinkError`] if the link was used before, or its use cannot be recorded.
-    pub(crate) async fn spend(&self, asked: &Asked) -> Result<(), LinkError> {
+    pub(crate) async fn spend(&self, asked: &TargetRequest) -> Result<(), LinkError> {
         let (Some(once), Some((links, _))) = (asked.once.clone(), &self.links) else {
             return Ok(());
         };
@@ -289,7 +289,7 @@ impl Resolver {
     ///
     /// If none knows it and a token file was empty, that file is read again for `bridge.token-retry`, because
     /// Wok truncates a file before it writes it.
-    pub(crate) async fn resolve(&self, asked: &Asked) -> Result<Target, ResolveError> {
+    pub(crate) async fn resolve(&self, asked: &TargetRequest) -> Result<Target, ResolveError> {
         let token = &asked.token;
         let fixed = self.targets.iter();
         let mut is_fixed = false;
@@ -326,7 +326,10 @@ impl Resolver {
     }
 
     /// Finds the target once more, for a console that is open. Waits as long as others are looked up again.
-    pub(crate) async fn resolve_again(&self, asked: &Asked) -> Result<Target, ResolveError> {
+    pub(crate) async fn resolve_again(
+        &self,
+        asked: &TargetRequest,
+    ) -> Result<Target, ResolveError> {
         // The semaphore is never closed.
         let _turn = self.again.acquire().await;
         self.resolve(asked).await
@@ -353,7 +356,7 @@ impl Resolver {
         let mut search = Search::new(token.clone(), self.largest_file);
         for (index, source) in self.sources.iter().enumerate() {
             let found;
-            (found, search) = self.ask(index, source, search).await?;
+            (found, search) = self.query(index, source, search).await?;
             if let Some(endpoint) = found {
                 return self.found(source, endpoint, search).await;
             }
@@ -376,7 +379,7 @@ impl Resolver {
     }
 
     /// Searches one source. A problem with it is noted, and does not hide the next source.
-    async fn ask(
+    async fn query(
         &self,
         index: usize,
         source: &Source,

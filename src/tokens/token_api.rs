@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Token;
-use super::address::{Answer, parse_answer};
+use super::address::{SourceResponse, parse_response};
 use crate::config::{AnswerPlaces, HttpSource, SecretFile, TargetTls};
 use crate::http::exchange;
 use crate::text::file::{LARGEST_SECRET, read_text};
@@ -52,17 +52,17 @@ impl TokenApi {
     }
 
     /// Returns the target if the API knows the token; the error describes a failure of the API.
-    pub(super) async fn find(&self, token: &Token) -> Result<Option<Answer>, String> {
+    pub(super) async fn find(&self, token: &Token) -> Result<Option<SourceResponse>, String> {
         // No encoding keeps these from meaning another path.
         if matches!(token.plain(), "." | "..") {
             return Ok(None);
         }
         let limit = self.source.timeout;
-        let asked = timeout(limit, self.ask(token)).await;
+        let asked = timeout(limit, self.query(token)).await;
         asked.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
     }
 
-    async fn ask(&self, token: &Token) -> Result<Option<Answer>, String> {
+    async fn query(&self, token: &Token) -> Result<Option<SourceResponse>, String> {
         // The semaphore is never closed.
         let _turn = self.asking.acquire().await;
         let HttpSource {
@@ -128,7 +128,7 @@ async fn secret(name: String, file: SecretFile) -> Result<(String, HeaderValue),
 async fn understand(
     response: Response<Incoming>,
     places: &AnswerPlaces,
-) -> Result<Option<Answer>, String> {
+) -> Result<Option<SourceResponse>, String> {
     let status = response.status();
     match status {
         StatusCode::UNAUTHORIZED
@@ -138,7 +138,7 @@ async fn understand(
         _ if status.is_success() => {
             let body = Limited::new(response.into_body(), LONGEST).collect().await;
             let body = body.map_err(|error| format!("its answer could not be read: {error}"))?;
-            return parse_answer(&body.to_bytes(), places)
+            return parse_response(&body.to_bytes(), places)
                 .map(Some)
                 .map_err(|reason| format!("its answer cannot be understood: {reason}"));
         }

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Token;
-use super::address::{Answer, parse_answer};
+use super::address::{SourceResponse, parse_response};
 use crate::config::{AnswerPlaces, RedisSource};
 use crate::net::connect;
 use crate::text::file::{LARGEST_SECRET, read_text};
@@ -36,13 +36,13 @@ impl TokenRedis {
     }
 
     /// Returns the target if the server knows the token; the error describes a failure of the server.
-    pub(super) async fn find(&self, token: &Token) -> Result<Option<Answer>, String> {
+    pub(super) async fn find(&self, token: &Token) -> Result<Option<SourceResponse>, String> {
         let limit = self.source.timeout;
-        let asked = timeout(limit, self.ask(token)).await;
+        let asked = timeout(limit, self.query(token)).await;
         asked.unwrap_or_else(|_| Err(format!("no answer within {limit:?}")))
     }
 
-    async fn ask(&self, token: &Token) -> Result<Option<Answer>, String> {
+    async fn query(&self, token: &Token) -> Result<Option<SourceResponse>, String> {
         // The semaphore is never closed.
         let _turn = self.asking.acquire().await;
         let key = match &self.source.namespace {
@@ -52,7 +52,7 @@ impl TokenRedis {
         let Some(value) = self.get(&key).await? else {
             return Ok(None);
         };
-        parse_answer(&value, &AnswerPlaces::default())
+        parse_response(&value, &AnswerPlaces::default())
             .map(Some)
             .map_err(|reason| format!("the value of a token cannot be understood: {reason}"))
     }

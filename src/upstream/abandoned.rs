@@ -19,10 +19,10 @@ use http::{Request, Response};
 use crate::shutdown::Shutdown;
 use crate::upstream::connection::{HangUp, SendError};
 use crate::upstream::workers::Slot;
-use crate::upstream::{Answer, Payload, UpstreamError};
+use crate::upstream::{Payload, UpstreamBody, UpstreamError};
 
 /// Result of an exchange. If it failed in a way that may permit another attempt, request and permit come back.
-pub(super) type Ended = Result<Result<Response<Answer>, Box<Failed>>, UpstreamError>;
+pub(super) type Ended = Result<Result<Response<UpstreamBody>, Box<Failed>>, UpstreamError>;
 
 /// A failed exchange, with what another attempt needs.
 pub(super) struct Failed {

@@ -44,14 +44,14 @@ use crate::spool::{Spool, SpoolUse};
 use crate::telemetry::AppMetrics;
 use crate::tls::{Connector, DialError, explain_alert};
 
-pub(crate) use response::Answer;
+pub(crate) use response::UpstreamBody;
 
 pub(crate) use condition::Condition;
 pub(crate) use live_app::LiveApp;
 pub(crate) use registry::Apps;
 pub(crate) use request_body::Payload;
 pub(crate) use status::{AddressStatus, Load};
-pub(crate) use workers::Asker;
+pub(crate) use workers::Requester;
 
 use availability::Closed;
 use backend::Backend;

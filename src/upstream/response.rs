@@ -21,7 +21,7 @@ use crate::upstream::response_buffer::ResponseBuffer;
 use crate::upstream::response_reader::{Beginning, End, Source};
 
 /// The body of a response.
-pub(crate) struct Answer {
+pub(crate) struct UpstreamBody {
     pieces: VecDeque<Bytes>,
     rest: Rest,
     /// True if the length is withheld although it is known: the app wants its chunks to stay as they are.
@@ -36,7 +36,7 @@ enum Rest {
     ResponseBuffer(ResponseBuffer),
 }
 
-impl Answer {
+impl UpstreamBody {
     /// Creates the body that belongs to `headers`, for this client.
     pub(super) fn new(
         headers: &HeaderMap,
@@ -64,7 +64,7 @@ impl Answer {
     }
 }
 
-impl Body for Answer {
+impl Body for UpstreamBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -121,8 +121,8 @@ fn keeps_chunks(headers: &HeaderMap) -> bool {
         && directives.any(|directive| directive.trim().eq_ignore_ascii_case("no-transform"))
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for UpstreamBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer").finish_non_exhaustive()
+        f.debug_struct("UpstreamBody").finish_non_exhaustive()
     }
 }

@@ -182,7 +182,7 @@ impl Flow {
 
     /// Reads a response to its end on behalf of a slow client.
     pub(super) async fn take_in(self: Arc<Self>, mut source: Source, spool: Spool) {
-        spool.count_answer();
+        spool.count_response();
         let client = self.lock().owner;
         let mut disk = Disk::new(spool, client);
         let end = loop {

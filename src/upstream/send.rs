@@ -32,7 +32,9 @@ use crate::upstream::response_reader::Source;
 use crate::upstream::restart_wait::{Wait, nobody_is_there};
 use crate::upstream::silence::{Watch, spare};
 use crate::upstream::workers::{Moved, Slot};
-use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError, broken, request_body};
+use crate::upstream::{
+    Payload, Requester, Upstream, UpstreamBody, UpstreamError, broken, request_body,
+};
 
 /// Time limit to connect to one of several addresses while another is open. A listener takes connections at once, or
 /// its machine is not there; the address is then tried again at leisure, without a visitor.
@@ -47,7 +49,7 @@ struct Visit {
 }
 
 impl Upstream {
-    /// Sends a request for `asker` and waits for the head of the response.
+    /// Sends a request for `requester` and waits for the head of the response.
     ///
     /// If a connection of the pool breaks before anything came back, the request is sent once more on a new
     /// one, provided that it did not leave, or that it may be repeated (RFC 9110 §9.2.2). The same if a new
@@ -58,9 +60,9 @@ impl Upstream {
     pub(crate) async fn send(
         self: &Arc<Self>,
         request: Request<Payload>,
-        asker: Asker<'_>,
-    ) -> Result<Response<Answer>, UpstreamError> {
-        self.send_with(request, asker, None).await
+        requester: Requester<'_>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        self.send_with(request, requester, None).await
     }
 
     /// Sends as [`send`](Self::send) does, with a receiver of interim responses.
@@ -70,10 +72,10 @@ impl Upstream {
     pub(crate) async fn send_with(
         self: &Arc<Self>,
         request: Request<Payload>,
-        asker: Asker<'_>,
+        requester: Requester<'_>,
         interim: Option<InterimSink>,
-    ) -> Result<Response<Answer>, UpstreamError> {
-        let answered = self.deliver(request, asker, interim).await;
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let answered = self.deliver(request, requester, interim).await;
         self.count_failure(answered.as_ref().err());
         answered
     }
@@ -81,38 +83,40 @@ impl Upstream {
     async fn deliver(
         self: &Arc<Self>,
         mut request: Request<Payload>,
-        asker: Asker<'_>,
+        requester: Requester<'_>,
         interim: Option<InterimSink>,
-    ) -> Result<Response<Answer>, UpstreamError> {
-        let visit = self.visit(&mut request, asker);
-        let slot = self.slot(asker, visit.affinity, request.headers()).await?;
-        let begun = asker.times.map(|_| Instant::now());
-        let answered = self.ask(request, slot, visit, interim).await;
-        if let (Some(times), Some(begun)) = (asker.times, begun) {
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let visit = self.visit(&mut request, requester);
+        let slot = self
+            .slot(requester, visit.affinity, request.headers())
+            .await?;
+        let begun = requester.times.map(|_| Instant::now());
+        let answered = self.send_as(request, slot, visit, interim).await;
+        if let (Some(times), Some(begun)) = (requester.times, begun) {
             times.answered(begun.elapsed());
         }
         answered
     }
 
-    fn visit(&self, request: &mut Request<Payload>, asker: Asker<'_>) -> Visit {
+    fn visit(&self, request: &mut Request<Payload>, requester: Requester<'_>) -> Visit {
         let client = Client {
-            address: asker.address,
+            address: requester.address,
             session: None,
         };
         Visit {
             client,
-            affinity: Affinity::of(&self.settings, asker.address, request.headers_mut()),
-            is_https: asker.is_https,
+            affinity: Affinity::of(&self.settings, requester.address, request.headers_mut()),
+            is_https: requester.is_https,
         }
     }
 
-    async fn ask(
+    async fn send_as(
         self: &Arc<Self>,
         mut request: Request<Payload>,
         mut slot: Slot,
         visit: Visit,
         interim: Option<InterimSink>,
-    ) -> Result<Response<Answer>, UpstreamError> {
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
         self.be_well(&mut slot, visit.affinity).await?;
         let repeatable = is_idempotent(request.method());
         let goes_elsewhere = self.goes_elsewhere(request.method());
@@ -367,9 +371,9 @@ impl Upstream {
     pub(crate) async fn upgrade(
         self: &Arc<Self>,
         request: Request<Payload>,
-        asker: Asker<'_>,
+        requester: Requester<'_>,
     ) -> Result<(Response<Incoming>, Tunnel), UpstreamError> {
-        let upgraded = self.agree(request, asker).await;
+        let upgraded = self.agree(request, requester).await;
         self.count_failure(upgraded.as_ref().err());
         upgraded
     }
@@ -377,23 +381,23 @@ impl Upstream {
     /// Takes a worker permit, and records the time in the queue.
     async fn slot(
         &self,
-        asker: Asker<'_>,
+        requester: Requester<'_>,
         affinity: Affinity,
         headers: &HeaderMap,
     ) -> Result<Slot, UpstreamError> {
         // Nearly always there is one, and the clock need not be asked.
         if let Some(slot) = self.queue.free(affinity) {
             self.metrics.waited(Duration::ZERO);
-            if let Some(times) = asker.times {
+            if let Some(times) = requester.times {
                 times.queued(Duration::ZERO);
             }
             return Ok(slot);
         }
         let came = Instant::now();
-        let slot = Box::pin(self.queue.slot(asker, affinity, headers)).await;
+        let slot = Box::pin(self.queue.slot(requester, affinity, headers)).await;
         if slot.is_ok() {
             self.metrics.waited(came.elapsed());
-            if let Some(times) = asker.times {
+            if let Some(times) = requester.times {
                 times.queued(came.elapsed());
             }
         }
@@ -403,11 +407,13 @@ impl Upstream {
     async fn agree(
         self: &Arc<Self>,
         mut request: Request<Payload>,
-        asker: Asker<'_>,
+        requester: Requester<'_>,
     ) -> Result<(Response<Incoming>, Tunnel), UpstreamError> {
-        let visit = self.visit(&mut request, asker);
+        let visit = self.visit(&mut request, requester);
         // Taken for the handshake only: how many sockets the app can hold afterwards is its own affair.
-        let mut slot = self.slot(asker, visit.affinity, request.headers()).await?;
+        let mut slot = self
+            .slot(requester, visit.affinity, request.headers())
+            .await?;
         self.be_well(&mut slot, visit.affinity).await?;
         let socket = self.connect(&mut slot, visit.affinity).await?;
         let (mut sender, connection) = http1::Builder::new()
@@ -489,7 +495,7 @@ impl Upstream {
         slot: Slot,
         client: Client,
         now: Instant,
-    ) -> Response<Answer> {
+    ) -> Response<UpstreamBody> {
         let (head, ()) = response.into_parts();
         let source = Source::new(&head.headers, connection, slot, Arc::clone(self), now);
         let mut source = Some(source);
@@ -498,7 +504,7 @@ impl Upstream {
             // A future is not asked again after it was ready.
             None => Poll::Pending,
         });
-        let answer = Answer::new(&head.headers, beginning.await, client, self);
+        let answer = UpstreamBody::new(&head.headers, beginning.await, client, self);
         Response::from_parts(head, answer)
     }
 }

@@ -25,7 +25,7 @@ use crate::upstream::{Load, UpstreamError};
 
 /// A client that requests a worker.
 #[derive(Clone, Copy)]
-pub(crate) struct Asker<'a> {
+pub(crate) struct Requester<'a> {
     /// Key by which the client is counted; `None` for a program of this machine.
     pub address: Option<IpAddr>,
     /// True if the client's connection has TLS.
@@ -36,7 +36,7 @@ pub(crate) struct Asker<'a> {
     pub times: Option<&'a Timings>,
 }
 
-impl Asker<'_> {
+impl Requester<'_> {
     /// A client without a known session.
     #[must_use]
     pub(crate) fn unknown(address: Option<IpAddr>) -> Self {
@@ -49,9 +49,9 @@ impl Asker<'_> {
     }
 }
 
-impl fmt::Debug for Asker<'_> {
+impl fmt::Debug for Requester<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asker")
+        f.debug_struct("Requester")
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
@@ -193,21 +193,21 @@ impl Queue {
     /// Takes a permit, at once or in turn. `headers` identify the client, if that matters.
     pub(super) async fn slot(
         &self,
-        asker: Asker<'_>,
+        requester: Requester<'_>,
         affinity: Affinity,
         headers: &HeaderMap,
     ) -> Result<Slot, UpstreamError> {
         if let Some(slot) = self.free(affinity) {
             return Ok(slot);
         }
-        let class = if (asker.is_known)(headers) {
+        let class = if (requester.is_known)(headers) {
             Class::Known
         } else {
             Class::Unknown
         };
         let (turn, receiver) = oneshot::channel();
         let waiter = Waiter { affinity, turn };
-        let (place, longest_wait) = match self.join(class, asker.address, waiter)? {
+        let (place, longest_wait) = match self.join(class, requester.address, waiter)? {
             Joined::Served(slot) => return Ok(slot),
             Joined::Waits(place, longest_wait) => (place, longest_wait),
         };

@@ -71,7 +71,7 @@ pub(super) struct Entry {
 }
 
 struct State {
-    answer: Option<Said>,
+    answer: Option<CachedResponse>,
     /// Time of a possible change, such as a logout: a positive answer to an earlier query is not used.
     doubted: Option<Instant>,
     /// Identity in the last positive answer; open connections belong to it.
@@ -84,7 +84,7 @@ struct State {
 }
 
 /// An answer of the app.
-struct Said {
+struct CachedResponse {
     /// Time of the query.
     asked: Instant,
     /// Time of the answer.
@@ -154,7 +154,7 @@ impl SessionCache {
     /// True if the last answer about one of these sessions was positive.
     pub(super) fn has_session(&self, sessions: &[Credential]) -> bool {
         let found: Vec<_> = lock(&self.entries).found(sessions).take(SAMPLE).collect();
-        let knows = |entry: &Arc<Entry>| matches!(entry.answer_since(None), Some(Ok(_)));
+        let knows = |entry: &Arc<Entry>| matches!(entry.response_since(None), Some(Ok(_)));
         found.iter().any(knows)
     }
 
@@ -207,7 +207,7 @@ impl SessionCache {
     }
 
     /// Forgets all answers, but keeps open connections: another app may answer the next query.
-    pub(crate) fn forget_answers(&self) {
+    pub(crate) fn forget_responses(&self) {
         for entry in lock(&self.entries).of.values() {
             lock(&entry.state).answer = None;
         }
@@ -393,7 +393,7 @@ impl Entry {
     }
 
     /// The answer, if it was given since `earliest`.
-    pub(super) fn answer_since(&self, earliest: Option<Instant>) -> Option<Verdict> {
+    pub(super) fn response_since(&self, earliest: Option<Instant>) -> Option<Verdict> {
         let state = lock(&self.state);
         let said = state.answer.as_ref()?;
         let is_new = earliest.is_none_or(|earliest| said.at >= earliest);
@@ -402,7 +402,7 @@ impl Entry {
 
     /// The answer to a concurrent query, for a visitor who arrived at `came`. A negative answer to an earlier
     /// query does not count: a login may have come in between.
-    pub(super) fn answer_for(&self, came: Instant) -> Option<Verdict> {
+    pub(super) fn response_for(&self, came: Instant) -> Option<Verdict> {
         let state = lock(&self.state);
         let said = state.answer.as_ref()?;
         let is_no = said.verdict.as_ref().is_err_and(Denied::is_no);
@@ -423,7 +423,7 @@ impl Entry {
         if verdict.is_ok() && state.doubted.is_some_and(|doubted| asked <= doubted) {
             return;
         }
-        state.answer = Some(Said {
+        state.answer = Some(CachedResponse {
             asked,
             at: Instant::now(),
             verdict: verdict.clone(),
@@ -542,13 +542,13 @@ mod tests {
         let (before, asked) = (Instant::now(), Instant::now());
         let came = asked + Duration::from_nanos(1);
         entry.learn(&Err(Denied::NotLoggedIn), asked, &entry.token());
-        assert!(entry.answer_for(before).is_some(), "it is shared");
+        assert!(entry.response_for(before).is_some(), "it is shared");
         assert!(
-            entry.answer_for(came).is_none(),
+            entry.response_for(came).is_none(),
             "a login may have come between"
         );
         entry.learn(&Ok(Granted::default()), asked, &entry.token());
-        assert!(entry.answer_for(before).is_some());
+        assert!(entry.response_for(before).is_some());
     }
 
     #[test]
@@ -559,13 +559,13 @@ mod tests {
         let asked = Instant::now();
         let token = entry.token();
         entry.learn(&yes, asked, &token);
-        assert!(entry.answer_since(None).is_some());
+        assert!(entry.response_since(None).is_some());
         entry.doubt();
-        assert!(entry.answer_since(None).is_none());
+        assert!(entry.response_since(None).is_none());
         entry.learn(&yes, asked, &token);
-        assert!(entry.answer_since(None).is_none());
+        assert!(entry.response_since(None).is_none());
         assert!(!token.is_cancelled(), "nothing is closed by a doubt");
         entry.learn(&yes, Instant::now() + Duration::from_nanos(1), &token);
-        assert!(entry.answer_since(None).is_some());
+        assert!(entry.response_since(None).is_some());
     }
 }

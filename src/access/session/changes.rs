@@ -47,7 +47,7 @@ impl Sessions {
         let shown = self.shown(&told);
         let mut sessions = shown.sessions.into_vec();
         if kind == Kind::Logout && self.settings.logout_ends == LogoutEnds::User {
-            let visitor = self.ask(headers, context, head).await.ok();
+            let visitor = self.query(headers, context, head).await.ok();
             let name = visitor.and_then(|visitor| visitor.name());
             sessions.extend(name.map(|name| self.known.secret.user(&name)));
         }
@@ -105,7 +105,7 @@ impl Sessions {
         let others = self.known.doubt_parts(&change.parts, &change.sessions);
         if !ends || others {
             let (sessions, stop) = (Arc::clone(self), tasks.clone());
-            tasks.spawn(async move { sessions.ask_again(&stop).await });
+            tasks.spawn(async move { sessions.repeat_queries(&stop).await });
         }
         ends
     }
@@ -121,7 +121,7 @@ impl Sessions {
     }
 
     /// Ends a session that another node has reported.
-    pub(crate) fn end_told(&self, told: &[u8]) {
+    pub(crate) fn end_reported(&self, told: &[u8]) {
         if let Some(credential) = Credential::of_bytes(told) {
             self.known.end(credential);
         }

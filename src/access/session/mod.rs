@@ -169,7 +169,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Denied`]; also if the app could not be queried.
-    pub(crate) async fn ask(
+    pub(crate) async fn query(
         &self,
         headers: &HeaderMap,
         context: &Context,
@@ -197,7 +197,7 @@ impl Sessions {
     ///
     /// # Errors
     /// As for [`ask`](Self::ask); and [`Denied::Ambiguous`] if the guest of the console is unknown.
-    pub(crate) async fn ask_for_console(
+    pub(crate) async fn query_console(
         &self,
         visitor: Visitor,
         name: &str,
@@ -209,7 +209,7 @@ impl Sessions {
             return Ok(visitor);
         }
         let console = console.ok_or(Denied::Ambiguous)?;
-        self.ask_about(visitor, Matter::Console(console)).await
+        self.query_about(visitor, Matter::Console(console)).await
     }
 
     /// Queries the app for permission to subscribe to each of these channels, if that is configured. The lease has a
@@ -217,7 +217,7 @@ impl Sessions {
     ///
     /// # Errors
     /// As for [`ask`](Self::ask), with the first refusal.
-    pub(crate) async fn ask_for_channels(
+    pub(crate) async fn query_channels(
         &self,
         visitor: Visitor,
         names: &[ChannelName],
@@ -225,7 +225,7 @@ impl Sessions {
         let mut parts = Vec::new();
         if self.question.has_channels() {
             for name in names {
-                parts.push(self.ask_for_channel(&visitor, name).await?);
+                parts.push(self.query_channel(&visitor, name).await?);
             }
         }
         Ok(visitor.watch().with_parts(parts))
@@ -233,15 +233,11 @@ impl Sessions {
 
     /// Permission for one channel: by the answer about the session where that names channels, or by a query of its
     /// own.
-    async fn ask_for_channel(
-        &self,
-        visitor: &Visitor,
-        name: &ChannelName,
-    ) -> Result<Lease, Denied> {
+    async fn query_channel(&self, visitor: &Visitor, name: &ChannelName) -> Result<Lease, Denied> {
         let entry = &visitor.entry;
         let mut found = entry.channel(name);
         // As for every other refusal, one from before the visitor came is not used: rights may have changed.
-        if matches!(found, Naming::Missing) && entry.answer_for(visitor.came).is_none() {
+        if matches!(found, Naming::Missing) && entry.response_for(visitor.came).is_none() {
             self.settle_within(Duration::ZERO, entry, &visitor.headers, &visitor.shown)
                 .await?;
             found = entry.channel(name);
@@ -258,12 +254,12 @@ impl Sessions {
             Naming::Missing => Err(Denied::Forbidden),
             Naming::Unsaid => {
                 let matter = Matter::Channel(name.clone());
-                Ok(self.ask_about(visitor.clone(), matter).await?.watch())
+                Ok(self.query_about(visitor.clone(), matter).await?.watch())
             }
         }
     }
 
-    async fn ask_about(&self, visitor: Visitor, matter: Matter) -> Result<Visitor, Denied> {
+    async fn query_about(&self, visitor: Visitor, matter: Matter) -> Result<Visitor, Denied> {
         let entry = self
             .known
             .matter(visitor.shown.whole, &visitor.entry, matter);
@@ -295,7 +291,7 @@ impl Sessions {
 
     /// Repeats due queries about open connections: one for each credential, however many connections it has. To be
     /// called about once a second.
-    pub(crate) async fn ask_again(self: &Arc<Self>, tasks: &Shutdown) {
+    pub(crate) async fn repeat_queries(self: &Arc<Self>, tasks: &Shutdown) {
         let config::Session {
             interval,
             allow_cache,
@@ -355,7 +351,7 @@ impl Sessions {
     ) -> Result<(Identity, CancellationToken), Denied> {
         let came = Instant::now();
         let token = entry.token();
-        let known = entry.answer_since(came.checked_sub(believed));
+        let known = entry.response_since(came.checked_sub(believed));
         let granted = match known.filter(|verdict| is_believed(verdict, shown)) {
             Some(verdict) => verdict?,
             None => self.in_turn(entry, visitor, came, &token).await?,
@@ -381,7 +377,7 @@ impl Sessions {
         let answered = timeout(limit, async {
             let _turn = entry.turn.acquire().await;
             // A logout leaves no answer.
-            if let Some(verdict) = entry.answer_for(came) {
+            if let Some(verdict) = entry.response_for(came) {
                 return verdict;
             }
             if token.is_cancelled() {
@@ -395,7 +391,7 @@ impl Sessions {
 
     async fn put(&self, entry: &Entry, visitor: &HeaderMap, token: &CancellationToken) -> Verdict {
         let asked = Instant::now();
-        let verdict = self.question.ask(entry.matter.as_ref(), visitor).await;
+        let verdict = self.question.send(entry.matter.as_ref(), visitor).await;
         match (&verdict, entry.session()) {
             (Err(denied), Some(session)) if denied.is_no() => {
                 self.confirm(session, visitor, asked).await;
@@ -417,9 +413,9 @@ impl Sessions {
     async fn confirm(&self, session: &Entry, visitor: &HeaderMap, refused: Instant) {
         let _turn = session.turn.acquire().await;
         let earliest = refused.checked_sub(self.settings.allow_cache);
-        if session.answer_since(earliest).is_none() {
+        if session.response_since(earliest).is_none() {
             let (token, asked) = (session.token(), Instant::now());
-            let verdict = self.question.ask(None, visitor).await;
+            let verdict = self.question.send(None, visitor).await;
             session.learn(&verdict, asked, &token);
         }
     }

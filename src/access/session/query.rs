@@ -21,7 +21,7 @@ use crate::net::{ConnectError, Peer};
 use crate::text::percent::encoded;
 use crate::tls::DialError;
 use crate::tokens::Console;
-use crate::upstream::{Answer, Asker, Payload, Upstream, UpstreamError};
+use crate::upstream::{Payload, Requester, Upstream, UpstreamBody, UpstreamError};
 
 /// Limits on reading the rest of a response, in bytes and in time, so that its connection can be reused. Beyond
 /// that a new connection costs less.
@@ -60,7 +60,7 @@ pub(super) enum Matter {
 
 impl Matter {
     /// Sets headers that describe the object, which no client can send; values are percent-encoded.
-    fn tell(&self, headers: &mut HeaderMap) {
+    fn set_headers(&self, headers: &mut HeaderMap) {
         let mut set = |name, value: &str| {
             if let Ok(value) = HeaderValue::try_from(encoded(value)) {
                 headers.insert(HeaderName::from_static(name), value);
@@ -145,7 +145,7 @@ impl Question {
 
     /// Queries the app about a session, or about one console or channel for it. `visitor` is the result of
     /// [`visitor`].
-    pub(super) async fn ask(&self, matter: Option<&Matter>, visitor: &HeaderMap) -> Verdict {
+    pub(super) async fn send(&self, matter: Option<&Matter>, visitor: &HeaderMap) -> Verdict {
         let path = match (matter, &self.console, &self.channel) {
             (Some(Matter::Console(console)), Some(path), _) => path
                 .replace(PLACE_OF_GUEST, &segment(&console.guest)?)
@@ -164,7 +164,7 @@ impl Question {
         };
         let uri = path.parse::<Uri>();
         let uri = uri.map_err(|error| broken(format!("{path}: {error}")))?;
-        let asker = Asker::unknown(address(visitor));
+        let requester = Requester::unknown(address(visitor));
         let mut request = self.request(uri, visitor);
         let kind = match matter {
             None => "session",
@@ -177,9 +177,9 @@ impl Question {
             HeaderValue::from_static(kind),
         );
         if let Some(matter) = matter {
-            matter.tell(request.headers_mut());
+            matter.set_headers(request.headers_mut());
         }
-        let answer = match self.upstream.send(request, asker).await {
+        let answer = match self.upstream.send(request, requester).await {
             Ok(answer) => answer,
             Err(error) => return Err(self.unavailable(&error)),
         };
@@ -322,7 +322,7 @@ fn segment(name: &str) -> Result<String, Denied> {
 }
 
 /// Reads the rest of a response that is not needed. A failure only costs the connection.
-async fn drain(body: Answer) {
+async fn drain(body: UpstreamBody) {
     let _ = timeout(DRAIN, Limited::new(body, DRAINED).collect()).await;
 }
 

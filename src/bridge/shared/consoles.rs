@@ -200,7 +200,7 @@ impl Consoles {
     #[must_use]
     pub(crate) fn close(&self, id: u64) -> Option<String> {
         let console = self.all().into_iter().find(|console| console.id == id)?;
-        console.end(Ended::Asked);
+        console.end(Ended::ByAdministrator);
         Some(console.target.clone())
     }
 
@@ -245,7 +245,7 @@ impl Consoles {
     }
 
     /// Tells the process that has taken over, at the other end of `line`, of each console that ends here.
-    pub(crate) fn tell(&self, line: std::os::unix::net::UnixStream) {
+    pub(crate) fn connect_successor(&self, line: std::os::unix::net::UnixStream) {
         self.0.successor.connect(line);
     }
 
@@ -270,14 +270,14 @@ impl Consoles {
             }
             let left: Vec<_> = own.places().elsewhere.drain().collect();
             for key in left {
-                own.0.successor.tell(&key);
+                own.0.successor.report_end(&key);
             }
         });
     }
 
     fn free(&self, key: &str) {
         self.places().elsewhere.remove(key);
-        self.0.successor.tell(key);
+        self.0.successor.report_end(key);
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
@@ -306,7 +306,7 @@ impl Place {
         let until = Instant::now() + FIRST_VIEWER.max(wanted.settings.linger);
         let console = Console::new((id, wanted.target), wanted.settings, extras, until);
         if has_earlier {
-            console.tell("the lines above are of an earlier connection");
+            console.write_line("the lines above are of an earlier connection");
         }
         let console = Arc::new(console);
         let guest = Guest::new(Arc::clone(&console), tasks);
@@ -326,7 +326,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.consoles.places().open.remove(&self.key);
-        self.consoles.0.successor.tell(&self.key);
+        self.consoles.0.successor.report_end(&self.key);
     }
 }
 

@@ -188,7 +188,7 @@ impl Guest {
         let console = &self.console;
         let end = Instant::now() + limit;
         console.set_connected(false);
-        console.tell(&format!(
+        console.write_line(&format!(
             "the guest has closed the connection; waiting {limit:?} for it"
         ));
         loop {
@@ -206,7 +206,7 @@ impl Guest {
                         "the guest of a shared console is back"
                     );
                     console.set_connected(true);
-                    console.tell("connected again");
+                    console.write_line("connected again");
                     return Some(connection);
                 }
                 Err(error) if Instant::now() >= end => {

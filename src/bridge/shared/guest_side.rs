@@ -43,7 +43,7 @@ impl Console {
     }
 
     /// Writes a line into the terminal of every viewer, and into the scrollback.
-    pub(super) fn tell(&self, text: &str) {
+    pub(super) fn write_line(&self, text: &str) {
         let mut state = self.state();
         self.write(&mut state, text);
         let waiting = state.waiting();
@@ -66,7 +66,7 @@ impl Console {
     pub(super) fn end(&self, reason: Ended) {
         let mut state = self.state();
         state.ended.get_or_insert(reason);
-        if matches!(reason, Ended::Asked | Ended::NotRecorded) {
+        if matches!(reason, Ended::ByAdministrator | Ended::NotRecorded) {
             state
                 .viewers
                 .values()

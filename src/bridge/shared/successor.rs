@@ -45,13 +45,13 @@ impl Successor {
         let before = std::mem::replace(&mut *lock(&self.0), State::Serving(line));
         if let State::Expected(ended) = before {
             for key in ended {
-                self.tell(&key);
+                self.report_end(&key);
             }
         }
     }
 
     /// Tells the process, if there is one, that a console has ended here.
-    pub(super) fn tell(&self, key: &str) {
+    pub(super) fn report_end(&self, key: &str) {
         let mut state = lock(&self.0);
         match &mut *state {
             State::None => {}

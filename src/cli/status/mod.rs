@@ -9,7 +9,7 @@ pub(in crate::cli) use table::consoles;
 use clap::Args;
 use http::Method;
 
-use crate::cli::admin::{Place, ask};
+use crate::cli::admin::{Place, request};
 use crate::cli::output::print_json;
 use crate::cli::{Failure, current_runtime, print};
 
@@ -36,7 +36,7 @@ impl Status {
         if self.watch {
             return Ok(watch::watch(&socket, &target)?);
         }
-        let answer = current_runtime()?.block_on(ask(&socket, Method::GET, &target))?;
+        let answer = current_runtime()?.block_on(request(&socket, Method::GET, &target))?;
         if self.json {
             print_json(&String::from_utf8_lossy(&answer))?;
             return Ok(());

@@ -11,7 +11,7 @@ use crossterm::{cursor, execute, terminal};
 use http::Method;
 use noren::text::escape;
 
-use crate::cli::admin::ask;
+use crate::cli::admin::request;
 use crate::cli::status::table;
 use crate::cli::{current_runtime, with_causes};
 
@@ -47,10 +47,10 @@ pub(super) fn watch(socket: &Path, target: &str) -> anyhow::Result<()> {
     );
     let runtime = current_runtime()?;
     // Before the screen is taken, so that the usual mistakes are told where they can be read.
-    runtime.block_on(ask(socket, Method::GET, target))?;
+    runtime.block_on(request(socket, Method::GET, target))?;
     let _screen = Screen::open().context("take the terminal")?;
     loop {
-        let lines = match runtime.block_on(ask(socket, Method::GET, target)) {
+        let lines = match runtime.block_on(request(socket, Method::GET, target)) {
             Ok(answer) => table::lines(&answer)?,
             Err(error) => vec![with_causes(&error), "trying again".to_owned()],
         };

@@ -239,7 +239,7 @@ impl Reader {
     /// Prints the complete events, and keeps the cursor.
     fn take(&mut self, events: &mut Events) -> Option<Ended> {
         while let Some(event) = events.next() {
-            match self.tell(&event) {
+            match self.report(&event) {
                 Ok(true) => {}
                 Ok(false) => return Some(Ended::Enough),
                 Err(error) => return Some(Ended::Final(error)),
@@ -260,7 +260,7 @@ impl Reader {
     }
 
     /// False if that was enough.
-    fn tell(&mut self, event: &Event) -> anyhow::Result<bool> {
+    fn report(&mut self, event: &Event) -> anyhow::Result<bool> {
         match event.kind.as_str() {
             "" => {}
             "reset" => {

@@ -19,7 +19,7 @@ pub(super) enum Cause {
     App(String),
     Ended(End),
     Stopping,
-    Asked,
+    ByAdministrator,
     HeartbeatLost,
 }
 
@@ -34,7 +34,7 @@ impl Cause {
             Self::Ended(End::Slow) => (Some(1013), "too slow"),
             Self::Ended(End::SessionEnded) => (Some(4401), "the session has ended"),
             Self::Ended(End::Expired) => (Some(4401), "the token has expired"),
-            Self::Ended(End::Refused | End::Asked) | Self::Asked => {
+            Self::Ended(End::Refused | End::ByAdministrator) | Self::ByAdministrator => {
                 (Some(4403), "closed by an administrator")
             }
             Self::Ended(End::Stopping) | Self::Stopping => (Some(1001), "the server stops"),
@@ -70,7 +70,7 @@ impl fmt::Display for Cause {
             Self::App(reason) => write!(f, "the app: {reason}"),
             Self::Ended(end) => f.write_str(end.reason()),
             Self::Stopping => f.write_str("Noren is stopping"),
-            Self::Asked => f.write_str("closed by an administrator"),
+            Self::ByAdministrator => f.write_str("closed by an administrator"),
             Self::HeartbeatLost => f.write_str("no answer to pings"),
         }
     }

@@ -77,7 +77,7 @@ pub(super) struct Link {
 
 /// A response of the app, apart from its instruction.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct AppResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -93,7 +93,7 @@ pub(super) struct Instruct {
     pub(super) meta: BTreeMap<String, String>,
     pub(super) next: Option<Link>,
     pub(super) gone: Option<String>,
-    pub(super) answer: Answer,
+    pub(super) answer: AppResponse,
 }
 
 /// Removes the headers of GRIP, which no client gets.
@@ -138,7 +138,7 @@ impl Hold {
     }
 }
 
-impl Answer {
+impl AppResponse {
     pub(super) fn empty() -> Self {
         Self {
             status: StatusCode::OK,

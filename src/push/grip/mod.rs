@@ -41,7 +41,7 @@ use crate::telemetry::Tunnel;
 
 pub(crate) use held::Place;
 pub(crate) use instruct::{Fault, drop_grip_headers, is_instruction};
-pub(crate) use next::{Ask, Question, QuestionKind};
+pub(crate) use next::{AppSender, Question, QuestionKind};
 pub(crate) use post::{Events, SendEvents, Unsent};
 pub(crate) use publish::{Items, Order};
 pub(crate) use returning::{Key, Returning};
@@ -105,7 +105,7 @@ pub(crate) async fn follow(
     place: Place,
     parts: &Parts,
     body: Bytes,
-    ask: Ask,
+    sender: AppSender,
     continuation: Continuation,
 ) -> Result<Response<Body>, HoldError> {
     let length = body.len();
@@ -116,9 +116,9 @@ pub(crate) async fn follow(
                 format!("the body has {length} bytes; one that is held has at most {LARGEST_HELD}");
             Err(Fault::new("body", reason).into())
         }
-        Some(Hold::Response) => response::hold(place, instruct, ask, continuation).await,
-        Some(Hold::Stream) => stream::hold(place, instruct, ask, continuation),
-        None if instruct.next.is_some() => stream::hold(place, instruct, ask, continuation),
+        Some(Hold::Response) => response::hold(place, instruct, sender, continuation).await,
+        Some(Hold::Stream) => stream::hold(place, instruct, sender, continuation),
+        None if instruct.next.is_some() => stream::hold(place, instruct, sender, continuation),
         None => {
             let mut response = Response::new(full(instruct.answer.body));
             *response.status_mut() = instruct.answer.status;
@@ -133,13 +133,13 @@ pub(crate) async fn follow(
 pub(crate) fn resume(
     place: Place,
     last_event: &str,
-    ask: Ask,
+    sender: AppSender,
     continuation: Continuation,
 ) -> Option<Response<Body>> {
     let (returning, key) = continuation.returning.as_ref()?;
     let within = continuation.resume;
     let instruct = returning.find((&place.hub, &place.app), key, last_event, within)?;
-    stream::hold(place, instruct, ask, continuation).ok()
+    stream::hold(place, instruct, sender, continuation).ok()
 }
 
 /// The body of the request that opens a WebSocket.

@@ -37,17 +37,18 @@ pub(crate) enum QuestionKind {
 }
 
 /// The response to a request of a held connection: complete, or the reason why there is none.
-pub(super) type Answering = Pin<Box<dyn Future<Output = Result<(Parts, Bytes), String>> + Send>>;
+pub(super) type ResponseFuture =
+    Pin<Box<dyn Future<Output = Result<(Parts, Bytes), String>> + Send>>;
 
 /// Sends a request of a held connection.
-pub(crate) type Ask = Arc<dyn Fn(Question) -> Answering + Send + Sync>;
+pub(crate) type AppSender = Arc<dyn Fn(Question) -> ResponseFuture + Send + Sync>;
 
 /// Fetches the continuation of a stream, in several tries.
 ///
 /// # Errors
 /// The reason why the stream has to end.
 pub(super) async fn fetch(
-    ask: Ask,
+    sender: AppSender,
     uri: String,
     last: Vec<(String, String)>,
 ) -> Result<Instruct, String> {
@@ -59,7 +60,7 @@ pub(super) async fn fetch(
             kind: QuestionKind::Next(uri.clone()),
             last: last.clone(),
         };
-        let reason = match ask(question).await {
+        let reason = match sender(question).await {
             Ok((parts, body)) if parts.status.is_success() => return read(&parts, body),
             // The app does not want to continue it.
             Ok((parts, _)) if !parts.status.is_server_error() => {

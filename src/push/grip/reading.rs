@@ -14,7 +14,8 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use super::field::{self, Value};
 use super::filter::Filter;
 use super::instruct::{
-    Answer, Channel, Fault, Hold, Instruct, KeepAlive, Link, is_grip_header, is_json, parse_status,
+    AppResponse, Channel, Fault, Hold, Instruct, KeepAlive, Link, is_grip_header, is_json,
+    parse_status,
 };
 use super::json::{self, Object};
 
@@ -42,7 +43,7 @@ impl Instruct {
             meta: meta(headers)?,
             next: None,
             gone: None,
-            answer: Answer {
+            answer: AppResponse {
                 status: parts.status,
                 headers: headers.clone(),
                 body,
@@ -105,7 +106,7 @@ impl Instruct {
             self.read_hold(hold)
                 .map_err(|reason| Fault::new(PLACE, format!("hold: {reason}")))?;
         }
-        let answer = response.map_or_else(|| Ok(Answer::empty()), Answer::read);
+        let answer = response.map_or_else(|| Ok(AppResponse::empty()), AppResponse::read);
         self.answer = answer.map_err(|reason| Fault::new(PLACE, format!("response: {reason}")))?;
         Ok(())
     }

@@ -13,16 +13,16 @@ use crate::http::{Body, full};
 use crate::hub::End;
 
 use super::held::{Event, Held, Place};
-use super::instruct::{Answer, Hold, Instruct, is_instruction};
+use super::instruct::{AppResponse, Hold, Instruct, is_instruction};
 use super::item::{Action, Item, ResponseBody, ResponseForm};
-use super::next::{Ask, Question, QuestionKind};
+use super::next::{AppSender, Question, QuestionKind};
 use super::stream;
 use super::{Continuation, HoldError};
 
 /// The result of the wait.
 enum Outcome {
     /// Send this.
-    Answer(Answer),
+    Response(AppResponse),
     /// The app is to be queried again with these last ids, for this reason.
     Again(Again, Vec<(String, String)>),
 }
@@ -49,14 +49,14 @@ const MOST_GAPS: u32 = 5;
 pub(super) async fn hold(
     place: Place,
     mut instruct: Instruct,
-    ask: Ask,
+    sender: AppSender,
     continuation: Continuation,
 ) -> Result<Response<Body>, HoldError> {
     let (mut gaps, mut has_ended) = (0, false);
     loop {
         let own = instruct.answer.clone();
         let (reason, last) = match wait(&place, instruct).await? {
-            Outcome::Answer(answer) => return Ok(answer.into_response()),
+            Outcome::Response(answer) => return Ok(answer.into_response()),
             Outcome::Again(reason, last) => (reason, last),
         };
         gaps = if reason == Again::Gap { gaps + 1 } else { 0 };
@@ -69,7 +69,7 @@ pub(super) async fn hold(
             last,
         };
         // A client whose request cannot be repeated comes back itself.
-        let Ok((parts, body)) = ask(question).await else {
+        let Ok((parts, body)) = sender(question).await else {
             return Ok(own.into_response());
         };
         if !is_instruction(&parts.headers) {
@@ -78,7 +78,7 @@ pub(super) async fn hold(
         instruct = Instruct::read(&parts, body)?;
         match instruct.hold {
             Some(Hold::Response) => {}
-            Some(Hold::Stream) => return stream::hold(place, instruct, ask, continuation),
+            Some(Hold::Stream) => return stream::hold(place, instruct, sender, continuation),
             None => return Ok(instruct.answer.into_response()),
         }
     }
@@ -98,7 +98,7 @@ async fn wait(place: &Place, instruct: Instruct) -> Result<Outcome, HoldError> {
         let Ok(event) = timeout_at(end, poll_fn(|cx| held.poll(cx))).await else {
             held.because("nothing came in time");
             let body = held.initial(&answer.body).map_err(HoldError::content)?;
-            return Ok(Outcome::Answer(Answer { body, ..answer }));
+            return Ok(Outcome::Response(AppResponse { body, ..answer }));
         };
         match event {
             Event::Item(item, index) => {
@@ -112,7 +112,7 @@ async fn wait(place: &Place, instruct: Instruct) -> Result<Outcome, HoldError> {
                     Ok(Some(answer)) => {
                         held.because("a message came");
                         held.moved(0, answer.body.len() as u64);
-                        return Ok(Outcome::Answer(answer));
+                        return Ok(Outcome::Response(answer));
                     }
                     Ok(None) => {}
                     Err(reason) => unsent(place, &item, &reason),
@@ -122,7 +122,7 @@ async fn wait(place: &Place, instruct: Instruct) -> Result<Outcome, HoldError> {
             // As if nothing had come: the client comes back, to whoever serves then.
             Event::End(End::Stopping) => {
                 let body = held.initial(&answer.body).map_err(HoldError::content)?;
-                return Ok(Outcome::Answer(Answer { body, ..answer }));
+                return Ok(Outcome::Response(AppResponse { body, ..answer }));
             }
             Event::End(_) => return Ok(Outcome::Again(Again::Ended, held.lasts())),
         }
@@ -138,8 +138,8 @@ fn made(
     held: &Held,
     index: usize,
     form: &ResponseForm,
-    own: &Answer,
-) -> Result<Option<Answer>, String> {
+    own: &AppResponse,
+) -> Result<Option<AppResponse>, String> {
     let body = match &form.body {
         ResponseBody::Whole(body) => body.clone(),
         ResponseBody::Patched(patch) => patch.apply(&own.body)?.into(),
@@ -147,7 +147,7 @@ fn made(
     let Some(body) = held.content(index, &body, &form.filters)? else {
         return Ok(None);
     };
-    let mut answer = Answer {
+    let mut answer = AppResponse {
         status: StatusCode::from_u16(form.code).map_err(|error| error.to_string())?,
         headers: own.headers.clone(),
         body,
@@ -156,7 +156,7 @@ fn made(
     Ok(Some(answer))
 }
 
-impl Answer {
+impl AppResponse {
     pub(super) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(full(self.body));
         *response.status_mut() = self.status;

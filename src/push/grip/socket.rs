@@ -117,8 +117,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             if stop.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Cause::Stopping);
             }
-            if tunnel.poll_asked(cx).is_ready() {
-                return Poll::Ready(Cause::Asked);
+            if tunnel.poll_close_request(cx).is_ready() {
+                return Poll::Ready(Cause::ByAdministrator);
             }
             if ended
                 .as_mut()
@@ -199,12 +199,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         if self.queue.is_empty() {
             return Poll::Pending;
         }
-        self.ask();
+        self.post_events();
         Poll::Ready(Ok(()))
     }
 
     /// Sends the app all events that wait.
-    fn ask(&mut self) {
+    fn post_events(&mut self) {
         let mut body = BytesMut::new();
         for event in self.queue.drain(..) {
             event.write(&mut body);
@@ -327,7 +327,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             )),
             Action::Hint | Action::Refresh => {
                 if self.posting.is_none() && !self.dialogue.is_detached {
-                    self.ask();
+                    self.post_events();
                 }
                 Ok(())
             }
@@ -345,7 +345,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         ready!(idle.as_mut().poll(cx));
         self.idle = None;
         if self.posting.is_none() && !self.dialogue.is_detached {
-            self.ask();
+            self.post_events();
         }
         Poll::Ready(Ok(()))
     }
@@ -369,7 +369,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 let _ = posting.await;
             }
             self.queue.push_back(Event::Disconnect);
-            self.ask();
+            self.post_events();
             if let Some(posting) = self.posting.take() {
                 let _ = posting.await;
             }

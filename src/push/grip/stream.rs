@@ -22,7 +22,7 @@ use super::beat::Beat;
 use super::held::{Event, Held, Place};
 use super::instruct::{Instruct, Link};
 use super::item::{Action, Item};
-use super::next::{Ask, Question, QuestionKind, fetch, random};
+use super::next::{AppSender, Question, QuestionKind, fetch, random};
 use super::returning::Ticket;
 use super::{Continuation, HoldError};
 
@@ -34,7 +34,7 @@ type Fetching = Pin<Box<dyn Future<Output = Result<Instruct, String>> + Send>>;
 /// The body of a held stream.
 struct Stream {
     place: Place,
-    ask: Ask,
+    sender: AppSender,
     /// Pieces that the client gets first.
     ready: VecDeque<Bytes>,
     /// The subscription; `None` while the app continues the response without holding it.
@@ -57,7 +57,7 @@ struct Stream {
 pub(super) fn hold(
     place: Place,
     instruct: Instruct,
-    ask: Ask,
+    sender: AppSender,
     continuation: Continuation,
 ) -> Result<Response<Body>, HoldError> {
     let mut response = Response::new(());
@@ -75,7 +75,7 @@ pub(super) fn hold(
         gone: None,
         ticket,
         place,
-        ask,
+        sender,
         ready: VecDeque::new(),
         held: None,
         link: None,
@@ -146,7 +146,7 @@ impl Stream {
             return;
         };
         let last = self.held.as_ref().map(Held::lasts).unwrap_or_default();
-        let fetch = fetch(self.ask.clone(), link.uri.clone(), last);
+        let fetch = fetch(self.sender.clone(), link.uri.clone(), last);
         self.fetching = Some(Box::pin(fetch));
         self.due = None;
     }
@@ -278,7 +278,7 @@ impl Drop for Stream {
                 kind: QuestionKind::Gone(uri),
                 last: Vec::new(),
             };
-            let told = (self.ask)(question);
+            let told = (self.sender)(question);
             self.place.tasks.spawn(async move {
                 let _ = told.await;
             });

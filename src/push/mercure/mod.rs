@@ -157,7 +157,7 @@ impl MercureHub {
                 version: order.version,
                 subscribed: subscribed.collect(),
             };
-            Told::new(self, person)
+            AnnouncedSubscriber::new(self, person)
         });
         let permitted = grant.map(|grant| grant.subscribe).unwrap_or_default();
         let audience = state.audiences.of(rules, order.selectors, permitted);
@@ -237,12 +237,12 @@ fn draft(update: &Update, own_id: bool) -> Draft {
 }
 
 /// An announced subscriber; dropping it announces its end.
-struct Told {
+struct AnnouncedSubscriber {
     hub: MercureHub,
     subscriber: Arc<Subscriber>,
 }
 
-impl Told {
+impl AnnouncedSubscriber {
     fn new(hub: &MercureHub, subscriber: Subscriber) -> Self {
         let told = Self {
             hub: hub.clone(),
@@ -270,7 +270,7 @@ impl Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for AnnouncedSubscriber {
     fn drop(&mut self) {
         self.hub.0.memory.0.subscriptions.remove(&self.subscriber);
         self.publish(false);

@@ -19,8 +19,8 @@
 //! Does not know who may listen: the caller has asked for that, has checked the origin of the page, and says in the
 //! answer that this origin may read it.
 
-mod answer;
-mod asked;
+mod resource;
+mod response;
 mod send;
 mod session;
 mod stream;
@@ -44,10 +44,10 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::audit::Who;
 use crate::websocket::{Handshake, asks_for_websocket};
 
-pub(crate) use asked::Asked;
+pub(crate) use resource::SockJsResource;
 
 use crate::push::sockjs_frames::Framing;
-use asked::{Duty, Transport};
+use resource::{Duty, Transport};
 use session::{Credential, Sessions};
 
 /// The `SockJS` endpoint of a hub. Clones share it; like the hub it outlives a reload.
@@ -95,7 +95,7 @@ impl SockJs {
         self.0.sessions.sweep(Instant::now());
     }
 
-    /// Responds to a request below a base URL. The caller has checked permission where [`Asked::needs_permission`]
+    /// Responds to a request below a base URL. The caller has checked permission where [`SockJsResource::needs_permission`]
     /// says so.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl SockJs {
     /// invalid.
     pub(crate) async fn respond(
         &self,
-        asked: Asked,
+        asked: SockJsResource,
         request: Request<Incoming>,
         visitor: Visitor<'_>,
     ) -> Result<Response<Body>, Refusal> {
@@ -114,27 +114,27 @@ impl SockJs {
             self.socket(asked, request, visitor)?
         } else if *request.method() == Method::OPTIONS {
             refuse(request.into_body(), visitor.tasks);
-            answer::preflight(&asked.duty.method())
+            response::preflight(&asked.duty.method())
         } else if *request.method() != asked.duty.method() {
             refuse(request.into_body(), visitor.tasks);
-            answer::wrong_method(asked.duty.methods())
+            response::wrong_method(asked.duty.methods())
         } else {
             self.serve(asked, request, visitor).await?
         };
-        answer::allow_headers(wished, &mut response);
+        response::allow_headers(wished, &mut response);
         Ok(response)
     }
 
     async fn serve(
         &self,
-        asked: Asked,
+        asked: SockJsResource,
         request: Request<Incoming>,
         visitor: Visitor<'_>,
     ) -> Result<Response<Body>, Refusal> {
         let (session, transport) = match asked.duty {
             Duty::Session(session, transport) => (session, transport),
-            Duty::Info => return Ok(answer::info()),
-            Duty::Greeting | Duty::RawSocket | Duty::Socket => return Ok(answer::greeting()),
+            Duty::Info => return Ok(response::info()),
+            Duty::Greeting | Duty::RawSocket | Duty::Socket => return Ok(response::greeting()),
         };
         let key = (asked.channels, session);
         let credential = self.credential(request.headers());
@@ -164,20 +164,20 @@ impl SockJs {
             Transport::Streaming => stream::stream(attached, Framing::Lines),
             Transport::EventSource => stream::stream(attached, Framing::Events),
         };
-        body.map(|body| answer::receiving(body, transport == Transport::EventSource))
+        body.map(|body| response::receiving(body, transport == Transport::EventSource))
             .ok_or_else(no_session)
     }
 
     fn socket(
         &self,
-        asked: Asked,
+        asked: SockJsResource,
         request: Request<Incoming>,
         visitor: Visitor<'_>,
     ) -> Result<Response<Body>, Refusal> {
         if !asks_for_websocket(&request) {
             let answer = match *request.method() {
-                Method::GET => answer::no_socket(request.headers().contains_key(UPGRADE)),
-                _ => answer::wrong_method(Duty::Socket.methods()),
+                Method::GET => response::no_socket(request.headers().contains_key(UPGRADE)),
+                _ => response::wrong_method(Duty::Socket.methods()),
             };
             refuse(request.into_body(), visitor.tasks);
             return Ok(answer);
@@ -185,7 +185,7 @@ impl SockJs {
         // The protocol wants 405 for an upgrade with another method; CONNECT is how HTTP/2 opens WebSockets.
         if !matches!(*request.method(), Method::GET | Method::CONNECT) {
             refuse(request.into_body(), visitor.tasks);
-            return Ok(answer::wrong_method(Duty::Socket.methods()));
+            return Ok(response::wrong_method(Duty::Socket.methods()));
         }
         let handshake = Handshake::check(&request)?;
         let subscription = self
@@ -215,7 +215,7 @@ impl SockJs {
 
     fn subscribe(
         &self,
-        asked: &Asked,
+        asked: &SockJsResource,
         from: From,
         lease: Option<Lease>,
         client: &Context,

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use crate::http::{Body, BodyLimits, Incoming, Received, Refusal, receive, refuse};
 use crate::hub::Hub;
 use crate::push::client_messages::{Understood, answer, understand};
-use crate::push::sockjs::answer::{nonsense, taken};
+use crate::push::sockjs::response::{nonsense, taken};
 use crate::push::sockjs::session::Session;
 use crate::push::sockjs::{Visitor, no_session};
 use crate::push::sockjs_frames::{largest, parse};
@@ -47,10 +47,10 @@ pub(super) async fn send(
             );
         }
         let told = match understand(&text, visitor.receiver.as_ref()) {
-            Understood::Answer(text) => text,
+            Understood::Reply(text) => text,
             Understood::UnderWay(reference, receiving) => answer(reference, &receiving.await),
         };
-        session.tell(&told);
+        session.queue_text(&told);
     }
     Ok(taken())
 }

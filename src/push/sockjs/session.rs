@@ -169,7 +169,7 @@ impl Session {
     }
 
     /// Queues a text for the page that is not a message of a channel.
-    pub(super) fn tell(&self, text: &str) {
+    pub(super) fn queue_text(&self, text: &str) {
         let mut quoted = String::with_capacity(text.len() + 16);
         quote(text, &mut quoted);
         let mut answers = lock(&self.answers);
@@ -214,7 +214,8 @@ impl Reception {
     pub(super) fn tell_open(&self, names: &[ChannelName]) {
         if let Some(subscription) = &self.subscription {
             let position = subscription.position();
-            self.session.tell(&opening(&self.hub, &position, names));
+            self.session
+                .queue_text(&opening(&self.hub, &position, names));
         }
     }
 
@@ -294,7 +295,7 @@ impl Batch {
             End::SessionEnded => Close::SESSION_ENDED,
             End::Refused => Close::REFUSED,
             End::Expired => Close::EXPIRED,
-            End::Asked => Close::ASKED,
+            End::ByAdministrator => Close::BY_ADMINISTRATOR,
             End::Stopping => {
                 self.push_text(&closing(hub));
                 Close::STOPPING

@@ -127,7 +127,7 @@ fn pixels_are_as_large_as_the_client_wants_them() {
     let small = [16, 16, 0, 1, 0, 31, 0, 63, 0, 31, 11, 5, 0, 0, 0, 0];
     let mut filter = HostFilter::new();
     filter.set_pixel(&small).expect("before any picture");
-    filter.ask();
+    filter.picture_requested();
     let raw = update(&[
         rectangle(3, 3, 0, &fill(&[], 18)),
         rectangle(3, 3, 7, &fill(&[0x80], 2)),

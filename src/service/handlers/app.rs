@@ -141,7 +141,7 @@ impl Apps {
         let permit = self.route_limits.hold_for_app(index, exchange.context)?;
         let slot = self.permits.take(version, exchange.context)?;
         let slot = Slot::with_route(slot, permit);
-        if let Some(app) = grip.filter(GripApp::is_asked_over_http) {
+        if let Some(app) = grip.filter(GripApp::is_over_http) {
             let opening = (handshake, slot);
             return self
                 .grip_sockets
@@ -163,7 +163,7 @@ impl Apps {
         let mut forward = self
             .requests
             .forward(upstream, exchange.head, exchange.context);
-        forward.asker.times = exchange.times;
+        forward.requester.times = exchange.times;
         forward.removed = self.headers.replaced(Some(Route::App(index)));
         forward
     }

@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use crate::config::ChannelName;
 use crate::http::{Body, Refusal, RequestPath};
 use crate::hub::{self, Address, Hub, Parameters};
-use crate::push::Asked;
+use crate::push::SockJsResource;
 use crate::service::channel_auth::ChannelAuth;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::page_library::asset;
@@ -29,7 +29,7 @@ use crate::websocket::asks_for_websocket;
 pub(super) fn methods(at: usize, path: &RequestPath) -> Option<&'static str> {
     Some(match Address::parse(path.as_str().get(at..)?)? {
         Address::Asset(_) | Address::Presence(_) => "GET, HEAD",
-        Address::SockJs(rest) => Asked::parse(rest)?.methods(),
+        Address::SockJs(rest) => SockJsResource::parse(rest)?.methods(),
         Address::Channels(_) => "GET, HEAD, POST",
     })
 }

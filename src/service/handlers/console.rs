@@ -31,7 +31,7 @@ use crate::service::shared::Shared;
 use crate::service::token_limit::{TokenLimit, forgive};
 use crate::service::tunnel_permits::TunnelPermits;
 use crate::shutdown::Shutdown;
-use crate::tokens::{Asked, LinkError, ResolveError, Resolver, Target, Token, TokenError};
+use crate::tokens::{LinkError, ResolveError, Resolver, Target, TargetRequest, Token, TokenError};
 use crate::websocket::Handshake;
 
 /// Interval of the heartbeat of a stream of presence where consoles have none.
@@ -413,7 +413,7 @@ fn seen(target: &Target) -> token_watch::Seen {
 
 /// The meaning of a token.
 struct Found {
-    asked: Asked,
+    asked: TargetRequest,
     visitor: Option<Visitor>,
     leads_to: LeadsTo,
 }

@@ -51,7 +51,7 @@ impl PageMessages {
 
     /// Forwards a page's message to the app, as an ordinary request of the visitor, and publishes the response if
     /// the app says so.
-    pub(super) async fn ask_app(
+    pub(super) async fn send_to_app(
         &self,
         name: &ChannelName,
         mut parts: Parts,
@@ -85,12 +85,12 @@ impl PageMessages {
             ..self.apps.forward(upstream, &head, context)
         };
         let response = forward.submit(parts, message.bytes, own).await?;
-        self.publish_answer(response, id, context).await
+        self.publish_response(response, id, context).await
     }
 
     /// Publishes the app's response if its headers say so. The visitor gets it too. Its id is the app's, or else
     /// that of the page's message.
-    async fn publish_answer(
+    async fn publish_response(
         &self,
         response: Response<Body>,
         id: Option<PublisherId>,
@@ -193,7 +193,9 @@ impl PageMessages {
                 }
                 let (parts, mut message) = request_of(headers, draft);
                 message.id = id.map(String::from);
-                let answer = own.ask_app(&channel, parts, message, &head, &context).await;
+                let answer = own
+                    .send_to_app(&channel, parts, message, &head, &context)
+                    .await;
                 outcome(answer)
             })
         }))

@@ -106,7 +106,7 @@ impl Publish {
             bytes,
         };
         self.messages
-            .ask_app(&name, parts, message, head, context)
+            .send_to_app(&name, parts, message, head, context)
             .await
     }
 

@@ -24,7 +24,7 @@ const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
 pub(super) struct Offloads(Vec<(config::Offload, Directory)>);
 
 /// Properties of a request that are needed when its response arrives.
-pub(super) struct Asked {
+pub(super) struct OffloadRequest {
     method: Method,
     headers: HeaderMap,
 }
@@ -40,11 +40,11 @@ impl Offloads {
     }
 
     /// Remembers properties of a request; `None` if the app has no such directory.
-    pub(super) fn remember<B>(&self, request: &Request<B>) -> Option<Asked> {
+    pub(super) fn remember<B>(&self, request: &Request<B>) -> Option<OffloadRequest> {
         if self.0.is_empty() {
             return None;
         }
-        Some(Asked {
+        Some(OffloadRequest {
             // Whatever was asked, the app has answered it, with a file.
             method: match *request.method() {
                 Method::HEAD => Method::HEAD,
@@ -60,7 +60,7 @@ impl Offloads {
     /// 404 if the file does not exist, 502 if it is in no directory that the app may name.
     pub(super) async fn resolve(
         &self,
-        asked: Asked,
+        asked: OffloadRequest,
         mut answer: Response<Body>,
     ) -> Result<Response<Body>, Refusal> {
         let headers = answer.headers_mut();

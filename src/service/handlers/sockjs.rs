@@ -7,7 +7,7 @@ use http::Response;
 
 use crate::http::{Body, Refusal};
 use crate::hub::channels_named;
-use crate::push::{Asked, SockJs, Visitor};
+use crate::push::{SockJs, SockJsResource, Visitor};
 use crate::service::channel_auth::{ChannelAuth, Permit};
 use crate::service::exchange::Exchange;
 use crate::service::handlers::page_messages::PageMessages;
@@ -45,7 +45,7 @@ impl SockJsHandler {
         // The protocol has nothing behind an empty segment, which a canonical path has none of.
         let path = exchange.head.path.as_sent();
         let is_whole = !path.trim_start_matches('/').contains("//");
-        let Some(asked) = Asked::parse(rest).filter(|_| is_whole) else {
+        let Some(asked) = SockJsResource::parse(rest).filter(|_| is_whole) else {
             let refusal = Refusal::not_found("SockJS has nothing at this address");
             return Err(exchange.refuse(refusal, &self.shutdown));
         };

@@ -11,7 +11,7 @@ use crate::bridge::Revocation;
 use crate::clock::unix_time;
 use crate::config::Endpoint;
 use crate::shutdown::Shutdown;
-use crate::tokens::{Asked, CloudServer, ResolveError, Resolver};
+use crate::tokens::{CloudServer, ResolveError, Resolver, TargetRequest};
 
 /// The times at which a token is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ pub(super) struct Seen {
 /// Resolves the token again every interval, until the returned value is dropped with its tunnel.
 pub(super) fn watch(
     targets: Arc<Resolver>,
-    asked: Asked,
+    asked: TargetRequest,
     seen: Seen,
     times: Times,
     shutdown: &Shutdown,
@@ -82,7 +82,7 @@ async fn expired(end: Option<u64>) {
 
 /// True if the token still has the same target, and is not for looking only now, or its source could not be read in
 /// time; or if the console may outlive its token.
-async fn is_still(targets: &Resolver, asked: &Asked, seen: &Seen) -> bool {
+async fn is_still(targets: &Resolver, asked: &TargetRequest, seen: &Seen) -> bool {
     match targets.resolve_again(asked).await {
         Ok(now) => now.endpoint == seen.target && (seen.view_only || !now.view_only),
         Err(ResolveError::Unknown) => match &seen.server {

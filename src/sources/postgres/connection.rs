@@ -16,7 +16,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Connection, Error, Notification, Row};
 
-use super::fault::told;
+use super::fault::error_text;
 use super::passfile::password;
 use crate::config::{Endpoint, PostgresServer, SslMode, TableName, TargetTls};
 use crate::hub::PublishError;
@@ -88,7 +88,7 @@ impl Database {
         };
         let connector = tls.as_ref().map(Connector::new).transpose();
         Ok(Self {
-            tls: connector.map_err(|error| Reason::told(&error, error.denied()))?,
+            tls: connector.map_err(|error| Reason::with_text(&error, error.denied()))?,
             settings: settings.clone(),
         })
     }
@@ -121,7 +121,7 @@ impl Database {
         );
         let (client, link) = match opened.await {
             Ok(Ok(opened)) => opened,
-            Ok(Err(error)) => return Err(Lost::Database(told(&error, settings, None))),
+            Ok(Err(error)) => return Err(Lost::Database(error_text(&error, settings, None))),
             Err(_) => return Err(Lost::Slow(settings.to_string(), OPEN_LIMIT)),
         };
         let mut session = Session {
@@ -175,7 +175,9 @@ impl Session {
                 Some(Ok(AsyncMessage::Notification(notification))) => return Ok(notification),
                 // Warnings of the server are for its own log.
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(Lost::Database(told(&error, &self.server, None))),
+                Some(Err(error)) => {
+                    return Err(Lost::Database(error_text(&error, &self.server, None)));
+                }
                 None => return Err(Lost::Closed),
             }
         }
@@ -209,7 +211,7 @@ async fn answered<T>(
 ) -> Result<T, Lost> {
     match timeout(ANSWER_LIMIT, driven).await {
         Ok(Ok(result)) => Ok(result),
-        Ok(Err(Some(error))) => Err(Lost::Database(told(&error, server, table))),
+        Ok(Err(Some(error))) => Err(Lost::Database(error_text(&error, server, table))),
         Ok(Err(None)) => Err(Lost::Closed),
         Err(_) => Err(Lost::Slow(server.to_string(), ANSWER_LIMIT)),
     }

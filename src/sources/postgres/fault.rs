@@ -9,7 +9,11 @@ use tokio_postgres::error::{DbError, SqlState};
 use crate::config::{PostgresServer, TableName, quoted};
 
 /// Describes an error. `table` is the outbox that a statement was about.
-pub(super) fn told(error: &Error, server: &PostgresServer, table: Option<&TableName>) -> String {
+pub(super) fn error_text(
+    error: &Error,
+    server: &PostgresServer,
+    table: Option<&TableName>,
+) -> String {
     let Some(database) = error.as_db_error() else {
         return chain(error);
     };

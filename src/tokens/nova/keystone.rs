@@ -160,7 +160,7 @@ impl Keystone {
         let token = reply.headers.get("x-subject-token");
         let token = token.and_then(|value| value.to_str().ok());
         let token = token.ok_or("its answer has no X-Subject-Token")?;
-        let Said { token: said } = serde_json::from_slice(&reply.body)
+        let TokenDocument { token: said } = serde_json::from_slice(&reply.body)
             .map_err(|_| "its answer is not that of the Identity API v3")?;
         let lifetime = said.lifetime().unwrap_or(UNKNOWN_LIFETIME);
         let compute = match &self.settings.endpoint {
@@ -177,7 +177,7 @@ impl Keystone {
 
 /// The body of Keystone's answer.
 #[derive(Deserialize)]
-struct Said {
+struct TokenDocument {
     token: SaidToken,
 }
 

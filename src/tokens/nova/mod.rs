@@ -4,9 +4,9 @@
 //! Nova's own proxies ask the database of each cell instead; through the API one door serves all cells of a region, and
 //! needs neither their databases nor their message queues. No error contains a token or a secret.
 
-mod answer;
 mod catalog;
 mod keystone;
+mod response;
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Token;
-use super::address::Answer;
+use super::address::SourceResponse;
 use super::service_client::{Reply, ServiceClient};
 use crate::config::{NovaLifetime, NovaSource};
 use crate::text::percent::encoded;
 use crate::tls::TlsError;
 
-use answer::{Verdict, understand, understand_server};
 use keystone::{Keystone, Session};
+use response::{Verdict, understand, understand_server};
 
 /// Limit on concurrent questions, so that a flood of made-up tokens does not reach the API.
 const AT_ONCE: usize = 16;
@@ -76,13 +76,16 @@ impl NovaApi {
 
     /// Returns the target if Nova knows the token, with the id of its server; the error describes a failure of Nova or
     /// of Keystone.
-    pub(super) async fn find(&self, token: &Token) -> Result<Option<(Answer, String)>, String> {
+    pub(super) async fn find(
+        &self,
+        token: &Token,
+    ) -> Result<Option<(SourceResponse, String)>, String> {
         // Nova's tokens are UUIDs. What is of another form is for another source, and no question to a cloud.
         if !is_uuid(token.plain()) {
             return Ok(None);
         }
         let path = format!("/os-console-auth-tokens/{}", encoded(token.plain()));
-        self.ask(&path, understand).await
+        self.query(&path, understand).await
     }
 
     /// The server behind a console, to be asked about later.
@@ -96,11 +99,11 @@ impl NovaApi {
     async fn has_server(&self, id: &str) -> bool {
         let path = format!("/servers/{}", encoded(id));
         // Only what Nova says for certain ends a console.
-        !matches!(self.ask(&path, understand_server).await, Ok(None))
+        !matches!(self.query(&path, understand_server).await, Ok(None))
     }
 
     /// Asks within the limits of time and number.
-    async fn ask<T>(
+    async fn query<T>(
         &self,
         path: &str,
         understand: fn(&Reply, &NovaSource) -> Verdict<T>,
@@ -109,7 +112,7 @@ impl NovaApi {
         let asked = timeout(limit, async {
             // The semaphore is never closed.
             let _turn = self.asking.acquire().await;
-            self.ask_logged_in(path, understand).await
+            self.query_logged_in(path, understand).await
         });
         asked
             .await
@@ -118,7 +121,7 @@ impl NovaApi {
 
     /// Asks with the login that there is, and once again with a new one if Nova does not take it: a token of Keystone
     /// can be revoked before its end.
-    async fn ask_logged_in<T>(
+    async fn query_logged_in<T>(
         &self,
         path: &str,
         understand: fn(&Reply, &NovaSource) -> Verdict<T>,

@@ -28,8 +28,10 @@ type Asked = tokio::task::JoinHandle<Result<Slot, UpstreamError>>;
 async fn ask(queue: &Queue, last: u8) -> Asked {
     let queue = queue.clone();
     let asked = tokio::spawn(async move {
-        let asker = Asker::unknown(Some(IpAddr::from([192, 0, 2, last])));
-        queue.slot(asker, Affinity::None, &HeaderMap::new()).await
+        let requester = Requester::unknown(Some(IpAddr::from([192, 0, 2, last])));
+        queue
+            .slot(requester, Affinity::None, &HeaderMap::new())
+            .await
     });
     tokio::task::yield_now().await;
     asked
@@ -138,19 +140,19 @@ async fn a_request_for_one_address_waits_for_it_until_it_is_closed() {
     queue.set_limits(9, Duration::from_secs(5));
     queue.set_backends(&all, 1);
     let affinity = Affinity::Cookie(Some(all[0].tag));
-    let asker = Asker::unknown(None);
+    let requester = Requester::unknown(None);
     let headers = HeaderMap::new();
     let held = queue
-        .slot(asker, affinity, &headers)
+        .slot(requester, affinity, &headers)
         .await
         .expect("a worker");
-    let mut second = Box::pin(queue.slot(asker, affinity, &headers));
+    let mut second = Box::pin(queue.slot(requester, affinity, &headers));
     assert!(
         futures_pending(&mut second).await,
         "the other address is free, and not meant"
     );
     let third = queue
-        .slot(asker, Affinity::None, &headers)
+        .slot(requester, Affinity::None, &headers)
         .await
         .expect("a worker");
     assert_eq!(third.backend().url, all[1].url);

@@ -148,10 +148,10 @@ fn answers_to_the_page_are_few_and_come_first() {
     let mut reception = opened(&sessions, &hub);
     let session = sessions.find(&key("s"), &vec![1, 3]).expect("a session");
     say(&hub, "1");
-    session.tell("{}");
+    session.queue_text("{}");
     assert!(!session.is_full());
     assert!(lines(&mut reception).starts_with(r#"a["{}","{\"id\""#));
-    session.tell(&"x".repeat(ANSWERS));
+    session.queue_text(&"x".repeat(ANSWERS));
     assert!(session.is_full());
     lines(&mut reception);
     assert!(!session.is_full());

@@ -155,7 +155,7 @@ impl GripApp {
     }
 
     /// True if its WebSockets are requests with their events.
-    pub(in crate::service::handlers) fn is_asked_over_http(&self) -> bool {
+    pub(in crate::service::handlers) fn is_over_http(&self) -> bool {
         self.over_http
     }
 }

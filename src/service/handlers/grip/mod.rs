@@ -4,12 +4,12 @@
 //! names are removed, and its requests of that media type are refused.
 
 mod apps;
-mod ask;
 mod control;
 mod holding;
 mod request;
 mod socket;
 mod turns;
+mod visitor;
 
 pub(in crate::service) use apps::{GripApps, GripMemory};
 pub(in crate::service) use control::GripControl;

@@ -10,8 +10,8 @@ use crate::push::grip::{self, drop_grip_headers, is_instruction};
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::exchange::Exchange;
 use crate::service::handlers::grip::apps::GripApp;
-use crate::service::handlers::grip::ask::Visitor;
 use crate::service::handlers::grip::holding::Holding;
+use crate::service::handlers::grip::visitor::Visitor;
 use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
 
@@ -51,8 +51,8 @@ impl GripRequests {
         if let (Some(_), Some(last_event)) = (&continuation.returning, last_event) {
             let lease = self.holding.lease(&app, &kept.headers, head, context).await;
             let place = self.holding.place(&app, lease, "grip", context, audit);
-            let ask = visitor.clone().ask();
-            let resumed = grip::resume(place, last_event, ask, continuation.clone());
+            let sender = visitor.clone().sender();
+            let resumed = grip::resume(place, last_event, sender, continuation.clone());
             if let Some(response) = resumed {
                 refuse(body, &self.shutdown);
                 return Ok(response);
@@ -75,7 +75,7 @@ impl GripRequests {
         })?;
         let lease = self.holding.lease(&app, &kept.headers, head, context).await;
         let place = self.holding.place(&app, lease, "grip", context, audit);
-        let followed = grip::follow(place, &parts, body, visitor.ask(), continuation).await;
+        let followed = grip::follow(place, &parts, body, visitor.sender(), continuation).await;
         let mut response = followed.map_err(|error| self.holding.unheld(&app, &error))?;
         drop_grip_headers(response.headers_mut());
         *response.extensions_mut() = parts.extensions;

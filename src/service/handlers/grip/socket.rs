@@ -16,8 +16,8 @@ use crate::push::grip::{
 use crate::service::app_requests::AppRequests;
 use crate::service::exchange::Exchange;
 use crate::service::handlers::grip::apps::GripApp;
-use crate::service::handlers::grip::ask::Visitor;
 use crate::service::handlers::grip::holding::Holding;
+use crate::service::handlers::grip::visitor::Visitor;
 use crate::service::shared::Shared;
 use crate::shutdown::Shutdown;
 use crate::telemetry::audit::{Kind, Opened, What};

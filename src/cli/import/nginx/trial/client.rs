@@ -23,7 +23,7 @@ const LARGEST: u64 = 512 * 1024;
 
 /// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Reply {
     /// An app got the request.
     App(App),
     /// The server answered by itself.
@@ -43,11 +43,11 @@ pub(super) struct App {
 }
 
 /// Sends a request, and reads the response. A redirect of a path to itself with a slash is followed, as clients do.
-pub(super) async fn ask(listener: &Listener, request: &Request) -> Answer {
+pub(super) async fn ask(listener: &Listener, request: &Request) -> Reply {
     let answer = once(listener, request).await;
     let slash = format!("{}/", request.path);
     match &answer {
-        Answer::Own {
+        Reply::Own {
             status: 301,
             location,
         } if location.ends_with(&slash) => {
@@ -62,11 +62,11 @@ pub(super) async fn ask(listener: &Listener, request: &Request) -> Answer {
     }
 }
 
-async fn once(listener: &Listener, request: &Request) -> Answer {
+async fn once(listener: &Listener, request: &Request) -> Reply {
     let mut answer = Vec::new();
     // What has come until then counts: a server may leave the connection open.
     let _ = timeout(LONGEST, exchange(listener, request, &mut answer)).await;
-    read(&String::from_utf8_lossy(&answer)).unwrap_or(Answer::Nothing)
+    read(&String::from_utf8_lossy(&answer)).unwrap_or(Reply::Nothing)
 }
 
 async fn exchange(listener: &Listener, request: &Request, answer: &mut Vec<u8>) -> Result<()> {
@@ -93,7 +93,7 @@ async fn talk(
     Ok(())
 }
 
-fn read(text: &str) -> Option<Answer> {
+fn read(text: &str) -> Option<Reply> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
@@ -101,12 +101,12 @@ fn read(text: &str) -> Option<Answer> {
     // A body in chunks has the length of the first one before it.
     let Some((_, body)) = body.split_once(MARK) else {
         let location = response.get("location").cloned().unwrap_or_default();
-        return Some(Answer::Own { status, location });
+        return Some(Reply::Own { status, location });
     };
     let (number, head) = body.split_once('\n')?;
     let mut lines = head.lines();
     let line = lines.next()?.rsplit_once(' ')?.0.to_owned();
-    Some(Answer::App(App {
+    Some(Reply::App(App {
         number: number.parse().ok()?,
         line,
         request: headers(lines.take_while(|line| !line.is_empty())),

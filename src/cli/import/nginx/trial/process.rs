@@ -35,10 +35,10 @@ impl Running {
         let end = Instant::now() + LONGEST;
         while !sockets.iter().all(|socket| socket.exists()) {
             if let Some(status) = running.0.try_wait()? {
-                bail!("it ended ({status}): {}", said(log));
+                bail!("it ended ({status}): {}", log_text(log));
             }
             if Instant::now() > end {
-                bail!("it does not listen after {LONGEST:?}: {}", said(log));
+                bail!("it does not listen after {LONGEST:?}: {}", log_text(log));
             }
             sleep(PAUSE);
         }
@@ -55,7 +55,7 @@ impl Running {
         let end = Instant::now() + LONGEST;
         loop {
             if let Some(status) = running.0.try_wait()? {
-                return Ok((status.success(), said(log)));
+                return Ok((status.success(), log_text(log)));
             }
             if Instant::now() > end {
                 bail!("it has not ended after {LONGEST:?}");
@@ -76,7 +76,7 @@ impl Running {
     }
 }
 
-fn said(log: &Path) -> String {
+fn log_text(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     String::from_utf8_lossy(&text).trim().to_owned()
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::super::syntax::Directive;
-use super::client::{Answer, App};
+use super::client::{App, Reply};
 use super::requests::{OTHER, Request};
 use super::{Listener, Outcome, Place};
 
@@ -85,7 +85,7 @@ impl<'a> Report<'a> {
     }
 
     /// Compares the answers of nginx and of Noren to one request.
-    pub(super) fn add(&mut self, listener: &Listener, request: &Request, answers: &[Answer; 2]) {
+    pub(super) fn add(&mut self, listener: &Listener, request: &Request, answers: &[Reply; 2]) {
         self.asked += 1;
         self.addresses.insert(listener.address.clone());
         let scheme = if listener.is_tls { "https" } else { "http" };
@@ -100,23 +100,23 @@ impl<'a> Report<'a> {
         };
         let [theirs, ours] = answers;
         match (theirs, ours) {
-            (Answer::App(theirs), Answer::App(ours)) => self.compare(&asked, theirs, ours),
-            (_, Answer::App(_)) => self.differ(0, &asked, theirs, ours),
+            (Reply::App(theirs), Reply::App(ours)) => self.compare(&asked, theirs, ours),
+            (_, Reply::App(_)) => self.differ(0, &asked, theirs, ours),
             // Without the header for it nginx hands the request on as an ordinary one.
-            (Answer::App(theirs), _)
+            (Reply::App(theirs), _)
                 if request.method == "WEBSOCKET" && !theirs.request.contains_key("upgrade") => {}
-            (Answer::App(_), _) if request.host == OTHER => {
+            (Reply::App(_), _) if request.host == OTHER => {
                 let difference = format!(
                     "a name that no server has: nginx: its first server; Noren: {}",
                     self.shown(ours)
                 );
                 self.note(2, difference, &asked);
             }
-            (Answer::App(_), _) => self.differ(2, &asked, theirs, ours),
+            (Reply::App(_), _) => self.differ(2, &asked, theirs, ours),
             _ if theirs == ours || lead_to_one_place(theirs, ours) => {}
             _ if request.host == OTHER => {
-                let shown = |answer: &Answer| match answer {
-                    Answer::Own { status, .. } => status.to_string(),
+                let shown = |answer: &Reply| match answer {
+                    Reply::Own { status, .. } => status.to_string(),
                     _ => self.shown(answer),
                 };
                 let (theirs, ours) = (shown(theirs), shown(ours));
@@ -132,7 +132,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn differ(&mut self, kind: usize, asked: &str, theirs: &Answer, ours: &Answer) {
+    fn differ(&mut self, kind: usize, asked: &str, theirs: &Reply, ours: &Reply) {
         let difference = format!(
             "{asked}: nginx: {}; Noren: {}",
             self.shown(theirs),
@@ -143,7 +143,7 @@ impl<'a> Report<'a> {
 
     fn compare(&mut self, asked: &str, theirs: &App, ours: &App) {
         if (theirs.number, &theirs.line) != (ours.number, &ours.line) {
-            let [theirs, ours] = [theirs, ours].map(|app| Answer::App(app.clone()));
+            let [theirs, ours] = [theirs, ours].map(|app| Reply::App(app.clone()));
             return self.differ(1, asked, &theirs, &ours);
         }
         let [of_requests, of_responses] = self.headers.clone();
@@ -190,12 +190,12 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn shown(&self, answer: &Answer) -> String {
+    fn shown(&self, answer: &Reply) -> String {
         match answer {
-            Answer::App(app) => format!("{} gets {}", self.place.addresses(app.number), app.line),
-            Answer::Own { status, location } if location.is_empty() => status.to_string(),
-            Answer::Own { status, location } => format!("{status} to {location}"),
-            Answer::Nothing => "no answer".to_owned(),
+            Reply::App(app) => format!("{} gets {}", self.place.addresses(app.number), app.line),
+            Reply::Own { status, location } if location.is_empty() => status.to_string(),
+            Reply::Own { status, location } => format!("{status} to {location}"),
+            Reply::Nothing => "no answer".to_owned(),
         }
     }
 
@@ -243,9 +243,9 @@ impl<'a> Report<'a> {
 }
 
 /// True for two redirects to one address.
-fn lead_to_one_place(theirs: &Answer, ours: &Answer) -> bool {
-    let target = |answer: &Answer| match answer {
-        Answer::Own {
+fn lead_to_one_place(theirs: &Reply, ours: &Reply) -> bool {
+    let target = |answer: &Reply| match answer {
+        Reply::Own {
             status: 301 | 302 | 307 | 308,
             location,
         } => Some(location.clone()),
@@ -290,11 +290,11 @@ mod tests {
             path: "/admin".to_owned(),
             password: false,
         };
-        let own = |status: u16, location: &str| Answer::Own {
+        let own = |status: u16, location: &str| Reply::Own {
             status,
             location: location.to_owned(),
         };
-        let app = Answer::App(App {
+        let app = Reply::App(App {
             number: 0,
             line: "GET /admin".to_owned(),
             request: BTreeMap::new(),

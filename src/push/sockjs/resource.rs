@@ -10,7 +10,7 @@ const LONGEST: usize = 128;
 
 /// The resource that a URL below a `SockJS` base URL names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct SockJsResource {
     /// The channels that the base URL names.
     pub channels: Vec<ChannelName>,
     pub(super) duty: Duty,
@@ -37,7 +37,7 @@ pub(super) enum Transport {
     Send,
 }
 
-impl Asked {
+impl SockJsResource {
     /// Parses the path behind `sockjs/`: `<channels>`, or a URL below it. `None` if the protocol has no such URL,
     /// or one that is not supported here.
     #[must_use]
@@ -57,7 +57,7 @@ impl Asked {
     }
 }
 
-impl Asked {
+impl SockJsResource {
     /// The methods that it accepts.
     #[must_use]
     pub(crate) fn methods(&self) -> &'static str {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn duty(rest: &str) -> Option<Duty> {
-        Asked::parse(rest).map(|asked| asked.duty)
+        SockJsResource::parse(rest).map(|asked| asked.duty)
     }
 
     #[test]

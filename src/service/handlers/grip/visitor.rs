@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri, response};
 
 use crate::http::{Context, Head, Refusal, drop_method_overrides};
-use crate::push::grip::{Ask, Question, QuestionKind};
+use crate::push::grip::{AppSender, Question, QuestionKind};
 use crate::service::app_requests::{AppRequests, collect};
 use crate::service::grip_keys::GripKeys;
 use crate::service::handlers::grip::apps::GripApp;
@@ -66,7 +66,7 @@ impl Visitor {
     }
 
     /// The callback for a held connection.
-    pub(super) fn ask(self) -> Ask {
+    pub(super) fn sender(self) -> AppSender {
         let visitor = Arc::new(self);
         Arc::new(move |question| {
             let visitor = Arc::clone(&visitor);

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::config::{AnswerPlaces, NovaSource};
-use crate::tokens::address::{Answer, parse_answer};
+use crate::tokens::address::{SourceResponse, parse_response};
 use crate::tokens::service_client::Reply;
 
 /// The meaning of a response.
@@ -20,7 +20,10 @@ pub(super) enum Verdict<T> {
 }
 
 /// The target of a token, and the id of its server.
-pub(super) fn understand(reply: &Reply, settings: &NovaSource) -> Verdict<(Answer, String)> {
+pub(super) fn understand(
+    reply: &Reply,
+    settings: &NovaSource,
+) -> Verdict<(SourceResponse, String)> {
     if reply.status != StatusCode::OK {
         return refusal(reply, settings);
     }
@@ -36,7 +39,7 @@ pub(super) fn understand(reply: &Reply, settings: &NovaSource) -> Verdict<(Answe
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         (!id.is_empty() && id.len() <= 64 && id.bytes().all(is_plain)).then(|| id.to_owned())
     });
-    let answer = parse_answer(&reply.body, &places);
+    let answer = parse_response(&reply.body, &places);
     match (answer, server) {
         (Ok(answer), Some(server)) => Verdict::Known((answer, server)),
         (Ok(_), None) => Verdict::Failed(
