@@ -38,6 +38,36 @@ fn import(arguments: &[&str]) -> String {
     String::from_utf8(ran.stdout).unwrap()
 }
 
+#[test]
+fn whatever_is_imported_can_be_reloaded_by_systemd() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let file = directory.path().join(name);
+        fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let site = file(
+        "site.conf",
+        "server { listen 80; location / { proxy_pass http://127.0.0.1:8010; } }\n",
+    );
+    let cloud = file(
+        "nova.conf",
+        "[vnc]\nenabled = true\n[keystone_authtoken]\nauth_url = http://keystone:5000/v3\nusername = nova\n\
+         project_name = service\n",
+    );
+    for arguments in [
+        &["nginx", &site][..],
+        &["nova", &cloud],
+        &["websockify", "--", "6080", "127.0.0.1:5900"],
+    ] {
+        let made = import(arguments);
+        let config = Config::parse(&made, "made").unwrap_or_else(|error| panic!("{error}\n{made}"));
+        let socket = config.admin.socket.as_deref();
+        let expected = std::path::Path::new("/run/noren/admin.sock");
+        assert_eq!(socket, Some(expected), "{made}");
+    }
+}
+
 /// The text that is made of a file of nginx.
 fn made_of(text: &str) -> String {
     let file = tempfile::Builder::new().suffix(".conf").tempfile().unwrap();

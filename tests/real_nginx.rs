@@ -219,12 +219,8 @@ fn door(case: &Case) -> Option<(Running, String)> {
     for name in ["plain", "tls", "other"] {
         config = config.replace(&own(name), &own(&format!("noren-{name}")));
     }
-    write!(
-        config,
-        "\n[admin]\nsocket = \"{}/admin\"\n",
-        case.directory.display()
-    )
-    .expect("a String takes everything");
+    let socket = format!("{}/admin", case.directory.display());
+    config = config.replace("/run/noren/admin.sock", &socket);
     let file = case.directory.join("noren.toml");
     fs::write(&file, config).expect("the configuration written");
     let log = case.directory.join("noren.log");

@@ -349,6 +349,7 @@ fn the_file_that_import_makes_of_a_real_nova_conf_opens_its_consoles() {
     // This machine instead of compute hosts, and ports that are free.
     let adapted = made
         .replace("/etc/noren/nova-password", &files.file("password"))
+        .replace("/run/noren/admin.sock", &files.file("admin.sock"))
         .replace("0.0.0.0:6080", "127.0.0.1:0")
         .replace("0.0.0.0:6083", "127.0.0.1:0")
         .replace("\"*:", "\"localhost:")

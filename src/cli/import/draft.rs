@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 
 use noren::text::escape;
 
+/// The admin socket, in the runtime directory of the service.
+const ADMIN_SOCKET: &str = "/run/noren/admin.sock";
+
 /// The text so far.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -114,6 +117,12 @@ impl Draft {
         for table in self.many {
             let _ = write!(text, "\n{table}");
         }
+        // Without it `systemctl reload noren` fails.
+        let _ = write!(
+            text,
+            "\n# For `noren status`, and for `systemctl reload noren`.\n[admin]\nsocket = {}\n",
+            quoted(ADMIN_SOCKET)
+        );
         text.push_str("\n# Before it is put to use:\n");
         for point in points {
             let _ = writeln!(text, "# [ ] {point}");
