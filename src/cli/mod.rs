@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-/// A front door for blocking web apps: TLS reverse proxy, websockify-style bridge, notifications.
+/// One program in front of a blocking web app: TLS reverse proxy, bridge to consoles, notification hub.
 #[derive(Debug, Parser)]
 #[command(
     name = "noren",
@@ -40,22 +40,22 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the front door.
+    /// Run the server.
     #[command(after_help = "With flags alone, no file is needed:\n  \
         noren serve --app http://127.0.0.1:8010 --tokens /var/lib/wok/ws-tokens\n  \
         noren serve --target 127.0.0.1:5900 --files /usr/share/novnc")]
     Serve(serve::Serve),
-    /// Start everything in one process: the front door, a blocking demo app, a console, live notifications.
+    /// Start a demonstration in one process: the server, a blocking app, a console, live notifications.
     Demo(demo::Demo),
-    /// Check a configuration file and all it names on this machine; exit status 78 and the exact place if it is wrong.
+    /// Check a configuration file, and the files that it names; exit status 78 and the exact place if it is wrong.
     Check(check::Check),
     /// Reload the configuration of the running Noren, and print the reason if it is refused.
     #[command(
-        after_help = "Exit status: 0 the configuration is in force, 78 it is not and the one before stays, 1 Noren\n\
-        could not be asked. The same happens on SIGHUP, without an answer."
+        after_help = "Exit status: 0 the configuration is in force, 78 it is invalid and the old one stays, 1 Noren\n\
+        could not be reached. SIGHUP does the same, without a result."
     )]
     Reload(order::Order),
-    /// Replace the running process by a new one, perhaps of a newer version; no client is refused.
+    /// Replace the running process by a new one, for example of a newer version; no client is refused.
     #[command(
         after_help = "The new process takes over the listening sockets and the messages of channels. The old one\n\
         keeps its open consoles until they end, at most for server.handover. SIGUSR2 does the same."
@@ -66,37 +66,37 @@ enum Command {
         noren publish wok \"backup done\"\n  \
         noren publish job.17 --json '{\"percent\": 40}' --key job.17\n  \
         tail -f /var/log/app.log | noren publish logs\n\n\
-        It speaks to Noren by its admin socket ([admin] socket in the configuration); who may write to\n\
-        that socket may publish. Exit status: 0 published, 1 not, 78 no usable configuration.")]
+        It uses the admin socket ([admin] socket in the configuration); whoever may write to that socket\n\
+        may publish. Exit status: 0 published, 1 not, 78 no usable configuration.")]
     Publish(publish::Publish),
     /// Print the messages of a channel as they arrive; reconnects after a loss, and reports missed messages.
     #[command(after_help = "Examples:\n  \
         noren subscribe https://example.org:8001/events/wok\n  \
         noren subscribe --insecure --from earliest https://localhost:8001/events/wok,jobs\n  \
         noren subscribe wok jobs --json | jq .data\n\n\
-        A URL is that of any Noren; a bare CHANNEL is one of the Noren on this machine, by its admin\n\
-        socket. Messages go to standard output, news of the connection to standard error. Ctrl-C ends.")]
+        A URL can be that of any Noren. A CHANNEL is one of the Noren on this machine, by its admin\n\
+        socket. Messages go to standard output, the state of the connection to standard error. Ctrl-C ends.")]
     Subscribe(subscribe::Subscribe),
     /// Show the state of the running Noren: connections, apps, tunnels, subscribers, channels, sources.
     #[command(after_help = "Examples:\n  \
         noren status\n  \
         noren status --watch            live; q ends it\n  \
         noren status --json | jq .tunnels\n\n\
-        It asks the running Noren by its admin socket ([admin] socket in the configuration).")]
+        It uses the admin socket ([admin] socket in the configuration).")]
     Status(status::Status),
     /// Close tunnels and subscribers of the running Noren.
     #[command(after_help = "Examples:\n  \
         noren close t12                 the tunnel t12 of `noren status`\n  \
         noren close c3                  the shared console c3, for all its viewers\n  \
         noren close s7 s9               two subscribers\n  \
-        noren close --user ann          all that is open for ann\n\n\
-        Browsers are told with the close code 4403, \"closed by an administrator\". What may be opened again is\n\
-        for the app to decide: a closed page may come back.")]
+        noren close --user ann          everything that is open for ann\n\n\
+        Browsers get the close code 4403, \"closed by an administrator\". A closed page may reconnect; the\n\
+        app decides whether it may open something again.")]
     Close(close::Close),
     /// Show the shared consoles of the running Noren, and hand a keyboard over.
     #[command(after_help = "Examples:\n  \
         noren consoles\n  \
-        noren consoles --keyboard t12   the viewer of t12 types from now on\n  \
+        noren consoles --keyboard t12   the viewer of t12 gets the keyboard\n  \
         noren close c3                  closes the shared console c3 for all its viewers")]
     Consoles(consoles::Consoles),
     /// Take one address of an app out of use ([[app]] urls), or put it back.
@@ -105,34 +105,34 @@ enum Command {
         noren drain web unix:/run/web.sock\n  \
         noren drain web 127.0.0.1:8011 --wait && systemctl restart web@8011\n  \
         noren drain web 127.0.0.1:8011 --undo\n\n\
-        Requests in progress end, and so do open WebSockets in their own time; `noren status` shows how many\n\
-        there are, and --wait waits for them. It holds until it is undone or Noren restarts, also over a reload\n\
-        and an upgrade. Exit status: 0 done, and with --wait nothing is in progress there; 1 not.")]
+        Requests in progress and open WebSockets are left to end; `noren status` shows how many there are,\n\
+        and --wait waits for them. A drain holds over reloads and upgrades, until --undo or a restart.\n\
+        Exit status: 0 done, and with --wait nothing is in progress there; 1 not.")]
     Drain(drain::Drain),
-    /// Play a recorded console ([bridge.recording]) to a VNC viewer, or to the terminal; or export it for asciinema.
+    /// Play a recorded console ([bridge.recording]) to a VNC viewer or in the terminal, or export it for asciinema.
     #[command(after_help = "Examples:\n  \
         noren replay 1764111600123-vm1.noren & vncviewer 127.0.0.1::5999\n  \
         noren replay --terminal --speed 4 --max-pause 1 1764111600123-vm1-console.noren\n  \
         noren replay --asciicast 1764111600123-vm1-console.noren > vm1.cast && asciinema play vm1.cast\n\n\
-        It plays the console's side as it was recorded, whatever the viewer says; a viewer that asks for\n\
-        another picture format than the recorded one shows nonsense. Only this machine can connect.")]
+        It sends what the console sent, whatever the viewer requests, so the viewer must use the pixel format\n\
+        of the recorded one. Only programs on this machine can connect.")]
     Replay(replay::Replay),
-    /// List recorded consoles ([bridge.recording]), and check that they are as they were written.
+    /// List recorded consoles ([bridge.recording]), and verify that they are unchanged.
     #[command(after_help = "Examples:\n  \
         noren recordings list\n  \
         noren recordings verify --digest 9f86d0… 1764111600123-vm1.noren\n\n\
-        Each record has a digest of everything before it; the last one stands in the audit log too, as `digest` of\n\
-        the line \"recorded\". Without --digest, a file that somebody has written anew as a whole cannot be told\n\
-        from the first. Exit status: 0 all is as it was written, 1 something is not.")]
+        Each record has a digest of everything before it. The audit has the last one, as `digest` in the line\n\
+        \"recorded\". Without --digest, a file that was written anew as a whole cannot be detected.\n\
+        Exit status: 0 everything is unchanged, 1 something is not.")]
     Recordings(recordings::Recordings),
-    /// Print the token of a console or socket name, and its URL; or a signed link that expires.
+    /// Print the token and the URL of a console, or a signed link that expires, or a token for channels.
     #[command(after_help = "Examples:\n  \
         noren token vm1\n  \
         noren token --sign --expires 5m --single-use --address 192.0.2.7 vm1\n\n\
-        The key is in a file that [bridge.signed] in the configuration names, and never on the command\n\
-        line. Exit status: 0 done, 78 no usable configuration or key.")]
+        The key is in a file that [bridge.signed] or [hub.tokens] in the configuration names, and never on the\n\
+        command line. Exit status: 0 done, 78 no usable configuration or key.")]
     Token(token::Token),
-    /// Print the noren.toml that does what a file of nginx or a command line of websockify did.
+    /// Print the noren.toml that is equivalent to a file of nginx, a nova.conf, or a websockify command line.
     Import(import::Import),
     /// Write man pages or shell completions, for packagers.
     Generate(generate::Generate),
