@@ -1,7 +1,7 @@
 //! Conversions between the clocks: the wall clock as Unix time, and the monotonic clock.
 //!
-//! What is shown to people and written to files is Unix time; ages are measured with an [`Instant`], which stays right
-//! when the wall clock is set. Must not know the meaning of a time.
+//! People and files get Unix time. Ages are measured with an [`Instant`], which stays right when the wall clock is set.
+//! Must not know the meaning of a time.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

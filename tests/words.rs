@@ -6,9 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Openings of a subordinate clause, which a reader can only understand with the code below it.
-const OPENINGS: [&str; 8] = [
-    "What", "Who", "Whose", "Whom", "Whether", "How", "Where", "Which",
+/// Words that open a subordinate clause, in place of a sentence that says what the thing is or does.
+const OPENINGS: [&str; 11] = [
+    "What",
+    "Whatever",
+    "Who",
+    "Whoever",
+    "Whose",
+    "Whom",
+    "Whether",
+    "How",
+    "Where",
+    "Which",
+    "Whichever",
 ];
 
 /// Limit on the characters of a line.
@@ -120,10 +130,19 @@ impl Comment<'_> {
         Some(section.copied().collect::<Vec<_>>().join(" "))
     }
 
+    /// The first word of each paragraph, without the signs of a list or of emphasis before it.
+    fn openings(&self) -> impl Iterator<Item = &str> {
+        let paragraphs = self.text.split(|line| line.is_empty());
+        let lines = paragraphs.filter_map(|paragraph| paragraph.first());
+        lines.filter_map(|line| {
+            let line = line.trim_start_matches(|sign: char| !sign.is_alphabetic());
+            line.split(|sign: char| !sign.is_alphabetic()).next()
+        })
+    }
+
     fn fault(&self) -> Option<&'static str> {
         let summary = self.summary();
-        let first = summary.split(|sign: char| !sign.is_alphabetic()).next();
-        if OPENINGS.contains(&first.unwrap_or_default()) {
+        if self.openings().any(|word| OPENINGS.contains(&word)) {
             return Some("opens with a subordinate clause; say what the thing is or does");
         }
         let is_word = |text: &str| !text.is_empty() && !text.trim().contains(' ');
@@ -277,14 +296,14 @@ fn the_maps_name_every_module() {
 
 #[test]
 fn a_violation_is_found() {
-    let source = "//! Whether it is.\n\n/// Why.\nfn a() {}\n/// Reads a file.\n///\n/// # Errors\n/// [`Error`].\n";
+    let source = "//! Whether it is.\n\n/// Why.\nfn a() {}\n/// Reads a file.\n///\n/// # Errors\n/// [`Error`].\n\n\
+                  /// Adds bytes.\n///\n/// **Whoever reads** gets them.\n";
     let faults: Vec<_> = comments(source)
         .iter()
         .map(|comment| (comment.line, comment.fault().is_some()))
         .collect();
-    assert_eq!(faults, [(1, true), (3, true), (5, true)]);
-    let fine = comments(
-        "/// Whatever the client sends is counted.\n/// # Errors\n/// [`Full`] if it is.\n",
-    );
+    assert_eq!(faults, [(1, true), (3, true), (5, true), (10, true)]);
+    let fine =
+        comments("/// Counts whatever the client sends.\n/// # Errors\n/// [`Full`] if it is.\n");
     assert!(fine.iter().all(|comment| comment.fault().is_none()));
 }

@@ -1,8 +1,8 @@
 //! The program is started anew, perhaps in a newer version, and takes the place of this process without a client
 //! being refused.
 //!
-//! How the two talk is the server's; here is which program is started, how it gets the line, and when this process
-//! may end.
+//! This file chooses the program, passes it the line, and decides when this process may end. The server has the
+//! protocol between the two.
 
 use std::env;
 use std::io;

@@ -1,7 +1,7 @@
-//! The digest chain of a recording: a SHA-256 behind each record, of the digest before and the record.
+//! The digest chain of a recording: each record is followed by a SHA-256 of the digest before it and the record.
 //!
-//! Whoever changes, removes or inserts a byte changes every digest from there on, and so the last one, which the audit
-//! log has. Knows no files.
+//! A byte that is changed, removed or inserted changes every digest from there on, and so the last one, which the audit
+//! has. Must not know files.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ impl Digest {
         Some(digest)
     }
 
-    /// Its bytes, to be read into.
+    /// Its bytes, for reading into.
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.0
     }

@@ -1,24 +1,22 @@
 //! The store keeps the messages of channels with `history.store = "disk"` across restarts and a `kill -9`.
 //!
-//! **What an acknowledgement means.** A message is queued here; it gets its offset right before the commit it is part
-//! of, and is shown to subscribers, and its [`Acknowledgement`] comes, after that was written *and* `fdatasync`
-//! returned. Every message that was shown or acknowledged is there after the process is killed at any moment, once and
-//! in order, and after a power cut if the disk does not lie about its cache. A message without an acknowledgement was
-//! shown to nobody before; after a kill it may be there or not. There is no setting for less: messages that arrive
-//! while the disk is busy share the next commit, so safety costs time and not throughput.
+//! **An acknowledgement** means that a message is on the disk. A message waits here in a queue and gets its offset right
+//! before the commit that it is part of. It is acknowledged ([`Acknowledgement`]) and shown to subscribers after it was
+//! written *and* `fdatasync` has returned. So every message that was shown or acknowledged is there once, in order, after
+//! the process is killed at any moment, and after a power cut if the disk reports its cache honestly. A message without
+//! an acknowledgement was not shown; after a kill it may be there or not. There is no setting for less safety: messages
+//! that arrive while the disk is busy share the next commit, so it costs time and not throughput.
 //!
-//! **What a full disk means.** Messages are refused, as on one that can only be read, and each second the disk is
-//! tried again: there is nothing to restart, also where it was full from the start. What can be read then is read; a
-//! history that cannot even be read is read later.
+//! **A full disk.** Messages are refused, as on a read-only disk, and the disk is tried again every second. Nothing has to
+//! be restarted, even if the disk was full at the start. Histories that can be read are served; the others are read
+//! later.
 //!
-//! **What it does not promise.** If `fdatasync` itself reports an error (a broken disk, not a full one), Linux may
-//! keep in memory what the disk does not have, and a power cut after that can lose what was acknowledged later.
-//! The error is in the log; the disk should not be trusted again.
+//! **A broken disk.** If `fdatasync` itself reports an error, Linux may keep data in memory that the disk does not have,
+//! and a power cut can then lose messages that were acknowledged later. The error is in the log; do not trust the disk.
 //!
-//! **Bounds.** The file holds what the hub holds in memory, because the hub forgets here what it trims there; its
-//! space is used again and not given back while it is open. A mark of some 20 bytes stays for every channel name
-//! that was ever trimmed. What waits for the disk is bounded in number and in
-//! bytes, and what is beyond is refused.
+//! **Bounds.** The file holds the messages that the hub holds in memory, because the hub removes here what it trims
+//! there. Its space is reused, and not given back while the file is open. A mark of some 20 bytes stays for every channel
+//! name that was ever trimmed. The queue for the disk is bounded in number and in bytes; further messages are refused.
 //!
 //! **Offsets.** They are one sequence for the whole hub, and the hub gives them ([`Order`]). Those of messages in
 //! memory that were given before a crash are given again, in the next epoch: a page whose cursor has an epoch and an
