@@ -1,7 +1,7 @@
-//! Frames that end at a message boundary.
+//! Splits the output of a target into frames that end at a message boundary.
 //!
-//! Wok's page splits each frame on `//EOM//` and carries nothing over, so a message that is cut by the end of
-//! a frame is lost, twice. A stream socket cuts wherever it likes.
+//! Wok's page splits each frame on `//EOM//` and cannot join parts, so it loses a message that is cut by the end of a
+//! frame. A stream socket may cut anywhere.
 
 use std::sync::Arc;
 

@@ -17,8 +17,8 @@ pub(super) enum Codec {
     Base64,
 }
 
-/// Size limit of a base64 message from a client. It has to be complete before any of it may reach the target, and
-/// clients of this subprotocol send what a person types.
+/// Size limit of a base64 message from a client. It has to be complete before any of it may reach the target; clients
+/// of this subprotocol send only what a person types.
 pub(super) const LONGEST_TEXT: usize = 1024 * 1024;
 
 impl Codec {

@@ -123,7 +123,7 @@ impl Downlink {
         Poll::Ready(Ok(()))
     }
 
-    /// Relays until one side has to be waited for, or the target ends.
+    /// Relays until either side blocks, or the target ends.
     pub(super) fn poll<C, T>(
         &mut self,
         client: &mut C,

@@ -69,7 +69,7 @@ pub(crate) struct Opened {
 /// The connection to a target.
 #[derive(Debug)]
 pub(crate) enum Connection {
-    /// Bytes pass untouched.
+    /// Bytes pass unchanged.
     Raw(Outgoing),
     /// Noren speaks RFB with the target.
     Rfb(Box<Session>),
@@ -115,7 +115,7 @@ impl Opened {
     }
 }
 
-/// Accepts a valid handshake and relays in a task of its own until either side closes.
+/// Accepts a valid handshake, and relays in its own task until either side closes.
 pub(crate) fn open(
     mut request: Request<Incoming>,
     handshake: Handshake,
@@ -163,8 +163,8 @@ pub(crate) fn open(
     response
 }
 
-/// Accepts a handshake only to refuse the client in the words of its own protocol, and to close with 1011. `slot` is
-/// held until it has gone.
+/// Accepts a handshake only to send the client a refusal in its own protocol, and closes with 1011. `slot` is held
+/// until the client has gone.
 pub(crate) fn turn_away(
     mut request: Request<Incoming>,
     handshake: Handshake,
@@ -209,9 +209,9 @@ pub(crate) struct Subprotocol {
 }
 
 impl Subprotocol {
-    /// Chooses the first of `others` that is offered, else `binary`, else `base64`; without an offer the response names
-    /// none and frames are binary. `others` are those that the target speaks beside these. To be called before the
-    /// target is connected, because some targets accept only one connection.
+    /// Chooses the first of `others` that the client offers, otherwise `binary`, otherwise `base64`. Without an offer
+    /// the response names none, and frames are binary. `others` are the protocols that the target speaks besides these.
+    /// To be called before the target is connected, because some targets accept only one connection.
     ///
     /// # Errors
     /// A refusal, if the client offers only unknown subprotocols.
@@ -306,7 +306,7 @@ struct Way<'a> {
     boundary: Option<Arc<[u8]>>,
     limits: Limits,
     tap: Option<Tap>,
-    /// `None` for one that leads nowhere, which is in no list.
+    /// The entry of the tunnel in the list of tunnels; `None` for a refusal, which is not listed.
     tunnel: Option<&'a Tunnel>,
     stop: &'a Shutdown,
 }

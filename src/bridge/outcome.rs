@@ -49,8 +49,8 @@ pub(super) enum End {
 }
 
 impl End {
-    /// The end by an error of the target's connection, which may carry a violation of RFB by either side, or the end of
-    /// a shared console.
+    /// The end by an error of the target's connection. The error may contain a violation of RFB by either side, or the
+    /// end of a shared console.
     pub(super) fn of_target(error: io::Error) -> Self {
         let Some(inner) = error.get_ref() else {
             return Self::TargetBroke(error);
@@ -87,7 +87,7 @@ impl End {
     }
 }
 
-/// Reasons why a shared console ends for a viewer; they come inside of an [`io::Error`].
+/// Reasons why a shared console ends for a viewer; they are wrapped in an [`io::Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Ended {
     /// The guest closed its end, or the last viewer has left.
@@ -99,7 +99,7 @@ pub(super) enum Ended {
     /// The viewer is too slow.
     #[error("the viewer is too slow")]
     Lagging,
-    /// The recording cannot go on, and without it the console must not.
+    /// The recording has ended, and the console must not continue without it.
     #[error("the recording cannot go on")]
     NotRecorded,
     /// An administrator closed the console.
@@ -107,7 +107,8 @@ pub(super) enum Ended {
     ByAdministrator,
 }
 
-/// The end of a viewer that comes even if its client does not read: then it never gets as far as the reason.
+/// The end of a viewer whose client does not read: such a client never gets to the end of the output, where the reason
+/// is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cut {
     token: CancellationToken,

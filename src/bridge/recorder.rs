@@ -33,8 +33,8 @@ pub(crate) struct Recorder {
     room: Arc<Room>,
 }
 
-/// The recording of one tunnel, into which it puts its data. Clones belong to the same recording, which ends when
-/// the last is dropped.
+/// The recording of one tunnel, which puts its data into it. Clones belong to the same recording, which ends when the
+/// last clone is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Tap {
     records: mpsc::Sender<Vec<u8>>,
@@ -47,7 +47,7 @@ struct Shared {
     input: bool,
     buffer: usize,
     queued: AtomicUsize,
-    /// Bytes that are missing and not noted yet.
+    /// Bytes that are missing and not recorded as a gap yet.
     lost: AtomicU64,
     /// Bytes that are missing in the whole recording.
     lost_in_all: AtomicU64,
@@ -57,7 +57,7 @@ struct Shared {
     reason: OnceLock<String>,
 }
 
-/// Reasons why a console that must be recorded cannot be. The text is for the log.
+/// Reasons why a console that must be recorded cannot be recorded. The text is for the log.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotRecorded {
     /// The limit `total` is reached.
@@ -74,7 +74,8 @@ pub(crate) enum NotRecorded {
 }
 
 impl Recorder {
-    /// Creates a recorder if anything is to be recorded, and adds up the files in a directory that is new.
+    /// Creates a recorder if the configuration records anything, and adds up the files of a directory that was not used
+    /// before.
     #[must_use]
     pub(crate) fn new(settings: &config::Recording, recordings: &Recordings) -> Option<Self> {
         Some(Self {
@@ -166,13 +167,13 @@ impl Recorder {
         self.room.directory()
     }
 
-    /// Counts somebody who watches a recording while it is written, until the result is dropped.
+    /// Counts a client that watches a recording while it is written, until the result is dropped.
     #[must_use]
     pub(crate) fn watch(&self, path: &Path) -> Option<Watcher> {
         self.room.watch(path)
     }
 
-    /// Number of those who watch a console of this name, as its page says it (`bridge.recording.announce`).
+    /// Number of clients that watch a console of this name, for its page (`bridge.recording.announce`).
     #[must_use]
     pub(crate) fn watchers(&self, console: &str) -> usize {
         self.room.watchers(console)
@@ -265,7 +266,7 @@ struct Writer {
     path: PathBuf,
     written: u64,
     chain: Chain,
-    /// True once the log has been told that bytes are missing.
+    /// True once the log has reported missing bytes.
     told: bool,
     shared: Arc<Shared>,
 }
@@ -298,7 +299,7 @@ impl Writer {
         self.recorder.room.release(&self.path);
     }
 
-    /// Says once in the log that bytes are missing; how many they were in the end, the audit has.
+    /// Logs once that bytes are missing. The audit has their final number.
     fn tell_of_gap(&mut self) {
         let lost = self.shared.lost_in_all.load(Ordering::Relaxed);
         if lost > 0 && !self.told {

@@ -1,7 +1,7 @@
 //! The directory of recordings: creates files, accounts for their size, and deletes old ones.
 //!
-//! A recording that is being written is never deleted: the writers of this process are known, and a writer of another
-//! process, as there is one during an upgrade, holds a lock on its file. Does not know tunnels.
+//! A recording that is still being written is never deleted: the writers of this process are known, and a writer in
+//! another process, as during an upgrade, holds a lock on its file. Must not know tunnels.
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -23,7 +23,7 @@ const TRIES: u32 = 100;
 const DIGITS: usize = 13;
 /// Length limit of the console's name within a file name.
 const LONGEST_LABEL: usize = 64;
-/// Interval of the look for recordings that are too old.
+/// Interval between two searches for recordings that are too old.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// The directory in use. Clones share it.
@@ -39,20 +39,20 @@ pub(super) struct Room {
     newest: AtomicU64,
     /// Recordings that this process writes.
     open: Mutex<HashMap<PathBuf, Writing>>,
-    /// Time of the last look for recordings that are too old.
+    /// Time of the last search for recordings that are too old.
     looked: Mutex<Option<Instant>>,
 }
 
 /// A recording that this process writes.
 #[derive(Debug)]
 struct Writing {
-    /// The name that its console was found by.
+    /// Name of the console, by which it was found.
     console: String,
-    /// Number of those who watch it.
+    /// Number of clients that watch it.
     watchers: Arc<AtomicUsize>,
 }
 
-/// Somebody who watches a console while it is recorded, until it is dropped.
+/// A client that watches a console while it is recorded, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Watcher(Arc<AtomicUsize>);
 
@@ -63,7 +63,7 @@ impl Drop for Watcher {
 }
 
 impl Recordings {
-    /// The accounting of a directory, which takes the place of any other.
+    /// Creates the accounting of a directory, in place of that of any other directory.
     pub(super) fn room(&self, directory: Option<&Path>) -> Option<Arc<Room>> {
         let mut current = lock(&self.0);
         let known = current.take();
@@ -129,7 +129,7 @@ impl Room {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Makes the directory, which its owner alone may open. Blocks.
+    /// Makes the directory, which only its owner may open. Blocks.
     pub(super) fn prepare(&self) -> io::Result<()> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&self.directory)
@@ -140,7 +140,7 @@ impl Room {
         self.writing().remove(path);
     }
 
-    /// Counts somebody who watches a recording; `None` if this process does not write it.
+    /// Counts a client that watches a recording; `None` if this process does not write it.
     pub(super) fn watch(&self, path: &Path) -> Option<Watcher> {
         let writing = self.writing();
         let watchers = Arc::clone(&writing.get(path)?.watchers);
@@ -148,7 +148,7 @@ impl Room {
         Some(Watcher(watchers))
     }
 
-    /// Number of those who watch a console of this name.
+    /// Number of clients that watch a console of this name.
     pub(super) fn watchers(&self, console: &str) -> usize {
         let writing = self.writing();
         let of_it = writing.values().filter(|one| one.console == console);
@@ -160,12 +160,12 @@ impl Room {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes of all recordings, as far as they are known.
+    /// Size of all recordings in bytes, as of the last count.
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Adds up the files anew: somebody may have deleted some, and another process may write as well. Blocks.
+    /// Adds up the files again, because somebody may have deleted some, and another process may write as well. Blocks.
     pub(super) fn recount(&self) {
         self.used
             .store(sum(&list(&self.directory)), Ordering::Relaxed);
@@ -257,7 +257,7 @@ fn number_in(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.get(..DIGITS)?.parse().ok()
 }
 
-/// The part of a name that is safe in a file name.
+/// The part of a console's name that is safe in a file name.
 fn label(name: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || "-_".contains(c) {

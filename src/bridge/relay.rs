@@ -43,7 +43,7 @@ pub(super) struct Limits {
     pub(super) upload: Option<usize>,
 }
 
-/// The rights of a tunnel, held as long as it lasts, and its ends from outside.
+/// The rights of a tunnel, which it holds while it is open, and the events that end it from outside.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     pub(super) lease: Option<Lease>,
@@ -102,9 +102,9 @@ where
         self
     }
 
-    /// Relays until either side ends the tunnel, a limit passes, the lease or the token ends, an administrator
-    /// closes it in the list of tunnels, if it is there, or the server stops. `read` holds bytes that arrived right
-    /// behind the handshake.
+    /// Relays until either side ends the tunnel, a limit passes, the lease or the token ends, an administrator closes
+    /// it (if it is in the list of tunnels), or the server stops. `read` holds bytes that arrived right behind the
+    /// handshake.
     pub(super) async fn run(
         mut self: Box<Self>,
         read: Vec<u8>,

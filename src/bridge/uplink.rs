@@ -113,7 +113,7 @@ impl Uplink {
         Poll::Ready(Ok(()))
     }
 
-    /// Relays until one side has to be waited for, or the client ends it.
+    /// Relays until either side blocks, or the client ends the tunnel.
     pub(super) fn poll<C, T>(
         &mut self,
         client: &mut C,

@@ -1,8 +1,8 @@
-//! A recorded serial console as asciicast v2, which `asciinema` and its player show: a line of JSON with the size of
-//! the terminal, and then a line for each output, `[seconds, "o", text]`.
+//! Writes a recorded serial console as asciicast v2, the format of `asciinema`: a line of JSON with the size of the
+//! terminal, and then a line for each output, `[seconds, "o", text]`.
 //!
-//! The text of an asciicast is UTF-8, and a record may end within a character, so the begin of one waits for the rest.
-//! Bytes that are no UTF-8 become U+FFFD. Knows no files.
+//! The text of an asciicast is UTF-8, and a record may end within a character, so the start of a character waits for
+//! its rest. Invalid bytes become U+FFFD. Must not know files.
 
 use std::io::{self, BufRead, Write};
 use std::time::Duration;
@@ -19,20 +19,20 @@ const RFB: &[u8] = b"RFB 00";
 /// Settings of the conversion.
 #[derive(Clone, Copy, Debug)]
 pub struct Asciicast {
-    /// Columns of the terminal, which a recording does not know.
+    /// Columns of the terminal; a recording does not contain them.
     pub columns: u16,
     /// Its rows.
     pub rows: u16,
-    /// True to write what the client has typed, as events `i`.
+    /// True to include input, as events `i`.
     pub input: bool,
-    /// The longest pause that a player makes.
+    /// Longer pauses are shortened to this.
     pub max_pause: Option<f64>,
 }
 
 /// Reasons why a recording cannot be written as an asciicast.
 #[derive(Debug, thiserror::Error)]
 pub enum NotText {
-    /// It is one of a graphical console.
+    /// It is a graphical console.
     #[error("this is the recording of a graphical console (RFB), and an asciicast is of text")]
     Graphical,
     /// It cannot be read.
@@ -46,7 +46,7 @@ pub enum NotText {
 /// Bytes of one direction, decoded.
 #[derive(Default)]
 struct Text {
-    /// The begin of a character whose rest has not come yet: at most three bytes.
+    /// The start of a character whose rest has not come yet: at most three bytes.
     begun: Vec<u8>,
 }
 
@@ -140,13 +140,13 @@ impl Text {
         text
     }
 
-    /// The begin of a character that never had its rest.
+    /// The start of a character whose rest never came.
     fn end(&mut self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.begun)).into_owned()
     }
 }
 
-/// True for the begin of a character in UTF-8.
+/// True for the start of a character in UTF-8.
 fn may_continue(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
@@ -160,7 +160,7 @@ fn event(at: Duration, code: &str, text: &str) -> Vec<u8> {
     line(&json!([at.as_secs_f64(), code, text]))
 }
 
-/// A line of JSON. What commands a terminal is written as escapes of JSON, which mean the same.
+/// A line of JSON. Characters that control a terminal are written as escapes of JSON, with the same meaning.
 fn line(value: &serde_json::Value) -> Vec<u8> {
     let mut line = escape::json(&value.to_string()).into_owned().into_bytes();
     line.push(b'\n');

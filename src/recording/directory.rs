@@ -1,7 +1,7 @@
-//! The recordings of a directory, as a list shows them: read from the first and the last bytes of each file.
+//! The recordings in a directory, for a list: reads the first and the last bytes of each file.
 //!
 //! A writer holds a lock on its file (flock(2)) until the end, so that other processes see that it is being written,
-//! and do not delete it. Judges no digest.
+//! and do not delete it. Does not verify digests.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use super::format::{EXTENSION, HEAD, Header, Kind};
 use super::reader::{LONGEST_LINE, ReadError, Reader};
 
-/// Number of bytes at the end in which the record of the end is searched: a reason is a short text.
+/// Number of bytes at the end of the file in which the final record is searched; its reason is a short text.
 const TAIL: u64 = 4096;
-/// Number of records at the beginning in which the first word of the console is searched.
+/// Number of records at the start of the file in which the first bytes of the console are searched.
 const BEGINNING: usize = 16;
 /// The first bytes of every graphical console (RFC 6143, section 7.1.1).
 const RFB: &[u8] = b"RFB 00";
@@ -30,7 +30,7 @@ pub struct Summary {
     pub header: Header,
     /// Size in bytes.
     pub size: u64,
-    /// Time from its beginning to its end, or until now.
+    /// Duration, up to now if it is still being written.
     pub duration: Duration,
     /// True for the recording of a graphical console.
     pub graphical: bool,
@@ -43,7 +43,7 @@ pub struct Summary {
 pub enum State {
     /// It is being written.
     Open,
-    /// It has its end, for this reason.
+    /// It is complete, and ended for this reason.
     Ended(String),
     /// Its writer was killed, or its end was cut off.
     Cut,
@@ -88,7 +88,7 @@ pub fn list(directory: &Path) -> Vec<(PathBuf, fs::Metadata)> {
     found
 }
 
-/// Reads what a list shows of a recording. Blocks.
+/// Reads the properties of a recording for the list. Blocks.
 ///
 /// # Errors
 /// [`ReadError`] if the file cannot be read, or is no recording.
@@ -129,13 +129,13 @@ pub fn is_being_written(file: &File) -> bool {
     is_open
 }
 
-/// The time from the beginning to some moment.
+/// The duration from the start to another moment.
 fn span(header: &Header, until: SystemTime) -> Duration {
     let begun = UNIX_EPOCH + Duration::from_millis(header.begun);
     until.duration_since(begun).unwrap_or_default()
 }
 
-/// True if the first word of the console is that of RFB.
+/// True if the first bytes of the console are those of RFB.
 fn is_graphical(reader: &mut Reader<BufReader<File>>) -> bool {
     let mut word = Vec::new();
     for _ in 0..BEGINNING {
@@ -152,8 +152,8 @@ fn is_graphical(reader: &mut Reader<BufReader<File>>) -> bool {
     word.starts_with(RFB)
 }
 
-/// The reason and the time of the record of the end, if it is there: the first place near the end of the file from
-/// which a record of this kind reaches exactly to the end.
+/// The reason and the time of the final record, if it is there: the first place near the end of the file at which a
+/// record of this kind reaches exactly to the end.
 fn last_record(
     path: &Path,
     size: u64,

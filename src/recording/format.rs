@@ -1,4 +1,4 @@
-//! The records of a recording, and its first line, as they are written. Reads nothing.
+//! The first line and the records of a recording, and their encoding. Does not decode.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// File name extension of recordings.
 pub const EXTENSION: &str = ".noren";
 
-/// The version without digests, which earlier programs wrote.
+/// The version without digests, of earlier programs.
 pub(super) const PLAIN: u32 = 1;
 /// The version in which a digest follows each record.
 pub(super) const CHAINED: u32 = 2;
@@ -24,7 +24,7 @@ pub struct Header {
     pub begun: u64,
     /// Address of the target.
     pub target: String,
-    /// Name of the console, if it is known and no secret.
+    /// Name of the console, if it is known and not secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
     /// Address of the client.

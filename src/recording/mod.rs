@@ -1,4 +1,4 @@
-//! The file of a recorded tunnel: its format, with writer and reader, its check, and the forms of other players.
+//! The file of a recorded tunnel: its format, writer and reader, its verification, and its export to other formats.
 //!
 //! A file is one line of JSON, followed by records. A record is one byte with its kind, eight bytes of time in
 //! microseconds since the beginning, four bytes of length, and as many bytes of data; numbers are big-endian. In

@@ -1,4 +1,4 @@
-//! Reads a recording, record by record. Does not judge its digests.
+//! Reads a recording, record by record. Does not verify its digests.
 
 use std::io::{self, BufRead, Read as _};
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub enum ReadError {
     /// The error of the system.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The file is no recording, or has another version.
+    /// The file is not a recording, or has another version.
     #[error("this is no recording of Noren: {0}")]
     Foreign(String),
 }
@@ -26,7 +26,7 @@ pub enum ReadError {
 pub struct Reader<R> {
     input: R,
     header: Header,
-    /// The first line, as it stands in the file.
+    /// The first line, as it is in the file.
     line: Vec<u8>,
     /// The digest behind the last record.
     digest: Option<Digest>,
@@ -66,7 +66,7 @@ impl<R: BufRead> Reader<R> {
         &self.line
     }
 
-    /// True if bytes that are no whole record follow the last one that was read.
+    /// True if incomplete bytes follow the last record that was read.
     pub(super) fn has_rest(&self) -> bool {
         self.has_rest
     }

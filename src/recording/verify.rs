@@ -1,4 +1,4 @@
-//! Check of a recording against its digests. Knows no directory.
+//! Verifies a recording against its digests. Must not know directories.
 
 use std::io::BufRead;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::reader::{ReadError, Reader};
 /// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// The number of records that match, from the first on.
+    /// The number of matching records, from the start.
     pub records: u64,
     /// The time of the last of them.
     pub until: Duration,
@@ -28,7 +28,7 @@ pub enum Fault {
         "it has no digests, because an earlier version of Noren wrote it; whether it was changed cannot be seen"
     )]
     Unchained,
-    /// A record is not the one that was written.
+    /// A record was changed.
     #[error(
         "record {record} is not as it was written: it, its digest or something before it was changed"
     )]
@@ -36,7 +36,7 @@ pub enum Fault {
         /// The number of the record, from 1.
         record: u64,
     },
-    /// The bytes behind the last whole record are no record.
+    /// The bytes behind the last complete record are not a record.
     #[error("what follows record {after} is no record: {reason}")]
     Illegible {
         /// The number of the last whole record; 0 if there is none.

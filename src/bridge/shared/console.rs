@@ -1,5 +1,5 @@
-//! One shared console: the output of its guest, its viewers, and the keyboard. The task of the guest puts output in and
-//! takes keys out; each viewer is the task of its own connection. Nobody waits for a viewer.
+//! A shared console: the output of its guest, its viewers, and the keyboard. The guest's task adds output and takes
+//! keys; each viewer is the task of its own connection. Nothing waits for a viewer.
 //!
 //! Must not know sockets, tokens and permissions.
 
@@ -23,7 +23,7 @@ use crate::config::{Shared, SlowViewer};
 use crate::sync::lock;
 use crate::telemetry::ViewerState;
 
-/// Keys that wait for the guest. A viewer that sends more is not read meanwhile.
+/// Limit on keys that wait for the guest. A viewer that sends more has to wait.
 pub(super) const INPUT: usize = 64 * 1024;
 
 /// A shared console.
@@ -33,9 +33,9 @@ pub(super) struct Console {
     pub(super) settings: Arc<Shared>,
     begun: std::time::Instant,
     state: Mutex<State>,
-    /// Counts the changes of presence.
+    /// Version of the presence, increased with each change.
     pub(super) changes: watch::Sender<u64>,
-    /// The task of the guest.
+    /// Wakes the task of the guest.
     pub(super) guest: AtomicWaker,
     count: Arc<AtomicUsize>,
 }
@@ -51,9 +51,9 @@ pub(super) struct Joined {
 /// Reasons why a console does not take a viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotJoined {
-    /// It has as many viewers as it may.
+    /// It has its maximum number of viewers.
     Full,
-    /// It ends.
+    /// It is ending.
     Ending,
 }
 
@@ -146,8 +146,8 @@ impl Console {
         }
     }
 
-    /// Gives a viewer output that it has not had. Ready without any at the end of the console. `line` is what this
-    /// viewer alone is told; it comes before the next output.
+    /// Gives a viewer output that it has not had yet. Ready with nothing at the end of the console. `line` is a message
+    /// for this viewer alone, which comes before the next output.
     pub(super) fn poll_output(
         &self,
         number: u64,
@@ -201,7 +201,8 @@ impl Console {
         }
     }
 
-    /// Takes keys of a viewer. Those of a viewer that may not type, and those for a guest that is gone, are dropped.
+    /// Takes keys of a viewer. Keys of a viewer that may not type are dropped, and so are keys for a guest that is
+    /// disconnected.
     pub(super) fn poll_input(&self, number: u64, cx: &mut Context<'_>, keys: &[u8]) -> Poll<()> {
         let mut state = self.state();
         let typist = state.keyboard.typist();
@@ -229,7 +230,7 @@ impl Console {
         Poll::Ready(())
     }
 
-    /// Gives the keyboard to the viewer with this name of its page, if it is free.
+    /// Gives the keyboard to the viewer whose page has chosen this name, if the keyboard is free.
     pub(super) fn take_keyboard(&self, number: u64) -> Result<(), Busy> {
         let mut state = self.state();
         if !state.may_type(number) {
@@ -253,8 +254,8 @@ impl Console {
         }
     }
 
-    /// Gives the keyboard to the viewer with this tunnel, whoever has it; `None` if it is no viewer of this console,
-    /// and `false` if it may not have the keyboard.
+    /// Gives the keyboard to the viewer with this tunnel, even if another viewer has it. `None` if the tunnel is not a
+    /// viewer of this console, `false` if it may not have the keyboard.
     pub(super) fn hand_over(&self, tunnel: u64) -> Option<bool> {
         let mut state = self.state();
         let mut viewers = state.viewers.iter();
@@ -268,7 +269,7 @@ impl Console {
         Some(true)
     }
 
-    /// Number of the viewer whose page has given it this name.
+    /// Number of the viewer whose page has chosen this name.
     pub(super) fn named(&self, name: &str) -> Option<u64> {
         let state = self.state();
         let mut viewers = state.viewers.iter();
@@ -277,7 +278,7 @@ impl Console {
         found.map(|(number, _)| *number)
     }
 
-    /// The viewers, for the one with this number.
+    /// The viewers, as the viewer with this number sees them.
     pub(super) fn presence(&self, you: Option<u64>) -> Presence {
         self.state().presence(&self.settings, you)
     }
@@ -336,7 +337,7 @@ impl Console {
         state.write_lines(&self.settings);
     }
 
-    /// Brings everything up to date that shows viewers.
+    /// Updates everything that shows viewers.
     pub(super) fn presence_changed(&self, state: &State) {
         self.count.store(state.viewers.len(), Ordering::Relaxed);
         for (number, entry) in &state.viewers {

@@ -1,5 +1,5 @@
-//! The shared consoles of a server: at any time one for an address, whoever comes at once, whatever is reloaded, and
-//! also beside a process that this one has replaced. Must not know tokens and permissions.
+//! The shared consoles of a server. At any time there is at most one for an address, also for simultaneous viewers,
+//! during reloads, and beside a process that this one has replaced. Must not know tokens and permissions.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -25,7 +25,7 @@ use crate::shutdown::Shutdown;
 use crate::sync::lock;
 use crate::tls::Outgoing;
 
-/// Time for the first viewer of a console to arrive, once it is connected.
+/// Time limit for the first viewer to arrive after the guest was connected.
 const FIRST_VIEWER: Duration = Duration::from_secs(10);
 
 /// All shared consoles. Clones share them.
@@ -45,7 +45,7 @@ struct Places {
     open: HashMap<Arc<str>, watch::Receiver<Phase>>,
     /// Addresses that are open in a process that this one has replaced.
     elsewhere: HashSet<Arc<str>>,
-    /// True while another process takes over: nothing is opened here any more.
+    /// True while another process takes over: this one opens no more consoles.
     frozen: bool,
 }
 
@@ -54,11 +54,11 @@ struct Places {
 enum Phase {
     Connecting,
     Open(Arc<Console>),
-    /// It could not be connected.
+    /// Connecting to the guest has failed.
     Failed(Refusal),
 }
 
-/// A console that somebody wants to view.
+/// A console that a client wants to view.
 pub(crate) struct Wanted {
     /// The address that identifies it.
     pub key: Arc<str>,
@@ -66,7 +66,7 @@ pub(crate) struct Wanted {
     pub target: String,
     /// Its settings.
     pub settings: Arc<Shared>,
-    /// The way to connect again, if that is permitted.
+    /// Reconnects to the guest, if that is permitted.
     pub redial: Option<Redial>,
 }
 
@@ -80,8 +80,8 @@ pub(crate) struct Connected {
 }
 
 impl Consoles {
-    /// Joins a console, and connects to its guest with `connect` if there is none: once, whoever comes at the same
-    /// time, and even if the client leaves meanwhile.
+    /// Joins a console. If it is not open, connects to its guest with `connect`, once for simultaneous clients, and
+    /// even if the client leaves meanwhile.
     ///
     /// # Errors
     /// A refusal, if it cannot be connected, or takes no viewer.
@@ -121,7 +121,7 @@ impl Consoles {
         }
     }
 
-    /// The phase of a console, which is opened if it is not there.
+    /// The phase of a console, which is opened if necessary.
     fn phase<F>(
         &self,
         key: &Arc<str>,
@@ -204,8 +204,8 @@ impl Consoles {
         Some(console.target.clone())
     }
 
-    /// Gives the keyboard to the viewer with this tunnel; `None` if it views no shared console, and `false` if it may
-    /// not type, or no viewer has the keyboard for itself there.
+    /// Gives the keyboard to the viewer with this tunnel. `None` if it views no shared console; `false` if it may not
+    /// type, or if the console has no keyboard of one viewer.
     #[must_use]
     pub(crate) fn hand_over(&self, tunnel: u64) -> Option<bool> {
         self.all()
@@ -225,8 +225,8 @@ impl Consoles {
         open.collect()
     }
 
-    /// Opens nothing more, and returns the addresses that are open here or in a process before this one: for another
-    /// process that takes over, and does not open them.
+    /// Opens no more consoles, and returns the addresses that are open here or in an earlier process. The process that
+    /// takes over must not open them.
     #[must_use]
     pub(crate) fn freeze(&self) -> Vec<Arc<str>> {
         let mut places = self.places();
@@ -244,13 +244,13 @@ impl Consoles {
         self.0.successor.forget();
     }
 
-    /// Tells the process that has taken over, at the other end of `line`, of each console that ends here.
+    /// Connects to the process that has taken over, at the other end of `line`, to report each console that ends here.
     pub(crate) fn connect_successor(&self, line: std::os::unix::net::UnixStream) {
         self.0.successor.connect(line);
     }
 
-    /// Does not open these addresses until the process before, at the other end of `line`, has told that they are free,
-    /// or has ended.
+    /// Blocks these addresses until the earlier process, at the other end of `line`, has reported them as free or has
+    /// ended.
     pub(crate) fn wait_for(
         &self,
         elsewhere: Vec<Arc<str>>,
@@ -285,7 +285,7 @@ impl Consoles {
     }
 }
 
-/// The place of one console in the registry, which it leaves when nothing is connected any more.
+/// The entry of one console in the registry, removed when its guest is disconnected.
 struct Place {
     consoles: Consoles,
     key: Arc<str>,
@@ -315,7 +315,7 @@ impl Place {
         console.release();
     }
 
-    /// Frees the place before those who wait are told, so that whoever comes next tries again.
+    /// Removes the entry before the waiting clients are woken, so that the next client tries again.
     fn fail(self, refusal: Refusal) {
         let sender = self.sender.clone();
         drop(self);

@@ -1,5 +1,5 @@
-//! The guest's end of a shared console: one task with the only connection, which is read whatever viewers do. When the
-//! guest ends it, viewers may stay for a while, and it is connected to again.
+//! The guest's end of a shared console: one task with the only connection. It always reads, whatever viewers do. When
+//! the guest closes the connection, viewers may stay for a while, and the task reconnects.
 
 use std::future::{pending, poll_fn};
 use std::io;
@@ -19,16 +19,16 @@ use crate::bridge::scratch::{self, Backlog, READ};
 use crate::shutdown::Shutdown;
 use crate::tls::{DialError, Outgoing};
 
-/// Interval of connecting again.
+/// Interval of reconnecting.
 const RETRY: Duration = Duration::from_millis(500);
-/// Time limit for the last keys.
+/// Time limit for writing the last keys.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// Interval of checking the clock of a console with viewers.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Connects to the guest again.
+/// Reconnects to the guest.
 pub(crate) type Redial = Box<dyn Fn() -> Dialled + Send + Sync>;
-/// A connection in the making.
+/// A connection that is being opened.
 pub(crate) type Dialled = Pin<Box<dyn Future<Output = Result<Outgoing, DialError>> + Send>>;
 
 /// The guest's end.
@@ -36,7 +36,7 @@ pub(super) struct Guest {
     console: Arc<Console>,
     /// Keys that the guest has not taken yet.
     keys: Backlog,
-    /// Bytes read since others had their turn.
+    /// Bytes read since other tasks had their turn.
     since_yield: usize,
     stop: Shutdown,
 }
@@ -51,7 +51,7 @@ impl Guest {
         }
     }
 
-    /// Serves the console until it ends. Nothing is connected any more when this returns.
+    /// Serves the console until it ends. When this returns, the guest is disconnected.
     pub(super) async fn serve(mut self, mut connection: Outgoing, redial: Option<Redial>) {
         let console = Arc::clone(&self.console);
         while let Err(error) = self.exchange(&mut connection).await {
@@ -79,8 +79,8 @@ impl Guest {
         self.finish(connection).await;
     }
 
-    /// Moves output and keys until the console ends, or the guest does: then an error, with that of the system if there
-    /// is one.
+    /// Moves output and keys until the console or the guest's connection ends. For the latter returns an error, with
+    /// that of the system if there is one.
     async fn exchange(&mut self, connection: &mut Outgoing) -> Result<(), Option<io::Error>> {
         let (stop, console) = (self.stop.clone(), Arc::clone(&self.console));
         let mut stopping = pin!(stop.tunnels_requested());
@@ -120,8 +120,8 @@ impl Guest {
         .await
     }
 
-    /// Writes keys, as far as the guest takes them. An error is not the end: it may have more to say, and the end
-    /// comes when it is read.
+    /// Writes keys, as far as the guest accepts them. An error does not end the connection: the guest may have sent
+    /// more output, and reading finds the end.
     fn write(&mut self, connection: &mut Outgoing, cx: &mut Context<'_>) {
         loop {
             if self.keys.is_empty() {
@@ -182,7 +182,7 @@ impl Guest {
         }
     }
 
-    /// Connects to the guest again, for as long as the configuration says and viewers wait.
+    /// Reconnects to the guest while viewers wait, within the configured time.
     async fn reconnect(&self, redial: Option<&Redial>) -> Option<Outgoing> {
         let (redial, limit) = (redial?, self.console.settings.reconnect?);
         let console = &self.console;
@@ -218,7 +218,7 @@ impl Guest {
         }
     }
 
-    /// Gives the guest the last keys, and ends the connection.
+    /// Writes the last keys to the guest, and closes the connection.
     async fn finish(mut self, mut connection: Outgoing) {
         let console = Arc::clone(&self.console);
         let given = async {

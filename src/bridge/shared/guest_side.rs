@@ -10,7 +10,7 @@ use crate::bridge::outcome::Ended;
 use crate::bridge::recorder::Tap;
 
 impl Console {
-    /// Adds output of the guest, and wakes who waits for it.
+    /// Adds output of the guest, and wakes the waiting viewers.
     pub(super) fn output(&self, bytes: &[u8]) {
         let mut state = self.state();
         state.received += bytes.len() as u64;
@@ -27,7 +27,7 @@ impl Console {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Takes the keys for the guest, and lets viewers go on that have more.
+    /// Takes the keys for the guest, and lets viewers with more keys continue.
     pub(super) fn take_input(&self, into: &mut Vec<u8>) {
         let mut state = self.state();
         let was_full = state.input.len() >= INPUT;
@@ -51,7 +51,7 @@ impl Console {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Sets if the guest's end of the connection is there. Keys that were not written are not for who comes next.
+    /// Sets whether the guest is connected. Unwritten keys are dropped: they are not for a new connection.
     pub(super) fn set_connected(&self, connected: bool) {
         let mut state = self.state();
         state.connected = connected;
@@ -62,7 +62,7 @@ impl Console {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Ends the console; the first reason counts. Viewers get the output that is left.
+    /// Ends the console; the first reason counts. Viewers still get the remaining output.
     pub(super) fn end(&self, reason: Ended) {
         let mut state = self.state();
         state.ended.get_or_insert(reason);
@@ -84,8 +84,8 @@ impl Console {
         self.state().ended
     }
 
-    /// Ends the console if it has no viewer and waits no longer for one. Returns the moment until which it waits, if it
-    /// has none.
+    /// Ends the console if it has no viewers and its waiting time is over. Otherwise, if it has none, returns the end
+    /// of the waiting time.
     pub(super) fn end_if_empty(&self, retiring: bool) -> Option<Instant> {
         let mut state = self.state();
         let until = state.empty_until?;
@@ -97,7 +97,7 @@ impl Console {
         Some(until)
     }
 
-    /// True if somebody is there who would wait for a guest.
+    /// True if there are viewers that would wait for the guest.
     pub(super) fn has_viewers(&self) -> bool {
         !self.state().viewers.is_empty()
     }
@@ -107,7 +107,7 @@ impl Console {
         self.state().tap.clone()
     }
 
-    /// Lets go of the recording and of the file, which end when nobody holds them.
+    /// Releases the recording and the scrollback file, which end when nothing holds them.
     pub(super) fn release(&self) {
         let mut state = self.state();
         if let (Some(tap), Some(ended)) = (state.tap.take(), state.ended) {

@@ -1,5 +1,5 @@
-//! The keyboard of a shared console: the viewer whose keys reach the guest. Decides and does nothing else; the caller
-//! knows the viewers.
+//! The keyboard of a shared console: decides which viewer's keys reach the guest. Has no side effects; the caller knows
+//! the viewers.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use crate::config::Typing;
 
-/// The decision about keys, and the viewer who has the keyboard.
+/// The rule for keys, and the viewer who has the keyboard.
 #[derive(Debug)]
 pub(super) struct Keyboard {
     rule: Typing,
-    /// Silence after which another viewer may take the keyboard, with [`Typing::One`].
+    /// Pause after which another viewer may take the keyboard, with [`Typing::One`].
     hold: Duration,
     typist: Option<u64>,
     /// Time of the last key.
@@ -25,7 +25,7 @@ pub(super) enum Busy {
     Rule,
     /// The viewer who came first has it, and keeps it.
     First,
-    /// Another has typed just now, and keeps it for so long.
+    /// Another viewer has typed recently, and keeps it for this time.
     Typing(Duration),
 }
 
@@ -48,20 +48,20 @@ impl Keyboard {
         }
     }
 
-    /// The viewer who has it, if one has.
+    /// The viewer who has the keyboard, if there is one.
     pub(super) fn typist(&self) -> Option<u64> {
         self.typist
     }
 
-    /// Gives the keyboard to a viewer that comes, if it is free.
+    /// Gives the keyboard to a new viewer, if it is free.
     pub(super) fn join(&mut self, viewer: u64) {
         if matches!(self.rule, Typing::First | Typing::One) && self.typist.is_none() {
             self.typist = Some(viewer);
         }
     }
 
-    /// Takes the keyboard from a viewer that leaves or gives it away. The next one in the order of arrival gets it, or
-    /// with [`Typing::One`] whoever types first.
+    /// Takes the keyboard from a viewer that leaves or gives it away. The next viewer in the order of arrival gets it,
+    /// or with [`Typing::One`] the first one that types.
     pub(super) fn leave(&mut self, viewer: u64, next: Option<u64>) {
         if self.typist == Some(viewer) {
             self.typist = next.filter(|_| self.rule == Typing::First);
@@ -81,7 +81,7 @@ impl Keyboard {
         passes
     }
 
-    /// Gives the keyboard to a viewer who asks for it.
+    /// Gives the keyboard to a viewer that requests it.
     pub(super) fn take(&mut self, viewer: u64, now: Instant) -> Result<(), Busy> {
         match (self.rule, self.typist) {
             (Typing::All | Typing::None, _) => return Err(Busy::Rule),
@@ -101,7 +101,7 @@ impl Keyboard {
         Ok(())
     }
 
-    /// Gives the keyboard to a viewer, whoever has it. It counts as a key: nobody takes it at once.
+    /// Gives the keyboard to a viewer, even if another has it. It counts as a key, so nobody can take it at once.
     pub(super) fn give(&mut self, viewer: u64, now: Instant) {
         if matches!(self.rule, Typing::First | Typing::One) {
             self.typist = Some(viewer);

@@ -1,5 +1,5 @@
-//! Shared serial consoles: one connection to the guest, any number of viewers, scrollback for who comes later, and a
-//! keyboard that one, some or all of them have.
+//! Shared serial consoles: one connection to the guest, any number of viewers, scrollback for late viewers, and a
+//! keyboard for one, some or all of them.
 //!
 //! Independent of WebSockets: a viewer is a connection that the relay reads and writes.
 

@@ -10,12 +10,12 @@ use crate::text::escape;
 /// Length limit of a name in a line of the terminal.
 const LONGEST_NAME: usize = 40;
 
-/// The viewers of one console, for those on it.
+/// The viewers of a console, as one of them sees them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Presence {
     /// The rule of the keyboard: `first`, `one`, `all` or `none`.
     pub typing: &'static str,
-    /// False while the guest's end of the connection is gone and viewers wait for it.
+    /// False while the guest is disconnected and viewers wait for it.
     pub connected: bool,
     /// The viewers in the order of their arrival.
     pub viewers: Vec<PresentViewer>,
@@ -32,9 +32,9 @@ pub(crate) struct PresentViewer {
     pub since: u64,
     /// True if its keys reach the guest.
     pub types: bool,
-    /// True if it may only look.
+    /// True if it is view-only.
     pub view_only: bool,
-    /// True for the viewer who asks.
+    /// True for the viewer that sends the request.
     pub you: bool,
 }
 
@@ -53,18 +53,18 @@ pub(crate) struct OpenConsole {
     pub typist: Option<u64>,
     /// User name of the viewer who types, if it is known.
     pub typist_user: Option<Box<str>>,
-    /// False while the guest's end of the connection is gone.
+    /// False while the guest is disconnected.
     pub connected: bool,
     /// Start, in Unix milliseconds.
     pub since: u64,
     /// Bytes received from the guest.
     pub received: u64,
-    /// Bytes of output that are kept.
+    /// Bytes of output in memory.
     pub kept: usize,
 }
 
 impl Presence {
-    /// The presence at a console that nobody views.
+    /// The presence at a console without viewers.
     #[must_use]
     pub(crate) fn nobody(typing: Typing) -> Self {
         Self {
@@ -91,7 +91,7 @@ pub(super) fn gap(missing: u64) -> Vec<u8> {
     gap
 }
 
-/// The name of a viewer in a line. Nothing in it can move the cursor.
+/// The name of a viewer in a line. It contains only visible characters, so it cannot move the cursor.
 pub(super) fn name(user: Option<&str>, number: u64) -> String {
     let mut name = String::new();
     for sign in user.unwrap_or_default().chars().take(LONGEST_NAME) {

@@ -1,27 +1,27 @@
-//! The latest output of a guest: a bounded ring of bytes at absolute offsets, from which every viewer reads at its own
-//! pace. A viewer that comes late begins where no character and no control sequence is cut, at a line if there is one.
+//! The latest output of a guest: a bounded ring buffer with absolute offsets, from which every viewer reads at its own
+//! pace. A late viewer starts where no character and no control sequence is cut, at a line if possible.
 
 use std::collections::VecDeque;
 
 use super::terminal::Terminal;
 
-/// Distance in which the beginning of a line is looked for; beyond, a line is cut.
+/// Distance within which the start of a line is searched.
 const LONGEST_LINE: usize = 4096;
 
-/// The output of a guest, as far as it is kept.
+/// The output of a guest that is in memory.
 #[derive(Debug, Default)]
 pub(super) struct Scrollback {
     bytes: VecDeque<u8>,
-    /// Offset of the first byte that is kept.
+    /// Offset of the first byte in memory.
     start: u64,
-    /// The terminal at the first byte.
+    /// State of the terminal at the first byte.
     at_start: Terminal,
-    /// The terminal behind the last byte.
+    /// State of the terminal behind the last byte.
     at_end: Terminal,
 }
 
 impl Scrollback {
-    /// Offset of the first byte that is kept.
+    /// Offset of the first byte in memory.
     pub(super) fn start(&self) -> u64 {
         self.start
     }
@@ -31,12 +31,12 @@ impl Scrollback {
         self.start + self.bytes.len() as u64
     }
 
-    /// Number of bytes that are kept.
+    /// Number of bytes in memory.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// True if nothing is cut by a line of Noren's own at the end.
+    /// True if a line of Noren can be added at the end without cutting a character or a sequence.
     pub(super) fn ends_between(&self) -> bool {
         self.at_end.is_between()
     }
@@ -58,7 +58,7 @@ impl Scrollback {
         }
     }
 
-    /// Forgets the oldest bytes.
+    /// Drops the oldest bytes.
     fn forget(&mut self, count: usize) {
         let count = count.min(self.bytes.len());
         self.at_start.read(self.bytes.range(..count));
@@ -77,9 +77,9 @@ impl Scrollback {
         }
     }
 
-    /// The offset for a viewer that gets at most the last `most` bytes: of the beginning of a line if there is one
-    /// near, else between two characters. If there is no such place at all, the bytes are of no terminal, and are only
-    /// not cut inside of what may be a character.
+    /// The offset for a viewer that gets at most the last `most` bytes: the start of a line if there is one near,
+    /// otherwise a place between two characters. Without such a place the output is not that of a terminal; then only
+    /// possible characters are not cut.
     pub(super) fn beginning(&self, most: usize) -> u64 {
         let skipped = self.bytes.len().saturating_sub(most);
         let offset = self.start + skipped as u64;
@@ -113,7 +113,7 @@ impl Scrollback {
     }
 }
 
-/// The output for a viewer who comes when all of `output` has come in pieces of `step` bytes, for the fuzz targets.
+/// The output for a viewer that arrives when all of `output` has come in pieces of `step` bytes, for the fuzz targets.
 pub(crate) fn latest_output(output: &[u8], step: usize, limit: usize, most: usize) -> Vec<u8> {
     let mut scrollback = Scrollback::default();
     for piece in output.chunks(step.max(1)) {

@@ -1,4 +1,5 @@
-//! The state of one shared console: its output, its viewers and the keyboard, and what follows from them. Wakes nobody.
+//! The state of one shared console: its output, its viewers and the keyboard, and the rules between them. Does not wake
+//! tasks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,9 +38,9 @@ pub(super) struct State {
     pub(super) connected: bool,
     pub(super) ended: Option<Ended>,
     pub(super) received: u64,
-    /// Lines that wait for the end of a control sequence of the guest.
+    /// Lines that are delayed until the end of a control sequence of the guest.
     pub(super) lines: Vec<u8>,
-    /// Moment until which the console is kept without viewers.
+    /// Time until which the console is kept without viewers.
     pub(super) empty_until: Option<Instant>,
     pub(super) tap: Option<Tap>,
     pub(super) store: Option<Store>,
@@ -49,7 +50,7 @@ pub(super) struct State {
 pub(super) struct Entry {
     pub(super) newcomer: Newcomer,
     pub(super) since: std::time::Instant,
-    /// Offset of the next byte for it.
+    /// Offset of its next byte.
     pub(super) at: u64,
     pub(super) waker: Option<Waker>,
     pub(super) tunnel: u64,
@@ -57,14 +58,14 @@ pub(super) struct Entry {
     pub(super) cut: Cut,
 }
 
-/// Somebody who wants to view a console.
+/// A client that wants to view a console.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Newcomer {
     /// User name, if one is known.
     pub user: Option<Box<str>>,
-    /// The name that the page has given its connection, by which it asks for the keyboard.
+    /// The name that the page has chosen for its connection, by which it requests the keyboard.
     pub name: Option<Box<str>>,
-    /// True if it may only look.
+    /// True if it is view-only.
     pub view_only: bool,
 }
 
@@ -88,7 +89,7 @@ impl State {
         }
     }
 
-    /// True if a viewer may do more than look.
+    /// True if a viewer is not view-only.
     pub(super) fn may_type(&self, number: u64) -> bool {
         let entry = self.viewers.get(&number);
         entry.is_some_and(|entry| !entry.newcomer.view_only)
@@ -99,7 +100,7 @@ impl State {
         self.may_type(number) && self.keyboard.is_of(number)
     }
 
-    /// The viewers, for the one with this number.
+    /// The viewers, as the viewer with this number sees them.
     pub(super) fn presence(&self, settings: &Shared, you: Option<u64>) -> Presence {
         let viewers = self.viewers.iter().map(|(number, entry)| PresentViewer {
             number: *number,
@@ -116,7 +117,7 @@ impl State {
         }
     }
 
-    /// Adds bytes to the output. Beside the scrollback, as much is kept as the slowest viewer is behind, within limits.
+    /// Adds bytes to the output. Besides the scrollback, the output for the slowest viewer is kept, within limits.
     pub(super) fn append(&mut self, bytes: &[u8], settings: &Shared) {
         let end = self.scrollback.end() + bytes.len() as u64;
         let slowest = self.viewers.values().map(|entry| entry.at).min();
@@ -131,7 +132,7 @@ impl State {
         }
     }
 
-    /// Writes lines of Noren where they cut nothing of the guest.
+    /// Writes lines of Noren where they do not cut the guest's output.
     pub(super) fn write_lines(&mut self, settings: &Shared) {
         if !self.lines.is_empty() && self.scrollback.ends_between() {
             let lines = std::mem::take(&mut self.lines);
@@ -139,7 +140,7 @@ impl State {
         }
     }
 
-    /// The viewers that wait.
+    /// The waiting viewers.
     pub(super) fn waiting(&mut self) -> Vec<Waker> {
         let entries = self.viewers.values_mut();
         entries.filter_map(|entry| entry.waker.take()).collect()
@@ -174,7 +175,7 @@ impl State {
 }
 
 impl Entry {
-    /// Has the viewer's task woken when there is something for it.
+    /// Registers the viewer's task to be woken when there is something for it.
     pub(super) fn wait(&mut self, cx: &Context<'_>) {
         match &mut self.waker {
             Some(waker) => waker.clone_from(cx.waker()),

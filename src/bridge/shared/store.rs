@@ -1,6 +1,6 @@
-//! The scrollback of a shared console on disk: two plain files that take turns, so that at least the wanted size and at
-//! most twice as much is there. A console never waits for the disk: what it has no time for is left out, with a line
-//! that tells how much.
+//! The scrollback of a shared console on disk: two plain files in turn, with at least the configured size and at most
+//! twice as much. A console never waits for the disk: output that the disk is too slow for is left out, with a line
+//! that says how much.
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -27,10 +27,10 @@ const WAITING: usize = 1 << 20;
 const PIECES: usize = 1024;
 /// Length limit of a file name that tells its console.
 const LONGEST_NAME: usize = 200;
-/// Byte that ends a control sequence of which the end was never written.
+/// Byte that ends a control sequence whose end was never written.
 const CANCEL: u8 = 0x18;
 
-/// The writing end of a console's files.
+/// The writer of a console's files.
 #[derive(Debug)]
 pub(crate) struct Store {
     pieces: mpsc::Sender<Vec<u8>>,
@@ -52,8 +52,8 @@ struct Files {
 }
 
 impl Store {
-    /// Opens the files of a console, if it has some; returns its earlier output too. A console is opened even if they
-    /// cannot be. Blocks.
+    /// Opens the files of a console, if it has any, and returns its earlier output. If they cannot be opened, the
+    /// console is opened without them. Blocks.
     pub(crate) fn open(settings: &Shared, key: &str, tasks: &Shutdown) -> Option<(Self, Vec<u8>)> {
         let directory = settings.directory.as_deref()?;
         let opened = Files::open(directory, key, settings.scrollback);
@@ -158,7 +158,7 @@ fn older(path: &Path) -> PathBuf {
     path.with_extension("log.1")
 }
 
-/// The last bytes of both files, from a line on if there were more, and without a control sequence that has no end.
+/// The last bytes of both files, from the start of a line if there were more, without an unfinished control sequence.
 fn earlier(path: &Path, size: usize) -> io::Result<Vec<u8>> {
     let mut read = tail(path, size)?;
     if read.len() < size {
@@ -178,7 +178,7 @@ fn earlier(path: &Path, size: usize) -> io::Result<Vec<u8>> {
     Ok(read)
 }
 
-/// The last bytes of a file; none if it is not there.
+/// The last bytes of a file; none if it does not exist.
 fn tail(path: &Path, size: usize) -> io::Result<Vec<u8>> {
     let mut file = match File::open(path) {
         Ok(file) => file,

@@ -1,5 +1,5 @@
-//! Messages between a process that keeps its consoles and the one that has replaced it: one line for each console that
-//! has ended, its address as JSON. The end of the process is the end of the line. Knows no console.
+//! Messages from a process that keeps its consoles to the one that has replaced it: one line for each console that has
+//! ended, with its address as JSON. The connection ends with the process. Must not know consoles.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -19,23 +19,23 @@ enum State {
     /// There is none.
     #[default]
     None,
-    /// It was told what is open here, and not yet what has ended since.
+    /// It knows what is open here, and not yet what has ended since.
     Expected(Vec<String>),
     Serving(UnixStream),
 }
 
 impl Successor {
-    /// Begins to collect what ends here, for a process that comes up.
+    /// Starts to collect the ends of consoles, for a process that is starting.
     pub(super) fn expect(&self) {
         *lock(&self.0) = State::Expected(Vec::new());
     }
 
-    /// The process has not come up.
+    /// The new process has not started.
     pub(super) fn forget(&self) {
         *lock(&self.0) = State::None;
     }
 
-    /// Sets the line to the process.
+    /// Sets the connection to the process.
     pub(super) fn connect(&self, line: UnixStream) {
         // A process that does not read must not hold this one up; it never has many lines to read.
         if let Err(error) = line.set_nonblocking(true) {
@@ -50,7 +50,7 @@ impl Successor {
         }
     }
 
-    /// Tells the process, if there is one, that a console has ended here.
+    /// Reports to the process, if there is one, that a console has ended here.
     pub(super) fn report_end(&self, key: &str) {
         let mut state = lock(&self.0);
         match &mut *state {
@@ -69,7 +69,7 @@ impl Successor {
     }
 }
 
-/// Reports each console that has ended in the process before. Returns when that process has ended.
+/// Reports each console that has ended in the earlier process. Returns when that process has ended.
 pub(super) async fn listen(line: UnixStream, mut free: impl FnMut(&str)) {
     let line = line
         .set_nonblocking(true)

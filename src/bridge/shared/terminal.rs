@@ -1,8 +1,8 @@
 //! The position in the output of a terminal: between two characters and control sequences, or inside one (UTF-8 as in
-//! RFC 3629 §4, control functions as in ECMA-48 §5.4, strings as in §5.6). Draws nothing, and knows no screen.
+//! RFC 3629 §4, control functions as in ECMA-48 §5.4, strings as in §5.6). Does not model a screen.
 
-/// Length limit of a control string, such as a title. Whatever is longer is no string but bytes of a file that somebody
-/// prints, and must not hide all that follows.
+/// Length limit of a control string, such as a title. A longer one is probably the content of a binary file, and must
+/// not hide the output behind it.
 const LONGEST_STRING: u16 = 4096;
 
 const BELL: u8 = 0x07;
@@ -19,7 +19,7 @@ enum State {
     /// Between two characters.
     #[default]
     Between,
-    /// In a character of which so many bytes are missing.
+    /// In a character with this many bytes missing.
     Character(u8),
     /// Behind ESC.
     Escape,
@@ -28,12 +28,12 @@ enum State {
     Intermediate,
     /// In a control sequence (CSI).
     Sequence,
-    /// In a control string (OSC, DCS, SOS, PM, APC) of so many bytes.
+    /// In a control string (OSC, DCS, SOS, PM, APC) that has this many bytes so far.
     Text(u16),
 }
 
 impl Terminal {
-    /// True between two characters and sequences: a cut here splits nothing.
+    /// True between two characters and sequences, where the output may be cut.
     pub(super) fn is_between(self) -> bool {
         self.0 == State::Between
     }
@@ -86,7 +86,7 @@ impl State {
     }
 }
 
-/// The state behind the first byte of a character. Bytes that UTF-8 does not have are characters of their own.
+/// The state behind the first byte of a character. Bytes that are invalid in UTF-8 count as characters.
 fn first(byte: u8) -> State {
     match byte {
         0xc2..=0xdf => State::Character(1),

@@ -1,4 +1,4 @@
-//! An open console for those on it: who is there, and who gets the keyboard. Does not know who may ask.
+//! An open console, as a page of it sees it: the viewers, and requests for the keyboard. Does not check permissions.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use super::keyboard::Busy;
 use super::presence::Presence;
 use crate::http::Refusal;
 
-/// An open console, for those on it.
+/// An open console, as a page of it sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct ConsoleView(pub(super) Arc<Console>);
 
 impl ConsoleView {
-    /// The viewers, for the one whose page has given it this name.
+    /// The viewers, as the viewer whose page has chosen this name sees them.
     #[must_use]
     pub(crate) fn presence(&self, you: Option<&str>) -> Presence {
         let you = you.and_then(|name| self.0.named(name));
         self.0.presence(you)
     }
 
-    /// True if a viewer of this name is there.
+    /// True if there is a viewer of this name.
     #[must_use]
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.named(name).is_some()

@@ -1,5 +1,5 @@
-//! A viewer of a shared console, as the connection that a relay expects: reading gives output, writing takes keys. It
-//! leaves the console when its client does.
+//! A viewer of a shared console, in the form of a connection for the relay: reading returns output, writing takes keys.
+//! It leaves the console with its client.
 
 use std::io;
 use std::pin::Pin;
@@ -41,12 +41,12 @@ impl Viewer {
         Arc::clone(&self.shown)
     }
 
-    /// The end that comes even if its client does not read.
+    /// The end of the viewer, also if its client does not read.
     pub(in crate::bridge) fn cut(&self) -> Cut {
         self.cut.clone()
     }
 
-    /// Sets the number of its tunnel, by which an operator names it.
+    /// Sets the number of its tunnel, which operators use.
     pub(crate) fn set_tunnel(&self, tunnel: u64) {
         self.console.set_tunnel(self.number, tunnel);
     }
@@ -97,7 +97,7 @@ impl AsyncWrite for Viewer {
         Poll::Ready(Ok(()))
     }
 
-    /// Leaves: the console has others, and goes on.
+    /// Leaves the console, which continues for the others.
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.get_mut().leave();
         Poll::Ready(Ok(()))

@@ -95,8 +95,8 @@ impl SockJs {
         self.0.sessions.sweep(Instant::now());
     }
 
-    /// Responds to a request below a base URL. The caller has checked permission where [`SockJsResource::needs_permission`]
-    /// says so.
+    /// Responds to a request below a base URL. If [`SockJsResource::needs_permission`], the caller has checked the
+    /// permission.
     ///
     /// # Errors
     /// The refusal to send: the hub takes no more subscribers, the session does not exist, or the request is
