@@ -26,7 +26,7 @@ pub(super) fn observe(metrics: &Addresses, app: &str, status: &AddressStatus) {
     metrics.set(&label, state);
 }
 
-/// Drains an address of an app, or ends that; returns the address and a sentence.
+/// Drains an address of an app, or ends the drain; returns the address and a message.
 fn drain_address(
     view: &View,
     app: &str,
@@ -52,7 +52,7 @@ fn drain_address(
     drained.map_err(|error| Refusal::new(StatusCode::CONFLICT, error.to_string()))
 }
 
-/// Responds to `POST /drain/APP?address=ADDRESS`, and with `&undo` to the opposite.
+/// Responds to `POST /drain/APP?address=ADDRESS`; with `&undo` it ends the drain.
 pub(super) fn drain(
     view: &View,
     app: &str,

@@ -1,4 +1,4 @@
-//! Commands for shared consoles: closing one, and handing the keyboard over. Does not know who views them.
+//! Commands for shared consoles: closing one, and handing over its keyboard. Does not know their viewers.
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;

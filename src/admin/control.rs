@@ -1,5 +1,5 @@
-//! Control commands for the whole process, received on the admin socket. The owner of the server executes them,
-//! since only it knows where the configuration comes from.
+//! Control commands for the whole process, received on the admin socket. The owner of the server executes them, because
+//! only the owner knows where the configuration comes from.
 
 use std::future::pending;
 
@@ -20,7 +20,7 @@ const WAITING: usize = 4;
 pub enum Order {
     /// Reload the configuration.
     Reload,
-    /// Start the program anew, and hand the listening sockets over to it.
+    /// Start the program anew, and hand over the listening sockets to it.
     Upgrade,
 }
 
@@ -45,7 +45,7 @@ impl Ordered {
 pub struct Orders(mpsc::Receiver<Ordered>);
 
 impl Orders {
-    /// Waits for the next command; for ever if there can be none.
+    /// Waits for the next command; for ever if there can be no more.
     pub async fn next(&mut self) -> Ordered {
         match self.0.recv().await {
             Some(ordered) => ordered,
@@ -77,7 +77,7 @@ impl Desk {
             .map_err(|_| unavailable("Noren stopped before this was done"))
     }
 
-    /// Executes a command, and responds with its result.
+    /// Queues a command, and responds with its result.
     pub(super) async fn order(
         &self,
         order: Order,

@@ -1,8 +1,8 @@
-//! The admin socket: HTTP/1.1 on a UNIX socket, where programs of this machine publish, subscribe, and read the
+//! The admin socket: HTTP/1.1 on a UNIX socket, on which programs of this machine publish, subscribe, and read the
 //! status.
 //!
-//! Everyone who may open the socket may do all of that: its file mode is the whole access control, and no browser
-//! can reach a UNIX socket. The optional TCP address, which anyone may reach who can connect, offers only metrics
+//! Everybody who may open the socket may do all of that: its file mode is the only access control, and browsers cannot
+//! reach a UNIX socket. The optional TCP address, which everybody who can connect to it may use, offers only metrics
 //! and health. Serves no request of the public listeners.
 
 mod addresses;

@@ -70,8 +70,8 @@ impl Page {
         })
     }
 
-    /// Takes the sample of this second, and publishes it with the status while the page is open. To be called once
-    /// a second.
+    /// Takes the sample of this second, and publishes it with the status if the page is open. To be called once a
+    /// second.
     pub(crate) fn look(&self) {
         let metrics = &self.view.inside.metrics;
         let (requests, errors) = metrics.requests.totals();
@@ -111,8 +111,8 @@ impl Page {
         }
     }
 
-    /// Responds to a GET below the page's path. The live stream ends with the lease. `recordings` is true if the page
-    /// leads to those of consoles.
+    /// Responds to a GET below the page's path. The live stream ends with the lease. With `recordings` the page links
+    /// to the recordings.
     ///
     /// # Errors
     /// A refusal, if there is no such file, or too many pages are open.
@@ -147,7 +147,7 @@ impl Page {
         Value::Object(status)
     }
 
-    /// The status with as many rows as a page can show and a message may have.
+    /// The status with the maximum number of rows that a page can show and a message may have.
     fn status(&self) -> Map<String, Value> {
         let mut status = self.view.status(ROWS);
         status.channels.truncate(ROWS);

@@ -1,4 +1,4 @@
-//! `POST /publish/CHANNEL`: publishes one message, or one a line for as long as the sender likes.
+//! `POST /publish/CHANNEL`: publishes one message, or one per line until the sender ends the stream.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -27,16 +27,16 @@ const ESCAPED: usize = 6;
 const FIELDS: usize = 4096;
 /// Limit on trailer fields behind the body of a message; they are ignored.
 const MOST_TRAILERS: usize = 100;
-/// Time limit for the results of lines behind one that was refused.
+/// Time limit for the results of lines behind a refused one.
 const LATE: Duration = Duration::from_secs(5);
 
 /// Progress of a stream of messages.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Number of the line that was read, or refused, last.
+    /// Number of the line that was read or refused last.
     line: u64,
     published: u64,
-    /// Number of messages that were published behind one that was refused.
+    /// Number of messages that were published behind a refused one.
     behind: u64,
     last: Option<EventId>,
 }
@@ -146,7 +146,7 @@ impl Publisher {
         }
     }
 
-    /// Publishes each line as it arrives. The stream may be silent for any time: `tail -f` is a sender.
+    /// Publishes each line as it arrives. The stream may be silent for any time, as that of `tail -f` is.
     async fn publish_lines(
         &self,
         name: &ChannelName,
@@ -217,7 +217,7 @@ impl Publisher {
         }
     }
 
-    /// Publishes the lines that are complete, up to the first that cannot be published.
+    /// Publishes the complete lines, up to the first one that cannot be published.
     fn take_batch(
         &self,
         name: &ChannelName,
@@ -239,8 +239,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Waits until these lines are as durable as their channel promises. A line behind one that was refused may have
-    /// been published, and is counted apart.
+    /// Waits until these lines are as durable as their channel promises. A line behind a refused one may have been
+    /// published, and is counted separately.
     async fn settle(
         &self,
         unkept: Vec<(u64, Published)>,

@@ -1,8 +1,8 @@
 //! Recordings of consoles on the admin page: their list, their files, and the pages that play them.
 //!
 //! The service decides who may see them. A recording that is being written is sent as it grows, so that a console can
-//! be watched; there is no way back to the console. What a recording holds is data: it is sent as bytes that no
-//! browser runs.
+//! be watched; the reader cannot affect the console. The content of a recording is untrusted data, so it is sent in a
+//! form that no browser executes.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -31,12 +31,12 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::audit::Opened;
 use crate::viewers::{Subject, Viewers};
 
-/// Limit on recordings in the list: the newest.
+/// Limit on recordings in the list; it has the newest.
 const MOST: usize = 500;
-/// Bytes read at once, and pieces that wait for the client.
+/// Size of a read, and limit on pieces that wait for the client.
 const PIECE: usize = 64 * 1024;
 const PIECES: usize = 4;
-/// Interval of looks at a recording that is being written.
+/// Interval of checking a recording that is being written.
 const LOOK: Duration = Duration::from_millis(100);
 /// Header of a file that says whether it is still being written: `open` or `ended`.
 const STATE: HeaderName = HeaderName::from_static("noren-recording");
@@ -49,7 +49,7 @@ pub(crate) struct RecordingPages {
     shutdown: Shutdown,
 }
 
-/// A recording that exists.
+/// A recording in the directory.
 #[derive(Debug)]
 pub(crate) struct RecordingFile {
     /// Name of the file.
@@ -59,7 +59,7 @@ pub(crate) struct RecordingFile {
 }
 
 impl RecordingPages {
-    /// Creates the pages, if the configuration shows recordings.
+    /// Creates the pages, if the configuration has them.
     #[must_use]
     pub(crate) fn new(
         config: &Config,
@@ -79,8 +79,8 @@ impl RecordingPages {
         })
     }
 
-    /// Responds to a GET for the list or a file of the pages. `name` is the path below that of the recordings, `path`
-    /// all of it.
+    /// Responds to a GET for the list or a file of the pages. `name` is the path below the recordings, `path` is the
+    /// whole path.
     ///
     /// # Errors
     /// A refusal, if there is nothing of this name, or the list could not be made.
@@ -103,7 +103,7 @@ impl RecordingPages {
         Ok(object(StatusCode::OK, &made))
     }
 
-    /// Opens the recording that a path below that of the recordings names; `None` if it names none.
+    /// Opens the recording that a path names; `None` if there is none.
     ///
     /// # Errors
     /// 404 if there is no such recording.
@@ -128,8 +128,8 @@ impl RecordingPages {
         })
     }
 
-    /// Sends a recording, and what is added to it while it is being written. It ends with the lease; the audit line
-    /// ends with it.
+    /// Sends a recording, and whatever is added while it is being written. The response ends with the lease, and the
+    /// audit line ends with the response.
     pub(crate) fn stream(&self, file: RecordingFile, line: Opened, lease: Lease) -> Response<Body> {
         let is_open = is_being_written(&file.file);
         let (sender, pieces) = mpsc::channel(PIECES);

@@ -10,7 +10,7 @@ use crate::http::{Body, Refusal, full, refuse};
 use crate::hub::Hub;
 use crate::shutdown::Shutdown;
 
-/// The refusal of a request whose client may still be sending.
+/// A refusal for a client that may still be sending its request.
 pub(super) fn refused<T>(
     request: Request<Incoming>,
     refusal: Refusal,
@@ -63,7 +63,7 @@ pub(super) fn health(faults: &[String], remarks: &[String]) -> Response<Body> {
     response
 }
 
-/// Keeps a response out of all caches.
+/// Marks a response as not cacheable.
 pub(super) fn no_store(response: &mut Response<Body>) {
     let value = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, value);

@@ -1,7 +1,7 @@
-//! The status of a running server, as the admin socket writes it and as programs such as `noren status` read it: one
-//! JSON object. Moments are Unix milliseconds.
+//! The status of a running server as one JSON object: the admin socket writes it, and programs such as `noren status`
+//! read it. Times are in Unix milliseconds.
 //!
-//! Only types: `view` fills them in.
+//! Contains types only: `view` fills them in.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct Status {
     pub connections: Counted,
     /// Resident memory in bytes.
     pub memory: u64,
-    /// Open file descriptors, where the system tells.
+    /// Open file descriptors, if the system reports them.
     pub descriptors: Option<Counted>,
     /// The apps, in the order of the configuration.
     pub apps: Vec<App>,
@@ -29,11 +29,11 @@ pub struct Status {
     pub tunnels: Vec<Tunnel>,
     /// Open shared consoles, oldest first, up to a limit of rows.
     pub consoles: Vec<Console>,
-    /// Number of subscribers that hold a place in the limit.
+    /// Number of subscribers that count towards the limit.
     pub subscribers: usize,
     /// Number of subscriptions.
     pub subscription_count: usize,
-    /// Subscriptions, those that lag furthest first, up to a limit of rows.
+    /// Subscriptions up to a limit of rows, with the largest lag first.
     pub subscriptions: Vec<Subscription>,
     /// The id of the newest message.
     pub newest: String,
@@ -43,13 +43,13 @@ pub struct Status {
     pub sources: Vec<Source>,
     /// The sources of tokens in the network, in the order of the configuration.
     pub token_sources: Vec<TokenSource>,
-    /// The cluster that the server is a node of: one or none.
+    /// The cluster of this node: one or none.
     pub cluster: Vec<Cluster>,
-    /// Certificates of an authority, and then those in files.
+    /// Certificates of an authority, followed by those in files.
     pub certificates: Vec<Certificate>,
 }
 
-/// A number of things in use, and their limit.
+/// A number of things in use, with its limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Number in use.
@@ -80,7 +80,7 @@ pub struct App {
     pub name: String,
     /// Its address, or its addresses with commas between them.
     pub url: String,
-    /// The best state that one of its addresses is in.
+    /// The best state among its addresses.
     #[serde(flatten)]
     pub condition: Condition,
     /// Number of its workers.
@@ -91,7 +91,7 @@ pub struct App {
     pub waiting: usize,
     /// Places in the queue.
     pub queue: usize,
-    /// Number of requests beyond the limits of one address; `None` if the app has no such limits.
+    /// Number of requests refused by limits of one address; `None` if the app has no such limits.
     pub limited: Option<u64>,
     /// Its addresses.
     pub addresses: Vec<Address>,
@@ -115,7 +115,7 @@ pub struct Address {
     pub busy: usize,
     /// Number of open WebSockets of the app.
     pub tunnels: usize,
-    /// Number of times it was taken out because it could not be connected to.
+    /// Number of times that it was taken out of use because it could not be connected to.
     pub failures: usize,
 }
 
@@ -134,20 +134,20 @@ pub struct Console {
     pub typist: Option<u64>,
     /// User name of the viewer who has the keyboard.
     pub typist_user: Option<String>,
-    /// False while the guest's end of the connection is gone.
+    /// False while the guest is disconnected.
     pub connected: bool,
     /// Start of the console.
     pub since: u64,
     /// Bytes received from the guest.
     pub received: u64,
-    /// Bytes of output that are kept.
+    /// Bytes of output in memory.
     pub kept: usize,
 }
 
 /// A viewer of a shared console.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Viewer {
-    /// True if it may only look.
+    /// True if it is view-only.
     pub view_only: bool,
     /// True if its keys reach the guest.
     pub types: bool,
@@ -191,7 +191,7 @@ pub struct Tunnel {
 pub struct Rfb {
     /// The security method that Noren and the host agreed on.
     pub security: String,
-    /// True if the client may only look.
+    /// True if the client is view-only.
     pub view_only: bool,
 }
 
@@ -221,7 +221,7 @@ pub struct Subscription {
 pub struct Channel {
     /// Name of the channel.
     pub name: String,
-    /// Number of messages that a new subscriber can still get.
+    /// Number of messages in the history.
     pub messages: usize,
     /// Number of subscribers.
     pub subscribers: usize,
@@ -237,7 +237,7 @@ pub struct Source {
     pub channel: String,
     /// Kind of source: `wok`, `listen`, `amqp`, `postgres` or `webhook`.
     pub kind: String,
-    /// Address: `unix:/path`, a broker and an exchange, a database and what is read there, or a path.
+    /// Address: `unix:/path`, a broker and an exchange, a database and its table or notifications, or a path.
     pub address: String,
     /// Time since which it is connected or listens; `None` while it is not.
     pub since: Option<u64>,
@@ -259,12 +259,12 @@ pub struct Source {
     pub last_error: Option<String>,
 }
 
-/// A source of tokens in the network, since the configuration is in force.
+/// A source of tokens in the network; its numbers start anew with each configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenSource {
     /// Kind and address of the source.
     pub source: String,
-    /// The outcome of the last look-ups: `up`, or `down` while the last one has failed.
+    /// State: `up`, or `down` if the last look-up has failed.
     #[serde(flatten)]
     pub condition: Condition,
     /// Number of look-ups that found a target.

@@ -1,4 +1,4 @@
-//! Rows of the [status](super::status), each made from the part of the server that it shows.
+//! Rows of the [status](super::status), each made from one part of the server.
 
 use std::num::NonZeroU64;
 

@@ -1,4 +1,4 @@
-//! Views of the running server: its metrics, its status and its health, and closing what is open.
+//! Views of the running server: its metrics, its status and its health; also closes connections.
 
 use std::collections::BTreeMap;
 use std::future::{Future as _, poll_fn};
@@ -32,12 +32,12 @@ use crate::telemetry::{
 };
 use crate::upstream::Apps;
 
-/// The parts of the server that the status reads. Clones share them.
+/// The parts of the server from which the status is made. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     /// Channels and subscribers.
     pub hub: Hub,
-    /// The cluster that this server is a node of, if it is one.
+    /// The cluster of this server, if it is a node of one.
     pub cluster: Option<Cluster>,
     /// Sources of their messages.
     pub sources: Sources,
@@ -94,7 +94,7 @@ impl View {
         }
     }
 
-    /// Sets the metrics of channels. Channels of a pattern are added up under the pattern.
+    /// Sets the metrics of channels. Channels of a pattern are summed up under the pattern.
     fn observe_channels(&self, metrics: &Metrics) {
         let channels = &metrics.channels;
         let overview = self.hub.overview();
@@ -213,7 +213,7 @@ impl View {
         }
     }
 
-    /// Certificates of an authority, and then those in files.
+    /// Certificates of an authority, followed by those in files.
     fn certificates(&self) -> Vec<Certificate> {
         let issued = self.acme.overview().into_iter();
         let issued = issued.map(|one| Certificate {
@@ -231,7 +231,7 @@ impl View {
         issued.chain(files).collect()
     }
 
-    /// Finds out whether the apps can be reached that no request has tried in the last seconds, all at once.
+    /// Checks in parallel whether the apps can be reached that no request has tried in the last seconds.
     pub(super) async fn look_at_apps(&self) {
         let apps = self.apps.now();
         let looks = apps.iter().cloned();
@@ -249,8 +249,8 @@ impl View {
         .await;
     }
 
-    /// Closes connections: `t7` a tunnel, `c7` a shared console with all its viewers, `s7` a subscriber, `v7` all that
-    /// is open for the session of a visitor, `user=ann` all that is open for one user. Returns a sentence for each.
+    /// Closes connections: `t7` is a tunnel, `c7` a shared console with all its viewers, `s7` a subscriber, `v7`
+    /// everything of the session of a visitor, `user=ann` everything of one user. Returns a message for each.
     pub(super) fn close(&self, what: &str) -> Result<Vec<String>, Refusal> {
         let mut pairs = form_urlencoded::parse(what.as_bytes());
         if let Some((_, user)) = pairs.find(|(key, _)| key == "user") {
@@ -360,8 +360,8 @@ impl View {
         faults
     }
 
-    /// Sources that are down, a cluster that is, and a disk that takes no messages, for an operator: the server serves
-    /// without them. Another node could not read them either, so that a load balancer that left this one out would gain
+    /// Sources that are down, a lost cluster, and a disk that accepts no messages, for an operator. The server serves
+    /// without them. Other nodes could not use them either, so a load balancer that removed this node would gain
     /// nothing.
     pub(super) fn remarks(&self) -> Vec<String> {
         let cluster = self.cluster_status();

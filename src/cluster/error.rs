@@ -1,4 +1,4 @@
-//! The error of a cluster that cannot be set up.
+//! Errors of setting up a cluster.
 
 use std::path::Path;
 

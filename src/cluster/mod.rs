@@ -186,7 +186,7 @@ impl SharedStream for Node {
 }
 
 impl Node {
-    /// Marks this node as caught up: every message that was in the stream at its start is in its histories.
+    /// Marks this node as caught up: its histories have every message that was in the stream at its start.
     fn catch_up(&self, hub: &Hub) {
         if !self.caught_up.swap(true, Ordering::AcqRel) {
             info!(newest = %hub.newest(), "caught up with the cluster");
@@ -194,7 +194,7 @@ impl Node {
         self.connection.set_up();
     }
 
-    /// Forgets that the node had caught up: the stream was replaced by another.
+    /// Marks this node as not caught up: the stream was replaced by another.
     fn start_anew(&self) {
         self.caught_up.store(false, Ordering::Release);
     }
@@ -205,8 +205,7 @@ impl Node {
         let _ = self.queue.push(Content::Note { kind, data });
     }
 
-    /// Handles a note from another node. Notes that were written before this node started are not news and are
-    /// skipped.
+    /// Handles a note from another node. Notes from before the start of this node are outdated and are skipped.
     fn receive_note(&self, sender: &str, kind: &str, data: &Bytes) {
         if !self.has_caught_up() || *self.name == *sender {
             return;

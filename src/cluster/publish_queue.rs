@@ -1,5 +1,5 @@
-//! Bounded FIFO of publishes that are not confirmed yet by reading them back from the stream. After a reconnect
-//! they are re-sent in order. Does not use a connection.
+//! Bounded FIFO queue of publishes that are not confirmed yet; reading them back from the stream confirms them. After a
+//! reconnect they are sent again in order. Does not use a connection.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;

@@ -34,7 +34,7 @@ const BATCH: usize = 250;
 /// Limit on messages that are written but not confirmed by the broker.
 const UNCONFIRMED: usize = 1_000;
 
-/// Reason to give up the current connection.
+/// Reasons to give up the current connection.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
     #[error(transparent)]
@@ -49,8 +49,8 @@ enum Lost {
     Unreadable(#[from] Unreadable),
 }
 
-/// The permission that is missing where the broker refuses access: its own text names the exchange or the queue, and
-/// not which of the three permissions of a user it is.
+/// The missing permission, if the broker refuses access. The broker's own text names the exchange or the queue, and not
+/// which of the user's three permissions is missing.
 fn remedy(error: &lapin::Error) -> &'static str {
     let text = error.to_string();
     if !text.contains("ACCESS_REFUSED") {

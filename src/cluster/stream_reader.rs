@@ -1,6 +1,6 @@
-//! Reading of the stream: applies its records to the hub in their order, and decides which of them belong to the epoch.
+//! Reads the stream: applies its records to the hub in their order, and decides which of them belong to the epoch.
 //!
-//! Must not know connections: [`stream`](super::stream) gives it one delivery after another.
+//! Must not know connections: [`stream`](super::stream) passes it one delivery after another.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::hub::{Epoch, Hub};
 /// Limit on node runs whose last sequence number is remembered. A node has a new run with each start.
 const NODES: usize = 10_000;
 
-/// Reasons why reading cannot go on over this connection.
+/// Reasons why reading cannot continue over this connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    /// The deliveries are those of an ordinary queue.
+    /// The deliveries come from an ordinary queue.
     #[error("an entry of the stream has no offset; is the queue a stream?")]
     NoStream,
-    /// The stream was deleted and made again: its offsets mean other messages now.
+    /// The stream was deleted and made again: its offsets belong to other messages now.
     #[error("the stream was made anew")]
     Anew,
 }
@@ -38,7 +38,7 @@ pub(super) struct StreamReader {
     numbers: HashMap<Box<str>, u64>,
     /// Name in the greeting sent over this connection, until it has been read back.
     greeting: Option<Box<str>>,
-    /// True if this connection continues where an earlier one ended.
+    /// True if this connection continues an earlier one.
     resumed: bool,
 }
 
@@ -68,7 +68,7 @@ impl StreamReader {
     }
 
     /// Prepares for a new connection, and returns the greeting to write over it. The node has caught up once it has
-    /// read its greeting back, which comes behind all that was in the stream before.
+    /// read its greeting back, because the greeting comes behind everything that was in the stream before.
     pub(super) fn greet(&mut self) -> Record {
         self.resumed = self.expected > 0;
         let name: Box<str> = Epoch::new().to_string().into();
@@ -171,7 +171,7 @@ impl StreamReader {
         }
     }
 
-    /// True for a record that its node has written twice, because the confirmation of the first was lost.
+    /// True for a record that its node has written twice, because the first confirmation was lost.
     fn is_repeated(&mut self, record: &Record) -> bool {
         if record.number == 0 {
             return false;

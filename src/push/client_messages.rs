@@ -117,8 +117,8 @@ impl ClientMessages {
         self.messages.feed(read);
     }
 
-    /// True if the page was heard since the last call. While its last message is being handled the page is not
-    /// read, so that counts as well.
+    /// True if the page has sent anything since the last call. While its last message is being handled the page is not
+    /// read, so that counts too.
     pub(super) fn take_heard(&mut self) -> bool {
         self.messages.take_heard() || self.under_way.is_some()
     }

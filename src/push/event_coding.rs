@@ -1,9 +1,9 @@
-//! The content coding of an event stream (RFC 9110 §8.4): every message is complete in what has been sent, and its
-//! coded form is made once for all subscribers.
+//! The content coding of an event stream (RFC 9110 §8.4). The client can decode every message as soon as it arrives,
+//! and the coded form of a message is made once for all subscribers.
 //!
-//! With zstd a stream is a frame for each message (RFC 8878 §3). With gzip (RFC 1952) it is one member with a flushed
-//! deflate block for each message, and a checksum that each stream adds up for itself. Nothing of one message is in the
-//! coding of another. Knows no subscription.
+//! With zstd each message is a frame (RFC 8878 §3). With gzip (RFC 1952) a stream is one member with a flushed deflate
+//! block for each message, and a checksum that each stream computes itself. The coding of one message contains nothing
+//! of another. Must not know subscriptions.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use crc32fast::Hasher;
@@ -17,7 +17,7 @@ const GZIP_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// An empty last block of deflate.
 const GZIP_LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// The coding that a client prefers of those there are; `None` if it wants none of them.
+/// The coding that a client prefers among those supported; `None` if it accepts none of them.
 pub(crate) fn preferred(headers: &HeaderMap) -> Option<Coding> {
     let lines = headers.get_all(ACCEPT_ENCODING).iter();
     let lines: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();

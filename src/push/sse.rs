@@ -34,7 +34,7 @@ struct EventStream {
     coder: Option<EventCoder>,
 }
 
-/// The properties of an event stream that its client or its listener determines.
+/// The properties of an event stream that depend on its client or its listener.
 pub(crate) struct EventStreamOptions {
     format: Format,
     named_keep_alive: bool,
@@ -57,7 +57,7 @@ impl EventStreamOptions {
         }
     }
 
-    /// Makes the heartbeats events, which a page can see, if this is true.
+    /// Sets whether heartbeats are events, which a page can see.
     #[must_use]
     pub(crate) fn with_named_keep_alive(mut self, named: bool) -> Self {
         self.named_keep_alive = named;
@@ -71,8 +71,8 @@ impl EventStreamOptions {
         self
     }
 
-    /// Ends the stream once this is ready. Without it, the hub ends the streams of a server that stops one by one, so
-    /// that their clients do not come back all at once.
+    /// Ends the stream once this is ready. Without it, the hub ends the streams of a stopping server one by one, so
+    /// that their clients do not all reconnect at once.
     #[must_use]
     pub(crate) fn until(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         self.stop = Some(Box::pin(stop));

@@ -1,4 +1,4 @@
-//! Refusals of messages, as HTTP.
+//! HTTP refusals of messages that were not accepted.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use http::StatusCode;
 use crate::http::Refusal;
 use crate::hub::PublishError;
 
-/// The refusal for a message that was not accepted; `retry` is the time after which it may be.
+/// The refusal of a message; `retry` is the time after which it may be accepted.
 #[must_use]
 pub(crate) fn unpublished(error: &PublishError, retry: Duration) -> Refusal {
     let status = match error {

@@ -81,7 +81,7 @@ pub(crate) struct Listening {
     pub receiver: Option<Receiver>,
     /// The subprotocol that the handshake is accepted with.
     pub protocol: Option<Cow<'static, str>>,
-    /// True if messages are compressed for a client that can read that.
+    /// True if messages are compressed for a client that supports it.
     pub compress: bool,
 }
 

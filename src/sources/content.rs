@@ -1,5 +1,5 @@
-//! A message of a source, and the source's templates applied to it: they make the name of a channel and a draft. Knows
-//! no connection. No error text quotes from a message.
+//! A message of a source, and the source's templates, which give the name of a channel and a draft. Must not know
+//! connections. No error text quotes from a message.
 
 use serde_json::Value;
 
@@ -62,7 +62,7 @@ impl Content {
         }
     }
 
-    /// Text or bytes, into which no template points.
+    /// Text or bytes, which JSON pointers do not apply to.
     pub(super) fn plain(body: Data) -> Self {
         Self {
             body,
@@ -71,7 +71,7 @@ impl Content {
         }
     }
 
-    /// Gives a name of the format its value.
+    /// Adds a value for a name of the format.
     pub(super) fn with(mut self, name: &'static str, value: Option<String>) -> Self {
         self.places.push((name, value));
         self
@@ -94,7 +94,7 @@ impl Content {
         Ok((channel, self.draft(mapping)?))
     }
 
-    /// Returns the text of the first template whose values are all present and not empty together.
+    /// Returns the text of the first template whose values are all present and whose result is not empty.
     pub(super) fn label(&self, templates: &Templates) -> Option<String> {
         let mut texts = templates.iter().filter_map(|one| self.text(one).ok());
         texts.find(|text| !text.is_empty())

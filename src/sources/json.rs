@@ -1,5 +1,5 @@
 //! Parses one message as a JSON object: `{"event": …, "key": …, "id": …, "data": …, "channel": …}`, of which only
-//! `data` is required. A string is text, anything else stays JSON. Knows neither sockets nor permissions.
+//! `data` is required. A string is text, anything else stays JSON. Must not know sockets and permissions.
 
 use serde::Deserialize;
 use serde_json::error::Category;

@@ -1,8 +1,8 @@
-//! The `listen` source: a socket on which programs of this machine write messages. It is one-way: it sends no
-//! replies, and a program may stay connected for ever.
+//! The `listen` source: a socket to which programs of this machine write messages. It sends no replies, and a program
+//! may stay connected for ever.
 //!
-//! An invalid message is dropped, and its connection goes on. At the stop nobody can write any more, and what was
-//! written before is read: a program learns by its next write that it has to connect again. Independent of subscribers.
+//! An invalid message is dropped, and its connection continues. At the stop the socket is closed, and everything that
+//! was written before is read: the next write of a program fails, so it connects again. Independent of subscribers.
 
 use std::io;
 use std::net::Shutdown;
@@ -69,7 +69,7 @@ impl PublishSocket {
         Ok(Self { socket, path })
     }
 
-    /// The socket is in use from here on.
+    /// Marks the socket as in use.
     pub(super) fn keep(&self) {
         self.path.keep_directory();
     }
@@ -83,7 +83,7 @@ impl PublishSocket {
     }
 }
 
-/// Reads messages from a socket until the source is stopped, and then those that were written before.
+/// Reads messages from a socket until the source is stopped, and then the remaining ones.
 pub(super) async fn serve(door: &Arc<PublishSocket>, sink: &Arc<Sink>, rules: Rules, stop: &Stop) {
     sink.set_up();
     match &door.socket {
@@ -100,7 +100,7 @@ pub(super) async fn serve(door: &Arc<PublishSocket>, sink: &Arc<Sink>, rules: Ru
     }
 }
 
-/// True if nothing else uses the socket: a source that is changed by a reload goes on with it.
+/// True if nothing else uses the socket: a source that a reload changes keeps its socket.
 fn is_closing(door: &Arc<PublishSocket>) -> bool {
     Arc::strong_count(door) == 1
 }
@@ -137,7 +137,7 @@ impl Listening<'_> {
         let _ = self.places.acquire_many(all).await;
     }
 
-    /// Accepts the programs that have connected before the stop; no other can connect any more.
+    /// Accepts the programs that had connected before the stop; the others cannot connect any more.
     async fn accept_rest(&self, listener: &UnixListener) {
         let listener = SockRef::from(listener);
         let _ = listener.shutdown(Shutdown::Read);
@@ -159,7 +159,7 @@ impl Listening<'_> {
         }
     }
 
-    /// Reads a connection in a task of its own.
+    /// Reads a connection in its own task.
     fn begin(&self, stream: UnixStream, uid: u32, place: OwnedSemaphorePermit) {
         if !self.rules.users.is_empty() && !self.rules.users.contains(&uid) {
             let reason = "`users` does not name this user";
@@ -180,7 +180,7 @@ async fn accept(listener: &UnixListener) -> io::Result<(UnixStream, u32)> {
     Ok((stream, uid))
 }
 
-/// Reads one connection to its end, or to what was written before the stop.
+/// Reads one connection to its end, or at a stop to the last byte that was written before.
 async fn converse(mut stream: UnixStream, uid: u32, sink: &Sink, rules: &Rules, stop: &Stop) {
     let uid = Some(uid);
     let _counted = sink.connected();
@@ -278,7 +278,7 @@ async fn receive_all(
     unkept.settle_all(sink).await;
 }
 
-/// Receives a datagram; at the stop one that is there already, or an error if there is none.
+/// Receives a datagram; after the stop only one that is already there, otherwise an error.
 async fn receive(socket: &UnixDatagram, buffer: &mut [u8], stopped: bool) -> io::Result<usize> {
     if !stopped {
         return socket.recv(buffer).await;

@@ -1,8 +1,7 @@
-//! Sources of messages beside HTTP: the `[[channel.source]]` tables of the configuration.
+//! The sources of messages: the `[[channel.source]]` tables of the configuration.
 //!
-//! Opens all sockets before anything runs, so that errors are reported at the start, and a reload takes all new
-//! sources or none. A reload does not touch an unchanged source. Sources only publish; they do not know
-//! subscribers.
+//! All sockets are opened before anything runs, so that errors are reported at the start, and a reload takes all new
+//! sources or none. A reload does not touch an unchanged source. Sources only publish; they do not know subscribers.
 
 mod amqp;
 mod content;
@@ -166,7 +165,7 @@ impl Sources {
         self.0.webhooks.store(Arc::new(webhooks.collect()));
     }
 
-    /// The webhook that comes to this path, if its source runs.
+    /// The webhook at this path, if its source runs.
     #[must_use]
     pub(crate) fn webhook(&self, path: &str) -> Option<Webhook> {
         self.0.webhooks.load().get(path).cloned()
@@ -238,7 +237,7 @@ impl Sources {
 }
 
 impl Running {
-    /// The webhook, with its path, if it is one.
+    /// The webhook with its path, if the source is one.
     fn webhook(&self) -> Option<(String, Webhook)> {
         let path = self.source.webhook_path()?;
         let gate = Arc::clone(self.gate.as_ref()?);

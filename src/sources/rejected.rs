@@ -1,6 +1,5 @@
-//! Messages of a source on their way to the disk. Their number is bounded; at the bound the source is not read. A
-//! message that the disk refuses is dropped and reported like any that a source cannot publish. Independent of
-//! sockets.
+//! Messages of a source that wait for the disk. Their number is bounded; at the bound the source is not read. A message
+//! that the disk refuses is dropped and reported like other messages that cannot be published. Independent of sockets.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -9,10 +8,10 @@ use std::task::Poll;
 use super::sink::Sink;
 use crate::hub::{Pending, Published};
 
-/// Limit on messages on their way to the disk. They share its commits, so more would not make it faster.
+/// Limit on messages that wait for the disk. They share its commits, so more would not be faster.
 const MOST: usize = 1_000;
 
-/// The messages on their way, in order.
+/// The waiting messages, in order.
 #[derive(Default)]
 pub(super) struct Rejections(VecDeque<Waiting>);
 

@@ -1,4 +1,4 @@
-//! The pause before a source connects again, and the one line of the log about it. Knows no protocol.
+//! The pause before a source reconnects, and its one log line. Must not know protocols.
 
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -7,7 +7,7 @@ use super::sink::Sink;
 use crate::net::{Backoff, LONGEST_PAUSE};
 use crate::sources::stop::Stop;
 
-/// The tries of a source.
+/// The attempts of a source to connect.
 #[derive(Default)]
 pub(super) struct Retry {
     backoff: Backoff,
@@ -15,8 +15,8 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// Marks the source as down, and waits before the next try; false if the source was stopped meanwhile. `began` is
-    /// when the connection that is lost was tried.
+    /// Marks the source as down, and waits before the next attempt; false if the source was stopped meanwhile. `began`
+    /// is the start of the attempt that led to the lost connection.
     pub(super) async fn pause(
         &mut self,
         sink: &Sink,
@@ -44,8 +44,8 @@ impl Retry {
     }
 }
 
-/// Returns some time after the stop of a source: the time limit for acknowledgements. Without one, a published message
-/// would come again; it is as long as a store may take for its last messages.
+/// Returns some time after the stop of a source: the time limit for acknowledgements. Without it a published message
+/// would come again. It is as long as a store may take for its last messages.
 pub(super) async fn ended_long_ago(stop: &Stop) {
     stop.requested().await;
     sleep(SETTLE_LIMIT).await;

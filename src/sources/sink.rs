@@ -14,7 +14,7 @@ use crate::hub::Published;
 use crate::hub::{Data, Draft, Hub, PublishError};
 use crate::sync::lock;
 
-/// Minimum interval between warnings of one source. Those in between are logged at the debug level, and counted.
+/// Minimum interval between warnings of one source. Warnings in between are logged at the debug level, and counted.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
 /// Time for which the status of a working source shows its last error.
@@ -27,7 +27,7 @@ pub(crate) struct SourceStatus {
     pub channel: ChannelPattern,
     /// Kind of source: `wok`, `listen`, `amqp`, `postgres` or `webhook`.
     pub kind: &'static str,
-    /// Address: `unix:/path`, a broker and an exchange, a database and what is read there, or a path.
+    /// Address: `unix:/path`, a broker and an exchange, a database and its table or notifications, or a path.
     pub address: String,
     /// Time since which it is connected or listens, in Unix milliseconds; `None` while it is not.
     pub since: Option<u64>,

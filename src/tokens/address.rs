@@ -1,6 +1,6 @@
 //! Parses an address as websockify's token sources write it: `host:port`, `unix_socket:/path`, or a JSON object.
 //!
-//! Independent of the source. No error quotes the text, which may be a secret in the place of an address.
+//! Independent of the source. No error quotes the text, because it may be a misplaced secret.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,10 +32,10 @@ pub(super) fn parse_address(address: &[u8]) -> Result<Endpoint, &'static str> {
     endpoint.map_err(|_| NEITHER)
 }
 
-/// The word behind an address for looking only.
+/// The word behind a view-only address.
 const VIEW_ONLY: &[u8] = b"view-only";
 
-/// Parses an address, and the word `view-only` behind it, if it is there. websockify knows no such word.
+/// Parses an address, with an optional `view-only` behind it. websockify has no such word.
 pub(super) fn parse_entry(entry: &[u8]) -> Result<(Endpoint, bool), &'static str> {
     let entry = entry.trim_ascii_end();
     let address = entry.strip_suffix(VIEW_ONLY).unwrap_or(entry);
@@ -49,11 +49,11 @@ pub(super) fn parse_entry(entry: &[u8]) -> Result<(Endpoint, bool), &'static str
 #[derive(Debug)]
 pub(super) struct SourceResponse {
     pub(super) endpoint: Endpoint,
-    /// The console's password, for sources whose consoles Noren speaks RFB with.
+    /// The console's password, for consoles with RFB.
     pub(super) password: Option<Secret>,
-    /// True if the token is for looking only.
+    /// True if the token is view-only.
     pub(super) view_only: bool,
-    /// The path that the host is asked to connect to before the console begins.
+    /// The path for `CONNECT` at the host, before the console begins.
     pub(super) path: Option<String>,
     /// End of the token, in Unix seconds.
     pub(super) expires: Option<u64>,
@@ -71,7 +71,7 @@ impl SourceResponse {
     }
 }
 
-/// Parses a response: the same text, or an object with a host at its place, and more if it has it.
+/// Parses a response: an address as text, or an object with the host and optional values at their places.
 pub(super) fn parse_response(
     answer: &[u8],
     places: &AnswerPlaces,

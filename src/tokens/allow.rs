@@ -21,7 +21,7 @@ impl Allow {
         Self(rules.to_vec())
     }
 
-    /// True if a host could be permitted as far as its name shows. A name that no rule can permit is not resolved.
+    /// True if the name of a host may be permitted. A name that no rule can permit is not resolved.
     pub(super) fn may_name(&self, host: &str, port: u16) -> bool {
         if let Ok(address) = host.parse() {
             return self.permits(host, port, address);

@@ -1,5 +1,5 @@
-//! Hosts that are asked to connect to a console (`CONNECT PATH`, RFC 9110 §9.3.6) before it begins, as those of some
-//! clouds are. Reads nothing ahead: what stands behind the head is the console's.
+//! Hosts that have to be asked to connect to a console (`CONNECT PATH`, RFC 9110 §9.3.6) before it begins, as in some
+//! clouds. Reads no byte behind the head, because it belongs to the console.
 
 use std::io;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::config::Endpoint;
 use crate::net::ConnectError;
 use crate::tls::{DialError, Outgoing};
 
-/// Length of a head that is read.
+/// Size limit of the response head.
 const LONGEST: usize = 4096;
 
-/// Asks the host to connect to `path`.
+/// Requests the host to connect to `path`.
 ///
 /// # Errors
 /// [`DialError`] names the endpoint and the reason.

@@ -1,9 +1,9 @@
-//! The guest that a console belongs to, derived from its name and its socket.
+//! The guest of a console, derived from its name and its socket.
 //!
-//! A token is a name, and Kimchi makes two of each guest: that of its display, which is the guest's, and that of its
-//! serial console with `-console` behind it. So `web-console` is the serial console of `web`, or the display of a guest
-//! that somebody has called `web-console`. Their sockets differ: Kimchi's serial console of `web` is a UNIX socket
-//! called `web`, and a display is a port. Must not know who may have which.
+//! A token is a name, and Kimchi makes two of each guest: its display has the name of the guest, and its serial console
+//! has `-console` behind it. So `web-console` is the serial console of `web`, or the display of a guest called
+//! `web-console`. Their sockets differ: Kimchi's serial console of `web` is a UNIX socket called `web`, and a display
+//! is a port. Does not check permissions.
 
 use std::ffi::OsStr;
 
@@ -34,7 +34,7 @@ pub(crate) enum ConsoleKind {
 }
 
 impl ConsoleKind {
-    /// The name of the kind in questions to the app.
+    /// The name of the kind in queries to the app.
     #[must_use]
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -45,8 +45,7 @@ impl ConsoleKind {
 }
 
 impl Target {
-    /// Determines the console; `None` if neither name nor socket tells the guest, so that two guests could claim
-    /// it.
+    /// Determines the console; `None` if name and socket do not decide between two guests.
     #[must_use]
     pub(crate) fn console(&self) -> Option<Console> {
         console(&self.name, &self.endpoint)

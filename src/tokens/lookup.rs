@@ -1,6 +1,6 @@
 //! State of the search for one token.
 //!
-//! Does not read anything; the sources do, and note their findings here.
+//! Does not read anything; the sources do, and report their findings here.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use std::time::Instant;
 use super::{CloudServer, ResolveError, Token};
 use crate::text::Secret;
 
-/// Limit on empty files that are read again. Wok writes one at a time; a directory full of empty files must not be
-/// read again and again for a made-up token.
+/// Limit on empty files that are read again. Wok writes one file at a time; a directory full of empty files must not be
+/// read again and again for an invented token.
 const MOST_REREAD: usize = 16;
 
 /// A search for one token.
@@ -18,27 +18,27 @@ const MOST_REREAD: usize = 16;
 pub(super) struct Search {
     /// The token to find.
     pub(super) token: Token,
-    /// Start of the search: files written before it must be found.
+    /// Start of the search: files written before this must be found.
     pub(super) begun: Instant,
     /// Size limit of a token file, in bytes.
     pub(super) largest: u64,
     /// The name that was found, in sources that use names.
     pub(super) name: Option<String>,
-    /// The console's password, of sources that tell it.
+    /// The console's password, from sources that have it.
     pub(super) password: Option<Secret>,
-    /// True if the source says that the token is for looking only.
+    /// True if the source says that the token is view-only.
     pub(super) view_only: bool,
-    /// The path that the host is asked to connect to, of sources that tell it.
+    /// The path for `CONNECT` at the host, from sources that have it.
     pub(super) path: Option<String>,
-    /// End of the token in Unix seconds, of sources that tell it.
+    /// End of the token in Unix seconds, from sources that have it.
     pub(super) expires: Option<u64>,
-    /// The server of a cloud that the console belongs to, of sources that tell it.
+    /// The server of a cloud that the console belongs to, from sources that have it.
     pub(super) server: Option<CloudServer>,
     /// Index in the configuration of the source being searched.
     pub(super) source: usize,
     /// Empty token files, which may be in the middle of being written, with their sources.
     being_written: Vec<(usize, PathBuf)>,
-    /// The first problem, reported only if no source knows the token.
+    /// The first problem, which is reported only if no source knows the token.
     problem: Option<ResolveError>,
 }
 
@@ -60,22 +60,22 @@ impl Search {
         }
     }
 
-    /// Notes a problem without ending the search: one bad file does not hide the tokens of others.
+    /// Records a problem without ending the search: one bad file does not hide the tokens of others.
     pub(super) fn note(&mut self, problem: ResolveError) {
         self.problem.get_or_insert(problem);
     }
 
-    /// True if a problem was noted.
+    /// True if there was a problem.
     pub(super) fn has_problem(&self) -> bool {
         self.problem.is_some()
     }
 
-    /// Ends the search, because the target that was found may not be connected.
+    /// Ends the search, because the target is not permitted.
     pub(super) fn forbid(&mut self, reason: ResolveError) {
         self.problem = Some(reason);
     }
 
-    /// Notes an error of the system for `path`.
+    /// Records an error of the system for `path`.
     pub(super) fn note_unreadable(&mut self, path: &Path, source: io::Error) {
         self.note(ResolveError::Unreadable {
             path: path.to_owned(),
@@ -83,19 +83,19 @@ impl Search {
         });
     }
 
-    /// Notes an empty file, to be read again.
+    /// Records an empty file, to be read again.
     pub(super) fn note_being_written(&mut self, path: &Path) {
         if self.being_written.len() < MOST_REREAD {
             self.being_written.push((self.source, path.to_owned()));
         }
     }
 
-    /// True if reading files again may find the token.
+    /// True if the token may be found by reading files again.
     pub(super) fn may_yet_find(&self) -> bool {
         !self.being_written.is_empty()
     }
 
-    /// Takes the files to read again; those that are still empty will be noted again.
+    /// Takes the files to read again; if they are still empty they are recorded again.
     pub(super) fn take_being_written(&mut self) -> Vec<(usize, PathBuf)> {
         std::mem::take(&mut self.being_written)
     }

@@ -1,11 +1,11 @@
-//! Resolves a token to a [`Target`]: the socket that a browser's `/websockify?token=…` means.
+//! Resolves a token to a [`Target`]: the socket for a browser's `/websockify?token=…`.
 //!
-//! The static targets of the configuration come first, then its sources in the order written; they have all
-//! formats of websockify. They are read at each request, because Wok adds and removes consoles at any time without
-//! a notice. A source in the network may only name what its `allow` permits.
+//! The static targets of the configuration come first, then its sources in their order; they have all formats of
+//! websockify. They are read for each request, because Wok adds and removes consoles at any time without notice. A
+//! source in the network may only name targets that its `allow` permits.
 //!
-//! Independent of the client and of what is relayed. No token reaches an error or a log: an error names the file,
-//! the directory or the server, and a target is shown as its endpoint.
+//! Independent of clients and of the relayed protocol. No token reaches an error or a log: an error names the file, the
+//! directory or the server, and a target is shown as its endpoint.
 
 mod address;
 mod allow;

@@ -1,7 +1,7 @@
 //! A directory in which each token is the name of a file with one address, as in websockify's `TokenFileName`.
 //!
-//! The client chooses the name, so it is held within the directory, as in a directory of sockets; the directory
-//! is its owner's, and symbolic links in it are followed.
+//! The client chooses the name, so it is confined to the directory, as in a directory of sockets. The directory belongs
+//! to its owner, and symbolic links in it are followed.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::lookup::Search;
 use super::{ResolveError, token_file};
 use crate::config::Endpoint;
 
-/// Reads the file with the token's name. A problem is noted in the search.
+/// Reads the file with the token's name. A problem is recorded in the search.
 pub(super) fn find(directory: &Path, search: &mut Search) -> Option<Endpoint> {
     let names: Vec<String> = search.token.names().map(str::to_owned).collect();
     for text in names {

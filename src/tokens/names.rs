@@ -1,4 +1,4 @@
-//! The tokens that a source has, for a list. A server in the network is not asked, because none tells its tokens.
+//! The tokens of a source, for a list. Servers in the network are not queried, because they do not list tokens.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::config::SourceKind;
 /// Limit on token files that are read for a list.
 const MOST_FILES: usize = 10_000;
 
-/// The tokens of a source, at most `most`, in no order. Problems with single files hide no others. Blocks.
+/// The tokens of a source, at most `most`, unordered. A problem with a file does not hide others. Blocks.
 pub(super) fn names(kind: &SourceKind, largest: u64, most: usize) -> Vec<String> {
     let mut found = Vec::new();
     match kind {

@@ -25,15 +25,15 @@ use crate::tls::TlsError;
 /// retry usually succeeds.
 const RETRY_STEP: Duration = Duration::from_millis(20);
 
-/// Limit on concurrent look-ups in files. Each may read thousands of files for a made-up token; without this bound
-/// a flood of those would take all of tokio's blocking threads, which also resolve host names.
+/// Limit on concurrent look-ups in files. Each may read thousands of files for an invented token. Without this limit a
+/// flood of them would occupy all of tokio's blocking threads, which also resolve host names.
 const READERS: usize = 8;
 
-/// Limit on concurrent look-ups for consoles that are open: half of what a source in the network is asked at once, so
-/// that those of a slow source do not keep new consoles out.
+/// Limit on concurrent look-ups for open consoles: half of the limit for a source in the network, so that those of a
+/// slow source do not keep new consoles out.
 const AGAIN: usize = 8;
 
-/// Resolves tokens to targets. No target is cached, because a removed one must not be found again.
+/// Resolves tokens to targets. Targets are not cached, because a removed one must not be found again.
 pub(crate) struct Resolver {
     targets: Vec<Fixed>,
     sources: Vec<Source>,
@@ -48,14 +48,14 @@ pub(crate) struct Resolver {
     again: Semaphore,
 }
 
-/// A client's request for a target, after its signed link, if there is one, was verified.
+/// A client's request for a target. Its signed link, if there is one, was verified.
 #[derive(Debug)]
 pub(crate) struct TargetRequest {
     token: Token,
     /// The target that the link itself names.
     target: Option<Endpoint>,
     once: Option<Once>,
-    /// True if the link is for looking only.
+    /// True if the link is view-only.
     view_only: bool,
 }
 
@@ -65,7 +65,7 @@ impl TargetRequest {
         &self.token
     }
 
-    /// True if a link was shown that opens something once.
+    /// True if it has a single-use link.
     pub(crate) fn is_single_use(&self) -> bool {
         self.once.is_some()
     }
@@ -113,7 +113,7 @@ struct Found {
 }
 
 impl Found {
-    /// A target of the configuration, or of a link, about which no more is known.
+    /// A target of the configuration, or of a link, without further properties.
     fn fixed(name: String, endpoint: Endpoint, terms: &Terms) -> Self {
         Self {
             endpoint,
@@ -195,8 +195,8 @@ impl Resolver {
         self.targets.is_empty() && self.sources.is_empty() && self.links.is_none()
     }
 
-    /// The tokens of the static targets and of the sources in files, sorted, at most `most`. Empty where only signed
-    /// links open anything. They are secrets, unless the configuration says otherwise.
+    /// The tokens of the static targets and of the sources in files, sorted, at most `most`. Empty if only signed links
+    /// open anything. Tokens are secrets, unless the configuration says otherwise.
     ///
     /// # Errors
     /// [`ResolveError::Slow`] if the files could not be read in time.
@@ -270,8 +270,7 @@ impl Resolver {
         })
     }
 
-    /// Marks a single-use link as used. To be called when everything else permits it, and before anything is
-    /// opened.
+    /// Marks a single-use link as used. To be called after all other checks, and before anything is opened.
     ///
     /// # Errors
     /// [`LinkError`] if the link was used before, or its use cannot be recorded.
@@ -325,7 +324,7 @@ impl Resolver {
         })
     }
 
-    /// Finds the target once more, for a console that is open. Waits as long as others are looked up again.
+    /// Finds the target again, for an open console. Waits while others are looked up again.
     pub(crate) async fn resolve_again(
         &self,
         asked: &TargetRequest,
@@ -378,7 +377,7 @@ impl Resolver {
         Err(search.into_error())
     }
 
-    /// Searches one source. A problem with it is noted, and does not hide the next source.
+    /// Searches one source. A problem with it is recorded, and does not hide the next source.
     async fn query(
         &self,
         index: usize,
@@ -425,7 +424,7 @@ impl Resolver {
         }
     }
 
-    /// Checks that a source may name the target it has found.
+    /// Checks that a source may name the target that it has found.
     async fn found(
         &self,
         source: &Source,
@@ -472,8 +471,8 @@ impl Resolver {
         self.blocking(look_up).await.ok_or(ResolveError::Slow)
     }
 
-    /// Runs file access on a blocking thread; `None` if it took too long. It holds its permit until it has really
-    /// ended, even when its caller has given up.
+    /// Runs file access on a blocking thread; `None` if it takes too long. The permit is held until it has really
+    /// ended, even if its caller has given up.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

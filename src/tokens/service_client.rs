@@ -1,5 +1,5 @@
-//! HTTP client for services that know tokens: one request on a connection of its own, within one time limit, whose
-//! response is read up to a limit. Independent of what is asked.
+//! HTTP client for services that know tokens: each request has its own connection and one time limit, and its response
+//! has a size limit. Independent of the content of requests.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::config::{ServiceUrl, TargetTls};
 use crate::http::exchange;
 use crate::tls::{Connector, TlsError, dial};
 
-/// Size limit of a response. Keystone's has the catalog of a whole cloud.
+/// Size limit of a response. Keystone's contains the catalog of a whole cloud.
 const LONGEST: usize = 1 << 20;
 
-/// The settings of connections to services that trust the same authorities.
+/// Connection settings for services that trust the same authorities.
 pub(super) struct ServiceClient {
-    /// `None` if this system has no authorities, and no https was configured.
+    /// `None` if this system has no authorities and no https URL was configured.
     tls: Option<Connector>,
     limit: Duration,
 }
@@ -29,7 +29,7 @@ pub(super) struct Reply {
 }
 
 impl ServiceClient {
-    /// Loads the authorities. They are a must if `is_secure`; otherwise a URL with https may still come at run time.
+    /// Loads the authorities. They are required if `is_secure`; otherwise a URL with https may still come at run time.
     pub(super) fn new(
         ca: Option<&std::path::Path>,
         is_secure: bool,

@@ -1,8 +1,8 @@
 //! A directory of UNIX sockets: each token is the name of a socket, plain or as base64url.
 //!
-//! Does not connect. The client chooses the name, so it is confined to the directory: one visible component, and a
-//! symbolic link only if it resolves to a socket inside. The result is the resolved path, so that changing the
-//! link later has no effect.
+//! Does not connect. The client chooses the name, so it is confined to the directory: it is one visible component, and
+//! a symbolic link must resolve to a socket inside. The result is the resolved path, so that a later change of the link
+//! has no effect.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use super::file_name::FileName;
 use super::lookup::Search;
 use crate::config::Endpoint;
 
-/// Finds a socket with the token's name. A problem with the directory is noted in the search.
+/// Finds a socket with the token's name. A problem with the directory is recorded in the search.
 pub(super) fn find(directory: &Path, search: &mut Search) -> Option<Endpoint> {
     let mut problem = None;
     let names: Vec<String> = search.token.names().map(str::to_owned).collect();
@@ -45,7 +45,7 @@ pub(super) fn has(directory: &Path, name: &str) -> bool {
     FileName::parse(name).is_some_and(|name| socket(directory, name).is_ok())
 }
 
-/// Reasons why a name gives no socket.
+/// Reasons why a name leads to no socket.
 enum Miss {
     /// The name does not exist.
     Nothing,
@@ -87,7 +87,7 @@ fn socket(directory: &Path, name: FileName<'_>) -> Result<PathBuf, Miss> {
     }
 }
 
-/// Wraps an error with the path of the directory, not of the file, whose name is the token.
+/// Adds the path of the directory to an error; the path of the file would contain the token.
 fn miss(directory: &Path, source: io::Error) -> Miss {
     match source.kind() {
         io::ErrorKind::NotFound => Miss::Nothing,

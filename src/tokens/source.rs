@@ -1,4 +1,4 @@
-//! One source of tokens, with the policy for connecting to its targets.
+//! One source of tokens, with the settings of connections to its targets.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -26,9 +26,9 @@ pub(super) struct Source {
     pub(super) terms: Terms,
     /// Kind and address of the source, for errors.
     pub(super) label: String,
-    /// Its look-ups, if it is in the network.
+    /// Its look-up counters, if it is in the network.
     pub(super) counts: Option<Arc<TokenSourceCounts>>,
-    /// The kind of a source of files, whose tokens can be listed.
+    /// The files of the source, if it has any, from which its tokens can be listed.
     pub(super) files: Option<SourceKind>,
 }
 
@@ -51,19 +51,19 @@ pub(super) enum By {
 /// A function that looks a token up in files.
 type LookUp = dyn Fn(&mut Search) -> Option<Endpoint> + Send + Sync;
 
-/// Settings of consoles that RFB is spoken with.
+/// Settings of consoles with RFB.
 #[derive(Debug)]
 pub(crate) struct Rfb {
     /// The handshake with the host.
     pub login: Login,
     /// Permissions of visitors.
     pub access: RfbAccess,
-    /// The ports that RFB is spoken at; `None` for all.
+    /// The ports with RFB; `None` means all.
     ports: Option<Vec<RangeInclusive<u16>>>,
 }
 
 impl Rfb {
-    /// True if RFB is spoken with what is at this address; a socket has no port.
+    /// True if RFB is spoken with this address; a UNIX socket has no port.
     pub(super) fn is_spoken_at(&self, endpoint: &Endpoint) -> bool {
         let Some(ports) = &self.ports else {
             return true;
@@ -82,17 +82,16 @@ pub(super) struct Terms {
     pub(super) allow: Option<Allow>,
     /// TLS settings; `None` connects without TLS.
     pub(super) tls: Option<Connector>,
-    /// Settings of RFB; `None` passes bytes on untouched.
+    /// Settings of RFB; `None` passes bytes unchanged.
     pub(super) rfb: Option<Arc<Rfb>>,
-    /// Settings of serial consoles with several viewers; `None` if each client has a connection of its own.
+    /// Settings of shared serial consoles; `None` gives each client its own connection.
     pub(super) shared: Option<Arc<Shared>>,
     /// Subprotocols beside `binary` and `base64`.
     pub(super) subprotocols: Arc<[String]>,
 }
 
 impl Source {
-    /// Loads the certificates that the source needs; does not connect. The bridge has the settings of a source without
-    /// a table of its own.
+    /// Loads the certificates of the source; does not connect. Settings that the source lacks are those of the bridge.
     pub(super) fn new(source: &TokenSource, bridge: &Bridge) -> Result<Self, TlsError> {
         let subprotocols = source.subprotocols.as_ref().unwrap_or(&bridge.subprotocols);
         let by = match &source.kind {
@@ -163,13 +162,13 @@ impl Terms {
         })
     }
 
-    /// The same for targets whose viewers share a connection, if the settings say so.
+    /// Adds shared connections for serial consoles, if the settings have them.
     pub(super) fn sharing(mut self, shared: &Shared) -> Self {
         self.shared = shared.enabled.then(|| Arc::new(shared.clone()));
         self
     }
 
-    /// The same for targets that speak these subprotocols.
+    /// Adds these subprotocols.
     pub(super) fn speaking(mut self, subprotocols: &[String]) -> Self {
         self.subprotocols = subprotocols.into();
         self
@@ -191,7 +190,7 @@ impl Terms {
         })
     }
 
-    /// True if an address that the endpoint has resolved to may be connected.
+    /// True if the target's address, after its name was resolved, may be connected to.
     pub(super) fn permits(&self, endpoint: &Endpoint, address: IpAddr) -> bool {
         match (&self.allow, endpoint) {
             (None, _) => true,

@@ -1,5 +1,5 @@
-//! Special addresses: this machine, its link, the metadata service of a cloud, and addresses that embed another
-//! one. General rules about hosts do not apply to them.
+//! Special addresses: those of this machine, link-local ones, metadata services of clouds, and addresses that contain
+//! another one. General rules about hosts do not apply to them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -22,9 +22,9 @@ enum Kind {
     Ordinary,
     /// A loopback address.
     Loopback,
-    /// Another address of this machine, at which it may offer services that it does not offer on loopback.
+    /// Another address of this machine, on which it may offer services that loopback does not have.
     Own,
-    /// A link-local or site-local address; clouds serve the secrets of a machine there.
+    /// A link-local or site-local address; clouds have their metadata services there.
     LinkLocal,
     /// Another address of a cloud's metadata service.
     Metadata,
@@ -173,8 +173,8 @@ fn translated(address: Ipv6Addr) -> Option<((Ipv6Addr, u8), Vec<Ipv4Addr>)> {
     }
 }
 
-/// All IPv4 addresses that an address in `64:ff9b:1::/48` may embed: each network chooses a prefix of 48, 56, 64
-/// or 96 bits; the IPv4 address follows, around the eight bits in the middle, with zeros behind (RFC 6052 §2.2).
+/// All IPv4 addresses that an address in `64:ff9b:1::/48` may contain: each network chooses a prefix of 48, 56, 64 or
+/// 96 bits; the IPv4 address follows, around the eight bits in the middle, with zeros behind (RFC 6052 §2.2).
 fn local_nat64(bits: u128) -> Vec<Ipv4Addr> {
     // Without those eight bits, which are zero.
     let joined = (bits >> 64 << 56) | (bits & 0x00ff_ffff_ffff_ffff);

@@ -26,7 +26,7 @@ pub(crate) struct Token {
     canonical: Option<String>,
 }
 
-/// Reasons why the query string contains no usable token. The client is at fault, and may be told the text.
+/// Reasons why the query string contains no usable token. They are the client's mistakes, so the client gets the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
     /// The query has no `token=` parameter.
@@ -44,7 +44,7 @@ pub(crate) enum TokenError {
     /// The token contains a control character, such as a line feed.
     #[error("the token contains a control character")]
     Control,
-    /// There are several cookies with tokens, and two readers of one request could take different ones.
+    /// There are several different cookies with tokens, and two readers could use different ones.
     #[error(
         "there are several cookies with a token; close the other consoles of this browser, and open it anew"
     )]
@@ -65,8 +65,8 @@ impl Token {
         Self::from_text(value)
     }
 
-    /// Takes the token out of the cookie of this name, where SPICE's page puts it. Cookies that are empty are what is
-    /// left of those that were taken away.
+    /// Takes the token from the cookie of this name, as SPICE's page sends it. Empty cookies are those that were
+    /// deleted.
     pub(crate) fn from_cookie(headers: &HeaderMap, name: &str) -> Result<Self, TokenError> {
         let lines = headers.get_all(COOKIE).iter();
         let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
@@ -155,7 +155,7 @@ impl Token {
         std::iter::once(self.plain()).chain(self.decoded())
     }
 
-    /// True if this token means `name`, plainly or as base64url.
+    /// True if this token means `name`, as plain text or as base64url.
     pub(crate) fn means(&self, name: &str) -> bool {
         self.names()
             .any(|own| same_bytes(own.as_bytes(), name.as_bytes()))

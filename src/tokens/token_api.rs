@@ -97,7 +97,7 @@ impl TokenApi {
         answer.await.map_err(|error| error.to_string())
     }
 
-    /// The headers of the configuration. Those in files are read each time, so that they can be changed.
+    /// The configured headers. Values in files are read for each request, so that they can be changed.
     async fn headers(&self) -> Result<Vec<(String, HeaderValue)>, String> {
         let mut headers = Vec::new();
         for (name, text) in &self.source.headers {

@@ -16,7 +16,7 @@ use super::{ResolveError, Token};
 use crate::config::Endpoint;
 use crate::text::file::UTF8_MARK;
 
-/// Finds the token in the file. A problem with the file is noted in the search.
+/// Finds the token in the file. A problem with the file is recorded in the search.
 pub(super) fn find(path: &Path, search: &mut Search) -> Option<Endpoint> {
     let content = match read(path, search.largest) {
         Ok(content) => content,
@@ -79,16 +79,16 @@ struct Malformed {
     reason: &'static str,
 }
 
-/// True if the content of a token file has a valid line for a token. For fuzz targets, which have no file.
+/// True if a token file with this content has a valid line for a token. For fuzz targets, which have no file.
 pub(crate) fn token_file_names(content: &[u8], token: &Token) -> bool {
     matches!(find_in(content, token), Ok(Some(_)))
 }
 
-/// A token as written, its target, and whether it is for looking only.
+/// A token as written, its target, and whether it is view-only.
 type Found<'a> = (&'a [u8], (Endpoint, bool));
 
-/// Returns the token as written, its target, and whether it is for looking only. The last line of the token counts,
-/// even if its address is invalid: earlier lines are outdated.
+/// Returns the token as written, its target, and whether it is view-only. The last line of the token counts, even if
+/// its address is invalid: earlier lines are outdated.
 fn find_in<'a>(content: &'a [u8], token: &Token) -> Result<Option<Found<'a>>, Malformed> {
     let mut last = None;
     let mut unclear = None;

@@ -48,7 +48,7 @@ struct Bounds {
 /// Index of the files at the last scan.
 #[derive(Debug, Default)]
 struct Index {
-    /// Files by name: of two files with one token the last counts.
+    /// The files by name: if two files have the same token, the last one counts.
     files: BTreeMap<OsString, Indexed>,
     /// Start of that scan, which includes everything written before.
     begun: Option<Instant>,

@@ -1,7 +1,7 @@
-//! The pages that show consoles in a browser, with noVNC and xterm.js: of open ones and of recorded ones.
+//! Web pages that show open and recorded consoles, with noVNC and xterm.js.
 //!
 //! The pages are part of the program. noVNC (MPL-2.0) and xterm.js (MIT) are not: they are served from the directories
-//! that the configuration names, or in which a package has them. Does not know who may see a console.
+//! in the configuration, or from those of the package. Does not check permissions.
 
 use std::path::Path;
 
@@ -13,8 +13,8 @@ use crate::config::{Consoles, PathPrefix};
 use crate::files::{Directory, Named};
 use crate::http::{Body, Refusal, full};
 
-/// Content security policy. A picture of a VNC server comes as a `data:` address, and a WebSocket of the same host is
-/// `'self'`; nothing is loaded from elsewhere, and no script or style stands in a page.
+/// Content security policy. A VNC server's picture is a `data:` address, and a WebSocket of the same host is `'self'`.
+/// Nothing is loaded from elsewhere, and pages have no inline script or style.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src \
                       'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
@@ -81,7 +81,7 @@ impl Viewers {
         }
     }
 
-    /// Serves a file of the pages or of a library. `name` is the path below that of the pages, `path` all of it.
+    /// Serves a file of the pages or of a library. `name` is the path below the pages, `path` is the whole path.
     ///
     /// # Errors
     /// 404 if there is none of this name, and 405.
@@ -109,14 +109,14 @@ impl Viewers {
         library.serve(method, file, headers).await
     }
 
-    /// The libraries that are there, for the pages, which say what is missing.
+    /// The available libraries, for the pages, which show the missing ones.
     #[must_use]
     pub(crate) fn libraries(&self) -> Value {
         json!({ "novnc": self.novnc.is_some(), "xterm": self.xterm.is_some() })
     }
 }
 
-/// Sentences about the libraries that the pages of consoles lack, with the remedy.
+/// Messages about missing libraries, with the remedy.
 #[must_use]
 pub(crate) fn lacking(settings: &Consoles) -> Vec<String> {
     let lacks = |directory: Option<&Path>, file: &str| {
@@ -140,14 +140,14 @@ pub(crate) fn lacking(settings: &Consoles) -> Vec<String> {
     found
 }
 
-/// True for a module of noVNC, or its licences; its own pages are not served.
+/// True for a module or a licence of noVNC; its own pages are not served.
 fn is_of_novnc(rest: &str) -> bool {
     rest.starts_with("core/")
         || rest.starts_with("vendor/")
         || matches!(rest, "LICENSE.txt" | "AUTHORS")
 }
 
-/// True for a module of xterm.js, its style, or its licences.
+/// True for a module, a style or a licence of xterm.js.
 fn is_of_xterm(rest: &str) -> bool {
     let kinds = ["xterm/lib/", "xterm/css/", "addon-fit/lib/"];
     kinds.iter().any(|kind| rest.starts_with(kind))

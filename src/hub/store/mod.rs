@@ -1,22 +1,24 @@
 //! The store keeps the messages of channels with `history.store = "disk"` across restarts and a `kill -9`.
 //!
-//! **An acknowledgement** means that a message is on the disk. A message waits here in a queue and gets its offset right
-//! before the commit that it is part of. It is acknowledged ([`Acknowledgement`]) and shown to subscribers after it was
-//! written *and* `fdatasync` has returned. So every message that was shown or acknowledged is there once, in order, after
-//! the process is killed at any moment, and after a power cut if the disk reports its cache honestly. A message without
-//! an acknowledgement was not shown; after a kill it may be there or not. There is no setting for less safety: messages
-//! that arrive while the disk is busy share the next commit, so it costs time and not throughput.
+//! **An acknowledgement** means that a message is on the disk. A message waits here in a queue and gets its offset
+//! right before the commit that it is part of. It is acknowledged ([`Acknowledgement`]) and shown to subscribers after
+//! it was written *and* `fdatasync` has returned. So every message that was shown or acknowledged is there once, in
+//! order, after the process is killed at any moment, and after a power cut if the disk reports its cache honestly. A
+//! message without an acknowledgement was not shown; after a kill it may be there or not. There is no setting for less
+//! safety: messages that arrive while the disk is busy share the next commit, so it costs time and not throughput.
 //!
-//! **A full disk.** Messages are refused, as on a read-only disk, and the disk is tried again every second. Nothing has to
-//! be restarted, even if the disk was full at the start. Histories that can be read are served; the others are read
+//! **A full disk.** Messages are refused, as on a read-only disk, and the disk is tried again every second. Nothing has
+//! to be restarted, even if the disk was full at the start. Histories that can be read are served; the others are read
 //! later.
 //!
-//! **A broken disk.** If `fdatasync` itself reports an error, Linux may keep data in memory that the disk does not have,
-//! and a power cut can then lose messages that were acknowledged later. The error is in the log; do not trust the disk.
+//! **A broken disk.** If `fdatasync` itself reports an error, Linux may keep data in memory that the disk does not
+//! have, and a power cut can then lose messages that were acknowledged later. The error is in the log; do not trust the
+//! disk.
 //!
 //! **Bounds.** The file holds the messages that the hub holds in memory, because the hub removes here what it trims
-//! there. Its space is reused, and not given back while the file is open. A mark of some 20 bytes stays for every channel
-//! name that was ever trimmed. The queue for the disk is bounded in number and in bytes; further messages are refused.
+//! there. Its space is reused, and not given back while the file is open. A mark of some 20 bytes stays for every
+//! channel name that was ever trimmed. The queue for the disk is bounded in number and in bytes; further messages are
+//! refused.
 //!
 //! **Offsets.** They are one sequence for the whole hub, and the hub gives them ([`Order`]). Those of messages in
 //! memory that were given before a crash are given again, in the next epoch: a page whose cursor has an epoch and an

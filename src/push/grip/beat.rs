@@ -1,4 +1,4 @@
-//! The heartbeat of a held connection. Does not know what is held.
+//! The heartbeat of a held connection. Independent of the kind of connection.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::instruct::KeepAlive;
 
-/// A timer that says when a heartbeat is due.
+/// A timer for heartbeats.
 pub(super) struct Beat {
     settings: KeepAlive,
     clock: Pin<Box<Sleep>>,
@@ -27,7 +27,7 @@ impl Beat {
         }
     }
 
-    /// Notes that something was sent.
+    /// Restarts the timer after something was sent.
     pub(super) fn wrote(&mut self) {
         self.wrote = Instant::now();
     }

@@ -9,13 +9,13 @@ use crate::websocket::ReadFault;
 /// Reasons why a socket ends.
 #[derive(Debug)]
 pub(super) enum Cause {
-    /// The app or the client has closed, with this code; both know.
+    /// The app or the client has closed, with this code, and both know it.
     Closed(Option<u16>, String),
-    /// The client has left without a word.
+    /// The client has vanished.
     Gone,
     Broke(io::Error),
     Violation(u16, &'static str),
-    /// The app's response cannot be followed.
+    /// The app's response is invalid.
     App(String),
     Ended(End),
     Stopping,
@@ -24,7 +24,7 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    /// The code and the reason in the close frame; `None` for a client that is not there any more.
+    /// The code and the reason in the close frame; `None` if the client is gone.
     pub(super) fn close_frame(&self) -> Option<(Option<u16>, &str)> {
         Some(match self {
             Self::Gone | Self::Broke(_) => return None,
@@ -43,7 +43,7 @@ impl Cause {
     }
 }
 
-/// A code that may be sent: some libraries give 0 for none.
+/// A code that may be sent: some libraries use 0 for no code.
 fn sound(code: u16) -> u16 {
     match code {
         1000..=1003 | 1007..=1014 | 3000..=4999 => code,

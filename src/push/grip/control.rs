@@ -1,4 +1,4 @@
-//! Control messages of an app on its WebSocket: text messages that begin with `c:`. Does not carry them out.
+//! Control messages of an app on its WebSocket: text messages that begin with `c:`. Does not execute them.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::instruct::{Channel, KeepAlive};
 use super::item::MessageKind;
 use super::json::{self, Object};
 
-/// Time between two heartbeats, and until a delayed message is sent, unless the app names one.
+/// Default interval of heartbeats, and default delay of a delayed message.
 const KEEP_ALIVE: u64 = 55;
 const DELAY: u64 = 1;
 
@@ -25,16 +25,16 @@ pub(super) struct Message {
 pub(super) enum Control {
     Subscribe(Channel),
     Unsubscribe(String),
-    /// The app gets no further requests.
+    /// Send the app no further requests.
     Detach,
     SetMeta(String, Option<String>),
     /// A heartbeat of this kind, or none.
     KeepAlive(Option<(KeepAlive, MessageKind)>),
-    /// Send a message later, unless another one comes before.
+    /// Send a message later, unless another one comes first.
     SendDelayed(Message, Duration),
     /// Send it now.
     FlushDelayed,
-    /// A name of the connection, which nothing here needs.
+    /// A name for the connection, which is not used here.
     Session,
 }
 

@@ -1,5 +1,5 @@
 //! The state of a WebSocket that the app's responses change: its channels, values, heartbeat, and whether the app still
-//! wants to hear of it. Does not read or write the connection.
+//! wants requests. Does not read or write the connection.
 
 use std::collections::BTreeMap;
 use std::future::Future as _;
@@ -46,7 +46,7 @@ pub(super) enum Effect {
 pub(super) struct Dialogue {
     /// Prefix of messages for the client, if the app has chosen control messages (`grip`).
     prefix: Option<String>,
-    /// Values that the app keeps at the connection.
+    /// Values that the app stores with the connection.
     pub(super) meta: BTreeMap<String, String>,
     /// Values for filters.
     own: BTreeMap<String, String>,
@@ -63,8 +63,8 @@ pub(super) struct Dialogue {
 }
 
 impl Dialogue {
-    /// Reads the app's response to the opening. Returns the state, and the events behind the opening; the reason if it
-    /// is no response to an opening.
+    /// Reads the app's response to the opening. Returns the state, and the events behind the opening; an error with the
+    /// reason if it is not a valid response to an opening.
     pub(super) fn open(parts: &Parts, body: Bytes) -> Result<(Self, Vec<Event>), String> {
         let mut dialogue = Self {
             prefix: prefix(&parts.headers)?,
@@ -90,7 +90,7 @@ impl Dialogue {
         Ok((dialogue, events))
     }
 
-    /// Reads a response: its values at once; its events are returned.
+    /// Reads a response: applies its values, and returns its events.
     pub(super) fn read(&mut self, parts: &Parts, body: Bytes) -> Result<Vec<Event>, String> {
         if parts.status != StatusCode::OK {
             return Err(format!("it answers events with {}", parts.status));
@@ -125,7 +125,7 @@ impl Dialogue {
         Event::read_all(body).map_err(str::to_owned)
     }
 
-    /// Takes an event of the app.
+    /// Applies an event of the app.
     pub(super) fn take(&mut self, event: Event) -> Effect {
         let message = |kind, content| Message { kind, content };
         match event {
@@ -139,7 +139,7 @@ impl Dialogue {
         }
     }
 
-    /// A message for the client or for us.
+    /// Handles a message, which is for the client or a control message.
     fn message(&mut self, message: Message) -> Effect {
         let Some(prefix) = &self.prefix else {
             return Effect::Send(message);
@@ -212,7 +212,7 @@ impl Dialogue {
         }
     }
 
-    /// Subscribes to the channels that are named now. Those that were there go on where they are.
+    /// Subscribes to the channels that are named now. Existing subscriptions keep their position.
     pub(super) fn join(&mut self, place: &Place) -> Result<(), SubscribeError> {
         if !std::mem::take(&mut self.changed) {
             return Ok(());
@@ -236,7 +236,7 @@ impl Dialogue {
         self.held.as_mut()
     }
 
-    /// Notes that something was sent: the heartbeat waits again, and a delayed message is not needed any more.
+    /// Records that something was sent: the heartbeat timer restarts, and a delayed message is dropped.
     pub(super) fn wrote(&mut self) {
         if let Some((beat, _)) = &mut self.beat {
             beat.wrote();
@@ -279,7 +279,7 @@ fn prefix(headers: &HeaderMap) -> Result<Option<String>, String> {
     Ok(grip.map(|grip| grip.parameter("message-prefix").unwrap_or("m:").to_owned()))
 }
 
-/// True for a header of the app's first response that is for us and not for the client.
+/// True for a header of the app's first response that is for Noren and not for the client.
 pub(super) fn is_of_dialogue(name: &HeaderName) -> bool {
     is_grip_header(name)
         || *name == CONTENT_TYPE

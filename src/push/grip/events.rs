@@ -21,9 +21,9 @@ pub(super) enum Event {
 }
 
 impl Event {
-    /// Size that counts in the queue.
+    /// Size by which it counts in the queue.
     pub(super) fn size(&self) -> usize {
-        /// The line before the content, and the space in memory.
+        /// Size of the line before the content, and of the memory beside it.
         const OVERHEAD: usize = 64;
         let content = match self {
             Self::Text(content)
@@ -36,7 +36,7 @@ impl Event {
         content + OVERHEAD
     }
 
-    /// Writes the event behind others.
+    /// Appends the event to others.
     pub(super) fn write(&self, body: &mut BytesMut) {
         let (name, content) = match self {
             Self::Open => ("OPEN", None),

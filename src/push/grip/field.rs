@@ -1,5 +1,5 @@
-//! The header fields of GRIP: values with parameters, several in a line or in several lines. Does not know what a field
-//! means.
+//! The header fields of GRIP: values with parameters, several in a line or in several lines. Independent of the meaning
+//! of a field.
 
 use http::HeaderMap;
 
@@ -13,7 +13,7 @@ pub(super) struct Value {
 }
 
 impl Value {
-    /// The first parameter of this name.
+    /// The first parameter with this name.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         let mut parameters = self.parameters.iter();
         parameters
@@ -22,7 +22,7 @@ impl Value {
     }
 }
 
-/// All values of a field; the reason if one cannot be read.
+/// All values of a field; an error with the reason if one is malformed.
 pub(super) fn values(headers: &HeaderMap, name: &str) -> Result<Vec<Value>, String> {
     let mut values = Vec::new();
     for line in headers.get_all(name) {
@@ -83,7 +83,7 @@ fn unquoted(value: &str) -> Result<String, String> {
     Ok(plain)
 }
 
-/// Splits at a sign outside quotes. A quote only begins behind `=`: before that it is a sign of a name.
+/// Splits at a separator outside quotes. A quote only begins behind `=`; before that it belongs to a name.
 fn split(text: &str, at: char) -> Result<Vec<&str>, String> {
     let (mut parts, mut begin) = (Vec::new(), 0);
     let (mut quoted, mut escaped, mut before) = (false, false, ' ');

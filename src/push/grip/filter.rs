@@ -1,5 +1,5 @@
-//! Filters of GRIP: leave out a message for one subscriber, or write something of the subscriber into it. Does not know
-//! how a message is delivered.
+//! Filters of GRIP: skip a message for some subscribers, or insert values of the subscriber into it. Independent of the
+//! delivery.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,11 +9,11 @@ use bytes::{Bytes, BytesMut};
 /// A filter of a subscription or of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filter {
-    /// Skips the user who has sent the message.
+    /// Skips the sender of the message.
     SkipSelf,
-    /// Skips users that the message names.
+    /// Skips the users that the message names.
     SkipUsers,
-    /// Passes only on connections that are subscribed to another channel too.
+    /// Passes only on connections that have another channel too.
     RequireSub,
     /// `%I` in the content is the position of the connection.
     BuildId,
@@ -30,7 +30,7 @@ pub(super) const NAMES: [(&str, Filter); 5] = [
     ("var-subst", Filter::VarSubst),
 ];
 
-/// The properties of a connection that filters look at.
+/// The properties of a connection that filters use.
 #[derive(Clone, Copy)]
 pub(super) struct Subscriber<'a> {
     /// The connection's values (`Grip-Set-Meta`).
@@ -80,7 +80,7 @@ impl Filter {
         }
     }
 
-    /// The content for this subscriber; the reason if it cannot be made.
+    /// The content for this subscriber; an error with the reason if it cannot be made.
     pub(super) fn apply(
         self,
         content: &Bytes,
@@ -118,7 +118,7 @@ fn build_id(subscriber: Subscriber<'_>) -> Result<String, String> {
     }))
 }
 
-/// Replaces `%x` and `%(name)s`, with their sign or name; `%%` is a percent sign.
+/// Replaces `%x` and `%(name)s` by the value of that name; `%%` is a percent sign.
 fn substitute(
     content: &Bytes,
     value: impl Fn(u8, Option<&str>) -> Option<String>,

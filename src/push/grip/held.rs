@@ -21,7 +21,7 @@ use super::filter::{Filter, Subscriber};
 use super::instruct::Channel;
 use super::item::Item;
 
-/// The place of a connection: the app's hub channels, the client, and its permission.
+/// The environment of a connection: the app's hub channels, the client, and its permission.
 #[derive(Clone)]
 pub(crate) struct Place {
     /// The hub.
@@ -45,7 +45,7 @@ pub(crate) struct Place {
 /// The next event of a held connection.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A message for this connection, and the place of its channel.
+    /// A message for this connection, and the index of its channel.
     Item(Arc<Item>, usize),
     /// Messages are missing.
     Gap,
@@ -64,9 +64,9 @@ pub(super) struct Held {
 struct Joined {
     channel: Channel,
     name: ChannelName,
-    /// Messages up to this offset came before the connection.
+    /// Messages up to this offset are older than the connection.
     after: u64,
-    /// Id of the last message that was sent, or the one that the app has named.
+    /// Id of the last message that was sent, or the id that the app has named.
     last: Option<String>,
 }
 
@@ -142,7 +142,7 @@ impl Held {
         Self::after(place, None, channels, meta)
     }
 
-    /// Subscribes to other channels than before. Those that stay go on where they are.
+    /// Subscribes to other channels than before. Channels that remain keep their position.
     pub(super) fn after(
         place: &Place,
         before: Option<&Self>,
@@ -184,7 +184,7 @@ impl Held {
         }
     }
 
-    /// Ready once a connection that takes no messages now has to end.
+    /// Ready once a connection that takes no messages at the moment has to end.
     pub(super) fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.subscription.poll_lost(cx)
     }
@@ -229,8 +229,8 @@ impl Held {
         Some(joined.last.as_deref().unwrap_or_default())
     }
 
-    /// The content of a message for this connection; `None` if its filters are not those that the connection has for
-    /// contents. The reason if it cannot be made.
+    /// The content of a message for this connection; `None` if its content filters differ from those of the connection.
+    /// An error with the reason if it cannot be made.
     pub(super) fn content(
         &self,
         index: usize,
@@ -283,7 +283,7 @@ impl Held {
             .collect()
     }
 
-    /// True if every channel shows its gaps, so that nothing can be missed unseen.
+    /// True if every channel shows its gaps, so that no loss goes unnoticed.
     pub(super) fn is_reliable(&self) -> bool {
         let mut joined = self.joined.iter();
         joined.any(|one| one.channel.previous.is_some())

@@ -1,5 +1,5 @@
-//! The instruction in a response of the app: what of it the client gets, and what the connection then waits for
-//! (<https://pushpin.org/docs/protocols/grip/>). Does not follow it.
+//! The instruction in a response of the app: the response for the client, and the messages that the connection then
+//! waits for (<https://pushpin.org/docs/protocols/grip/>). Does not execute it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,9 +35,9 @@ impl Fault {
 /// The two ways to hold a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// The response goes out later, with the first message or after the timeout.
+    /// The response is sent later, with the first message or after the timeout.
     Response,
-    /// The response goes out at once, and messages follow in its body.
+    /// The response is sent at once, and messages follow in its body.
     Stream,
 }
 

@@ -1,4 +1,4 @@
-//! A message of GRIP: one item of a POST to the control endpoint, in the forms for the transports. Does not publish it.
+//! A message of GRIP: one item of a POST to the control endpoint, in its forms for the transports. Does not publish it.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(super) struct Item {
     pub(super) channel: String,
     pub(super) id: Option<String>,
     pub(super) previous: Option<String>,
-    /// True if the item never waits for the one before it.
+    /// True if the item does not wait for its predecessor.
     pub(super) is_unordered: bool,
     pub(super) meta: BTreeMap<String, String>,
     pub(super) response: Option<ResponseForm>,
@@ -57,7 +57,7 @@ pub(super) struct ResponseForm {
 #[derive(Debug)]
 pub(super) enum ResponseBody {
     Whole(Bytes),
-    /// A change of the body that the app has sent with the instruction.
+    /// A patch of the body that the app has sent with the instruction.
     Patched(Patch),
 }
 

@@ -1,4 +1,4 @@
-//! Members of the JSON objects of GRIP. Does not know what an object stands for.
+//! Members of the JSON objects of GRIP. Independent of the meaning of an object.
 
 use std::collections::BTreeMap;
 

@@ -67,7 +67,7 @@ pub(crate) enum HoldError {
 }
 
 impl HoldError {
-    /// A body that its own filter cannot be applied to.
+    /// A body that its own content filter cannot be applied to.
     fn content(reason: String) -> Self {
         Self::Instruction(Fault {
             header: "body",
@@ -76,18 +76,18 @@ impl HoldError {
     }
 }
 
-/// The rules by which a held stream goes on.
+/// The rules for the continuation of a held stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Continuation {
     /// Shortest time between two fetches of a next link while nothing is missing.
     pub refresh: Duration,
     /// The time after its end for which a stream is remembered.
     pub resume: Duration,
-    /// The place that remembers this stream, for when it is lost.
+    /// The store of this stream, for a visitor who reconnects.
     pub returning: Option<(Arc<Returning>, Key)>,
 }
 
-/// The features in `Grip-Feature`: each of them is true here.
+/// The features in `Grip-Feature`, all of which are supported.
 #[must_use]
 pub(crate) fn features() -> String {
     let filters = filter::NAMES.map(|(name, _)| format!("filter:{name}"));
@@ -128,8 +128,8 @@ pub(crate) async fn follow(
     }
 }
 
-/// Continues a lost stream behind an event from the history; `None` if the app has to be queried. The stream must be
-/// a remembered one.
+/// Continues a lost stream behind an event from the history; `None` if the stream is not remembered, and the app has to
+/// be queried.
 pub(crate) fn resume(
     place: Place,
     last_event: &str,

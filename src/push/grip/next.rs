@@ -1,5 +1,5 @@
-//! Requests of a held connection to its app: the next link, the end, and the first request once more. Does not know how
-//! a request reaches the app.
+//! Requests of a held connection to its app: for the next link, for the end, and the first request once more.
+//! Independent of the way to the app.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::instruct::{Hold, Instruct, is_instruction};
 
-/// Tries of a next link, and the wait before the second.
+/// Number of attempts to fetch a next link, and the pause before the second.
 const TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 

@@ -1,4 +1,4 @@
-//! JSON Patch (RFC 6902): changes the body of a held response. Does not know messages.
+//! JSON Patch (RFC 6902), which changes the body of a held response. Must not know messages.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Requests with the events of a WebSocket, in several tries. Does not know how a request reaches the app.
+//! Sends requests with the events of a WebSocket, in several attempts. Independent of the way to the app.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::next::random;
 
-/// Tries of a request, and the wait before the second.
+/// Number of attempts, and the pause before the second.
 const TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
@@ -21,11 +21,11 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Unsent {
     /// Text for the log.
     pub reason: String,
-    /// True if the app may have got it, so that it is not sent again.
+    /// True if the app may have received it, so that it is not repeated.
     pub may_have_arrived: bool,
 }
 
-/// The events of a request, and the values that the app keeps at the connection (`Meta-*`).
+/// The events of a request, and the values that the app stores with the connection (`Meta-*`).
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
     /// The body.
@@ -41,14 +41,14 @@ pub(crate) type SendEvents = Arc<
         + Sync,
 >;
 
-/// A request under way.
+/// A request in progress.
 pub(super) type Posting = Pin<Box<dyn Future<Output = Result<(Parts, Bytes), String>> + Send>>;
 
 /// The way to the app.
 pub(super) struct Post(pub(super) SendEvents);
 
 impl Post {
-    /// Sends a request, again while the app cannot be reached.
+    /// Sends a request, and repeats it while the app cannot be reached.
     pub(super) fn send(&self, body: Bytes, meta: &BTreeMap<String, String>) -> Posting {
         let (send, meta) = (Arc::clone(&self.0), meta.clone());
         Box::pin(async move {

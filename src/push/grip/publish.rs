@@ -22,7 +22,7 @@ use super::held::newest_id;
 use super::item::Item;
 use super::json::Object;
 
-/// Time that a message waits for its predecessor, and the limits on messages that wait.
+/// Time that a message waits for its predecessor, and limits on waiting messages.
 const WAIT: Duration = Duration::from_secs(5);
 const MOST_WAITING: usize = 100;
 const MOST_WAITING_IN_ALL: usize = 1000;
@@ -49,7 +49,7 @@ struct Post<'a> {
 }
 
 impl Ready {
-    /// The message of the hub. Its id is the app's, so that a second try is no second message, also after a restart.
+    /// The message of the hub. Its id is the app's, so that a repetition is recognized, also after a restart.
     fn draft(&self) -> Draft {
         let id = self.item.id.as_deref();
         Draft {
@@ -87,7 +87,7 @@ pub(crate) struct Order(Mutex<State>);
 struct State {
     waiting: HashMap<ChannelName, Vec<Waiting>>,
     count: usize,
-    /// True once this process publishes no more: nothing waits any longer.
+    /// True once this process publishes no more, and no message waits any longer.
     is_closed: bool,
 }
 
@@ -130,7 +130,7 @@ impl Order {
         Ok(())
     }
 
-    /// Publishes one message; returns its id. The channel knows a message whose id it has had.
+    /// Publishes one message; returns its id. The channel recognizes a repeated id.
     async fn show(
         hub: &Hub,
         name: &ChannelName,
@@ -148,7 +148,7 @@ impl Order {
         }
     }
 
-    /// Publishes the items that have waited for too long.
+    /// Publishes the items whose waiting time is over.
     async fn release_old(&self, hub: &Hub, name: &ChannelName) {
         while let Some(ready) = self.take_old(name) {
             let id = Self::show_late(hub, name, ready).await;
@@ -166,8 +166,8 @@ impl Order {
         }
     }
 
-    /// Publishes all that waits for others, before the hub is packed: an app has been told that it is published, and a
-    /// subscriber sees by the ids that another is missing. Nothing waits from here on.
+    /// Publishes all waiting messages before the hub is packed: the app was told that they are published, and
+    /// subscribers see by the ids that others are missing. After this no message waits.
     pub(crate) fn close(&self, hub: &Hub) {
         let mut state = self.state();
         state.is_closed = true;
@@ -188,7 +188,7 @@ impl Order {
         self.state().is_closed = false;
     }
 
-    /// Keeps the message if it has to wait; otherwise returns it. One that waits already is not kept twice.
+    /// Keeps the message if it has to wait; otherwise returns it. A message that is already waiting is not kept twice.
     fn make_wait(&self, hub: &Hub, name: &ChannelName, ready: Ready) -> Option<Ready> {
         let previous = ready.item.previous.as_deref();
         if ready.item.is_unordered || previous.is_none() || !hub.is_subscribed_to(name) {

@@ -1,5 +1,5 @@
-//! Reads the instruction in a response of the app: its headers, or its body of `application/grip-instruct`. Does not
-//! follow it.
+//! Reads the instruction in a response of the app, from its headers or from its body of `application/grip-instruct`.
+//! Does not execute it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,13 +19,13 @@ use super::instruct::{
 };
 use super::json::{self, Object};
 
-/// Time that a response is held, and its shortest.
+/// Default and minimum time that a response is held.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(55);
 const SHORTEST_RESPONSE: Duration = Duration::from_secs(5);
-/// Time between two heartbeats, and its shortest.
+/// Default and minimum interval of heartbeats.
 const KEEP_ALIVE: Duration = Duration::from_secs(55);
 const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// Time until a next link is fetched.
+/// Default time until a next link is fetched.
 const LINK_TIMEOUT: Duration = Duration::from_secs(120);
 /// Limits on channels of a connection and on filters of a channel.
 const MOST_CHANNELS: usize = 20;
@@ -139,7 +139,7 @@ impl Instruct {
         Ok(())
     }
 
-    /// Leaves the headers that the client gets.
+    /// Removes the headers that the client does not get.
     fn expose(&mut self) -> Result<(), Fault> {
         let exposed = field::values(&self.answer.headers, "grip-expose-headers");
         let exposed = exposed.map_err(|reason| Fault::new("Grip-Expose-Headers", reason))?;
@@ -162,7 +162,7 @@ impl Instruct {
         Ok(())
     }
 
-    /// Checks the parts against each other, and applies their bounds.
+    /// Checks that the parts are consistent, and applies their bounds.
     fn check(&mut self) -> Result<(), Fault> {
         self.timeout = self.timeout.max(SHORTEST_RESPONSE);
         if let Some(keep_alive) = &mut self.keep_alive {

@@ -1,5 +1,5 @@
 //! A held response (long poll): the client gets the first message, or the app's own response after the timeout. Does
-//! not know who may be held.
+//! not check permissions.
 
 use std::future::poll_fn;
 
@@ -27,22 +27,21 @@ enum Outcome {
     Again(Again, Vec<(String, String)>),
 }
 
-/// Reasons for asking the app again.
+/// Reasons for a new request to the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
     /// The message is a hint: the app is to be queried.
     Hint,
     /// Messages are missing.
     Gap,
-    /// The subscription has ended: the app decides about a visitor whose session has, too.
+    /// The subscription has ended: the app also decides about a visitor whose session has ended.
     Ended,
 }
 
-/// Limit on successive requests for missing messages: an app that names an id that is not there would be asked without
-/// end.
+/// Limit on successive requests for missing messages: an app that names an unknown id would get them without end.
 const MOST_GAPS: u32 = 5;
 
-/// Waits, and responds.
+/// Waits for a message, the timeout or the end, and responds.
 ///
 /// # Errors
 /// A limit that is reached, or a fault of an instruction.
@@ -133,7 +132,7 @@ fn unsent(place: &Place, item: &Item, reason: &str) {
     warn!(app = %place.app, channel = item.channel, reason, "a message cannot be sent");
 }
 
-/// The response that a message makes of the app's; `None` if it is not for this connection.
+/// The app's response with a message applied to it; `None` if the message is not for this connection.
 fn made(
     held: &Held,
     index: usize,

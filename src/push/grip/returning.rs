@@ -1,11 +1,11 @@
-//! Visitors whose streams were cut off: one who comes back soon, with the same credentials and the last id it has seen,
-//! goes on from the history without a request to the app.
+//! Visitors who reconnect after a loss. If they come soon, with the same credentials and the last id that they have
+//! seen, their stream continues from the history without a request to the app.
 //!
-//! A restart of a proxy or a network that fails sends all visitors at once; the app would have to answer each of them
-//! what it has answered before. What the app has ended itself is not remembered. Does not know who may come in.
+//! After a restart of a proxy or a network failure all visitors reconnect at once, and the app would have to answer
+//! each of them as before. A stream that the app has ended itself is not remembered. Does not check permissions.
 //!
-//! Memory is bounded in all and for each address, which has what its requests made the app say. What is too old goes,
-//! and what is not remembered is a request to the app.
+//! Memory is bounded in all and for each address. Old streams are dropped; the visitor of a dropped stream is a request
+//! to the app.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -23,9 +23,9 @@ use super::filter::Filter;
 use super::held::has_position;
 use super::instruct::{Hold, Instruct};
 
-/// Limit on the memory of an app's streams, of which one address has its share.
+/// Limit on the memory for an app's streams, of which one address has its share.
 const MOST: u64 = 64 << 20;
-/// Memory of a stream beside its texts.
+/// Memory of a stream besides its texts.
 const OVERHEAD: usize = 1024;
 /// Number of streams up to which expired ones are not removed.
 const FEW: usize = 256;
@@ -54,15 +54,15 @@ struct State {
     left: Instant,
     /// True if the app or the end of a session has closed it.
     is_closed: bool,
-    /// The memory of the client that was the first with it.
+    /// The memory of the client that opened it first.
     memory: Share,
 }
 
-/// A stream that is remembered while it lives, and for some time after.
+/// A stream that is remembered while it is open, and for some time after.
 pub(super) struct Ticket(Arc<Entry>);
 
 impl Returning {
-    /// A memory of which each client may take these parts.
+    /// A memory budget with shares for clients.
     #[must_use]
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
@@ -71,13 +71,13 @@ impl Returning {
         }
     }
 
-    /// Changes the parts of clients.
+    /// Changes the shares of clients.
     pub(crate) fn change(&self, parts: Parts) {
         self.memory.change(MOST, parts);
     }
 
-    /// Remembers a stream that shows its positions in the ids of its events; `within` is how long after its end. `None`
-    /// where it is not remembered, also because the client has its share.
+    /// Remembers a stream whose event ids show its positions, for the time `within` after its end. Returns `None` if it
+    /// is not remembered, for example because the client has used its share.
     pub(super) fn remember(
         &self,
         key: Key,
@@ -129,7 +129,7 @@ impl Returning {
         Some(Ticket(entry))
     }
 
-    /// The instruction to continue a stream with behind an event, if all of its channels can.
+    /// The instruction to continue a stream behind an event, if all of its channels permit that.
     pub(super) fn find(
         &self,
         (hub, app): (&Hub, &str),
@@ -180,7 +180,7 @@ impl State {
         self.is_closed || (self.open == 0 && self.left.elapsed() > within)
     }
 
-    /// Holds this much memory from now on, if the client may.
+    /// Reserves this much memory, if the client's share permits it.
     fn hold(&mut self, weight: u64) -> bool {
         let held = self.memory.held();
         if weight > held {
@@ -212,8 +212,8 @@ fn weight(instruct: &Instruct) -> u64 {
 }
 
 impl Ticket {
-    /// Replaces the instruction, after the app has given another. One that is too large for the client's share is not
-    /// gone on with.
+    /// Replaces the instruction by a new one of the app. A stream whose instruction exceeds the client's share is not
+    /// remembered any more.
     pub(super) fn renew(&self, instruct: &Instruct) {
         let mut state = lock(&self.0.0);
         if !state.hold(weight(instruct)) {
@@ -225,7 +225,7 @@ impl Ticket {
         state.instruct.next.clone_from(&instruct.next);
     }
 
-    /// Forgets the stream: it was not cut off, but ended.
+    /// Forgets the stream, because it has ended regularly.
     pub(super) fn close(&self) {
         lock(&self.0.0).is_closed = true;
     }
@@ -239,7 +239,7 @@ impl Drop for Ticket {
     }
 }
 
-/// Reads an id that was built in this format: the position in each channel. `None` if it is not of this format.
+/// Reads an id that was built in this format: the position in each channel. `None` for an id in another format.
 fn positions<'a>(format: &'a str, id: &'a str) -> Option<HashMap<&'a str, &'a str>> {
     let (mut found, mut format, mut id) = (HashMap::new(), format, id);
     while !format.is_empty() {

@@ -1,8 +1,8 @@
-//! A client's WebSocket whose app is asked with requests (WebSocket-over-HTTP): carries events to the app, one request
-//! at a time, and sends what its responses and its channels say.
+//! A client's WebSocket whose app gets requests (WebSocket-over-HTTP): carries events to the app, one request at a
+//! time, and sends the messages of its responses and of its channels.
 //!
-//! The app's worker is free between two requests. What the client sends while the app has not answered waits in bounds:
-//! beyond them the client is not read. Does not know how the app is asked.
+//! The app's worker is free between two requests. Messages of the client that arrive during a request wait within
+//! bounds; beyond them the client is not read. Independent of the way to the app.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -34,7 +34,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 const LAST_REQUEST: Duration = Duration::from_secs(30);
 /// Limit on bytes that wait for the app.
 const QUEUE: usize = 200_000;
-/// Limit on bytes of frames that wait for the client before nothing more is read from anywhere.
+/// Limit on bytes of frames that wait for the client; beyond it nothing more is read.
 const UNSENT: usize = 64 * 1024;
 /// Consecutive pings that may stay unanswered.
 const MISSED_PINGS: u32 = 2;
@@ -47,11 +47,11 @@ pub(super) struct Session<C> {
     place: Place,
     dialogue: Dialogue,
     post: Post,
-    /// Events that the app has not got yet.
+    /// Events that were not sent to the app yet.
     queue: VecDeque<Event>,
     queued: usize,
     posting: Option<Posting>,
-    /// True once the client has closed: the app is told, and nothing more is read.
+    /// True once the client has closed: the app is notified, and nothing more is read.
     closing: bool,
     /// The time of the next empty request.
     idle: Option<Pin<Box<Sleep>>>,
@@ -148,7 +148,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         Poll::Pending
     }
 
-    /// Moves everything that can be moved.
+    /// Moves all data that can be moved.
     fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
         loop {
             let mut moved = false;
@@ -176,7 +176,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         }
     }
 
-    /// A client that takes nothing may be waited for, or not.
+    /// Ready with the cause once a held connection that takes no messages at the moment has to end.
     fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
         match self.dialogue.held() {
             Some(held) => held.poll_lost(cx).map(Cause::Ended),
@@ -203,7 +203,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends the app all events that wait.
+    /// Sends all waiting events to the app.
     fn post_events(&mut self) {
         let mut body = BytesMut::new();
         for event in self.queue.drain(..) {
@@ -256,7 +256,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         self.dialogue.wrote();
     }
 
-    /// Reads the messages of the client, as far as there is room for them.
+    /// Reads messages of the client while there is room for them.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         if self.closing || self.queued > QUEUE {
             return Poll::Pending;
@@ -350,7 +350,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         Poll::Ready(Ok(()))
     }
 
-    /// Begins the wait for the next empty request.
+    /// Starts the timer for the next empty request.
     fn wait_again(&mut self) {
         let every = self
             .dialogue
@@ -359,7 +359,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         self.idle = every.map(|every| Box::pin(sleep(every)));
     }
 
-    /// Tells the app of an end that it does not know of.
+    /// Notifies the app of an end that it does not know yet.
     async fn tell_app(&mut self, cause: &Cause) {
         if self.dialogue.is_detached || matches!(cause, Cause::Closed(..) | Cause::App(_)) {
             return;

@@ -1,7 +1,7 @@
 //! A held stream: the app's response, to whose body messages are appended until either side ends it.
 //!
-//! The app's worker is free: the connection is a subscriber of the hub, and asks the app again only for what it has
-//! missed, or when the app's next link is due. Does not know how the app is asked.
+//! The app's worker is free: the connection is a subscriber of the hub, and sends a request to the app only after a
+//! loss, or when the app's next link is due. Independent of the way to the app.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -26,7 +26,7 @@ use super::next::{AppSender, Question, QuestionKind, fetch, random};
 use super::returning::Ticket;
 use super::{Continuation, HoldError};
 
-/// The next link is fetched up to this part of its time later, so that clients do not come all at once.
+/// Random delay of fetching the next link, as a part of its time, so that clients do not come all at once.
 const SPREAD: f64 = 0.2;
 
 type Fetching = Pin<Box<dyn Future<Output = Result<Instruct, String>> + Send>>;
@@ -35,7 +35,7 @@ type Fetching = Pin<Box<dyn Future<Output = Result<Instruct, String>> + Send>>;
 struct Stream {
     place: Place,
     sender: AppSender,
-    /// Pieces that the client gets first.
+    /// Pieces that are sent to the client first.
     ready: VecDeque<Bytes>,
     /// The subscription; `None` while the app continues the response without holding it.
     held: Option<Held>,
@@ -139,7 +139,7 @@ impl Stream {
         self.ready.push_back(piece);
     }
 
-    /// Begins to fetch the next link; without one the stream ends.
+    /// Starts to fetch the next link; without one the stream ends.
     fn fetch(&mut self) {
         let Some(link) = &self.link else {
             self.end("messages are missing, and the app has named no link to fetch them from");
@@ -158,7 +158,7 @@ impl Stream {
         self.ended = true;
     }
 
-    /// Ends the stream for good: the next request of the visitor goes to the app.
+    /// Ends the stream regularly: the next request of the visitor goes to the app.
     fn close(&mut self, reason: &'static str) {
         if let Some(ticket) = &self.ticket {
             ticket.close();
@@ -216,7 +216,7 @@ impl Stream {
         }
     }
 
-    /// Checks for the end of the session while messages wait for the app, and the subscription is not polled.
+    /// Checks for the end of the session while messages wait for the app and the subscription is not polled.
     fn poll_end(&mut self, cx: &mut Context<'_>) {
         if let Some(held) = &mut self.held
             && self.fetching.is_some()

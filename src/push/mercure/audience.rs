@@ -18,7 +18,7 @@ use super::update::Item;
 
 /// Number of verdicts that an audience remembers: its subscribers are at most a few updates apart.
 const REMEMBERED: usize = 64;
-/// Number of audiences from which on unused ones are removed.
+/// Number of audiences from which unused ones are removed.
 const FEWEST: usize = 64;
 
 /// The subscribers with the same selectors and permissions.

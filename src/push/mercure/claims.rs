@@ -89,7 +89,7 @@ impl Payloads {
     }
 }
 
-/// Reasons why claims are not accepted, fit for the log.
+/// Reasons why claims are refused, in a form for the log.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ClaimFault {
     /// The token has expired; it was valid once.
@@ -215,7 +215,7 @@ impl Grant {
 const MALFORMED: ClaimFault = ClaimFault::Invalid("an authorization detail is malformed");
 
 impl Claims {
-    /// Checks the times. Nobody is let in after the end of a token, so only its beginning has a leeway.
+    /// Checks the times. A token is never accepted after its end, so only its start has a leeway.
     fn check_times(&self, rules: &Rules) -> Result<Option<Instant>, ClaimFault> {
         let now = clock::now_seconds();
         let end = Period {

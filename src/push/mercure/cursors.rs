@@ -14,7 +14,7 @@ use crate::sync::lock;
 
 use super::update::Item;
 
-/// Number of ids from which on old ones are removed.
+/// Number of ids from which old ones are removed.
 const FEWEST: usize = 64;
 
 /// First half of the hash of an id.
@@ -40,7 +40,7 @@ struct Places {
 pub(super) enum Cursor {
     /// Behind the update with this id.
     After(u64),
-    /// Before all updates, because there is no such id any more.
+    /// Before all updates, because the id is not in the history any more.
     Earliest(u64),
 }
 
@@ -55,7 +55,7 @@ impl Cursors {
         }
     }
 
-    /// The id of the newest update, if there has been one.
+    /// The id of the newest update, if there was one.
     pub(super) fn newest(&self, hub: &Hub, channel: &ChannelName) -> Option<String> {
         let mut places = lock(&self.0);
         places.read(hub, channel);

@@ -52,7 +52,7 @@ use subscriptions::{Subscribed, Subscriber, Subscriptions};
 
 /// Scope of the ids by which a repeated update is known.
 const SCOPE: &[u8] = b"mercure";
-/// Part of the lifetime by which streams end earlier at random, so that not all come back at once.
+/// Fraction of the lifetime by which streams end earlier at random, so that they do not all reconnect at once.
 const SPREAD: f64 = 0.2;
 
 /// A hub of the Mercure protocol. Clones are the same hub.
@@ -86,12 +86,12 @@ pub(crate) struct Client {
     pub peer: Peer,
     /// The client, for the audit.
     pub who: Who,
-    /// The permission with which its stream ends: that of its token or of its session.
+    /// The permission that limits its stream: that of its token or of its session.
     pub lease: Option<Lease>,
 }
 
 impl MercureHub {
-    /// Creates a hub. `None` if there is no name for its channel, which cannot be.
+    /// Creates a hub. `None` if the name of its channel is invalid, which cannot happen.
     #[must_use]
     pub(crate) fn new(hub: &Hub, rules: Rules, memory: &MercureMemory) -> Option<Self> {
         Some(Self(Arc::new(Shared {
@@ -169,7 +169,7 @@ impl MercureHub {
         Ok((stream::respond(subscription, audience, times, told), cursor))
     }
 
-    /// The place to begin at, and the cursor for the response: the id of the update before, or `earliest`.
+    /// The starting position, and the cursor for the response: the id of the update before, or `earliest`.
     fn position(&self, last_event_id: Option<String>) -> (u64, Option<String>) {
         let Some(id) = last_event_id else {
             return (self.0.hub.newest_offset(), None);
@@ -200,8 +200,8 @@ impl MercureHub {
         newest.unwrap_or_else(|| EARLIEST.to_owned())
     }
 
-    /// The document of the subscriptions that pass a filter, at this address. `None` if one was asked for that does not
-    /// exist.
+    /// The document of the subscriptions that pass a filter, at this address. `None` if a requested subscription does
+    /// not exist.
     #[must_use]
     pub(crate) fn subscriptions(
         &self,

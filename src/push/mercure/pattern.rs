@@ -1,7 +1,7 @@
-//! URL patterns (<https://urlpattern.spec.whatwg.org/>), matched with regular expressions whose time is linear in the
-//! length of a topic.
+//! URL patterns (<https://urlpattern.spec.whatwg.org/>), matched with regular expressions in time linear in the length
+//! of a topic.
 //!
-//! Patterns and topics may be relative, to the address of the hub. Independent of who has sent a pattern.
+//! Patterns and topics may be relative to the address of the hub. Independent of the sender of a pattern.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -42,7 +42,7 @@ impl fmt::Debug for Pattern {
     }
 }
 
-/// A regular expression of a pattern. Most are never needed, so each is kept compiled only from its first use on.
+/// A regular expression of a pattern. Most are never used, so each is compiled at its first use.
 #[derive(Debug)]
 struct Expression {
     text: Box<str>,

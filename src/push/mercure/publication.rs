@@ -1,4 +1,4 @@
-//! The form by which an update is published. Permission and the hub are none of it.
+//! The form that publishes an update. Does not check permissions, and does not know the hub.
 
 use aws_lc_rs::rand;
 
@@ -8,7 +8,7 @@ use super::characters::{are_visible, pairs};
 use super::rules::Rules;
 use super::update::Update;
 
-/// Cursor for all updates, which no update may have as its id.
+/// Cursor for all updates, which must not be the id of an update.
 pub(super) const EARLIEST: &str = "earliest";
 /// Type of the hub's own events (1.0).
 pub(super) const OWN_EVENT: &str = "mercure";
@@ -28,7 +28,7 @@ pub(crate) enum FormFault {
     /// The request is malformed.
     #[error("{0}")]
     Malformed(&'static str),
-    /// A topic is one of the hub's own.
+    /// A topic is reserved for the hub.
     #[error("a topic is below the hub's own path, where only the hub itself publishes")]
     Reserved,
     /// The request has more fields, or longer ones, than permitted.
@@ -170,7 +170,7 @@ fn parse_retry(retry: Option<&str>) -> Result<Option<u64>, FormFault> {
     }
 }
 
-/// A random id: it tells nothing about when others were published (RFC 9562, version 4).
+/// A random id, which reveals nothing about other updates (RFC 9562, version 4).
 #[must_use]
 pub(super) fn fresh_id() -> String {
     let mut bytes = [0; 16];

@@ -1,4 +1,4 @@
-//! The parameters of a subscription: its selectors and its cursor. Permission is none of it.
+//! The parameters of a subscription: its selectors and its cursor. Does not check permissions.
 
 use http::HeaderMap;
 
@@ -8,7 +8,7 @@ use super::characters::{are_visible, pairs};
 use super::rules::Rules;
 use super::selector::{Selector, SelectorKind};
 
-/// Header with the cursor of an `EventSource` that comes back.
+/// Header with the cursor of an `EventSource` that reconnects.
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// A requested subscription.

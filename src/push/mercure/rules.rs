@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::config::{Mercure, MercureVersion};
 
-/// The address that relative topics belong to where the configuration names none.
+/// Base address of relative topics if the configuration has none.
 const SOMEWHERE: &str = "https://localhost";
 
 /// The rules of a hub.
@@ -50,7 +50,7 @@ impl Rules {
     }
 }
 
-/// A path whose escapes of unreserved characters are decoded (RFC 3986 §6.2.2.2). Dot segments are gone before.
+/// A path with decoded escapes of unreserved characters (RFC 3986 §6.2.2.2). Its dot segments were removed before.
 fn unreserved_decoded(path: &str) -> String {
     let mut decoded = String::with_capacity(path.len());
     let mut rest = path;

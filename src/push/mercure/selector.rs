@@ -1,6 +1,6 @@
-//! A selector says which topics it matches: all, one, those of a URI template (0.x), or those of a URL pattern (1.0).
+//! A selector matches topics: all, one, those of a URI template (0.x), or those of a URL pattern (1.0).
 //!
-//! Independent of who has it: a subscriber selects with it, and a token permits with it.
+//! Independent of its owner: subscribers select with it, and tokens permit with it.
 
 use std::collections::HashSet;
 
@@ -94,11 +94,11 @@ impl Selector {
     }
 }
 
-/// Some selectors, of which one has to match.
+/// Several selectors, one of which has to match.
 #[derive(Debug, Default)]
 pub(crate) struct Selectors {
     every: bool,
-    /// The topics of those that match one, and of templates, which match their own text too.
+    /// Topics that are compared as text, including the text of templates, which match themselves.
     texts: HashSet<Box<str>>,
     patterns: Vec<Selector>,
 }

@@ -17,7 +17,7 @@ use super::update::Item;
 
 /// Write batch: updates that are ready are sent together, up to this many bytes.
 const GATHERED: usize = 16 * 1024;
-/// Updates for others that are passed over before other tasks get their turn.
+/// Updates for others that are skipped before other tasks get their turn.
 const PASSED: usize = 256;
 
 /// The times of a stream.
@@ -27,7 +27,7 @@ pub(super) struct Times {
     pub(super) heartbeat: Duration,
     /// Time after which the stream is closed.
     pub(super) lifetime: Option<Duration>,
-    /// Time after which a client that has lost the stream should come back.
+    /// Reconnection time of a client that has lost the stream.
     pub(super) retry: Duration,
 }
 
@@ -76,7 +76,7 @@ enum Found {
 }
 
 impl<T> Stream<T> {
-    /// The first bytes: a sign of life, by which the headers reach the client, and the reconnection time.
+    /// The first bytes: a comment, so that the headers reach the client at once, and the reconnection time.
     fn opening(&self) -> Bytes {
         format!(":\nretry: {}\n\n", self.times.retry.as_millis()).into()
     }

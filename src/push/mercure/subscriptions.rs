@@ -1,5 +1,5 @@
-//! Active subscriptions: who listens to what, as documents and as private updates of the hub itself. Those of this
-//! process; other nodes of a cluster tell theirs.
+//! Active subscriptions: lists them as documents, and reports changes as private updates of the hub itself. Covers this
+//! process; the other nodes of a cluster report theirs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -90,7 +90,7 @@ impl Subscriptions {
 }
 
 impl Subscriber {
-    /// The updates that tell of its subscriptions.
+    /// The updates that report its subscriptions.
     pub(super) fn updates(&self, path: &str, active: bool) -> impl Iterator<Item = Update> {
         self.subscribed.iter().map(move |one| {
             let mut document = self.document(path, one, active);

@@ -1,7 +1,7 @@
-//! URI templates (RFC 6570) read backwards: says whether a topic is an expansion of a template.
+//! Matches URI templates (RFC 6570) in reverse: decides whether a topic is an expansion of a template.
 //!
-//! All operators and modifiers are read, so all four levels, with each variable as a text; with `*` also as a list or
-//! an associative array. A variable may be undefined (§2.3), and then stands for nothing. A topic is compared in one
+//! All operators and modifiers are supported, so all four levels, with each variable as a text; with `*` also as a list
+//! or an associative array. A variable may be undefined (§2.3), and then expands to nothing. A topic is compared in one
 //! pass per part of the template, so the time is bounded by the product of both lengths, whatever they contain.
 
 use std::fmt;
@@ -94,7 +94,7 @@ impl Operator {
 }
 
 impl Template {
-    /// Parses a template. `None` if it is malformed or has no expression: then it is a text and nothing else.
+    /// Parses a template. `None` if it is malformed or has no expression: then it is a plain text.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -202,7 +202,7 @@ fn is_name(text: &str) -> bool {
     !after_dot
 }
 
-/// The positions in a topic up to which the template can be read so far.
+/// The positions in a topic up to which the template matches so far.
 #[derive(Clone)]
 struct Reached<'t> {
     topic: &'t [u8],
@@ -248,7 +248,7 @@ impl<'t> Reached<'t> {
         }
     }
 
-    /// The positions behind a text that stands at one of these.
+    /// The positions behind a text that begins at one of these.
     fn behind(&self, text: &str) -> Self {
         let mut behind = Self::nowhere(self.topic);
         for (position, _) in self.positions.iter().enumerate().filter(|(_, is)| **is) {

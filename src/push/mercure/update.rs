@@ -1,4 +1,4 @@
-//! An update: its topics, and the event that subscribers get. Knows no subscriber.
+//! An update: its topics, and its event for subscribers. Must not know subscribers.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// The update of a message; `None` if it is of another kind.
+    /// The update in a message; `None` for a message of another kind.
     pub(super) fn of(message: &Message) -> Option<Arc<Self>> {
         let parsed: Arc<Option<Arc<Self>>> = message.parsed(|data| {
             let update: Update = serde_json::from_str(data.as_text()?).ok()?;
@@ -55,8 +55,8 @@ impl Item {
 }
 
 impl Update {
-    /// The event in an event stream (HTML, "Server-sent events"). Each line of the data has a field of its own,
-    /// whatever ends it.
+    /// The event in an event stream (HTML, "Server-sent events"). Each line of the data has its own field, whatever
+    /// line end it has.
     fn event_stream(&self) -> Bytes {
         let mut text = String::with_capacity(self.data.len() + self.id.len() + 32);
         let mut field = |name: &str, value: &str| {

@@ -58,7 +58,7 @@ impl SockJsResource {
 }
 
 impl SockJsResource {
-    /// The methods that it accepts.
+    /// The methods that the resource accepts.
     #[must_use]
     pub(crate) fn methods(&self) -> &'static str {
         self.duty.methods()
@@ -91,7 +91,7 @@ impl Duty {
         Some(Self::Session(session.into(), transport))
     }
 
-    /// The methods it accepts.
+    /// The methods that the resource accepts.
     pub(super) fn methods(&self) -> &'static str {
         match self.method() {
             Method::GET => "GET, OPTIONS",
@@ -99,7 +99,7 @@ impl Duty {
         }
     }
 
-    /// The method it accepts beside OPTIONS.
+    /// The method that the resource accepts besides OPTIONS.
     pub(super) fn method(&self) -> Method {
         match self {
             Self::Session(_, Transport::EventSource)

@@ -49,8 +49,7 @@ enum Place {
     Waiting(Subscription, Instant),
     /// A receiving response holds it.
     Taken,
-    /// The session is closed. That is remembered for the lifetime of a session, to report the reason to later
-    /// requests.
+    /// The session is closed. This is remembered for the lifetime of a session, so that later requests get the reason.
     Closed(Close, Instant),
 }
 
@@ -67,7 +66,7 @@ pub(super) enum Attached {
     Opened(Reception),
     /// An existing session.
     Resumed(Reception),
-    /// The session receives nothing, for this reason.
+    /// The session cannot be attached to, for this reason.
     Refused(Close),
     /// The session belongs to another visitor.
     Foreign,

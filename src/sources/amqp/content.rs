@@ -10,13 +10,13 @@ use super::oslo::Notification;
 use crate::config::{AmqpFormat, AmqpSource};
 use crate::hub::Data;
 
-/// A parsed message with what the broker says of it.
+/// A parsed message with its properties at the broker.
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) content: Content,
     /// Unique id of the message, if it has one.
     pub(super) id: Option<String>,
-    /// True if its publisher may send it twice, with the same id.
+    /// True if its publisher may send it again with the same id.
     pub(super) may_repeat: bool,
 }
 

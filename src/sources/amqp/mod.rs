@@ -49,7 +49,7 @@ enum Lost {
     Protocol(#[from] lapin::Error),
     #[error("the broker ended the consumer; was the queue deleted?")]
     Cancelled,
-    /// The message is not acknowledged then, and will be delivered again.
+    /// The message is not acknowledged, so it will be delivered again.
     #[error(transparent)]
     NotKept(#[from] PublishError),
 }
@@ -358,7 +358,7 @@ async fn settle(channel: &Channel, tag: Option<u64>) -> Result<(), Lost> {
     Ok(())
 }
 
-/// A message that was taken from the queue: its result, and its id. Neither if it was left out.
+/// A message that was taken from the queue, with its result and its id. Both are `None` if it was left out.
 #[derive(Default)]
 struct Taken {
     published: Option<Published>,
@@ -377,8 +377,8 @@ struct Waiting {
 struct Unsettled(VecDeque<Waiting>);
 
 impl Unsettled {
-    /// Adds a message. Its id is seen once it is as durable as its channel promises: one that the disk refuses is
-    /// delivered again, and is no repetition then.
+    /// Adds a message. Its id counts as seen once the message is as durable as its channel promises: a message that the
+    /// disk refuses is delivered again, and must not count as a repetition.
     fn push(&mut self, tag: u64, taken: Taken, seen: &mut Dedup) {
         let kept = taken.published.and_then(Published::pending);
         let mut id = taken.id;

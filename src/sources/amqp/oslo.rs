@@ -19,7 +19,7 @@ const CONTEXT: &str = "_context_";
 #[derive(Debug)]
 pub(super) struct Notification {
     pub(super) message: Value,
-    /// Id of the project that owns the resource, else of the project of the request.
+    /// Id of the project that owns the resource, otherwise of the project of the request.
     pub(super) tenant: Option<String>,
     /// Unique id of the notification, the same in every repetition.
     pub(super) id: Option<String>,
@@ -119,8 +119,8 @@ fn text(value: Option<&Value>) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Removes all context, at every depth, also from text that is itself JSON. Such text is removed completely if it
-/// cannot be parsed but mentions a context.
+/// Removes all context, at every depth, also from text that contains JSON. Text that mentions a context and cannot be
+/// parsed is removed completely.
 fn strip(value: &mut Value) {
     match value {
         Value::Object(object) => {

@@ -1,7 +1,7 @@
-//! One connection to a PostgreSQL server, over our own socket and TLS, polled by the task that uses it: nothing is
-//! spawned, and no notification is dropped between two queries.
+//! One connection to a PostgreSQL server, over our own socket and TLS. It is polled by the task that uses it, so no
+//! task is spawned, and no notification is lost between two queries.
 //!
-//! The protocol is tokio-postgres'. Knows no channel of the hub.
+//! tokio-postgres implements the protocol. Must not know channels of the hub.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -28,9 +28,9 @@ use crate::tls::{Connector, DialError, Outgoing};
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 /// Time limit of a statement at the server.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(10);
-/// Time limit for its answer, a little more, so that a server that lives can say what took so long.
+/// Time limit for the response to a statement, a little longer, so that a working server can report a timeout itself.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
-/// Time limit for the goodbye.
+/// Time limit for closing the connection.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// Silence after which the other end of the connection is probed, here and at the server: a machine that vanished
 /// must not hold the lock of an outbox for the two hours that are the system's default.
@@ -56,12 +56,12 @@ pub(super) enum Lost {
     Closed,
     #[error("{0}")]
     Database(String),
-    /// The row is not deleted then, and will be read again.
+    /// The row is not deleted, so it will be read again.
     #[error(transparent)]
     NotKept(#[from] PublishError),
 }
 
-/// Gets the notifications that arrive during a query.
+/// Receives the notifications that arrive during a query.
 pub(super) type Heard<'a> = &'a mut (dyn FnMut(&Notification) + Send);
 
 type Link = Connection<Outgoing, Encrypted>;
@@ -134,8 +134,8 @@ impl Database {
     }
 }
 
-/// The settings of a session that do not depend on the role's: no statement waits for ever, each sees what is
-/// committed, and the server notices when Noren is gone.
+/// Session settings that override those of the role: no statement waits for ever, each sees committed data, and the
+/// server notices when Noren is gone.
 fn preamble() -> String {
     format!(
         "SET client_min_messages = warning; SET statement_timeout = {}; \
@@ -155,7 +155,7 @@ impl Session {
         answered(driven, &self.server, None).await
     }
 
-    /// Runs a query. `heard` gets the notifications that arrive meanwhile; `table` is named in an error.
+    /// Runs a query. `heard` receives the notifications that arrive meanwhile; `table` is named in an error.
     pub(super) async fn query(
         &mut self,
         table: Option<&TableName>,
@@ -183,7 +183,7 @@ impl Session {
         }
     }
 
-    /// Says goodbye, so that the server releases what the session holds at once.
+    /// Closes the connection, so that the server releases the locks of the session at once.
     pub(super) async fn close(self) {
         let Self {
             client, mut link, ..
@@ -203,7 +203,7 @@ impl Session {
     }
 }
 
-/// Waits for the answer to a query, within its limit.
+/// Waits for the response to a query, within its limit.
 async fn answered<T>(
     driven: impl Future<Output = Result<T, Option<Error>>>,
     server: &PostgresServer,

@@ -1,4 +1,4 @@
-//! Errors of the database in words for the operator, with the remedy where there is one. Knows no connection.
+//! Errors of the database in words for the operator, with the remedy if there is one. Must not know connections.
 
 use std::error::Error as _;
 use std::fmt::Write as _;

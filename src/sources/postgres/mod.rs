@@ -1,7 +1,7 @@
-//! The `postgres` source: what a PostgreSQL database sends by NOTIFY, or the rows of an outbox table.
+//! The `postgres` source: notifications of a PostgreSQL database (NOTIFY), or the rows of an outbox table.
 //!
-//! Notifications are lost while nobody listens; the rows of an outbox are not, because each is deleted only after it
-//! was published, and where the history is on disk, written. Lost connections are retried for ever. Independent of
+//! Notifications are lost while Noren is not connected. Rows of an outbox are not lost, because each is deleted only
+//! after it was published, and with a history on disk, written. Lost connections are retried for ever. Independent of
 //! subscribers.
 
 mod connection;

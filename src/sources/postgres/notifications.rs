@@ -1,5 +1,5 @@
-//! Notifications: LISTEN, and each payload becomes a message by the source's templates. Deletes and writes nothing at
-//! the database.
+//! Notifications: subscribes by LISTEN, and turns each payload into a message by the source's templates. Writes nothing
+//! to the database.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::time::{MissedTickBehavior, interval};
@@ -14,11 +14,11 @@ use crate::config::{Notifications, PostgresFormat, PostgresSource, quoted};
 use crate::hub::{Data, Published, PublisherId};
 use crate::sources::stop::Stop;
 
-/// Share of the server's queue of notifications that is used before the source says so: a full one makes every
-/// transaction fail that notifies.
+/// Fill level of the server's notification queue from which the source reports it: with a full queue every transaction
+/// that notifies fails.
 const FULL: f64 = 0.5;
 
-/// A source that listens.
+/// A source of notifications.
 pub(super) struct Listener<'a> {
     sink: &'a Sink,
     source: &'a PostgresSource,
@@ -40,7 +40,7 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// Subscribes to the notifications at the server. Names are quoted: NOTIFY folds a bare name to lower case, and
+    /// Subscribes to the notifications. Names are quoted, because NOTIFY folds an unquoted name to lower case, and
     /// `pg_notify` does not.
     pub(super) async fn prepare(&mut self, session: &mut Session) -> Result<(), Lost> {
         for channel in &self.settings.channels {
@@ -49,8 +49,8 @@ impl<'a> Listener<'a> {
         Ok(())
     }
 
-    /// Waits until no other node of the cluster listens, which would publish the same once more; false if the source
-    /// was stopped.
+    /// Waits until no other node of the cluster listens, because both would publish the same messages; false if the
+    /// source was stopped.
     pub(super) async fn wait_for_turn(
         &mut self,
         session: &mut Session,
@@ -61,7 +61,7 @@ impl<'a> Listener<'a> {
         wait_for_turn(session, self.sink, None, ("$1", &key), stop).await
     }
 
-    /// Publishes what comes, until the source is stopped.
+    /// Publishes notifications until the source is stopped.
     pub(super) async fn listen(mut self, session: &mut Session, stop: &Stop) -> Result<(), Lost> {
         let mut looks = interval(self.source.poll);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,7 +82,7 @@ impl<'a> Listener<'a> {
         ended
     }
 
-    /// Asks the server how full its queue is, by which a connection that is dead is found as well.
+    /// Queries the fill level of the server's queue, which also detects a dead connection.
     async fn look(&mut self, session: &mut Session) -> Result<(), Lost> {
         let statement = "SELECT pg_notification_queue_usage()";
         let mut heard = |notification: &Notification| self.take(notification);
@@ -128,7 +128,7 @@ impl<'a> Listener<'a> {
     }
 }
 
-/// The number of the lock of one cluster's nodes. Another cluster, or a Noren of its own, listens beside them.
+/// The number of the lock for the nodes of one cluster. Other clusters, and a single Noren, have other locks.
 fn lock_key(cluster: &str, channels: &[String]) -> i64 {
     let text = format!("noren {cluster} {}", channels.join(" "));
     let whole = digest(&SHA256, text.as_bytes());

@@ -21,13 +21,13 @@ use crate::config::{ChannelName, Outbox, PostgresFormat, PostgresSource, quoted}
 use crate::hub::{Data, Draft, PublishError, Published, PublisherId};
 use crate::sources::stop::Stop;
 
-/// Bytes of data in one batch at most, unless a single message is larger.
+/// Size limit of the data in one batch, unless a single message is larger.
 const LARGEST_BATCH: usize = 16 << 20;
 
-/// Interval of counting the rows that wait while there are many.
+/// Interval of counting the waiting rows while there are many.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Rows that are counted at most: the count would otherwise read the whole table.
+/// Limit on counted rows, because counting more would read the whole table.
 const MOST_COUNTED: i64 = 100_000;
 
 /// A source that empties a table.
@@ -35,7 +35,7 @@ pub(super) struct Reader<'a> {
     sink: &'a Sink,
     source: &'a PostgresSource,
     settings: &'a Outbox,
-    /// The table as it stands in a statement.
+    /// The table as it is written in a statement.
     name: String,
     looked: Option<Instant>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Reader<'a> {
 struct Batch {
     /// True if there may be more rows.
     more: bool,
-    /// True if a notification has come meanwhile.
+    /// True if a notification has arrived meanwhile.
     woken: bool,
 }
 
@@ -59,9 +59,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Subscribes to the notifications of new rows, and then waits until no other node reads the table; returns false
-    /// if the source was stopped. In this order, no row can come unnoticed between the first read and the first
-    /// notification.
+    /// Subscribes to the notifications of new rows, then waits until no other node reads the table; returns false if
+    /// the source was stopped. In this order no row is missed between the first read and the first notification.
     pub(super) async fn prepare(&self, session: &mut Session, stop: &Stop) -> Result<bool, Lost> {
         let channel = quoted(&self.settings.notify);
         session.run(&format!("LISTEN {channel}")).await?;
@@ -71,7 +70,7 @@ impl<'a> Reader<'a> {
         wait_for_turn(session, self.sink, table, (key, &self.name), stop).await
     }
 
-    /// Empties the table whenever there is something in it, until the source is stopped.
+    /// Empties the table whenever it has rows, until the source is stopped.
     pub(super) async fn empty(&mut self, session: &mut Session, stop: &Stop) -> Result<(), Lost> {
         loop {
             let Batch { more, woken } = self.batch(session).await?;
@@ -111,7 +110,7 @@ impl<'a> Reader<'a> {
         lost.map(|()| Batch { more, woken })
     }
 
-    /// Data that is too large stays at the server, and so does the rest of a name that is too long.
+    /// The statement that reads a batch. Data that is too large is not transferred, and names are cut at their limit.
     fn selection(&self) -> String {
         format!(
             "SELECT id::bigint, left(message_id::text, 257), left(channel::text, 129), left(event::text, 257), \
@@ -196,14 +195,15 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The publisher's id of a row. It is the same on every node of a cluster, whatever its way to the database is.
+    /// The publisher's id of a row. It is the same on every node of a cluster, whatever address the database has there.
     fn id(&self, text: &str) -> Result<PublisherId, String> {
         PublisherId::parse(text)?;
         let scope = format!("{} of {}", self.settings.table, self.source.server.database);
         Ok(PublisherId::of_source(&scope, text, true))
     }
 
-    /// Deletes what was published, and notes at each row that cannot be why: it stays, and is not read again.
+    /// Deletes the published rows, and writes the reason into each row that cannot be published, which stays and is not
+    /// read again.
     async fn settle(&self, session: &mut Session, done: Done) -> Result<(), Lost> {
         let table = Some(&self.settings.table);
         for (id, reason) in &done.refused {
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Updates the lag, and the number of rows that wait.
+    /// Updates the lag, and the number of waiting rows.
     async fn look(&mut self, session: &mut Session, rows: &[Row], more: bool) -> Result<(), Lost> {
         let age = rows.first().and_then(|row| row.try_get::<_, f64>(7).ok());
         let age = age.and_then(|age| Duration::try_from_secs_f64(age).ok());
@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Rows of a batch that are dealt with.
+/// The processed rows of a batch.
 #[derive(Default)]
 struct Done {
     published: Vec<i64>,

@@ -1,4 +1,4 @@
-//! The lock by which one of several Norens reads: an advisory lock of the database, which ends with its session.
+//! The lock that lets one of several Norens read: an advisory lock of the database, which ends with its session.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::connection::{Lost, Session};
 use crate::config::TableName;
 use crate::sources::stop::Stop;
 
-/// Interval of tries to get the lock.
+/// Interval of trying to get the lock.
 const TURN: Duration = Duration::from_secs(2);
 
-/// Waits until no other session has the lock that `key` gives, an expression of SQL with `$1` in it; false if the
-/// source was stopped.
+/// Waits for the lock with the number that `key` gives, an SQL expression with `$1` in it; false if the source was
+/// stopped.
 pub(super) async fn wait_for_turn(
     session: &mut Session,
     sink: &Sink,

@@ -1,4 +1,4 @@
-//! The catalog of services that comes with a login: which of its endpoints is Nova's. Asks nobody.
+//! Finds Nova's endpoint in the catalog of services, which comes with a login. Sends no requests.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ impl Endpoint {
     }
 }
 
-/// Finds the URL of Nova's API. The error says what there is instead.
+/// Finds the URL of Nova's API. The error lists the alternatives in the catalog.
 pub(super) fn compute(catalog: &[Service], settings: &NovaSource) -> Result<ServiceUrl, String> {
     let interface = settings.interface.as_str();
     let services = catalog.iter().filter(|service| service.kind == COMPUTE);
@@ -80,7 +80,7 @@ pub(super) fn compute(catalog: &[Service], settings: &NovaSource) -> Result<Serv
     ServiceUrl::read(url).map_err(|reason| format!("Nova's URL in its catalog {reason}: {url:?}"))
 }
 
-/// The API 2.1 below a URL, which may end with that version, or with the old one, and a project behind it.
+/// The API 2.1 below a URL, which may end with that version, or with the old one and a project.
 pub(super) fn versioned(mut url: ServiceUrl) -> ServiceUrl {
     let mut parts: Vec<_> = url.path.split('/').collect();
     match parts

@@ -1,5 +1,5 @@
-//! The login at Keystone (Identity API v3): one at a time, kept until shortly before its end, and not tried again and
-//! again with a password that was refused. Independent of what it is for.
+//! The login at Keystone (Identity API v3): one at a time, kept until shortly before its end, and not repeated with a
+//! refused password. Independent of its use.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,15 +21,15 @@ use crate::text::Secret;
 use crate::text::file::{LARGEST_SECRET, read_text};
 use crate::tokens::service_client::{Reply, ServiceClient};
 
-/// Pause after a login that was refused, before the same secret is tried again: Keystone may lock a user out who errs
-/// too often, and each browser that comes would be one more try.
+/// Pause before a refused login is repeated with the same secret: Keystone may lock the user out after several
+/// failures, and each browser that connects would cause one.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
-/// The longest time before its end at which a login is renewed.
+/// Upper bound on the time before its end at which a login is renewed.
 const EARLY: Duration = Duration::from_secs(60);
 /// Lifetime of a login whose times cannot be read; Keystone's default is an hour.
 const UNKNOWN_LIFETIME: Duration = Duration::from_secs(300);
 
-/// Keystone, with what it has said last.
+/// Keystone, with its last response.
 pub(super) struct Keystone {
     settings: NovaSource,
     client: Arc<ServiceClient>,
@@ -42,7 +42,7 @@ pub(super) struct Keystone {
 /// A login.
 pub(super) struct Session {
     token: Secret,
-    /// Nova's API, where the catalog or the configuration says that it is.
+    /// Nova's API, from the catalog or the configuration.
     pub(super) compute: ServiceUrl,
     renewal: Instant,
 }
@@ -76,7 +76,7 @@ impl Keystone {
         }
     }
 
-    /// The login that there is, or a new one.
+    /// The current login, or a new one.
     pub(super) async fn session(&self) -> Result<Arc<Session>, String> {
         if let Some(session) = self.current() {
             return Ok(session);
@@ -101,7 +101,7 @@ impl Keystone {
         Ok(session)
     }
 
-    /// Forgets a login that is not accepted any more, unless it was replaced meanwhile.
+    /// Drops a login that is not accepted any more, unless it was replaced meanwhile.
     pub(super) fn forget(&self, refused: &Arc<Session>) {
         let mut session = lock(&self.session);
         if session
@@ -175,7 +175,7 @@ impl Keystone {
     }
 }
 
-/// The body of Keystone's answer.
+/// The body of Keystone's response.
 #[derive(Deserialize)]
 struct TokenDocument {
     token: SaidToken,
@@ -190,7 +190,7 @@ struct SaidToken {
 }
 
 impl SaidToken {
-    /// The time from its beginning to its end, which does not depend on the clock of this machine.
+    /// The lifetime, which does not depend on the clock of this machine.
     fn lifetime(&self) -> Option<Duration> {
         let (issued, expires) = (self.issued_at.as_deref()?, self.expires_at.as_deref()?);
         let lifetime = parse_time(expires)? - parse_time(issued)?;
@@ -236,7 +236,7 @@ fn question(login: &NovaLogin, secret: &Secret) -> Value {
     }
 }
 
-/// The reason of a login that did not succeed.
+/// The reason for a failed login.
 fn explain(status: StatusCode, login: &NovaLogin) -> String {
     match status {
         StatusCode::UNAUTHORIZED => {
@@ -251,7 +251,7 @@ fn explain(status: StatusCode, login: &NovaLogin) -> String {
     }
 }
 
-/// Reads the secret each time, so that it can be changed.
+/// Reads the secret for each login, so that it can be changed.
 async fn read_secret(place: &SecretPlace) -> Result<Secret, String> {
     let text = match place {
         SecretPlace::Environment(name) => {

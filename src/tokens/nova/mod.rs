@@ -1,8 +1,8 @@
-//! Token source for OpenStack: Nova's API knows where the token of a console leads
-//! (`GET /os-console-auth-tokens/TOKEN`), and Keystone gives Noren the login that Nova asks for.
+//! Token source for OpenStack: Nova's API reports the target of a token (`GET /os-console-auth-tokens/TOKEN`), with a
+//! login from Keystone.
 //!
-//! Nova's own proxies ask the database of each cell instead; through the API one door serves all cells of a region, and
-//! needs neither their databases nor their message queues. No error contains a token or a secret.
+//! Nova's own proxies query the database of each cell instead. Through the API one Noren serves all cells of a region,
+//! and needs neither their databases nor their message queues. No error contains a token or a secret.
 
 mod catalog;
 mod keystone;
@@ -24,7 +24,7 @@ use crate::tls::TlsError;
 use keystone::{Keystone, Session};
 use response::{Verdict, understand, understand_server};
 
-/// Limit on concurrent questions, so that a flood of made-up tokens does not reach the API.
+/// Limit on concurrent queries, so that a flood of invented tokens does not reach the API.
 const AT_ONCE: usize = 16;
 
 /// The API of one region.
@@ -35,14 +35,14 @@ pub(super) struct NovaApi {
     asking: Semaphore,
 }
 
-/// A server of the cloud, which a console may be open for as long as it exists.
+/// A server of the cloud, whose existence limits the time that its console may be open.
 #[derive(Clone)]
 pub(crate) struct CloudServer {
     api: Arc<NovaApi>,
     id: String,
 }
 
-/// Without the login.
+/// Omits the login.
 impl std::fmt::Debug for CloudServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("CloudServer").field(&self.id).finish()
@@ -50,8 +50,8 @@ impl std::fmt::Debug for CloudServer {
 }
 
 impl CloudServer {
-    /// True if consoles of the server may stay open although their token is gone: the source says that they outlive it,
-    /// and the server is there, or Nova cannot say that it is not.
+    /// True if consoles of the server may stay open although their token has ended: the source permits it, and the
+    /// server exists, or Nova cannot say that it does not.
     pub(crate) async fn holds_consoles(&self) -> bool {
         match self.api.settings.lifetime {
             NovaLifetime::Token => false,
@@ -74,8 +74,8 @@ impl NovaApi {
         })
     }
 
-    /// Returns the target if Nova knows the token, with the id of its server; the error describes a failure of Nova or
-    /// of Keystone.
+    /// Returns the target of a token that Nova knows, with the id of its server; the error describes a failure of Nova
+    /// or of Keystone.
     pub(super) async fn find(
         &self,
         token: &Token,
@@ -88,7 +88,7 @@ impl NovaApi {
         self.query(&path, understand).await
     }
 
-    /// The server behind a console, to be asked about later.
+    /// The server of a console, for later queries.
     pub(super) fn server(self: &Arc<Self>, id: &str) -> CloudServer {
         CloudServer {
             api: Arc::clone(self),
@@ -102,7 +102,7 @@ impl NovaApi {
         !matches!(self.query(&path, understand_server).await, Ok(None))
     }
 
-    /// Asks within the limits of time and number.
+    /// Sends a query within the limits of time and number.
     async fn query<T>(
         &self,
         path: &str,
@@ -119,7 +119,7 @@ impl NovaApi {
             .unwrap_or_else(|_| Err(format!("no answer within {limit:?} (timeout)")))
     }
 
-    /// Asks with the login that there is, and once again with a new one if Nova does not take it: a token of Keystone
+    /// Sends a query with the current login, and repeats it with a new one if Nova refuses that: a token of Keystone
     /// can be revoked before its end.
     async fn query_logged_in<T>(
         &self,

@@ -1,4 +1,4 @@
-//! Interprets the responses of Nova's API about a token or a server. Asks nobody.
+//! Interprets the responses of Nova's API about a token or a server. Sends no requests.
 
 use http::StatusCode;
 use serde_json::Value;
@@ -9,13 +9,13 @@ use crate::tokens::service_client::Reply;
 
 /// The meaning of a response.
 pub(super) enum Verdict<T> {
-    /// It is there.
+    /// It exists.
     Known(T),
-    /// Nova says that there is no such thing.
+    /// Nova says that it does not exist.
     Unknown,
     /// The login is not accepted any more.
     LoggedOut,
-    /// Nova could not say, for this reason.
+    /// Nova could not answer, for this reason.
     Failed(String),
 }
 
@@ -49,7 +49,7 @@ pub(super) fn understand(
     }
 }
 
-/// True if a server is there.
+/// True if a server exists.
 pub(super) fn understand_server(reply: &Reply, settings: &NovaSource) -> Verdict<()> {
     if reply.status == StatusCode::OK {
         Verdict::Known(())
@@ -90,8 +90,8 @@ fn refusal<T>(reply: &Reply, settings: &NovaSource) -> Verdict<T> {
     })
 }
 
-/// True if a 404 is Nova's own word about a token or a server, and not that of something before it which knows no such
-/// path: consoles are closed by it.
+/// True if a 404 comes from Nova itself, and not from a proxy that does not know the path. Only Nova's own response may
+/// close consoles.
 fn is_said_by_nova(reply: &Reply) -> bool {
     let body = serde_json::from_slice::<Value>(&reply.body);
     body.is_ok_and(|body| body.get("itemNotFound").is_some())

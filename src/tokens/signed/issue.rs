@@ -22,9 +22,9 @@ pub struct LinkOrder<'a> {
     pub expires: Duration,
     /// True if the link can be used only once.
     pub single_use: bool,
-    /// True if the link is for looking only.
+    /// True if the link is view-only.
     pub view_only: bool,
-    /// Address or network that may use it.
+    /// Address or network for which it is valid.
     pub address: Option<String>,
 }
 

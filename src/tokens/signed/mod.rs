@@ -40,7 +40,7 @@ pub(super) struct Links {
 pub(super) struct Link {
     pub(super) purpose: Purpose,
     pub(super) once: Option<Once>,
-    /// True if it is for looking only.
+    /// True if it is view-only.
     pub(super) view_only: bool,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum Purpose {
 pub(super) struct Once {
     /// Unique identifier of the link: a hash of its key and its `jti`.
     id: [u8; 32],
-    /// Time after which no verifier accepts it, in Unix seconds.
+    /// Time after which it is invalid everywhere, in Unix seconds.
     until: u64,
     /// The client that uses it: an address, or [`UNIX`].
     peer: String,
@@ -70,7 +70,7 @@ const UNIX: &str = "unix";
 /// Reasons why a link is refused. The text is for the log, and contains nothing of the link.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
-    /// A plain token, where only signed links are accepted.
+    /// It is a plain token, and only signed links are accepted.
     #[error("the token is not signed")]
     Unsigned,
     /// The signature or the content is invalid.

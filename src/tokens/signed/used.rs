@@ -43,9 +43,9 @@ struct State {
     read: u64,
     lines: usize,
     uses: HashMap<[u8; 32], Use>,
-    /// A crash has cut the last line short, which is to be ended before the next one.
+    /// A crash has cut the last line short; it has to be ended before the next one.
     is_cut: bool,
-    /// True if nothing was written since the start: the first line rewrites the file without long expired entries.
+    /// True if nothing was written since the start: the first write rewrites the file without expired entries.
     is_new: bool,
 }
 
@@ -57,7 +57,7 @@ struct Use {
 }
 
 impl Used {
-    /// Reads the file, if there is one, and looks whether it can be written. Changes nothing.
+    /// Reads the file, if it exists, and checks that it can be written. Changes nothing.
     pub(super) fn open(path: &Path, grace: Duration, now: u64) -> Result<Self, Reason> {
         let mut state = State::new();
         state.is_new = true;
@@ -187,7 +187,7 @@ impl Used {
     }
 }
 
-/// Checks that the file can be made, without making it.
+/// Checks that the file can be created, without creating it.
 fn makeable(path: &Path) -> Result<(), Reason> {
     let directory = match path.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
@@ -224,14 +224,14 @@ impl State {
         }
     }
 
-    /// Opens and reads the file anew at the next use.
+    /// Makes the next use open and read the file again.
     fn renew(&mut self) {
         let known = std::mem::take(&mut self.uses);
         *self = Self::new();
         self.uses = known;
     }
 
-    /// The file, which is made if it is not there.
+    /// The file, which is created if it does not exist.
     fn file(&mut self, path: &Path) -> io::Result<&mut File> {
         if self.file.is_none() {
             let made = OpenOptions::new()
@@ -250,7 +250,7 @@ impl State {
         self.uses.retain(|_, used| used.until > end);
     }
 
-    /// Takes in what was added since. A line that a crash has cut short means nothing: its link opened nothing.
+    /// Reads the lines that were added since. An incomplete last line is ignored: its link opened nothing.
     fn read_new(&mut self) -> io::Result<()> {
         let Some(file) = &mut self.file else {
             return Ok(());
